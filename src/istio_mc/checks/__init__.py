@@ -1,0 +1,1 @@
+"""What verify asks of a mesh: records, one runner, one module a topic."""

@@ -1,0 +1,1 @@
+"""The verbs: Typer signatures and nothing else."""

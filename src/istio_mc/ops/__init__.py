@@ -1,0 +1,1 @@
+"""What each verb does: takes gateways and plain data, returns a result, never prints."""
