@@ -1,0 +1,210 @@
+"""Child processes: deadlines, groups, cancelling."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.gateways import process
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def sh(script: str, *, timeout_s: float = 20, **options: object) -> process.Completed:
+    return process.run(["sh", "-c", script], timeout_s=timeout_s, name="a script", **options)  # type: ignore[arg-type]
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:  # noqa: PTH123
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return not os.path.isdir("/proc/self")  # noqa: PTH112
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_text().endswith("\n"):
+            return path.read_text()
+        time.sleep(0.01)
+    raise AssertionError(path)
+
+
+def wait_until_dead(pid: int) -> None:
+    deadline = time.monotonic() + 5
+    while alive(pid):
+        assert time.monotonic() < deadline, f"{pid} lives on"
+        time.sleep(0.02)
+
+
+def test_gives_the_exit_code_both_outputs_and_the_time() -> None:
+    done = sh("echo out; echo err >&2; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"out\n", b"err\n")
+    assert 0 < done.seconds < 10
+
+
+def test_reading_more_than_a_pipe_holds_does_not_block() -> None:
+    done = process.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.stdout.write('x' * 2_000_000); sys.stderr.write('y' * 2_000_000)",
+        ],
+        timeout_s=20,
+        name="much output",
+    )
+    assert len(done.stdout) == len(done.stderr) == 2_000_000
+
+
+def test_standard_input_is_closed_unless_it_is_given() -> None:
+    assert sh("cat").stdout == b""
+    assert sh("cat", input=b"x" * 1_000_000).stdout == b"x" * 1_000_000
+
+
+def test_a_child_that_does_not_read_its_input_is_no_error() -> None:
+    assert sh("exec 0<&-; echo ok", input=b"x" * 1_000_000).stdout == b"ok\n"
+
+
+def test_input_is_fed_whole_to_a_slow_reader() -> None:
+    assert sh("sleep 0.4; wc -c", input=b"x" * 300_000).stdout.strip() == b"300000"
+
+
+def test_environment_and_folder_are_what_was_given(tmp_path: Path) -> None:
+    done = sh("echo $COLOUR; pwd", env={"COLOUR": "red", "PATH": os.environ["PATH"]}, cwd=tmp_path)
+    assert done.stdout.decode().split() == ["red", str(tmp_path)]
+
+
+def test_output_stays_out_of_repr() -> None:
+    assert "s3cret" not in repr(sh("echo s3cret; echo s3cret >&2"))
+
+
+def test_at_the_deadline_the_child_and_its_children_are_ended(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    with pytest.raises(process.ProcessTimeout) as caught:
+        sh(f"echo waiting for a login >&2; sleep 60 & echo $! $$ > {pids}; wait", timeout_s=0.5)
+    assert time.monotonic() - started < 2.5
+    (problem,) = caught.value.problems
+    assert problem.code == "process-timeout"
+    assert problem.message == "a script did not end within 0.5 s and was stopped"
+    assert problem.seen == "waiting for a login"
+    assert problem.hint is not None
+    assert "sh -c 'echo waiting" in problem.hint
+    for pid in pids.read_text().split():
+        wait_until_dead(int(pid))
+
+
+def test_children_that_ignore_sigterm_are_killed_after_two_seconds(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    with pytest.raises(process.ProcessTimeout):
+        sh(f"trap '' TERM; (trap '' TERM; sleep 60) & echo $! $$ > {pids}; sleep 60; wait", timeout_s=0.3)
+    assert 2 < time.monotonic() - started < 5
+    for pid in pids.read_text().split():
+        wait_until_dead(int(pid))
+
+
+def test_a_leader_that_obeys_does_not_save_a_child_that_ignores_sigterm(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    with pytest.raises(process.ProcessTimeout):
+        sh(f"(trap '' TERM; sleep 60) & echo $! > {pids}; sleep 60", timeout_s=0.5)
+    wait_until_dead(int(pids.read_text()))
+
+
+def test_a_background_process_that_holds_the_pipes_does_not_hold_the_caller(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    done = sh(f"echo token; sleep 30 & echo $! > {pids}; exit 0")
+    assert (done.returncode, done.stdout) == (0, b"token\n")
+    assert done.seconds < 5
+    os.kill(int(pids.read_text()), 9)
+
+
+def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("")
+    with pytest.raises(process.ProcessStartError) as missing:
+        process.run(["no-such-program", "a b"], timeout_s=1, name="plugin")
+    assert missing.value.missing
+    assert missing.value.problems[0].message == "plugin: there is no program no-such-program"
+    assert missing.value.problems[0].hint == "The command: no-such-program 'a b'"
+    with pytest.raises(process.ProcessStartError) as denied:
+        process.run([plain], timeout_s=1, name="plugin")
+    assert not denied.value.missing
+    with pytest.raises(process.ProcessStartError) as folder:
+        process.run(["true"], timeout_s=1, name="plugin", cwd=tmp_path / "nowhere")
+    assert not folder.value.missing
+
+
+def test_a_shared_event_stops_all_its_children_and_lets_none_start() -> None:
+    cancel = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(sh, "sleep 60", cancel=cancel) for _ in range(4)]
+        time.sleep(0.3)
+        cancel.set()
+        for future in waiting:
+            with pytest.raises(process.ProcessCancelled):
+                future.result(timeout=5)
+    with pytest.raises(process.ProcessCancelled):
+        sh("true", cancel=cancel)
+
+
+def test_stop_all_ends_every_child_and_its_callers_learn_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(sh, f"sleep 60 & echo $! > {tmp_path}/{n}; wait") for n in range(4)]
+        pids = [int(wait_for(tmp_path / str(n))) for n in range(4)]
+        process.stop_all()
+        for future in waiting:
+            with pytest.raises(process.ProcessCancelled):
+                future.result(timeout=5)
+    for pid in pids:
+        wait_until_dead(pid)
+    assert sh("echo later").stdout == b"later\n"
+
+
+def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
+    script = (
+        "from istio_mc.gateways import process\n"
+        f"process.run(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'], timeout_s=60, name='x')\n"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        program = tmp_path / "program.sh"
+        program.write_text(
+            f'#!/bin/sh\n{sys.executable} -c "$1" & p=$!\n'
+            f"while ! [ -s {tmp_path}/pid ]; do sleep 0.05; done\nkill -INT $p\nwait $p\n"
+        )
+        # sh starts background jobs with SIGINT ignored; Python then leaves it so, unless told otherwise.
+        whole = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + script
+        done = pool.submit(
+            process.run, ["sh", str(program), whole], timeout_s=30, name="a program that is interrupted"
+        ).result()
+    assert b"KeyboardInterrupt" in done.stderr
+    wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_many_threads_at_once_each_get_their_own_output() -> None:
+    with ThreadPoolExecutor(16) as pool:
+        results = pool.map(lambda n: sh(f"echo {n}").stdout, range(64))
+        assert [int(text) for text in results] == list(range(64))
+
+
+def test_commands_are_shown_ready_to_paste(tmp_path: Path) -> None:
+    assert process.command_to_paste(["istioctl", "-f", tmp_path / "a b"]) == f"istioctl -f '{tmp_path}/a b'"
+
+
+def test_the_end_of_an_output_is_plain_text_of_bounded_length() -> None:
+    assert process.tail(b"\x1b[31mred\x1b[0m\r\n") == "red"
+    assert process.tail(b"1\n2\n3\n", lines=2) == "2\n3"
+    assert process.tail(b"x" * 50, characters=10) == "…" + "x" * 10
+    assert process.tail(b"\xff") == "\N{REPLACEMENT CHARACTER}"
