@@ -1,0 +1,106 @@
+"""Kubernetes objects as plain mappings: what names one, and where its API server keeps it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Object = dict[str, Any]
+
+# Kinds that stand outside namespaces, of those this tool reads or writes.
+CLUSTER_SCOPED = frozenset(
+    {
+        "APIService",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "GatewayClass",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "Node",
+        "StorageClass",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "ValidatingWebhookConfiguration",
+    }
+)
+
+
+class Kind(NamedTuple):
+    """A kind of object as manifests name it: `apps/v1`, `Deployment`."""
+
+    api_version: str
+    kind: str
+
+    @property
+    def plural(self) -> str:
+        """The resource name in URLs: the kind in lower case, in the plural of English."""
+        name = self.kind.lower()
+        if name.endswith(("s", "x", "ch")):
+            return name + "es"
+        if name.endswith("y") and name[-2] not in "aeiou":
+            return name[:-1] + "ies"
+        return name + "s"
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether objects of this kind live in a namespace."""
+        return self.kind not in CLUSTER_SCOPED
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """The URL path of one object, or of the collection where no name is given."""
+        root = "/api/" if "/" not in self.api_version else "/apis/"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{self.api_version}{scope}/{self.plural}" + (f"/{name}" if name else "")
+
+
+class Ref(NamedTuple):
+    """Names one object of a cluster, whatever version of its API served it."""
+
+    group: str
+    kind: str
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/{self.name}" if self.namespace else self.name
+        return f"{self.kind} {where}"
+
+
+def kind_of(document: Mapping[str, Any]) -> Kind:
+    """The kind a document says it is."""
+    return Kind(str(document["apiVersion"]), str(document["kind"]))
+
+
+def ref_of(document: Mapping[str, Any]) -> Ref:
+    """The reference to a document; a namespace on a cluster-scoped kind is not part of its name."""
+    kind = kind_of(document)
+    metadata = document["metadata"]
+    group = kind.api_version.rpartition("/")[0]
+    namespace = metadata.get("namespace") if kind.namespaced else None
+    return Ref(group, kind.kind, namespace, metadata["name"])
+
+
+NAMESPACE = Kind("v1", "Namespace")
+SECRET = Kind("v1", "Secret")
+SERVICE = Kind("v1", "Service")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
+CONFIG_MAP = Kind("v1", "ConfigMap")
+POD = Kind("v1", "Pod")
+NODE = Kind("v1", "Node")
+DEPLOYMENT = Kind("apps/v1", "Deployment")
+DAEMON_SET = Kind("apps/v1", "DaemonSet")
+HPA = Kind("autoscaling/v2", "HorizontalPodAutoscaler")
+PDB = Kind("policy/v1", "PodDisruptionBudget")
+ROLE = Kind("rbac.authorization.k8s.io/v1", "Role")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding")
+CLUSTER_ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
+CLUSTER_ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "ClusterRoleBinding")
+MUTATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration")
+VALIDATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration")
+CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
+STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass")
+API_SERVICE = Kind("apiregistration.k8s.io/v1", "APIService")
+ISTIO_GATEWAY = Kind("networking.istio.io/v1", "Gateway")

@@ -1,0 +1,385 @@
+"""One API server, spoken to in raw JSON: the only module that imports `kubernetes`.
+
+Typed models cost about ten times the raw JSON (seen with the 37.x client and 1,000 pods), and nothing
+here needs them. Every call has a connect and a read timeout, and names its context when it fails.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+import time
+import urllib.parse
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import urllib3
+import websocket
+from kubernetes import client, config, stream
+from kubernetes.client.exceptions import ApiException
+
+from istio_mc.domain.objects import Kind, Object, kind_of
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FIELD_MANAGER = "istio-mc"
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+_APPLY = "application/apply-patch+yaml"
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+# The client opens its websockets (exec, port-forward) without any timeout of its own.
+websocket.setdefaulttimeout(READ_TIMEOUT_S)
+
+
+class KubeError(ProblemError):
+    """An API server answered with a fault, or not at all.
+
+    Attributes:
+        status: HTTP status of the answer; 0 where none came.
+    """
+
+    def __init__(self, problem: Problem, status: int) -> None:
+        super().__init__(problem)
+        self.status = status
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no answer came at all."""
+        return self.status == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What a command run in a container left behind."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+
+
+@dataclass(slots=True)
+class Kube:
+    """The API server of one context.
+
+    Attributes:
+        context: Name of the context, in every error.
+        kubeconfig: A self-contained kubeconfig of that one context, credentials already obtained.
+        deadline: `time.monotonic()` value past which no call is begun and none goes on; None for none.
+    """
+
+    context: str
+    kubeconfig: Mapping[str, Any] = field(repr=False)
+    deadline: float | None = None
+    requests: int = 0
+    _api: client.ApiClient | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None where there is none."""
+        try:
+            return self.request("GET", kind.path(namespace, name))
+        except KubeError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> list[Object]:
+        """All objects of a kind, in a namespace or in all; none where the kind itself is not served.
+
+        Each object carries the kind and version that lists leave out.
+        """
+        query = {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
+        try:
+            answer = self.request("GET", kind.path(namespace), query=query)
+        except KubeError as error:
+            if error.status == _NOT_FOUND:
+                return []
+            raise
+        head = {"apiVersion": kind.api_version, "kind": kind.kind}
+        return [head | item for item in answer.get("items") or []]
+
+    def apply(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Server-side apply: sets what the document says, and leaves alone what it does not say."""
+        kind = kind_of(document)
+        metadata = document["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        return self.request(
+            "PATCH",
+            kind.path(metadata.get("namespace"), metadata["name"]),
+            query=query,
+            body=json.dumps(document),
+            content_type=_APPLY,
+        )
+
+    def create(self, document: Object) -> Object | None:
+        """Creates an object; None where one of that name is there already (it is left as it is)."""
+        kind = kind_of(document)
+        path = kind.path(document["metadata"].get("namespace"))
+        try:
+            return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=document)
+        except KubeError as error:
+            if error.status == _CONFLICT:
+                return None
+            raise
+
+    def patch(self, kind: Kind, name: str, namespace: str | None, body: Mapping[str, Any]) -> Object:
+        """Merge-patches an object (RFC 7386)."""
+        return self.request(
+            "PATCH",
+            kind.path(namespace, name),
+            query={"fieldManager": FIELD_MANAGER},
+            body=json.dumps(body),
+            content_type="application/merge-patch+json",
+        )
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
+        """Deletes an object and, after it, what it owns. False where there was none."""
+        try:
+            self.request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
+        except KubeError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def version(self) -> str:
+        """The server's version, such as `v1.32.3`."""
+        return str(self.request("GET", "/version")["gitVersion"])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """One call, answered in JSON.
+
+        Raises:
+            KubeError: The server refused, answered nonsense, or did not answer in time.
+        """
+        api = self._client()
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        try:
+            _, full_url, sent, _, _ = api.param_serialize(
+                method, url, header_params=headers, auth_settings=["BearerToken"]
+            )
+            answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
+            raw = answer.read()
+        except urllib3.exceptions.HTTPError as error:
+            raise self._unreachable(error) from None
+        except ApiException as error:
+            raise self._unreachable(error) from None
+        if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
+            raise self._refused(method, path, answer.status, raw)
+        try:
+            return cast("Object", json.loads(raw))
+        except ValueError:
+            problem = Problem(
+                code="malformed-answer",
+                cluster=self.context,
+                message=f"the API server of {self.context} answered {method} {path} with no JSON",
+                seen=f"{len(raw)} bytes, {raw[:80]!r}",
+                expected="a JSON document",
+                hint="look for a proxy between here and the cluster that answers in its stead",
+            )
+            raise KubeError(problem, answer.status) from None
+
+    def http_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
+        """GETs from a port of a pod through the API server's port-forward.
+
+        Raises:
+            KubeError: The forward was refused, or what listens there did not answer 200.
+        """
+        # stream() swaps the transport of the ApiClient it is given, so it gets one of its own.
+        # https://github.com/kubernetes-client/python issue 928
+        api = client.CoreV1Api(self._new_client(self._streaming_configuration()))
+        try:
+            forward = stream.portforward(
+                api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+            )
+            try:
+                tunnel = forward.socket(port)
+                tunnel.settimeout(self._remaining(READ_TIMEOUT_S))
+                connection = http.client.HTTPConnection("localhost", port)
+                connection.sock = tunnel
+                connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+                answer = connection.getresponse()
+                body = answer.read()
+            finally:
+                forward.close()
+        except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
+            raise self._stream_failed(f"port-forward to {namespace}/{pod}:{port}", error) from None
+        finally:
+            api.api_client.close()
+        if answer.status != http.HTTPStatus.OK:
+            raise self._stream_failed(
+                f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"
+            )
+        return body
+
+    def execute(
+        self, namespace: str, pod: str, container: str, command: Sequence[str], *, timeout_s: float
+    ) -> Execution:
+        """Runs a command in a container and waits for its end.
+
+        Raises:
+            KubeError: It could not be started, or had not ended within `timeout_s` seconds.
+        """
+        api = client.CoreV1Api(self._new_client(self._streaming_configuration()))
+        what = f"exec in {namespace}/{pod}"
+        try:
+            shell = stream.stream(
+                api.connect_get_namespaced_pod_exec,
+                pod,
+                namespace,
+                container=container,
+                command=list(command),
+                stdin=False,
+                stdout=True,
+                stderr=True,
+                tty=False,
+                _preload_content=False,
+            )
+            try:
+                shell.run_forever(timeout=self._remaining(timeout_s))
+                if shell.is_open():
+                    raise self._stream_failed(what, f"no end after {timeout_s:.0f} s")
+                return Execution(shell.read_stdout(), shell.read_stderr(), int(shell.returncode or 0))
+            finally:
+                shell.close()
+        except (ApiException, OSError, websocket.WebSocketException) as error:
+            raise self._stream_failed(what, error) from None
+        finally:
+            api.api_client.close()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        if self._api is not None:
+            self._api.close()
+
+    def _client(self) -> client.ApiClient:
+        with self._lock:
+            self.requests += 1
+            if self._api is None:
+                configuration = client.Configuration()
+                # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
+                configuration.retries = urllib3.Retry(
+                    total=4,
+                    connect=1,
+                    read=0,
+                    status=3,
+                    status_forcelist=(429, 503),
+                    allowed_methods=None,
+                    backoff_factor=0.2,
+                    respect_retry_after_header=True,
+                    raise_on_status=False,
+                )
+                configuration.connection_pool_maxsize = 16
+                self._api = self._new_client(configuration)
+            return self._api
+
+    def _streaming_configuration(self) -> client.Configuration:
+        with self._lock:
+            self.requests += 1
+        return client.Configuration()
+
+    def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
+        try:
+            return cast(
+                "client.ApiClient",
+                config.new_client_from_config_dict(
+                    dict(self.kubeconfig), persist_config=False, client_configuration=configuration
+                ),
+            )
+        except (config.ConfigException, OSError, ValueError) as error:
+            problem = Problem(
+                code="kubeconfig-unusable",
+                cluster=self.context,
+                message=f"the kubeconfig entry of {self.context} cannot be used: {error}",
+                hint="istio-mc contexts --offline",
+            )
+            raise KubeError(problem, 0) from None
+
+    def _remaining(self, timeout_s: float) -> float:
+        if self.deadline is None:
+            return timeout_s
+        return max(0.1, min(timeout_s, self.deadline - time.monotonic()))
+
+    def _timeouts(self) -> tuple[float, float]:
+        return self._remaining(CONNECT_TIMEOUT_S), self._remaining(READ_TIMEOUT_S)
+
+    def _server(self) -> str:
+        try:
+            return str(self.kubeconfig["clusters"][0]["cluster"]["server"])
+        except (KeyError, IndexError, TypeError):
+            return "an unnamed server"
+
+    def _unreachable(self, error: Exception) -> KubeError:
+        reason = getattr(error, "reason", None) or error
+        problem = Problem(
+            code="cluster-unreachable",
+            cluster=self.context,
+            message=f"{self.context} cannot be reached",
+            seen=_short(reason),
+            expected=f"an answer from {self._server()}",
+            hint=f"kubectl --context {self.context} get --raw /readyz",
+            docs="troubleshooting.md#cluster-unreachable",
+        )
+        return KubeError(problem, 0)
+
+    def _refused(self, method: str, path: str, status: int, raw: bytes) -> KubeError:
+        try:
+            message = str(json.loads(raw)["message"])
+        except (ValueError, KeyError, TypeError):
+            message = raw[:200].decode("utf-8", "replace")
+        code = {401: "unauthenticated", 403: "forbidden"}.get(status, "api-refused")
+        hint = {
+            401: f"log in again, then: kubectl --context {self.context} auth whoami",
+            403: f"kubectl --context {self.context} auth can-i --list",
+        }.get(status)
+        problem = Problem(
+            code=code,
+            cluster=self.context,
+            message=f"the API server of {self.context} refused {method} {path}",
+            seen=f"{status}: {message}",
+            hint=hint,
+            docs=f"troubleshooting.md#{code}",
+        )
+        return KubeError(problem, status)
+
+    def _stream_failed(self, what: str, error: object) -> KubeError:
+        problem = Problem(
+            code="stream-failed",
+            cluster=self.context,
+            message=f"{what} failed in {self.context}",
+            seen=_short(error),
+            expected="an open stream through the API server",
+            hint=f"kubectl --context {self.context} auth can-i create pods/portforward -n istio-system",
+            docs="troubleshooting.md#stream-failed",
+        )
+        return KubeError(problem, int(getattr(error, "status", 0) or 0))
+
+
+def _short(error: object) -> str:
+    """An error's text without the object addresses and class paths urllib3 puts before it."""
+    text = str(getattr(error, "reason", None) or error)
+    head, mark, tail = text.partition(">: ")
+    if not mark:
+        head, mark, tail = text.partition("): ")
+    return (tail if mark else head).strip() or type(error).__name__
