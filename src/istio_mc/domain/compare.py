@@ -1,0 +1,140 @@
+"""Wanted against live: what a document sets and the cluster does not have so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from istio_mc.domain.objects import Object, Ref, ref_of
+
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+_QUANTITY_FIELDS = frozenset({"limits", "requests"})
+
+# istiod and istioctl set these themselves after the install (seen on 1.26.0).
+_OWNER_LABEL = "install.operator.istio.io/owning-resource"
+_WEBHOOK_FIELDS = frozenset({"failurePolicy", "caBundle"})
+_INJECTOR = "istio-sidecar-injector"
+
+_Path = tuple[str, ...]
+
+
+class Difference(NamedTuple):
+    """One thing a wanted document sets that lives otherwise.
+
+    Attributes:
+        ref: The object.
+        path: Dotted path inside it; empty: the whole object is missing.
+        wanted: What the document says there.
+        live: What the cluster has there; None: nothing.
+    """
+
+    ref: Ref
+    path: str
+    wanted: object
+    live: object
+
+    def __str__(self) -> str:
+        if not self.path:
+            return f"{self.ref} is missing"
+        return f"{self.ref} {self.path} is {_told(self.live)}, wanted {_told(self.wanted)}"
+
+
+def differences(wanted: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:
+    """What the wanted documents set and the live objects lack or have otherwise.
+
+    Fields that a document does not set are nobody's business here. Passed over is what others own by
+    design: istiod's webhook fields, the replicas an HPA of the same documents governs, and the selectors
+    of `istio-sidecar-injector`, which istioctl switches off when a revision tag takes over (1.26.0).
+    """
+    wanted = list(wanted)
+    scaled = {
+        (str(document["metadata"].get("namespace")), document["spec"]["scaleTargetRef"]["name"])
+        for document in wanted
+        if document["kind"] == "HorizontalPodAutoscaler"
+    }
+    found = []
+    for document in wanted:
+        ref = ref_of(document)
+        existing = live.get(ref)
+        if existing is None:
+            found.append(Difference(ref, "", document, None))
+            continue
+        if ref.kind == "MutatingWebhookConfiguration" and ref.name.startswith(_INJECTOR):
+            continue
+        for path, want, have in _unequal(document, existing, ()):
+            if path == ("spec", "replicas") and (str(ref.namespace), ref.name) in scaled:
+                continue
+            found.append(Difference(ref, ".".join(path), want, have))
+    return found
+
+
+def _unequal(wanted: object, live: object, path: _Path) -> Iterator[tuple[_Path, object, object]]:
+    if _ignored(path):
+        return
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        for key, value in wanted.items():
+            yield from _unequal(value, live.get(key), (*path, str(key)))
+    elif isinstance(wanted, list) and isinstance(live, list):
+        yield from _unequal_lists(wanted, live, path)
+    elif not _same(wanted, live, path):
+        yield path, wanted, live
+
+
+def _unequal_lists(
+    wanted: Sequence[Any], live: Sequence[Any], path: _Path
+) -> Iterator[tuple[_Path, object, object]]:
+    named = [item["name"] for item in wanted if isinstance(item, Mapping) and "name" in item]
+    if len(named) == len(wanted) == len(set(named)):
+        # Server-side apply merges lists of named items, so what others added beside ours may stay.
+        by_name = {item.get("name"): item for item in live if isinstance(item, Mapping)}
+        for item in wanted:
+            yield from _unequal(item, by_name.get(item["name"]), (*path, str(item["name"])))
+    elif len(wanted) != len(live):
+        yield path, wanted, live
+    else:
+        for index, (want, have) in enumerate(zip(wanted, live, strict=True)):
+            yield from _unequal(want, have, (*path, str(index)))
+
+
+def _ignored(path: _Path) -> bool:
+    if not path:
+        return False
+    return path[-1] == _OWNER_LABEL or (path[0] == "webhooks" and path[-1] in _WEBHOOK_FIELDS)
+
+
+def _same(wanted: object, live: object, path: _Path) -> bool:
+    if wanted == live or (_empty(wanted) and _empty(live)):
+        return True
+    if _QUANTITY_FIELDS.intersection(path):
+        return quantity(wanted) == quantity(live) is not None
+    return False
+
+
+def _empty(value: object) -> bool:
+    """The API server drops nulls, empty strings, lists and mappings, and mappings of nothing but those."""
+    if isinstance(value, Mapping):
+        return all(_empty(item) for item in value.values())
+    return value is None or value in ("", [])
+
+
+def quantity(value: object) -> Decimal | None:
+    """A Kubernetes quantity as a number: `2000m` and `2` are equal; None where it is not one."""
+    match = _QUANTITY.fullmatch(str(value))
+    if not match:
+        return None
+    number, suffix = Decimal(match[1]), match[2] or ""
+    if suffix in _BINARY:
+        return number * Decimal(2) ** _BINARY[suffix]
+    return number.scaleb(_SUFFIXES[suffix])
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "absent"
+    text = str(value)
+    limit = 60
+    return text if len(text) <= limit else text[:limit] + "…"

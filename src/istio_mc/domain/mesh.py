@@ -1,0 +1,86 @@
+"""The mesh as it shall be: clusters with their cluster ID, network and addresses, and what they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SYSTEM_NAMESPACE = "istio-system"
+NETWORK_LABEL = "topology.istio.io/network"
+MESH_LABEL = "istio-mc/mesh-id"
+CLUSTER_LABEL = "istio-mc/cluster-id"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "istio-mc"}
+EAST_WEST_GATEWAY = "istio-ingressgateway"
+"""Name of the gateway that joins the networks: the guide's one gateway is ingress and east-west in one."""
+
+READER_SERVICE_ACCOUNT = "istio-reader-service-account"
+CROSS_NETWORK_GATEWAY = "cross-network-gateway"
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServer:
+    """How the other clusters' istiods reach a cluster's API server.
+
+    Attributes:
+        server: URL.
+        ca_data: PEM of the CA its certificate is checked with; None: the one its own service accounts get.
+        tls_server_name: Name looked for in its certificate, where that is not the host of the URL.
+    """
+
+    server: str
+    ca_data: bytes | None = field(default=None, repr=False)
+    tls_server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """One cluster of the mesh.
+
+    Attributes:
+        context: Name of its context in the merged kubeconfig; what people call it.
+        cluster_id: Its ID in Istio, a DNS-1123 label.
+        network: Its network in Istio.
+        api_server: Where the other clusters' istiods reach it.
+        gateway_addresses: Addresses to put on its gateway Service as `externalIPs`; none: its
+            LoadBalancer gives one.
+        values: IstioOperator values that differ from the mesh's.
+    """
+
+    context: str
+    cluster_id: str
+    network: str
+    api_server: ApiServer
+    gateway_addresses: tuple[str, ...] = ()
+    values: Mapping[str, Any] = _NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """What all clusters share.
+
+    Attributes:
+        mesh_id: Istio's mesh ID.
+        version: Istio's version, such as `1.26.0`.
+        revision: Control-plane revision; empty for the default one.
+        hub: Registry of Istio's images; None: what istioctl was built with.
+        tag: Tag of Istio's images; None likewise.
+        values: IstioOperator values for every cluster.
+    """
+
+    mesh_id: str
+    version: str
+    revision: str = ""
+    hub: str | None = None
+    tag: str | None = None
+    values: Mapping[str, Any] = _NOTHING
+
+    @property
+    def istiod(self) -> str:
+        """Name of istiod's Deployment and Service under this revision."""
+        return f"istiod-{self.revision}" if self.revision else "istiod"
