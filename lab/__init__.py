@@ -1,0 +1,1 @@
+"""Three real Kubernetes clusters on one Linux machine, without Docker."""

@@ -1,0 +1,106 @@
+"""`python -m lab`: three real Kubernetes clusters on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from lab import down, files, health, proc, settings
+from lab.errors import LabError
+from lab.lock import locked
+from lab.log import say
+from lab.node import Inside, find_init
+from lab.up import up
+
+_INTERRUPTED = 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    root = argparse.ArgumentParser(prog="python -m lab", description=__doc__)
+    verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verb = verbs.add_parser("up", help="bring the lab up; leave it if it is whole")
+    verb.add_argument("--fresh", action="store_true", help="build the clusters anew in any case")
+    verbs.add_parser("down", help="remove everything but the cache")
+    verbs.add_parser("status", help="tell whether every part runs (exit code 1: not)")
+    verbs.add_parser("env", help="print lines for a shell: eval \"$(python -m lab env)\"")
+    verb = verbs.add_parser("exec", help="run a command in a node's namespaces")
+    verb.add_argument("node", choices=[name for c in settings.CLUSTERS for name in (c.name, c.edge) if name])
+    verb.add_argument("command", nargs=argparse.REMAINDER)
+    return root
+
+
+def _need_root() -> None:
+    if not sys.platform.startswith("linux"):
+        raise LabError(f"the lab needs Linux: this is {sys.platform}")
+    if os.geteuid() != 0:
+        raise LabError("the lab needs root, for namespaces and mounts: run it with sudo")
+
+
+def _up(*, fresh: bool) -> None:
+    with locked(settings.LOCK):
+        try:
+            up(fresh=fresh)
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            proc.cancel()
+            proc.resume()
+            say("interrupted: removing what stands")
+            down.clear()
+            raise
+
+
+def _down() -> None:
+    with locked(settings.LOCK):
+        down.clear()
+        if left := down.left():
+            raise LabError(f"still there: {'; '.join(left)}; run `python -m lab down` again")
+    say("down")
+
+
+def _status() -> int:
+    faults = health.faults()
+    for fault in faults:
+        say(fault)
+    if not faults:
+        say("up, every part of it")
+    return 1 if faults else 0
+
+
+def _exec(name: str, command: list[str]) -> None:
+    pid = find_init(name)
+    if pid is None:
+        raise LabError(f"{name} does not run: expected the lab to be up; `python -m lab up`")
+    words = [str(word) for word in Inside(pid).command(command or ["bash"])]
+    os.execvp(words[0], words)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; its exit code is the program's."""
+    options = parser().parse_args(argv)
+    try:
+        if options.verb == "env":
+            sys.stdout.write(files.shell())
+            return 0
+        _need_root()
+        match options.verb:
+            case "up":
+                _up(fresh=options.fresh)
+            case "down":
+                _down()
+            case "status":
+                return _status()
+            case "exec":
+                _exec(options.node, options.command)
+    except LabError as error:
+        sys.stderr.write(f"lab: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

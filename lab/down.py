@@ -1,0 +1,83 @@
+"""Taking the lab away, from whatever state it is in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from lab import kernel, network, node, settings
+from lab.proc import processes, run, wait_for
+
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def own_processes() -> list[tuple[int, list[str]]]:
+    """Return the lab's processes on the machine; what runs in nodes ends with these."""
+    return [
+        (pid, words)
+        for pid, words in processes()
+        if words[0].startswith(f"{settings.SBIN}/") or (words[0] == "unshare" and str(settings.INIT) in words)
+    ]
+
+
+def _end_processes() -> None:
+    for pid, words in own_processes():
+        if words[0] == str(settings.INIT):
+            node.kill_init(pid)
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    wait_for("the lab's processes end", lambda: not own_processes(), timeout=30, every=0.05)
+
+
+def cgroups() -> list[Path]:
+    """Return the lab's control groups, the innermost first."""
+    roots = [*_CGROUPS.glob(f"*/{settings.CGROUP}"), _CGROUPS / settings.CGROUP]
+    found = [Path(folder) for root in roots for folder, _, _ in os.walk(root)]
+    return sorted(found, key=lambda path: len(path.parts), reverse=True)
+
+
+def mounts() -> list[str]:
+    """Return mounts of the machine under the lab's folder, the innermost first."""
+    text = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    points = [line.split()[4] for line in text.splitlines()]
+    return sorted((point for point in points if point.startswith(f"{settings.STATE}/")), reverse=True)
+
+
+def _remove_cgroups() -> None:
+    for path in cgroups():
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def clear() -> None:
+    """Remove everything of the lab but its cache."""
+    _end_processes()
+    network.down()
+    network.unname_hosts()
+    kernel.put_back()
+    for point in mounts():
+        run(["umount", "--lazy", point])
+    with contextlib.suppress(Exception):
+        # The kernel empties the groups of what it has just killed a moment later.
+        wait_for("control groups empty", lambda: _remove_cgroups() or not cgroups(), timeout=10)
+    if settings.STATE.exists():
+        shutil.rmtree(settings.STATE)
+    shutil.rmtree(settings.cache() / "tmp", ignore_errors=True)
+
+
+def left() -> list[str]:
+    """Tell what of the lab is on the machine, its cache left out ([]: nothing)."""
+    found = [f"process {pid} ({words[0]})" for pid, words in own_processes()]
+    found += [f"link {name}" for name in network.links()]
+    found += [f"mount {point}" for point in mounts()]
+    found += [f"control group {path}" for path in cgroups()]
+    hosts = Path("/etc/hosts").read_text(encoding="utf-8")
+    if network.without_names(hosts) != hosts:
+        found.append("lines in /etc/hosts")
+    if settings.STATE.exists():
+        found.append(f"folder {settings.STATE}")
+    return found

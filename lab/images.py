@@ -1,0 +1,114 @@
+"""What each image holds: one program of ours or the machine's own Debian files, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import debian, settings
+from lab.oci import Archive, Entry, Image, Layer, folder, program
+from lab.proc import run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_REGISTRY = "registry.k8s.io"
+CILIUM = "quay.io/cilium/cilium:v1.17.4"
+REVIEWS = "docker.io/istio/examples-bookinfo-reviews-{}:1.20.3"
+CURL = "docker.io/curlimages/curl:8.16.0"
+BUSYBOX = "docker.io/library/busybox:1.36"
+
+_ACCOUNTS = [
+    Entry("etc/passwd", data=b"root:x:0:0:root:/root:/bin/sh\nistio-proxy:x:1337:1337::/tmp:/bin/sh\n"),
+    Entry("etc/group", data=b"root:x:0:\nistio-proxy:x:1337:\n"),
+    Entry("etc/nsswitch.conf", data=b"hosts: files dns\n"),
+    folder("tmp", 0o1777),
+    folder("root", 0o700),
+]
+
+_IPTABLES = tuple(
+    f"{family}{flavour}{action}"
+    for family in ("iptables", "ip6tables")
+    for flavour in ("", "-nft", "-legacy")
+    for action in ("", "-save", "-restore")
+)
+
+
+def _libraries(programs: list[Path]) -> list[Entry]:
+    """Every shared library the programs load, each at the path where the loader looks for it."""
+    listed = run(["ldd", *programs], check=False).stdout
+    paths = sorted(set(re.findall(r"^\s+(?:\S+ => )?(/\S+) \(0x", listed, re.MULTILINE)))
+    return [program(path, Path(path).resolve()) for path in paths]
+
+
+def _shell() -> list[Entry]:
+    applets = run([debian.BUSYBOX, "--list"]).stdout.split()
+    links = [Entry(f"bin/{name}", link="busybox") for name in applets if name != "busybox"]
+    return [program("bin/busybox", debian.BUSYBOX), *links, *_ACCOUNTS]
+
+
+def _network() -> list[Entry]:
+    """Give iptables in both flavours, and curl: what kube-proxy, istio-init and a client need."""
+    multi = {flavour: Path(f"/usr/sbin/xtables-{flavour}-multi") for flavour in ("nft", "legacy")}
+    extensions = sorted(next(Path("/usr/lib").glob("*-linux-gnu/xtables")).glob("*.so"))
+    curl = Path("/usr/bin/curl")
+    # The flavour without a name in it is the machine's own choice: the nodes' CNI plugins use that one.
+    default = "legacy" if "legacy" in Path("/usr/sbin/iptables").resolve().name else "nft"
+    entries = [program(f"usr/sbin/{path.name}", path) for path in multi.values()]
+    for name in _IPTABLES:
+        flavour = "legacy" if "-legacy" in name else "nft" if "-nft" in name else default
+        entries.append(Entry(f"usr/sbin/{name}", link=f"xtables-{flavour}-multi"))
+    entries += [program(str(path), path) for path in extensions]
+    entries += [program("usr/bin/curl", curl), Entry(str(debian.CERTIFICATES), source=debian.CERTIFICATES)]
+    return entries + _libraries([*multi.values(), curl, *extensions])
+
+
+def _proxy(files: Mapping[str, Path]) -> list[Entry]:
+    return [
+        program("usr/local/bin/pilot-agent", files["pilot-agent"]),
+        program("usr/local/bin/envoy", files["envoy"]),
+        *_libraries([files["envoy"]]),
+        Entry("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", source=files["envoy_bootstrap.json"]),
+        # A sidecar's user writes here; in a pod these are volumes, in a bare container they are not.
+        folder("etc/istio/proxy", 0o1777),
+        folder("var/lib/istio/data", 0o1777),
+    ]
+
+
+def write(files: Mapping[str, Path], archive: Archive, scratch: Path) -> None:
+    """Write every image of the lab into an archive."""
+
+    def layer(name: str, entries: list[Entry]) -> Layer:
+        return Layer.write(scratch / f"{name}.tar", entries)
+
+    def lone(name: str, path: str = "") -> Layer:
+        return layer(name, [program(path or f"usr/local/bin/{name}", files[name]), *_ACCOUNTS])
+
+    shell, network = layer("shell", _shell()), layer("network", _network())
+    base = [shell, network]
+    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler"):
+        archive.add(Image(f"{_REGISTRY}/{name}:v{settings.KUBERNETES}", [lone(name)], [name]))
+    kube_proxy = [*base, lone("kube-proxy")]
+    archive.add(Image(f"{_REGISTRY}/kube-proxy:v{settings.KUBERNETES}", kube_proxy, ["kube-proxy"]))
+    archive.add(Image(f"{_REGISTRY}/etcd:3.5.16-0", [lone("etcd")], ["etcd"]))
+    coredns = lone("coredns", "coredns")
+    archive.add(Image(f"{_REGISTRY}/coredns/coredns:v1.11.3", [coredns], ["/coredns"]))
+    archive.add(Image(f"{_REGISTRY}/pause:3.10", [lone("pause", "pause")], ["/pause"]))
+
+    pilot = [shell, lone("pilot-discovery")]
+    user = "1337:1337"
+    start = ["/usr/local/bin/pilot-discovery"]
+    archive.add(Image(f"docker.io/istio/pilot:{settings.ISTIO}", pilot, start, user=user))
+    proxy = [*base, layer("proxyv2", _proxy(files))]
+    start = ["/usr/local/bin/pilot-agent"]
+    archive.add(Image(f"docker.io/istio/proxyv2:{settings.ISTIO}", proxy, start, user=user))
+
+    reviews = [shell, lone("reviews")]
+    for version in ("v1", "v2", "v3"):
+        env = {"SERVICE_VERSION": version}
+        archive.add(Image(REVIEWS.format(version), reviews, ["/usr/local/bin/reviews"], env))
+    cilium = [shell, lone("cilium-agent", "usr/bin/cilium-agent")]
+    archive.add(Image(CILIUM, cilium, ["/usr/bin/cilium-agent"]))
+    archive.add(Image(CURL, base, ["/usr/bin/curl"]))
+    archive.add(Image(BUSYBOX, [shell], ["sh"]))
