@@ -1,0 +1,172 @@
+"""istioctl, through a thin wrapper: named context, deadline, and its own words when it fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import process
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping, Sequence
+
+    from istio_mc.domain.objects import Object
+
+_LOCAL_TIMEOUT_S = 60.0
+_CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Istioctl:
+    """One istioctl binary.
+
+    Attributes:
+        path: Where it is.
+        version: What it says it is, such as `1.26.0`.
+    """
+
+    path: Path
+    version: str
+
+    def manifest(self, document: Path) -> list[Object]:
+        """The objects that `istioctl install` of a document would set; asks no cluster.
+
+        Raises:
+            ProblemError: istioctl refused the document.
+        """
+        done = self._run(["manifest", "generate", "-f", str(document)], timeout_s=_LOCAL_TIMEOUT_S)
+        return [item for item in yaml.load_all(done.stdout, _CSafeLoader) if item]
+
+    def install(
+        self,
+        document: Path,
+        *,
+        context: str,
+        kubeconfig: Path,
+        timeout_s: float,
+        cancel: threading.Event,
+        pasted_kubeconfig: str,
+    ) -> None:
+        """Installs a document into the cluster of a context and waits until what it made is ready.
+
+        Args:
+            document: The IstioOperator document.
+            context: Name of the context.
+            kubeconfig: A private kubeconfig that holds it, credentials already obtained.
+            timeout_s: Deadline in seconds, for istioctl's own waits and for istioctl itself.
+            cancel: Ends the child once set.
+            pasted_kubeconfig: The user's own KUBECONFIG, for the command to paste in an error.
+
+        Raises:
+            ProblemError: With the command to paste, the exit code and the end of its output.
+        """
+        patience = f"{max(1, int(timeout_s - 1))}s"
+        arguments = [
+            "install",
+            "--context",
+            context,
+            "--namespace",
+            SYSTEM_NAMESPACE,
+            "-f",
+            str(document),
+            "--readiness-timeout",
+            patience,
+            "--skip-confirmation",
+        ]
+        self._run(
+            arguments,
+            timeout_s=timeout_s,
+            context=context,
+            kubeconfig=kubeconfig,
+            pasted_kubeconfig=pasted_kubeconfig,
+            cancel=cancel,
+        )
+
+    def _run(
+        self,
+        arguments: Sequence[str],
+        *,
+        timeout_s: float,
+        context: str | None = None,
+        kubeconfig: Path | None = None,
+        pasted_kubeconfig: str = "",
+        cancel: threading.Event | None = None,
+    ) -> process.Completed:
+        env = dict(os.environ)
+        if kubeconfig:
+            env["KUBECONFIG"] = str(kubeconfig)
+        name = f"istioctl {arguments[0]}" + (f" in {context}" if context else "")
+        paste = process.command_to_paste(["istioctl", *arguments])
+        if pasted_kubeconfig:
+            paste = process.command_to_paste([f"KUBECONFIG={pasted_kubeconfig}"]) + " " + paste
+        try:
+            done = process.run(
+                [self.path, *arguments], timeout_s=timeout_s, name=name, env=env, cancel=cancel
+            )
+        except process.ProcessTimeout as error:
+            said = process.tail(error.stderr)
+            raise ProblemError(
+                *(
+                    replace(p, cluster=context, seen=f"{p.seen or ''}\n{said}".strip(), hint=paste)
+                    for p in error.problems
+                )
+            ) from None
+        if done.returncode != 0:
+            raise ProblemError(
+                Problem(
+                    code="istioctl-failed",
+                    cluster=context,
+                    message=f"{name} failed with exit code {done.returncode}",
+                    seen=process.tail(done.stderr + b"\n" + done.stdout),
+                    expected="exit code 0",
+                    hint=paste,
+                    docs="troubleshooting.md#istioctl-failed",
+                )
+            )
+        return done
+
+
+def find_istioctl(env: Mapping[str, str], bin_dir: Path | None = None) -> Istioctl:
+    """The istioctl to use: in `bin_dir` if it is there, else the first on PATH.
+
+    Raises:
+        ProblemError: There is none, or it does not tell its version.
+    """
+    folders = os.pathsep.join([*([str(bin_dir)] if bin_dir else []), env.get("PATH", os.defpath)])
+    found = shutil.which("istioctl", path=folders)
+    if not found:
+        raise ProblemError(
+            Problem(
+                code="istioctl-missing",
+                message="istioctl is not installed",
+                seen="no istioctl on PATH",
+                expected="istioctl of the mesh's Istio version",
+                hint="put istioctl of the mesh's Istio version on PATH",
+                docs="troubleshooting.md#istioctl-missing",
+            )
+        )
+    done = process.run(
+        [found, "version", "--remote=false", "--output", "json"], timeout_s=15.0, name="istioctl version"
+    )
+    try:
+        version = str(json.loads(done.stdout)["clientVersion"]["version"])
+    except (ValueError, KeyError, TypeError):
+        raise ProblemError(
+            Problem(
+                code="istioctl-unusable",
+                message=f"{found} does not tell its version",
+                seen=process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}",
+                expected="a JSON document with clientVersion.version",
+                hint=process.command_to_paste([found, "version", "--remote=false", "-o", "json"]),
+            )
+        ) from None
+    return Istioctl(Path(found), version)

@@ -1,0 +1,107 @@
+"""Work on all clusters at once: every one is waited for, and every fault comes back."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+T = TypeVar("T")
+
+Failures = dict[str, tuple[Problem, ...]]
+
+
+def fan_out(
+    names: Iterable[str], work: Callable[[str], T], *, concurrency: int
+) -> tuple[dict[str, T], Failures]:
+    """Runs `work` for each cluster, `concurrency` of them at a time.
+
+    Returns:
+        What came of each, in the order of the names, and the Problems of those that failed.
+
+    Raises:
+        KeyboardInterrupt: At once on Ctrl-C, without waiting for what still runs.
+    """
+    results, errors = _gather({name: partial(work, name) for name in names}, concurrency)
+    failures: Failures = {
+        name: tuple(problem if problem.cluster else problem.on(name) for problem in error.problems)
+        for name, error in errors.items()
+    }
+    return results, failures
+
+
+def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dict[str, T]:
+    """Runs independent calls of one cluster at once.
+
+    Raises:
+        ProblemError: With the Problems of those that failed, each told once.
+    """
+    results, errors = _gather(calls, concurrency)
+    if errors:
+        raise ProblemError(*dict.fromkeys(problem for error in errors.values() for problem in error.problems))
+    return results
+
+
+def _gather(
+    calls: Mapping[str, Callable[[], T]], concurrency: int
+) -> tuple[dict[str, T], dict[str, ProblemError]]:
+    results: dict[str, T] = {}
+    errors: dict[str, ProblemError] = {}
+    pool = ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(calls))))
+    futures: dict[str, Future[T]] = {name: pool.submit(call) for name, call in calls.items()}
+    try:
+        for name, future in futures.items():
+            try:
+                results[name] = future.result()
+            except ProblemError as error:
+                errors[name] = error
+    except BaseException:
+        # What still runs is the edge's to stop; nothing here may wait for it.
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return results, errors
+
+
+class Watch:
+    """Calls a probe every few seconds in a thread of its own, and sets `gone` once it failed repeatedly.
+
+    Attributes:
+        gone: Set when the probe failed so many times in a row.
+        problems: What the last failure said.
+    """
+
+    def __init__(self, probe: Callable[[], object], *, every_s: float = 5.0, failures: int = 3) -> None:
+        self.gone = threading.Event()
+        self.problems: tuple[Problem, ...] = ()
+        self._probe = probe
+        self._every_s = every_s
+        self._failures = failures
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    def _run(self) -> None:
+        failed = 0
+        while not self._stop.wait(self._every_s):
+            try:
+                self._probe()
+                failed = 0
+            except ProblemError as error:
+                failed += 1
+                if failed >= self._failures:
+                    self.problems = error.problems
+                    self.gone.set()
+                    return
