@@ -1,0 +1,279 @@
+"""The folder that keeps the mesh's CA, in the layout of the K-PaaS guide.
+
+    root-cert.pem, root-ca.key
+    <cluster id>/ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem
+    issuer-cert.pem, issuer-ca.key, issuer-chain.pem     where a CA of the user's own, below their root, signs
+
+What a run that was killed can leave behind:
+
+- `.new` and `.tmp` names: never seen by anyone; the next run removes them;
+- `root-ca.key` and `root-cert.pem.new`, but no `root-cert.pem`: the next run takes the prepared certificate,
+  so that it is the same root whenever the first run was killed.
+
+A cluster's folder appears whole, by one rename. Folders that other tools left half-made are read as they are.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT_KEY = "root-ca.key"
+PREPARED_ROOT = "root-cert.pem.new"
+ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN = "issuer-cert.pem", "issuer-ca.key", "issuer-chain.pem"
+RESERVED = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
+"""Names in the store that no cluster's folder can have."""
+
+_LOCK = ".lock"
+_STAGING = ".new"
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFiles:
+    """What a cluster's folder holds; None for a file that is not there."""
+
+    ca_cert: bytes | None = None
+    ca_key: bytes | None = field(default=None, repr=False)
+    cert_chain: bytes | None = None
+    root_cert: bytes | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether none of the four files is there."""
+        return self == ClusterFiles()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFiles:
+    """What the store holds; None for a file that is not there.
+
+    Attributes:
+        root_cert: The root certificate.
+        root_key: Its key; may be kept elsewhere once every cluster has its CA.
+        prepared_root: The root certificate of a run that was killed before it was done.
+        issuer_cert: A CA below the root that signs in its place.
+        issuer_key: Its key.
+        issuer_chain: From the issuer up to the root.
+        clusters: Cluster id to files, for each folder that holds any.
+        exposed: Keys that others than the owner may read.
+    """
+
+    root_cert: bytes | None = None
+    root_key: bytes | None = field(default=None, repr=False)
+    prepared_root: bytes | None = None
+    issuer_cert: bytes | None = None
+    issuer_key: bytes | None = field(default=None, repr=False)
+    issuer_chain: bytes | None = None
+    clusters: Mapping[str, ClusterFiles] = field(default_factory=dict)
+    exposed: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CaStore:
+    """The folder, made by the first `locked`.
+
+    Attributes:
+        folder: Where it is.
+        patience: Seconds to wait for another run that holds the lock.
+    """
+
+    folder: Path
+    patience: float = 60.0
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other runs out, and clears away what a killed one left. Readers need no lock.
+
+        Raises:
+            ProblemError: `ca-store-busy` where another run does not end in time, or `file-unwritable`.
+        """
+        files.make_private_folder(self.folder)
+        path = self.folder / _LOCK
+        try:
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+        except OSError as error:
+            raise ProblemError(
+                Problem(code="file-unwritable", message=f"cannot write {path}", seen=error.strerror)
+            ) from error
+        try:
+            self._wait_for(handle)
+            self._sweep()
+            yield
+        finally:
+            os.close(handle)  # this gives the lock back, as the end of the process does
+
+    def read(self) -> StoreFiles:
+        """What is there.
+
+        Raises:
+            ProblemError: `file-unreadable`; nothing at all being there is not an error.
+        """
+        clusters: dict[str, ClusterFiles] = {}
+        for folder in self._folders():
+            found = ClusterFiles(
+                ca_cert=files.read_if_there(folder / CA_CERT),
+                ca_key=files.read_if_there(folder / CA_KEY),
+                cert_chain=files.read_if_there(folder / CERT_CHAIN),
+                root_cert=files.read_if_there(folder / ROOT_CERT),
+            )
+            if not found.empty:
+                clusters[folder.name] = found
+        keys = [self.folder / ROOT_KEY, self.folder / ISSUER_KEY]
+        keys += [self.folder / cluster / CA_KEY for cluster in clusters]
+        return StoreFiles(
+            root_cert=self._read(ROOT_CERT),
+            root_key=self._read(ROOT_KEY),
+            prepared_root=self._read(PREPARED_ROOT),
+            issuer_cert=self._read(ISSUER_CERT),
+            issuer_key=self._read(ISSUER_KEY),
+            issuer_chain=self._read(ISSUER_CHAIN),
+            clusters=clusters,
+            exposed=tuple(key for key in keys if files.readable_by_others(key)),
+        )
+
+    def create_root(self, cert: bytes, key: bytes) -> None:
+        """Keeps a root that was just made.
+
+        Its certificate is prepared first, then the key is written, then the certificate: whenever this is
+        interrupted, there is no root yet, or it can be finished with this certificate and no other.
+
+        Raises:
+            ProblemError: `file-exists` where there is a root key or certificate already.
+        """
+        self._write(PREPARED_ROOT, cert, exclusive=False)
+        self._write(ROOT_KEY, key)
+        self.finish_root(cert)
+
+    def finish_root(self, cert: bytes) -> None:
+        """Puts the prepared root certificate in its place.
+
+        Raises:
+            ProblemError: `file-exists` where there is one already.
+        """
+        self._write(ROOT_CERT, cert)
+        self._remove(PREPARED_ROOT)
+
+    def bring_root(self, cert: bytes, key: bytes) -> None:
+        """Keeps a root of the user's own, or the part of it that is not here yet.
+
+        The certificate goes first: a key alone would look as if its certificate had been lost.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        self._write_missing({ROOT_CERT: cert, ROOT_KEY: key})
+
+    def bring_issuer(self, root_cert: bytes, *, cert: bytes, key: bytes, chain: bytes) -> None:
+        """Keeps a CA of the user's own below a root whose key is elsewhere, or the part that is not here yet.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        self._write_missing({ROOT_CERT: root_cert, ISSUER_CHAIN: chain, ISSUER_CERT: cert, ISSUER_KEY: key})
+
+    def write_cluster(self, cluster_id: str, ca: CaCerts) -> None:
+        """Keeps a cluster's CA: a new folder appears whole; one that is there gets only what is missing.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        folder = self.folder / cluster_id
+        if folder.is_dir():
+            for name, content in ca.files().items():
+                if files.read_if_there(folder / name) is None:
+                    files.write(folder / name, content, exclusive=True)
+            return
+        try:
+            staging = Path(tempfile.mkdtemp(dir=self.folder, prefix=".", suffix=_STAGING))  # 0700
+            for name, content in ca.files().items():
+                files.write(staging / name, content)
+            staging.rename(folder)
+        except OSError as error:
+            raise ProblemError(
+                Problem(code="file-unwritable", message=f"cannot write {folder}", seen=error.strerror)
+            ) from error
+        files.sync_folder(self.folder)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return sorted(
+                entry for entry in self.folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+            )
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise ProblemError(
+                Problem(code="file-unreadable", message=f"cannot read {self.folder}", seen=error.strerror)
+            ) from error
+
+    def _read(self, name: str) -> bytes | None:
+        return files.read_if_there(self.folder / name)
+
+    def _write(self, name: str, content: bytes, *, exclusive: bool = True) -> None:
+        files.write(self.folder / name, content, exclusive=exclusive)
+
+    def _write_missing(self, contents: Mapping[str, bytes]) -> None:
+        for name, content in contents.items():
+            if self._read(name) is None:
+                self._write(name, content)
+
+    def _remove(self, name: str) -> None:
+        (self.folder / name).unlink(missing_ok=True)
+
+    def _wait_for(self, handle: int) -> None:
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() < deadline:
+                    time.sleep(_POLL_SECONDS)
+                    continue
+                raise ProblemError(
+                    Problem(
+                        code="ca-store-busy",
+                        message=f"another run is at work in {self.folder}",
+                        seen=f"its lock was held for {self.patience:g} s",
+                        hint="wait for it to end; a run that was killed holds no lock",
+                    )
+                ) from None
+            except OSError as error:
+                raise ProblemError(
+                    Problem(
+                        code="file-unwritable",
+                        message=f"cannot lock {self.folder}",
+                        seen=error.strerror,
+                        hint="keep the certificates on a file system with locks",
+                    )
+                ) from error
+            else:
+                return
+
+    def _sweep(self) -> None:
+        """Removes what a killed run left; only with the lock held, so that it is nobody's at work."""
+        for leftover in [
+            *self.folder.glob(f".*{files.TEMPORARY_SUFFIX}"),
+            *self.folder.glob(f"*/.*{files.TEMPORARY_SUFFIX}"),
+        ]:
+            leftover.unlink(missing_ok=True)
+        for leftover in self.folder.glob(f".*{_STAGING}"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        # A prepared certificate counts only with the key it is for, and until there is a root.
+        there, key = (self.folder / ROOT_CERT).exists(), (self.folder / ROOT_KEY).exists()
+        if there or not key:
+            self._remove(PREPARED_ROOT)

@@ -1,0 +1,122 @@
+"""Private files: read with a clear error, written whole or not at all, over another only where wanted."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def read(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ProblemError: `file-unreadable`, saying why.
+    """
+    with _told("file-unreadable", f"cannot read {path}"):
+        return path.read_bytes()
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The content of a file, or None where there is no such file.
+
+    Raises:
+        ProblemError: `file-unreadable` where it is there and cannot be read.
+    """
+    with _told("file-unreadable", f"cannot read {path}"):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder that only its owner can enter (0700); one that is there already stays as it is.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with _told("file-unwritable", f"cannot make the folder {path}"):
+        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool = False) -> None:
+    """Writes a file so that it is there whole, after a crash too, or not at all.
+
+    Args:
+        path: Where to; the folder must exist.
+        data: The whole content.
+        mode: Permissions, not reduced by the umask.
+        exclusive: Leave a file that is there alone, and raise; of several processes at once one wins.
+
+    Raises:
+        ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
+    """
+    with _told("file-unwritable", f"cannot write {path}"):
+        # In the same folder: a rename is atomic on one file system only. mkstemp gives 0600, so that a key is
+        # at no moment readable by others.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY_SUFFIX)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            if exclusive:
+                os.link(temporary, path)  # unlike a rename, this fails where the name is taken
+            else:
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder survive a power cut.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with _told("file-unwritable", f"cannot sync {path}"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether group or others may read a file; False where there is none."""
+    try:
+        return bool(path.stat().st_mode & 0o077)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _told(code: str, message: str) -> Iterator[None]:
+    """Turns an OSError into a Problem with its reason."""
+    try:
+        yield
+    except FileExistsError as error:
+        raise ProblemError(
+            Problem(
+                code="file-exists",
+                message=f"{error.filename2 or error.filename} is there already",
+                hint="nothing was overwritten",
+            )
+        ) from error
+    except OSError as error:
+        raise ProblemError(Problem(code=code, message=message, seen=error.strerror or str(error))) from error
