@@ -1,0 +1,105 @@
+"""The user's kubeconfig files: which they are, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge
+from istio_mc.domain.kubeconfig_shape import kind_of
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways.yamldoc import parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> list[Path]:
+    """The kubeconfig files to read, in the order in which they count.
+
+    As kubectl has it (client-go tools/clientcmd/loader.go, NewDefaultClientConfigLoadingRules, v0.32.3), but
+    that the option, too, may be a list, and that `~` is expanded: a shell does so only at the beginning.
+
+    Args:
+        option: Value of `--kubeconfig`: one path or several, separated as in $PATH; None or empty: not given.
+        env: The environment, of which KUBECONFIG comes next.
+        home: Home folder, whose `.kube/config` comes last.
+
+    Returns:
+        Paths without empty ones and repeats.
+    """
+    value = option or env.get("KUBECONFIG")
+    if not value:
+        return [home / ".kube" / "config"]
+    parts = (part for part in value.split(os.pathsep) if part)
+    return list(dict.fromkeys(home / part[2:] if part.startswith("~/") else Path(part) for part in parts))
+
+
+def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
+    """Reads the files and joins them. Files that do not exist become warnings of the result.
+
+    Raises:
+        InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
+            fault of every file.
+    """
+    files: list[KubeconfigFile] = []
+    faults: list[Problem] = []
+    for path in paths:
+        # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
+        absolute = os.path.abspath(path)  # noqa: PTH100
+        try:
+            files.append(KubeconfigFile(absolute, _read(absolute)))
+        except InputError as error:
+            faults.extend(error.problems)
+    if not faults and all(file.document is None for file in files):
+        raise InputError(_none_there([file.path for file in files]))
+    try:
+        kubeconfig = merge(files)
+    except InputError as error:
+        raise InputError(*faults, *error.problems) from None
+    if faults:
+        raise InputError(*faults)
+    return kubeconfig
+
+
+def _read(path: str) -> dict[str, object] | None:
+    """The document of one file, None where there is no such file."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(
+            Problem(
+                code="kubeconfig-unreadable",
+                message=f"{path}: cannot be read: {error.strerror}",
+                hint="Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig",
+            )
+        ) from error
+    document = parse_yaml(data, path).value
+    if document is None:
+        return {}  # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load)
+    if not isinstance(document, dict):
+        raise InputError(
+            Problem(
+                code="kubeconfig-malformed",
+                message=f"{path}: expected a mapping, saw {kind_of(document)}",
+                hint="Is it a kubeconfig?",
+            )
+        )
+    return document
+
+
+def _none_there(paths: Sequence[str]) -> Problem:
+    if not paths:
+        return Problem(
+            code="kubeconfig-missing",
+            message="the list of kubeconfig files is empty",
+            hint="Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG",
+        )
+    return Problem(
+        code="kubeconfig-missing",
+        message=f"there is no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
+        hint="Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG",
+    )

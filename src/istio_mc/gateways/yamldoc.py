@@ -1,0 +1,127 @@
+"""YAML files read so that every fault can be told with its file, line and column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import yaml
+
+from istio_mc.domain.problem import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+try:  # libyaml is some ten times as quick; a wheel of PyYAML for an unusual machine may come without it
+    from yaml import CSafeLoader as _BaseLoader
+except ImportError:  # pragma: no cover
+    from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
+
+DocumentPath = tuple[str | int, ...]
+"""Where something stands in a document: `("clusters", 0, "context")`."""
+
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+_MAX_LINES = 100_000  # aliases can make a small file very large
+
+
+class _Loader(_BaseLoader):
+    """Leaves what looks like a date a string, as Kubernetes' own YAML does (sigs.k8s.io/yaml v1.4.0)."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]
+        for first, resolvers in _BaseLoader.yaml_implicit_resolvers.items()
+    }
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """The first document of a file.
+
+    Attributes:
+        value: What it holds; None where it is empty.
+        lines: Line, counted from 1, of every key and list item.
+    """
+
+    value: object = field(repr=False)
+    lines: dict[DocumentPath, int] = field(repr=False)
+
+
+def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocument:
+    """Reads the first document of a YAML file; what follows a second `---` is passed over, as kubectl does.
+
+    Args:
+        data: The file's bytes.
+        path: Its name, for messages.
+        with_lines: Whether `lines` is wanted.
+
+    Raises:
+        InputError: It is not YAML, or a mapping holds a key twice (all of those): each with file:line:column.
+            Its text holds no value of the file, which may be a credential.
+    """
+    loader = _Loader(data)
+    try:
+        node = loader.get_node() if loader.check_node() else None
+        if node is None:
+            return YamlDocument(None, {})
+        repeated = list(_repeated_keys(node, path, set()))
+        if repeated:
+            raise InputError(*repeated)
+        value = loader.construct_document(node)
+        lines = dict(islice(_lines(node, (), frozenset()), _MAX_LINES)) if with_lines else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else path
+        raise InputError(_not_yaml(f"{place}: not YAML: {error.problem or error.context}")) from None
+    except yaml.reader.ReaderError as error:
+        line = data[: error.position].count(b"\n") + 1
+        raise InputError(_not_yaml(f"{path}:{line}: not YAML: {error.reason}")) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise InputError(_not_yaml(f"{path}: not YAML: {type(error).__name__}")) from None
+    finally:
+        loader.dispose()
+    return YamlDocument(value, lines)
+
+
+def _not_yaml(message: str) -> Problem:
+    return Problem(code="yaml-invalid", message=message, hint="Correct the file")
+
+
+def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Problem]:
+    if id(node) in seen:  # reached again by an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item, path, seen)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    first: dict[tuple[str, str], int] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
+            line, column = key.start_mark.line + 1, key.start_mark.column + 1
+            if (key.tag, key.value) in first:
+                yield Problem(
+                    code="yaml-key-repeated",
+                    message=f"{path}:{line}:{column}: {key.value} is already there in line "
+                    f"{first[key.tag, key.value]}",
+                    hint="Remove one of the two",
+                )
+            first.setdefault((key.tag, key.value), line)
+        yield from _repeated_keys(value, path, seen)
+
+
+def _lines(node: yaml.Node, at: DocumentPath, above: frozenset[int]) -> Iterator[tuple[DocumentPath, int]]:
+    """Path → line of everything below a node; call it once merge keys (`<<`) are resolved."""
+    if id(node) in above:
+        return
+    inner = above | {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*at, index), item.start_mark.line + 1
+            yield from _lines(item, (*at, index), inner)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*at, str(key.value)), key.start_mark.line + 1
+            yield from _lines(value, (*at, str(key.value)), inner)
