@@ -1,0 +1,62 @@
+"""Plans: what is still to be done in a cluster, step by step, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.compare import Difference, differences
+from istio_mc.domain.objects import Object, Ref, ref_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NAMESPACE = "namespace"
+CACERTS = "cacerts"
+ISTIO = "istio"
+EXPOSE = "expose"
+GATEWAY_API = "gateway-api"
+LINK = "link"
+READY = "ready"
+STEPS = (NAMESPACE, CACERTS, ISTIO, EXPOSE, GATEWAY_API, LINK, READY)
+"""The steps of an install in a cluster, in their order."""
+
+_MOST_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a cluster's plan.
+
+    Attributes:
+        name: One of STEPS.
+        reasons: Why it is needed, each a sentence for people.
+        documents: What it will set; for `istio` the IstioOperator document that istioctl is given.
+    """
+
+    name: str
+    reasons: tuple[str, ...]
+    documents: tuple[Object, ...] = field(default=(), repr=False)
+
+
+def apply_step(name: str, wanted: Iterable[Object], live: Mapping[Ref, Object]) -> Step | None:
+    """The step that makes wanted documents live; None where they are already."""
+    wanted = tuple(wanted)
+    found = differences(wanted, live)
+    if not found:
+        return None
+    changed = {difference.ref for difference in found}
+    documents = tuple(document for document in wanted if _is_one_of(document, changed))
+    return Step(name, told(found), documents)
+
+
+def told(found: list[Difference]) -> tuple[str, ...]:
+    """Reasons for people: a whole new set of objects is one reason, and a long list is cut."""
+    reasons = tuple(str(difference) for difference in found)
+    if len(reasons) <= _MOST_REASONS:
+        return reasons
+    return (*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more differences")
+
+
+def _is_one_of(document: Object, refs: set[Ref]) -> bool:
+    return ref_of(document) in refs

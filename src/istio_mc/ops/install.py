@@ -1,0 +1,350 @@
+"""install: plan what is missing in every cluster, apply it to all at once, link them, wait for what counts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from istio_mc.domain import documents, objects, plan
+from istio_mc.domain.compare import differences
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.operator import istio_operator
+from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.gateways import credentials, downloads, files, process
+from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.ops import link as linking
+from istio_mc.ops import topology, trust
+from istio_mc.ops.fanout import Failures, Watch, fan_out
+from istio_mc.ops.observe import Observed, observe
+from istio_mc.ops.wait import wait_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.objects import Object
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.session import Session
+
+_SHARE_OF_ISTIOCTL = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """What is still to be done in a cluster.
+
+    Attributes:
+        cluster: The cluster.
+        observed: How it was found.
+        steps: What is to be done before linking, in order.
+    """
+
+    cluster: Cluster
+    observed: Observed = field(repr=False)
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledCluster:
+    """What became of one cluster.
+
+    Attributes:
+        cluster: The cluster.
+        steps: What was done in it (in a dry run: would be done).
+        addresses: Its gateway's addresses.
+        problems: Why it is not done; empty where it is.
+    """
+
+    cluster: Cluster
+    steps: tuple[Step, ...]
+    addresses: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstallResult:
+    """What became of an install.
+
+    Attributes:
+        mesh: What the clusters share.
+        root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
+        clusters: One a cluster, in the user's order.
+        dry_run: Whether nothing was touched.
+    """
+
+    mesh: Mesh
+    root_fingerprint: str | None
+    clusters: tuple[InstalledCluster, ...]
+    dry_run: bool = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every Problem of every cluster."""
+        return tuple(problem for cluster in self.clusters for problem in cluster.problems)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done, or would be."""
+        return any(cluster.steps for cluster in self.clusters)
+
+
+def install(session: Session, store: CaStore, options: CaOptions, now: datetime) -> InstallResult:
+    """Makes one mesh of the session's clusters.
+
+    Nothing is changed before every cluster was looked at. A cluster that cannot be reached is set aside,
+    and the others are finished.
+
+    Raises:
+        ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
+    """
+    prepared = _prepare(session, store, options, now, dry_run=False)
+    done, failures = fan_out(
+        prepared.plans,
+        lambda name: _apply(session, prepared, prepared.plans[name]),
+        concurrency=session.concurrency,
+    )
+    reached = {name: prepared.plans[name].cluster for name in done}
+    linked = linking.link(
+        session, reached, {name: prepared.plans[name].observed.of(objects.SECRET) for name in done}
+    )
+    failures |= linked.failures
+    members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
+    addresses, unready = fan_out(
+        members,
+        lambda name: wait_ready(
+            session, prepared.mesh, members[name], [c for n, c in members.items() if n != name]
+        ),
+        concurrency=session.concurrency,
+    )
+    failures |= unready
+    return _result(session, prepared, failures, linked.steps, addresses)
+
+
+def dry_run(session: Session, store: CaStore, options: CaOptions, now: datetime) -> InstallResult:
+    """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
+    prepared = _prepare(session, store, options, now, dry_run=True)
+    tokens = {
+        name: linking.token_in(p.observed.of(objects.SECRET)) or linking.ReaderToken("", b"")
+        for name, p in prepared.plans.items()
+    }
+    clusters = {name: p.cluster for name, p in prepared.plans.items()}
+    steps = {
+        name: linking.link_step(
+            linking.remote_secrets(name, clusters, tokens), prepared.plans[name].observed.of(objects.SECRET)
+        )
+        for name in prepared.plans
+    }
+    return _result(session, prepared, {}, steps, {}, is_dry_run=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    mesh: Mesh
+    clusters: Mapping[str, Cluster]
+    plans: Mapping[str, ClusterPlan]
+    trust: trust.Trust
+    istioctl: Istioctl
+
+
+def _prepare(
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool
+) -> _Prepared:
+    mesh = topology.mesh_of(session.settings)
+    istioctl = _istioctl(mesh)
+    session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
+    observed, unreachable = fan_out(
+        session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
+    )
+    _stop_unless_unreachable(unreachable)
+    session.unusable |= unreachable
+    clusters = topology.clusters_of(
+        session.contexts, session.settings, observed, other_networks=_other_networks(session)
+    )
+    _refuse_other_mesh(mesh, observed)
+    gateway_api = _gateway_api(session, observed)
+    trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run)
+    session.progress(Event(None, "preflight", State.DONE))
+    plans, failures = fan_out(
+        observed,
+        lambda name: _plan(session, mesh, clusters[name], observed[name], trusted, istioctl, gateway_api),
+        concurrency=session.concurrency,
+    )
+    if failures:
+        raise ProblemError(*(problem for problems in failures.values() for problem in problems))
+    return _Prepared(mesh, clusters, plans, trusted, istioctl)
+
+
+def _istioctl(mesh: Mesh) -> Istioctl:
+    found = find_istioctl(os.environ)
+    if found.version != mesh.version:
+        raise InputError(
+            Problem(
+                code="istioctl-version",
+                message="istioctl is of another version than the mesh",
+                seen=f"{found.path}: {found.version}",
+                expected=mesh.version,
+                hint=f"put istioctl {mesh.version} first on PATH, or set istio.version in mesh.yaml",
+                docs="troubleshooting.md#istioctl-version",
+            )
+        )
+    return found
+
+
+def _stop_unless_unreachable(failures: Failures) -> None:
+    """An unreachable cluster is set aside; any other fault found before the first change stops the run."""
+    others = [
+        problem
+        for problems in failures.values()
+        for problem in problems
+        if problem.code != "cluster-unreachable"
+    ]
+    if others:
+        raise ProblemError(*others)
+
+
+def _other_networks(session: Session) -> list[str]:
+    """Networks that clusters of the kubeconfig outside this run already have."""
+    if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
+        return []
+    outside = [c for c in session.kubeconfig.contexts if c.name not in session.names]
+    return session.networks_of(outside)
+
+
+def _refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
+    faults = [
+        Problem(
+            code="member-of-another-mesh",
+            cluster=name,
+            message=f"{name} is a member of another mesh",
+            seen=str(found.mesh_id),
+            expected=mesh.mesh_id,
+            hint=f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first",
+            docs="troubleshooting.md#member-of-another-mesh",
+        )
+        for name, found in observed.items()
+        if found.mesh_id not in (None, mesh.mesh_id)
+    ]
+    if faults:
+        raise InputError(*faults)
+
+
+def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Object]:
+    """The Gateway API's CRDs, fetched only where a cluster lacks them."""
+    wanted = session.settings.gateway_api
+    if not wanted.install or all(found.gateway_api for found in observed.values()):
+        return []
+    return [item for item in downloads.documents(wanted.source) if item["kind"] == objects.CRD.kind]
+
+
+def _plan(
+    session: Session,
+    mesh: Mesh,
+    cluster: Cluster,
+    observed: Observed,
+    trusted: trust.Trust,
+    istioctl: Istioctl,
+    gateway_api: Iterable[Object],
+) -> ClusterPlan:
+    live = observed.objects
+    document = istio_operator(mesh, cluster)
+    steps: list[Step | None] = [
+        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster)], live),
+        trusted.steps.get(cluster.context),
+        _istio_step(mesh, document, observed, istioctl, _written(session, cluster, document)),
+        plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], live),
+    ]
+    if gateway_api and not observed.gateway_api:
+        steps.append(Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(gateway_api)))
+    found = tuple(step for step in steps if step)
+    for name in plan.STEPS[:5]:
+        if name not in {step.name for step in found}:
+            session.progress(Event(cluster.context, name, State.UNCHANGED))
+    return ClusterPlan(cluster, observed, found)
+
+
+def _istio_step(
+    mesh: Mesh, document: Object, observed: Observed, istioctl: Istioctl, path: Path
+) -> Step | None:
+    if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
+        return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,))
+    reasons = plan.told(differences(istioctl.manifest(path), observed.objects))
+    if not mesh.revision and not _has_default_tag(observed):
+        # istioctl sets the tag last: without it, an earlier run was ended before it was done.
+        reasons = (*reasons, "revision tag default is missing")
+    return Step(plan.ISTIO, reasons, (document,)) if reasons else None
+
+
+def _has_default_tag(observed: Observed) -> bool:
+    return any(
+        (item["metadata"].get("labels") or {}).get("istio.io/tag") == "default"
+        for item in observed.of(objects.MUTATING_WEBHOOK)
+    )
+
+
+def _written(session: Session, cluster: Cluster, document: Object) -> Path:
+    path = Path(session.folder.name) / cluster.cluster_id / "istio-operator.yaml"
+    files.make_private_folder(path.parent)
+    files.write(path, yaml.safe_dump(document, sort_keys=False).encode())
+    return path
+
+
+def _apply(session: Session, prepared: _Prepared, todo: ClusterPlan) -> None:
+    context = todo.cluster.context
+    kube = session.kubes[context]
+    for step in todo.steps:
+        session.progress(Event(context, step.name, State.STARTED, step.reasons[0]))
+        try:
+            if step.name == plan.ISTIO:
+                _run_istioctl(session, prepared, todo.cluster)
+            else:
+                for document in step.documents:
+                    kube.apply(document)
+        except ProblemError:
+            session.progress(Event(context, step.name, State.FAILED))
+            raise
+        session.progress(Event(context, step.name, State.DONE))
+
+
+def _run_istioctl(session: Session, prepared: _Prepared, cluster: Cluster) -> None:
+    context = cluster.context
+    folder = Path(session.folder.name) / cluster.cluster_id
+    kubeconfig = credentials.private_kubeconfig(folder, session.document(context))
+    # istioctl goes on waiting for a cluster that has fallen silent; a probe beside it does not.
+    with Watch(session.kubes[context].version) as watch:
+        try:
+            prepared.istioctl.install(
+                folder / "istio-operator.yaml",
+                context=context,
+                kubeconfig=kubeconfig,
+                timeout_s=session.remaining_s * _SHARE_OF_ISTIOCTL,
+                cancel=watch.gone,
+                pasted_kubeconfig=session.paths,
+            )
+        except process.ProcessCancelled as error:
+            raise ProblemError(*(watch.problems or error.problems)) from None
+
+
+def _result(
+    session: Session,
+    prepared: _Prepared,
+    failures: Failures,
+    link_steps: Mapping[str, Step | None],
+    addresses: Mapping[str, tuple[str, ...]],
+    *,
+    is_dry_run: bool = False,
+) -> InstallResult:
+    installed = []
+    for name, cluster in prepared.clusters.items():
+        done: tuple[Step, ...] = prepared.plans[name].steps if name in prepared.plans else ()
+        if step := link_steps.get(name):
+            done = (*done, step)
+        problems = failures.get(name) or session.unusable.get(name) or ()
+        installed.append(InstalledCluster(cluster, done, addresses.get(name, ()), tuple(problems)))
+    return InstallResult(prepared.mesh, prepared.trust.root_fingerprint, tuple(installed), dry_run=is_dry_run)

@@ -1,0 +1,154 @@
+"""link: every cluster's istiod is given a remote secret of every other cluster."""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import documents, objects, plan
+from istio_mc.domain.compare import differences
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.objects import Object, ref_of
+from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops.fanout import Failures, all_of, fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_TOKEN_DEADLINE_S = 30.0
+_POLL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderToken:
+    """What another istiod needs to read a cluster."""
+
+    token: str = field(repr=False)
+    ca_data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What became of linking.
+
+    Attributes:
+        steps: For each cluster the step that was done in it, or None where nothing was missing.
+        failures: Clusters whose token could not be had, or whose secrets could not be written.
+    """
+
+    steps: Mapping[str, Step | None]
+    failures: Failures
+
+
+def token_in(secrets: Collection[Object]) -> ReaderToken | None:
+    """The reader's token among a namespace's Secrets: istioctl's name first, else any of that account."""
+    fitting = [
+        secret
+        for secret in secrets
+        if secret.get("type") == "kubernetes.io/service-account-token"
+        and (secret["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name")
+        == READER_SERVICE_ACCOUNT
+        and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
+    ]
+    fitting.sort(key=lambda secret: secret["metadata"]["name"] != documents.READER_TOKEN_SECRET)
+    if not fitting:
+        return None
+    data = fitting[0]["data"]
+    return ReaderToken(base64.b64decode(data["token"]).decode(), base64.b64decode(data["ca.crt"]))
+
+
+def remote_secrets(
+    target: str, clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]
+) -> list[Object]:
+    """The remote secrets `target` shall hold: one of every other cluster whose token is known."""
+    return [
+        documents.remote_secret(
+            cluster.cluster_id,
+            documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, found.token, found.ca_data),
+        )
+        for context, cluster in clusters.items()
+        if context != target and (found := tokens.get(context))
+    ]
+
+
+def link_step(wanted: Collection[Object], live: Collection[Object]) -> Step | None:
+    """The step that brings a cluster's remote secrets to what is wanted; no secret is in its reasons."""
+    have = {ref_of(secret): documents.opened_remote_secret(secret) for secret in live}
+    reasons = []
+    changed = []
+    for secret in wanted:
+        ref = ref_of(secret)
+        found = differences(
+            [dict(documents.opened_remote_secret(secret))], {r: dict(s) for r, s in have.items()}
+        )
+        if found:
+            missing = not found[0].path
+            reasons.append(
+                f"{ref} is missing" if missing else f"{ref} holds another kubeconfig or other labels"
+            )
+            changed.append(secret)
+    return Step(plan.LINK, tuple(reasons), tuple(changed)) if changed else None
+
+
+def link(
+    session: Session, clusters: Mapping[str, Cluster], secrets: Mapping[str, Collection[Object]]
+) -> Linked:
+    """Links every ordered pair of clusters: one token read per cluster, all writes at once.
+
+    Args:
+        session: The run.
+        clusters: The clusters to link, by context; each must answer and have the reader account.
+        secrets: The Secrets of istio-system as this run has read them, by context.
+    """
+
+    def obtain(context: str) -> ReaderToken:
+        return token_in(secrets.get(context, ())) or _mint(session.kubes[context])
+
+    tokens, failures = fan_out(clusters, obtain, concurrency=session.concurrency)
+
+    def write(context: str) -> Step | None:
+        step = link_step(remote_secrets(context, clusters, tokens), secrets.get(context, ()))
+        if step is None:
+            session.progress(Event(context, plan.LINK, State.UNCHANGED))
+            return None
+        session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
+        kube = session.kubes[context]
+        all_of({secret["metadata"]["name"]: partial(kube.apply, secret) for secret in step.documents})
+        session.progress(Event(context, plan.LINK, State.DONE))
+        return step
+
+    steps, unwritten = fan_out(clusters, write, concurrency=session.concurrency)
+    return Linked(steps, failures | unwritten)
+
+
+def _mint(kube: Kube) -> ReaderToken:
+    """Has Kubernetes fill a token Secret, and reads it once it is full."""
+    kube.create(documents.reader_token_secret())
+    deadline = time.monotonic() + _TOKEN_DEADLINE_S
+    while True:
+        secret = kube.get(objects.SECRET, documents.READER_TOKEN_SECRET, SYSTEM_NAMESPACE)
+        if secret and (found := token_in([secret])):
+            return found
+        if time.monotonic() > deadline:
+            raise ProblemError(
+                Problem(
+                    code="no-reader-token",
+                    cluster=kube.context,
+                    message=f"{kube.context} gave no token for {READER_SERVICE_ACCOUNT}",
+                    seen=f"Secret {documents.READER_TOKEN_SECRET} "
+                    + ("is gone" if secret is None else f"without a token after {_TOKEN_DEADLINE_S:.0f} s"),
+                    expected="a token written by Kubernetes' token controller",
+                    hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} "
+                    f"get serviceaccount {READER_SERVICE_ACCOUNT}",
+                    docs="troubleshooting.md#no-reader-token",
+                )
+            )
+        time.sleep(_POLL_S)

@@ -1,0 +1,296 @@
+"""Opens a run: settings, contexts, credentials and API servers, each read or obtained once."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from istio_mc.domain import names, objects
+from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
+from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.mesh import MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways import credentials, kubeconfigs
+from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.settings import load_settings
+from istio_mc.ops.fanout import Failures, fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from istio_mc.domain.kubeconfig import Context, Kubeconfig
+    from istio_mc.domain.objects import Object
+    from istio_mc.domain.settings import Settings
+
+_PLUGIN_DEADLINE_S = 30.0
+_ASK_DEADLINE_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What every verb is told by its user.
+
+    Attributes:
+        kubeconfig: `--kubeconfig`; None: $KUBECONFIG, else ~/.kube/config.
+        contexts: `--contexts`, in their order; empty: the settings', else the mesh's members.
+        config: `--config`; None: ./mesh.yaml where it is there.
+        timeout_s: Deadline of the whole run in seconds.
+        concurrency: How many clusters are worked on at once.
+    """
+
+    kubeconfig: str | None = None
+    contexts: tuple[str, ...] = ()
+    config: Path | None = None
+    timeout_s: float = 600.0
+    concurrency: int = 16
+
+
+@dataclass(slots=True)
+class Session:
+    """One run's clusters and what it needs to speak to them.
+
+    Attributes:
+        settings: mesh.yaml's, or the defaults.
+        kubeconfig: The merged kubeconfig.
+        paths: The files it was merged from, joined as in $KUBECONFIG, for commands to paste.
+        contexts: The clusters of this run, in the user's order.
+        kubes: Their API servers, by context; those in `unusable` have none.
+        unusable: Contexts that cannot be used at all, and why.
+        namespaces: istio-system of those asked for it already.
+        deadline: `time.monotonic()` value by which the run ends.
+        concurrency: How many clusters are worked on at once.
+        progress: Told of every step.
+        warnings: What the user should know though nothing failed.
+        folder: A private folder that goes when the run ends.
+    """
+
+    settings: Settings
+    kubeconfig: Kubeconfig
+    paths: str
+    deadline: float
+    concurrency: int
+    progress: Progress = silent
+    contexts: tuple[Context, ...] = ()
+    kubes: dict[str, Kube] = field(default_factory=dict)
+    unusable: Failures = field(default_factory=dict)
+    namespaces: dict[str, Object | None] = field(default_factory=dict)
+    warnings: list[Problem] = field(default_factory=list)
+    folder: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="istio-mc-"), repr=False
+    )
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds until the deadline; never negative."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The context names of this run."""
+        return tuple(context.name for context in self.contexts)
+
+    def document(self, context: str) -> Mapping[str, object]:
+        """A self-contained kubeconfig of one context, credentials obtained."""
+        return self.kubes[context].kubeconfig
+
+    def close(self) -> None:
+        """Ends connections and removes the private folder."""
+        for kube in self.kubes.values():
+            kube.close()
+        self.folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connect(self, contexts: Iterable[Context]) -> None:
+        """Obtains credentials for contexts and opens their API servers; the unusable are noted."""
+        contexts = [c for c in contexts if c.name not in self.kubes and c.name not in self.unusable]
+        for context in contexts:
+            if context.problems:
+                self.unusable[context.name] = tuple(p.on(context.name) for p in context.problems)
+        contexts = [c for c in contexts if c.name not in self.unusable]
+        resolved = credentials.resolve(contexts, min(_PLUGIN_DEADLINE_S, self.remaining_s))
+        for context in contexts:
+            found = resolved[context.name]
+            if isinstance(found, Problem):
+                self.unusable[context.name] = (found,)
+                continue
+            document = self.kubeconfig.document_with(context, found.user_entry)
+            self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
+
+    def ask_namespaces(self, contexts: Iterable[str]) -> None:
+        """Reads istio-system of contexts that have not been asked; who does not answer becomes unusable."""
+        wanted = [name for name in contexts if name in self.kubes and name not in self.namespaces]
+        found, failed = fan_out(
+            wanted,
+            lambda name: self.kubes[name].get(objects.NAMESPACE, SYSTEM_NAMESPACE),
+            concurrency=self.concurrency,
+        )
+        self.namespaces |= found
+        for name, problems in failed.items():
+            self.unusable[name] = problems
+            self.kubes.pop(name).close()
+
+    def networks_of(self, contexts: Iterable[Context]) -> list[str]:
+        """Networks of contexts outside the run, as far as they answer within a short deadline."""
+        self.ask(contexts)
+        found = (self.namespaces.get(context.name) for context in contexts)
+        labels = ((namespace or {}).get("metadata", {}).get("labels") or {} for namespace in found)
+        return [network for label in labels if (network := label.get(NETWORK_LABEL))]
+
+    def ask(self, contexts: Iterable[Context]) -> None:
+        """Connects to contexts and reads their istio-system, with a short deadline for each."""
+        self.connect(contexts)
+        asked = [self.kubes[context.name] for context in contexts if context.name in self.kubes]
+        for kube in asked:
+            kube.deadline = min(self.deadline, time.monotonic() + _ASK_DEADLINE_S)
+        self.ask_namespaces([kube.context for kube in asked])
+        for kube in asked:
+            kube.deadline = self.deadline
+
+
+def begin(inputs: Inputs, progress: Progress = silent) -> Session:
+    """Reads mesh.yaml and the kubeconfig files; asks no cluster yet.
+
+    Raises:
+        InputError: With every fault of what was read.
+    """
+    settings = load_settings(inputs.config, Path.cwd())
+    paths = kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, Path.home())
+    merged = kubeconfigs.read_kubeconfig(paths)
+    return Session(
+        settings=settings,
+        kubeconfig=merged,
+        paths=os.pathsep.join(str(path) for path in paths),
+        deadline=time.monotonic() + inputs.timeout_s,
+        concurrency=inputs.concurrency,
+        progress=progress,
+        warnings=list(merged.warnings),
+    )
+
+
+def named(session: Session, inputs: Inputs) -> tuple[Context, ...]:
+    """The contexts the user named: `--contexts`, else the settings'; none where neither does."""
+    chosen = inputs.contexts or tuple(cluster.context for cluster in session.settings.clusters)
+    return session.kubeconfig.select(chosen)
+
+
+def open_named(inputs: Inputs, progress: Progress = silent) -> Session:
+    """Opens a run on the clusters the user named.
+
+    Raises:
+        InputError: None is named, or one is unknown, or one cluster is named twice.
+    """
+    session = begin(inputs, progress)
+    contexts = named(session, inputs)
+    if not contexts:
+        known = ", ".join(context.name for context in session.kubeconfig.contexts)
+        raise InputError(
+            Problem(
+                code="no-contexts",
+                message="no cluster is named",
+                seen="neither --contexts nor clusters in mesh.yaml",
+                expected="the contexts of the clusters that shall form the mesh",
+                hint=f"istio-mc install --contexts {known.replace(', ', ',')}" if known else None,
+                docs="usage.md#contexts",
+            )
+        )
+    return _opened(session, contexts)
+
+
+def open_members(inputs: Inputs, progress: Progress = silent) -> Session:
+    """Opens a run on the named clusters, or, where none is named, on the mesh's members.
+
+    A member is known by the label `install` puts on istio-system.
+
+    Raises:
+        InputError: There is no member, or there are members of two meshes.
+    """
+    session = begin(inputs, progress)
+    contexts = named(session, inputs)
+    return _opened(session, contexts or _members(session))
+
+
+def _opened(session: Session, contexts: tuple[Context, ...]) -> Session:
+    if twice := names.same_clusters(contexts):
+        raise InputError(*twice)
+    session.contexts = contexts
+    session.connect(contexts)
+    return session
+
+
+def _members(session: Session) -> tuple[Context, ...]:
+    everyone = session.kubeconfig.contexts
+    session.ask(everyone)
+    meshes: dict[str, list[str]] = {}
+    for name, namespace in session.namespaces.items():
+        mesh_id = ((namespace or {}).get("metadata", {}).get("labels") or {}).get(MESH_LABEL)
+        if mesh_id:
+            meshes.setdefault(mesh_id, []).append(name)
+    if len(meshes) != 1:
+        raise InputError(_not_one_mesh(session, meshes))
+    members = next(iter(meshes.values()))
+    silent_members = _linked_but_silent(session, members)
+    for name in set(session.unusable) - silent_members:
+        session.warnings.append(
+            Problem(
+                code="context-passed-over",
+                cluster=name,
+                message=f"{name} could not be asked whether it is a member, and was passed over",
+                seen=session.unusable[name][0].seen or session.unusable[name][0].message,
+                hint=f"istio-mc verify --contexts {','.join([*members, name])}",
+            )
+        )
+    for name in [name for name in session.kubes if name not in members]:
+        session.kubes.pop(name).close()
+    chosen = silent_members.union(members)
+    session.unusable = {name: session.unusable[name] for name in silent_members}
+    return tuple(context for context in everyone if context.name in chosen)
+
+
+def _linked_but_silent(session: Session, members: list[str]) -> set[str]:
+    """Contexts that do not answer, but whose cluster ID a member holds a remote secret for."""
+    if not session.unusable:
+        return set()
+    found, _ = fan_out(
+        members,
+        lambda name: session.kubes[name].list(
+            objects.SECRET, SYSTEM_NAMESPACE, labels=f"{MULTI_CLUSTER_LABEL}=true"
+        ),
+        concurrency=session.concurrency,
+    )
+    linked = {secret["metadata"]["name"] for secrets in found.values() for secret in secrets}
+    derived = names.derive_cluster_ids({c.name: c.cluster for c in session.kubeconfig.contexts}, {})
+    return {name for name in session.unusable if names.remote_secret_name(derived[name]) in linked}
+
+
+def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
+    if meshes:
+        told = "; ".join(f"{mesh}: {', '.join(members)}" for mesh, members in meshes.items())
+        return Problem(
+            code="two-meshes",
+            message="the kubeconfig holds members of more than one mesh",
+            seen=told,
+            expected="one mesh",
+            hint=f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}",
+            docs="usage.md#contexts",
+        )
+    asked = ", ".join(session.namespaces) or "no context"
+    silent_ones = "; ".join(
+        f"{name}: {problems[0].seen or problems[0].message}" for name, problems in session.unusable.items()
+    )
+    return Problem(
+        code="no-members",
+        message="no cluster of the kubeconfig is a member of a mesh",
+        seen=f"asked {asked}" + (f"; not usable: {silent_ones}" if silent_ones else ""),
+        expected=f"label {MESH_LABEL} on namespace {SYSTEM_NAMESPACE}",
+        hint="name the clusters with --contexts, or begin with: istio-mc install --contexts …",
+        docs="usage.md#contexts",
+    )

@@ -1,0 +1,138 @@
+"""Who is who: cluster IDs, networks and addresses, decided once for every verb, and sticky."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import names
+from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways.files import read
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.settings import ClusterSettings, Settings
+    from istio_mc.ops.observe import Observed
+
+
+def mesh_of(settings: Settings) -> Mesh:
+    """What all clusters share, as the settings have it."""
+    return Mesh(
+        mesh_id=settings.mesh_id,
+        version=settings.istio.version,
+        revision=settings.istio.revision,
+        hub=settings.istio.hub,
+        tag=settings.istio.tag,
+        values=settings.values,
+    )
+
+
+def clusters_of(
+    contexts: Collection[Context],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    *,
+    other_networks: Collection[str] = (),
+) -> dict[str, Cluster]:
+    """Every cluster with its ID, network and addresses, by context.
+
+    What a cluster already has stays; what the settings say must agree with it; the rest is derived from
+    the kubeconfig's cluster name, and the lowest network number nobody uses.
+
+    Args:
+        contexts: The clusters, in the user's order.
+        settings: What the user set for them.
+        observed: What lives in those that answered.
+        other_networks: Networks that clusters outside this run use.
+
+    Raises:
+        InputError: An ID or network is set that is not the live one, or two clusters have the same.
+    """
+    by_context = {cluster.context: cluster for cluster in settings.clusters}
+    faults: list[Problem] = []
+    ids: dict[str, str] = {}
+    networks: dict[str, str] = {}
+    for context in contexts:
+        wanted = by_context.get(context.name)
+        live = observed.get(context.name)
+        for what, kept, want, have in (
+            ("cluster ID", ids, wanted and wanted.id, live and live.cluster_id),
+            ("network", networks, wanted and wanted.network, live and live.network),
+        ):
+            if want and have and want != have:
+                faults.append(_moved(context.name, what, want, have))
+            if value := have or want:
+                kept[context.name] = value
+    faults += _shared("cluster ID", ids) + _shared("network", networks)
+    if faults:
+        raise InputError(*faults)
+    ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
+    networks = names.assign_networks([context.name for context in contexts], networks, other_networks)
+    return {
+        context.name: Cluster(
+            context=context.name,
+            cluster_id=ids[context.name],
+            network=networks[context.name],
+            api_server=_api_server(context, by_context.get(context.name)),
+            gateway_addresses=_addresses(by_context.get(context.name)),
+            values=_values(by_context.get(context.name)),
+        )
+        for context in contexts
+    }
+
+
+def _addresses(wanted: ClusterSettings | None) -> tuple[str, ...]:
+    return wanted.gateway_addresses if wanted else ()
+
+
+def _values(wanted: ClusterSettings | None) -> Mapping[str, object]:
+    return wanted.values if wanted else {}
+
+
+def _api_server(context: Context, wanted: ClusterSettings | None) -> ApiServer:
+    over = wanted.api_server if wanted else None
+    if over is None:
+        return ApiServer(server=context.server or "", tls_server_name=_tls_server_name(context))
+    return ApiServer(
+        server=over.server,
+        ca_data=read(Path(over.ca_file)) if over.ca_file else None,
+        tls_server_name=over.tls_server_name,
+    )
+
+
+def _tls_server_name(context: Context) -> str | None:
+    found = context.cluster_entry.get("tls-server-name")
+    return str(found) if found else None
+
+
+def _moved(context: str, what: str, want: str, have: str) -> Problem:
+    return Problem(
+        code="identity-changed",
+        cluster=context,
+        message=f"the {what} of {context} cannot be changed while it is in a mesh",
+        seen=f"{have} (live)",
+        expected=f"{want} (mesh.yaml)",
+        hint=f"set it to {have} in mesh.yaml, or let {context} leave the mesh first",
+        docs="usage.md#identity",
+    )
+
+
+def _shared(what: str, values: Mapping[str, str]) -> list[Problem]:
+    owners: dict[str, list[str]] = {}
+    for context, value in values.items():
+        owners.setdefault(value, []).append(context)
+    return [
+        Problem(
+            code="identity-shared",
+            message=f"clusters {' and '.join(contexts)} have the same {what}",
+            seen=value,
+            expected=f"a {what} of its own for each cluster",
+            hint=f"let {contexts[-1]} leave its mesh and join anew",
+            docs="usage.md#identity",
+        )
+        for value, contexts in owners.items()
+        if len(contexts) > 1
+    ]

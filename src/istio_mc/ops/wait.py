@@ -1,0 +1,213 @@
+"""What counts after an install: what runs, what address a gateway has, whom each istiod sees."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects, plan
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from istio_mc.domain.objects import Object
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_POLL_S = 0.5
+_MONITORING_PORT = 15014
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCluster:
+    """One row of an istiod's `/debug/clusterz`.
+
+    Attributes:
+        pod: The istiod that says so.
+        cluster_id: Whom it speaks of.
+        secret: The remote secret it knows it by, as namespace/name; empty for its own cluster.
+        status: `synced`, `syncing`, `timeout` or `closed`; `synced` means the initial sync only.
+    """
+
+    pod: str
+    cluster_id: str
+    secret: str
+    status: str
+
+
+def gateway_addresses(service: Object | None) -> tuple[str, ...]:
+    """The addresses the other clusters' istiods take for a gateway Service.
+
+    LoadBalancer IPs or hostnames, and `spec.externalIPs`
+    (pilot/pkg/serviceregistry/kube/conversion.go, Istio 1.26.0).
+    """
+    if service is None:
+        return ()
+    ingress = (service.get("status") or {}).get("loadBalancer", {}).get("ingress") or []
+    given = [entry.get("ip") or entry.get("hostname") for entry in ingress]
+    return tuple(dict.fromkeys([*filter(None, given), *(service["spec"].get("externalIPs") or [])]))
+
+
+def running_istiods(pods: Collection[Object]) -> list[Object]:
+    """The istiod pods that run; those on their way out do not count."""
+    return [
+        pod
+        for pod in pods
+        if (pod["metadata"].get("labels") or {}).get("app") == "istiod"
+        and pod.get("status", {}).get("phase") == "Running"
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def clusterz(kube: Kube, pod: Object) -> list[RemoteCluster]:
+    """Whom one istiod sees, from its debug endpoint through a port-forward.
+
+    The endpoint answers localhost only, so the API server's pod proxy does not do
+    (pilot/pkg/xds/debug.go, Istio 1.26.0).
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+    annotations = pod["metadata"].get("annotations") or {}
+    port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, "/debug/clusterz")
+    try:
+        rows = json.loads(raw)
+        return [
+            RemoteCluster(name, row["id"], row.get("secretName") or "", row["syncStatus"])
+            for row in rows or []
+        ]
+    except (ValueError, KeyError, TypeError):
+        raise ProblemError(
+            Problem(
+                code="malformed-answer",
+                cluster=kube.context,
+                message=f"{name} answered /debug/clusterz with something else than its clusters",
+                seen=repr(raw[:80]),
+                expected="a JSON list of id, secretName and syncStatus",
+            )
+        ) from None
+
+
+def wait_ready(
+    session: Session, mesh: Mesh, cluster: Cluster, others: Collection[Cluster]
+) -> tuple[str, ...]:
+    """Waits until a cluster's control plane and gateway run, have an address, and see all the others.
+
+    Returns:
+        The gateway's addresses.
+
+    Raises:
+        ProblemError: One of these did not come true before the run's deadline; it says which.
+    """
+    kube = session.kubes[cluster.context]
+    say = _Teller(session, cluster.context)
+    _until(session, say, lambda: _unready(kube, mesh, cluster))
+    addresses: list[str] = []
+
+    def no_address() -> Problem | None:
+        service = kube.get(objects.SERVICE, EAST_WEST_GATEWAY, SYSTEM_NAMESPACE)
+        addresses[:] = gateway_addresses(service)
+        return None if addresses else _pending(cluster)
+
+    _until(session, say, no_address)
+    _until(session, say, lambda: _unsynced(kube, cluster, others))
+    session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
+    return tuple(addresses)
+
+
+class _Teller:
+    """Tells what is waited for, once for each new thing."""
+
+    def __init__(self, session: Session, context: str) -> None:
+        self._session = session
+        self._context = context
+        self._last = ""
+
+    def __call__(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            self._session.progress(Event(self._context, plan.READY, State.WAITING, text))
+
+
+def _until(session: Session, say: _Teller, wanting: Callable[[], Problem | None]) -> None:
+    while problem := wanting():
+        say(problem.message)
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(problem)
+        time.sleep(_POLL_S)
+
+
+def _unready(kube: Kube, mesh: Mesh, cluster: Cluster) -> Problem | None:
+    for name in (mesh.istiod, EAST_WEST_GATEWAY):
+        deployment = kube.get(objects.DEPLOYMENT, name, SYSTEM_NAMESPACE)
+        if seen := unavailable(deployment):
+            return Problem(
+                code="not-ready",
+                cluster=cluster.context,
+                message=f"Deployment {name} of {cluster.context} is not ready",
+                seen=seen,
+                expected="all replicas updated and available",
+                hint=f"kubectl --context {cluster.context} -n {SYSTEM_NAMESPACE} describe deployment {name}",
+                docs="troubleshooting.md#not-ready",
+            )
+    return None
+
+
+def unavailable(deployment: Object | None) -> str:
+    """Why a Deployment is not rolled out, in a few words; empty where it is."""
+    if deployment is None:
+        return "no such Deployment"
+    status = deployment.get("status") or {}
+    wanted = deployment["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return "its controller has not seen the last change"
+    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    total = status.get("replicas", 0)
+    if updated < wanted or available < wanted or total > updated:
+        return f"{available} of {wanted} replicas available, {updated} updated"
+    return ""
+
+
+def _pending(cluster: Cluster) -> Problem:
+    context = cluster.context
+    return Problem(
+        code="gateway-address-pending",
+        cluster=context,
+        message=f"the gateway of {context} has no address",
+        seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs",
+        expected="an IP or hostname that the other clusters reach",
+        hint=f"istio-mc install --gateway-address {context}=ADDRESS (what stands before its nodePorts)",
+        docs="troubleshooting.md#gateway-address-pending",
+    )
+
+
+def _unsynced(kube: Kube, cluster: Cluster, others: Collection[Cluster]) -> Problem | None:
+    pods = running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+    seen: Mapping[str, str] = {}
+    for pod in pods:
+        seen = {row.cluster_id: row.status for row in clusterz(kube, pod)}
+        missing = {o.cluster_id: seen.get(o.cluster_id, "absent") for o in others}
+        missing = {cluster_id: status for cluster_id, status in missing.items() if status != "synced"}
+        if missing:
+            told = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
+            return _not_synced(cluster, told, pod["metadata"]["name"])
+    return None if pods else _not_synced(cluster, "no istiod runs", "istiod")
+
+
+def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
+    return Problem(
+        code="not-synced",
+        cluster=cluster.context,
+        message=f"{cluster.context} does not see every other cluster as synced",
+        seen=seen,
+        expected="synced",
+        hint=f"kubectl --context {cluster.context} -n {SYSTEM_NAMESPACE} logs {pod} | grep -i remote",
+        docs="troubleshooting.md#not-synced",
+    )
