@@ -1,0 +1,379 @@
+"""`istio-mc ca`: the mesh's root, and a CA for each cluster; nothing that is in order is ever made anew.
+
+Results never hold a key, but for `EnsureResult.ca_certs`, which `install` puts into the clusters.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import cacerts, certificates, pem
+from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority
+from istio_mc.domain.keys import KeySpec
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops import ca_clusters, ca_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from istio_mc.domain.pem import CertificateFacts
+    from istio_mc.gateways.castore import CaStore, StoreFiles
+    from istio_mc.ops.ca_root import OwnCa, Root
+
+WARN_WITHIN = timedelta(days=90)
+"""How long before its end a CA is warned about: exchanging one takes planning."""
+
+
+class Outcome(StrEnum):
+    """What became of a certificate.
+
+    `created` is new; `kept` was there and in order; `completed` was there in part, and got what was missing.
+    """
+
+    CREATED = "created"
+    KEPT = "kept"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaOptions:
+    """What to make where something has to be made.
+
+    Attributes:
+        key: The kind of key, for the root and for every cluster's CA.
+        validity: How long from now; a cluster's CA ends with its issuer at the latest.
+        own: A root of the user's own, instead of a new one.
+    """
+
+    key: KeySpec = field(default_factory=KeySpec)
+    validity: timedelta = DEFAULT_VALIDITY
+    own: OwnCa | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitResult:
+    """The root, and the CA of the user's own that signs in its place if there is one.
+
+    Attributes:
+        folder: The store.
+        outcome: Whether the root was made or brought in just now.
+        root: The root certificate.
+        issuer: The CA below the root that signs the clusters' CAs, or None where the root does.
+        can_issue: Whether the key that signs is at hand.
+    """
+
+    folder: Path
+    outcome: Outcome
+    root: CertificateFacts
+    issuer: CertificateFacts | None
+    can_issue: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterCa:
+    """One cluster's CA.
+
+    Attributes:
+        cluster_id: The cluster.
+        outcome: Whether it was issued just now.
+        certificate: Its certificate.
+    """
+
+    cluster_id: str
+    outcome: Outcome
+    certificate: CertificateFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueResult:
+    """The clusters' CAs, in the order asked for."""
+
+    folder: Path
+    root: CertificateFacts
+    clusters: tuple[ClusterCa, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsureResult:
+    """What `install` needs.
+
+    Attributes:
+        init: The root.
+        issue: The clusters' CAs.
+        ca_certs: Cluster id to the files for its Secret `cacerts`. They hold private keys: not for display.
+    """
+
+    init: InitResult
+    issue: IssueResult
+    ca_certs: Mapping[str, CaCerts] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownCluster:
+    """A cluster's folder in the store: its CA certificate, or None and why not."""
+
+    cluster_id: str
+    certificate: CertificateFacts | None
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowResult:
+    """What the store holds, unjudged; `verify` judges."""
+
+    folder: Path
+    root: CertificateFacts
+    issuer: CertificateFacts | None
+    can_issue: bool
+    clusters: tuple[ShownCluster, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """What is wrong with the store.
+
+    Attributes:
+        folder: The store.
+        clusters: The ids of the clusters looked at.
+        errors: What istiod or proxies would refuse, or what stands in the way of issuing.
+        warnings: What works, but not for long or not safely.
+    """
+
+    folder: Path
+    clusters: tuple[str, ...]
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error."""
+        return not self.errors
+
+
+def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
+    """Makes the root, or brings in the user's own; one that is there is kept, never overwritten.
+
+    Args:
+        store: Where it is kept.
+        options: What to make.
+        now: The present, aware.
+
+    Raises:
+        InputError: Every fault in the files of the user's own, before anything is written.
+        ProblemError: Every fault in what the store holds; `ca-root-exists` where another root is there.
+    """
+    own = ca_root.load_own(options.own, now) if options.own else None
+    with store.locked():
+        outcome, root = _init(store, options, own, now)
+    return _init_result(store, outcome, root)
+
+
+def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> IssueResult:
+    """Issues a CA for every cluster that has none. `options.own` plays no part: that is for `init`.
+
+    Args:
+        store: Where they are kept; must have a root.
+        cluster_ids: The clusters; one named twice counts once.
+        options: What to make.
+        now: The present, aware.
+
+    Raises:
+        InputError: `cluster-id` for ids that can be no folder's name.
+        ProblemError: `ca-no-root`, `ca-no-signer`, and every fault in what the store holds for these
+            clusters; nothing is issued to any of them then.
+    """
+    ids = ca_clusters.checked_ids(cluster_ids)
+    with store.locked():
+        files = store.read()
+        root = ca_root.load_root(store, files, now)
+        clusters, _ = _issue(store, files, root, ids, options, now)
+    return IssueResult(folder=store.folder, root=pem.facts(root.certificate), clusters=clusters)
+
+
+def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> EnsureResult:
+    """`init` and `issue` in one, with the files for the clusters' Secrets.
+
+    Where all is there, nothing is written.
+
+    Args:
+        store: Where they are kept; may be read-only where nothing is missing.
+        cluster_ids: The clusters; one named twice counts once.
+        options: What to make where something is missing.
+        now: The present, aware.
+
+    Raises:
+        InputError: As `init` and `issue`.
+        ProblemError: As `init` and `issue`.
+    """
+    ids = ca_clusters.checked_ids(cluster_ids)
+    own = ca_root.load_own(options.own, now) if options.own else None
+    complete = own is None and ca_clusters.is_complete(store.read(), ids)
+    with nullcontext() if complete else store.locked():
+        outcome, root = _init(store, options, own, now)
+        clusters, ca_certs = _issue(store, store.read(), root, ids, options, now)
+    return EnsureResult(
+        init=_init_result(store, outcome, root),
+        issue=IssueResult(folder=store.folder, root=pem.facts(root.certificate), clusters=clusters),
+        ca_certs=ca_certs,
+    )
+
+
+def show(store: CaStore) -> ShowResult:
+    """What the store holds: subjects, dates, fingerprints.
+
+    Raises:
+        ProblemError: `ca-no-root`, or that the root or issuer certificate cannot be read. A cluster's CA that
+            cannot be read is told with the cluster.
+    """
+    files = store.read()
+    if files.root_cert is None:
+        raise ProblemError(ca_root.no_root(store, files))
+    root = pem.load_certificate(ca_root.named(store, "root-cert.pem", files.root_cert))
+    issuer = files.issuer_cert and pem.load_certificate(
+        ca_root.named(store, "issuer-cert.pem", files.issuer_cert)
+    )
+    clusters: list[ShownCluster] = []
+    for cluster_id, found in files.clusters.items():
+        problems: list[Problem] = []
+        source = ca_root.named(store, f"{cluster_id}/{cacerts.CA_CERT}", found.ca_cert or b"")
+        loaded = pem.attempt(pem.load_certificates, source, problems)
+        clusters.append(
+            ShownCluster(
+                cluster_id=cluster_id,
+                certificate=pem.facts(loaded[0]) if loaded else None,
+                problems=tuple(problem.on(cluster_id) for problem in problems),
+            )
+        )
+    return ShowResult(
+        folder=store.folder,
+        root=pem.facts(root),
+        issuer=pem.facts(issuer) if issuer else None,
+        can_issue=bool(files.issuer_key if issuer else files.root_key),
+        clusters=tuple(clusters),
+    )
+
+
+def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) -> VerifyResult:
+    """Judges the store: chain, key match, validity, and that every cluster runs under the same root.
+
+    Args:
+        store: The store.
+        now: The moment to judge at, aware.
+        within: How long before its end a certificate is warned about.
+
+    Raises:
+        ProblemError: `file-unreadable`; every other fault is in the result.
+    """
+    files = store.read()
+    errors: list[Problem] = []
+    warnings = [ca_root.exposed(path) for path in files.exposed]
+    root: Root | None = None
+    try:
+        root = ca_root.load_root(store, files, now)
+    except ProblemError as error:
+        errors += error.problems
+    if root and root.signer is None:
+        warnings.append(ca_root.no_signer(store))
+    for cluster_id, found in files.clusters.items():
+        ca, problems = ca_clusters.whole_ca(store, cluster_id, found)
+        if ca:
+            problems += ca_clusters.cluster_faults(ca, root.certificate if root else None, now)
+            warnings += [p.on(cluster_id) for p in cacerts.warnings(ca, now, within=within)]
+            warnings += [p.on(cluster_id) for p in ca_clusters.name_warnings(ca, cluster_id)]
+        errors += [problem.on(cluster_id) for problem in problems]
+    return VerifyResult(
+        folder=store.folder, clusters=tuple(files.clusters), errors=tuple(errors), warnings=tuple(warnings)
+    )
+
+
+def _init(store: CaStore, options: CaOptions, own: Authority | None, now: datetime) -> tuple[Outcome, Root]:
+    """The root, made or brought in if need be; with the lock held, or where nothing is to be written."""
+    files = store.read()
+    if own:
+        ca_root.refuse_other_root(store, files, own)
+        outcome = _bring(store, files, own)
+    elif files.root_cert is not None:
+        outcome = Outcome.KEPT
+    elif (prepared := ca_root.prepared_root(store, files)) is not None:
+        store.finish_root(prepared)
+        outcome = Outcome.COMPLETED
+    elif ca_root.is_bare(files):
+        made = certificates.new_root(now, key=options.key, validity=options.validity)
+        store.create_root(pem.dump_certificates([made.certificate]), pem.dump_key(made.key))
+        outcome = Outcome.CREATED
+    else:
+        raise ProblemError(ca_root.no_root(store, files))
+    return outcome, ca_root.load_root(store, store.read(), now)
+
+
+def _bring(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
+    parts = [files.root_cert]
+    key = pem.dump_key(own.key)
+    root_cert = pem.dump_certificates([own.root])
+    if own.chain:
+        parts += [files.issuer_cert, files.issuer_key, files.issuer_chain]
+        store.bring_issuer(
+            root_cert,
+            cert=pem.dump_certificates([own.certificate]),
+            key=key,
+            chain=pem.dump_certificates(own.path),
+        )
+    else:
+        parts += [files.root_key]
+        store.bring_root(root_cert, key)
+    if all(part is not None for part in parts):
+        return Outcome.KEPT
+    return Outcome.CREATED if all(part is None for part in parts) else Outcome.COMPLETED
+
+
+def _issue(
+    store: CaStore, files: StoreFiles, root: Root, ids: list[str], options: CaOptions, now: datetime
+) -> tuple[tuple[ClusterCa, ...], dict[str, CaCerts]]:
+    """Judges what is there for all clusters first, and only then writes for those that lack something."""
+    found, problems = ca_clusters.clusters_found(store, files, root, ids, now)
+    to_issue = [cluster_id for cluster_id in ids if found[cluster_id].ca is None]
+    if to_issue and root.signer is None:
+        problems.append(ca_root.no_signer(store, to_issue))
+    if problems:
+        raise ProblemError(*problems)
+    ca_certs: dict[str, CaCerts] = {}
+    clusters: list[ClusterCa] = []
+    for cluster_id in ids:
+        state = found[cluster_id]
+        ca = state.ca or _new(root.signer, cluster_id, options, now, state.key)
+        if not state.whole:
+            store.write_cluster(cluster_id, ca)
+        ca_certs[cluster_id] = ca
+        outcome = Outcome.KEPT if state.whole else Outcome.COMPLETED if state.started else Outcome.CREATED
+        (certificate, *_) = pem.load_certificates(pem.NamedPem(cluster_id, ca.ca_cert))
+        clusters.append(ClusterCa(cluster_id=cluster_id, outcome=outcome, certificate=pem.facts(certificate)))
+    return tuple(clusters), ca_certs
+
+
+def _new(
+    signer: Authority | None, cluster_id: str, options: CaOptions, now: datetime, key: pem.PrivateKey | None
+) -> CaCerts:
+    if signer is None:  # refused before
+        raise ValueError(cluster_id)
+    made = certificates.new_intermediate(
+        signer, cluster_id, now, key=options.key, validity=options.validity, private=key
+    )
+    return CaCerts.from_authority(made)
+
+
+def _init_result(store: CaStore, outcome: Outcome, root: Root) -> InitResult:
+    below_root = root.signer is not None and bool(root.signer.chain)
+    return InitResult(
+        folder=store.folder,
+        outcome=outcome,
+        root=pem.facts(root.certificate),
+        issuer=pem.facts(root.signer.certificate) if root.signer and below_root else None,
+        can_issue=root.signer is not None,
+    )

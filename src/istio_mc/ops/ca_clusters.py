@@ -1,0 +1,219 @@
+"""The clusters' CAs in a CA store: what each has, what is missing, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import cacerts, certificates, pem
+from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.chain import path_to_root
+from istio_mc.domain.pem import NamedPem, PrivateKey, attempt
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.gateways import castore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from cryptography import x509
+
+    from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
+    from istio_mc.ops.ca_root import Root
+
+_FILES = (cacerts.CA_CERT, cacerts.CA_KEY, cacerts.CERT_CHAIN, cacerts.ROOT_CERT)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCluster:
+    """What a cluster has already.
+
+    Attributes:
+        ca: Its CA, if it has one, with what can be derived filled in.
+        key: A key that still lacks its certificate.
+        whole: Whether all four files are there.
+        started: Whether any of them is.
+    """
+
+    ca: CaCerts | None = None
+    key: PrivateKey | None = field(default=None, repr=False)
+    whole: bool = False
+    started: bool = False
+
+
+def checked_ids(cluster_ids: Iterable[str]) -> list[str]:
+    """The ids, each once.
+
+    Raises:
+        InputError: `cluster-id` for each that can be no folder's name, or differs from another in case only.
+    """
+    ids = list(dict.fromkeys(cluster_ids))
+    found = [fault for cluster_id in ids for fault in certificates.cluster_id_faults(cluster_id)]
+    found += [
+        Problem(code="cluster-id", message=f"{cluster_id} is the name of a file of the CA itself")
+        for cluster_id in ids
+        if cluster_id.casefold() in castore.RESERVED
+    ]
+    folded: dict[str, str] = {}
+    for cluster_id in ids:
+        other = folded.setdefault(cluster_id.casefold(), cluster_id)
+        if other != cluster_id:
+            # One folder on macOS, two on Linux: and certs folders travel.
+            found.append(
+                Problem(
+                    code="cluster-id", message=f"{other} and {cluster_id} differ in upper and lower case only"
+                )
+            )
+    if found:
+        raise InputError(*found)
+    return ids
+
+
+def is_complete(found: StoreFiles, ids: Sequence[str]) -> bool:
+    """Whether nothing has to be written for these clusters."""
+    return found.root_cert is not None and all(
+        cluster_id in found.clusters and not _missing(found.clusters[cluster_id]) for cluster_id in ids
+    )
+
+
+def clusters_found(
+    store: CaStore, found: StoreFiles, root: Root, ids: Sequence[str], now: datetime
+) -> tuple[dict[str, FoundCluster], list[Problem]]:
+    """What each cluster has, and every fault in it."""
+    states: dict[str, FoundCluster] = {}
+    problems: list[Problem] = []
+    for cluster_id in ids:
+        state = FoundCluster()
+        faults: list[Problem] = []
+        twins = [there for there in found.clusters if there.casefold() == cluster_id.casefold()]
+        if twins and cluster_id not in twins:
+            faults.append(_case_only(twins[0], cluster_id))
+        if cluster_id in found.clusters:
+            try:
+                state = _found_cluster(store, cluster_id, found.clusters[cluster_id], root)
+            except ProblemError as error:
+                faults += error.problems
+        if state.ca:
+            faults += cluster_faults(state.ca, root.certificate, now)
+        states[cluster_id] = state
+        problems += [fault.on(cluster_id) for fault in faults]
+    return states, problems
+
+
+def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:
+    """A cluster's CA as it stands, or None and which files are missing."""
+    if missing := _missing(found):
+        return None, [
+            Problem(
+                code="ca-partial",
+                message=f"{store.folder / cluster_id} is not complete",
+                seen="without " + ", ".join(missing),
+                expected=", ".join(_FILES),
+                hint=f"istio-mc ca issue --certs-dir {store.folder} --cluster-id {cluster_id}",
+            )
+        ]
+    return (
+        CaCerts(
+            ca_cert=found.ca_cert or b"",
+            ca_key=found.ca_key or b"",
+            cert_chain=found.cert_chain or b"",
+            root_cert=found.root_cert or b"",
+        ),
+        [],
+    )
+
+
+def cluster_faults(ca: CaCerts, root: x509.Certificate | None, now: datetime) -> list[Problem]:
+    """What is wrong with a cluster's CA, in itself and under the store's root (None if not known)."""
+    found = cacerts.faults(ca, now)
+    roots = attempt(pem.load_certificates, NamedPem(cacerts.ROOT_CERT, ca.root_cert), [])
+    if root and roots and root not in roots:
+        found.append(
+            Problem(
+                code="ca-other-root",
+                message="the cluster's CA is under another root",
+                seen=", ".join(map(pem.fingerprint, roots)),
+                expected=pem.fingerprint(root),
+            )
+        )
+    return found
+
+
+def name_warnings(ca: CaCerts, cluster_id: str) -> list[Problem]:
+    """Whether the CA is named for another cluster: it works, but who answered is told by that name."""
+    loaded = attempt(pem.load_certificates, NamedPem(cacerts.CA_CERT, ca.ca_cert), [])
+    expected = certificates.ca_names(cluster_id)
+    if not loaded or pem.common_name(loaded[0]) == expected.common_name:
+        return []
+    return [
+        Problem(
+            code="ca-name",
+            message="the cluster's CA is named for something else",
+            seen=pem.common_name(loaded[0]),
+            expected=expected.common_name,
+        )
+    ]
+
+
+def _case_only(one: str, other: str) -> Problem:
+    """Two ids are one folder on macOS and two on Linux, and certs folders travel."""
+    return Problem(code="cluster-id", message=f"{one} and {other} differ in upper and lower case only")
+
+
+def _missing(found: ClusterFiles) -> list[str]:
+    contents = (found.ca_cert, found.ca_key, found.cert_chain, found.root_cert)
+    return [name for name, content in zip(_FILES, contents, strict=True) if content is None]
+
+
+def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: Root) -> FoundCluster:
+    """A cluster's CA, with what other tools leave out: the guide's scripts keep no root-cert.pem there."""
+    at = store.folder / cluster_id
+    if found.ca_key is None:
+        raise ProblemError(
+            Problem(
+                code="ca-key-lost",
+                message=f"{at / cacerts.CA_KEY} is missing",
+                seen="a CA without its key",
+                hint=f"put it back; or, to have a new CA issued under the same root: mv {at} {at}.old",
+            )
+        )
+    problems: list[Problem] = []
+    key = attempt(pem.load_key, NamedPem(str(at / cacerts.CA_KEY), found.ca_key), problems)
+    chain_pem = NamedPem(str(at / cacerts.CERT_CHAIN), found.cert_chain or b"")
+    chain = (
+        attempt(pem.load_certificates, chain_pem, problems) if found.cert_chain is not None else ()
+    ) or ()
+    ca: tuple[x509.Certificate, ...] = ()
+    if found.ca_cert is not None:
+        ca = (
+            attempt(pem.load_certificates, NamedPem(str(at / cacerts.CA_CERT), found.ca_cert), problems) or ()
+        )
+    elif key and not problems:
+        # The chain begins with the CA itself: its certificate is not lost.
+        ca = tuple(link for link in chain if pem.key_matches(link, key))[:1]
+        if not ca and not chain:
+            return FoundCluster(key=key, started=True)
+        if not ca:
+            problems.append(
+                Problem(
+                    code="ca-cert-lost",
+                    message=f"{at / cacerts.CA_CERT} is missing, and the chain there is not that of the key",
+                    hint=f"to have a new CA issued under the same root: mv {at} {at}.old",
+                )
+            )
+    if problems or not ca:
+        raise ProblemError(*problems)
+    above = root.signer.path if root.signer else (root.certificate,)
+    cert_chain = found.cert_chain
+    if cert_chain is None:
+        cert_chain = pem.dump_certificates(path_to_root(ca[0], (*ca[1:], *above), [root.certificate]))
+    return FoundCluster(
+        CaCerts(
+            ca_cert=found.ca_cert or pem.dump_certificates(ca),
+            ca_key=found.ca_key,
+            cert_chain=cert_chain,
+            root_cert=found.root_cert or pem.dump_certificates([root.certificate]),
+        ),
+        whole=not _missing(found),
+        started=True,
+    )

@@ -1,0 +1,279 @@
+"""The root of a CA store: who signs, what of the user's own is brought in, and what is never overwritten."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import cacerts, certificates, pem
+from istio_mc.domain.chain import path_faults
+from istio_mc.domain.pem import NamedPem, attempt
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.gateways import castore, files
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from istio_mc.domain.certificates import Authority
+    from istio_mc.gateways.castore import CaStore, StoreFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnCa:
+    """Files of a root of the user's own, PEM.
+
+    Either the root's key is at hand, or a CA below the root is, with its key.
+
+    Attributes:
+        root_cert: The root certificate.
+        root_key: Its key.
+        issuer_cert: A CA below the root that is to sign the clusters' CAs.
+        issuer_key: Its key.
+        issuer_chain: What stands between that CA and the root, where anything does.
+    """
+
+    root_cert: Path | None = None
+    root_key: Path | None = None
+    issuer_cert: Path | None = None
+    issuer_key: Path | None = None
+    issuer_chain: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """The store's root, and who signs: the root, a CA below it, or nobody as the key is not here."""
+
+    certificate: x509.Certificate
+    signer: Authority | None
+
+
+def named(store: CaStore, name: str, data: bytes) -> NamedPem:
+    """A file of the store, called by its path."""
+    return NamedPem(str(store.folder / name), data)
+
+
+def load_own(own: OwnCa, now: datetime) -> Authority:
+    """Reads the user's own CA.
+
+    Raises:
+        InputError: Every fault in what was given.
+    """
+    found = _own_combination(own)
+    data: dict[str, NamedPem] = {}
+    for part in ("root_cert", "root_key", "issuer_cert", "issuer_key", "issuer_chain"):
+        path: Path | None = getattr(own, part)
+        if path is not None:
+            try:
+                data[part] = NamedPem(str(path), files.read(path))
+            except ProblemError as error:
+                found += error.problems
+    if found:
+        raise InputError(*found)
+    issuer = (data["issuer_cert"], data["issuer_key"]) if own.issuer_cert else None
+    try:
+        signer = certificates.load_signer(
+            data["root_cert"],
+            now,
+            root_key=data.get("root_key"),
+            issuer=issuer,
+            issuer_chain=data.get("issuer_chain"),
+        )
+    except ProblemError as error:
+        raise InputError(*error.problems) from error
+    return signer
+
+
+def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
+    """The store's root.
+
+    Raises:
+        ProblemError: `ca-no-root`, `ca-issuer-partial`, and every fault in root, issuer and their keys.
+    """
+    if found.root_cert is None:
+        raise ProblemError(no_root(store, found))
+    root_pem = named(store, cacerts.ROOT_CERT, found.root_cert)
+    issuer = (found.issuer_cert, found.issuer_key)
+    if (issuer[0] is None) != (issuer[1] is None):
+        absent = castore.ISSUER_CERT if issuer[0] is None else castore.ISSUER_KEY
+        raise ProblemError(
+            Problem(
+                code="ca-issuer-partial",
+                message=f"{store.folder / absent} is missing",
+                hint="run `istio-mc ca init` again with the same --root-cert, --issuer-cert and --issuer-key",
+            )
+        )
+    if issuer[0] is None and found.root_key is None:
+        certificate = pem.load_certificate(root_pem)
+        if faults := path_faults([certificate], now, below=1):
+            raise ProblemError(*faults)
+        return Root(certificate, None)
+    signer = certificates.load_signer(
+        root_pem,
+        now,
+        root_key=None if found.root_key is None else named(store, castore.ROOT_KEY, found.root_key),
+        issuer=None
+        if issuer[0] is None or issuer[1] is None
+        else (named(store, castore.ISSUER_CERT, issuer[0]), named(store, castore.ISSUER_KEY, issuer[1])),
+        issuer_chain=None
+        if found.issuer_chain is None
+        else named(store, castore.ISSUER_CHAIN, found.issuer_chain),
+    )
+    return Root(signer.root, signer)
+
+
+def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None:
+    """Sees that what is brought in is what is there, as far as anything is there.
+
+    Raises:
+        ProblemError: `ca-root-exists` or `ca-issuer-exists`; or that what is there cannot be read.
+    """
+    problems: list[Problem] = []
+    for name, data, brought in (
+        (cacerts.ROOT_CERT, found.root_cert, own.root),
+        (castore.ISSUER_CERT, found.issuer_cert, own.certificate),
+    ):
+        if data is None:
+            continue
+        there = attempt(pem.load_certificate, named(store, name, data), problems)
+        if there and there != brought:
+            problems.append(_exists(store, name, there, brought))
+    for name, data in ((castore.ROOT_KEY, found.root_key), (castore.ISSUER_KEY, found.issuer_key)):
+        # A root's key beside an issuer's is nothing to compare.
+        if data is None or (name == castore.ROOT_KEY) == bool(own.chain):
+            continue
+        key = attempt(pem.load_key, named(store, name, data), problems)
+        if key and not pem.key_matches(own.certificate, key) and not problems:
+            problems.append(
+                Problem(
+                    code="ca-root-exists",
+                    message=f"{store.folder / name} is another CA's key, and is never overwritten",
+                    hint="choose another --certs-dir",
+                )
+            )
+    if not found.root_cert and found.clusters and not problems:
+        problems += _clusters_of_other_root(store, found, own.root)
+    if problems:
+        raise ProblemError(*problems)
+
+
+def is_bare(found: StoreFiles) -> bool:
+    """Whether there is nothing that a root once made: only then may a new one be made."""
+    return not found.clusters and all(
+        part is None
+        for part in (found.root_cert, found.root_key, found.issuer_cert, found.issuer_key, found.issuer_chain)
+    )
+
+
+def prepared_root(store: CaStore, found: StoreFiles) -> bytes | None:
+    """The root certificate of a run that was killed between key and certificate, if it belongs to the key."""
+    if found.root_cert is not None or found.root_key is None or found.prepared_root is None:
+        return None
+    key = pem.load_key(named(store, castore.ROOT_KEY, found.root_key))
+    certificate = pem.load_certificate(named(store, castore.PREPARED_ROOT, found.prepared_root))
+    return found.prepared_root if pem.key_matches(certificate, key) else None
+
+
+def no_root(store: CaStore, found: StoreFiles) -> Problem:
+    """There is no root certificate, in words that fit what else is there."""
+    path = store.folder / cacerts.ROOT_CERT
+    if is_bare(found):
+        return Problem(
+            code="ca-no-root",
+            message=f"there is no root CA in {store.folder}",
+            hint=f"make one with: istio-mc ca init --certs-dir {store.folder}",
+        )
+    copies = [cluster_id for cluster_id, cluster in found.clusters.items() if cluster.root_cert]
+    hint = "put it back from a backup"
+    if copies:
+        hint = f"put the copy back: cp {store.folder / copies[0] / cacerts.ROOT_CERT} {path}"
+    return Problem(
+        code="ca-root-lost",
+        message=f"{path} is missing, while what belongs to that root is there: no new root is made over it",
+        seen=", ".join(_present(found)),
+        hint=hint,
+    )
+
+
+def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
+    """Nobody can sign: the root's key is kept elsewhere, and there is no issuer."""
+    return Problem(
+        code="ca-no-signer",
+        message="no CA can be issued" + (f" for {', '.join(cluster_ids)}" if cluster_ids else ""),
+        seen=f"neither {store.folder / castore.ROOT_KEY} nor {store.folder / castore.ISSUER_KEY}",
+        hint=f"put the root's key back for this run, or bring a CA below the root: "
+        f"istio-mc ca init --certs-dir {store.folder} --root-cert … --issuer-cert … --issuer-key …",
+    )
+
+
+def exposed(path: Path) -> Problem:
+    """A key that others may read."""
+    return Problem(
+        code="ca-key-exposed",
+        message=f"others on this machine may read the private key {path}",
+        hint=f"chmod 600 {path}",
+    )
+
+
+def _own_combination(own: OwnCa) -> list[Problem]:
+    found: list[Problem] = []
+    if own.root_cert is None:
+        found.append(_usage("--root-cert is missing", "the root certificate goes with every CA of your own"))
+    if (own.issuer_cert is None) != (own.issuer_key is None):
+        found.append(_usage("--issuer-cert and --issuer-key go together", "give both, or neither"))
+    if own.root_key is not None and own.issuer_key is not None:
+        found.append(
+            _usage(
+                "--root-key and --issuer-key are both given", "one of them signs: leave the root's key out"
+            )
+        )
+    if own.root_key is None and own.issuer_cert is None and own.issuer_key is None:
+        found.append(
+            _usage(
+                "no key is given",
+                "give --root-key, or --issuer-cert with --issuer-key for a CA below the root",
+            )
+        )
+    if own.issuer_chain is not None and own.issuer_cert is None:
+        found.append(_usage("--issuer-chain is given without --issuer-cert", "give the CA it belongs to"))
+    return found
+
+
+def _usage(message: str, hint: str) -> Problem:
+    return Problem(code="ca-own", message=message, hint=hint)
+
+
+def _exists(store: CaStore, name: str, there: x509.Certificate, brought: x509.Certificate) -> Problem:
+    kind = "root" if name == cacerts.ROOT_CERT else "issuer"
+    return Problem(
+        code=f"ca-{kind}-exists",
+        message=f"{store.folder / name} is another {kind}, and is never overwritten",
+        seen=pem.fingerprint(there),
+        expected=pem.fingerprint(brought),
+        hint="choose another --certs-dir",
+    )
+
+
+def _clusters_of_other_root(store: CaStore, found: StoreFiles, root: x509.Certificate) -> list[Problem]:
+    problems: list[Problem] = []
+    for cluster_id, cluster in found.clusters.items():
+        source = named(store, f"{cluster_id}/{cacerts.ROOT_CERT}", cluster.root_cert or b"")
+        roots = attempt(pem.load_certificates, source, problems) if cluster.root_cert else ()
+        if roots and root not in roots:
+            problems.append(_exists(store, cacerts.ROOT_CERT, roots[0], root).on(cluster_id))
+    return problems
+
+
+def _present(found: StoreFiles) -> list[str]:
+    parts = {
+        castore.ROOT_KEY: found.root_key,
+        castore.ISSUER_CERT: found.issuer_cert,
+        castore.ISSUER_KEY: found.issuer_key,
+        castore.ISSUER_CHAIN: found.issuer_chain,
+    }
+    return [name for name, content in parts.items() if content is not None] + [
+        f"{cluster_id}/" for cluster_id in found.clusters
+    ]
