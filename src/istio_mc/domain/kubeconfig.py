@@ -188,16 +188,19 @@ def absolute_entry(kind: str, entry: Mapping[str, object], folder: str) -> dict[
     return result
 
 
+def has_own_credentials(user_entry: Mapping[str, object]) -> bool:
+    """Whether the entry itself holds, or points to, a token, a password or a certificate."""
+    keys = ("token", "tokenFile", "username", "password", "client-certificate", "client-certificate-data")
+    return any(user_entry.get(key) for key in keys)
+
+
 def uses_exec(user_entry: Mapping[str, object]) -> bool:
     """Whether the user's credentials come from a plugin.
 
     A token, a password or a certificate in the same entry comes first, and the plugin is then not run
     (client-go plugin/pkg/client/auth/exec/exec.go, UpdateTransportConfig, v0.32.3).
     """
-    first = (
-        "token", "tokenFile", "username", "password", "client-certificate", "client-certificate-data"
-    )  # fmt: skip
-    return isinstance(user_entry.get("exec"), Mapping) and not any(user_entry.get(key) for key in first)
+    return isinstance(user_entry.get("exec"), Mapping) and not has_own_credentials(user_entry)
 
 
 def _make_absolute(entry: _Entry, key: str, folder: str) -> None:
