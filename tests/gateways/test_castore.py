@@ -189,7 +189,7 @@ def test_a_file_in_the_stores_place_is_told(store: CaStore) -> None:
     store.folder.touch()
     with pytest.raises(ProblemError) as error, store.locked():
         pass
-    assert code(error) == "file-exists"
+    assert code(error) == "file-unwritable"
     with pytest.raises(ProblemError) as error:
         store.read()
     assert code(error) == "file-unreadable"

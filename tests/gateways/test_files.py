@@ -107,7 +107,7 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "certs").touch()
     with pytest.raises(ProblemError) as error:
         files.make_private_folder(tmp_path / "certs")
-    assert code(error) == "file-exists"
+    assert error.value.problems[0].seen == "Not a directory"
 
 
 def test_reading_what_is_not_there_says_which_file_and_why(tmp_path: Path) -> None:

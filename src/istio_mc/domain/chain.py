@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
 
-    Path = tuple[x509.Certificate, ...]
+    Certificates = tuple[x509.Certificate, ...]
 
 MIN_RSA_BITS = 2048
 """Go (istiod) and BoringSSL (Envoy) refuse shorter RSA keys."""
@@ -25,7 +25,7 @@ MIN_RSA_BITS = 2048
 
 def path_to_root(
     certificate: x509.Certificate, between: Iterable[x509.Certificate], roots: Sequence[x509.Certificate]
-) -> Path:
+) -> Certificates:
     """The certificates from this one up to a root, each issued by the next.
 
     Args:
@@ -40,9 +40,9 @@ def path_to_root(
         ProblemError: `chain-broken`, naming the certificate whose issuer was not found.
     """
     candidates = [*roots, *between]
-    highest: Path = (certificate,)
+    highest: Certificates = (certificate,)
 
-    def climb(path: Path) -> Path | None:
+    def climb(path: Certificates) -> Certificates | None:
         nonlocal highest
         highest = max(highest, path, key=len)
         if path[-1] in roots:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from contextlib import contextmanager
@@ -48,7 +49,10 @@ def make_private_folder(path: Path) -> None:
         ProblemError: `file-unwritable`.
     """
     with _told("file-unwritable", f"cannot make the folder {path}"):
-        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        except FileExistsError as error:  # as exist_ok passes over folders, this is something else
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool = False) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority
+from istio_mc.domain.chain import path_warnings
 from istio_mc.domain.keys import KeySpec
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca_clusters, ca_root
@@ -279,15 +280,22 @@ def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) ->
         root = ca_root.load_root(store, files, now)
     except ProblemError as error:
         errors += error.problems
+    of_root = list(errors)
+    if root:
+        of_root += path_warnings(root.path, now, within=within)
+        warnings += of_root
     if root and root.signer is None:
         warnings.append(ca_root.no_signer(store))
     for cluster_id, found in files.clusters.items():
         ca, problems = ca_clusters.whole_ca(store, cluster_id, found)
+        concerns: list[Problem] = []
         if ca:
             problems += ca_clusters.cluster_faults(ca, root.certificate if root else None, now)
-            warnings += [p.on(cluster_id) for p in cacerts.warnings(ca, now, within=within)]
-            warnings += [p.on(cluster_id) for p in ca_clusters.name_warnings(ca, cluster_id)]
-        errors += [problem.on(cluster_id) for problem in problems]
+            concerns += cacerts.warnings(ca, now, within=within)
+            concerns += ca_clusters.name_warnings(ca, cluster_id)
+        # What is wrong with the root is said once, and not again for every cluster below it.
+        errors += [problem.on(cluster_id) for problem in problems if problem not in of_root]
+        warnings += [concern.on(cluster_id) for concern in concerns if concern not in of_root]
     return VerifyResult(
         folder=store.folder, clusters=tuple(files.clusters), errors=tuple(errors), warnings=tuple(warnings)
     )

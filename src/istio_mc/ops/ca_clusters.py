@@ -203,10 +203,9 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
             )
     if problems or not ca:
         raise ProblemError(*problems)
-    above = root.signer.path if root.signer else (root.certificate,)
     cert_chain = found.cert_chain
     if cert_chain is None:
-        cert_chain = pem.dump_certificates(path_to_root(ca[0], (*ca[1:], *above), [root.certificate]))
+        cert_chain = pem.dump_certificates(path_to_root(ca[0], (*ca[1:], *root.path), [root.certificate]))
     return FoundCluster(
         CaCerts(
             ca_cert=found.ca_cert or pem.dump_certificates(ca),

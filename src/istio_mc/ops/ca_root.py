@@ -50,6 +50,11 @@ class Root:
     certificate: x509.Certificate
     signer: Authority | None
 
+    @property
+    def path(self) -> tuple[x509.Certificate, ...]:
+        """What stands above every cluster's CA issued from here, the root last."""
+        return self.signer.path if self.signer else (self.certificate,)
+
 
 def named(store: CaStore, name: str, data: bytes) -> NamedPem:
     """A file of the store, called by its path."""
