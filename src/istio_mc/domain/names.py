@@ -35,7 +35,7 @@ def cluster_id(name: str) -> str:
     run of other characters one `-`; what is longer than 63 characters is cut and ends in a hash of the whole
     name; a name of which nothing is left becomes `cluster-<hash>`.
     """
-    if _is_label(name):
+    if is_label(name):
         return name
     plain = unicodedata.normalize("NFKD", name).encode(
         "ascii", "ignore" if _only_accents(name) else "replace"
@@ -91,7 +91,7 @@ def remote_secret_name(id_: str) -> str:
 
 def validate_cluster_id(id_: str) -> Problem | None:
     """What is wrong with a cluster id that somebody chose, or None."""
-    if _is_label(id_):
+    if is_label(id_):
         return None
     return Problem(
         code="cluster-id-invalid",
@@ -107,7 +107,7 @@ def validate_network(name: str) -> Problem | None:
 
     It is the value of the label `topology.istio.io/network`.
     """
-    if len(name) <= LABEL_LENGTH and _LABEL_VALUE.fullmatch(name):
+    if is_label_value(name):
         return None
     return Problem(
         code="network-invalid",
@@ -116,6 +116,11 @@ def validate_network(name: str) -> Problem | None:
         expected="at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
         hint="For example network1",
     )
+
+
+def is_label_value(text: str) -> bool:
+    """Whether it can be a Kubernetes label's value, other than the empty one."""
+    return len(text) <= LABEL_LENGTH and _LABEL_VALUE.fullmatch(text) is not None
 
 
 def next_network(used: Collection[str]) -> str:
@@ -185,7 +190,8 @@ def _identity(context: Context) -> dict[str, object]:
     return entry
 
 
-def _is_label(text: str) -> bool:
+def is_label(text: str) -> bool:
+    """Whether it is a DNS-1123 label."""
     return len(text) <= LABEL_LENGTH and _DNS_LABEL.fullmatch(text) is not None
 
 

@@ -42,7 +42,7 @@ EXPIRY_MARGIN = timedelta(seconds=60)
 
 _PRIVATE_BITS = 0o077
 # JSON web tokens, EKS and Google tokens, and whatever follows "Bearer": a plugin may write them to stderr.
-_TOKENS = re.compile(r"eyJ[\w-]{8,}(?:\.[\w-]*)*|k8s-aws-v1\.[\w-]+|ya29\.[\w.-]+|(?i:(?<=bearer ))\S+")
+_TOKENS = re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*)*|k8s-aws-v1\.[\w-]+|ya29\.[\w.-]+|(?i:(?<=bearer ))\S+")
 _AUTH_PROVIDER_HINTS = {
     "gcp": "Install gke-gcloud-auth-plugin, then: gcloud container clusters get-credentials CLUSTER",
     "azure": "Install kubelogin, then: kubelogin convert-kubeconfig",

@@ -1,0 +1,167 @@
+"""The settings of a mesh, as mesh.yaml and flags give them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.addresses import address_fault, https_url_fault
+from istio_mc.domain.problem import InputError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class IstioSettings:
+    """Which Istio: version ("1.26.0"), revision ("" is the default one), image hub and tag."""
+
+    version: str = "1.26.0"
+    revision: str = ""
+    hub: str = "docker.io/istio"
+    tag: str = "1.26.0"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayApiSettings:
+    """Whether the Gateway API's CRDs are installed where absent, which version, and from where.
+
+    `manifest` is an absolute path or an https:// URL; None: the official release.
+    """
+
+    install: bool = True
+    version: str = "1.3.0"
+    manifest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServerSettings:
+    """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them.
+
+    `server` is an https:// URL; `ca_file` an absolute path; None: as the kubeconfig has it.
+    """
+
+    server: str
+    ca_file: Path | None = None
+    tls_server_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSettings:
+    """What is said of one cluster.
+
+    Attributes:
+        context: Its context's name in the kubeconfig.
+        id: Its cluster id, where it is not to be derived.
+        network: Its network, where it is not to be assigned.
+        gateway_addresses: Addresses of its gateway, where its LoadBalancer gives none.
+        api_server: Its API server's address for the other clusters.
+        values: IstioOperator values that differ from the mesh's.
+    """
+
+    context: str
+    id: str | None = None
+    network: str | None = None
+    gateway_addresses: tuple[str, ...] = ()
+    api_server: ApiServerSettings | None = None
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """mesh.yaml with its defaults.
+
+    Attributes:
+        certs_dir: Absolute folder of the certificates.
+        mesh_id: Istio's mesh id.
+        istio: Which Istio.
+        gateway_api: The Gateway API's CRDs.
+        values: IstioOperator values for every cluster.
+        clusters: What is said of single clusters, in the file's order.
+        file: The file this was read from; None: there is none, and all is default.
+    """
+
+    certs_dir: Path
+    mesh_id: str = "mesh1"
+    istio: IstioSettings = IstioSettings()
+    gateway_api: GatewayApiSettings = GatewayApiSettings()
+    values: Mapping[str, object] = field(default_factory=dict, hash=False)
+    clusters: tuple[ClusterSettings, ...] = ()
+    file: Path | None = None
+
+    def cluster(self, context: str) -> ClusterSettings:
+        """What is said of a context's cluster: nothing but its name, where it is not in the file."""
+        return next((found for found in self.clusters if found.context == context), ClusterSettings(context))
+
+
+def parse_assignments(values: Sequence[str], option: str) -> dict[str, str]:
+    """Reads repeated options of the form `context=value`.
+
+    They are split at the *last* `=`: a context's name may hold one, addresses and API servers' URLs do not.
+
+    Args:
+        values: Each as given, such as "kt=198.18.0.21".
+        option: The option's name, for messages.
+
+    Raises:
+        InputError: With every one that has no name or no value, and every context named twice.
+    """
+    example = "https://203.0.113.7:6443" if "api" in option else "203.0.113.7"
+    problems: list[Problem] = []
+    found: dict[str, str] = {}
+    for text in values:
+        context, sign, value = (part.strip() for part in text.rpartition("="))
+        if not sign or not context or not value:
+            problems.append(
+                Problem(
+                    code="option-malformed",
+                    message=f"{option}: {text!r} is not CONTEXT=VALUE",
+                    hint=f"For example {option} kt={example}",
+                )
+            )
+        elif context in found:
+            problems.append(
+                Problem(
+                    code="option-repeated",
+                    message=f"{option}: {context} is given twice: {found[context]} and {value}",
+                    hint="Give it once",
+                )
+            )
+        else:
+            found[context] = value
+    if problems:
+        raise InputError(*problems)
+    return found
+
+
+def override(
+    cluster: ClusterSettings, *, gateway_address: str | None = None, api_server: str | None = None
+) -> ClusterSettings:
+    """A cluster's settings with what flags say in the file's place.
+
+    Args:
+        cluster: What the file says.
+        gateway_address: One address or several, separated by commas.
+        api_server: An https:// URL. The file's caFile and tlsServerName stay.
+
+    Raises:
+        InputError: An address or the URL is not one.
+    """
+    problems = []
+    if gateway_address is not None:
+        addresses = tuple(part.strip() for part in gateway_address.split(","))
+        cluster = replace(cluster, gateway_addresses=addresses)
+        problems += [
+            (f"--gateway-address: {text!r} {fault}") for text in addresses if (fault := address_fault(text))
+        ]
+    if api_server is not None:
+        base = cluster.api_server or ApiServerSettings(api_server)
+        cluster = replace(cluster, api_server=replace(base, server=api_server))
+        if fault := https_url_fault(api_server):
+            problems.append(f"--api-server: {api_server!r} {fault}")
+    if problems:
+        raise InputError(
+            *(Problem(code="option-malformed", message=text, cluster=cluster.context) for text in problems)
+        )
+    return cluster
