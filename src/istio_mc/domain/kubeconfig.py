@@ -278,7 +278,7 @@ def _context(
         problems=tuple(
             Problem(
                 code=code,
-                message=f"context {name} ({path}) {fault}",
+                message=f"context {name} ({path}): {fault}",
                 cluster=name,
                 hint="Add the file that defines it to --kubeconfig or $KUBECONFIG"
                 if code.endswith("-undefined")
@@ -344,6 +344,6 @@ def _unknown_contexts(unknown: Sequence[str], known: Sequence[str]) -> Problem:
         code="context-unknown",
         message=f"no such {'context' if len(unknown) == 1 else 'contexts'}: {', '.join(unknown)}",
         seen=", ".join(unknown),
-        expected=f"of {', '.join(known)}" if known else "a kubeconfig with contexts: there is none in it",
+        expected=f"one of {', '.join(known)}" if known else "a kubeconfig with contexts: there is none in it",
         hint=f"Did you mean {', '.join(guesses)}?" if guesses else "istio-mc contexts --offline",
     )

@@ -34,8 +34,9 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     result = dict(base)
     for key, value in over.items():
         old = result.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(old, value) if both else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            value = merged(old, value)  # noqa: PLW2901 - laid on, not lost
+        result[key] = value
     return result
 
 
@@ -46,10 +47,10 @@ def istio_operator(mesh: Mesh, cluster: Cluster) -> Object:
     `meshConfig` goes to the document's own meshConfig, where istioctl reads it.
     """
     overrides = merged(mesh.values, cluster.values)
-    mesh_config = merged(_mesh_config(), overrides.pop("meshConfig", {}))
+    own: Mapping[str, Any] = overrides.pop("meshConfig", {})
     spec: Object = {
         "profile": "demo",
-        "meshConfig": mesh_config,
+        "meshConfig": merged(_mesh_config(), own),
         "components": {
             "egressGateways": [{"name": "istio-egressgateway", "enabled": False}],
             "ingressGateways": [_gateway(cluster)],

@@ -214,7 +214,7 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
     return CertificateFacts(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
-        serial=f"{certificate.serial_number:X}",
+        serial=_whole_bytes(f"{certificate.serial_number:X}"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         fingerprint=fingerprint(certificate),
@@ -222,6 +222,11 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
         path_length=basic_constraints(certificate).path_length,
         names=alternative_names(certificate),
     )
+
+
+def _whole_bytes(digits: str) -> str:
+    """Two digits a byte, as openssl prints them: 0A and not A."""
+    return digits.zfill(len(digits) + len(digits) % 2)
 
 
 def _touch(certificate: x509.Certificate) -> None:

@@ -1,4 +1,4 @@
-"""install: plan what is missing in every cluster, apply it to all at once, link them, wait for what counts."""
+"""install: plan what is missing everywhere, apply it to all clusters at once, link them, wait."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import credentials, downloads, files, process
+from istio_mc.gateways.fanout import Failures, Watch, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.gateways.observe import observe
 from istio_mc.ops import link as linking
 from istio_mc.ops import topology, trust
-from istio_mc.ops.fanout import Failures, Watch, fan_out
-from istio_mc.ops.observe import Observed, observe
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.objects import Object
+    from istio_mc.domain.observed import Observed
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca import CaOptions
     from istio_mc.ops.session import Session
 
 _SHARE_OF_ISTIOCTL = 0.75
+_OFFICIAL_CRDS = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +132,9 @@ def install(session: Session, store: CaStore, options: CaOptions, now: datetime)
 def dry_run(session: Session, store: CaStore, options: CaOptions, now: datetime) -> InstallResult:
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
     prepared = _prepare(session, store, options, now, dry_run=True)
-    tokens = {
-        name: linking.token_in(p.observed.of(objects.SECRET)) or linking.ReaderToken("", b"")
-        for name, p in prepared.plans.items()
-    }
-    clusters = {name: p.cluster for name, p in prepared.plans.items()}
-    steps = {
-        name: linking.link_step(
-            linking.remote_secrets(name, clusters, tokens), prepared.plans[name].observed.of(objects.SECRET)
-        )
-        for name in prepared.plans
-    }
+    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
+    steps = linking.planned(clusters, secrets)
     return _result(session, prepared, {}, steps, {}, is_dry_run=True)
 
 
@@ -240,7 +234,11 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
         return []
-    return [item for item in downloads.documents(wanted.source) if item["kind"] == objects.CRD.kind]
+    return [
+        item
+        for item in downloads.documents(wanted.manifest or _OFFICIAL_CRDS.format(wanted.version))
+        if item["kind"] == objects.CRD.kind
+    ]
 
 
 def _plan(

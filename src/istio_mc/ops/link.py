@@ -15,7 +15,9 @@ from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Clust
 from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.ops.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.observe import observe
+from istio_mc.ops import topology
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -127,6 +129,51 @@ def link(
 
     steps, unwritten = fan_out(clusters, write, concurrency=session.concurrency)
     return Linked(steps, failures | unwritten)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkResult:
+    """What `link` did, or in a dry run would do.
+
+    Attributes:
+        clusters: The clusters of the run, by context.
+        steps: What was missing in each; None: nothing.
+        failures: Clusters that could not be read or written, and why.
+        dry_run: Whether nothing was touched.
+    """
+
+    clusters: Mapping[str, Cluster]
+    steps: Mapping[str, Step | None]
+    failures: Failures
+    dry_run: bool
+
+
+def link_members(session: Session, *, dry_run: bool) -> LinkResult:
+    """Links the session's clusters, which are a mesh already but for their remote secrets.
+
+    Raises:
+        InputError: Two of them have the same cluster ID or network.
+    """
+    observed, failed = fan_out(
+        session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
+    )
+    failures = session.unusable | failed
+    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    members = {name: clusters[name] for name in observed}
+    secrets = {name: found.of(objects.SECRET) for name, found in observed.items()}
+    if not dry_run:
+        linked = link(session, members, secrets)
+        return LinkResult(clusters, linked.steps, failures | linked.failures, dry_run=False)
+    return LinkResult(clusters, planned(members, secrets), failures, dry_run=True)
+
+
+def planned(
+    clusters: Mapping[str, Cluster], secrets: Mapping[str, Collection[Object]]
+) -> dict[str, Step | None]:
+    """The link step of each cluster, as far as it can be told without minting a token."""
+    unknown = ReaderToken("", b"")
+    tokens = {name: token_in(secrets[name]) or unknown for name in clusters}
+    return {name: link_step(remote_secrets(name, clusters, tokens), secrets[name]) for name in clusters}
 
 
 def _mint(kube: Kube) -> ReaderToken:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -14,10 +14,11 @@ from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.mesh import MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.settings import override, parse_assignments
 from istio_mc.gateways import credentials, kubeconfigs
+from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.settings import load_settings
-from istio_mc.ops.fanout import Failures, fan_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -47,6 +48,47 @@ class Inputs:
     config: Path | None = None
     timeout_s: float = 600.0
     concurrency: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """Flags that win over mesh.yaml.
+
+    Attributes:
+        certs_dir: `--certs-dir`.
+        gateway_addresses: `--gateway-address`, each CONTEXT=ADDRESS.
+        api_servers: `--api-server`, each CONTEXT=URL.
+    """
+
+    certs_dir: Path | None = None
+    gateway_addresses: tuple[str, ...] = ()
+    api_servers: tuple[str, ...] = ()
+
+    def over(self, settings: Settings, contexts: Iterable[Context]) -> Settings:
+        """The settings with these laid over them, one entry for every context of the run.
+
+        Raises:
+            InputError: A flag is malformed, or speaks of a cluster that is not part of the run.
+        """
+        addresses = parse_assignments(self.gateway_addresses, "--gateway-address")
+        servers = parse_assignments(self.api_servers, "--api-server")
+        known = {context.name for context in contexts}
+        if strangers := [name for name in (*addresses, *servers) if name not in known]:
+            raise InputError(
+                Problem(
+                    code="not-in-this-run",
+                    message="a flag speaks of a cluster that is not part of this run",
+                    seen=", ".join(strangers),
+                    expected=f"one of {', '.join(sorted(known))}",
+                )
+            )
+        clusters = []
+        for name in sorted(known):
+            cluster = override(
+                settings.cluster(name), gateway_address=addresses.get(name), api_server=servers.get(name)
+            )
+            clusters.append(cluster)
+        return replace(settings, clusters=tuple(clusters), certs_dir=self.certs_dir or settings.certs_dir)
 
 
 @dataclass(slots=True)
@@ -182,7 +224,7 @@ def named(session: Session, inputs: Inputs) -> tuple[Context, ...]:
     return session.kubeconfig.select(chosen)
 
 
-def open_named(inputs: Inputs, progress: Progress = silent) -> Session:
+def open_named(inputs: Inputs, progress: Progress = silent, overrides: Overrides | None = None) -> Session:
     """Opens a run on the clusters the user named.
 
     Raises:
@@ -202,10 +244,10 @@ def open_named(inputs: Inputs, progress: Progress = silent) -> Session:
                 docs="usage.md#contexts",
             )
         )
-    return _opened(session, contexts)
+    return _opened(session, contexts, overrides)
 
 
-def open_members(inputs: Inputs, progress: Progress = silent) -> Session:
+def open_members(inputs: Inputs, progress: Progress = silent, overrides: Overrides | None = None) -> Session:
     """Opens a run on the named clusters, or, where none is named, on the mesh's members.
 
     A member is known by the label `install` puts on istio-system.
@@ -215,13 +257,14 @@ def open_members(inputs: Inputs, progress: Progress = silent) -> Session:
     """
     session = begin(inputs, progress)
     contexts = named(session, inputs)
-    return _opened(session, contexts or _members(session))
+    return _opened(session, contexts or _members(session), overrides)
 
 
-def _opened(session: Session, contexts: tuple[Context, ...]) -> Session:
+def _opened(session: Session, contexts: tuple[Context, ...], overrides: Overrides | None) -> Session:
     if twice := names.same_clusters(contexts):
         raise InputError(*twice)
     session.contexts = contexts
+    session.settings = (overrides or Overrides()).over(session.settings, contexts)
     session.connect(contexts)
     return session
 

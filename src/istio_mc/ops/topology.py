@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings import ClusterSettings, Settings
-    from istio_mc.ops.observe import Observed
 
 
 def mesh_of(settings: Settings) -> Mesh:
@@ -51,16 +50,15 @@ def clusters_of(
     Raises:
         InputError: An ID or network is set that is not the live one, or two clusters have the same.
     """
-    by_context = {cluster.context: cluster for cluster in settings.clusters}
     faults: list[Problem] = []
     ids: dict[str, str] = {}
     networks: dict[str, str] = {}
     for context in contexts:
-        wanted = by_context.get(context.name)
+        wanted = settings.cluster(context.name)
         live = observed.get(context.name)
         for what, kept, want, have in (
-            ("cluster ID", ids, wanted and wanted.id, live and live.cluster_id),
-            ("network", networks, wanted and wanted.network, live and live.network),
+            ("cluster ID", ids, wanted.id, live and live.cluster_id),
+            ("network", networks, wanted.network, live and live.network),
         ):
             if want and have and want != have:
                 faults.append(_moved(context.name, what, want, have))
@@ -76,29 +74,21 @@ def clusters_of(
             context=context.name,
             cluster_id=ids[context.name],
             network=networks[context.name],
-            api_server=_api_server(context, by_context.get(context.name)),
-            gateway_addresses=_addresses(by_context.get(context.name)),
-            values=_values(by_context.get(context.name)),
+            api_server=_api_server(context, settings.cluster(context.name)),
+            gateway_addresses=settings.cluster(context.name).gateway_addresses,
+            values=settings.cluster(context.name).values,
         )
         for context in contexts
     }
 
 
-def _addresses(wanted: ClusterSettings | None) -> tuple[str, ...]:
-    return wanted.gateway_addresses if wanted else ()
-
-
-def _values(wanted: ClusterSettings | None) -> Mapping[str, object]:
-    return wanted.values if wanted else {}
-
-
-def _api_server(context: Context, wanted: ClusterSettings | None) -> ApiServer:
-    over = wanted.api_server if wanted else None
+def _api_server(context: Context, wanted: ClusterSettings) -> ApiServer:
+    over = wanted.api_server
     if over is None:
         return ApiServer(server=context.server or "", tls_server_name=_tls_server_name(context))
     return ApiServer(
         server=over.server,
-        ca_data=read(Path(over.ca_file)) if over.ca_file else None,
+        ca_data=read(over.ca_file) if over.ca_file else None,
         tls_server_name=over.tls_server_name,
     )
 

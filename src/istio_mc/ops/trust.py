@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.objects import Object
+    from istio_mc.domain.observed import Observed
     from istio_mc.gateways.castore import CaStore
-    from istio_mc.ops.observe import Observed
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,97 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.istiod import gateway_addresses, running_istiods, unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.istiod import clusterz
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from istio_mc.domain.objects import Object
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
 
 _POLL_S = 0.5
-_MONITORING_PORT = 15014
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteCluster:
-    """One row of an istiod's `/debug/clusterz`.
-
-    Attributes:
-        pod: The istiod that says so.
-        cluster_id: Whom it speaks of.
-        secret: The remote secret it knows it by, as namespace/name; empty for its own cluster.
-        status: `synced`, `syncing`, `timeout` or `closed`; `synced` means the initial sync only.
-    """
-
-    pod: str
-    cluster_id: str
-    secret: str
-    status: str
-
-
-def gateway_addresses(service: Object | None) -> tuple[str, ...]:
-    """The addresses the other clusters' istiods take for a gateway Service.
-
-    LoadBalancer IPs or hostnames, and `spec.externalIPs`
-    (pilot/pkg/serviceregistry/kube/conversion.go, Istio 1.26.0).
-    """
-    if service is None:
-        return ()
-    ingress = (service.get("status") or {}).get("loadBalancer", {}).get("ingress") or []
-    given = [entry.get("ip") or entry.get("hostname") for entry in ingress]
-    return tuple(dict.fromkeys([*filter(None, given), *(service["spec"].get("externalIPs") or [])]))
-
-
-def running_istiods(pods: Collection[Object]) -> list[Object]:
-    """The istiod pods that run; those on their way out do not count."""
-    return [
-        pod
-        for pod in pods
-        if (pod["metadata"].get("labels") or {}).get("app") == "istiod"
-        and pod.get("status", {}).get("phase") == "Running"
-        and not pod["metadata"].get("deletionTimestamp")
-    ]
-
-
-def clusterz(kube: Kube, pod: Object) -> list[RemoteCluster]:
-    """Whom one istiod sees, from its debug endpoint through a port-forward.
-
-    The endpoint answers localhost only, so the API server's pod proxy does not do
-    (pilot/pkg/xds/debug.go, Istio 1.26.0).
-
-    Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends.
-    """
-    name = pod["metadata"]["name"]
-    annotations = pod["metadata"].get("annotations") or {}
-    port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
-    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, "/debug/clusterz")
-    try:
-        rows = json.loads(raw)
-        return [
-            RemoteCluster(name, row["id"], row.get("secretName") or "", row["syncStatus"])
-            for row in rows or []
-        ]
-    except (ValueError, KeyError, TypeError):
-        raise ProblemError(
-            Problem(
-                code="malformed-answer",
-                cluster=kube.context,
-                message=f"{name} answered /debug/clusterz with something else than its clusters",
-                seen=repr(raw[:80]),
-                expected="a JSON list of id, secretName and syncStatus",
-            )
-        ) from None
 
 
 def wait_ready(
@@ -158,21 +84,6 @@ def _unready(kube: Kube, mesh: Mesh, cluster: Cluster) -> Problem | None:
                 docs="troubleshooting.md#not-ready",
             )
     return None
-
-
-def unavailable(deployment: Object | None) -> str:
-    """Why a Deployment is not rolled out, in a few words; empty where it is."""
-    if deployment is None:
-        return "no such Deployment"
-    status = deployment.get("status") or {}
-    wanted = deployment["spec"].get("replicas", 1)
-    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        return "its controller has not seen the last change"
-    updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
-    total = status.get("replicas", 0)
-    if updated < wanted or available < wanted or total > updated:
-        return f"{available} of {wanted} replicas available, {updated} updated"
-    return ""
 
 
 def _pending(cluster: Cluster) -> Problem:

@@ -53,6 +53,8 @@ def _gather(
 ) -> tuple[dict[str, T], dict[str, ProblemError]]:
     results: dict[str, T] = {}
     errors: dict[str, ProblemError] = {}
+    if not calls:
+        return results, errors
     pool = ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(calls))))
     futures: dict[str, Future[T]] = {name: pool.submit(call) for name, call in calls.items()}
     try:

@@ -1,0 +1,5 @@
+"""`python -m istio_mc`."""
+
+from istio_mc.cli.app import main
+
+main()

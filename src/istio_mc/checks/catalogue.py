@@ -1,0 +1,18 @@
+"""Every check, in the order it is asked and shown: a check stands after those it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.checks import access, control_plane, gateway, link, trust
+
+if TYPE_CHECKING:
+    from istio_mc.checks.model import Check
+
+ALL: tuple[Check, ...] = (
+    *access.CHECKS,
+    *trust.CHECKS,
+    *control_plane.CHECKS,
+    *gateway.CHECKS,
+    *link.CHECKS,
+)

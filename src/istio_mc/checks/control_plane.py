@@ -1,0 +1,55 @@
+"""Control plane: istiod and the east-west gateway run."""
+
+from __future__ import annotations
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain import objects
+from istio_mc.domain.istiod import unavailable
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem
+
+ISTIOD = "control-plane.istiod"
+GATEWAY = "control-plane.gateway"
+
+
+def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
+    name = str(target.cluster)
+    seen = unavailable(facts.observed[name].find(objects.DEPLOYMENT, deployment))
+    if not seen:
+        return Finding("available")
+    missing = facts.observed[name].find(objects.DEPLOYMENT, deployment) is None
+    problem = Problem(
+        code="not-ready",
+        message=f"Deployment {deployment} of {name} is not ready",
+        seen=seen,
+        expected="all replicas updated and available",
+        hint=f"istio-mc install --contexts {','.join(facts.clusters)}"
+        if missing
+        else f"kubectl --context {name} -n {SYSTEM_NAMESPACE} describe deployment {deployment}",
+    )
+    return Finding(seen, problem)
+
+
+CHECKS = (
+    Check(
+        id=ISTIOD,
+        topic="control-plane",
+        description="istiod is rolled out and available",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=lambda facts, target: _rolled_out(facts, target, facts.mesh.istiod),
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#not-ready",
+    ),
+    Check(
+        id=GATEWAY,
+        topic="control-plane",
+        description="the east-west gateway is rolled out and available",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#not-ready",
+    ),
+)

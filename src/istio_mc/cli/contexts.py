@@ -1,0 +1,37 @@
+"""`istio-mc contexts`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+
+@edge.verb
+def contexts(
+    options: edge.Options,
+    *,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Read the kubeconfig only; ask no cluster.")
+    ] = False,
+) -> None:
+    """Show every context of the merged kubeconfig: its cluster, the ID it has or would get, its mesh.
+
+    Examples:
+      istio-mc contexts
+
+      istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml:nhn.yaml --offline -o json
+    """
+    from istio_mc.ops import contexts as op
+    from istio_mc.ops.session import begin
+    from istio_mc.present.contexts import report
+
+    def work(progress: edge.Progress) -> edge.Report:
+        inputs = options.inputs()
+        with begin(inputs, progress) as session:
+            session.contexts = session.kubeconfig.select(inputs.contexts)
+            return report(op.contexts(session, offline=offline), session.warnings)
+
+    edge.run("contexts", options, work)

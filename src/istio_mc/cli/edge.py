@@ -1,0 +1,220 @@
+"""Where every verb begins and ends: global options, progress, output, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
+
+import typer
+
+if TYPE_CHECKING:
+    from istio_mc.domain.events import Progress
+    from istio_mc.ops.session import Inputs
+    from istio_mc.present.report import Report
+
+    __all__ = ["Progress", "Report"]
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+def seconds(text: str) -> float:
+    """`90s`, `10m` or `1h30m` in seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if not text.strip() or not match:
+        raise typer.BadParameter(f"{text!r} is no duration; give one like 90s, 10m or 1h30m")
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if total <= 0:
+        raise typer.BadParameter("a deadline must be longer than nothing")
+    return float(total)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The parts of `a,b`."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _output(text: str) -> str:
+    if text not in ("table", "json", "yaml"):
+        raise typer.BadParameter(f"{text!r} is not one of table, json, yaml")
+    return text
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options every verb takes, before or after its name."""
+
+    kubeconfig: Annotated[
+        str | None,
+        typer.Option(help="Kubeconfig files, as in $KUBECONFIG [default: $KUBECONFIG, ~/.kube/config]."),
+    ] = None
+    contexts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Contexts of the clusters [default: those of mesh.yaml, else the members]."
+        ),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings file [default: ./mesh.yaml where there is one].", dir_okay=False),
+    ] = None
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FORMAT", help="table, json or yaml [default: table]."),
+    ] = None
+    timeout: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Deadline of the whole run [default: 10m].")
+    ] = None
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Clusters worked on at once [default: 16].")
+    ] = None
+    verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Tell more.")] = None
+    no_progress: Annotated[bool | None, typer.Option("--no-progress", help="Show no progress.")] = None
+    no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None
+
+    def over(self, other: Options) -> Options:
+        """These options, with the other's where these say nothing."""
+        return Options(
+            **{f.name: _first(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        )
+
+    def inputs(self) -> Inputs:
+        """What the ops layer is told of them."""
+        from istio_mc.ops.session import Inputs
+
+        return Inputs(
+            kubeconfig=self.kubeconfig,
+            contexts=names(self.contexts or ""),
+            config=self.config,
+            timeout_s=seconds(self.timeout or "10m"),
+            concurrency=self.concurrency or 16,
+        )
+
+
+def _first(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the option has
+    return other if one is None else one
+
+
+_before_the_verb = Options()
+
+
+def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
+    """Keeps the options given before the verb."""
+    global _before_the_verb  # noqa: PLW0603 - one process runs one command line
+    _before_the_verb = Options(**given)
+
+
+def _option_parameters() -> list[inspect.Parameter]:
+    hints = get_type_hints(Options, include_extras=True)
+    return [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[f.name])
+        for f in fields(Options)
+    ]
+
+
+root_callback.__signature__ = inspect.Signature(_option_parameters())  # type: ignore[attr-defined] # Typer reads it
+root_callback.__annotations__ = {p.name: p.annotation for p in _option_parameters()}
+
+
+def verb(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a verb the global options; it is called with `options` and its own parameters."""
+    hints = get_type_hints(function, include_extras=True)
+    own = [
+        p.replace(annotation=hints[name])
+        for name, p in inspect.signature(function).parameters.items()
+        if name != "options"
+    ]
+    shared = _option_parameters()
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:  # noqa: ANN401 - as above
+        options = Options(**{p.name: given.pop(p.name) for p in shared})
+        function(options=options.over(_before_the_verb), **given)
+
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined] # Typer reads it
+    run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
+    return run
+
+
+def run(command: str, options: Options, work: Callable[[Progress], Report]) -> NoReturn:
+    """Runs a verb to its exit code.
+
+    People's results and JSON go to standard output; progress, warnings and errors to standard error.
+    """
+    from istio_mc.domain.problem import InputError, ProblemError
+    from istio_mc.gateways import process
+    from istio_mc.present import terminal
+    from istio_mc.present.report import Envelope, Exit
+    from istio_mc.present.report import Report as Made
+
+    output = _output(options.output or "table")
+    color = not options.no_color and not os.environ.get("NO_COLOR")
+    errors_to = terminal.console(stderr=True, color=color)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
+            report = work(progress)
+    except InputError as error:
+        report = Made({}, _nothing, error.problems, exit=Exit.USAGE)
+    except ProblemError as error:
+        report = Made({}, _nothing, error.problems, exit=Exit.FAILED)
+    except KeyboardInterrupt:
+        process.stop_all()
+        errors_to.print("\nInterrupted. What was done stays done; the same command goes on from there.")
+        _leave(Exit.INTERRUPTED)
+    if output == "table":
+        report.render(terminal.console(color=color))
+    else:
+        envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)
+        sys.stdout.write(envelope.text(output))
+    terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
+    terminal.print_problems(errors_to, report.errors, style="red", title="error")
+    sys.stdout.flush()
+    raise typer.Exit(int(report.exit))
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something is removed.
+
+    Raises:
+        InputError: There is nobody to ask and no `--yes`; or the answer is no.
+    """
+    from istio_mc.domain.problem import InputError, Problem
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError(
+            Problem(
+                code="not-confirmed",
+                message="this removes something, and there is no terminal to ask on",
+                expected="--yes",
+                hint="the same command with --yes",
+            )
+        )
+    if not typer.confirm(question, err=True):
+        raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was removed"))
+
+
+def _nothing(_console: object) -> None:
+    """Renders nothing: all there is to say is in the errors."""
+
+
+def _as_interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends at once: worker threads may sit in a network call that only its timeout ends."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

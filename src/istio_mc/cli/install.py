@@ -1,0 +1,69 @@
+"""`istio-mc install`: its signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+from istio_mc.cli.ca import KeySize, KeyTypeOption
+
+
+@edge.verb
+def install(
+    options: edge.Options,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")
+    ] = False,
+    certs_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the mesh's CA [default: mesh.yaml's certsDir, else certs].", file_okay=False
+        ),
+    ] = None,
+    gateway_address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTEXT=ADDRESS", help="Address in front of a cluster's gateway; repeat it."),
+    ] = None,
+    api_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTEXT=URL", help="API server as the other clusters reach it; repeat it."),
+    ] = None,
+    key_type: KeyTypeOption = "rsa",
+    key_size: KeySize = None,
+) -> None:
+    """Make one Istio mesh of the named clusters: CA, namespace, cacerts, Istio, gateway, links.
+
+    All clusters are looked at before the first change, and worked on at once. What is done already is
+    left alone; a run that was interrupted is finished by the next.
+
+    Examples:
+      istio-mc install --contexts kt,ncloud,nhn
+
+      istio-mc install --contexts kt,ncloud,nhn --gateway-address kt=203.0.113.7
+
+      istio-mc install --config mesh.yaml --dry-run
+    """
+    from datetime import UTC, datetime
+
+    from istio_mc.domain.keys import KeySpec, KeyType
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops import install as op
+    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.session import Overrides, open_named
+    from istio_mc.present.install import report
+
+    def work(progress: edge.Progress) -> edge.Report:
+        overrides = Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ()))
+        with open_named(options.inputs(), progress, overrides) as session:
+            store = CaStore(session.settings.certs_dir)
+            do = op.dry_run if dry_run else op.install
+            result = do(
+                session, store, CaOptions(key=KeySpec.of(KeyType(key_type), key_size)), datetime.now(UTC)
+            )
+            return report(result, session.warnings)
+
+    edge.run("install", options, work)

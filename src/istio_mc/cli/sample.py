@@ -1,0 +1,97 @@
+"""`istio-mc sample`: the signatures of deploy, test and remove."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+app = typer.Typer(
+    name="sample",
+    help="A service with another version in each cluster, to see traffic cross between them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+@edge.verb
+def deploy(
+    options: edge.Options,
+    *,
+    client_image: Annotated[
+        str | None, typer.Option(help="Image with sleep and curl for the client [default: curlimages/curl].")
+    ] = None,
+) -> None:
+    """Put reviews v1, v2, v3 … into the clusters, one version each, and a client into every one.
+
+    Examples:
+      istio-mc sample deploy
+    """
+    from istio_mc.ops import sample as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.sample import deployed
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            return deployed(op.deploy(session, client_image=client_image), session.warnings, done="running")
+
+    edge.run("sample deploy", options, work)
+
+
+@app.command(name="test")
+@edge.verb
+def try_out(
+    options: edge.Options,
+    *,
+    calls: Annotated[int, typer.Option(min=60, help="Calls from each cluster.")] = 60,
+    wait: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="How long a version may take to answer for the first time."),
+    ] = "30s",
+) -> None:
+    """Call reviews from every cluster: every version must answer, none too seldom.
+
+    A version that answers less than half of its fair share fails the test: a detour through another
+    gateway shows so. Exit code 4 says that a pair failed.
+
+    Examples:
+      istio-mc sample test
+
+      istio-mc sample test --calls 300 -o json
+    """
+    from istio_mc.ops import sample as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.sample import tested
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            return tested(op.test(session, calls=calls, wait_s=edge.seconds(wait)), session.warnings)
+
+    edge.run("sample test", options, work)
+
+
+@app.command()
+@edge.verb
+def remove(
+    options: edge.Options,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take the sample away again.
+
+    Examples:
+      istio-mc sample remove --yes
+    """
+    from istio_mc.ops import sample as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.sample import deployed
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            edge.confirm(f"Remove namespace sample from {', '.join(session.kubes)}?", yes=yes)
+            return deployed(op.remove(session), session.warnings, done="removed")
+
+    edge.run("sample remove", options, work)

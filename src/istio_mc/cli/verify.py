@@ -1,0 +1,61 @@
+"""`istio-mc verify`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+
+@edge.verb
+def verify(
+    options: edge.Options,
+    *,
+    only: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Ask only these checks or topics, and what they need.")
+    ] = None,
+    skip: Annotated[str | None, typer.Option(metavar="A,B", help="Leave out these checks or topics.")] = None,
+    wait: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Ask again until all is true, for so long.")
+    ] = None,
+    list_checks: Annotated[bool, typer.Option("--list", help="List every check, and ask none.")] = False,
+) -> None:
+    """Check that the mesh works: what is wrong, in which cluster or between which two, and what mends it.
+
+    Changes nothing in any cluster. Exit code 4 says that checks failed.
+
+    Examples:
+      istio-mc verify
+
+      istio-mc verify --contexts kt,ncloud,nhn --wait 5m
+
+      istio-mc verify --only link,trust -o json
+    """
+    from istio_mc.checks.catalogue import ALL
+    from istio_mc.checks.runner import select
+    from istio_mc.domain.problem import InputError, Problem
+    from istio_mc.ops import verify as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.verify import listing, report
+
+    def work(progress: edge.Progress) -> edge.Report:
+        checks, unknown = select(ALL, only=edge.names(only or ""), skip=edge.names(skip or ""))
+        if unknown:
+            raise InputError(
+                Problem(
+                    code="unknown-check",
+                    message="there is no such check or topic",
+                    seen=", ".join(unknown),
+                    expected="one that istio-mc verify --list shows",
+                    hint="istio-mc verify --list",
+                )
+            )
+        if list_checks:
+            return listing(checks)
+        with open_members(options.inputs(), progress) as session:
+            result = op.verify(session, checks, wait_s=edge.seconds(wait) if wait else 0.0)
+            return report(result, session.warnings)
+
+    edge.run("verify", options, work)

@@ -1,0 +1,86 @@
+"""contexts: what the merged kubeconfig holds, and what each cluster of it is to a mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import names
+from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL
+from istio_mc.gateways.fanout import fan_out
+
+if TYPE_CHECKING:
+    from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ShownContext:
+    """One context.
+
+    Attributes:
+        context: What the kubeconfig says.
+        cluster_id: The ID it has, or would get.
+        network: The network it has; None: none yet.
+        mesh_id: The mesh it is a member of, if any.
+        version: Its API server's version; None where it was not asked or did not answer.
+        reachable: None where it was not asked.
+        problems: Why it cannot be used.
+    """
+
+    context: Context
+    cluster_id: str
+    network: str | None = None
+    mesh_id: str | None = None
+    version: str | None = None
+    reachable: bool | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextsResult:
+    """Every context of the merged kubeconfig, in its order."""
+
+    current_context: str | None
+    contexts: tuple[ShownContext, ...]
+
+
+def contexts(session: Session, *, offline: bool) -> ContextsResult:
+    """Shows the session's contexts, or all of the kubeconfig where none is named.
+
+    Args:
+        session: A run that has read the kubeconfig.
+        offline: Ask no cluster.
+    """
+    chosen = session.contexts or session.kubeconfig.contexts
+    versions: dict[str, str] = {}
+    if not offline:
+        session.ask(chosen)
+        versions, failed = fan_out(
+            [name for name in session.namespaces if name in session.kubes],
+            lambda name: session.kubes[name].version(),
+            concurrency=session.concurrency,
+        )
+        session.unusable |= failed
+    labels = {
+        name: (namespace or {}).get("metadata", {}).get("labels") or {}
+        for name, namespace in session.namespaces.items()
+    }
+    taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
+    ids = names.derive_cluster_ids({context.name: context.cluster for context in chosen}, taken)
+    return ContextsResult(
+        session.kubeconfig.current_context,
+        tuple(
+            ShownContext(
+                context=context,
+                cluster_id=ids[context.name],
+                network=labels.get(context.name, {}).get(NETWORK_LABEL),
+                mesh_id=labels.get(context.name, {}).get(MESH_LABEL),
+                version=versions.get(context.name),
+                reachable=None if offline else context.name in versions,
+                problems=session.unusable.get(context.name) or context.problems,
+            )
+            for context in chosen
+        ),
+    )

@@ -1,0 +1,295 @@
+"""sample: reviews in every cluster, and from every cluster every version must answer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.model import Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain import objects, sample
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istiod import unavailable
+from istio_mc.domain.mesh import MANAGED_BY
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import Failures, fan_out
+from istio_mc.ops import topology
+from istio_mc.ops.verify import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.domain.sample import Calls
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_POLL_S = 0.5
+_EXEC_DEADLINE_S = 120.0
+_PROBES_PER_VERSION = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What became of a deploy or remove.
+
+    Attributes:
+        versions: The version in each cluster, by context.
+        failures: Clusters where it failed, and why.
+    """
+
+    versions: Mapping[str, str]
+    failures: Failures
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """Who was answered by whom.
+
+    Attributes:
+        versions: The version in each cluster, by context.
+        calls: What each cluster's client got.
+        problems: Every pair that failed, with the first hop that is wrong.
+    """
+
+    versions: Mapping[str, str]
+    calls: Mapping[str, Calls]
+    problems: tuple[Problem, ...]
+
+
+def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
+    """Puts the sample into every cluster and waits until its pods run, each with a sidecar."""
+    mesh = topology.mesh_of(session.settings)
+    versions = _assigned(session)
+
+    def put(name: str) -> None:
+        kube = session.kubes[name]
+        session.progress(Event(name, "sample", State.STARTED, f"reviews {versions[name]}"))
+        for document in sample.documents(mesh, versions[name], client_image=client_image):
+            kube.apply(document)
+        for deployment in (f"{sample.SERVICE}-{versions[name]}", sample.CLIENT):
+            _wait_running(session, kube, deployment)
+        session.progress(Event(name, "sample", State.DONE, f"reviews {versions[name]}"))
+
+    _, failures = fan_out(session.kubes, put, concurrency=session.concurrency)
+    return Deployed(versions, session.unusable | failures)
+
+
+def test(session: Session, *, calls: int, wait_s: float) -> Tested:
+    """Calls reviews from every cluster; every version must answer, none too seldom.
+
+    Args:
+        session: The run.
+        calls: Calls from each cluster, at least `sample.LEAST_CALLS`.
+        wait_s: How long a version may take to answer for the first time, in seconds.
+
+    Raises:
+        ProblemError: The sample is not deployed.
+    """
+    versions = _deployed(session)
+    clients, failures = fan_out(
+        session.kubes, lambda name: _client(session.kubes[name]), concurrency=session.concurrency
+    )
+
+    def ask(name: str) -> Calls:
+        wanted = set(versions.values())
+        until = min(time.monotonic() + wait_s, session.deadline)
+        session.progress(Event(name, "test", State.STARTED, f"calling {sample.SERVICE}"))
+        few = len(wanted) * _PROBES_PER_VERSION
+        while set(_called(session, name, clients[name], few).answered) != wanted:
+            if time.monotonic() > until:
+                break
+            session.progress(Event(name, "test", State.WAITING, "for every version to answer once"))
+            time.sleep(_POLL_S)
+        found = _called(session, name, clients[name], calls)
+        session.progress(Event(name, "test", State.DONE))
+        return found
+
+    found, unasked = fan_out(clients, ask, concurrency=session.concurrency)
+    problems = [p for ps in (session.unusable | failures | unasked).values() for p in ps]
+    problems += _too_seldom(session, versions, found)
+    return Tested(versions, found, tuple(problems))
+
+
+def remove(session: Session) -> Deployed:
+    """Takes the sample away again: its namespace, where it is this tool's."""
+
+    def drop(name: str) -> None:
+        kube = session.kubes[name]
+        namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
+        if namespace is None:
+            session.progress(Event(name, "sample", State.UNCHANGED))
+            return
+        if not MANAGED_BY.items() <= (namespace["metadata"].get("labels") or {}).items():
+            raise ProblemError(_foreign(name))
+        kube.delete(objects.NAMESPACE, sample.NAMESPACE)
+        while kube.get(objects.NAMESPACE, sample.NAMESPACE):
+            session.progress(Event(name, "sample", State.WAITING, "for the namespace to go"))
+            if session.remaining_s <= _POLL_S:
+                raise ProblemError(_stuck(name))
+            time.sleep(_POLL_S)
+        session.progress(Event(name, "sample", State.DONE))
+
+    done, failures = fan_out(session.kubes, drop, concurrency=session.concurrency)
+    return Deployed(dict.fromkeys(done, ""), session.unusable | failures)
+
+
+def _assigned(session: Session) -> dict[str, str]:
+    """A version for every cluster; one that has a version already keeps it."""
+    have = _live_versions(session)
+    free = (
+        version
+        for index in range(len(session.contexts) + len(have))
+        if (version := sample.version_of(index)) not in have.values()
+    )
+    return {name: have.get(name) or next(free) for name in session.names}
+
+
+def _deployed(session: Session) -> dict[str, str]:
+    have = _live_versions(session)
+    missing = [name for name in session.kubes if name not in have]
+    if missing:
+        raise ProblemError(
+            Problem(
+                code="sample-not-deployed",
+                message="the sample is not deployed everywhere",
+                seen=f"no {sample.SERVICE} in {', '.join(missing)}",
+                expected="one version in each cluster",
+                hint="istio-mc sample deploy",
+            )
+        )
+    return {name: have[name] for name in session.names if name in have}
+
+
+def _live_versions(session: Session) -> dict[str, str]:
+    labels = f"app={sample.SERVICE},app.kubernetes.io/managed-by=istio-mc"
+    found, failed = fan_out(
+        session.kubes,
+        lambda name: session.kubes[name].list(objects.DEPLOYMENT, sample.NAMESPACE, labels=labels),
+        concurrency=session.concurrency,
+    )
+    for name, problems in failed.items():
+        session.unusable[name] = problems
+        session.kubes.pop(name).close()
+    return {name: items[0]["metadata"]["labels"]["version"] for name, items in found.items() if items}
+
+
+def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
+    while True:
+        seen = unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))
+        if not seen:
+            break
+        session.progress(Event(kube.context, "sample", State.WAITING, f"{deployment}: {seen}"))
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(_not_running(kube.context, deployment, seen))
+        time.sleep(_POLL_S)
+    app = sample.CLIENT if deployment == sample.CLIENT else sample.SERVICE
+    bare = [
+        p for p in kube.list(objects.POD, sample.NAMESPACE, labels=f"app={app}") if not sample.is_injected(p)
+    ]
+    for pod in bare:
+        raise ProblemError(_no_sidecar(kube.context, pod["metadata"]["name"]))
+
+
+def _client(kube: Kube) -> str:
+    pods = kube.list(
+        objects.POD, sample.NAMESPACE, labels=f"app={sample.CLIENT}", fields="status.phase=Running"
+    )
+    running = [pod["metadata"]["name"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    if not running:
+        raise ProblemError(_not_running(kube.context, sample.CLIENT, "no running pod"))
+    return str(running[0])
+
+
+def _called(session: Session, name: str, pod: str, calls: int) -> Calls:
+    done = session.kubes[name].execute(
+        sample.NAMESPACE, pod, sample.CLIENT, sample.command(calls), timeout_s=_EXEC_DEADLINE_S
+    )
+    return sample.count(done.stdout)
+
+
+def _too_seldom(session: Session, versions: Mapping[str, str], found: Mapping[str, Calls]) -> list[Problem]:
+    least = sample.least_share(len(versions))
+    pairs = [
+        (name, peer)
+        for name, calls in found.items()
+        for peer, version in versions.items()
+        if calls.answered.get(version, 0) < least * max(calls.total, 1)
+    ]
+    if not pairs:
+        return []
+    facts = gather(session)
+    wrong = [result for result in run(ALL, facts) if result.verdict is Verdict.FAILED and result.problem]
+    problems = []
+    for name, peer in pairs:
+        calls = found[name]
+        on_the_way = [
+            r for r in wrong if r.target.cluster in (None, name, peer) and r.target.peer in (None, name, peer)
+        ]
+        hop = on_the_way[0] if on_the_way else None
+        told = ", ".join(f"{code}: {times}" for code, times in calls.failed.items())
+        problems.append(
+            Problem(
+                code="too-few-answers",
+                cluster=name,
+                message=f"{versions[peer]} in {peer} answered {name} in "
+                f"{calls.answered.get(versions[peer], 0)} of {calls.total} calls"
+                + (
+                    f"; first wrong hop: {hop.check.id} ({hop.target})"
+                    if hop
+                    else f"; every hop that can be looked at is right: look at the path to {peer}'s gateway"
+                ),
+                seen=(f"HTTP status {told}" if told else f"answers by version: {dict(calls.answered)}"),
+                expected=f"at least {least:.0%} of the calls",
+                hint=hop.problem.hint if hop and hop.problem else "istio-mc verify",
+                docs="troubleshooting.md#too-few-answers",
+            )
+        )
+    return problems
+
+
+def _not_running(context: str, deployment: str, seen: str) -> Problem:
+    return Problem(
+        code="sample-not-running",
+        cluster=context,
+        message=f"{deployment} does not run in {context}",
+        seen=seen,
+        expected="its pod running with a sidecar",
+        hint=f"kubectl --context {context} -n {sample.NAMESPACE} describe pods",
+        docs="troubleshooting.md#sample-not-running",
+    )
+
+
+def _no_sidecar(context: str, pod: str) -> Problem:
+    return Problem(
+        code="no-sidecar",
+        cluster=context,
+        message=f"{pod} in {context} was not given a sidecar",
+        seen="no container istio-proxy",
+        expected="one, injected by istiod's webhook",
+        hint=f"kubectl --context {context} -n {sample.NAMESPACE} delete pod {pod}",
+        docs="troubleshooting.md#no-sidecar",
+    )
+
+
+def _foreign(context: str) -> Problem:
+    return Problem(
+        code="not-ours",
+        cluster=context,
+        message=f"namespace {sample.NAMESPACE} of {context} was not made by istio-mc, and is left alone",
+        seen="no label app.kubernetes.io/managed-by=istio-mc",
+        expected="the namespace that `sample deploy` makes",
+        hint=f"kubectl --context {context} get namespace {sample.NAMESPACE} --show-labels",
+    )
+
+
+def _stuck(context: str) -> Problem:
+    return Problem(
+        code="namespace-stuck",
+        cluster=context,
+        message=f"namespace {sample.NAMESPACE} of {context} is still going",
+        seen="it was there at the deadline",
+        expected="gone",
+        hint=f"kubectl --context {context} get namespace {sample.NAMESPACE} -o yaml",
+    )

@@ -1,0 +1,65 @@
+"""How contexts look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.present.report import Report, problems_data
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.contexts import ContextsResult, ShownContext
+
+
+def report(result: ContextsResult, warnings: Iterable[Problem]) -> Report:
+    """The contexts as data and as a table; what is wrong with one of them is said, and is no failure."""
+    problems = tuple(problem for context in result.contexts for problem in context.problems)
+    return Report(
+        data={
+            "currentContext": result.current_context,
+            "contexts": [_context(context) for context in result.contexts],
+        },
+        render=lambda console: _render(result, console),
+        warnings=(*warnings, *problems),
+    )
+
+
+def _context(shown: ShownContext) -> dict[str, Any]:
+    context = shown.context
+    return {
+        "name": context.name,
+        "cluster": context.cluster,
+        "user": context.user,
+        "namespace": context.namespace,
+        "server": context.server,
+        "files": list(context.files),
+        "clusterId": shown.cluster_id,
+        "network": shown.network,
+        "meshID": shown.mesh_id,
+        "version": shown.version,
+        "reachable": shown.reachable,
+        "problems": problems_data(shown.problems),
+    }
+
+
+def _render(result: ContextsResult, console: Console) -> None:
+    rows = table("", "CONTEXT", "CLUSTER", "CLUSTER ID", "SERVER", "VERSION", "MESH", "NETWORK", "REACHABLE")
+    for shown in result.contexts:
+        context = shown.context
+        rows.add_row(
+            "*" if context.name == result.current_context else "",
+            context.name,
+            context.cluster,
+            shown.cluster_id,
+            context.server or "-",
+            shown.version or "-",
+            shown.mesh_id or "-",
+            shown.network or "-",
+            {None: "not asked", True: "yes", False: "no"}[shown.reachable],
+        )
+    console.print(rows)

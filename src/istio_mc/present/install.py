@@ -1,0 +1,107 @@
+"""How an install's result looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from istio_mc.present.report import Report, exit_for
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.objects import Object
+    from istio_mc.domain.plan import Step
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.install import InstalledCluster, InstallResult
+
+_HIDDEN = "(hidden)"
+
+
+def report(result: InstallResult, warnings: Iterable[Problem]) -> Report:
+    """The result as data and as a table; in a dry run with the documents, secrets hidden."""
+    failed = sum(1 for cluster in result.clusters if cluster.problems)
+    return Report(
+        data={
+            "meshID": result.mesh.mesh_id,
+            "istioVersion": result.mesh.version,
+            "rootFingerprint": result.root_fingerprint,
+            "dryRun": result.dry_run,
+            "changed": result.changed,
+            "clusters": [_cluster(cluster, documents=result.dry_run) for cluster in result.clusters],
+        },
+        render=lambda console: _render(result, console),
+        errors=result.problems,
+        warnings=tuple(warnings),
+        exit=exit_for(failed, len(result.clusters)),
+    )
+
+
+def without_secrets(document: Object) -> Object:
+    """A document that can be shown: a Secret's values are hidden, its keys are not."""
+    if document.get("kind") != "Secret":
+        return document
+    hidden = dict.fromkeys(document.get("data") or {}, _HIDDEN)
+    return {**document, "data": hidden} if hidden else document
+
+
+def _cluster(cluster: InstalledCluster, *, documents: bool) -> dict[str, Any]:
+    return {
+        "name": cluster.cluster.context,
+        "clusterId": cluster.cluster.cluster_id,
+        "network": cluster.cluster.network,
+        "status": _status(cluster),
+        "gatewayAddresses": list(cluster.addresses),
+        "steps": [_step(step, documents=documents) for step in cluster.steps],
+    }
+
+
+def _step(step: Step, *, documents: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": step.name, "reasons": list(step.reasons)}
+    if documents:
+        told["documents"] = [without_secrets(document) for document in step.documents]
+    return told
+
+
+def _status(cluster: InstalledCluster) -> str:
+    if cluster.problems:
+        return "failed"
+    return "changed" if cluster.steps else "unchanged"
+
+
+def _render(result: InstallResult, console: Console) -> None:
+    if result.dry_run:
+        _render_plan(result, console)
+    shown = table(
+        "CLUSTER", "CLUSTER ID", "NETWORK", "GATEWAY", "STATUS", "DONE" if not result.dry_run else "TO DO"
+    )
+    for cluster in result.clusters:
+        shown.add_row(
+            cluster.cluster.context,
+            cluster.cluster.cluster_id,
+            cluster.cluster.network,
+            ", ".join(cluster.addresses) or "-",
+            _status(cluster),
+            ", ".join(step.name for step in cluster.steps) or "nothing to change",
+        )
+    console.print(shown)
+    if result.root_fingerprint:
+        console.print(f"Root CA  {result.root_fingerprint}", soft_wrap=True)
+    if not result.changed and not result.problems:
+        console.print("Nothing to change.")
+
+
+def _render_plan(result: InstallResult, console: Console) -> None:
+    for cluster in result.clusters:
+        for step in cluster.steps:
+            console.print(f"# {cluster.cluster.context}: {step.name}", markup=False, soft_wrap=True)
+            for reason in step.reasons:
+                console.print(f"#   {reason}", markup=False, soft_wrap=True)
+            for document in step.documents:
+                text = yaml.safe_dump(without_secrets(document), sort_keys=False)
+                console.print(f"---\n{text}", markup=False, soft_wrap=True, end="")
+    console.print()

@@ -1,0 +1,91 @@
+"""How the sample's results look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from istio_mc.domain.sample import least_share
+from istio_mc.present.report import Exit, Report, exit_for
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.sample import Deployed, Tested
+
+
+def deployed(result: Deployed, warnings: Iterable[Problem], *, done: str) -> Report:
+    """Which version is where."""
+
+    def render(console: Console) -> None:
+        rows = table("CLUSTER", "VERSION", "STATUS")
+        for name in {**result.versions, **result.failures}:
+            rows.add_row(
+                name, result.versions.get(name) or "-", "failed" if name in result.failures else done
+            )
+        console.print(rows)
+
+    names = {**result.versions, **result.failures}
+    return Report(
+        data={
+            "clusters": [
+                {
+                    "name": name,
+                    "version": result.versions.get(name) or None,
+                    "status": "failed" if name in result.failures else done,
+                }
+                for name in names
+            ]
+        },
+        render=render,
+        errors=tuple(problem for problems in result.failures.values() for problem in problems),
+        warnings=tuple(warnings),
+        exit=exit_for(len(result.failures), len(names)),
+    )
+
+
+def tested(result: Tested, warnings: Iterable[Problem]) -> Report:
+    """The matrix: how often each version answered each cluster."""
+    return Report(
+        data={
+            "versions": dict(result.versions),
+            "leastShare": least_share(len(result.versions)),
+            "clusters": [
+                {
+                    "name": name,
+                    "calls": calls.total,
+                    "answered": {
+                        version: calls.answered.get(version, 0) for version in result.versions.values()
+                    },
+                    "failed": dict(calls.failed),
+                }
+                for name, calls in result.calls.items()
+            ],
+        },
+        render=lambda console: _render(result, console),
+        errors=result.problems,
+        warnings=tuple(warnings),
+        exit=Exit.CHECKS_FAILED if result.problems else Exit.DONE,
+    )
+
+
+def _render(result: Tested, console: Console) -> None:
+    heads = [f"{version} ({name})" for name, version in result.versions.items()]
+    rows = table("FROM \\ ANSWERED BY", *heads, "NO ANSWER", "CALLS")
+    least = least_share(len(result.versions))
+    for name, calls in result.calls.items():
+        cells = []
+        for version in result.versions.values():
+            answers = calls.answered.get(version, 0)
+            good = answers >= least * max(calls.total, 1)
+            cells.append(Text(f"{'√' if good else '×'} {answers}", style="green" if good else "red"))
+        rows.add_row(name, *cells, str(sum(calls.failed.values()) or "-"), str(calls.total))
+    console.print(rows)
+    if not result.problems:
+        pairs = len(result.versions) ** 2
+        console.print(f"Every version answers every cluster: {pairs} of {pairs} pairs.")

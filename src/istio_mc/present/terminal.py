@@ -1,0 +1,137 @@
+"""Text for people: consoles, problems, and progress that moves on a terminal and is plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from istio_mc.domain.events import Event, Progress, State, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from istio_mc.domain.problem import Problem
+
+_WIDTH_IN_A_PIPE = 200
+_MARKS = {
+    State.DONE: ("√", "green"),
+    State.UNCHANGED: ("=", "dim"),
+    State.FAILED: ("×", "red"),
+}
+
+
+def console(*, stderr: bool = False, color: bool = True) -> Console:
+    """A console on standard output, or standard error; wide in a pipe, so that no line is folded there."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_A_PIPE
+    return Console(
+        stderr=stderr, width=width, no_color=not color, highlight=False, soft_wrap=False, emoji=False
+    )
+
+
+def table(*headers: str) -> Table:
+    """A table without frames, as kubectl prints them."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for header in headers:
+        made.add_column(header, overflow="fold")
+    return made
+
+
+def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
+    """Prints each problem: which cluster, what, seen, expected, and what mends it."""
+    for problem in problems:
+        where = f" [{problem.cluster}]" if problem.cluster else ""
+        to.print(Text.assemble((f"{title}{where}: ", style), problem.message), soft_wrap=True)
+        for label, value in (
+            ("seen", problem.seen),
+            ("expected", problem.expected),
+            ("try", problem.hint),
+            ("see", f"docs/{problem.docs}" if problem.docs else None),
+        ):
+            if value:
+                first, *rest = value.splitlines() or [""]
+                to.print(Text.assemble((f"  {label + ':':<10}", "dim"), first), soft_wrap=True)
+                for line in rest:
+                    to.print(Text(" " * 12 + line), soft_wrap=True)
+
+
+class _Plain:
+    """One line for each change, for pipes and CI."""
+
+    def __init__(self, to: Console) -> None:
+        self._to = to
+        self._begun = time.monotonic()
+        self._lock = Lock()
+
+    def __call__(self, event: Event) -> None:
+        seconds = time.monotonic() - self._begun
+        who = event.cluster or "mesh"
+        detail = f": {event.detail}" if event.detail else ""
+        with self._lock:
+            self._to.print(
+                Text(f"{seconds:6.1f}s  {who}  {event.step} {event.state}{detail}"), soft_wrap=True
+            )
+
+
+class _Moving:
+    """One line a cluster, redrawn: what it is at, and for how long."""
+
+    def __init__(self, to: Console) -> None:
+        self._rows: dict[str, tuple[Event, float]] = {}
+        self._spinner = Spinner("dots")
+        self._begun = time.monotonic()
+        self._lock = Lock()
+        self._live = Live(self, console=to, refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            last = self._rows.get(event.cluster or "mesh")
+            if event.state is State.UNCHANGED and last:
+                return
+            self._rows[event.cluster or "mesh"] = (event, time.monotonic())
+
+    def __rich__(self) -> Group:
+        now = time.monotonic()
+        grid = Table.grid(padding=(0, 1))
+        for _ in range(3):
+            grid.add_column(no_wrap=True)
+        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        with self._lock:
+            rows = list(self._rows.items())
+        for who, (event, since) in rows:
+            mark = _MARKS.get(event.state)
+            sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
+            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", Text(event.detail, style="dim"))
+        return Group(grid)
+
+
+@contextmanager
+def progress(to: Console, *, wanted: bool) -> Iterator[Progress]:
+    """Shows progress on a console for the time of a `with` block."""
+    if not wanted:
+        yield silent
+    elif to.is_terminal and not os.environ.get("CI"):
+        with _Moving(to) as moving:
+            yield moving
+    else:
+        yield _Plain(to)

@@ -1,0 +1,149 @@
+"""How verify looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from istio_mc.checks.model import Check, Result, Scope, Verdict
+from istio_mc.domain.istiod import gateway_addresses
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.objects import SERVICE
+from istio_mc.present.report import Exit, Report, problems_data
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.verify import VerifyResult
+
+_MARKS = {
+    Verdict.OK: ("√", "green"),
+    Verdict.FAILED: ("×", "red"),
+    Verdict.UNKNOWN: ("?", "yellow"),
+}
+_SYNCED = "link.synced"
+
+
+def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
+    """Every check's result, grouped by topic, with the matrix of who sees whom."""
+    return Report(
+        data={
+            "clusters": [_cluster(result, name) for name in result.facts.clusters],
+            "checks": [_result(found) for found in result.results],
+            "passed": sum(found.verdict is Verdict.OK for found in result.results),
+            "failed": sum(found.verdict is Verdict.FAILED for found in result.results),
+            "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
+        },
+        render=lambda console: _render(result, console),
+        errors=tuple(found.problem for found in result.failed if found.problem),
+        warnings=tuple(warnings),
+        exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
+    )
+
+
+def listing(checks: Sequence[Check]) -> Report:
+    """What checks there are."""
+
+    def render(console: Console) -> None:
+        rows = table("CHECK", "SEVERITY", "SCOPE", "IS TRUE WHEN")
+        for check in checks:
+            rows.add_row(check.id, check.severity, check.scope, check.description)
+        console.print(rows)
+
+    return Report(
+        data={
+            "checks": [
+                {
+                    "id": check.id,
+                    "topic": check.topic,
+                    "severity": check.severity.value,
+                    "scope": check.scope.value,
+                    "description": check.description,
+                    "needs": list(check.needs),
+                    "docs": check.docs or None,
+                }
+                for check in checks
+            ]
+        },
+        render=render,
+    )
+
+
+def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
+    cluster = result.facts.clusters[name]
+    observed = result.facts.observed.get(name)
+    return {
+        "name": name,
+        "clusterId": cluster.cluster_id,
+        "network": cluster.network,
+        "reachable": observed is not None,
+        "gatewayAddresses": list(gateway_addresses(observed.find(SERVICE, EAST_WEST_GATEWAY)))
+        if observed
+        else [],
+    }
+
+
+def _result(found: Result) -> dict[str, Any]:
+    return {
+        "id": found.check.id,
+        "topic": found.check.topic,
+        "cluster": found.target.cluster,
+        "peer": found.target.peer,
+        "severity": found.check.severity.value,
+        "verdict": found.verdict.value,
+        "seen": found.seen,
+        "causedBy": list(found.caused_by),
+        "problem": problems_data([found.problem])[0] if found.problem else None,
+    }
+
+
+def _render(result: VerifyResult, console: Console) -> None:
+    topic = ""
+    for found in result.results:
+        if found.check.scope is Scope.PAIR and found.verdict is Verdict.OK:
+            continue  # the matrix below says it in less room
+        if found.check.topic != topic:
+            topic = found.check.topic
+            console.print(Text(topic, style="bold"))
+        mark, style = _MARKS[found.verdict]
+        because = f" (because of {', '.join(found.caused_by)})" if found.caused_by else ""
+        console.print(
+            Text.assemble(
+                "  ", (mark, style), f" {found.target}  {found.check.description}: {found.seen}{because}"
+            ),
+            soft_wrap=True,
+        )
+    _render_matrix(result, console)
+    failed = len(result.failed)
+    unknown = sum(found.verdict is Verdict.UNKNOWN for found in result.results)
+    passed = sum(found.verdict is Verdict.OK for found in result.results)
+    console.print(f"\n{passed} passed, {failed} failed" + (f", {unknown} cannot be told" if unknown else ""))
+
+
+def _render_matrix(result: VerifyResult, console: Console) -> None:
+    pairs = {
+        (found.target.cluster, found.target.peer): found
+        for found in result.results
+        if found.check.id == _SYNCED
+    }
+    if not pairs:
+        return
+    names = list(result.facts.clusters)
+    console.print(Text("\nwhom each istiod sees", style="bold"))
+    rows = table("FROM \\ TO", *names)
+    for name in names:
+        cells: list[Text] = []
+        for peer in names:
+            found = pairs.get((name, peer))
+            if found is None:
+                cells.append(Text("-"))
+            else:
+                mark, style = _MARKS[found.verdict]
+                cells.append(Text(f"{mark} {found.seen}", style=style))
+        rows.add_row(name, *cells)
+    console.print(rows)
