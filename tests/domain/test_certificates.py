@@ -67,6 +67,20 @@ def openssl_text(certificate: x509.Certificate) -> str:
     return done.stdout.decode()
 
 
+def with_serial(number: int) -> x509.Certificate:
+    root = forged("corp")
+    return (
+        x509.CertificateBuilder()
+        .subject_name(root.certificate.subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(root.key.public_key())
+        .serial_number(number)
+        .not_valid_before(NOW)
+        .not_valid_after(NOW + timedelta(days=1))
+        .sign(root.key, hashes.SHA256())
+    )
+
+
 def forged(  # noqa: PLR0913 (each is a field to get wrong)
     name: str,
     issuer: Authority | None = None,
@@ -308,6 +322,18 @@ def test_the_fingerprint_is_the_one_openssl_prints() -> None:
     assert done.stdout.decode().strip().partition("=")[2] == pem.fingerprint(KT.certificate)
 
 
+@pytest.mark.parametrize("number", [0x1, 0xABC, 0xABCD, 0xFFEE])
+def test_the_serial_number_is_written_as_openssl_writes_it(number: int) -> None:
+    certificate = with_serial(number)
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-serial"],
+        input=pem.dump_certificates([certificate]),
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode().strip() == f"serial={pem.facts(certificate).serial}"
+
+
 # Secrets stay secret
 
 
@@ -447,7 +473,8 @@ def test_a_signature_made_with_sha1_is_a_fault(tmp_path: Path) -> None:
     subprocess.run(
         [
             "openssl", "req", "-x509", "-sha1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-            "-nodes", "-subj", "/CN=kt", "-keyout", "kt.key", "-out", "kt.pem", "-CA", "root.pem", "-CAkey", "root.key",
+            "-nodes", "-subj", "/CN=kt", "-keyout", "kt.key", "-out", "kt.pem",
+            "-CA", "root.pem", "-CAkey", "root.key",
         ],
         cwd=tmp_path, check=True, capture_output=True,
     )  # fmt: skip
