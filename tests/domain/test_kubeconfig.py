@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+BETA = "client.authentication.k8s.io/v1beta1"
 NOT_BASE64 = "expected a string in base64, saw one that is not"
 
 
@@ -157,7 +158,7 @@ def test_relative_paths_are_made_absolute_against_their_own_file() -> None:
     ],
 )
 def test_a_plugin_command_is_a_path_of_its_file_only_with_a_slash(command: str, made: str) -> None:
-    plugin = {"exec": {"command": command, "apiVersion": "client.authentication.k8s.io/v1beta1"}}
+    plugin = {"exec": {"command": command, "apiVersion": BETA}}
     entry = user(plugin)["exec"]
     assert entry["command"] == made
 
@@ -185,7 +186,7 @@ def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None
     del found["contexts"][3]["context"]["user"]
     kt, nhn, bare, none = joined(found).contexts
     assert [problem.code for problem in kt.problems] == ["cluster-undefined", "user-undefined"]
-    assert kt.problems[0].message == "context kt (/f/1) names the cluster kt-k, which no file defines"
+    assert kt.problems[0].message == "context kt (/f/1): names the cluster kt-k, which no file defines"
     assert kt.problems[0].cluster == "kt"
     assert (kt.cluster_entry, kt.server) == ({}, None)
     assert [problem.code for problem in nhn.problems] == ["cluster-incomplete"]
@@ -199,7 +200,11 @@ def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None
         ({"client-certificate": "a"}, "has a client certificate without a key"),
         ({"token": "t", "password": "p"}, "has both a token and a password"),
         (
-            {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1"}},
+            {"exec": {"command": "x", "apiVersion": BETA}, "auth-provider": {"name": "gcp"}},
+            "has both a credential plugin and an auth-provider",
+        ),
+        (
+            {"exec": {"apiVersion": BETA}},
             "has a credential plugin without a command",
         ),
         (
@@ -227,7 +232,7 @@ def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None
             {
                 "exec": {
                     "command": "x",
-                    "apiVersion": "client.authentication.k8s.io/v1beta1",
+                    "apiVersion": BETA,
                     "env": [{"value": "x"}],
                 }
             },
@@ -239,7 +244,7 @@ def test_users_that_kubectl_refuses_are_problems_of_their_contexts(entry: dict[s
     found = document("kt")
     found["users"][0]["user"] = entry
     (problem,) = joined(found).contexts[0].problems
-    assert problem.message == f"context kt (/f/1) its user kt-admin (/f/1) {fault}"
+    assert problem.message == f"context kt (/f/1): its user kt-admin (/f/1) {fault}"
 
 
 def test_malformed_documents_are_told_with_file_and_place_all_at_once() -> None:
@@ -263,6 +268,7 @@ def test_malformed_documents_are_told_with_file_and_place_all_at_once() -> None:
                     "cluster": {"insecure-skip-tls-verify": "no", "certificate-authority-data": "%%%"},
                 },
                 {"name": "", "cluster": 1.5},
+                {"name": "y", "cluster": {"certificate-authority-data": 7}},
             ],
             "users": [
                 {
@@ -292,6 +298,7 @@ def test_malformed_documents_are_told_with_file_and_place_all_at_once() -> None:
         f"/f/2: clusters[0].cluster.certificate-authority-data: {NOT_BASE64}",
         "/f/2: clusters[1].name: expected a string, saw an empty one",
         "/f/2: clusters[1].cluster: expected a mapping, saw a number",
+        "/f/2: clusters[2].cluster.certificate-authority-data: expected a string in base64, saw a number",
         "/f/2: users[0].user.token: expected a string, saw a number",
         "/f/2: users[0].user.as-groups[0]: expected a string, saw a number",
         "/f/2: users[0].user.as-user-extra.a: expected a list, saw a string",
@@ -331,7 +338,7 @@ def test_unknown_contexts_are_refused_together_with_the_known_ones_and_the_neare
         joined(document("kt", "ncloud", "nhn")).select(["KT", "ncluod", "kt", "zzzzz"])
     (problem,) = caught.value.problems
     assert problem.message == "no such contexts: KT, ncluod, zzzzz"
-    assert problem.expected == "of kt, ncloud, nhn"
+    assert problem.expected == "one of kt, ncloud, nhn"
     assert problem.hint == "Did you mean kt for KT, ncloud for ncluod?"
     with pytest.raises(InputError) as caught:
         joined({}).select(["kt"])

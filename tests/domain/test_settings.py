@@ -232,6 +232,16 @@ def test_lines_are_right_in_what_a_merge_key_brings_in(tmp_path: Path) -> None:
     assert faults_of(tmp_path, text)[0].startswith("6: clusters[0].values.5")
 
 
+def test_values_may_be_anything_whose_keys_are_strings(tmp_path: Path) -> None:
+    assert load(tmp_path, "values: {a: [{b: [1, null]}, c], d: null}\n").values == {
+        "a": [{"b": [1, None]}, "c"],
+        "d": None,
+    }
+    assert faults_of(tmp_path, "values:\n  a:\n    - b\n    - c:\n        true: x\n") == [
+        "7: values.a[1].c.true: expected a string as key, saw a boolean (Put it in quotes)"
+    ]
+
+
 keys = st.sampled_from(
     [
         "apiVersion",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -191,6 +192,39 @@ def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
         ).result()
     assert b"KeyboardInterrupt" in done.stderr
     wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_an_interactive_child_reads_the_terminal_and_writes_its_prompt_there() -> None:
+    ours, theirs = os.openpty()
+    program = (
+        "from istio_mc.gateways import process\n"
+        "script = 'echo Code: >&2; read code; echo got $code'\n"
+        "done = process.run(['sh', '-c', script], timeout_s=20, name='x', interactive=True)\n"
+        "print(done.stdout, done.stderr)\n"
+    )
+    with ThreadPoolExecutor(1) as pool, os.fdopen(ours, "r+b", buffering=0) as terminal:
+        running = pool.submit(
+            subprocess.run,
+            [sys.executable, "-c", program],
+            stdin=theirs,
+            stderr=theirs,
+            stdout=subprocess.PIPE,
+            timeout=30,
+            check=True,
+        )
+        seen = b""
+        while b"Code:" not in seen:
+            seen += terminal.read(100)
+        terminal.write(b"1234\n")
+        assert running.result().stdout == b"b'got 1234\\n' b''\n"
+    os.close(theirs)
+
+
+def test_an_interactive_child_that_gets_no_answer_is_ended() -> None:
+    started = time.monotonic()
+    with pytest.raises(process.ProcessTimeout):
+        process.run(["sleep", "60"], timeout_s=0.3, name="x", interactive=True)
+    assert time.monotonic() - started < 5
 
 
 def test_many_threads_at_once_each_get_their_own_output() -> None:

@@ -81,7 +81,9 @@ class _Reader:
         for key in value:
             if not isinstance(key, str):
                 self.fault(
-                    (*place, str(key)), f"expected a string as key, saw {kind_of(key)}", "Put it in quotes"
+                    (*place, _key_text(key)),
+                    f"expected a string as key, saw {kind_of(key)}",
+                    "Put it in quotes",
                 )
             elif keys is not None and key not in keys:
                 near = difflib.get_close_matches(key.lower(), {known.lower(): known for known in keys}, n=1)
@@ -126,7 +128,7 @@ class _Reader:
     def _keys_below(self, place: _Place, value: object) -> None:
         if isinstance(value, Mapping):
             for key, item in value.items():
-                here = (*place, str(key))
+                here = (*place, _key_text(key))
                 if isinstance(item, Mapping):
                     self.mapping(here, item, None)
                 self._keys_below(here, item)
@@ -260,6 +262,13 @@ def _api_server(reader: _Reader, place: _Place, value: object) -> ApiServerSetti
 def _shown(place: _Place) -> str:
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
     return text.removeprefix(".")
+
+
+def _key_text(key: object) -> str:
+    """A key as it most likely stands in the file, where YAML took it for something else than a string."""
+    if key is None:
+        return "null"
+    return str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def _words(problem: Problem | None) -> str | None:
