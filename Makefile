@@ -1,2 +1,53 @@
-help:
-	@echo later
+# istio-mc: make help
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+LAB := $(BIN)/python -m lab
+# Every recipe that speaks to the lab does it with the lab's own kubeconfigs, settings and programs.
+WITH_LAB = eval "$$($(LAB) env)" &&
+
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "istio-mc needs Python 3.11 or newer; this is $$($(PYTHON) --version). Name another: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null || { echo "python3-venv is missing: installing it"; apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv; }
+	@echo "Python packages: the versions and hashes of requirements-dev.lock"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+venv: .venv/ready ## A virtual environment in .venv, from the hashed lock file
+
+demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answers whom
+	@$(LAB) up
+	@$(WITH_LAB) set -ex; \
+	  $(BIN)/istio-mc contexts; \
+	  $(BIN)/istio-mc install --contexts kt,ncloud,nhn; \
+	  $(BIN)/istio-mc verify; \
+	  $(BIN)/istio-mc sample deploy; \
+	  $(BIN)/istio-mc sample test
+	@echo
+	@echo "The clusters stay up:   eval \"\$$($(LAB) env)\"   then kubectl, istioctl, .venv/bin/istio-mc …"
+	@echo "Take them away again:   make lab-down"
+
+check: .venv/ready ## What needs no lab: lint, types, layers, tests (under a minute)
+	@tests/run.sh check
+
+test: .venv/ready ## Everything, the lab included
+	@tests/run.sh all
+
+lab-up: .venv/ready ## Bring up three kubeadm clusters: kt, ncloud, nhn
+	@$(LAB) up
+
+lab-down: .venv/ready ## Take them away, to the last file outside the cache
+	@$(LAB) down
+
+lab-env: ## Shell lines that point kubectl, istioctl and istio-mc at the lab
+	@$(LAB) env
+
+bench: .venv/ready ## Measure against the published scripts, side by side on the lab
+	@$(BIN)/python -m benchmarks
+
+.PHONY: help venv demo check test lab-up lab-down lab-env bench

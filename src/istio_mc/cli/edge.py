@@ -64,7 +64,11 @@ class Options:
     ] = None
     config: Annotated[
         Path | None,
-        typer.Option(help="Settings file [default: ./mesh.yaml where there is one].", dir_okay=False),
+        typer.Option(
+            envvar="ISTIO_MC_CONFIG",
+            help="Settings file [default: ./mesh.yaml where there is one].",
+            dir_okay=False,
+        ),
     ] = None
     output: Annotated[
         str | None,

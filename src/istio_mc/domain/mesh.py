@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ EAST_WEST_GATEWAY = "istio-ingressgateway"
 
 READER_SERVICE_ACCOUNT = "istio-reader-service-account"
 CROSS_NETWORK_GATEWAY = "cross-network-gateway"
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ class Cluster:
     network: str
     api_server: ApiServer
     gateway_addresses: tuple[str, ...] = ()
-    values: Mapping[str, Any] = _NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Mesh:
     revision: str = ""
     hub: str | None = None
     tag: str | None = None
-    values: Mapping[str, Any] = _NOTHING
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def istiod(self) -> str:

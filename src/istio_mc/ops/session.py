@@ -21,7 +21,7 @@ from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
@@ -230,21 +230,7 @@ def open_named(inputs: Inputs, progress: Progress = silent, overrides: Overrides
     Raises:
         InputError: None is named, or one is unknown, or one cluster is named twice.
     """
-    session = begin(inputs, progress)
-    contexts = named(session, inputs)
-    if not contexts:
-        known = ", ".join(context.name for context in session.kubeconfig.contexts)
-        raise InputError(
-            Problem(
-                code="no-contexts",
-                message="no cluster is named",
-                seen="neither --contexts nor clusters in mesh.yaml",
-                expected="the contexts of the clusters that shall form the mesh",
-                hint=f"istio-mc install --contexts {known.replace(', ', ',')}" if known else None,
-                docs="usage.md#contexts",
-            )
-        )
-    return _opened(session, contexts, overrides)
+    return _opened(inputs, progress, overrides, otherwise=_none_named)
 
 
 def open_members(inputs: Inputs, progress: Progress = silent, overrides: Overrides | None = None) -> Session:
@@ -255,18 +241,41 @@ def open_members(inputs: Inputs, progress: Progress = silent, overrides: Overrid
     Raises:
         InputError: There is no member, or there are members of two meshes.
     """
+    return _opened(inputs, progress, overrides, otherwise=_members)
+
+
+def _opened(
+    inputs: Inputs,
+    progress: Progress,
+    overrides: Overrides | None,
+    otherwise: Callable[[Session], tuple[Context, ...]],
+) -> Session:
     session = begin(inputs, progress)
-    contexts = named(session, inputs)
-    return _opened(session, contexts or _members(session), overrides)
-
-
-def _opened(session: Session, contexts: tuple[Context, ...], overrides: Overrides | None) -> Session:
-    if twice := names.same_clusters(contexts):
-        raise InputError(*twice)
-    session.contexts = contexts
-    session.settings = (overrides or Overrides()).over(session.settings, contexts)
-    session.connect(contexts)
+    try:
+        contexts = named(session, inputs) or otherwise(session)
+        if twice := names.same_clusters(contexts):
+            raise InputError(*twice)
+        session.contexts = contexts
+        session.settings = (overrides or Overrides()).over(session.settings, contexts)
+        session.connect(contexts)
+    except BaseException:
+        session.close()
+        raise
     return session
+
+
+def _none_named(session: Session) -> tuple[Context, ...]:
+    known = ",".join(context.name for context in session.kubeconfig.contexts)
+    raise InputError(
+        Problem(
+            code="no-contexts",
+            message="no cluster is named",
+            seen="neither --contexts nor clusters in mesh.yaml",
+            expected="the contexts of the clusters that shall form the mesh",
+            hint=f"istio-mc install --contexts {known}" if known else None,
+            docs="usage.md#contexts",
+        )
+    )
 
 
 def _members(session: Session) -> tuple[Context, ...]:
