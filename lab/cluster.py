@@ -128,6 +128,14 @@ def start_kubelet(cluster: Cluster, inside: node.Inside) -> None:
 
 
 def _addons(cluster: Cluster, inside: node.Inside, kubectl: Kubectl) -> None:
+    # CoreDNS asks the API server at its Service's address once, and where nothing answers there yet it
+    # waits for half a minute: kube-proxy first.
+    rules = ["iptables", "-w", "-t", "nat", "-S", "KUBE-SERVICES"]
+    wait_for(
+        f"{cluster.name}: kube-proxy has written its rules",
+        lambda: "10.96.0.1/32" in inside.run(rules, check=False).stdout,
+        timeout=90,
+    )
     phase = ["init", "phase", "addon", "coredns", "--config", "/opt/lab/kubeadm.yaml", "--print-manifest"]
     manifests = inside.run(["/opt/bin/kubeadm", *phase]).stdout
     kubectl.apply(kubeadm.coredns(manifests))

@@ -34,10 +34,13 @@ def _end_processes() -> None:
 
 
 def cgroups() -> list[Path]:
-    """Return the lab's control groups, the innermost first."""
-    roots = [*_CGROUPS.glob(f"*/{settings.CGROUP}"), _CGROUPS / settings.CGROUP]
-    found = [Path(folder) for root in roots for folder, _, _ in os.walk(root)]
-    return sorted(found, key=lambda path: len(path.parts), reverse=True)
+    """Return the control groups of the nodes' containers.
+
+    containerd names them by the containers alone, in one folder for the whole machine; whose they are
+    is known by the nodes' own list of containers.
+    """
+    containers = settings.STATE.glob("nodes/*/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io/*")
+    return [group for one in containers for group in _CGROUPS.glob(f"*/k8s.io/{one.name}")]
 
 
 def mounts() -> list[str]:
@@ -47,10 +50,14 @@ def mounts() -> list[str]:
     return sorted((point for point in points if point.startswith(f"{settings.STATE}/")), reverse=True)
 
 
-def _remove_cgroups() -> None:
+def _cgroups_gone() -> bool:
     for path in cgroups():
         with contextlib.suppress(OSError):
             path.rmdir()
+    for parent in _CGROUPS.glob("*/k8s.io"):
+        with contextlib.suppress(OSError):  # not empty: another containerd's
+            parent.rmdir()
+    return not cgroups()
 
 
 def clear() -> None:
@@ -63,7 +70,7 @@ def clear() -> None:
         run(["umount", "--lazy", point])
     with contextlib.suppress(Exception):
         # The kernel empties the groups of what it has just killed a moment later.
-        wait_for("control groups empty", lambda: _remove_cgroups() or not cgroups(), timeout=10)
+        wait_for("control groups empty", _cgroups_gone, timeout=10)
     if settings.STATE.exists():
         shutil.rmtree(settings.STATE)
     shutil.rmtree(settings.cache() / "tmp", ignore_errors=True)

@@ -41,12 +41,17 @@ COREFILE = """\
         ttl 5
     }}
     prometheus :9153
-    # There is no world outside the lab to ask: other names do not exist, and that is said at once.
+    forward . 127.0.0.1:5300
+    cache 5
+    reload 10s
+}}
+# There is no world outside the lab to ask: other names do not exist, and that is said at once. In a block
+# of its own, because `template` would come before `kubernetes` whatever the order it is written in.
+.:5300 {{
+    bind 127.0.0.1
     template ANY ANY {{
         rcode NXDOMAIN
     }}
-    cache 5
-    reload 10s
 }}
 """
 
@@ -109,7 +114,6 @@ def config(cluster: Cluster) -> str:
             "kind": "KubeletConfiguration",
             "cgroupDriver": "cgroupfs",
             "cgroupsPerQOS": False,
-            "cgroupRoot": f"/{settings.CGROUP}/{cluster.name}",
             "enforceNodeAllocatable": ["none"],  # an empty list is lost on the way
             "failSwapOn": False,
             "failCgroupV1": False,

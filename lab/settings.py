@@ -15,7 +15,6 @@ ENVOY = "1.40.0"
 
 STATE = Path("/var/lib/istio-mc-lab")
 LOCK = Path("/run/lock/istio-mc-lab.lock")
-CGROUP = "istio-mc-lab"
 
 BRIDGE = "lab0"
 BRIDGE_ADDRESS = "198.18.0.1"

@@ -75,6 +75,7 @@ def _import(scratch: Path, pause: Path) -> None:
     # SIGTERM first: the databases must be closed before they are copied.
     inside.stop("containerd")
     node.kill_init(pid)
+    shutil.rmtree(settings.STATE / "images")
 
 
 def copy(template: Path, target: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from istio_mc.cli import edge
+
 app = typer.Typer(
     name="ca",
     help="The mesh's root CA, and one CA below it for each cluster.",
@@ -15,9 +17,11 @@ app = typer.Typer(
 )
 
 CertsDir = Annotated[
-    Path,
+    Path | None,
     typer.Option(
-        help="Where root-cert.pem, root-ca.key and one folder for each cluster are kept.", file_okay=False
+        help="Folder of the mesh's CA: root-cert.pem, root-ca.key and a folder for each cluster "
+        "[default: mesh.yaml's certsDir, else certs].",
+        file_okay=False,
     ),
 ]
 KeyTypeOption = Annotated[Literal["rsa", "ec"], typer.Option(help="Kind of key to make.")]
@@ -32,15 +36,14 @@ Validity = Annotated[
         "A cluster's CA ends with its issuer at the latest."
     ),
 ]
-ClusterIds = Annotated[
-    list[str], typer.Option("--cluster-id", help="Cluster to issue a CA for; repeat it for more.")
-]
 
 
 @app.command()
+@edge.verb
 def init(
+    options: edge.Options,
     *,
-    certs_dir: CertsDir = Path("certs"),
+    certs_dir: CertsDir = None,
     key_type: KeyTypeOption = "rsa",
     key_size: KeySize = None,
     validity: Validity = "87600h",
@@ -63,26 +66,24 @@ def init(
 ) -> None:
     """Make the mesh's root CA, or bring in one of your own.
 
-        A root that is there already is kept: it is never overwritten.
+    A root that is there already is kept: it is never overwritten.
 
-        For example:
+    Examples:
 
-    istio-mc ca init
+      istio-mc ca init
 
-          istio-mc ca init --key-type ec --key-size 384 --validity 3650d
+      istio-mc ca init --key-type ec --key-size 384 --validity 3650d
 
-          istio-mc ca init --root-cert corp-root.pem --root-key corp-root.key
+      istio-mc ca init --root-cert corp-root.pem --root-key corp-root.key
 
-          istio-mc ca init --root-cert corp-root.pem --issuer-cert mesh-ca.pem --issuer-key mesh-ca.key
+      istio-mc ca init --root-cert corp-root.pem --issuer-cert mesh-ca.pem --issuer-key mesh-ca.key
     """
     from datetime import UTC, datetime
 
-    from istio_mc.cli import edge
-    from istio_mc.domain.certificates import parse_validity
-    from istio_mc.domain.keys import KeySpec
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import ca
     from istio_mc.ops.ca_root import OwnCa
+    from istio_mc.ops.session import ca_store
+    from istio_mc.present.ca import initialised
 
     own = OwnCa(
         root_cert=root_cert,
@@ -91,70 +92,86 @@ def init(
         issuer_key=issuer_key,
         issuer_chain=issuer_chain,
     )
-    options = ca.CaOptions(
-        key=KeySpec.of(key_type, key_size),
-        validity=parse_validity(validity),
-        own=own if own != OwnCa() else None,
-    )
-    edge.finish(ca.init(CaStore(certs_dir), options, datetime.now(UTC)))
+
+    def work(_progress: edge.Progress) -> edge.Report:
+        made = ca.options_of(key_type, key_size, validity, own=own if own != OwnCa() else None)
+        return initialised(ca.init(ca_store(options.config, certs_dir), made, datetime.now(UTC)))
+
+    edge.run("ca init", options, work)
 
 
 @app.command()
+@edge.verb
 def issue(
+    options: edge.Options,
     *,
-    cluster_id: ClusterIds,
-    certs_dir: CertsDir = Path("certs"),
+    cluster_id: Annotated[
+        list[str] | None,
+        typer.Option(help="Cluster to issue a CA for; repeat it [default: the clusters of the run]."),
+    ] = None,
+    certs_dir: CertsDir = None,
     key_type: KeyTypeOption = "rsa",
     key_size: KeySize = None,
     validity: Validity = "87600h",
 ) -> None:
-    """Issue a CA for every cluster named that has none yet.
+    """Issue a CA for every cluster that has none yet; one that is there is kept.
 
-        One that is there is kept. `istio-mc install` does this by itself.
+    `istio-mc install` does this by itself.
 
-        For example:
+    Examples:
 
-    istio-mc ca issue --cluster-id kt-k2p --cluster-id ncloud-nks --cluster-id nhn-nks
+      istio-mc ca issue --contexts kt,ncloud,nhn
+
+      istio-mc ca issue --cluster-id kt-k2p --cluster-id nhn-nks
     """
     from datetime import UTC, datetime
 
-    from istio_mc.cli import edge
-    from istio_mc.domain.certificates import parse_validity
-    from istio_mc.domain.keys import KeySpec
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import ca
+    from istio_mc.ops.session import ca_store, cluster_ids
+    from istio_mc.present.ca import issued
 
-    options = ca.CaOptions(key=KeySpec.of(key_type, key_size), validity=parse_validity(validity))
-    edge.finish(ca.issue(CaStore(certs_dir), cluster_id, options, datetime.now(UTC)))
+    def work(progress: edge.Progress) -> edge.Report:
+        made = ca.options_of(key_type, key_size, validity)
+        ids = cluster_id or cluster_ids(options.inputs(), progress)
+        return issued(ca.issue(ca_store(options.config, certs_dir), ids, made, datetime.now(UTC)))
+
+    edge.run("ca issue", options, work)
 
 
 @app.command()
-def show(certs_dir: CertsDir = Path("certs")) -> None:
+@edge.verb
+def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """Show subject, dates and fingerprint of the root and of every cluster's CA. No key is ever shown.
 
-        For example:
+    Examples:
 
-    istio-mc ca show --certs-dir certs
+      istio-mc ca show --certs-dir certs
     """
-    from istio_mc.cli import edge
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import ca
+    from istio_mc.ops.session import ca_store
+    from istio_mc.present.ca import shown
 
-    edge.finish(ca.show(CaStore(certs_dir)))
+    edge.run("ca show", options, lambda _progress: shown(ca.show(ca_store(options.config, certs_dir))))
 
 
 @app.command()
-def verify(certs_dir: CertsDir = Path("certs")) -> None:
+@edge.verb
+def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """Check chain, key match, validity, and that every cluster runs under the same root.
 
-        For example:
+    Looks at the folder; `istio-mc verify` looks at the clusters. Exit code 4 says that a check failed.
 
-    istio-mc ca verify --certs-dir certs
+    Examples:
+
+      istio-mc ca verify --certs-dir certs
     """
     from datetime import UTC, datetime
 
-    from istio_mc.cli import edge
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import ca
+    from istio_mc.ops.session import ca_store
+    from istio_mc.present.ca import verified
 
-    edge.finish(ca.verify(CaStore(certs_dir), datetime.now(UTC)))
+    def work(_progress: edge.Progress) -> edge.Report:
+        return verified(ca.verify(ca_store(options.config, certs_dir), datetime.now(UTC)))
+
+    edge.run("ca verify", options, work)

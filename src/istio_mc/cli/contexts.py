@@ -20,6 +20,7 @@ def contexts(
     """Show every context of the merged kubeconfig: its cluster, the ID it has or would get, its mesh.
 
     Examples:
+
       istio-mc contexts
 
       istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml:nhn.yaml --offline -o json

@@ -41,6 +41,7 @@ def install(
     left alone; a run that was interrupted is finished by the next.
 
     Examples:
+
       istio-mc install --contexts kt,ncloud,nhn
 
       istio-mc install --contexts kt,ncloud,nhn --gateway-address kt=203.0.113.7

@@ -27,6 +27,7 @@ def link(
     already are left alone. `install` does this too.
 
     Examples:
+
       istio-mc link
 
       istio-mc link --contexts kt,ncloud,nhn --api-server kt=https://203.0.113.7:6443

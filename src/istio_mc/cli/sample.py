@@ -28,6 +28,7 @@ def deploy(
     """Put reviews v1, v2, v3 … into the clusters, one version each, and a client into every one.
 
     Examples:
+
       istio-mc sample deploy
     """
     from istio_mc.ops import sample as op
@@ -58,6 +59,7 @@ def try_out(
     gateway shows so. Exit code 4 says that a pair failed.
 
     Examples:
+
       istio-mc sample test
 
       istio-mc sample test --calls 300 -o json
@@ -83,6 +85,7 @@ def remove(
     """Take the sample away again.
 
     Examples:
+
       istio-mc sample remove --yes
     """
     from istio_mc.ops import sample as op

@@ -27,6 +27,7 @@ def verify(
     Changes nothing in any cluster. Exit code 4 says that checks failed.
 
     Examples:
+
       istio-mc verify
 
       istio-mc verify --contexts kt,ncloud,nhn --wait 5m

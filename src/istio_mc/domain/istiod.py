@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.objects import labels_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -46,7 +48,7 @@ def running_istiods(pods: Collection[Object]) -> list[Object]:
     return [
         pod
         for pod in pods
-        if (pod["metadata"].get("labels") or {}).get("app") == "istiod"
+        if labels_of(pod).get("app") == "istiod"
         and pod.get("status", {}).get("phase") == "Running"
         and not pod["metadata"].get("deletionTimestamp")
     ]

@@ -83,6 +83,11 @@ def ref_of(document: Mapping[str, Any]) -> Ref:
     return Ref(group, kind.kind, namespace, metadata["name"])
 
 
+def labels_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """An object's labels; none where there are none, or no object."""
+    return (document or {}).get("metadata", {}).get("labels") or {}
+
+
 NAMESPACE = Kind("v1", "Namespace")
 SECRET = Kind("v1", "Secret")
 SERVICE = Kind("v1", "Service")

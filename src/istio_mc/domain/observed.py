@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.objects import Kind, Object, Ref
+from istio_mc.domain.objects import Kind, Object, Ref, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Observed:
     def labels(self) -> Mapping[str, str]:
         """Labels of istio-system; none where there is no such namespace."""
         found = self.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
-        return (found or {}).get("metadata", {}).get("labels") or {}
+        return labels_of(found)
 
     @property
     def mesh_id(self) -> str | None:
@@ -68,8 +68,4 @@ class Observed:
     @property
     def istiods(self) -> list[Object]:
         """The control planes' Deployments, of whatever revision."""
-        return [
-            item
-            for item in self.of(objects.DEPLOYMENT)
-            if (item["metadata"].get("labels") or {}).get("app") == "istiod"
-        ]
+        return [item for item in self.of(objects.DEPLOYMENT) if labels_of(item).get("app") == "istiod"]

@@ -121,7 +121,7 @@ def tail(output: bytes, *, lines: int = 15, characters: int = 2000) -> str:
     return kept if len(kept) <= characters else f"…{kept[-characters:]}"
 
 
-def run(  # noqa: PLR0913 - all but one are keywords, most with a default
+def run(
     argv: Sequence[str | Path],
     *,
     timeout_s: float,
@@ -191,7 +191,7 @@ def stop_all() -> None:
     _stop(children)
 
 
-def _start(  # noqa: PLR0913 - run's own
+def _start(
     argv: list[str],
     *,
     name: str,

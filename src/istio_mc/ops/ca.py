@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority
+from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority, parse_validity
 from istio_mc.domain.chain import path_warnings
-from istio_mc.domain.keys import KeySpec
+from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca_clusters, ca_root
 
@@ -56,6 +56,15 @@ class CaOptions:
     key: KeySpec = field(default_factory=KeySpec)
     validity: timedelta = DEFAULT_VALIDITY
     own: OwnCa | None = None
+
+
+def options_of(key_type: str, key_size: int | None, validity: str, *, own: OwnCa | None = None) -> CaOptions:
+    """What to make, from what a person wrote: `rsa` or `ec`, bits, and a validity such as `87600h`.
+
+    Raises:
+        InputError: The size does not go with the kind of key, or the validity is none.
+    """
+    return CaOptions(key=KeySpec.of(KeyType(key_type), key_size), validity=parse_validity(validity), own=own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

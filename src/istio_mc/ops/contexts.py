@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL
+from istio_mc.domain.objects import labels_of
 from istio_mc.gateways.fanout import fan_out
 
 if TYPE_CHECKING:
@@ -63,10 +64,7 @@ def contexts(session: Session, *, offline: bool) -> ContextsResult:
             concurrency=session.concurrency,
         )
         session.unusable |= failed
-    labels = {
-        name: (namespace or {}).get("metadata", {}).get("labels") or {}
-        for name, namespace in session.namespaces.items()
-    }
+    labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}
     taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
     ids = names.derive_cluster_ids({context.name: context.cluster for context in chosen}, taken)
     return ContextsResult(

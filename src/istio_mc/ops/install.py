@@ -12,6 +12,7 @@ import yaml
 from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -281,8 +282,7 @@ def _istio_step(
 
 def _has_default_tag(observed: Observed) -> bool:
     return any(
-        (item["metadata"].get("labels") or {}).get("istio.io/tag") == "default"
-        for item in observed.of(objects.MUTATING_WEBHOOK)
+        labels_of(item).get("istio.io/tag") == "default" for item in observed.of(objects.MUTATING_WEBHOOK)
     )
 
 

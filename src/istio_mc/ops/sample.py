@@ -13,6 +13,7 @@ from istio_mc.domain import objects, sample
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import unavailable
 from istio_mc.domain.mesh import MANAGED_BY
+from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
@@ -121,7 +122,7 @@ def remove(session: Session) -> Deployed:
         if namespace is None:
             session.progress(Event(name, "sample", State.UNCHANGED))
             return
-        if not MANAGED_BY.items() <= (namespace["metadata"].get("labels") or {}).items():
+        if not MANAGED_BY.items() <= labels_of(namespace).items():
             raise ProblemError(_foreign(name))
         kube.delete(objects.NAMESPACE, sample.NAMESPACE)
         while kube.get(objects.NAMESPACE, sample.NAMESPACE):

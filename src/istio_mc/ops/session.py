@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Self
 from istio_mc.domain import names, objects
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.events import Progress, silent
-from istio_mc.domain.mesh import MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.objects import labels_of
+from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import override, parse_assignments
 from istio_mc.gateways import credentials, kubeconfigs
+from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.settings import load_settings
@@ -184,8 +186,7 @@ class Session:
         """Networks of contexts outside the run, as far as they answer within a short deadline."""
         self.ask(contexts)
         found = (self.namespaces.get(context.name) for context in contexts)
-        labels = ((namespace or {}).get("metadata", {}).get("labels") or {} for namespace in found)
-        return [network for label in labels if (network := label.get(NETWORK_LABEL))]
+        return [network for namespace in found if (network := labels_of(namespace).get(NETWORK_LABEL))]
 
     def ask(self, contexts: Iterable[Context]) -> None:
         """Connects to contexts and reads their istio-system, with a short deadline for each."""
@@ -253,8 +254,7 @@ def _opened(
     session = begin(inputs, progress)
     try:
         contexts = named(session, inputs) or otherwise(session)
-        if twice := names.same_clusters(contexts):
-            raise InputError(*twice)
+        _refuse_twice(contexts)
         session.contexts = contexts
         session.settings = (overrides or Overrides()).over(session.settings, contexts)
         session.connect(contexts)
@@ -262,6 +262,11 @@ def _opened(
         session.close()
         raise
     return session
+
+
+def _refuse_twice(contexts: tuple[Context, ...]) -> None:
+    if twice := names.same_clusters(contexts):
+        raise InputError(*twice)
 
 
 def _none_named(session: Session) -> tuple[Context, ...]:
@@ -283,8 +288,7 @@ def _members(session: Session) -> tuple[Context, ...]:
     session.ask(everyone)
     meshes: dict[str, list[str]] = {}
     for name, namespace in session.namespaces.items():
-        mesh_id = ((namespace or {}).get("metadata", {}).get("labels") or {}).get(MESH_LABEL)
-        if mesh_id:
+        if mesh_id := labels_of(namespace).get(MESH_LABEL):
             meshes.setdefault(mesh_id, []).append(name)
     if len(meshes) != 1:
         raise InputError(_not_one_mesh(session, meshes))
@@ -346,3 +350,35 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
         hint="name the clusters with --contexts, or begin with: istio-mc install --contexts …",
         docs="usage.md#contexts",
     )
+
+
+def ca_store(config: Path | None, certs_dir: Path | None) -> CaStore:
+    """The folder of the mesh's CA: the flag's, else the settings'.
+
+    Raises:
+        InputError: The settings cannot be read.
+    """
+    return CaStore(certs_dir or load_settings(config, Path.cwd()).certs_dir)
+
+
+def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:
+    """The cluster IDs of the named clusters: those they have, else those they would get.
+
+    Raises:
+        InputError: None is named.
+        ProblemError: One of them cannot be asked which ID it has.
+    """
+    with open_named(inputs, progress) as session:
+        session.ask(session.contexts)
+        if session.unusable:
+            raise ProblemError(*(problem for found in session.unusable.values() for problem in found))
+        taken = {
+            name: label
+            for name, namespace in session.namespaces.items()
+            if (label := labels_of(namespace).get(CLUSTER_LABEL))
+        }
+        set_by_user = {c.context: c.id for c in session.settings.clusters if c.id}
+        derived = names.derive_cluster_ids(
+            {context.name: context.cluster for context in session.contexts}, set_by_user | taken
+        )
+        return list(derived.values())

@@ -1,0 +1,127 @@
+"""How the CA looks: subjects, dates and fingerprints; never a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.present.report import Exit, Report, problems_data
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from istio_mc.domain.pem import CertificateFacts
+    from istio_mc.ops.ca import InitResult, IssueResult, ShowResult, VerifyResult
+
+_Row = tuple[str, "CertificateFacts | None", str]
+
+
+def initialised(result: InitResult) -> Report:
+    """The root, and whether it was made just now."""
+    rows: list[_Row] = [("root", result.root, result.outcome)]
+    if result.issuer:
+        rows.append(("issuer", result.issuer, result.outcome))
+    return Report(
+        data={
+            "folder": str(result.folder),
+            "outcome": result.outcome.value,
+            "root": certificate(result.root),
+            "issuer": certificate(result.issuer),
+            "canIssue": result.can_issue,
+        },
+        render=lambda console: _render(console, rows),
+    )
+
+
+def issued(result: IssueResult) -> Report:
+    """The clusters' CAs."""
+    rows: list[_Row] = [("root", result.root, "kept")]
+    rows += [(found.cluster_id, found.certificate, found.outcome) for found in result.clusters]
+    return Report(
+        data={
+            "folder": str(result.folder),
+            "root": certificate(result.root),
+            "clusters": [
+                {
+                    "clusterId": found.cluster_id,
+                    "outcome": found.outcome.value,
+                    "certificate": certificate(found.certificate),
+                }
+                for found in result.clusters
+            ],
+        },
+        render=lambda console: _render(console, rows),
+    )
+
+
+def shown(result: ShowResult) -> Report:
+    """What the folder holds."""
+    rows: list[_Row] = [("root", result.root, "")]
+    if result.issuer:
+        rows.append(("issuer", result.issuer, ""))
+    rows += [(found.cluster_id, found.certificate, "") for found in result.clusters]
+    return Report(
+        data={
+            "folder": str(result.folder),
+            "root": certificate(result.root),
+            "issuer": certificate(result.issuer),
+            "canIssue": result.can_issue,
+            "clusters": [
+                {
+                    "clusterId": found.cluster_id,
+                    "certificate": certificate(found.certificate),
+                    "problems": problems_data(found.problems),
+                }
+                for found in result.clusters
+            ],
+        },
+        render=lambda console: _render(console, rows),
+        warnings=tuple(problem for found in result.clusters for problem in found.problems),
+    )
+
+
+def verified(result: VerifyResult) -> Report:
+    """What is wrong with the folder."""
+
+    def render(console: Console) -> None:
+        what = "in order" if result.ok else f"{len(result.errors)} faults"
+        console.print(f"{result.folder}: root and {len(result.clusters)} clusters, {what}", soft_wrap=True)
+
+    return Report(
+        data={"folder": str(result.folder), "clusters": list(result.clusters), "ok": result.ok},
+        render=render,
+        errors=result.errors,
+        warnings=result.warnings,
+        exit=Exit.DONE if result.ok else Exit.CHECKS_FAILED,
+    )
+
+
+def certificate(facts: CertificateFacts | None) -> dict[str, Any] | None:
+    """A certificate as the envelope has it."""
+    if facts is None:
+        return None
+    return {
+        "subject": facts.subject,
+        "issuer": facts.issuer,
+        "serial": facts.serial,
+        "notBefore": facts.not_before.isoformat(),
+        "notAfter": facts.not_after.isoformat(),
+        "fingerprint": facts.fingerprint,
+        "key": facts.key,
+        "pathLength": facts.path_length,
+        "names": list(facts.names),
+    }
+
+
+def _render(console: Console, rows: Sequence[_Row]) -> None:
+    shown = table("CA", "SUBJECT", "KEY", "UNTIL", "SHA-256", *(["OUTCOME"] if rows[0][2] else []))
+    for name, facts, outcome in rows:
+        cells = (
+            [facts.subject, facts.key, f"{facts.not_after:%Y-%m-%d}", facts.fingerprint]
+            if facts
+            else ["unreadable", "-", "-", "-"]
+        )
+        shown.add_row(name, *cells, *([outcome] if outcome else []))
+    console.print(shown)
