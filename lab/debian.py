@@ -15,7 +15,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 # What must be there, and the package that brings it. Files, not packages, are looked at: a machine with
 # another vendor's containerd has what is needed.
-_NEEDED = {
+_NEEDED: dict[str | Path, str] = {
     "containerd": "containerd",
     "ctr": "containerd",
     "runc": "runc",

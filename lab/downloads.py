@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import re
 import tarfile
 import urllib.error
@@ -78,13 +77,13 @@ class Downloader:
                 raise Unreachable(f"{download.url}: broke off ({error})") from error
             if digest.hexdigest() != wanted:
                 raise LabError(
-                    f"{download.url} has SHA-256 {digest.hexdigest()}: expected {wanted}, as published beside "
-                    "it; not used. Try again, and if it stays so, ask who stands between you and the publisher"
+                    f"{download.url} has SHA-256 {digest.hexdigest()}: expected {wanted}, as published "
+                    "beside it; not used. Try again; if it stays so, find out what changes it on its way"
                 )
             if download.member:
                 _unpack(partial, download.member)
             partial.chmod(0o755)
-            os.replace(partial, target)
+            partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -107,4 +106,4 @@ def _unpack(archive: Path, member: str) -> None:
         with source, inner.open("wb") as file:
             while chunk := source.read(_CHUNK):
                 file.write(chunk)
-    os.replace(inner, archive)
+    inner.replace(archive)

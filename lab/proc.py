@@ -44,7 +44,7 @@ def check_cancelled() -> None:
         raise Cancelled(msg)
 
 
-def run(  # noqa: PLR0913 (the options of a child process)
+def run(
     argv: Sequence[str | Path],
     *,
     stdin: str = "",
@@ -57,7 +57,7 @@ def run(  # noqa: PLR0913 (the options of a child process)
     check_cancelled()
     words = [str(word) for word in argv]
     try:
-        child = subprocess.Popen(  # noqa: S603 (the lab's own command lines)
+        child = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -99,7 +99,7 @@ def start(argv: Sequence[str | Path], log: Path, env: Mapping[str, str] | None =
     check_cancelled()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
-        subprocess.Popen(  # noqa: S603 (the lab's own command lines)
+        subprocess.Popen(
             [str(word) for word in argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -121,13 +121,28 @@ def wait_for(what: str, ready: Callable[[], bool], timeout: float, every: float 
             check_cancelled()
 
 
+def pids() -> list[int]:
+    """Every process on the machine."""
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def comm(pid: int) -> str:
+    """Name of a process's program, which even a dying one has ("": it is dead)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    name, state = text.partition("(")[2].rpartition(") ")[::2]
+    # A zombie is dead: where nobody waits for it, it stays so for ever.
+    return "" if state.startswith(("Z", "X")) else name
+
+
 def processes() -> Iterator[tuple[int, list[str]]]:
-    """Every process on the machine with its command line; kernel threads and zombies have none."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if words := (entry / "cmdline").read_bytes().rstrip(b"\0"):
-                    yield int(entry.name), [w.decode(errors="replace") for w in words.split(b"\0")]
+    """Every process on the machine with its command line; kernel threads and dying ones have none."""
+    for pid in pids():
+        with contextlib.suppress(OSError):
+            if words := Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0"):
+                yield pid, [word.decode(errors="replace") for word in words.split(b"\0")]
 
 
 def namespace(pid: int, kind: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from lab.settings import Cluster
 
+_CONFIG = "/tmp/cilium/config-map"  # noqa: S108 (in the pod, where the real one has it)
+
 # As Cilium's own chart writes them on a cluster with its defaults: what an istio mesh needs changed is
 # among them, unchanged.
 CILIUM_CONFIG = {
@@ -56,12 +58,10 @@ def cilium() -> str:
         "image": images.CILIUM,
         "imagePullPolicy": "IfNotPresent",
         "command": ["cilium-agent"],
-        "args": ["--config-dir=/tmp/cilium/config-map"],
+        "args": [f"--config-dir={_CONFIG}"],
         "ports": [{"name": "health", "containerPort": 9879, "hostPort": 9879}],
         "readinessProbe": probe,
-        "volumeMounts": [
-            {"name": "cilium-config-path", "mountPath": "/tmp/cilium/config-map", "readOnly": True}
-        ],
+        "volumeMounts": [{"name": "cilium-config-path", "mountPath": _CONFIG, "readOnly": True}],
     }
     metadata = {"name": "cilium", "namespace": "kube-system"}
     pod = {

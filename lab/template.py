@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +45,7 @@ def ensure(cache: Path, files: Mapping[str, Path]) -> Path:
     # The old ones go only now: an import that fails must not cost what worked before.
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    os.replace(scratch / "root", template)
+    (scratch / "root").replace(template)
     shutil.rmtree(scratch)
     say("images: ready")
     return template
@@ -63,9 +62,9 @@ def _import(scratch: Path, pause: Path) -> None:
     state = settings.STATE / "images" / "state"
     config = scratch / "config.toml"
     config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n', encoding="utf-8")
-    root = ["--root", scratch / "root", "--state", state]
+    root: list[str | Path] = ["--root", scratch / "root", "--state", state]
     inside.start(["containerd", "--config", config, "--address", socket, *root], "images-containerd")
-    ctr = ["ctr", "--address", socket, "--namespace", "k8s.io"]
+    ctr: list[str | Path] = ["ctr", "--address", socket, "--namespace", "k8s.io"]
     wait_for(
         "containerd for the images answers",
         lambda: run([*ctr, "version"], check=False, timeout=20).returncode == 0,
@@ -91,4 +90,4 @@ def copy(template: Path, target: Path) -> None:
         for database in target.rglob("*.db"):
             own = database.with_suffix(".own")
             shutil.copy2(database, own)
-            os.replace(own, database)
+            own.replace(database)

@@ -5,7 +5,20 @@ from __future__ import annotations
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
-from lab import binaries, cluster, debian, down, files, health, kernel, network, node, proc, settings, template
+from lab import (
+    binaries,
+    cluster,
+    debian,
+    down,
+    files,
+    health,
+    kernel,
+    network,
+    node,
+    proc,
+    settings,
+    template,
+)
 from lab.errors import Cancelled
 from lab.log import say
 
@@ -60,7 +73,7 @@ def _build(programs: Mapping[str, Path], cache: Path, stamp: str) -> None:
         raise next((error for error in failed if not isinstance(error, Cancelled)), failed[0])
     _outputs(programs)
     settings.STAMP.write_text(stamp, encoding="utf-8")
-    say("up; for a shell: eval \"$(python -m lab env)\"")
+    say('up; for a shell: eval "$(python -m lab env)"')
 
 
 def _outputs(programs: Mapping[str, Path]) -> None:
