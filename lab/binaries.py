@@ -141,7 +141,7 @@ def _gateway_api(cache: Path, go: Go) -> Path:
         part.unlink()
     partial = whole.with_suffix(".partial")
     partial.write_text("---\n".join(parts), encoding="utf-8")
-    os.replace(partial, whole)
+    partial.replace(whole)
     return whole
 
 
