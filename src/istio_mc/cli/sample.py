@@ -47,7 +47,9 @@ def deploy(
 def try_out(
     options: edge.Options,
     *,
-    calls: Annotated[int, typer.Option(min=60, help="Calls from each cluster.")] = 60,
+    calls: Annotated[
+        int | None, typer.Option(min=60, help="Calls from each cluster [default: 60 for each version].")
+    ] = None,
     wait: Annotated[
         str,
         typer.Option(metavar="DURATION", help="How long a version may take to answer for the first time."),
