@@ -121,7 +121,8 @@ def _bring(tool: Tool, target: Path, go: Go, downloader: Downloader) -> None:
         try:
             downloader.fetch(tool.download, target)
         except Unreachable as error:
-            say(f"{tool.name}: no download ({error})")
+            if str(error):
+                say(f"{tool.name}: no download: {error}")
         else:
             return
     go.build(tool.package, tool.ldflags, target)

@@ -49,14 +49,14 @@ class Downloader:
     def _open(self, url: str) -> http.client.HTTPResponse:
         host = urllib.parse.urlsplit(url).netloc
         if host in self.lost:
-            raise Unreachable(f"{host} could not be reached before")
+            raise Unreachable("")  # said already
         try:
             answer: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=_CONNECT)
         except urllib.error.HTTPError as error:
             raise Unreachable(f"{url}: {error.code} {error.reason}") from error
         except OSError as error:
             self.lost.add(host)
-            raise Unreachable(f"{host} cannot be reached ({error})") from error
+            raise Unreachable(f"{host} cannot be reached ({getattr(error, 'reason', error)})") from error
         return answer
 
     def fetch(self, download: Download, target: Path) -> None:

@@ -115,8 +115,9 @@ class Go:
         partial.replace(target)
 
     def discard(self) -> None:
-        """Remove the caches of a finished build."""
-        shutil.rmtree(self.build_cache, ignore_errors=True)
+        """Remove what only building needs: gigabytes, and never again until a version changes."""
+        for folder in (self.build_cache, self.cache / "go-toolchain"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def source_version(folder: Path) -> str:
