@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
@@ -18,15 +18,24 @@ from istio_mc.domain.settings import (
     IstioSettings,
     Settings,
 )
+from istio_mc.domain.settings_schema import (
+    API_SERVER,
+    API_VERSION,
+    CLUSTER,
+    GATEWAY_API,
+    HUB,
+    ISTIO,
+    KIND,
+    MESH,
+    TAG,
+    VERSION,
+    Field,
+    keys_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-API_VERSION = "istio-mc/v1alpha1"
-KIND = "Mesh"
-
-_VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")  # OCI distribution-spec v1.1.0, "Pulling manifests"
 _Place = tuple[str | int, ...]
 _Fault = Callable[[str], str | None]
 """What is wrong with a string, as words that follow it, or None."""
@@ -71,8 +80,9 @@ class _Reader:
         problem = Problem(code=code, message=f"{self.file}:{line}: {where}{text}", hint=hint)
         self.faults.append((line, problem))
 
-    def mapping(self, place: _Place, value: object, keys: Sequence[str] | None) -> Mapping[str, object]:
+    def mapping(self, place: _Place, value: object, fields: tuple[Field, ...] | None) -> Mapping[str, object]:
         """A mapping with none but the keys given (None: any)."""
+        keys = None if fields is None else keys_of(fields)
         if value is None:
             return {}
         if not isinstance(value, Mapping):
@@ -143,14 +153,13 @@ class _Reader:
 
 
 def _settings(reader: _Reader, document: object) -> Settings:
-    keys = ("apiVersion", "kind", "meshID", "certsDir", "istio", "gatewayAPI", "values", "clusters")
-    top = reader.mapping((), document, keys)
+    top = reader.mapping((), document, MESH)
     for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
         if top.get(key) != wanted:
             saw = top.get(key)
             shown = repr(saw) if isinstance(saw, str) else kind_of(saw)
             reader.fault((key,), f"expected {wanted}, saw {shown}")
-    istio = reader.mapping(("istio",), top.get("istio"), ("version", "revision", "hub", "tag"))
+    istio = reader.mapping(("istio",), top.get("istio"), ISTIO)
     version = reader.string(("istio",), istio, "version", _version_fault) or IstioSettings().version
     defaults = Settings(certs_dir=reader.path("certs"))
     return Settings(
@@ -171,7 +180,7 @@ def _settings(reader: _Reader, document: object) -> Settings:
 
 def _gateway_api(reader: _Reader, value: object) -> GatewayApiSettings:
     place = ("gatewayAPI",)
-    entry = reader.mapping(place, value, ("install", "version", "manifest"))
+    entry = reader.mapping(place, value, GATEWAY_API)
     manifest = reader.string(place, entry, "manifest", _manifest_fault)
     return GatewayApiSettings(
         install=reader.boolean(place, entry, "install", default=True),
@@ -201,11 +210,10 @@ def _clusters(reader: _Reader, value: object) -> tuple[ClusterSettings, ...]:
 
 
 def _cluster(reader: _Reader, place: _Place, value: object) -> ClusterSettings:
-    keys = ("context", "id", "network", "gatewayAddress", "apiServer", "values")
     if value is None:
         reader.fault(place, "expected a mapping, saw nothing")
         return ClusterSettings("")
-    entry = reader.mapping(place, value, keys)
+    entry = reader.mapping(place, value, CLUSTER)
     context = reader.string(place, entry, "context", _empty_fault)
     if isinstance(value, Mapping) and entry.get("context") is None:
         reader.fault(place, "has no context", "Add context: NAME, as istio-mc contexts --offline lists it")
@@ -248,7 +256,7 @@ def _api_server(reader: _Reader, place: _Place, value: object) -> ApiServerSetti
     if not isinstance(value, Mapping):
         reader.fault(place, f"expected a URL or a mapping, saw {kind_of(value)}")
         return None
-    entry = reader.mapping(place, value, ("server", "caFile", "tlsServerName"))
+    entry = reader.mapping(place, value, API_SERVER)
     if entry.get("server") is None:
         reader.fault(place, "has no server", "Add server: https://HOST:6443")
     ca_file = reader.string(place, entry, "caFile", _empty_fault)
@@ -280,7 +288,7 @@ def _empty_fault(text: str) -> str | None:
 
 
 def _version_fault(text: str) -> str | None:
-    return None if _VERSION.fullmatch(text) else "is not a version such as 1.26.0"
+    return None if re.fullmatch(VERSION, text) else "is not a version such as 1.26.0"
 
 
 def _revision_fault(text: str) -> str | None:
@@ -294,12 +302,11 @@ def _mesh_fault(text: str) -> str | None:
 
 
 def _hub_fault(text: str) -> str | None:
-    good = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]", text) and "://" not in text
-    return None if good else "is not an image registry such as docker.io/istio"
+    return None if re.fullmatch(HUB, text) else "is not an image registry such as docker.io/istio"
 
 
 def _tag_fault(text: str) -> str | None:
-    return None if _TAG.fullmatch(text) else "is not an image tag"
+    return None if re.fullmatch(TAG, text) else "is not an image tag"
 
 
 def _manifest_fault(text: str) -> str | None:

@@ -1,0 +1,340 @@
+"""The keys of mesh.yaml, decided once: the validation, the JSON Schema and `config` are made from this table.
+
+A key that is added here is known to all three; one that is missing is refused by the first two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from pathlib import Path
+from typing import Any
+
+from istio_mc.domain.names import LABEL_LENGTH
+from istio_mc.domain.settings import Settings
+
+API_VERSION = "istio-mc/v1alpha1"
+KIND = "Mesh"
+DIALECT = "http://json-schema.org/draft-07/schema#"
+"""The JSON Schema version that editors know best (yaml-language-server among them)."""
+
+VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?"
+TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # OCI distribution-spec v1.1.0, "Pulling manifests"
+HUB = r"(?!.*://)[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]"
+_LABEL = rf"(?=.{{1,{LABEL_LENGTH}}}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # names.is_label
+_LABEL_VALUE = rf"(?=.{{1,{LABEL_LENGTH}}}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"  # names.is_label_value
+_HTTPS = "[Hh][Tt][Tt][Pp][Ss]://.+"
+_ADDRESS = r"\S+"
+_SOMETHING = r"[\s\S]*\S[\s\S]*"
+
+
+class Kind(StrEnum):
+    """What a key holds.
+
+    `ENTRIES` is a list of mappings, `TEXTS` a string or a list of strings, `TEXT_OR_MAPPING` a string that
+    stands for the mapping's first key, `FREE` a mapping of anything.
+    """
+
+    TEXT = auto()
+    TEXTS = auto()
+    FLAG = auto()
+    MAPPING = auto()
+    TEXT_OR_MAPPING = auto()
+    ENTRIES = auto()
+    FREE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key.
+
+    Attributes:
+        key: Its name in the file.
+        about: What it says, in sentences.
+        kind: What it holds.
+        attribute: Where `Settings` (or `ClusterSettings`) has it, such as "istio.version".
+        otherwise: What holds where it is not set and there is no fixed default.
+        pattern: Regular expression of the whole string, in what ECMA-262 and Python share.
+        constant: The only value there is.
+        example: What somebody might write, in YAML; "" for none.
+        written: Whether `config init` writes it out, instead of showing it commented out.
+        required: Whether it must be there.
+        fields: The keys of the mapping it holds.
+    """
+
+    key: str
+    about: str
+    kind: Kind = Kind.TEXT
+    attribute: str = ""
+    otherwise: str = ""
+    pattern: str = ""
+    constant: str = ""
+    example: str = ""
+    written: bool = False
+    required: bool = False
+    fields: tuple[Field, ...] = ()
+
+
+ISTIO = (
+    Field(
+        "version",
+        "Istio's version; the istioctl in use must be of the same one.",
+        attribute="istio.version",
+        pattern=VERSION,
+        written=True,
+    ),
+    Field(
+        "revision",
+        "Revision of the control plane, a DNS-1123 label; empty is the default revision.",
+        attribute="istio.revision",
+        pattern=f"({_LABEL})?",
+        example="canary",
+    ),
+    Field(
+        "hub",
+        "Registry of Istio's images, where they are mirrored.",
+        attribute="istio.hub",
+        pattern=HUB,
+        example="registry.example.com/istio",
+    ),
+    Field(
+        "tag",
+        "Tag of Istio's images.",
+        attribute="istio.tag",
+        otherwise="the version",
+        pattern=TAG,
+        example="1.26.0-distroless",
+    ),
+)
+
+GATEWAY_API = (
+    Field(
+        "install",
+        "Whether the Gateway API's CRDs are installed where a cluster has none.",
+        kind=Kind.FLAG,
+        attribute="gateway_api.install",
+        written=True,
+    ),
+    Field("version", "Which version of them.", attribute="gateway_api.version", pattern=VERSION),
+    Field(
+        "manifest",
+        "Where from, a file or an https:// URL, where the clusters' release page is out of reach.",
+        attribute="gateway_api.manifest",
+        otherwise="the official release",
+        pattern=_SOMETHING,
+        example="standard-install.yaml",
+    ),
+)
+
+API_SERVER = (
+    Field(
+        "server",
+        "https:// URL.",
+        attribute="api_server.server",
+        otherwise="the kubeconfig's",
+        pattern=_HTTPS,
+        required=True,
+    ),
+    Field(
+        "caFile",
+        "File of the CA that signs its certificate.",
+        attribute="api_server.ca_file",
+        otherwise="the kubeconfig's",
+        pattern=_SOMETHING,
+    ),
+    Field(
+        "tlsServerName",
+        "Name its certificate is for, where it is not the URL's host.",
+        attribute="api_server.tls_server_name",
+        otherwise="the kubeconfig's",
+        pattern=_ADDRESS,
+    ),
+)
+
+CLUSTER = (
+    Field(
+        "context",
+        "Name of its context in the kubeconfig.",
+        attribute="context",
+        pattern=_SOMETHING,
+        required=True,
+        written=True,
+    ),
+    Field(
+        "id",
+        "Its cluster ID, a DNS-1123 label. It cannot change while the cluster is in a mesh.",
+        attribute="id",
+        otherwise="the one it has, or one made from the kubeconfig's cluster name",
+        pattern=_LABEL,
+    ),
+    Field(
+        "network",
+        "Its network. It cannot change while the cluster is in a mesh.",
+        attribute="network",
+        otherwise="the one it has, or the first of network1, network2, … that is free",
+        pattern=_LABEL_VALUE,
+    ),
+    Field(
+        "gatewayAddress",
+        "IP address or host name in front of its gateway, or several, where its LoadBalancer gives none.",
+        kind=Kind.TEXTS,
+        attribute="gateway_addresses",
+        otherwise="its LoadBalancer's",
+        pattern=_ADDRESS,
+        example="203.0.113.7",
+    ),
+    Field(
+        "apiServer",
+        "Its API server as the other clusters reach it, where the kubeconfig's address is not for them.",
+        kind=Kind.TEXT_OR_MAPPING,
+        pattern=_HTTPS,
+        fields=API_SERVER,
+        example="https://203.0.113.7:6443",
+    ),
+    Field(
+        "values",
+        "IstioOperator values of this cluster, laid over the mesh's.",
+        kind=Kind.FREE,
+        attribute="values",
+        otherwise="none",
+        example="{pilot: {autoscaleMin: 2}}",
+    ),
+)
+
+MESH = (
+    Field("apiVersion", "Version of this format.", constant=API_VERSION, required=True, written=True),
+    Field("kind", "Kind of this document.", constant=KIND, required=True, written=True),
+    Field(
+        "meshID",
+        "Istio's mesh ID, the same in every cluster.",
+        attribute="mesh_id",
+        pattern=_LABEL_VALUE,
+        written=True,
+    ),
+    Field(
+        "certsDir",
+        "Folder of the mesh's CA, taken from this file's folder. It holds the root's key: back it up, keep "
+        "it private.",
+        attribute="certs_dir",
+        pattern=_SOMETHING,
+        written=True,
+    ),
+    Field("istio", "Which Istio.", kind=Kind.MAPPING, fields=ISTIO),
+    Field("gatewayAPI", "The Kubernetes Gateway API.", kind=Kind.MAPPING, fields=GATEWAY_API),
+    Field(
+        "values",
+        "IstioOperator values of every cluster: whatever spec.values takes.",
+        kind=Kind.FREE,
+        attribute="values",
+        otherwise="none",
+        example="{global: {proxy: {logLevel: info}}}",
+    ),
+    Field("clusters", "The clusters of the mesh.", kind=Kind.ENTRIES, fields=CLUSTER, written=True),
+)
+
+
+def keys_of(fields: tuple[Field, ...]) -> tuple[str, ...]:
+    """The names of some keys."""
+    return tuple(field.key for field in fields)
+
+
+def value_of(field: Field, settings: object) -> Any:  # noqa: ANN401 - each field has a type of its own
+    """What settings hold for a key, in the file's own types: paths as text, several texts as a list.
+
+    Args:
+        field: A key with an attribute.
+        settings: A `Settings`, or a `ClusterSettings` for the keys of `CLUSTER`.
+    """
+    found = settings
+    for name in field.attribute.split("."):
+        found = None if found is None else getattr(found, name)
+    if isinstance(found, Path):
+        return str(found)
+    return list(found) if isinstance(found, tuple) else found
+
+
+def default_of(field: Field) -> str | bool | None:
+    """The default of one of `MESH`'s keys, or of those below it; None where `otherwise` says what holds."""
+    if field.otherwise or not field.attribute:
+        return None
+    found = value_of(field, Settings(certs_dir=Path("certs")))
+    return found if isinstance(found, str | bool) else None
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of mesh.yaml.
+
+    It refuses unknown keys and wrong types as the validation does, and malformed strings as far as a regular
+    expression can tell; that no two clusters share a context, ID or network is the validation's alone.
+    """
+    return {
+        "$schema": DIALECT,
+        "title": "mesh.yaml of istio-mc",
+        "description": "The settings of one Istio mesh. Relative paths are taken from the file's folder.",
+        **_mapping(MESH, defaults=True),
+        "definitions": {
+            "values": {
+                "description": "Anything whose keys are strings.",
+                "propertyNames": {"type": "string"},
+                "additionalProperties": {"$ref": "#/definitions/values"},
+                "items": {"$ref": "#/definitions/values"},
+            }
+        },
+    }
+
+
+def _mapping(fields: tuple[Field, ...], *, defaults: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "type": "object",
+        "properties": {field.key: _schema(field, defaults=defaults) for field in fields},
+        "additionalProperties": False,
+    }
+    if required := [field.key for field in fields if field.required]:
+        made["required"] = required
+    return made
+
+
+def _schema(field: Field, *, defaults: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {"description": _described(field)}
+    if defaults and (default := default_of(field)) is not None:
+        made["default"] = default
+    if field.example:
+        made["examples"] = [field.example] if field.kind in _TEXTUAL else []
+    made |= _holds(field)
+    return {key: value for key, value in made.items() if value != []}
+
+
+def _holds(field: Field) -> dict[str, Any]:
+    text = {"type": "string", "pattern": f"^({field.pattern})$"}
+    if field.constant:
+        return {"const": field.constant}
+    match field.kind:
+        case Kind.FLAG:
+            holds: dict[str, Any] = {"type": "boolean"}
+        case Kind.TEXTS:
+            holds = {"anyOf": [text, {"type": "array", "items": text}]}
+        case Kind.MAPPING:
+            holds = _mapping(field.fields, defaults=True)
+        case Kind.TEXT_OR_MAPPING:
+            holds = {"anyOf": [text, _mapping(field.fields, defaults=False)]}
+        case Kind.ENTRIES:
+            holds = {"type": "array", "items": _mapping(field.fields, defaults=False)}
+        case Kind.FREE:
+            holds = {"type": "object", "allOf": [{"$ref": "#/definitions/values"}]}
+        case _:
+            holds = text
+    return holds if field.required else _or_nothing(holds)
+
+
+def _or_nothing(holds: dict[str, Any]) -> dict[str, Any]:
+    """A key without a value counts as one that is not there."""
+    if "anyOf" in holds:
+        return {"anyOf": [*holds["anyOf"], {"type": "null"}]}
+    return holds | {"type": [holds["type"], "null"]}
+
+
+def _described(field: Field) -> str:
+    return f"{field.about} Where it is not set: {field.otherwise}." if field.otherwise else field.about
+
+
+_TEXTUAL = (Kind.TEXT, Kind.TEXTS, Kind.TEXT_OR_MAPPING)
