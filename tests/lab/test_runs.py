@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def test_not_root_says_so_in_one_line(
 
 
 def test_not_linux_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(program.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
     assert program.main(["up"]) == 1
     assert "needs Linux: this is darwin" in capsys.readouterr().err
 
