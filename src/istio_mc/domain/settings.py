@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.tools import DEFAULT_VERSIONS, Tool
+from istio_mc.domain.tools_settings import ToolsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,6 +79,7 @@ class Settings:
         mesh_id: Istio's mesh id.
         istio: Which Istio.
         gateway_api: The Gateway API's CRDs.
+        tools: Programs to install, and from where.
         values: IstioOperator values for every cluster.
         clusters: What is said of single clusters, in the file's order.
         file: The file this was read from; None: there is none, and all is default.
@@ -86,9 +89,18 @@ class Settings:
     mesh_id: str = "mesh1"
     istio: IstioSettings = IstioSettings()
     gateway_api: GatewayApiSettings = GatewayApiSettings()
+    tools: ToolsSettings = field(default_factory=ToolsSettings)
     values: Mapping[str, object] = field(default_factory=dict, hash=False)
     clusters: tuple[ClusterSettings, ...] = ()
     file: Path | None = None
+
+    def tool_version(self, tool: Tool) -> str:
+        """The version of a tool: the mesh's own for istioctl and the Gateway API."""
+        if tool is Tool.ISTIOCTL:
+            return self.istio.version
+        if tool is Tool.GATEWAY_API:
+            return self.gateway_api.version
+        return self.tools.of(tool).version or DEFAULT_VERSIONS[tool]
 
     def cluster(self, context: str) -> ClusterSettings:
         """What is said of a context's cluster: nothing but its name, where it is not in the file."""

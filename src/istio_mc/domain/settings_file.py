@@ -31,6 +31,7 @@ from istio_mc.domain.settings_schema import (
     VERSION,
     keys_of,
 )
+from istio_mc.domain.tools_settings_file import read_tools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,6 +171,7 @@ def _settings(reader: _Reader, document: object) -> Settings:
             tag=reader.string(("istio",), istio, "tag", _tag_fault) or version,
         ),
         gateway_api=_gateway_api(reader, top.get("gatewayAPI")),
+        tools=read_tools(reader, top.get("tools")),
         values=reader.values((), top),
         clusters=_clusters(reader, top.get("clusters")),
         file=reader.file,

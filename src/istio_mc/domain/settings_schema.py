@@ -12,6 +12,7 @@ from typing import Any
 
 from istio_mc.domain.names import LABEL_LENGTH
 from istio_mc.domain.settings import Settings
+from istio_mc.domain.tools import DEFAULT_VERSIONS, PLATFORMS, Tool
 
 API_VERSION = "istio-mc/v1alpha1"
 KIND = "Mesh"
@@ -24,6 +25,7 @@ HUB = r"(?!.*://)[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]"
 _LABEL = rf"(?=.{{1,{LABEL_LENGTH}}}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # names.is_label
 _LABEL_VALUE = rf"(?=.{{1,{LABEL_LENGTH}}}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"  # names.is_label_value
 _HTTPS = "[Hh][Tt][Tt][Pp][Ss]://.+"
+_HTTP = "[Hh][Tt][Tt][Pp][Ss]?://.+"
 _ADDRESS = r"\S+"
 _SOMETHING = r"[\s\S]*\S[\s\S]*"
 
@@ -201,6 +203,70 @@ CLUSTER = (
     ),
 )
 
+_SHA256 = "[0-9a-fA-F]{64}"
+
+
+def _digests(tool: str) -> tuple[Field, ...]:
+    return tuple(
+        Field(
+            str(platform),
+            "SHA-256 of the file published for it.",
+            attribute=f"tools.{tool}.sha256.{platform.os}_{platform.arch}",
+            otherwise="the one published beside it",
+            pattern=_SHA256,
+        )
+        for platform in PLATFORMS
+    )
+
+
+def _tool(tool: str, *, own_version: bool) -> tuple[Field, ...]:
+    version = Field(
+        "version",
+        "Its version.",
+        attribute=f"tools.{tool}.version",
+        otherwise=f"the default one, {DEFAULT_VERSIONS[Tool(tool)]}" if own_version else "",
+        pattern=VERSION,
+    )
+    digests = Field("sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=_digests(tool))
+    return (*((version,) if own_version else ()), _mirror(f"tools.{tool}.mirror"), digests)
+
+
+def _mirror(attribute: str) -> Field:
+    about = "Base URL of a mirror, with the paths of the official place below it."
+    example = "https://mirror.example.com/tools"
+    return Field(
+        "mirror", about, attribute=attribute, otherwise="the official place", pattern=_HTTP, example=example
+    )
+
+
+TOOL = _tool("kubectl", own_version=True)
+TOOL_OF_THE_MESH = _tool("istioctl", own_version=False)
+TOOL_SHA256 = _digests("kubectl")
+TOOL_MANIFEST = (
+    _mirror("tools.gateway_api.mirror"),
+    Field(
+        "sha256",
+        "SHA-256 of standard-install.yaml.",
+        attribute="tools.gateway_api.sha256.any",
+        otherwise="the one it had when it was first fetched",
+        pattern=_SHA256,
+    ),
+)
+TOOLS = (
+    Field(
+        "binDir",
+        "Folder of the programs, taken from this file's folder.",
+        attribute="tools.bin_dir",
+        otherwise="a private cache",
+        pattern=_SOMETHING,
+        example="bin",
+    ),
+    Field("kubectl", "kubectl.", kind=Kind.MAPPING, fields=TOOL),
+    Field("helm", "Helm.", kind=Kind.MAPPING, fields=_tool("helm", own_version=True)),
+    Field("istioctl", "istioctl; its version is istio.version.", Kind.MAPPING, fields=TOOL_OF_THE_MESH),
+    Field("gatewayAPI", "The Gateway API's CRDs; see gatewayAPI.", Kind.MAPPING, fields=TOOL_MANIFEST),
+)
+
 MESH = (
     Field("apiVersion", "Version of this format.", constant=API_VERSION, required=True, written=True),
     Field("kind", "Kind of this document.", constant=KIND, required=True, written=True),
@@ -221,6 +287,7 @@ MESH = (
     ),
     Field("istio", "Which Istio.", kind=Kind.MAPPING, fields=ISTIO),
     Field("gatewayAPI", "The Kubernetes Gateway API.", kind=Kind.MAPPING, fields=GATEWAY_API),
+    Field("tools", "Programs that istio-mc tools installs.", kind=Kind.MAPPING, fields=TOOLS),
     Field(
         "values",
         "IstioOperator values of every cluster: whatever spec.values takes.",

@@ -1,0 +1,95 @@
+"""Archives: one named file's bytes are read out of them, and nothing else of what they say is done."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from typing import TYPE_CHECKING, BinaryIO
+
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_MEMBER = 512 << 20
+"""Bytes above which a member is refused: several times the largest of these programs."""
+
+_MAX_BEFORE = 4 * MAX_MEMBER  # bytes of other members to read past
+_CHUNK = 1 << 20
+_SHOWN = 8
+
+
+def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
+    """Writes one regular file of a gzipped tar archive into an open file.
+
+    The archive chooses no name, link, owner, permission or place: only the bytes of `member` are read, as the
+    archive is unrolled from its beginning. Links and devices of that name are refused.
+
+    Raises:
+        ProblemError: `archive-unreadable`, `archive-member-missing` or `archive-unsafe`.
+    """
+    seen: list[str] = []
+    try:
+        with tarfile.open(archive, mode="r|gz") as tar:
+            for entry in tar:
+                if entry.offset_data > _MAX_BEFORE:
+                    raise _unsafe(archive, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
+                if _plain(entry.name) != member:
+                    seen.append(entry.name)
+                    continue
+                _copy(tar, entry, archive, member, to)
+                return
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ProblemError(
+            Problem(
+                code="archive-unreadable",
+                message=f"{archive.name} cannot be unpacked",
+                seen=f"{type(error).__name__}: {error}",
+                expected="a whole .tar.gz archive",
+                docs="troubleshooting.md#archive-unreadable",
+            )
+        ) from None
+    raise ProblemError(
+        Problem(
+            code="archive-member-missing",
+            message=f"{archive.name} holds no {member}",
+            seen=", ".join(repr(name) for name in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
+            expected=member,
+            hint="the archive is for another platform, or is not the one it is named as",
+            docs="troubleshooting.md#archive-unreadable",
+        )
+    )
+
+
+def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, archive: Path, member: str, to: BinaryIO) -> None:
+    if not entry.isreg():
+        kind = "a link" if entry.islnk() or entry.issym() else "a folder" if entry.isdir() else "a device"
+        raise _unsafe(archive, member, kind)
+    if entry.size > MAX_MEMBER:
+        raise _unsafe(archive, member, f"{entry.size} bytes")
+    source = tar.extractfile(entry)
+    left = entry.size
+    while source is not None and left:
+        chunk = source.read(min(_CHUNK, left))
+        if not chunk:
+            break
+        to.write(chunk)
+        left -= len(chunk)
+    if left:
+        raise EOFError(f"{member} ends {left} bytes early")
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _unsafe(archive: Path, member: str, seen: str) -> ProblemError:
+    return ProblemError(
+        Problem(
+            code="archive-unsafe",
+            message=f"{member} in {archive.name} is not unpacked",
+            seen=seen,
+            expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
+            docs="troubleshooting.md#archive-unreadable",
+        )
+    )

@@ -1,0 +1,209 @@
+"""The private cache: programs, manifests, unfinished downloads, first-seen digests, receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.domain.tools import Platform, Tool
+
+PROGRAM_MODE = 0o755
+_STALE_S = 3600.0
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a program is, kept under the digest of the program itself: it holds wherever the program is put.
+
+    Attributes:
+        tool: Its name.
+        version: Its version.
+        platform: `os/arch`.
+        url: Where the published file was.
+        file_sha256: Digest of the published file (of the archive, where it is one).
+    """
+
+    tool: str
+    version: str
+    platform: str
+    url: str
+    file_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """The folder `istio-mc` of the user's cache, entered by its owner alone."""
+
+    folder: Path
+
+    def program(self, tool: Tool, version: str, platform: Platform) -> Path:
+        """Where a program of a version and platform is, or would be."""
+        return self.folder / "bin" / f"{platform.os}-{platform.arch}" / f"{tool}-{version}" / tool
+
+    def manifest(self, url: str) -> Path:
+        """Where the content of a URL is, or would be."""
+        return self.folder / "manifests" / _key(url)
+
+    def partial(self, url: str) -> Path:
+        """Where the download of a URL grows."""
+        return self.folder / "partial" / _key(url)
+
+    def record(self, url: str) -> Path:
+        """Where the first-seen digest of a URL is kept."""
+        return self.folder / "digests" / f"{_key(url)}.sha256"
+
+    def recorded(self, url: str) -> str | None:
+        """The first-seen digest of a URL; None: it was never fetched."""
+        found = files.read_if_there(self.record(url))
+        return found.decode(errors="replace").split()[0] if found and found.strip() else None
+
+    def remember(self, url: str, sha256: str) -> None:
+        """Keeps the first-seen digest of a URL; one that is kept already stays.
+
+        Raises:
+            ProblemError: The cache cannot be written.
+        """
+        self.make_folder(self.record(url).parent)
+        try:
+            files.write(self.record(url), f"{sha256}  {url}\n".encode(), exclusive=True)
+        except ProblemError as error:
+            if error.problems[0].code != "file-exists":
+                raise
+
+    def receipt(self, program: Path) -> Receipt | None:
+        """What a program is, if it was installed from here; None: unknown, or not there."""
+        if not program.is_file():
+            return None
+        raw = files.read_if_there(self._receipt(sha256_of(program)))
+        try:
+            return Receipt(**json.loads(raw)) if raw else None
+        except (ValueError, TypeError):
+            return None
+
+    def keep_receipt(self, program_sha256: str, receipt: Receipt) -> None:
+        """Remembers what a program is.
+
+        Raises:
+            ProblemError: The cache cannot be written.
+        """
+        path = self._receipt(program_sha256)
+        self.make_folder(path.parent)
+        files.write(path, json.dumps(asdict(receipt), indent=2).encode() + b"\n")
+
+    def make_folder(self, path: Path) -> None:
+        """Makes a folder of the cache, private from the cache's own folder down.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        for folder in (self.folder, *reversed(_below(path, self.folder))):
+            files.make_private_folder(folder)
+
+    def _receipt(self, program_sha256: str) -> Path:
+        return self.folder / "receipts" / f"{program_sha256}.json"
+
+
+def find_cache(env: Mapping[str, str], home: Path) -> Cache:
+    """The cache of a user: `$XDG_CACHE_HOME/istio-mc`, else `~/.cache/istio-mc`.
+
+    A relative $XDG_CACHE_HOME is passed over, as the XDG Base Directory Specification has it.
+    """
+    base = Path(env.get("XDG_CACHE_HOME") or "")
+    return Cache((base if base.is_absolute() else home / ".cache") / "istio-mc")
+
+
+def sha256_of(path: Path) -> str:
+    """A file's SHA-256.
+
+    Raises:
+        ProblemError: `file-unreadable`.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ProblemError(
+            Problem(code="file-unreadable", message=f"cannot read {path}", seen=error.strerror)
+        ) from None
+
+
+@contextmanager
+def replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
+    """An open file that takes the place of `path` when the block ends well, whole and at once.
+
+    When it does not end well, what was at `path` stays as it was. A link at `path` is replaced, and not
+    followed.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    try:
+        _sweep(path)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=files.TEMPORARY_SUFFIX
+        )
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ProblemError(
+            Problem(
+                code="file-unwritable",
+                message=f"cannot write {path}",
+                seen=error.strerror or str(error),
+                hint="choose another folder with --bin-dir, or use the private cache",
+            )
+        ) from None
+    files.sync_folder(path.parent)
+
+
+def copy_into(source: Path, to: BinaryIO) -> None:
+    """Writes a file's bytes into an open file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            to.write(chunk)
+
+
+def _sweep(path: Path) -> None:
+    """Removes what a run that was killed in the middle of a write left behind."""
+    for left in path.parent.glob(f".{path.name}.*{files.TEMPORARY_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _STALE_S:
+                left.unlink()
+
+
+def _key(url: str) -> str:
+    """A file name for a URL: unlike any other's, and readable."""
+    name = url.rstrip("/").rsplit("/", 1)[-1]
+    readable = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[:80]
+    return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{readable}"
+
+
+def _below(path: Path, top: Path) -> list[Path]:
+    """The folders from `path` up to, and without, `top`."""
+    return [folder for folder in (path, *path.parents) if folder != top and top in folder.parents]
