@@ -40,6 +40,7 @@ def _need_root() -> None:
 
 
 def _up(*, fresh: bool) -> None:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop, and clean up
     with locked(settings.LOCK):
         try:
             up(fresh=fresh)

@@ -43,7 +43,12 @@ def cgroups() -> list[Path]:
     is known by the nodes' own list of containers.
     """
     containers = settings.STATE.glob("nodes/*/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io/*")
-    return [group for one in containers for group in _CGROUPS.glob(f"*/k8s.io/{one.name}")]
+    return [group for one in containers for home in _homes() if (group := home / one.name).exists()]
+
+
+def _homes() -> list[Path]:
+    """Containerd's folder in every hierarchy: one with version 2, one a controller with version 1."""
+    return [home for home in (_CGROUPS / "k8s.io", *_CGROUPS.glob("*/k8s.io")) if home.exists()]
 
 
 def mounts() -> list[str]:
@@ -57,9 +62,9 @@ def _cgroups_gone() -> bool:
     for path in cgroups():
         with contextlib.suppress(OSError):
             path.rmdir()
-    for parent in _CGROUPS.glob("*/k8s.io"):
+    for home in _homes():
         with contextlib.suppress(OSError):  # not empty: another containerd's
-            parent.rmdir()
+            home.rmdir()
     return not cgroups()
 
 
