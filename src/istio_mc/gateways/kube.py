@@ -21,6 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,13 +70,18 @@ class Kube:
     Attributes:
         context: Name of the context, in every error.
         kubeconfig: A self-contained kubeconfig of that one context, credentials already obtained.
-        deadline: `time.monotonic()` value past which no call is begun and none goes on; None for none.
+        deadline: `time.monotonic()` value past which no call is sent again and none goes on; None for none.
+        requests: How many calls were made.
+        connect_timeout_s: How long a connection may take, in seconds.
+        read_timeout_s: How long the server may keep silent within an answer, in seconds.
     """
 
     context: str
     kubeconfig: Mapping[str, Any] = field(repr=False)
     deadline: float | None = None
     requests: int = 0
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    read_timeout_s: float = READ_TIMEOUT_S
     _api: client.ApiClient | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -156,7 +162,10 @@ class Kube:
 
     def version(self) -> str:
         """The server's version, such as `v1.32.3`."""
-        return str(self.request("GET", "/version")["gitVersion"])
+        answer = self.request("GET", "/version")
+        if "gitVersion" not in answer:
+            raise self._malformed("GET", "/version", http.HTTPStatus.OK, json.dumps(answer).encode())
+        return str(answer["gitVersion"])
 
     def request(
         self,
@@ -188,17 +197,12 @@ class Kube:
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
             raise self._refused(method, path, answer.status, raw)
         try:
-            return cast("Object", json.loads(raw))
+            found = json.loads(raw)
         except ValueError:
-            problem = Problem(
-                code="malformed-answer",
-                cluster=self.context,
-                message=f"the API server of {self.context} answered {method} {path} with no JSON",
-                seen=f"{len(raw)} bytes, {raw[:80]!r}",
-                expected="a JSON document",
-                hint="look for a proxy between here and the cluster that answers in its stead",
-            )
-            raise KubeError(problem, answer.status) from None
+            found = None
+        if not isinstance(found, dict):
+            raise self._malformed(method, path, answer.status, raw)
+        return found
 
     def http_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """GETs from a port of a pod through the API server's port-forward.
@@ -215,7 +219,7 @@ class Kube:
             )
             try:
                 tunnel = forward.socket(port)
-                tunnel.settimeout(self._remaining(READ_TIMEOUT_S))
+                tunnel.settimeout(self._remaining(self.read_timeout_s))
                 connection = http.client.HTTPConnection("localhost", port)
                 connection.sock = tunnel
                 connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
@@ -279,10 +283,11 @@ class Kube:
             if self._api is None:
                 configuration = client.Configuration()
                 # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
-                configuration.retries = urllib3.Retry(
+                configuration.retries = Patience(
                     total=4,
                     connect=1,
                     read=0,
+                    other=0,  # a certificate that is not trusted will not be at the next try
                     status=3,
                     status_forcelist=(429, 503),
                     allowed_methods=None,
@@ -290,6 +295,7 @@ class Kube:
                     respect_retry_after_header=True,
                     raise_on_status=False,
                 )
+                configuration.retries.left = lambda: self._remaining(float("inf"), least=0.0)
                 configuration.connection_pool_maxsize = 16
                 self._api = self._new_client(configuration)
             return self._api
@@ -316,13 +322,13 @@ class Kube:
             )
             raise KubeError(problem, 0) from None
 
-    def _remaining(self, timeout_s: float) -> float:
+    def _remaining(self, timeout_s: float, least: float = 0.1) -> float:
         if self.deadline is None:
             return timeout_s
-        return max(0.1, min(timeout_s, self.deadline - time.monotonic()))
+        return max(least, min(timeout_s, self.deadline - time.monotonic()))
 
     def _timeouts(self) -> tuple[float, float]:
-        return self._remaining(CONNECT_TIMEOUT_S), self._remaining(READ_TIMEOUT_S)
+        return self._remaining(self.connect_timeout_s), self._remaining(self.read_timeout_s)
 
     def _server(self) -> str:
         try:
@@ -343,6 +349,17 @@ class Kube:
         )
         return KubeError(problem, 0)
 
+    def _malformed(self, method: str, path: str, status: int, raw: bytes) -> KubeError:
+        problem = Problem(
+            code="malformed-answer",
+            cluster=self.context,
+            message=f"what answered {method} {path} for {self.context} is no API server",
+            seen=f"{len(raw)} bytes, {raw[:80]!r}",
+            expected="a JSON object as Kubernetes writes it",
+            hint=f"look for a proxy between here and {self._server()} that answers in its stead",
+        )
+        return KubeError(problem, status)
+
     def _refused(self, method: str, path: str, status: int, raw: bytes) -> KubeError:
         try:
             message = str(json.loads(raw)["message"])
@@ -352,12 +369,17 @@ class Kube:
         hint = {
             401: f"log in again, then: kubectl --context {self.context} auth whoami",
             403: f"kubectl --context {self.context} auth can-i --list",
-        }.get(status)
+        }.get(status, f"kubectl --context {self.context} get --raw '/readyz?verbose'")
+        expected = {
+            401: "credentials that the API server takes",
+            403: f"the right to {method} {path}",
+        }.get(status, "an answer of 200 to 299")
         problem = Problem(
             code=code,
             cluster=self.context,
             message=f"the API server of {self.context} refused {method} {path}",
             seen=f"{status}: {message}",
+            expected=expected,
             hint=hint,
             docs=f"troubleshooting.md#{code}",
         )

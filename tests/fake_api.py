@@ -1,0 +1,200 @@
+"""An API server that can be told to misbehave: real HTTP or HTTPS on 127.0.0.1, answers set in advance.
+
+A path answers with the replies set for it, one after another, and goes on with the last one. A path that
+nobody set answers as Kubernetes does where there is no such object: 404 and a Status.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        body: Sent as JSON, or as it is where it is bytes.
+        status: HTTP status.
+        headers: Beside Content-Length and Content-Type.
+        cut: The answer ends in the middle of its body.
+        reset: The connection is reset instead of an answer.
+        delay_s: Silence before the answer, in seconds.
+    """
+
+    body: object = field(default_factory=dict)
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    reset: bool = False
+    delay_s: float = 0.0
+
+
+def status(code: int, message: str, **headers: str) -> Reply:
+    """A refusal as API servers write it."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
+    return Reply(body, code, {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+class FakeApi:
+    """The server, while `serve` runs it.
+
+    Attributes:
+        calls: Every request so far: method, and path with its query.
+        bodies: What each of them sent.
+        most_at_once: How many requests were being answered at one moment, at most.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.most_at_once = 0
+        self._at_once = 0
+        self._replies: dict[str, list[Reply]] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https" if tls else "http"
+
+    @property
+    def url(self) -> str:
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+
+    def on(self, path: str, *replies: object) -> None:
+        """Sets what a path answers, whatever the method; what is not a Reply is sent as JSON."""
+        self._replies[path] = [reply if isinstance(reply, Reply) else Reply(reply) for reply in replies]
+
+    def kubeconfig(self, context: str = "kt", **cluster: object) -> dict[str, Any]:
+        """A kubeconfig of one context that leads here; `cluster` is added to its cluster entry."""
+        return kubeconfig({context: self.url}, cluster)
+
+    def reply(self, path: str) -> Reply:
+        with self._lock:
+            found = self._replies.get(path)
+            if not found:
+                return status(404, f"{path} not found")
+            return found.pop(0) if len(found) > 1 else found[0]
+
+    @contextmanager
+    def answering(self, method: str, path: str, body: bytes) -> Iterator[None]:
+        with self._lock:
+            self.calls.append((method, path))
+            self.bodies.append(body)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+    def wait(self, seconds: float) -> None:
+        """Keeps silent, but never longer than the server lives."""
+        self._over.wait(seconds)
+
+    @contextmanager
+    def serve(self) -> Iterator[FakeApi]:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._over.set()
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
+
+
+def kubeconfig(servers: Mapping[str, str], cluster: Mapping[str, object] | None = None) -> dict[str, Any]:
+    """A kubeconfig with a context, a cluster and a user for each name; the first is current."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {"name": f"{name}-k", "cluster": {"server": server, **(cluster or {})}}
+            for name, server in servers.items()
+        ],
+        "users": [{"name": f"{name}-me", "user": {"token": f"token-of-{name}"}} for name in servers],
+        "contexts": [
+            {"name": name, "context": {"cluster": f"{name}-k", "user": f"{name}-me"}} for name in servers
+        ],
+        "current-context": next(iter(servers)),
+    }
+
+
+def write_kubeconfig(path: Path, servers: Mapping[str, str]) -> Path:
+    """Writes it; JSON is YAML."""
+    path.write_text(json.dumps(kubeconfig(servers)))
+    return path
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away in the middle is what some tests are about."""
+
+
+def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = 20
+
+        def _answer(self) -> None:
+            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            with api.answering(self.command, self.path, sent):
+                reply = api.reply(urlsplit(self.path).path)
+                if reply.delay_s:
+                    api.wait(reply.delay_s)
+                if reply.reset:
+                    self._reset()
+                    return
+                body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+                head = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+                self.send_response(reply.status)
+                for name, value in (head | dict(reply.headers)).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body[: len(body) // 2] if reply.cut else body)
+                self.close_connection = self.close_connection or reply.cut
+
+        def _reset(self) -> None:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+        do_GET = do_POST = do_PATCH = do_DELETE = _answer  # noqa: N815 - http.server's names
+
+    return Handler
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def elapsed(since: float) -> float:
+    """Seconds since a `time.monotonic()` value."""
+    return time.monotonic() - since

@@ -1,0 +1,271 @@
+"""An API server that refuses, stumbles or keeps silent: what comes of it is one KubeError that says so."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from istio_mc.domain import objects
+from istio_mc.gateways.kube import Kube, KubeError
+from istio_mc.gateways.observe import observe
+from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from istio_mc.domain.problem import Problem
+
+NAMESPACE = "/api/v1/namespaces/istio-system"
+FOUND = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}}
+
+
+@pytest.fixture
+def kube(api: FakeApi) -> Iterator[Kube]:
+    made = Kube("kt", api.kubeconfig(), connect_timeout_s=2.0, read_timeout_s=0.3)
+    yield made
+    made.close()
+
+
+def get(kube: Kube) -> dict[str, Any] | None:
+    return kube.get(objects.NAMESPACE, "istio-system")
+
+
+def failure(kube: Kube) -> tuple[KubeError, Problem]:
+    with pytest.raises(KubeError) as error:
+        get(kube)
+    (problem,) = error.value.problems
+    return error.value, problem
+
+
+class TestFailures:
+    """Each is one problem that names the context, what was seen and expected, and what to do."""
+
+    @pytest.mark.parametrize(
+        ("reply", "code", "seen"),
+        [
+            (status(401, "Unauthorized"), "unauthenticated", "401: Unauthorized"),
+            (status(403, "namespaces is forbidden"), "forbidden", "403: namespaces is forbidden"),
+            (status(500, "etcd is on fire"), "api-refused", "500: etcd is on fire"),
+            (status(503, "starting", Retry_After="0"), "api-refused", "503: starting"),
+            (Reply(b"<html>gateway down</html>", 502), "api-refused", "502: <html>gateway down</html>"),
+            (Reply(b"<html>log in here</html>"), "malformed-answer", "<html>log in here</html>"),
+            (Reply([1, 2]), "malformed-answer", "[1, 2]"),
+            (Reply(b""), "malformed-answer", "0 bytes"),
+            (Reply(FOUND, cut=True), "cluster-unreachable", "IncompleteRead"),
+            (Reply(reset=True), "cluster-unreachable", "reset by peer"),
+            (Reply(FOUND, delay_s=5), "cluster-unreachable", "Read timed out"),
+        ],
+        ids=["401", "403", "500", "503", "proxy-502", "no-json", "list", "empty", "cut", "reset", "silent"],
+    )
+    def test_an_answer_that_is_none(
+        self, api: FakeApi, kube: Kube, reply: Reply, code: str, seen: str
+    ) -> None:
+        api.on(NAMESPACE, reply)
+        _, problem = failure(kube)
+        assert (problem.code, problem.cluster, seen in (problem.seen or "")) == (code, "kt", True), problem
+        assert "kt" in problem.message
+        assert problem.expected
+        assert problem.hint
+
+    def test_nobody_listens(self) -> None:
+        server = f"http://127.0.0.1:{free_port()}"
+        error, problem = failure(Kube("kt", kubeconfig({"kt": server}), connect_timeout_s=1.0))
+        assert error.unreachable
+        assert (problem.code, problem.cluster) == ("cluster-unreachable", "kt")
+        assert "refused" in (problem.seen or "")
+        assert server in (problem.expected or "")
+        assert "--context kt" in (problem.hint or "")
+
+    def test_a_name_that_does_not_resolve(self) -> None:
+        document = kubeconfig({"kt": "http://no-such-host.invalid:6443"})
+        _, problem = failure(Kube("kt", document, connect_timeout_s=1.0))
+        assert "no-such-host.invalid" in f"{problem.seen} {problem.expected}"
+
+    def test_a_kubeconfig_that_cannot_be_used(self) -> None:
+        _, problem = failure(Kube("kt", {"clusters": [], "contexts": [], "users": []}))
+        assert (problem.code, problem.cluster) == ("kubeconfig-unusable", "kt")
+        assert problem.hint
+
+    def test_a_refusal_does_not_count_as_unreachable(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(403, "no"))
+        error, _ = failure(kube)
+        assert (error.status, error.unreachable) == (403, False)
+
+    def test_a_token_is_in_no_error(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(401, "Unauthorized"))
+        error, _ = failure(kube)
+        assert "token-of-kt" not in repr(error.problems) + repr(kube)
+
+    def test_version_of_what_is_no_api_server(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", {"build": "7"})
+        with pytest.raises(KubeError) as error:
+            kube.version()
+        assert error.value.problems[0].code == "malformed-answer"
+
+
+class TestPatience:
+    def test_busy_servers_are_asked_again_when_they_say(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(429, "slow down", Retry_After="1"), FOUND)
+        begun = time.monotonic()
+        assert get(kube) == FOUND
+        assert len(api.calls) == 2
+        assert elapsed(begun) >= 1.0
+
+    def test_writes_too_are_sent_again_to_a_busy_server(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(503, "starting", Retry_After="0"), FOUND)
+        kube.apply(FOUND)
+        assert [method for method, _ in api.calls] == ["PATCH", "PATCH"]
+        assert [json.loads(body) for body in api.bodies] == [FOUND, FOUND]
+
+    def test_a_server_that_stays_busy_is_given_up(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(429, "slow down"))
+        error, problem = failure(kube)
+        assert (error.status, problem.seen, len(api.calls)) == (429, "429: slow down", 4)
+
+    def test_no_wait_goes_past_the_deadline(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, status(429, "come back in an hour", Retry_After="3600"))
+        kube.deadline = time.monotonic() + 1.0
+        begun = time.monotonic()
+        error, _ = failure(kube)
+        assert error.status == 429
+        assert elapsed(begun) < 1.0
+
+    def test_a_silent_server_is_given_up_at_the_deadline(self, api: FakeApi) -> None:
+        api.on(NAMESPACE, Reply(FOUND, delay_s=5))
+        kube = Kube("kt", api.kubeconfig(), deadline=time.monotonic() + 0.3)
+        begun = time.monotonic()
+        failure(kube)
+        kube.close()
+        assert elapsed(begun) < 2.0
+
+    def test_a_silent_server_is_asked_once(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, Reply(FOUND, delay_s=5))
+        failure(kube)
+        assert len(api.calls) == 1
+
+
+class TestCalls:
+    def test_an_object_that_is_not_there_is_none(self, kube: Kube) -> None:
+        assert get(kube) is None
+
+    def test_a_kind_that_is_not_served_has_no_objects(self, kube: Kube) -> None:
+        assert kube.list(objects.ISTIO_GATEWAY) == []
+
+    def test_listed_objects_carry_their_kind(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/api/v1/namespaces/istio-system/pods", {"items": [{"metadata": {"name": "istiod-1"}}]})
+        (pod,) = kube.list(objects.POD, "istio-system", labels="app=istiod")
+        assert (pod["apiVersion"], pod["kind"]) == ("v1", "Pod")
+        assert api.calls == [("GET", "/api/v1/namespaces/istio-system/pods?labelSelector=app%3Distiod")]
+
+    def test_apply_is_server_side_and_in_our_name(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, FOUND)
+        kube.apply(FOUND, dry_run=True)
+        assert api.calls == [("PATCH", f"{NAMESPACE}?fieldManager=istio-mc&force=true&dryRun=All")]
+
+    def test_creating_what_is_there_leaves_it(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/api/v1/namespaces", status(409, "already exists"))
+        assert kube.create(FOUND) is None
+
+    def test_deleting_tells_whether_it_was_there(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, {"status": "Success"})
+        assert kube.delete(objects.NAMESPACE, "istio-system")
+        assert not kube.delete(objects.NAMESPACE, "other")
+
+    def test_a_port_forward_that_is_refused_names_the_pod(self, kube: Kube) -> None:
+        with pytest.raises(KubeError) as error:
+            kube.http_get("istio-system", "istiod-1", 15014, "/debug/clusterz")
+        (problem,) = error.value.problems
+        assert (problem.code, problem.cluster) == ("stream-failed", "kt")
+        assert "istio-system/istiod-1:15014" in problem.message
+        assert problem.hint
+
+
+class TestObserve:
+    def test_a_run_asks_each_url_once(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", {"gitVersion": "v1.32.3"})
+        observe(kube)
+        assert len(api.calls) == len(set(api.calls)) == kube.requests
+
+    def test_what_lives_is_found_by_reference(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", {"gitVersion": "v1.32.3"})
+        labels = {"topology.istio.io/network": "network2", "istio-mc/mesh-id": "mesh1"}
+        api.on(NAMESPACE, FOUND | {"metadata": {"name": "istio-system", "labels": labels}})
+        found = observe(kube)
+        assert (found.version, found.network, found.mesh_id) == ("v1.32.3", "network2", "mesh1")
+        assert not found.gateway_api
+
+    def test_a_silent_cluster_costs_one_request(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", Reply(delay_s=5))
+        with pytest.raises(KubeError):
+            observe(kube)
+        assert api.calls == [("GET", "/version")]
+
+    def test_one_refused_kind_is_one_problem(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", {"gitVersion": "v1.32.3"})
+        api.on("/api/v1/namespaces/istio-system/secrets", status(403, "secrets is forbidden"))
+        with pytest.raises(Exception, match="secrets") as error:
+            observe(kube)
+        assert len(error.value.problems) == 1  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kt")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("api.kt")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
+    )
+    return path
+
+
+class TestTls:
+    """The server's certificate is checked with the kubeconfig's CA and name, and no other."""
+
+    @pytest.fixture
+    def secure(self, certificate: Path) -> Iterator[FakeApi]:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        with FakeApi(context).serve() as server:
+            server.on(NAMESPACE, FOUND)
+            yield server
+
+    def test_tls_server_name_stands_in_for_the_address(self, secure: FakeApi, certificate: Path) -> None:
+        document = secure.kubeconfig(
+            **{"certificate-authority": str(certificate), "tls-server-name": "api.kt"}
+        )
+        kube = Kube("kt", document)
+        assert get(kube) == FOUND
+        kube.close()
+
+    def test_another_name_than_the_address_is_refused(self, secure: FakeApi, certificate: Path) -> None:
+        document = secure.kubeconfig(**{"certificate-authority": str(certificate)})
+        _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
+        assert "certificate is not valid for '127.0.0.1'" in (problem.seen or "")
+
+    def test_an_unknown_ca_is_refused(self, secure: FakeApi) -> None:
+        _, problem = failure(Kube("kt", secure.kubeconfig(), connect_timeout_s=2.0))
+        assert "self-signed certificate" in (problem.seen or "")
