@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from istio_mc.cli import ca, contexts, edge, install, link, sample, verify
+from istio_mc.cli import ca, config, contexts, edge, install, link, sample, uninstall, verify
 
 app = typer.Typer(
     name="istio-mc",
@@ -23,10 +23,12 @@ app.callback()(edge.root_callback)
 
 app.command()(contexts.contexts)
 app.add_typer(ca.app)
+app.add_typer(config.app)
 app.command()(install.install)
 app.command()(link.link)
 app.command()(verify.verify)
 app.add_typer(sample.app)
+app.command()(uninstall.uninstall)
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
-    from istio_mc.ops.session import Inputs
+    from istio_mc.ops.inputs import Inputs
     from istio_mc.present.report import Report
 
     __all__ = ["Progress", "Report"]
@@ -92,7 +92,7 @@ class Options:
 
     def inputs(self) -> Inputs:
         """What the ops layer is told of them."""
-        from istio_mc.ops.session import Inputs
+        from istio_mc.ops.inputs import Inputs
 
         return Inputs(
             kubeconfig=self.kubeconfig,

@@ -54,7 +54,8 @@ def install(
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import install as op
     from istio_mc.ops.ca import CaOptions
-    from istio_mc.ops.session import Overrides, open_named
+    from istio_mc.ops.inputs import Overrides
+    from istio_mc.ops.session import open_named
     from istio_mc.present.install import report
 
     def work(progress: edge.Progress) -> edge.Report:

@@ -33,7 +33,8 @@ def link(
       istio-mc link --contexts kt,ncloud,nhn --api-server kt=https://203.0.113.7:6443
     """
     from istio_mc.ops import link as op
-    from istio_mc.ops.session import Overrides, open_members
+    from istio_mc.ops.inputs import Overrides
+    from istio_mc.ops.session import open_members
     from istio_mc.present.link import report
 
     def work(progress: edge.Progress) -> edge.Report:

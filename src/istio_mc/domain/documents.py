@@ -20,6 +20,7 @@ from istio_mc.domain.mesh import (
     Mesh,
 )
 from istio_mc.domain.names import remote_secret_name
+from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import CROSS_NETWORK_PORT
 
 if TYPE_CHECKING:
@@ -33,14 +34,19 @@ READER_TOKEN_SECRET = f"{READER_SERVICE_ACCOUNT}-istio-remote-secret-token"
 """The token Secret's name as istioctl gives it (istioctl/pkg/multicluster/remote_secret.go, 1.26.0)."""
 
 
-def namespace(mesh: Mesh, cluster: Cluster) -> Object:
-    """istio-system, labelled with the network Istio reads, and with what later runs know a member by."""
+def namespace(mesh: Mesh, cluster: Cluster, live: Mapping[str, Any] | None) -> Object:
+    """istio-system, labelled with the network Istio reads, and with what later runs know a member by.
+
+    A namespace that this tool makes, or made, says so too: an uninstall removes no other.
+    """
+    made_by_us = live is None or MANAGED_BY.items() <= labels_of(live).items()
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": SYSTEM_NAMESPACE,
             "labels": {
+                **(MANAGED_BY if made_by_us else {}),
                 NETWORK_LABEL: cluster.network,
                 MESH_LABEL: mesh.mesh_id,
                 CLUSTER_LABEL: cluster.cluster_id,
@@ -83,13 +89,16 @@ def cross_network_gateway() -> Object:
     }
 
 
-def reader_token_secret() -> Object:
-    """Asks Kubernetes for a token that does not expire; its controller fills in the data."""
+def reader_token_secret(suffix: str = "") -> Object:
+    """Asks Kubernetes for a token that does not expire; its controller fills in the data.
+
+    A suffix makes it another Secret, and so another token, beside the first.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": READER_TOKEN_SECRET,
+            "name": READER_TOKEN_SECRET + (f"-{suffix}" if suffix else ""),
             "namespace": SYSTEM_NAMESPACE,
             "annotations": {"kubernetes.io/service-account.name": READER_SERVICE_ACCOUNT},
         },

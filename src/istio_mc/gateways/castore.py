@@ -20,7 +20,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,6 +208,23 @@ class CaStore:
                 Problem(code="file-unwritable", message=f"cannot write {folder}", seen=error.strerror)
             ) from error
         files.sync_folder(self.folder)
+
+    def purge(self) -> None:
+        """Removes every file of the store, root key and all, and its folders where nothing else is in them.
+
+        Raises:
+            ProblemError: `ca-store-busy`.
+        """
+        with self.locked():
+            for folder in self._folders():
+                for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
+                    (folder / name).unlink(missing_ok=True)
+                with suppress(OSError):  # something of the user's own is in it
+                    folder.rmdir()
+            for name in (*RESERVED, _LOCK):
+                self._remove(name)
+        with suppress(OSError):  # likewise
+            self.folder.rmdir()
 
     def _folders(self) -> list[Path]:
         try:

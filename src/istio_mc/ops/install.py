@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import MANAGED_BY, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.gateways import credentials, downloads, files, process
+from istio_mc.gateways import credentials, downloads, process
 from istio_mc.gateways.fanout import Failures, Watch, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import link as linking
 from istio_mc.ops import topology, trust
+from istio_mc.ops.documents import written
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
@@ -235,11 +235,13 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
         return []
-    return [
-        item
-        for item in downloads.documents(wanted.manifest or _OFFICIAL_CRDS.format(wanted.version))
-        if item["kind"] == objects.CRD.kind
-    ]
+    found = downloads.documents(wanted.manifest or _OFFICIAL_CRDS.format(wanted.version))
+    return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
+
+
+def _labelled(crd: Object) -> Object:
+    """A CRD that says who installed it: an uninstall removes no other."""
+    return {**crd, "metadata": {**crd["metadata"], "labels": {**labels_of(crd), **MANAGED_BY}}}
 
 
 def _plan(
@@ -253,10 +255,11 @@ def _plan(
 ) -> ClusterPlan:
     live = observed.objects
     document = istio_operator(mesh, cluster)
+    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
     steps: list[Step | None] = [
-        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster)], live),
+        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster, namespace)], live),
         trusted.steps.get(cluster.context),
-        _istio_step(mesh, document, observed, istioctl, _written(session, cluster, document)),
+        _istio_step(mesh, document, observed, istioctl, written(session, mesh, cluster)),
         plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], live),
     ]
     if gateway_api and not observed.gateway_api:
@@ -284,13 +287,6 @@ def _has_default_tag(observed: Observed) -> bool:
     return any(
         labels_of(item).get("istio.io/tag") == "default" for item in observed.of(objects.MUTATING_WEBHOOK)
     )
-
-
-def _written(session: Session, cluster: Cluster, document: Object) -> Path:
-    path = Path(session.folder.name) / cluster.cluster_id / "istio-operator.yaml"
-    files.make_private_folder(path.parent)
-    files.write(path, yaml.safe_dump(document, sort_keys=False).encode())
-    return path
 
 
 def _apply(session: Session, prepared: _Prepared, todo: ClusterPlan) -> None:

@@ -50,20 +50,25 @@ class Linked:
     failures: Failures
 
 
+def is_reader_token(secret: Object) -> bool:
+    """Whether a Secret holds, or is to hold, a token of the reader account."""
+    annotations = secret["metadata"].get("annotations") or {}
+    return (
+        secret.get("type") == "kubernetes.io/service-account-token"
+        and annotations.get("kubernetes.io/service-account.name") == READER_SERVICE_ACCOUNT
+    )
+
+
 def token_in(secrets: Collection[Object]) -> ReaderToken | None:
-    """The reader's token among a namespace's Secrets: istioctl's name first, else any of that account."""
+    """The reader's token among a namespace's Secrets: the newest, as an older one is on its way out."""
     fitting = [
         secret
         for secret in secrets
-        if secret.get("type") == "kubernetes.io/service-account-token"
-        and (secret["metadata"].get("annotations") or {}).get("kubernetes.io/service-account.name")
-        == READER_SERVICE_ACCOUNT
-        and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
+        if is_reader_token(secret) and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
     ]
-    fitting.sort(key=lambda secret: secret["metadata"]["name"] != documents.READER_TOKEN_SECRET)
     if not fitting:
         return None
-    data = fitting[0]["data"]
+    data = max(fitting, key=lambda secret: secret["metadata"].get("creationTimestamp", ""))["data"]
     return ReaderToken(base64.b64decode(data["token"]).decode(), base64.b64decode(data["ca.crt"]))
 
 
@@ -112,7 +117,7 @@ def link(
     """
 
     def obtain(context: str) -> ReaderToken:
-        return token_in(secrets.get(context, ())) or _mint(session.kubes[context])
+        return token_in(secrets.get(context, ())) or mint(session.kubes[context])
 
     tokens, failures = fan_out(clusters, obtain, concurrency=session.concurrency)
 
@@ -176,12 +181,18 @@ def planned(
     return {name: link_step(remote_secrets(name, clusters, tokens), secrets[name]) for name in clusters}
 
 
-def _mint(kube: Kube) -> ReaderToken:
-    """Has Kubernetes fill a token Secret, and reads it once it is full."""
-    kube.create(documents.reader_token_secret())
+def mint(kube: Kube, suffix: str = "") -> ReaderToken:
+    """Has Kubernetes fill a token Secret, and reads it once it is full.
+
+    Raises:
+        ProblemError: It stayed empty, or went away.
+    """
+    wanted = documents.reader_token_secret(suffix)
+    name = wanted["metadata"]["name"]
+    kube.create(wanted)
     deadline = time.monotonic() + _TOKEN_DEADLINE_S
     while True:
-        secret = kube.get(objects.SECRET, documents.READER_TOKEN_SECRET, SYSTEM_NAMESPACE)
+        secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (found := token_in([secret])):
             return found
         if time.monotonic() > deadline:
@@ -190,7 +201,7 @@ def _mint(kube: Kube) -> ReaderToken:
                     code="no-reader-token",
                     cluster=kube.context,
                     message=f"{kube.context} gave no token for {READER_SERVICE_ACCOUNT}",
-                    seen=f"Secret {documents.READER_TOKEN_SECRET} "
+                    seen=f"Secret {name} "
                     + ("is gone" if secret is None else f"without a token after {_TOKEN_DEADLINE_S:.0f} s"),
                     expected="a token written by Kubernetes' token controller",
                     hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} "

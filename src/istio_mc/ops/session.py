@@ -15,15 +15,15 @@ from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import override, parse_assignments
 from istio_mc.gateways import credentials, kubeconfigs
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.settings import load_settings
+from istio_mc.ops.inputs import Inputs, Overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
@@ -31,66 +31,6 @@ if TYPE_CHECKING:
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What every verb is told by its user.
-
-    Attributes:
-        kubeconfig: `--kubeconfig`; None: $KUBECONFIG, else ~/.kube/config.
-        contexts: `--contexts`, in their order; empty: the settings', else the mesh's members.
-        config: `--config`; None: ./mesh.yaml where it is there.
-        timeout_s: Deadline of the whole run in seconds.
-        concurrency: How many clusters are worked on at once.
-    """
-
-    kubeconfig: str | None = None
-    contexts: tuple[str, ...] = ()
-    config: Path | None = None
-    timeout_s: float = 600.0
-    concurrency: int = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Overrides:
-    """Flags that win over mesh.yaml.
-
-    Attributes:
-        certs_dir: `--certs-dir`.
-        gateway_addresses: `--gateway-address`, each CONTEXT=ADDRESS.
-        api_servers: `--api-server`, each CONTEXT=URL.
-    """
-
-    certs_dir: Path | None = None
-    gateway_addresses: tuple[str, ...] = ()
-    api_servers: tuple[str, ...] = ()
-
-    def over(self, settings: Settings, contexts: Iterable[Context]) -> Settings:
-        """The settings with these laid over them, one entry for every context of the run.
-
-        Raises:
-            InputError: A flag is malformed, or speaks of a cluster that is not part of the run.
-        """
-        addresses = parse_assignments(self.gateway_addresses, "--gateway-address")
-        servers = parse_assignments(self.api_servers, "--api-server")
-        known = {context.name for context in contexts}
-        if strangers := [name for name in (*addresses, *servers) if name not in known]:
-            raise InputError(
-                Problem(
-                    code="not-in-this-run",
-                    message="a flag speaks of a cluster that is not part of this run",
-                    seen=", ".join(strangers),
-                    expected=f"one of {', '.join(sorted(known))}",
-                )
-            )
-        clusters = []
-        for name in sorted(known):
-            cluster = override(
-                settings.cluster(name), gateway_address=addresses.get(name), api_server=servers.get(name)
-            )
-            clusters.append(cluster)
-        return replace(settings, clusters=tuple(clusters), certs_dir=self.certs_dir or settings.certs_dir)
 
 
 @dataclass(slots=True)
@@ -245,6 +185,32 @@ def open_members(inputs: Inputs, progress: Progress = silent, overrides: Overrid
     return _opened(inputs, progress, overrides, otherwise=_members)
 
 
+def open_mesh(inputs: Inputs, progress: Progress = silent) -> tuple[Session, tuple[str, ...]]:
+    """Opens a run on a whole mesh, and says which of its clusters the user named (none: all of them).
+
+    Returns:
+        The session, and the names of `--contexts`.
+
+    Raises:
+        InputError: There is no member, or there are members of two meshes.
+    """
+    session = begin(inputs, progress)
+    try:
+        chosen = session.kubeconfig.select(inputs.contexts)
+    except BaseException:
+        session.close()
+        raise
+    session.close()
+    around = tuple(context.name for context in chosen)
+    listed = tuple(cluster.context for cluster in session.settings.clusters)
+    everyone = replace(inputs, contexts=tuple(dict.fromkeys((*listed, *around))) if listed else ())
+
+    def members(found: Session) -> tuple[Context, ...]:
+        return _members(found, also=around)
+
+    return _opened(everyone, progress, None, otherwise=members), around
+
+
 def _opened(
     inputs: Inputs,
     progress: Progress,
@@ -283,7 +249,7 @@ def _none_named(session: Session) -> tuple[Context, ...]:
     )
 
 
-def _members(session: Session) -> tuple[Context, ...]:
+def _members(session: Session, also: Collection[str] = ()) -> tuple[Context, ...]:
     everyone = session.kubeconfig.contexts
     session.ask(everyone)
     meshes: dict[str, list[str]] = {}
@@ -293,7 +259,7 @@ def _members(session: Session) -> tuple[Context, ...]:
     if len(meshes) != 1:
         raise InputError(_not_one_mesh(session, meshes))
     members = next(iter(meshes.values()))
-    silent_members = _linked_but_silent(session, members)
+    silent_members = _linked_but_silent(session, members) | (set(also) & session.unusable.keys())
     for name in set(session.unusable) - silent_members:
         session.warnings.append(
             Problem(
@@ -304,9 +270,9 @@ def _members(session: Session) -> tuple[Context, ...]:
                 hint=f"istio-mc verify --contexts {','.join([*members, name])}",
             )
         )
-    for name in [name for name in session.kubes if name not in members]:
+    for name in [name for name in session.kubes if name not in members and name not in also]:
         session.kubes.pop(name).close()
-    chosen = silent_members.union(members)
+    chosen = silent_members.union(members, also)
     session.unusable = {name: session.unusable[name] for name in silent_members}
     return tuple(context for context in everyone if context.name in chosen)
 

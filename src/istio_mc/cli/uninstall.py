@@ -1,0 +1,57 @@
+"""`istio-mc uninstall`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+from istio_mc.cli.ca import CertsDir
+
+
+@edge.verb
+def uninstall(
+    options: edge.Options,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go and what would stay; touch nothing.")
+    ] = False,
+    purge_ca: Annotated[
+        bool,
+        typer.Option("--purge-ca", help="Remove the mesh's CA with its root key too. It cannot be had back."),
+    ] = False,
+    certs_dir: CertsDir = None,
+) -> None:
+    """Take the mesh away again: what install put there, and nothing that others did.
+
+    With --contexts, those clusters leave: the others forget them, replace the tokens they held, and
+    stay a mesh. The root CA stays unless --purge-ca is given.
+
+    Examples:
+
+      istio-mc uninstall --dry-run
+
+      istio-mc uninstall --yes
+
+      istio-mc uninstall --contexts kt
+    """
+    from istio_mc.ops import uninstall as op
+    from istio_mc.ops.session import ca_store, open_mesh
+    from istio_mc.present import uninstall as shown
+
+    def work(progress: edge.Progress) -> edge.Report:
+        session, named = open_mesh(options.inputs(), progress)
+        with session:
+            todo = op.plan(session, named or None)
+            if dry_run:
+                return shown.report(op.untouched(todo), session.warnings, None)
+            edge.confirm(shown.question(todo), yes=yes)
+            result = op.uninstall(session, todo)
+            purged = None
+            if purge_ca and not todo.staying and not result.failures:
+                purged = op.purge_ca(ca_store(options.config, certs_dir))
+            return shown.report(result, session.warnings, purged)
+
+    edge.run("uninstall", options, work)

@@ -1,0 +1,218 @@
+"""What an uninstall takes away, and what it leaves and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from istio_mc.domain import documents, objects
+from istio_mc.domain.mesh import (
+    CROSS_NETWORK_GATEWAY,
+    MANAGED_BY,
+    READER_SERVICE_ACCOUNT,
+    SYSTEM_NAMESPACE,
+    Mesh,
+)
+from istio_mc.domain.names import remote_secret_name
+from istio_mc.domain.objects import Kind, Object, Ref, kind_of, labels_of, ref_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from istio_mc.domain.observed import Observed
+
+FIELD_MANAGER = "istio-mc"
+ROOT_CERT_CONFIG_MAP = "istio-ca-root-cert"
+_TAG_LABEL = "istio.io/tag"
+_REVISION_LABEL = "istio.io/rev"
+_SHARED_BY_REVISIONS = frozenset({READER_SERVICE_ACCOUNT})
+_GATEWAY_API_GROUP = "gateway.networking.k8s.io"
+_OF_ITSELF = frozenset({"kube-root-ca.crt", ROOT_CERT_CONFIG_MAP, "default"})
+_LEADER = "istio-"
+
+
+class Left(NamedTuple):
+    """Something an uninstall does not take away."""
+
+    what: str
+    why: str
+
+
+class Doomed(NamedTuple):
+    """One object to delete."""
+
+    kind: Kind
+    namespace: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return str(Ref("", self.kind.kind, self.namespace, self.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is to go in one cluster, in this order, and what stays.
+
+    Attributes:
+        objects: Deleted first, all at once.
+        crds: Deleted once the objects are gone.
+        namespace: Whether istio-system goes last.
+        left: What stays, and why.
+    """
+
+    objects: tuple[Doomed, ...]
+    crds: tuple[Doomed, ...]
+    namespace: bool
+    left: tuple[Left, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to take away."""
+        return not (self.objects or self.crds or self.namespace)
+
+
+def doomed(document: Object) -> Doomed:
+    """A live object, named for deletion."""
+    kind = kind_of(document)
+    namespace = document["metadata"].get("namespace") if kind.namespaced else None
+    return Doomed(kind, namespace, document["metadata"]["name"])
+
+
+def managed_by_us(document: Object) -> bool:
+    """Whether this tool set any of an object's fields, as the API server itself remembers."""
+    entries = document["metadata"].get("managedFields") or []
+    return any(entry.get("manager") == FIELD_MANAGER for entry in entries)
+
+
+def other_revisions(mesh: Mesh, observed: Observed) -> list[str]:
+    """Istiod Deployments of other revisions than the mesh's."""
+    return [item["metadata"]["name"] for item in observed.istiods if item["metadata"]["name"] != mesh.istiod]
+
+
+def plan(
+    mesh: Mesh,
+    observed: Observed,
+    manifest: Iterable[Object],
+    cluster_ids: Collection[str],
+    users: Mapping[str, Collection[str]],
+) -> Removal:
+    """What goes and what stays in one cluster.
+
+    Args:
+        mesh: What the clusters share; its revision is the one that goes.
+        observed: How the cluster was found.
+        manifest: The objects istioctl makes of the cluster's document.
+        cluster_ids: The cluster IDs of all members.
+        users: For each CRD, by name, the custom resources of others that are of its kind.
+    """
+    left: list[Left] = []
+    others = other_revisions(mesh, observed)
+    going = [
+        doomed(observed.objects[ref])
+        for document in manifest
+        if (ref := ref_of(document)) in observed.objects
+        and ref.kind != objects.CRD.kind
+        and not (others and ref.name in _SHARED_BY_REVISIONS)
+    ]
+    going += [doomed(item) for item in _tags(mesh, observed)]
+    going += _own_secrets(observed, cluster_ids, left, shared_with=others)
+    if gateway := observed.find(objects.ISTIO_GATEWAY, CROSS_NETWORK_GATEWAY):
+        going.append(doomed(gateway))
+    crds = _crds(observed, users, others, left)
+    namespace = _namespace_goes(observed, {(d.kind.kind, d.name) for d in going}, others, left)
+    left += [Left(f"Deployment {SYSTEM_NAMESPACE}/{other}", "another revision of Istio") for other in others]
+    return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left))
+
+
+def _tags(mesh: Mesh, observed: Observed) -> list[Object]:
+    """Webhooks of revision tags that point to the mesh's revision, and the default validator."""
+    revision = mesh.revision or "default"
+    return [
+        item
+        for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK)
+        for item in observed.of(kind)
+        if labels_of(item).get(_TAG_LABEL) and labels_of(item).get(_REVISION_LABEL) == revision
+    ]
+
+
+def _own_secrets(
+    observed: Observed, cluster_ids: Collection[str], left: list[Left], *, shared_with: list[str]
+) -> list[Doomed]:
+    ours = {remote_secret_name(cluster_id) for cluster_id in cluster_ids}
+    going = []
+    for secret in observed.of(objects.SECRET):
+        name = secret["metadata"]["name"]
+        labels = labels_of(secret)
+        if labels.get(documents.MULTI_CLUSTER_LABEL) == "true":
+            if name in ours or managed_by_us(secret):
+                going.append(doomed(secret))
+            else:
+                left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "of a cluster that is no member"))
+        elif name == "cacerts" and shared_with:
+            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "another revision of Istio runs under it"))
+        elif (name == "cacerts" and MANAGED_BY.items() <= labels.items()) or (
+            name.startswith(documents.READER_TOKEN_SECRET) and not shared_with
+        ):
+            going.append(doomed(secret))
+    return going
+
+
+def _crds(
+    observed: Observed, users: Mapping[str, Collection[str]], others: list[str], left: list[Left]
+) -> list[Doomed]:
+    going = []
+    for crd in observed.of(objects.CRD):
+        name = crd["metadata"]["name"]
+        what = f"CustomResourceDefinition {name}"
+        if name.endswith("." + _GATEWAY_API_GROUP):
+            if not MANAGED_BY.items() <= labels_of(crd).items():
+                left.append(Left(what, "not installed by istio-mc"))
+                continue
+        elif others:
+            left.append(Left(what, "another revision of Istio needs it"))
+            continue
+        if used := users.get(name):
+            told = ", ".join(sorted(used)[:3]) + (" …" if len(used) > 3 else "")  # noqa: PLR2004 - a few names
+            left.append(Left(what, f"in use: {told}"))
+        else:
+            going.append(doomed(crd))
+    return going
+
+
+def _namespace_goes(
+    observed: Observed, going: Collection[tuple[str, str]], others: list[str], left: list[Left]
+) -> bool:
+    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+    if namespace is None:
+        return False
+    what = f"Namespace {SYSTEM_NAMESPACE}"
+    if others:
+        left.append(Left(what, "another revision of Istio lives in it"))
+        return False
+    if not MANAGED_BY.items() <= labels_of(namespace).items():
+        left.append(Left(what, "not made by istio-mc"))
+        return False
+    strangers = [
+        str(ref)
+        for ref, item in observed.objects.items()
+        if ref.namespace == SYSTEM_NAMESPACE
+        and (ref.kind, ref.name) not in going
+        and not _comes_of_itself(ref, item, going)
+    ]
+    if strangers:
+        told = ", ".join(sorted(strangers)[:3]) + (" …" if len(strangers) > 3 else "")  # noqa: PLR2004 - as above
+        left.append(Left(what, f"holds what others put there: {told}"))
+        return False
+    return True
+
+
+def _comes_of_itself(ref: Ref, item: Object, going: Collection[tuple[str, str]]) -> bool:
+    """What Kubernetes and istiod keep in the namespace by themselves: it goes with it."""
+    if item["metadata"].get("ownerReferences"):
+        return True
+    if ref.kind == "Pod":
+        app = labels_of(item).get("app")
+        return any(kind == "Deployment" and name.startswith(str(app)) for kind, name in going)
+    if ref.kind == "ConfigMap" and ref.name.startswith(_LEADER):
+        return True
+    return ref.name in _OF_ITSELF or item.get("type") == "kubernetes.io/service-account-token"

@@ -1,0 +1,23 @@
+"""The documents a child process is given, as files in the run's private folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from istio_mc.domain.operator import istio_operator
+from istio_mc.gateways import files
+
+if TYPE_CHECKING:
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.ops.session import Session
+
+
+def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
+    """The cluster's IstioOperator document, in a file that goes with the run."""
+    path = Path(session.folder.name) / cluster.cluster_id / "istio-operator.yaml"
+    files.make_private_folder(path.parent)
+    files.write(path, yaml.safe_dump(istio_operator(mesh, cluster), sort_keys=False).encode())
+    return path

@@ -1,0 +1,102 @@
+"""leave: the clusters that stay forget one that goes, and take back the keys it held."""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import documents, objects
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.names import remote_secret_name
+from istio_mc.gateways.fanout import Failures, fan_out
+from istio_mc.ops import topology
+from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, remote_secrets
+from istio_mc.ops.wait import wait_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.ops.session import Session
+    from istio_mc.ops.uninstall import Uninstalling
+
+_STEP = "forget"
+_PROPAGATION_S = 1.0
+
+
+def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, ...]], Failures]:
+    """Has the clusters that stay forget those that go, with new reader tokens for all that stay.
+
+    A reader token reads every Secret of its cluster and never expires, so one that a cluster took with
+    it must not live on. The new one is given out first, and the old one is deleted only when every
+    istiod has synced with the new: no link is ever down.
+
+    Returns:
+        What went in each cluster that stays, and those where it failed. Where a cluster that stays does
+        not answer, no old token is deleted in the others it reads: it would lose them.
+    """
+    staying: dict[str, Cluster] = {name: todo.clusters[name] for name in todo.staying}
+    removed: dict[str, list[str]] = {name: [] for name in staying}
+    gone_ids = [todo.clusters[name].cluster_id for name in todo.going]
+
+    def drop_links(name: str) -> None:
+        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))
+        for cluster_id in gone_ids:
+            secret = remote_secret_name(cluster_id)
+            if session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE):
+                removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{secret}")
+
+    _, failures = fan_out(staying, drop_links, concurrency=session.concurrency)
+    suffix = random.token_hex(4)
+    tokens, unminted = fan_out(
+        staying, lambda name: mint(session.kubes[name], suffix), concurrency=session.concurrency
+    )
+    failures |= unminted
+    _, unlinked = fan_out(
+        tokens, lambda name: _give_out(session, name, staying, tokens), concurrency=session.concurrency
+    )
+    failures |= unlinked
+    # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
+    time.sleep(_PROPAGATION_S)
+    mesh = topology.mesh_of(session.settings)
+    _, unsynced = fan_out(
+        staying,
+        lambda name: wait_ready(session, mesh, staying[name], [c for n, c in staying.items() if n != name]),
+        concurrency=session.concurrency,
+    )
+    failures |= unsynced
+    absent = [n for n in todo.clusters if n not in todo.going and n not in staying]
+    if not failures and not absent:
+        _, undone = fan_out(
+            staying,
+            lambda name: removed[name].extend(_drop_old_tokens(session, name, suffix)),
+            concurrency=session.concurrency,
+        )
+        failures |= undone
+    for name in staying:
+        if name not in failures:
+            session.progress(Event(name, _STEP, State.DONE))
+    return {name: tuple(what) for name, what in removed.items()}, failures
+
+
+def _give_out(
+    session: Session, name: str, staying: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]
+) -> None:
+    kube = session.kubes[name]
+    step = link_step(remote_secrets(name, staying, tokens), ())
+    for secret in step.documents if step else ():
+        kube.apply(secret)
+
+
+def _drop_old_tokens(session: Session, name: str, suffix: str) -> list[str]:
+    kube = session.kubes[name]
+    current = documents.reader_token_secret(suffix)["metadata"]["name"]
+    old = [
+        secret["metadata"]["name"]
+        for secret in kube.list(objects.SECRET, SYSTEM_NAMESPACE)
+        if is_reader_token(secret) and secret["metadata"]["name"] != current
+    ]
+    for secret in old:
+        kube.delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
+    return [f"Secret {SYSTEM_NAMESPACE}/{secret} (reader token, replaced)" for secret in old]

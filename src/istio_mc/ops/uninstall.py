@@ -1,0 +1,278 @@
+"""uninstall: takes away what install put there, and nothing else; or lets single clusters leave."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects, removal, sample
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import (
+    CLUSTER_LABEL,
+    CROSS_NETWORK_GATEWAY,
+    MANAGED_BY,
+    MESH_LABEL,
+    SYSTEM_NAMESPACE,
+    Cluster,
+)
+from istio_mc.domain.objects import Kind, Object, labels_of, ref_of
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.gateways.observe import observe
+from istio_mc.ops import topology
+from istio_mc.ops.documents import written
+from istio_mc.ops.leave import forget
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.removal import Doomed, Left, Removal
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_POLL_S = 0.5
+_STEP = "uninstall"
+_ISTIO_CONTROLLERS = "istio.io/"
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalling:
+    """What is to go, cluster by cluster.
+
+    Attributes:
+        clusters: Every member of the mesh, by context.
+        going: The contexts that are cleared.
+        observed: How each that answers was found.
+        removals: What is to go in each that answers.
+        sample: Contexts whose sample goes too.
+        meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
+        failures: Clusters that do not answer, and why.
+    """
+
+    clusters: Mapping[str, Cluster]
+    going: tuple[str, ...]
+    observed: Mapping[str, Observed] = field(repr=False)
+    removals: Mapping[str, Removal]
+    sample: tuple[str, ...]
+    meshed: Mapping[str, tuple[str, ...]]
+    failures: Failures
+
+    @property
+    def staying(self) -> tuple[str, ...]:
+        """The members that stay a mesh, of those that answer."""
+        return tuple(name for name in self.observed if name not in self.going)
+
+
+@dataclass(frozen=True, slots=True)
+class UninstallResult:
+    """What went and what stayed.
+
+    Attributes:
+        plan: What was to go.
+        removed: What went, by context.
+        failures: Clusters that are not done, and why.
+        dry_run: Whether nothing was touched.
+    """
+
+    plan: Uninstalling
+    removed: Mapping[str, tuple[str, ...]]
+    failures: Failures
+    dry_run: bool = False
+
+
+def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling:
+    """Looks at the session's clusters and settles what is to go; touches nothing.
+
+    Args:
+        session: The run, with every member of the mesh.
+        going: The contexts to clear; None: all.
+
+    Raises:
+        ProblemError: istioctl is missing, or refuses the mesh's document.
+    """
+    mesh = topology.mesh_of(session.settings)
+    istioctl = find_istioctl(os.environ)
+    observed, failed = fan_out(
+        session.kubes, lambda name: _observe(session.kubes[name]), concurrency=session.concurrency
+    )
+    going = session.names if going is None else going
+    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    ids = [cluster.cluster_id for cluster in clusters.values()]
+
+    def settle(name: str) -> tuple[Removal, bool, tuple[str, ...]]:
+        kube = session.kubes[name]
+        manifest = _manifest(session, istioctl, clusters[name])
+        found = removal.plan(mesh, observed[name], manifest, ids, _users(kube, observed[name]))
+        namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
+        ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
+        return found, ours, _meshed(kube)
+
+    settled, unsettled = fan_out(
+        [name for name in observed if name in going], settle, concurrency=session.concurrency
+    )
+    return Uninstalling(
+        clusters=clusters,
+        going=tuple(going),
+        observed=observed,
+        removals={name: found for name, (found, _, _) in settled.items()},
+        sample=tuple(name for name, (_, ours, _) in settled.items() if ours),
+        meshed={name: pods for name, (_, _, pods) in settled.items() if pods},
+        failures=session.unusable | failed | unsettled,
+    )
+
+
+def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
+    """Does what was planned, on all clusters at once; one that fails does not stop the others."""
+
+    def clear(name: str) -> tuple[str, ...]:
+        kube = session.kubes[name]
+        found = todo.removals[name]
+        session.progress(Event(name, _STEP, State.STARTED, f"{len(found.objects)} objects"))
+        removed: list[str] = []
+        if name in todo.sample:
+            kube.delete(objects.NAMESPACE, sample.NAMESPACE)
+            removed.append(f"Namespace {sample.NAMESPACE}")
+        removed += _delete(kube, found.objects)
+        removed += _delete(kube, found.crds)
+        if found.namespace:
+            kube.delete(objects.NAMESPACE, SYSTEM_NAMESPACE)
+            removed.append(f"Namespace {SYSTEM_NAMESPACE}")
+        else:
+            _unlabel(kube)
+        if not any("another revision" in left.why for left in found.left):
+            removed += _forget_roots(kube)
+        for namespace in [sample.NAMESPACE] * (name in todo.sample) + [SYSTEM_NAMESPACE] * found.namespace:
+            _wait_gone(session, kube, namespace)
+        session.progress(Event(name, _STEP, State.DONE))
+        return tuple(removed)
+
+    forgotten: dict[str, tuple[str, ...]] = {}
+    unforgotten: Failures = {}
+    if todo.staying:
+        forgotten, unforgotten = forget(session, todo)
+    removed, failures = fan_out(todo.removals, clear, concurrency=session.concurrency)
+    return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures)
+
+
+def _observe(kube: Kube) -> Observed:
+    """A cluster, with the Gateway API CRDs that install put there."""
+    found = observe(kube)
+    ours = kube.list(objects.CRD, labels="app.kubernetes.io/managed-by=istio-mc")
+    return replace(found, objects={**found.objects, **{ref_of(item): item for item in ours}})
+
+
+def _delete(kube: Kube, going: Collection[Doomed]) -> list[str]:
+    done = all_of({str(item): partial(kube.delete, item.kind, item.name, item.namespace) for item in going})
+    return [what for what, was_there in done.items() if was_there]
+
+
+def _manifest(session: Session, istioctl: Istioctl, cluster: Cluster) -> list[Object]:
+    return istioctl.manifest(written(session, topology.mesh_of(session.settings), cluster))
+
+
+def _users(kube: Kube, observed: Observed) -> dict[str, tuple[str, ...]]:
+    """The custom resources of others, by CRD: a CRD with any is not removed, for they would go with it."""
+    crds = [*observed.of(objects.CRD)]
+    found = all_of({crd["metadata"]["name"]: partial(kube.list, _served(crd)) for crd in crds})
+    return {
+        name: tuple(_called(item) for item in items if not _expected(item)) for name, items in found.items()
+    }
+
+
+def _served(crd: Object) -> Kind:
+    spec = crd["spec"]
+    version = next(version["name"] for version in spec["versions"] if version.get("served"))
+    return Kind(f"{spec['group']}/{version}", spec["names"]["kind"])
+
+
+def _expected(item: Object) -> bool:
+    """What goes anyway: our own Gateway, and the classes istiod makes for itself."""
+    if str(item.get("spec", {}).get("controllerName", "")).startswith(_ISTIO_CONTROLLERS):
+        return True
+    metadata = item["metadata"]
+    return (metadata.get("namespace"), metadata["name"]) == (SYSTEM_NAMESPACE, CROSS_NETWORK_GATEWAY)
+
+
+def _called(item: Object) -> str:
+    metadata = item["metadata"]
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+
+
+def _meshed(kube: Kube) -> tuple[str, ...]:
+    pods = kube.list(objects.POD, labels="security.istio.io/tlsMode=istio")
+    return tuple(
+        _called(pod)
+        for pod in pods
+        if pod["metadata"]["namespace"] not in (SYSTEM_NAMESPACE, sample.NAMESPACE)
+    )
+
+
+def _unlabel(kube: Kube) -> None:
+    """Takes our labels off a namespace that stays, so that its cluster is no member any more."""
+    gone: dict[str, None] = dict.fromkeys((MESH_LABEL, CLUSTER_LABEL))
+    if kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE):
+        kube.patch(objects.NAMESPACE, SYSTEM_NAMESPACE, None, {"metadata": {"labels": gone}})
+
+
+def _forget_roots(kube: Kube) -> list[str]:
+    """Istiod leaves its root certificate in every namespace."""
+    left = kube.list(objects.CONFIG_MAP, fields=f"metadata.name={removal.ROOT_CERT_CONFIG_MAP}")
+    return _delete(kube, [removal.doomed(item) for item in left])
+
+
+def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
+    while found := kube.get(objects.NAMESPACE, namespace):
+        session.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(_not_gone(kube.context, namespace, _stuck(found)))
+        time.sleep(_POLL_S)
+
+
+def _stuck(namespace: Object) -> str:
+    """Which finalizers hold a namespace, once its own controller says that nothing else does."""
+    conditions = {
+        condition["type"]: condition
+        for condition in namespace.get("status", {}).get("conditions") or []
+        if condition.get("status") == "True"
+    }
+    held = conditions.get("NamespaceFinalizersRemaining") or conditions.get("NamespaceContentRemaining")
+    return str(held["message"]) if held else "still there at the deadline"
+
+
+def _not_gone(context: str, namespace: str, seen: str) -> Problem:
+    return Problem(
+        code="namespace-stuck",
+        cluster=context,
+        message=f"namespace {namespace} of {context} does not go",
+        seen=seen,
+        expected="no finalizer left in it",
+        hint=f"kubectl --context {context} get all,secrets,configmaps -n {namespace} -o "
+        "custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers",
+        docs="troubleshooting.md#namespace-stuck",
+    )
+
+
+def leftovers(todo: Uninstalling) -> dict[str, tuple[Left, ...]]:
+    """What stays, by context."""
+    return {name: found.left for name, found in todo.removals.items()}
+
+
+def untouched(todo: Uninstalling) -> UninstallResult:
+    """What a dry run tells."""
+    return UninstallResult(todo, {}, todo.failures, dry_run=True)
+
+
+def purge_ca(store: CaStore) -> str:
+    """Removes the mesh's CA, root key and all; asked for by name only.
+
+    Returns:
+        The folder it was in.
+    """
+    store.purge()
+    return str(store.folder)

@@ -1,0 +1,98 @@
+"""How an uninstall looks, before and after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from istio_mc.present.report import Report, exit_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.uninstall import Uninstalling, UninstallResult
+
+
+def report(result: UninstallResult, warnings: Iterable[Problem], purged: str | None) -> Report:
+    """What went and what stayed, cluster by cluster."""
+    todo = result.plan
+    names = tuple(todo.clusters)
+    return Report(
+        data={
+            "dryRun": result.dry_run,
+            "purgedCA": purged,
+            "clusters": [_cluster(result, name) for name in names],
+        },
+        render=lambda console: _render(result, console, purged),
+        errors=tuple(problem for problems in result.failures.values() for problem in problems),
+        warnings=tuple(warnings),
+        exit=exit_for(len(result.failures), len(names)),
+    )
+
+
+def question(todo: Uninstalling) -> str:
+    """What will go, told before it goes."""
+    lines = []
+    for name, found in todo.removals.items():
+        parts = [f"{len(found.objects)} objects of Istio and its links"]
+        parts += [f"{len(found.crds)} CRDs"] if found.crds else []
+        parts += ["namespace istio-system"] if found.namespace else []
+        parts += ["the sample"] if name in todo.sample else []
+        lines.append(f"{name}: {', '.join(parts)}")
+        if pods := todo.meshed.get(name):
+            lines.append(f"  {len(pods)} pods lose their control plane: {', '.join(pods[:3])}")
+        lines += [f"  stays: {left.what} ({left.why})" for left in found.left]
+    if todo.staying:
+        lines.append(
+            f"{', '.join(todo.staying)} forget {', '.join(todo.going)}, and replace their reader tokens"
+        )
+    return "\n".join([*lines, "Go on?"])
+
+
+def _cluster(result: UninstallResult, name: str) -> dict[str, Any]:
+    todo = result.plan
+    found = todo.removals.get(name)
+    return {
+        "name": name,
+        "clusterId": todo.clusters[name].cluster_id,
+        "status": _status(result, name),
+        "removed": list(_went(result, name)),
+        "left": [{"what": left.what, "why": left.why} for left in found.left] if found else [],
+    }
+
+
+def _went(result: UninstallResult, name: str) -> tuple[str, ...]:
+    if not result.dry_run:
+        return result.removed.get(name, ())
+    found = result.plan.removals.get(name)
+    if found is None:
+        return ()
+    went = [str(item) for item in (*found.objects, *found.crds)]
+    went += ["Namespace sample"] if name in result.plan.sample else []
+    return (*went, *(["Namespace istio-system"] if found.namespace else []))
+
+
+def _status(result: UninstallResult, name: str) -> str:
+    if name in result.failures:
+        return "failed"
+    if name not in result.plan.going:
+        return "member"
+    return "planned" if result.dry_run else "removed"
+
+
+def _render(result: UninstallResult, console: Console, purged: str | None) -> None:
+    for name in result.plan.clusters:
+        went = _went(result, name)
+        console.print(Text.assemble((name, "bold"), f"  {_status(result, name)}: {len(went)} objects"))
+        if result.dry_run or name not in result.plan.going:
+            for what in went:
+                console.print(f"  - {what}", markup=False, soft_wrap=True)
+        found = result.plan.removals.get(name)
+        for left in found.left if found else ():
+            console.print(f"  stays: {left.what} ({left.why})", markup=False, soft_wrap=True)
+    if purged:
+        console.print(f"The mesh's CA in {purged} is gone.", soft_wrap=True)
