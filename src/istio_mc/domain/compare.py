@@ -11,7 +11,10 @@ from istio_mc.domain.objects import Object, Ref, ref_of
 
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
-_QUANTITY = re.compile(r"([+-]?[0-9.]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?")
+# apimachinery pkg/api/resource/quantity.go, v0.32.3: a suffix or an exponent, not both.
+_QUANTITY = re.compile(
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,3})|(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei))?"
+)
 _QUANTITY_FIELDS = frozenset({"limits", "requests"})
 
 # istiod and istioctl set these themselves after the install (seen on 1.26.0).
@@ -78,6 +81,10 @@ def _unequal(wanted: object, live: object, path: _Path) -> Iterator[tuple[_Path,
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         for key, value in wanted.items():
             yield from _unequal(value, live.get(key), (*path, str(key)))
+    elif isinstance(wanted, Mapping) and live is None:
+        # One difference for all of it, unless what is in it is empty or nobody's business.
+        if next(_unequal(wanted, {}, path), None):
+            yield path, wanted, live
     elif isinstance(wanted, list) and isinstance(live, list):
         yield from _unequal_lists(wanted, live, path)
     elif not _same(wanted, live, path):
@@ -87,10 +94,9 @@ def _unequal(wanted: object, live: object, path: _Path) -> Iterator[tuple[_Path,
 def _unequal_lists(
     wanted: Sequence[Any], live: Sequence[Any], path: _Path
 ) -> Iterator[tuple[_Path, object, object]]:
-    named = [item["name"] for item in wanted if isinstance(item, Mapping) and "name" in item]
-    if len(named) == len(wanted) == len(set(named)):
+    if wanted and len(_named(wanted)) == len(wanted):
         # Server-side apply merges lists of named items, so what others added beside ours may stay.
-        by_name = {item.get("name"): item for item in live if isinstance(item, Mapping)}
+        by_name = _named(live)
         for item in wanted:
             yield from _unequal(item, by_name.get(item["name"]), (*path, str(item["name"])))
     elif len(wanted) != len(live):
@@ -100,9 +106,20 @@ def _unequal_lists(
             yield from _unequal(want, have, (*path, str(index)))
 
 
+def _named(items: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+    """The items that have a name, by it."""
+    return {
+        item["name"]: item
+        for item in items
+        if isinstance(item, Mapping) and isinstance(item.get("name"), str)
+    }
+
+
 def _ignored(path: _Path) -> bool:
     if not path:
         return False
+    if path == ("apiVersion",):
+        return True  # the same object, read in another version of its API
     return path[-1] == _OWNER_LABEL or (path[0] == "webhooks" and path[-1] in _WEBHOOK_FIELDS)
 
 
@@ -126,7 +143,7 @@ def quantity(value: object) -> Decimal | None:
     match = _QUANTITY.fullmatch(str(value))
     if not match:
         return None
-    number, suffix = Decimal(match[1]), match[2] or ""
+    number, suffix = Decimal(match[1] + (match[2] or "")), match[3] or ""
     if suffix in _BINARY:
         return number * Decimal(2) ** _BINARY[suffix]
     return number.scaleb(_SUFFIXES[suffix])
