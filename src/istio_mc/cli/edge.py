@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     __all__ = ["Progress", "Report"]
 
+CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -65,8 +66,7 @@ class Options:
     config: Annotated[
         Path | None,
         typer.Option(
-            envvar="ISTIO_MC_CONFIG",
-            help="Settings file [default: ./mesh.yaml where there is one].",
+            help="Settings file [default: $ISTIO_MC_CONFIG, else ./mesh.yaml where there is one].",
             dir_okay=False,
         ),
     ] = None
@@ -113,7 +113,11 @@ _before_the_verb = Options()
 def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
     """Keeps the options given before the verb."""
     global _before_the_verb  # noqa: PLW0603 - one process runs one command line
-    _before_the_verb = Options(**given)
+    from_environment = os.environ.get(
+        CONFIG_VARIABLE
+    )  # read here, so that a flag in either place wins over it
+    named = Options(config=Path(from_environment)) if from_environment else Options()
+    _before_the_verb = Options(**given).over(named)
 
 
 def _option_parameters() -> list[inspect.Parameter]:

@@ -226,6 +226,7 @@ def _tool(tool: str, *, own_version: bool) -> tuple[Field, ...]:
         attribute=f"tools.{tool}.version",
         otherwise=f"the default one, {DEFAULT_VERSIONS[Tool(tool)]}" if own_version else "",
         pattern=VERSION,
+        example=DEFAULT_VERSIONS[Tool(tool)],
     )
     digests = Field("sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=_digests(tool))
     return (*((version,) if own_version else ()), _mirror(f"tools.{tool}.mirror"), digests)
@@ -287,7 +288,12 @@ MESH = (
     ),
     Field("istio", "Which Istio.", kind=Kind.MAPPING, fields=ISTIO),
     Field("gatewayAPI", "The Kubernetes Gateway API.", kind=Kind.MAPPING, fields=GATEWAY_API),
-    Field("tools", "Programs that istio-mc tools installs.", kind=Kind.MAPPING, fields=TOOLS),
+    Field(
+        "tools",
+        "Programs that istio-mc tools installs; of each also its sha256, which wins over a published one.",
+        kind=Kind.MAPPING,
+        fields=TOOLS,
+    ),
     Field(
         "values",
         "IstioOperator values of every cluster: whatever spec.values takes.",

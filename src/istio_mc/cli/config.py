@@ -1,0 +1,108 @@
+"""`istio-mc config`: the signatures of init, show and schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+from istio_mc.cli.ca import CertsDir
+
+app = typer.Typer(
+    name="config",
+    help="mesh.yaml: begin one, see what holds and where it came from, and its JSON Schema.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+@edge.verb
+def init(
+    options: edge.Options,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    stdout: Annotated[bool, typer.Option("--stdout", help="Print the file instead of writing it.")] = False,
+) -> None:
+    """Write a commented mesh.yaml of the chosen contexts: to --config's file, or ./mesh.yaml.
+
+    No cluster is asked. What is written out says no more than --contexts does; the rest is commented out.
+
+    Examples:
+
+      istio-mc config init --contexts kt,ncloud,nhn
+
+      istio-mc config init --contexts kt,ncloud,nhn --config prod/mesh.yaml --force
+
+      istio-mc config init --contexts kt,ncloud,nhn --stdout
+    """
+    from istio_mc.ops import config
+    from istio_mc.present.config import initialised
+
+    def work(_progress: edge.Progress) -> edge.Report:
+        return initialised(config.init(options.inputs(), force=force, to_file=not stdout))
+
+    edge.run("config init", options, work)
+
+
+@app.command()
+@edge.verb
+def show(
+    options: edge.Options,
+    *,
+    certs_dir: CertsDir = None,
+    gateway_address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CONTEXT=ADDRESS", help="As install takes it; repeat it."),
+    ] = None,
+    api_server: Annotated[
+        list[str] | None, typer.Option(metavar="CONTEXT=URL", help="As install takes it; repeat it.")
+    ] = None,
+) -> None:
+    """Show the effective settings, and where each came from: flag, file and line, environment, default.
+
+    Takes install's flags, so that what install would go by can be seen beforehand. No cluster is asked.
+
+    Examples:
+
+      istio-mc config show
+
+      istio-mc config show --config prod/mesh.yaml --gateway-address kt=203.0.113.7 -o json
+    """
+    import os
+    from pathlib import Path
+
+    from istio_mc.ops import config
+    from istio_mc.ops.inputs import Overrides
+    from istio_mc.present.config import shown
+
+    def work(_progress: edge.Progress) -> edge.Report:
+        asked = config.Asked(
+            inputs=options.inputs(),
+            overrides=Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ())),
+            given=frozenset(
+                name for name in ("timeout", "concurrency") if getattr(options, name) is not None
+            ),
+        )
+        return shown(config.show(asked, os.environ, Path.cwd(), Path.home()))
+
+    edge.run("config show", options, work)
+
+
+@app.command()
+@edge.verb
+def schema(options: edge.Options) -> None:
+    """Print the JSON Schema of mesh.yaml.
+
+    An editor that knows YAML schemas then completes and checks the file; yaml-language-server takes this as
+    its first line: "# yaml-language-server: $schema=mesh.schema.json".
+
+    Examples:
+
+      istio-mc config schema > mesh.schema.json
+    """
+    from istio_mc.domain.settings_schema import json_schema
+    from istio_mc.present import config
+
+    edge.run("config schema", options, lambda _progress: config.schema(json_schema()))

@@ -1,0 +1,369 @@
+"""config: a first mesh.yaml, the effective settings with where each came from, and the JSON Schema."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import names
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings import ClusterSettings, override, parse_assignments
+from istio_mc.domain.settings_schema import CLUSTER, MESH, Field, Kind, value_of
+from istio_mc.domain.settings_template import TemplateCluster, template
+from istio_mc.gateways import files, kubeconfigs
+from istio_mc.gateways.settings import FILE_NAME, load_settings
+from istio_mc.gateways.yamldoc import DocumentPath, YamlDocument, parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.domain.settings import Settings
+    from istio_mc.ops.inputs import Inputs, Overrides
+
+CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
+KUBECONFIG_VARIABLE = "KUBECONFIG"
+_MODE = 0o644  # no secret is in it
+
+
+class Source(StrEnum):
+    """Where a value came from."""
+
+    FLAG = "flag"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective setting.
+
+    Attributes:
+        key: Its place in mesh.yaml, clusters by context: `clusters[kt].network`; or the flag's name, without
+            dashes, of what mesh.yaml does not hold.
+        value: What holds; None: `otherwise` does.
+        source: Where it came from.
+        origin: The flag, `<file>:<line>` or the variable; None for a default.
+        otherwise: What holds where there is no value, in words.
+    """
+
+    key: str
+    value: str | bool | int | float | list[str] | None
+    source: Source = Source.DEFAULT
+    origin: str | None = None
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The effective settings.
+
+    Attributes:
+        file: The mesh.yaml that was read; None: there is none.
+        settings: Every setting, in the file's order.
+    """
+
+    file: Path | None
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A mesh.yaml to begin with.
+
+    Attributes:
+        file: Where it was written; None: nowhere.
+        text: What it holds.
+        contexts: The clusters in it.
+        warnings: What the user should know of the kubeconfig.
+    """
+
+    file: Path | None
+    text: str
+    contexts: tuple[str, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user gave on the command line.
+
+    Attributes:
+        inputs: Every verb's options, with their defaults.
+        overrides: Flags that win over mesh.yaml.
+        given: Names of the options that were given, such as "timeout".
+    """
+
+    inputs: Inputs
+    overrides: Overrides
+    given: frozenset[str]
+
+
+def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
+    """Makes a mesh.yaml of the named contexts, and writes it unless asked not to.
+
+    Args:
+        inputs: `contexts` names the clusters; `config` is the file to write, ./mesh.yaml without it.
+        force: Replace a file that is there.
+        to_file: Whether to write at all.
+
+    Raises:
+        InputError: No context is named, or one is unknown or unusable, or two are one cluster; or the file is
+            there already.
+        ProblemError: The file cannot be written.
+    """
+    merged = kubeconfigs.read_kubeconfig(
+        kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, Path.home())
+    )
+    if not inputs.contexts:
+        known = ",".join(context.name for context in merged.contexts)
+        raise InputError(
+            Problem(
+                code="no-contexts",
+                message="no cluster is named",
+                expected="the contexts of the clusters that shall form the mesh",
+                hint=f"istio-mc config init --contexts {known}" if known else None,
+                docs="usage.md#contexts",
+            )
+        )
+    contexts = merged.select(inputs.contexts)
+    if faults := [fault for context in contexts for fault in context.problems]:
+        raise InputError(*faults)
+    if twice := names.same_clusters(contexts):
+        raise InputError(*twice)
+    ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, {})
+    text = template(
+        [TemplateCluster(c.name, c.cluster, c.server or "?", cluster_id=ids[c.name]) for c in contexts]
+    )
+    file = Path(os.path.abspath(inputs.config or FILE_NAME)) if to_file else None  # noqa: PTH100 - lexically
+    if file is not None:
+        _write(file, text, force=force)
+    return Written(file, text, tuple(context.name for context in contexts), merged.warnings)
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
+    try:
+        files.write(file, text.encode(), mode=_MODE, exclusive=not force)
+    except ProblemError as error:
+        if error.problems[0].code != "file-exists":
+            raise
+        raise InputError(
+            Problem(
+                code="file-exists",
+                message=f"{file} is there already; nothing was overwritten",
+                hint="--force replaces it; --stdout only shows what would be written",
+            )
+        ) from error
+
+
+def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
+    """The effective settings; no cluster is asked and no kubeconfig is read.
+
+    Args:
+        asked: What was given on the command line.
+        env: The environment.
+        cwd: The working folder.
+        home: The home folder.
+
+    Raises:
+        InputError: mesh.yaml is missing where it was asked for, or holds faults: all of them; or a flag does.
+    """
+    settings = load_settings(asked.inputs.config, cwd)
+    document = _document(settings)
+    contexts = asked.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
+    clusters = _overridden(asked.overrides, settings, contexts)
+    return Shown(
+        settings.file,
+        (
+            *_run(asked, settings, document, env, home),
+            *_mesh(asked.overrides, settings, document),
+            *(
+                item
+                for cluster in clusters
+                for item in _cluster(asked.overrides, settings, cluster, document)
+            ),
+        ),
+    )
+
+
+def _document(settings: Settings) -> YamlDocument:
+    if settings.file is None:
+        return YamlDocument(None, {})
+    return parse_yaml(files.read(settings.file), str(settings.file), with_lines=True)
+
+
+def _overridden(overrides: Overrides, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
+    addresses = parse_assignments(overrides.gateway_addresses, "--gateway-address")
+    servers = parse_assignments(overrides.api_servers, "--api-server")
+    if strangers := [name for name in dict.fromkeys([*addresses, *servers]) if name not in contexts]:
+        raise InputError(
+            Problem(
+                code="not-in-this-run",
+                message="a flag speaks of a cluster that is neither in --contexts nor in mesh.yaml",
+                seen=", ".join(strangers),
+                expected=f"one of {', '.join(contexts)}"
+                if contexts
+                else "--contexts, or clusters in mesh.yaml",
+            )
+        )
+    return [
+        override(settings.cluster(name), gateway_address=addresses.get(name), api_server=servers.get(name))
+        for name in contexts
+    ]
+
+
+def _run(
+    asked: Asked, settings: Settings, document: YamlDocument, env: Mapping[str, str], home: Path
+) -> Iterator[Setting]:
+    """What is set for one run, and never in mesh.yaml; but for the clusters."""
+    inputs = asked.inputs
+    paths = [str(path) for path in kubeconfigs.kubeconfig_paths(inputs.kubeconfig, env, home)]
+    if inputs.kubeconfig:
+        yield Setting("kubeconfig", paths, Source.FLAG, "--kubeconfig")
+    elif env.get(KUBECONFIG_VARIABLE):
+        yield Setting("kubeconfig", paths, Source.ENVIRONMENT, KUBECONFIG_VARIABLE)
+    else:
+        yield Setting("kubeconfig", paths)
+    file = None if settings.file is None else str(settings.file)
+    if inputs.config is None:
+        yield Setting("config", file, otherwise="none; there is no ./mesh.yaml")
+    elif env.get(CONFIG_VARIABLE) == str(inputs.config):
+        yield Setting("config", file, Source.ENVIRONMENT, CONFIG_VARIABLE)
+    else:
+        yield Setting("config", file, Source.FLAG, "--config")
+    if inputs.contexts:
+        yield Setting("contexts", list(inputs.contexts), Source.FLAG, "--contexts")
+    elif settings.clusters:
+        chosen = [cluster.context for cluster in settings.clusters]
+        yield Setting("contexts", chosen, Source.FILE, _line(settings, document, ("clusters",)))
+    else:
+        yield Setting("contexts", None, otherwise="the members of the mesh")
+    for key, value in (("timeout", f"{inputs.timeout_s:g}s"), ("concurrency", inputs.concurrency)):
+        if key in asked.given:
+            yield Setting(key, value, Source.FLAG, f"--{key}")
+        else:
+            yield Setting(key, value)
+
+
+def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> Iterator[Setting]:
+    if overrides.certs_dir is not None:
+        settings = replace(settings, certs_dir=overrides.certs_dir)
+    for field in MESH:
+        place = (field.key,)
+        if field.constant or field.kind is Kind.ENTRIES:
+            continue
+        if field.kind is Kind.FREE:
+            yield from _free(field, place, field.key, settings, settings, document)
+        elif field.key == "certsDir" and overrides.certs_dir is not None:
+            yield Setting(field.key, value_of(field, settings), Source.FLAG, "--certs-dir")
+        else:
+            yield from _settings(field, place, field.key, settings, settings, document)
+
+
+def _cluster(
+    overrides: Overrides, settings: Settings, cluster: ClusterSettings, document: YamlDocument
+) -> Iterator[Setting]:
+    at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), None)
+    flags = {
+        "gatewayAddress": ("--gateway-address", overrides.gateway_addresses),
+        "apiServer": ("--api-server", overrides.api_servers),
+    }
+    for field in CLUSTER:
+        if field.key == "context":
+            continue
+        name = f"clusters[{cluster.context}].{field.key}"
+        place: DocumentPath = ("clusters", -1 if at is None else at, field.key)
+        option, given = flags.get(field.key, ("", ()))
+        flagged = cluster.context in parse_assignments(given, option) if given else False
+        if field.kind is Kind.FREE:
+            yield from _free(field, place, name, cluster, settings, document)
+            continue
+        for made in _settings(field, place, name, cluster, settings, document):
+            from_flag = flagged and made.key in (name, f"{name}.server")
+            yield replace(made, source=Source.FLAG, origin=option) if from_flag else made
+
+
+def _settings(
+    field: Field,
+    place: DocumentPath,
+    name: str,
+    holder: Settings | ClusterSettings,
+    settings: Settings,
+    document: YamlDocument,
+) -> Iterator[Setting]:
+    """A key, or every key below it."""
+    if not field.fields:
+        yield _setting(field, place, name, holder, settings, document)
+    for inner in field.fields:
+        here = (*place, inner.key)
+        yield from _settings(inner, here, f"{name}.{inner.key}", holder, settings, document)
+
+
+def _setting(
+    field: Field,
+    place: DocumentPath,
+    name: str,
+    holder: Settings | ClusterSettings,
+    settings: Settings,
+    document: YamlDocument,
+) -> Setting:
+    value = value_of(field, holder) or None if field.kind is not Kind.FLAG else value_of(field, holder)
+    if value is None and not field.otherwise:
+        value = ""
+    found = _stands_at(document.value, place)
+    if found is None:
+        return Setting(name, value, otherwise=field.otherwise)
+    return Setting(name, value, Source.FILE, _line(settings, document, found), field.otherwise)
+
+
+def _stands_at(document: object, place: DocumentPath) -> DocumentPath | None:
+    """The place in the file that gives a value: its own, or, of a short form, the key above."""
+    for index, part in enumerate(place):
+        if isinstance(document, dict):
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int) and 0 <= part < len(document):
+            document = document[part]
+        elif isinstance(document, str) and part == "server":  # apiServer: https://…
+            return place[:index]
+        else:
+            return None
+    return None if document is None else place
+
+
+def _free(
+    field: Field,
+    place: DocumentPath,
+    name: str,
+    holder: Settings | ClusterSettings,
+    settings: Settings,
+    document: YamlDocument,
+) -> Iterator[Setting]:
+    """A mapping of anything: each value in it by itself."""
+    leaves = list(_leaves(value_of(field, holder), place))
+    if not leaves:
+        yield Setting(name, None, otherwise=field.otherwise)
+    for here, value in leaves:
+        below = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in here[len(place) :])
+        yield Setting(name + below, value, Source.FILE, _line(settings, document, here))
+
+
+def _leaves(
+    value: object, place: DocumentPath
+) -> Iterator[tuple[DocumentPath, str | bool | int | float | None]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, (*place, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _leaves(item, (*place, index))
+    else:
+        yield place, value if isinstance(value, str | bool | int | float | None) else str(value)
+
+
+def _line(settings: Settings, document: YamlDocument, place: DocumentPath) -> str:
+    while place and place not in document.lines:
+        place = place[:-1]
+    return f"{settings.file}:{document.lines.get(place, 1)}"
