@@ -1,0 +1,101 @@
+"""`python -m benchmarks`: both sides on the lab, in turns, in one run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import clean, helptime, machine, report, sides, steptool
+from benchmarks.measured import Installs, Round
+from lab import health, settings
+from lab.errors import LabError
+from lab.log import say
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+_PATIENCE_S = 60
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    made.add_argument("--only", choices=("install", "help"), help="measure this alone")
+    made.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
+    made.add_argument("--write", action="store_true", help=f"put the results into docs/{PAGE.name}")
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print, and say with the exit code whether the limits hold."""
+    options = parser().parse_args(argv)
+    try:
+        return _run(options)
+    except LabError as error:
+        sys.stderr.write(f"bench: {error}\n")
+    except subprocess.SubprocessError as error:
+        sys.stderr.write(f"bench: {error}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted\n")
+        return 130
+    return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if os.geteuid() != 0:
+        raise LabError("the lab's clusters are its root's: run this with sudo")
+    if faults := health.faults():
+        raise LabError(f"{faults[0]}: run `make lab-up` first")
+    _use_the_lab()
+    parts, wrong, step = [], [], None
+    if options.only != "help":
+        step = steptool.gather()
+        installs = _installs(options.rounds, step)
+        parts.append(("Install", report.installs(installs)))
+        wrong += installs.verdict()
+    if options.only != "install":
+        machine.quiet(_PATIENCE_S)
+        found = helptime.measure()
+        parts.append(("Help", report.helps(found)))
+        wrong += found.verdict()
+    block = report.whole(machine.about(step), parts)
+    sys.stdout.write(f"{block}\n")
+    if options.write:
+        PAGE.write_text(report.replaced(PAGE.read_text(encoding="utf-8"), block), encoding="utf-8")
+    for fault in wrong:
+        sys.stderr.write(f"bench: {fault}\n")
+    return 1 if wrong else 0
+
+
+def _use_the_lab() -> None:
+    os.environ["KUBECONFIG"] = os.pathsep.join(str(cluster.kubeconfig) for cluster in settings.CLUSTERS)
+    os.environ["ISTIO_MC_CONFIG"] = str(settings.MESH)
+    os.environ["PATH"] = os.pathsep.join((str(settings.BIN), os.environ.get("PATH", os.defpath)))
+
+
+def _installs(rounds: int, step: Path) -> Installs:
+    """Let the sides take turns; between turns everything of Istio goes, and the machine comes to rest."""
+    turns = (
+        lambda folder, busy: sides.scripts(folder, busy, step),
+        sides.install,
+        sides.alone,
+    )
+    done: list[Round] = []
+    try:
+        for _ in range(rounds):
+            for turn in turns:
+                clean.clean(sides.CONTEXTS)
+                busy = machine.quiet(_PATIENCE_S)
+                with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+                    one = turn(Path(folder), busy)
+                done.append(one)
+                say(f"{one.side}: {one.seconds:.1f} s" + "".join(f"; {fault}" for fault in one.faults))
+    finally:
+        clean.clean(sides.CONTEXTS)
+    return Installs(tuple(done))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""How the benchmark judges its numbers, and how it shows them."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.measured import ALONE, INSTALL, SCRIPTS, Help, Installs, Round
+from benchmarks.report import BEGIN, END, helps, installs, replaced, table
+from benchmarks.timing import Step
+
+
+def taken(side: str, seconds: float, *faults: str) -> Round:
+    return Round(side, seconds, (Step("kt", "istio", 0.5, seconds),), 0.1, faults)
+
+
+def turns(
+    scripts: tuple[float, ...] = (60.0, 64.0, 62.0), install: tuple[float, ...] = (24.0, 25.0, 30.0)
+) -> Installs:
+    pairs = zip(scripts, install, strict=True)
+    return Installs(tuple(one for a, b in pairs for one in (taken(SCRIPTS, a), taken(INSTALL, b))))
+
+
+def test_the_ratio_is_that_of_the_medians() -> None:
+    assert turns().ratio == pytest.approx(25.0 / 62.0)
+
+
+def test_up_to_half_the_scripts_time_is_good() -> None:
+    assert turns(install=(31.0, 31.0, 31.0)).verdict() == []
+
+
+def test_more_than_half_the_scripts_time_is_told() -> None:
+    assert turns(install=(33.0, 33.0, 33.0)).verdict() == [
+        "install took 0.53 of the scripts' time: expected at most 0.5"
+    ]
+
+
+def test_a_round_without_a_complete_matrix_fails_the_bench() -> None:
+    rounds = (*turns().rounds, taken(INSTALL, 5.0, "v2 never answered kt"))
+    assert Installs(rounds).verdict() == ["istio-mc install: v2 never answered kt"]
+
+
+def test_a_round_that_does_not_count_is_left_out_of_the_median() -> None:
+    rounds = (*turns().rounds, taken(INSTALL, 5.0, "v2 never answered kt"))
+    assert Installs(rounds).median(INSTALL) == 25.0
+
+
+def test_help_may_take_one_and_a_half_times_as_long() -> None:
+    assert Help((0.15, 0.15), (0.1, 0.1)).verdict() == []
+
+
+def test_a_slower_help_is_told() -> None:
+    assert Help((0.2,), (0.1,)).verdict() == ["--help took 2.00 of istioctl's time: expected at most 1.5"]
+
+
+def test_the_help_s_medians_and_ratio_are_shown() -> None:
+    shown = helps(Help((0.2, 0.3, 0.4), (0.1, 0.2, 0.3)))
+    assert "Ratio 1.50, of 3 runs each: the limit is 1.5." in shown
+
+
+def test_every_round_is_shown() -> None:
+    shown = installs(turns())
+    assert all(f"{seconds:.1f} s" in shown for seconds in (60.0, 64.0, 62.0, 24.0, 25.0, 30.0))
+
+
+def test_the_ratio_stands_beside_its_aim_and_its_limit() -> None:
+    assert "Ratio 0.40: the aim is 0.4, the limit 0.5." in installs(turns())
+
+
+def test_the_floor_is_shown_beside_both_sides() -> None:
+    found = Installs((*turns().rounds, taken(ALONE, 18.6)))
+    assert "| istio-mc install, one cluster | 18.6 s |            0.30 |" in installs(found)
+
+
+def test_the_steps_shown_are_those_of_the_round_nearest_the_median() -> None:
+    assert "Steps of published scripts in its median round (62.0 s):" in installs(turns())
+
+
+def test_where_no_round_counts_there_is_no_ratio() -> None:
+    found = Installs((taken(SCRIPTS, 60.0), taken(INSTALL, 5.0, "exit code 1")))
+    assert "Ratio" not in installs(found)
+
+
+def test_numbers_of_a_table_stand_to_the_right() -> None:
+    assert table(("side", "time"), [("a", "1.0 s"), ("longer", "10.0 s")]).splitlines() == [
+        "| side   |   time |",
+        "| ------ | -----: |",
+        "| a      |  1.0 s |",
+        "| longer | 10.0 s |",
+    ]
+
+
+def test_new_results_take_the_old_ones_place_and_leave_the_rest() -> None:
+    page = f"# Words\n\n{BEGIN}\n\nold\n\n{END}\n\nMore words.\n"
+    assert replaced(page, "new") == f"# Words\n\n{BEGIN}\n\nnew\n\n{END}\n\nMore words.\n"
+
+
+def test_a_page_without_its_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks the marks"):
+        replaced("# Words\n", "new")
