@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import access, control_plane, gateway, link, trust
+from istio_mc.checks import access, control_plane, gateway, link, surroundings, trust
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check
@@ -15,4 +15,9 @@ ALL: tuple[Check, ...] = (
     *control_plane.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
+    *surroundings.PRESETS,
 )
+"""What verify asks."""
+
+PREFLIGHT: tuple[Check, ...] = (*access.CHECKS, *surroundings.PRESETS, *surroundings.BEFORE_AN_INSTALL)
+"""What install asks before its first change."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import date
 
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
+    from istio_mc.domain.surroundings import Surroundings
 
 
 class Severity(StrEnum):
@@ -49,6 +51,8 @@ class Facts:
         unreachable: Those that did not, and why.
         seen: Whom each running istiod sees, by context and pod.
         unseen: Clusters whose istiods could not be asked, and why.
+        surroundings: What is around the mesh in each cluster; empty where it was not looked at.
+        today: The day to judge ends of life at; None: not to be judged.
     """
 
     mesh: Mesh
@@ -57,6 +61,8 @@ class Facts:
     unreachable: Mapping[str, tuple[Problem, ...]]
     seen: Mapping[str, Mapping[str, tuple[RemoteCluster, ...]]]
     unseen: Mapping[str, tuple[Problem, ...]]
+    surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
+    today: date | None = None
 
 
 @dataclass(frozen=True, slots=True)

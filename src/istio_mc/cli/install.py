@@ -18,6 +18,9 @@ def install(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")
     ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop where Istio and Kubernetes versions do not go together.")
+    ] = False,
     certs_dir: Annotated[
         Path | None,
         typer.Option(
@@ -50,10 +53,9 @@ def install(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.domain.keys import KeySpec, KeyType
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import install as op
-    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.ca import options_of
     from istio_mc.ops.inputs import Overrides
     from istio_mc.ops.session import open_named
     from istio_mc.present.install import report
@@ -63,9 +65,8 @@ def install(
         with open_named(options.inputs(), progress, overrides) as session:
             store = CaStore(session.settings.certs_dir)
             do = op.dry_run if dry_run else op.install
-            result = do(
-                session, store, CaOptions(key=KeySpec.of(KeyType(key_type), key_size)), datetime.now(UTC)
-            )
+            made = options_of(key_type, key_size, "87600h")
+            result = do(session, store, made, datetime.now(UTC), strict=strict)
             return report(result, session.warnings)
 
     edge.run("install", options, work)

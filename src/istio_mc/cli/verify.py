@@ -34,6 +34,8 @@ def verify(
 
       istio-mc verify --only link,trust -o json
     """
+    from datetime import UTC, datetime
+
     from istio_mc.checks.catalogue import ALL
     from istio_mc.checks.runner import select
     from istio_mc.domain.problem import InputError, Problem
@@ -56,7 +58,8 @@ def verify(
         if list_checks:
             return listing(checks)
         with open_members(options.inputs(), progress) as session:
-            result = op.verify(session, checks, wait_s=edge.seconds(wait) if wait else 0.0)
+            patience = edge.seconds(wait) if wait else 0.0
+            result = op.verify(session, checks, datetime.now(UTC).date(), wait_s=patience)
             return report(result, session.warnings)
 
     edge.run("verify", options, work)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.checks.model import Facts
 from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
@@ -19,8 +20,9 @@ from istio_mc.gateways import credentials, downloads, process
 from istio_mc.gateways.fanout import Failures, Watch, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.survey import survey
 from istio_mc.ops import link as linking
-from istio_mc.ops import topology, trust
+from istio_mc.ops import preflight, topology, trust
 from istio_mc.ops.documents import written
 from istio_mc.ops.wait import wait_ready
 
@@ -98,7 +100,9 @@ class InstallResult:
         return any(cluster.steps for cluster in self.clusters)
 
 
-def install(session: Session, store: CaStore, options: CaOptions, now: datetime) -> InstallResult:
+def install(
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, strict: bool = False
+) -> InstallResult:
     """Makes one mesh of the session's clusters.
 
     Nothing is changed before every cluster was looked at. A cluster that cannot be reached is set aside,
@@ -107,7 +111,7 @@ def install(session: Session, store: CaStore, options: CaOptions, now: datetime)
     Raises:
         ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
     """
-    prepared = _prepare(session, store, options, now, dry_run=False)
+    prepared = _prepare(session, store, options, now, dry_run=False, strict=strict)
     done, failures = fan_out(
         prepared.plans,
         lambda name: _apply(session, prepared, prepared.plans[name]),
@@ -130,9 +134,11 @@ def install(session: Session, store: CaStore, options: CaOptions, now: datetime)
     return _result(session, prepared, failures, linked.steps, addresses)
 
 
-def dry_run(session: Session, store: CaStore, options: CaOptions, now: datetime) -> InstallResult:
+def dry_run(
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, strict: bool = False
+) -> InstallResult:
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
-    prepared = _prepare(session, store, options, now, dry_run=True)
+    prepared = _prepare(session, store, options, now, dry_run=True, strict=strict)
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
     steps = linking.planned(clusters, secrets)
@@ -149,20 +155,34 @@ class _Prepared:
 
 
 def _prepare(
-    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool, strict: bool
 ) -> _Prepared:
     mesh = topology.mesh_of(session.settings)
     istioctl = _istioctl(mesh)
     session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
-    observed, unreachable = fan_out(
-        session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
+    found, unreachable = fan_out(
+        session.kubes,
+        lambda name: (observe(session.kubes[name]), survey(session.kubes[name])),
+        concurrency=session.concurrency,
     )
-    _stop_unless_unreachable(unreachable)
+    preflight.stop_unless_unreachable(unreachable)
     session.unusable |= unreachable
+    observed = {name: pair[0] for name, pair in found.items()}
     clusters = topology.clusters_of(
         session.contexts, session.settings, observed, other_networks=_other_networks(session)
     )
-    _refuse_other_mesh(mesh, observed)
+    preflight.refuse_other_mesh(mesh, observed)
+    facts = Facts(
+        mesh,
+        clusters,
+        observed,
+        session.unusable,
+        seen={},
+        unseen={},
+        surroundings={name: pair[1] for name, pair in found.items()},
+        today=now.date(),
+    )
+    session.warnings += preflight.judge(facts, strict=strict)
     gateway_api = _gateway_api(session, observed)
     trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run)
     session.progress(Event(None, "preflight", State.DONE))
@@ -192,42 +212,12 @@ def _istioctl(mesh: Mesh) -> Istioctl:
     return found
 
 
-def _stop_unless_unreachable(failures: Failures) -> None:
-    """An unreachable cluster is set aside; any other fault found before the first change stops the run."""
-    others = [
-        problem
-        for problems in failures.values()
-        for problem in problems
-        if problem.code != "cluster-unreachable"
-    ]
-    if others:
-        raise ProblemError(*others)
-
-
 def _other_networks(session: Session) -> list[str]:
     """Networks that clusters of the kubeconfig outside this run already have."""
     if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
         return []
     outside = [c for c in session.kubeconfig.contexts if c.name not in session.names]
     return session.networks_of(outside)
-
-
-def _refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
-    faults = [
-        Problem(
-            code="member-of-another-mesh",
-            cluster=name,
-            message=f"{name} is a member of another mesh",
-            seen=str(found.mesh_id),
-            expected=mesh.mesh_id,
-            hint=f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first",
-            docs="troubleshooting.md#member-of-another-mesh",
-        )
-        for name, found in observed.items()
-        if found.mesh_id not in (None, mesh.mesh_id)
-    ]
-    if faults:
-        raise InputError(*faults)
 
 
 def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Object]:

@@ -220,7 +220,7 @@ def _opened(
     session = begin(inputs, progress)
     try:
         contexts = named(session, inputs) or otherwise(session)
-        _refuse_twice(contexts)
+        _refuse_broken(contexts)
         session.contexts = contexts
         session.settings = (overrides or Overrides()).over(session.settings, contexts)
         session.connect(contexts)
@@ -230,9 +230,10 @@ def _opened(
     return session
 
 
-def _refuse_twice(contexts: tuple[Context, ...]) -> None:
-    if twice := names.same_clusters(contexts):
-        raise InputError(*twice)
+def _refuse_broken(contexts: tuple[Context, ...]) -> None:
+    broken = [problem.on(context.name) for context in contexts for problem in context.problems]
+    if broken := [*broken, *names.same_clusters(contexts)]:
+        raise InputError(*broken)
 
 
 def _none_named(session: Session) -> tuple[Context, ...]:

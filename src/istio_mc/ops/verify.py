@@ -15,12 +15,15 @@ from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.gateways.fanout import all_of, fan_out
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.survey import survey
 from istio_mc.ops import topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.surroundings import Surroundings
     from istio_mc.ops.session import Session
 
 _POLL_S = 3.0
@@ -48,7 +51,7 @@ class VerifyResult:
         )
 
 
-def verify(session: Session, checks: Sequence[Check], *, wait_s: float = 0.0) -> VerifyResult:
+def verify(session: Session, checks: Sequence[Check], today: date, *, wait_s: float = 0.0) -> VerifyResult:
     """Asks the checks of the session's clusters; with `wait_s`, again and again until all are true.
 
     Changes nothing in any cluster.
@@ -58,7 +61,7 @@ def verify(session: Session, checks: Sequence[Check], *, wait_s: float = 0.0) ->
     """
     until = time.monotonic() + wait_s
     while True:
-        facts = gather(session)
+        facts = gather(session, today)
         result = VerifyResult(facts, tuple(run(checks, facts)))
         left = until - time.monotonic()
         if not result.failed or left <= _POLL_S:
@@ -68,12 +71,16 @@ def verify(session: Session, checks: Sequence[Check], *, wait_s: float = 0.0) ->
         time.sleep(_POLL_S)
 
 
-def gather(session: Session) -> Facts:
-    """Reads everything the checks ask about: every cluster once, every istiod once."""
+def gather(session: Session, today: date | None = None) -> Facts:
+    """Reads everything the checks ask about: every cluster once, every istiod once.
 
-    def read(name: str) -> Observed:
+    Without a day, what is around the mesh is not looked at.
+    """
+
+    def read(name: str) -> tuple[Observed, Surroundings | None]:
         session.progress(Event(name, "verify", State.STARTED, "reading"))
-        return observe(session.kubes[name])
+        kube = session.kubes[name]
+        return observe(kube), survey(kube) if today else None
 
     def ask(name: str) -> dict[str, tuple[RemoteCluster, ...]]:
         kube = session.kubes[name]
@@ -82,7 +89,8 @@ def gather(session: Session) -> Facts:
         session.progress(Event(name, "verify", State.DONE))
         return seen
 
-    observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    found, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    observed = {name: pair[0] for name, pair in found.items()}
     seen, unseen = fan_out(observed, ask, concurrency=session.concurrency)
     return Facts(
         mesh=topology.mesh_of(session.settings),
@@ -91,4 +99,6 @@ def gather(session: Session) -> Facts:
         unreachable=session.unusable | failed,
         seen=seen,
         unseen=unseen,
+        surroundings={name: around for name, (_, around) in found.items() if around},
+        today=today,
     )

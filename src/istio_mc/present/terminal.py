@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
@@ -49,9 +50,16 @@ def table(*headers: str) -> Table:
 
 
 def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
-    """Prints each problem: which cluster, what, seen, expected, and what mends it."""
+    """Prints each problem: which cluster, what, seen, expected, and what mends it.
+
+    The same problem of several clusters is told once, with all their names.
+    """
+    clusters: dict[Problem, list[str]] = {}
     for problem in problems:
-        where = f" [{problem.cluster}]" if problem.cluster else ""
+        clusters.setdefault(replace(problem, cluster=None), []).append(problem.cluster or "")
+    for problem, names in clusters.items():
+        told = ", ".join(filter(None, names))
+        where = f" [{told}]" if told else ""
         to.print(Text.assemble((f"{title}{where}: ", style), problem.message), soft_wrap=True)
         for label, value in (
             ("seen", problem.seen),

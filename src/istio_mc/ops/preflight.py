@@ -1,0 +1,82 @@
+"""What is looked at before the first change, in every cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.catalogue import PREFLIGHT
+from istio_mc.checks.model import Severity, Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.checks.model import Facts
+    from istio_mc.domain.mesh import Mesh
+    from istio_mc.domain.observed import Observed
+    from istio_mc.gateways.fanout import Failures
+
+
+def stop_unless_unreachable(failures: Failures) -> None:
+    """An unreachable cluster is set aside; any other fault found before the first change stops the run.
+
+    Raises:
+        ProblemError: With every such fault.
+    """
+    others = [
+        problem
+        for problems in failures.values()
+        for problem in problems
+        if problem.code != "cluster-unreachable"
+    ]
+    if others:
+        raise ProblemError(*others)
+
+
+def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
+    """A cluster that is a member of another mesh is not taken from it.
+
+    Raises:
+        InputError: With every such cluster.
+    """
+    faults = [
+        Problem(
+            code="member-of-another-mesh",
+            cluster=name,
+            message=f"{name} is a member of another mesh",
+            seen=str(found.mesh_id),
+            expected=mesh.mesh_id,
+            hint=f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first",
+            docs="troubleshooting.md#member-of-another-mesh",
+        )
+        for name, found in observed.items()
+        if found.mesh_id not in (None, mesh.mesh_id)
+    ]
+    if faults:
+        raise InputError(*faults)
+
+
+def judge(facts: Facts, *, strict: bool) -> list[Problem]:
+    """Every cluster's findings at once.
+
+    Returns:
+        Those that do not stand in the way.
+
+    Raises:
+        ProblemError: With all of them, where one does; with `strict`, versions that do not fit do.
+    """
+    failed = [
+        result
+        for result in run(PREFLIGHT, facts)
+        if result.verdict is Verdict.FAILED and result.problem and result.check.id != REACHABLE
+    ]
+    stopping = [
+        result
+        for result in failed
+        if result.check.severity is Severity.ERROR or (strict and result.check.topic == "versions")
+    ]
+    if stopping:
+        raise ProblemError(*(result.problem for result in stopping if result.problem))
+    return [result.problem for result in failed if result.problem]
