@@ -154,6 +154,6 @@ def opened_remote_secret(secret: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _parsed(value: str) -> object:
     try:
-        return cast("object", yaml.safe_load(base64.b64decode(value)))
+        return cast("object", yaml.safe_load(base64.b64decode(value, validate=True)))
     except (ValueError, yaml.YAMLError):
         return value

@@ -47,7 +47,7 @@ def istio_operator(mesh: Mesh, cluster: Cluster) -> Object:
     `meshConfig` goes to the document's own meshConfig, where istioctl reads it.
     """
     overrides = merged(mesh.values, cluster.values)
-    own: Mapping[str, Any] = overrides.pop("meshConfig", {})
+    own: Mapping[str, Any] = overrides.pop("meshConfig", None) or {}
     spec: Object = {
         "profile": "demo",
         "meshConfig": merged(_mesh_config(), own),

@@ -1,0 +1,51 @@
+"""Plans: a step where something is missing, with its reasons, and none where nothing is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from istio_mc.domain import plan
+from istio_mc.domain.compare import Difference
+from istio_mc.domain.objects import Ref, ref_of
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": "istio-system"},
+        "data": data,
+    }
+
+
+def test_nothing_to_do_is_no_step() -> None:
+    wanted = config_map("a", x="1")
+    assert plan.apply_step("expose", [wanted], {ref_of(wanted): wanted}) is None
+
+
+def test_a_step_sets_only_what_differs() -> None:
+    right, wrong = config_map("right", x="1"), config_map("wrong", x="1")
+    live = {ref_of(right): right, ref_of(wrong): config_map("wrong", x="2")}
+    step = plan.apply_step("expose", [right, wrong], live)
+    assert step == plan.Step("expose", ("ConfigMap istio-system/wrong data.x is 2, wanted 1",), (wrong,))
+
+
+def test_documents_stay_out_of_the_steps_repr() -> None:
+    step = plan.apply_step("cacerts", [config_map("a", key="c2VjcmV0")], {})
+    assert "c2VjcmV0" not in repr(step)
+
+
+def test_many_reasons_are_cut() -> None:
+    found = [Difference(Ref("", "ConfigMap", None, f"c{number}"), "", {}, None) for number in range(7)]
+    told = plan.told(found)
+    assert len(told) == 6
+    assert told[-1] == "and 2 more differences"
+
+
+def test_five_reasons_are_told() -> None:
+    found = [Difference(Ref("", "ConfigMap", None, f"c{number}"), "", {}, None) for number in range(5)]
+    assert plan.told(found)[-1] == "ConfigMap c4 is missing"
+
+
+def test_steps_stand_in_the_order_they_are_done() -> None:
+    assert plan.STEPS == ("namespace", "cacerts", "istio", "expose", "gateway-api", "link", "ready")
