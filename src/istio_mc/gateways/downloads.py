@@ -1,55 +1,94 @@
-"""Downloads: the only module that speaks HTTP to the outside."""
+"""Manifests from files and URLs: fetched once, kept, and never taken when they have changed."""
 
 from __future__ import annotations
 
+import os
+import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import yaml
 
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
+from istio_mc.gateways.downloads_http import MAX_TEXT, Downloader, Wanted
+from istio_mc.gateways.tools_cache import Cache, copy_into, find_cache, replaced, sha256_of
 
 if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
-_TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+_DEADLINE_S = 120.0
+_BY_HAND = "set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false"
 
 
-def documents(source: str) -> list[Object]:
+def documents(source: str, *, sha256: str | None = None) -> list[Object]:
     """The Kubernetes documents of a YAML file or `https://` URL.
 
+    What a URL held when it was first fetched is kept in the private cache, and used from then on without
+    asking again.
+
+    Args:
+        source: A file's path, or a URL.
+        sha256: The digest that mesh.yaml gives for what is behind the URL.
+
     Raises:
-        ProblemError: It cannot be read or fetched, or is not YAML.
+        ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
     """
-    raw = _fetched(source) if "://" in source else files.read(Path(source))
+    if "://" not in source:
+        return parsed(source, files.read(Path(source)))
+    cache = find_cache(os.environ, Path.home())
     try:
-        return [item for item in yaml.safe_load_all(raw) if isinstance(item, dict)]
-    except yaml.YAMLError as error:
-        raise ProblemError(
-            Problem(
-                code="manifest-unreadable",
-                message=f"{source} is not YAML",
-                seen=str(error).splitlines()[0],
-                expected="Kubernetes documents",
-            )
-        ) from None
+        cache.make_folder(cache.manifest(source).parent)
+    except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then
+        with tempfile.TemporaryDirectory(prefix="istio-mc-") as folder:
+            return _manifest(source, Cache(Path(folder)), sha256)
+    return _manifest(source, cache, sha256)
 
 
-def _fetched(url: str) -> bytes:
+def _manifest(url: str, cache: Cache, sha256: str | None) -> list[Object]:
+    target = cache.manifest(url)
+    known = sha256 or cache.recorded(url)
+    if not (known and target.exists() and sha256_of(target) == known):
+        wanted = Wanted(url, sha256=sha256, sha256_from="set in mesh.yaml", max_bytes=MAX_TEXT)
+        downloader = Downloader(cache, time.monotonic() + _DEADLINE_S)
+        try:
+            cache.make_folder(target.parent)
+            with downloader.fetched(wanted) as (path, _):
+                parsed(url, files.read(path))
+                with replaced(target, files.PRIVATE_FILE) as file:
+                    copy_into(path, file)
+        except ProblemError as error:
+            raise ProblemError(
+                *(replace(p, hint=_BY_HAND) if p.code == "download-failed" else p for p in error.problems)
+            ) from None
+        finally:
+            downloader.close()
+    return parsed(url, files.read(target))
+
+
+def parsed(source: str, raw: bytes) -> list[Object]:
+    """The Kubernetes documents in YAML.
+
+    Raises:
+        ProblemError: `manifest-unreadable`: it is not YAML, or holds none.
+    """
     try:
-        answer = httpx.get(url, timeout=_TIMEOUT, follow_redirects=True)
-        answer.raise_for_status()
-    except httpx.HTTPError as error:
-        raise ProblemError(
-            Problem(
-                code="download-failed",
-                message=f"{url} could not be fetched",
-                seen=str(error) or type(error).__name__,
-                expected="200 OK",
-                hint="set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false",
-                docs="troubleshooting.md#download-failed",
-            )
-        ) from None
-    return answer.content
+        found = [item for item in yaml.safe_load_all(raw) if isinstance(item, dict)]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _unreadable(source, str(error).splitlines()[0]) from None
+    if not any("kind" in item for item in found):
+        raise _unreadable(source, f"{len(raw)} bytes without any")
+    return found
+
+
+def _unreadable(source: str, seen: str) -> ProblemError:
+    return ProblemError(
+        Problem(
+            code="manifest-unreadable",
+            message=f"{source} holds no Kubernetes documents",
+            seen=seen,
+            expected="Kubernetes documents in YAML",
+        )
+    )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,9 @@ import yaml
 
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import process
+from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
+from istio_mc.gateways import process, tools_find
+from istio_mc.gateways.tools_cache import find_cache
 
 if TYPE_CHECKING:
     import threading
@@ -135,38 +135,40 @@ class Istioctl:
         return done
 
 
-def find_istioctl(env: Mapping[str, str], bin_dir: Path | None = None) -> Istioctl:
-    """The istioctl to use: in `bin_dir` if it is there, else the first on PATH.
+def find_istioctl(
+    env: Mapping[str, str], bin_dir: Path | None = None, version: str | None = None
+) -> Istioctl:
+    """The istioctl to use: of bin-dir, the private cache and PATH the first of the version wanted.
+
+    Args:
+        env: Holds PATH, XDG_CACHE_HOME and ISTIO_MC_BIN_DIR.
+        bin_dir: Folder to look in first; None: ISTIO_MC_BIN_DIR, where it is set.
+        version: The mesh's Istio version; None: any. Where there is none of it, another one is returned.
 
     Raises:
         ProblemError: There is none, or it does not tell its version.
     """
-    folders = os.pathsep.join([*([str(bin_dir)] if bin_dir else []), env.get("PATH", os.defpath)])
-    found = shutil.which("istioctl", path=folders)
-    if not found:
+    found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir)
+    hint = f"istio-mc tools install istioctl{f' --istioctl {version}' if version else ''}"
+    if found is None:
         raise ProblemError(
             Problem(
                 code="istioctl-missing",
                 message="istioctl is not installed",
-                seen="no istioctl on PATH",
-                expected="istioctl of the mesh's Istio version",
-                hint="put istioctl of the mesh's Istio version on PATH",
+                seen="none in the cache, none on PATH",
+                expected=f"istioctl {version or 'of the Istio version of the mesh'}",
+                hint=hint,
                 docs="troubleshooting.md#istioctl-missing",
             )
         )
-    done = process.run(
-        [found, "version", "--remote=false", "--output", "json"], timeout_s=15.0, name="istioctl version"
-    )
-    try:
-        version = str(json.loads(done.stdout)["clientVersion"]["version"])
-    except (ValueError, KeyError, TypeError):
+    if found.version is None:
         raise ProblemError(
             Problem(
                 code="istioctl-unusable",
-                message=f"{found} does not tell its version",
-                seen=process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}",
+                message=f"{found.path} does not tell its version",
+                seen=found.said,
                 expected="a JSON document with clientVersion.version",
-                hint=process.command_to_paste([found, "version", "--remote=false", "-o", "json"]),
+                hint=process.command_to_paste([found.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]]),
             )
-        ) from None
-    return Istioctl(Path(found), version)
+        )
+    return Istioctl(found.path, found.version)

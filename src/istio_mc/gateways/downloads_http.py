@@ -1,0 +1,344 @@
+"""Files over HTTP: resumed, tried again, and verified.
+
+A file grows in the private cache, where a later try, or a later run, goes on from its end; it is handed out
+only once its SHA-256 is the one it must have.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.tools import parse_checksum
+from istio_mc.gateways.tools_cache import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from istio_mc.gateways.tools_cache import Cache
+
+T = TypeVar("T")
+Told = Callable[[int, int | None], None]
+"""Told how many bytes are there, and how many it will be (None: the server does not say)."""
+
+MAX_FILE = 512 << 20
+MAX_TEXT = 32 << 20
+RECORDED = "recorded when it was first fetched"
+_MAX_CHECKSUM = 64 << 10
+_CONNECT_S = 10.0
+_LONGEST_PAUSE_S = 8.0
+_LOCK_POLL_S = 0.2
+_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DOCS = "troubleshooting.md#download-failed"
+
+
+class _Again(Exception):  # noqa: N818 - not an error yet: the next try may do
+    """This try failed, and another may not."""
+
+    def __init__(self, seen: str, wait_s: float = 0.0) -> None:
+        super().__init__(seen)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file to fetch, and what it must be.
+
+    Attributes:
+        url: Where it is.
+        checksum_url: Where its SHA-256 is published; None: nowhere, and what it was when it was first fetched
+            is what it must be ever after.
+        sha256: A digest that wins over a published one; None: there is none.
+        sha256_from: Where that one is from, in words.
+        max_bytes: A larger file is refused.
+    """
+
+    url: str
+    checksum_url: str | None = None
+    sha256: str | None = None
+    sha256_from: str = ""
+    max_bytes: int = MAX_FILE
+
+
+@dataclass(slots=True)
+class Downloader:
+    """Fetches files, each as often as it takes within its bounds. Proxy variables are honoured.
+
+    Attributes:
+        cache: Where unfinished files and first-seen digests are kept.
+        deadline: `time.monotonic()` value by which all is done.
+        read_timeout_s: Seconds without a byte after which a try is given up.
+        attempts: Tries for one file.
+        backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
+    """
+
+    cache: Cache
+    deadline: float
+    read_timeout_s: float = 20.0
+    attempts: int = 4
+    backoff_s: float = 0.5
+    _client: httpx.Client | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @contextmanager
+    def fetched(self, wanted: Wanted, told: Told = lambda _done, _total: None) -> Iterator[tuple[Path, str]]:
+        """A file that is what it must be, and its SHA-256, for the time of a `with` block.
+
+        When the block ends well the file is gone from the cache, and, where no checksum is published, its
+        digest is remembered.
+
+        Raises:
+            ProblemError: `download-failed`, `checksum-missing`, `checksum-mismatch`, `digest-changed`.
+        """
+        expected, source = self._expected(wanted)
+        partial = self.cache.partial(wanted.url)
+        self.cache.make_folder(partial.parent)
+        with _locked(partial, self.deadline):
+            digest = self._complete(wanted, partial, expected, source, told)
+            yield partial, digest
+            if not wanted.checksum_url and not wanted.sha256:
+                self.cache.remember(wanted.url, digest)
+            _discard(partial)
+
+    def text(self, url: str) -> str | None:
+        """A small text, such as a checksum; None where the server has none (404, 403).
+
+        Raises:
+            ProblemError: `download-failed`.
+        """
+
+        def once() -> str | None:
+            with self._get(url, {}) as answer:
+                if answer.status_code in (403, 404):  # object stores say 403 of what is not there
+                    return None
+                _stop_unless_good(url, answer)
+                raw = bytearray()
+                for chunk in answer.iter_bytes():
+                    raw += chunk
+                    if len(raw) > _MAX_CHECKSUM:
+                        raise _failed(url, f"more than {_MAX_CHECKSUM >> 10} KiB", "a checksum")
+                return raw.decode(errors="replace")
+
+        return self._tried(url, once)
+
+    def close(self) -> None:
+        """Ends its connections."""
+        if self._client:
+            self._client.close()
+
+    def _expected(self, wanted: Wanted) -> tuple[str | None, str]:
+        if wanted.sha256:
+            return wanted.sha256, wanted.sha256_from
+        if not wanted.checksum_url:
+            return self.cache.recorded(wanted.url), RECORDED
+        text = self.text(wanted.checksum_url)
+        digest = parse_checksum(text, wanted.url.rsplit("/", 1)[-1]) if text is not None else None
+        if digest is None:
+            raise ProblemError(
+                Problem(
+                    code="checksum-missing",
+                    message=f"no checksum is published for {wanted.url}, which is not fetched without one",
+                    seen=f"{wanted.checksum_url}: {'not there' if text is None else repr(text[:80])}",
+                    expected="a SHA-256",
+                    hint="check the version and the mirror, or set the tool's sha256 in mesh.yaml",
+                    docs="troubleshooting.md#checksum",
+                )
+            )
+        return digest, "published beside it"
+
+    def _complete(self, wanted: Wanted, partial: Path, expected: str | None, source: str, told: Told) -> str:
+        """Brings a file to its end, and returns its digest."""
+        if expected and partial.exists() and sha256_of(partial) == expected:
+            return expected
+        resumed = partial.exists()
+        self._tried(wanted.url, lambda: self._download(wanted, partial, told))
+        digest = sha256_of(partial)
+        if expected in (None, digest):
+            return digest
+        _discard(partial)
+        if resumed:  # what an earlier run left may be at fault: once more, from the beginning
+            return self._complete(wanted, partial, expected, source, told)
+        raise mismatch(wanted.url, digest, str(expected), source, self.cache.record(wanted.url))
+
+    def _download(self, wanted: Wanted, partial: Path, told: Told) -> None:
+        """One try, going on where the last one ended if the server still has the same file."""
+        mark = _mark(partial)
+        have = partial.stat().st_size if partial.exists() else 0
+        validator = mark.read_text().strip() if have and mark.exists() else ""
+        headers = {"Range": f"bytes={have}-", "If-Range": validator} if validator else {}
+        with self._get(wanted.url, headers) as answer:
+            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and validator:
+                if answer.headers.get("content-range") == f"bytes */{have}":
+                    return  # it is all there
+                _discard(partial)
+                raise _Again("the unfinished file is longer than the server's")
+            _stop_unless_good(wanted.url, answer)
+            goes_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
+            if goes_on and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
+                _discard(partial)
+                raise _Again("the server sent another part than the one asked for")
+            done = have if goes_on else 0
+            length = answer.headers.get("content-length", "")
+            total = done + int(length) if length.isdigit() else None
+            with partial.open("ab" if goes_on else "wb") as file:
+                mark.write_text(_validator(answer))
+                for chunk in answer.iter_raw():
+                    done += len(chunk)
+                    if max(done, total or 0) > wanted.max_bytes:
+                        _discard(partial)
+                        limit = f"at most {wanted.max_bytes >> 20} MiB"
+                        raise _failed(wanted.url, f"{max(done, total or 0)} bytes", limit)
+                    file.write(chunk)
+                    told(done, total)
+                    if time.monotonic() > self.deadline:
+                        raise _Again(f"{done} of {total or '?'} bytes")
+
+    @contextmanager
+    def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+        left = max(0.1, self.deadline - time.monotonic())
+        timeout = httpx.Timeout(min(self.read_timeout_s, left), connect=min(_CONNECT_S, left))
+        with self._open().stream("GET", url, headers=headers, timeout=timeout) as answer:
+            hops = [*answer.history, answer]
+            if hops[0].url.scheme == "https" and any(hop.url.scheme != "https" for hop in hops):
+                raise _failed(
+                    url, f"redirected to {answer.url.scheme}://{answer.url.host}", "https:// throughout"
+                )
+            yield answer
+
+    def _open(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None:
+                self._client = _client()
+            return self._client
+
+    def _tried(self, url: str, once: Callable[[], T]) -> T:
+        """What a call returns, made again while that may help."""
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return once()
+            except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
+                again = _Again(_words(error, self.read_timeout_s))
+            except _Again as error:
+                again = error
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise _failed(url, str(error) or type(error).__name__) from None
+            except OSError as error:
+                raise _failed(url, f"{error.filename}: {error.strerror}", "room in the cache") from None
+            left = self.deadline - time.monotonic()
+            pause = max(again.wait_s, min(_LONGEST_PAUSE_S, self.backoff_s * 2 ** (attempt - 1)))
+            if left <= pause:
+                raise _failed(url, f"{again}, until the deadline") from None
+            if attempt < self.attempts:
+                time.sleep(pause)
+        raise _failed(url, f"{again}, {self.attempts} times")
+
+
+def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> ProblemError:
+    """A file is not what it must be.
+
+    Args:
+        what: Its address.
+        seen: Its digest.
+        expected: The digest it must have.
+        source: Where that one is from, in words.
+        record: Where its first-seen digest is kept, for the case that it is from there.
+    """
+    changed = source == RECORDED
+    verb = "has changed since it was first fetched" if changed else "is not what it must be"
+    return ProblemError(
+        Problem(
+            code="digest-changed" if changed else "checksum-mismatch",
+            message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
+            seen=f"SHA-256 {seen}",
+            expected=f"SHA-256 {expected}, {source}",
+            hint=f"find out who changed it; if the change is wanted: rm {record}"
+            if changed
+            else "try again; if it stays so, ask who stands between here and the publisher",
+            docs="troubleshooting.md#checksum",
+        )
+    )
+
+
+def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
+    return ProblemError(
+        Problem(
+            code="download-failed",
+            message=f"{url} could not be fetched",
+            seen=seen,
+            expected=expected,
+            hint="the same command goes on where this one ended; behind a proxy set HTTPS_PROXY; "
+            "without internet: istio-mc tools install --offline DIR",
+            docs=_DOCS,
+        )
+    )
+
+
+def _stop_unless_good(url: str, answer: httpx.Response) -> None:
+    told = f"{answer.status_code} {answer.reason_phrase}".strip()
+    if answer.status_code in _AGAIN:
+        wait = answer.headers.get("retry-after", "")
+        raise _Again(told, min(float(wait), _LONGEST_PAUSE_S) if wait.isdigit() else 0.0)
+    if not answer.is_success:
+        raise _failed(url, told)
+
+
+def _client() -> httpx.Client:
+    # identity: a Range counts the bytes of the encoding it was asked in.
+    headers = {"User-Agent": "istio-mc", "Accept-Encoding": "identity"}
+    try:
+        return httpx.Client(follow_redirects=True, headers=headers)
+    except (ImportError, ValueError, OSError) as error:
+        raise ProblemError(
+            Problem(
+                code="proxy-unusable",
+                message="the proxy or certificate settings of the environment cannot be used",
+                seen=str(error).split(". ")[0],
+                expected="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY as http://HOST:PORT, SSL_CERT_FILE a file",
+                docs=_DOCS,
+            )
+        ) from None
+
+
+def _words(error: httpx.HTTPError, read_timeout_s: float) -> str:
+    if isinstance(error, httpx.ReadTimeout):
+        return f"no byte for {read_timeout_s:g} s"
+    return str(error) or type(error).__name__
+
+
+def _validator(answer: httpx.Response) -> str:
+    """What tells the server's file from a later one: a strong ETag, else its date (RFC 9110, If-Range)."""
+    tag: str = answer.headers.get("etag", "")
+    return tag if tag.startswith('"') else str(answer.headers.get("last-modified", ""))
+
+
+def _mark(partial: Path) -> Path:
+    return partial.with_name(f"{partial.name}.validator")
+
+
+def _discard(partial: Path) -> None:
+    for path in (partial, _mark(partial)):
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(partial: Path, deadline: float) -> Iterator[None]:
+    """Holds a download against other runs for the time of a `with` block."""
+    lock = partial.with_name(f"{partial.name}.lock")
+    with lock.open("ab") as file:
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise _failed(partial.name, "another run is fetching it still", "a free download")
+            time.sleep(_LOCK_POLL_S)
+        yield

@@ -1,0 +1,256 @@
+"""Programs and manifests: put in place whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.tools import (
+    Artifact,
+    parse_checksum,
+    program_platforms,
+)
+from istio_mc.gateways import archives, files
+from istio_mc.gateways.downloads import parsed
+from istio_mc.gateways.downloads_http import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, mismatch
+from istio_mc.gateways.tools_cache import (
+    PROGRAM_MODE,
+    Cache,
+    Receipt,
+    copy_into,
+    replaced,
+    sha256_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+_HEAD = 256
+_FOLDER_MODE = 0o755
+_READABLE = 0o644
+
+
+class Source(Protocol):
+    """Where published files are had from."""
+
+    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+        """A verified file and its SHA-256, for the time of a `with` block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """Published files from their servers."""
+
+    downloader: Downloader
+
+    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+        """See `Downloader.fetched`."""
+        wanted = Wanted(
+            artifact.url,
+            artifact.checksum_url,
+            artifact.sha256,
+            artifact.sha256_from,
+            MAX_FILE if artifact.tool.is_program else MAX_TEXT,
+        )
+        return self.downloader.fetched(wanted, told)
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Published files from a folder that `tools download` filled."""
+
+    folder: Path
+    cache: Cache
+
+    @contextmanager
+    def fetched(self, artifact: Artifact, told: Told) -> Iterator[tuple[Path, str]]:
+        """The folder's file, copied first, so that what is verified is what is used.
+
+        Raises:
+            ProblemError: `offline-missing`, `checksum-missing`, `checksum-mismatch`, `digest-changed`.
+        """
+        path = in_folder(self.folder, artifact)
+        if not path.is_file():
+            raise _not_prepared(artifact, path, self.folder)
+        expected, source = self._expected(artifact, path)
+        self.cache.make_folder(self.cache.folder)
+        with tempfile.TemporaryDirectory(dir=self.cache.folder, prefix="offline-") as folder:
+            copy = Path(folder) / path.name
+            files.write(copy, files.read(path))
+            told(copy.stat().st_size, copy.stat().st_size)
+            digest = sha256_of(copy)
+            if digest != expected:
+                raise mismatch(str(path), digest, expected, source, self.cache.record(artifact.url))
+            yield copy, digest
+            if not artifact.checksum_url and not artifact.sha256:
+                self.cache.remember(artifact.url, digest)
+
+    def _expected(self, artifact: Artifact, path: Path) -> tuple[str, str]:
+        if artifact.sha256:
+            return artifact.sha256, artifact.sha256_from
+        if not artifact.checksum_url and (recorded := self.cache.recorded(artifact.url)):
+            return recorded, RECORDED
+        beside = checksum_file(path)
+        text = files.read_if_there(beside)
+        digest = parse_checksum(text.decode(errors="replace"), path.name) if text is not None else None
+        if digest is None:
+            raise ProblemError(
+                Problem(
+                    code="checksum-missing",
+                    message=f"{path} has no checksum, and is not used without one",
+                    seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
+                    expected="a SHA-256, as istio-mc tools download writes it",
+                    hint="prepare the folder again, or set the tool's sha256 in mesh.yaml",
+                    docs="troubleshooting.md#checksum",
+                )
+            )
+        return digest, f"from {beside.name}"
+
+
+def in_folder(folder: Path, artifact: Artifact) -> Path:
+    """Where a folder of downloads has a file."""
+    return folder / artifact.folder / artifact.name
+
+
+def checksum_file(path: Path) -> Path:
+    """Where the checksum of a downloaded file stands."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def target_of(artifact: Artifact, cache: Cache, bin_dir: Path | None) -> Path:
+    """Where an artifact is installed: programs in `bin_dir` or the cache, manifests in the cache."""
+    if artifact.platform is None:
+        return cache.manifest(artifact.url)
+    if bin_dir:
+        return bin_dir / artifact.tool
+    return cache.program(artifact.tool, artifact.version, artifact.platform)
+
+
+def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
+    """Whether what is at a target is the artifact already; asks nobody.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    if artifact.platform is None:
+        known = artifact.sha256 or cache.recorded(artifact.url)
+        return target.is_file() and sha256_of(target) == known
+    receipt = cache.receipt(target)
+    wanted = (artifact.tool, artifact.version, str(artifact.platform))
+    return (
+        receipt is not None
+        and (receipt.tool, receipt.version, receipt.platform) == wanted
+        and artifact.sha256 in (None, receipt.file_sha256)
+        and os.access(target, os.X_OK)
+    )
+
+
+def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told: Told) -> None:
+    """Puts an artifact in place, whole and at once; until then what is there stays.
+
+    Raises:
+        ProblemError: It could not be had, is not what it must be, or cannot be written.
+    """
+    if artifact.platform is None:
+        cache.make_folder(target.parent)
+        with source.fetched(artifact, told) as (path, _):
+            parsed(artifact.url, files.read(path))
+            with replaced(target, files.PRIVATE_FILE) as file:
+                copy_into(path, file)
+        return
+    cached = cache.program(artifact.tool, artifact.version, artifact.platform)
+    _make_folder(target.parent, cache)
+    if target != cached and is_installed(artifact, cached, cache):
+        with replaced(target, PROGRAM_MODE) as file:
+            copy_into(cached, file)
+        return
+    with source.fetched(artifact, told) as (path, file_sha256):
+        with replaced(target, PROGRAM_MODE) as file:
+            if artifact.member:
+                archives.copy_member(path, artifact.member, file)
+            else:
+                copy_into(path, file)
+            file.seek(0)
+            _refuse_other_platform(artifact, file.read(_HEAD))
+        receipt = Receipt(
+            str(artifact.tool), artifact.version, str(artifact.platform), artifact.url, file_sha256
+        )
+        cache.keep_receipt(sha256_of(target), receipt)
+
+
+def is_downloaded(artifact: Artifact, folder: Path) -> bool:
+    """Whether a folder of downloads holds a file with the checksum it must have; asks nobody."""
+    path = in_folder(folder, artifact)
+    text = files.read_if_there(checksum_file(path))
+    if text is None or not path.is_file():
+        return False
+    beside = parse_checksum(text.decode(errors="replace"), path.name)
+    return sha256_of(path) == beside and artifact.sha256 in (None, beside)
+
+
+def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> None:
+    """Puts a published file, as it is, and its checksum into a folder of downloads.
+
+    Raises:
+        ProblemError: It could not be had, is not what it must be, or cannot be written.
+    """
+    target = in_folder(folder, artifact)
+    _make_folder(target.parent, None)
+    with source.fetched(artifact, told) as (path, digest):
+        if not artifact.tool.is_program:
+            parsed(artifact.url, files.read(path))
+        with replaced(target, _READABLE) as file:
+            copy_into(path, file)
+        files.write(checksum_file(target), f"{digest}  {target.name}\n".encode(), mode=_READABLE)
+
+
+def _refuse_other_platform(artifact: Artifact, head: bytes) -> None:
+    platforms = program_platforms(head)
+    if platforms is not None and artifact.platform in platforms:
+        return
+    seen = "no program" if platforms is None else ", ".join(map(str, platforms)) or "another processor"
+    raise ProblemError(
+        Problem(
+            code="wrong-platform",
+            message=f"what {artifact.url} holds is not {artifact}; nothing was replaced",
+            seen=seen,
+            expected=f"a program for {artifact.platform}",
+            hint="check the mirror: it has another platform's file under this name",
+            docs="troubleshooting.md#archive-unreadable",
+        )
+    )
+
+
+def _make_folder(path: Path, cache: Cache | None) -> None:
+    """Makes a folder: private in the cache, everybody's to read elsewhere."""
+    if cache and path.is_relative_to(cache.folder):
+        cache.make_folder(path)
+        return
+    try:
+        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProblemError(
+            Problem(code="file-unwritable", message=f"cannot make the folder {path}", seen=error.strerror)
+        ) from None
+
+
+def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
+    options = f"--{artifact.tool} {artifact.version}"
+    if artifact.platform:
+        options += f" --platform {artifact.platform}"
+    return ProblemError(
+        Problem(
+            code="offline-missing",
+            message=f"{folder} does not hold {artifact}",
+            seen=f"no file {path.relative_to(folder)}",
+            expected="a folder that istio-mc tools download has filled",
+            hint=f"where there is internet: istio-mc tools download DIR {artifact.tool} {options}",
+            docs="troubleshooting.md#offline",
+        )
+    )

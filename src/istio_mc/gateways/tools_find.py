@@ -1,0 +1,110 @@
+"""Which program is used: the bin-dir's, the private cache's, or the one on PATH."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.problem import InputError, ProblemError
+from istio_mc.domain.tools import VERSION_ARGUMENTS, Platform, Tool, platform_of, told_version
+from istio_mc.gateways import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.gateways.tools_cache import Cache
+
+BIN_DIR_VARIABLE = "ISTIO_MC_BIN_DIR"
+_ASK_S = 15.0
+
+
+class Origin(StrEnum):
+    """Where a program was found."""
+
+    BIN_DIR = "bin-dir"
+    CACHE = "cache"
+    PATH = "PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A program that would be used.
+
+    Attributes:
+        path: Where it is.
+        origin: Which place that is.
+        version: What it says it is; None: it does not tell.
+        said: What it said instead.
+    """
+
+    path: Path
+    origin: Origin
+    version: str | None
+    said: str = ""
+
+
+def own_platform() -> Platform:
+    """This machine's platform.
+
+    Raises:
+        InputError: None of the tools is published for it.
+    """
+    return platform_of(platform.system(), platform.machine())
+
+
+def find(
+    tool: Tool, version: str | None, env: Mapping[str, str], cache: Cache, bin_dir: Path | None = None
+) -> Found | None:
+    """The program that is used: of those there are, the first that is of the version wanted.
+
+    They are looked at in the order bin-dir, cache, PATH. Where none is of that version it is the first there
+    is, and what to say of it is the caller's.
+
+    Args:
+        tool: Which program.
+        version: The version wanted; None: any.
+        env: Holds PATH, and ISTIO_MC_BIN_DIR where `bin_dir` is not given.
+        cache: The private cache.
+        bin_dir: Folder to look in first.
+    """
+    first: Found | None = None
+    if bin_dir is None and env.get(BIN_DIR_VARIABLE):
+        bin_dir = Path(env[BIN_DIR_VARIABLE])
+    for origin, path in _candidates(tool, version, env, cache, bin_dir):
+        told, said = version_of(tool, path)
+        found = Found(path, origin, told, said)
+        if version is None or told == version:
+            return found
+        first = first or found
+    return first
+
+
+def version_of(tool: Tool, path: Path) -> tuple[str | None, str]:
+    """What a program says its version is (None: it does not tell), and what it said instead."""
+    try:
+        done = process.run([path, *VERSION_ARGUMENTS[tool]], timeout_s=_ASK_S, name=f"{tool} version")
+    except process.ProcessCancelled:
+        raise
+    except ProblemError as error:
+        return None, error.problems[0].message
+    told = told_version(tool, done.stdout)
+    return told, process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}"
+
+
+def _candidates(
+    tool: Tool, version: str | None, env: Mapping[str, str], cache: Cache, bin_dir: Path | None
+) -> Iterator[tuple[Origin, Path]]:
+    if bin_dir and (found := shutil.which(tool, path=str(bin_dir))):
+        yield Origin.BIN_DIR, Path(found)
+    with suppress(InputError):  # a platform for which nothing is ever in the cache
+        cached = cache.program(tool, version or "", own_platform())
+        if version and os.access(cached, os.X_OK):
+            yield Origin.CACHE, cached
+    if found := shutil.which(tool, path=env.get("PATH", os.defpath)):
+        yield Origin.PATH, Path(found)
