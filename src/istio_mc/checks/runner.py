@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.model import Check, Facts, Result, Scope, Target, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """The results, in the order of the checks and of their targets.
 
-    A check stands after those it needs. Where one of these did not pass for the target, or for either
-    cluster of a pair, this one is unknown and says because of what.
+    A check stands after those it needs. Where one of these did not pass for the target, for either
+    cluster of a pair, or for the mesh, this one is unknown and says because of what.
     """
     results: list[Result] = []
-    not_ok: dict[tuple[str, str | None], Result] = {}
+    not_ok: dict[tuple[str, Target], Result] = {}
     for check in checks:
         for target in targets(check.scope, facts):
             causes = _causes(check, target, not_ok)
@@ -29,7 +29,7 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
             )
             results.append(result)
             if result.verdict is not Verdict.OK:
-                not_ok[check.id, target.cluster] = result
+                not_ok[check.id, target] = result
     return results
 
 
@@ -66,11 +66,12 @@ def _with_needs(checks: Sequence[Check], wanted: set[str]) -> set[str]:
     return needed
 
 
-def _causes(check: Check, target: Target, not_ok: dict[tuple[str, str | None], Result]) -> tuple[str, ...]:
+def _causes(check: Check, target: Target, not_ok: Mapping[tuple[str, Target], Result]) -> tuple[str, ...]:
+    around = dict.fromkeys((target, Target(target.cluster), Target(target.peer), Target()))
     roots: dict[str, None] = {}
     for needed in check.needs:
-        for cluster in {target.cluster, target.peer, None} if target.cluster else {None}:
-            if found := not_ok.get((needed, cluster)):
+        for place in around:
+            if found := not_ok.get((needed, place)):
                 roots |= dict.fromkeys(found.caused_by or (needed,))
     return tuple(roots)
 

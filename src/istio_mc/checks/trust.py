@@ -34,8 +34,10 @@ def _one_root(facts: Facts, _target: Target) -> Finding:
     for name, observed in facts.observed.items():
         for source, fingerprint in _roots_of(observed).items():
             roots.setdefault(fingerprint, {})[f"{name} ({source})"] = name
-    if len(roots) <= 1:
-        return Finding(f"root {next(iter(roots), '?')[:_SHOWN]}…")
+    if not roots:
+        return Finding("no root", _no_root())
+    if len(roots) == 1:
+        return Finding(f"root {next(iter(roots))[:_SHOWN]}…")
     seen = "; ".join(f"{fingerprint}: {', '.join(places)}" for fingerprint, places in roots.items())
     fewest = min(roots.values(), key=len)
     problem = Problem(
@@ -49,13 +51,26 @@ def _one_root(facts: Facts, _target: Target) -> Finding:
     return Finding(f"{len(roots)} roots", problem)
 
 
+def _no_root() -> Problem:
+    return Problem(
+        code="no-root",
+        message="no cluster shows a root CA",
+        seen="neither a readable Secret cacerts nor a root that istiod gives out",
+        expected="one root everywhere",
+        hint="istio-mc install",
+    )
+
+
 def _roots_of(observed: Observed) -> dict[str, str]:
     """The root as the Secret has it, and as istiod gives it out to namespaces."""
     found = {}
     with suppress(ProblemError):  # told by the check of that cluster's own cacerts
         found["cacerts"] = _in_cacerts(observed)
     if given_out := observed.find(objects.CONFIG_MAP, _DISTRIBUTED):
-        found[_DISTRIBUTED] = _fingerprint((given_out.get("data") or {}).get(ROOT_CERT, "").encode())
+        try:
+            found[_DISTRIBUTED] = _fingerprint((given_out.get("data") or {}).get(ROOT_CERT, "").encode())
+        except ProblemError:
+            found[_DISTRIBUTED] = "unreadable"
     return found
 
 
