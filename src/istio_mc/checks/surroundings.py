@@ -88,7 +88,7 @@ def _metrics(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="there is no Metrics API: the gateway's HPA reads <unknown> and does not scale",
         seen=seen,
         expected="v1beta1.metrics.k8s.io, available",
-        hint="install Metrics Server (with --kubelet-insecure-tls where kubelets sign their own certificates)",
+        hint="install Metrics Server, with --kubelet-insecure-tls where kubelets sign for themselves",
     )
     return Finding(seen, problem)
 
