@@ -49,6 +49,27 @@ def _output(text: str) -> str:
     return text
 
 
+def complete_contexts(incomplete: str) -> list[str]:
+    """Contexts of the kubeconfig that go on from `a,b,inc`; asks no cluster, and is silent on faults.
+
+    `--kubeconfig` is not known to a shell's completion, so it is $KUBECONFIG that is read.
+    """
+    from istio_mc.domain.problem import ProblemError
+    from istio_mc.gateways.kubeconfigs import kubeconfig_paths, read_kubeconfig
+
+    try:
+        found = read_kubeconfig(kubeconfig_paths(None, os.environ, Path.home()))
+    except ProblemError:
+        return []
+    before, comma, begun = incomplete.rpartition(",")
+    taken = set(names(before))
+    return [
+        f"{before}{comma}{context.name}"
+        for context in found.contexts
+        if context.name.startswith(begun) and context.name not in taken
+    ]
+
+
 @dataclass(frozen=True)
 class Options:
     """The options every verb takes, before or after its name."""
@@ -60,7 +81,9 @@ class Options:
     contexts: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="Contexts of the clusters [default: those of mesh.yaml, else the members]."
+            metavar="A,B",
+            help="Contexts of the clusters [default: those of mesh.yaml, else the members].",
+            autocompletion=complete_contexts,
         ),
     ] = None
     config: Annotated[
