@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from istio_mc.cli import ca, config, contexts, edge, install, link, sample, uninstall, verify
+from istio_mc.cli import ca, config, contexts, edge, install, link, sample, tools, uninstall, verify
 
 app = typer.Typer(
     name="istio-mc",
@@ -28,6 +28,7 @@ app.command()(install.install)
 app.command()(link.link)
 app.command()(verify.verify)
 app.add_typer(sample.app)
+app.add_typer(tools.app)
 app.command()(uninstall.uninstall)
 
 

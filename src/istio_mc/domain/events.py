@@ -25,12 +25,21 @@ class Event(NamedTuple):
         step: Name of the step, such as `istio`.
         state: Its new state.
         detail: What it is at, or what it waits for.
+        subject: Whom the step is about where that is no cluster, such as a tool being downloaded.
+        fraction: How much of the step is done, 0 to 1; None: nobody knows.
     """
 
     cluster: str | None
     step: str
     state: State
     detail: str = ""
+    subject: str | None = None
+    fraction: float | None = None
+
+    @property
+    def who(self) -> str:
+        """Whose step it is, in a word."""
+        return self.cluster or self.subject or "mesh"
 
 
 Progress = Callable[[Event], None]

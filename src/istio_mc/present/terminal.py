@@ -10,8 +10,10 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from rich.console import Console, Group
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
 
 _WIDTH_IN_A_PIPE = 200
+_BAR = 24
 _MARKS = {
     State.DONE: ("√", "green"),
     State.UNCHANGED: ("=", "dim"),
@@ -80,11 +83,17 @@ class _Plain:
     def __init__(self, to: Console) -> None:
         self._to = to
         self._begun = time.monotonic()
+        self._quarters: dict[str, int] = {}
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
         seconds = time.monotonic() - self._begun
-        who = event.cluster or "mesh"
+        who = event.who
+        if event.fraction is not None:
+            quarter = int(event.fraction * 4)
+            if self._quarters.get(who, 0) == quarter:
+                return
+            self._quarters[who] = quarter
         detail = f": {event.detail}" if event.detail else ""
         with self._lock:
             self._to.print(
@@ -113,10 +122,12 @@ class _Moving:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            last = self._rows.get(event.cluster or "mesh")
+            last = self._rows.get(event.who)
             if event.state is State.UNCHANGED and last:
                 return
-            self._rows[event.cluster or "mesh"] = (event, time.monotonic())
+            # A bar that has moved is still the same step.
+            moved = last is not None and event.fraction is not None
+            self._rows[event.who] = (event, last[1] if last and moved else time.monotonic())
 
     def __rich__(self) -> Group:
         now = time.monotonic()
@@ -129,7 +140,10 @@ class _Moving:
         for who, (event, since) in rows:
             mark = _MARKS.get(event.state)
             sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
-            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", Text(event.detail, style="dim"))
+            detail: RenderableType = Text(event.detail, style="dim")
+            if event.fraction is not None:
+                detail = Columns([ProgressBar(total=1.0, completed=event.fraction, width=_BAR), detail])
+            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", detail)
         return Group(grid)
 
 

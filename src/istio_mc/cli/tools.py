@@ -1,0 +1,211 @@
+"""`istio-mc tools`: the signatures of install, list and download."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+app = typer.Typer(
+    name="tools",
+    help="kubectl, Helm, istioctl and the Gateway API's CRDs: pinned, verified, and found again.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="TOOL", help="kubectl, helm, istioctl, gateway-api [default: all].", show_default=False
+    ),
+]
+BinDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ISTIO_MC_BIN_DIR",
+        help="Folder of the programs [default: mesh.yaml's tools.binDir, else a private cache].",
+        file_okay=False,
+    ),
+]
+Kubectl = Annotated[str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else 1.32.3].")]
+Helm = Annotated[str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else 3.16.4].")]
+Istioctl = Annotated[
+    str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's istio.version, else 1.26.0].")
+]
+GatewayApi = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION", help="[default: mesh.yaml's gatewayAPI.version, else 1.3.0]."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be fetched, from where; touch nothing.")
+]
+
+
+@app.command()
+@edge.verb
+def install(
+    options: edge.Options,
+    *,
+    names: Names = None,
+    kubectl: Kubectl = None,
+    helm: Helm = None,
+    istioctl: Istioctl = None,
+    gateway_api: GatewayApi = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(metavar="OS/ARCH", help="linux or darwin, amd64 or arm64 [default: this machine's]."),
+    ] = None,
+    bin_dir: BinDir = None,
+    offline: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Take them from a folder that tools download filled.", file_okay=False
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Bring the programs in place, each verified by its SHA-256 before anything is unpacked.
+
+    What is there already in the right version is left alone; what fails leaves the old one in place. A
+    download that broke off goes on where it ended. HTTPS_PROXY and NO_PROXY are honoured. Without
+    --bin-dir they go to a private cache, in which the other verbs look first.
+
+    Examples:
+
+      istio-mc tools install
+
+      istio-mc tools install kubectl --kubectl 1.31.4 --bin-dir ~/.local/bin
+
+      istio-mc tools install --offline /media/usb/tools
+    """
+    import os
+    import time
+
+    from istio_mc.domain.tools import Tool
+    from istio_mc.gateways.settings import load_settings
+    from istio_mc.gateways.tools import Offline
+    from istio_mc.gateways.tools_cache import find_cache
+    from istio_mc.ops import tools as op
+    from istio_mc.present.tools import brought
+
+    def work(progress: edge.Progress) -> edge.Report:
+        inputs = options.inputs()
+        choice = op.choose(
+            load_settings(options.config, Path.cwd()),
+            names=names or (),
+            versions={
+                Tool.KUBECTL: kubectl,
+                Tool.HELM: helm,
+                Tool.ISTIOCTL: istioctl,
+                Tool.GATEWAY_API: gateway_api,
+            },
+            platforms=(platform,) if platform else (),
+            bin_dir=bin_dir.expanduser() if bin_dir else None,
+        )
+        cache = find_cache(os.environ, Path.home())
+        search_path = os.environ.get("PATH", "")
+        if offline:
+            source = Offline(offline, cache)
+            result = op.install(choice, cache, source, progress, search_path=search_path, dry_run=dry_run)
+        else:
+            with op.online(cache, time.monotonic() + inputs.timeout_s) as server:
+                result = op.install(choice, cache, server, progress, search_path=search_path, dry_run=dry_run)
+        return brought(result, dry_run=dry_run)
+
+    edge.run("tools install", options, work)
+
+
+@app.command()
+@edge.verb
+def download(
+    options: edge.Options,
+    *,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to fill.", file_okay=False)],
+    names: Names = None,
+    kubectl: Kubectl = None,
+    helm: Helm = None,
+    istioctl: Istioctl = None,
+    gateway_api: GatewayApi = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OS/ARCH", help="For whom; repeat it [default: this machine's]."),
+    ] = None,
+    dry_run: DryRun = False,
+) -> None:
+    """Fill a folder with the published files and their checksums, for a site without internet.
+
+    Take the folder there, and give it to: istio-mc tools install --offline DIR.
+
+    Examples:
+
+      istio-mc tools download /media/usb/tools
+
+      istio-mc tools download tools --platform linux/amd64 --platform darwin/arm64
+    """
+    import os
+    import time
+
+    from istio_mc.domain.tools import Tool
+    from istio_mc.gateways.settings import load_settings
+    from istio_mc.gateways.tools_cache import find_cache
+    from istio_mc.ops import tools as op
+    from istio_mc.present.tools import brought
+
+    def work(progress: edge.Progress) -> edge.Report:
+        inputs = options.inputs()
+        choice = op.choose(
+            load_settings(options.config, Path.cwd()),
+            names=names or (),
+            versions={
+                Tool.KUBECTL: kubectl,
+                Tool.HELM: helm,
+                Tool.ISTIOCTL: istioctl,
+                Tool.GATEWAY_API: gateway_api,
+            },
+            platforms=platform or (),
+        )
+        cache = find_cache(os.environ, Path.home())
+        with op.online(cache, time.monotonic() + inputs.timeout_s) as server:
+            return brought(op.download(choice, folder, server, progress, dry_run=dry_run), dry_run=dry_run)
+
+    edge.run("tools download", options, work)
+
+
+@app.command("list")
+@edge.verb
+def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
+    """Show which programs would be used, from where, and which clusters they fit.
+
+    Clusters are those of --contexts or mesh.yaml, else the members; without any, none is asked.
+
+    Examples:
+
+      istio-mc tools list
+
+      istio-mc tools list --contexts kt,ncloud,nhn -o json
+    """
+    import os
+    from datetime import UTC, datetime
+
+    from istio_mc.gateways.settings import load_settings
+    from istio_mc.gateways.tools_cache import find_cache
+    from istio_mc.ops import tools_list as op
+    from istio_mc.present.tools import listed
+
+    def work(progress: edge.Progress) -> edge.Report:
+        settings = load_settings(options.config, Path.cwd())
+        result = op.listed(
+            options.inputs(),
+            settings,
+            find_cache(os.environ, Path.home()),
+            os.environ,
+            datetime.now(UTC).date(),
+            bin_dir=bin_dir,
+            progress=progress,
+        )
+        return listed(result)
+
+    edge.run("tools list", options, work)

@@ -1,0 +1,237 @@
+"""tools list: which programs would be used, and which clusters they fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import support
+from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.support import Support
+from istio_mc.domain.tools import Tool, artifact
+from istio_mc.gateways.fanout import all_of, fan_out
+from istio_mc.gateways.tools_find import Found, find, own_platform
+from istio_mc.ops.session import open_members, open_named
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from istio_mc.domain.settings import Settings
+    from istio_mc.gateways.tools_cache import Cache
+    from istio_mc.ops.inputs import Inputs
+    from istio_mc.ops.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTool:
+    """One tool, and what would be used for it.
+
+    Attributes:
+        tool: Which one.
+        wanted: The version mesh.yaml or the default asks for.
+        found: The program that would be used; None: there is none (or it is a manifest).
+        manifest: Where the manifest is kept; None: it is not (or it is a program).
+    """
+
+    tool: Tool
+    wanted: str
+    found: Found | None = None
+    manifest: Path | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The version there is."""
+        if self.tool.is_program:
+            return self.found.version if self.found else None
+        return self.wanted if self.manifest else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCluster:
+    """One cluster's server, and what fits it.
+
+    Attributes:
+        context: Its context.
+        server: Its API server's version; None where it did not answer.
+        skew: Minors by which kubectl is ahead of it; None where either is not known.
+        support: Whether the mesh's Istio supports it.
+        problems: Why it could not be asked.
+    """
+
+    context: str
+    server: str | None = None
+    skew: int | None = None
+    support: Support = Support.UNKNOWN
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """What would be used, and what it fits.
+
+    Attributes:
+        tools: One a tool.
+        istio: The mesh's Istio version.
+        today: The day the end-of-life dates are compared with.
+        clusters: The clusters of the run.
+        not_asked: Why no cluster was asked; "" where some were.
+        warnings: What the user should know.
+    """
+
+    tools: tuple[ListedTool, ...]
+    istio: str
+    today: date
+    clusters: tuple[ListedCluster, ...] = ()
+    not_asked: str = ""
+    warnings: tuple[Problem, ...] = ()
+
+
+def listed(
+    inputs: Inputs,
+    settings: Settings,
+    cache: Cache,
+    env: Mapping[str, str],
+    today: date,
+    *,
+    bin_dir: Path | None = None,
+    progress: Progress = silent,
+) -> ListResult:
+    """Which programs would be used, and which clusters they fit.
+
+    Clusters are those named, else the members; where none is named and there is no member, none is asked.
+
+    Args:
+        inputs: The global flags.
+        settings: mesh.yaml's.
+        cache: The private cache.
+        env: The environment.
+        today: Compared with the end-of-life dates.
+        bin_dir: A flag; wins over mesh.yaml.
+        progress: Told of what is asked.
+
+    Raises:
+        InputError: A cluster is named that the kubeconfig does not have.
+    """
+    folder = bin_dir or settings.tools.bin_dir
+    found = all_of({tool: partial(_tool, tool, settings, cache, env, folder) for tool in Tool})
+    tools = tuple(found.values())
+    servers, unusable, not_asked, warnings = _servers(inputs, settings, progress)
+    kubectl = found[Tool.KUBECTL].version or ""
+    istio = settings.istio.version
+    clusters = [
+        ListedCluster(
+            name, server, support.kubectl_skew(kubectl, server), support.kubernetes_support(istio, server)
+        )
+        for name, server in servers.items()
+    ]
+    clusters += [ListedCluster(name, problems=problems) for name, problems in unusable.items()]
+    told = (
+        *warnings,
+        *_tool_warnings(tools),
+        *_istio_warnings(istio, today),
+        *(problem for cluster in clusters for problem in _cluster_warnings(cluster, kubectl, istio, today)),
+    )
+    return ListResult(tools, istio, today, tuple(clusters), not_asked, told)
+
+
+def _tool(
+    tool: Tool, settings: Settings, cache: Cache, env: Mapping[str, str], bin_dir: Path | None
+) -> ListedTool:
+    wanted = settings.tool_version(tool)
+    if tool.is_program:
+        return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir))
+    url = artifact(tool, wanted, own_platform(), mirror=settings.tools.of(tool).mirror).url
+    kept = cache.manifest(url)
+    return ListedTool(tool, wanted, manifest=kept if kept.is_file() else None)
+
+
+_Servers = tuple[dict[str, str], dict[str, tuple[Problem, ...]], str, tuple[Problem, ...]]
+
+
+def _servers(inputs: Inputs, settings: Settings, progress: Progress) -> _Servers:
+    """Server versions by context, who did not answer and why, why none was asked, and warnings."""
+    named = bool(inputs.contexts or settings.clusters)
+    try:
+        session = (open_named if named else open_members)(inputs, progress)
+    except InputError as error:
+        if named:
+            raise
+        return {}, {}, error.problems[0].message, ()
+    with session:
+        versions, failed = _versions(session)
+        return versions, session.unusable | failed, "", tuple(session.warnings)
+
+
+def _versions(session: Session) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
+    return fan_out(session.kubes, lambda name: session.kubes[name].version(), concurrency=session.concurrency)
+
+
+def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
+    missing = [tool for tool in tools if not tool.found and not tool.manifest]
+    if missing:
+        yield Problem(
+            code="tools-missing",
+            message=f"not installed: {', '.join(f'{tool.tool} {tool.wanted}' for tool in missing)}",
+            hint=f"istio-mc tools install {' '.join(tool.tool for tool in missing)}",
+        )
+    for tool in tools:
+        if tool.found and tool.version != tool.wanted:
+            yield Problem(
+                code="tool-version",
+                message=f"{tool.tool} is of another version than wanted",
+                seen=f"{tool.found.path}: {tool.version or tool.found.said}",
+                expected=tool.wanted,
+                hint=f"istio-mc tools install {tool.tool}",
+            )
+
+
+def _istio_warnings(istio: str, today: date) -> Iterator[Problem]:
+    release = support.istio_release(istio)
+    if release is None:
+        yield Problem(
+            code="istio-unknown",
+            message=f"which Kubernetes Istio {istio} supports is not known here",
+            expected=f"a release of {', '.join(support.shown(r.minor) for r in support.ISTIO_RELEASES)}",
+        )
+    elif release.ended(today):
+        living = [support.shown(r.minor) for r in support.ISTIO_RELEASES if not r.ended(today)]
+        yield Problem(
+            code="istio-end-of-life",
+            message=f"Istio {support.shown(release.minor)} is past its end of life",
+            seen=f"{'about ' if release.approximate else ''}{release.end_of_life:%B %Y}",
+            expected=f"one of {', '.join(living)}" if living else "a later release than istio-mc knows",
+            hint="set istio.version in mesh.yaml",
+            docs="troubleshooting.md#versions",
+        )
+
+
+def _cluster_warnings(cluster: ListedCluster, kubectl: str, istio: str, today: date) -> Iterator[Problem]:
+    yield from cluster.problems
+    server = cluster.server or ""
+    if cluster.skew is not None and abs(cluster.skew) > 1:
+        yield Problem(
+            code="kubectl-skew",
+            cluster=cluster.context,
+            message=f"kubectl {kubectl} is {abs(cluster.skew)} minors "
+            f"{'ahead of' if cluster.skew > 0 else 'behind'} the API server of {cluster.context}",
+            seen=server,
+            expected="at most one minor either way",
+            hint=f"istio-mc tools install kubectl --kubectl {server.lstrip('v').split('+')[0].split('-')[0]}",
+            docs="troubleshooting.md#versions",
+        )
+    release = support.istio_release(istio)
+    if release and cluster.support in (Support.TOO_OLD, Support.TOO_NEW):
+        others = ", ".join(support.shown(r.minor) for r in support.supporting(server, today))
+        yield Problem(
+            code=cluster.support.value,
+            cluster=cluster.context,
+            message=f"Istio {istio} does not support the Kubernetes of {cluster.context}",
+            seen=server,
+            expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
+            hint=f"Istio that does and is maintained: {others}" if others else None,
+            docs="troubleshooting.md#versions",
+        )

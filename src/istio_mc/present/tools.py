@@ -1,0 +1,157 @@
+"""How tools look: what was brought, and what would be used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.domain import support
+from istio_mc.present.report import Report, exit_for, problems_data
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from istio_mc.domain.tools import Artifact
+    from istio_mc.ops.tools import BringResult, ToolOutcome
+    from istio_mc.ops.tools_list import ListedCluster, ListedTool, ListResult
+
+
+def brought(result: BringResult, *, dry_run: bool) -> Report:
+    """What became of each file."""
+    failed = sum(1 for tool in result.tools if tool.problems)
+    return Report(
+        data={
+            "folder": str(result.folder),
+            "dryRun": dry_run,
+            "tools": [_outcome(tool) for tool in result.tools],
+        },
+        render=lambda console: _render_outcomes(result, console),
+        errors=result.problems,
+        warnings=result.warnings,
+        exit=exit_for(failed, len(result.tools)),
+    )
+
+
+def listed(result: ListResult) -> Report:
+    """Which programs would be used, which clusters they fit, and which Istio runs on what."""
+    return Report(
+        data={
+            "tools": [_tool(tool) for tool in result.tools],
+            "clusters": [_cluster(cluster) for cluster in result.clusters],
+            "notAsked": result.not_asked or None,
+            "istio": result.istio,
+            "istioReleases": [
+                {
+                    "release": support.shown(release.minor),
+                    "kubernetes": {
+                        "oldest": support.shown(release.oldest),
+                        "newest": support.shown(release.newest),
+                    },
+                    "endOfLife": f"{release.end_of_life:%Y-%m}",
+                    "approximate": release.approximate,
+                    "ended": release.ended(result.today),
+                }
+                for release in support.ISTIO_RELEASES
+            ],
+        },
+        render=lambda console: _render_list(result, console),
+        warnings=result.warnings,
+    )
+
+
+def _platform(item: Artifact) -> str | None:
+    return str(item.platform) if item.platform else None
+
+
+def _outcome(tool: ToolOutcome) -> dict[str, Any]:
+    return {
+        "name": str(tool.artifact.tool),
+        "version": tool.artifact.version,
+        "platform": _platform(tool.artifact),
+        "url": tool.artifact.url,
+        "path": str(tool.path),
+        "outcome": tool.outcome.value,
+        "sha256": tool.sha256,
+        "problems": problems_data(tool.problems),
+    }
+
+
+def _tool(tool: ListedTool) -> dict[str, Any]:
+    path = tool.found.path if tool.found else tool.manifest
+    return {
+        "name": str(tool.tool),
+        "wanted": tool.wanted,
+        "version": tool.version,
+        "path": str(path) if path else None,
+        "origin": _origin(tool),
+        "asWanted": tool.version == tool.wanted,
+    }
+
+
+def _origin(tool: ListedTool) -> str | None:
+    if tool.found:
+        return tool.found.origin.value
+    return "cache" if tool.manifest else None
+
+
+def _cluster(cluster: ListedCluster) -> dict[str, Any]:
+    return {
+        "name": cluster.context,
+        "version": cluster.server,
+        "kubectlSkew": cluster.skew,
+        "kubectlSupported": None if cluster.skew is None else abs(cluster.skew) <= 1,
+        "istioSupport": cluster.support.value,
+        "problems": problems_data(cluster.problems),
+    }
+
+
+def _render_outcomes(result: BringResult, console: Console) -> None:
+    rows = table("TOOL", "VERSION", "PLATFORM", "OUTCOME", "PATH")
+    for tool in result.tools:
+        item = tool.artifact
+        rows.add_row(
+            str(item.tool), item.version, _platform(item) or "any", tool.outcome.value, str(tool.path)
+        )
+    console.print(rows)
+
+
+def _render_list(result: ListResult, console: Console) -> None:
+    rows = table("TOOL", "WANTED", "VERSION", "ORIGIN", "PATH")
+    for tool in result.tools:
+        path = tool.found.path if tool.found else tool.manifest
+        rows.add_row(
+            str(tool.tool), tool.wanted, tool.version or "-", _origin(tool) or "none", str(path or "-")
+        )
+    console.print(rows)
+    console.print()
+    if result.clusters:
+        console.print(_clusters(result))
+    else:
+        console.print(f"clusters: not asked ({result.not_asked})", soft_wrap=True)
+    console.print()
+    releases = table("ISTIO", "KUBERNETES", "END OF LIFE", "")
+    ours = support.istio_release(result.istio)
+    for release in support.ISTIO_RELEASES:
+        about = "about " if release.approximate else ""
+        notes = [
+            "past its end of life" if release.ended(result.today) else "",
+            "this mesh's" if release is ours else "",
+        ]
+        releases.add_row(
+            support.shown(release.minor),
+            f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
+            f"{about}{release.end_of_life:%b %Y}",
+            ", ".join(filter(None, notes)),
+        )
+    console.print(releases)
+
+
+def _clusters(result: ListResult) -> Any:  # noqa: ANN401 - rich's
+    rows = table("CLUSTER", "VERSION", "KUBECTL", f"ISTIO {result.istio}")
+    for cluster in result.clusters:
+        skew = cluster.skew
+        fits = "-"
+        if skew is not None:
+            fits = f"{'within one minor' if abs(skew) <= 1 else 'too far'} ({skew:+d})"
+        rows.add_row(cluster.context, cluster.server or "no answer", fits, cluster.support.value)
+    return rows
