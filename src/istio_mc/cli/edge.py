@@ -181,7 +181,7 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
 
     People's results and JSON go to standard output; progress, warnings and errors to standard error.
     """
-    from istio_mc.domain.problem import InputError, ProblemError
+    from istio_mc.domain.problem import InputError, Problem, ProblemError
     from istio_mc.gateways import process
     from istio_mc.present import terminal
     from istio_mc.present.report import Envelope, Exit
@@ -191,16 +191,25 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
     color = not options.no_color and not os.environ.get("NO_COLOR")
     errors_to = terminal.console(stderr=True, color=color)
     signal.signal(signal.SIGTERM, _as_interrupt)
+    done = terminal.Done()
     try:
         with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
-            report = work(progress)
+            report = work(done.and_to(progress))
     except InputError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.USAGE)
     except ProblemError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.FAILED)
     except KeyboardInterrupt:
         process.stop_all()
-        errors_to.print("\nInterrupted. What was done stays done; the same command goes on from there.")
+        interrupted = Problem(
+            code="interrupted",
+            message="interrupted",
+            seen=f"done by then: {done}",
+            expected="what was done stays done, and the same command goes on from there",
+        )
+        if output != "table":
+            sys.stdout.write(Envelope(command, Exit.INTERRUPTED, None, (interrupted,)).text(output))
+        terminal.print_problems(errors_to, [interrupted], style="red", title="error")
         _leave(Exit.INTERRUPTED)
     if output == "table":
         report.render(terminal.console(color=color))
@@ -220,6 +229,7 @@ def confirm(question: str, *, yes: bool) -> None:
         InputError: There is nobody to ask and no `--yes`; or the answer is no.
     """
     from istio_mc.domain.problem import InputError, Problem
+    from istio_mc.present.terminal import paused
 
     if yes:
         return
@@ -232,7 +242,9 @@ def confirm(question: str, *, yes: bool) -> None:
                 hint="the same command with --yes",
             )
         )
-    if not typer.confirm(question, err=True):
+    with paused():
+        agreed = typer.confirm(question, err=True)
+    if not agreed:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was removed"))
 
 

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -22,7 +22,6 @@ from istio_mc.domain.events import Event, Progress, State, silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from istio_mc.domain.problem import Problem
 
@@ -77,6 +76,26 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
                     to.print(Text(" " * 12 + line), soft_wrap=True)
 
 
+class Done:
+    """Remembers which steps were done, to tell them where a run is interrupted."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, list[str]] = {}
+
+    def and_to(self, progress: Progress) -> Progress:
+        """A progress that tells another, too."""
+
+        def both(event: Event) -> None:
+            if event.state is State.DONE:
+                self._steps.setdefault(event.cluster or "mesh", []).append(event.step)
+            progress(event)
+
+        return both
+
+    def __str__(self) -> str:
+        return "; ".join(f"{who}: {', '.join(steps)}" for who, steps in self._steps.items()) or "nothing"
+
+
 class _Plain:
     """One line for each change, for pipes and CI."""
 
@@ -111,13 +130,12 @@ class _Moving:
         self._lock = Lock()
         self._live = Live(self, console=to, refresh_per_second=8, transient=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Draws from now on."""
         self._live.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Takes what was drawn off the screen."""
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -147,13 +165,34 @@ class _Moving:
         return Group(grid)
 
 
+_on_screen: list[_Moving] = []
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Takes moving progress off the screen while a person is asked something."""
+    for moving in _on_screen:
+        moving.stop()
+    try:
+        yield
+    finally:
+        for moving in _on_screen:
+            moving.start()
+
+
 @contextmanager
 def progress(to: Console, *, wanted: bool) -> Iterator[Progress]:
     """Shows progress on a console for the time of a `with` block."""
     if not wanted:
         yield silent
     elif to.is_terminal and not os.environ.get("CI"):
-        with _Moving(to) as moving:
+        moving = _Moving(to)
+        moving.start()
+        _on_screen.append(moving)
+        try:
             yield moving
+        finally:
+            _on_screen.remove(moving)
+            moving.stop()
     else:
         yield _Plain(to)
