@@ -142,12 +142,14 @@ def find_istioctl(
 
     Args:
         env: Holds PATH, XDG_CACHE_HOME and ISTIO_MC_BIN_DIR.
-        bin_dir: Folder to look in first; None: ISTIO_MC_BIN_DIR, where it is set.
+        bin_dir: mesh.yaml's folder to look in first; ISTIO_MC_BIN_DIR wins over it.
         version: The mesh's Istio version; None: any. Where there is none of it, another one is returned.
 
     Raises:
         ProblemError: There is none, or it does not tell its version.
     """
+    if env.get(tools_find.BIN_DIR_VARIABLE):
+        bin_dir = Path(env[tools_find.BIN_DIR_VARIABLE])
     found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir)
     hint = f"istio-mc tools install istioctl{f' --istioctl {version}' if version else ''}"
     if found is None:

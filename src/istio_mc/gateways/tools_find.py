@@ -69,13 +69,11 @@ def find(
     Args:
         tool: Which program.
         version: The version wanted; None: any.
-        env: Holds PATH, and ISTIO_MC_BIN_DIR where `bin_dir` is not given.
+        env: Holds PATH.
         cache: The private cache.
         bin_dir: Folder to look in first.
     """
     first: Found | None = None
-    if bin_dir is None and env.get(BIN_DIR_VARIABLE):
-        bin_dir = Path(env[BIN_DIR_VARIABLE])
     for origin, path in _candidates(tool, version, env, cache, bin_dir):
         told, said = version_of(tool, path)
         found = Found(path, origin, told, said)

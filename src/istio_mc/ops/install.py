@@ -16,6 +16,7 @@ from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways import credentials, downloads, process
 from istio_mc.gateways.fanout import Failures, Watch, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
@@ -24,6 +25,7 @@ from istio_mc.gateways.survey import survey
 from istio_mc.ops import link as linking
 from istio_mc.ops import preflight, topology, trust
 from istio_mc.ops.documents import written
+from istio_mc.ops.tools import artifact_of
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
@@ -33,12 +35,12 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings import Settings
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca import CaOptions
     from istio_mc.ops.session import Session
 
 _SHARE_OF_ISTIOCTL = 0.75
-_OFFICIAL_CRDS = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v{}/standard-install.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,7 @@ def _prepare(
     session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool, strict: bool
 ) -> _Prepared:
     mesh = topology.mesh_of(session.settings)
-    istioctl = _istioctl(mesh)
+    istioctl = _istioctl(mesh, session.settings)
     session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
     found, unreachable = fan_out(
         session.kubes,
@@ -196,8 +198,8 @@ def _prepare(
     return _Prepared(mesh, clusters, plans, trusted, istioctl)
 
 
-def _istioctl(mesh: Mesh) -> Istioctl:
-    found = find_istioctl(os.environ)
+def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:
+    found = find_istioctl(os.environ, settings.tools.bin_dir, mesh.version)
     if found.version != mesh.version:
         raise InputError(
             Problem(
@@ -205,7 +207,7 @@ def _istioctl(mesh: Mesh) -> Istioctl:
                 message="istioctl is of another version than the mesh",
                 seen=f"{found.path}: {found.version}",
                 expected=mesh.version,
-                hint=f"put istioctl {mesh.version} first on PATH, or set istio.version in mesh.yaml",
+                hint=f"istio-mc tools install istioctl --istioctl {mesh.version}",
                 docs="troubleshooting.md#istioctl-version",
             )
         )
@@ -225,7 +227,11 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
         return []
-    found = downloads.documents(wanted.manifest or _OFFICIAL_CRDS.format(wanted.version))
+    if wanted.manifest:
+        found = downloads.documents(wanted.manifest)
+    else:
+        official = artifact_of(session.settings, Tool.GATEWAY_API, PLATFORMS[0])
+        found = downloads.documents(official.url, sha256=official.sha256)
     return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
 
 

@@ -134,11 +134,25 @@ def choose(
     if faults:
         raise InputError(*faults)
     made = [
-        _artifact(settings, tool, given.get(tool), platform)
+        artifact_of(settings, tool, platform, given.get(tool))
         for tool in tools
         for platform in (dict.fromkeys(chosen) if tool.is_program else chosen[:1])
     ]
     return Choice(tuple(made), bin_dir or settings.tools.bin_dir)
+
+
+def artifact_of(settings: Settings, tool: Tool, platform: Platform, version: str | None = None) -> Artifact:
+    """Where a tool is published (or mirrored), with the digest mesh.yaml has for it.
+
+    Args:
+        settings: mesh.yaml's; its digests hold for its own versions only.
+        tool: Which one.
+        platform: For whom; it does not matter to the Gateway API's CRDs.
+        version: A flag; wins over mesh.yaml.
+    """
+    ours = settings.tool_version(tool)
+    digest = settings.tools.digest(tool, platform) if version in (None, ours) else None
+    return artifact(tool, version or ours, platform, mirror=settings.tools.of(tool).mirror, sha256=digest)
 
 
 def install(
@@ -233,12 +247,6 @@ def _noted(faults: list[Problem]) -> Iterator[None]:
         yield
     except InputError as error:
         faults += error.problems
-
-
-def _artifact(settings: Settings, tool: Tool, version: str | None, platform: Platform) -> Artifact:
-    ours = settings.tool_version(tool)
-    digest = settings.tools.digest(tool, platform) if version in (None, ours) else None
-    return artifact(tool, version or ours, platform, mirror=settings.tools.of(tool).mirror, sha256=digest)
 
 
 def _refuse_two_platforms(choice: Choice) -> None:

@@ -10,10 +10,11 @@ from istio_mc.domain import support
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.support import Support
-from istio_mc.domain.tools import Tool, artifact
+from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways.fanout import all_of, fan_out
-from istio_mc.gateways.tools_find import Found, find, own_platform
+from istio_mc.gateways.tools_find import Found, find
 from istio_mc.ops.session import open_members, open_named
+from istio_mc.ops.tools import artifact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -144,8 +145,7 @@ def _tool(
     wanted = settings.tool_version(tool)
     if tool.is_program:
         return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir))
-    url = artifact(tool, wanted, own_platform(), mirror=settings.tools.of(tool).mirror).url
-    kept = cache.manifest(url)
+    kept = cache.manifest(artifact_of(settings, tool, PLATFORMS[0]).url)
     return ListedTool(tool, wanted, manifest=kept if kept.is_file() else None)
 
 

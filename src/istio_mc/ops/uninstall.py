@@ -97,7 +97,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
     mesh = topology.mesh_of(session.settings)
-    istioctl = find_istioctl(os.environ)
+    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version)
     observed, failed = fan_out(
         session.kubes, lambda name: _observe(session.kubes[name]), concurrency=session.concurrency
     )
