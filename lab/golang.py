@@ -49,6 +49,7 @@ class Go:
     """The Go toolchain with caches inside the lab's own, which go once the binaries stand."""
 
     cache: Path
+    module: Path = MODULE
     _found: str = field(default="", init=False)
 
     @property
@@ -91,7 +92,7 @@ class Go:
         }
         # `nice`: a cold build takes every core for minutes, on a machine its owner is using.
         command = ["nice", self._binary(), *arguments]
-        return run(command, env=environment, cwd=MODULE, timeout=timeout).stdout
+        return run(command, env=environment, cwd=self.module, timeout=timeout).stdout
 
     def build(self, package: str, ldflags: str, target: Path) -> None:
         """Build one program; its file appears only when it is whole."""
