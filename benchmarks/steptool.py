@@ -21,7 +21,8 @@ def gather() -> Path:
         LabError: It could not be built.
     """
     found = shutil.which("step")
-    if found and has_version(_version(found), f"CLI/{VERSION}"):
+    # It names itself `Smallstep CLI/0.24.4`; programs of another make are called step too.
+    if found and has_version(proc.run([found, "version"], check=False, timeout=20).stdout, f"CLI/{VERSION}"):
         return Path(found)
     target = settings.cache() / "bin" / f"step-{VERSION}" / "step"
     if not target.exists():
@@ -29,8 +30,3 @@ def gather() -> Path:
         go.build(_PACKAGE, f"-X main.Version={VERSION}", target)
         go.discard()
     return target
-
-
-def _version(step: str) -> str:
-    # Its first word is `Smallstep CLI/0.24.4`; a program of another make may call itself step too.
-    return proc.run([step, "version"], check=False, timeout=20).stdout.replace("Smallstep ", "", 1)
