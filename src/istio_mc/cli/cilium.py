@@ -1,0 +1,162 @@
+"""`istio-mc cilium`: the signatures of fix, revert and status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.ops.cilium import CiliumResult
+    from istio_mc.ops.session import Session
+
+app = typer.Typer(
+    name="cilium",
+    help="The settings a mesh needs of Cilium, on the clusters that run it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+KPaas = Annotated[bool, typer.Option("--k-paas", help='K-PaaS\'s own addition too: enable-l7-proxy "false".')]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference; touch nothing.")]
+Settle = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION",
+        help="How long nodes and pods that were ready before are watched after the restart.",
+    ),
+]
+
+
+@app.command()
+@edge.verb
+def fix(
+    options: edge.Options,
+    *,
+    k_paas: KPaas = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    settle: Settle = "30s",
+) -> None:
+    """Set what a mesh needs: bpf-lb-sock-hostns-only "true", cni-exclusive "false".
+
+    The settings are backed up in the cluster first, the agents restarted one after another and watched.
+    Nothing is done where the settings are right and every agent has read them.
+
+    Examples:
+
+      istio-mc cilium fix --dry-run
+
+      istio-mc cilium fix --contexts ncloud --yes
+
+      istio-mc cilium fix --contexts ncloud --k-paas
+    """
+    from istio_mc.ops import cilium as op
+
+    _change(
+        "cilium fix",
+        options,
+        lambda session: op.plan_fix(session, k_paas=k_paas),
+        yes=yes,
+        dry_run=dry_run,
+        settle=settle,
+    )
+
+
+@app.command()
+@edge.verb
+def revert(
+    options: edge.Options,
+    *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Restore every key, those too that others have changed since.")
+    ] = False,
+    keep_others: Annotated[
+        bool, typer.Option("--keep-others", help="Restore only the keys that fix has set.")
+    ] = False,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    settle: Settle = "30s",
+) -> None:
+    """Restore exactly the settings that the first fix backed up, and restart the agents with them.
+
+    Where others have changed more keys since, nothing is touched and the keys are named: --keep-others
+    leaves those as they are, --force restores them too.
+
+    Examples:
+
+      istio-mc cilium revert --dry-run
+
+      istio-mc cilium revert --contexts ncloud --yes
+
+      istio-mc cilium revert --contexts ncloud --keep-others
+    """
+    from istio_mc.ops import cilium as op
+
+    if force and keep_others:
+        raise typer.BadParameter("--force and --keep-others exclude each other")
+    _change(
+        "cilium revert",
+        options,
+        lambda session: op.plan_revert(session, force=force, keep_others=keep_others),
+        yes=yes,
+        dry_run=dry_run,
+        settle=settle,
+    )
+
+
+@app.command()
+@edge.verb
+def status(options: edge.Options, *, k_paas: KPaas = False) -> None:
+    """Show wanted, live and backed-up settings, and whether every agent has read the live ones.
+
+    Examples:
+
+      istio-mc cilium status
+
+      istio-mc cilium status --contexts kt,ncloud,nhn -o json
+    """
+    from istio_mc.ops import cilium as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.cilium import report
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            return report(op.status(session, k_paas=k_paas), session.warnings)
+
+    edge.run("cilium status", options, work)
+
+
+def _change(
+    command: str,
+    options: edge.Options,
+    plan: Callable[[Session], CiliumResult],
+    *,
+    yes: bool,
+    dry_run: bool,
+    settle: str,
+) -> None:
+    from datetime import UTC, datetime
+
+    from istio_mc.ops import cilium as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present import cilium as shown
+
+    settle_s = edge.seconds(settle)
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            planned = plan(session)
+            if dry_run:
+                return shown.report(planned, session.warnings)
+            if planned.todo:
+                edge.confirm(shown.question(planned), yes=yes)
+            done = op.carry_out(session, planned, datetime.now(UTC), settle_s=settle_s)
+            return shown.report(done, session.warnings)
+
+    edge.run(command, options, work)

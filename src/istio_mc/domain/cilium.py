@@ -1,0 +1,307 @@
+"""Cilium's settings: what a mesh needs of them, what a cluster runs with, and the steps between.
+
+`bpf-lb-sock-hostns-only` and `cni-exclusive` are what Cilium's own guide to Istio asks for
+(Documentation/network/servicemesh/istio.rst, 1.15); `enable-l7-proxy: "false"` is K-PaaS's addition.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.domain.mesh import MANAGED_BY
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.domain.objects import Object
+
+NAMESPACE = "kube-system"
+CONFIG = "cilium-config"
+DAEMON_SET = "cilium"
+BACKUP = "istio-mc-cilium-backup"
+KEYS_ANNOTATION = "istio-mc/cilium-keys"
+"""On the backup: a JSON list of the keys that fixes have set since it was made."""
+TOUCHED_ANNOTATION = "istio-mc/cilium-revert-begun"
+RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
+"""On the DaemonSet's pod template, as `kubectl rollout restart` has it."""
+
+_NEEDED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+_K_PAAS = {"enable-l7-proxy": "false"}
+
+
+def wanted(*, k_paas: bool = False) -> dict[str, str]:
+    """The settings a mesh needs; with `k_paas`, the one that K-PaaS adds too."""
+    return _NEEDED | (_K_PAAS if k_paas else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One key of cilium-config that is to change; None stands for a key that is not there."""
+
+    key: str
+    live: str | None
+    wanted: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How far the DaemonSet's agents are.
+
+    Attributes:
+        desired: Nodes that shall carry an agent.
+        updated: Agents made from the present pod template.
+        ready: Agents that are ready.
+        seen: Whether the DaemonSet's controller has seen its last change.
+    """
+
+    desired: int
+    updated: int
+    ready: int
+    seen: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every node that shall carry an agent does; none at all is no success."""
+        return self.seen and 0 < self.desired == self.updated == self.ready
+
+    def __str__(self) -> str:
+        if not self.seen:
+            return "its controller has not seen the last change"
+        if not self.desired:
+            return "no node is to carry an agent: no node matches the DaemonSet's nodeSelector or affinity"
+        return f"{self.updated} of {self.desired} agents updated, {self.ready} ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Cilium:
+    """One cluster's Cilium as it was found.
+
+    Attributes:
+        config: ConfigMap kube-system/cilium-config.
+        daemon_set: DaemonSet kube-system/cilium.
+        agents: Its pods, without those on their way out.
+        backup: ConfigMap kube-system/istio-mc-cilium-backup, where there is one.
+    """
+
+    config: Object = field(repr=False)
+    daemon_set: Object = field(repr=False)
+    agents: tuple[Object, ...] = field(default=(), repr=False)
+    backup: Object | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The live settings."""
+        return dict(self.config.get("data") or {})
+
+    @property
+    def backed_up(self) -> dict[str, str] | None:
+        """The settings as they were before the first fix; None where there is no backup."""
+        return None if self.backup is None else dict(self.backup.get("data") or {})
+
+    @property
+    def fixed_keys(self) -> tuple[str, ...]:
+        """The keys that fixes have set since the backup was made."""
+        annotations = (self.backup or {}).get("metadata", {}).get("annotations") or {}
+        return tuple(json.loads(annotations.get(KEYS_ANNOTATION) or "[]"))
+
+    @property
+    def strangers(self) -> tuple[str, ...]:
+        """Keys that fixes have not set, but that are not any more as the backup has them."""
+        old, live = self.backed_up or {}, self.data
+        return tuple(
+            key
+            for key in sorted(old.keys() | live.keys())
+            if key not in self.fixed_keys and old.get(key) != live.get(key)
+        )
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """When the settings last changed, by the API server's clock.
+
+        A key's removal may leave no trace in cilium-config's own managedFields, so that the backup's
+        count too: it is written to before every change.
+        """
+        times = _times(self.config, "f:data") + _times(self.backup, "f:metadata")
+        return max(times, default=None)
+
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """Agents that may not have read the settings since they last changed, by name.
+
+        A pod's creation is compared, not its start: it is the API server's clock that stamps both it and
+        the change. Both are whole seconds; the same second does not prove that the pod came later.
+        """
+        changed = self.changed_at
+        return tuple(
+            pod["metadata"]["name"]
+            for pod in self.agents
+            if changed is not None and _time(pod["metadata"]["creationTimestamp"]) <= changed
+        )
+
+    @property
+    def restarted_since(self) -> bool:
+        """Whether the DaemonSet's template has changed since, so that its controller replaces the agents."""
+        changed, restarted = self.changed_at, max(_times(self.daemon_set, "f:spec"), default=None)
+        return changed is not None and restarted is not None and restarted > changed
+
+    @property
+    def rollout(self) -> Rollout:
+        """How far the agents are."""
+        status = self.daemon_set.get("status") or {}
+        return Rollout(
+            desired=status.get("desiredNumberScheduled", 0),
+            updated=status.get("updatedNumberScheduled", 0),
+            ready=status.get("numberReady", 0),
+            seen=status.get("observedGeneration", 0) >= self.daemon_set["metadata"].get("generation", 0),
+        )
+
+    @property
+    def restarts_itself(self) -> bool:
+        """Whether a change of the DaemonSet's template replaces its pods."""
+        strategy = self.daemon_set["spec"].get("updateStrategy") or {}
+        return bool(strategy.get("type", "RollingUpdate") == "RollingUpdate")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done in one cluster.
+
+    Attributes:
+        changes: Keys to change.
+        restart: Why the agents are to be restarted; empty: they are not.
+        watch: Whether a rollout is to be watched to its end.
+        drop_backup: Whether the backup goes when all is done.
+    """
+
+    changes: tuple[Change, ...] = ()
+    restart: str = ""
+    watch: bool = False
+    drop_backup: bool = False
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is to be done."""
+        return not (self.changes or self.restart or self.watch or self.drop_backup)
+
+
+def fix_plan(found: Cilium, settings: Mapping[str, str]) -> Plan:
+    """What makes a cluster's agents run with these settings."""
+    live = found.data
+    return _plan(found, tuple(Change(k, live.get(k), v) for k, v in settings.items() if live.get(k) != v))
+
+
+def revert_plan(found: Cilium, *, force: bool = False, keep_others: bool = False) -> Plan:
+    """What gives a cluster back the settings of its backup.
+
+    Args:
+        found: The cluster.
+        force: Restore every key, those too that others have changed since the backup.
+        keep_others: Restore the keys that fixes have set, and leave the others as they are.
+
+    Raises:
+        ProblemError: Others have changed keys since, and neither was asked for.
+    """
+    old, live = found.backed_up, found.data
+    if old is None:
+        return Plan()
+    if found.strangers and not (force or keep_others):
+        raise ProblemError(_changed_by_others(found))
+    keys = found.fixed_keys if keep_others else sorted(old.keys() | live.keys())
+    changes = tuple(Change(k, live.get(k), old.get(k)) for k in keys if live.get(k) != old.get(k))
+    made = _plan(found, changes)
+    return Plan(made.changes, made.restart, made.watch, drop_backup=True)
+
+
+def _plan(found: Cilium, changes: tuple[Change, ...]) -> Plan:
+    if changes:
+        return Plan(changes, restart="agents read their settings once, at start", watch=True)
+    if stale := found.stale:
+        if found.restarted_since:
+            return Plan(watch=True)
+        told = f"{len(stale)} of {len(found.agents)} agents are older than the last change of {CONFIG}"
+        return Plan(restart=told, watch=True)
+    return Plan(watch=not found.rollout.complete)
+
+
+def patch(found: Cilium, changes: Collection[Change]) -> dict[str, Any]:
+    """A merge patch of cilium-config that makes the changes, if nobody has written to it in between."""
+    version = found.config["metadata"]["resourceVersion"]
+    return {
+        "metadata": {"resourceVersion": version},
+        "data": {change.key: change.wanted for change in changes},
+    }
+
+
+def restart_patch(now: datetime) -> dict[str, Any]:
+    """A merge patch of the DaemonSet that makes its controller replace the agents, one after another."""
+    annotations = {RESTARTED_ANNOTATION: now.isoformat(timespec="microseconds")}
+    return {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+
+
+def backup_document(found: Cilium, changes: Collection[Change]) -> Object:
+    """The backup: the settings as they are, and the keys that are about to be set."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": BACKUP,
+            "namespace": NAMESPACE,
+            "labels": dict(MANAGED_BY),
+            "annotations": _keys_annotation(change.key for change in changes),
+        },
+        "data": found.data,
+    }
+
+
+def backup_patch(found: Cilium, changes: Collection[Change]) -> dict[str, Any] | None:
+    """A merge patch that adds keys about to be set to those the backup knows; None: it knows them all.
+
+    The settings it holds are never written to again.
+    """
+    keys = dict.fromkeys((*found.fixed_keys, *(change.key for change in changes)))
+    if keys.keys() == set(found.fixed_keys):
+        return None
+    return {"metadata": {"annotations": _keys_annotation(keys)}}
+
+
+def revert_begun(now: datetime) -> dict[str, Any]:
+    """A merge patch of the backup, written before a revert so that its time says when that began."""
+    return {"metadata": {"annotations": {TOUCHED_ANNOTATION: now.isoformat(timespec="microseconds")}}}
+
+
+def _keys_annotation(keys: Any) -> dict[str, str]:  # noqa: ANN401 - any iterable of str, once
+    return {KEYS_ANNOTATION: json.dumps(sorted(keys))}
+
+
+def _times(document: Object | None, part: str) -> list[datetime]:
+    """When a part of an object was last changed by each of its managers; its status does not count."""
+    entries = (document or {}).get("metadata", {}).get("managedFields") or []
+    return [
+        _time(entry["time"])
+        for entry in entries
+        if entry.get("time") and part in (entry.get("fieldsV1") or {}) and not entry.get("subresource")
+    ]
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _changed_by_others(found: Cilium) -> Problem:
+    old, live = found.backed_up or {}, found.data
+
+    def told(value: str | None) -> str:
+        return "absent" if value is None else json.dumps(value)
+
+    return Problem(
+        code="changed-since-backup",
+        message=f"{CONFIG} has other keys changed since its backup, which a revert would undo too",
+        seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
+        expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
+        hint="istio-mc cilium revert --keep-others (leaves them as they are) or --force (restores them too)",
+        docs="cilium.md#revert",
+    )

@@ -1,0 +1,346 @@
+"""cilium: the settings a mesh needs of Cilium, put there until every agent runs with them, and taken back."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import cilium, objects
+from istio_mc.domain.cilium import Cilium, Plan
+from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.kube import KubeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.objects import Object
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_STEP = "cilium"
+_POLL_S = 1.0
+_TICK_S = 1.1
+"""Longer than the API server's time stamps are coarse: what comes after it bears a later one."""
+_SILENCES = 5
+_CONFLICT = 409
+
+
+class Verb(StrEnum):
+    """What is done to the settings."""
+
+    FIX = "fix"
+    REVERT = "revert"
+    STATUS = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class CiliumResult:
+    """What was found, what was to be done, and what came of it; all by context.
+
+    Attributes:
+        verb: What was asked for.
+        contexts: Every cluster of the run, in the user's order.
+        wanted: The settings a mesh needs.
+        found: Cilium as it was before, in the clusters that have it.
+        without: Why the others count as having none.
+        plans: What is to be done where; nothing for a status.
+        failures: Clusters that are not done, and why.
+        finished: Whether the plans were carried out: False for a status or a dry run.
+    """
+
+    verb: Verb
+    contexts: tuple[str, ...]
+    wanted: Mapping[str, str]
+    found: Mapping[str, Cilium]
+    without: Mapping[str, str]
+    plans: Mapping[str, Plan]
+    failures: Failures
+    finished: bool = False
+
+    @property
+    def todo(self) -> dict[str, Plan]:
+        """The plans that are not empty."""
+        return {name: plan for name, plan in self.plans.items() if not plan.empty}
+
+
+def status(session: Session, *, k_paas: bool = False) -> CiliumResult:
+    """Looks at the session's clusters; changes nothing."""
+    return _looked(session, Verb.STATUS, cilium.wanted(k_paas=k_paas), lambda _: Plan())
+
+
+def plan_fix(session: Session, *, k_paas: bool = False) -> CiliumResult:
+    """Settles what a fix has to do in each cluster; changes nothing."""
+    settings = cilium.wanted(k_paas=k_paas)
+    return _looked(session, Verb.FIX, settings, lambda found: cilium.fix_plan(found, settings))
+
+
+def plan_revert(session: Session, *, force: bool = False, keep_others: bool = False) -> CiliumResult:
+    """Settles what a revert has to do in each cluster; changes nothing.
+
+    Args:
+        session: The run.
+        force: Restore every key, those too that others have changed since the backup.
+        keep_others: Restore the keys that fixes have set, and leave the others as they are.
+    """
+
+    def decide(found: Cilium) -> Plan:
+        return cilium.revert_plan(found, force=force, keep_others=keep_others)
+
+    return _looked(session, Verb.REVERT, cilium.wanted(), decide)
+
+
+def _looked(
+    session: Session, verb: Verb, settings: Mapping[str, str], decide: Callable[[Cilium], Plan]
+) -> CiliumResult:
+    def look(name: str) -> tuple[Cilium | str, Plan]:
+        found = _look(session.kubes[name])
+        if isinstance(found, str):
+            return found, Plan()
+        plan = decide(found)
+        if plan.restart and not found.restarts_itself:
+            raise ProblemError(_on_delete(name))
+        return found, plan
+
+    looked, failed = fan_out(session.kubes, look, concurrency=session.concurrency)
+    return CiliumResult(
+        verb=verb,
+        contexts=session.names,
+        wanted=settings,
+        found={name: found for name, (found, _) in looked.items() if isinstance(found, Cilium)},
+        without={name: found for name, (found, _) in looked.items() if isinstance(found, str)},
+        plans={name: plan for name, (_, plan) in looked.items()},
+        failures=session.unusable | failed,
+    )
+
+
+def _look(kube: Kube) -> Cilium | str:
+    """A cluster's Cilium, or why there is none."""
+    # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
+    config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
+    daemon_set = kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
+    if config is None or daemon_set is None:
+        missing = [
+            what
+            for what, found in ((f"ConfigMap {cilium.CONFIG}", config), ("DaemonSet cilium", daemon_set))
+            if found is None
+        ]
+        return f"no {' and no '.join(missing)} in {cilium.NAMESPACE}"
+    backup = kube.get(objects.CONFIG_MAP, cilium.BACKUP, cilium.NAMESPACE)
+    return Cilium(config, daemon_set, tuple(_agents(kube, daemon_set)), backup)
+
+
+def _agents(kube: Kube, daemon_set: Object) -> list[Object]:
+    wanted = daemon_set["spec"]["selector"].get("matchLabels") or {}
+    pods = kube.list(
+        objects.POD, cilium.NAMESPACE, labels=",".join(f"{key}={value}" for key, value in wanted.items())
+    )
+    uid = daemon_set["metadata"]["uid"]
+    return [
+        pod
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+        and any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
+    ]
+
+
+def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_s: float) -> CiliumResult:
+    """Does what was planned, on all clusters at once; one that fails does not stop the others.
+
+    In each: backup, settings, rolling restart, its end, and then a watch on what was ready before.
+
+    Args:
+        session: The run.
+        planned: What is to be done.
+        now: What restarts are stamped with.
+        settle_s: How long nodes and pods are watched after the restart, in seconds.
+    """
+
+    def work(name: str) -> None:
+        session.progress(Event(name, _STEP, State.STARTED))
+        _Work(session, session.kubes[name], planned.verb, planned.found[name], planned.plans[name]).do(
+            now, settle_s
+        )
+        session.progress(Event(name, _STEP, State.DONE))
+
+    _, failed = fan_out(planned.todo, work, concurrency=session.concurrency)
+    return CiliumResult(
+        planned.verb,
+        planned.contexts,
+        planned.wanted,
+        planned.found,
+        planned.without,
+        planned.plans,
+        planned.failures | failed,
+        finished=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One cluster's plan, carried out."""
+
+    session: Session
+    kube: Kube
+    verb: Verb
+    found: Cilium
+    plan: Plan
+
+    def do(self, now: datetime, settle_s: float) -> None:
+        before = self._ready() if self.plan.watch else None
+        if self.plan.changes:
+            self._say("writing the settings")
+            self._change(now)
+        if self.plan.restart:
+            self.kube.patch(
+                objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE, cilium.restart_patch(now)
+            )
+        if before is not None:
+            self._watch_rollout()
+            self._watch_readiness(before, settle_s)
+        if self.plan.drop_backup:
+            self.kube.delete(objects.CONFIG_MAP, cilium.BACKUP, cilium.NAMESPACE)
+
+    def _change(self, now: datetime) -> None:
+        if self.verb is Verb.FIX:
+            self._back_up()
+        else:
+            self._patch_backup(cilium.revert_begun(now))
+        try:
+            self.kube.patch(
+                objects.CONFIG_MAP,
+                cilium.CONFIG,
+                cilium.NAMESPACE,
+                cilium.patch(self.found, self.plan.changes),
+            )
+        except KubeError as error:
+            if error.status == _CONFLICT:
+                raise ProblemError(_changed_meanwhile(self.kube.context, self.verb)) from None
+            raise
+        time.sleep(_TICK_S)
+
+    def _back_up(self) -> None:
+        changes = self.plan.changes
+        if self.found.backup is None and self.kube.create(cilium.backup_document(self.found, changes)):
+            return
+        if body := cilium.backup_patch(self.found, changes):
+            self._patch_backup(body)
+
+    def _patch_backup(self, body: Mapping[str, object]) -> None:
+        self.kube.patch(objects.CONFIG_MAP, cilium.BACKUP, cilium.NAMESPACE, body)
+
+    def _watch_rollout(self) -> None:
+        silences = 0
+        while True:
+            try:
+                daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
+                silences = 0
+            except KubeError as error:
+                # The path to the API server may itself lead through an agent that restarts.
+                silences += 1
+                if not error.unreachable or silences >= _SILENCES or self.session.remaining_s <= _POLL_S:
+                    raise
+                continue
+            rollout = Cilium(self.found.config, daemon_set or self.found.daemon_set).rollout
+            if rollout.complete:
+                return
+            self._say(str(rollout))
+            if self.session.remaining_s <= _POLL_S:
+                raise ProblemError(self._not_rolled_out(str(rollout)))
+            time.sleep(_POLL_S)
+
+    def _not_rolled_out(self, seen: str) -> Problem:
+        pods = _agents(self.kube, self.found.daemon_set)
+        faults = {pod["metadata"]["name"]: why for pod in pods if (why := why_not_ready(pod))}
+        told = [f"pod {name}: {why}" for name, why in list(faults.items())[:3]]
+        return Problem(
+            code="agents-not-rolled-out",
+            cluster=self.kube.context,
+            message=f"Cilium's agents of {self.kube.context} were not all restarted and ready in time",
+            seen="\n".join([seen, *told]),
+            expected="every agent updated and ready before the run's deadline (--timeout)",
+            hint=f"kubectl --context {self.kube.context} -n {cilium.NAMESPACE} describe daemonset "
+            f"{cilium.DAEMON_SET}; then the same command again" + self._way_back(),
+            docs="cilium.md#agents-not-rolled-out",
+        )
+
+    def _watch_readiness(self, before: Ready, settle_s: float) -> None:
+        until = time.monotonic() + min(settle_s, max(0.0, self.session.remaining_s - _POLL_S))
+        while True:
+            left = until - time.monotonic()
+            seen = lost(before, *self._nodes_and_pods())
+            if left <= 0:
+                break
+            self._say(f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: "))
+            time.sleep(min(_POLL_S * 2, left))
+        if seen:
+            raise ProblemError(self._readiness_lost(seen))
+
+    def _readiness_lost(self, seen: Collection[str]) -> Problem:
+        return Problem(
+            code="readiness-lost",
+            cluster=self.kube.context,
+            message=f"what was ready in {self.kube.context} before Cilium's agents were restarted is not now",
+            seen=_listed(seen, ""),
+            expected="the same nodes and pods ready as before; bpf-lb-sock-hostns-only has cost some clusters' "
+            "pods the way to the API server (cilium issue 17738)",
+            hint=f"kubectl --context {self.kube.context} get pods -A" + self._way_back(),
+            docs="cilium.md#readiness-lost",
+        )
+
+    def _way_back(self) -> str:
+        if self.verb is Verb.REVERT:
+            return ""
+        return f"; to undo: istio-mc cilium revert --contexts {self.kube.context}"
+
+    def _ready(self) -> Ready:
+        return ready(*self._nodes_and_pods())
+
+    def _nodes_and_pods(self) -> tuple[list[Object], list[Object]]:
+        found = all_of(
+            {
+                "nodes": lambda: self.kube.list(objects.NODE),
+                "pods": lambda: self.kube.list(objects.POD),
+            }
+        )
+        return found["nodes"], found["pods"]
+
+    def _say(self, text: str) -> None:
+        self.session.progress(Event(self.kube.context, _STEP, State.WAITING, text))
+
+
+def _listed(names: Collection[str], before: str, most: int = 5) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return before + ", ".join(list(names)[:most]) + more
+
+
+def _on_delete(context: str) -> Problem:
+    return Problem(
+        code="restart-by-hand",
+        cluster=context,
+        message=f"a rolling restart of Cilium in {context} would restart nothing",
+        seen=f"DaemonSet {cilium.NAMESPACE}/{cilium.DAEMON_SET} has updateStrategy OnDelete",
+        expected="updateStrategy RollingUpdate",
+        hint=f"kubectl --context {context} -n {cilium.NAMESPACE} patch daemonset {cilium.DAEMON_SET} "
+        '-p \'{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}\'',
+        docs="cilium.md#restart-by-hand",
+    )
+
+
+def _changed_meanwhile(context: str, verb: Verb) -> Problem:
+    return Problem(
+        code="changed-meanwhile",
+        cluster=context,
+        message=f"somebody wrote to {cilium.CONFIG} of {context} after it was shown; it was left as it is",
+        seen="409 Conflict",
+        expected="the settings that were shown",
+        hint=f"istio-mc cilium {verb} --contexts {context}",
+        docs="cilium.md",
+    )
