@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -84,10 +85,12 @@ def _render(result: Shown, console: Console) -> None:
 
 
 def _folded(settings: Iterable[Setting]) -> Iterator[Setting]:
-    """Neighbours of one mapping that are all unset in the same way become one line."""
+    """A mapping whose keys are all unset in the same way becomes one line."""
+    settings = list(settings)
+    sizes = Counter(setting.key.rpartition(".")[0] for setting in settings)
     for (parent, otherwise, unset), group in groupby(settings, _unset):
         members = list(group)
-        if unset and parent and len(members) > 1:
+        if unset and parent and 1 < len(members) == sizes[parent]:
             yield replace(members[0], key=parent, otherwise=otherwise)
         else:
             yield from members
