@@ -143,12 +143,13 @@ def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
     _before_the_verb = Options(**given).over(named)
 
 
-def _option_parameters() -> list[inspect.Parameter]:
+@functools.cache  # every verb has them, and evaluating their hints for each was a tenth of `--help`
+def _option_parameters() -> tuple[inspect.Parameter, ...]:
     hints = get_type_hints(Options, include_extras=True)
-    return [
+    return tuple(
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[f.name])
         for f in fields(Options)
-    ]
+    )
 
 
 root_callback.__signature__ = inspect.Signature(_option_parameters())  # type: ignore[attr-defined] # Typer reads it
