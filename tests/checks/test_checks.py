@@ -1,0 +1,174 @@
+"""Each check on a mesh that works but for one thing."""
+
+from __future__ import annotations
+
+import pytest
+
+from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.model import Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain.problem import Problem
+from tests.world import IDS, World, ca_certs, encoded
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def failures(world: World) -> dict[str, Problem]:
+    """The problem of each check and target that failed."""
+    found = run(ALL, world.facts())
+    return {f"{r.check.id} {r.target}": r.problem for r in found if r.verdict is Verdict.FAILED and r.problem}
+
+
+def failed(world: World) -> list[str]:
+    return list(failures(world))
+
+
+def unknown(world: World) -> list[str]:
+    return [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.verdict is Verdict.UNKNOWN]
+
+
+class TestAccess:
+    def test_a_cluster_that_does_not_answer_is_one_failure(self, world: World) -> None:
+        world.silence("nhn")
+        (problem,) = failures(world).values()
+        assert (problem.code, problem.cluster, problem.seen) == (
+            "cluster-unreachable",
+            "nhn",
+            "connection refused",
+        )
+
+    def test_what_cannot_be_told_without_it_is_unknown(self, world: World) -> None:
+        world.silence("nhn")
+        told = unknown(world)
+        assert "link.synced kt → nhn" in told
+        assert "trust.cacerts nhn" in told
+        assert "link.synced kt → ncloud" not in told
+
+    def test_no_cluster_answers(self, world: World) -> None:
+        for context in IDS:
+            world.silence(context)
+        assert {f"access.reachable {context}" for context in IDS} <= set(failed(world))
+
+
+class TestTrust:
+    def test_no_cacerts(self, world: World) -> None:
+        world.remove("kt", "Secret", "cacerts")
+        assert failed(world) == ["trust.cacerts kt"]
+
+    def test_cacerts_in_part(self, world: World) -> None:
+        world.find("kt", "Secret", "cacerts")["data"].pop("ca-key.pem")
+        assert failures(world)["trust.cacerts kt"].seen == "without ca-key.pem"
+
+    def test_cacerts_that_cannot_be_read(self, world: World) -> None:
+        world.find("kt", "Secret", "cacerts")["data"]["root-cert.pem"] = encoded("no certificate")
+        assert failed(world) == ["trust.cacerts kt"]
+
+    def test_another_root_in_one_cluster(self, world: World) -> None:
+        world.find("nhn", "Secret", "cacerts")["data"] = ca_certs("nhn", "other").secret_data()
+        problem = failures(world)["trust.one-root mesh"]
+        assert "nhn (cacerts)" in (problem.seen or "")
+        assert "--context nhn" in (problem.hint or "")
+
+    def test_an_istiod_that_still_gives_out_the_old_root(self, world: World) -> None:
+        given_out = world.find("nhn", "ConfigMap", "istio-ca-root-cert")["data"]
+        given_out["root-cert.pem"] = ca_certs("nhn", "other").root_cert.decode()
+        assert "nhn (istio-ca-root-cert)" in (failures(world)["trust.one-root mesh"].seen or "")
+
+    @pytest.mark.parametrize("text", ["", "no certificate"])
+    def test_a_root_given_out_that_cannot_be_read(self, world: World, text: str) -> None:
+        world.find("nhn", "ConfigMap", "istio-ca-root-cert")["data"]["root-cert.pem"] = text
+        assert "unreadable: nhn (istio-ca-root-cert)" in (failures(world)["trust.one-root mesh"].seen or "")
+
+    def test_no_root_anywhere_is_not_one_root(self, world: World) -> None:
+        for context in IDS:
+            world.remove(context, "Secret", "cacerts")
+            world.remove(context, "ConfigMap", "istio-ca-root-cert")
+        assert "trust.one-root mesh" in failed(world)
+
+    def test_no_key_is_in_any_finding(self, world: World) -> None:
+        world.find("kt", "Secret", "cacerts")["data"].pop("ca-cert.pem")
+        assert "PRIVATE KEY" not in repr(run(ALL, world.facts()))
+
+
+class TestControlPlane:
+    @pytest.mark.parametrize(
+        ("name", "check"),
+        [("istiod", "control-plane.istiod"), ("istio-ingressgateway", "control-plane.gateway")],
+    )
+    def test_one_that_is_not_there(self, world: World, name: str, check: str) -> None:
+        world.remove("kt", "Deployment", name)
+        problem = failures(world)[f"{check} kt"]
+        assert problem.seen == "no such Deployment"
+        assert (problem.hint or "").startswith("istio-mc install --contexts kt,ncloud,nhn")
+
+    def test_one_that_is_not_rolled_out(self, world: World) -> None:
+        world.find("kt", "Deployment", "istiod")["status"]["availableReplicas"] = 0
+        problem = failures(world)["control-plane.istiod kt"]
+        assert problem.seen == "0 of 1 replicas available, 1 updated"
+        assert "describe deployment istiod" in (problem.hint or "")
+
+
+class TestGateway:
+    def test_an_address_that_is_pending(self, world: World) -> None:
+        world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
+        problem = failures(world)["gateway.address kt"]
+        assert problem.code == "gateway-address-pending"
+        assert "--gateway-address kt=" in (problem.hint or "")
+
+    def test_no_service(self, world: World) -> None:
+        world.remove("kt", "Service", "istio-ingressgateway")
+        assert failed(world) == ["gateway.address kt"]
+
+    def test_no_gateway_resource(self, world: World) -> None:
+        world.remove("kt", "Gateway", "cross-network-gateway")
+        assert failed(world) == ["gateway.exposed kt"]
+
+    def test_a_gateway_resource_that_ends_tls(self, world: World) -> None:
+        (server,) = world.find("kt", "Gateway", "cross-network-gateway")["spec"]["servers"]
+        server["tls"]["mode"] = "SIMPLE"
+        assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
+
+
+class TestLink:
+    def test_a_missing_remote_secret_is_told_of_its_pair_alone(self, world: World) -> None:
+        world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
+        assert failed(world) == ["link.secret kt → nhn"]
+        assert unknown(world) == ["link.synced kt → nhn"]
+
+    @pytest.mark.parametrize("status", ["syncing", "timeout", "closed", "absent"])
+    def test_a_peer_that_is_not_synced(self, world: World, status: str) -> None:
+        world.status("kt", "nhn", status)
+        problem = failures(world)["link.synced kt → nhn"]
+        assert (problem.cluster, problem.seen) == ("kt", f"istiod-1: {status}")
+
+    def test_one_istiod_of_two_that_is_behind(self, world: World) -> None:
+        world.status("kt", "ncloud", "synced", "istiod-2")
+        world.status("kt", "nhn", "syncing", "istiod-2")
+        assert failures(world)["link.synced kt → nhn"].seen == "istiod-2: syncing"
+
+    def test_no_istiod_runs(self, world: World) -> None:
+        world.seen["kt"] = {}
+        assert failed(world) == ["link.asked kt"]
+
+    def test_an_istiod_that_could_not_be_asked(self, world: World) -> None:
+        world.unseen["kt"] = (Problem(code="stream-failed", message="no stream", seen="403"),)
+        del world.seen["kt"]
+        problem = failures(world)["link.asked kt"]
+        assert (problem.code, problem.cluster) == ("stream-failed", "kt")
+
+
+def test_every_failure_says_what_was_seen_and_expected_and_what_to_do(world: World) -> None:
+    world.silence("nhn")
+    world.remove("kt", "Secret", "cacerts")
+    world.remove("kt", "Deployment", "istio-ingressgateway")
+    world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
+    world.remove("ncloud", "Gateway", "cross-network-gateway")
+    world.status("kt", "ncloud", "timeout")
+    world.remove("ncloud", "Secret", "istio-remote-secret-kt-k2p")
+    found = failures(world)
+    del found["access.reachable nhn"]
+    assert len(found) == 6
+    assert [key for key, p in found.items() if not (p.seen and p.expected and p.hint and p.docs)] == []

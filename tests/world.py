@@ -1,0 +1,152 @@
+"""A whole mesh of three clusters as a run finds it, to be spoilt one thing at a time."""
+
+from __future__ import annotations
+
+import base64
+import copy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from istio_mc.checks.model import Facts
+from istio_mc.domain import documents
+from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.certificates import Authority, new_intermediate, new_root
+from istio_mc.domain.istiod import RemoteCluster
+from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.objects import ref_of
+from istio_mc.domain.observed import Observed
+from istio_mc.domain.pem import fingerprint
+from istio_mc.domain.problem import Problem
+
+EC = KeySpec(KeyType.EC, 256)
+MESH = Mesh(mesh_id="mesh1", version="1.26.0")
+IDS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
+CLUSTERS = {
+    context: Cluster(context, cluster_id, f"network{number}", ApiServer(f"https://{context}:6443"))
+    for number, (context, cluster_id) in enumerate(IDS.items(), 1)
+}
+UNREACHABLE = Problem(
+    code="cluster-unreachable", message="nhn cannot be reached", seen="connection refused", cluster="nhn"
+)
+
+
+@cache
+def root(name: str = "mesh") -> Authority:
+    """A root; another name is another root."""
+    assert name
+    return new_root(datetime.now(UTC), key=EC)
+
+
+@cache
+def ca_certs(context: str, root_name: str = "mesh") -> CaCerts:
+    made = new_intermediate(root(root_name), IDS[context], datetime.now(UTC), key=EC)
+    return CaCerts.from_authority(made)
+
+
+def root_fingerprint(name: str = "mesh") -> str:
+    return fingerprint(root(name).certificate)
+
+
+def deployment(name: str, app: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "istio-system", "labels": {"app": app}, "generation": 1},
+        "spec": {"replicas": 1, "template": {"spec": {"containers": []}}},
+        "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    }
+
+
+def objects_of(context: str) -> list[dict[str, Any]]:
+    """What lives in a cluster of a mesh that works."""
+    system = {"namespace": "istio-system"}
+    return [
+        documents.namespace(MESH, CLUSTERS[context], None),
+        documents.cacerts(ca_certs(context).secret_data()),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "istio-ca-root-cert", **system},
+            "data": {"root-cert.pem": ca_certs(context).root_cert.decode()},
+        },
+        deployment("istiod", "istiod"),
+        deployment("istio-ingressgateway", "istio-ingressgateway"),
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "istio-ingressgateway", **system},
+            "spec": {"externalIPs": [f"198.18.0.{21 + list(IDS).index(context)}"]},
+        },
+        documents.cross_network_gateway(),
+        *(
+            documents.remote_secret(
+                cluster.cluster_id,
+                documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, "token", b"ca"),
+            )
+            for name, cluster in CLUSTERS.items()
+            if name != context
+        ),
+    ]
+
+
+@dataclass
+class World:
+    """The facts of a mesh that works, open to change."""
+
+    objects: dict[str, list[dict[str, Any]]] = field(
+        default_factory=lambda: {context: copy.deepcopy(objects_of(context)) for context in CLUSTERS}
+    )
+    seen: dict[str, dict[str, tuple[RemoteCluster, ...]]] = field(
+        default_factory=lambda: {
+            context: {
+                "istiod-1": tuple(
+                    RemoteCluster("istiod-1", other, f"istio-system/istio-remote-secret-{other}", "synced")
+                    for name, other in IDS.items()
+                    if name != context
+                )
+            }
+            for context in CLUSTERS
+        }
+    )
+    unreachable: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def find(self, context: str, kind: str, name: str) -> dict[str, Any]:
+        return next(
+            item for item in self.objects[context] if (item["kind"], item["metadata"]["name"]) == (kind, name)
+        )
+
+    def remove(self, context: str, kind: str, name: str) -> None:
+        self.objects[context].remove(self.find(context, kind, name))
+
+    def silence(self, context: str) -> None:
+        """The cluster does not answer."""
+        self.unreachable[context] = (replace(UNREACHABLE, cluster=context),)
+        del self.objects[context], self.seen[context]
+
+    def status(self, context: str, peer: str, status: str, pod: str = "istiod-1") -> None:
+        """What an istiod says of a peer; `absent`: nothing."""
+        rows = [row for row in self.seen[context].get(pod, ()) if row.cluster_id != IDS[peer]]
+        if status != "absent":
+            rows.append(RemoteCluster(pod, IDS[peer], "s", status))
+        self.seen[context][pod] = tuple(rows)
+
+    def facts(self) -> Facts:
+        return Facts(
+            mesh=MESH,
+            clusters=CLUSTERS,
+            observed={
+                context: Observed("v1.32.3", {ref_of(item): item for item in items}, gateway_api=True)
+                for context, items in self.objects.items()
+            },
+            unreachable=self.unreachable,
+            seen=self.seen,
+            unseen=self.unseen,
+        )
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
