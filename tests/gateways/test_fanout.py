@@ -1,0 +1,122 @@
+"""Work on all clusters at once: all are waited for, all faults come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import Watch, all_of, fan_out
+
+NAMES = ["kt", "ncloud", "nhn"]
+FAULT = Problem(code="fault", message="it failed")
+
+
+def fail(*names: str) -> None:
+    raise ProblemError(*(Problem(code="fault", message=name) for name in names))
+
+
+class TestFanOut:
+    def test_results_stand_in_the_order_of_the_names(self) -> None:
+        def work(name: str) -> str:
+            time.sleep(0.05 if name == "kt" else 0)
+            return name.upper()
+
+        found, failures = fan_out(NAMES, work, concurrency=3)
+        assert list(found.items()) == [("kt", "KT"), ("ncloud", "NCLOUD"), ("nhn", "NHN")]
+        assert failures == {}
+
+    def test_one_that_fails_does_not_stop_the_others(self) -> None:
+        found, failures = fan_out(NAMES, lambda name: fail("x") if name == "kt" else name, concurrency=3)
+        assert list(found) == ["ncloud", "nhn"]
+        assert list(failures) == ["kt"]
+
+    def test_every_problem_names_its_cluster(self) -> None:
+        _, failures = fan_out(["kt"], lambda _: fail("a", "b"), concurrency=1)
+        assert [(problem.message, problem.cluster) for problem in failures["kt"]] == [
+            ("a", "kt"),
+            ("b", "kt"),
+        ]
+
+    def test_a_problem_that_names_another_cluster_keeps_it(self) -> None:
+        def work(_: str) -> None:
+            raise ProblemError(FAULT.on("nhn"))
+
+        assert fan_out(["kt"], work, concurrency=1)[1]["kt"][0].cluster == "nhn"
+
+    def test_all_run_at_once(self) -> None:
+        together = threading.Barrier(3)
+        found, _ = fan_out(NAMES, lambda _: together.wait(5), concurrency=3)
+        assert len(found) == 3
+
+    @pytest.mark.parametrize("concurrency", [1, 2])
+    def test_no_more_run_at_once_than_allowed(self, concurrency: int) -> None:
+        running, most, lock = 0, 0, threading.Lock()
+
+        def work(_: str) -> None:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.02)
+            with lock:
+                running -= 1
+
+        fan_out([*NAMES, "a", "b"], work, concurrency=concurrency)
+        assert most == concurrency
+
+    def test_nothing_to_do(self) -> None:
+        assert fan_out([], fail, concurrency=3) == ({}, {})
+
+    def test_an_interrupt_waits_for_nobody(self) -> None:
+        release = threading.Event()
+
+        def work(name: str) -> None:
+            if name == "kt":
+                raise KeyboardInterrupt
+            release.wait(5)
+
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            fan_out(NAMES, work, concurrency=3)
+        waited = time.monotonic() - begun
+        release.set()
+        assert waited < 3
+
+
+class TestAllOf:
+    def test_results_by_name(self) -> None:
+        assert all_of({"a": lambda: 1, "b": lambda: 2}) == {"a": 1, "b": 2}
+
+    def test_the_same_problem_is_told_once(self) -> None:
+        with pytest.raises(ProblemError) as error:
+            all_of({"a": lambda: fail("same"), "b": lambda: fail("same"), "c": lambda: fail("other")})
+        assert [problem.message for problem in error.value.problems] == ["same", "other"]
+
+
+class TestWatch:
+    def test_a_probe_that_fails_again_and_again_sets_gone(self) -> None:
+        def probe() -> None:
+            raise ProblemError(FAULT)
+
+        with Watch(probe, every_s=0.01, failures=3) as watch:
+            assert watch.gone.wait(5)
+        assert watch.problems == (FAULT,)
+
+    def test_one_failure_between_successes_does_not(self) -> None:
+        calls = 0
+        enough = threading.Event()
+
+        def probe() -> None:
+            nonlocal calls
+            calls += 1
+            if calls > 10:
+                enough.set()
+            if calls % 2:
+                raise ProblemError(FAULT)
+
+        with Watch(probe, every_s=0.005, failures=2) as watch:
+            assert enough.wait(5)
+            assert not watch.gone.is_set()
