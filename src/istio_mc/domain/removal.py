@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain import documents, objects
+from istio_mc.domain.address import is_ours
+from istio_mc.domain.address_changes import is_our_pool
 from istio_mc.domain.mesh import (
     CROSS_NETWORK_GATEWAY,
     MANAGED_BY,
@@ -118,6 +120,8 @@ def plan(
     going += _own_secrets(observed, cluster_ids, left, shared_with=others)
     if gateway := observed.find(objects.ISTIO_GATEWAY, CROSS_NETWORK_GATEWAY):
         going.append(doomed(gateway))
+    going += [doomed(item) for item in observed.of(objects.KUBERNETES_GATEWAY) if is_ours(item)]
+    going += [doomed(item) for item in observed.of(objects.IP_ADDRESS_POOL) if is_our_pool(item)]
     crds = _crds(observed, users, others, left)
     namespace = _namespace_goes(observed, {(d.kind.kind, d.name) for d in going}, others, left)
     left += [Left(f"Deployment {SYSTEM_NAMESPACE}/{other}", "another revision of Istio") for other in others]

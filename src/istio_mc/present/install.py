@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.domain.problem import Problem
+    from istio_mc.ops.adopt import AdoptResult
     from istio_mc.ops.install import InstalledCluster, InstallResult
 
 _HIDDEN = "(hidden)"
@@ -38,6 +39,49 @@ def report(result: InstallResult, warnings: Iterable[Problem]) -> Report:
         errors=result.problems,
         warnings=tuple(warnings),
         exit=exit_for(failed, len(result.clusters)),
+    )
+
+
+def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
+    """Which clusters are members now, and what an install would change in them."""
+    problems = tuple(problem for cluster in result.clusters for problem in cluster.problems)
+
+    def render(console: Console) -> None:
+        shown = table("CLUSTER", "CLUSTER ID", "NETWORK", "STATUS", "AN INSTALL WOULD CHANGE")
+        for cluster in result.clusters:
+            pending = result.pending.get(cluster.cluster.context, ())
+            shown.add_row(
+                cluster.cluster.context,
+                cluster.cluster.cluster_id,
+                cluster.cluster.network,
+                "failed" if cluster.problems else "member",
+                ", ".join(step.name for step in pending) or "nothing",
+            )
+        console.print(shown)
+        for name, steps in result.pending.items():
+            for step in steps:
+                for reason in step.reasons:
+                    console.print(f"  {name} {step.name}: {reason}", markup=False, soft_wrap=True)
+
+    return Report(
+        data={
+            "meshID": result.mesh.mesh_id,
+            "rootFingerprint": result.root_fingerprint,
+            "clusters": [
+                {
+                    **_cluster(cluster, documents=False),
+                    "pending": [
+                        _step(step, documents=False)
+                        for step in result.pending.get(cluster.cluster.context, ())
+                    ],
+                }
+                for cluster in result.clusters
+            ],
+        },
+        render=render,
+        errors=problems,
+        warnings=tuple(warnings),
+        exit=exit_for(sum(1 for cluster in result.clusters if cluster.problems), len(result.clusters)),
     )
 
 

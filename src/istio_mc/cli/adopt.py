@@ -1,0 +1,35 @@
+"""`istio-mc adopt`: its signature."""
+
+from __future__ import annotations
+
+from istio_mc.cli import edge
+from istio_mc.cli.ca import CertsDir
+
+
+@edge.verb
+def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
+    """Take over a mesh that other means installed, such as the K-PaaS scripts, without a restart.
+
+    Labels istio-system of each cluster, so that verify, link, sample, status and uninstall know its
+    members; keeps their cluster IDs, networks, CA and secrets. What an install would change is told.
+
+    Examples:
+
+      istio-mc adopt --contexts kt,ncloud,nhn --certs-dir certs
+    """
+    from datetime import UTC, datetime
+
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops import adopt as op
+    from istio_mc.ops.ca import options_of
+    from istio_mc.ops.inputs import Overrides
+    from istio_mc.ops.session import open_named
+    from istio_mc.present.install import adopted
+
+    def work(progress: edge.Progress) -> edge.Report:
+        with open_named(options.inputs(), progress, Overrides(certs_dir)) as session:
+            store = CaStore(session.settings.certs_dir)
+            result = op.adopt(session, store, options_of("rsa", None, "87600h"), datetime.now(UTC))
+            return adopted(result, session.warnings)
+
+    edge.run("adopt", options, work)

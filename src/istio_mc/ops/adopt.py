@@ -1,0 +1,87 @@
+"""adopt: takes over, without a restart, a mesh that other means installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects, plan
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import fan_out
+from istio_mc.ops import link as linking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.mesh import Mesh
+    from istio_mc.domain.plan import Step
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.session import Session
+
+from istio_mc.ops.install import InstalledCluster, apply_plan, result_of
+from istio_mc.ops.planning import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptResult:
+    """A mesh that other means installed, taken over as it is.
+
+    Attributes:
+        mesh: What the clusters share.
+        root_fingerprint: SHA-256 of the root they run under.
+        clusters: One a cluster: what was done in it, and what is wrong.
+        pending: What an install would change in each, by context.
+    """
+
+    mesh: Mesh
+    root_fingerprint: str | None
+    clusters: tuple[InstalledCluster, ...]
+    pending: Mapping[str, tuple[Step, ...]]
+
+
+def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -> AdoptResult:
+    """Makes members of the session's clusters as they are: labels on istio-system, and nothing else.
+
+    Nothing restarts, for Istio itself is not touched; what an install would change in it is told.
+
+    Raises:
+        ProblemError: A cluster has no Istio yet, or something other than an unreachable cluster is wrong.
+    """
+    prepared = prepare(session, store, options, now, dry_run=True, strict=False)
+    bare = [name for name, found in prepared.plans.items() if not found.observed.istiods]
+    if bare:
+        raise ProblemError(*(_nothing_to_adopt(name) for name in bare))
+    labels = {
+        name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
+        for name, found in prepared.plans.items()
+    }
+    _, failures = fan_out(
+        labels, lambda name: apply_plan(session, prepared, labels[name]), concurrency=session.concurrency
+    )
+    done = result_of(session, replace(prepared, plans=labels), failures, {}, {})
+    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    links = linking.planned(
+        clusters, {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
+    )
+    pending = {
+        name: (
+            *(step for step in found.steps if step.name != plan.NAMESPACE),
+            *filter(None, [links[name]]),
+        )
+        for name, found in prepared.plans.items()
+    }
+    return AdoptResult(prepared.mesh, prepared.trust.root_fingerprint, done.clusters, pending)
+
+
+def _nothing_to_adopt(context: str) -> Problem:
+    return Problem(
+        code="nothing-to-adopt",
+        cluster=context,
+        message=f"{context} has no Istio to take over",
+        seen="no Deployment with label app=istiod in istio-system",
+        expected="a control plane that other means installed",
+        hint="istio-mc install",
+        docs="from-the-scripts.md#taking-over-a-mesh",
+    )

@@ -1,0 +1,209 @@
+"""Plans for every cluster: what is wanted, less what lives."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.model import Facts
+from istio_mc.domain import documents, objects, plan
+from istio_mc.domain.compare import differences
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.mesh import MANAGED_BY, SYSTEM_NAMESPACE
+from istio_mc.domain.objects import labels_of
+from istio_mc.domain.operator import istio_operator
+from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.tools import PLATFORMS, Tool
+from istio_mc.gateways import downloads
+from istio_mc.gateways.fanout import fan_out
+from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.gateways.observe import observe
+from istio_mc.gateways.survey import survey
+from istio_mc.ops import preflight, topology, trust
+from istio_mc.ops.documents import written
+from istio_mc.ops.tools import artifact_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.objects import Object
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings import Settings
+    from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPlan:
+    """What is still to be done in a cluster.
+
+    Attributes:
+        cluster: The cluster.
+        observed: How it was found.
+        steps: What is to be done before linking, in order.
+    """
+
+    cluster: Cluster
+    observed: Observed = field(repr=False)
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was found in every cluster and is to be done in it.
+
+    Attributes:
+        mesh: What the clusters share.
+        clusters: Every cluster of the run, by context.
+        plans: What is to be done in those that answer.
+        trust: The mesh's root.
+        istioctl: The istioctl that does it.
+    """
+
+    mesh: Mesh
+    clusters: Mapping[str, Cluster]
+    plans: Mapping[str, ClusterPlan]
+    trust: trust.Trust
+    istioctl: Istioctl
+
+
+def prepare(
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool, strict: bool
+) -> Prepared:
+    """Looks at every cluster at once and plans what is to be done in each; changes no cluster.
+
+    Without `dry_run`, certificates that are missing are made, in the store.
+
+    Raises:
+        ProblemError: Something other than an unreachable cluster is wrong.
+    """
+    mesh = topology.mesh_of(session.settings)
+    istioctl = _istioctl(mesh, session.settings)
+    session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
+    found, unreachable = fan_out(
+        session.kubes,
+        lambda name: (observe(session.kubes[name]), survey(session.kubes[name])),
+        concurrency=session.concurrency,
+    )
+    preflight.stop_unless_unreachable(unreachable)
+    session.unusable |= unreachable
+    observed = {name: pair[0] for name, pair in found.items()}
+    clusters = topology.clusters_of(
+        session.contexts, session.settings, observed, other_networks=_other_networks(session)
+    )
+    preflight.refuse_other_mesh(mesh, observed)
+    facts = Facts(
+        mesh,
+        clusters,
+        observed,
+        session.unusable,
+        seen={},
+        unseen={},
+        surroundings={name: pair[1] for name, pair in found.items()},
+        today=now.date(),
+    )
+    session.warnings += preflight.judge(facts, strict=strict)
+    gateway_api = _gateway_api(session, observed)
+    trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run)
+    session.progress(Event(None, "preflight", State.DONE))
+    plans, failures = fan_out(
+        observed,
+        lambda name: _plan(session, mesh, clusters[name], observed[name], trusted, istioctl, gateway_api),
+        concurrency=session.concurrency,
+    )
+    if failures:
+        raise ProblemError(*(problem for problems in failures.values() for problem in problems))
+    return Prepared(mesh, clusters, plans, trusted, istioctl)
+
+
+def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:
+    found = find_istioctl(os.environ, settings.tools.bin_dir, mesh.version)
+    if found.version != mesh.version:
+        raise InputError(
+            Problem(
+                code="istioctl-version",
+                message="istioctl is of another version than the mesh",
+                seen=f"{found.path}: {found.version}",
+                expected=mesh.version,
+                hint=f"istio-mc tools install istioctl --istioctl {mesh.version}",
+                docs="troubleshooting.md#istioctl-version",
+            )
+        )
+    return found
+
+
+def _other_networks(session: Session) -> list[str]:
+    """Networks that clusters of the kubeconfig outside this run already have."""
+    if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
+        return []
+    outside = [c for c in session.kubeconfig.contexts if c.name not in session.names]
+    return session.networks_of(outside)
+
+
+def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Object]:
+    """The Gateway API's CRDs, fetched only where a cluster lacks them."""
+    wanted = session.settings.gateway_api
+    if not wanted.install or all(found.gateway_api for found in observed.values()):
+        return []
+    if wanted.manifest:
+        found = downloads.documents(wanted.manifest)
+    else:
+        official = artifact_of(session.settings, Tool.GATEWAY_API, PLATFORMS[0])
+        found = downloads.documents(official.url, sha256=official.sha256)
+    return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
+
+
+def _labelled(crd: Object) -> Object:
+    """A CRD that says who installed it: an uninstall removes no other."""
+    return {**crd, "metadata": {**crd["metadata"], "labels": {**labels_of(crd), **MANAGED_BY}}}
+
+
+def _plan(
+    session: Session,
+    mesh: Mesh,
+    cluster: Cluster,
+    observed: Observed,
+    trusted: trust.Trust,
+    istioctl: Istioctl,
+    gateway_api: Iterable[Object],
+) -> ClusterPlan:
+    live = observed.objects
+    document = istio_operator(mesh, cluster)
+    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+    steps: list[Step | None] = [
+        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster, namespace)], live),
+        trusted.steps.get(cluster.context),
+        _istio_step(mesh, document, observed, istioctl, written(session, mesh, cluster)),
+        plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], live),
+    ]
+    if gateway_api and not observed.gateway_api:
+        steps.append(Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(gateway_api)))
+    found = tuple(step for step in steps if step)
+    for name in plan.STEPS[:5]:
+        if name not in {step.name for step in found}:
+            session.progress(Event(cluster.context, name, State.UNCHANGED))
+    return ClusterPlan(cluster, observed, found)
+
+
+def _istio_step(
+    mesh: Mesh, document: Object, observed: Observed, istioctl: Istioctl, path: Path
+) -> Step | None:
+    if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
+        return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,))
+    reasons = plan.told(differences(istioctl.manifest(path), observed.objects))
+    if not mesh.revision and not _has_default_tag(observed):
+        # istioctl sets the tag last: without it, an earlier run was ended before it was done.
+        reasons = (*reasons, "revision tag default is missing")
+    return Step(plan.ISTIO, reasons, (document,)) if reasons else None
+
+
+def _has_default_tag(observed: Observed) -> bool:
+    return any(
+        labels_of(item).get("istio.io/tag") == "default" for item in observed.of(objects.MUTATING_WEBHOOK)
+    )
