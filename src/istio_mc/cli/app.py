@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from istio_mc.cli import ca, config, contexts, edge, install, link, sample, tools, uninstall, verify
+from istio_mc.cli import (
+    adopt,
+    ca,
+    cilium,
+    config,
+    contexts,
+    edge,
+    install,
+    link,
+    sample,
+    tools,
+    uninstall,
+    verify,
+)
 
 app = typer.Typer(
     name="istio-mc",
@@ -25,9 +38,11 @@ app.command()(contexts.contexts)
 app.add_typer(ca.app)
 app.add_typer(config.app)
 app.command()(install.install)
+app.command()(adopt.adopt)
 app.command()(link.link)
 app.command()(verify.verify)
 app.add_typer(sample.app)
+app.add_typer(cilium.app)
 app.add_typer(tools.app)
 app.command()(uninstall.uninstall)
 

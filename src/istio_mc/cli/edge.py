@@ -211,7 +211,7 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
         if output != "table":
             sys.stdout.write(Envelope(command, Exit.INTERRUPTED, None, (interrupted,)).text(output))
         terminal.print_problems(errors_to, [interrupted], style="red", title="error")
-        _leave(Exit.INTERRUPTED)
+        leave(Exit.INTERRUPTED)
     if output == "table":
         report.render(terminal.console(color=color))
     else:
@@ -224,7 +224,7 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Asks before something is removed.
+    """Asks before something is removed or restarted.
 
     Raises:
         InputError: There is nobody to ask and no `--yes`; or the answer is no.
@@ -238,7 +238,7 @@ def confirm(question: str, *, yes: bool) -> None:
         raise InputError(
             Problem(
                 code="not-confirmed",
-                message="this removes something, and there is no terminal to ask on",
+                message="this wants a yes first, and there is no terminal to ask on",
                 expected="--yes",
                 hint="the same command with --yes",
             )
@@ -246,7 +246,7 @@ def confirm(question: str, *, yes: bool) -> None:
     with paused():
         agreed = typer.confirm(question, err=True)
     if not agreed:
-        raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was removed"))
+        raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
 
 
 def _nothing(_console: object) -> None:
@@ -257,8 +257,8 @@ def _as_interrupt(_number: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _leave(code: int) -> NoReturn:
-    """Ends at once: worker threads may sit in a network call that only its timeout ends."""
+def leave(code: int) -> NoReturn:
+    """Ends the process at once: worker threads may sit in a network call that only its timeout ends."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

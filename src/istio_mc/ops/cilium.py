@@ -287,8 +287,8 @@ class _Work:
             cluster=self.kube.context,
             message=f"what was ready in {self.kube.context} before Cilium's agents were restarted is not now",
             seen=_listed(seen, ""),
-            expected="the same nodes and pods ready as before; bpf-lb-sock-hostns-only has cost some clusters' "
-            "pods the way to the API server (cilium issue 17738)",
+            expected="the same nodes and pods ready as before; bpf-lb-sock-hostns-only has cost some clusters "
+            "their pods' way to the API server (cilium issue 17738)",
             hint=f"kubectl --context {self.kube.context} get pods -A" + self._way_back(),
             docs="cilium.md#readiness-lost",
         )
