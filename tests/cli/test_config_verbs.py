@@ -111,6 +111,16 @@ def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
     assert "gatewayAPI.install true default" in lines
 
 
+def test_names_in_brackets_are_names_and_no_markup(tmp_path: Path) -> None:
+    (tmp_path / "odd").write_text(
+        "clusters: [{name: c, cluster: {server: 'https://a'}}]\n"
+        "contexts: [{name: '[/x]', context: {cluster: c}}]\n"
+    )
+    done = istio_mc(tmp_path, "contexts", "--offline", KUBECONFIG="odd")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[1].split()[:2] == ["[/x]", "c"]
+
+
 def test_a_mapping_of_which_one_key_is_set_is_shown_key_by_key(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(HEAD + "clusters: [{context: kt, apiServer: 'https://a'}]\n")
     done = istio_mc(tmp_path, "config", "show")

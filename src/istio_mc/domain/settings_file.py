@@ -18,7 +18,7 @@ from istio_mc.domain.settings import (
     IstioSettings,
     Settings,
 )
-from istio_mc.domain.settings_schema import (
+from istio_mc.domain.settings_fields import (
     API_SERVER,
     API_VERSION,
     CLUSTER,

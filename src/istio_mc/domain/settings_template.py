@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from istio_mc.domain.settings_schema import CLUSTER, MESH, Field, Kind, default_of
+from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
+from istio_mc.domain.settings_schema import default_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

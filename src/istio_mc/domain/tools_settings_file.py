@@ -5,7 +5,7 @@ from __future__ import annotations
 import urllib.parse
 from typing import TYPE_CHECKING, Protocol
 
-from istio_mc.domain.settings_schema import (
+from istio_mc.domain.settings_fields import (
     TOOL,
     TOOL_MANIFEST,
     TOOL_OF_THE_MESH,

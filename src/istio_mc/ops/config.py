@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import names
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import ClusterSettings, override, parse_assignments
-from istio_mc.domain.settings_schema import CLUSTER, MESH, Field, Kind, value_of
+from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
+from istio_mc.domain.settings_schema import value_of
 from istio_mc.domain.settings_template import TemplateCluster, template
 from istio_mc.gateways import files, kubeconfigs
 from istio_mc.gateways.settings import FILE_NAME, load_settings

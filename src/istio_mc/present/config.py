@@ -8,8 +8,6 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from istio_mc.present.report import Report
 from istio_mc.present.terminal import table
 
@@ -28,7 +26,7 @@ def initialised(result: Written) -> Report:
         if result.file is None:
             console.out(result.text, end="", highlight=False)
         else:
-            console.print(f"wrote {result.file}: {', '.join(result.contexts)}", soft_wrap=True, markup=False)
+            console.print(f"wrote {result.file}: {', '.join(result.contexts)}", soft_wrap=True)
 
     return Report(
         data={
@@ -79,8 +77,7 @@ def _render(result: Shown, console: Console) -> None:
         origin = setting.origin or ""
         if result.file is not None:
             origin = origin.replace(str(result.file), result.file.name)
-        cells = (setting.key, _value(setting), f"{setting.source} {origin}".rstrip())
-        rows.add_row(*(Text(cell) for cell in cells))  # in a plain string rich reads "[kt]" as markup
+        rows.add_row(setting.key, _value(setting), f"{setting.source} {origin}".rstrip())
     console.print(rows)
 
 

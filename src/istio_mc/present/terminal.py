@@ -39,7 +39,13 @@ def console(*, stderr: bool = False, color: bool = True) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_A_PIPE
     return Console(
-        stderr=stderr, width=width, no_color=not color, highlight=False, soft_wrap=False, emoji=False
+        stderr=stderr,
+        width=width,
+        no_color=not color,
+        markup=False,
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
     )
 
 
