@@ -198,6 +198,9 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
             report = work(done.and_to(progress))
     except InputError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.USAGE)
+    except typer.BadParameter as error:
+        problem = Problem(code="usage", message=error.message, hint=f"istio-mc {command} --help")
+        report = Made({}, _nothing, (problem,), exit=Exit.USAGE)
     except ProblemError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.FAILED)
     except KeyboardInterrupt:

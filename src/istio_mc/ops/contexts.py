@@ -66,7 +66,8 @@ def contexts(session: Session, *, offline: bool) -> ContextsResult:
         session.unusable |= failed
     labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}
     taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
-    ids = names.derive_cluster_ids({context.name: context.cluster for context in chosen}, taken)
+    said = {cluster.context: cluster.id for cluster in session.settings.clusters if cluster.id}
+    ids = names.derive_cluster_ids({context.name: context.cluster for context in chosen}, said | taken)
     return ContextsResult(
         session.kubeconfig.current_context,
         tuple(

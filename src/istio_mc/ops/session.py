@@ -109,14 +109,25 @@ class Session:
             document = self.kubeconfig.document_with(context, found.user_entry)
             self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
 
-    def ask_namespaces(self, contexts: Iterable[str]) -> None:
-        """Reads istio-system of contexts that have not been asked; who does not answer becomes unusable."""
+    def ask_namespaces(self, contexts: Iterable[str], within_s: float | None = None) -> None:
+        """Reads istio-system of contexts that have not been asked; who does not answer becomes unusable.
+
+        Args:
+            contexts: Their names.
+            within_s: How long each may take, in seconds from its own turn on; None: until the run's deadline.
+        """
+
+        def read(name: str) -> Object | None:
+            kube = self.kubes[name]
+            if within_s is not None:
+                kube.deadline = min(self.deadline, time.monotonic() + within_s)
+            try:
+                return kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE)
+            finally:
+                kube.deadline = self.deadline
+
         wanted = [name for name in contexts if name in self.kubes and name not in self.namespaces]
-        found, failed = fan_out(
-            wanted,
-            lambda name: self.kubes[name].get(objects.NAMESPACE, SYSTEM_NAMESPACE),
-            concurrency=self.concurrency,
-        )
+        found, failed = fan_out(wanted, read, concurrency=self.concurrency)
         self.namespaces |= found
         for name, problems in failed.items():
             self.unusable[name] = problems
@@ -130,13 +141,9 @@ class Session:
 
     def ask(self, contexts: Iterable[Context]) -> None:
         """Connects to contexts and reads their istio-system, with a short deadline for each."""
+        contexts = tuple(contexts)
         self.connect(contexts)
-        asked = [self.kubes[context.name] for context in contexts if context.name in self.kubes]
-        for kube in asked:
-            kube.deadline = min(self.deadline, time.monotonic() + _ASK_DEADLINE_S)
-        self.ask_namespaces([kube.context for kube in asked])
-        for kube in asked:
-            kube.deadline = self.deadline
+        self.ask_namespaces((context.name for context in contexts), within_s=_ASK_DEADLINE_S)
 
 
 def begin(inputs: Inputs, progress: Progress = silent) -> Session:
