@@ -84,4 +84,4 @@ class TestUnavailable:
         assert unavailable({"metadata": {}, "spec": {}}) == "0 of 1 replicas available, 0 updated"
 
     def test_one_scaled_to_nothing(self) -> None:
-        assert unavailable(deployment(0, observedGeneration=2)) == ""
+        assert unavailable(deployment(0, observedGeneration=2)) == "scaled to 0 replicas"

@@ -15,18 +15,22 @@ GATEWAY = "control-plane.gateway"
 
 def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     name = str(target.cluster)
-    seen = unavailable(facts.observed[name].find(objects.DEPLOYMENT, deployment))
+    found = facts.observed[name].find(objects.DEPLOYMENT, deployment)
+    seen = unavailable(found)
     if not seen:
         return Finding("available")
-    missing = facts.observed[name].find(objects.DEPLOYMENT, deployment) is None
+    on_it = f"kubectl --context {name} -n {SYSTEM_NAMESPACE}"
+    hint = f"{on_it} describe deployment {deployment}"
+    if found is None:
+        hint = f"istio-mc install --contexts {','.join(facts.clusters)}"
+    elif found["spec"].get("replicas") == 0:
+        hint = f"{on_it} scale deployment {deployment} --replicas=1"
     problem = Problem(
         code="not-ready",
         message=f"Deployment {deployment} of {name} is not ready",
         seen=seen,
         expected="all replicas updated and available",
-        hint=f"istio-mc install --contexts {','.join(facts.clusters)}"
-        if missing
-        else f"kubectl --context {name} -n {SYSTEM_NAMESPACE} describe deployment {deployment}",
+        hint=hint,
     )
     return Finding(seen, problem)
 

@@ -55,13 +55,15 @@ def running_istiods(pods: Collection[Object]) -> list[Object]:
 
 
 def unavailable(deployment: Object | None) -> str:
-    """Why a Deployment is not rolled out, in a few words; empty where it is."""
+    """Why a Deployment does not do its work, in a few words; empty where it is rolled out and runs."""
     if deployment is None:
         return "no such Deployment"
     status = deployment.get("status") or {}
     wanted = deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return "its controller has not seen the last change"
+    if wanted == 0:
+        return "scaled to 0 replicas"
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     total = status.get("replicas", 0)
     if updated < wanted or available < wanted or total > updated:

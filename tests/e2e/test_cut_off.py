@@ -1,0 +1,64 @@
+"""A cluster that cannot be reached does not keep the others from being finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import faults
+from tests.e2e.harness import CONTEXTS, Site, clean, live_root
+
+DEADLINE_S = 60
+SLACK_S = 5  # to start Python and to end the children
+
+
+def _status(data: dict[str, Any]) -> dict[str, str]:
+    return {cluster["name"]: cluster["status"] for cluster in data["clusters"]}
+
+
+def test_with_a_clusters_link_down_the_others_finish_and_the_same_command_later_completes_it(
+    mesh: Site,
+) -> None:
+    root = mesh.root
+    clean(["kt", "nhn"])
+    faults.cut("nhn")
+
+    cut = mesh.run("install", "--timeout", f"{DEADLINE_S}s", "-o", "json").exits(3)
+
+    assert cut.seconds < DEADLINE_S + SLACK_S
+    assert cut.json["status"] == "partial"
+    assert [(error["cluster"], error["code"]) for error in cut.json["errors"]] == [
+        ("nhn", "cluster-unreachable")
+    ]
+    assert "nhn" in cut.stderr
+    assert _status(cut.data) == {"kt": "changed", "ncloud": "changed", "nhn": "failed"}
+    mesh.run("verify", "--contexts", "kt,ncloud").exits(0)
+
+    faults.heal("nhn")
+    mesh.run("install", "--timeout", "120s").exits(0)
+
+    mesh.run("verify", "--wait", "20s").exits(0)
+    assert {live_root(context) for context in CONTEXTS} == {root}
+
+
+def test_with_packets_lost_in_the_middle_the_others_finish_within_the_deadline_and_no_istioctl_stays(
+    mesh: Site,
+) -> None:
+    root = mesh.root
+    clean(["ncloud", "nhn"])
+    running = mesh.start("install", "--timeout", f"{DEADLINE_S}s", "-o", "json")
+    running.until(r"\bncloud  istio started")
+    faults.drop("ncloud")
+
+    lost = running.wait(DEADLINE_S + 30).exits(3)
+
+    assert lost.seconds < DEADLINE_S + SLACK_S
+    assert running.left_behind() == []
+    assert {error["cluster"] for error in lost.json["errors"]} == {"ncloud"}
+    assert _status(lost.data) == {"kt": "changed", "ncloud": "failed", "nhn": "changed"}
+    mesh.run("verify", "--contexts", "kt,nhn", "--wait", "20s").exits(0)
+
+    faults.undrop("ncloud")
+    mesh.run("install", "--timeout", "120s").exits(0)
+
+    mesh.run("verify", "--wait", "20s").exits(0)
+    assert {live_root(context) for context in CONTEXTS} == {root}

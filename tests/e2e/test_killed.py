@@ -1,0 +1,77 @@
+"""An install that ends in the middle, however it ends, is finished by the next one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from tests.e2e.harness import CONTEXTS, Site, clean, live_root
+
+if TYPE_CHECKING:
+    from tests.e2e.harness import Running
+
+STEPS = ("namespace", "cacerts", "istio", "expose", "gateway-api", "link")
+
+
+def test_killed_after_every_step_in_turn_each_next_run_goes_on_from_there_under_the_same_root(
+    site: Site,
+) -> None:
+    clean()
+    roots = set()
+    for index, step in enumerate(STEPS):
+        killed = site.start("install")
+        killed.until(rf"\bkt  {step} done")
+        killed.kill()
+        again = [done for done in STEPS[:index] if f"kt  {done} started" in "".join(killed.stderr)]
+        assert again == [], f"done once more by the run that was killed after {step}"
+        roots.add(site.root)
+
+    site.run("install").exits(0)
+
+    assert roots == {site.root}, "the root CA stood before the first cluster was touched, and stayed"
+    _whole(site)
+
+
+def test_killed_while_istioctl_runs_it_is_finished_by_the_next_run_at_once(mesh: Site) -> None:
+    """The next run begins while the killed one's istioctl may still be at work: nothing holds a lock."""
+    root = mesh.root
+    clean(["nhn"])
+    killed = mesh.start("install")
+    killed.until(r"\bnhn  istio started")
+    assert any("istioctl install" in line for line in _soon(killed)), "istioctl runs by now"
+    killed.kill()
+
+    mesh.run("install").exits(0)
+
+    assert mesh.root == root
+    _whole(mesh)
+
+
+def test_ctrl_c_while_istioctl_runs_ends_it_within_seconds_and_leaves_no_istioctl(mesh: Site) -> None:
+    clean(["nhn"])
+    interrupted = mesh.start("install")
+    interrupted.until(r"\bnhn  istio started")
+    assert any("istioctl install" in line for line in _soon(interrupted)), "istioctl runs by now"
+    interrupted.process.send_signal(signal.SIGINT)
+    result = interrupted.wait(6)
+
+    assert result.code == 130, str(result)
+    assert interrupted.left_behind() == []
+    mesh.run("install").exits(0)
+    _whole(mesh)
+
+
+def _soon(running: Running) -> list[str]:
+    """What the run has started, once an istioctl is among it, or after five seconds."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if any("istioctl install" in line for line in running.left_behind()):
+            break
+        time.sleep(0.05)
+    return running.left_behind()
+
+
+def _whole(site: Site) -> None:
+    site.run("verify", "-o", "json", "--wait", "20s").exits(0)
+    assert {live_root(context) for context in CONTEXTS} == {site.root}
