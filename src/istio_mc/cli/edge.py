@@ -189,7 +189,7 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
     from istio_mc.present.report import Report as Made
 
     output = _output(options.output or "table")
-    color = not options.no_color and not os.environ.get("NO_COLOR")
+    color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
     signal.signal(signal.SIGTERM, _as_interrupt)
     done = terminal.Done()
@@ -224,6 +224,11 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
     terminal.print_problems(errors_to, report.errors, style="red", title="error")
     sys.stdout.flush()
     raise typer.Exit(int(report.exit))
+
+
+def colored(options: Options) -> bool:
+    """Whether colours may be used: neither --no-color nor NO_COLOR says no."""
+    return not options.no_color and not os.environ.get("NO_COLOR")
 
 
 def confirm(question: str, *, yes: bool) -> None:

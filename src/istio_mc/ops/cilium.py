@@ -285,9 +285,9 @@ class _Work:
         return Problem(
             code="readiness-lost",
             cluster=self.kube.context,
-            message=f"what was ready in {self.kube.context} before Cilium's agents were restarted is not now",
+            message=f"{self.kube.context} has lost the readiness of what was ready before the restart",
             seen=_listed(seen, ""),
-            expected="the same nodes and pods ready as before; bpf-lb-sock-hostns-only has cost some clusters "
+            expected="the same nodes and pods ready as before; hostns-only has cost some clusters "
             "their pods' way to the API server (cilium issue 17738)",
             hint=f"kubectl --context {self.kube.context} get pods -A" + self._way_back(),
             docs="cilium.md#readiness-lost",

@@ -1,0 +1,56 @@
+"""`istio-mc status`: its signature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+
+@edge.verb
+def status(
+    options: edge.Options,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Read again and again, until Ctrl-C.")] = False,
+    every: Annotated[
+        str, typer.Option(metavar="DURATION", help="How often, with --watch; each reading has --timeout.")
+    ] = "5s",
+) -> None:
+    """Show pods, services, deployments, HPAs, gateways, links and proxies of all clusters on one screen.
+
+    With --watch, Ctrl-C ends with the exit code the last reading had: 0, or 3 where a cluster did not
+    answer. In a pipe each reading is one block; with -o json, one envelope on one line.
+
+    Examples:
+
+      istio-mc status
+
+      istio-mc status --watch --every 10s
+
+      istio-mc status -o json
+    """
+    from istio_mc.ops import status as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.status import report
+
+    def once(progress: edge.Progress) -> edge.Report:
+        with open_members(options.inputs(), progress) as session:
+            return report(op.status(session))
+
+    def again(_progress: edge.Progress) -> edge.Report:
+        from istio_mc.present import status_watch
+
+        readings = op.watch(options.inputs(), every_s=edge.seconds(every))
+        color = edge.colored(options)
+        edge.leave(
+            status_watch.watch(
+                readings, output=options.output or "table", color=color, every_s=edge.seconds(every)
+            )
+        )
+
+    if watch:
+        edge.run("status", replace(options, no_progress=True), again)
+    edge.run("status", options, once)

@@ -1,0 +1,113 @@
+"""status: what a mesh shows at one moment, every cluster read once and all at once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istiod import running_istiods
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.status import ClusterStatus, status_of
+from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.istiod import clusterz
+from istio_mc.gateways.observe import observe
+from istio_mc.gateways.syncz import syncz
+from istio_mc.ops.session import open_members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.istiod import RemoteCluster
+    from istio_mc.domain.objects import Object
+    from istio_mc.domain.status import Proxy
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.inputs import Inputs
+    from istio_mc.ops.session import Session
+
+_STEP = "status"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """What each cluster shows.
+
+    Attributes:
+        contexts: Every cluster of the run, in the user's order.
+        clusters: Those that answered, by context.
+        failures: Those that did not, and why.
+        silent_istiods: Istiods that did not say whom and what they serve, by context.
+        warnings: What the user should know though nothing failed.
+    """
+
+    contexts: tuple[str, ...]
+    clusters: dict[str, ClusterStatus]
+    failures: Failures
+    silent_istiods: Failures
+    warnings: tuple[Problem, ...] = ()
+
+
+def status(session: Session) -> StatusResult:
+    """Reads the session's clusters; changes nothing."""
+    silent: Failures = {}
+
+    def read(name: str) -> ClusterStatus:
+        session.progress(Event(name, _STEP, State.STARTED, "reading"))
+        kube = session.kubes[name]
+        observed = observe(kube)
+        seen: list[RemoteCluster] = []
+        proxies: list[Proxy] = []
+        try:
+            seen, proxies = _ask(kube, running_istiods(observed.of(objects.POD)))
+        except ProblemError as error:
+            # What the API server tells is worth showing though an istiod keeps silent.
+            silent[name] = error.problems
+        session.progress(Event(name, _STEP, State.DONE))
+        return status_of(observed, seen, proxies)
+
+    found, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    return StatusResult(
+        contexts=session.names,
+        clusters=found,
+        failures=session.unusable | failed,
+        silent_istiods=silent,
+        warnings=tuple(session.warnings),
+    )
+
+
+def _ask(kube: Kube, istiods: list[Object]) -> tuple[list[RemoteCluster], list[Proxy]]:
+    seen = all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in istiods})
+    proxies = all_of({pod["metadata"]["name"]: partial(syncz, kube, pod) for pod in istiods})
+    return [row for rows in seen.values() for row in rows], [row for rows in proxies.values() for row in rows]
+
+
+def watch(inputs: Inputs, *, every_s: float) -> Iterator[StatusResult]:
+    """Reads the clusters again and again, every so many seconds; it ends when it is closed.
+
+    Each reading has the deadline of a run. Credentials are obtained anew, and contexts looked for anew,
+    after a reading in which a cluster failed: what failed may have been a token that expired.
+
+    Raises:
+        InputError: What is to be read cannot be told.
+    """
+    session: Session | None = None
+    try:
+        while True:
+            begun = time.monotonic()
+            if session is None:
+                session = open_members(inputs)
+            session.deadline = begun + inputs.timeout_s
+            for kube in session.kubes.values():
+                kube.deadline = session.deadline
+            result = status(session)
+            if result.failures:
+                session.close()
+                session = None
+            yield result
+            time.sleep(max(0.0, begun + every_s - time.monotonic()))
+    finally:
+        if session is not None:
+            session.close()

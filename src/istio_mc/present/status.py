@@ -1,0 +1,239 @@
+"""How the mesh looks at one moment: one column a cluster, so that all of them are on one screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rich.cells import cell_len
+from rich.console import Group
+from rich.text import Text
+
+from istio_mc.present.report import Report, exit_for
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.domain.status import ClusterStatus, Deployment, Gateway, Hpa, Pod, Service
+    from istio_mc.ops.status import StatusResult
+
+_LABEL_WIDTH = 26
+_CELL_WIDTH = 34
+_GAP = 2
+_NOTES = 8
+
+
+def report(result: StatusResult) -> Report:
+    """What each cluster shows, as data and on a screen."""
+    return Report(
+        data={"clusters": [_data(result, name) for name in result.contexts]},
+        render=lambda console: console.print(screen(result, console.width)),
+        errors=tuple(problem for problems in result.failures.values() for problem in problems),
+        warnings=(*result.warnings, *_silent(result)),
+        exit=exit_for(len(result.failures), len(result.contexts)),
+    )
+
+
+def _silent(result: StatusResult) -> tuple[Problem, ...]:
+    return tuple(p.on(name) for name, problems in result.silent_istiods.items() for p in problems)
+
+
+def _data(result: StatusResult, name: str) -> dict[str, Any]:
+    found = result.clusters.get(name)
+    if found is None:
+        return {"name": name, "reachable": False}
+    return {
+        "name": name,
+        "reachable": True,
+        "clusterId": found.cluster_id,
+        "network": found.network,
+        "meshID": found.mesh_id,
+        "version": found.version,
+        "pods": [{**_camel(pod), "fine": pod.fine} for pod in found.pods],
+        "services": [{**_camel(service), "pending": service.pending} for service in found.services],
+        "deployments": [_camel(deployment) for deployment in found.deployments],
+        "horizontalPodAutoscalers": [_camel(hpa) for hpa in found.hpas],
+        "gateways": [_camel(gateway) for gateway in found.gateways],
+        "remoteSecrets": [_camel(secret) for secret in found.remote_secrets],
+        "proxies": None
+        if name in result.silent_istiods
+        else [{**_camel(proxy), "synced": proxy.synced} for proxy in found.proxies],
+    }
+
+
+_NAMES = {
+    "cluster_ip": "clusterIP",
+    "of_class": "gatewayClass",
+    "least": "minReplicas",
+    "most": "maxReplicas",
+    "why": "reason",
+}
+
+
+def _camel(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any of domain.status's dataclasses
+    made = {}
+    for key, value in asdict(record).items():
+        head, *rest = _NAMES.get(key, key).split("_")
+        made[head + "".join(part.title() for part in rest)] = (
+            list(value) if isinstance(value, tuple) else value
+        )
+    return made
+
+
+def screen(result: StatusResult, width: int) -> RenderableType:
+    """One column a cluster, in as many blocks as the width makes necessary, and notes below.
+
+    Args:
+        result: What was read.
+        width: Columns of the terminal.
+    """
+    columns = {name: _column(result, name) for name in result.contexts}
+    rows = list(dict.fromkeys(key for column in columns.values() for key in column.cells))
+    rows.sort(key=lambda key: _SECTIONS.index(key[0]))
+    parts: list[RenderableType] = []
+    for block in _blocks(columns, width - _LABEL_WIDTH):
+        shown = table("", *block)
+        shown.columns[0].overflow = "fold"
+        section = ""
+        for key in rows:
+            if key[0] != section:
+                section = key[0]
+                shown.add_row(Text(section.upper(), style="bold"))
+            cells = [columns[name].cells.get(key, Text("-", style="dim")) for name in block]
+            shown.add_row(Text(f"  {key[1]}"), *cells)
+        parts.append(shown)
+    notes = list(dict.fromkeys(note for column in columns.values() for note in column.notes))
+    parts += [Text(note) for note in notes[:_NOTES]]
+    if len(notes) > _NOTES:
+        parts.append(Text(f"and {len(notes) - _NOTES} more: see -o json"))
+    return Group(*parts)
+
+
+_SECTIONS = ("cluster", "pods", "services", "deployments", "hpas", "gateways", "remote secrets", "proxies")
+_Key = tuple[str, str]
+
+
+@dataclass
+class _Column:
+    """One cluster's cells, by section and row; and what does not fit into a cell."""
+
+    name: str
+    cells: dict[_Key, Text] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def put(self, section: str, row: str, text: str, style: str = "") -> None:
+        self.cells[section, row] = Text(text, style=style)
+
+    def note(self, text: str) -> None:
+        self.notes.append(f"{self.name}: {text}")
+
+    @property
+    def width(self) -> int:
+        """Columns it likes to have; what is longer is folded."""
+        widest = max((cell_len(cell.plain) for cell in self.cells.values()), default=0)
+        return min(max(widest, cell_len(self.name)), _CELL_WIDTH)
+
+
+def _blocks(columns: dict[str, _Column], width: int) -> Iterator[list[str]]:
+    """The clusters' names, as many at a time as fit beside each other."""
+    block: list[str] = []
+    used = 0
+    for name, column in columns.items():
+        if block and used + column.width + _GAP > width:
+            yield block
+            block, used = [], 0
+        block.append(name)
+        used += column.width + _GAP
+    if block:
+        yield block
+
+
+def _column(result: StatusResult, name: str) -> _Column:
+    column = _Column(name)
+    found = result.clusters.get(name)
+    if found is None:
+        problem = result.failures[name][0]
+        column.put("cluster", "version", "does not answer", "red")
+        column.note(f"does not answer: {problem.seen or problem.message}")
+        return column
+    for row, value in (
+        ("version", found.version),
+        ("cluster ID", found.cluster_id),
+        ("mesh", found.mesh_id),
+        ("network", found.network),
+    ):
+        column.put("cluster", row, value or "-")
+    _pods(column, found.pods)
+    for service in found.services:
+        column.put("services", service.name, *_service(service))
+    for deployment in found.deployments:
+        column.put("deployments", deployment.name, *_deployment(deployment))
+    for hpa in found.hpas:
+        _hpa(column, hpa)
+    for gateway in found.gateways:
+        column.put("gateways", gateway.name, *_gateway(gateway))
+    for secret in found.remote_secrets:
+        style = {"synced": "green", "unknown": "yellow"}.get(secret.status, "red")
+        column.put("remote secrets", secret.cluster_id, secret.status, style)
+    _proxies(column, found, silent=name in result.silent_istiods)
+    return column
+
+
+def _pods(column: _Column, pods: tuple[Pod, ...]) -> None:
+    """Replicas in one cell; those that are not fine by name in a note."""
+    apps: dict[str, list[Pod]] = {}
+    for pod in pods:
+        apps.setdefault(pod.app, []).append(pod)
+    for app, replicas in apps.items():
+        fine = sum(pod.fine for pod in replicas)
+        phases = ", ".join(
+            phase if len(replicas) == 1 else f"{count} {phase}"
+            for phase, count in Counter(pod.phase for pod in replicas).items()
+        )
+        restarts = sum(pod.restarts for pod in replicas)
+        text = f"{fine}/{len(replicas)} {phases}" + (f", {restarts} restarts" if restarts else "")
+        column.put("pods", app, text, "" if fine == len(replicas) else "red")
+    for pod in pods:
+        if not pod.fine:
+            column.note(f"pod {pod.name}: {pod.phase}, {pod.ready} of {pod.containers} containers ready")
+
+
+def _service(service: Service) -> tuple[str, str]:
+    if service.pending:
+        return "<pending>", "red"
+    return ", ".join(service.addresses) or f"{service.type} {service.cluster_ip}".strip(), ""
+
+
+def _deployment(deployment: Deployment) -> tuple[str, str]:
+    return f"{deployment.available}/{deployment.wanted}", "red" if deployment.why else ""
+
+
+def _hpa(column: _Column, hpa: Hpa) -> None:
+    text = f"{', '.join(hpa.metrics)}  {hpa.replicas} of {hpa.least}-{hpa.most}"
+    column.put("hpas", hpa.name, text, "yellow" if hpa.why else "")
+    if hpa.why:
+        column.note(f"HPA {hpa.name} reads <unknown>: {hpa.why}")
+
+
+def _gateway(gateway: Gateway) -> tuple[str, str]:
+    where = ", ".join(gateway.addresses) or "no address"
+    return f"{where} ({', '.join(gateway.ports)})", "" if gateway.addresses else "red"
+
+
+def _proxies(column: _Column, found: ClusterStatus, *, silent: bool) -> None:
+    if silent:
+        column.put("proxies", "in sync", "istiod does not say", "yellow")
+        return
+    synced = sum(proxy.synced for proxy in found.proxies)
+    style = "" if synced == len(found.proxies) else "red"
+    column.put("proxies", "in sync", f"{synced} of {len(found.proxies)}", style)
+    for proxy in found.proxies:
+        if not proxy.synced:
+            stale = [kind for kind, state in proxy.xds.items() if state == "STALE"]
+            told = [f"{', '.join(stale)} not acknowledged"] if stale else []
+            column.note(f"proxy {proxy.name}: {'; '.join((*told, *proxy.errors))}")

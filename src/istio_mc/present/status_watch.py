@@ -1,0 +1,79 @@
+"""A status that goes on: redrawn on a terminal, one block after the other in a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import yaml
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from istio_mc.present import status, terminal
+from istio_mc.present.report import Envelope, Exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+    from istio_mc.ops.status import StatusResult
+
+_COMMAND = "status"
+
+
+def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s: float) -> Exit:
+    """Shows one reading after the other until Ctrl-C or SIGTERM.
+
+    Args:
+        readings: What to show; closed at the end.
+        output: `table`, `json` (one envelope a line) or `yaml` (one document a reading).
+        color: Whether colours may be used.
+        every_s: Seconds between readings, for the heading.
+
+    Returns:
+        What the last reading would have ended with; 130 where there was none yet.
+    """
+    console = terminal.console(color=color)
+    last: StatusResult | None = None
+    live = Live(console=console, screen=True, auto_refresh=False) if _moves(console, output) else None
+    with contextlib.suppress(KeyboardInterrupt), live or contextlib.nullcontext():
+        for last in readings:
+            if live:
+                heading = Text(f"{_now()}, every {every_s:.0f} s; Ctrl-C ends", style="dim")
+                live.update(Group(heading, status.screen(last, console.width)), refresh=True)
+            else:
+                _print(console, last, output)
+    if last is None:
+        return Exit.INTERRUPTED
+    if live:
+        # The screen that was redrawn is gone with it; what it showed last stays.
+        console.print(status.screen(last, console.width))
+    return status.report(last).exit
+
+
+def _moves(console: Console, output: str) -> bool:
+    return output == "table" and console.is_terminal
+
+
+def _print(console: Console, result: StatusResult, output: str) -> None:
+    report = status.report(result)
+    if output == "table":
+        console.print(Text(_now(), style="bold"))
+        report.render(console)
+        console.print()
+    else:
+        document = Envelope(_COMMAND, report.exit, report.data, report.errors, report.warnings).document()
+        if output == "json":
+            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+        else:
+            sys.stdout.write("---\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    sys.stdout.flush()
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S")
