@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import documents, objects
+from istio_mc.domain import address, documents, objects
 from istio_mc.domain.compare import differences
 from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -16,12 +16,17 @@ def _address(facts: Facts, target: Target) -> Finding:
     found = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
     if found:
         return Finding(", ".join(found))
+    standing = address.standing(name, facts.clusters[name], address.kubernetes_gateways(facts.observed))
+    where = ", ".join(dict.fromkeys(one.context for one in standing))
+    if address.stands_everywhere(standing, facts.observed.keys() - {name}):
+        return Finding(f"{', '.join(address.unique(standing))} (istio-remote Gateway in {where})")
     problem = Problem(
         code="gateway-address-pending",
         message=f"the gateway of {name} has no address",
-        seen="no LoadBalancer address, no externalIPs",
+        seen="no LoadBalancer address, no externalIPs, "
+        + (f"an istio-remote Gateway only in {where}" if standing else "no istio-remote Gateway"),
         expected="an IP or hostname that the other clusters reach",
-        hint=f"istio-mc install --contexts {','.join(facts.clusters)} --gateway-address {name}=ADDRESS",
+        hint=f"istio-mc address --set {name}=ADDRESS",
     )
     return Finding("pending", problem)
 
@@ -50,7 +55,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_address,
         needs=(REACHABLE,),
-        docs="troubleshooting.md#gateway-address-pending",
+        docs="address.md#three-ways",
     ),
     Check(
         id="gateway.exposed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from istio_mc.cli import (
+    address,
     adopt,
     ca,
     cilium,
@@ -39,6 +40,7 @@ app.add_typer(ca.app)
 app.add_typer(config.app)
 app.command()(install.install)
 app.command()(adopt.adopt)
+app.command()(address.address)
 app.command()(link.link)
 app.command()(verify.verify)
 app.add_typer(sample.app)

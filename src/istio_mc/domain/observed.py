@@ -29,7 +29,8 @@ class Observed:
 
     def of(self, kind: Kind) -> list[Object]:
         """All objects of a kind that were found."""
-        return [item for ref, item in self.objects.items() if ref.kind == kind.kind]
+        named = (kind.api_version.rpartition("/")[0], kind.kind)
+        return [item for ref, item in self.objects.items() if (ref.group, ref.kind) == named]
 
     def find(self, kind: Kind, name: str) -> Object | None:
         """One object of istio-system, or a cluster-wide one."""

@@ -16,9 +16,10 @@ CACERTS = "cacerts"
 ISTIO = "istio"
 EXPOSE = "expose"
 GATEWAY_API = "gateway-api"
+REMOTE_GATEWAYS = "remote-gateways"
 LINK = "link"
 READY = "ready"
-STEPS = (NAMESPACE, CACERTS, ISTIO, EXPOSE, GATEWAY_API, LINK, READY)
+STEPS = (NAMESPACE, CACERTS, ISTIO, EXPOSE, GATEWAY_API, REMOTE_GATEWAYS, LINK, READY)
 """The steps of an install in a cluster, in their order."""
 
 _MOST_REASONS = 5

@@ -27,6 +27,7 @@ _IN_SYSTEM_NAMESPACE = (
     objects.ROLE,
     objects.ROLE_BINDING,
     objects.ISTIO_GATEWAY,
+    objects.KUBERNETES_GATEWAY,
 )
 _CLUSTER_WIDE = (
     objects.CLUSTER_ROLE,
@@ -41,7 +42,7 @@ _GATEWAY_API_CRD = "gatewayclasses.gateway.networking.k8s.io"
 
 
 def observe(kube: Kube, namespace: Object | None = None) -> Observed:
-    """Reads a cluster: some seventeen requests at once, each kind listed once.
+    """Reads a cluster: some eighteen requests at once, each kind listed once.
 
     Args:
         kube: Its API server.
@@ -59,7 +60,7 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
         return lambda: kube.list(kind, labels=_OF_ISTIO if kind in _MANY else None)
 
     calls: dict[str, Callable[[], list[Object]]] = {
-        kind.plural: listed(kind) for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE)
+        " ".join(kind): listed(kind) for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE)
     }
     calls["namespace"] = lambda: _one(namespace or kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE))
     calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, _GATEWAY_API_CRD))

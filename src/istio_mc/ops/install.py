@@ -13,6 +13,7 @@ from istio_mc.gateways import credentials, process
 from istio_mc.gateways.fanout import Failures, Watch, fan_out
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
+from istio_mc.ops.remote_gateways import apply_remote_gateways
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
         try:
             if step.name == plan.ISTIO:
                 _run_istioctl(session, prepared, todo.cluster)
+            elif step.name == plan.REMOTE_GATEWAYS:
+                apply_remote_gateways(session, context, step.documents)
             else:
                 for document in step.documents:
                     kube.apply(document)

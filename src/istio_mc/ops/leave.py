@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import documents, objects
+from istio_mc.domain.address import ours_of
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.names import remote_secret_name
@@ -46,6 +47,10 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
             secret = remote_secret_name(cluster_id)
             if session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE):
                 removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{secret}")
+            if gateway := ours_of(cluster_id, todo.observed[name]):
+                doomed = gateway["metadata"]["name"]
+                session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
+                removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
 
     _, failures = fan_out(staying, drop_links, concurrency=session.concurrency)
     suffix = random.token_hex(4)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Facts
 from istio_mc.domain import documents, objects, plan
+from istio_mc.domain.address import remote_gateways_wanted
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import MANAGED_BY, SYSTEM_NAMESPACE
@@ -114,7 +115,16 @@ def prepare(
     session.progress(Event(None, "preflight", State.DONE))
     plans, failures = fan_out(
         observed,
-        lambda name: _plan(session, mesh, clusters[name], observed[name], trusted, istioctl, gateway_api),
+        lambda name: _plan(
+            session,
+            mesh,
+            clusters[name],
+            observed[name],
+            trusted,
+            istioctl,
+            gateway_api,
+            remote_gateways_wanted(name, clusters, observed),
+        ),
         concurrency=session.concurrency,
     )
     if failures:
@@ -172,6 +182,7 @@ def _plan(
     trusted: trust.Trust,
     istioctl: Istioctl,
     gateway_api: Iterable[Object],
+    remote_gateways: Iterable[Object],
 ) -> ClusterPlan:
     live = observed.objects
     document = istio_operator(mesh, cluster)
@@ -184,6 +195,8 @@ def _plan(
     ]
     if gateway_api and not observed.gateway_api:
         steps.append(Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(gateway_api)))
+    if gateway_api or observed.gateway_api:
+        steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, remote_gateways, live))
     found = tuple(step for step in steps if step)
     for name in plan.STEPS[:5]:
         if name not in {step.name for step in found}:

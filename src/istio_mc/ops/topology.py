@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
+from istio_mc.domain.address import external_ips
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.gateways.files import read
@@ -75,7 +76,9 @@ def clusters_of(
             cluster_id=ids[context.name],
             network=networks[context.name],
             api_server=_api_server(context, settings.cluster(context.name)),
-            gateway_addresses=settings.cluster(context.name).gateway_addresses,
+            # A Service's own stay where the settings name none: istioctl would else take its own away.
+            gateway_addresses=settings.cluster(context.name).gateway_addresses
+            or external_ips(observed.get(context.name)),
             values=settings.cluster(context.name).values,
         )
         for context in contexts

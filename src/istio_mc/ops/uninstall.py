@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, removal, sample
+from istio_mc.domain.address import is_ours
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
@@ -18,7 +19,7 @@ from istio_mc.domain.mesh import (
     SYSTEM_NAMESPACE,
     Cluster,
 )
-from istio_mc.domain.objects import Kind, Object, labels_of, ref_of
+from istio_mc.domain.objects import Kind, Object, kind_of, labels_of, ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _POLL_S = 0.5
 _STEP = "uninstall"
 _ISTIO_CONTROLLERS = "istio.io/"
+_BY_US = "app.kubernetes.io/managed-by=istio-mc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +163,10 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
 
 
 def _observe(kube: Kube) -> Observed:
-    """A cluster, with the Gateway API CRDs that install put there."""
+    """A cluster, with the Gateway API CRDs that install put there, and the gateway's pool of MetalLB's."""
     found = observe(kube)
-    ours = kube.list(objects.CRD, labels="app.kubernetes.io/managed-by=istio-mc")
+    kinds = (objects.CRD, objects.IP_ADDRESS_POOL)
+    ours = [item for kind in kinds for item in kube.list(kind, labels=_BY_US)]
     return replace(found, objects={**found.objects, **{ref_of(item): item for item in ours}})
 
 
@@ -192,10 +195,12 @@ def _served(crd: Object) -> Kind:
 
 
 def _expected(item: Object) -> bool:
-    """What goes anyway: our own Gateway, and the classes istiod makes for itself."""
+    """What goes anyway: our own Gateways, and the classes istiod makes for itself."""
     if str(item.get("spec", {}).get("controllerName", "")).startswith(_ISTIO_CONTROLLERS):
         return True
     metadata = item["metadata"]
+    if kind_of(item) == objects.KUBERNETES_GATEWAY and metadata.get("namespace") == SYSTEM_NAMESPACE:
+        return is_ours(item)
     return (metadata.get("namespace"), metadata["name"]) == (SYSTEM_NAMESPACE, CROSS_NETWORK_GATEWAY)
 
 

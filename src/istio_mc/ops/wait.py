@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects, plan
+from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import gateway_addresses, running_istiods, unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.istiod import clusterz
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def wait_ready(
 
     def no_address() -> Problem | None:
         service = kube.get(objects.SERVICE, EAST_WEST_GATEWAY, SYSTEM_NAMESPACE)
-        addresses[:] = gateway_addresses(service)
+        addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
         return None if addresses else _pending(cluster)
 
     _until(session, say, no_address)
@@ -86,16 +88,31 @@ def _unready(kube: Kube, mesh: Mesh, cluster: Cluster) -> Problem | None:
     return None
 
 
+def _told_by_others(session: Session, cluster: Cluster, others: Collection[Cluster]) -> tuple[str, ...]:
+    """The addresses of the Gateways that stand for a cluster; none where one of the others has none."""
+    kind = objects.KUBERNETES_GATEWAY
+    gateways = all_of(
+        {
+            other.context: partial(session.kubes[other.context].list, kind, SYSTEM_NAMESPACE)
+            for other in others
+        }
+    )
+    found = address.standing(cluster.context, cluster, gateways)
+    return address.unique(found) if address.stands_everywhere(found, gateways) else ()
+
+
 def _pending(cluster: Cluster) -> Problem:
     context = cluster.context
     return Problem(
         code="gateway-address-pending",
         cluster=context,
         message=f"the gateway of {context} has no address",
-        seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs",
+        seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs; "
+        "no istio-remote Gateway for it in every other cluster",
         expected="an IP or hostname that the other clusters reach",
-        hint=f"istio-mc install --gateway-address {context}=ADDRESS (what stands before its nodePorts)",
-        docs="troubleshooting.md#gateway-address-pending",
+        hint=f"istio-mc address --set {context}=ADDRESS\n"
+        "(ADDRESS forwards to its nodePorts; istio-mc address shows these, and the ways to set it)",
+        docs="address.md#three-ways",
     )
 
 

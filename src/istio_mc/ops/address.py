@@ -1,0 +1,333 @@
+"""address: at which address each gateway is called, and three ways to give it one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import address, objects
+from istio_mc.domain.address_changes import (
+    METALLB_NAMESPACE,
+    Action,
+    Change,
+    Live,
+    Via,
+    foreign,
+    setting,
+    unsetting,
+)
+from istio_mc.domain.addresses import address_fault
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istiod import gateway_addresses
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, Cluster
+from istio_mc.domain.objects import Object, kind_of
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings import parse_assignments
+from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.observe import observe
+from istio_mc.gateways.resolve import Resolved, resolve
+from istio_mc.ops import topology
+from istio_mc.ops.address_problems import (
+    doubtful,
+    eclipsed,
+    lacks,
+    left_alone,
+    option,
+    refused_by,
+    said_otherwise,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from istio_mc.domain.observed import Observed
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+_STEP = "address"
+_RESOLVE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAddress:
+    """One gateway's address, and what must be open before it.
+
+    Attributes:
+        cluster: The cluster.
+        service: Its gateway's Service; None: there is none.
+        from_load_balancer: The addresses in the Service's status.
+        external_ips: Those in its spec.
+        standing: Gateways that stand for it in the other clusters.
+        lacking: Other clusters without one.
+        addresses: What the other clusters call; none: pending.
+        ports: The Service's ports.
+        resolved: What its host names resolve to on this machine.
+    """
+
+    cluster: Cluster
+    service: Object | None = field(repr=False)
+    from_load_balancer: tuple[str, ...]
+    external_ips: tuple[str, ...]
+    standing: tuple[address.Standing, ...]
+    lacking: tuple[str, ...]
+    addresses: tuple[str, ...]
+    ports: tuple[address.Port, ...]
+    resolved: tuple[Resolved, ...]
+
+    def doubts(self) -> list[tuple[str, str]]:
+        """Addresses the other clusters may not reach, and why."""
+        numbers = [text for text in self.addresses if address.is_ip(text)]
+        numbers += [text for found in self.resolved for text in found.addresses]
+        found = [(text, doubt) for text in dict.fromkeys(numbers) if (doubt := address.reach_doubt(text))]
+        return found + [
+            (one.host, f"does not resolve here: {one.fault}") for one in self.resolved if one.fault
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of a mesh's addresses.
+
+    Attributes:
+        live: What changes are decided on.
+        shown: The clusters the user asked about.
+        views: One for each of those that answered.
+        failures: Clusters that did not answer, and why.
+    """
+
+    live: Live
+    shown: tuple[str, ...]
+    views: Mapping[str, ClusterAddress]
+    failures: Failures
+
+
+@dataclass(frozen=True, slots=True)
+class AddressResult:
+    """What was seen, and what was done about it.
+
+    Attributes:
+        look: How it is now; in a dry run, and where nothing was done, how it was.
+        changes: What was done, or would be.
+        failures: Clusters where it was not done, and why.
+        warnings: What the user should know though nothing failed.
+        asked: Whether there was anything to do but to look.
+        dry_run: Whether nothing was touched.
+    """
+
+    look: Look
+    changes: tuple[Change, ...] = ()
+    failures: Failures = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+    asked: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the user wants of the addresses.
+
+    Attributes:
+        set: New addresses, by context.
+        via: The way they are given.
+        unset: Contexts whose addresses of ours go.
+    """
+
+    set: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    via: Via = Via.EXTERNAL_IP
+    unset: tuple[str, ...] = ()
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the user only looks."""
+        return not (self.set or self.unset)
+
+
+def wanted(to_set: Sequence[str], via: str | None, to_unset: Sequence[str]) -> Wanted:
+    """What the options say, checked as far as they can be without looking at a cluster.
+
+    Raises:
+        InputError: With every fault of theirs.
+    """
+    faults: list[Problem] = []
+    way = Via.EXTERNAL_IP
+    try:
+        way = Via(via or way)
+    except ValueError:
+        faults.append(option(f"--via: {via!r} is not one of {', '.join(Via)}"))
+    if via and not to_set:
+        faults.append(option("--via says how --set is done, and there is no --set"))
+    found: dict[str, tuple[str, ...]] = {}
+    for context, text in parse_assignments(to_set, "--set").items():
+        found[context] = tuple(part.strip() for part in text.split(","))
+        faults += [
+            option(f"--set: {one!r} {why}", context) for one in found[context] if (why := address_fault(one))
+        ]
+        faults += refused_by(way, context, found[context])
+        if context in to_unset:
+            faults.append(option(f"--set and --unset both name {context}", context))
+    if faults:
+        raise InputError(*faults)
+    return Wanted(found, way, tuple(dict.fromkeys(to_unset)))
+
+
+def look(session: Session, shown: Sequence[str] = ()) -> Look:
+    """Reads the addresses of a mesh; changes nothing.
+
+    Args:
+        session: The run, with every member: others hold what stands for a cluster.
+        shown: The contexts asked about; none: all.
+
+    Raises:
+        InputError: The clusters' IDs or networks contradict the settings or each other.
+    """
+
+    def read(name: str) -> tuple[Observed, Object | None]:
+        kube = session.kubes[name]
+        return observe(kube), kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
+
+    session.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
+    found, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    observed = {name: one for name, (one, _) in found.items()}
+    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    pools = {name: one for name, (_, one) in found.items() if one}
+    asked = tuple(name for name in session.names if name in shown or not shown)
+    hosts = _hosts(clusters, observed)
+    resolved = all_of({host: partial(resolve, host, min(_RESOLVE_S, session.remaining_s)) for host in hosts})
+    session.progress(Event(None, _STEP, State.DONE))
+    views = {name: _view(name, clusters, observed, resolved) for name in asked if name in observed}
+    return Look(Live(clusters, observed, pools), asked, views, session.unusable | failed)
+
+
+def plan(session: Session, seen: Look, want: Wanted) -> tuple[Change, ...]:
+    """What is to be done; touches nothing.
+
+    Raises:
+        InputError: An option names a cluster that is no member.
+        ProblemError: A cluster concerned does not answer, or lacks what the way needs.
+    """
+    _refuse_strangers(session, want)
+    if silent := [p for name in (*want.set, *want.unset) for p in seen.failures.get(name, ())]:
+        raise ProblemError(*silent)
+    faults = [
+        fault for name in want.set for fault in lacks(session, seen.live, name, want.set[name], want.via)
+    ]
+    if faults:
+        raise ProblemError(*faults)
+    changes: list[Change] = []
+    for name, addresses in want.set.items():
+        changes += setting(seen.live, name, addresses, want.via)
+    for name in want.unset:
+        changes += unsetting(seen.live, name)
+    return tuple(changes)
+
+
+def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
+    """What the user should know of what is wanted."""
+    told = []
+    for name, addresses in want.set.items():
+        told += [doubtful(name, text, doubt) for text in addresses if (doubt := address.reach_doubt(text))]
+        if want.via is Via.GATEWAY and (own := _own_addresses(seen.live, name)):
+            told.append(eclipsed(name, own))
+    for name in (*want.set, *want.unset):
+        from_file = session.settings.cluster(name).gateway_addresses
+        new = want.set.get(name, ()) if want.via is Via.EXTERNAL_IP else ()
+        if from_file and from_file != new:
+            told.append(said_otherwise(session, name, from_file))
+    for name in want.unset:
+        if left := foreign(seen.live, name):
+            told.append(left_alone(name, left))
+    return tuple(told)
+
+
+def apply(session: Session, changes: Sequence[Change]) -> Failures:
+    """Does what was planned: clusters at once, each cluster's changes in their order."""
+    by_cluster: dict[str, list[Change]] = {}
+    for change in changes:
+        by_cluster.setdefault(change.context, []).append(change)
+
+    def work(name: str) -> None:
+        kube = session.kubes[name]
+        for change in by_cluster[name]:
+            session.progress(Event(name, _STEP, State.STARTED, str(change)))
+            _do(kube, change)
+        session.progress(Event(name, _STEP, State.DONE))
+
+    _, failures = fan_out(by_cluster, work, concurrency=session.concurrency)
+    return failures
+
+
+def _do(kube: Kube, change: Change) -> None:
+    document = change.document
+    metadata = document["metadata"]
+    if change.action is Action.APPLY:
+        kube.apply(document)
+    elif change.action is Action.PATCH:
+        body = {key: document[key] for key in document.keys() - {"apiVersion", "kind", "metadata"}}
+        kube.patch(kind_of(document), metadata["name"], metadata["namespace"], body)
+    else:
+        kube.delete(kind_of(document), metadata["name"], metadata["namespace"])
+
+
+def _view(
+    name: str,
+    clusters: Mapping[str, Cluster],
+    observed: Mapping[str, Observed],
+    resolved: Mapping[str, Resolved],
+) -> ClusterAddress:
+    service = observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    standing = address.standing(name, clusters[name], address.kubernetes_gateways(observed))
+    external = address.external_ips(observed[name])
+    addresses = address.seen_addresses(name, clusters[name], observed)
+    holders = {one.context for one in standing}
+    every = dict.fromkeys([*addresses, *gateway_addresses(service), *address.unique(standing)])
+    return ClusterAddress(
+        cluster=clusters[name],
+        service=service,
+        from_load_balancer=_from_load_balancer(service),
+        external_ips=external,
+        standing=standing,
+        lacking=tuple(other for other in observed if other != name and other not in holders),
+        addresses=addresses,
+        ports=address.ports(service) if service else (),
+        resolved=tuple(resolved[host] for host in every if host in resolved),
+    )
+
+
+def _from_load_balancer(service: Object | None) -> tuple[str, ...]:
+    ingress = ((service or {}).get("status") or {}).get("loadBalancer", {}).get("ingress") or []
+    return tuple(filter(None, (entry.get("ip") or entry.get("hostname") for entry in ingress)))
+
+
+def _own_addresses(live: Live, name: str) -> tuple[str, ...]:
+    """Addresses of a Service that stay when those of ours are gone."""
+    service = live.service(name)
+    gone = {
+        key for change in unsetting(live, name, but=Via.GATEWAY) for key in change.document.get("spec", {})
+    }
+    kept = () if "externalIPs" in gone else address.external_ips(live.observed[name])
+    status = () if "loadBalancerIP" in gone else _from_load_balancer(service)
+    return tuple(dict.fromkeys([*status, *kept]))
+
+
+def _hosts(clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]) -> list[str]:
+    gateways = address.kubernetes_gateways(observed)
+    found: dict[str, None] = {}
+    for name, live in observed.items():
+        service = live.find(objects.SERVICE, EAST_WEST_GATEWAY)
+        standing = address.standing(name, clusters[name], gateways)
+        found |= dict.fromkeys([*gateway_addresses(service), *address.unique(standing)])
+    return [text for text in found if not address.is_ip(text)]
+
+
+def _refuse_strangers(session: Session, want: Wanted) -> None:
+    if strangers := [name for name in (*want.set, *want.unset) if name not in session.names]:
+        raise InputError(
+            Problem(
+                code="not-in-this-run",
+                message="an option speaks of a cluster that is no member of the mesh",
+                seen=", ".join(strangers),
+                expected=f"one of {', '.join(session.names)}",
+                hint="istio-mc contexts",
+            )
+        )

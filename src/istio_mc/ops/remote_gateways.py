@@ -1,0 +1,54 @@
+"""The Gateways of class `istio-remote` that stand for other clusters, written where their kind is served."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from istio_mc.domain.objects import Object
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.ops.session import Session
+
+GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
+_POLL_S = 0.2
+
+
+def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Object]) -> None:
+    """Writes Gateways into a cluster whose Gateway API CRDs may have been written a moment ago.
+
+    Raises:
+        ProblemError: The kind is not served by the run's deadline, or the API server refuses.
+    """
+    kube = session.kubes[context]
+    while not _served(kube):
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(missing(context))
+        time.sleep(_POLL_S)
+    all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
+
+
+def missing(context: str) -> Problem:
+    """What is told of a cluster that cannot hold such a Gateway."""
+    return Problem(
+        code="gateway-api-missing",
+        cluster=context,
+        message=f"{context} has no Gateway API, and so cannot hold a Gateway for another cluster",
+        seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
+        expected="the Gateway API's CRDs",
+        hint="istio-mc install (it puts them where they are absent, unless mesh.yaml says not to)",
+        docs="address.md#gateway",
+    )
+
+
+def _served(kube: Kube) -> bool:
+    crd = kube.get(objects.CRD, GATEWAY_CRD)
+    conditions = (crd or {}).get("status", {}).get("conditions") or []
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)

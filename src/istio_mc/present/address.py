@@ -1,0 +1,214 @@
+"""How gateways' addresses look: where they are called, what must be open, what mends a pending one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.text import Text
+
+from istio_mc.domain.address_changes import MEANING, Action, Change, Via
+from istio_mc.domain.objects import ref_of
+from istio_mc.present.report import Report, exit_for
+from istio_mc.present.terminal import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.address import AddressResult, ClusterAddress
+
+_UNNAMED = "ADDRESS"
+
+
+def report(result: AddressResult, warnings: Iterable[Problem]) -> Report:
+    """What was seen and done, cluster by cluster."""
+    look = result.look
+    failures = look.failures | result.failures
+    return Report(
+        data={
+            "dryRun": result.dry_run,
+            "changed": bool(result.changes),
+            "changes": [_change(change, documents=result.dry_run) for change in result.changes],
+            "clusters": [_cluster(view) for view in look.views.values()],
+        },
+        render=lambda console: _render(result, console),
+        errors=tuple(problem for problems in failures.values() for problem in problems),
+        warnings=(*warnings, *result.warnings),
+        exit=exit_for(len(failures), max(len(look.live.clusters), len(failures))),
+    )
+
+
+def question(changes: Iterable[Change]) -> str:
+    """What will go, told before it goes."""
+    lines = [f"{change.context}: {change} ({change.reason})" for change in changes]
+    return "\n".join([*lines, "Go on?"])
+
+
+def ways_out(view: ClusterAddress) -> list[dict[str, str]]:
+    """The three ways to give a pending gateway an address, each with the command to paste."""
+    name = view.cluster.context
+    return [
+        {
+            "via": via.value,
+            "meaning": MEANING[via],
+            "command": f"istio-mc address --set {name}={_UNNAMED} --via {via}",
+        }
+        for via in Via
+    ]
+
+
+def status(view: ClusterAddress) -> str:
+    """In a word, how a gateway stands."""
+    if view.service is None:
+        return "absent"
+    return "ready" if view.addresses else "pending"
+
+
+def _change(change: Change, *, documents: bool) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "cluster": change.context,
+        "action": change.action.value,
+        "object": str(ref_of(change.document)),
+        "reason": change.reason,
+    }
+    if documents and change.action is not Action.DELETE:
+        told["document"] = change.document
+    return told
+
+
+def _cluster(view: ClusterAddress) -> dict[str, Any]:
+    spec = (view.service or {}).get("spec", {})
+    pending = status(view) == "pending"
+    return {
+        "name": view.cluster.context,
+        "clusterId": view.cluster.cluster_id,
+        "network": view.cluster.network,
+        "status": status(view),
+        "gatewayAddresses": list(view.addresses),
+        "service": {
+            "type": spec.get("type"),
+            "loadBalancer": list(view.from_load_balancer),
+            "loadBalancerIP": spec.get("loadBalancerIP"),
+            "externalIPs": list(view.external_ips),
+        }
+        if view.service
+        else None,
+        "remoteGateways": [
+            {"cluster": one.context, "name": one.name, "addresses": list(one.addresses), "managed": one.ours}
+            for one in view.standing
+        ],
+        "resolved": {one.host: list(one.addresses) for one in view.resolved},
+        "doubts": [{"address": text, "reason": why} for text, why in view.doubts()],
+        "ports": [
+            {
+                "name": port.name,
+                "port": port.port,
+                "protocol": port.protocol,
+                "nodePort": port.node_port,
+                "purpose": port.purpose,
+                "needed": port.needed,
+            }
+            for port in view.ports
+        ],
+        "waysOut": ways_out(view) if pending else [],
+    }
+
+
+def _render(result: AddressResult, console: Console) -> None:
+    if result.asked:
+        _render_changes(result, console)
+        return
+    for view in result.look.views.values():
+        _render_cluster(view, console)
+
+
+def _render_changes(result: AddressResult, console: Console) -> None:
+    if not result.changes:
+        console.print("Nothing to change.")
+    for change in result.changes:
+        head = "would " if result.dry_run else ""
+        console.print(f"{change.context}: {head}{change} ({change.reason})", markup=False, soft_wrap=True)
+        if result.dry_run and change.action is not Action.DELETE:
+            text = yaml.safe_dump(change.document, sort_keys=False)
+            console.print(f"---\n{text}", markup=False, soft_wrap=True)
+    shown = table("CLUSTER", "GATEWAY", "STATUS")
+    for name, view in result.look.views.items():
+        shown.add_row(name, ", ".join(view.addresses) or "-", status(view))
+    console.print(shown)
+
+
+def _render_cluster(view: ClusterAddress, console: Console) -> None:
+    cluster = view.cluster
+    console.print(
+        Text.assemble(
+            (cluster.context, "bold"), f"  {cluster.cluster_id}, {cluster.network}: ", _headline(view)
+        ),
+        soft_wrap=True,
+    )
+    for label, value in _facts(view):
+        console.print(Text.assemble((f"  {label + ':':<16}", "dim"), value), soft_wrap=True)
+    for text, why in view.doubts():
+        console.print(
+            Text.assemble(("  ‼ ", "yellow"), f"{text} is {why}" if why[0:4] != "does" else f"{text} {why}")
+        )
+    if view.ports:
+        shown = table("  PORT", "NODEPORT", "NAME", "OPEN IT", "FOR")
+        for port in view.ports:
+            shown.add_row(
+                f"  {port.port}/{port.protocol}",
+                str(port.node_port or "-"),
+                port.name,
+                "yes" if port.needed else "no",
+                port.purpose,
+            )
+        console.print(shown)
+    if status(view) == "pending":
+        _render_ways_out(view, console)
+    console.print()
+
+
+def _headline(view: ClusterAddress) -> Text:
+    if view.service is None:
+        return Text("no gateway (istio-mc install makes it)", style="red")
+    if not view.addresses:
+        return Text("address pending", style="red")
+    return Text(f"called at {', '.join(view.addresses)}", style="green")
+
+
+def _facts(view: ClusterAddress) -> list[tuple[str, str]]:
+    if view.service is None:
+        return []
+    spec = view.service["spec"]
+    facts = [("Service", f"type {spec.get('type')}")]
+    if spec.get("type") == "LoadBalancer":
+        facts.append(("load balancer", ", ".join(view.from_load_balancer) or "pending"))
+    if asked := spec.get("loadBalancerIP"):
+        facts.append(("loadBalancerIP", str(asked)))
+    if view.external_ips:
+        facts.append(("externalIPs", ", ".join(view.external_ips)))
+    facts += [
+        ("istio-remote", f"{', '.join(one.addresses)} (Gateway {one.name} in {one.context})")
+        for one in view.standing
+    ]
+    if view.standing and view.lacking:
+        facts.append(("lacking in", ", ".join(view.lacking)))
+    facts += [
+        ("resolves to", f"{', '.join(one.addresses)} ({one.host}, as this machine sees it)")
+        for one in view.resolved
+        if one.addresses
+    ]
+    return facts
+
+
+def _render_ways_out(view: ClusterAddress, console: Console) -> None:
+    console.print(
+        f"  Three ways to give it one; {_UNNAMED} is what stands before its nodePorts and forwards to them.\n"
+        "  Its firewall lets in what is marked yes above, from the other clusters.",
+        soft_wrap=True,
+    )
+    for way in ways_out(view):
+        console.print(Text.assemble((f"  {way['via']}", "bold"), f"  {way['meaning']}"), soft_wrap=True)
+        console.print(f"    {way['command']}", markup=False, soft_wrap=True)
