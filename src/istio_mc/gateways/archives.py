@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
@@ -30,7 +31,8 @@ def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
     """
     seen: list[str] = []
     try:
-        with tarfile.open(archive, mode="r|gz") as tar:
+        # tarfile's own reading of gzip (mode r|gz) passes over the checksum at its end.
+        with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for entry in tar:
                 if entry.offset_data > _MAX_BEFORE:
                     raise _unsafe(archive, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
@@ -38,6 +40,7 @@ def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
                     seen.append(entry.name)
                     continue
                 _copy(tar, entry, archive, member, to)
+                _read_on(raw)
                 return
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ProblemError(
@@ -77,6 +80,13 @@ def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, archive: Path, member: s
         left -= len(chunk)
     if left:
         raise EOFError(f"{member} ends {left} bytes early")
+
+
+def _read_on(raw: gzip.GzipFile) -> None:
+    """Reads to the end, where gzip compares its checksum; of an archive that is too long, not all."""
+    left = _MAX_BEFORE
+    while left > 0 and (chunk := raw.read(_CHUNK)):
+        left -= len(chunk)
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,109 @@
+"""mesh.yaml's section `tools`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.problem import InputError
+from istio_mc.domain.tools import PLATFORMS, Tool
+from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
+from istio_mc.domain.tools_settings_file import mirror_fault
+from istio_mc.gateways.settings import load_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from istio_mc.domain.settings import Settings
+
+A, B = "a" * 64, "b" * 64
+
+
+def load(folder: Path, text: str) -> Settings:
+    (folder / "mesh.yaml").write_text(f"apiVersion: istio-mc/v1alpha1\nkind: Mesh\n{text}")
+    return load_settings(None, folder)
+
+
+def faults_of(folder: Path, text: str) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        load(folder, text)
+    return [problem.message.removeprefix(f"{folder}/mesh.yaml:") for problem in caught.value.problems]
+
+
+def test_everything_that_can_be_said_of_tools(tmp_path: Path) -> None:
+    found = load(
+        tmp_path,
+        f"""\
+tools:
+  binDir: bin
+  kubectl:
+    version: 1.31.4
+    mirror: https://mirror.example/k8s
+    sha256: {{linux/amd64: {A.upper()}, darwin/arm64: {B}}}
+  helm: {{version: 3.15.3, mirror: http://mirror.example}}
+  istioctl: {{sha256: {{linux/arm64: {A}}}}}
+  gatewayAPI: {{mirror: https://mirror.example/gw, sha256: {B}}}
+""",
+    ).tools
+    assert found == ToolsSettings(
+        bin_dir=tmp_path / "bin",
+        kubectl=ToolSettings("1.31.4", "https://mirror.example/k8s", Digests(linux_amd64=A, darwin_arm64=B)),
+        helm=ToolSettings("3.15.3", "http://mirror.example"),
+        istioctl=ToolSettings(sha256=Digests(linux_arm64=A)),
+        gateway_api=ToolSettings(mirror="https://mirror.example/gw", sha256=Digests(any=B)),
+    )
+    digests = [found.digest(Tool.KUBECTL, platform) for platform in PLATFORMS]
+    assert digests == [A, None, None, B]
+    assert found.digest(Tool.GATEWAY_API, PLATFORMS[3]) == B
+
+
+def test_istioctl_and_the_crds_are_of_the_meshs_versions(tmp_path: Path) -> None:
+    found = load(tmp_path, "istio: {version: 1.27.1}\ngatewayAPI: {version: 1.4.0}\n")
+    versions = {str(tool): found.tool_version(tool) for tool in Tool}
+    assert versions == {
+        "kubectl": "1.32.3",
+        "helm": "3.16.4",
+        "istioctl": "1.27.1",
+        "gateway-api": "1.4.0",
+    }
+
+
+def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
+    assert faults_of(
+        tmp_path,
+        """\
+tools:
+  binDir: ""
+  kubectl: {version: latest, sha256: {linux/amd64: abc, windows/amd64: abc}}
+  helm: {mirror: "ftp://mirror.example"}
+  istioctl: {version: 1.26.0}
+  gatewayAPI: {sha256: {linux/amd64: abc}}
+  step: {version: 0.24.4}
+""",
+    ) == [
+        "4: tools.binDir: '' is empty",
+        "5: tools.kubectl.sha256.windows/amd64: is not a known key",
+        "5: tools.kubectl.sha256.linux/amd64: 'abc' is not a SHA-256: 64 hexadecimal digits",
+        "5: tools.kubectl.version: 'latest' is not a version such as 1.32.3",
+        "6: tools.helm.mirror: 'ftp://mirror.example' is not an https:// or http:// URL",
+        "7: tools.istioctl.version: is not a known key",
+        "8: tools.gatewayAPI.sha256: expected a string, saw a mapping",
+        "9: tools.step: is not a known key",
+    ]
+
+
+@pytest.mark.parametrize("good", ["https://a", "http://127.0.0.1:8000/tools", "https://[2001:db8::1]/x"])
+def test_mirrors_are_urls(good: str) -> None:
+    assert mirror_fault(good) is None
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "a", "https://", "https://a b", "https://a?x=1", "https://a#x", "https://a:x", "file:///x"]
+)
+def test_other_texts_are_no_mirrors(bad: str) -> None:
+    assert mirror_fault(bad) == "is not an https:// or http:// URL"
+
+
+def test_a_mirror_holds_no_password() -> None:
+    assert "does not belong in this file" in (mirror_fault("https://me:secret@mirror.example") or "")

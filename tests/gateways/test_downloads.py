@@ -1,0 +1,446 @@
+"""Files over HTTP, from a server that is really there and misbehaves when told to."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+import threading
+import time
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.downloads import documents
+from istio_mc.gateways.downloads_http import Downloader, Wanted
+from istio_mc.gateways.tools_cache import Cache, find_cache
+from tests.mirror import CRDS, Fault, Mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BODY = bytes(range(256)) * 2000
+DIGEST = hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    with Mirror().serve() as server:
+        server.put("/file", BODY)
+        yield server
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache")
+
+
+def downloader(cache: Cache, *, deadline_s: float = 20.0) -> Downloader:
+    return Downloader(cache, time.monotonic() + deadline_s, read_timeout_s=0.5, backoff_s=0.01)
+
+
+@contextmanager
+def fetched(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> Iterator[bytes]:
+    with (
+        closing(downloader(cache, deadline_s=deadline_s)) as made,
+        made.fetched(wanted) as (path, digest),
+    ):
+        body = path.read_bytes()
+        assert hashlib.sha256(body).hexdigest() == digest
+        yield body
+
+
+def fetch(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> bytes:
+    with fetched(cache, wanted, deadline_s=deadline_s) as body:
+        return body
+
+
+def failure(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> Problem:
+    with pytest.raises(ProblemError) as caught:
+        fetch(cache, wanted, deadline_s=deadline_s)
+    (problem,) = caught.value.problems
+    return problem
+
+
+def published(mirror: Mirror, path: str = "/file") -> Wanted:
+    return Wanted(f"{mirror.url}{path}", f"{mirror.url}{path}.sha256")
+
+
+def test_a_file_with_the_published_digest_is_handed_out(mirror: Mirror, cache: Cache) -> None:
+    assert fetch(cache, published(mirror)) == BODY
+
+
+def test_nothing_is_left_of_a_finished_download(mirror: Mirror, cache: Cache) -> None:
+    fetch(cache, published(mirror))
+    assert [path.name for path in (cache.folder / "partial").iterdir() if path.suffix != ".lock"] == []
+
+
+def test_the_cache_is_its_owners_alone(mirror: Mirror, cache: Cache) -> None:
+    fetch(cache, published(mirror))
+    assert {path.stat().st_mode & 0o777 for path in (cache.folder, cache.folder / "partial")} == {0o700}
+
+
+def test_a_file_with_another_digest_is_thrown_away(mirror: Mirror, cache: Cache) -> None:
+    mirror.files["/file"] = b"corrupted" + BODY
+    problem = failure(cache, published(mirror))
+    assert problem.code == "checksum-mismatch"
+    assert problem.message == (
+        f"{mirror.url}/file is not what it must be; it was thrown away, and nothing was unpacked or replaced"
+    )
+    assert problem.seen == f"SHA-256 {hashlib.sha256(b'corrupted' + BODY).hexdigest()}"
+    assert problem.expected == f"SHA-256 {DIGEST}, published beside it"
+    assert not cache.partial(f"{mirror.url}/file").exists()
+
+
+def test_a_digest_set_by_the_user_wins_over_the_published_one(mirror: Mirror, cache: Cache) -> None:
+    mirror.put("/file", b"replaced, with its checksum")
+    wanted = Wanted(f"{mirror.url}/file", f"{mirror.url}/file.sha256", DIGEST, "set in mesh.yaml")
+    assert failure(cache, wanted).expected == f"SHA-256 {DIGEST}, set in mesh.yaml"
+    assert mirror.asked("/file.sha256") == []
+
+
+def test_a_file_without_a_checksum_is_not_even_asked_for(mirror: Mirror, cache: Cache) -> None:
+    del mirror.files["/file.sha256"]
+    problem = failure(cache, published(mirror))
+    assert (problem.code, problem.seen) == ("checksum-missing", f"{mirror.url}/file.sha256: not there")
+    assert mirror.asked("/file") == []
+
+
+@pytest.mark.parametrize("text", [b"<html>sign in</html>", b"", b"0" * 63, b"abc  other-file\ndef  file"])
+def test_what_is_no_checksum_is_not_taken_for_one(mirror: Mirror, cache: Cache, text: bytes) -> None:
+    mirror.files["/file.sha256"] = text
+    assert failure(cache, published(mirror)).code == "checksum-missing"
+
+
+def test_a_file_that_is_not_there_is_asked_for_once(mirror: Mirror, cache: Cache) -> None:
+    del mirror.files["/file"]
+    problem = failure(cache, published(mirror))
+    assert (problem.code, problem.seen) == ("download-failed", "404 Not Found")
+    assert problem.message == f"{mirror.url}/file could not be fetched"
+    assert len(mirror.asked("/file")) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_server_that_is_busy_for_a_moment_is_asked_again(mirror: Mirror, cache: Cache, status: int) -> None:
+    mirror.faults["/file"] = [Fault(status), Fault(status)]
+    mirror.faults["/file.sha256"] = [Fault(status)]
+    assert fetch(cache, published(mirror)) == BODY
+    assert len(mirror.asked("/file")) == 3
+
+
+def test_a_server_that_stays_busy_is_given_up(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(503)] * 9
+    assert failure(cache, published(mirror)).seen == "503 Service Unavailable, 4 times"
+    assert len(mirror.asked("/file")) == 4
+
+
+def test_retry_after_is_waited_for(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(503, {"Retry-After": "1"})]
+    begun = time.monotonic()
+    fetch(cache, published(mirror))
+    assert time.monotonic() - begun >= 1.0
+
+
+def test_a_connection_that_breaks_goes_on_where_it_ended(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(cut_at=100_000), Fault(cut_at=200_000)]
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == ["", "bytes=100000-", "bytes=300000-"]
+
+
+def test_a_later_run_goes_on_where_an_earlier_one_ended(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(cut_at=100_000), Fault(503), Fault(503), Fault(503)]
+    assert failure(cache, published(mirror)).seen == "503 Service Unavailable, 4 times"
+    mirror.requests.clear()
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == ["bytes=100000-"]
+
+
+def test_a_file_that_changed_meanwhile_is_fetched_from_its_beginning(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(cut_at=100_000), Fault(503), Fault(503), Fault(503)]
+    failure(cache, published(mirror))
+    mirror.put("/file", BODY[::-1])
+    assert fetch(cache, published(mirror)) == BODY[::-1]
+
+
+def test_a_server_without_ranges_sends_all_of_it_again(mirror: Mirror, cache: Cache) -> None:
+    mirror.ranges = False
+    mirror.faults["/file"] = [Fault(cut_at=100_000)]
+    assert fetch(cache, published(mirror)) == BODY
+
+
+def test_without_a_validator_no_part_is_asked_for(mirror: Mirror, cache: Cache) -> None:
+    del mirror.etags["/file"]
+    mirror.faults["/file"] = [Fault(cut_at=100_000)]
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == ["", ""]
+
+
+def test_a_weak_tag_is_no_validator(mirror: Mirror, cache: Cache) -> None:
+    mirror.etags["/file"] = 'W/"1"'
+    mirror.faults["/file"] = [Fault(cut_at=100_000)]
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == ["", ""]
+
+
+def test_what_an_earlier_run_left_is_given_up_when_it_does_not_fit(mirror: Mirror, cache: Cache) -> None:
+    url = f"{mirror.url}/file"
+    cache.make_folder(cache.partial(url).parent)
+    cache.partial(url).write_bytes(b"x" * 1000)
+    cache.partial(url).with_name(f"{cache.partial(url).name}.validator").write_text(mirror.etags["/file"])
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == ["bytes=1000-", ""]
+
+
+def test_what_an_earlier_run_left_longer_than_the_file_is_given_up(mirror: Mirror, cache: Cache) -> None:
+    url = f"{mirror.url}/file"
+    cache.make_folder(cache.partial(url).parent)
+    cache.partial(url).write_bytes(b"x" * (len(BODY) + 1))
+    cache.partial(url).with_name(f"{cache.partial(url).name}.validator").write_text(mirror.etags["/file"])
+    assert fetch(cache, published(mirror)) == BODY
+
+
+def test_a_download_that_was_complete_already_is_not_fetched_again(mirror: Mirror, cache: Cache) -> None:
+    url = f"{mirror.url}/file"
+    cache.make_folder(cache.partial(url).parent)
+    cache.partial(url).write_bytes(BODY)
+    assert fetch(cache, published(mirror)) == BODY
+    assert mirror.asked("/file") == []
+
+
+def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(stall_at=1000)] * 9
+    begun = time.monotonic()
+    assert failure(cache, published(mirror)).seen == "no byte for 0.5 s, 4 times"
+    assert time.monotonic() - begun < 10
+
+
+def test_nothing_goes_on_past_the_deadline(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(stall_at=1000)] * 9
+    begun = time.monotonic()
+    assert "until the deadline" in (failure(cache, published(mirror), deadline_s=0.8).seen or "")
+    assert time.monotonic() - begun < 3
+
+
+def test_a_server_that_is_not_there_is_told_so(cache: Cache) -> None:
+    with Mirror().serve() as gone:
+        url = f"{gone.url}/file"
+    problem = failure(cache, Wanted(url, sha256=DIGEST, sha256_from="set in mesh.yaml"))
+    assert (problem.seen or "").endswith("Connection refused, 4 times")
+
+
+def test_redirects_are_followed(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/moved"] = [Fault(302, {"Location": f"{mirror.url}/file"})]
+    mirror.files["/moved.sha256"] = mirror.files["/file.sha256"]
+    assert fetch(cache, published(mirror, "/moved")) == BODY
+
+
+def test_redirects_that_never_end_are_given_up(mirror: Mirror, cache: Cache) -> None:
+    mirror.faults["/file"] = [Fault(302, {"Location": f"{mirror.url}/file"})] * 50
+    assert failure(cache, published(mirror)).seen == "Exceeded maximum allowed redirects."
+
+
+def test_no_redirect_leaves_https(
+    mirror: Mirror, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(tmp_path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+    with Mirror().serve(context) as secure:
+        secure.faults["/file"] = [Fault(302, {"Location": f"{mirror.url}/file"})]
+        problem = failure(cache, Wanted(f"{secure.url}/file", sha256=DIGEST))
+    assert (problem.seen, problem.expected) == ("redirected to http://127.0.0.1", "https:// throughout")
+
+
+def test_a_file_above_the_limit_is_refused_before_it_is_fetched(mirror: Mirror, cache: Cache) -> None:
+    wanted = Wanted(f"{mirror.url}/file", sha256=DIGEST, max_bytes=1 << 10)
+    assert failure(cache, wanted).seen == f"{len(BODY)} bytes"
+    assert not cache.partial(wanted.url).exists()
+
+
+def test_a_checksum_without_end_is_refused(mirror: Mirror, cache: Cache) -> None:
+    mirror.files["/file.sha256"] = b"0" * 100_000
+    assert failure(cache, published(mirror)).seen == "more than 64 KiB"
+
+
+def test_the_proxy_of_the_environment_is_used(
+    mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", mirror.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    wanted = Wanted("http://tools.example/file", "http://tools.example/file.sha256")
+    assert fetch(cache, wanted) == BODY
+    assert {host for _, _, host in mirror.requests} == {"tools.example"}
+
+
+def test_no_proxy_is_honoured(mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    assert fetch(cache, published(mirror)) == BODY
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "gopher://127.0.0.1:70"])
+def test_a_proxy_of_another_kind_is_told_so(
+    mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert failure(cache, published(mirror)).code == "proxy-unusable"
+
+
+def test_two_runs_at_once_do_not_disturb_each_other(mirror: Mirror, cache: Cache) -> None:
+    bodies: list[bytes] = []
+    threads = [
+        threading.Thread(target=lambda: bodies.append(fetch(cache, published(mirror)))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert bodies == [BODY] * 4
+
+
+def test_who_waits_for_another_run_waits_to_the_deadline_only(mirror: Mirror, cache: Cache) -> None:
+    with fetched(cache, published(mirror)):
+        problem = failure(cache, published(mirror), deadline_s=0.5)
+    assert problem.seen == "another run is fetching it still"
+
+
+class TestWithoutAPublishedChecksum:
+    def test_the_first_digest_is_recorded(self, mirror: Mirror, cache: Cache) -> None:
+        url = f"{mirror.url}/file"
+        fetch(cache, Wanted(url))
+        assert cache.recorded(url) == DIGEST
+
+    def test_a_later_change_is_refused(self, mirror: Mirror, cache: Cache) -> None:
+        url = f"{mirror.url}/file"
+        fetch(cache, Wanted(url))
+        mirror.put("/file", b"rewritten")
+        problem = failure(cache, Wanted(url))
+        assert problem.code == "digest-changed"
+        assert problem.message.startswith(f"{url} has changed since it was first fetched")
+        assert problem.expected == f"SHA-256 {DIGEST}, recorded when it was first fetched"
+        assert problem.hint == f"find out who changed it; if the change is wanted: rm {cache.record(url)}"
+
+    def test_the_change_is_taken_once_the_record_is_removed(self, mirror: Mirror, cache: Cache) -> None:
+        url = f"{mirror.url}/file"
+        fetch(cache, Wanted(url))
+        mirror.put("/file", b"rewritten")
+        cache.record(url).unlink()
+        assert fetch(cache, Wanted(url)) == b"rewritten"
+
+    def test_what_its_user_refused_is_not_recorded(self, mirror: Mirror, cache: Cache) -> None:
+        url = f"{mirror.url}/file"
+        with pytest.raises(KeyError), fetched(cache, Wanted(url)):
+            raise KeyError
+        assert cache.recorded(url) is None
+
+
+class TestDocuments:
+    @pytest.fixture(autouse=True)
+    def _own_cache(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def test_of_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "crds.yaml").write_bytes(CRDS + b"---\n")
+        (document,) = documents(str(tmp_path / "crds.yaml"))
+        assert document["kind"] == "CustomResourceDefinition"
+
+    def test_of_a_url_are_fetched_once(self, mirror: Mirror) -> None:
+        mirror.put("/crds.yaml", CRDS)
+        assert documents(f"{mirror.url}/crds.yaml") == documents(f"{mirror.url}/crds.yaml")
+        assert len(mirror.asked("/crds.yaml")) == 1
+
+    def test_of_a_url_that_changed_are_refused(self, mirror: Mirror, tmp_path: Path) -> None:
+        mirror.put("/crds.yaml", CRDS)
+        url = f"{mirror.url}/crds.yaml"
+        documents(url)
+        find_cache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, tmp_path).manifest(url).unlink()
+        mirror.put("/crds.yaml", CRDS + b"# rewritten\n")
+        with pytest.raises(ProblemError, match="has changed since it was first fetched"):
+            documents(url)
+
+    def test_that_were_altered_in_the_cache_are_fetched_again(self, mirror: Mirror, tmp_path: Path) -> None:
+        mirror.put("/crds.yaml", CRDS)
+        url = f"{mirror.url}/crds.yaml"
+        documents(url)
+        kept = find_cache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, tmp_path).manifest(url)
+        kept.write_text("kind: Other\n")
+        assert documents(url)[0]["kind"] == "CustomResourceDefinition"
+
+    def test_with_a_digest_must_have_it(self, mirror: Mirror) -> None:
+        mirror.put("/crds.yaml", CRDS)
+        with pytest.raises(ProblemError, match="is not what it must be"):
+            documents(f"{mirror.url}/crds.yaml", sha256=DIGEST)
+
+    def test_that_are_a_web_page_are_refused_and_not_recorded(self, mirror: Mirror) -> None:
+        mirror.put("/crds.yaml", b"<html><body>sign in first</body></html>")
+        with pytest.raises(ProblemError, match="holds no Kubernetes documents"):
+            documents(f"{mirror.url}/crds.yaml")
+        mirror.put("/crds.yaml", CRDS)
+        assert len(documents(f"{mirror.url}/crds.yaml")) == 1
+
+    def test_that_cannot_be_had_say_what_to_set(self, mirror: Mirror) -> None:
+        with pytest.raises(ProblemError) as caught:
+            documents(f"{mirror.url}/none.yaml")
+        assert caught.value.problems[0].hint == (
+            "set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false"
+        )
+
+    def test_are_fetched_without_a_memory_where_no_cache_can_be_written(
+        self, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+        mirror.put("/crds.yaml", CRDS)
+        assert len(documents(f"{mirror.url}/crds.yaml")) == 1
+
+
+class TestTheCachesPlace:
+    def test_follows_xdg_cache_home(self, tmp_path: Path) -> None:
+        assert find_cache({"XDG_CACHE_HOME": "/x"}, tmp_path).folder.as_posix() == "/x/istio-mc"
+
+    @pytest.mark.parametrize("unusable", ["", "relative/place"])
+    def test_is_below_home_otherwise(self, tmp_path: Path, unusable: str) -> None:
+        assert find_cache({"XDG_CACHE_HOME": unusable}, tmp_path).folder == tmp_path / ".cache/istio-mc"
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1 that its own key signed, and the key, in one file."""
+    import datetime as dt
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mirror")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "server.pem"
+    path.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return path
