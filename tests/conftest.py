@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+from typer.testing import CliRunner
 
 from tests.fake_api import FakeApi
 
@@ -48,3 +52,38 @@ def golden() -> Callable[[str, str], None]:
         assert not difference, f"{difference}\n\nif this is wanted: UPDATE_GOLDEN=1 pytest …"
 
     return compare
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command line left behind: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """Standard output as the one JSON document it is to be."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@pytest.fixture
+def istio_mc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ran]]:
+    """Runs `istio-mc` in this process, in an empty folder, with nobody at the keyboard."""
+    from istio_mc.cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("KUBECONFIG", "ISTIO_MC_CONFIG", "NO_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> Ran:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        return Ran(done.exit_code, done.stdout, done.stderr)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)

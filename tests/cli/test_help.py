@@ -1,0 +1,72 @@
+"""`--help`: quick, and with an example for every verb."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import typer
+
+from istio_mc.cli.app import app
+
+HEAVY = ("kubernetes", "rich", "httpx", "cryptography", "pydantic", "urllib3", "yaml")
+
+
+def commands() -> dict[str, Any]:
+    """Every verb, by what is typed for it."""
+    found: dict[str, Any] = {}
+
+    def walk(command: Any, words: tuple[str, ...]) -> None:  # noqa: ANN401 - Typer's Click is its own
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            found[" ".join(words)] = command
+            return
+        for name, child in inner.items():
+            walk(child, (*words, name))
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+COMMANDS = commands()
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_examples_of_itself(verb: str) -> None:
+    text = COMMANDS[verb].help
+    examples = [line.strip() for line in text.partition("Examples:")[2].splitlines() if line.strip()]
+    assert examples
+    assert [line for line in examples if not line.startswith(f"istio-mc {verb}")] == []
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_option_says_what_it_does(verb: str) -> None:
+    bare = [p.name for p in COMMANDS[verb].params if p.param_type_name == "option" and not p.help]
+    assert bare == []
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_takes_the_global_options(verb: str) -> None:
+    names = {option for parameter in COMMANDS[verb].params for option in parameter.opts}
+    assert {
+        "--kubeconfig", "--contexts", "--config", "--output", "--timeout", "--concurrency", "--verbose",
+        "--no-progress", "--no-color",
+    } <= names  # fmt: skip
+
+
+def test_help_loads_nothing_that_only_a_running_verb_needs() -> None:
+    code = (
+        "import sys\n"
+        "sys.argv = ['istio-mc', '--help']\n"
+        "from istio_mc.cli.app import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        f"print('LOADED', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+    assert "istio-mc install --contexts kt,ncloud,nhn" in done.stdout
