@@ -20,8 +20,8 @@ _CHUNK = 1 << 20
 _SHOWN = 8
 
 
-def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
-    """Writes one regular file of a gzipped tar archive into an open file.
+def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = None) -> None:
+    """Writes one regular file of a gzipped tar archive into an open file; `name` is what errors call it.
 
     The archive chooses no name, link, owner, permission or place: only the bytes of `member` are read, as the
     archive is unrolled from its beginning. Links and devices of that name are refused.
@@ -30,23 +30,24 @@ def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
         ProblemError: `archive-unreadable`, `archive-member-missing` or `archive-unsafe`.
     """
     seen: list[str] = []
+    name = name or archive.name
     try:
         # tarfile's own reading of gzip (mode r|gz) passes over the checksum at its end.
         with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for entry in tar:
                 if entry.offset_data > _MAX_BEFORE:
-                    raise _unsafe(archive, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
+                    raise _unsafe(name, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
                 if _plain(entry.name) != member:
                     seen.append(entry.name)
                     continue
-                _copy(tar, entry, archive, member, to)
+                _copy(tar, entry, name, member, to)
                 _read_on(raw)
                 return
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ProblemError(
             Problem(
                 code="archive-unreadable",
-                message=f"{archive.name} cannot be unpacked",
+                message=f"{name} cannot be unpacked",
                 seen=f"{type(error).__name__}: {error}",
                 expected="a whole .tar.gz archive",
                 docs="troubleshooting.md#archive-unreadable",
@@ -55,8 +56,8 @@ def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
     raise ProblemError(
         Problem(
             code="archive-member-missing",
-            message=f"{archive.name} holds no {member}",
-            seen=", ".join(repr(name) for name in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
+            message=f"{name} holds no {member}",
+            seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
             expected=member,
             hint="the archive is for another platform, or is not the one it is named as",
             docs="troubleshooting.md#archive-unreadable",
@@ -64,12 +65,12 @@ def copy_member(archive: Path, member: str, to: BinaryIO) -> None:
     )
 
 
-def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, archive: Path, member: str, to: BinaryIO) -> None:
+def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, member: str, to: BinaryIO) -> None:
     if not entry.isreg():
         kind = "a link" if entry.islnk() or entry.issym() else "a folder" if entry.isdir() else "a device"
-        raise _unsafe(archive, member, kind)
+        raise _unsafe(name, member, kind)
     if entry.size > MAX_MEMBER:
-        raise _unsafe(archive, member, f"{entry.size} bytes")
+        raise _unsafe(name, member, f"{entry.size} bytes")
     source = tar.extractfile(entry)
     left = entry.size
     while source is not None and left:
@@ -93,11 +94,11 @@ def _plain(name: str) -> str:
     return name.removeprefix("./")
 
 
-def _unsafe(archive: Path, member: str, seen: str) -> ProblemError:
+def _unsafe(name: str, member: str, seen: str) -> ProblemError:
     return ProblemError(
         Problem(
             code="archive-unsafe",
-            message=f"{member} in {archive.name} is not unpacked",
+            message=f"{member} in {name} is not unpacked",
             seen=seen,
             expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
             docs="troubleshooting.md#archive-unreadable",

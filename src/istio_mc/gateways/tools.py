@@ -173,7 +173,7 @@ def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told
     with source.fetched(artifact, told) as (path, file_sha256):
         with replaced(target, PROGRAM_MODE) as file:
             if artifact.member:
-                archives.copy_member(path, artifact.member, file)
+                archives.copy_member(path, artifact.member, file, name=artifact.name)
             else:
                 copy_into(path, file)
             file.seek(0)

@@ -1,0 +1,540 @@
+"""tools install and download: what ends up in place, and what stays as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings import Settings
+from istio_mc.domain.tools import PLATFORMS, Tool
+from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
+from istio_mc.gateways.downloads import documents
+from istio_mc.gateways.downloads_http import Downloader
+from istio_mc.gateways.istioctl import find_istioctl
+from istio_mc.gateways.tools import Offline, Online, in_folder
+from istio_mc.gateways.tools_cache import Cache
+from istio_mc.gateways.tools_find import Origin, find, own_platform
+from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome, choose, download, install
+from tests.mirror import VERSIONS, Fault, Mirror, archive, elf, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from istio_mc.gateways.tools import Source
+
+OLD = b"#!/bin/sh\necho old\n"
+LINUX = "linux/amd64"
+
+
+@dataclass
+class Bench:
+    """A mirror with all four tools, a cache, a folder of programs, and what was told of progress."""
+
+    mirror: Mirror
+    folder: Path
+    cleanup: ExitStack
+    digests: dict[Tool, Digests] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def cache(self) -> Cache:
+        return Cache(self.folder / "cache")
+
+    @property
+    def bin_dir(self) -> Path:
+        return self.folder / "bin"
+
+    def settings(self) -> Settings:
+        def of(tool: Tool) -> ToolSettings:
+            return ToolSettings(VERSIONS[tool], self.mirror.url, self.digests.get(tool, Digests()))
+
+        tools = ToolsSettings(None, of(Tool.KUBECTL), of(Tool.HELM), of(Tool.ISTIOCTL), of(Tool.GATEWAY_API))
+        return Settings(certs_dir=self.folder, tools=tools)
+
+    def online(self) -> Source:
+        made = Downloader(self.cache, time.monotonic() + 20, read_timeout_s=0.5, backoff_s=0.01)
+        self.cleanup.callback(made.close)
+        return Online(made)
+
+    def install(
+        self,
+        *names: str,
+        source: Source | None = None,
+        bin_dir: Path | None = None,
+        platform: str = LINUX,
+        versions: dict[Tool, str | None] | None = None,
+        dry_run: bool = False,
+    ) -> BringResult:
+        choice = choose(
+            self.settings(),
+            names=names,
+            versions={**VERSIONS, **(versions or {})},
+            platforms=[platform],
+            bin_dir=bin_dir,
+        )
+        return install(choice, self.cache, source or self.online(), self.events.append, dry_run=dry_run)
+
+    def one(self, name: str, **given: object) -> ToolOutcome:
+        (outcome,) = self.install(name, **given).tools  # type: ignore[arg-type] # passed on as given
+        return outcome
+
+    def problem(self, name: str, **given: object) -> Problem:
+        (problem,) = self.one(name, **given).problems
+        return problem
+
+    def old(self, tool: Tool) -> Path:
+        """A program that is in the folder already."""
+        self.bin_dir.mkdir(exist_ok=True)
+        path = self.bin_dir / tool
+        path.write_bytes(OLD)
+        path.chmod(0o755)
+        return path
+
+    def left_over(self) -> list[str]:
+        """Files in the folder of programs beside the programs."""
+        return [path.name for path in self.bin_dir.iterdir() if path.name not in set(Tool)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Mirror().serve() as mirror, ExitStack() as cleanup:
+        for tool in Tool:
+            mirror.publish(tool)
+        yield Bench(mirror, tmp_path, cleanup)
+
+
+def said(path: Path) -> str:
+    return subprocess.run([path], capture_output=True, check=True, text=True, timeout=10).stdout
+
+
+def spoilt(data: bytes) -> bytes:
+    """The same with its last bit turned."""
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+class TestInstall:
+    def test_all_tools_go_to_the_cache(self, bench: Bench) -> None:
+        result = bench.install()
+        assert [tool.outcome for tool in result.tools] == [Outcome.INSTALLED] * 4
+        assert [str(tool.path.relative_to(bench.cache.folder)) for tool in result.tools[:3]] == [
+            "bin/linux-amd64/kubectl-1.31.4/kubectl",
+            "bin/linux-amd64/helm-3.15.3/helm",
+            "bin/linux-amd64/istioctl-1.26.1/istioctl",
+        ]
+
+    def test_what_is_installed_runs(self, bench: Bench) -> None:
+        outcomes = bench.install("kubectl", "helm", "istioctl").tools
+        assert [VERSIONS[tool.artifact.tool] in said(tool.path) for tool in outcomes] == [True] * 3
+
+    def test_every_folder_of_the_cache_is_its_owners_alone(self, bench: Bench) -> None:
+        bench.install()
+        folders = [path for path in bench.cache.folder.rglob("*") if path.is_dir()]
+        assert {stat.S_IMODE(path.stat().st_mode) for path in [bench.cache.folder, *folders]} == {0o700}
+
+    def test_a_folder_of_programs_is_everybodys_to_use(self, bench: Bench) -> None:
+        path = bench.one("kubectl", bin_dir=bench.bin_dir).path
+        assert path == bench.bin_dir / "kubectl"
+        assert [stat.S_IMODE(p.stat().st_mode) & 0o755 for p in (path, path.parent)] == [0o755, 0o755]
+
+    def test_the_crds_are_what_install_then_reads(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(bench.folder))
+        bench.cache.folder.mkdir()
+        (bench.folder / "istio-mc").symlink_to(bench.cache.folder)
+        bench.install("gateway-api")
+        bench.mirror.requests.clear()
+        assert documents(bench.mirror.artifact(Tool.GATEWAY_API).url)[0]["kind"] == "CustomResourceDefinition"
+        assert bench.mirror.requests == []
+
+    def test_a_second_run_asks_nobody(self, bench: Bench) -> None:
+        bench.install()
+        bench.mirror.requests.clear()
+        assert {tool.outcome for tool in bench.install().tools} == {Outcome.UNCHANGED}
+        assert bench.mirror.requests == []
+
+    def test_a_second_run_into_a_folder_asks_nobody(self, bench: Bench) -> None:
+        bench.install(bin_dir=bench.bin_dir)
+        bench.mirror.requests.clear()
+        assert {tool.outcome for tool in bench.install(bin_dir=bench.bin_dir).tools} == {Outcome.UNCHANGED}
+        assert bench.mirror.requests == []
+
+    def test_what_the_cache_has_is_copied_into_a_folder(self, bench: Bench) -> None:
+        bench.install("helm")
+        bench.mirror.requests.clear()
+        assert bench.one("helm", bin_dir=bench.bin_dir).outcome is Outcome.INSTALLED
+        assert bench.mirror.requests == []
+
+    def test_another_version_replaces_the_one_in_a_folder(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.HELM, version="3.15.4")
+        bench.install("helm", bin_dir=bench.bin_dir)
+        bench.install("helm", bin_dir=bench.bin_dir, versions={Tool.HELM: "v3.15.4"})
+        assert said(bench.bin_dir / "helm") == "v3.15.4\n"
+
+    def test_versions_stand_beside_each_other_in_the_cache(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.HELM, version="3.15.4")
+        first = bench.one("helm").path
+        second = bench.one("helm", versions={Tool.HELM: "3.15.4"}).path
+        assert (said(first), said(second)) == ("v3.15.3\n", "v3.15.4\n")
+
+    def test_a_program_that_was_altered_is_brought_again(self, bench: Bench) -> None:
+        path = bench.one("helm", bin_dir=bench.bin_dir).path
+        path.write_bytes(OLD)
+        assert bench.one("helm", bin_dir=bench.bin_dir).outcome is Outcome.INSTALLED
+        assert said(path) == "v3.15.3\n"
+
+    def test_a_link_in_the_folder_is_replaced_and_not_followed(self, bench: Bench) -> None:
+        elsewhere = bench.folder / "elsewhere"
+        elsewhere.write_bytes(OLD)
+        bench.bin_dir.mkdir()
+        (bench.bin_dir / "helm").symlink_to(elsewhere)
+        bench.install("helm", bin_dir=bench.bin_dir)
+        assert elsewhere.read_bytes() == OLD
+        assert not (bench.bin_dir / "helm").is_symlink()
+
+    def test_other_platforms_programs_are_brought_for_them(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.HELM, PLATFORMS[3])
+        path = bench.one("helm", platform="darwin/arm64").path
+        assert path.relative_to(bench.cache.folder).parts[:2] == ("bin", "darwin-arm64")
+
+    def test_a_dry_run_touches_nothing(self, bench: Bench) -> None:
+        result = bench.install(dry_run=True)
+        assert {tool.outcome for tool in result.tools} == {Outcome.PLANNED}
+        assert (bench.mirror.requests, list(bench.folder.iterdir())) == ([], [])
+
+    def test_several_are_fetched_at_once(self, bench: Bench) -> None:
+        meeting = threading.Barrier(4, timeout=10)
+
+        class Together:
+            def fetched(self, artifact, told):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+                meeting.wait()
+                return source.fetched(artifact, told)
+
+        source = bench.online()
+        assert bench.install(source=Together()).problems == ()
+
+    def test_progress_ends_with_everything_there(self, bench: Bench) -> None:
+        bench.install("helm")
+        told = [event for event in bench.events if event.subject == "helm linux/amd64"]
+        assert (told[0].state, told[-2].fraction, told[-1].state) == (State.STARTED, 1.0, State.DONE)
+
+    def test_what_a_killed_run_left_is_swept_away(self, bench: Bench) -> None:
+        bench.bin_dir.mkdir()
+        left = bench.bin_dir / ".helm.abc.tmp"
+        left.write_bytes(b"half")
+        os.utime(left, (0, 0))
+        bench.install("helm", bin_dir=bench.bin_dir)
+        assert bench.left_over() == []
+
+
+class TestAFailure:
+    """Each is one error that says what was wrong, and the old program stays."""
+
+    def check(self, bench: Bench, tool: Tool, code: str, **given: object) -> Problem:
+        old = bench.old(tool)
+        problem = bench.problem(tool, bin_dir=bench.bin_dir, **given)
+        assert problem.code == code
+        assert old.read_bytes() == OLD
+        assert bench.left_over() == []
+        return problem
+
+    @pytest.mark.parametrize("tool", [Tool.KUBECTL, Tool.HELM, Tool.ISTIOCTL])
+    def test_corrupted(self, bench: Bench, tool: Tool) -> None:
+        url = bench.mirror.artifact(tool).url
+        path = url.removeprefix(bench.mirror.url)
+        bench.mirror.files[path] = spoilt(bench.mirror.files[path])
+        problem = self.check(bench, tool, "checksum-mismatch")
+        assert problem.message.startswith(f"{url} is not what it must be")
+
+    def test_truncated_on_the_server(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.HELM)
+        bench.mirror.files[path] = bench.mirror.files[path][:-100]
+        assert "published beside it" in (self.check(bench, Tool.HELM, "checksum-mismatch").expected or "")
+
+    def test_truncated_on_the_way_again_and_again(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.KUBECTL)
+        bench.mirror.faults[path] = [Fault(cut_at=100)] * 4
+        assert "4 times" in (self.check(bench, Tool.KUBECTL, "download-failed").seen or "")
+
+    def test_without_a_checksum(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.ISTIOCTL)
+        del bench.mirror.files[f"{path}.sha256"]
+        problem = self.check(bench, Tool.ISTIOCTL, "checksum-missing")
+        assert problem.seen == f"{bench.mirror.url}{path}.sha256: not there"
+
+    def test_not_there(self, bench: Bench) -> None:
+        bench.digests[Tool.KUBECTL] = Digests(linux_amd64="a" * 64)
+        del bench.mirror.files[bench.mirror.publish(Tool.KUBECTL)]
+        assert self.check(bench, Tool.KUBECTL, "download-failed").seen == "404 Not Found"
+
+    def test_silent(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.HELM)
+        bench.mirror.faults[path] = [Fault(stall_at=10)] * 4
+        assert self.check(bench, Tool.HELM, "download-failed").seen == "no byte for 0.5 s, 4 times"
+
+    def test_an_archive_for_another_platform(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.HELM)
+        bench.mirror.put(path, archive({"darwin-arm64/helm": program(Tool.HELM, "3.15.3")}))
+        problem = self.check(bench, Tool.HELM, "archive-member-missing")
+        assert problem.message == "helm-v3.15.3-linux-amd64.tar.gz holds no linux-amd64/helm"
+        assert (problem.seen, problem.expected) == ("'darwin-arm64/helm'", "linux-amd64/helm")
+
+    def test_a_program_for_another_platform(self, bench: Bench) -> None:
+        path = bench.mirror.publish(Tool.ISTIOCTL)
+        bench.mirror.put(path, archive({"istioctl": elf(0xB7)}))
+        problem = self.check(bench, Tool.ISTIOCTL, "wrong-platform")
+        assert (problem.seen, problem.expected) == ("linux/arm64", "a program for linux/amd64")
+
+    def test_a_web_page_with_its_checksum(self, bench: Bench) -> None:
+        bench.mirror.put(bench.mirror.publish(Tool.KUBECTL), b"<html>sign in first</html>")
+        assert self.check(bench, Tool.KUBECTL, "wrong-platform").seen == "no program"
+
+    def test_an_archive_that_is_none(self, bench: Bench) -> None:
+        bench.mirror.put(bench.mirror.publish(Tool.HELM), b"<html>sign in first</html>")
+        self.check(bench, Tool.HELM, "archive-unreadable")
+
+    def test_another_digest_than_mesh_yamls(self, bench: Bench) -> None:
+        bench.digests[Tool.HELM] = Digests(linux_amd64="a" * 64)
+        problem = self.check(bench, Tool.HELM, "checksum-mismatch")
+        assert problem.expected == f"SHA-256 {'a' * 64}, set in mesh.yaml"
+
+    def test_another_digest_than_the_one_known_here(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.KUBECTL, version="1.32.3")
+        problem = self.check(bench, Tool.KUBECTL, "checksum-mismatch", versions={Tool.KUBECTL: "1.32.3"})
+        assert (problem.expected or "").endswith("known to istio-mc")
+
+    def test_of_one_leaves_the_others_done(self, bench: Bench) -> None:
+        del bench.mirror.files[bench.mirror.publish(Tool.HELM)]
+        outcomes = [tool.outcome for tool in bench.install().tools]
+        assert outcomes == [Outcome.INSTALLED, Outcome.FAILED, Outcome.INSTALLED, Outcome.INSTALLED]
+
+    def test_a_folder_that_is_a_file(self, bench: Bench) -> None:
+        bench.bin_dir.write_bytes(b"")
+        problem = bench.problem("helm", bin_dir=bench.bin_dir)
+        assert (problem.code, problem.message) == (
+            "file-unwritable",
+            f"cannot make the folder {bench.bin_dir}",
+        )
+
+    def test_crds_that_changed_since_they_were_first_fetched(self, bench: Bench) -> None:
+        kept = bench.one("gateway-api").path
+        before = kept.read_bytes()
+        bench.mirror.put(bench.mirror.publish(Tool.GATEWAY_API), before + b"# rewritten\n", checksum=False)
+        assert bench.one("gateway-api").outcome is Outcome.UNCHANGED
+        kept.unlink()
+        assert bench.problem("gateway-api").code == "digest-changed"
+        assert not kept.exists()
+
+
+class TestChoosing:
+    def test_every_fault_is_told_at_once(self, bench: Bench) -> None:
+        with pytest.raises(InputError) as caught:
+            choose(
+                bench.settings(),
+                names=["kubectl", "step"],
+                versions={Tool.HELM: "latest"},
+                platforms=["windows/amd64"],
+            )
+        assert [problem.message for problem in caught.value.problems] == [
+            "'step' is not a tool that can be installed",
+            "--helm: 'latest' is not a version such as 3.16.4",
+            "'windows/amd64' is not a platform these tools are installed for",
+        ]
+
+    def test_a_digest_of_mesh_yaml_holds_for_its_own_version_only(self, bench: Bench) -> None:
+        bench.digests[Tool.KUBECTL] = Digests(linux_amd64="a" * 64)
+        for version, digest in (("1.31.4", "a" * 64), ("1.31.5", None)):
+            (found,) = choose(
+                bench.settings(), names=["kubectl"], versions={Tool.KUBECTL: version}, platforms=[LINUX]
+            ).artifacts
+            assert found.sha256 == digest
+
+    def test_one_folder_is_for_one_platform(self, bench: Bench) -> None:
+        choice = choose(bench.settings(), platforms=[LINUX, "darwin/arm64"], bin_dir=bench.bin_dir)
+        with pytest.raises(InputError, match="cannot hold the same programs for two platforms"):
+            install(choice, bench.cache, bench.online())
+
+    def test_a_folder_that_nobody_looks_in_is_pointed_out(self, bench: Bench) -> None:
+        choice = choose(bench.settings(), names=["helm"], versions=VERSIONS, platforms=[LINUX])
+        off = choose(bench.settings(), names=["helm"], platforms=[LINUX], bin_dir=bench.bin_dir)
+        for chosen, search_path, codes in (
+            (choice, "", []),
+            (off, "/usr/bin", ["bin-dir-off-path"]),
+            (off, f"/usr/bin:{bench.bin_dir}", []),
+        ):
+            result = install(chosen, bench.cache, bench.online(), search_path=search_path, dry_run=True)
+            assert [problem.code for problem in result.warnings] == codes
+
+
+class TestOffline:
+    def prepare(self, bench: Bench, *platforms: str) -> Path:
+        folder = bench.folder / "usb"
+        choice = choose(bench.settings(), versions=VERSIONS, platforms=platforms or [LINUX])
+        assert download(choice, folder, bench.online()).problems == ()
+        bench.mirror.requests.clear()
+        return folder
+
+    def offline(self, bench: Bench, folder: Path) -> Offline:
+        return Offline(folder, Cache(bench.folder / "cache"))
+
+    def test_a_prepared_folder_installs_without_a_server(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        result = bench.install(source=self.offline(bench, folder), bin_dir=bench.bin_dir)
+        assert [tool.outcome for tool in result.tools] == [Outcome.INSTALLED] * 4
+        assert bench.mirror.requests == []
+        assert said(bench.bin_dir / "helm") == "v3.15.3\n"
+
+    def test_a_prepared_folder_can_be_checked_with_sha256sum(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        checked = 0
+        for path in folder.rglob("*.sha256"):
+            digest, name = path.read_text().split()
+            assert hashlib.sha256((path.parent / name).read_bytes()).hexdigest() == digest
+            checked += 1
+        assert checked == 4
+
+    def test_a_second_download_asks_nobody(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        choice = choose(bench.settings(), versions=VERSIONS, platforms=[LINUX])
+        assert {t.outcome for t in download(choice, folder, bench.online()).tools} == {Outcome.UNCHANGED}
+        assert bench.mirror.requests == []
+
+    def test_a_folder_may_hold_several_platforms(self, bench: Bench) -> None:
+        for tool in Tool:
+            bench.mirror.publish(tool, PLATFORMS[3])
+        folder = self.prepare(bench, LINUX, "darwin/arm64")
+        assert len([path for path in folder.rglob("*") if path.name == "kubectl" and path.is_file()]) == 2
+
+    def test_a_dry_run_makes_no_folder(self, bench: Bench) -> None:
+        choice = choose(bench.settings(), versions=VERSIONS, platforms=[LINUX])
+        download(choice, bench.folder / "usb", bench.online(), dry_run=True)
+        assert not (bench.folder / "usb").exists()
+
+    def test_a_file_that_was_damaged_on_the_way_is_refused(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        path = in_folder(folder, bench.mirror.artifact(Tool.HELM))
+        path.write_bytes(spoilt(path.read_bytes()))
+        old = bench.old(Tool.HELM)
+        problem = bench.problem("helm", source=self.offline(bench, folder), bin_dir=bench.bin_dir)
+        assert problem.code == "checksum-mismatch"
+        assert (problem.expected or "").endswith(f"from {path.name}.sha256")
+        assert old.read_bytes() == OLD
+
+    def test_a_file_without_a_checksum_is_refused(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        path = in_folder(folder, bench.mirror.artifact(Tool.HELM))
+        path.with_name(f"{path.name}.sha256").unlink()
+        assert bench.problem("helm", source=self.offline(bench, folder)).code == "checksum-missing"
+
+    def test_what_is_not_in_the_folder_is_named_with_how_to_get_it(self, bench: Bench) -> None:
+        folder = bench.folder / "empty"
+        problem = bench.problem("helm", source=self.offline(bench, folder))
+        assert problem.message == f"{folder} does not hold helm 3.15.3 for linux/amd64"
+        assert problem.seen == "no file helm/3.15.3/linux-amd64/helm-v3.15.3-linux-amd64.tar.gz"
+        assert problem.hint == (
+            "where there is internet: istio-mc tools download DIR helm --helm 3.15.3 --platform linux/amd64"
+        )
+
+    def test_crds_are_those_first_seen(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        other = Cache(bench.folder / "other")
+        other.remember(bench.mirror.artifact(Tool.GATEWAY_API).url, "a" * 64)
+        choice = choose(bench.settings(), names=["gateway-api"], versions=VERSIONS, platforms=[LINUX])
+        (outcome,) = install(choice, other, Offline(folder, other)).tools
+        assert [problem.code for problem in outcome.problems] == ["digest-changed"]
+
+
+class TestFinding:
+    def put(self, folder: Path, version: str, tool: Tool = Tool.ISTIOCTL) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / tool
+        path.write_bytes(program(tool, version))
+        path.chmod(0o755)
+        return path
+
+    @pytest.mark.parametrize(
+        ("bin_dir", "cached", "path", "origin", "version"),
+        [
+            ("1.26.0", "1.26.0", "1.26.0", Origin.BIN_DIR, "1.26.0"),
+            ("1.25.0", "1.26.0", "1.26.0", Origin.CACHE, "1.26.0"),
+            ("1.25.0", None, "1.26.0", Origin.PATH, "1.26.0"),
+            (None, "1.26.0", "1.25.0", Origin.CACHE, "1.26.0"),
+            (None, None, "1.25.0", Origin.PATH, "1.25.0"),
+            ("1.24.0", None, "1.25.0", Origin.BIN_DIR, "1.24.0"),
+            ("1.24.0", None, None, Origin.BIN_DIR, "1.24.0"),
+        ],
+    )
+    def test_the_first_of_the_wanted_version_is_used(
+        self,
+        tmp_path: Path,
+        bin_dir: str | None,
+        cached: str | None,
+        path: str | None,
+        origin: Origin,
+        version: str,
+    ) -> None:
+        cache = Cache(tmp_path / "cache")
+        if bin_dir:
+            self.put(tmp_path / "bin", bin_dir)
+        if cached:
+            self.put(cache.program(Tool.ISTIOCTL, "1.26.0", own_platform()).parent, cached)
+        if path:
+            self.put(tmp_path / "path", path)
+        env = {"PATH": str(tmp_path / "path")}
+        found = find(Tool.ISTIOCTL, "1.26.0", env, cache, tmp_path / "bin")
+        assert found is not None
+        assert (found.origin, found.version) == (origin, version)
+
+    def test_where_there_is_none_nothing_is_found(self, tmp_path: Path) -> None:
+        assert find(Tool.HELM, "3.16.4", {"PATH": str(tmp_path)}, Cache(tmp_path), tmp_path) is None
+
+    def test_a_program_that_does_not_tell_its_version_says_what_it_said(self, tmp_path: Path) -> None:
+        path = self.put(tmp_path, "1.26.0")
+        path.write_text("#!/bin/sh\necho broken >&2; exit 3\n")
+        found = find(Tool.ISTIOCTL, "1.26.0", {"PATH": str(tmp_path)}, Cache(tmp_path / "cache"))
+        assert found is not None
+        assert (found.version, found.said) == (None, "broken")
+
+    def test_a_program_of_another_platform_is_told_so(self, tmp_path: Path) -> None:
+        path = self.put(tmp_path, "1.26.0")
+        path.write_bytes(elf(0x16))
+        found = find(Tool.ISTIOCTL, None, {"PATH": str(tmp_path)}, Cache(tmp_path / "cache"))
+        assert found is not None
+        assert found.version is None
+        assert str(path) in found.said
+
+
+class TestTheMeshsIstioctl:
+    def test_of_the_cache_wins_over_another_version_on_path(self, bench: Bench, tmp_path: Path) -> None:
+        bench.mirror.publish(Tool.ISTIOCTL, version="1.26.0")
+        path = bench.one("istioctl", versions={Tool.ISTIOCTL: "1.26.0"}, platform=str(own_platform())).path
+        (tmp_path / "istio-mc").symlink_to(bench.cache.folder)
+        TestFinding().put(tmp_path / "path", "1.25.0")
+        env = {"PATH": str(tmp_path / "path"), "XDG_CACHE_HOME": str(tmp_path)}
+        found = find_istioctl(env, None, "1.26.0")
+        assert (found.path.resolve(), found.version) == (path.resolve(), "1.26.0")
+
+    def test_of_the_environments_folder_wins_over_mesh_yamls(self, tmp_path: Path) -> None:
+        for folder in ("env", "mesh"):
+            TestFinding().put(tmp_path / folder, "1.26.0")
+        env = {"PATH": "", "XDG_CACHE_HOME": str(tmp_path), "ISTIO_MC_BIN_DIR": str(tmp_path / "env")}
+        assert find_istioctl(env, tmp_path / "mesh", "1.26.0").path == tmp_path / "env/istioctl"
+
+    def test_that_is_missing_is_told_with_the_command_that_brings_it(self, tmp_path: Path) -> None:
+        with pytest.raises(ProblemError) as caught:
+            find_istioctl({"PATH": "", "XDG_CACHE_HOME": str(tmp_path)}, None, "1.26.0")
+        assert caught.value.problems[0].hint == "istio-mc tools install istioctl --istioctl 1.26.0"
