@@ -1,0 +1,109 @@
+"""A mesh that the published scripts installed is taken over as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import sides, steptool
+from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, Site, clean, each, get, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+Adopted = tuple[Site, dict[str, Any], dict[str, Any]]
+"""Where it was taken over from, how it was before, and what adopt said."""
+
+
+@pytest.fixture(scope="module")
+def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a mesh installed by the scripts' sequence, from their first command to their last."""
+    clean()
+    folder = tmp_path_factory.mktemp("scripts")
+    done = sides.scripts(folder, 0.0, steptool.gather())
+    assert not done.faults
+    yield folder
+    clean()
+
+
+def pods(context: str) -> dict[str, Any]:
+    found = get(context, "pods")["items"]
+    return {
+        pod["metadata"]["uid"]: [status["restartCount"] for status in pod["status"]["containerStatuses"]]
+        for pod in found
+    }
+
+
+@pytest.fixture(scope="module")
+def adopted(scripted: Path, tmp_path_factory: pytest.TempPathFactory) -> Adopted:
+    site = Site.at(tmp_path_factory.mktemp("adopting"), certs=scripted / "certs")
+    before = {
+        "pods": each(pods),
+        "cacerts": each(lambda name: secret(name, "cacerts")),
+        "certs": {path.name: path.read_bytes() for path in (scripted / "certs").rglob("*") if path.is_file()},
+    }
+    return site, before, site.run("adopt", "-o", "json").exits(0).data
+
+
+def test_every_cluster_becomes_a_member_under_the_ids_and_networks_it_has(
+    adopted: Adopted,
+) -> None:
+    _, _, data = adopted
+    for cluster in data["clusters"]:
+        labels = get(cluster["name"], "namespace", SYSTEM, namespace=None)["metadata"]["labels"]
+        assert labels["istio-mc/mesh-id"] == data["meshID"]
+        assert labels["topology.istio.io/network"] == cluster["network"]
+        assert cluster["clusterId"] == CLUSTER_IDS[cluster["name"]]
+
+
+def test_no_pod_restarts_and_no_certificate_changes(adopted: Adopted, scripted: Path) -> None:
+    _, before, _ = adopted
+    assert each(pods) == before["pods"]
+    assert each(lambda name: secret(name, "cacerts")) == before["cacerts"]
+    after = {path.name: path.read_bytes() for path in (scripted / "certs").rglob("*") if path.is_file()}
+    assert after == before["certs"]
+
+
+def test_what_an_install_would_change_is_told_and_not_done(
+    adopted: Adopted,
+) -> None:
+    _, _, data = adopted
+    for cluster in data["clusters"]:
+        pending = {step["name"]: step["reasons"] for step in cluster["pending"]}
+        assert "cacerts" not in pending
+        assert any("ISTIO_MULTIROOT_MESH" in reason for reason in pending["istio"]), pending
+
+
+def test_the_other_verbs_know_its_members(adopted: Adopted) -> None:
+    site, _, _ = adopted
+    members = Site.at(site.folder / "members", certs=site.certs, clusters=None)
+    checked = members.run("verify", "-o", "json").exits(0)
+    assert [cluster["name"] for cluster in checked.data["clusters"]] == list(CONTEXTS)
+    members.run("sample", "deploy").exits(0)
+    members.run("sample", "test").exits(0)
+
+
+def test_an_install_finishes_the_takeover_under_the_same_root(
+    adopted: Adopted,
+) -> None:
+    site, before, data = adopted
+    installed = site.run("install", "-o", "json").exits(0).data
+    assert installed["rootFingerprint"] == data["rootFingerprint"]
+    assert each(lambda name: secret(name, "cacerts")) == before["cacerts"]
+    site.run("verify").exits(0)
+    site.run("sample", "test").exits(0)
+
+
+def test_an_uninstall_leaves_what_the_scripts_made_by_hand(
+    adopted: Adopted,
+) -> None:
+    site, _, _ = adopted
+    data = site.run("uninstall", "--yes", "-o", "json").exits(0).data
+    for cluster in data["clusters"]:
+        left = {item["what"]: item["why"] for item in cluster["left"]}
+        assert left["Namespace istio-system"] == "not made by istio-mc"
+        assert left["Secret istio-system/cacerts"] == "not made by istio-mc"
+    assert (site.certs / "root-ca.key").exists()

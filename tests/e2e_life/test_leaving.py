@@ -1,0 +1,98 @@
+"""One cluster leaves a mesh of three: the others go on without it, and take back what it held."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.harness import Site, command, environment, get, kubectl, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+READER = "istio-reader-service-account-istio-remote-secret-token"
+
+
+@pytest.fixture(scope="module")
+def with_sample(mesh: Site) -> Site:
+    mesh.run("sample", "deploy").exits(0)
+    mesh.run("sample", "test").exits(0)
+    return mesh
+
+
+def status(context: str, token: str) -> str:
+    """How a cluster's API server answers the bearer of a token."""
+    config = json.loads(kubectl(context, "config", "view", "--raw", "--minify", "-o", "json"))
+    url = config["clusters"][0]["cluster"]["server"] + "/api/v1/namespaces/istio-system/secrets"
+    asked = ["--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    return command("curl", *asked, "--header", f"Authorization: Bearer {token}", url)
+
+
+@pytest.fixture
+def traffic(with_sample: Site) -> Iterator[subprocess.Popen[str]]:
+    """Requests from ncloud to the reviews of every cluster, one after another without a pause."""
+    assert with_sample
+    loop = (
+        "while true; do "
+        "curl -s -o /dev/null -m 5 -w '%{http_code}\\n' http://reviews:9080/reviews/1 || echo failed; done"
+    )
+    words = ["kubectl", "--context", "ncloud", "-n", "sample", "exec", "deploy/sleep", "-c", "sleep", "--"]
+    process = subprocess.Popen(
+        [*words, "sh", "-c", loop], stdout=subprocess.PIPE, text=True, env=environment()
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_cluster_leaves_without_a_lost_request_and_takes_no_key_along(
+    with_sample: Site, traffic: subprocess.Popen[str]
+) -> None:
+    held = {name: (secret(name, READER) or {})["token"].decode() for name in ("ncloud", "nhn")}
+    assert {status(name, token) for name, token in held.items()} == {"200"}
+    time.sleep(1)
+
+    result = with_sample.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(0)
+
+    by_name = {cluster["name"]: cluster for cluster in result.data["clusters"]}
+    assert {name: cluster["status"] for name, cluster in by_name.items()} == {
+        "kt": "removed",
+        "ncloud": "member",
+        "nhn": "member",
+    }
+    assert {status(name, token) for name, token in held.items()} == {"401"}
+    for name in ("ncloud", "nhn"):
+        assert get(name, "secret", "istio-remote-secret-kt-k2p") is None
+    traffic.kill()
+    answers = (traffic.communicate()[0] or "").split()
+    assert len(answers) > 50
+    assert set(answers) == {"200"}
+
+
+def test_those_that_stay_are_a_mesh(with_sample: Site) -> None:
+    members = Site.at(with_sample.folder / "rest", certs=with_sample.certs, clusters=None)
+    checked = members.run("verify", "-o", "json").exits(0)
+    assert [cluster["name"] for cluster in checked.data["clusters"]] == ["ncloud", "nhn"]
+    tested = members.run("sample", "test", "-o", "json").exits(0)
+    assert len(tested.data["clusters"]) == 2
+
+
+def test_nothing_of_istio_is_left_in_the_cluster_that_left(with_sample: Site) -> None:
+    assert with_sample
+    kinds = ("namespace", "crd", "clusterrole", "clusterrolebinding")
+    webhooks = ("mutatingwebhookconfiguration", "validatingwebhookconfiguration")
+    left = kubectl("kt", "get", ",".join((*kinds, *webhooks)), "-o", "name").split()
+    assert [name for name in left if "istio" in name or "gateway.networking" in name] == []
+    assert command("kubectl", "--context", "kt", "get", "configmap", "-A", "-o", "name").count("istio") == 0
+
+
+def test_it_can_join_again_under_the_same_root(with_sample: Site) -> None:
+    root = with_sample.root
+    with_sample.run("install").exits(0)
+    assert with_sample.root == root
+    with_sample.run("sample", "deploy").exits(0)
+    with_sample.run("sample", "test").exits(0)
