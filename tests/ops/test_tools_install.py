@@ -379,6 +379,13 @@ class TestChoosing:
             result = install(chosen, bench.cache, bench.online(), search_path=search_path, dry_run=True)
             assert [problem.code for problem in result.warnings] == codes
 
+    def test_a_mirror_without_encryption_is_pointed_out_unless_the_digest_is_ours(self, bench: Bench) -> None:
+        bench.mirror.url = "http://mirror.example"
+        for digests, codes in ((Digests(), ["mirror-unencrypted"]), (Digests(linux_amd64="a" * 64), [])):
+            bench.digests[Tool.HELM] = digests
+            result = bench.install("helm", dry_run=True)
+            assert [problem.code for problem in result.warnings] == codes
+
 
 class TestOffline:
     def prepare(self, bench: Bench, *platforms: str) -> Path:

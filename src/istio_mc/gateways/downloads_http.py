@@ -189,7 +189,7 @@ class Downloader:
             done = have if goes_on else 0
             length = answer.headers.get("content-length", "")
             total = done + int(length) if length.isdigit() else None
-            with partial.open("ab" if goes_on else "wb") as file:
+            with partial.open("ab" if goes_on else "wb", buffering=0) as file:
                 mark.write_text(_validator(answer))
                 for chunk in answer.iter_raw():
                     done += len(chunk)

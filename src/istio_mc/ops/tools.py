@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -192,7 +193,8 @@ def install(
         )
 
     tools = _all(choice, one)
-    return BringResult(tools, choice.bin_dir or cache.folder, _off_path(choice, search_path))
+    warnings = (*_unencrypted(choice), *_off_path(choice, search_path))
+    return BringResult(tools, choice.bin_dir or cache.folder, warnings)
 
 
 def download(
@@ -216,7 +218,7 @@ def download(
             dry_run=dry_run,
         )
 
-    return BringResult(_all(choice, one), folder)
+    return BringResult(_all(choice, one), folder, _unencrypted(choice))
 
 
 @contextmanager
@@ -313,6 +315,26 @@ def _steps(tell: Callable[[State, str, float | None], None]) -> Told:
             tell(State.WAITING, size, done / total if total else None)
 
     return told
+
+
+def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
+    """Says so where a checksum proves nothing: it came over the same open line as the file."""
+    local = {"localhost", "127.0.0.1", "::1"}
+    open_lines = {}
+    for item in choice.artifacts:
+        url = urlsplit(item.url)
+        if url.scheme == "http" and url.hostname not in local and not item.sha256:
+            open_lines[url.netloc] = item.tool
+    return tuple(
+        Problem(
+            code="mirror-unencrypted",
+            message=f"{host} is asked over http://: whoever stands in between can change file and checksum",
+            expected="an https:// mirror, or digests in mesh.yaml",
+            hint=f"set tools.{tool}.sha256 in mesh.yaml",
+            docs="troubleshooting.md#checksum",
+        )
+        for host, tool in open_lines.items()
+    )
 
 
 def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:

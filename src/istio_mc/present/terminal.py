@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from rich.columns import Columns
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -130,6 +130,7 @@ class _Moving:
     """One line a cluster, redrawn: what it is at, and for how long."""
 
     def __init__(self, to: Console) -> None:
+        self._to = to
         self._rows: dict[str, tuple[Event, float]] = {}
         self._spinner = Spinner("dots")
         self._begun = time.monotonic()
@@ -156,18 +157,25 @@ class _Moving:
     def __rich__(self) -> Group:
         now = time.monotonic()
         grid = Table.grid(padding=(0, 1))
-        for _ in range(3):
+        for _ in range(5):
             grid.add_column(no_wrap=True)
-        grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
         with self._lock:
             rows = list(self._rows.items())
+        bars = any(event.fraction is not None for _, (event, _) in rows)
+        names = max((cell_len(who) for who, _ in rows), default=0)
+        steps = max((cell_len(event.step) for _, (event, _) in rows), default=0)
+        # What is left beside mark, name, step with seconds, bar, and a space after each; rich would take it
+        # from the names.
+        room = self._to.width - names - steps - (_BAR if bars else 0) - 11
         for who, (event, since) in rows:
             mark = _MARKS.get(event.state)
             sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
-            detail: RenderableType = Text(event.detail, style="dim")
+            bar: RenderableType = ""
             if event.fraction is not None:
-                detail = Columns([ProgressBar(total=1.0, completed=event.fraction, width=_BAR), detail])
-            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", detail)
+                bar = ProgressBar(total=1.0, completed=event.fraction, width=_BAR)
+            detail = Text(event.detail, style="dim")
+            detail.truncate(max(0, room), overflow="ellipsis")
+            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", bar, detail)
         return Group(grid)
 
 

@@ -1,0 +1,195 @@
+"""tools list: which program would be used, and which clusters it fits."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.problem import InputError
+from istio_mc.domain.settings import IstioSettings, Settings
+from istio_mc.domain.support import Support
+from istio_mc.domain.tools import Tool
+from istio_mc.gateways.tools_cache import Cache
+from istio_mc.gateways.tools_find import own_platform
+from istio_mc.ops.inputs import Inputs
+from istio_mc.ops.tools_list import ListResult, listed
+from istio_mc.present.tools import listed as report
+from tests.fake_api import FakeApi, free_port, kubeconfig
+from tests.mirror import CRDS, program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TODAY = date(2026, 5, 1)
+
+
+@pytest.fixture
+def clusters(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Three clusters, of which one does not answer; their kubeconfig is written."""
+    with FakeApi().serve() as old, FakeApi().serve() as new:
+        old.on("/version", {"gitVersion": "v1.28.10"})
+        new.on("/version", {"gitVersion": "v1.31.4"})
+        servers = {"kt": old.url, "nhn": new.url, "ncloud": f"http://127.0.0.1:{free_port()}"}
+        (tmp_path / "config").write_text(json.dumps(kubeconfig(servers)))
+        yield servers
+
+
+def put(path: Path, tool: Tool, version: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(program(tool, version))
+    path.chmod(0o755)
+    return path
+
+
+def run(
+    folder: Path,
+    *contexts: str,
+    istio: str = "1.26.0",
+    today: date = TODAY,
+    inputs: Inputs | None = None,
+    bin_dir: Path | None = None,
+) -> ListResult:
+    return listed(
+        inputs or Inputs(kubeconfig=str(folder / "config"), contexts=contexts, timeout_s=20),
+        Settings(certs_dir=folder, istio=IstioSettings(version=istio)),
+        Cache(folder / "cache"),
+        {"PATH": str(folder / "path")},
+        today,
+        bin_dir=bin_dir,
+    )
+
+
+def codes(result: ListResult) -> list[tuple[str, str | None]]:
+    return [(problem.code, problem.cluster) for problem in result.warnings]
+
+
+def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    kubectl = put(tmp_path / "bin/kubectl", Tool.KUBECTL, "1.32.3")
+    helm = put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
+    istioctl = put(cache.program(Tool.ISTIOCTL, "1.26.0", own_platform()), Tool.ISTIOCTL, "1.26.0")
+    result = run(tmp_path, bin_dir=tmp_path / "bin")
+    assert report(result).data["tools"] == [
+        tool("kubectl", "1.32.3", str(kubectl), "bin-dir"),
+        tool("helm", "3.16.4", str(helm), "PATH"),
+        tool("istioctl", "1.26.0", str(istioctl), "cache"),
+        tool("gateway-api", "1.3.0", None, None),
+    ]
+
+
+def tool(name: str, wanted: str, path: str | None, origin: str | None) -> dict[str, object]:
+    return {
+        "name": name,
+        "wanted": wanted,
+        "version": wanted if path else None,
+        "path": path,
+        "origin": origin,
+        "asWanted": path is not None,
+    }
+
+
+def test_manifests_are_found_in_the_cache(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    url = "https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/standard-install.yaml"
+    cache.make_folder(cache.manifest(url).parent)
+    cache.manifest(url).write_bytes(CRDS)
+    assert run(tmp_path).tools[3].manifest == cache.manifest(url)
+
+
+def test_what_is_missing_is_told_with_one_command(tmp_path: Path) -> None:
+    put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
+    (missing,) = [p for p in run(tmp_path, today=date(2025, 6, 1)).warnings if p.code == "tools-missing"]
+    assert missing.message == "not installed: kubectl 1.32.3, istioctl 1.26.0, gateway-api 1.3.0"
+    assert missing.hint == "istio-mc tools install kubectl istioctl gateway-api"
+
+
+def test_another_version_than_wanted_is_told(tmp_path: Path) -> None:
+    path = put(tmp_path / "path/istioctl", Tool.ISTIOCTL, "1.25.0")
+    (other,) = [p for p in run(tmp_path).warnings if p.code == "tool-version"]
+    assert (other.seen, other.expected) == (f"{path}: 1.25.0", "1.26.0")
+
+
+def test_without_clusters_none_is_asked_and_it_says_so(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    assert result.clusters == ()
+    assert result.not_asked == f"there is no kubeconfig: {tmp_path}/config does not exist"
+    assert report(result).data["notAsked"] == result.not_asked
+
+
+def test_clusters_that_are_no_members_are_not_taken(tmp_path: Path, clusters: dict[str, str]) -> None:
+    assert clusters
+    assert run(tmp_path).not_asked == "no cluster of the kubeconfig is a member of a mesh"
+
+
+def test_a_cluster_that_is_named_must_be_there(tmp_path: Path, clusters: dict[str, str]) -> None:
+    assert clusters
+    with pytest.raises(InputError, match="none"):
+        run(tmp_path, "none")
+
+
+def test_each_cluster_is_told_whether_kubectl_and_istio_fit_it(
+    tmp_path: Path, clusters: dict[str, str]
+) -> None:
+    put(tmp_path / "path/kubectl", Tool.KUBECTL, "1.32.3")
+    result = run(tmp_path, *clusters)
+    assert {c.context: (c.server, c.skew, c.support) for c in result.clusters} == {
+        "kt": ("v1.28.10", 4, Support.TOO_OLD),
+        "nhn": ("v1.31.4", 1, Support.SUPPORTED),
+        "ncloud": (None, None, Support.UNKNOWN),
+    }
+
+
+def test_what_does_not_fit_is_a_warning_of_that_cluster(tmp_path: Path, clusters: dict[str, str]) -> None:
+    put(tmp_path / "path/kubectl", Tool.KUBECTL, "1.32.3")
+    result = run(tmp_path, *clusters)
+    assert [code for code in codes(result) if code[1]] == [
+        ("kubectl-skew", "kt"),
+        ("kubernetes-too-old", "kt"),
+        ("cluster-unreachable", "ncloud"),
+    ]
+    skew, too_old = [problem for problem in result.warnings if problem.cluster == "kt"]
+    assert skew.message == "kubectl 1.32.3 is 4 minors ahead of the API server of kt"
+    assert skew.hint == "istio-mc tools install kubectl --kubectl 1.28.10"
+    assert (too_old.seen, too_old.expected, too_old.hint) == ("v1.28.10", "1.29 to 1.33", None)
+
+
+def test_an_istio_that_fits_and_is_maintained_is_named(tmp_path: Path, clusters: dict[str, str]) -> None:
+    result = run(tmp_path, *clusters, istio="1.24.0", today=date(2025, 6, 1))
+    assert ("kubernetes-too-old", "nhn") not in codes(result)
+    newer = run(tmp_path, *clusters, istio="1.30.0", today=date(2026, 4, 1))
+    (problem,) = [p for p in newer.warnings if (p.code, p.cluster) == ("kubernetes-too-old", "nhn")]
+    assert problem.hint == "Istio that does and is maintained: 1.27, 1.28, 1.29"
+
+
+@pytest.mark.parametrize(
+    ("istio", "today", "ended"),
+    [
+        ("1.26.0", date(2025, 12, 31), False),
+        ("1.26.0", date(2026, 1, 1), True),
+        ("1.30.1", date(2026, 11, 30), False),
+        ("1.30.1", date(2026, 12, 1), True),
+    ],
+)
+def test_an_istio_past_its_end_of_life_is_a_warning(
+    tmp_path: Path, istio: str, today: date, *, ended: bool
+) -> None:
+    assert (("istio-end-of-life", None) in codes(run(tmp_path, istio=istio, today=today))) is ended
+
+
+def test_an_istio_the_table_does_not_have_is_a_warning(tmp_path: Path) -> None:
+    assert ("istio-unknown", None) in codes(run(tmp_path, istio="1.99.0"))
+
+
+def test_the_table_of_releases_is_part_of_the_data(tmp_path: Path) -> None:
+    releases = report(run(tmp_path)).data["istioReleases"]
+    assert releases[2] == {
+        "release": "1.26",
+        "kubernetes": {"oldest": "1.29", "newest": "1.33"},
+        "endOfLife": "2025-12",
+        "approximate": False,
+        "ended": True,
+    }
