@@ -14,6 +14,7 @@ import pytest
 
 from istio_mc.checks import access, control_plane, gateway, link, trust
 from istio_mc.checks.runner import run
+from istio_mc.checks.surroundings import PRESETS
 from istio_mc.domain import documents, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.kubeconfig import KubeconfigFile, merge
@@ -22,6 +23,7 @@ from istio_mc.domain.pem import CertificateFacts
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.sample import Calls
+from istio_mc.domain.surroundings import Surroundings
 from istio_mc.ops import ca as ca_op
 from istio_mc.ops import sample as sample_op
 from istio_mc.ops.contexts import ContextsResult, ShownContext
@@ -82,6 +84,14 @@ class TestVerify:
         world.status("kt", "ncloud", "timeout")
         shown("verify-faults", verified(world), steady)
 
+    def test_what_is_only_to_be_known_is_no_failure(self, shown: Shown) -> None:
+        facts = World().facts()
+        facts = replace(facts, surroundings=dict.fromkeys(CLUSTERS, Surroundings(metrics=False)))
+        storage = [check for check in PRESETS if check.id == "storage.default"]
+        result = VerifyResult(facts, tuple(run(storage, facts)))
+        assert result.failed == ()
+        shown("verify-warnings", verify.report(result, ()))
+
 
 class TestContexts:
     def test_reached_silent_and_not_asked(self, shown: Shown) -> None:
@@ -124,6 +134,9 @@ class TestInstall:
     def test_one_failed(self, shown: Shown) -> None:
         failed = InstalledCluster(CLUSTERS["nhn"], (), problems=(UNREACHABLE,))
         shown("install-partial", installed(self.DONE, self.UNCHANGED, failed))
+
+    def test_a_cluster_that_failed_half_way_is_not_told_to_be_done(self, shown: Shown) -> None:
+        shown("install-half-way", installed(replace(self.DONE, addresses=(), problems=(UNREACHABLE,))))
 
     def test_nothing_to_change(self, shown: Shown) -> None:
         shown("install-unchanged", installed(self.UNCHANGED))

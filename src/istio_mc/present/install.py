@@ -130,13 +130,21 @@ def _render(result: InstallResult, console: Console) -> None:
             cluster.cluster.network,
             ", ".join(cluster.addresses) or "-",
             _status(cluster),
-            ", ".join(step.name for step in cluster.steps) or "nothing to change",
+            _told(cluster, dry_run=result.dry_run),
         )
     console.print(shown)
     if result.root_fingerprint:
         console.print(f"Root CA  {result.root_fingerprint}", soft_wrap=True)
     if not result.changed and not result.problems:
         console.print("Nothing to change.")
+
+
+def _told(cluster: InstalledCluster, *, dry_run: bool) -> str:
+    steps = ", ".join(step.name for step in cluster.steps)
+    if cluster.problems and not dry_run:
+        # Which of them were done before it failed is for the next run to see.
+        return f"not all of: {steps}" if steps else "-"
+    return steps or ("-" if cluster.problems else "nothing to change")
 
 
 def _render_plan(result: InstallResult, console: Console) -> None:

@@ -54,6 +54,7 @@ def _status(result: LinkResult, name: str) -> str:
 def _render(result: LinkResult, console: Console) -> None:
     rows = table("CLUSTER", "CLUSTER ID", "STATUS", "TO WRITE" if result.dry_run else "WRITTEN")
     for name, cluster in result.clusters.items():
-        written = ", ".join(_secrets(result, name)) or "nothing to change"
+        nothing = "-" if name in result.failures else "nothing to change"
+        written = ", ".join(_secrets(result, name)) or nothing
         rows.add_row(name, cluster.cluster_id, _status(result, name), written)
     console.print(rows)

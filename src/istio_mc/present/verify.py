@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.checks.model import Check, Result, Scope, Verdict
+from istio_mc.checks.model import Check, Result, Scope, Severity, Verdict
 from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.objects import SERVICE
@@ -36,14 +36,30 @@ def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
             "clusters": [_cluster(result, name) for name in result.facts.clusters],
             "checks": [_result(found) for found in result.results],
             "passed": sum(found.verdict is Verdict.OK for found in result.results),
-            "failed": sum(found.verdict is Verdict.FAILED for found in result.results),
+            "failed": len(result.failed),
+            "warned": len(_warned(result)),
             "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
         },
         render=lambda console: _render(result, console),
         errors=tuple(found.problem for found in result.failed if found.problem),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *(found.problem for found in _warned(result) if found.problem)),
         exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
     )
+
+
+def _warned(result: VerifyResult) -> list[Result]:
+    """Checks that failed, but say no more than that one should know."""
+    return [
+        found
+        for found in result.results
+        if found.verdict is Verdict.FAILED and found.check.severity is Severity.WARNING
+    ]
+
+
+def _mark(found: Result) -> tuple[str, str]:
+    if found.verdict is Verdict.FAILED and found.check.severity is Severity.WARNING:
+        return "‼", "yellow"
+    return _MARKS[found.verdict]
 
 
 def listing(checks: Sequence[Check]) -> Report:
@@ -110,7 +126,7 @@ def _render(result: VerifyResult, console: Console) -> None:
         if found.check.topic != topic:
             topic = found.check.topic
             console.print(Text(topic, style="bold"))
-        mark, style = _MARKS[found.verdict]
+        mark, style = _mark(found)
         because = f" (because of {', '.join(found.caused_by)})" if found.caused_by else ""
         console.print(
             Text.assemble(
@@ -119,10 +135,12 @@ def _render(result: VerifyResult, console: Console) -> None:
             soft_wrap=True,
         )
     _render_matrix(result, console)
-    failed = len(result.failed)
-    unknown = sum(found.verdict is Verdict.UNKNOWN for found in result.results)
     passed = sum(found.verdict is Verdict.OK for found in result.results)
-    console.print(f"\n{passed} passed, {failed} failed" + (f", {unknown} cannot be told" if unknown else ""))
+    unknown = sum(found.verdict is Verdict.UNKNOWN for found in result.results)
+    told = [f"{passed} passed", f"{len(result.failed)} failed"]
+    told += [f"{len(_warned(result))} to know of"] if _warned(result) else []
+    told += [f"{unknown} cannot be told"] if unknown else []
+    console.print("\n" + ", ".join(told))
 
 
 def _render_matrix(result: VerifyResult, console: Console) -> None:
