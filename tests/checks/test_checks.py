@@ -116,7 +116,7 @@ class TestGateway:
         world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
         problem = failures(world)["gateway.address kt"]
         assert problem.code == "gateway-address-pending"
-        assert "--gateway-address kt=" in (problem.hint or "")
+        assert "address --set kt=" in (problem.hint or "")
 
     def test_no_service(self, world: World) -> None:
         world.remove("kt", "Service", "istio-ingressgateway")

@@ -48,4 +48,13 @@ def test_five_reasons_are_told() -> None:
 
 
 def test_steps_stand_in_the_order_they_are_done() -> None:
-    assert plan.STEPS == ("namespace", "cacerts", "istio", "expose", "gateway-api", "link", "ready")
+    assert plan.STEPS == (
+        "namespace",
+        "cacerts",
+        "istio",
+        "expose",
+        "gateway-api",
+        "remote-gateways",
+        "link",
+        "ready",
+    )
