@@ -15,6 +15,7 @@ from istio_mc.cli import (
     install,
     link,
     sample,
+    status,
     tools,
     uninstall,
     verify,
@@ -43,6 +44,7 @@ app.command()(adopt.adopt)
 app.command()(address.address)
 app.command()(link.link)
 app.command()(verify.verify)
+app.command()(status.status)
 app.add_typer(sample.app)
 app.add_typer(cilium.app)
 app.add_typer(tools.app)
