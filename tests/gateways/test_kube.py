@@ -172,6 +172,16 @@ class TestCalls:
         kube.apply(FOUND, dry_run=True)
         assert api.calls == [("PATCH", f"{NAMESPACE}?fieldManager=istio-mc&force=true&dryRun=All")]
 
+    def test_a_merge_patch_is_sent_as_the_object_it_is(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, FOUND)
+        kube.patch(objects.NAMESPACE, "istio-system", None, {"metadata": {"labels": {"gone": None}}})
+        assert [json.loads(body) for body in api.bodies] == [{"metadata": {"labels": {"gone": None}}}]
+
+    def test_a_server_side_apply_is_sent_as_the_object_it_is(self, api: FakeApi, kube: Kube) -> None:
+        api.on(NAMESPACE, FOUND)
+        kube.apply(FOUND)
+        assert [json.loads(body) for body in api.bodies] == [FOUND]
+
     def test_creating_what_is_there_leaves_it(self, api: FakeApi, kube: Kube) -> None:
         api.on("/api/v1/namespaces", status(409, "already exists"))
         assert kube.create(FOUND) is None

@@ -146,7 +146,7 @@ class Kube:
             "PATCH",
             kind.path(namespace, name),
             query={"fieldManager": FIELD_MANAGER},
-            body=json.dumps(body),
+            body=dict(body),  # the client itself writes bodies of types that end in json
             content_type="application/merge-patch+json",
         )
 
