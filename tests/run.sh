@@ -20,7 +20,7 @@ without_lab() {
   part "format" "$bin/ruff" format --quiet --check .
   part "types" "$bin/mypy"
   part "layers" "$bin/lint-imports" --no-cache
-  part "tests without the lab" "$bin/coverage" run -m pytest -q -m "not lab" --timeout 120
+  part "tests without the lab" "$bin/coverage" run -m pytest -q -m "not lab" -n 2 --timeout 120
 }
 
 lab_missing() { # why the lab cannot run here; nothing where it can
