@@ -73,7 +73,7 @@ def test_the_whole_job_is_done_under_such_names(renamed: Site) -> None:
 @pytest.mark.parametrize(
     "words",
     [("status",), ("address",), ("tools", "list"), ("cilium", "status"), ("config", "show")],
-    ids=lambda words: " ".join(words),
+    ids=" ".join,
 )
 def test_verbs_that_only_look_take_such_names(renamed: Site, words: tuple[str, ...]) -> None:
     document = renamed.run(*words, "-o", "json").exits(0).json
