@@ -318,9 +318,6 @@ class TestColour:
     def test_no_color_takes_it_away(self) -> None:
         assert not COLOUR.search(self.shown("contexts", NO_COLOR="1"))
 
-    def test_so_does_the_option(self) -> None:
-        assert not COLOUR.search(self.shown("--no-color", "contexts"))
-
     def test_a_pipe_gets_none(self, istio_mc: Run) -> None:
         assert "\x1b" not in istio_mc("contexts").err
 
