@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import ssl
 import threading
 import time
@@ -263,6 +264,17 @@ def test_a_file_above_the_limit_is_refused_before_it_is_fetched(mirror: Mirror, 
     wanted = Wanted(f"{mirror.url}/file", sha256=DIGEST, max_bytes=1 << 10)
     assert failure(cache, wanted).seen == f"{len(BODY)} bytes"
     assert not cache.partial(wanted.url).exists()
+
+
+def test_a_file_that_cannot_be_written_to_its_end_is_told_so(mirror: Mirror, cache: Cache) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        problem = failure(cache, published(mirror))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert problem.seen == "File too large"
+    assert problem.expected == f"room in {cache.folder}, and leave to write there"
 
 
 def test_a_checksum_without_end_is_refused(mirror: Mirror, cache: Cache) -> None:

@@ -197,6 +197,15 @@ class TestInstall:
         assert bench.one("helm", bin_dir=bench.bin_dir).outcome is Outcome.INSTALLED
         assert said(path) == "v3.15.3\n"
 
+    @pytest.mark.parametrize("receipt", [b"", b"{", b"[]", b'{"tool": "helm"}'])
+    def test_a_program_whose_receipt_cannot_be_read_is_brought_again(
+        self, bench: Bench, receipt: bytes
+    ) -> None:
+        bench.install("helm")
+        (kept,) = (bench.cache.folder / "receipts").iterdir()
+        kept.write_bytes(receipt)
+        assert bench.one("helm").outcome is Outcome.INSTALLED
+
     def test_a_link_in_the_folder_is_replaced_and_not_followed(self, bench: Bench) -> None:
         elsewhere = bench.folder / "elsewhere"
         elsewhere.write_bytes(OLD)
@@ -455,6 +464,14 @@ class TestOffline:
         assert problem.hint == (
             "where there is internet: istio-mc tools download DIR helm --helm 3.15.3 --platform linux/amd64"
         )
+
+    def test_nothing_is_left_of_a_killed_or_finished_run(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        left = bench.cache.folder / "offline-killed"
+        left.mkdir()
+        os.utime(left, (0, 0))
+        bench.install("helm", source=self.offline(bench, folder))
+        assert list(bench.cache.folder.glob("offline-*")) == []
 
     def test_crds_are_those_first_seen(self, bench: Bench) -> None:
         folder = self.prepare(bench)

@@ -232,7 +232,8 @@ class Downloader:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _failed(url, str(error) or type(error).__name__) from None
             except OSError as error:
-                raise _failed(url, f"{error.filename}: {error.strerror}", "room in the cache") from None
+                where = f"room in {self.cache.folder}, and leave to write there"
+                raise _failed(url, error.strerror or str(error), where) from None
             left = self.deadline - time.monotonic()
             pause = max(again.wait_s, min(_LONGEST_PAUSE_S, self.backoff_s * 2 ** (attempt - 1)))
             if left <= pause:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _HEAD = 256
+_OFFLINE = "offline-"
 _FOLDER_MODE = 0o755
 _READABLE = 0o644
 
@@ -80,7 +81,8 @@ class Offline:
             raise _not_prepared(artifact, path, self.folder)
         expected, source = self._expected(artifact, path)
         self.cache.make_folder(self.cache.folder)
-        with tempfile.TemporaryDirectory(dir=self.cache.folder, prefix="offline-") as folder:
+        self.cache.sweep(f"{_OFFLINE}*")
+        with tempfile.TemporaryDirectory(dir=self.cache.folder, prefix=_OFFLINE) as folder:
             copy = Path(folder) / path.name
             files.write(copy, files.read(path))
             told(copy.stat().st_size, copy.stat().st_size)

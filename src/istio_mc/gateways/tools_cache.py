@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
@@ -112,6 +113,13 @@ class Cache:
         """
         for folder in (self.folder, *reversed(_below(path, self.folder))):
             files.make_private_folder(folder)
+
+    def sweep(self, pattern: str) -> None:
+        """Removes folders of the cache that a run that was killed left behind."""
+        for left in self.folder.glob(pattern):
+            with suppress(OSError):
+                if time.time() - left.stat().st_mtime > _STALE_S:
+                    shutil.rmtree(left)
 
     def _receipt(self, program_sha256: str) -> Path:
         return self.folder / "receipts" / f"{program_sha256}.json"
