@@ -1,0 +1,222 @@
+"""`istio-mc address` before a real HTTP server: what it refuses, what it shows, and what it sends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.conftest import Ran
+from tests.fake_api import FakeApi, free_port, write_kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Run = Callable[..., Ran]
+NAMESPACE = "/api/v1/namespaces/istio-system"
+SERVICE = f"{NAMESPACE}/services/istio-ingressgateway"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+GATEWAYS = "/apis/gateway.networking.k8s.io/v1/namespaces/istio-system/gateways"
+IP = "203.0.113.7"
+
+
+def namespace(number: int) -> dict[str, Any]:
+    labels = {
+        "istio-mc/mesh-id": "mesh1",
+        "istio-mc/cluster-id": f"c{number}",
+        "topology.istio.io/network": f"network{number}",
+    }
+    return {"metadata": {"name": "istio-system", "labels": labels}, "apiVersion": "v1", "kind": "Namespace"}
+
+
+def service(*ingress: dict[str, str], **spec: object) -> dict[str, Any]:
+    ports = [
+        {"name": "http2", "port": 80, "nodePort": 31080, "protocol": "TCP"},
+        {"name": "mtls", "port": 15443, "nodePort": 31443, "protocol": "TCP"},
+    ]
+    return {
+        "metadata": {"name": "istio-ingressgateway", "namespace": "istio-system"},
+        "spec": {"type": "LoadBalancer", "ports": ports, **spec},
+        "status": {"loadBalancer": {"ingress": list(ingress)}},
+    }
+
+
+def member(api: FakeApi, number: int, gateway: dict[str, Any]) -> None:
+    api.on("/version", {"gitVersion": "v1.32.3"})
+    api.on(NAMESPACE, namespace(number))
+    api.on(f"{NAMESPACE}/services", {"items": [gateway]})
+    api.on(SERVICE, gateway)
+
+
+@dataclass
+class Pair:
+    """kt, whose address is pending, and nhn."""
+
+    kt: FakeApi
+    nhn: FakeApi
+    config: Path
+
+    def written(self, api: FakeApi) -> list[tuple[str, str]]:
+        """What was sent to one of them that changes something."""
+        return [(method, path.partition("?")[0]) for method, path in api.calls if method != "GET"]
+
+
+@pytest.fixture
+def pair(api: FakeApi, tmp_path: Path) -> Iterator[Pair]:
+    with FakeApi().serve() as other:
+        member(api, 1, service())
+        member(other, 2, service({"ip": "198.51.100.2"}))
+        yield Pair(api, other, write_kubeconfig(tmp_path / "k.yaml", {"kt": api.url, "nhn": other.url}))
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (["--set", "kt"], "is not CONTEXT=VALUE"),
+            (["--set", "kt=203.0.113.300"], "is neither an IP address nor a host name"),
+            (["--set", "kt=127.0.0.1"], "cannot be reached from other clusters"),
+            (["--set", f"kt={IP}", "--via", "nat"], "is not one of external-ip, metallb, gateway"),
+            (["--via", "gateway"], "there is no --set"),
+            (["--set", f"kt={IP}", "--unset", "kt"], "both name kt"),
+            (["--set", "kt=gw.example.com"], "--via external-ip takes IP addresses only"),
+            (["--set", "kt=gw.example.com", "--via", "metallb"], "--via metallb takes IP addresses only"),
+            (["--set", f"kt={IP},203.0.113.8", "--via", "metallb"], "takes one address"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_before_any_cluster_is_asked(
+        self, istio_mc: Run, pair: Pair, arguments: list[str], told: str
+    ) -> None:
+        done = istio_mc("address", *arguments, "--kubeconfig", pair.config)
+        assert done.code == 2
+        assert told in done.err
+        assert pair.kt.calls == []
+
+    def test_a_cluster_that_is_no_member(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--set", f"ncloud={IP}", "--kubeconfig", pair.config)
+        assert done.code == 2
+        assert "is no member of the mesh" in done.err
+
+    def test_a_gateway_where_another_cluster_has_no_gateway_api(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--set", f"kt={IP}", "--via", "gateway", "--kubeconfig", pair.config)
+        assert done.code == 1
+        assert "nhn has no Gateway API" in done.err
+        assert pair.written(pair.nhn) == []
+
+    def test_metallb_where_it_is_not(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--set", f"kt={IP}", "--via", "metallb", "--kubeconfig", pair.config)
+        assert done.code == 1
+        assert "MetalLB is not installed in kt" in done.err
+
+    def test_a_cluster_without_a_gateway(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(f"{NAMESPACE}/services", {"items": []})
+        done = istio_mc("address", "--set", f"kt={IP}", "--kubeconfig", pair.config)
+        assert done.code == 1
+        assert "kt has no gateway yet" in done.err
+
+    def test_metallb_where_a_pool_of_that_name_says_something_else(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(f"{CRD}/ipaddresspools.metallb.io", {"metadata": {"name": "ipaddresspools.metallb.io"}})
+        pair.kt.on("/api/v1/namespaces/metallb-system", {"metadata": {"name": "metallb-system"}})
+        pools = "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools"
+        pair.kt.on(f"{pools}/istio-ingressgateway", {"metadata": {}, "spec": {"addresses": ["192.0.2.1/32"]}})
+        done = istio_mc("address", "--set", f"kt={IP}", "--via", "metallb", "--kubeconfig", pair.config)
+        assert done.code == 1
+        assert "that istio-mc did not write" in done.err
+        assert pair.written(pair.kt) == []
+
+
+class TestShown:
+    def test_what_a_pending_gateway_needs_is_told_and_nothing_is_changed(
+        self, istio_mc: Run, pair: Pair
+    ) -> None:
+        done = istio_mc("address", "--kubeconfig", pair.config)
+        assert done.code == 0
+        assert "kt  c1, network1: address pending" in done.out
+        assert "31443" in done.out
+        assert "istio-mc address --set kt=ADDRESS --via metallb" in done.out
+        assert pair.written(pair.kt) == pair.written(pair.nhn) == []
+
+    def test_contexts_choose_what_is_shown(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--kubeconfig", pair.config, "--contexts", "nhn", "-o", "json")
+        assert [one["name"] for one in done.envelope["data"]["clusters"]] == ["nhn"]
+
+    def test_a_private_address_is_pointed_out(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(f"{NAMESPACE}/services", {"items": [service({"ip": "10.0.0.9"})]})
+        assert "10.0.0.9 is private" in istio_mc("address", "--kubeconfig", pair.config).out
+
+    def test_a_host_name_that_does_not_resolve_is_pointed_out(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(f"{NAMESPACE}/services", {"items": [service({"hostname": "gw.invalid"})]})
+        assert "gw.invalid does not resolve here" in istio_mc("address", "--kubeconfig", pair.config).out
+
+    def test_a_cluster_that_does_not_answer_is_an_error_and_the_others_are_shown(
+        self, istio_mc: Run, pair: Pair, tmp_path: Path
+    ) -> None:
+        servers = {"kt": pair.kt.url, "nhn": f"http://127.0.0.1:{free_port()}"}
+        config = write_kubeconfig(tmp_path / "half.yaml", servers)
+        (tmp_path / "mesh.yaml").write_text(
+            "apiVersion: istio-mc/v1alpha1\nkind: Mesh\nclusters: [{context: kt}, {context: nhn}]\n"
+        )
+        done = istio_mc("address", "--kubeconfig", config, "-o", "json")
+        assert done.code == 3
+        assert [one["name"] for one in done.envelope["data"]["clusters"]] == ["kt"]
+        assert [one["cluster"] for one in done.envelope["errors"]] == ["nhn"]
+
+
+class TestSent:
+    def test_an_external_ip_is_one_patch_of_one_service(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--set", f"kt={IP}", "--kubeconfig", pair.config)
+        assert done.code == 0
+        assert pair.written(pair.kt) == [("PATCH", SERVICE)]
+        assert pair.written(pair.nhn) == []
+        sent = next(
+            body for (method, _), body in zip(pair.kt.calls, pair.kt.bodies, strict=True) if method == "PATCH"
+        )
+        assert json.loads(sent) == {"spec": {"externalIPs": [IP]}}
+
+    def test_a_gateway_goes_to_the_other_cluster(self, istio_mc: Run, pair: Pair) -> None:
+        pair.nhn.on(
+            f"{CRD}/gatewayclasses.gateway.networking.k8s.io",
+            {"metadata": {"name": "g"}}
+            | {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"},
+        )
+        done = istio_mc(
+            "address", "--set", "kt=gw.example.com", "--via", "gateway", "--kubeconfig", pair.config
+        )
+        assert "apply Gateway istio-system/istio-remote-c1" in done.out
+        assert pair.written(pair.kt) == []
+        assert pair.written(pair.nhn) == [("PATCH", f"{GATEWAYS}/istio-remote-c1")]
+
+    def test_a_dry_run_prints_the_document_and_sends_nothing(self, istio_mc: Run, pair: Pair) -> None:
+        done = istio_mc("address", "--set", f"kt={IP}", "--dry-run", "--kubeconfig", pair.config)
+        assert f"externalIPs:\n  - {IP}" in done.out
+        assert pair.written(pair.kt) == []
+
+    def test_what_is_there_already_is_not_sent_again(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(f"{NAMESPACE}/services", {"items": [service(externalIPs=[IP])]})
+        done = istio_mc("address", "--set", f"kt={IP}", "--kubeconfig", pair.config)
+        assert done.code == 0
+        assert "Nothing to change." in done.out
+        assert pair.written(pair.kt) == []
+
+    def test_an_address_that_mesh_yaml_will_bring_back_is_warned_of(
+        self, istio_mc: Run, pair: Pair, tmp_path: Path
+    ) -> None:
+        (tmp_path / "mesh.yaml").write_text(
+            "apiVersion: istio-mc/v1alpha1\nkind: Mesh\n"
+            "clusters: [{context: kt, gatewayAddress: 203.0.113.99}, {context: nhn}]\n"
+        )
+        done = istio_mc("address", "--set", f"kt={IP}", "--kubeconfig", pair.config)
+        assert "the next install gives kt the address of mesh.yaml again" in done.err
+
+    def test_gateways_beside_a_services_own_address_are_warned_of(self, istio_mc: Run, pair: Pair) -> None:
+        pair.kt.on(
+            f"{CRD}/gatewayclasses.gateway.networking.k8s.io",
+            {"metadata": {"name": "g"}}
+            | {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"},
+        )
+        done = istio_mc("address", "--set", f"nhn={IP}", "--via", "gateway", "--kubeconfig", pair.config)
+        assert "its Service has an address, which istiod prefers" in done.err
