@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.objects import CRD, ref_of
 from istio_mc.present.report import Report, exit_for
 from istio_mc.present.terminal import table
 
@@ -154,6 +155,10 @@ def _render_plan(result: InstallResult, console: Console) -> None:
             for reason in step.reasons:
                 console.print(f"#   {reason}", markup=False, soft_wrap=True)
             for document in step.documents:
+                if document.get("kind") == CRD.kind:
+                    # Thousands of lines of upstream's schemas would bury the rest; -o json has them.
+                    console.print(f"#   {ref_of(document)}", markup=False, soft_wrap=True)
+                    continue
                 text = yaml.safe_dump(without_secrets(document), sort_keys=False)
                 console.print(f"---\n{text}", markup=False, soft_wrap=True, end="")
     console.print()

@@ -1,0 +1,29 @@
+"""A dry run names the Gateway API's CRDs; their schemas, thousands of lines, are for programs."""
+
+from __future__ import annotations
+
+import pytest
+
+from istio_mc.domain import plan
+from istio_mc.domain.plan import Step
+from istio_mc.ops.install import InstalledCluster, InstallResult
+from istio_mc.present import install, terminal
+from tests.world import CLUSTERS, MESH
+
+CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "gateways.gateway.networking.k8s.io"},
+    "spec": {"group": "gateway.networking.k8s.io", "versions": [{"name": "v1", "schema": {}}]},
+}
+
+
+def test_people_read_the_names_and_programs_get_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
+    step = Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), (CRD,))
+    cluster = InstalledCluster(CLUSTERS["kt"], (step,))
+    report = install.report(InstallResult(MESH, None, (cluster,), dry_run=True), ())
+    report.render(terminal.console())
+    text = capsys.readouterr().out
+    assert "CustomResourceDefinition gateways.gateway.networking.k8s.io" in text
+    assert "versions:" not in text
+    assert report.data["clusters"][0]["steps"][0]["documents"] == [CRD]
