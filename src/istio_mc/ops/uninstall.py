@@ -68,7 +68,9 @@ class Uninstalling:
     @property
     def staying(self) -> tuple[str, ...]:
         """The members that stay a mesh, of those that answer."""
-        return tuple(name for name in self.observed if name not in self.going)
+        return tuple(
+            name for name, found in self.observed.items() if name not in self.going and found.istiods
+        )
 
 
 @dataclass(frozen=True, slots=True)
