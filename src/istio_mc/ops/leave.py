@@ -71,7 +71,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         concurrency=session.concurrency,
     )
     failures |= unsynced
-    absent = [n for n in todo.clusters if n not in todo.going and n not in staying]
+    absent = [n for n in todo.clusters if n not in todo.going and n not in todo.observed]
     if not failures and not absent:
         _, undone = fan_out(
             staying,
