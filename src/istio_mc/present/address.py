@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from rich.padding import Padding
 from rich.text import Text
 
 from istio_mc.domain.address_changes import MEANING, Action, Change, Via
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.address import AddressResult, ClusterAddress
 
 _UNNAMED = "ADDRESS"
+_INDENT = (0, 0, 0, 2)
 
 
 def report(result: AddressResult, warnings: Iterable[Problem]) -> Report:
@@ -151,9 +153,8 @@ def _render_cluster(view: ClusterAddress, console: Console) -> None:
     for label, value in _facts(view):
         console.print(Text.assemble((f"  {label + ':':<16}", "dim"), value), soft_wrap=True)
     for text, why in view.doubts():
-        console.print(
-            Text.assemble(("  ‼ ", "yellow"), f"{text} is {why}" if why[0:4] != "does" else f"{text} {why}")
-        )
+        told = f"{text} {why}" if why.startswith("does") else f"{text} is {why}"
+        console.print(Padding(Text.assemble(("‼ ", "yellow"), told), _INDENT, expand=False))
     if view.ports:
         shown = table("  PORT", "NODEPORT", "NAME", "OPEN IT", "FOR")
         for port in view.ports:
@@ -210,5 +211,6 @@ def _render_ways_out(view: ClusterAddress, console: Console) -> None:
         soft_wrap=True,
     )
     for way in ways_out(view):
-        console.print(Text.assemble((f"  {way['via']}", "bold"), f"  {way['meaning']}"), soft_wrap=True)
+        console.print(Text.assemble((f"  {way['via']}", "bold"), ":"))
+        console.print(Padding(Text(way["meaning"]), (0, 0, 0, 4), expand=False))
         console.print(f"    {way['command']}", markup=False, soft_wrap=True)
