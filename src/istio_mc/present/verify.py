@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from istio_mc.checks.model import Check, Result, Scope, Severity, Verdict
-from istio_mc.domain.istiod import gateway_addresses
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY
-from istio_mc.domain.objects import SERVICE
+from istio_mc.domain.address import seen_addresses
 from istio_mc.present.report import Exit, Report, problems_data
 from istio_mc.present.terminal import table
 
@@ -98,9 +96,7 @@ def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
         "clusterId": cluster.cluster_id,
         "network": cluster.network,
         "reachable": observed is not None,
-        "gatewayAddresses": list(gateway_addresses(observed.find(SERVICE, EAST_WEST_GATEWAY)))
-        if observed
-        else [],
+        "gatewayAddresses": list(seen_addresses(name, cluster, result.facts.observed)),
     }
 
 
