@@ -10,10 +10,11 @@ from istio_mc.domain import support
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.support import Support
-from istio_mc.domain.surroundings import CILIUM_SETTINGS, Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from istio_mc.domain.surroundings import Surroundings
 
 _IMAGES = frozenset({"amd64", "arm64"})
 
@@ -111,16 +112,14 @@ def _architecture(_facts: Facts, _name: str, found: Surroundings) -> Finding:
 def _cilium(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     if found.cilium is None:
         return Finding("no Cilium")
-    wrong = {
-        key: found.cilium.get(key) for key, want in CILIUM_SETTINGS.items() if found.cilium.get(key) != want
-    }
+    wrong = {key: found.cilium.get(key) for key, want in wanted.items() if found.cilium.get(key) != want}
     if not wrong:
         return Finding("as Istio needs them")
     problem = Problem(
         code="cilium-settings",
         message="Cilium is not set as a mesh needs it",
         seen=", ".join(f"{key}: {value or 'absent'}" for key, value in wrong.items()),
-        expected=", ".join(f"{key}: {CILIUM_SETTINGS[key]}" for key in wrong),
+        expected=", ".join(f"{key}: {wanted[key]}" for key in wrong),
         hint="istio-mc cilium fix",
     )
     return Finding("not as Istio needs them", problem)

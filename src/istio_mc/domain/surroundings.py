@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.objects import Object
 
-CILIUM_SETTINGS = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
-"""What Cilium's own docs ask for beside Istio (Documentation/network/servicemesh/istio.rst)."""
-
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 HELM_RELEASE = "meta.helm.sh/release-name"
 SAIL_KINDS = frozenset({"IstioRevision", "Istio"})

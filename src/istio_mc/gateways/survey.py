@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from istio_mc.domain import objects, surroundings
+from istio_mc.domain import cilium, objects, surroundings
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import Kind
 from istio_mc.domain.surroundings import Surroundings
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from istio_mc.gateways.kube import Kube
 
-CILIUM_CONFIG = "cilium-config"
 _METRICS = "v1beta1.metrics.k8s.io"
 _REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
 
@@ -83,12 +82,12 @@ def survey(kube: Kube) -> Surroundings:
         }
     )
     metrics = kube.get(objects.API_SERVICE, _METRICS)
-    cilium = kube.get(objects.CONFIG_MAP, CILIUM_CONFIG, "kube-system")
+    config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
     return Surroundings(
         storage_classes=surroundings.storage_classes(listed["storage"]),
         metrics=surroundings.metrics(metrics),
         architectures=surroundings.architectures(listed["nodes"]),
-        cilium=(cilium.get("data") or {}) if cilium else None,
+        cilium=(config.get("data") or {}) if config else None,
         denied=_denied(kube),
         control_planes=tuple(surroundings.control_plane(item) for item in listed["istiods"]),
         ambient=bool(listed["ztunnels"]),
