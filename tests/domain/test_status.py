@@ -12,9 +12,9 @@ from istio_mc.domain.observed import Observed
 from istio_mc.domain.status import hpa_of, pod_of, proxy_of, service_of, status_of
 
 NO_METRICS = (
-    "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics for "
-    "resource cpu: unable to fetch metrics from resource metrics API: the server could not find the requested "
-    "resource (get pods.metrics.k8s.io)"
+    "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics "
+    "for resource cpu: unable to fetch metrics from resource metrics API: the server could not find the "
+    "requested resource (get pods.metrics.k8s.io)"
 )
 
 
@@ -60,7 +60,7 @@ class TestAutoscalers:
         assert (found.metrics, found.why) == (("cpu: 3%/80%",), "")
 
 
-def pod(**status: Any) -> dict[str, Any]:
+def pod(**status: object) -> dict[str, Any]:
     return {
         "metadata": {"name": "istiod-1", "labels": {"app": "istiod"}},
         "spec": {"containers": [{"name": "discovery"}]},

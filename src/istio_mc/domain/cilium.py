@@ -303,5 +303,5 @@ def _changed_by_others(found: Cilium) -> Problem:
         seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
         expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
         hint="istio-mc cilium revert --keep-others (leaves them as they are) or --force (restores them too)",
-        docs="cilium.md#revert",
+        docs="cilium.md#changed-since-backup",
     )

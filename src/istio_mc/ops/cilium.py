@@ -222,11 +222,13 @@ class _Work:
             if error.status == _CONFLICT:
                 raise ProblemError(_changed_meanwhile(self.kube.context, self.verb)) from None
             raise
+        self._say("settings written; the restart comes next")
         time.sleep(_TICK_S)
 
     def _back_up(self) -> None:
         changes = self.plan.changes
-        if self.found.backup is None and self.kube.create(cilium.backup_document(self.found, changes)):
+        made = self.found.backup is None and self.kube.create(cilium.backup_document(self.found, changes))
+        if isinstance(made, dict):
             return
         if body := cilium.backup_patch(self.found, changes):
             self._patch_backup(body)
@@ -342,5 +344,5 @@ def _changed_meanwhile(context: str, verb: Verb) -> Problem:
         seen="409 Conflict",
         expected="the settings that were shown",
         hint=f"istio-mc cilium {verb} --contexts {context}",
-        docs="cilium.md",
+        docs="cilium.md#changed-meanwhile",
     )

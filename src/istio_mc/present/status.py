@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.status import ClusterStatus, Deployment, Gateway, Hpa, Pod, Service
     from istio_mc.ops.status import StatusResult
 
-_LABEL_WIDTH = 26
-_CELL_WIDTH = 34
+_WORD = 24
+"""A longer word is folded, so that one cluster's long host name leaves room for the others."""
 _GAP = 2
 _NOTES = 8
 
@@ -94,20 +94,27 @@ def screen(result: StatusResult, width: int) -> RenderableType:
     """
     columns = {name: _column(result, name) for name in result.contexts}
     rows = list(dict.fromkeys(key for column in columns.values() for key in column.cells))
-    rows.sort(key=lambda key: _SECTIONS.index(key[0]))
+    rows.sort(key=lambda key: _SECTIONS.index(key[0]))  # stable: rows stay as they came
+    labels = max((cell_len(row) for _, row in rows), default=0) + 1
     parts: list[RenderableType] = []
-    for block in _blocks(columns, width - _LABEL_WIDTH):
+    for block in _blocks(columns, width - labels):
         shown = table("", *block)
-        shown.columns[0].overflow = "fold"
+        shown.columns[0].width = labels
+        for place, wide in zip(shown.columns[1:], _widths(block, columns, width - labels), strict=True):
+            place.width = wide
         section = ""
         for key in rows:
             if key[0] != section:
                 section = key[0]
-                shown.add_row(Text(section.upper(), style="bold"))
+                shown.add_row(Text(section.upper(), style="bold", no_wrap=True))
             cells = [columns[name].cells.get(key, Text("-", style="dim")) for name in block]
-            shown.add_row(Text(f"  {key[1]}"), *cells)
+            shown.add_row(Text(f" {key[1]}"), *cells)
         parts.append(shown)
-    notes = list(dict.fromkeys(note for column in columns.values() for note in column.notes))
+    who: dict[str, list[str]] = {}
+    for name, column in columns.items():
+        for note in column.notes:
+            who.setdefault(note, []).append(name)
+    notes = [f"{', '.join(names)}: {note}" for note, names in who.items()]
     parts += [Text(note) for note in notes[:_NOTES]]
     if len(notes) > _NOTES:
         parts.append(Text(f"and {len(notes) - _NOTES} more: see -o json"))
@@ -130,13 +137,21 @@ class _Column:
         self.cells[section, row] = Text(text, style=style)
 
     def note(self, text: str) -> None:
-        self.notes.append(f"{self.name}: {text}")
+        self.notes.append(text)
 
     @property
-    def width(self) -> int:
-        """Columns it likes to have; what is longer is folded."""
-        widest = max((cell_len(cell.plain) for cell in self.cells.values()), default=0)
-        return min(max(widest, cell_len(self.name)), _CELL_WIDTH)
+    def natural(self) -> int:
+        """The width in which nothing is folded."""
+        return max(cell_len(text) for text in self._texts())
+
+    @property
+    def least(self) -> int:
+        """The width in which no word is."""
+        return min(max(cell_len(word) for text in self._texts() for word in text.split()), _WORD)
+
+    def _texts(self) -> Iterator[str]:
+        yield self.name
+        yield from (cell.plain for cell in self.cells.values())
 
 
 def _blocks(columns: dict[str, _Column], width: int) -> Iterator[list[str]]:
@@ -144,13 +159,24 @@ def _blocks(columns: dict[str, _Column], width: int) -> Iterator[list[str]]:
     block: list[str] = []
     used = 0
     for name, column in columns.items():
-        if block and used + column.width + _GAP > width:
+        if block and used + column.least + _GAP > width:
             yield block
             block, used = [], 0
         block.append(name)
-        used += column.width + _GAP
+        used += column.least + _GAP
     if block:
         yield block
+
+
+def _widths(block: list[str], columns: dict[str, _Column], width: int) -> list[int]:
+    """What each column of a block gets: its least, and of what is left as much as it can use."""
+    widths = [columns[name].least for name in block]
+    left = width - sum(widths) - _GAP * len(block)
+    for place, name in enumerate(block):
+        more = max(0, min(left // (len(block) - place), columns[name].natural - widths[place]))
+        widths[place] += more
+        left -= more
+    return widths
 
 
 def _column(result: StatusResult, name: str) -> _Column:
@@ -206,7 +232,7 @@ def _pods(column: _Column, pods: tuple[Pod, ...]) -> None:
 def _service(service: Service) -> tuple[str, str]:
     if service.pending:
         return "<pending>", "red"
-    return ", ".join(service.addresses) or f"{service.type} {service.cluster_ip}".strip(), ""
+    return ", ".join(service.addresses) or service.cluster_ip or service.type, ""
 
 
 def _deployment(deployment: Deployment) -> tuple[str, str]:
@@ -214,15 +240,14 @@ def _deployment(deployment: Deployment) -> tuple[str, str]:
 
 
 def _hpa(column: _Column, hpa: Hpa) -> None:
-    text = f"{', '.join(hpa.metrics)}  {hpa.replicas} of {hpa.least}-{hpa.most}"
+    text = f"{', '.join(hpa.metrics)} ({hpa.replicas} of {hpa.least}-{hpa.most})"
     column.put("hpas", hpa.name, text, "yellow" if hpa.why else "")
     if hpa.why:
         column.note(f"HPA {hpa.name} reads <unknown>: {hpa.why}")
 
 
 def _gateway(gateway: Gateway) -> tuple[str, str]:
-    where = ", ".join(gateway.addresses) or "no address"
-    return f"{where} ({', '.join(gateway.ports)})", "" if gateway.addresses else "red"
+    return ", ".join(gateway.addresses) or "no address", "" if gateway.addresses else "red"
 
 
 def _proxies(column: _Column, found: ClusterStatus, *, silent: bool) -> None:

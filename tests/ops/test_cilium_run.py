@@ -1,0 +1,137 @@
+"""What `cilium` sends to an API server, where a cluster is not as the lab's."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.domain.kubeconfig import KubeconfigFile, merge
+from istio_mc.domain.settings import Settings
+from istio_mc.gateways.kube import Kube
+from istio_mc.ops import cilium as op
+from istio_mc.ops.session import Session
+from tests.fake_api import FakeApi, Reply, status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SPACE = "/api/v1/namespaces/kube-system"
+CONFIG = f"{SPACE}/configmaps/cilium-config"
+BACKUP = f"{SPACE}/configmaps/istio-mc-cilium-backup"
+AGENTS = "/apis/apps/v1/namespaces/kube-system/daemonsets/cilium"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+CHART = {"bpf-lb-sock-hostns-only": "false", "cni-exclusive": "true"}
+
+
+def daemon_set(strategy: str = "RollingUpdate", ready: int = 1) -> dict[str, Any]:
+    return {
+        "metadata": {"uid": "u", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"k8s-app": "cilium"}}, "updateStrategy": {"type": strategy}},
+        "status": {
+            "observedGeneration": 1,
+            "desiredNumberScheduled": 1,
+            "updatedNumberScheduled": 1,
+            "numberReady": ready,
+        },
+    }
+
+
+@pytest.fixture
+def session(api: FakeApi) -> Iterator[Session]:
+    """A run on one cluster that runs Cilium with its chart's defaults."""
+    api.on(CONFIG, {"metadata": {"resourceVersion": "7"}, "data": CHART})
+    api.on(AGENTS, daemon_set())
+    api.on(f"{SPACE}/pods", {"items": []})
+    api.on(f"{SPACE}/configmaps", {})
+    api.on("/api/v1/nodes", {"items": []})
+    api.on("/api/v1/pods", {"items": []})
+    merged = merge([KubeconfigFile("config", json.loads(json.dumps(api.kubeconfig())))])
+    deadline = time.monotonic() + 5
+    with Session(Settings(certs_dir=Path("certs")), merged, "config", deadline, 1) as made:
+        made.contexts = merged.contexts
+        made.kubes["kt"] = Kube("kt", api.kubeconfig(), deadline=deadline)
+        yield made
+
+
+def sent(api: FakeApi) -> list[tuple[str, str]]:
+    """What was changed, in order."""
+    return [(method, path.partition("?")[0]) for method, path in api.calls if method != "GET"]
+
+
+def test_the_backup_is_made_before_the_settings_and_the_restart_comes_last(
+    api: FakeApi, session: Session
+) -> None:
+    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+
+    assert done.failures == {}
+    assert sent(api) == [("POST", f"{SPACE}/configmaps"), ("PATCH", CONFIG), ("PATCH", AGENTS)]
+    (backup,) = [
+        json.loads(body) for call, body in zip(api.calls, api.bodies, strict=True) if call[0] == "POST"
+    ]
+    assert backup["data"] == CHART
+
+
+def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, session: Session) -> None:
+    api.on(f"{SPACE}/configmaps", status(403, "configmaps is forbidden"))
+
+    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+
+    assert [problem.code for problem in done.failures["kt"]] == ["forbidden"]
+    assert sent(api) == [("POST", f"{SPACE}/configmaps")]
+
+
+def test_a_write_by_somebody_else_after_the_difference_was_shown_is_not_overwritten(
+    api: FakeApi, session: Session
+) -> None:
+    planned = op.plan_fix(session)
+    api.on(CONFIG, status(409, "the object has been modified"))
+
+    done = op.carry_out(session, planned, NOW, settle_s=0)
+
+    assert [(problem.code, problem.hint) for problem in done.failures["kt"]] == [
+        ("changed-meanwhile", "istio-mc cilium fix --contexts kt")
+    ]
+    assert ("PATCH", AGENTS) not in sent(api)
+
+
+def test_agents_that_are_replaced_only_by_hand_are_refused_before_the_first_change(
+    api: FakeApi, session: Session
+) -> None:
+    api.on(AGENTS, daemon_set("OnDelete"))
+
+    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+
+    assert [problem.code for problem in done.failures["kt"]] == ["restart-by-hand"]
+    assert sent(api) == []
+
+
+def test_a_daemon_set_without_its_settings_counts_as_no_cilium_and_says_why(
+    api: FakeApi, session: Session
+) -> None:
+    api.on(CONFIG, status(404, "not found"))
+
+    assert op.status(session).without == {"kt": "no ConfigMap cilium-config in kube-system"}
+
+
+def test_a_rollout_that_does_not_end_stops_at_the_deadline(api: FakeApi, session: Session) -> None:
+    api.on(AGENTS, daemon_set(ready=0))
+
+    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+
+    (problem,) = done.failures["kt"]
+    assert (problem.code, problem.seen) == ("agents-not-rolled-out", "1 of 1 agents updated, 0 ready")
+    assert session.remaining_s < 2
+
+
+def test_an_api_server_that_keeps_silent_for_a_moment_of_the_rollout_is_asked_again(
+    api: FakeApi, session: Session
+) -> None:
+    planned = op.plan_fix(session)
+    api.on(AGENTS, daemon_set(), Reply(reset=True), daemon_set())
+
+    assert op.carry_out(session, planned, NOW, settle_s=0).failures == {}
