@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -99,6 +99,8 @@ def watch(inputs: Inputs, *, every_s: float) -> Iterator[StatusResult]:
             begun = time.monotonic()
             if session is None:
                 session = open_members(inputs)
+                # Who is a member can only be asked of those that answer: settled once, for all readings.
+                inputs = replace(inputs, contexts=session.names)
             session.deadline = begun + inputs.timeout_s
             for kube in session.kubes.values():
                 kube.deadline = session.deadline
