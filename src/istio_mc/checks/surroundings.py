@@ -112,6 +112,7 @@ def _architecture(_facts: Facts, _name: str, found: Surroundings) -> Finding:
 def _cilium(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     if found.cilium is None:
         return Finding("no Cilium")
+    wanted = cilium.wanted()
     wrong = {key: found.cilium.get(key) for key, want in wanted.items() if found.cilium.get(key) != want}
     if not wrong:
         return Finding("as Istio needs them")
