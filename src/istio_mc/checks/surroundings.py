@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import support
+from istio_mc.domain import cilium, support
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.support import Support
