@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from istio_mc.domain import objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
-from istio_mc.gateways.fanout import Failures, Watch, fan_out
+from istio_mc.gateways.fanout import Failures, Watch, all_of, fan_out
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
 from istio_mc.ops.remote_gateways import apply_remote_gateways
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
-    from istio_mc.domain.plan import Step
+    from istio_mc.domain.objects import ref_of
+from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca import CaOptions
     from istio_mc.ops.session import Session
@@ -119,23 +121,35 @@ def dry_run(
 
 
 def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
-    """Does one cluster's steps, in order.
+    """Does one cluster's steps, in order; the Gateway API's CRDs, which nothing waits for, beside them.
 
     Raises:
         ProblemError: A step failed; those after it were not begun.
     """
-    context = todo.cluster.context
+    beside = tuple(step for step in todo.steps if step.name == plan.GATEWAY_API)
+    last = tuple(step for step in todo.steps if step.name == plan.REMOTE_GATEWAYS)
+    first = tuple(step for step in todo.steps if step not in (*beside, *last))
+    all_of(
+        {
+            "in order": partial(_do, session, prepared, todo.cluster, first),
+            "beside": partial(_do, session, prepared, todo.cluster, beside),
+        }
+    )
+    _do(session, prepared, todo.cluster, last)
+
+
+def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Step, ...]) -> None:
+    context = cluster.context
     kube = session.kubes[context]
-    for step in todo.steps:
+    for step in steps:
         session.progress(Event(context, step.name, State.STARTED, step.reasons[0]))
         try:
             if step.name == plan.ISTIO:
-                _run_istioctl(session, prepared, todo.cluster)
+                _run_istioctl(session, prepared, cluster)
             elif step.name == plan.REMOTE_GATEWAYS:
                 apply_remote_gateways(session, context, step.documents)
             else:
-                for document in step.documents:
-                    kube.apply(document)
+                all_of({str(ref_of(document)): partial(kube.apply, document) for document in step.documents})
         except ProblemError:
             session.progress(Event(context, step.name, State.FAILED))
             raise
