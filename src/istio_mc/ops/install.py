@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
 from istio_mc.gateways.fanout import Failures, Watch, all_of, fan_out
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
-    from istio_mc.domain.objects import ref_of
-from istio_mc.domain.plan import Step
+    from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca import CaOptions
     from istio_mc.ops.session import Session
