@@ -159,21 +159,22 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            # Counted until the answer begins: once it is there, the client's next call may overtake us.
             with api.answering(self.command, self.path, sent):
                 reply = api.reply(urlsplit(self.path).path)
                 if reply.delay_s:
                     api.wait(reply.delay_s)
-                if reply.reset:
-                    self._reset()
-                    return
-                body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-                head = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-                self.send_response(reply.status)
-                for name, value in (head | dict(reply.headers)).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if reply.cut else body)
-                self.close_connection = self.close_connection or reply.cut
+            if reply.reset:
+                self._reset()
+                return
+            body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            head = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            self.send_response(reply.status)
+            for name, value in (head | dict(reply.headers)).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body[: len(body) // 2] if reply.cut else body)
+            self.close_connection = self.close_connection or reply.cut
 
         def _reset(self) -> None:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
