@@ -50,4 +50,7 @@ lab-env: ## Shell lines that point kubectl, istioctl and istio-mc at the lab
 bench: .venv/ready ## Measure against the published scripts, side by side on the lab
 	@$(BIN)/python -m benchmarks
 
-.PHONY: help venv demo check test lab-up lab-down lab-env bench
+docs: .venv/ready ## Write docs/checks.md anew from the checks themselves
+	@$(BIN)/python -m scripts.checks_page
+
+.PHONY: help venv demo check test lab-up lab-down lab-env bench docs

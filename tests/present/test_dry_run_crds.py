@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
 from istio_mc.domain.plan import Step
 from istio_mc.ops.install import InstalledCluster, InstallResult
 from istio_mc.present import install, terminal
 from tests.world import CLUSTERS, MESH
+
+if TYPE_CHECKING:
+    import pytest
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",

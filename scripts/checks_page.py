@@ -1,0 +1,65 @@
+"""Writes docs/checks.md from the check records: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.catalogue import ALL, PREFLIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.checks.model import Check
+
+PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
+
+_HEAD = """\
+<!-- Written by `make docs` from the records in src/istio_mc/checks: change those, not this page. -->
+# Checks
+
+`istio-mc verify` asks the checks below and changes nothing in any cluster. `istio-mc install` asks
+some of them before its first change. `istio-mc verify --list` prints those of `verify`.
+
+- **Severity** `error`: a failed check fails the run. `verify` ends with exit code 4; `install` stops before
+  its first change. `warning`: it is told, and the run goes on.
+- **Scope** `mesh`: asked once. `cluster`: asked of each cluster. `pair`: asked of each cluster about each
+  other one.
+- **Needs**: where a check it needs has failed, a check shows `?`: it cannot be told. Only the cause is an
+  error.
+
+`--only` and `--skip` take a check (`link.synced`) or a whole topic (`link`):
+`istio-mc verify --only link,trust`.
+"""
+
+
+def page() -> str:
+    """The whole page, as it must stand in docs/checks.md."""
+    both = list(dict.fromkeys([*ALL, *PREFLIGHT]))
+    topics = list(dict.fromkeys(check.topic for check in both))
+    tables = (f"## {topic}\n\n{_table(c for c in both if c.topic == topic)}" for topic in topics)
+    return "\n".join([_HEAD, *tables])
+
+
+def _table(checks: Iterable[Check]) -> str:
+    lines = [
+        "| check | is true when | severity | scope | asked by | needs | when it fails |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for check in checks:
+        askers = [name for name, asked in (("verify", ALL), ("install", PREFLIGHT)) if check in asked]
+        cells = (
+            f"`{check.id}`",
+            check.description,
+            check.severity.value,
+            check.scope.value,
+            ", ".join(askers),
+            ", ".join(f"`{needed}`" for needed in check.needs) or "-",
+            f"[{check.docs.partition('#')[2]}]({check.docs})" if check.docs else "-",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

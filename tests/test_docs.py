@@ -1,0 +1,218 @@
+"""The documentation says what the program does: quoted help, anchors, links, commands, targets."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from istio_mc.checks.catalogue import ALL, PREFLIGHT
+from istio_mc.cli.app import app
+from scripts import checks_page
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+FENCE = re.compile(r"^\s*```.*?$(.*?)^\s*```", re.MULTILINE | re.DOTALL)
+HELP = re.compile(r"<!-- help: istio-mc (.*?) -->\n```\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+ANCHOR = re.compile(r"^([a-z][a-z-]*\.md)(?:#(.*))?$")
+A_VALUE_OF_ITS_OWN = "x"
+
+
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def slug(heading: str) -> str:
+    """GitHub's anchor of a heading: lower case, punctuation gone, spaces to hyphens."""
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower()
+    return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {slug(line.lstrip("#")) for line in prose.splitlines() if re.match(r"#{1,6} ", line)}
+
+
+# What the program refers to
+
+
+def strings(tree: ast.AST) -> list[str]:
+    """Every string of a module; what an f-string fills in is `*`."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+        elif isinstance(node, ast.JoinedStr):
+            parts = (str(v.value) if isinstance(v, ast.Constant) else "*" for v in node.values)
+            found.append("".join(parts))
+    return found
+
+
+def references() -> dict[str, str]:
+    """Each `page.md#anchor` of the sources, with a module that has it."""
+    found = {}
+    for source in SOURCES:
+        for text in strings(ast.parse(source.read_text(encoding="utf-8"))):
+            if ANCHOR.match(text):
+                found[text] = named(source)
+    for check in [*ALL, *PREFLIGHT]:
+        if check.docs:
+            found[check.docs] = f"check {check.id}"
+    return found
+
+
+REFERENCES = references()
+
+
+def test_the_sources_refer_to_the_documentation_at_all() -> None:
+    assert len(REFERENCES) > 30
+
+
+@pytest.mark.parametrize("reference", [text for text in REFERENCES if "*" not in text])
+def test_each_page_and_section_an_error_names_is_there(reference: str) -> None:
+    page, _, anchor = reference.partition("#")
+    path = ROOT / "docs" / page
+    assert path.is_file(), REFERENCES[reference]
+    assert not anchor or anchor in anchors(path), REFERENCES[reference]
+
+
+@pytest.mark.parametrize("code", ["unauthenticated", "forbidden", "api-refused"])
+def test_each_refusal_of_an_api_server_has_its_section(code: str) -> None:
+    assert "troubleshooting.md#*" in REFERENCES
+    assert code in anchors(ROOT / "docs" / "troubleshooting.md")
+
+
+def test_every_check_says_where_it_is_explained() -> None:
+    assert [check.id for check in [*ALL, *PREFLIGHT] if not check.docs] == []
+
+
+# The pages themselves
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        if not there.exists() or (anchor and there.suffix == ".md" and anchor not in anchors(there)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_the_list_of_checks_is_up_to_date() -> None:
+    assert checks_page.PAGE.read_text(encoding="utf-8") == checks_page.page(), "make docs"
+
+
+def quoted_help() -> list[tuple[str, str, str]]:
+    return [
+        (named(page), arguments, text)
+        for page in PAGES
+        for arguments, text in HELP.findall(page.read_text(encoding="utf-8"))
+    ]
+
+
+def test_the_readme_quotes_the_help_of_the_program() -> None:
+    assert ("README.md", "--help") in {quoted[:2] for quoted in quoted_help()}
+
+
+@pytest.mark.parametrize(("page", "arguments", "text"), quoted_help(), ids=lambda part: str(part)[:24])
+def test_quoted_help_is_what_the_program_prints(page: str, arguments: str, text: str) -> None:
+    # A terminal of 80 columns: two are left free.
+    done = CliRunner().invoke(app, shlex.split(arguments), prog_name="istio-mc", terminal_width=78)
+    assert done.exit_code == 0
+    assert text == done.stdout, page
+
+
+# Commands
+
+
+def commands(page: Path) -> list[str]:
+    """Every `istio-mc …` of a page: lines of code blocks, and code within lines."""
+    text = page.read_text(encoding="utf-8")
+    without_help = HELP.sub("", text)
+    blocks = "\n".join(FENCE.findall(without_help)).replace("\\\n", " ")
+    lines = re.findall(r"(?:^|[|$(:]|\brun:)[ \t]*(istio-mc [^|\n]*)", blocks, re.MULTILINE)
+    inline = re.findall(r"`(istio-mc [^`\n]+)`", FENCE.sub("", without_help))
+    return [re.split(r"\s#|\s[>&]|\s{3,}", line)[0].strip() for line in [*lines, *inline]]
+
+
+QUOTED = [(named(page), line) for page in PAGES for line in dict.fromkeys(commands(page))]
+TREE: Any = typer.main.get_command(app)
+
+
+def fault(line: str) -> str | None:
+    """Why a command line is none of this program's; None: it is one."""
+    words = shlex.split(line.replace("…", A_VALUE_OF_ITS_OWN))[1:]
+    command, path = TREE, []
+    while words:
+        word = words.pop(0)
+        if word.startswith("-") and word != "-":
+            name, _, inline_value = word.partition("=")
+            option = next((p for p in command.params if name in (*p.opts, *p.secondary_opts)), None)
+            if option is None and name not in ("--help", "-h"):
+                return f"{' '.join(path) or 'istio-mc'} has no option {name}"
+            if option is not None and not option.is_flag and not inline_value:
+                if not words:
+                    return f"{name} wants a value"
+                words.pop(0)
+        elif hasattr(command, "commands"):
+            if word not in command.commands:
+                return f"no verb {word}"
+            command = command.commands[word]
+            path.append(word)
+        elif not any(p.param_type_name == "argument" for p in command.params):
+            return f"{' '.join(path)} takes no argument {word}"
+    return None
+
+
+def test_there_are_commands_to_look_at() -> None:
+    assert len([line for page, line in QUOTED if page == "README.md"]) > 10
+
+
+@pytest.mark.parametrize(("page", "line"), QUOTED)
+def test_each_quoted_command_is_one_of_the_program(page: str, line: str) -> None:
+    assert fault(line) is None, page
+
+
+@pytest.mark.parametrize("line", ["istio-mc instal", "istio-mc verify --waits 5m", "istio-mc link kt"])
+def test_a_command_that_is_none_is_found(line: str) -> None:
+    assert fault(line) is not None
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Verbs")[2]
+    missing = []
+    for name, command in TREE.commands.items():
+        verbs = [f"{name} {inner}" for inner in getattr(command, "commands", ())] or [name]
+        missing += [verb for verb in verbs if f"`{verb}`" not in table]
+    assert missing == []
+
+
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_make_target_that_is_quoted_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    code = [*FENCE.findall(text), *re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
+    quoted = {name for part in code for name in re.findall(r"^\s*make ([a-z-]+)", part, re.MULTILINE)}
+    assert quoted - TARGETS == set()
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_make_help_tells_every_target(target: str) -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(rf"^{target}:.* ## \S", text, re.MULTILINE)
