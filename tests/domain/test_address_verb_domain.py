@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain import address, objects
+from istio_mc.checks.gateway import _address
+from istio_mc.checks.model import Finding, Target
+from istio_mc.domain import address, objects, removal
 from istio_mc.domain.address_changes import Change, Live, Via, foreign, pool, setting, unsetting
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
-from tests.world import CLUSTERS
+from tests.world import CLUSTERS, MESH, World
 
 KT = CLUSTERS["kt"]
 IP = "203.0.113.7"
@@ -233,3 +235,52 @@ def test_istios_gateways_and_the_gateway_apis_are_kept_apart() -> None:
     found = observed(kt=[gateway])["kt"]
     assert found.of(objects.KUBERNETES_GATEWAY) == [gateway]
     assert found.of(objects.ISTIO_GATEWAY) == []
+
+
+class TestUninstall:
+    @pytest.fixture
+    def going(self) -> list[str]:
+        by_hand = standing_gateway()
+        by_hand["metadata"] = {**by_hand["metadata"], "name": "by-hand", "labels": {}}
+        items = [standing_gateway(), by_hand, pool([IP])]
+        found = Observed("v1.32.3", {ref_of(item): item for item in items}, gateway_api=True)
+        return [str(item) for item in removal.plan(MESH, found, [], ["c1"], {}).objects]
+
+    def test_what_this_tool_wrote_goes(self, going: list[str]) -> None:
+        assert "Gateway istio-system/istio-remote-kt-k2p" in going
+        assert "IPAddressPool metallb-system/istio-ingressgateway" in going
+
+    def test_what_others_wrote_stays(self, going: list[str]) -> None:
+        assert "Gateway istio-system/by-hand" not in going
+
+
+class TestVerify:
+    @pytest.fixture
+    def world(self) -> World:
+        """A mesh whose kt has no address of its own."""
+        made = World()
+        made.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
+        return made
+
+    def test_a_gateway_in_every_other_cluster_is_an_address(self, world: World) -> None:
+        for name in ("ncloud", "nhn"):
+            world.objects[name].append(standing_gateway())
+        assert _address(world.facts(), Target("kt")) == Finding(f"{IP} (istio-remote Gateway in ncloud, nhn)")
+
+    def test_where_one_is_missing_it_is_pending(self, world: World) -> None:
+        world.objects["ncloud"].append(standing_gateway())
+        problem = _address(world.facts(), Target("kt")).problem
+        assert problem is not None
+        assert (problem.code, problem.seen) == (
+            "gateway-address-pending",
+            "no LoadBalancer address, no externalIPs, an istio-remote Gateway only in ncloud",
+        )
+
+
+class TestStaying:
+    def test_a_services_external_ips_stay_where_the_settings_name_none(self) -> None:
+        found = observed(kt=[service({"externalIPs": [IP]})])
+        assert address.external_ips(found["kt"]) == (IP,)
+
+    def test_a_cluster_that_was_not_read_has_none(self) -> None:
+        assert address.external_ips(None) == ()
