@@ -10,13 +10,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.measured import QUIET
 from lab import proc, settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-QUIET = 0.35
-"""Three idle clusters keep some 0.2 of two cores busy."""
 
 _SAMPLE_S = 2.0
 
@@ -35,8 +33,8 @@ def about(step: Path | None) -> dict[str, str]:
         "istioctl": istioctl["clientVersion"]["version"],
     }
     if step:
-        said = proc.run([step, "version"]).stdout.splitlines()
-        found["step"] = said[0] if said else "?"
+        # `Smallstep CLI/0.24.4 (linux/amd64)`, and more lines
+        found["step"] = proc.run([step, "version"]).stdout.partition("/")[2].partition(" ")[0]
     return found
 
 

@@ -17,6 +17,9 @@ AIM = 0.4
 MOST = 0.5
 HELP_MOST = 1.5
 
+QUIET = 0.25
+"""Share of the cores that the three clusters keep busy at rest, with some to spare (0.1 of two was seen)."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -55,6 +58,11 @@ class Installs:
     def ratio(self) -> float:
         """Return istio-mc's median time over the scripts'."""
         return self.median(INSTALL) / self.median(SCRIPTS)
+
+    @property
+    def disturbed(self) -> int:
+        """Return how many rounds began while others were at work on the machine."""
+        return sum(1 for one in self.rounds if one.busy > QUIET)
 
     def typical(self, side: str) -> Round:
         """Return the round whose time is nearest the side's median."""

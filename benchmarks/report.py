@@ -17,16 +17,17 @@ BEGIN = "<!-- results: begin (python -m benchmarks --write) -->"
 END = "<!-- results: end -->"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, words: bool = False) -> str:
     """Lay out a Markdown table that reads well on a terminal too; numbers stand to the right."""
     widths = [max(len(row[i]) for row in (heads, *rows)) for i in range(len(heads))]
 
     def line(cells: Sequence[str]) -> str:
         first, *rest = zip(cells, widths, strict=True)
-        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+        aside = [cell.ljust(width) if words else cell.rjust(width) for cell, width in rest]
+        cells = [first[0].ljust(first[1]), *aside]
         return f"| {' | '.join(cells)} |"
 
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ("-" if words else ":") for width in widths[1:])]
     return "\n".join([line(heads), line(rule), *(line(row) for row in rows)])
 
 
@@ -49,6 +50,11 @@ def installs(found: Installs) -> str:
     ]
     parts.append(table(("median", "time", "of the scripts'"), medians))
     parts.append(f"Ratio {found.ratio:.2f}: the aim is {AIM}, the limit {MOST}.")
+    if found.disturbed:
+        parts.append(
+            f"Others were at work on the machine before {found.disturbed} of {len(found.rounds)} rounds: "
+            "the side that uses all cores at once suffers more from that."
+        )
     parts += [_steps(found, side) for side in numbers if found.of(side)]
     return "\n\n".join(parts)
 
@@ -74,7 +80,7 @@ def helps(found: Help) -> str:
 
 def whole(machine: Mapping[str, str], parts: Sequence[tuple[str, str]]) -> str:
     """Put together the machine and each part under its heading."""
-    about = table(("machine", ""), list(machine.items()))
+    about = table(("machine", ""), list(machine.items()), words=True)
     return "\n\n".join([about, *(f"### {head}\n\n{text}" for head, text in parts)])
 
 

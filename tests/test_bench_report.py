@@ -75,6 +75,11 @@ def test_the_steps_shown_are_those_of_the_round_nearest_the_median() -> None:
     assert "Steps of published scripts in its median round (62.0 s):" in installs(turns())
 
 
+def test_rounds_that_others_disturbed_are_told() -> None:
+    rounds = (Round(SCRIPTS, 60.0, (), 0.9), Round(INSTALL, 25.0, (), 0.1))
+    assert "before 1 of 2 rounds" in installs(Installs(rounds))
+
+
 def test_where_no_round_counts_there_is_no_ratio() -> None:
     found = Installs((taken(SCRIPTS, 60.0), taken(INSTALL, 5.0, "exit code 1")))
     assert "Ratio" not in installs(found)
