@@ -92,6 +92,27 @@ def test_each_refusal_of_an_api_server_has_its_section(code: str) -> None:
     assert code in anchors(ROOT / "docs" / "troubleshooting.md")
 
 
+def codes() -> dict[str, str]:
+    """Each code of a Problem that stands in the sources, with the module that has it."""
+    found = {}
+    for source in SOURCES:
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            given = {keyword.arg: keyword.value for keyword in getattr(node, "keywords", ())}
+            code = given.get("code")
+            if "message" in given and isinstance(code, ast.Constant):
+                found[str(code.value)] = named(source)
+    return found
+
+
+@pytest.mark.parametrize("code", codes())
+def test_each_code_of_an_error_is_explained(code: str) -> None:
+    pages = [page for page in PAGES if page.parent.name == "docs"]
+    told = [
+        page for page in pages if code in anchors(page) or f"`{code}`" in page.read_text(encoding="utf-8")
+    ]
+    assert told, codes()[code]
+
+
 def test_every_check_says_where_it_is_explained() -> None:
     assert [check.id for check in [*ALL, *PREFLIGHT] if not check.docs] == []
 
