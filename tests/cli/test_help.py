@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from istio_mc.cli.app import app
 
@@ -70,3 +71,8 @@ def test_help_loads_nothing_that_only_a_running_verb_needs() -> None:
     )
     assert done.stdout.splitlines()[-1] == "LOADED []"
     assert "istio-mc install --contexts kt,ncloud,nhn" in done.stdout
+
+
+def test_the_list_of_verbs_cuts_no_sentence_off() -> None:
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=78).stdout
+    assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []

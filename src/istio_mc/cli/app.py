@@ -36,19 +36,20 @@ app = typer.Typer(
 )
 app.callback()(edge.root_callback)
 
-app.command()(contexts.contexts)
+# Short enough that `istio-mc --help` cuts none of them off in 80 columns.
+app.command(short_help="Show every context: cluster ID, version, mesh, reachable or not.")(contexts.contexts)
+app.command(short_help="Make one mesh of the named clusters; finish it, or mend it.")(install.install)
+app.command(short_help="Take over a mesh that other means installed.")(adopt.adopt)
+app.command(short_help="Show the gateways' addresses and ports; give one an address.")(address.address)
+app.command(short_help="Write the remote secrets between all clusters.")(link.link)
+app.command(short_help="Check the mesh: what is wrong, where, and what mends it.")(verify.verify)
+app.command(short_help="Show what runs in all clusters on one screen.")(status.status)
+app.command(short_help="Take the mesh away, or let a cluster leave it.")(uninstall.uninstall)
+app.add_typer(sample.app, short_help="Another version of a service in each cluster: who answers whom?")
 app.add_typer(ca.app)
-app.add_typer(config.app)
-app.command()(install.install)
-app.command()(adopt.adopt)
-app.command()(address.address)
-app.command()(link.link)
-app.command()(verify.verify)
-app.command()(status.status)
-app.add_typer(sample.app)
-app.add_typer(cilium.app)
-app.add_typer(tools.app)
-app.command()(uninstall.uninstall)
+app.add_typer(config.app, short_help="mesh.yaml: begin one; show what holds, and its JSON Schema.")
+app.add_typer(cilium.app, short_help="The settings a mesh needs of Cilium, and the way back.")
+app.add_typer(tools.app, short_help="istioctl, kubectl, Helm, Gateway API: pinned and verified.")
 
 
 def main() -> None:
