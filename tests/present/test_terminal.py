@@ -1,0 +1,108 @@
+"""What a person sees while a verb runs, and what a pipe gets in its stead."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.problem import Problem
+from istio_mc.present import terminal
+
+RUN = """
+import time
+from istio_mc.domain.events import Event, State
+from istio_mc.present import terminal
+
+with terminal.progress(terminal.console(stderr=True), wanted=True) as progress:
+    progress(Event("kt", "istio", State.STARTED, "istiod is missing"))
+    time.sleep(0.4)
+    progress(Event("kt", "istio", State.DONE))
+    time.sleep(0.2)
+print("the end")
+"""
+
+
+def on_a_terminal(**env: str) -> str:
+    """All that a terminal was sent, control sequences and all."""
+    leader, follower = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "NO_COLOR")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN], stdout=follower, stderr=follower, env={**kept, "TERM": "xterm", **env}
+    )
+    os.close(follower)
+    sent = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        sent += part
+    os.close(leader)
+    assert process.wait(20) == 0
+    return sent.decode()
+
+
+def test_on_a_terminal_a_clusters_line_is_drawn_again_and_again() -> None:
+    sent = on_a_terminal()
+    assert sent.count("kt istio") > 2
+    assert "\x1b[" in sent
+
+
+def test_with_ci_set_a_terminal_gets_plain_lines() -> None:
+    sent = on_a_terminal(CI="true")
+    assert sent.count("kt  istio started: istiod is missing") == 1
+    assert sent.count("kt  istio done") == 1
+    assert "\x1b[" not in sent.partition("the end")[0].replace("\x1b[0m", "")
+
+
+def test_a_pipe_gets_one_line_for_each_change_with_the_time_that_passed() -> None:
+    done = subprocess.run([sys.executable, "-c", RUN], capture_output=True, text=True, timeout=20, check=True)
+    lines = done.stderr.splitlines()
+    assert [line.split("  ", 1)[1].strip() for line in (line.strip() for line in lines)] == [
+        "kt  istio started: istiod is missing",
+        "kt  istio done",
+    ]
+    assert done.stdout == "the end\n"
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
+    rows = terminal.table("CLUSTER", "STATUS")
+    for name in ("kt", "네이버클라우드", "엔에이치엔"):
+        rows.add_row(name, "changed")
+    out = io.StringIO()
+    Console(file=out, width=width, emoji=False).print(rows)
+    lines = out.getvalue().splitlines()
+    assert len({cell_len(line.partition("changed")[0]) for line in lines[1:]}) == 1
+
+
+def test_the_same_problem_of_several_clusters_is_told_once_with_all_their_names() -> None:
+    out = io.StringIO()
+    problem = Problem(code="no-metrics", message="there is no Metrics API", hint="install one")
+    terminal.print_problems(
+        Console(file=out, width=80),
+        [problem.on("kt"), problem.on("nhn"), Problem(code="other", message="another", cluster="nhn")],
+        style="red",
+        title="warning",
+    )
+    assert "warning [kt, nhn]: there is no Metrics API" in out.getvalue()
+    assert out.getvalue().count("Metrics") == 1
+
+
+def test_an_interrupted_run_tells_what_was_done_by_then() -> None:
+    done = terminal.Done()
+    progress = done.and_to(lambda _event: None)
+    progress(Event("kt", "namespace", State.DONE))
+    progress(Event("kt", "istio", State.STARTED))
+    progress(Event("nhn", "namespace", State.DONE))
+    assert str(done) == "kt: namespace; nhn: namespace"
