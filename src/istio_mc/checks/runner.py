@@ -15,13 +15,14 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """The results, in the order of the checks and of their targets.
 
     A check stands after those it needs. Where one of these did not pass for the target, for either
-    cluster of a pair, or for the mesh, this one is unknown and says because of what.
+    cluster of a pair, or for the mesh, this one is unknown and says because of what. A check of the whole
+    mesh is unknown where one it needs did not pass for any cluster.
     """
     results: list[Result] = []
     not_ok: dict[tuple[str, Target], Result] = {}
     for check in checks:
         for target in targets(check.scope, facts):
-            causes = _causes(check, target, not_ok)
+            causes = _causes(check, target, facts, not_ok)
             result = (
                 Result(check, target, Verdict.UNKNOWN, seen="cannot be told", caused_by=causes)
                 if causes
@@ -66,7 +67,14 @@ def _with_needs(checks: Sequence[Check], wanted: set[str]) -> set[str]:
     return needed
 
 
-def _causes(check: Check, target: Target, not_ok: Mapping[tuple[str, Target], Result]) -> tuple[str, ...]:
+def _causes(
+    check: Check, target: Target, facts: Facts, not_ok: Mapping[tuple[str, Target], Result]
+) -> tuple[str, ...]:
+    if target == Target():
+        nowhere = (
+            needed for needed in check.needs if all((needed, place) in not_ok for place in _places(facts))
+        )
+        return tuple(needed for needed in check.needs if (needed, target) in not_ok) or tuple(nowhere)
     around = dict.fromkeys((target, Target(target.cluster), Target(target.peer), Target()))
     roots: dict[str, None] = {}
     for needed in check.needs:
@@ -74,6 +82,10 @@ def _causes(check: Check, target: Target, not_ok: Mapping[tuple[str, Target], Re
             if found := not_ok.get((needed, place)):
                 roots |= dict.fromkeys(found.caused_by or (needed,))
     return tuple(roots)
+
+
+def _places(facts: Facts) -> list[Target]:
+    return [Target(name) for name in facts.clusters] or [Target()]
 
 
 def _ask(check: Check, target: Target, facts: Facts) -> Result:

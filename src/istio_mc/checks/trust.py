@@ -111,6 +111,7 @@ CHECKS = (
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=_one_root,
+        needs=(REACHABLE,),
         docs="troubleshooting.md#roots-differ",
     ),
 )

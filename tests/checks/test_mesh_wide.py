@@ -1,0 +1,27 @@
+"""A check of the whole mesh: asked of those clusters that answer, and of nobody where none does."""
+
+from __future__ import annotations
+
+from istio_mc.checks import access, trust
+from istio_mc.checks.model import Result, Verdict
+from istio_mc.checks.runner import run
+from tests.world import CLUSTERS, World
+
+
+def one_root(world: World) -> Result:
+    checks = (*access.CHECKS, *trust.CHECKS)
+    return next(found for found in run(checks, world.facts()) if found.check.id == "trust.one-root")
+
+
+def test_it_is_asked_of_the_clusters_that_answer() -> None:
+    world = World()
+    world.silence("kt")
+    assert one_root(world).verdict is Verdict.OK
+
+
+def test_where_no_cluster_answers_it_cannot_be_told_and_the_cause_is_named() -> None:
+    world = World()
+    for name in CLUSTERS:
+        world.silence(name)
+    found = one_root(world)
+    assert (found.verdict, found.caused_by) == (Verdict.UNKNOWN, ("access.reachable",))
