@@ -52,7 +52,7 @@ def silent(whole: Site) -> Iterator[Site]:
     clusters = [{"context": name} for name in CONTEXTS]
     site = Site.at(whole.folder / "silent", certs=whole.certs, clusters=clusters)
     yield site
-    site.run("address", "--set", f"kt={NAT}").exits(0)
+    site.run("install", "--gateway-address", f"kt={NAT}").exits(0)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def service(context: str = "kt") -> dict[str, Any]:
 
 def remote_gateways(context: str) -> list[str]:
     found = get(context, "gateways.gateway.networking.k8s.io")
-    return [item["metadata"]["name"] for item in found["items"]]
+    return [item["metadata"]["name"] for item in (found or {}).get("items", [])]
 
 
 def shown(site: Site, context: str = "kt") -> dict[str, Any]:
@@ -112,6 +112,12 @@ class TestPending:
     def test_verify_fails(self, pending: Site) -> None:
         result = pending.run("verify", "-o", "json", "--only", "gateway.address").exits(4)
         assert {error["cluster"] for error in result.json["errors"]} == {"kt"}
+
+    def test_the_other_clusters_do_not_reach_what_runs_there(self, pending: Site) -> None:
+        deadline = time.monotonic() + 30
+        while (code := pending.run("sample", "test", "-o", "json").code) == 0 and time.monotonic() < deadline:
+            time.sleep(1)
+        assert code == 4
 
     def test_each_port_is_shown_with_its_node_port(self, pending: Site) -> None:
         live = {port["port"]: port["nodePort"] for port in service()["spec"]["ports"]}
@@ -268,4 +274,3 @@ class TestLeaving:
         for name in ("ncloud", "nhn"):
             assert f"Gateway {SYSTEM}/istio-remote-kt-k2p" in removed[name]
             assert remote_gateways(name) == []
-        pending.run("install", "--gateway-address", f"kt={NAT}").exits(0)
