@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from istio_mc.domain import objects
-from istio_mc.gateways.kube import Kube, KubeError
+from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.observe import observe
 from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
 

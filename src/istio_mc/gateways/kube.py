@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
 import websocket
-from kubernetes import client, config, stream
+from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.stream import ws_client
 
+from istio_mc.domain import objects
 from istio_mc.domain.objects import Kind, Object, kind_of
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Problem
+from istio_mc.gateways import kube_error
+from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.patience import Patience
 
 if TYPE_CHECKING:
@@ -35,23 +39,6 @@ _CONFLICT = 409
 
 # The client opens its websockets (exec, port-forward) without any timeout of its own.
 websocket.setdefaulttimeout(READ_TIMEOUT_S)
-
-
-class KubeError(ProblemError):
-    """An API server answered with a fault, or not at all.
-
-    Attributes:
-        status: HTTP status of the answer; 0 where none came.
-    """
-
-    def __init__(self, problem: Problem, status: int) -> None:
-        super().__init__(problem)
-        self.status = status
-
-    @property
-    def unreachable(self) -> bool:
-        """Whether no answer came at all."""
-        return self.status == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +151,14 @@ class Kube:
         """The server's version, such as `v1.32.3`."""
         answer = self.request("GET", "/version")
         if "gitVersion" not in answer:
-            raise self._malformed("GET", "/version", http.HTTPStatus.OK, json.dumps(answer).encode())
+            raise kube_error.malformed(
+                self.context,
+                self._server(),
+                "GET",
+                "/version",
+                http.HTTPStatus.OK,
+                json.dumps(answer).encode(),
+            )
         return str(answer["gitVersion"])
 
     def request(
@@ -191,17 +185,17 @@ class Kube:
             answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
             raw = answer.read()
         except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(error) from None
+            raise kube_error.unreachable(self.context, self._server(), error) from None
         except ApiException as error:
-            raise self._unreachable(error) from None
+            raise kube_error.unreachable(self.context, self._server(), error) from None
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
-            raise self._refused(method, path, answer.status, raw)
+            raise kube_error.refused(self.context, method, path, answer.status, raw)
         try:
             found = json.loads(raw)
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise self._malformed(method, path, answer.status, raw)
+            raise kube_error.malformed(self.context, self._server(), method, path, answer.status, raw)
         return found
 
     def http_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
@@ -210,13 +204,11 @@ class Kube:
         Raises:
             KubeError: The forward was refused, or what listens there did not answer 200.
         """
-        # stream() swaps the transport of the ApiClient it is given, so it gets one of its own.
-        # https://github.com/kubernetes-client/python issue 928
-        api = client.CoreV1Api(self._new_client(self._streaming_configuration()))
+        configuration, url, headers = self._streaming(
+            objects.POD.path(namespace, pod) + "/portforward", {"ports": str(port)}
+        )
         try:
-            forward = stream.portforward(
-                api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
-            )
+            forward = ws_client.portforward_call(configuration, "GET", url, headers=headers)
             try:
                 tunnel = forward.socket(port)
                 tunnel.settimeout(self._remaining(self.read_timeout_s))
@@ -228,12 +220,12 @@ class Kube:
             finally:
                 forward.close()
         except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
-            raise self._stream_failed(f"port-forward to {namespace}/{pod}:{port}", error) from None
-        finally:
-            api.api_client.close()
+            raise kube_error.stream_failed(
+                self.context, f"port-forward to {namespace}/{pod}:{port}", error
+            ) from None
         if answer.status != http.HTTPStatus.OK:
-            raise self._stream_failed(
-                f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"
+            raise kube_error.stream_failed(
+                self.context, f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"
             )
         return body
 
@@ -245,32 +237,24 @@ class Kube:
         Raises:
             KubeError: It could not be started, or had not ended within `timeout_s` seconds.
         """
-        api = client.CoreV1Api(self._new_client(self._streaming_configuration()))
         what = f"exec in {namespace}/{pod}"
+        asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        configuration, url, headers = self._streaming(
+            objects.POD.path(namespace, pod) + "/exec", [*asked, *(("command", word) for word in command)]
+        )
         try:
-            shell = stream.stream(
-                api.connect_get_namespaced_pod_exec,
-                pod,
-                namespace,
-                container=container,
-                command=list(command),
-                stdin=False,
-                stdout=True,
-                stderr=True,
-                tty=False,
-                _preload_content=False,
+            shell = ws_client.websocket_call(
+                configuration, "GET", url, headers=headers, _preload_content=False
             )
             try:
                 shell.run_forever(timeout=self._remaining(timeout_s))
                 if shell.is_open():
-                    raise self._stream_failed(what, f"no end after {timeout_s:.0f} s")
+                    raise kube_error.stream_failed(self.context, what, f"no end after {timeout_s:.0f} s")
                 return Execution(shell.read_stdout(), shell.read_stderr(), int(shell.returncode or 0))
             finally:
                 shell.close()
         except (ApiException, OSError, websocket.WebSocketException) as error:
-            raise self._stream_failed(what, error) from None
-        finally:
-            api.api_client.close()
+            raise kube_error.stream_failed(self.context, what, error) from None
 
     def close(self) -> None:
         """Ends the connections."""
@@ -300,10 +284,27 @@ class Kube:
                 self._api = self._new_client(configuration)
             return self._api
 
-    def _streaming_configuration(self) -> client.Configuration:
+    def _streaming(
+        self, path: str, query: Mapping[str, str] | Sequence[tuple[str, str]]
+    ) -> tuple[client.Configuration, str, dict[str, str]]:
+        """What a websocket is opened with: never the ApiClient that other threads use.
+
+        The client's stream() would swap that one's transport (kubernetes-client/python issue 928), and its
+        typed CoreV1Api costs half a second to import.
+        """
         with self._lock:
             self.requests += 1
-        return client.Configuration()
+        api = self._new_client(client.Configuration())
+        try:
+            _, url, headers, _, _ = api.param_serialize(
+                "GET",
+                f"{path}?{urllib.parse.urlencode(query)}",
+                header_params={},
+                auth_settings=["BearerToken"],
+            )
+        finally:
+            api.close()
+        return api.configuration, url, headers
 
     def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
         try:
@@ -335,73 +336,3 @@ class Kube:
             return str(self.kubeconfig["clusters"][0]["cluster"]["server"])
         except (KeyError, IndexError, TypeError):
             return "an unnamed server"
-
-    def _unreachable(self, error: Exception) -> KubeError:
-        reason = getattr(error, "reason", None) or error
-        problem = Problem(
-            code="cluster-unreachable",
-            cluster=self.context,
-            message=f"{self.context} cannot be reached",
-            seen=_short(reason),
-            expected=f"an answer from {self._server()}",
-            hint=f"kubectl --context {self.context} get --raw /readyz",
-            docs="troubleshooting.md#cluster-unreachable",
-        )
-        return KubeError(problem, 0)
-
-    def _malformed(self, method: str, path: str, status: int, raw: bytes) -> KubeError:
-        problem = Problem(
-            code="malformed-answer",
-            cluster=self.context,
-            message=f"what answered {method} {path} for {self.context} is no API server",
-            seen=f"{len(raw)} bytes, {raw[:80]!r}",
-            expected="a JSON object as Kubernetes writes it",
-            hint=f"look for a proxy between here and {self._server()} that answers in its stead",
-        )
-        return KubeError(problem, status)
-
-    def _refused(self, method: str, path: str, status: int, raw: bytes) -> KubeError:
-        try:
-            message = str(json.loads(raw)["message"])
-        except (ValueError, KeyError, TypeError):
-            message = raw[:200].decode("utf-8", "replace")
-        code = {401: "unauthenticated", 403: "forbidden"}.get(status, "api-refused")
-        hint = {
-            401: f"log in again, then: kubectl --context {self.context} auth whoami",
-            403: f"kubectl --context {self.context} auth can-i --list",
-        }.get(status, f"kubectl --context {self.context} get --raw '/readyz?verbose'")
-        expected = {
-            401: "credentials that the API server takes",
-            403: f"the right to {method} {path}",
-        }.get(status, "an answer of 200 to 299")
-        problem = Problem(
-            code=code,
-            cluster=self.context,
-            message=f"the API server of {self.context} refused {method} {path}",
-            seen=f"{status}: {message}",
-            expected=expected,
-            hint=hint,
-            docs=f"troubleshooting.md#{code}",
-        )
-        return KubeError(problem, status)
-
-    def _stream_failed(self, what: str, error: object) -> KubeError:
-        problem = Problem(
-            code="stream-failed",
-            cluster=self.context,
-            message=f"{what} failed in {self.context}",
-            seen=_short(error),
-            expected="an open stream through the API server",
-            hint=f"kubectl --context {self.context} auth can-i create pods/portforward -n istio-system",
-            docs="troubleshooting.md#stream-failed",
-        )
-        return KubeError(problem, int(getattr(error, "status", 0) or 0))
-
-
-def _short(error: object) -> str:
-    """An error's text without the object addresses and class paths urllib3 puts before it."""
-    text = str(getattr(error, "reason", None) or error)
-    head, mark, tail = text.partition(">: ")
-    if not mark:
-        head, mark, tail = text.partition("): ")
-    return (tail if mark else head).strip() or type(error).__name__

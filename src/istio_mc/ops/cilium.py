@@ -13,7 +13,7 @@ from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
-from istio_mc.gateways.kube import KubeError
+from istio_mc.gateways.kube_error import KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

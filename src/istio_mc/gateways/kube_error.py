@@ -1,0 +1,102 @@
+"""What an API server's fault is called, and what mends it."""
+
+from __future__ import annotations
+
+import json
+
+from istio_mc.domain.problem import Problem, ProblemError
+
+
+class KubeError(ProblemError):
+    """An API server answered with a fault, or not at all.
+
+    Attributes:
+        status: HTTP status of the answer; 0 where none came.
+    """
+
+    def __init__(self, problem: Problem, status: int) -> None:
+        super().__init__(problem)
+        self.status = status
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no answer came at all."""
+        return self.status == 0
+
+
+def unreachable(context: str, server: str, error: Exception) -> KubeError:
+    """No answer came."""
+    reason = getattr(error, "reason", None) or error
+    problem = Problem(
+        code="cluster-unreachable",
+        cluster=context,
+        message=f"{context} cannot be reached",
+        seen=_short(reason),
+        expected=f"an answer from {server}",
+        hint=f"kubectl --context {context} get --raw /readyz",
+        docs="troubleshooting.md#cluster-unreachable",
+    )
+    return KubeError(problem, 0)
+
+
+def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
+    """Something answered that is no API server."""
+    problem = Problem(
+        code="malformed-answer",
+        cluster=context,
+        message=f"what answered {method} {path} for {context} is no API server",
+        seen=f"{len(raw)} bytes, {raw[:80]!r}",
+        expected="a JSON object as Kubernetes writes it",
+        hint=f"look for a proxy between here and {server} that answers in its stead",
+    )
+    return KubeError(problem, status)
+
+
+def refused(context: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
+    """The API server refused, in its own words."""
+    try:
+        message = str(json.loads(raw)["message"])
+    except (ValueError, KeyError, TypeError):
+        message = raw[:200].decode("utf-8", "replace")
+    code = {401: "unauthenticated", 403: "forbidden"}.get(status, "api-refused")
+    hint = {
+        401: f"log in again, then: kubectl --context {context} auth whoami",
+        403: f"kubectl --context {context} auth can-i --list",
+    }.get(status, f"kubectl --context {context} get --raw '/readyz?verbose'")
+    expected = {
+        401: "credentials that the API server takes",
+        403: f"the right to {method} {path}",
+    }.get(status, "an answer of 200 to 299")
+    problem = Problem(
+        code=code,
+        cluster=context,
+        message=f"the API server of {context} refused {method} {path}",
+        seen=f"{status}: {message}",
+        expected=expected,
+        hint=hint,
+        docs=f"troubleshooting.md#{code}",
+    )
+    return KubeError(problem, status)
+
+
+def stream_failed(context: str, what: str, error: object) -> KubeError:
+    """A stream through the API server was not opened, or broke."""
+    problem = Problem(
+        code="stream-failed",
+        cluster=context,
+        message=f"{what} failed in {context}",
+        seen=_short(error),
+        expected="an open stream through the API server",
+        hint=f"kubectl --context {context} auth can-i create pods/portforward -n istio-system",
+        docs="troubleshooting.md#stream-failed",
+    )
+    return KubeError(problem, int(getattr(error, "status", 0) or 0))
+
+
+def _short(error: object) -> str:
+    """An error's text without the object addresses and class paths urllib3 puts before it."""
+    text = str(getattr(error, "reason", None) or error)
+    head, mark, tail = text.partition(">: ")
+    if not mark:
+        head, mark, tail = text.partition("): ")
+    return (tail if mark else head).strip() or type(error).__name__
