@@ -259,7 +259,7 @@ class TestMetalLB:
         pending.run("address", "--set", f"kt={NAT}", "--via", "metallb").exits(0)
         kubectl("kt", "set", "env", GATEWAY, "-n", SYSTEM, "ISTIO_META_ROUTER_MODE=standard")
         # Nobody plays MetalLB's part here, so that the address stays pending.
-        pending.run("install", "--timeout", "60s").exits(3)
+        pending.run("install", "--timeout", "35s").exits(3)
         assert service()["spec"]["loadBalancerIP"] == NAT
         pending.run("address", "--unset", "kt", "--yes").exits(0)
 
