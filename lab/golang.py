@@ -100,7 +100,9 @@ class Go:
         begun = time.monotonic()
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.build")
-        self._run(["build", "-trimpath", "-ldflags", f"-s -w {ldflags}", "-o", partial, package])
+        self._run(
+            ["build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {ldflags}", "-o", partial, package]
+        )
         partial.replace(target)
         say(f"{target.name}: built in {time.monotonic() - begun:.0f} s")
 
