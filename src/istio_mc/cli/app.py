@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import typer
 
-from istio_mc.cli import (
-    address,
-    adopt,
-    ca,
-    cilium,
-    config,
-    contexts,
-    edge,
-    install,
-    link,
-    sample,
-    status,
-    tools,
-    uninstall,
-    verify,
-)
+from istio_mc.cli import edge
+from istio_mc.cli.lazy import LazyGroup
+
+
+class Verbs(LazyGroup):
+    """Every verb: its module in this package, and what `istio-mc --help` says of it in 80 columns."""
+
+    verbs = {  # noqa: RUF012 - a ClassVar of the base
+        "contexts": "Show every context: cluster ID, version, mesh, reachable or not.",
+        "install": "Make one mesh of the named clusters; finish it, or mend it.",
+        "adopt": "Take over a mesh that other means installed.",
+        "address": "Show the gateways' addresses and ports; give one an address.",
+        "link": "Write the remote secrets between all clusters.",
+        "verify": "Check the mesh: what is wrong, where, and what mends it.",
+        "status": "Show what runs in all clusters on one screen.",
+        "uninstall": "Take the mesh away, or let a cluster leave it.",
+        "sample": "Another version of a service in each cluster: who answers whom?",
+        "ca": "The mesh's root CA, and one CA below it for each cluster.",
+        "config": "mesh.yaml: begin one; show what holds, and its JSON Schema.",
+        "cilium": "The settings a mesh needs of Cilium, and the way back.",
+        "tools": "istioctl, kubectl, Helm, Gateway API: pinned and verified.",
+    }
+
 
 app = typer.Typer(
     name="istio-mc",
+    cls=Verbs,
     help="Join Kubernetes clusters of different providers into one Istio mesh, and prove that it works.\n\n"
     "Examples:\n\n"
     "  istio-mc contexts\n\n"
@@ -35,21 +43,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(edge.root_callback)
-
-# Short enough that `istio-mc --help` cuts none of them off in 80 columns.
-app.command(short_help="Show every context: cluster ID, version, mesh, reachable or not.")(contexts.contexts)
-app.command(short_help="Make one mesh of the named clusters; finish it, or mend it.")(install.install)
-app.command(short_help="Take over a mesh that other means installed.")(adopt.adopt)
-app.command(short_help="Show the gateways' addresses and ports; give one an address.")(address.address)
-app.command(short_help="Write the remote secrets between all clusters.")(link.link)
-app.command(short_help="Check the mesh: what is wrong, where, and what mends it.")(verify.verify)
-app.command(short_help="Show what runs in all clusters on one screen.")(status.status)
-app.command(short_help="Take the mesh away, or let a cluster leave it.")(uninstall.uninstall)
-app.add_typer(sample.app, short_help="Another version of a service in each cluster: who answers whom?")
-app.add_typer(ca.app)
-app.add_typer(config.app, short_help="mesh.yaml: begin one; show what holds, and its JSON Schema.")
-app.add_typer(cilium.app, short_help="The settings a mesh needs of Cilium, and the way back.")
-app.add_typer(tools.app, short_help="istioctl, kubectl, Helm, Gateway API: pinned and verified.")
 
 
 def main() -> None:

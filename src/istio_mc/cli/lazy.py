@@ -1,0 +1,74 @@
+"""Verbs that are imported when they are called: `--help` pays for none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context, HelpFormatter
+
+
+class _Commands(MutableMapping[str, "Command"]):
+    """Verbs by name, each imported and built at its first use."""
+
+    def __init__(self, verbs: dict[str, str]) -> None:
+        self._verbs = verbs
+        self._built: dict[str, Command] = {}
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._built:
+            self._built[name] = _built(name, self._verbs[name])
+        return self._built[name]
+
+    def __setitem__(self, name: str, command: Command) -> None:
+        self._built[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._verbs)
+
+    def __len__(self) -> int:
+        return len(self._verbs)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._verbs
+
+
+class LazyGroup(TyperGroup):
+    """A group whose verbs are modules of this package, each with a function or `app` of its own.
+
+    Attributes:
+        verbs: Name and one line of help of each verb, in the order they are shown.
+    """
+
+    verbs: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - what Typer hands its groups
+        super().__init__(**settings)
+        self.commands = _Commands(self.verbs)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Lists the verbs without importing any."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.verbs.items()))
+
+
+def _built(name: str, short_help: str) -> Command:
+    module = import_module(f"istio_mc.cli.{name}")
+    command: Command
+    if app := getattr(module, "app", None):
+        command = typer.main.get_group(app)
+    else:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name)(getattr(module, name))
+        command = typer.main.get_command(app)
+    command.name, command.short_help = name, short_help
+    return command
