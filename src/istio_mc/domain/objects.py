@@ -111,3 +111,6 @@ API_SERVICE = Kind("apiregistration.k8s.io/v1", "APIService")
 ISTIO_GATEWAY = Kind("networking.istio.io/v1", "Gateway")
 KUBERNETES_GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway")
 IP_ADDRESS_POOL = Kind("metallb.io/v1beta1", "IPAddressPool")
+
+GATEWAY_API_SIGN = "gatewayclasses.gateway.networking.k8s.io"
+"""The CRD whose being there tells that the Gateway API is installed."""

@@ -38,7 +38,6 @@ _CLUSTER_WIDE = (
 )
 _MANY = (objects.CLUSTER_ROLE, objects.CLUSTER_ROLE_BINDING, objects.CRD)
 _OF_ISTIO = "app.kubernetes.io/part-of=istio"
-_GATEWAY_API_CRD = "gatewayclasses.gateway.networking.k8s.io"
 
 
 def observe(kube: Kube, namespace: Object | None = None) -> Observed:
@@ -63,7 +62,7 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
         " ".join(kind): listed(kind) for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE)
     }
     calls["namespace"] = lambda: _one(namespace or kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE))
-    calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, _GATEWAY_API_CRD))
+    calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, objects.GATEWAY_API_SIGN))
     found = all_of(calls)
     gateway_api = bool(found.pop("gateway-api"))
     return Observed(version, {ref_of(item): item for items in found.values() for item in items}, gateway_api)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca import CaOptions
@@ -149,11 +150,22 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
             elif step.name == plan.REMOTE_GATEWAYS:
                 apply_remote_gateways(session, context, step.documents)
             else:
-                all_of({str(ref_of(document)): partial(kube.apply, document) for document in step.documents})
+                for part in _parts(step):
+                    all_of({str(ref_of(document)): partial(kube.apply, document) for document in part})
         except ProblemError:
             session.progress(Event(context, step.name, State.FAILED))
             raise
         session.progress(Event(context, step.name, State.DONE))
+
+
+def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:
+    """A step's documents, in parts that are applied one after another.
+
+    The CRD by which a later run knows that the Gateway API is there comes last: a run that is killed in
+    between is then finished by the next.
+    """
+    last = tuple(d for d in step.documents if d["metadata"]["name"] == objects.GATEWAY_API_SIGN)
+    return tuple(document for document in step.documents if document not in last), last
 
 
 def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> None:
