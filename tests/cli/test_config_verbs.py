@@ -25,7 +25,7 @@ def istio_mc(folder: Path, *arguments: str, **variables: str) -> subprocess.Comp
     return subprocess.run(
         [sys.executable, "-m", "istio_mc", *arguments],
         cwd=folder,
-        env=kept | {"KUBECONFIG": KUBECONFIG, "HOME": str(folder)} | variables,
+        env=kept | {"KUBECONFIG": KUBECONFIG, "HOME": str(folder), "COLUMNS": "200"} | variables,
         capture_output=True,
         text=True,
         timeout=60,
