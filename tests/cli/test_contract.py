@@ -62,7 +62,7 @@ class TestWhereOptionsStand:
             ["--kubeconfig", "kt.yaml", "-o", "json"],
             ["--kubeconfig", "kt.yaml", "--output", "yaml"],
             ["--kubeconfig", "kt.yaml", "--config", "m.yaml", "-o", "json"],
-            ["--kubeconfig", "kt.yaml", "--timeout", "1m", "--concurrency", "1", "-v"],
+            ["--kubeconfig", "kt.yaml", "--timeout", "1m", "--concurrency", "1"],
             ["--kubeconfig", "kt.yaml", "--no-progress", "--no-color"],
         ],
         ids=lambda options: " ".join(options[2:]) or "kubeconfig",
@@ -325,3 +325,19 @@ class TestColour:
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1h1m1s", 3661)])
 def test_durations(text: str, seconds: float) -> None:
     assert edge.seconds(text) == seconds
+
+
+class TestVerbose:
+    def test_every_call_is_told_on_standard_error_without_a_token(self, config: Path) -> None:
+        argv = ["contexts", "--verbose", "-o", "json", "--kubeconfig", str(config)]
+        done = subprocess.run(
+            [sys.executable, "-m", "istio_mc", *argv],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+            cwd=config.parent,
+        )
+        assert "kt: GET /version: 200 in" in done.stderr
+        assert "token-of-kt" not in done.stderr
+        assert json.loads(done.stdout)["status"] == "success"

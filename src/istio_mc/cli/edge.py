@@ -103,7 +103,9 @@ class Options:
     concurrency: Annotated[
         int | None, typer.Option(min=1, help="Clusters worked on at once [default: 16].")
     ] = None
-    verbose: Annotated[bool | None, typer.Option("--verbose", "-v", help="Tell more.")] = None
+    verbose: Annotated[
+        bool | None, typer.Option("--verbose", "-v", help="Tell every API call and child process.")
+    ] = None
     no_progress: Annotated[bool | None, typer.Option("--no-progress", help="Show no progress.")] = None
     no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None
 
@@ -192,6 +194,8 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
     signal.signal(signal.SIGTERM, _as_interrupt)
+    if options.verbose:
+        _tell_calls()
     done = terminal.Done()
     try:
         with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
@@ -255,6 +259,17 @@ def confirm(question: str, *, yes: bool) -> None:
         agreed = typer.confirm(question, err=True)
     if not agreed:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
+
+
+def _tell_calls() -> None:
+    """Has the gateways tell what they ask and run, on standard error; no body and no argument is in it."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(relativeCreated)7.0f ms  %(message)s"))
+    logger = logging.getLogger("istio_mc")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG)
 
 
 def _nothing(_console: object) -> None:

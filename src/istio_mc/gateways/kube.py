@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import threading
 import time
 import urllib.parse
@@ -29,6 +30,8 @@ from istio_mc.gateways.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_log = logging.getLogger(__name__)
 
 FIELD_MANAGER = "istio-mc"
 CONNECT_TIMEOUT_S = 5.0
@@ -176,6 +179,7 @@ class Kube:
             KubeError: The server refused, answered nonsense, or did not answer in time.
         """
         api = self._client()
+        begun = time.monotonic()
         headers = {"Accept": "application/json", "Content-Type": content_type}
         url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         try:
@@ -184,6 +188,8 @@ class Kube:
             )
             answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
             raw = answer.read()
+            took = (time.monotonic() - begun) * 1000
+            _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         except urllib3.exceptions.HTTPError as error:
             raise kube_error.unreachable(self.context, self._server(), error) from None
         except ApiException as error:

@@ -7,6 +7,7 @@ Ctrl-C on the terminal reaches this program first.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shlex
@@ -23,6 +24,8 @@ from istio_mc.domain.problem import Problem, ProblemError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
+
+_log = logging.getLogger(__name__)
 
 GRACE_S = 2.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -175,7 +178,10 @@ def run(
             _running.discard(child)
     if child.stopped:
         raise _cancelled(name, argv)
-    return Completed(child.popen.returncode, stdout, stderr, time.monotonic() - started)
+    ended = Completed(child.popen.returncode, stdout, stderr, time.monotonic() - started)
+    # Its arguments may hold a credential, so it is told by name.
+    _log.debug("%s: exit code %d after %.2f s", name, ended.returncode, ended.seconds)
+    return ended
 
 
 def stop_all() -> None:
