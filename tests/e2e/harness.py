@@ -363,8 +363,16 @@ def _state(item: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def rolled_out(context: str, deployment: str = GATEWAY, namespace: str = SYSTEM) -> None:
-    """Waits until a Deployment is."""
+    """Waits until a Deployment is, and the pods it replaced are gone."""
     kubectl(context, "rollout", "status", deployment, "-n", namespace, "--timeout=60s", timeout_s=70)
+    deadline = time.monotonic() + 60
+    while leaving := [
+        pod["metadata"]["name"]
+        for pod in get(context, "pods", namespace=namespace)["items"]
+        if pod["metadata"].get("deletionTimestamp")
+    ]:
+        assert time.monotonic() < deadline, f"still there in {context} after 60 s: {leaving}"
+        time.sleep(0.5)
 
 
 def gone(context: str, what: str, selector: str, namespace: str = SYSTEM) -> None:
@@ -376,17 +384,11 @@ def gone(context: str, what: str, selector: str, namespace: str = SYSTEM) -> Non
 
 def merged_kubeconfig() -> dict[str, Any]:
     """The lab's three kubeconfig files as one document."""
-    merged: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [],
-        "users": [],
-        "contexts": [],
-    }
+    merged: dict[str, Any] = {"apiVersion": "v1", "kind": "Config"}
     for cluster in settings.CLUSTERS:
         document = yaml.safe_load(cluster.kubeconfig.read_text(encoding="utf-8"))
         for key in ("clusters", "users", "contexts"):
-            merged[key] += document[key]
+            merged[key] = merged.get(key, []) + document[key]
     return merged
 
 

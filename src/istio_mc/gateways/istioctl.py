@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +46,7 @@ class Istioctl:
         Raises:
             ProblemError: istioctl refused the document.
         """
-        done = self._run(["manifest", "generate", "-f", str(document)], timeout_s=_LOCAL_TIMEOUT_S)
+        done = self._run(["manifest", "generate"], document, timeout_s=_LOCAL_TIMEOUT_S)
         return [item for item in yaml.load_all(done.stdout, _CSafeLoader) if item]
 
     def install(
@@ -76,14 +79,13 @@ class Istioctl:
             context,
             "--namespace",
             SYSTEM_NAMESPACE,
-            "-f",
-            str(document),
             "--readiness-timeout",
             patience,
             "--skip-confirmation",
         ]
         self._run(
             arguments,
+            document,
             timeout_s=timeout_s,
             context=context,
             kubeconfig=kubeconfig,
@@ -94,6 +96,7 @@ class Istioctl:
     def _run(
         self,
         arguments: Sequence[str],
+        document: Path,
         *,
         timeout_s: float,
         context: str | None = None,
@@ -105,20 +108,18 @@ class Istioctl:
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
         name = f"istioctl {arguments[0]}" + (f" in {context}" if context else "")
-        paste = process.command_to_paste(["istioctl", *arguments])
-        if pasted_kubeconfig:
-            paste = process.command_to_paste([f"KUBECONFIG={pasted_kubeconfig}"]) + " " + paste
         try:
             done = process.run(
-                [self.path, *arguments], timeout_s=timeout_s, name=name, env=env, cancel=cancel
+                [self.path, *arguments, "-f", document],
+                timeout_s=timeout_s,
+                name=name,
+                env=env,
+                cancel=cancel,
             )
         except process.ProcessTimeout as error:
-            said = process.tail(error.stderr)
+            paste = self._to_paste(arguments, document, pasted_kubeconfig)
             raise ProblemError(
-                *(
-                    replace(p, cluster=context, seen=f"{p.seen or ''}\n{said}".strip(), hint=paste)
-                    for p in error.problems
-                )
+                *(replace(problem, cluster=context, hint=paste) for problem in error.problems)
             ) from None
         if done.returncode != 0:
             raise ProblemError(
@@ -126,13 +127,22 @@ class Istioctl:
                     code="istioctl-failed",
                     cluster=context,
                     message=f"{name} failed with exit code {done.returncode}",
-                    seen=process.tail(done.stderr + b"\n" + done.stdout),
+                    seen=process.tail(done.stdout + b"\n" + done.stderr),
                     expected="exit code 0",
-                    hint=paste,
+                    hint=self._to_paste(arguments, document, pasted_kubeconfig),
                     docs="troubleshooting.md#istioctl-failed",
                 )
             )
         return done
+
+    def _to_paste(self, arguments: Sequence[str], document: Path, kubeconfig: str) -> str:
+        """The command as a user can run it again: the document is kept where the run does not clear up."""
+        kept = document
+        with suppress(OSError):
+            kept = Path(tempfile.mkdtemp(prefix="istio-mc-failed-")) / document.name
+            shutil.copyfile(document, kept)
+        line = process.command_to_paste([self.path, *arguments, "-f", kept])
+        return f"KUBECONFIG={process.command_to_paste([kubeconfig])} {line}" if kubeconfig else line
 
 
 def find_istioctl(
