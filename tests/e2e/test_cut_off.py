@@ -54,6 +54,9 @@ def test_with_packets_lost_in_the_middle_the_others_finish_within_the_deadline_a
     assert lost.seconds < DEADLINE_S + SLACK_S
     assert running.left_behind() == []
     assert {error["cluster"] for error in lost.json["errors"]} == {"ncloud"}
+    done = {cluster["name"]: [step["name"] for step in cluster["steps"]] for cluster in lost.data["clusters"]}
+    assert {"namespace", "cacerts"} <= set(done["ncloud"])
+    assert not {"istio", "expose", "link"} & set(done["ncloud"])
     assert _status(lost.data) == {"kt": "changed", "ncloud": "failed", "nhn": "changed"}
     mesh.run("verify", "--contexts", "kt,nhn", "--wait", "20s").exits(0)
 

@@ -155,6 +155,7 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
         except ProblemError:
             session.progress(Event(context, step.name, State.FAILED))
             raise
+        session.done.setdefault(context, []).append(step.name)
         session.progress(Event(context, step.name, State.DONE))
 
 
@@ -199,7 +200,8 @@ def result_of(
     """What became of every cluster, in the user's order."""
     installed = []
     for name, cluster in prepared.clusters.items():
-        done: tuple[Step, ...] = prepared.plans[name].steps if name in prepared.plans else ()
+        planned = prepared.plans[name].steps if name in prepared.plans else ()
+        done = tuple(step for step in planned if is_dry_run or step.name in session.done.get(name, ()))
         if step := link_steps.get(name):
             done = (*done, step)
         problems = failures.get(name) or session.unusable.get(name) or ()

@@ -45,6 +45,7 @@ class Session:
         kubes: Their API servers, by context; those in `unusable` have none.
         unusable: Contexts that cannot be used at all, and why.
         namespaces: istio-system of those asked for it already.
+        done: Names of the steps that are finished, by context.
         deadline: `time.monotonic()` value by which the run ends.
         concurrency: How many clusters are worked on at once.
         progress: Told of every step.
@@ -62,6 +63,7 @@ class Session:
     kubes: dict[str, Kube] = field(default_factory=dict)
     unusable: Failures = field(default_factory=dict)
     namespaces: dict[str, Object | None] = field(default_factory=dict)
+    done: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
     folder: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="istio-mc-"), repr=False
