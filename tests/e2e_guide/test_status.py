@@ -93,17 +93,18 @@ def test_a_gateway_without_an_address_is_pending(whole: Site) -> None:
     assert pending == {GATEWAY: True, "istiod": False}
 
 
-def _envoy(node: str) -> int:
-    """Process id of the Envoy that calls itself by a pod's name."""
+def _envoy(pod: str) -> int:
+    """Process id of a pod's Envoy, on the machine all clusters are on."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                words = (folder / "cmdline").read_bytes().decode().split("\0")
+                if (folder / "comm").read_text().strip() == "envoy" and (
+                    f"POD_NAME={pod}".encode() in (folder / "environ").read_bytes().split(b"\0")
+                ):
+                    return int(folder.name)
             except OSError:
                 continue
-            if "envoy" in words[0] and any(node in word for word in words):
-                return int(folder.name)
-    raise AssertionError(f"no Envoy of {node}")
+    raise AssertionError(f"no Envoy of {pod}")
 
 
 def test_a_proxy_that_does_not_take_what_it_is_sent_is_out_of_sync(whole: Site) -> None:

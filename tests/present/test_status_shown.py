@@ -17,10 +17,10 @@ from istio_mc.domain.status import (
     Gateway,
     Hpa,
     Pod,
-    Proxy,
     RemoteSecret,
     Service,
 )
+from istio_mc.domain.status_proxy import Proxy
 from istio_mc.ops.status import StatusResult
 from istio_mc.present.report import Envelope, Exit
 from istio_mc.present.status import report, screen

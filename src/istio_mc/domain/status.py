@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.status_proxy import Proxy
 
-_XDS = {
-    "cds": "cluster",
-    "lds": "listener",
-    "eds": "endpoint",
-    "rds": "route",
-    "ecds": "extensionconfig",
-}
 _NO_METRICS_API = (
     "could not find the requested resource",
     "the server is currently unable",
@@ -124,32 +118,6 @@ class RemoteSecret:
     name: str
     cluster_id: str
     status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """A proxy as an istiod knows it.
-
-    Attributes:
-        name: `<pod>.<namespace>`.
-        cluster_id: The cluster it says it is of.
-        version: Its Istio version.
-        istiod: The istiod pod it is connected to.
-        xds: For cds, lds, eds, rds and ecds: `SYNCED`, `NOT SENT`, `STALE`.
-        errors: What it refused, in Envoy's words.
-    """
-
-    name: str
-    cluster_id: str
-    version: str
-    istiod: str
-    xds: Mapping[str, str]
-    errors: tuple[str, ...] = ()
-
-    @property
-    def synced(self) -> bool:
-        """Whether it holds all that was sent to it."""
-        return not self.errors and "STALE" not in self.xds.values()
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,38 +327,6 @@ def _remote_secrets(secrets: Iterable[Object], clusterz: list[RemoteCluster]) ->
             said = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
             found.append(RemoteSecret(_name(secret), cluster_id, ", ".join(said) or "unknown"))
     return tuple(found)
-
-
-def proxy_of(row: Mapping[str, Any], istiod: str) -> Proxy:
-    """One row of `/debug/syncz`.
-
-    A type is as `istioctl proxy-status` has it (istioctl/pkg/writer/pilot/status.go, 1.26.0): synced where
-    the last nonce sent is the last acknowledged.
-
-    Raises:
-        KeyError: It names no proxy.
-    """
-    return Proxy(
-        name=row["proxy"],
-        cluster_id=row.get("cluster_id") or "",
-        version=row.get("istio_version") or "",
-        istiod=istiod,
-        xds={
-            short: _xds(row.get(f"{long}_sent") or "", row.get(f"{long}_acked") or "")
-            for short, long in _XDS.items()
-        },
-        errors=tuple(
-            f"{kind.rpartition('.')[2]}: {resource['lastError']}"
-            for kind, resource in sorted((row.get("resources") or {}).items())
-            if resource.get("lastError")
-        ),
-    )
-
-
-def _xds(sent: str, acked: str) -> str:
-    if not sent:
-        return "NOT SENT"
-    return "SYNCED" if sent == acked else "STALE"
 
 
 def _named(observed: Observed, kind: objects.Kind) -> list[Object]:

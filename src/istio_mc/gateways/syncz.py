@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.status import Proxy, proxy_of
+from istio_mc.domain.status_proxy import Proxy, proxy_of
 
 if TYPE_CHECKING:
     from istio_mc.domain.objects import Object

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.objects import Object
-    from istio_mc.domain.status import Proxy
+    from istio_mc.domain.status_proxy import Proxy
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.inputs import Inputs
     from istio_mc.ops.session import Session
