@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import os
@@ -9,6 +10,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
@@ -281,7 +283,12 @@ def _as_interrupt(_number: int, _frame: object) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once: worker threads may sit in a network call that only its timeout ends."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """Ends the process at once: worker threads may sit in a network call that only its timeout ends.
+
+    What was to be done at exit is done: it removes private files, those of the Kubernetes client too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
+    atexit._run_exitfuncs()  # noqa: SLF001 - os._exit passes them over, and nothing else calls them
     os._exit(code)
