@@ -125,10 +125,8 @@ class Running:
 
     def __post_init__(self) -> None:
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._readers = [
-            threading.Thread(target=self._read_stderr, daemon=True),
-            threading.Thread(target=self._read_stdout, daemon=True),
-        ]
+        reads = (self._read_stderr, self._read_stdout)
+        self._readers = [threading.Thread(target=read, daemon=True) for read in reads]
         for reader in self._readers:
             reader.start()
 
@@ -320,12 +318,8 @@ Snapshot = dict[str, tuple[str, ...]]
 _RESTLESS = re.compile(r"^(leases\.|events|horizontalpodautoscalers\.|.*\.metrics\.k8s\.io)")
 _LEADER = "control-plane.alpha.kubernetes.io/leader"
 _CLUSTER_WIDE = (
-    "namespaces",
-    "customresourcedefinitions",
-    "clusterroles",
-    "clusterrolebindings",
-    "mutatingwebhookconfigurations",
-    "validatingwebhookconfigurations",
+    "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,"
+    "mutatingwebhookconfigurations,validatingwebhookconfigurations"
 )
 
 
@@ -334,7 +328,7 @@ def snapshot(context: str) -> Snapshot:
     kinds = kubectl(context, "api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
     still = ",".join(sorted(kind for kind in kinds if not _RESTLESS.match(kind)))
     items = get(context, still)["items"]
-    wide = get(context, ",".join(_CLUSTER_WIDE), namespace=None)["items"]
+    wide = get(context, _CLUSTER_WIDE, namespace=None)["items"]
     items += [item for item in wide if re.search(r"istio|gateway\.networking", item["metadata"]["name"])]
     items = [item for item in items if _LEADER not in (item["metadata"].get("annotations") or {})]
     found = {_name(item): _state(item) for item in items}
@@ -365,13 +359,19 @@ def _state(item: Mapping[str, Any]) -> tuple[str, ...]:
 def rolled_out(context: str, deployment: str = GATEWAY, namespace: str = SYSTEM) -> None:
     """Waits until a Deployment is, and the pods it replaced are gone."""
     kubectl(context, "rollout", "status", deployment, "-n", namespace, "--timeout=60s", timeout_s=70)
-    deadline = time.monotonic() + 60
-    while leaving := [
-        pod["metadata"]["name"]
-        for pod in get(context, "pods", namespace=namespace)["items"]
-        if pod["metadata"].get("deletionTimestamp")
-    ]:
-        assert time.monotonic() < deadline, f"still there in {context} after 60 s: {leaving}"
+
+    def nobody_leaves() -> bool:
+        pods = get(context, "pods", namespace=namespace)["items"]
+        return not any(pod["metadata"].get("deletionTimestamp") for pod in pods)
+
+    soon(nobody_leaves, f"the replaced pods of {context} are gone", 60)
+
+
+def soon(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
+    """Waits until something is true."""
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
         time.sleep(0.5)
 
 
