@@ -201,10 +201,13 @@ def test_watch_on_a_terminal_redraws_and_leaves_the_last_reading_there(whole: Si
         start_new_session=True,
     ) as process:
         os.close(theirs)
-        seen = _read(ours, lambda text: text.count("Ctrl-C ends") > 1)
-        process.send_signal(signal.SIGINT)
-        seen += _read(ours, lambda _: False)
-        assert process.wait(15) == 0
+        try:
+            seen = _read(ours, lambda text: text.count("Ctrl-C ends") > 1)
+            process.send_signal(signal.SIGINT)
+            seen += _read(ours, lambda _: False)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
     os.close(ours)
 
     kept = seen.rpartition("\x1b[?1049l")[2]  # what stands once the redrawn screen has been left
