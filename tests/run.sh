@@ -38,7 +38,7 @@ with_lab() {
   fi
   part "lab up" "$bin/python" -m lab up
   eval "$("$bin/python" -m lab env)"
-  part "tests on the lab" "$bin/coverage" run -m pytest -q -m lab --timeout 900
+  part "tests on the lab" "$bin/coverage" run -m pytest -q -m lab --timeout 420 --durations 10
   part "lab down" "$bin/python" -m lab down
 }
 
