@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,20 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     clean()
 
 
+def digests(folder: Path) -> dict[str, str]:
+    """Every file's SHA-256: the files hold keys, which no failure may print."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def ca_digest(context: str) -> str:
+    """SHA-256 of what a cluster's Secret cacerts holds."""
+    return hashlib.sha256(repr(sorted((secret(context, "cacerts") or {}).items())).encode()).hexdigest()
+
+
 def pods(context: str) -> dict[str, Any]:
     found = get(context, "pods")["items"]
     return {
@@ -42,8 +57,8 @@ def adopted(scripted: Path, tmp_path_factory: pytest.TempPathFactory) -> Adopted
     site = Site.at(tmp_path_factory.mktemp("adopting"), certs=scripted / "certs")
     before = {
         "pods": each(pods),
-        "cacerts": each(lambda name: secret(name, "cacerts")),
-        "certs": {path.name: path.read_bytes() for path in (scripted / "certs").rglob("*") if path.is_file()},
+        "cacerts": each(ca_digest),
+        "certs": digests(scripted / "certs"),
     }
     return site, before, site.run("adopt", "-o", "json").exits(0).data
 
@@ -62,9 +77,8 @@ def test_every_cluster_becomes_a_member_under_the_ids_and_networks_it_has(
 def test_no_pod_restarts_and_no_certificate_changes(adopted: Adopted, scripted: Path) -> None:
     _, before, _ = adopted
     assert each(pods) == before["pods"]
-    assert each(lambda name: secret(name, "cacerts")) == before["cacerts"]
-    after = {path.name: path.read_bytes() for path in (scripted / "certs").rglob("*") if path.is_file()}
-    assert after == before["certs"]
+    assert each(ca_digest) == before["cacerts"]
+    assert digests(scripted / "certs") == before["certs"]
 
 
 def test_what_an_install_would_change_is_told_and_not_done(
@@ -74,7 +88,8 @@ def test_what_an_install_would_change_is_told_and_not_done(
     for cluster in data["clusters"]:
         pending = {step["name"]: step["reasons"] for step in cluster["pending"]}
         assert "cacerts" not in pending
-        assert any("ISTIO_MULTIROOT_MESH" in reason for reason in pending["istio"]), pending
+        assert list(pending) == ["istio"]
+        assert any("differences" in reason for reason in pending["istio"])
 
 
 def test_the_other_verbs_know_its_members(adopted: Adopted) -> None:
@@ -92,7 +107,7 @@ def test_an_install_finishes_the_takeover_under_the_same_root(
     site, before, data = adopted
     installed = site.run("install", "-o", "json").exits(0).data
     assert installed["rootFingerprint"] == data["rootFingerprint"]
-    assert each(lambda name: secret(name, "cacerts")) == before["cacerts"]
+    assert each(ca_digest) == before["cacerts"]
     site.run("verify").exits(0)
     site.run("sample", "test").exits(0)
 

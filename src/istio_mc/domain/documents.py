@@ -71,11 +71,7 @@ def cross_network_gateway() -> Object:
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "Gateway",
-        "metadata": {
-            "name": CROSS_NETWORK_GATEWAY,
-            "namespace": SYSTEM_NAMESPACE,
-            "labels": dict(MANAGED_BY),
-        },
+        "metadata": {"name": CROSS_NETWORK_GATEWAY, "namespace": SYSTEM_NAMESPACE},
         "spec": {
             "selector": {"istio": "ingressgateway"},
             "servers": [

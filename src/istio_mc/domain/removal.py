@@ -158,6 +158,8 @@ def _own_secrets(
             name.startswith(documents.READER_TOKEN_SECRET) and not shared_with
         ):
             going.append(doomed(secret))
+        elif name == "cacerts":
+            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not made by istio-mc"))
     return going
 
 

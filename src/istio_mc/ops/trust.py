@@ -12,6 +12,7 @@ from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca
+from istio_mc.ops.ca_clusters import is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ def decide(
     ]
     if not needing:
         return Trust(next(iter(roots.values()), stored_root), created=False, steps={})
-    if dry_run and (stored_root is None or _incomplete(stored.clusters, clusters, needing)):
+    if dry_run and not is_complete(stored, [clusters[name].cluster_id for name in needing]):
         steps = {name: _to_be_made(clusters[name]) for name in needing if live[name] is None}
         return Trust(stored_root, created=stored_root is None, steps=steps)
     made = ca.ensure(store, [clusters[name].cluster_id for name in needing], options, now)
@@ -126,10 +127,6 @@ def _stored_root(store: CaStore, certificate: bytes | None) -> str | None:
     if certificate is None:
         return None
     return pem.fingerprint(pem.load_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate)))
-
-
-def _incomplete(stored: Mapping[str, object], clusters: Mapping[str, Cluster], needing: list[str]) -> bool:
-    return any(clusters[name].cluster_id not in stored for name in needing)
 
 
 def _root_faults(
