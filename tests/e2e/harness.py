@@ -247,7 +247,9 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env=environment(**{"KUBECONFIG": self.kubeconfig, _MARKER: marker, **env}),
+            env=environment(
+                **{"KUBECONFIG": self.kubeconfig, "TMPDIR": str(self.folder), _MARKER: marker, **env}
+            ),
         )
         return Running(arguments, process, marker)
 
@@ -377,9 +379,8 @@ def soon(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
 
 def gone(context: str, what: str, selector: str, namespace: str = SYSTEM) -> None:
     """Waits until nothing of a kind with such labels is left."""
-    kubectl(
-        context, "wait", "--for=delete", what, "-l", selector, "-n", namespace, "--timeout=60s", timeout_s=70
-    )
+    where = ("-l", selector, "-n", namespace)
+    kubectl(context, "wait", "--for=delete", what, *where, "--timeout=60s", timeout_s=70)
 
 
 def merged_kubeconfig() -> dict[str, Any]:
