@@ -247,9 +247,7 @@ class Site:
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env=environment(
-                **{"KUBECONFIG": self.kubeconfig, "TMPDIR": str(self.folder), _MARKER: marker, **env}
-            ),
+            env=environment(**{"KUBECONFIG": self.kubeconfig, _MARKER: marker, **env}),
         )
         return Running(arguments, process, marker)
 
