@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from istio_mc.checks.model import Facts
+from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain import documents
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import Authority, new_intermediate, new_root
@@ -144,7 +144,7 @@ class World:
             },
             unreachable=self.unreachable,
             seen=self.seen,
-            unseen=self.unseen,
+            failures={Observation.CLUSTERZ: self.unseen},
         )
 
 

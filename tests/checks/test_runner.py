@@ -6,9 +6,21 @@ from dataclasses import replace
 
 import pytest
 
+from istio_mc.checks import access
 from istio_mc.checks.catalogue import ALL
-from istio_mc.checks.model import Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
-from istio_mc.checks.runner import run, select, targets
+from istio_mc.checks.model import (
+    Cause,
+    Check,
+    Facts,
+    Finding,
+    Observation,
+    Result,
+    Scope,
+    Severity,
+    Target,
+    Verdict,
+)
+from istio_mc.checks.runner import run, select, targets, told
 from istio_mc.domain.problem import Problem
 from tests.world import World
 
@@ -21,13 +33,14 @@ def check(
     scope: Scope = Scope.CLUSTER,
     *,
     needs: tuple[str, ...] = (),
+    because: tuple[str, ...] = (),
     bad: tuple[Target, ...] = (),
     topic: str = "t",
 ) -> Check:
     def ask(_facts: Facts, target: Target) -> Finding:
         return Finding("seen", BAD if target in bad else None)
 
-    return Check(name, topic, "", Severity.ERROR, scope, ask, needs, hint="general", docs="anchor")
+    return Check(name, topic, "", Severity.ERROR, scope, ask, needs, because, hint="general", docs="anchor")
 
 
 def verdicts(*checks: Check) -> dict[str, str]:
@@ -83,7 +96,7 @@ class TestWhatFollows:
             check("b", needs=("a",)),
             check("c", needs=("b",)),
         )
-        assert result(*chain, of="c", target=Target("kt")).caused_by == ("a",)
+        assert result(*chain, of="c", target=Target("kt")).caused_by == (Cause("a", Target("kt")),)
 
     def test_causes_are_named_in_the_same_order_each_time(self) -> None:
         chain = (
@@ -91,7 +104,102 @@ class TestWhatFollows:
             check("b", bad=(Target("kt"),)),
             check("p", Scope.PAIR, needs=("b", "a")),
         )
-        assert result(*chain, of="p", target=Target("kt", "nhn")).caused_by == ("b", "a")
+        assert result(*chain, of="p", target=Target("kt", "nhn")).caused_by == (
+            Cause("b", Target("kt")),
+            Cause("a", Target("nhn")),
+        )
+
+
+class TestWhatExplainsWhat:
+    """A fault that another one explains names it; the first of a chain is the root cause."""
+
+    def causes(self, *checks: Check, of: str, target: Target) -> list[str]:
+        return [str(cause) for cause in result(*checks, of=of, target=target).caused_by]
+
+    def test_a_fault_of_a_cluster_explains_one_of_its_pairs(self) -> None:
+        pair = Target("kt", "nhn")
+        both = (check("a", bad=(Target("nhn"),)), check("p", Scope.PAIR, because=("a",), bad=(pair,)))
+        assert self.causes(*both, of="p", target=pair) == ["a nhn"]
+
+    def test_a_fault_elsewhere_explains_nothing(self) -> None:
+        pair = Target("kt", "nhn")
+        both = (check("a", bad=(Target("ncloud"),)), check("p", Scope.PAIR, because=("a",), bad=(pair,)))
+        assert self.causes(*both, of="p", target=pair) == []
+
+    def test_a_fault_of_a_pair_explains_one_of_the_same_two_the_other_way_round(self) -> None:
+        one, other = Target("kt", "nhn"), Target("nhn", "kt")
+        both = (check("a", Scope.PAIR, bad=(one,)), check("p", Scope.PAIR, because=("a",), bad=(other,)))
+        assert self.causes(*both, of="p", target=other) == ["a kt → nhn"]
+
+    def test_a_fault_of_a_pair_explains_none_of_another_pair(self) -> None:
+        one, other = Target("kt", "nhn"), Target("kt", "ncloud")
+        both = (check("a", Scope.PAIR, bad=(one,)), check("p", Scope.PAIR, because=("a",), bad=(other,)))
+        assert self.causes(*both, of="p", target=other) == []
+
+    def test_any_fault_explains_one_of_the_mesh(self) -> None:
+        both = (check("a", bad=(Target("nhn"),)), check("m", Scope.MESH, because=("a",), bad=(Target(),)))
+        assert self.causes(*both, of="m", target=Target()) == ["a nhn"]
+
+    def test_the_first_of_a_chain_is_named(self) -> None:
+        here = Target("kt")
+        chain = (
+            check("a", bad=(here,)),
+            check("b", because=("a",), bad=(here,)),
+            check("c", because=("b",), bad=(here,)),
+        )
+        assert self.causes(*chain, of="c", target=here) == ["a kt"]
+
+    def test_what_cannot_be_told_explains_no_fault(self) -> None:
+        here = Target("kt")
+        chain = (
+            check("a", bad=(here,)),
+            check("b", needs=("a",)),
+            check("c", because=("b",), bad=(here,)),
+        )
+        assert self.causes(*chain, of="c", target=here) == []
+
+    def test_a_fault_without_a_cause_is_a_root_cause(self) -> None:
+        here = Target("kt")
+        both = (check("a", bad=(here,)), check("b", because=("a",), bad=(here,)))
+        assert [str(r.check.id) for r in run(both, FACTS) if r.is_root_cause] == ["a"]
+
+
+class TestWhatCouldNotBeRead:
+    """An observation that brought nothing is told once, and darkens what looks at it."""
+
+    FACTS = replace(FACTS, failures={Observation.SURROUNDINGS: {"kt": (BAD,)}})
+
+    def found(self, *checks: Check) -> dict[str, str]:
+        return {
+            f"{r.check.id} {r.target}": " ".join([r.verdict.value, *map(str, r.caused_by)])
+            for r in run([*access.CHECKS, *checks], self.FACTS)
+        }
+
+    def test_the_check_that_reads_it_is_unknown(self) -> None:
+        reading = replace(check("a"), reads=(Observation.SURROUNDINGS,))
+        assert self.found(reading)["a kt"] == "unknown access.observed kt"
+
+    def test_the_check_that_reads_it_is_asked_of_other_clusters(self) -> None:
+        reading = replace(check("a"), reads=(Observation.SURROUNDINGS,))
+        assert self.found(reading)["a nhn"] == "ok"
+
+    def test_a_check_that_reads_something_else_is_asked(self) -> None:
+        assert self.found(replace(check("a"), reads=(Observation.CLUSTERZ,)))["a kt"] == "ok"
+
+
+class TestTold:
+    """What was chosen is told, and what explains it."""
+
+    CHECKS = (check("a", bad=(Target("kt"),)), check("b", needs=("a",)))
+
+    def told(self, *wanted: Check) -> list[str]:
+        return [f"{r.check.id} {r.target}" for r in told(run(self.CHECKS, FACTS), wanted)]
+
+    def test_a_cause_is_told_though_it_was_left_out(self) -> None:
+        assert self.told(self.CHECKS[1]) == ["a kt", "b kt", "b ncloud", "b nhn"]
+
+    def test_what_was_left_out_and_explains_nothing_is_not_told(self) -> None:
+        assert self.told(self.CHECKS[0]) == ["a kt", "a ncloud", "a nhn"]
 
 
 class TestProblems:
@@ -127,11 +235,14 @@ class TestCatalogue:
         assert len({found.id for found in ALL}) == len(ALL)
         assert [found.id for found in ALL if not found.id.startswith(f"{found.topic}.")] == []
 
-    def test_a_check_stands_after_those_it_needs(self) -> None:
+    def test_a_check_stands_after_those_it_needs_and_those_that_explain_it(self) -> None:
         order = {found.id: place for place, found in enumerate(ALL)}
-        assert [
-            found.id for found in ALL if any(order[need] >= order[found.id] for need in found.needs)
-        ] == []
+        late = [
+            found.id
+            for found in ALL
+            if any(order[other] >= order[found.id] for other in (*found.needs, *found.because))
+        ]
+        assert late == []
 
     def test_every_check_says_what_is_true_and_where_to_read_on(self) -> None:
         assert [found.id for found in ALL if not (found.description and found.docs)] == []

@@ -172,7 +172,7 @@ class TestExitCodes:
         )
         told = [c for c in done.envelope["data"]["checks"] if c["cluster"] == "nhn"]
         assert {c["verdict"] for c in told} == {"unknown"}
-        assert {cause for c in told for cause in c["causedBy"]} == {"access.reachable"}
+        assert {cause["id"] for c in told for cause in c["causedBy"]} == {"access.reachable"}
 
     def test_a_cluster_that_cannot_be_reached_is_no_failure_of_contexts(
         self, istio_mc: Run, half: Path

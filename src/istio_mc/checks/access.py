@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import OBSERVED, Check, Facts, Finding, Observation, Scope, Severity, Target
 
 REACHABLE = "access.reachable"
 
@@ -14,6 +14,18 @@ def _reachable(facts: Facts, target: Target) -> Finding:
     return Finding(facts.observed[name].version)
 
 
+_TOLD_ELSEWHERE = frozenset({Observation.CLUSTERZ})
+
+
+def _observed(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    missed = {o: facts.failed(o, name) for o in Observation if o not in _TOLD_ELSEWHERE}
+    problems = [problem for found in missed.values() for problem in found]
+    if not problems:
+        return Finding("all that was asked")
+    return Finding(", ".join(o.value for o, found in missed.items() if found), problems[0])
+
+
 CHECKS = (
     Check(
         id=REACHABLE,
@@ -23,5 +35,15 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_reachable,
         docs="troubleshooting.md#cluster-unreachable",
+    ),
+    Check(
+        id=OBSERVED,
+        topic="access",
+        description="the cluster tells all that the checks look at",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_observed,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#no-answer-in-time",
     ),
 )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import access, control_plane, gateway, link, surroundings, trust
+from istio_mc.checks import access, control_plane, gateway, link, names, surroundings, trust
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check
 
 ALL: tuple[Check, ...] = (
     *access.CHECKS,
+    *names.CHECKS,
     *trust.CHECKS,
     *control_plane.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
-    *surroundings.PRESETS,
+    *surroundings.IN_A_MESH,
 )
 """What verify asks."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.names import remote_secret_name
@@ -16,7 +16,7 @@ SECRET = "link.secret"  # noqa: S105 - a check's id
 
 def _asked(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    if problems := facts.unseen.get(name):
+    if problems := facts.failed(Observation.CLUSTERZ, name):
         return Finding(problems[0].seen or problems[0].message, problems[0])
     pods = facts.seen.get(name) or {}
     if pods:
@@ -75,6 +75,8 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_asked,
         needs=(REACHABLE, ISTIOD),
+        reads=(Observation.CLUSTERZ,),
+        tells_failures=True,
         docs="troubleshooting.md#stream-failed",
     ),
     Check(
@@ -95,6 +97,7 @@ CHECKS = (
         scope=Scope.PAIR,
         ask=_synced,
         needs=(ASKED, SECRET),
+        reads=(Observation.CLUSTERZ,),
         docs="troubleshooting.md#not-synced",
     ),
 )

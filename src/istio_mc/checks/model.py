@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import date
+    from datetime import date, datetime
 
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.mesh import Cluster, Mesh
@@ -32,6 +32,17 @@ class Scope(StrEnum):
     PAIR = "pair"
 
 
+class Observation(StrEnum):
+    """What is read of a cluster beside its objects in istio-system, only where a chosen check reads it."""
+
+    SURROUNDINGS = "surroundings"
+    CLUSTERZ = "clusterz"
+
+
+OBSERVED = "access.observed"
+"""The check that tells of observations that failed; what reads one of them is unknown because of it."""
+
+
 class Verdict(StrEnum):
     """What came of a check."""
 
@@ -49,20 +60,31 @@ class Facts:
         clusters: Every cluster, by context, in the user's order.
         observed: Those that answered.
         unreachable: Those that did not, and why.
+        identity_faults: Cluster IDs and networks that contradict mesh.yaml or each other.
         seen: Whom each running istiod sees, by context and pod.
-        unseen: Clusters whose istiods could not be asked, and why.
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
-        today: The day to judge ends of life at; None: not to be judged.
+        now: When it was read, with time zone; None: nothing is judged by the calendar.
+        failures: Observations that brought nothing for a cluster, and why, by observation and context.
     """
 
     mesh: Mesh
     clusters: Mapping[str, Cluster]
     observed: Mapping[str, Observed] = field(repr=False)
     unreachable: Mapping[str, tuple[Problem, ...]]
+    identity_faults: tuple[Problem, ...] = field(default=(), kw_only=True)
     seen: Mapping[str, Mapping[str, tuple[RemoteCluster, ...]]]
-    unseen: Mapping[str, tuple[Problem, ...]]
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
-    today: date | None = None
+    now: datetime | None = None
+    failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
+
+    @property
+    def today(self) -> date | None:
+        """The day to judge ends of life at; None: not to be judged."""
+        return self.now.date() if self.now else None
+
+    def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
+        """Why an observation brought nothing for a cluster; none where it did."""
+        return tuple(self.failures.get(observation, {}).get(context, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,22 @@ class Target:
         if self.cluster is None:
             return "mesh"
         return f"{self.cluster} → {self.peer}" if self.peer else self.cluster
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A check that failed for a target, and so explains others.
+
+    Attributes:
+        id: The check's id.
+        target: What it failed for.
+    """
+
+    id: str
+    target: Target
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.target}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +146,10 @@ class Check:
         scope: What it is asked of.
         ask: Looks at the facts of a target.
         needs: Checks without which this one cannot tell: where one of them failed, it is unknown.
+        because: Checks that explain this one: where one of them failed too, its fault is the cause of
+            this one's. They stand before this one.
+        reads: What it looks at beside the clusters' objects.
+        tells_failures: Whether it is asked where that could not be read, and says why itself.
         hint: What mends it in general; a Problem may say better.
         docs: Anchor in the documentation.
     """
@@ -119,6 +161,9 @@ class Check:
     scope: Scope
     ask: Callable[[Facts, Target], Finding] = field(repr=False)
     needs: tuple[str, ...] = ()
+    because: tuple[str, ...] = ()
+    reads: tuple[Observation, ...] = ()
+    tells_failures: bool = False
     hint: str = ""
     docs: str = ""
 
@@ -133,7 +178,7 @@ class Result:
         verdict: What came of it.
         seen: What was found.
         problem: What is wrong.
-        caused_by: The ids of the failed checks that made it unknown.
+        caused_by: What made it unknown, or explains its fault; none where the fault is its own.
     """
 
     check: Check
@@ -141,4 +186,19 @@ class Result:
     verdict: Verdict
     seen: str = ""
     problem: Problem | None = None
-    caused_by: tuple[str, ...] = ()
+    caused_by: tuple[Cause, ...] = ()
+
+    @property
+    def is_root_cause(self) -> bool:
+        """Whether it is an error that no other check explains."""
+        return self.is_error and not self.caused_by
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the mesh is not well because of it."""
+        return self.verdict is Verdict.FAILED and self.check.severity is Severity.ERROR
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether it failed, but says no more than that one should know."""
+        return self.verdict is Verdict.FAILED and self.check.severity is Severity.WARNING

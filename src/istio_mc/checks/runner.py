@@ -1,36 +1,42 @@
-"""Asks every check of every target, in the order of their dependencies."""
+"""Asks every check of every target, in the order of their dependencies, and finds what explains what."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import Check, Facts, Result, Scope, Target, Verdict
+from istio_mc.checks.model import OBSERVED, Cause, Check, Facts, Result, Scope, Target, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+_Found = dict[str, dict[Target, Result]]
+"""The results that are not ok, by check and target."""
 
 
 def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """The results, in the order of the checks and of their targets.
 
-    A check stands after those it needs. Where one of these did not pass for the target, for either
-    cluster of a pair, or for the mesh, this one is unknown and says because of what. A check of the whole
-    mesh is unknown where one it needs did not pass for any cluster.
+    A check stands after those it needs and those that explain it. Where one it needs did not pass for the
+    target, for either cluster of a pair, or for the mesh, this one is unknown and says because of what. A
+    check of the whole mesh is unknown where one it needs did not pass for any cluster. A check that fails
+    where one that explains it failed too names that one as the cause; causes are followed to the first.
     """
     results: list[Result] = []
-    not_ok: dict[tuple[str, Target], Result] = {}
+    not_ok: _Found = {}
     for check in checks:
         for target in targets(check.scope, facts):
-            causes = _causes(check, target, facts, not_ok)
+            causes = _lacking(check, target, facts, not_ok)
             result = (
                 Result(check, target, Verdict.UNKNOWN, seen="cannot be told", caused_by=causes)
                 if causes
                 else _ask(check, target, facts)
             )
+            if result.verdict is Verdict.FAILED:
+                result = replace(result, caused_by=_explaining(check, target, not_ok))
             results.append(result)
             if result.verdict is not Verdict.OK:
-                not_ok[check.id, target] = result
+                not_ok.setdefault(check.id, {})[target] = result
     return results
 
 
@@ -53,35 +59,90 @@ def select(
     checks = list(checks)
     only, skip = set(only), set(skip)
     known = {check.id for check in checks} | {check.topic for check in checks}
-    wanted = {check.id for check in checks if not only or {check.id, check.topic} & only}
-    needed = _with_needs(checks, wanted) if only else wanted
-    chosen = [check for check in checks if check.id in needed and not {check.id, check.topic} & skip]
-    return chosen, sorted((only | skip) - known)
+    chosen = [check for check in checks if not only or {check.id, check.topic} & only]
+    chosen = with_needs(checks, chosen) if only else chosen
+    return [check for check in chosen if not {check.id, check.topic} & skip], sorted((only | skip) - known)
 
 
-def _with_needs(checks: Sequence[Check], wanted: set[str]) -> set[str]:
-    needed = set(wanted)
+def with_needs(checks: Sequence[Check], chosen: Iterable[Check]) -> list[Check]:
+    """The chosen checks and all they need, in the order of `checks`, which holds them all."""
+    needed = {check.id for check in chosen}
     for check in reversed(checks):
         if check.id in needed:
-            needed |= set(check.needs)
-    return needed
+            needed |= set(check.needs) | ({OBSERVED} if check.reads else set())
+    return [check for check in checks if check.id in needed]
 
 
-def _causes(
-    check: Check, target: Target, facts: Facts, not_ok: Mapping[tuple[str, Target], Result]
-) -> tuple[str, ...]:
-    if target == Target():
-        nowhere = (
-            needed for needed in check.needs if all((needed, place) in not_ok for place in _places(facts))
-        )
-        return tuple(needed for needed in check.needs if (needed, target) in not_ok) or tuple(nowhere)
-    around = dict.fromkeys((target, Target(target.cluster), Target(target.peer), Target()))
-    roots: dict[str, None] = {}
+def told(results: Iterable[Result], wanted: Iterable[Check]) -> list[Result]:
+    """The results of the wanted checks, and those that explain one of them.
+
+    So a cluster that is down is told though `--skip access` leaves out the check that finds it: what
+    cannot be told because of it is no success.
+    """
+    results = list(results)
+    ids = {check.id for check in wanted}
+    causes = {cause for result in results if result.check.id in ids for cause in result.caused_by}
+    return [
+        result
+        for result in results
+        if result.check.id in ids or Cause(result.check.id, result.target) in causes
+    ]
+
+
+def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tuple[Cause, ...]:
+    """Why a target cannot be asked: what it needs and is not so."""
+    causes: dict[Cause, None] = {}
     for needed in check.needs:
-        for place in around:
-            if found := not_ok.get((needed, place)):
-                roots |= dict.fromkeys(found.caused_by or (needed,))
-    return tuple(roots)
+        found = not_ok.get(needed, {})
+        if target == Target():
+            nowhere = bool(found) and all(place in found for place in _places(facts))
+            places = list(found) if nowhere or target in found else []
+        else:
+            places = [Target(target.cluster), Target(target.peer), Target()]
+            places = list(dict.fromkeys([target, *places]))
+        causes |= _first(needed, found, places)
+    if not check.tells_failures:
+        unread = [
+            Target(name)
+            for name in (target.cluster, target.peer)
+            if name and any(facts.failed(observation, name) for observation in check.reads)
+        ]
+        causes |= _first(OBSERVED, not_ok.get(OBSERVED, {}), unread)
+    return tuple(causes)
+
+
+def _explaining(check: Check, target: Target, not_ok: _Found) -> tuple[Cause, ...]:
+    """What explains a fault: a failed check of those it may come of, where the two speak of one place."""
+    causes: dict[Cause, None] = {}
+    for other in check.because:
+        found = {
+            place: result
+            for place, result in not_ok.get(other, {}).items()
+            if result.is_error and _overlap(place, target)
+        }
+        causes |= _first(other, found, list(found))
+    return tuple(causes)
+
+
+def _first(check_id: str, found: Mapping[Target, Result], places: Iterable[Target]) -> dict[Cause, None]:
+    causes: dict[Cause, None] = {}
+    for place in places:
+        if result := found.get(place):
+            causes |= dict.fromkeys(result.caused_by or (Cause(check_id, place),))
+    return causes
+
+
+def _overlap(cause: Target, target: Target) -> bool:
+    """Whether a fault of one place can be the fault of another.
+
+    The mesh is everywhere; a cluster lies in each of its pairs; two pairs must be of the same clusters.
+    """
+    mine, theirs = _clusters(target), _clusters(cause)
+    return not mine or not theirs or mine <= theirs or theirs <= mine
+
+
+def _clusters(target: Target) -> set[str]:
+    return {name for name in (target.cluster, target.peer) if name}
 
 
 def _places(facts: Facts) -> list[Target]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium, support
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -196,7 +197,8 @@ def _check(
     topic = check_id.partition(".")[0]
     needs = (REACHABLE,) if scope is Scope.CLUSTER else ()
     docs = f"troubleshooting.md#{check_id.replace('.', '-')}"
-    return Check(check_id, topic, description, severity, scope, ask, needs, docs=docs)
+    reads = (Observation.SURROUNDINGS,)
+    return Check(check_id, topic, description, severity, scope, ask, needs, reads=reads, docs=docs)
 
 
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
@@ -211,7 +213,14 @@ PRESETS = (
     ),
     _check("cni.cilium", "Cilium, where it is the CNI, is set as a mesh needs it", _WARNING, _of(_cilium)),
 )
-"""Asked before an install, and by verify."""
+"""Asked before an install, where none of them stands in its way, and by verify."""
+
+IN_A_MESH = tuple(
+    # A mesh does install over a Cilium that is set otherwise; then calls pass the sidecars by.
+    replace(check, severity=_ERROR) if check.id == "cni.cilium" else check
+    for check in PRESETS
+)
+"""The presets as verify judges them."""
 
 BEFORE_AN_INSTALL = (
     _check("rights.enough", "this user may do what an install does", _ERROR, _of(_rights)),

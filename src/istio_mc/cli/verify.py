@@ -59,7 +59,7 @@ def verify(
             return listing(checks)
         with open_members(options.inputs(), progress) as session:
             patience = edge.seconds(wait) if wait else 0.0
-            result = op.verify(session, checks, datetime.now(UTC).date(), wait_s=patience)
+            result = op.verify(session, checks, datetime.now(UTC), wait_s=patience)
             return report(result, session.warnings)
 
     edge.run("verify", options, work)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from enum import StrEnum
+
+_PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
+# What a person has to put in, as ADDRESS or NAME or the dots of a list; not flags, nor paths.
+_TO_FILL_IN = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]{2,}(?![\w./-])|…|\.\.\.")
+
+
+class HintType(StrEnum):
+    """Whether a hint can be run as it stands, or only a person can carry it out."""
+
+    COMMAND = "command"
+    MANUAL = "manual"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +39,17 @@ class Problem:
     expected: str | None = None
     hint: str | None = None
     docs: str | None = None
+
+    @property
+    def hint_type(self) -> HintType | None:
+        """Whether the hint is a command to paste word for word; None where there is no hint."""
+        if not self.hint:
+            return None
+        words = self.hint.split()
+        words = words[1:] if words[0].startswith("KUBECONFIG=") else words
+        runs = bool(words) and words[0].rpartition("/")[2] in _PROGRAMS
+        whole = "\n" not in self.hint and not _TO_FILL_IN.search(self.hint)
+        return HintType.COMMAND if runs and whole else HintType.MANUAL
 
     def on(self, cluster: str) -> Problem:
         """The same problem, said of a cluster."""

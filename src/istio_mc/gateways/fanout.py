@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -46,6 +47,48 @@ def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dic
     if errors:
         raise ProblemError(*dict.fromkeys(problem for error in errors.values() for problem in error.problems))
     return results
+
+
+def answered(
+    calls: Mapping[str, tuple[float, Callable[[], T]]], *, context: str
+) -> tuple[dict[str, T], Failures]:
+    """Runs independent calls of one cluster at once, each with a deadline of its own in seconds.
+
+    A call that has not answered by then is given up: it ends by its own timeouts, and nobody waits for it.
+
+    Returns:
+        What came of each, and the Problems of those that failed or were given up.
+    """
+    results: dict[str, T] = {}
+    failures: Failures = {}
+    if not calls:
+        return results, failures
+    pool = ThreadPoolExecutor(max_workers=len(calls))
+    begun = time.monotonic()
+    futures = {name: (patience, pool.submit(call)) for name, (patience, call) in calls.items()}
+    try:
+        for name, (patience, future) in futures.items():
+            try:
+                results[name] = future.result(timeout=max(0.0, begun + patience - time.monotonic()))
+            except ProblemError as error:
+                failures[name] = tuple(p if p.cluster else p.on(context) for p in error.problems)
+            except TimeoutError:
+                failures[name] = (_too_late(name, context, patience),)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    return results, failures
+
+
+def _too_late(what: str, context: str, patience_s: float) -> Problem:
+    return Problem(
+        code="no-answer-in-time",
+        cluster=context,
+        message=f"{context} did not tell its {what} in time",
+        seen=f"no answer for {patience_s:.0f} s",
+        expected=f"an answer within {patience_s:.0f} s",
+        hint="istio-mc verify --verbose",
+        docs="troubleshooting.md#no-answer-in-time",
+    )
 
 
 def _gather(

@@ -105,9 +105,8 @@ def prepare(
         observed,
         session.unusable,
         seen={},
-        unseen={},
         surroundings={name: pair[1] for name, pair in found.items()},
-        today=now.date(),
+        now=now,
     )
     session.warnings += preflight.judge(facts, strict=strict)
     gateway_api = _gateway_api(session, observed)

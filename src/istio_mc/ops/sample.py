@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.catalogue import ALL
-from istio_mc.checks.model import Verdict
-from istio_mc.checks.runner import run
 from istio_mc.domain import objects, sample
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import unavailable
@@ -17,7 +15,7 @@ from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
-from istio_mc.ops.verify import gather
+from istio_mc.ops.verify import look
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -221,8 +219,7 @@ def _too_seldom(session: Session, versions: Mapping[str, str], found: Mapping[st
     ]
     if not pairs:
         return []
-    facts = gather(session)
-    wrong = [result for result in run(ALL, facts) if result.verdict is Verdict.FAILED and result.problem]
+    wrong = [result for result in look(session, ALL, None).root_causes if result.problem]
     problems = []
     for name, peer in pairs:
         calls = found[name]

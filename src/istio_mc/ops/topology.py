@@ -37,7 +37,25 @@ def clusters_of(
     *,
     other_networks: Collection[str] = (),
 ) -> dict[str, Cluster]:
-    """Every cluster with its ID, network and addresses, by context.
+    """Every cluster with its ID, network and addresses, by context, as `identified` finds them.
+
+    Raises:
+        InputError: An ID or network is set that is not the live one, or two clusters have the same.
+    """
+    clusters, faults = identified(contexts, settings, observed, other_networks=other_networks)
+    if faults:
+        raise InputError(*faults)
+    return clusters
+
+
+def identified(
+    contexts: Collection[Context],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    *,
+    other_networks: Collection[str] = (),
+) -> tuple[dict[str, Cluster], list[Problem]]:
+    """Every cluster with its ID, network and addresses, by context, and what contradicts in them.
 
     What a cluster already has stays; what the settings say must agree with it; the rest is derived from
     the kubeconfig's cluster name, and the lowest network number nobody uses.
@@ -48,8 +66,8 @@ def clusters_of(
         observed: What lives in those that answered.
         other_networks: Networks that clusters outside this run use.
 
-    Raises:
-        InputError: An ID or network is set that is not the live one, or two clusters have the same.
+    Returns:
+        The clusters, and the IDs and networks that are set otherwise than they live, or that two share.
     """
     faults: list[Problem] = []
     ids: dict[str, str] = {}
@@ -66,11 +84,9 @@ def clusters_of(
             if value := have or want:
                 kept[context.name] = value
     faults += _shared("cluster ID", ids) + _shared("network", networks)
-    if faults:
-        raise InputError(*faults)
     ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
     networks = names.assign_networks([context.name for context in contexts], networks, other_networks)
-    return {
+    clusters = {
         context.name: Cluster(
             context=context.name,
             cluster_id=ids[context.name],
@@ -83,6 +99,7 @@ def clusters_of(
         )
         for context in contexts
     }
+    return clusters, faults
 
 
 def _api_server(context: Context, wanted: ClusterSettings) -> ApiServer:

@@ -88,6 +88,7 @@ def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:
             "seen": problem.seen,
             "expected": problem.expected,
             "hint": problem.hint,
+            "hintType": problem.hint_type.value if problem.hint_type else None,
             "docs": problem.docs,
         }
         for problem in problems

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.checks.model import Check, Result, Scope, Severity, Verdict
+from istio_mc.checks.model import Check, Result, Scope, Target, Verdict
 from istio_mc.domain.address import seen_addresses
 from istio_mc.present.report import Exit, Report, problems_data
 from istio_mc.present.terminal import table
@@ -35,27 +35,19 @@ def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
             "checks": [_result(found) for found in result.results],
             "passed": sum(found.verdict is Verdict.OK for found in result.results),
             "failed": len(result.failed),
-            "warned": len(_warned(result)),
+            "rootCauses": [_place(found.check.id, found.target) for found in result.root_causes],
+            "warned": len(result.warned),
             "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
         },
         render=lambda console: _render(result, console),
-        errors=tuple(found.problem for found in result.failed if found.problem),
-        warnings=(*warnings, *(found.problem for found in _warned(result) if found.problem)),
+        errors=tuple(found.problem for found in result.root_causes if found.problem),
+        warnings=(*warnings, *(found.problem for found in result.warned if found.problem)),
         exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
     )
 
 
-def _warned(result: VerifyResult) -> list[Result]:
-    """Checks that failed, but say no more than that one should know."""
-    return [
-        found
-        for found in result.results
-        if found.verdict is Verdict.FAILED and found.check.severity is Severity.WARNING
-    ]
-
-
 def _mark(found: Result) -> tuple[str, str]:
-    if found.verdict is Verdict.FAILED and found.check.severity is Severity.WARNING:
+    if found.is_warning:
         return "‼", "yellow"
     return _MARKS[found.verdict]
 
@@ -100,16 +92,18 @@ def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
     }
 
 
+def _place(check_id: str, target: Target) -> dict[str, Any]:
+    return {"id": check_id, "cluster": target.cluster, "peer": target.peer}
+
+
 def _result(found: Result) -> dict[str, Any]:
     return {
-        "id": found.check.id,
+        **_place(found.check.id, found.target),
         "topic": found.check.topic,
-        "cluster": found.target.cluster,
-        "peer": found.target.peer,
         "severity": found.check.severity.value,
         "verdict": found.verdict.value,
         "seen": found.seen,
-        "causedBy": list(found.caused_by),
+        "causedBy": [_place(cause.id, cause.target) for cause in found.caused_by],
         "problem": problems_data([found.problem])[0] if found.problem else None,
     }
 
@@ -123,7 +117,7 @@ def _render(result: VerifyResult, console: Console) -> None:
             topic = found.check.topic
             console.print(Text(topic, style="bold"))
         mark, style = _mark(found)
-        because = f" (because of {', '.join(found.caused_by)})" if found.caused_by else ""
+        because = f" (because of {', '.join(map(str, found.caused_by))})" if found.caused_by else ""
         console.print(
             Text.assemble(
                 "  ", (mark, style), f" {found.target}  {found.check.description}: {found.seen}{because}"
@@ -134,7 +128,7 @@ def _render(result: VerifyResult, console: Console) -> None:
     passed = sum(found.verdict is Verdict.OK for found in result.results)
     unknown = sum(found.verdict is Verdict.UNKNOWN for found in result.results)
     told = [f"{passed} passed", f"{len(result.failed)} failed"]
-    told += [f"{len(_warned(result))} to know of"] if _warned(result) else []
+    told += [f"{len(result.warned)} to know of"] if result.warned else []
     told += [f"{unknown} cannot be told"] if unknown else []
     console.print("\n" + ", ".join(told))
 

@@ -1,0 +1,121 @@
+"""Reads the mesh once for the checks: only what they look at, all clusters at once, each with a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.checks.model import Facts, Observation
+from istio_mc.domain import objects
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istiod import RemoteCluster, running_istiods
+from istio_mc.gateways.fanout import all_of, answered, fan_out
+from istio_mc.gateways.istiod import clusterz
+from istio_mc.gateways.observe import observe
+from istio_mc.gateways.survey import survey
+from istio_mc.ops import topology
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of the mesh once every cluster's objects are read.
+
+    Attributes:
+        session: The run.
+        mesh: What the clusters share.
+        clusters: Every cluster, by context.
+        observed: Those that answered.
+        now: When.
+    """
+
+    session: Session
+    mesh: Mesh
+    clusters: Mapping[str, Cluster]
+    observed: Mapping[str, Observed] = field(repr=False)
+    now: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How one observation is made of a cluster.
+
+    Attributes:
+        observation: What it brings.
+        deadline_s: How long it may take, in seconds; the calls it makes have timeouts of their own.
+        read: Makes it of a context's cluster; a ProblemError says why it could not.
+    """
+
+    observation: Observation
+    deadline_s: float
+    read: Callable[[Ground, str], object]
+
+
+def _surroundings(ground: Ground, name: str) -> object:
+    return survey(ground.session.kubes[name])
+
+
+def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
+    kube = ground.session.kubes[name]
+    pods = running_istiods(ground.observed[name].of(objects.POD))
+    return all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in pods})
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
+    Probe(Observation.CLUSTERZ, 20.0, _clusterz),
+)
+"""All there is to observe beside the clusters' objects; one for each Observation."""
+
+
+def gather(session: Session, now: datetime | None, reads: Collection[Observation]) -> Facts:
+    """Reads what checks look at: every cluster's objects, and the observations of `reads`.
+
+    Nothing is asked of an API server twice.
+    """
+
+    def read(name: str) -> Observed:
+        session.progress(Event(name, "verify", State.STARTED, "reading"))
+        return observe(session.kubes[name])
+
+    observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    clusters, faults = topology.identified(session.contexts, session.settings, observed)
+    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now)
+    probes = [probe for probe in PROBES if probe.observation in reads]
+
+    def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
+        found = answered(
+            {probe.observation: (probe.deadline_s, partial(probe.read, ground, name)) for probe in probes},
+            context=name,
+        )
+        session.progress(Event(name, "verify", State.DONE))
+        return found
+
+    came, _ = fan_out(observed, probe, concurrency=session.concurrency)
+    answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
+    failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
+    for name, (brought, missed) in came.items():
+        for observation, answer in brought.items():
+            answers[Observation(observation)][name] = answer
+        for observation, problems in missed.items():
+            failures.setdefault(Observation(observation), {})[name] = problems
+    return Facts(
+        mesh=ground.mesh,
+        clusters=clusters,
+        observed=observed,
+        unreachable=session.unusable | failed,
+        identity_faults=tuple(faults),
+        seen=answers[Observation.CLUSTERZ],
+        surroundings=answers[Observation.SURROUNDINGS],
+        now=now,
+        failures=failures,
+    )
