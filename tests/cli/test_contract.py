@@ -23,7 +23,7 @@ from tests.fake_api import FakeApi, Reply, free_port, kubeconfig, status, write_
 Run = Callable[..., Ran]
 NAMESPACE = "/api/v1/namespaces/istio-system"
 ENVELOPE = {"schemaVersion", "command", "status", "data", "messages", "errors"}
-PROBLEM = {"code", "cluster", "message", "seen", "expected", "hint", "docs"}
+PROBLEM = {"code", "cluster", "message", "seen", "expected", "hint", "hintType", "docs"}
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
 
 
@@ -171,8 +171,20 @@ class TestExitCodes:
             "verify", "--kubeconfig", half, "--contexts", "kt,nhn", "--skip", "access", "-o", "json"
         )
         told = [c for c in done.envelope["data"]["checks"] if c["cluster"] == "nhn"]
-        assert {c["verdict"] for c in told} == {"unknown"}
-        assert {cause["id"] for c in told for cause in c["causedBy"]} == {"access.reachable"}
+        others = [c for c in told if c["topic"] != "access" and c["peer"] is None]
+        assert {c["verdict"] for c in others} == {"unknown"}
+        assert {cause["id"] for c in others for cause in c["causedBy"]} == {"access.reachable"}
+
+    def test_4_what_cannot_be_told_is_no_success_though_its_cause_is_left_out(
+        self, istio_mc: Run, half: Path
+    ) -> None:
+        done = istio_mc(
+            "verify", "--kubeconfig", half, "--contexts", "kt,nhn", "--skip", "access", "-o", "json"
+        )
+        assert done.code == 4
+        assert {"id": "access.reachable", "cluster": "nhn", "peer": None} in done.envelope["data"][
+            "rootCauses"
+        ]
 
     def test_a_cluster_that_cannot_be_reached_is_no_failure_of_contexts(
         self, istio_mc: Run, half: Path
