@@ -1,0 +1,305 @@
+"""The way from here to a gateway, tried stage by stage: DNS, TCP, readiness, TLS. Nothing is changed.
+
+Each stage has its own deadline; all addresses are tried at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from istio_mc.domain.address import is_ip
+from istio_mc.domain.datapath import Answer, Handshake, Health, Outcome, Reach, Trace
+from istio_mc.domain.identity import trust_domain_of
+from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
+from istio_mc.gateways import files
+from istio_mc.gateways.fanout import all_of
+from istio_mc.gateways.resolve import Resolved, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.domain.identity import Identity
+    from istio_mc.domain.meshed import Meshed
+
+STAGE_S = 3.0
+"""How long each stage may take, in seconds: a TCP connection whose first packet was lost takes one more."""
+
+_ALPN = "istio"
+_QUIET_S = 1.0
+_SERVICES = 4
+_AGAIN = 5
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
+_MOST = 4096
+_AT_ONCE = 32
+_CLOSED = "the connection was closed without a word"
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a cluster's gateway is, and what to ask it for.
+
+    Attributes:
+        addresses: IP addresses and host names.
+        services: Services behind it that have a meshed pod, the best to ask for first.
+        shared: Those of them that other clusters have too: asked for repeatedly, as a gateway that forwards
+            to others does so in turn.
+        roots: PEM of the roots that a workload's certificate may lead to.
+        port: For the other clusters.
+        status_port: For health checks.
+    """
+
+    addresses: tuple[str, ...]
+    services: tuple[Meshed, ...] = ()
+    shared: frozenset[Meshed] = frozenset()
+    roots: str = field(default="", repr=False)
+    port: int = CROSS_NETWORK_PORT
+    status_port: int = STATUS_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How a certificate for a call is come by.
+
+    Attributes:
+        issuer: The context whose CA makes it.
+        mint: Makes it for a trust domain.
+        folder: A private folder: OpenSSL reads it from a file, which is gone at once.
+    """
+
+    issuer: str
+    mint: Callable[[str], Identity]
+    folder: Path
+
+
+def trace(route: Route, caller: Caller | None = None, *, stage_s: float = STAGE_S) -> tuple[Trace, ...]:
+    """Tries every address of a gateway, and every IP address behind a host name; never raises for a fault.
+
+    Args:
+        route: The gateway.
+        caller: How to come by a certificate to call with; None: none is shown.
+        stage_s: How long each stage may take, in seconds.
+    """
+    names = {address: partial(_look_up, address, stage_s) for address in route.addresses}
+    found = all_of(names, concurrency=_AT_ONCE)
+    tries = {
+        f"{address} {ip}": partial(_try, route, caller, address, ip, stage_s)
+        for address, resolution in found.items()
+        for ip in resolution.addresses
+    }
+    lost = tuple(
+        Trace(address, unresolved=resolution.fault)
+        for address, resolution in found.items()
+        if not resolution.addresses
+    )
+    return (*lost, *all_of(tries, concurrency=_AT_ONCE).values())
+
+
+def _look_up(address: str, stage_s: float) -> Resolved:
+    return Resolved(address, (address,)) if is_ip(address) else resolve(address, stage_s)
+
+
+def _try(route: Route, caller: Caller | None, address: str, ip: str, stage_s: float) -> Trace:
+    ports = all_of(
+        {
+            "mesh": partial(_reach, ip, route.port, stage_s),
+            "status": partial(_reach, ip, route.status_port, stage_s),
+        }
+    )
+    mesh, status = ports["mesh"], ports["status"]
+    health = _health(ip, route.status_port, stage_s) if status.outcome is Outcome.OK else None
+    handshakes = _handshakes(ip, route, stage_s) if mesh.outcome is Outcome.OK else ()
+    good = next((one for one in handshakes if one.leaf), None)
+    answer = _call(ip, route.port, good, caller, stage_s) if good and caller else None
+    issuer = caller.issuer if caller else ""
+    return Trace(address, ip, "", mesh, status, health, handshakes, answer, issuer)
+
+
+def _reach(ip: str, port: int, stage_s: float) -> Reach:
+    try:
+        socket.create_connection((ip, port), stage_s).close()
+    except OSError as error:
+        outcome = _outcome(error)
+        return Reach(port, outcome, _words(error), no_way=error.errno in _NO_ROUTE)
+    return Reach(port, Outcome.OK)
+
+
+def _health(ip: str, port: int, stage_s: float) -> Health:
+    until = time.monotonic() + stage_s
+    request = f"GET /healthz/ready HTTP/1.1\r\nHost: {_bracketed(ip)}:{port}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((ip, port), stage_s) as connection:
+            connection.sendall(request.encode())
+            return Health(*_first_line(connection, until))
+    except OSError as error:
+        return Health(None, _words(error))
+
+
+def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
+    """With one service after another until one shows its certificate; silence is not waited for twice."""
+    done: list[Handshake] = []
+    for service in route.services[:_SERVICES]:
+        one = _handshake(ip, route, service, stage_s)
+        done.append(one)
+        if one.leaf or one.outcome is Outcome.TIMED_OUT:
+            break
+    if done and done[-1].leaf and done[-1].service in route.shared:
+        done += (_handshake(ip, route, done[-1].service, stage_s) for _ in range(_AGAIN))
+    return tuple(done)
+
+
+def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
+    """Reads the certificate; where it does not lead to the roots, reads it once more, unverified."""
+    unverified = "" if route.roots else "no root at hand"
+    context = _client(route.roots)
+    try:
+        try:
+            leaf = _leaf(ip, route.port, service, context, stage_s)
+        except ssl.SSLCertVerificationError as error:
+            unverified = error.verify_message
+            leaf = _leaf(ip, route.port, service, _client(""), stage_s)
+    except OSError as error:
+        outcome, detail = _ended(error)
+        return Handshake(service, outcome, detail)
+    return Handshake(service, Outcome.OK, "", leaf, unverified)
+
+
+def _leaf(ip: str, port: int, service: Meshed, context: ssl.SSLContext, stage_s: float) -> bytes:
+    with (
+        socket.create_connection((ip, port), stage_s) as connection,
+        context.wrap_socket(connection, server_hostname=service.sni) as tls,
+    ):
+        found = tls.getpeercert(binary_form=True)
+        return found or b""  # a TLS server always shows one
+
+
+def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -> Answer:
+    """Shows a certificate of the mesh's; the refusal of one comes with the first answer in TLS 1.3.
+
+    An HTTP service is asked for its head. Another one is sent nothing: where the refusal does not come, the
+    certificate was taken.
+    """
+    leaf = x509.load_der_x509_certificate(good.leaf or b"")
+    context = _client("")
+    _show(context, caller.mint(trust_domain_of(leaf)), caller.folder)
+    service = good.service
+    try:
+        with (
+            socket.create_connection((ip, port), stage_s) as connection,
+            context.wrap_socket(connection, server_hostname=service.sni) as tls,
+        ):
+            return _asked(tls, service, stage_s) if service.http else _listened(tls, service, stage_s)
+    except ssl.SSLEOFError:
+        return Answer(Outcome.CLOSED, _CLOSED)
+    except ssl.SSLError as error:
+        return Answer(Outcome.REJECTED, f"the workload refused it ({_reason(error)})")
+    except OSError as error:
+        return Answer(_outcome(error), _words(error))
+
+
+def _asked(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
+    request = f"HEAD / HTTP/1.1\r\nHost: {service.host}:{service.port}\r\nConnection: close\r\n\r\n"
+    tls.sendall(request.encode())
+    status, detail = _first_line(tls, time.monotonic() + stage_s)
+    if status:
+        return Answer(Outcome.OK, f"HTTP status {status} from {service}")
+    return Answer(Outcome.CLOSED, f"{service} answered {detail}" if detail else _CLOSED)
+
+
+def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
+    tls.settimeout(min(_QUIET_S, stage_s))
+    try:
+        spoke = tls.recv(_MOST)
+    except TimeoutError:
+        return Answer(Outcome.OK, f"{service}, which speaks no HTTP, did not refuse it")
+    return Answer(Outcome.OK, f"{service} answered") if spoke else Answer(Outcome.CLOSED, _CLOSED)
+
+
+def _client(roots: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the name is an SNI for the gateway; workloads have SPIFFE URIs
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([_ALPN])
+    if roots:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=roots)
+    return context
+
+
+def _show(context: ssl.SSLContext, identity: Identity, folder: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=folder, suffix=files.TEMPORARY_SUFFIX)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(identity.key + identity.chain)
+        context.load_cert_chain(name)
+    finally:
+        Path(name).unlink()
+
+
+def _first_line(connection: socket.socket, until: float) -> tuple[int | None, str]:
+    """The HTTP status of an answer; else none, and what came; nothing where it was closed without a word.
+
+    Raises:
+        TimeoutError: There was no line in time.
+    """
+    data = b""
+    while b"\n" not in data and len(data) < _MOST:
+        connection.settimeout(max(0.01, until - time.monotonic()))
+        more = connection.recv(_MOST)
+        if not more:
+            break
+        data += more
+    match = _STATUS_LINE.match(data)
+    return (int(match[1]), "") if match else (None, repr(data[:40]) if data else "")
+
+
+def _ended(error: OSError) -> tuple[Outcome, str]:
+    """Why a handshake brought no certificate."""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionResetError | BrokenPipeError):
+        return Outcome.CLOSED, "accepted, and closed at the handshake"
+    if isinstance(error, ssl.SSLError):
+        return Outcome.NOT_TLS, f"no TLS 1.3 as Istio speaks it ({_reason(error)})"
+    outcome = _outcome(error)
+    if outcome is Outcome.TIMED_OUT:
+        return outcome, "accepted, and then silent"
+    return outcome, _words(error)
+
+
+def _outcome(error: OSError) -> Outcome:
+    if isinstance(error, ConnectionRefusedError):
+        return Outcome.REFUSED
+    if isinstance(error, TimeoutError):
+        return Outcome.TIMED_OUT
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return Outcome.CLOSED
+    return Outcome.UNREACHABLE
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror or str(error)).lower()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    with suppress(AttributeError):
+        return str(error.reason).lower().replace("_", " ")
+    return str(error)
+
+
+def _bracketed(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip

@@ -1,0 +1,318 @@
+"""The way to a gateway, tried against real servers: each stage, and each way it can end."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from istio_mc.domain.datapath import Outcome, Trace
+from istio_mc.domain.identity import Identity, client_identity
+from istio_mc.domain.meshed import Meshed
+from istio_mc.domain.pem import dump_certificates, issued_by
+from istio_mc.gateways.datapath import Caller, Route, trace
+from tests.fake_api import elapsed, free_port
+from tests.tls_peer import (
+    Peer,
+    Sidecar,
+    ca,
+    closes,
+    keeps_silent,
+    listening,
+    resets,
+    root,
+    says,
+    workload,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.domain.certificates import Authority
+
+STAGE_S = 0.5
+REVIEWS = Meshed("sample", "reviews", 9080, http=True)
+RATINGS = Meshed("sample", "ratings", 9080, http=True)
+DATABASE = Meshed("sample", "database", 5432)
+ROOTS = dump_certificates([root().certificate]).decode()
+READY = says(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+
+
+def try_out(
+    mesh: int,
+    status: int | None = None,
+    *services: Meshed,
+    address: str = "127.0.0.1",
+    shared: frozenset[Meshed] = frozenset(),
+    caller: Caller | None = None,
+) -> Trace:
+    """The one trace of a gateway that listens on these ports."""
+    route = Route((address,), services, shared, ROOTS, mesh, status or free_port())
+    (found,) = trace(route, caller, stage_s=STAGE_S)
+    return found
+
+
+@pytest.fixture
+def sidecar(tmp_path: Path) -> Sidecar:
+    """Of a workload in kt."""
+    return Sidecar(tmp_path, (ca("kt"),), root())
+
+
+@pytest.fixture
+def caller(tmp_path: Path) -> Callable[[Authority], Caller]:
+    def by(issuer: Authority) -> Caller:
+        return Caller("ncloud", lambda domain: client_identity(issuer, domain, datetime.now(UTC)), tmp_path)
+
+    return by
+
+
+# The address
+
+
+def test_a_name_without_an_address_is_unresolved_and_nothing_else_is_tried() -> None:
+    found = try_out(free_port(), None, REVIEWS, address="gw.nowhere.invalid")
+    assert (found.ip, found.mesh, found.handshakes) == ("", None, ())
+    assert found.unresolved
+
+
+def test_a_name_is_tried_at_the_address_behind_it() -> None:
+    found = trace(Route(("localhost",), port=free_port()), stage_s=STAGE_S)
+    assert "127.0.0.1" in [one.ip for one in found]
+    assert {one.address for one in found} == {"localhost"}
+
+
+def test_each_address_of_a_gateway_is_tried() -> None:
+    found = trace(Route(("127.0.0.1", "127.0.0.2"), port=free_port()), stage_s=STAGE_S)
+    assert [one.ip for one in found] == ["127.0.0.1", "127.0.0.2"]
+
+
+# TCP
+
+
+def test_a_port_where_nobody_listens_is_refused() -> None:
+    found = try_out(free_port())
+    assert found.mesh
+    assert found.status
+    assert (found.mesh.outcome, found.status.outcome) == (Outcome.REFUSED, Outcome.REFUSED)
+
+
+def test_packets_that_vanish_are_waited_for_until_the_deadline_and_no_longer() -> None:
+    # A listener whose queue is full answers no further SYN: as a firewall that drops.
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = []
+        for _ in range(4):
+            one = socket.socket()
+            one.settimeout(0)
+            one.connect_ex(("127.0.0.1", port))
+            waiting.append(one)
+        time.sleep(0.1)
+        begun = time.monotonic()
+        found = try_out(port)
+        took = elapsed(begun)
+        for one in waiting:
+            one.close()
+    assert found.mesh
+    assert found.mesh.outcome is Outcome.TIMED_OUT
+    assert took < 3 * STAGE_S
+
+
+def test_an_address_that_cannot_be_called_is_unreachable() -> None:
+    found = try_out(15443, 15021, address="255.255.255.255")
+    assert found.mesh
+    assert found.mesh.outcome is Outcome.UNREACHABLE
+    assert found.mesh.detail
+
+
+# Readiness
+
+
+def test_a_gateway_that_is_ready_says_so_over_http() -> None:
+    with listening(READY) as status:
+        found = try_out(free_port(), status.port)
+    assert found.health
+    assert found.health.status == 200
+
+
+def test_a_gateway_that_is_not_ready_says_so_too() -> None:
+    with listening(says(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")) as status:
+        found = try_out(free_port(), status.port)
+    assert found.health
+    assert found.health.status == 503
+
+
+@pytest.mark.parametrize("handle", [keeps_silent, closes, resets, says(b"SSH-2.0-x\r\n")])
+def test_a_status_port_that_speaks_no_http_has_no_status(
+    handle: Callable[[Peer, socket.socket], None],
+) -> None:
+    with listening(handle) as status:
+        found = try_out(free_port(), status.port)
+    assert found.health
+    assert found.health.status is None
+
+
+# The handshake
+
+
+def test_the_workload_shows_its_certificate_without_any_of_ours(sidecar: Sidecar) -> None:
+    with listening(sidecar) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert handshake.leaf
+    assert issued_by(x509.load_der_x509_certificate(handshake.leaf), ca("kt").certificate)
+    assert (handshake.unverified, peer.callers) == ("", [])
+
+
+def test_the_service_is_named_as_gateways_know_it(sidecar: Sidecar) -> None:
+    with listening(sidecar) as peer:
+        try_out(peer.port, None, REVIEWS)
+    assert peer.names == ["outbound_.9080_._.reviews.sample.svc.cluster.local"]
+
+
+def test_a_certificate_under_another_root_is_read_all_the_same(tmp_path: Path) -> None:
+    with listening(Sidecar(tmp_path, (ca("kt", "other"),), root("other"))) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert handshake.leaf
+    assert "self-signed certificate" in handshake.unverified
+
+
+def test_a_certificate_that_is_not_valid_yet_is_told(tmp_path: Path) -> None:
+    future = workload(ca("kt"), begins=timedelta(hours=2))
+    with listening(Sidecar(tmp_path, (ca("kt"),), root(), shown=future)) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert handshake.leaf
+    assert handshake.unverified == "certificate is not yet valid"
+
+
+@pytest.mark.parametrize("handle", [closes, resets])
+def test_a_gateway_that_passes_nothing_through_closes_at_the_handshake(
+    handle: Callable[[Peer, socket.socket], None],
+) -> None:
+    with listening(handle) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert (handshake.outcome, handshake.leaf) == (Outcome.CLOSED, None)
+
+
+def test_what_is_no_tls_is_told() -> None:
+    with listening(says(b"SSH-2.0-OpenSSH_9.2\r\n")) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert handshake.outcome is Outcome.NOT_TLS
+
+
+def test_silence_is_not_waited_for_with_every_service() -> None:
+    with listening(keeps_silent) as peer:
+        found = try_out(peer.port, None, REVIEWS, RATINGS)
+    assert [one.outcome for one in found.handshakes] == [Outcome.TIMED_OUT]
+
+
+def test_a_service_that_is_closed_is_followed_by_the_next(tmp_path: Path) -> None:
+    only = Sidecar(tmp_path, (ca("kt"),), root(), only=RATINGS.sni)
+    with listening(only) as peer:
+        found = try_out(peer.port, None, REVIEWS, RATINGS)
+    assert [bool(one.leaf) for one in found.handshakes] == [False, True]
+
+
+def test_a_service_of_several_clusters_is_asked_for_until_each_would_have_answered(tmp_path: Path) -> None:
+    in_turn = Sidecar(tmp_path, (ca("kt"), ca("ncloud"), ca("nhn")), root())
+    with listening(in_turn) as peer:
+        found = try_out(peer.port, None, REVIEWS, shared=frozenset({REVIEWS}))
+    issuers = {
+        cluster
+        for cluster in ("kt", "ncloud", "nhn")
+        for one in found.handshakes
+        if issued_by(x509.load_der_x509_certificate(one.leaf or b""), ca(cluster).certificate)
+    }
+    assert issuers == {"kt", "ncloud", "nhn"}
+
+
+def test_with_nothing_meshed_no_handshake_is_begun(sidecar: Sidecar) -> None:
+    with listening(sidecar) as peer:
+        found = try_out(peer.port)
+    assert (found.handshakes, peer.names) == ((), [])
+
+
+# The call
+
+
+def test_a_certificate_of_the_mesh_is_taken_and_the_request_answered(
+    sidecar: Sidecar, caller: Callable[[Authority], Caller]
+) -> None:
+    with listening(sidecar) as peer:
+        found = try_out(peer.port, None, REVIEWS, caller=caller(ca("ncloud")))
+    assert found.answer
+    assert (found.answer.outcome, found.answer.detail) == (
+        Outcome.OK,
+        "HTTP status 404 from reviews.sample:9080",
+    )
+    assert peer.callers == ["spiffe://cluster.local/ns/istio-system/sa/istio-mc-verify"]
+
+
+def test_a_caller_is_of_the_trust_domain_of_who_is_called(
+    tmp_path: Path, caller: Callable[[Authority], Caller]
+) -> None:
+    shown = workload(ca("kt"), trust_domain="mesh.example")
+    with listening(Sidecar(tmp_path, (ca("kt"),), root(), shown=shown)) as peer:
+        try_out(peer.port, None, REVIEWS, caller=caller(ca("ncloud")))
+    assert peer.callers == ["spiffe://mesh.example/ns/istio-system/sa/istio-mc-verify"]
+
+
+@pytest.mark.parametrize("service", [REVIEWS, DATABASE])
+def test_a_workload_that_trusts_another_root_refuses_it(
+    tmp_path: Path, caller: Callable[[Authority], Caller], service: Meshed
+) -> None:
+    with listening(Sidecar(tmp_path, (ca("kt"),), root("other"))) as peer:
+        found = try_out(peer.port, None, service, caller=caller(ca("ncloud")))
+    assert found.answer
+    assert (found.answer.outcome, found.answer.detail) == (
+        Outcome.REJECTED,
+        "the workload refused it (tlsv1 alert unknown ca)",
+    )
+
+
+def test_a_service_that_speaks_no_http_is_sent_nothing(
+    sidecar: Sidecar, caller: Callable[[Authority], Caller]
+) -> None:
+    with listening(sidecar) as peer:
+        found = try_out(peer.port, None, DATABASE, caller=caller(ca("ncloud")))
+    assert found.answer
+    assert (found.answer.outcome, found.answer.detail, peer.heard) == (
+        Outcome.OK,
+        "database.sample:5432, which speaks no HTTP, did not refuse it",
+        [b""],
+    )
+
+
+def test_a_workload_that_closes_without_an_answer_is_told(
+    tmp_path: Path, caller: Callable[[Authority], Caller]
+) -> None:
+    with listening(Sidecar(tmp_path, (ca("kt"),), root(), answer=b"")) as peer:
+        found = try_out(peer.port, None, REVIEWS, caller=caller(ca("ncloud")))
+    assert found.answer
+    assert found.answer.outcome is Outcome.CLOSED
+
+
+def test_the_key_of_a_call_lies_in_a_private_file_that_is_gone_afterwards(
+    tmp_path: Path, sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    modes: list[int] = []
+    unlink = Path.unlink
+
+    def seen(path: Path, *arguments: bool) -> None:
+        modes.append(stat.S_IMODE(path.stat().st_mode))
+        unlink(path, *arguments)
+
+    monkeypatch.setattr(Path, "unlink", seen)
+
+    def mint(domain: str) -> Identity:
+        return client_identity(ca("ncloud"), domain, datetime.now(UTC))
+
+    with listening(sidecar) as peer:
+        try_out(peer.port, None, REVIEWS, caller=Caller("ncloud", mint, private))
+    assert (modes, list(private.iterdir())) == ([0o600], [])
