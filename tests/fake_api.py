@@ -1,7 +1,8 @@
 """An API server that can be told to misbehave: real HTTP or HTTPS on 127.0.0.1, answers set in advance.
 
 A path answers with the replies set for it, one after another, and goes on with the last one. A path that
-nobody set answers as Kubernetes does where there is no such object: 404 and a Status.
+nobody set answers as Kubernetes does where there is no such object: 404 and a Status. Port-forwards lead to
+whatever really listens on this machine.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from tests.fake_forward import forward
 
 if TYPE_CHECKING:
     import ssl
@@ -65,6 +68,7 @@ class FakeApi:
         self.most_at_once = 0
         self._at_once = 0
         self._replies: dict[str, list[Reply]] = {}
+        self._forwards: dict[str, dict[int, tuple[str, int]]] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -73,12 +77,25 @@ class FakeApi:
         self._scheme = "https" if tls else "http"
 
     @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", int(self._server.server_address[1]))
+
+    @property
     def url(self) -> str:
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def on(self, path: str, *replies: object) -> None:
         """Sets what a path answers, whatever the method; what is not a Reply is sent as JSON."""
         self._replies[path] = [reply if isinstance(reply, Reply) else Reply(reply) for reply in replies]
+
+    def on_forward(self, namespace: str, pod: str, **ports: tuple[str, int]) -> None:
+        """Sets where a pod's ports lead: `p15012=("127.0.0.1", 4711)`; any other port refuses."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
+        found = self._forwards.setdefault(path, {})
+        found.update({int(name.removeprefix("p")): target for name, target in ports.items()})
+
+    def forwards(self, path: str) -> Mapping[int, tuple[str, int]] | None:
+        return self._forwards.get(path)
 
     def kubeconfig(self, context: str = "kt", **cluster: object) -> dict[str, Any]:
         """A kubeconfig of one context that leads here; `cluster` is added to its cluster entry."""
@@ -159,6 +176,12 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            targets = self.headers.get("Upgrade") and api.forwards(urlsplit(self.path).path)
+            if targets:
+                with api.answering(self.command, self.path, sent):
+                    pass
+                forward(self, targets)
+                return
             # Counted until the answer begins: once it is there, the client's next call may overtake us.
             with api.answering(self.command, self.path, sent):
                 reply = api.reply(urlsplit(self.path).path)

@@ -1,47 +1,102 @@
-"""istiod's own debug endpoints, through a port-forward."""
+"""istiod's own endpoints, through a port-forward: whom it sees, which proxies it serves, what it counts.
+
+They answer localhost only, so the API server's pod proxy does not do (pilot/pkg/xds/debug.go, Istio 1.26.0).
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from istio_mc.domain.istiod import RemoteCluster
+from istio_mc.domain.istiod_metrics import IstiodMetrics, metrics_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.status_proxy import Proxy, proxy_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from istio_mc.domain.objects import Object
     from istio_mc.gateways.kube import Kube
+
+T = TypeVar("T")
 
 _MONITORING_PORT = 15014
 
 
 def clusterz(kube: Kube, pod: Object) -> tuple[RemoteCluster, ...]:
-    """Whom one istiod sees, from its debug endpoint through a port-forward.
-
-    The endpoint answers localhost only, so the API server's pod proxy does not do
-    (pilot/pkg/xds/debug.go, Istio 1.26.0).
+    """Whom one istiod sees.
 
     Raises:
         ProblemError: The forward failed, or the answer is not what istiod sends.
     """
     name = pod["metadata"]["name"]
-    annotations = pod["metadata"].get("annotations") or {}
-    port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
-    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, "/debug/clusterz")
-    try:
-        rows = json.loads(raw)
+
+    def read(raw: bytes) -> tuple[RemoteCluster, ...]:
         return tuple(
             RemoteCluster(name, row["id"], row.get("secretName") or "", row["syncStatus"])
-            for row in rows or []
+            for row in _rows(raw)
         )
-    except (ValueError, KeyError, TypeError):
+
+    wanted = _Wanted("/debug/clusterz", "its clusters", "a JSON list of id, secretName and syncStatus")
+    return _ask(kube, pod, wanted, read)
+
+
+def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
+    """The proxies connected to one istiod.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+
+    def read(raw: bytes) -> tuple[Proxy, ...]:
+        return tuple(proxy_of(row, name) for row in _rows(raw))
+
+    wanted = _Wanted("/debug/syncz", "its proxies", "a JSON list with proxy, and sent and acked nonces")
+    return _ask(kube, pod, wanted, read)
+
+
+def metrics(kube: Kube, pod: Object) -> IstiodMetrics:
+    """What one istiod counts.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+    wanted = _Wanted("/metrics", "its metrics", "Prometheus text with istiod_managed_clusters")
+    return _ask(kube, pod, wanted, lambda raw: metrics_of(name, raw.decode()))
+
+
+def _rows(raw: bytes) -> list[Any]:
+    return json.loads(raw) or []
+
+
+class _Wanted(NamedTuple):
+    path: str
+    what: str
+    form: str
+
+
+def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T]) -> T:
+    name = pod["metadata"]["name"]
+    annotations = pod["metadata"].get("annotations") or {}
+    try:
+        port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
+    except ValueError:
+        port = _MONITORING_PORT
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, wanted.path)
+    try:
+        return read(raw)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ProblemError(
             Problem(
                 code="malformed-answer",
                 cluster=kube.context,
-                message=f"{name} answered /debug/clusterz with something else than its clusters",
+                message=f"{name} answered {wanted.path} with something else than {wanted.what}",
                 seen=repr(raw[:80]),
-                expected="a JSON list of id, secretName and syncStatus",
+                expected=wanted.form,
+                hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} logs {name}",
             )
         ) from None

@@ -12,8 +12,9 @@ import logging
 import threading
 import time
 import urllib.parse
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import urllib3
 import websocket
@@ -29,7 +30,8 @@ from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.patience import Patience
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import socket
+    from collections.abc import Iterator, Mapping, Sequence
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ FIELD_MANAGER = "istio-mc"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
+_JSON = "application/json"
+_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -51,6 +55,33 @@ class Execution:
     stdout: str
     stderr: str
     exit_code: int
+
+
+class Tunnel(Protocol):
+    """What a port-forward gives: as much of a socket as its users need."""
+
+    def sendall(self, data: bytes, /) -> None:
+        """Sends all of it."""
+
+    def recv(self, size: int, /) -> bytes:
+        """Up to so many bytes; none where the other side has closed."""
+
+
+class _PortForward(ws_client.PortForward):
+    """The client's, but that its thread says nothing when the server breaks off, and leaves nothing open.
+
+    Who reads from the forward sees a connection that was closed, and tells that with the pod's name.
+    """
+
+    def _proxy(self) -> None:
+        try:
+            cast("Any", super())._proxy()  # noqa: SLF001 - its own, and the client carries no types
+        except (OSError, ValueError, RuntimeError, websocket.WebSocketException) as error:
+            _log.debug("port-forward: %s", error)
+        finally:
+            self.websocket.shutdown()
+            for port in self.local_ports.values():
+                port.python.close()
 
 
 @dataclass(slots=True)
@@ -91,14 +122,18 @@ class Kube:
         *,
         labels: str | None = None,
         fields: str | None = None,
+        metadata_only: bool = False,
     ) -> list[Object]:
         """All objects of a kind, in a namespace or in all; none where the kind itself is not served.
 
-        Each object carries the kind and version that lists leave out.
+        Each object carries the kind and version that lists leave out. With `metadata_only` it carries its
+        metadata alone, which of a large cluster's pods is a fraction (meta.k8s.io/v1 PartialObjectMetadata).
         """
         query = {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
         try:
-            answer = self.request("GET", kind.path(namespace), query=query)
+            answer = self.request(
+                "GET", kind.path(namespace), query=query, accept=_METADATA if metadata_only else _JSON
+            )
         except KubeError as error:
             if error.status == _NOT_FOUND:
                 return []
@@ -172,6 +207,7 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "application/json",
+        accept: str = _JSON,
     ) -> Object:
         """One call, answered in JSON.
 
@@ -180,7 +216,7 @@ class Kube:
         """
         api = self._client()
         begun = time.monotonic()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         try:
             _, full_url, sent, _, _ = api.param_serialize(
@@ -204,31 +240,46 @@ class Kube:
             raise kube_error.malformed(self.context, self._server(), method, path, answer.status, raw)
         return found
 
+    @contextmanager
+    def forward(self, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
+        """A connection to a port of a pod, through the API server's port-forward, for the length of a block.
+
+        Whatever breaks on it within the block is told as the forward's failure, in the API server's own
+        words where it gave a reason ("connection refused" by the pod, say).
+
+        Raises:
+            KubeError: The forward was refused or broke, or the block failed on it.
+        """
+        what = f"port-forward to {namespace}/{pod}:{port}"
+        configuration, url, headers = self._streaming(
+            objects.POD.path(namespace, pod) + "/portforward", {"ports": str(port)}
+        )
+        said = ""
+        try:
+            carrier = ws_client.create_websocket(configuration, ws_client.get_websocket_url(url), headers)
+            opened = cast("Any", _PortForward)(carrier, [port])
+            try:
+                tunnel = opened.socket(port)
+                tunnel.settimeout(self._remaining(self.read_timeout_s))
+                yield cast("Tunnel", tunnel)
+            finally:
+                said = str(opened.error(port) or "").strip()
+                opened.close()
+        except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
+            raise kube_error.stream_failed(self.context, what, said or error) from None
+
     def http_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
         """GETs from a port of a pod through the API server's port-forward.
 
         Raises:
             KubeError: The forward was refused, or what listens there did not answer 200.
         """
-        configuration, url, headers = self._streaming(
-            objects.POD.path(namespace, pod) + "/portforward", {"ports": str(port)}
-        )
-        try:
-            forward = ws_client.portforward_call(configuration, "GET", url, headers=headers)
-            try:
-                tunnel = forward.socket(port)
-                tunnel.settimeout(self._remaining(self.read_timeout_s))
-                connection = http.client.HTTPConnection("localhost", port)
-                connection.sock = tunnel
-                connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
-                answer = connection.getresponse()
-                body = answer.read()
-            finally:
-                forward.close()
-        except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
-            raise kube_error.stream_failed(
-                self.context, f"port-forward to {namespace}/{pod}:{port}", error
-            ) from None
+        with self.forward(namespace, pod, port) as tunnel:
+            connection = http.client.HTTPConnection("localhost", port)
+            connection.sock = cast("socket.socket", tunnel)
+            connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read()
         if answer.status != http.HTTPStatus.OK:
             raise kube_error.stream_failed(
                 self.context, f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"

@@ -99,4 +99,6 @@ def _short(error: object) -> str:
     head, mark, tail = text.partition(">: ")
     if not mark:
         head, mark, tail = text.partition("): ")
-    return (tail if mark else head).strip() or type(error).__name__
+    text = tail if mark else head
+    # A WebSocket that was refused is told with all headers of the answer behind its status.
+    return text.partition(" -+-+- ")[0].strip() or type(error).__name__

@@ -13,9 +13,8 @@ from istio_mc.domain.istiod import running_istiods
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.status import ClusterStatus, status_of
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
-from istio_mc.gateways.istiod import clusterz
+from istio_mc.gateways.istiod import clusterz, syncz
 from istio_mc.gateways.observe import observe
-from istio_mc.gateways.syncz import syncz
 from istio_mc.ops.session import open_members
 
 if TYPE_CHECKING:

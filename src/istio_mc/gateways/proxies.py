@@ -1,0 +1,80 @@
+"""What proxies hold: their own certificates and the roots they trust, from Envoy's admin port."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects
+from istio_mc.domain.live_trust import INJECTED, ProxiesHold, ProxyTrust, gateway_pods, oldest, proxy_trust
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.fanout import fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from istio_mc.domain.objects import Object
+    from istio_mc.gateways.kube import Kube
+
+MOST_ASKED = 20
+"""Pods with a sidecar that are asked in one cluster, the oldest of them; gateways always are."""
+
+_ADMIN_PORT = 15000
+_DUMP = "/config_dump?resource=dynamic_active_secrets"
+_AT_ONCE = 8
+
+
+def proxies_hold(kube: Kube, system_pods: Collection[Object], *, most: int = MOST_ASKED) -> ProxiesHold:
+    """Asks the east-west gateway's pods, and the oldest pods with a sidecar, at most so many.
+
+    Pods with a sidecar are found with one request, which brings their metadata alone.
+
+    Args:
+        kube: The cluster's API server.
+        system_pods: The pods of istio-system, which this run has read before.
+        most: How many pods with a sidecar are asked.
+
+    Raises:
+        ProblemError: The pods cannot be listed. One that does not answer is no error: it may have gone.
+    """
+    gateways = gateway_pods(system_pods, EAST_WEST_GATEWAY)
+    injected = [
+        pod
+        for pod in kube.list(objects.POD, labels=INJECTED, fields="status.phase=Running", metadata_only=True)
+        if not pod["metadata"].get("deletionTimestamp")
+    ]
+    chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
+    found, failed = fan_out(chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE)
+    return ProxiesHold(
+        proxies=tuple(found.values()),
+        silent={name: problems[0].on(kube.context) for name, problems in failed.items()},
+        running=len({_name(pod) for pod in (*gateways, *injected)}),
+    )
+
+
+def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
+    """What one proxy holds, through a port-forward to Envoy's admin port, which answers localhost only.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what Envoy sends.
+    """
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    raw = kube.http_get(namespace, name, _ADMIN_PORT, _DUMP)
+    try:
+        return proxy_trust(namespace, name, raw)
+    except (ValueError, AttributeError, ProblemError):
+        # The answer itself is not told: it is about secrets.
+        raise ProblemError(
+            Problem(
+                code="malformed-answer",
+                cluster=kube.context,
+                message=f"the proxy of {namespace}/{name} answered {_DUMP} with something else",
+                seen=f"{len(raw)} bytes",
+                expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
+                hint=f"kubectl --context {kube.context} -n {namespace} logs {name} -c istio-proxy",
+            )
+        ) from None
+
+
+def _name(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

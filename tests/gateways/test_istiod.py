@@ -1,0 +1,159 @@
+"""What istiod answers, through a port-forward, is read as what it is, or is one clear error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.istiod import clusterz, metrics, syncz
+from istio_mc.gateways.kube import Kube
+from tests.fake_api import FakeApi, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+POD = {"metadata": {"name": "istiod-1", "annotations": {"prometheus.io/port": "15999"}}}
+# As istiod 1.26.0 of the lab answered, shortened.
+SYNCZ = [
+    {
+        "cluster_id": "kt-k2p",
+        "proxy": "istio-ingressgateway-c47b4b99-km2md.istio-system",
+        "proxy_type": "router",
+        "istio_version": "1.26.0",
+        "cluster_sent": "2026-03-01T08:06:44Z/16dc",
+        "cluster_acked": "2026-03-01T08:06:44Z/16dc",
+        "resources": {
+            "type.googleapis.com/envoy.config.cluster.v3.Cluster": {
+                "sent": "2026-03-01T08:06:44Z/16dc",
+                "acked": "2026-03-01T08:06:44Z/16dc",
+            }
+        },
+    }
+]
+CLUSTERZ = [
+    {"id": "kt-k2p", "secretName": "", "syncStatus": "synced"},
+    {"id": "nhn-nks", "secretName": "istio-system/istio-remote-secret-nhn-nks", "syncStatus": "timeout"},
+]
+METRICS = b"""\
+# HELP citadel_server_root_cert_expiry_timestamp The unix timestamp, in seconds.
+# TYPE citadel_server_root_cert_expiry_timestamp gauge
+citadel_server_root_cert_expiry_timestamp 2.110924736e+09
+istiod_managed_clusters{cluster_type="local"} 1
+istiod_managed_clusters{cluster_type="remote"} 2
+remote_cluster_sync_timeouts_total{cluster="nhn-nks"} 3
+"""
+
+
+@pytest.fixture
+def istiod() -> Iterator[FakeApi]:
+    """What listens in the pod."""
+    with FakeApi().serve() as server:
+        yield server
+
+
+@pytest.fixture
+def api(istiod: FakeApi) -> Iterator[FakeApi]:
+    with FakeApi().serve() as server:
+        server.on_forward("istio-system", "istiod-1", p15999=istiod.address, p15014=istiod.address)
+        yield server
+
+
+@pytest.fixture
+def kube(api: FakeApi) -> Iterator[Kube]:
+    found = Kube("kt", api.kubeconfig(), read_timeout_s=5)
+    yield found
+    found.close()
+
+
+def failure(ask: Callable[[Kube, Any], object], kube: Kube, pod: object = POD) -> Problem:
+    with pytest.raises(ProblemError) as error:
+        ask(kube, pod)
+    (problem,) = error.value.problems
+    assert problem.cluster == "kt"
+    return problem
+
+
+def test_the_port_is_the_one_istiod_names(istiod: FakeApi, api: FakeApi, kube: Kube) -> None:
+    istiod.on("/debug/syncz", SYNCZ)
+    syncz(kube, POD)
+    assert api.calls == [("GET", "/api/v1/namespaces/istio-system/pods/istiod-1/portforward?ports=15999")]
+
+
+@pytest.mark.parametrize(
+    "annotations", [None, {}, {"prometheus.io/port": ""}, {"prometheus.io/port": "http"}]
+)
+def test_without_such_a_name_it_is_istiods_usual_one(
+    istiod: FakeApi, api: FakeApi, kube: Kube, annotations: object
+) -> None:
+    istiod.on("/debug/syncz", SYNCZ)
+    syncz(kube, {"metadata": {"name": "istiod-1", "annotations": annotations}})
+    assert api.calls[0][1].endswith("ports=15014")
+
+
+def test_each_row_of_syncz_is_a_proxy(istiod: FakeApi, kube: Kube) -> None:
+    istiod.on("/debug/syncz", SYNCZ)
+    (proxy,) = syncz(kube, POD)
+    assert (proxy.name, proxy.cluster_id, proxy.version, proxy.istiod, proxy.synced) == (
+        "istio-ingressgateway-c47b4b99-km2md.istio-system",
+        "kt-k2p",
+        "1.26.0",
+        "istiod-1",
+        True,
+    )
+
+
+def test_each_row_of_clusterz_is_a_cluster(istiod: FakeApi, kube: Kube) -> None:
+    istiod.on("/debug/clusterz", CLUSTERZ)
+    assert [(row.pod, row.cluster_id, row.status) for row in clusterz(kube, POD)] == [
+        ("istiod-1", "kt-k2p", "synced"),
+        ("istiod-1", "nhn-nks", "timeout"),
+    ]
+
+
+def test_an_istiod_that_serves_nobody_says_null(istiod: FakeApi, kube: Kube) -> None:
+    istiod.on("/debug/syncz", Reply(b"null"))
+    assert syncz(kube, POD) == ()
+
+
+def test_its_metrics_are_counts_and_moments(istiod: FakeApi, kube: Kube) -> None:
+    istiod.on("/metrics", Reply(METRICS, headers={"Content-Type": "text/plain"}))
+    found = metrics(kube, POD)
+    assert (found.pod, found.remote_clusters, found.sync_timeouts) == ("istiod-1", 2, {"nhn-nks": 3})
+    assert found.root_expires == datetime(2036, 11, 21, 23, 58, 56, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("path", "ask"), [("/debug/clusterz", clusterz), ("/debug/syncz", syncz), ("/metrics", metrics)]
+)
+@pytest.mark.parametrize(
+    "answer", [b"<html>", b"{}x", b'["a"]', b'[{"cluster_id": "x"}]', b"3", b"\xff\xfe", b"# nothing\n"]
+)
+def test_anything_else_is_one_error_that_names_the_pod_and_the_endpoint(
+    istiod: FakeApi, kube: Kube, path: str, ask: Callable[[Kube, Any], object], answer: bytes
+) -> None:
+    istiod.on(path, Reply(answer))
+    problem = failure(ask, kube)
+    assert problem.code == "malformed-answer"
+    assert f"istiod-1 answered {path}" in problem.message
+
+
+def test_an_endpoint_that_refuses_is_told_with_its_status(istiod: FakeApi, kube: Kube) -> None:
+    istiod.on("/debug/syncz", Reply(status=401))
+    problem = failure(syncz, kube)
+    assert (problem.code, problem.seen) == ("stream-failed", "401 Unauthorized")
+
+
+def test_a_pod_in_which_nobody_listens_is_told_in_the_kubelets_words(api: FakeApi, kube: Kube) -> None:
+    api.on_forward("istio-system", "istiod-1", p15999=("127.0.0.1", 1))
+    problem = failure(syncz, kube)
+    assert problem.code == "stream-failed"
+    assert "connection refused" in (problem.seen or "")
+
+
+def test_an_istiod_that_keeps_silent_costs_one_timeout(istiod: FakeApi, api: FakeApi) -> None:
+    istiod.on("/debug/syncz", Reply(SYNCZ, delay_s=5))
+    problem = failure(syncz, Kube("kt", api.kubeconfig(), read_timeout_s=0.3))
+    assert (problem.code, problem.seen) == ("stream-failed", "timed out")

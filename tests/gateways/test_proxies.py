@@ -1,0 +1,189 @@
+"""What proxies hold is read from Envoy's admin port, from as many as are asked, and no key with it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.domain.certificates import Authority, new_intermediate
+from istio_mc.gateways.given_roots import given_roots
+from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.proxies import proxies_hold
+from tests.fake_api import FakeApi, Reply, status
+from tests.leaves import secrets_dump, workload_leaf
+from tests.world import EC, root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+GATEWAY = {
+    "metadata": {
+        "name": "gateway-1",
+        "namespace": "istio-system",
+        "labels": {"app": "istio-ingressgateway"},
+    },
+    "status": {"phase": "Running"},
+}
+PODS = "/api/v1/pods"
+DUMP = "/config_dump"
+
+
+def _root(context: str) -> bytes:
+    """A dump whose ROOTCA has this validation context."""
+    secret = f'{{"name": "ROOTCA", "secret": {{"validation_context": {context}}}}}'
+    return f'{{"configs": [{secret}]}}'.encode()
+
+
+@pytest.fixture(scope="module")
+def intermediate() -> Authority:
+    return new_intermediate(root(), "kt-k2p", datetime.now(UTC), key=EC)
+
+
+@pytest.fixture
+def envoy(intermediate: Authority) -> Iterator[FakeApi]:
+    """The admin port of every pod."""
+    chain = [workload_leaf(intermediate).certificate, *intermediate.path]
+    with FakeApi().serve() as server:
+        server.on(DUMP, secrets_dump(chain, [root().certificate]))
+        yield server
+
+
+@pytest.fixture
+def api(envoy: FakeApi) -> Iterator[FakeApi]:
+    with FakeApi().serve() as server:
+        server.on_forward("istio-system", "gateway-1", p15000=envoy.address)
+        yield server
+
+
+@pytest.fixture
+def kube(api: FakeApi) -> Iterator[Kube]:
+    found = Kube("kt", api.kubeconfig(), read_timeout_s=5)
+    yield found
+    found.close()
+
+
+def injected(number: int, **metadata: object) -> dict[str, Any]:
+    created = f"2026-01-01T00:{60 - number:02}:00Z"
+    return {
+        "metadata": {
+            "name": f"pod-{number}",
+            "namespace": "sample",
+            "creationTimestamp": created,
+            **metadata,
+        }
+    }
+
+
+def runs(api: FakeApi, envoy: FakeApi, count: int) -> None:
+    """So many pods with a sidecar; the higher its number, the older a pod."""
+    api.on(PODS, {"items": [injected(number) for number in range(1, count + 1)]})
+    for number in range(1, count + 1):
+        api.on_forward("sample", f"pod-{number}", p15000=envoy.address)
+
+
+def forwards(api: FakeApi) -> list[str]:
+    return sorted(path.split("/")[6] for _, path in api.calls if "/portforward" in path)
+
+
+def test_a_proxys_chain_and_roots_are_certificates(
+    api: FakeApi, envoy: FakeApi, kube: Kube, intermediate: Authority
+) -> None:
+    runs(api, envoy, 1)
+    gateway, pod = proxies_hold(kube, [GATEWAY]).proxies
+    assert (gateway.name, pod.name) == ("istio-system/gateway-1", "sample/pod-1")
+    assert pod.chain[1:] == intermediate.path
+    assert pod.roots == (root().certificate,)
+
+
+def test_only_the_oldest_are_asked_and_how_many_is_told(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+    runs(api, envoy, 5)
+    found = proxies_hold(kube, [GATEWAY], most=2)
+    assert forwards(api) == ["gateway-1", "pod-4", "pod-5"]
+    assert found.told == "3 of 6 asked"
+
+
+def test_pods_are_found_with_one_request_for_those_that_run_and_have_a_sidecar(
+    api: FakeApi, envoy: FakeApi, kube: Kube
+) -> None:
+    runs(api, envoy, 1)
+    proxies_hold(kube, [])
+    assert api.calls[0][1] == (
+        f"{PODS}?labelSelector=security.istio.io%2FtlsMode%3Distio&fieldSelector=status.phase%3DRunning"
+    )
+
+
+def test_pods_on_their_way_out_are_not_asked(api: FakeApi, kube: Kube) -> None:
+    api.on(PODS, {"items": [injected(1, deletionTimestamp="2026-01-01T00:00:00Z")]})
+    leaving = {**GATEWAY, "metadata": {**GATEWAY["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert proxies_hold(kube, [leaving]).told == "0 of 0 asked"
+
+
+def test_one_that_does_not_answer_is_told_and_stops_nobody(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+    runs(api, envoy, 2)
+    api.on_forward("sample", "pod-1", p15000=("127.0.0.1", 1))
+    found = proxies_hold(kube, [GATEWAY])
+    assert [proxy.pod for proxy in found.proxies] == ["gateway-1", "pod-2"]
+    assert found.told == "3 of 3 asked, 1 silent"
+    assert "connection refused" in (found.silent["sample/pod-1"].seen or "")
+
+
+def test_one_that_serves_nothing_yet_holds_nothing(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+    envoy.on(DUMP, Reply(b"{}"))
+    api.on(PODS, {"items": []})
+    (proxy,) = proxies_hold(kube, [GATEWAY]).proxies
+    assert (proxy.chain, proxy.roots) == ((), ())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>",
+        b"3",
+        b'{"configs": 3}',
+        b'{"configs": ["x"]}',
+        _root("3"),
+        _root('{"trusted_ca": {"inline_bytes": "%%"}}'),
+        _root('{"trusted_ca": {"inline_string": "no certificate"}}'),
+    ],
+)
+def test_anything_else_is_told_of_that_proxy_and_not_quoted(
+    api: FakeApi, envoy: FakeApi, kube: Kube, answer: bytes
+) -> None:
+    envoy.on(DUMP, Reply(answer))
+    api.on(PODS, {"items": []})
+    (problem,) = proxies_hold(kube, [GATEWAY]).silent.values()
+    assert (problem.code, problem.cluster) == ("malformed-answer", "kt")
+    assert problem.seen == f"{len(answer)} bytes"
+
+
+def test_pods_that_cannot_be_listed_are_an_error(api: FakeApi, kube: Kube) -> None:
+    api.on(PODS, status(403, "pods is forbidden"))
+    with pytest.raises(Exception, match="refused GET /api/v1/pods"):
+        proxies_hold(kube, [])
+
+
+def test_a_private_key_is_not_kept_even_where_a_proxy_tells_it(
+    api: FakeApi, envoy: FakeApi, kube: Kube
+) -> None:
+    document = json.dumps(secrets_dump([], [root().certificate]))
+    envoy.on(DUMP, Reply(document.replace("W3JlZGFjdGVkXQ==", "UFJJVkFURSBLRVk=").encode()))
+    api.on(PODS, {"items": []})
+    assert "PRIVATE" not in repr(proxies_hold(kube, [GATEWAY]))
+
+
+class TestGivenRoots:
+    def test_all_namespaces_are_read_with_one_request(self, api: FakeApi, kube: Kube) -> None:
+        items = [
+            {"metadata": {"namespace": "sample"}, "data": {"root-cert.pem": "A"}},
+            {"metadata": {"namespace": "default"}, "data": {"root-cert.pem": "A"}},
+            {"metadata": {"namespace": "shop"}, "data": None},
+        ]
+        api.on("/api/v1/configmaps", {"items": items})
+        found = given_roots(kube)
+        assert found.by_bundle() == {"A": ["sample", "default"], "": ["shop"]}
+        assert [path for _, path in api.calls] == [
+            "/api/v1/configmaps?fieldSelector=metadata.name%3Distio-ca-root-cert"
+        ]
