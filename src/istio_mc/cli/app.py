@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import edge, usage
 from istio_mc.cli.lazy import LazyGroup
 
 
@@ -28,6 +31,24 @@ class Verbs(LazyGroup):
         "cilium": "The settings a mesh needs of Cilium, and the way back.",
         "tools": "istioctl, kubectl, Helm, Gateway API: pinned and verified.",
     }
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,  # noqa: ANN401 - Typer's own signature
+    ) -> Any:  # noqa: ANN401 - likewise
+        """Runs a command line; one that is refused ends in the envelope where JSON or YAML is asked for."""
+        words = list(sys.argv[1:] if args is None else args)
+        output = usage.output_asked(words)
+        extra |= {"prog_name": prog_name, "complete_var": complete_var}
+        run = partial(super().main, words, windows_expand_args=windows_expand_args, **extra)
+        if output == "table" or not standalone_mode:
+            return run(standalone_mode=standalone_mode)
+        return sys.exit(usage.code_of(partial(run, standalone_mode=False), output))
 
 
 app = typer.Typer(

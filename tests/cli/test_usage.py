@@ -1,0 +1,80 @@
+"""A command line that is none ends in the envelope too, for programs that asked for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from istio_mc.cli.usage import output_asked
+from tests.conftest import Ran
+
+Run = Callable[..., Ran]
+
+REFUSED = {
+    "verify --nope": ("verify", "No such option: --nope"),
+    "contexts --concurrency many": ("contexts", "--concurrency"),
+    "contexts --concurrency 0": ("contexts", "--concurrency"),
+    "tools download": ("tools download", "Missing argument 'DIR'"),
+    "sample test --calls 3": ("sample test", "--calls"),
+    "sample tset": ("sample", "Did you mean 'test'?"),
+    "link kt": ("link", "unexpected extra argument(s) (kt)"),
+    "nope": ("", "No such command 'nope'"),
+    "": ("", "Missing command"),
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_refused_command_line_has_the_envelope(istio_mc: Run, line: str) -> None:
+    done = istio_mc("-o", "json", *line.split())
+    command, told = REFUSED[line]
+    assert done.code == 2
+    assert done.envelope["command"] == command
+    assert (done.envelope["status"], done.envelope["data"]) == ("error", None)
+    (error,) = done.envelope["errors"]
+    assert error["code"] == "usage"
+    assert told in error["message"]
+    assert error["hint"] == " ".join(filter(None, ("istio-mc", command, "--help")))
+
+
+def test_people_are_told_on_standard_error_as_without_json(istio_mc: Run) -> None:
+    plain = istio_mc("verify", "--nope")
+    assert plain.out == ""
+    assert istio_mc("verify", "--nope", "-o", "json").err == plain.err
+    assert plain.code == 2
+
+
+def test_a_group_without_a_verb_says_so_in_one_line(istio_mc: Run) -> None:
+    (error,) = istio_mc("-o", "json", "sample").envelope["errors"]
+    assert error["message"] == "a verb is missing"
+
+
+def test_yaml_is_answered_in_yaml(istio_mc: Run) -> None:
+    assert yaml.safe_load(istio_mc("verify", "--nope", "-o", "yaml").out)["errors"][0]["code"] == "usage"
+
+
+def test_help_is_help_whatever_the_output(istio_mc: Run) -> None:
+    done = istio_mc("verify", "--help", "-o", "json")
+    assert done.code == 0
+    assert done.out.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "output"),
+    [
+        ("verify", "table"),
+        ("verify -o json", "json"),
+        ("-o yaml verify", "yaml"),
+        ("verify --output=json", "json"),
+        ("verify --output json", "json"),
+        ("verify -ojson", "json"),
+        ("verify -o=yaml", "yaml"),
+        ("-o yaml verify -o json", "json"),
+        ("", "table"),
+        ("verify -o", "table"),
+        ("verify -o xml", "table"),
+    ],
+)
+def test_the_output_is_read_wherever_it_stands(line: str, output: str) -> None:
+    assert output_asked(line.split()) == output
