@@ -24,7 +24,7 @@ from istio_mc.domain.status_proxy import Proxy
 from istio_mc.ops.status import StatusResult
 from istio_mc.present.report import Envelope, Exit
 from istio_mc.present.status import report, screen
-from istio_mc.present.status_watch import watch
+from istio_mc.present.status_watch import fitted, watch
 
 Golden = Callable[[str, str], None]
 GATEWAY = "istio-ingressgateway"
@@ -173,3 +173,30 @@ class TestWatch:
 
     def test_interrupted_before_the_first_reading_it_was_interrupted(self) -> None:
         assert watch(readings(), output="table", color=False, every_s=1) is Exit.INTERRUPTED
+
+
+class TestHeight:
+    @staticmethod
+    def shown(height: int, width: int = 80) -> list[str]:
+        """What a terminal of that height is given."""
+        console = Console(file=io.StringIO(), width=width, height=height, highlight=False, emoji=False)
+        console.print(fitted(console, screen(MIXED, width)))
+        printed: str = console.file.getvalue()  # type: ignore[attr-defined]
+        return [line.rstrip() for line in printed.splitlines()]
+
+    def test_what_fits_is_shown_as_it_is(self) -> None:
+        whole = text(MIXED, 80).splitlines()
+
+        assert self.shown(len(whole)) == whole
+
+    @pytest.mark.parametrize("height", [1, 2, 12])
+    def test_what_does_not_fit_is_counted_on_the_last_line(self, height: int) -> None:
+        whole = text(MIXED, 80).splitlines()
+
+        *kept, last = self.shown(height)
+
+        assert kept == whole[: height - 1]
+        assert last.startswith(f"… {len(whole) - len(kept)} more lines: ")
+
+    def test_that_line_is_never_folded(self) -> None:
+        assert len(self.shown(12, width=40)) == 12

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 from rich.console import Group
 from rich.live import Live
+from rich.segment import SegmentLines
 from rich.text import Text
 
 from istio_mc.present import status, terminal
@@ -19,7 +20,7 @@ from istio_mc.present.report import Envelope, Exit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
     from istio_mc.ops.status import StatusResult
 
@@ -45,7 +46,8 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
         for last in readings:
             if live:
                 heading = Text(f"{_now()}, every {every_s:.0f} s; Ctrl-C ends", style="dim")
-                live.update(Group(heading, status.screen(last, console.width)), refresh=True)
+                shown = fitted(console, Group(heading, status.screen(last, console.width)))
+                live.update(shown, refresh=True)
             else:
                 _print(console, last, output)
     if last is None:
@@ -54,6 +56,17 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
         # The screen that was redrawn is gone with it; what it showed last stays.
         console.print(status.screen(last, console.width))
     return status.report(last).exit
+
+
+def fitted(console: Console, shown: RenderableType) -> RenderableType:
+    """What a terminal has the height for; where that is not all, its last line says how much is missing."""
+    lines = console.render_lines(shown, pad=False)
+    if len(lines) <= console.height:
+        return shown
+    kept = lines[: max(0, console.height - 1)]
+    told = f"… {len(lines) - len(kept)} more lines: a higher window shows them, and so does istio-mc status"
+    note = Text(told, style="yellow", no_wrap=True, overflow="ellipsis")
+    return Group(SegmentLines(kept, new_lines=True), note)
 
 
 def _moves(console: Console, output: str) -> bool:
