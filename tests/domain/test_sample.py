@@ -70,6 +70,61 @@ class TestCount:
         assert sample.command(60)[-1] == "http://reviews:9080/reviews/1?call=[1-60]"
 
 
+class TestGivingUp:
+    """With v1 and v2 there are, 20 calls are enough for each to have answered once."""
+
+    VERSIONS = ("v1", "v2")
+
+    @pytest.mark.parametrize(
+        ("calls", "hopeless"),
+        [
+            (Calls({"v1": 19}, {}), False),
+            (Calls({"v1": 180}, {}), False),
+            (Calls({"v1": 180}, {"503": 40}), False),
+            (Calls({"v1": 17}, {"000": 2}), False),
+            (Calls({"v1": 16}, {"000": 3}), False),
+            (Calls({"v1": 17}, {"000": 3}), True),
+            (Calls({"v1": 9, "v2": 9}, {"000": 19}), False),
+            (Calls({"v1": 9, "v2": 9}, {"000": 20}), True),
+            (Calls({}, {"000": 20}), True),
+        ],
+    )
+    def test_it_takes_silence_and_enough_calls(self, calls: Calls, *, hopeless: bool) -> None:
+        assert calls.hopeless(self.VERSIONS) is hopeless
+
+    def test_after_a_few_calls_into_silence_the_next_are_not_waited_for_so_long(self) -> None:
+        assert [Calls({"v1": 9}, {"000": times}).each_s for times in (0, 2, 3)] == [5, 5, 1]
+
+    def test_one_answer_is_enough_of_few_calls(self) -> None:
+        cut_short = Calls({"v1": 19, "v2": 1}, {"000": 20}, given_up=True)
+        assert [cut_short.seldom(version, 3) for version in ("v1", "v2", "v3")] == [False, False, True]
+
+    def test_of_all_calls_half_a_fair_part_is_wanted(self) -> None:
+        whole = Calls({"v1": 155, "v2": 25}, {})
+        assert [whole.seldom(version, 3) for version in ("v1", "v2")] == [False, True]
+        assert Calls({"v1": 150, "v2": 30}, {}).seldom("v2", 3) is False
+
+    def test_what_came_of_calls_is_added_up(self) -> None:
+        one, other = Calls({"v1": 1}, {"503": 2}), Calls({"v1": 1, "v2": 1}, {"000": 1}, given_up=True)
+        assert one + other == Calls({"v1": 2, "v2": 1}, {"503": 2, "000": 1}, given_up=True)
+
+    def test_one_process_ends_at_the_first_call_into_silence(self) -> None:
+        assert "--fail-early" in sample.command(60)
+
+    @pytest.mark.parametrize(
+        ("address", "url"),
+        [
+            ("203.0.113.7", "https://203.0.113.7:15443/"),
+            ("gw.example.com", "https://gw.example.com:15443/"),
+            ("2001:db8::7", "https://[2001:db8::7]:15443/"),
+        ],
+    )
+    def test_a_gateway_is_knocked_at_on_the_port_calls_between_clusters_take(
+        self, address: str, url: str
+    ) -> None:
+        assert sample.knock(address)[-1] == url
+
+
 class TestLeastShare:
     @pytest.mark.parametrize(("versions", "least"), [(1, 0.5), (2, 0.25), (3, 1 / 6)])
     def test_is_half_of_the_fair_part(self, versions: int, least: float) -> None:

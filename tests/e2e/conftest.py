@@ -60,6 +60,7 @@ def _mend() -> None:
     for name in CONTEXTS:
         faults.heal(name)
         faults.undrop(name)
+        faults.unswallow(name)
 
 
 @pytest.fixture(scope="session")

@@ -155,7 +155,14 @@ def test_cilium_takes_new_settings_only_with_a_restart() -> None:
         kubectl("rollout", "status", "-n", "kube-system", "daemonset/cilium", "--timeout=50s")
 
 
-@pytest.mark.parametrize(("do", "undo"), [(faults.cut, faults.heal), (faults.drop, faults.undrop)])
+@pytest.mark.parametrize(
+    ("do", "undo"),
+    [
+        (faults.cut, faults.heal),
+        (faults.drop, faults.undrop),
+        (faults.swallow, faults.unswallow),
+    ],
+)
 @pytest.mark.usefixtures("kubectls")
 def test_faults_come_and_go(do: Callable[[str], None], undo: Callable[[str], None]) -> None:
     url = f"http://198.18.0.21:{PORT}/"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.mesh import MANAGED_BY, Mesh
+from istio_mc.domain.operator import CROSS_NETWORK_PORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from istio_mc.domain.objects import Object
 
@@ -118,10 +119,39 @@ def is_injected(pod: Object) -> bool:
     return any(container["name"] == "istio-proxy" for container in containers)
 
 
-def command(calls: int) -> list[str]:
-    """Asks for the reviews so many times in one process, each answer followed by its status on a line."""
+PATIENCE_S = 5
+"""How long a call may take."""
+HURRY_S = 1
+"""How long it may take once some have come to nothing: what answers at all does so in less."""
+
+_FEW = 3
+_ENOUGH_PER_VERSION = 10
+"""Calls after which a version that answers now and then has answered once: of 10 a version, chance alone
+leaves one out once in 20,000 times."""
+_TOO_MANY = 20
+_NOTHING = "000"
+"""What curl writes as status where there was no answer at all."""
+
+
+def command(calls: int, *, each_s: int = PATIENCE_S) -> list[str]:
+    """Asks for the reviews so many times in one process, each answer followed by its status on a line.
+
+    The process ends at the first call that comes to nothing, so that whoever counts can decide anew.
+    """
     url = f"http://{SERVICE}:{PORT}/reviews/1?call=[1-{calls}]"
-    return ["curl", "--silent", "--show-error", "--max-time", "5", "--write-out", "\n%{http_code}\n", url]
+    bounds = ["--fail-early", "--max-time", str(each_s)]
+    return ["curl", "--silent", "--show-error", *bounds, "--write-out", "\n%{http_code}\n", url]
+
+
+def knock(address: str) -> list[str]:
+    """Says hello to a gateway: it refuses who names no service, but it answers."""
+    host = f"[{address}]" if ":" in address else address
+    url = f"https://{host}:{CROSS_NETWORK_PORT}/"
+    return ["curl", "--silent", "--insecure", "--output", "/dev/null", "--max-time", str(PATIENCE_S), url]
+
+
+SWALLOWED = 28
+"""Exit code of `knock` where nothing came back in time (curl's CURLE_OPERATION_TIMEDOUT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,15 +161,56 @@ class Calls:
     Attributes:
         answered: Answers by version.
         failed: Calls without an answer of any version, by what came instead.
+        given_up: Whether calling ended before all were made, for too many came to nothing.
     """
 
     answered: Mapping[str, int]
     failed: Mapping[str, int]
+    given_up: bool = False
 
     @property
     def total(self) -> int:
         """All calls, answered or not."""
         return sum(self.answered.values()) + sum(self.failed.values())
+
+    @property
+    def unanswered(self) -> int:
+        """Calls to which nothing came back."""
+        return self.failed.get(_NOTHING, 0)
+
+    @property
+    def each_s(self) -> int:
+        """How long the next call may take, in seconds."""
+        return PATIENCE_S if self.unanswered < _FEW else HURRY_S
+
+    def hopeless(self, versions: Collection[str]) -> bool:
+        """Whether more calls would only take more time.
+
+        So it is where some came to nothing and a version still keeps silent when each should have answered
+        several times, and where too many came to nothing whoever answers.
+        """
+        silent = set(versions) - self.answered.keys()
+        enough = self.total >= _ENOUGH_PER_VERSION * len(versions)
+        return self.unanswered >= _TOO_MANY or bool(self.unanswered >= _FEW and enough and silent)
+
+    def seldom(self, version: str, versions: int) -> bool:
+        """Whether a version answered less than half of its fair part.
+
+        Where calling was given up, too few were made to tell a small part from chance: one is enough.
+        """
+        answers = self.answered.get(version, 0)
+        return answers < (1 if self.given_up else least_share(versions) * max(self.total, 1))
+
+    def __add__(self, more: Calls) -> Calls:
+        return Calls(
+            _sum(self.answered, more.answered),
+            _sum(self.failed, more.failed),
+            self.given_up or more.given_up,
+        )
+
+
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {key: one.get(key, 0) + other.get(key, 0) for key in {**one, **other}}
 
 
 def count(output: str) -> Calls:

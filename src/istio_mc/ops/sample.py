@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.catalogue import ALL
 from istio_mc.domain import objects, sample
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import unavailable
@@ -15,7 +14,8 @@ from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
-from istio_mc.ops.verify import look
+from istio_mc.ops.sample_calls import calls_of
+from istio_mc.ops.sample_hops import not_as_wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from istio_mc.ops.session import Session
 
 _POLL_S = 0.5
-_EXEC_DEADLINE_S = 120.0
-_PROBES_PER_VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +90,15 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
         session.kubes, lambda name: _client(session.kubes[name]), concurrency=session.concurrency
     )
 
+    wanted = frozenset(versions.values())
+
     def ask(name: str) -> Calls:
-        wanted = set(versions.values())
-        until = min(time.monotonic() + wait_s, session.deadline)
-        session.progress(Event(name, "test", State.STARTED, f"calling {sample.SERVICE}"))
-        few = len(wanted) * _PROBES_PER_VERSION
-        while set(_called(session, name, clients[name], few).answered) != wanted:
-            if time.monotonic() > until:
-                break
-            session.progress(Event(name, "test", State.WAITING, "for every version to answer once"))
-            time.sleep(_POLL_S)
-        found = _called(session, name, clients[name], calls or sample.LEAST_CALLS * len(wanted))
-        session.progress(Event(name, "test", State.DONE))
-        return found
+        total = calls or sample.LEAST_CALLS * len(wanted)
+        return calls_of(session, name, clients[name], wanted, calls=total, wait_s=wait_s)
 
     found, unasked = fan_out(clients, ask, concurrency=session.concurrency)
     problems = [p for ps in (session.unusable | failures | unasked).values() for p in ps]
-    problems += _too_seldom(session, versions, found)
+    problems += not_as_wanted(session, versions, found, clients)
     return Tested(versions, found, tuple(problems))
 
 
@@ -200,52 +190,6 @@ def _client(kube: Kube) -> str:
     if not running:
         raise ProblemError(_not_running(kube.context, sample.CLIENT, "no running pod"))
     return str(running[0])
-
-
-def _called(session: Session, name: str, pod: str, calls: int) -> Calls:
-    done = session.kubes[name].execute(
-        sample.NAMESPACE, pod, sample.CLIENT, sample.command(calls), timeout_s=_EXEC_DEADLINE_S
-    )
-    return sample.count(done.stdout)
-
-
-def _too_seldom(session: Session, versions: Mapping[str, str], found: Mapping[str, Calls]) -> list[Problem]:
-    least = sample.least_share(len(versions))
-    pairs = [
-        (name, peer)
-        for name, calls in found.items()
-        for peer, version in versions.items()
-        if calls.answered.get(version, 0) < least * max(calls.total, 1)
-    ]
-    if not pairs:
-        return []
-    wrong = [result for result in look(session, ALL, None).root_causes if result.problem]
-    problems = []
-    for name, peer in pairs:
-        calls = found[name]
-        on_the_way = [
-            r for r in wrong if r.target.cluster in (None, name, peer) and r.target.peer in (None, name, peer)
-        ]
-        hop = on_the_way[0] if on_the_way else None
-        told = ", ".join(f"{code}: {times}" for code, times in calls.failed.items())
-        problems.append(
-            Problem(
-                code="too-few-answers",
-                cluster=name,
-                message=f"{versions[peer]} in {peer} answered {name} in "
-                f"{calls.answered.get(versions[peer], 0)} of {calls.total} calls"
-                + (
-                    f"; first wrong hop: {hop.check.id} ({hop.target})"
-                    if hop
-                    else f"; every hop that can be looked at is right: look at the path to {peer}'s gateway"
-                ),
-                seen=(f"HTTP status {told}" if told else f"answers by version: {dict(calls.answered)}"),
-                expected=f"at least {least:.0%} of the calls",
-                hint=hop.problem.hint if hop and hop.problem else "istio-mc verify",
-                docs="troubleshooting.md#too-few-answers",
-            )
-        )
-    return problems
 
 
 def _not_running(context: str, deployment: str, seen: str) -> Problem:

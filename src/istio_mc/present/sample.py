@@ -63,6 +63,7 @@ def tested(result: Tested, warnings: Iterable[Problem]) -> Report:
                         version: calls.answered.get(version, 0) for version in result.versions.values()
                     },
                     "failed": dict(calls.failed),
+                    "givenUp": calls.given_up,
                 }
                 for name, calls in result.calls.items()
             ],
@@ -77,14 +78,18 @@ def tested(result: Tested, warnings: Iterable[Problem]) -> Report:
 def _render(result: Tested, console: Console) -> None:
     heads = [f"{version} ({name})" for name, version in result.versions.items()]
     rows = table("FROM \\ ANSWERED BY", *heads, "NO ANSWER", "CALLS")
-    least = least_share(len(result.versions))
     for name, calls in result.calls.items():
         cells = []
         for version in result.versions.values():
             answers = calls.answered.get(version, 0)
-            good = answers >= least * max(calls.total, 1)
+            good = not calls.seldom(version, len(result.versions))
             cells.append(Text(f"{'√' if good else '×'} {answers}", style="green" if good else "red"))
-        rows.add_row(name, *cells, str(sum(calls.failed.values()) or "-"), str(calls.total))
+        rows.add_row(
+            name,
+            *cells,
+            str(sum(calls.failed.values()) or "-"),
+            f"{calls.total}{', given up' if calls.given_up else ''}",
+        )
     console.print(rows)
     if not result.problems:
         pairs = len(result.versions) ** 2

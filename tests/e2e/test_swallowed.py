@@ -1,0 +1,75 @@
+"""Packets vanish on the way to a gateway: `sample test` ends in time, with the matrix, and names the hop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import faults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.harness import Result, Site
+
+DEADLINE_S = 120
+
+
+@pytest.fixture(scope="module")
+def sample(mesh: Site) -> Site:
+    """The mesh with the sample in it, as every version answers."""
+    mesh.run("sample", "deploy").exits(0)
+    mesh.run("sample", "test").exits(0)
+    return mesh
+
+
+@pytest.fixture
+def swallowed(sample: Site) -> Iterator[Site]:
+    """The mesh, but nothing gets through to kt's gateway; kt's API server answers."""
+    faults.swallow("kt")
+    yield sample
+    faults.unswallow("kt")
+
+
+def outcome(site: Site) -> Result:
+    result = site.run("sample", "test", "--timeout", f"{DEADLINE_S}s", "-o", "json").exits(4)
+    assert result.seconds < DEADLINE_S
+    return result
+
+
+def test_a_gateway_that_swallows_packets_fails_its_pairs_alone_and_is_named_as_the_wrong_hop(
+    swallowed: Site,
+) -> None:
+    result = outcome(swallowed)
+
+    rows = {cluster["name"]: cluster for cluster in result.data["clusters"]}
+    assert {name: row["givenUp"] for name, row in rows.items()} == {"kt": False, "ncloud": True, "nhn": True}
+    for name in ("ncloud", "nhn"):
+        assert rows[name]["answered"]["v1"] == 0
+        assert min(rows[name]["answered"][version] for version in ("v2", "v3")) > 0
+    assert {
+        error["cluster"]: error["message"].partition(" calls; ")[2] for error in result.json["errors"]
+    } == {
+        name: f"first wrong hop: the gateway of kt: nothing comes back to {name} from 198.18.0.21:15443"
+        for name in ("ncloud", "nhn")
+    }
+    assert {error["code"] for error in result.json["errors"]} == {"too-few-answers"}
+
+
+def test_once_packets_get_through_again_so_does_every_version(sample: Site) -> None:
+    sample.run("sample", "test").exits(0)
+
+
+def test_with_a_whole_cluster_lost_the_others_rows_are_shown_and_the_lost_one_is_named(sample: Site) -> None:
+    faults.drop("nhn")
+
+    result = outcome(sample)
+
+    faults.undrop("nhn")
+    codes = [(error["code"], error["cluster"]) for error in result.json["errors"]]
+    assert codes[0] == ("cluster-unreachable", "nhn")
+    assert {code for code, _ in codes[1:]} <= {"calls-unanswered"}
+    rows = {cluster["name"]: cluster["answered"] for cluster in result.data["clusters"]}
+    assert rows.keys() == {"kt", "ncloud"}
+    assert all(min(answered.values()) > 0 for answered in rows.values())

@@ -1,0 +1,142 @@
+"""A client calls until all calls are made, or until more would only take more time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from istio_mc.domain.kubeconfig import KubeconfigFile, merge
+from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.sample import Calls
+from istio_mc.domain.settings import Settings
+from istio_mc.gateways.kube import Execution, Kube
+from istio_mc.ops import sample_calls
+from istio_mc.ops.sample_calls import calls_of, silent_gateway
+from istio_mc.ops.session import Session
+from tests.fake_api import kubeconfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+VERSIONS = ("v1", "v2", "v3")
+SILENT = None
+
+
+class Client:
+    """curl in a pod, behind an Envoy that takes endpoints in turn; time passes as fast as it is told."""
+
+    def __init__(self, turns: Iterable[str | None]) -> None:
+        self._turns = itertools.cycle(turns)
+        self.took_s = 0.0
+        self.runs = 0
+
+    def execute(
+        self, _namespace: str, _pod: str, _container: str, command: Sequence[str], *, timeout_s: float
+    ) -> Execution:
+        match = re.search(r"call=\[1-(\d+)\]", command[-1])
+        assert match, command
+        each_s = float(command[command.index("--max-time") + 1])
+        self.runs += 1
+        lines: list[str] = []
+        begun = self.took_s
+        for version in itertools.islice(self._turns, int(match[1])):
+            if version is SILENT:
+                self.took_s += each_s
+                lines += ["", "000"]
+                break
+            lines += [json.dumps({"podname": f"reviews-{version}-x"}), "200"]
+        assert self.took_s - begun < timeout_s, "no exec outlives its deadline"
+        return Execution("\n".join(lines), "", 28 if lines[-1] == "000" else 0)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def session(client: object, *, within_s: float = 600.0) -> Session:
+    merged = merge([KubeconfigFile("config", kubeconfig({"kt": "https://127.0.0.1:1"}))])
+    made = Session(Settings(certs_dir=Path("certs")), merged, "config", time.monotonic() + within_s, 1)
+    made.kubes["kt"] = cast("Kube", client)
+    return made
+
+
+def called(client: Client, versions: Sequence[str] = VERSIONS, within_s: float = 600.0) -> Calls:
+    with session(client, within_s=within_s) as run:
+        return calls_of(run, "kt", "sleep-1", versions, calls=180, wait_s=0.0)
+
+
+def test_where_every_version_answers_all_calls_are_made_in_one_process() -> None:
+    client = Client(["v1", "v2", "v3"])
+    assert called(client) == Calls({"v1": 60, "v2": 60, "v3": 60}, {})
+    assert client.runs == 2  # one for each to have answered once, and one that counts
+
+
+def test_a_version_that_never_answers_does_not_keep_the_others_from_being_counted() -> None:
+    found = called(Client(["v1", "v2"]))
+    assert found == Calls({"v1": 90, "v2": 90}, {})
+
+
+def test_a_version_behind_silence_is_given_up_within_half_a_minute() -> None:
+    client = Client(["v1", "v2", SILENT])
+    found = called(client)
+    assert found.given_up
+    assert client.took_s < 30
+    assert min(found.answered.values()) >= 9
+    assert [found.seldom(version, 3) for version in VERSIONS] == [False, False, True]
+
+
+def test_silence_from_everywhere_is_given_up_too() -> None:
+    client = Client([SILENT])
+    found = called(client)
+    assert found == Calls({}, {"000": found.total}, given_up=True)
+    assert client.took_s < 40
+
+
+def test_calls_to_a_cluster_that_is_not_asked_about_do_not_take_all_the_time() -> None:
+    client = Client(["v1", "v2", SILENT])
+    found = called(client, versions=("v1", "v2"))
+    assert found.given_up
+    assert client.took_s < 40
+    assert not any(found.seldom(version, 2) for version in ("v1", "v2"))
+
+
+def test_a_few_lost_calls_do_not_end_the_count() -> None:
+    found = called(Client([*["v1", "v2", "v3"] * 15, SILENT]))
+    assert not found.given_up
+    assert (found.total, found.unanswered) == (180, 4)
+
+
+def test_the_runs_deadline_ends_it_with_what_was_counted() -> None:
+    found = called(Client(["v1", "v2", "v3"]), within_s=sample_calls._RESERVE_S)
+    assert found == Calls({}, {}, given_up=True)
+
+
+def test_a_client_that_cannot_call_is_an_error_and_not_a_count_of_nothing() -> None:
+    class Broken(Client):
+        def execute(self, *_: object, **__: object) -> Execution:
+            return Execution("", "sh: curl: not found", 127)
+
+    with pytest.raises(ProblemError, match="made no call") as raised:
+        called(Broken([]))
+    assert raised.value.problems[0].seen == "sh: curl: not found"
+
+
+@pytest.mark.parametrize(
+    ("codes", "silent"), [((28,), "one"), ((35,), None), ((35, 28), "two"), ((6,), None)]
+)
+def test_a_gateway_is_silent_where_nothing_comes_back_in_time(
+    codes: Sequence[int], silent: str | None
+) -> None:
+    ended = iter(codes)
+
+    class Knocking(Client):
+        def execute(self, *_: object, **__: object) -> Execution:
+            return Execution("", "", next(ended))
+
+    with session(Knocking([])) as run:
+        assert silent_gateway(run, "kt", "sleep-1", ("one", "two")[: len(codes)]) == silent
