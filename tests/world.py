@@ -13,9 +13,11 @@ from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain import documents
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import Authority, new_intermediate, new_root
+from istio_mc.domain.datapath import Answer, DataPath, Handshake, Health, Judged, Outcome, Reach, Trace
 from istio_mc.domain.istiod import RemoteCluster
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.meshed import Meshed
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.pem import fingerprint
@@ -41,9 +43,17 @@ def root(name: str = "mesh") -> Authority:
 
 
 @cache
+def _authority(context: str, root_name: str) -> Authority:
+    return new_intermediate(root(root_name), IDS[context], datetime.now(UTC), key=EC)
+
+
+def authority(context: str, root_name: str = "mesh") -> Authority:
+    """A cluster's CA, its key included."""
+    return _authority(context, root_name)
+
+
 def ca_certs(context: str, root_name: str = "mesh") -> CaCerts:
-    made = new_intermediate(root(root_name), IDS[context], datetime.now(UTC), key=EC)
-    return CaCerts.from_authority(made)
+    return CaCerts.from_authority(authority(context, root_name))
 
 
 def root_fingerprint(name: str = "mesh") -> str:
@@ -92,6 +102,24 @@ def objects_of(context: str) -> list[dict[str, Any]]:
     ]
 
 
+def way(context: str, *, ip: str = "") -> DataPath:
+    """The way to a gateway that works, to a service with an injected pod."""
+    ip = ip or f"198.18.0.{21 + list(IDS).index(context)}"
+    service = Meshed("sample", "reviews", 9080, http=True)
+    shown = Judged(Outcome.OK, f"{service}, certificate issued by {IDS[context]}.intermediate.istio.io")
+    trace = Trace(
+        ip,
+        ip,
+        mesh=Reach(15443, Outcome.OK),
+        status=Reach(15021, Outcome.OK),
+        health=Health(200),
+        handshakes=(Handshake(service, Outcome.OK, leaf=b"der"),),
+        answer=Answer(Outcome.OK, f"HTTP status 404 from {service}"),
+        issuer=next(name for name in IDS if name != context),
+    )
+    return DataPath((trace,), (shown,))
+
+
 @dataclass
 class World:
     """The facts of a mesh that works, open to change."""
@@ -113,6 +141,7 @@ class World:
     )
     unreachable: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    ways: dict[str, DataPath] = field(default_factory=lambda: {context: way(context) for context in CLUSTERS})
 
     def find(self, context: str, kind: str, name: str) -> dict[str, Any]:
         return next(
@@ -125,7 +154,7 @@ class World:
     def silence(self, context: str) -> None:
         """The cluster does not answer."""
         self.unreachable[context] = (replace(UNREACHABLE, cluster=context),)
-        del self.objects[context], self.seen[context]
+        del self.objects[context], self.seen[context], self.ways[context]
 
     def status(self, context: str, peer: str, status: str, pod: str = "istiod-1") -> None:
         """What an istiod says of a peer; `absent`: nothing."""
@@ -144,6 +173,7 @@ class World:
             },
             unreachable=self.unreachable,
             seen=self.seen,
+            data_path=self.ways,
             failures={Observation.CLUSTERZ: self.unseen},
         )
 

@@ -10,6 +10,8 @@ from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 
+ADDRESS = "gateway.address"
+
 
 def _address(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
@@ -48,7 +50,7 @@ def _exposed(facts: Facts, target: Target) -> Finding:
 
 CHECKS = (
     Check(
-        id="gateway.address",
+        id=ADDRESS,
         topic="gateway",
         description="the gateway's Service has an address that istiod gives to the other clusters",
         severity=Severity.ERROR,

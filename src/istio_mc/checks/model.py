@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
+    from istio_mc.domain.datapath import DataPath
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.surroundings import Surroundings
@@ -37,6 +39,8 @@ class Observation(StrEnum):
 
     SURROUNDINGS = "surroundings"
     CLUSTERZ = "clusterz"
+    SERVICES = "services"
+    DATA_PATH = "data path"
 
 
 OBSERVED = "access.observed"
@@ -63,6 +67,8 @@ class Facts:
         identity_faults: Cluster IDs and networks that contradict mesh.yaml or each other.
         seen: Whom each running istiod sees, by context and pod.
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
+        services: The Services of each cluster; empty likewise.
+        data_path: The ways from here to each cluster's gateway; empty likewise.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
     """
@@ -74,6 +80,8 @@ class Facts:
     identity_faults: tuple[Problem, ...] = field(default=(), kw_only=True)
     seen: Mapping[str, Mapping[str, tuple[RemoteCluster, ...]]]
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
+    services: Mapping[str, Services] = field(default_factory=dict, repr=False)
+    data_path: Mapping[str, DataPath] = field(default_factory=dict)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
 
@@ -128,10 +136,12 @@ class Finding:
     Attributes:
         seen: What was found, in a few words.
         problem: What is wrong with it; None: nothing.
+        unknown: Whether nothing can be told of it, and `seen` says why; this is no fault.
     """
 
     seen: str
     problem: Problem | None = None
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ _Found = dict[str, dict[Target, Result]]
 def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """The results, in the order of the checks and of their targets.
 
-    A check stands after those it needs and those that explain it. Where one it needs did not pass for the
+    A check stands after those it needs and those that explain it. One that can tell nothing of a target by
+    itself is no cause of anything. Where one it needs did not pass for the
     target, for either cluster of a pair, or for the mesh, this one is unknown and says because of what. A
     check of the whole mesh is unknown where one it needs did not pass for any cluster. A check that fails
     where one that explains it failed too names that one as the cause; causes are followed to the first.
@@ -35,7 +36,7 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
             if result.verdict is Verdict.FAILED:
                 result = replace(result, caused_by=_explaining(check, target, not_ok))
             results.append(result)
-            if result.verdict is not Verdict.OK:
+            if result.verdict is Verdict.FAILED or result.caused_by:
                 not_ok.setdefault(check.id, {})[target] = result
     return results
 
@@ -152,7 +153,7 @@ def _places(facts: Facts) -> list[Target]:
 def _ask(check: Check, target: Target, facts: Facts) -> Result:
     finding = check.ask(facts, target)
     if finding.problem is None:
-        return Result(check, target, Verdict.OK, finding.seen)
+        return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
     problem = replace(
         finding.problem,
         hint=finding.problem.hint or check.hint or None,

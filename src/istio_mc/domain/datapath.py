@@ -195,13 +195,26 @@ class Judged:
 
     Attributes:
         outcome: What came of it.
-        seen: In a few words, the address not named.
+        seen: In a few words, the address not named; empty where that says all.
         who: The cluster that answered in the place of the right one.
     """
 
     outcome: Outcome
     seen: str
     who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPath:
+    """The ways to a cluster's gateway.
+
+    Attributes:
+        traces: One for each of its addresses, and for each IP address behind a host name.
+        shown: Who answered on each.
+    """
+
+    traces: tuple[Trace, ...] = ()
+    shown: tuple[Judged, ...] = ()
 
 
 def is_clouds_own(ip: str) -> bool:
@@ -216,7 +229,7 @@ def is_clouds_own(ip: str) -> bool:
 def resolved(trace: Trace) -> Judged:
     """Whether the address stands for an IP address."""
     if trace.ip:
-        return Judged(Outcome.OK, trace.ip)
+        return Judged(Outcome.OK, "")
     return Judged(Outcome.UNRESOLVED, trace.unresolved)
 
 
@@ -250,7 +263,7 @@ def shown(trace: Trace, context: str, members: Mapping[str, ClusterCa]) -> Judge
     Args:
         trace: What was tried.
         context: The cluster.
-        members: The CAs of all clusters that show theirs, by context; the cluster's own is among them.
+        members: The CAs of all clusters whose cacerts can be read, by context.
     """
     if trace.mesh is None or trace.mesh.outcome is not Outcome.OK:
         return Judged(Outcome.UNTOLD, "cannot be told: not reached")
@@ -261,6 +274,8 @@ def shown(trace: Trace, context: str, members: Mapping[str, ClusterCa]) -> Judge
         last = trace.handshakes[-1]
         tried = ", ".join(dict.fromkeys(str(handshake.service) for handshake in trace.handshakes))
         return Judged(last.outcome, f"{last.detail}, asked for {tried}")
+    if context not in members:
+        return Judged(Outcome.UNTOLD, "cannot be told: its Secret cacerts cannot be read")
     judged = [_judge(handshake, context, members) for handshake in answered]
     # Where a gateway forwards to others too, some connections end where they should.
     return next((one for one in judged if one.outcome is not Outcome.OK), judged[0])

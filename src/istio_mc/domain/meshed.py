@@ -8,7 +8,7 @@ and then closed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -52,6 +52,19 @@ class Meshed:
 
     def __str__(self) -> str:
         return f"{self.service}.{self.namespace}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The Services of a cluster.
+
+    Attributes:
+        objects: All of them, of every namespace.
+        meshed: What a gateway can pass a connection through to.
+    """
+
+    objects: tuple[Object, ...] = field(default=(), repr=False)
+    meshed: tuple[Meshed, ...] = ()
 
 
 def meshed(services: Iterable[Object], pods: Iterable[Object]) -> tuple[Meshed, ...]:

@@ -13,14 +13,16 @@ from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.gateways.fanout import all_of, answered, fan_out
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.services import read_services
 from istio_mc.gateways.survey import survey
-from istio_mc.ops import topology
+from istio_mc.ops import datapath, topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.session import Session
@@ -70,11 +72,16 @@ def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ..
     return all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in pods})
 
 
+def _services(ground: Ground, name: str) -> Services:
+    return read_services(ground.session.kubes[name])
+
+
 PROBES: tuple[Probe, ...] = (
     Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
     Probe(Observation.CLUSTERZ, 20.0, _clusterz),
+    Probe(Observation.SERVICES, 20.0, _services),
 )
-"""All there is to observe beside the clusters' objects; one for each Observation."""
+"""What is observed of each cluster beside its objects; the data path is tried once this is there."""
 
 
 def gather(session: Session, now: datetime | None, reads: Collection[Observation]) -> Facts:
@@ -108,6 +115,9 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
             answers[Observation(observation)][name] = answer
         for observation, problems in missed.items():
             failures.setdefault(Observation(observation), {})[name] = problems
+    services = answers[Observation.SERVICES]
+    ways, lost = datapath.tried(ground, services) if Observation.DATA_PATH in reads else ({}, {})
+    failures[Observation.DATA_PATH] = lost
     return Facts(
         mesh=ground.mesh,
         clusters=clusters,
@@ -116,6 +126,8 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
         identity_faults=tuple(faults),
         seen=answers[Observation.CLUSTERZ],
         surroundings=answers[Observation.SURROUNDINGS],
+        services=services,
+        data_path=ways,
         now=now,
         failures=failures,
     )

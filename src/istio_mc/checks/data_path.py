@@ -1,0 +1,255 @@
+"""Data path: from here through every gateway to a workload behind it, without deploying anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.checks import control_plane, gateway, trust
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain import datapath, objects
+from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+RESOLVES, REACHABLE, READY = "data-path.resolves", "data-path.reachable", "data-path.ready"
+HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
+
+_VIEW = "ISTIO_META_REQUESTED_NETWORK_VIEW"
+_WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
+"""A CA of the mesh that was replaced is trusted as long as its root is: that is trust's to tell."""
+
+_UNTOLD = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
+
+_RESTART = "kubectl --context {name} -n {namespace} rollout restart deployment"
+_INSTALL = "istio-mc install --contexts {contexts}"
+_OTHER_ADDRESS = "where this is not its address: istio-mc address --set {name}=ADDRESS"
+
+_FAULTS: Mapping[Outcome, Problem] = {
+    Outcome.UNRESOLVED: Problem(
+        code="gateway-unresolved",
+        message="the address of the gateway of {name} does not resolve",
+        expected="a name that this machine and the other clusters resolve",
+        hint="make the name resolve; " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#gateway-unresolved",
+    ),
+    Outcome.REFUSED: Problem(
+        code="gateway-refused",
+        message="port {port} of the gateway of {name} is refused",
+        expected="a connection from here, as from the other clusters",
+        hint="have what stands before the cluster lead {port} to the gateway (istio-mc address shows where "
+        "to); " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#gateway-timed-out",
+    ),
+    Outcome.TIMED_OUT: Problem(
+        code="gateway-timed-out",
+        message="port {port} of the gateway of {name} gives no answer",
+        expected="a connection from here, as from the other clusters",
+        hint="let TCP {port} through the firewall (istio-mc address lists the ports); " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#gateway-timed-out",
+    ),
+    Outcome.UNREACHABLE: Problem(
+        code="gateway-unreachable",
+        message="the gateway of {name} cannot be reached",
+        expected="a connection from here, as from the other clusters",
+        hint="have the address routed; " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#gateway-timed-out",
+    ),
+    Outcome.NOT_READY: Problem(
+        code="gateway-not-ready",
+        message="what stands at the address of the gateway of {name} does not say that it is ready",
+        expected="HTTP status 200 to GET /healthz/ready",
+        hint="see what the address leads to, and the gateway's own word: "
+        "kubectl --context {name} -n istio-system get pods -l app=istio-ingressgateway",
+        docs="troubleshooting.md#gateway-not-ready",
+    ),
+}
+_AT_THE_HANDSHAKE: Mapping[Outcome, Problem] = {
+    Outcome.CLOSED: Problem(
+        code="not-passed-through",
+        message="the gateway of {name} does not pass connections through to its workloads",
+        expected="the certificate of a workload",
+        hint="see what the gateway knows: istioctl --context {name} proxy-config listeners "
+        "deployment/istio-ingressgateway.istio-system --port {port}",
+        docs="troubleshooting.md#not-passed-through",
+    ),
+    Outcome.TIMED_OUT: Problem(
+        code="gateway-silent",
+        message="what stands at the address of the gateway of {name} takes connections and is silent",
+        expected="the certificate of a workload",
+        hint="see what the address leads to, and what stands before the gateway; " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#not-passed-through",
+    ),
+    Outcome.NOT_TLS: Problem(
+        code="not-a-gateway",
+        message="what stands at the address of the gateway of {name} is no gateway of the mesh",
+        expected="a TLS 1.3 handshake",
+        hint="see what the address leads to; " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#not-passed-through",
+    ),
+    Outcome.OTHER_CLUSTER: Problem(
+        code="other-cluster-answered",
+        message="the gateway of {name} leads to another cluster",
+        expected="a certificate of the CA of {name}",
+        hint="see where the address leads: each cluster's gateway needs one of its own; " + _OTHER_ADDRESS,
+        docs="troubleshooting.md#other-cluster-answered",
+    ),
+    Outcome.OTHER_ROOT: Problem(
+        code="foreign-root",
+        message="the workloads behind the gateway of {name} do not run under the mesh's root",
+        expected="a certificate of the CA of {name}, under the root that every cluster trusts",
+        hint=_RESTART,
+        docs="troubleshooting.md#foreign-root",
+    ),
+    Outcome.NOT_VALID: Problem(
+        code="certificate-not-valid",
+        message="the workloads behind the gateway of {name} show a certificate that is not valid now",
+        expected="a certificate that the other clusters accept",
+        hint=_RESTART,
+        docs="troubleshooting.md#foreign-root",
+    ),
+}
+_AT_THE_CALL = Problem(
+    code="call-refused",
+    message="a workload behind the gateway of {name} does not take the mesh's certificates",
+    expected="an answer",
+    hint=_RESTART,
+    docs="troubleshooting.md#call-refused",
+)
+
+
+def _told(
+    judge: Callable[[Trace], Judged],
+    problems: Mapping[Outcome, Problem],
+    facts: Facts,
+    target: Target,
+) -> Finding:
+    way = facts.data_path[str(target.cluster)]
+    return _found(way, [judge(trace) for trace in way.traces], problems, facts, target)
+
+
+def _handshake(facts: Facts, target: Target) -> Finding:
+    way = facts.data_path[str(target.cluster)]
+    return _found(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, facts, target)
+
+
+def _accepted(facts: Facts, target: Target) -> Finding:
+    return _told(datapath.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
+
+
+def _found(
+    way: DataPath,
+    judged: Iterable[Judged],
+    problems: Mapping[Outcome, Problem],
+    facts: Facts,
+    target: Target,
+) -> Finding:
+    """What all addresses of a gateway tell together: each must be well, as calls are spread over all."""
+    tried = list(zip(way.traces, judged, strict=True))
+    wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _UNTOLD]
+    if wrong:
+        trace, first = wrong[0]
+        problem = _filled(problems[first.outcome], trace, first, facts, target)
+        return Finding(_listed(tried), replace(problem, seen=_listed(wrong)))
+    if not any(one.outcome in _WELL for _, one in tried):
+        return Finding(_listed(tried) or "the gateway has no address", unknown=True)
+    return Finding(_listed(tried))
+
+
+def _listed(tried: Iterable[tuple[Trace, Judged]]) -> str:
+    return "; ".join(": ".join(filter(None, (trace.name, one.seen))) for trace, one in tried)
+
+
+def _filled(template: Problem, trace: Trace, judged: Judged, facts: Facts, target: Target) -> Problem:
+    name = str(target.cluster)
+    hint = template.hint or ""
+    if judged.outcome is Outcome.REFUSED and trace.mesh and not _serves(facts, name, trace.mesh.port):
+        hint = _INSTALL
+    if judged.outcome is Outcome.OTHER_CLUSTER and not _has_view(facts, name):
+        hint = _INSTALL
+    fill = {
+        "name": name,
+        "port": trace.mesh.port if trace.mesh else "",
+        "contexts": ",".join(facts.clusters),
+        "namespace": trace.handshakes[-1].service.namespace if trace.handshakes else SYSTEM_NAMESPACE,
+    }
+    return replace(
+        template,
+        message=template.message.format(**fill),
+        expected=(template.expected or "").format(**fill),
+        hint=hint.format(**fill),
+    )
+
+
+def _serves(facts: Facts, name: str, port: int) -> bool:
+    service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    ports = (service or {"spec": {}})["spec"].get("ports") or []
+    return any(entry["port"] == port for entry in ports)
+
+
+def _has_view(facts: Facts, name: str) -> bool:
+    """Whether the gateway is told to serve its own network only, and not to forward to the others."""
+    found = facts.observed[name].find(objects.DEPLOYMENT, EAST_WEST_GATEWAY)
+    containers = found["spec"]["template"]["spec"]["containers"] if found else []
+    network = facts.clusters[name].network
+    return any(
+        variable["name"] == _VIEW and variable.get("value") == network
+        for container in containers
+        for variable in container.get("env") or []
+    )
+
+
+_THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
+_TRUST = tuple(check.id for check in trust.CHECKS)
+_cluster = partial(Check, topic="data-path", severity=Severity.ERROR, scope=Scope.CLUSTER)
+
+CHECKS = (
+    _cluster(
+        id=RESOLVES,
+        description="the gateway's address resolves here",
+        ask=partial(_told, datapath.resolved, _FAULTS),
+        needs=(gateway.ADDRESS,),
+        reads=(Observation.DATA_PATH,),
+        docs="troubleshooting.md#gateway-unresolved",
+    ),
+    _cluster(
+        id=REACHABLE,
+        description="TCP gets from here to the gateway's port for the other clusters",
+        ask=partial(_told, datapath.reached, _FAULTS),
+        needs=(RESOLVES,),
+        because=_THE_GATEWAY,
+        reads=(Observation.DATA_PATH,),
+        docs="troubleshooting.md#gateway-timed-out",
+    ),
+    _cluster(
+        id=READY,
+        description="the gateway says, at its address, that it is ready",
+        ask=partial(_told, datapath.ready, _FAULTS),
+        needs=(RESOLVES,),
+        because=(*_THE_GATEWAY, REACHABLE),
+        reads=(Observation.DATA_PATH,),
+        docs="troubleshooting.md#gateway-not-ready",
+    ),
+    _cluster(
+        id=HANDSHAKE,
+        description="a workload of the cluster answers through the gateway, under the mesh's root",
+        ask=_handshake,
+        needs=(REACHABLE, trust.CACERTS),
+        because=(*_THE_GATEWAY, *_TRUST, READY),
+        reads=(Observation.DATA_PATH, Observation.SERVICES),
+        docs="troubleshooting.md#not-passed-through",
+    ),
+    _cluster(
+        id=ACCEPTED,
+        description="that workload takes a certificate of the mesh's, valid for minutes, and answers",
+        ask=_accepted,
+        needs=(HANDSHAKE,),
+        because=_TRUST,
+        reads=(Observation.DATA_PATH, Observation.SERVICES),
+        docs="troubleshooting.md#call-refused",
+    ),
+)

@@ -1,0 +1,28 @@
+"""The Services of a cluster, and which of them a gateway can pass a connection through to."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import objects
+from istio_mc.domain.meshed import MTLS, TLS_MODE_LABEL, Services, meshed
+from istio_mc.gateways.fanout import all_of
+
+if TYPE_CHECKING:
+    from istio_mc.gateways.kube import Kube
+
+
+def read_services(kube: Kube) -> Services:
+    """Reads them in two calls: the Services, and the pods that speak mTLS.
+
+    Raises:
+        ProblemError: The API server refused, or did not answer.
+    """
+    found = all_of(
+        {
+            "services": partial(kube.list, objects.SERVICE),
+            "pods": partial(kube.list, objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}"),
+        }
+    )
+    return Services(tuple(found["services"]), meshed(found["services"], found["pods"]))

@@ -1,0 +1,138 @@
+"""The ways to the gateways as a run tries them: real servers behind the addresses that the clusters tell."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.datapath import DataPath, Outcome, accepted
+from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.meshed import Meshed, Services
+from istio_mc.domain.settings import Settings
+from istio_mc.ops.datapath import tried
+from istio_mc.ops.gather import Ground
+from istio_mc.ops.session import Session
+from tests.tls_peer import Peer, Sidecar, listening
+from tests.world import CLUSTERS, MESH, World, authority, ca_certs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+REVIEWS = Meshed("sample", "reviews", 9080, http=True)
+LOCAL = Meshed("apps", "local", 8080, http=True)
+
+
+class Gateways:
+    """A sidecar behind the gateway of each cluster, on this machine."""
+
+    def __init__(self, folder: Path, world: World) -> None:
+        self.world = world
+        self.services = {context: Services(meshed=(REVIEWS,)) for context in CLUSTERS}
+        self.peers: dict[str, Peer] = {}
+        self._folder = folder
+        self._open = ExitStack()
+
+    def stand(self, context: str, *issuers: str) -> None:
+        """A gateway for a cluster, behind which workloads of these clusters answer in turn."""
+        cas = tuple(authority(issuer) for issuer in issuers or (context,))
+        self.peers[context] = self._open.enter_context(listening(Sidecar(self._folder, cas, cas[0])))
+        service = self.world.find(context, "Service", "istio-ingressgateway")
+        service["spec"]["externalIPs"] = ["127.0.0.1"]
+        label = {"networking.istio.io/gatewayPort": str(self.peers[context].port)}
+        service["metadata"]["labels"] = label
+
+    def tried(self) -> dict[str, DataPath]:
+        facts = self.world.facts()
+        with Session(
+            Settings(self._folder), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4
+        ) as session:
+            ground = Ground(session, MESH, CLUSTERS, facts.observed, None)
+            found, failures = tried(ground, self.services)
+            left = list(Path(session.folder.name).iterdir())
+        assert (failures, left) == ({}, [])
+        return found
+
+    def close(self) -> None:
+        self._open.close()
+
+
+@pytest.fixture
+def gateways(tmp_path: Path) -> Iterator[Gateways]:
+    found = Gateways(tmp_path, World())
+    for context in CLUSTERS:
+        found.stand(context)
+    yield found
+    found.close()
+
+
+def test_each_gateway_is_answered_by_its_own_cluster(gateways: Gateways) -> None:
+    found = gateways.tried()
+    assert {name: [one.outcome for one in way.shown] for name, way in found.items()} == {
+        context: [Outcome.OK] for context in CLUSTERS
+    }
+
+
+def test_each_is_called_with_a_certificate_of_another_cluster(gateways: Gateways) -> None:
+    found = gateways.tried()
+    assert {name: [trace.issuer for trace in way.traces] for name, way in found.items()} == {
+        "kt": ["ncloud"],
+        "ncloud": ["nhn"],
+        "nhn": ["kt"],
+    }
+
+
+def test_the_calls_are_answered(gateways: Gateways) -> None:
+    found = gateways.tried()
+    assert {accepted(trace).outcome for way in found.values() for trace in way.traces} == {Outcome.OK}
+
+
+def test_a_gateway_that_forwards_to_another_cluster_now_and_then_is_found_out(gateways: Gateways) -> None:
+    gateways.stand("kt", "kt", "kt", "nhn")
+    (judged,) = gateways.tried()["kt"].shown
+    assert (judged.outcome, judged.who) == (Outcome.OTHER_CLUSTER, "nhn")
+
+
+def test_a_service_that_other_clusters_have_too_is_asked_for_first(gateways: Gateways) -> None:
+    gateways.services["kt"] = Services(meshed=(LOCAL, REVIEWS))
+    gateways.tried()
+    assert set(gateways.peers["kt"].names) == {REVIEWS.sni}
+
+
+def test_a_ca_under_another_root_does_not_call(gateways: Gateways) -> None:
+    gateways.world.find("ncloud", "Secret", "cacerts")["data"] = ca_certs("ncloud", "other").secret_data()
+    assert [trace.issuer for trace in gateways.tried()["kt"].traces] == ["nhn"]
+
+
+def test_a_ca_that_cannot_sign_does_not_call(gateways: Gateways) -> None:
+    data = gateways.world.find("ncloud", "Secret", "cacerts")["data"]
+    data["ca-key.pem"] = ca_certs("nhn").secret_data()["ca-key.pem"]
+    assert [trace.issuer for trace in gateways.tried()["kt"].traces] == ["nhn"]
+
+
+def test_a_cluster_alone_calls_itself(gateways: Gateways) -> None:
+    for context in ("ncloud", "nhn"):
+        gateways.world.silence(context)
+    assert [trace.issuer for trace in gateways.tried()["kt"].traces] == ["kt"]
+
+
+def test_without_cacerts_nobody_calls(gateways: Gateways) -> None:
+    gateways.world.remove("kt", "Secret", "cacerts")
+    (trace,) = gateways.tried()["kt"].traces
+    assert accepted(trace).outcome is Outcome.NO_KEY
+
+
+def test_a_gateway_without_an_address_is_not_tried(gateways: Gateways) -> None:
+    gateways.world.find("kt", "Service", "istio-ingressgateway")["spec"]["externalIPs"] = []
+    assert gateways.tried()["kt"].traces == ()
+
+
+def test_where_the_services_could_not_be_read_the_rest_of_the_way_is_tried(gateways: Gateways) -> None:
+    del gateways.services["kt"]
+    (trace,) = gateways.tried()["kt"].traces
+    assert trace.mesh
+    assert (trace.mesh.outcome, trace.handshakes) == (Outcome.OK, ())
