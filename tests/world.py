@@ -20,8 +20,11 @@ from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.meshed import Meshed
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
+from istio_mc.domain.operator import GATEWAY_PORTS
 from istio_mc.domain.pem import fingerprint
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.reading import Reading, Tried
+from istio_mc.domain.remote_secrets import remote_secrets_in
 
 EC = KeySpec(KeyType.EC, 256)
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
@@ -60,12 +63,18 @@ def root_fingerprint(name: str = "mesh") -> str:
     return fingerprint(root(name).certificate)
 
 
-def deployment(name: str, app: str) -> dict[str, Any]:
+def deployment(
+    name: str, app: str, env: dict[str, str] | None = None, labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    container = {"env": [{"name": key, "value": value} for key, value in (env or {}).items()]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": name, "namespace": "istio-system", "labels": {"app": app}, "generation": 1},
-        "spec": {"replicas": 1, "template": {"spec": {"containers": []}}},
+        "spec": {
+            "replicas": 1,
+            "template": {"metadata": {"labels": labels or {}}, "spec": {"containers": [container]}},
+        },
         "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
     }
 
@@ -82,13 +91,25 @@ def objects_of(context: str) -> list[dict[str, Any]]:
             "metadata": {"name": "istio-ca-root-cert", **system},
             "data": {"root-cert.pem": ca_certs(context).root_cert.decode()},
         },
-        deployment("istiod", "istiod"),
-        deployment("istio-ingressgateway", "istio-ingressgateway"),
+        deployment("istiod", "istiod", {"CLUSTER_ID": IDS[context]}),
+        deployment(
+            "istio-ingressgateway",
+            "istio-ingressgateway",
+            {"ISTIO_META_REQUESTED_NETWORK_VIEW": CLUSTERS[context].network},
+            {"topology.istio.io/network": CLUSTERS[context].network},
+        ),
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {"name": "istio-ingressgateway", **system},
-            "spec": {"externalIPs": [f"198.18.0.{21 + list(IDS).index(context)}"]},
+            "metadata": {
+                "name": "istio-ingressgateway",
+                **system,
+                "labels": {"topology.istio.io/network": CLUSTERS[context].network},
+            },
+            "spec": {
+                "externalIPs": [f"198.18.0.{21 + list(IDS).index(context)}"],
+                "ports": [{"name": name, "port": port} for name, port, _ in GATEWAY_PORTS],
+            },
         },
         documents.cross_network_gateway(),
         *(
@@ -140,6 +161,8 @@ class World:
         }
     )
     unreachable: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    tried: dict[str, Tried] = field(default_factory=dict)
+    identity_faults: tuple[Problem, ...] = ()
     unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     ways: dict[str, DataPath] = field(default_factory=lambda: {context: way(context) for context in CLUSTERS})
 
@@ -164,7 +187,22 @@ class World:
         self.seen[context][pod] = tuple(rows)
 
     def facts(self) -> Facts:
+        remotes = {
+            context: remote_secrets_in([item for item in items if item["kind"] == "Secret"])
+            for context, items in self.objects.items()
+        }
         return Facts(
+            remotes=remotes,
+            peers={
+                context: {
+                    remote.access: self.tried.get(context, Tried(Reading.OK))
+                    for held in remotes.values()
+                    for remote in held
+                    if remote.cluster_id == cluster_id and remote.access
+                }
+                for context, cluster_id in IDS.items()
+            },
+            identity_faults=self.identity_faults,
             mesh=MESH,
             clusters=CLUSTERS,
             observed={

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.reading import Reading, Tried
 from tests.world import IDS, World, ca_certs, encoded
 
 
@@ -111,6 +114,21 @@ class TestControlPlane:
         assert "describe deployment istiod" in (problem.hint or "")
 
 
+class TestNames:
+    def test_an_istiod_under_another_id(self, world: World) -> None:
+        (container,) = world.find("nhn", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
+        container["env"] = [{"name": "CLUSTER_ID", "value": "kt-k2p"}]
+        assert failures(world)["names.cluster-id nhn"].seen == "CLUSTER_ID=kt-k2p"
+
+    def test_no_network_label_on_the_namespace(self, world: World) -> None:
+        del world.find("nhn", "Namespace", "istio-system")["metadata"]["labels"]["topology.istio.io/network"]
+        assert failed(world) == ["names.network nhn"]
+
+    def test_two_clusters_that_share_a_network(self, world: World) -> None:
+        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="network1"),)
+        assert failures(world)["names.identity mesh"].code == "identity-shared"
+
+
 class TestGateway:
     def test_an_address_that_is_pending(self, world: World) -> None:
         world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
@@ -120,7 +138,25 @@ class TestGateway:
 
     def test_no_service(self, world: World) -> None:
         world.remove("kt", "Service", "istio-ingressgateway")
-        assert failed(world) == ["gateway.address kt"]
+        assert failed(world) == ["gateway.service kt"]
+
+    def test_a_port_is_missing(self, world: World) -> None:
+        service = world.find("kt", "Service", "istio-ingressgateway")
+        service["spec"]["ports"] = [p for p in service["spec"]["ports"] if p["port"] != 15443]
+        assert failed(world) == ["gateway.ports kt"]
+
+    def test_its_network_label_is_missing(self, world: World) -> None:
+        world.find("kt", "Service", "istio-ingressgateway")["metadata"]["labels"] = {}
+        assert failures(world)["gateway.network kt"].seen == (
+            "label topology.istio.io/network of the Service is absent"
+        )
+
+    def test_it_also_forwards_to_other_networks(self, world: World) -> None:
+        (container,) = world.find("kt", "Deployment", "istio-ingressgateway")["spec"]["template"]["spec"][
+            "containers"
+        ]
+        container["env"] = []
+        assert "REQUESTED_NETWORK_VIEW is absent" in (failures(world)["gateway.network kt"].seen or "")
 
     def test_no_gateway_resource(self, world: World) -> None:
         world.remove("kt", "Gateway", "cross-network-gateway")
@@ -136,7 +172,68 @@ class TestLink:
     def test_a_missing_remote_secret_is_told_of_its_pair_alone(self, world: World) -> None:
         world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
         assert failed(world) == ["link.secret kt → nhn"]
-        assert unknown(world) == ["link.synced kt → nhn"]
+        assert {told.partition(" ")[2] for told in unknown(world)} == {"kt → nhn"}
+
+    def test_a_remote_secret_under_another_name(self, world: World) -> None:
+        secret = world.find("kt", "Secret", "istio-remote-secret-nhn-nks")
+        secret["metadata"]["name"] = "nhn"
+        problem = failures(world)["link.secret kt → nhn"]
+        assert (problem.code, problem.hint) == (
+            "remote-secret-misnamed",
+            "istio-mc link --prune --yes --contexts kt,ncloud,nhn",
+        )
+
+    def test_two_remote_secrets_of_one_cluster(self, world: World) -> None:
+        again = copy.deepcopy(world.find("kt", "Secret", "istio-remote-secret-nhn-nks"))
+        again["metadata"]["name"] = "another"
+        world.objects["kt"].append(again)
+        problem = failures(world)["link.unique kt → nhn"]
+        assert problem.seen == "istio-remote-secret-nhn-nks, another"
+
+    def test_a_remote_secret_of_a_cluster_that_left(self, world: World) -> None:
+        secret = copy.deepcopy(world.find("kt", "Secret", "istio-remote-secret-nhn-nks"))
+        secret["metadata"]["name"] = "istio-remote-secret-gone"
+        secret["data"] = {"gone": secret["data"]["nhn-nks"]}
+        world.objects["kt"].append(secret)
+        assert failed(world) == ["link.members kt"]
+
+    @pytest.mark.parametrize(
+        ("text", "seen"),
+        [
+            ("no: kubeconfig", "leads to no server"),
+            ("[", "not a kubeconfig"),
+        ],
+    )
+    def test_a_remote_secret_that_istiod_cannot_use(self, world: World, text: str, seen: str) -> None:
+        world.find("kt", "Secret", "istio-remote-secret-nhn-nks")["data"]["nhn-nks"] = encoded(text)
+        assert seen in (failures(world)["link.usable kt → nhn"].seen or "")
+
+    @pytest.mark.parametrize(
+        ("reading", "check"),
+        [
+            (Reading.UNTRUSTED, "link.trusted"),
+            (Reading.UNAUTHENTICATED, "link.token"),
+            (Reading.DENIED, "link.rights"),
+        ],
+    )
+    def test_what_came_of_trying_it(self, world: World, reading: Reading, check: str) -> None:
+        world.tried["nhn"] = Tried(reading, "as told")
+        assert failed(world) == [f"{check} kt → nhn", f"{check} ncloud → nhn"]
+
+    def test_an_address_that_is_not_reached_explains_a_cluster_that_is_not_synced(self, world: World) -> None:
+        world.tried["nhn"] = Tried(Reading.UNREACHABLE, "refused")
+        world.status("kt", "nhn", "timeout")
+        results = run(ALL, world.facts())
+        assert [str(cause) for r in results if r.check.id == "link.synced" for cause in r.caused_by] == [
+            "link.address kt → nhn"
+        ]
+
+    def test_an_address_that_is_not_reached_from_here_and_synced_there_is_only_to_be_known(
+        self, world: World
+    ) -> None:
+        world.tried["nhn"] = Tried(Reading.UNREACHABLE, "no route")
+        results = [r for r in run(ALL, world.facts()) if r.verdict is not Verdict.OK]
+        assert {(r.check.id, r.is_warning) for r in results} == {("link.address-from-here", True)}
 
     @pytest.mark.parametrize("status", ["syncing", "timeout", "closed", "absent"])
     def test_a_peer_that_is_not_synced(self, world: World, status: str) -> None:
@@ -170,5 +267,5 @@ def test_every_failure_says_what_was_seen_and_expected_and_what_to_do(world: Wor
     world.remove("ncloud", "Secret", "istio-remote-secret-kt-k2p")
     found = failures(world)
     del found["access.reachable nhn"]
-    assert len(found) == 6
+    assert len(found) == 8
     assert [key for key, p in found.items() if not (p.seen and p.expected and p.hint and p.docs)] == []

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import access, control_plane, data_path, gateway, link, names, surroundings, trust
+from istio_mc.checks import (
+    access,
+    control_plane,
+    data_path,
+    gateway,
+    link,
+    names,
+    reading,
+    surroundings,
+    trust,
+)
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check
@@ -16,6 +26,7 @@ ALL: tuple[Check, ...] = (
     *control_plane.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
+    *reading.CHECKS,
     *data_path.CHECKS,
     *surroundings.IN_A_MESH,
 )

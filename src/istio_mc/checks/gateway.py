@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import names
 from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.names import IDENTITY
 from istio_mc.domain import address, documents, objects
 from istio_mc.domain.compare import differences
 from istio_mc.domain.istiod import gateway_addresses
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.objects import labels_of
+from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.problem import Problem
 
 ADDRESS = "gateway.address"
+SERVICE = "gateway.service"
+NETWORK = "gateway.network"
+PORTS = "gateway.ports"
+EXPOSED = "gateway.exposed"
+_NEEDED_PORTS = (CROSS_NETWORK_PORT, STATUS_PORT)
+
+
+def _service(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    if facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY):
+        return Finding(f"Service {EAST_WEST_GATEWAY}")
+    problem = Problem(
+        code="gateway-service-missing",
+        message=f"{name} has no Service for its east-west gateway",
+        seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
+        expected="one, of type LoadBalancer",
+        hint=f"istio-mc install --contexts {facts.named}",
+    )
+    return Finding("missing", problem)
 
 
 def _address(facts: Facts, target: Target) -> Finding:
@@ -33,6 +57,49 @@ def _address(facts: Facts, target: Target) -> Finding:
     return Finding("pending", problem)
 
 
+def _ports(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    live = {port["port"] for port in (service or {}).get("spec", {}).get("ports") or []}
+    missing = [port for port in _NEEDED_PORTS if port not in live]
+    if not missing:
+        return Finding(", ".join(map(str, _NEEDED_PORTS)))
+    problem = Problem(
+        code="gateway-ports-missing",
+        message=f"the gateway's Service of {name} does not open the ports that other clusters call",
+        seen=f"ports {', '.join(map(str, sorted(live))) or 'none'}",
+        expected=f"among them {', '.join(map(str, _NEEDED_PORTS))}",
+        hint=f"istio-mc install --contexts {facts.named}",
+    )
+    return Finding(f"without {', '.join(map(str, missing))}", problem)
+
+
+def _network(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    wanted = facts.clusters[name].network
+    service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    gateway = facts.observed[name].find(objects.DEPLOYMENT, EAST_WEST_GATEWAY)
+    pods = labels_of((gateway or {}).get("spec", {}).get("template"))
+    live = {
+        f"label {NETWORK_LABEL} of the Service": labels_of(service).get(NETWORK_LABEL),
+        f"label {NETWORK_LABEL} of its pods": pods.get(NETWORK_LABEL),
+        "its ISTIO_META_REQUESTED_NETWORK_VIEW": objects.environment(gateway).get(
+            "ISTIO_META_REQUESTED_NETWORK_VIEW"
+        ),
+    }
+    wrong = {what: value for what, value in live.items() if value != wanted}
+    if not wrong:
+        return Finding(wanted)
+    problem = Problem(
+        code="gateway-network-differs",
+        message=f"the east-west gateway of {name} does not stand for the network of {name}",
+        seen="; ".join(f"{what} is {value or 'absent'}" for what, value in wrong.items()),
+        expected=f"{wanted} in each",
+        hint=f"istio-mc install --contexts {facts.named}",
+    )
+    return Finding(", ".join(str(value or "absent") for value in wrong.values()), problem)
+
+
 def _exposed(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     found = differences([documents.cross_network_gateway()], facts.observed[name].objects)
@@ -50,17 +117,48 @@ def _exposed(facts: Facts, target: Target) -> Finding:
 
 CHECKS = (
     Check(
+        id=SERVICE,
+        topic="gateway",
+        description="the east-west gateway has a Service",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_service,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#gateway-service-missing",
+    ),
+    Check(
         id=ADDRESS,
         topic="gateway",
         description="the gateway's Service has an address that istiod gives to the other clusters",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_address,
-        needs=(REACHABLE,),
+        needs=(SERVICE,),
         docs="address.md#three-ways",
     ),
     Check(
-        id="gateway.exposed",
+        id=PORTS,
+        topic="gateway",
+        description="the gateway's Service opens 15443 for the other clusters, and 15021 for health checks",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_ports,
+        needs=(SERVICE,),
+        docs="troubleshooting.md#gateway-ports-missing",
+    ),
+    Check(
+        id=NETWORK,
+        topic="gateway",
+        description="the east-west gateway stands for the cluster's network, and for no other",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_network,
+        needs=(SERVICE,),
+        because=(IDENTITY, names.NETWORK, GATEWAY),
+        docs="troubleshooting.md#gateway-network-differs",
+    ),
+    Check(
+        id=EXPOSED,
         topic="gateway",
         description="the Gateway resource passes every service of the cluster through on 15443",
         severity=Severity.ERROR,

@@ -1,17 +1,36 @@
-"""Link: every istiod sees every other cluster."""
+"""Link: every cluster holds a remote secret of every other, and its istiod has taken it."""
 
 from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import objects
+from istio_mc.checks.names import IDENTITY
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.remote_secrets import RemoteSecret, of_cluster
 
 ASKED = "link.asked"
 SECRET = "link.secret"  # noqa: S105 - a check's id
+USABLE = "link.usable"
+UNIQUE = "link.unique"
+MEMBERS = "link.members"
+
+
+def held(facts: Facts, target: Target) -> list[RemoteSecret]:
+    """The remote secrets that a pair's first cluster holds of its second."""
+    cluster_id = facts.clusters[str(target.peer)].cluster_id
+    return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
+
+
+def relink(facts: Facts) -> str:
+    """The command that writes the remote secrets anew, where they are not as they shall be."""
+    return f"istio-mc link --contexts {facts.named}"
+
+
+def _prune(facts: Facts) -> str:
+    return f"istio-mc link --prune --yes --contexts {facts.named}"
 
 
 def _asked(facts: Facts, target: Target) -> Finding:
@@ -34,36 +53,85 @@ def _asked(facts: Facts, target: Target) -> Finding:
 def _secret(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
-    if facts.observed[name].find(objects.SECRET, wanted):
+    found = held(facts, target)
+    if found and found[0].is_named_right:
         return Finding(wanted)
+    if found:
+        problem = Problem(
+            code="remote-secret-misnamed",
+            message=f"the remote secret of {peer} in {name} has not the name that istioctl gives it",
+            seen=f"Secret {SYSTEM_NAMESPACE}/{found[0].secret} with key {found[0].cluster_id}",
+            expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}: whoever renews or removes the link looks there",
+            hint=_prune(facts),
+        )
+        return Finding(found[0].secret, problem)
     problem = Problem(
         code="remote-secret-missing",
         message=f"{name} has no remote secret of {peer}",
         seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
         expected="one, as link writes it",
-        hint=f"istio-mc link --contexts {','.join(facts.clusters)}",
+        hint=relink(facts),
     )
     return Finding("missing", problem)
 
 
-def _synced(facts: Facts, target: Target) -> Finding:
+def _usable(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
-    cluster_id = facts.clusters[peer].cluster_id
+    first = held(facts, target)[0]
+    if not first.fault:
+        return Finding("a kubeconfig with a token")
+    problem = Problem(
+        code="remote-secret-unusable",
+        message=f"istiod of {name} cannot use the remote secret of {peer}",
+        seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
+        expected="a kubeconfig with server, CA and token",
+        hint=relink(facts),
+    )
+    return Finding(first.fault, problem)
+
+
+def _unique(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    found = [one.secret for one in held(facts, target)]
+    if len(found) <= 1:
+        return Finding("one")
+    problem = Problem(
+        code="cluster-id-claimed-twice",
+        message=f"{len(found)} remote secrets of {name} claim the cluster ID of {peer}: istiod takes one, "
+        "and only its log tells which",
+        seen=", ".join(found),
+        expected=f"{remote_secret_name(facts.clusters[peer].cluster_id)} alone",
+        hint=_prune(facts),
+    )
+    return Finding(f"{len(found)} Secrets", problem)
+
+
+def _members(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    members = {cluster.cluster_id for cluster in facts.clusters.values()} | facts.elsewhere
+    strangers = [one for one in facts.remotes[name] if one.cluster_id not in members]
+    if not strangers:
+        return Finding("of members only")
+    told = ", ".join(one.cluster_id for one in strangers)
+    problem = Problem(
+        code="remote-secret-of-a-stranger",
+        message=f"{name} holds a remote secret of a cluster that is no member: its istiod goes on asking it, "
+        "and sends requests to what it says lives there",
+        seen=f"{told}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in strangers)}",
+        expected=f"remote secrets of {', '.join(sorted(members))} only",
+        hint=_prune(facts),
+    )
+    return Finding(told, problem)
+
+
+def not_synced(facts: Facts, target: Target) -> dict[str, str]:
+    """The istiods of a pair's first cluster that do not see the second as synced, and as what."""
+    cluster_id = facts.clusters[str(target.peer)].cluster_id
     status = {
         pod: next((row.status for row in rows if row.cluster_id == cluster_id), "absent")
-        for pod, rows in facts.seen[name].items()
+        for pod, rows in facts.seen.get(str(target.cluster), {}).items()
     }
-    bad = {pod: found for pod, found in status.items() if found != "synced"}
-    if not bad:
-        return Finding("synced")
-    problem = Problem(
-        code="not-synced",
-        message=f"istiod of {name} does not see {peer} as synced",
-        seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
-        expected="synced",
-        hint=f"kubectl --context {name} -n {SYSTEM_NAMESPACE} logs {next(iter(bad))} | grep {cluster_id}",
-    )
-    return Finding(", ".join(sorted(set(bad.values()))), problem)
+    return {pod: found for pod, found in status.items() if found != "synced"}
 
 
 CHECKS = (
@@ -80,24 +148,45 @@ CHECKS = (
         docs="troubleshooting.md#stream-failed",
     ),
     Check(
+        id=MEMBERS,
+        topic="link",
+        description="a cluster holds remote secrets of members only",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_members,
+        needs=(REACHABLE,),
+        because=(IDENTITY,),
+        docs="troubleshooting.md#remote-secret-of-a-stranger",
+    ),
+    Check(
         id=SECRET,
         topic="link",
-        description="every cluster holds a remote secret of every other",
+        description="every cluster holds a remote secret of every other, under its right name",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_secret,
         needs=(REACHABLE,),
+        because=(IDENTITY,),
         docs="troubleshooting.md#remote-secret-missing",
     ),
     Check(
-        id="link.synced",
+        id=USABLE,
         topic="link",
-        description="every istiod has synced every other cluster (its first sync; istiod tells no more)",
+        description="the remote secret holds a kubeconfig that istiod takes",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_synced,
-        needs=(ASKED, SECRET),
-        reads=(Observation.CLUSTERZ,),
-        docs="troubleshooting.md#not-synced",
+        ask=_usable,
+        needs=(SECRET,),
+        docs="troubleshooting.md#remote-secret-unusable",
+    ),
+    Check(
+        id=UNIQUE,
+        topic="link",
+        description="no two remote secrets claim the same cluster ID",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_unique,
+        needs=(SECRET,),
+        docs="troubleshooting.md#cluster-id-claimed-twice",
     ),
 )

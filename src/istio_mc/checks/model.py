@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
+    from istio_mc.domain.reading import Tried
+    from istio_mc.domain.remote_secrets import Access, RemoteSecret
     from istio_mc.domain.surroundings import Surroundings
 
 
@@ -41,6 +43,7 @@ class Observation(StrEnum):
     CLUSTERZ = "clusterz"
     SERVICES = "services"
     DATA_PATH = "data path"
+    PEERS = "peers"
 
 
 OBSERVED = "access.observed"
@@ -66,6 +69,9 @@ class Facts:
         unreachable: Those that did not, and why.
         identity_faults: Cluster IDs and networks that contradict mesh.yaml or each other.
         seen: Whom each running istiod sees, by context and pod.
+        remotes: The remote secrets each cluster holds, by context.
+        peers: What came of trying a cluster as the remote secrets of it have it, by its context.
+        elsewhere: Cluster IDs of contexts that the user left out, so that nothing is said of them.
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
         services: The Services of each cluster; empty likewise.
         data_path: The ways from here to each cluster's gateway; empty likewise.
@@ -79,6 +85,9 @@ class Facts:
     unreachable: Mapping[str, tuple[Problem, ...]]
     identity_faults: tuple[Problem, ...] = field(default=(), kw_only=True)
     seen: Mapping[str, Mapping[str, tuple[RemoteCluster, ...]]]
+    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(default_factory=dict, repr=False)
+    peers: Mapping[str, Mapping[Access, Tried]] = field(default_factory=dict, repr=False)
+    elsewhere: frozenset[str] = frozenset()
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
     services: Mapping[str, Services] = field(default_factory=dict, repr=False)
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
@@ -89,6 +98,11 @@ class Facts:
     def today(self) -> date | None:
         """The day to judge ends of life at; None: not to be judged."""
         return self.now.date() if self.now else None
+
+    @property
+    def named(self) -> str:
+        """The clusters as `--contexts` takes them, for commands to paste."""
+        return ",".join(self.clusters)
 
     def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
         """Why an observation brought nothing for a cluster; none where it did."""

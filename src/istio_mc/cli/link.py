@@ -16,6 +16,14 @@ def link(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which remote secrets would be written; touch nothing.")
     ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune",
+            help="Remove remote secrets of clusters that are no members, and misnamed or double ones.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")] = False,
     api_server: Annotated[
         list[str] | None,
         typer.Option(metavar="CONTEXT=URL", help="API server as the other clusters reach it; repeat it."),
@@ -30,17 +38,22 @@ def link(
 
       istio-mc link
 
+      istio-mc link --prune --dry-run
+
       istio-mc link --contexts kt,ncloud,nhn --api-server kt=https://203.0.113.7:6443
     """
     from istio_mc.ops import link as op
     from istio_mc.ops.inputs import Overrides
     from istio_mc.ops.session import open_members
-    from istio_mc.present.link import report
+    from istio_mc.present.link import question, report
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(
             options.inputs(), progress, Overrides(api_servers=tuple(api_server or ()))
         ) as session:
-            return report(op.link_members(session, dry_run=dry_run), session.warnings)
+            todo = op.look(session, prune=prune)
+            if not dry_run and any(todo.doomed.values()):
+                edge.confirm(question(todo), yes=yes)
+            return report(op.link_members(session, todo, dry_run=dry_run), session.warnings)
 
     edge.run("link", options, work)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     CROSS_NETWORK_GATEWAY,
@@ -150,6 +151,6 @@ def opened_remote_secret(secret: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _parsed(value: str) -> object:
     try:
-        return cast("object", yaml.safe_load(base64.b64decode(value, validate=True)))
+        return cast("object", yamltext.load(base64.b64decode(value, validate=True)))
     except (ValueError, yaml.YAMLError):
         return value

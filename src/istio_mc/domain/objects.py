@@ -88,6 +88,17 @@ def labels_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
     return (document or {}).get("metadata", {}).get("labels") or {}
 
 
+def environment(deployment: Mapping[str, Any] | None) -> dict[str, str]:
+    """The variables that a Deployment's containers are given as plain values, by name."""
+    template = (deployment or {}).get("spec", {}).get("template", {})
+    return {
+        variable["name"]: str(variable["value"])
+        for container in template.get("spec", {}).get("containers") or []
+        for variable in container.get("env") or []
+        if variable.get("value")
+    }
+
+
 NAMESPACE = Kind("v1", "Namespace")
 SECRET = Kind("v1", "Secret")
 SERVICE = Kind("v1", "Service")

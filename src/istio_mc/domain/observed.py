@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
-from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import CLUSTER_LABEL, EAST_WEST_GATEWAY, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import Kind, Object, Ref, labels_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,13 @@ class Observed:
 
     @property
     def network(self) -> str | None:
-        """The network it already has."""
-        return self.labels.get(NETWORK_LABEL)
+        """The network it already has: the namespace's label, else the east-west gateway's."""
+        return self.labels.get(NETWORK_LABEL) or self.gateway_network
+
+    @property
+    def gateway_network(self) -> str | None:
+        """The network that the label of the east-west gateway's Service names."""
+        return labels_of(self.find(objects.SERVICE, EAST_WEST_GATEWAY)).get(NETWORK_LABEL)
 
     @property
     def cluster_id(self) -> str | None:
@@ -60,10 +65,8 @@ class Observed:
         if found := self.labels.get(CLUSTER_LABEL):
             return found
         for deployment in self.istiods:
-            for container in deployment["spec"]["template"]["spec"]["containers"]:
-                for variable in container.get("env") or []:
-                    if variable["name"] == "CLUSTER_ID" and variable.get("value"):
-                        return str(variable["value"])
+            if found := objects.environment(deployment).get("CLUSTER_ID"):
+                return found
         return None
 
     @property

@@ -8,10 +8,9 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-
+from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
 _LOCAL_TIMEOUT_S = 60.0
-_CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Istioctl:
             ProblemError: istioctl refused the document.
         """
         done = self._run(["manifest", "generate"], document, timeout_s=_LOCAL_TIMEOUT_S)
-        return [item for item in yaml.load_all(done.stdout, _CSafeLoader) if item]
+        return yamltext.load_all(done.stdout)
 
     def install(
         self,

@@ -227,7 +227,8 @@ class Kube:
             took = (time.monotonic() - begun) * 1000
             _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         except urllib3.exceptions.HTTPError as error:
-            raise kube_error.unreachable(self.context, self._server(), error) from None
+            untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
+            raise kube_error.unreachable(self.context, self._server(), error, untrusted=untrusted) from None
         except ApiException as error:
             raise kube_error.unreachable(self.context, self._server(), error) from None
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:

@@ -12,11 +12,13 @@ class KubeError(ProblemError):
 
     Attributes:
         status: HTTP status of the answer; 0 where none came.
+        untrusted: Whether what answered showed a certificate that is not trusted.
     """
 
-    def __init__(self, problem: Problem, status: int) -> None:
+    def __init__(self, problem: Problem, status: int, *, untrusted: bool = False) -> None:
         super().__init__(problem)
         self.status = status
+        self.untrusted = untrusted
 
     @property
     def unreachable(self) -> bool:
@@ -24,8 +26,8 @@ class KubeError(ProblemError):
         return self.status == 0
 
 
-def unreachable(context: str, server: str, error: Exception) -> KubeError:
-    """No answer came."""
+def unreachable(context: str, server: str, error: Exception, *, untrusted: bool = False) -> KubeError:
+    """No answer came, or none that can be trusted."""
     reason = getattr(error, "reason", None) or error
     problem = Problem(
         code="cluster-unreachable",
@@ -36,7 +38,7 @@ def unreachable(context: str, server: str, error: Exception) -> KubeError:
         hint=f"kubectl --context {context} get --raw /readyz",
         docs="troubleshooting.md#cluster-unreachable",
     )
-    return KubeError(problem, 0)
+    return KubeError(problem, 0, untrusted=untrusted)
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:

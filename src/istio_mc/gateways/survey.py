@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from istio_mc.domain import cilium, objects, surroundings
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.objects import Kind
 from istio_mc.domain.surroundings import Surroundings
 from istio_mc.gateways.fanout import all_of
+from istio_mc.gateways.rights import Right, allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,28 +17,12 @@ if TYPE_CHECKING:
     from istio_mc.gateways.kube import Kube
 
 _METRICS = "v1beta1.metrics.k8s.io"
-_REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
-
-
-class _Right(NamedTuple):
-    verb: str
-    resource: str
-    group: str = ""
-    namespace: str = SYSTEM_NAMESPACE
-    subresource: str = ""
-
-    def __str__(self) -> str:
-        what = self.resource + (f".{self.group}" if self.group else "")
-        what += f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {what}" + (f" in {self.namespace}" if self.namespace else "")
-
-
-_EVERYTHING = _Right("*", "*", "*", "")
+_EVERYTHING = Right("*", "*", "*", "")
 _NEEDED = (
-    _Right("create", "namespaces", "", ""),
-    _Right("patch", "namespaces", "", ""),
+    Right("create", "namespaces", "", ""),
+    Right("patch", "namespaces", "", ""),
     *(
-        _Right(verb, resource, group)
+        Right(verb, resource, group)
         for verb in ("list", "create", "patch")
         for resource, group in (
             ("secrets", ""),
@@ -53,7 +37,7 @@ _NEEDED = (
         )
     ),
     *(
-        _Right(verb, resource, group, "")
+        Right(verb, resource, group, "")
         for verb in ("list", "create", "patch")
         for resource, group in (
             ("clusterroles", "rbac.authorization.k8s.io"),
@@ -63,7 +47,7 @@ _NEEDED = (
             ("customresourcedefinitions", "apiextensions.k8s.io"),
         )
     ),
-    _Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
+    Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
 )
 
 
@@ -96,24 +80,7 @@ def survey(kube: Kube) -> Surroundings:
 
 def _denied(kube: Kube) -> tuple[str, ...]:
     """The rights that are missing; one question is enough for whoever may do everything."""
-    if _allowed(kube, _EVERYTHING):
+    if allowed(kube, _EVERYTHING):
         return ()
-    asked: dict[str, Callable[[], bool]] = {str(right): partial(_allowed, kube, right) for right in _NEEDED}
-    return tuple(right for right, allowed in all_of(asked).items() if not allowed)
-
-
-def _allowed(kube: Kube, right: _Right) -> bool:
-    attributes = {
-        "verb": right.verb,
-        "resource": right.resource,
-        "group": right.group,
-        "namespace": right.namespace,
-        "subresource": right.subresource,
-    }
-    review = {
-        "apiVersion": _REVIEW.api_version,
-        "kind": _REVIEW.kind,
-        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
-    }
-    answer = kube.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
-    return bool(answer.get("status", {}).get("allowed"))
+    asked: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in _NEEDED}
+    return tuple(right for right, may in all_of(asked).items() if not may)

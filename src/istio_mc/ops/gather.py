@@ -10,9 +10,11 @@ from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain import objects
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
+from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
 from istio_mc.gateways.fanout import all_of, answered, fan_out
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.peers import try_access
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.survey import survey
 from istio_mc.ops import datapath, topology
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
+    from istio_mc.domain.reading import Tried
+    from istio_mc.domain.remote_secrets import Access, RemoteSecret
     from istio_mc.ops.session import Session
 
 
@@ -37,6 +41,7 @@ class Ground:
         mesh: What the clusters share.
         clusters: Every cluster, by context.
         observed: Those that answered.
+        remotes: The remote secrets each of them holds.
         now: When.
     """
 
@@ -44,6 +49,7 @@ class Ground:
     mesh: Mesh
     clusters: Mapping[str, Cluster]
     observed: Mapping[str, Observed] = field(repr=False)
+    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(repr=False)
     now: datetime | None
 
 
@@ -76,10 +82,26 @@ def _services(ground: Ground, name: str) -> Services:
     return read_services(ground.session.kubes[name])
 
 
+def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
+    """Tries each access that another cluster holds to this one; equal ones once."""
+    cluster_id = ground.clusters[name].cluster_id
+    accesses = {
+        remote.access
+        for holder, remotes in ground.remotes.items()
+        if holder != name
+        for remote in of_cluster(remotes, cluster_id)
+        if remote.access
+    }
+    calls = {a: partial(try_access, name, a, ground.session.deadline) for a in accesses}
+    found = all_of({str(number): call for number, call in enumerate(calls.values())})
+    return dict(zip(calls, found.values(), strict=True))
+
+
 PROBES: tuple[Probe, ...] = (
     Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
     Probe(Observation.CLUSTERZ, 20.0, _clusterz),
     Probe(Observation.SERVICES, 20.0, _services),
+    Probe(Observation.PEERS, 20.0, _peers),
 )
 """What is observed of each cluster beside its objects; the data path is tried once this is there."""
 
@@ -96,7 +118,8 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
 
     observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
-    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now)
+    remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
+    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, remotes, now)
     probes = [probe for probe in PROBES if probe.observation in reads]
 
     def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
@@ -125,6 +148,9 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
         unreachable=session.unusable | failed,
         identity_faults=tuple(faults),
         seen=answers[Observation.CLUSTERZ],
+        remotes=remotes,
+        peers=answers[Observation.PEERS],
+        elsewhere=topology.elsewhere(session, clusters),
         surroundings=answers[Observation.SURROUNDINGS],
         services=services,
         data_path=ways,

@@ -15,6 +15,7 @@ from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Clust
 from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.remote_secrets import remote_secrets_in, to_prune
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
@@ -144,17 +145,37 @@ class LinkResult:
         clusters: The clusters of the run, by context.
         steps: What was missing in each; None: nothing.
         failures: Clusters that could not be read or written, and why.
+        pruned: The Secrets that were removed from each, because they belong to no member or stand in the
+            way; in a dry run those that would be.
         dry_run: Whether nothing was touched.
     """
 
     clusters: Mapping[str, Cluster]
     steps: Mapping[str, Step | None]
     failures: Failures
+    pruned: Mapping[str, tuple[str, ...]]
     dry_run: bool
 
 
-def link_members(session: Session, *, dry_run: bool) -> LinkResult:
-    """Links the session's clusters, which are a mesh already but for their remote secrets.
+@dataclass(frozen=True, slots=True)
+class Linking:
+    """What there is to link, and to prune.
+
+    Attributes:
+        clusters: The clusters of the run, by context.
+        secrets: The Secrets of those that answer.
+        doomed: Names of those that shall go.
+        failures: Clusters that could not be read, and why.
+    """
+
+    clusters: Mapping[str, Cluster]
+    secrets: Mapping[str, Collection[Object]] = field(repr=False)
+    doomed: Mapping[str, tuple[str, ...]]
+    failures: Failures
+
+
+def look(session: Session, *, prune: bool) -> Linking:
+    """Reads the session's clusters, which are a mesh already but for their remote secrets.
 
     Raises:
         InputError: Two of them have the same cluster ID or network.
@@ -164,12 +185,38 @@ def link_members(session: Session, *, dry_run: bool) -> LinkResult:
     )
     failures = session.unusable | failed
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
-    members = {name: clusters[name] for name in observed}
     secrets = {name: found.of(objects.SECRET) for name, found in observed.items()}
-    if not dry_run:
-        linked = link(session, members, secrets)
-        return LinkResult(clusters, linked.steps, failures | linked.failures, dry_run=False)
-    return LinkResult(clusters, planned(members, secrets), failures, dry_run=True)
+    doomed = {name: _doomed(session, name, clusters, found) for name, found in secrets.items() if prune}
+    return Linking(clusters, secrets, doomed, failures)
+
+
+def _doomed(
+    session: Session, name: str, clusters: Mapping[str, Cluster], secrets: Collection[Object]
+) -> tuple[str, ...]:
+    others = [cluster.cluster_id for context, cluster in clusters.items() if context != name]
+    kept = topology.elsewhere(session, clusters)
+    return tuple(to_prune(remote_secrets_in(secrets), others, kept))
+
+
+def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResult:
+    """Prunes what shall go, and links every ordered pair of the clusters that answer."""
+    members = {name: todo.clusters[name] for name in todo.secrets}
+    left = {
+        name: [s for s in found if s["metadata"]["name"] not in todo.doomed.get(name, ())]
+        for name, found in todo.secrets.items()
+    }
+    if dry_run:
+        steps = planned(members, left)
+        return LinkResult(todo.clusters, steps, todo.failures, todo.doomed, dry_run=True)
+
+    def prune(name: str) -> None:
+        for secret in todo.doomed.get(name, ()):
+            session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
+
+    _, failures = fan_out(members, prune, concurrency=session.concurrency)
+    linked = link(session, members, left)
+    failures |= todo.failures | linked.failures
+    return LinkResult(todo.clusters, linked.steps, failures, todo.doomed, dry_run=False)
 
 
 def planned(

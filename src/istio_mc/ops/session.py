@@ -50,6 +50,7 @@ class Session:
         concurrency: How many clusters are worked on at once.
         progress: Told of every step.
         warnings: What the user should know though nothing failed.
+        picked: Whether the user named the contexts of this run on the command line.
         folder: A private folder that goes when the run ends.
     """
 
@@ -65,6 +66,7 @@ class Session:
     namespaces: dict[str, Object | None] = field(default_factory=dict)
     done: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
+    picked: bool = False
     folder: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="istio-mc-"), repr=False
     )
@@ -231,6 +233,7 @@ def _opened(
         contexts = named(session, inputs) or otherwise(session)
         _refuse_broken(contexts)
         session.contexts = contexts
+        session.picked = bool(inputs.contexts)
         session.settings = (overrides or Overrides()).over(session.settings, contexts)
         session.connect(contexts)
     except BaseException:

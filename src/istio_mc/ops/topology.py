@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
 from istio_mc.domain.address import external_ips
-from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.gateways.files import read
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.kubeconfig import Context
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings import ClusterSettings, Settings
+    from istio_mc.ops.session import Session
 
 
 def mesh_of(settings: Settings) -> Mesh:
@@ -83,7 +84,8 @@ def identified(
                 faults.append(_moved(context.name, what, want, have))
             if value := have or want:
                 kept[context.name] = value
-    faults += _shared("cluster ID", ids) + _shared("network", networks)
+    faults += _shared("cluster ID", ids, {})
+    faults += _shared("network", networks, {name: found.gateway_network for name, found in observed.items()})
     ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
     networks = names.assign_networks([context.name for context in contexts], networks, other_networks)
     clusters = {
@@ -100,6 +102,21 @@ def identified(
         for context in contexts
     }
     return clusters, faults
+
+
+def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[str]:
+    """The cluster IDs that contexts outside the run have or would get, where the user named those of the run.
+
+    They may well be members: a run on some clusters of a mesh says nothing of the others. Where nobody
+    named clusters, the run has every member, and a context outside it is none.
+    """
+    if not session.picked:
+        return frozenset()
+    everyone = {context.name: context.cluster for context in session.kubeconfig.contexts}
+    known = {name: cluster.cluster_id for name, cluster in clusters.items()}
+    known |= {cluster.context: cluster.id for cluster in session.settings.clusters if cluster.id}
+    derived = names.derive_cluster_ids(everyone, known)
+    return frozenset(id_ for name, id_ in derived.items() if name not in clusters)
 
 
 def _api_server(context: Context, wanted: ClusterSettings) -> ApiServer:
@@ -130,7 +147,8 @@ def _moved(context: str, what: str, want: str, have: str) -> Problem:
     )
 
 
-def _shared(what: str, values: Mapping[str, str]) -> list[Problem]:
+def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | None]) -> list[Problem]:
+    """Two clusters with one ID or network; the way back where the gateway of one still has another."""
     owners: dict[str, list[str]] = {}
     for context, value in values.items():
         owners.setdefault(value, []).append(context)
@@ -140,9 +158,23 @@ def _shared(what: str, values: Mapping[str, str]) -> list[Problem]:
             message=f"clusters {' and '.join(contexts)} have the same {what}",
             seen=value,
             expected=f"a {what} of its own for each cluster",
-            hint=f"let {contexts[-1]} leave its mesh and join anew",
+            hint=_way_back(contexts, value, former) or f"let {contexts[-1]} leave its mesh and join anew",
             docs="usage.md#identity",
         )
         for value, contexts in owners.items()
         if len(contexts) > 1
     ]
+
+
+def _way_back(contexts: list[str], value: str, former: Mapping[str, str | None]) -> str | None:
+    for context in contexts:
+        if (network := former.get(context)) and network not in {value, *_others(former, context)}:
+            return (
+                f"kubectl --context {context} label namespace {SYSTEM_NAMESPACE} "
+                f"{NETWORK_LABEL}={network} --overwrite"
+            )
+    return None
+
+
+def _others(former: Mapping[str, str | None], context: str) -> list[str | None]:
+    return [network for name, network in former.items() if name != context]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.link import LinkResult
+    from istio_mc.ops.link import Linking, LinkResult
 
 
 def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
@@ -29,6 +29,7 @@ def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
                     "network": cluster.network,
                     "status": _status(result, name),
                     "remoteSecrets": _secrets(result, name),
+                    "pruned": list(result.pruned.get(name, ())),
                 }
                 for name, cluster in result.clusters.items()
             ],
@@ -40,6 +41,12 @@ def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
     )
 
 
+def question(todo: Linking) -> str:
+    """What is asked before remote secrets are removed."""
+    told = "; ".join(f"{name}: {', '.join(doomed)}" for name, doomed in todo.doomed.items() if doomed)
+    return f"Remove remote secrets: {told}?"
+
+
 def _secrets(result: LinkResult, name: str) -> list[str]:
     step = result.steps.get(name)
     return [document["metadata"]["name"] for document in step.documents] if step else []
@@ -48,13 +55,20 @@ def _secrets(result: LinkResult, name: str) -> list[str]:
 def _status(result: LinkResult, name: str) -> str:
     if name in result.failures:
         return "failed"
-    return "changed" if _secrets(result, name) else "unchanged"
+    return "changed" if _secrets(result, name) or result.pruned.get(name) else "unchanged"
 
 
 def _render(result: LinkResult, console: Console) -> None:
-    rows = table("CLUSTER", "CLUSTER ID", "STATUS", "TO WRITE" if result.dry_run else "WRITTEN")
+    written, removed = ("TO WRITE", "TO REMOVE") if result.dry_run else ("WRITTEN", "REMOVED")
+    prunes = any(result.pruned.values())
+    rows = table("CLUSTER", "CLUSTER ID", "STATUS", written, *([removed] if prunes else []))
     for name, cluster in result.clusters.items():
         nothing = "-" if name in result.failures else "nothing to change"
-        written = ", ".join(_secrets(result, name)) or nothing
-        rows.add_row(name, cluster.cluster_id, _status(result, name), written)
+        cells = [
+            name,
+            cluster.cluster_id,
+            _status(result, name),
+            ", ".join(_secrets(result, name)) or nothing,
+        ]
+        rows.add_row(*cells, *([", ".join(result.pruned.get(name, ())) or "-"] if prunes else []))
     console.print(rows)

@@ -1,0 +1,27 @@
+"""YAML read with libyaml where PyYAML was built with it: some ten times as fast as in Python alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the document holds
+    """One document, as plain data.
+
+    Raises:
+        yaml.YAMLError: It is not YAML.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+
+
+def load_all(text: str | bytes) -> list[Any]:
+    """The documents of a stream that hold something.
+
+    Raises:
+        yaml.YAMLError: It is not YAML.
+    """
+    return [item for item in yaml.load_all(text, _Loader) if item]
