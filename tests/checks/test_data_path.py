@@ -172,18 +172,19 @@ def test_a_certificate_of_a_ca_that_was_replaced_under_the_same_root_is_no_fault
     assert root_causes(world) == []
 
 
-def test_a_gateway_without_a_view_of_its_own_network_is_mended_by_an_install(world: World) -> None:
+def test_a_gateway_without_a_view_of_its_own_network_explains_that_another_cluster_answers(
+    world: World,
+) -> None:
     spoil(world, Judged(Outcome.OTHER_CLUSTER, "that is ncloud", "ncloud"))
-    problem = of_kt(world)["data-path.handshake"].problem
-    assert problem
-    assert problem.hint == "istio-mc install --contexts kt,ncloud,nhn"
+    (container,) = world.find("kt", "Deployment", "istio-ingressgateway")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    container["env"] = []
+    assert root_causes(world) == ["gateway.network kt"]
 
 
 def test_an_address_of_another_gateway_is_for_a_person_to_mend(world: World) -> None:
     spoil(world, Judged(Outcome.OTHER_CLUSTER, "that is ncloud", "ncloud"))
-    gateway = world.find("kt", "Deployment", "istio-ingressgateway")
-    view = {"name": "ISTIO_META_REQUESTED_NETWORK_VIEW", "value": "network1"}
-    gateway["spec"]["template"]["spec"]["containers"] = [{"env": [view]}]
     problem = of_kt(world)["data-path.handshake"].problem
     assert problem
     assert problem.hint_type is HintType.MANUAL

@@ -163,7 +163,7 @@ class TestLink:
         steps = {"kt": Step(plan.LINK, ("Secret is missing",), (secret,)), "ncloud": None}
         shown(
             "link",
-            link_present.report(LinkResult(CLUSTERS, steps, {"nhn": (UNREACHABLE,)}, dry_run=False), ()),
+            link_present.report(LinkResult(CLUSTERS, steps, {"nhn": (UNREACHABLE,)}, {}, dry_run=False), ()),
         )
 
 

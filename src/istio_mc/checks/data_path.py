@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 RESOLVES, REACHABLE, READY = "data-path.resolves", "data-path.reachable", "data-path.ready"
 HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
 
-_VIEW = "ISTIO_META_REQUESTED_NETWORK_VIEW"
 _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
 """A CA of the mesh that was replaced is trusted as long as its root is: that is trust's to tell."""
 
@@ -169,8 +168,6 @@ def _filled(template: Problem, trace: Trace, judged: Judged, facts: Facts, targe
     hint = template.hint or ""
     if judged.outcome is Outcome.REFUSED and trace.mesh and not _serves(facts, name, trace.mesh.port):
         hint = _INSTALL
-    if judged.outcome is Outcome.OTHER_CLUSTER and not _has_view(facts, name):
-        hint = _INSTALL
     fill = {
         "name": name,
         "port": trace.mesh.port if trace.mesh else "",
@@ -189,18 +186,6 @@ def _serves(facts: Facts, name: str, port: int) -> bool:
     service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
     ports = (service or {"spec": {}})["spec"].get("ports") or []
     return any(entry["port"] == port for entry in ports)
-
-
-def _has_view(facts: Facts, name: str) -> bool:
-    """Whether the gateway is told to serve its own network only, and not to forward to the others."""
-    found = facts.observed[name].find(objects.DEPLOYMENT, EAST_WEST_GATEWAY)
-    containers = found["spec"]["template"]["spec"]["containers"] if found else []
-    network = facts.clusters[name].network
-    return any(
-        variable["name"] == _VIEW and variable.get("value") == network
-        for container in containers
-        for variable in container.get("env") or []
-    )
 
 
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))

@@ -41,16 +41,16 @@ class Ground:
         mesh: What the clusters share.
         clusters: Every cluster, by context.
         observed: Those that answered.
-        remotes: The remote secrets each of them holds.
         now: When.
+        remotes: The remote secrets each of them holds.
     """
 
     session: Session
     mesh: Mesh
     clusters: Mapping[str, Cluster]
     observed: Mapping[str, Observed] = field(repr=False)
-    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(repr=False)
     now: datetime | None
+    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
     observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
-    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, remotes, now)
+    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now, remotes)
     probes = [probe for probe in PROBES if probe.observation in reads]
 
     def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
