@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: both sides on the lab, in turns, in one run."""
+"""`python -m benchmarks`: both sides of each comparison, in turns, in one run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import clean, helptime, machine, report, sides, steptool
+from benchmarks import asking, clean, clusters, helptime, machine, report, sides, steptool
 from benchmarks.measured import Installs, Round
 from lab import health, settings
 from lab.errors import LabError
 from lab.log import say
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+PARTS = {"install": "Install", "verify": "Verify", "clusters": "Many clusters", "help": "Help"}
+"""What there is to measure, and its heading in the results."""
+
 _PATIENCE_S = 60
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("--only", choices=("install", "help"), help="measure this alone")
+    made.add_argument("--only", choices=PARTS, help="measure this alone")
     made.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
     made.add_argument("--write", action="store_true", help=f"put the results into docs/{PAGE.name}")
     return made
@@ -44,26 +47,41 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    if os.geteuid() != 0:
-        raise LabError("the lab's clusters are its root's: run this with sudo")
-    if faults := health.faults():
-        raise LabError(f"{faults[0]}: run `make lab-up` first")
+    wanted = [options.only] if options.only else list(PARTS)
+    if {"install", "verify"} & set(wanted):
+        if os.geteuid() != 0:
+            raise LabError("the lab's clusters are its root's: run this with sudo")
+        if faults := health.faults():
+            raise LabError(f"{faults[0]}: run `make lab-up` first")
     _use_the_lab()
-    parts, wrong, step = [], [], None
-    if options.only != "help":
+    parts: dict[str, str] = {}
+    wrong: list[str] = []
+    step = None
+    if "install" in wanted:
         step = steptool.gather()
         installs = _installs(options.rounds, step)
-        parts.append(("Install", report.installs(installs)))
+        parts[PARTS["install"]] = report.installs(installs)
         wrong += installs.verdict()
-    if options.only != "install":
+    if "verify" in wanted:
+        asked = asking.measure(options.rounds, _PATIENCE_S)
+        parts[PARTS["verify"]] = report.asked(asked)
+        wrong += asked.verdict()
+    if "clusters" in wanted:
+        machine.quiet(_PATIENCE_S)
+        growth = clusters.measure(options.rounds)
+        parts[PARTS["clusters"]] = report.growth(growth)
+        wrong += growth.verdict()
+    if "help" in wanted:
         machine.quiet(_PATIENCE_S)
         found = helptime.measure()
-        parts.append(("Help", report.helps(found)))
+        parts[PARTS["help"]] = report.helps(found)
         wrong += found.verdict()
-    block = report.whole(machine.about(step), parts)
-    sys.stdout.write(f"{block}\n")
+    date, about = machine.date(), machine.about(step)
+    parts = {head: report.dated(text, date) for head, text in parts.items()}
+    sys.stdout.write(f"{report.whole(about, parts)}\n")
     if options.write:
-        PAGE.write_text(report.replaced(PAGE.read_text(encoding="utf-8"), block), encoding="utf-8")
+        page = PAGE.read_text(encoding="utf-8")
+        PAGE.write_text(report.rewritten(page, about, parts, list(PARTS.values())), encoding="utf-8")
     for fault in wrong:
         sys.stderr.write(f"bench: {fault}\n")
     return 1 if wrong else 0

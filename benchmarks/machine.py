@@ -24,7 +24,6 @@ def about(step: Path | None) -> dict[str, str]:
     istioctl = json.loads(proc.run(["istioctl", "version", "--remote=false", "-o", "json"]).stdout)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     found = {
-        "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": f"{os.cpu_count()} × {_processor()}",
         "memory": f"{memory:.0f} GiB",
         "system": f"{_distribution()}, Linux {platform.release()}",
@@ -36,6 +35,11 @@ def about(step: Path | None) -> dict[str, str]:
         # `Smallstep CLI/0.24.4 (linux/amd64)`, and more lines
         found["step"] = proc.run([step, "version"]).stdout.partition("/")[2].partition(" ")[0]
     return found
+
+
+def date() -> str:
+    """Return the day and minute, in UTC."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def quiet(patience: float) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
+from benchmarks import answers
 from benchmarks.measured import AIM, ALONE, HELP_MOST, INSTALL, MOST, SCRIPTS
 from benchmarks.timing import summaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.answers import Asked
+    from benchmarks.growth import Growth
     from benchmarks.measured import Help, Installs
 
 BEGIN = "<!-- results: begin (python -m benchmarks --write) -->"
@@ -50,13 +53,16 @@ def installs(found: Installs) -> str:
     ]
     parts.append(table(("median", "time", "of the scripts'"), medians))
     parts.append(f"Ratio {found.ratio:.2f}: the aim is {AIM}, the limit {MOST}.")
-    if found.disturbed:
-        parts.append(
-            f"Others were at work on the machine before {found.disturbed} of {len(found.rounds)} rounds: "
-            "the side that uses all cores at once suffers more from that."
-        )
+    parts += _disturbed(found.disturbed, len(found.rounds))
     parts += [_steps(found, side) for side in numbers if found.of(side)]
     return "\n\n".join(parts)
+
+
+def _disturbed(disturbed: int, rounds: int) -> list[str]:
+    if not disturbed:
+        return []
+    told = f"Others were at work on the machine before {disturbed} of {rounds} rounds: "
+    return [told + "the side that uses all cores at once suffers more from that."]
 
 
 def _steps(found: Installs, side: str) -> str:
@@ -78,20 +84,77 @@ def helps(found: Help) -> str:
     return f"{shown}\n\nRatio {found.ratio:.2f}, of {len(found.ours)} runs each: the limit is {HELP_MOST}."
 
 
-def whole(machine: Mapping[str, str], parts: Sequence[tuple[str, str]]) -> str:
+def asked(found: Asked) -> str:
+    """Render how long verify and the sequence of istioctl took, in turns."""
+    sides = (answers.SEQUENCE, answers.VERIFY)
+    rows = [
+        (
+            side,
+            *(f"{one(turn.seconds for turn in found.of(side)):.1f} s" for one in (median, min, max)),
+            str(found.of(side)[-1].answers),
+        )
+        for side in sides
+    ]
+    turns = len(found.of(answers.VERIFY))
+    limits = f"the aim is {answers.AIM}, the limit {answers.MOST:g}."
+    parts = [
+        table(("side", "median", "least", "most", "commands, or checks told"), rows),
+        f"Ratio {found.ratio:.2f}, of {turns} turns each: {limits}",
+        *_disturbed(found.disturbed, len(found.turns)),
+    ]
+    return "\n\n".join(parts)
+
+
+def growth(found: Growth) -> str:
+    """Render what verify costs with few clusters and with many."""
+    rows = []
+    for clusters in found.counts:
+        least, most = found.requests(clusters)
+        rows.append(
+            (
+                f"{clusters} clusters",
+                f"{found.seconds(clusters):.1f} s",
+                f"{found.cpu(clusters):.1f} s",
+                f"{found.peak(clusters):.0f} MiB",
+                str(least) if least == most else f"{least} to {most}",
+            )
+        )
+    few, many = found.counts[0], found.counts[-1]
+    each = (found.peak(many) - found.peak(few)) / (many - few)
+    cpu = (found.cpu(many) - found.cpu(few)) / (many - few)
+    return "\n\n".join(
+        [
+            table(("verify of", "time", "CPU", "most memory", "requests to a cluster"), rows),
+            f"Each cluster more costs {cpu * 1000:.0f} ms of CPU and {each:.1f} MiB.",
+        ]
+    )
+
+
+def whole(machine: Mapping[str, str], parts: Mapping[str, str]) -> str:
     """Put together the machine and each part under its heading."""
     about = table(("machine", ""), list(machine.items()), words=True)
-    return "\n\n".join([about, *(f"### {head}\n\n{text}" for head, text in parts)])
+    return "\n\n".join([about, *(f"### {head}\n\n{text}" for head, text in parts.items())])
 
 
-def replaced(page: str, block: str) -> str:
-    """Put a new block of results into a page, between its two marks.
+def dated(text: str, date: str) -> str:
+    """Say of a part when it was measured: the parts of a page need not be of one day."""
+    return f"Measured {date}.\n\n{text}"
+
+
+def rewritten(page: str, machine: Mapping[str, str], parts: Mapping[str, str], order: Sequence[str]) -> str:
+    """Put new results into a page, between its two marks; parts that were not measured stay as they are.
 
     Raises:
         ValueError: The page has no such marks.
     """
     before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page lacks the marks {BEGIN!r} and {END!r}")
+    kept: dict[str, str] = {}
+    for section in old.split("\n### ")[1:]:
+        head, _, text = section.partition("\n")
+        kept[head] = text.strip()
+    both = {**kept, **parts}
+    block = whole(machine, {head: both[head] for head in order if head in both})
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"

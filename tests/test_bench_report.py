@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
+from benchmarks.answers import SEQUENCE, VERIFY, Ask, Asked
+from benchmarks.growth import Growth, Size
 from benchmarks.measured import ALONE, INSTALL, SCRIPTS, Help, Installs, Round
-from benchmarks.report import BEGIN, END, helps, installs, replaced, table
+from benchmarks.report import BEGIN, END, asked, growth, helps, installs, rewritten, table
 from benchmarks.timing import Step
 
 
@@ -95,10 +99,57 @@ def test_numbers_of_a_table_stand_to_the_right() -> None:
 
 
 def test_new_results_take_the_old_ones_place_and_leave_the_rest() -> None:
-    page = f"# Words\n\n{BEGIN}\n\nold\n\n{END}\n\nMore words.\n"
-    assert replaced(page, "new") == f"# Words\n\n{BEGIN}\n\nnew\n\n{END}\n\nMore words.\n"
+    page = f"# Words\n\n{BEGIN}\n\nold\n\n### Help\n\nolder\n\n{END}\n\nMore words.\n"
+    found = rewritten(page, {"memory": "1 GiB"}, {"Help": "new"}, ["Help"])
+    assert found.startswith(f"# Words\n\n{BEGIN}\n\n| machine |")
+    assert found.endswith(f"### Help\n\nnew\n\n{END}\n\nMore words.\n")
+    assert "old" not in found
+
+
+def test_what_was_not_measured_stays_in_its_place() -> None:
+    page = f"{BEGIN}\n\nmachine\n\n### Install\n\nMeasured then.\n\n### Help\n\nas well\n\n{END}\n"
+    found = rewritten(page, {"memory": "1 GiB"}, {"Verify": "new"}, ["Install", "Verify", "Help"])
+    assert "### Install\n\nMeasured then.\n\n### Verify\n\nnew\n\n### Help\n\nas well\n" in found
 
 
 def test_a_page_without_its_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="lacks the marks"):
-        replaced("# Words\n", "new")
+        rewritten("# Words\n", {}, {}, [])
+
+
+def asks(sequence: float, verify: float) -> Asked:
+    return Asked((Ask(SEQUENCE, sequence, 9, 0.1), Ask(VERIFY, verify, 50, 0.1)))
+
+
+def test_verify_stands_beside_the_sequence() -> None:
+    shown = asked(asks(8.0, 2.0))
+    assert "Ratio 0.25, of 1 turns each: the aim is 0.5, the limit 1." in shown
+
+
+def test_a_verify_that_takes_longer_than_the_sequence_is_told() -> None:
+    assert asks(4.0, 5.0).verdict() == ["verify took 1.25 of the sequence's time: expected at most 1.0"]
+
+
+def test_a_verify_that_is_no_slower_than_the_sequence_is_good() -> None:
+    assert asks(4.0, 4.0).verdict() == []
+
+
+def size(clusters: int, **more: int) -> Size:
+    asked_each = Counter({"GET /version": 1, **more})
+    return Size(clusters, 1.0, 0.5, 80.0 + clusters, {f"c{i}": asked_each for i in range(clusters)})
+
+
+def test_each_cluster_asked_the_same_however_many_there_are_is_good() -> None:
+    assert Growth((size(5), size(50))).verdict() == []
+
+
+def test_requests_that_grow_with_the_clusters_are_named() -> None:
+    found = Growth((size(5, **{"GET /secret": 4}), size(50, **{"GET /secret": 49}))).verdict()
+    assert found == [
+        "requests to a cluster depend on how many clusters there are",
+        "GET /secret: 4 of 5 clusters, 49 of 50",
+    ]
+
+
+def test_what_a_cluster_more_costs_is_shown() -> None:
+    assert "Each cluster more costs 0 ms of CPU and 1.0 MiB." in growth(Growth((size(5), size(50))))

@@ -7,7 +7,7 @@ import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain import documents
@@ -26,6 +26,9 @@ from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
 from istio_mc.domain.remote_secrets import remote_secrets_in
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 EC = KeySpec(KeyType.EC, 256)
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
 IDS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
@@ -38,6 +41,11 @@ UNREACHABLE = Problem(
 )
 
 
+def cluster_id_of(context: str) -> str:
+    """Of the three clusters, and of any other that a test makes up."""
+    return IDS.get(context, f"{context}-k8s")
+
+
 @cache
 def root(name: str = "mesh") -> Authority:
     """A root; another name is another root."""
@@ -47,7 +55,7 @@ def root(name: str = "mesh") -> Authority:
 
 @cache
 def _authority(context: str, root_name: str) -> Authority:
-    return new_intermediate(root(root_name), IDS[context], datetime.now(UTC), key=EC)
+    return new_intermediate(root(root_name), cluster_id_of(context), datetime.now(UTC), key=EC)
 
 
 def authority(context: str, root_name: str = "mesh") -> Authority:
@@ -79,11 +87,11 @@ def deployment(
     }
 
 
-def objects_of(context: str) -> list[dict[str, Any]]:
+def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list[dict[str, Any]]:
     """What lives in a cluster of a mesh that works."""
     system = {"namespace": "istio-system"}
     return [
-        documents.namespace(MESH, CLUSTERS[context], None),
+        documents.namespace(MESH, clusters[context], None),
         documents.cacerts(ca_certs(context).secret_data()),
         {
             "apiVersion": "v1",
@@ -104,10 +112,10 @@ def objects_of(context: str) -> list[dict[str, Any]]:
             "metadata": {
                 "name": "istio-ingressgateway",
                 **system,
-                "labels": {"topology.istio.io/network": CLUSTERS[context].network},
+                "labels": {"topology.istio.io/network": clusters[context].network},
             },
             "spec": {
-                "externalIPs": [f"198.18.0.{21 + list(IDS).index(context)}"],
+                "externalIPs": [f"198.18.0.{21 + list(clusters).index(context)}"],
                 "ports": [{"name": name, "port": port} for name, port, _ in GATEWAY_PORTS],
             },
         },
@@ -117,7 +125,7 @@ def objects_of(context: str) -> list[dict[str, Any]]:
                 cluster.cluster_id,
                 documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, "token", b"ca"),
             )
-            for name, cluster in CLUSTERS.items()
+            for name, cluster in clusters.items()
             if name != context
         ),
     ]
@@ -125,7 +133,7 @@ def objects_of(context: str) -> list[dict[str, Any]]:
 
 def way(context: str, *, ip: str = "") -> DataPath:
     """The way to a gateway that works, to a service with an injected pod."""
-    ip = ip or f"198.18.0.{21 + list(IDS).index(context)}"
+    ip = ip or f"198.18.0.{21 + list(clusters).index(context)}"
     service = Meshed("sample", "reviews", 9080, http=True)
     shown = Judged(Outcome.OK, f"{service}, certificate issued by {IDS[context]}.intermediate.istio.io")
     trace = Trace(

@@ -1,0 +1,92 @@
+"""What `istio-mc verify` costs as clusters grow in number, against API servers that are not real.
+
+No machine here carries fifty clusters. The servers answer over HTTPS what clusters of a mesh that works
+would, Istio's own objects as istioctl makes them among it, and count what they are asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import yaml
+
+from benchmarks.growth import Growth, Size
+from benchmarks.sides import ISTIO_MC
+from istio_mc.domain.operator import istio_operator
+from lab import proc
+from lab.errors import LabError
+from tests.fake_mesh import FakeMesh
+from tests.world import CLUSTERS, MESH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.domain.mesh import Cluster
+    from istio_mc.domain.objects import Object
+
+COUNTS = (5, 50)
+_DEADLINE_S = 300
+_TAIL = 1200
+_USAGE = Path(__file__).with_name("usage.py")
+
+
+def measure(rounds: int) -> Growth:
+    """Verify the smaller mesh and the larger one in turns, each as often as said.
+
+    Raises:
+        LabError: The program failed, or found fault with a mesh that has none.
+    """
+    own = _istios_objects()
+    meshes = {count: FakeMesh(count, own) for count in COUNTS}
+    sizes = []
+    for _ in range(rounds):
+        for count, mesh in meshes.items():
+            with mesh.serve(), tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+                sizes.append(_verified(count, mesh, Path(folder)))
+    return Growth(tuple(sizes))
+
+
+def _verified(count: int, mesh: FakeMesh, folder: Path) -> Size:
+    kubeconfig = folder / "kubeconfig"
+    kubeconfig.write_text(json.dumps(mesh.kubeconfig()), encoding="utf-8")
+    used = folder / "used"
+    verify = [str(ISTIO_MC), "verify", "--kubeconfig", str(kubeconfig), "--no-progress", "-o", "json"]
+    done = subprocess.run(
+        [sys.executable, str(_USAGE), str(used), str(_DEADLINE_S), *verify],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "ISTIO_MC_CONFIG"},
+        timeout=_DEADLINE_S + 30,
+        check=False,
+    )
+    if done.returncode:
+        raise LabError(
+            f"verify of {count} clusters ended with exit code {done.returncode}: {done.stderr[-_TAIL:]}"
+        )
+    told = json.loads(used.read_text(encoding="utf-8"))
+    return Size(count, told["seconds"], told["cpu"], told["peak"], mesh.asked())
+
+
+def _istios_objects() -> Callable[[Cluster], list[Object]]:
+    """Istio's objects of any cluster, from one run of istioctl: they differ in ID and network alone."""
+    model = CLUSTERS["kt"]
+    document = yaml.safe_dump(istio_operator(MESH, model))
+    with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+        path = Path(folder) / "operator.yaml"
+        path.write_text(document, encoding="utf-8")
+        made = proc.run(["istioctl", "manifest", "generate", "-f", path]).stdout
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = json.dumps([item for item in yaml.load_all(made, loader) if item])
+
+    def of(cluster: Cluster) -> list[Object]:
+        own = text.replace(model.cluster_id, cluster.cluster_id).replace(model.network, cluster.network)
+        return cast("list[Object]", json.loads(own))
+
+    return of

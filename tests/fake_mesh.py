@@ -1,0 +1,181 @@
+"""A mesh of any number of clusters that works, each an API server of its own: real HTTPS on 127.0.0.1.
+
+What lives in them is tests/world.py's. Every request is counted, so that it can be told how many a cluster
+costs, and whether that depends on how many others there are.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import re
+import ssl
+import tempfile
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from istio_mc.domain import objects
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, ApiServer, Cluster
+from istio_mc.domain.objects import kind_of, ref_of
+from istio_mc.domain.operator import merged
+from tests.fake_api import FakeApi, kubeconfig
+from tests.world import cluster_id_of, objects_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+
+    from istio_mc.domain.objects import Object
+
+VERSION = "v1.32.3"
+_ISTIOD = "istiod-1"
+_CONTEXT = re.compile(r"\bc\d+\b")
+
+
+class FakeMesh:
+    """The clusters c1, c2, …, while `serve` runs them.
+
+    Attributes:
+        servers: Their API servers, by context.
+    """
+
+    def __init__(self, count: int, own: Callable[[Cluster], Collection[Object]] = lambda _: ()) -> None:
+        """Makes the clusters.
+
+        Args:
+            count: How many.
+            own: What lives in one besides; where it is one of the world's objects, that is laid under it.
+        """
+        names = [f"c{number}" for number in range(1, count + 1)]
+        self.servers = {name: FakeApi(tls()) for name in names}
+        self._istiods = {name: FakeApi() for name in names}
+        clusters = {
+            name: Cluster(name, cluster_id_of(name), f"network{number}", ApiServer(self.servers[name].url))
+            for number, name in enumerate(names, 1)
+        }
+        for name, server in self.servers.items():
+            live = {ref_of(item): item for item in [*objects_of(name, clusters), _istiod_pod()]}
+            for item in own(clusters[name]):
+                live[ref_of(item)] = merged(live.get(ref_of(item), {}), item)
+            _fill(server, live.values())
+            server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15014=self._istiods[name].address)
+            self._istiods[name].on("/debug/clusterz", _clusterz(name, clusters))
+
+    @contextmanager
+    def serve(self) -> Iterator[FakeMesh]:
+        with ExitStack() as stack:
+            for server in (*self.servers.values(), *self._istiods.values()):
+                stack.enter_context(server.serve())
+            yield self
+
+    def kubeconfig(self) -> Object:
+        """A kubeconfig that leads to all of them."""
+        ca = base64.b64encode(_certificate()[0]).decode()
+        urls = {name: server.url for name, server in self.servers.items()}
+        return kubeconfig(urls, {"certificate-authority-data": ca})
+
+    def asked(self) -> dict[str, Counter[str]]:
+        """What each cluster was asked, and how often; names of clusters and ports read the same in all."""
+        return {
+            name: Counter(_shape(*call) for call in server.calls) for name, server in self.servers.items()
+        }
+
+
+def _shape(method: str, path: str) -> str:
+    return _CONTEXT.sub("CLUSTER", f"{method} {path}")
+
+
+def _istiod_pod() -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": _ISTIOD, "namespace": SYSTEM_NAMESPACE, "labels": {"app": "istiod"}},
+        "status": {"phase": "Running"},
+    }
+
+
+def _clusterz(name: str, clusters: dict[str, Cluster]) -> list[dict[str, str]]:
+    """As istiod 1.26.0 answers: its own cluster has no secret."""
+    return [
+        {
+            "id": cluster.cluster_id,
+            "secretName": ""
+            if other == name
+            else f"{SYSTEM_NAMESPACE}/istio-remote-secret-{cluster.cluster_id}",
+            "syncStatus": "synced",
+        }
+        for other, cluster in clusters.items()
+    ]
+
+
+def _fill(server: FakeApi, found: Iterable[Object]) -> None:
+    lists: dict[str, dict[str, Object]] = {}
+    for item in found:
+        kind, metadata = kind_of(item), item["metadata"]
+        namespace = metadata.get("namespace")
+        path = kind.path(namespace, metadata["name"])
+        server.on(path, item)
+        for listed in {kind.path(namespace), kind.path()}:
+            lists.setdefault(listed, {})[path] = item
+    for path, items in lists.items():
+        server.on(path, {"items": list(items.values())})
+    server.on("/version", {"gitVersion": VERSION})
+    server.on(objects.STORAGE_CLASS.path(), {"items": [_STORAGE]})
+    server.on(objects.NODE.path(), {"items": [_NODE]})
+    server.on(objects.API_SERVICE.path(name="v1beta1.metrics.k8s.io"), _METRICS)
+    server.on("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"status": {"allowed": True}})
+
+
+_STORAGE = {
+    "metadata": {
+        "name": "standard",
+        "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+    }
+}
+_NODE = {"metadata": {"name": "node"}, "status": {"nodeInfo": {"architecture": "amd64"}}}
+_METRICS = {
+    "metadata": {"name": "v1beta1.metrics.k8s.io"},
+    "status": {"conditions": [{"type": "Available", "status": "True"}]},
+}
+
+
+@cache
+def _certificate() -> tuple[bytes, bytes]:
+    """A certificate of 127.0.0.1 that signs itself, and its key, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake API server")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return made.public_bytes(Encoding.PEM), pem
+
+
+@cache
+def tls() -> ssl.SSLContext:
+    """What the API servers show who they are with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "both.pem"
+        path.write_bytes(b"".join(_certificate()))
+        context.load_cert_chain(path)
+    return context

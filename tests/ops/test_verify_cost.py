@@ -1,0 +1,56 @@
+"""What verify asks of the clusters of a mesh that works: the same of each, however many there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fake_mesh import FakeMesh
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from pathlib import Path
+
+FEW, MANY = 2, 6
+
+
+def asked(folder: Path, clusters: int) -> dict[str, Counter[str]]:
+    with FakeMesh(clusters).serve() as mesh:
+        kubeconfig = folder / f"kubeconfig-{clusters}"
+        kubeconfig.write_text(json.dumps(mesh.kubeconfig()))
+        # A process of its own: the Kubernetes client leaves the sockets of port-forwards to its end.
+        done = subprocess.run(
+            [sys.executable, "-m", "istio_mc", "verify", "--kubeconfig", kubeconfig, "--no-progress"],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={name: value for name, value in os.environ.items() if name != "ISTIO_MC_CONFIG"},
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return mesh.asked()
+
+
+Found = dict[int, dict[str, "Counter[str]"]]
+
+
+@pytest.fixture(name="found", scope="module")
+def _found(tmp_path_factory: pytest.TempPathFactory) -> Found:
+    folder = tmp_path_factory.mktemp("cost")
+    return {count: asked(folder, count) for count in (FEW, MANY)}
+
+
+def test_requests_to_a_cluster_are_the_same_however_many_there_are(found: Found) -> None:
+    few = next(iter(found[FEW].values()))
+    assert dict.fromkeys(found[MANY], few) == found[MANY]
+
+
+def test_nothing_is_asked_of_an_api_server_twice(found: Found) -> None:
+    twice = {what for what, times in found[FEW]["c1"].items() if times > 1}
+    assert twice == set()
