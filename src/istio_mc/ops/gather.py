@@ -114,7 +114,8 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
 
     def read(name: str) -> Observed:
         session.progress(Event(name, "verify", State.STARTED, "reading"))
-        return observe(session.kubes[name])
+        # What told that it is a member is good for one reading: a run that waits reads it anew.
+        return observe(session.kubes[name], session.namespaces.pop(name, None))
 
     observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
