@@ -43,11 +43,13 @@ def measure(rounds: int) -> Growth:
         LabError: The program failed, or found fault with a mesh that has none.
     """
     own = _istios_objects()
-    meshes = {count: FakeMesh(count, own) for count in COUNTS}
     sizes = []
     for _ in range(rounds):
-        for count, mesh in meshes.items():
-            with mesh.serve(), tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+        for count in COUNTS:
+            with (
+                FakeMesh(count, own).serve() as mesh,
+                tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder,
+            ):
                 sizes.append(_verified(count, mesh, Path(folder)))
     return Growth(tuple(sizes))
 

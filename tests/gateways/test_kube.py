@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +15,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from kubernetes.config import kube_config
 
 from istio_mc.domain import objects
+from istio_mc.gateways.fanout import fan_out
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.observe import observe
@@ -22,7 +26,6 @@ from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, statu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from istio_mc.domain.problem import Problem
 
@@ -280,3 +283,26 @@ class TestTls:
     def test_an_unknown_ca_is_refused(self, secure: FakeApi) -> None:
         _, problem = failure(Kube("kt", secure.kubeconfig(), connect_timeout_s=2.0))
         assert "self-signed certificate" in (problem.seen or "")
+
+    def test_clusters_of_one_ca_are_asked_at_once(
+        self, secure: FakeApi, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The client shares the file of an embedded CA: none may read it before it is written."""
+
+        def slowly(name: str, mode: str) -> object:
+            time.sleep(0.2)
+            return Path(name).open(mode)
+
+        monkeypatch.setattr(kube_config, "open", slowly, raising=False)
+        ca = base64.b64encode(certificate.read_bytes()).decode()
+        more = {"certificate-authority-data": ca, "tls-server-name": "api.kt"}
+        kubes = {name: Kube(name, secure.kubeconfig(name, **more)) for name in ("kt", "nhn")}
+
+        def ask(name: str) -> dict[str, Any] | None:
+            time.sleep(0.1 * (name == "nhn"))  # while the file of the first has a name and nothing in it
+            return get(kubes[name])
+
+        answers, failed = fan_out(kubes, ask, concurrency=2)
+        for kube in kubes.values():
+            kube.close()
+        assert (answers, failed) == (dict.fromkeys(kubes, FOUND), {})

@@ -44,6 +44,10 @@ _METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NOT_FOUND = 404
 _CONFLICT = 409
 
+# The client keeps what a kubeconfig embeds in files that all clients of the process share by content, and
+# names such a file before it has written it (kubernetes 37, config/kube_config.py).
+_loading = threading.Lock()
+
 # The client opens its websockets (exec, port-forward) without any timeout of its own.
 websocket.setdefaulttimeout(READ_TIMEOUT_S)
 
@@ -366,12 +370,13 @@ class Kube:
 
     def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
         try:
-            return cast(
-                "client.ApiClient",
-                config.new_client_from_config_dict(
-                    dict(self.kubeconfig), persist_config=False, client_configuration=configuration
-                ),
-            )
+            with _loading:
+                return cast(
+                    "client.ApiClient",
+                    config.new_client_from_config_dict(
+                        dict(self.kubeconfig), persist_config=False, client_configuration=configuration
+                    ),
+                )
         except (config.ConfigException, OSError, ValueError) as error:
             problem = Problem(
                 code="kubeconfig-unusable",
