@@ -144,6 +144,8 @@ def dated(text: str, date: str) -> str:
 def rewritten(page: str, machine: Mapping[str, str], parts: Mapping[str, str], order: Sequence[str]) -> str:
     """Put new results into a page, between its two marks; parts that were not measured stay as they are.
 
+    So do those lines about the machine that say nothing new.
+
     Raises:
         ValueError: The page has no such marks.
     """
@@ -151,10 +153,13 @@ def rewritten(page: str, machine: Mapping[str, str], parts: Mapping[str, str], o
     old, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"the page lacks the marks {BEGIN!r} and {END!r}")
+    about, *sections = old.split("\n### ")
+    known = [[cell.strip() for cell in line.split("|")[1:-1]] for line in about.strip().splitlines()[2:]]
     kept: dict[str, str] = {}
-    for section in old.split("\n### ")[1:]:
+    for section in sections:
         head, _, text = section.partition("\n")
         kept[head] = text.strip()
     both = {**kept, **parts}
-    block = whole(machine, {head: both[head] for head in order if head in both})
+    lines = {**dict(known), **machine}
+    block = whole(lines, {head: both[head] for head in order if head in both})
     return f"{before}{BEGIN}\n\n{block}\n\n{END}{after}"

@@ -99,7 +99,7 @@ def test_numbers_of_a_table_stand_to_the_right() -> None:
 
 
 def test_new_results_take_the_old_ones_place_and_leave_the_rest() -> None:
-    page = f"# Words\n\n{BEGIN}\n\nold\n\n### Help\n\nolder\n\n{END}\n\nMore words.\n"
+    page = f"# Words\n\n{BEGIN}\n\n### Help\n\nolder\n\n{END}\n\nMore words.\n"
     found = rewritten(page, {"memory": "1 GiB"}, {"Help": "new"}, ["Help"])
     assert found.startswith(f"# Words\n\n{BEGIN}\n\n| machine |")
     assert found.endswith(f"### Help\n\nnew\n\n{END}\n\nMore words.\n")
@@ -107,8 +107,11 @@ def test_new_results_take_the_old_ones_place_and_leave_the_rest() -> None:
 
 
 def test_what_was_not_measured_stays_in_its_place() -> None:
-    page = f"{BEGIN}\n\nmachine\n\n### Install\n\nMeasured then.\n\n### Help\n\nas well\n\n{END}\n"
+    about = table(("machine", ""), [("step", "1"), ("memory", "2")])
+    old = f"{about}\n\n### Install\n\nMeasured then.\n\n### Help\n\nas well"
+    page = f"{BEGIN}\n\n{old}\n\n{END}\n"
     found = rewritten(page, {"memory": "1 GiB"}, {"Verify": "new"}, ["Install", "Verify", "Help"])
+    assert "| step    | 1     |\n| memory  | 1 GiB |" in found
     assert "### Install\n\nMeasured then.\n\n### Verify\n\nnew\n\n### Help\n\nas well\n" in found
 
 
