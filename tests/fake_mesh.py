@@ -1,7 +1,7 @@
-"""A mesh of any number of clusters that works, each an API server of its own: real HTTPS on 127.0.0.1.
+"""A mesh of any number of clusters that works: API servers, istiods and gateways that listen on 127.0.0.1.
 
-What lives in them is tests/world.py's. Every request is counted, so that it can be told how many a cluster
-costs, and whether that depends on how many others there are.
+What lives in the clusters is tests/world.py's. Every request is counted, so that it can be told how many a
+cluster costs, and whether that depends on how many others there are.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from istio_mc.domain import objects
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE, ApiServer, Cluster
-from istio_mc.domain.objects import kind_of, ref_of
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
+from istio_mc.domain.objects import Ref, kind_of, ref_of
 from istio_mc.domain.operator import merged
 from tests.fake_api import FakeApi, kubeconfig
-from tests.world import cluster_id_of, objects_of
+from tests.tls_peer import Peer, Sidecar, listening, workload
+from tests.world import authority, cluster_id_of, objects_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
 VERSION = "v1.32.3"
+TO_THE_GATEWAY = "a connection to its gateway"
 _ISTIOD = "istiod-1"
 _CONTEXT = re.compile(r"\bc\d+\b")
 
@@ -45,6 +47,7 @@ class FakeMesh:
 
     Attributes:
         servers: Their API servers, by context.
+        gateways: Their gateways, with a workload behind each.
     """
 
     def __init__(self, count: int, own: Callable[[Cluster], Collection[Object]] = lambda _: ()) -> None:
@@ -56,22 +59,31 @@ class FakeMesh:
         """
         names = [f"c{number}" for number in range(1, count + 1)]
         self.servers = {name: FakeApi(tls()) for name in names}
+        self.gateways: dict[str, Peer] = {}
         self._istiods = {name: FakeApi() for name in names}
+        self._live: dict[str, dict[Ref, Object]] = {}
         clusters = {
             name: Cluster(name, cluster_id_of(name), f"network{number}", ApiServer(self.servers[name].url))
             for number, name in enumerate(names, 1)
         }
         for name, server in self.servers.items():
-            live = {ref_of(item): item for item in [*objects_of(name, clusters), _istiod_pod()]}
+            self._live[name] = {ref_of(item): item for item in [*objects_of(name, clusters), *_pods()]}
             for item in own(clusters[name]):
-                live[ref_of(item)] = merged(live.get(ref_of(item), {}), item)
-            _fill(server, live.values())
+                found = self._live[name].get(ref_of(item), {})
+                self._live[name][ref_of(item)] = merged(found, item)
             server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15014=self._istiods[name].address)
             self._istiods[name].on("/debug/clusterz", _clusterz(name, clusters))
 
     @contextmanager
     def serve(self) -> Iterator[FakeMesh]:
         with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for name, server in self.servers.items():
+                issuer = authority(name)
+                sidecar = Sidecar(folder, (issuer,), issuer, shown=workload(issuer))
+                self.gateways[name] = stack.enter_context(listening(sidecar))
+                _lead_to(self._live[name], self.gateways[name].port)
+                _fill(server, self._live[name].values())
             for server in (*self.servers.values(), *self._istiods.values()):
                 stack.enter_context(server.serve())
             yield self
@@ -83,23 +95,49 @@ class FakeMesh:
         return kubeconfig(urls, {"certificate-authority-data": ca})
 
     def asked(self) -> dict[str, Counter[str]]:
-        """What each cluster was asked, and how often; names of clusters and ports read the same in all."""
-        return {
-            name: Counter(_shape(*call) for call in server.calls) for name, server in self.servers.items()
-        }
+        """What each cluster was asked, and how often; names of clusters read the same in all."""
+        found: dict[str, Counter[str]] = {}
+        for name, server in self.servers.items():
+            found[name] = Counter(_shape(*call) for call in server.calls)
+            found[name][TO_THE_GATEWAY] += self.gateways[name].served
+        return found
 
 
 def _shape(method: str, path: str) -> str:
     return _CONTEXT.sub("CLUSTER", f"{method} {path}")
 
 
-def _istiod_pod() -> Object:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": _ISTIOD, "namespace": SYSTEM_NAMESPACE, "labels": {"app": "istiod"}},
-        "status": {"phase": "Running"},
-    }
+def _pods() -> list[Object]:
+    """istiod, and a service with a workload that speaks mTLS."""
+    labels = {"app": "reviews"}
+    meshed = {**labels, "security.istio.io/tlsMode": "istio"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": _ISTIOD, "namespace": SYSTEM_NAMESPACE, "labels": {"app": "istiod"}},
+            "status": {"phase": "Running"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "reviews-1", "namespace": "sample", "labels": meshed},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "reviews", "namespace": "sample"},
+            "spec": {"selector": labels, "ports": [{"name": "http", "port": 9080}]},
+        },
+    ]
+
+
+def _lead_to(live: dict[Ref, Object], port: int) -> None:
+    """Has the gateway's Service name an address and port at which something answers."""
+    service = live[Ref("", "Service", SYSTEM_NAMESPACE, EAST_WEST_GATEWAY)]
+    service["spec"]["externalIPs"] = ["127.0.0.1"]
+    service["metadata"].setdefault("labels", {})["networking.istio.io/gatewayPort"] = str(port)
 
 
 def _clusterz(name: str, clusters: dict[str, Cluster]) -> list[dict[str, str]]:
