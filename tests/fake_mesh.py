@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import json
 import re
 import ssl
 import tempfile
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
 VERSION = "v1.32.3"
+HOST = "0.0.0.0"  # noqa: S104 - nobody listens there: it leads to 127.0.0.1, which no remote secret may name
 TO_THE_GATEWAY = "a connection to its gateway"
 _ISTIOD = "istiod-1"
 _CONTEXT = re.compile(r"\bc\d+\b")
@@ -61,9 +63,15 @@ class FakeMesh:
         self.servers = {name: FakeApi(tls()) for name in names}
         self.gateways: dict[str, Peer] = {}
         self._istiods = {name: FakeApi() for name in names}
+        self._urls = {name: f"https://{HOST}:{server.address[1]}" for name, server in self.servers.items()}
         self._live: dict[str, dict[Ref, Object]] = {}
         clusters = {
-            name: Cluster(name, cluster_id_of(name), f"network{number}", ApiServer(self.servers[name].url))
+            name: Cluster(
+                name,
+                cluster_id_of(name),
+                f"network{number}",
+                ApiServer(self._urls[name], _certificate()[0]),
+            )
             for number, name in enumerate(names, 1)
         }
         for name, server in self.servers.items():
@@ -91,20 +99,23 @@ class FakeMesh:
     def kubeconfig(self) -> Object:
         """A kubeconfig that leads to all of them."""
         ca = base64.b64encode(_certificate()[0]).decode()
-        urls = {name: server.url for name, server in self.servers.items()}
-        return kubeconfig(urls, {"certificate-authority-data": ca})
+        return kubeconfig(self._urls, {"certificate-authority-data": ca})
 
     def asked(self) -> dict[str, Counter[str]]:
         """What each cluster was asked, and how often; names of clusters read the same in all."""
         found: dict[str, Counter[str]] = {}
         for name, server in self.servers.items():
-            found[name] = Counter(_shape(*call) for call in server.calls)
+            asked = zip(server.calls, server.bodies, strict=True)
+            found[name] = Counter(_shape(*call, body) for call, body in asked)
             found[name][TO_THE_GATEWAY] += self.gateways[name].served
         return found
 
 
-def _shape(method: str, path: str) -> str:
-    return _CONTEXT.sub("CLUSTER", f"{method} {path}")
+def _shape(method: str, path: str, body: bytes) -> str:
+    what = f"{method} {path}"
+    if body:  # a review of rights: the question is in it
+        what += f" {json.dumps(json.loads(body).get('spec'))}"
+    return _CONTEXT.sub("CLUSTER", what)
 
 
 def _pods() -> list[Object]:
@@ -187,7 +198,7 @@ _METRICS = {
 
 @cache
 def _certificate() -> tuple[bytes, bytes]:
-    """A certificate of 127.0.0.1 that signs itself, and its key, in PEM."""
+    """The API servers' certificate, which signs itself, and its key, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake API server")])
     now = datetime.now(UTC)
@@ -200,7 +211,7 @@ def _certificate() -> tuple[bytes, bytes]:
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False
         )
         .sign(key, hashes.SHA256())
     )

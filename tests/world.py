@@ -99,12 +99,12 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             "metadata": {"name": "istio-ca-root-cert", **system},
             "data": {"root-cert.pem": ca_certs(context).root_cert.decode()},
         },
-        deployment("istiod", "istiod", {"CLUSTER_ID": IDS[context]}),
+        deployment("istiod", "istiod", {"CLUSTER_ID": cluster_id_of(context)}),
         deployment(
             "istio-ingressgateway",
             "istio-ingressgateway",
-            {"ISTIO_META_REQUESTED_NETWORK_VIEW": CLUSTERS[context].network},
-            {"topology.istio.io/network": CLUSTERS[context].network},
+            {"ISTIO_META_REQUESTED_NETWORK_VIEW": clusters[context].network},
+            {"topology.istio.io/network": clusters[context].network},
         ),
         {
             "apiVersion": "v1",
@@ -133,7 +133,7 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
 
 def way(context: str, *, ip: str = "") -> DataPath:
     """The way to a gateway that works, to a service with an injected pod."""
-    ip = ip or f"198.18.0.{21 + list(clusters).index(context)}"
+    ip = ip or f"198.18.0.{21 + list(CLUSTERS).index(context)}"
     service = Meshed("sample", "reviews", 9080, http=True)
     shown = Judged(Outcome.OK, f"{service}, certificate issued by {IDS[context]}.intermediate.istio.io")
     trace = Trace(
