@@ -174,6 +174,25 @@ def test_a_cluster_keeps_its_network_whatever_order_it_is_named_in() -> None:
     assert names.assign_networks(["kt", "nhn"], alone, []) == {"kt": "network2", "nhn": "network1"}
 
 
+def test_a_network_named_after_an_id_is_a_label_that_nobody_has() -> None:
+    long = "n" * 63
+    given_out = names.assign_networks(
+        ["kt", "nhn", "long"], {}, ["network-nhn"], by_id={"kt": "kt-k2p", "nhn": "nhn", "long": long}
+    )
+    assert given_out["kt"] == "network-kt-k2p"
+    assert given_out["nhn"].startswith("network-nhn-")
+    assert all(names.is_label_value(network) for network in given_out.values())
+    assert len(set(given_out.values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("secret", "id_"),
+    [("istio-remote-secret-kt-k2p", "kt-k2p"), ("cacerts", None), ("istio-remote-secret", None)],
+)
+def test_a_remote_secrets_name_tells_whose_it_is(secret: str, id_: str | None) -> None:
+    assert names.linked_id(secret) == id_
+
+
 @given(
     st.lists(st.sampled_from("abcdef"), unique=True),
     st.dictionaries(st.sampled_from("abcdxy"), st.sampled_from(["network1", "network2", "mine"])),

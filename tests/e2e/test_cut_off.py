@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab import faults
-from tests.e2e.harness import CONTEXTS, Site, clean, live_root
+from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, get, live_root
 
 DEADLINE_S = 60
 SLACK_S = 5  # to start Python and to end the children
@@ -65,3 +65,27 @@ def test_with_packets_lost_in_the_middle_the_others_finish_within_the_deadline_a
 
     mesh.run("verify", "--wait", "20s").exits(0)
     assert {live_root(context) for context in CONTEXTS} == {root}
+
+
+def _networks() -> dict[str, str]:
+    found = {name: get(name, "namespace", SYSTEM, namespace=None) for name in CONTEXTS}
+    return {name: item["metadata"]["labels"]["topology.istio.io/network"] for name, item in found.items()}
+
+
+def test_one_that_joins_while_a_member_is_silent_is_not_given_the_silent_ones_network(mesh: Site) -> None:
+    members = Site.at(mesh.folder / "members", certs=mesh.certs, clusters=None)
+    before = _networks()
+    clean(["nhn"])
+    faults.cut("kt")
+
+    joined = members.run("install", "--contexts", "ncloud,nhn", "-o", "json").exits(0)
+
+    (told,) = [one for one in joined.json["messages"] if one["code"] == "network-by-id"]
+    assert told["cluster"] == "nhn"
+    faults.heal("kt")
+    mesh.run("install", "--timeout", "120s").exits(0)
+    assert _networks() == before | {"nhn": "network-nhn-nks"}
+    mesh.run("verify", "--wait", "20s").exits(0)
+    clean(["nhn"])
+    mesh.run("install").exits(0)
+    assert _networks() == before

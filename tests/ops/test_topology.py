@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from istio_mc.domain.address import remote_gateway
+from istio_mc.domain.documents import remote_kubeconfig, remote_secret
 from istio_mc.domain.kubeconfig import Context, KubeconfigFile, merge
+from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
 from istio_mc.domain.settings import ApiServerSettings, ClusterSettings, IstioSettings, Settings
+from istio_mc.domain.silent import Others
+from istio_mc.ops.preflight import named_after_ids
 from istio_mc.ops.topology import clusters_of, mesh_of
-
-if TYPE_CHECKING:
-    from istio_mc.domain.mesh import Cluster
 
 NAMES = {"kt": "kt-k2p", "ncloud": "nks_kr_ncloud_1", "nhn": "nhn-nks"}
 
@@ -36,23 +38,42 @@ def settings(*clusters: ClusterSettings) -> Settings:
     return Settings(certs_dir=Path("/certs"), clusters=clusters)
 
 
-def member(cluster_id: str | None, network: str | None) -> Observed:
+def member(
+    cluster_id: str | None, network: str | None, *, linked: tuple[str, ...] = (), stands: str | None = None
+) -> Observed:
+    """A cluster that answers, with remote secrets of others, and perhaps a Gateway for the first of them.
+
+    Args:
+        cluster_id: Its ID; None: it has none yet.
+        network: Its network; None: it has none yet.
+        linked: Cluster IDs it holds remote secrets of.
+        stands: The network of a Gateway that stands in it for the first of these.
+    """
     labels = {"istio-mc/cluster-id": cluster_id, "topology.istio.io/network": network}
     namespace = {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {"name": "istio-system", "labels": {k: v for k, v in labels.items() if v}},
     }
-    return Observed("v1.32.3", {ref_of(namespace): namespace})
+    secrets = [
+        remote_secret(id_, remote_kubeconfig(id_, ApiServer(f"https://{id_}"), "token", b"ca"))
+        for id_ in linked
+    ]
+    silent = [Cluster("x", linked[0], stands, ApiServer(""))] if stands else []
+    gateways = [remote_gateway(cluster, ["203.0.113.7"]) for cluster in silent]
+    return Observed("v1.32.3", {ref_of(item): item for item in [namespace, *secrets, *gateways]})
+
+
+NEW = Observed("v1.32.3", {})
 
 
 def decided(
     *names: str,
     live: dict[str, Observed] | None = None,
     said: tuple[ClusterSettings, ...] = (),
-    others: tuple[str, ...] = (),
+    others: Others | None = None,
 ) -> dict[str, tuple[str, str]]:
-    found = clusters_of(contexts(*names), settings(*said), live or {}, other_networks=others)
+    found = clusters_of(contexts(*names), settings(*said), live or {}, others=others)
     return {name: (cluster.cluster_id, cluster.network) for name, cluster in found.items()}
 
 
@@ -71,7 +92,10 @@ class TestNewClusters:
         }
 
     def test_get_no_network_that_a_cluster_outside_the_run_has(self) -> None:
-        assert decided("kt", others=("network1", "network2"))["kt"] == ("kt-k2p", "network3")
+        assert decided("kt", others=Others(frozenset({"network1", "network2"})))["kt"] == (
+            "kt-k2p",
+            "network3",
+        )
 
     def test_get_what_the_settings_say(self) -> None:
         said = ClusterSettings("kt", id="seoul", network="net-a")
@@ -116,6 +140,62 @@ class TestStickiness:
     def test_two_members_with_the_same_id_or_network_are_refused(self) -> None:
         live = {"kt": member("same", "network1"), "nhn": member("same", "network1")}
         assert refused("kt", "nhn", live=live) == ["identity-shared", "identity-shared"]
+
+
+class TestSilentMembers:
+    """A member that does not answer keeps its network, whatever a run without it gives away."""
+
+    LIVE: ClassVar = {"ncloud": member("nks-kr-ncloud-1", "network2", linked=("nhn-nks",)), "kt": NEW}
+
+    def test_no_number_is_given_that_may_be_a_silent_members(self) -> None:
+        found = decided("kt", "ncloud", "nhn", live=self.LIVE)
+        assert (found["kt"], found["ncloud"][1]) == (("kt-k2p", "network-kt-k2p"), "network2")
+
+    def test_nor_one_of_a_member_that_no_context_leads_to(self) -> None:
+        assert decided("kt", "ncloud", live=self.LIVE)["kt"][1] == "network-kt-k2p"
+
+    def test_such_a_network_stays_when_the_silent_one_is_back(self) -> None:
+        live = {
+            "kt": member("kt-k2p", "network-kt-k2p"),
+            "ncloud": member("nks-kr-ncloud-1", "network2", linked=("nhn-nks", "kt-k2p")),
+            "nhn": member("nhn-nks", "network1", linked=("nks-kr-ncloud-1",)),
+        }
+        assert [network for _, network in decided("kt", "ncloud", "nhn", live=live).values()] == [
+            "network-kt-k2p",
+            "network2",
+            "network1",
+        ]
+
+    def test_a_network_that_mesh_yaml_tells_is_known(self) -> None:
+        said = ClusterSettings("nhn", network="network1")
+        assert decided("kt", "ncloud", "nhn", live=self.LIVE, said=(said,))["kt"][1] == "network3"
+
+    def test_a_network_that_a_gateway_for_the_silent_one_tells_is_known(self) -> None:
+        ncloud = member("nks-kr-ncloud-1", "network2", linked=("nhn-nks",), stands="network1")
+        assert decided("kt", "ncloud", live={"kt": NEW, "ncloud": ncloud})["kt"][1] == "network3"
+
+    def test_a_member_outside_the_run_that_answers_is_known(self) -> None:
+        others = Others(frozenset({"network1"}), frozenset({"nhn-nks"}))
+        assert decided("kt", "ncloud", live=self.LIVE, others=others)["kt"][1] == "network3"
+
+    def test_a_silent_cluster_that_nobody_is_linked_to_was_no_member(self) -> None:
+        live = {"kt": NEW, "ncloud": member("nks-kr-ncloud-1", "network2")}
+        assert decided("kt", "ncloud", "nhn", live=live)["kt"][1] == "network1"
+
+    def test_a_link_to_one_that_answers_and_begins_anew_hides_nothing(self) -> None:
+        live = {"kt": NEW, "ncloud": member("nks-kr-ncloud-1", "network2", linked=("kt-k2p",))}
+        assert decided("kt", "ncloud", live=live)["kt"][1] == "network1"
+
+    def test_each_new_cluster_is_told_with_the_member_that_keeps_silent(self) -> None:
+        clusters = clusters_of(contexts("kt", "ncloud", "nhn"), settings(), self.LIVE)
+        (told,) = named_after_ids(clusters, settings(), self.LIVE, Others())
+        assert (told.code, told.cluster) == ("network-by-id", "kt")
+        assert "nhn-nks" in (told.seen or "")
+
+    def test_nobody_is_told_where_all_networks_are_known(self) -> None:
+        said = settings(ClusterSettings("nhn", network="network1"))
+        clusters = clusters_of(contexts("kt", "ncloud", "nhn"), said, self.LIVE)
+        assert named_after_ids(clusters, said, self.LIVE, Others()) == []
 
 
 class TestApiServers:

@@ -80,6 +80,12 @@ def derive_cluster_ids(clusters: Mapping[str, str], taken: Mapping[str, str]) ->
     return {context: taken.get(context) or ids[name] for context, name in clusters.items()}
 
 
+def linked_id(secret_name: str) -> str | None:
+    """The cluster a remote secret is of; None for the name of any other Secret."""
+    id_ = secret_name.removeprefix(_REMOTE_SECRET_PREFIX)
+    return id_ if id_ != secret_name else None
+
+
 def remote_secret_name(id_: str) -> str:
     """Name of the Secret that holds a cluster's reader kubeconfig, as istioctl writes it.
 
@@ -132,7 +138,10 @@ def next_network(used: Collection[str]) -> str:
 
 
 def assign_networks(
-    contexts: Sequence[str], taken: Mapping[str, str], used: Collection[str]
+    contexts: Sequence[str],
+    taken: Mapping[str, str],
+    used: Collection[str],
+    by_id: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """A network for each context.
 
@@ -140,6 +149,8 @@ def assign_networks(
         contexts: Context names; those without a network get one in this order.
         taken: Context name → the network it has already and keeps. Two contexts may share one.
         used: Networks of clusters that are not among these, which are not given away either.
+        by_id: Context name → cluster ID of those that get a network named after it and no number: where
+            somebody's network is not known, any number may be theirs.
 
     Returns:
         Context name → network, in the order of `contexts`.
@@ -148,9 +159,16 @@ def assign_networks(
     networks: dict[str, str] = {}
     for context in contexts:
         if context not in networks:
-            networks[context] = taken.get(context) or next_network(gone)
+            networks[context] = taken.get(context) or _new_network((by_id or {}).get(context), gone)
             gone.add(networks[context])
     return networks
+
+
+def _new_network(id_: str | None, used: Collection[str]) -> str:
+    if id_ is None:
+        return next_network(used)
+    name = f"network-{id_}"
+    return name if is_label_value(name) and name not in used else _unused(name, id_, used)
 
 
 def same_clusters(contexts: Iterable[Context]) -> tuple[Problem, ...]:

@@ -11,11 +11,12 @@ from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.address import remote_gateways_wanted
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.mesh import MANAGED_BY, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.silent import Others
 from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways import downloads
 from istio_mc.gateways.fanout import fan_out
@@ -95,9 +96,9 @@ def prepare(
     preflight.stop_unless_unreachable(unreachable)
     session.unusable |= unreachable
     observed = {name: pair[0] for name, pair in found.items()}
-    clusters = topology.clusters_of(
-        session.contexts, session.settings, observed, other_networks=_other_networks(session)
-    )
+    others = _others(session)
+    clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
+    session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
     preflight.refuse_other_mesh(mesh, observed)
     facts = Facts(
         mesh,
@@ -147,12 +148,16 @@ def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:
     return found
 
 
-def _other_networks(session: Session) -> list[str]:
-    """Networks that clusters of the kubeconfig outside this run already have."""
+def _others(session: Session) -> Others:
+    """What clusters of the kubeconfig outside this run have already."""
     if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
-        return []
+        return Others()
     outside = [c for c in session.kubeconfig.contexts if c.name not in session.names]
-    return session.networks_of(outside)
+    labels = [found for found in session.labels_around(outside) if NETWORK_LABEL in found]
+    return Others(
+        frozenset(found[NETWORK_LABEL] for found in labels),
+        frozenset(found[CLUSTER_LABEL] for found in labels if CLUSTER_LABEL in found),
+    )
 
 
 def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Object]:

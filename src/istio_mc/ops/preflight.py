@@ -9,13 +9,15 @@ from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.silent import Others, unplaced
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from istio_mc.checks.model import Facts
-    from istio_mc.domain.mesh import Mesh
+    from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings import Settings
     from istio_mc.gateways.fanout import Failures
 
 
@@ -56,6 +58,29 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
     ]
     if faults:
         raise InputError(*faults)
+
+
+def named_after_ids(
+    clusters: Mapping[str, Cluster],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    others: Others,
+) -> list[Problem]:
+    """What is told of new clusters that get no network's number, for it may be a silent member's."""
+    silent = unplaced(clusters, settings, observed, others)
+    return [
+        Problem(
+            code="network-by-id",
+            cluster=name,
+            message=f"{name} gets network {clusters[name].network}, named after its cluster ID",
+            seen=f"{', '.join(silent)} is linked and does not answer, so that its network is not known",
+            expected="a network that no member has",
+            hint=f"leave it so, or set network for {name} in mesh.yaml before it is installed",
+            docs="usage.md#identity",
+        )
+        for name, found in observed.items()
+        if silent and not found.network and not settings.cluster(name).network
+    ]
 
 
 def judge(facts: Facts, *, strict: bool) -> list[Problem]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from istio_mc.domain import names, objects
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.events import Progress, silent
-from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import credentials, kubeconfigs
@@ -137,11 +137,11 @@ class Session:
             self.unusable[name] = problems
             self.kubes.pop(name).close()
 
-    def networks_of(self, contexts: Iterable[Context]) -> list[str]:
-        """Networks of contexts outside the run, as far as they answer within a short deadline."""
+    def labels_around(self, contexts: Iterable[Context]) -> list[Mapping[str, str]]:
+        """Labels of istio-system of contexts outside the run, as far as they answer in a short time."""
+        contexts = tuple(contexts)
         self.ask(contexts)
-        found = (self.namespaces.get(context.name) for context in contexts)
-        return [network for namespace in found if (network := labels_of(namespace).get(NETWORK_LABEL))]
+        return [labels_of(self.namespaces.get(context.name)) for context in contexts]
 
     def ask(self, contexts: Iterable[Context]) -> None:
         """Connects to contexts and reads their istio-system, with a short deadline for each."""

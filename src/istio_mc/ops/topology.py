@@ -8,6 +8,7 @@ from istio_mc.domain import names
 from istio_mc.domain.address import external_ips
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.silent import Others, silent_members
 from istio_mc.gateways.files import read
 
 if TYPE_CHECKING:
@@ -36,14 +37,14 @@ def clusters_of(
     settings: Settings,
     observed: Mapping[str, Observed],
     *,
-    other_networks: Collection[str] = (),
+    others: Others | None = None,
 ) -> dict[str, Cluster]:
     """Every cluster with its ID, network and addresses, by context, as `identified` finds them.
 
     Raises:
         InputError: An ID or network is set that is not the live one, or two clusters have the same.
     """
-    clusters, faults = identified(contexts, settings, observed, other_networks=other_networks)
+    clusters, faults = identified(contexts, settings, observed, others=others)
     if faults:
         raise InputError(*faults)
     return clusters
@@ -54,18 +55,20 @@ def identified(
     settings: Settings,
     observed: Mapping[str, Observed],
     *,
-    other_networks: Collection[str] = (),
+    others: Others | None = None,
 ) -> tuple[dict[str, Cluster], list[Problem]]:
     """Every cluster with its ID, network and addresses, by context, and what contradicts in them.
 
     What a cluster already has stays; what the settings say must agree with it; the rest is derived from
-    the kubeconfig's cluster name, and the lowest network number nobody uses.
+    the kubeconfig's cluster name, and the lowest network number nobody uses. Where a member keeps silent
+    and its network is not known, any number may be its own: new clusters then get a network named after
+    their ID.
 
     Args:
         contexts: The clusters, in the user's order.
         settings: What the user set for them.
         observed: What lives in those that answered.
-        other_networks: Networks that clusters outside this run use.
+        others: What is known of clusters outside this run.
 
     Returns:
         The clusters, and the IDs and networks that are set otherwise than they live, or that two share.
@@ -87,7 +90,14 @@ def identified(
     faults += _shared("cluster ID", ids, {})
     faults += _shared("network", networks, {name: found.gateway_network for name, found in observed.items()})
     ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
-    networks = names.assign_networks([context.name for context in contexts], networks, other_networks)
+    others = others or Others()
+    silent = silent_members(ids, settings, observed, others)
+    networks = names.assign_networks(
+        [context.name for context in contexts],
+        networks,
+        others.networks | {network for network in silent.values() if network},
+        by_id={name: ids[name] for name in observed} if None in silent.values() else {},
+    )
     clusters = {
         context.name: Cluster(
             context=context.name,
