@@ -5,6 +5,7 @@
     faults.drop("kt")    packets to and from the node vanish on the way: only time-outs tell
     faults.undrop("kt")
     faults.swallow("kt") packets to the cluster's gateway vanish; its API server goes on answering
+    faults.swallow("kt", 15443)   those to one port of it alone
     faults.unswallow("kt")
 
 Traffic between pods of one node goes on in all three. All of them may be called twice.
@@ -21,6 +22,9 @@ _RULES = (
     ("raw", "PREROUTING", "-i"),
     ("mangle", "POSTROUTING", "-o"),
 )
+
+
+_RAW = ("iptables", "-w", "-t", "raw")
 
 
 def cut(name: str) -> None:
@@ -51,26 +55,26 @@ def undrop(name: str) -> None:
             pass
 
 
-def swallow(name: str) -> None:
-    """Lose every packet that comes from outside for the cluster's gateway."""
+def swallow(name: str, port: int | None = None) -> None:
+    """Lose every packet that comes from outside for the cluster's gateway, or for one port of it."""
     unswallow(name)
-    _before_gateway(name).run(_swallowing("-I", name))
+    only = ["-p", "tcp", "--dport", str(port)] if port else []
+    rule = ["-i", "eth0", "-d", f"{settings.find(name).gateway}/32", *only, "-j", "DROP"]
+    _before_gateway(name).run([*_RAW, "-I", "PREROUTING", *rule])
 
 
 def unswallow(name: str) -> None:
     """Lose none any more."""
-    while _before_gateway(name).run(_swallowing("-D", name), check=False).returncode == 0:
-        pass
+    inside = _before_gateway(name)
+    for line in inside.run([*_RAW, "-S", "PREROUTING"]).stdout.splitlines():
+        how, *rule = line.split()
+        if how == "-A" and f"{settings.find(name).gateway}/32" in rule and rule[-1] == "DROP":
+            inside.run([*_RAW, "-D", *rule])
 
 
 def _before_gateway(name: str) -> node.Inside:
     """What has the gateway's address: the provider's box, or the node itself."""
     return _inside(settings.find(name).edge or name)
-
-
-def _swallowing(how: str, name: str) -> list[str]:
-    rule = ["-i", "eth0", "-d", settings.find(name).gateway, "-j", "DROP"]
-    return ["iptables", "-w", "-t", "raw", how, "PREROUTING", *rule]
 
 
 def _inside(name: str) -> node.Inside:

@@ -96,12 +96,10 @@ def test_a_gateway_that_is_ready_though_its_mesh_port_is_not_reached_is_told_rea
     assert verdicts(world) == ["ok", "failed", "ok", "unknown", "unknown"]
 
 
-def test_a_service_without_the_port_is_mended_by_an_install(world: World) -> None:
+def test_a_service_without_the_port_explains_the_refusal(world: World) -> None:
     spoil(world, UNTOLD, mesh=closed(15443, Outcome.REFUSED), handshakes=(), answer=None)
     world.find("kt", "Service", "istio-ingressgateway")["spec"]["ports"] = [{"port": 15021}]
-    problem = of_kt(world)["data-path.reachable"].problem
-    assert problem
-    assert problem.hint == "istio-mc install --contexts kt,ncloud,nhn"
+    assert root_causes(world) == ["gateway.ports kt"]
 
 
 def test_a_gateway_resource_that_is_missing_explains_the_refusal(world: World) -> None:

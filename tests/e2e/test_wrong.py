@@ -62,8 +62,9 @@ def without_reviews(sample: Site) -> Iterator[Site]:
 
 
 def _failed(data: dict[str, Any]) -> dict[tuple[str, str | None, str | None], dict[str, Any]]:
-    """The errors; the lab has warnings of its own (no metrics, no StorageClass, Cilium's defaults)."""
-    failed = [c for c in data["checks"] if c["verdict"] == "failed" and c["severity"] == "error"]
+    """The root causes; the lab has warnings of its own (no metrics, no StorageClass, Cilium's defaults)."""
+    errors = [c for c in data["checks"] if c["verdict"] == "failed" and c["severity"] == "error"]
+    failed = [c for c in errors if not c["causedBy"]]
     return {(c["id"], c["cluster"], c["peer"]): c for c in failed}
 
 

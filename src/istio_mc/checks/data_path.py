@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import datapath, objects
+from istio_mc.domain import datapath
 from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+TOPIC = "data-path"
 RESOLVES, REACHABLE, READY = "data-path.resolves", "data-path.reachable", "data-path.ready"
 HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
 
@@ -25,7 +26,6 @@ _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
 _UNTOLD = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
 
 _RESTART = "kubectl --context {name} -n {namespace} rollout restart deployment"
-_INSTALL = "istio-mc install --contexts {contexts}"
 _OTHER_ADDRESS = "where this is not its address: istio-mc address --set {name}=ADDRESS"
 
 _FAULTS: Mapping[Outcome, Problem] = {
@@ -128,12 +128,12 @@ def _told(
     target: Target,
 ) -> Finding:
     way = facts.data_path[str(target.cluster)]
-    return _found(way, [judge(trace) for trace in way.traces], problems, facts, target)
+    return _found(way, [judge(trace) for trace in way.traces], problems, target)
 
 
 def _handshake(facts: Facts, target: Target) -> Finding:
     way = facts.data_path[str(target.cluster)]
-    return _found(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, facts, target)
+    return _found(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, target)
 
 
 def _accepted(facts: Facts, target: Target) -> Finding:
@@ -141,18 +141,14 @@ def _accepted(facts: Facts, target: Target) -> Finding:
 
 
 def _found(
-    way: DataPath,
-    judged: Iterable[Judged],
-    problems: Mapping[Outcome, Problem],
-    facts: Facts,
-    target: Target,
+    way: DataPath, judged: Iterable[Judged], problems: Mapping[Outcome, Problem], target: Target
 ) -> Finding:
     """What all addresses of a gateway tell together: each must be well, as calls are spread over all."""
     tried = list(zip(way.traces, judged, strict=True))
     wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _UNTOLD]
     if wrong:
         trace, first = wrong[0]
-        problem = _filled(problems[first.outcome], trace, first, facts, target)
+        problem = _filled(problems[first.outcome], trace, target)
         return Finding(_listed(tried), replace(problem, seen=_listed(wrong)))
     if not any(one.outcome in _WELL for _, one in tried):
         return Finding(_listed(tried) or "the gateway has no address", unknown=True)
@@ -163,34 +159,24 @@ def _listed(tried: Iterable[tuple[Trace, Judged]]) -> str:
     return "; ".join(": ".join(filter(None, (trace.name, one.seen))) for trace, one in tried)
 
 
-def _filled(template: Problem, trace: Trace, judged: Judged, facts: Facts, target: Target) -> Problem:
+def _filled(template: Problem, trace: Trace, target: Target) -> Problem:
     name = str(target.cluster)
-    hint = template.hint or ""
-    if judged.outcome is Outcome.REFUSED and trace.mesh and not _serves(facts, name, trace.mesh.port):
-        hint = _INSTALL
     fill = {
         "name": name,
         "port": trace.mesh.port if trace.mesh else "",
-        "contexts": ",".join(facts.clusters),
         "namespace": trace.handshakes[-1].service.namespace if trace.handshakes else SYSTEM_NAMESPACE,
     }
     return replace(
         template,
         message=template.message.format(**fill),
         expected=(template.expected or "").format(**fill),
-        hint=hint.format(**fill),
+        hint=(template.hint or "").format(**fill),
     )
-
-
-def _serves(facts: Facts, name: str, port: int) -> bool:
-    service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
-    ports = (service or {"spec": {}})["spec"].get("ports") or []
-    return any(entry["port"] == port for entry in ports)
 
 
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
 _TRUST = tuple(check.id for check in trust.CHECKS)
-_cluster = partial(Check, topic="data-path", severity=Severity.ERROR, scope=Scope.CLUSTER)
+_cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUSTER)
 
 CHECKS = (
     _cluster(
