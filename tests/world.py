@@ -43,7 +43,7 @@ UNREACHABLE = Problem(
 
 def cluster_id_of(context: str) -> str:
     """Of the three clusters, and of any other that a test makes up."""
-    return IDS.get(context, f"{context}-k8s")
+    return IDS.get(context, f"{context}-k")
 
 
 @cache

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from istio_mc.present.report import Report
 
     __all__ = ["Progress", "Report"]
+
+VERIFY_FORMATS = ("short", "junit", "github")
+"""What `-o` takes beside table, JSON and YAML where the verb is verify."""
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -45,10 +48,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _output(text: str) -> str:
-    if text not in ("table", "json", "yaml"):
-        raise typer.BadParameter(f"{text!r} is not one of table, json, yaml")
-    return text
+def _output(text: str, also: Sequence[str]) -> str:
+    """Checks what `-o` says, before anything else is done."""
+    known = ("table", "json", "yaml", *also)
+    if text in known:
+        return text
+    if text in VERIFY_FORMATS:
+        raise typer.BadParameter(f"{text!r} is for verify alone; here one of {', '.join(known)}")
+    raise typer.BadParameter(f"{text!r} is not one of {', '.join(known)}")
 
 
 def complete_contexts(incomplete: str) -> list[str]:
@@ -97,7 +104,12 @@ class Options:
     ] = None
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FORMAT", help="table, json or yaml [default: table]."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FORMAT",
+            help="table, json or yaml; for verify also short, junit or github [default: table].",
+        ),
     ] = None
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Deadline of the whole run [default: 10m].")
@@ -181,18 +193,27 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def run(command: str, options: Options, work: Callable[[Progress], Report]) -> NoReturn:
+def run(
+    command: str, options: Options, work: Callable[[Progress], Report], *, formats: Sequence[str] = ()
+) -> NoReturn:
     """Runs a verb to its exit code.
 
     People's results and JSON go to standard output; progress, warnings and errors to standard error.
+
+    Args:
+        command: The verb, as the JSON envelope names it.
+        options: The options every verb takes.
+        work: Does it.
+        formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
     from istio_mc.domain.problem import InputError, Problem, ProblemError
     from istio_mc.gateways import process
     from istio_mc.present import terminal
-    from istio_mc.present.report import Envelope, Exit
+    from istio_mc.present.formats import SAYS_ALL
+    from istio_mc.present.report import Exit
     from istio_mc.present.report import Report as Made
 
-    output = _output(options.output or "table")
+    output = _output(options.output or "table", formats)
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -218,18 +239,32 @@ def run(command: str, options: Options, work: Callable[[Progress], Report]) -> N
             expected="what was done stays done, and the same command goes on from there",
         )
         if output != "table":
-            sys.stdout.write(Envelope(command, Exit.INTERRUPTED, None, (interrupted,)).text(output))
+            stopped = Made({}, _nothing, (interrupted,), exit=Exit.INTERRUPTED)
+            sys.stdout.write(_document(command, output, stopped))
         terminal.print_problems(errors_to, [interrupted], style="red", title="error")
         leave(Exit.INTERRUPTED)
     if output == "table":
         report.render(terminal.console(color=color))
     else:
-        envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)
-        sys.stdout.write(envelope.text(output))
-    terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
-    terminal.print_problems(errors_to, report.errors, style="red", title="error")
+        sys.stdout.write(_document(command, output, report))
+    if output not in SAYS_ALL:
+        terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
+        terminal.print_problems(errors_to, report.errors, style="red", title="error")
     sys.stdout.flush()
     raise typer.Exit(int(report.exit))
+
+
+def _document(command: str, output: str, report: Report) -> str:
+    """What goes to standard output where that is no table."""
+    from istio_mc.present.formats import PROBLEMS
+    from istio_mc.present.report import Envelope
+
+    if output in report.formats:
+        return report.formats[output]()
+    if output in PROBLEMS:
+        return PROBLEMS[output](report.errors, report.warnings)
+    envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)
+    return envelope.text(output)
 
 
 def colored(options: Options) -> bool:

@@ -113,6 +113,11 @@ class Session:
             document = self.kubeconfig.document_with(context, found.user_entry)
             self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
 
+    def try_again(self) -> None:
+        """Gives this run's unusable clusters another chance: they may answer by now."""
+        self.unusable.clear()
+        self.connect(self.contexts)
+
     def ask_namespaces(self, contexts: Iterable[str], within_s: float | None = None) -> None:
         """Reads istio-system of contexts that have not been asked; who does not answer becomes unusable.
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from istio_mc.ops.session import Session
 
 _POLL_S = 3.0
+_TOLD = 4
+"""Faults that a line of progress names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +50,31 @@ class VerifyResult:
         """The results that say no more than that one should know."""
         return tuple(result for result in self.results if result.is_warning)
 
+    def with_news(self, news: VerifyResult) -> VerifyResult:
+        """These results, but for the checks that were asked again: of those the news."""
+        again = {found.check.id for found in news.results}
+        both = [*(found for found in self.results if found.check.id not in again), *news.results]
+        order = {check.id: place for place, check in enumerate(ALL)}
+        return VerifyResult(news.facts, tuple(sorted(both, key=lambda found: order[found.check.id])))
+
 
 def verify(session: Session, checks: Sequence[Check], now: datetime, *, wait_s: float = 0.0) -> VerifyResult:
     """Asks the checks of the session's clusters; with `wait_s`, again and again until all are true.
 
-    Changes nothing in any cluster.
+    Only what was not true is asked again, and only what that looks at is read. Once it is true, everything is
+    asked once more: what was true before may not be so any longer. Changes nothing in any cluster.
     """
     until = time.monotonic() + wait_s
-    while True:
-        result = look(session, checks, now)
-        left = until - time.monotonic()
-        if not result.failed or left <= _POLL_S:
-            return result
-        names = ", ".join(dict.fromkeys(failed.check.id for failed in result.root_causes or result.failed))
-        session.progress(Event(None, "verify", State.WAITING, f"{names}; {left:.0f} s left"))
+    result = look(session, checks, now)
+    while result.failed and (left := until - time.monotonic()) > _POLL_S:
+        session.progress(Event(None, "verify", State.WAITING, f"{_waited_for(result)}; {left:.0f} s left"))
         time.sleep(_POLL_S)
+        session.try_again()
+        pending = _pending(result, checks)
+        result = result.with_news(look(session, pending, now))
+        if not result.failed and len(pending) < len(checks):
+            result = look(session, checks, now)
+    return result
 
 
 def look(session: Session, checks: Sequence[Check], now: datetime | None) -> VerifyResult:
@@ -70,3 +82,16 @@ def look(session: Session, checks: Sequence[Check], now: datetime | None) -> Ver
     asked = with_needs(ALL, checks)
     facts = gather(session, now, {observation for check in asked for observation in check.reads})
     return VerifyResult(facts, tuple(told(run(asked, facts), checks)))
+
+
+def _pending(result: VerifyResult, checks: Sequence[Check]) -> list[Check]:
+    """The checks of which something is not true, or cannot be told."""
+    open_ids = {found.check.id for found in result.results if found.is_error or found.caused_by}
+    return [check for check in checks if check.id in open_ids] or list(checks)
+
+
+def _waited_for(result: VerifyResult) -> str:
+    """The faults that a run waits for, as far as a line holds them."""
+    faults = [f"{found.check.id} {found.target}" for found in result.root_causes or result.failed]
+    more = len(faults) - _TOLD
+    return "not true yet: " + ", ".join(faults[:_TOLD]) + (f" and {more} more" if more > 0 else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from rich.console import Console
 
@@ -40,6 +40,7 @@ class Report:
         errors: What failed.
         warnings: What the user should know though nothing failed.
         exit: The exit code.
+        formats: What is printed for a form of output that this verb alone has, by the form's name.
     """
 
     data: dict[str, Any]
@@ -47,6 +48,7 @@ class Report:
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     exit: Exit = Exit.DONE
+    formats: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.checks.model import Check, Result, Scope, Target, Verdict
+from istio_mc.checks.model import Check, Result, Target, Verdict
 from istio_mc.domain.address import seen_addresses
+from istio_mc.present import verify_github, verify_junit, verify_short, verify_table
 from istio_mc.present.report import Exit, Report, problems_data
-from istio_mc.present.terminal import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.verify import VerifyResult
 
-_MARKS = {
-    Verdict.OK: ("√", "green"),
-    Verdict.FAILED: ("×", "red"),
-    Verdict.UNKNOWN: ("?", "yellow"),
-}
-_SYNCED = "link.synced"
-
 
 def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
-    """Every check's result, grouped by topic, with the matrix of who sees whom."""
+    """Every check's result, in each form of output."""
+    warnings = tuple(warnings)
     return Report(
         data={
             "clusters": [_cluster(result, name) for name in result.facts.clusters],
@@ -39,27 +34,36 @@ def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
             "warned": len(result.warned),
             "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
         },
-        render=lambda console: _render(result, console),
+        render=partial(verify_table.render, result),
         errors=tuple(found.problem for found in result.root_causes if found.problem),
         warnings=(*warnings, *(found.problem for found in result.warned if found.problem)),
         exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
+        formats={
+            "short": partial(verify_short.results, result, warnings),
+            "junit": partial(verify_junit.results, result, warnings),
+            "github": partial(verify_github.results, result, warnings),
+        },
     )
 
 
-def _mark(found: Result) -> tuple[str, str]:
-    if found.is_warning:
-        return "‼", "yellow"
-    return _MARKS[found.verdict]
-
-
 def listing(checks: Sequence[Check]) -> Report:
-    """What checks there are."""
+    """What checks there are, and all that is to be known of each."""
 
     def render(console: Console) -> None:
-        rows = table("CHECK", "SEVERITY", "SCOPE", "IS TRUE WHEN")
         for check in checks:
-            rows.add_row(check.id, check.severity, check.scope, check.description)
-        console.print(rows)
+            asked = Text(f"  {check.severity}, {check.scope}", style="dim")
+            console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
+            named = (
+                ("true when", check.description),
+                ("reads", ", ".join(_reads(check))),
+                ("needs", ", ".join(check.needs)),
+                ("because", ", ".join(check.because)),
+                ("see", f"docs/{check.docs}" if check.docs else ""),
+            )
+            for name, value in named:
+                if value:
+                    line = Text.assemble((f"  {name + ':':<11}", "dim"), value)
+                    console.print(line, soft_wrap=True)
 
     return Report(
         data={
@@ -70,14 +74,21 @@ def listing(checks: Sequence[Check]) -> Report:
                     "severity": check.severity.value,
                     "scope": check.scope.value,
                     "description": check.description,
+                    "reads": _reads(check),
                     "needs": list(check.needs),
+                    "because": list(check.because),
                     "docs": check.docs or None,
                 }
                 for check in checks
             ]
         },
         render=render,
+        formats={"short": partial(verify_short.listing, checks)},
     )
+
+
+def _reads(check: Check) -> list[str]:
+    return ["objects of istio-system", *(observation.value for observation in check.reads)]
 
 
 def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
@@ -106,52 +117,3 @@ def _result(found: Result) -> dict[str, Any]:
         "causedBy": [_place(cause.id, cause.target) for cause in found.caused_by],
         "problem": problems_data([found.problem])[0] if found.problem else None,
     }
-
-
-def _render(result: VerifyResult, console: Console) -> None:
-    topic = ""
-    for found in result.results:
-        if found.check.scope is Scope.PAIR and found.verdict is Verdict.OK:
-            continue  # the matrix below says it in less room
-        if found.check.topic != topic:
-            topic = found.check.topic
-            console.print(Text(topic, style="bold"))
-        mark, style = _mark(found)
-        because = f" (because of {', '.join(map(str, found.caused_by))})" if found.caused_by else ""
-        console.print(
-            Text.assemble(
-                "  ", (mark, style), f" {found.target}  {found.check.description}: {found.seen}{because}"
-            ),
-            soft_wrap=True,
-        )
-    _render_matrix(result, console)
-    passed = sum(found.verdict is Verdict.OK for found in result.results)
-    unknown = sum(found.verdict is Verdict.UNKNOWN for found in result.results)
-    told = [f"{passed} passed", f"{len(result.failed)} failed"]
-    told += [f"{len(result.warned)} to know of"] if result.warned else []
-    told += [f"{unknown} cannot be told"] if unknown else []
-    console.print("\n" + ", ".join(told))
-
-
-def _render_matrix(result: VerifyResult, console: Console) -> None:
-    pairs = {
-        (found.target.cluster, found.target.peer): found
-        for found in result.results
-        if found.check.id == _SYNCED
-    }
-    if not pairs:
-        return
-    names = list(result.facts.clusters)
-    console.print(Text("\nwhom each istiod sees", style="bold"))
-    rows = table("FROM \\ TO", *names)
-    for name in names:
-        cells: list[Text] = []
-        for peer in names:
-            found = pairs.get((name, peer))
-            if found is None:
-                cells.append(Text("-"))
-            else:
-                mark, style = _MARKS[found.verdict]
-                cells.append(Text(f"{mark} {found.seen}", style=style))
-        rows.add_row(name, *cells)
-    console.print(rows)
