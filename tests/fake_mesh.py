@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from istio_mc.domain import objects
+from istio_mc.domain import documents, objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.objects import Ref, kind_of, ref_of
 from istio_mc.domain.operator import merged
@@ -119,7 +119,7 @@ def _shape(method: str, path: str, body: bytes) -> str:
 
 
 def _pods() -> list[Object]:
-    """istiod, and a service with a workload that speaks mTLS."""
+    """istiod, the reader's token, the Gateway API, and a service with a workload that speaks mTLS."""
     labels = {"app": "reviews"}
     meshed = {**labels, "security.istio.io/tlsMode": "istio"}
     return [
@@ -128,6 +128,18 @@ def _pods() -> list[Object]:
             "kind": "Pod",
             "metadata": {"name": _ISTIOD, "namespace": SYSTEM_NAMESPACE, "labels": {"app": "istiod"}},
             "status": {"phase": "Running"},
+        },
+        {
+            **documents.reader_token_secret(),
+            "data": {
+                "token": base64.b64encode(b"token").decode(),
+                "ca.crt": base64.b64encode(_certificate()[0]).decode(),
+            },
+        },
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": objects.GATEWAY_API_SIGN},
         },
         {
             "apiVersion": "v1",

@@ -22,6 +22,7 @@ from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.operator import GATEWAY_PORTS
 from istio_mc.domain.pem import fingerprint
+from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
 from istio_mc.domain.remote_secrets import remote_secrets_in
@@ -84,6 +85,16 @@ def deployment(
             "template": {"metadata": {"labels": labels or {}}, "spec": {"containers": [container]}},
         },
         "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    }
+
+
+def istiod_pod(tag: str = "1.26.0") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "istiod-1", "namespace": "istio-system", "labels": {"app": "istiod"}},
+        "spec": {"containers": [{"image": f"registry:5000/istio/pilot:{tag}@sha256:{'0' * 64}"}]},
+        "status": {"phase": "Running"},
     }
 
 
@@ -171,6 +182,7 @@ class World:
     unreachable: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     tried: dict[str, Tried] = field(default_factory=dict)
     identity_faults: tuple[Problem, ...] = ()
+    drift: dict[str, Drift] = field(default_factory=dict)
     unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     ways: dict[str, DataPath] = field(default_factory=lambda: {context: way(context) for context in CLUSTERS})
 
@@ -211,6 +223,7 @@ class World:
                 for context, cluster_id in IDS.items()
             },
             identity_faults=self.identity_faults,
+            drift={context: self.drift.get(context, Drift()) for context in self.objects},
             mesh=MESH,
             clusters=CLUSTERS,
             observed={

@@ -9,9 +9,10 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
-from tests.world import IDS, World, ca_certs, encoded
+from tests.world import IDS, World, ca_certs, encoded, istiod_pod
 
 
 @pytest.fixture
@@ -166,6 +167,38 @@ class TestGateway:
         (server,) = world.find("kt", "Gateway", "cross-network-gateway")["spec"]["servers"]
         server["tls"]["mode"] = "SIMPLE"
         assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
+
+
+class TestDrift:
+    def test_what_an_install_would_do_is_told_with_its_reasons(self, world: World) -> None:
+        world.drift["kt"] = Drift((Step("istio", ("Deployment istiod spec.x is 1, wanted 2",)),))
+        problem = failures(world)["drift.none kt"]
+        assert problem.seen == "istio: Deployment istiod spec.x is 1, wanted 2"
+
+    def test_a_fault_that_another_check_tells_explains_it(self, world: World) -> None:
+        world.drift["kt"] = Drift((Step("expose", ("Gateway is missing",)),))
+        world.remove("kt", "Gateway", "cross-network-gateway")
+        assert [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.is_root_cause] == [
+            "gateway.exposed kt"
+        ]
+
+    def test_without_an_istioctl_it_cannot_be_told(self, world: World) -> None:
+        world.drift["kt"] = Drift((), "Istio itself was not compared: no istioctl 1.26.0 is here")
+        assert unknown(world) == ["drift.none kt"]
+
+
+class TestVersions:
+    def images(self, world: World, **tags: str) -> list[str]:
+        for context, tag in tags.items():
+            world.remove(context, "Pod", "istiod-1")
+            world.objects[context].append(istiod_pod(tag))
+        return failed(world)
+
+    def test_two_minors_apart(self, world: World) -> None:
+        assert self.images(world, nhn="1.24.6") == ["versions.apart mesh"]
+
+    def test_one_minor_apart_is_an_upgrade(self, world: World) -> None:
+        assert self.images(world, nhn="1.25.0-distroless") == []
 
 
 class TestLink:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from istio_mc.domain import documents
-from istio_mc.ops.link import ReaderToken, link_step, planned, remote_secrets, token_in
+from istio_mc.ops.link import ReaderToken, link_step, others_than, planned, remote_secrets, token_in
 from tests.world import CLUSTERS, encoded
 
 TOKENS = {context: ReaderToken(f"token-of-{context}", b"ca-of-" + context.encode()) for context in CLUSTERS}
@@ -48,14 +48,14 @@ class TestTokenIn:
 
 class TestRemoteSecrets:
     def test_one_of_every_other_cluster(self) -> None:
-        made = remote_secrets("kt", CLUSTERS, TOKENS)
+        made = others_than("kt", remote_secrets(CLUSTERS, TOKENS))
         assert [secret["metadata"]["name"] for secret in made] == [
             "istio-remote-secret-ncloud-nks",
             "istio-remote-secret-nhn-nks",
         ]
 
     def test_each_with_the_token_and_ca_of_its_own_cluster(self) -> None:
-        made = remote_secrets("kt", CLUSTERS, TOKENS)[1]
+        made = others_than("kt", remote_secrets(CLUSTERS, TOKENS))[1]
         kubeconfig = documents.opened_remote_secret(made)["data"]["nhn-nks"]
         assert kubeconfig["users"][0]["user"]["token"] == TOKENS["nhn"].token
         ca = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]
@@ -63,11 +63,11 @@ class TestRemoteSecrets:
 
     def test_a_cluster_whose_token_is_unknown_is_left_out(self) -> None:
         tokens = {name: token for name, token in TOKENS.items() if name != "nhn"}
-        assert len(remote_secrets("kt", CLUSTERS, tokens)) == 1
+        assert len(others_than("kt", remote_secrets(CLUSTERS, tokens))) == 1
 
 
 class TestLinkStep:
-    WANTED = remote_secrets("kt", CLUSTERS, TOKENS)
+    WANTED = others_than("kt", remote_secrets(CLUSTERS, TOKENS))
 
     def test_nothing_to_do(self) -> None:
         assert link_step(self.WANTED, self.WANTED) is None
@@ -84,7 +84,9 @@ class TestLinkStep:
         assert step.reasons == ("Secret istio-system/istio-remote-secret-nhn-nks is missing",)
 
     def test_a_token_that_was_replaced_is_written_and_told_nowhere(self) -> None:
-        stale = remote_secrets("kt", CLUSTERS, TOKENS | {"nhn": ReaderToken("stale", b"ca-of-nhn")})
+        stale = others_than(
+            "kt", remote_secrets(CLUSTERS, TOKENS | {"nhn": ReaderToken("stale", b"ca-of-nhn")})
+        )
         step = link_step(self.WANTED, stale)
         assert step is not None
         assert step.reasons == (

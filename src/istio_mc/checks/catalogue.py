@@ -8,12 +8,15 @@ from istio_mc.checks import (
     access,
     control_plane,
     data_path,
+    drift,
     gateway,
     link,
     names,
     reading,
+    services,
     surroundings,
     trust,
+    versions,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +31,10 @@ ALL: tuple[Check, ...] = (
     *link.CHECKS,
     *reading.CHECKS,
     *data_path.CHECKS,
+    *versions.CHECKS,
     *surroundings.IN_A_MESH,
+    *services.CHECKS,
+    *drift.CHECKS,
 )
 """What verify asks."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.plan import Drift
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
@@ -44,6 +45,7 @@ class Observation(StrEnum):
     SERVICES = "services"
     DATA_PATH = "data path"
     PEERS = "peers"
+    DRIFT = "drift"
 
 
 OBSERVED = "access.observed"
@@ -75,6 +77,7 @@ class Facts:
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
         services: The Services of each cluster; empty likewise.
         data_path: The ways from here to each cluster's gateway; empty likewise.
+        drift: What an install would do in each cluster; empty likewise.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
     """
@@ -91,6 +94,7 @@ class Facts:
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
     services: Mapping[str, Services] = field(default_factory=dict, repr=False)
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
+    drift: Mapping[str, Drift] = field(default_factory=dict, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from istio_mc.domain.objects import Object
 
@@ -61,10 +61,12 @@ class Services:
     Attributes:
         objects: All of them, of every namespace.
         meshed: What a gateway can pass a connection through to.
+        endpoints: Ready endpoints of each, by namespace and name.
     """
 
     objects: tuple[Object, ...] = field(default=(), repr=False)
     meshed: tuple[Meshed, ...] = ()
+    endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False)
 
 
 def meshed(services: Iterable[Object], pods: Iterable[Object]) -> tuple[Meshed, ...]:

@@ -40,6 +40,19 @@ class Step:
     documents: tuple[Object, ...] = field(default=(), repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What an install would do in a cluster of a mesh that stands.
+
+    Attributes:
+        steps: The steps; none: the cluster is as it shall be.
+        not_compared: What could not be compared, and why; empty: all was.
+    """
+
+    steps: tuple[Step, ...] = ()
+    not_compared: str = ""
+
+
 def apply_step(name: str, wanted: Iterable[Object], live: Mapping[Ref, Object]) -> Step | None:
     """The step that makes wanted documents live; None where they are already."""
     wanted = tuple(wanted)

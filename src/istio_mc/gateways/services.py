@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
+from istio_mc.domain.merged import endpoints_of
 from istio_mc.domain.meshed import MTLS, TLS_MODE_LABEL, Services, meshed
 from istio_mc.gateways.fanout import all_of
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_services(kube: Kube) -> Services:
-    """Reads them in two calls: the Services, and the pods that speak mTLS.
+    """Reads them in three calls: the Services, their endpoints, and the pods that speak mTLS.
 
     Raises:
         ProblemError: The API server refused, or did not answer.
@@ -22,7 +23,9 @@ def read_services(kube: Kube) -> Services:
     found = all_of(
         {
             "services": partial(kube.list, objects.SERVICE),
+            "slices": partial(kube.list, objects.ENDPOINT_SLICE),
             "pods": partial(kube.list, objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}"),
         }
     )
-    return Services(tuple(found["services"]), meshed(found["services"], found["pods"]))
+    offered = meshed(found["services"], found["pods"])
+    return Services(tuple(found["services"]), offered, endpoints_of(found["slices"]))

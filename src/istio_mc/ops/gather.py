@@ -17,7 +17,7 @@ from istio_mc.gateways.observe import observe
 from istio_mc.gateways.peers import try_access
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.survey import survey
-from istio_mc.ops import datapath, topology
+from istio_mc.ops import datapath, drift, topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -141,7 +141,8 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
             failures.setdefault(Observation(observation), {})[name] = problems
     services = answers[Observation.SERVICES]
     ways, lost = datapath.tried(ground, services) if Observation.DATA_PATH in reads else ({}, {})
-    failures[Observation.DATA_PATH] = lost
+    drifts, uncompared = drift.found(ground) if Observation.DRIFT in reads else ({}, {})
+    failures |= {Observation.DATA_PATH: lost, Observation.DRIFT: uncompared}
     return Facts(
         mesh=ground.mesh,
         clusters=clusters,
@@ -153,6 +154,7 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
         peers=answers[Observation.PEERS],
         elsewhere=topology.elsewhere(session, clusters),
         surroundings=answers[Observation.SURROUNDINGS],
+        drift=drifts,
         services=services,
         data_path=ways,
         now=now,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.merged import MergedService, merged
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
 from istio_mc.gateways.fanout import Failures, Watch, all_of, fan_out
+from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
 from istio_mc.ops.remote_gateways import apply_remote_gateways
@@ -58,12 +60,14 @@ class InstallResult:
         root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
         clusters: One a cluster, in the user's order.
         dry_run: Whether nothing was touched.
+        merged: In a dry run the services that the mesh makes, or would make, one of.
     """
 
     mesh: Mesh
     root_fingerprint: str | None
     clusters: tuple[InstalledCluster, ...]
     dry_run: bool = False
+    merged: tuple[MergedService, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -118,7 +122,11 @@ def dry_run(
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
     steps = linking.planned(clusters, secrets)
-    return result_of(session, prepared, {}, steps, {}, is_dry_run=True)
+    services, unread = fan_out(
+        prepared.plans, lambda name: read_services(session.kubes[name]), concurrency=session.concurrency
+    )
+    result = result_of(session, prepared, unread, steps, {}, is_dry_run=True)
+    return replace(result, merged=merged(services))
 
 
 def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:

@@ -13,7 +13,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
-from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, remote_secrets
+from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, others_than, remote_secrets
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _give_out(
     session: Session, name: str, staying: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]
 ) -> None:
     kube = session.kubes[name]
-    step = link_step(remote_secrets(name, staying, tokens), ())
+    step = link_step(others_than(name, remote_secrets(staying, tokens)), ())
     for secret in step.documents if step else ():
         kube.apply(secret)
 

@@ -73,29 +73,35 @@ def token_in(secrets: Collection[Object]) -> ReaderToken | None:
     return ReaderToken(base64.b64decode(data["token"]).decode(), base64.b64decode(data["ca.crt"]))
 
 
-def remote_secrets(
-    target: str, clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]
-) -> list[Object]:
-    """The remote secrets `target` shall hold: one of every other cluster whose token is known."""
-    return [
-        documents.remote_secret(
+def remote_secrets(clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]) -> dict[str, Object]:
+    """The remote secret by which others reach each cluster whose token is known, the same in all of them."""
+    return {
+        context: documents.remote_secret(
             cluster.cluster_id,
             documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, found.token, found.ca_data),
         )
         for context, cluster in clusters.items()
-        if context != target and (found := tokens.get(context))
-    ]
+        if (found := tokens.get(context))
+    }
+
+
+def others_than(target: str, secrets: Mapping[str, Object]) -> list[Object]:
+    """The remote secrets a cluster shall hold: one of every other."""
+    return [secret for context, secret in secrets.items() if context != target]
 
 
 def link_step(wanted: Collection[Object], live: Collection[Object]) -> Step | None:
     """The step that brings a cluster's remote secrets to what is wanted; no secret is in its reasons."""
-    have = {ref_of(secret): documents.opened_remote_secret(secret) for secret in live}
     reasons = []
     changed = []
+    raw = {ref_of(secret): secret for secret in live}
     for secret in wanted:
         ref = ref_of(secret)
+        if not differences([secret], raw):
+            continue  # to the letter; parsing many kubeconfigs takes long
         found = differences(
-            [dict(documents.opened_remote_secret(secret))], {r: dict(s) for r, s in have.items()}
+            [dict(documents.opened_remote_secret(secret))],
+            {ref: dict(documents.opened_remote_secret(raw[ref]))} if ref in raw else {},
         )
         if found:
             missing = not found[0].path
@@ -122,8 +128,10 @@ def link(
 
     tokens, failures = fan_out(clusters, obtain, concurrency=session.concurrency)
 
+    wanted = remote_secrets(clusters, tokens)
+
     def write(context: str) -> Step | None:
-        step = link_step(remote_secrets(context, clusters, tokens), secrets.get(context, ()))
+        step = link_step(others_than(context, wanted), secrets.get(context, ()))
         if step is None:
             session.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
@@ -225,7 +233,8 @@ def planned(
     """The link step of each cluster, as far as it can be told without minting a token."""
     unknown = ReaderToken("", b"")
     tokens = {name: token_in(secrets[name]) or unknown for name in clusters}
-    return {name: link_step(remote_secrets(name, clusters, tokens), secrets[name]) for name in clusters}
+    wanted = remote_secrets(clusters, tokens)
+    return {name: link_step(others_than(name, wanted), secrets[name]) for name in clusters}
 
 
 def mint(kube: Kube, suffix: str = "") -> ReaderToken:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Facts
@@ -21,8 +22,10 @@ from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways import downloads
 from istio_mc.gateways.fanout import fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.gateways.manifests import manifest
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.survey import survey
+from istio_mc.gateways.tools_cache import find_cache
 from istio_mc.ops import preflight, topology, trust
 from istio_mc.ops.documents import written
 from istio_mc.ops.tools import artifact_of
@@ -30,7 +33,6 @@ from istio_mc.ops.tools import artifact_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.objects import Object
@@ -189,16 +191,9 @@ def _plan(
     remote_gateways: Iterable[Object],
 ) -> ClusterPlan:
     live = observed.objects
-    document = istio_operator(mesh, cluster)
-    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
-    steps: list[Step | None] = [
-        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster, namespace)], live),
-        trusted.steps.get(cluster.context),
-        _istio_step(mesh, document, observed, istioctl, written(session, mesh, cluster)),
-        plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], live),
-    ]
+    steps = steps_before_link(session, mesh, cluster, observed, trusted.steps.get(cluster.context), istioctl)
     if gateway_api and not observed.gateway_api:
-        steps.append(Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(gateway_api)))
+        steps.append(_gateway_api_step(gateway_api))
     if gateway_api or observed.gateway_api:
         steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, remote_gateways, live))
     found = tuple(step for step in steps if step)
@@ -208,12 +203,75 @@ def _plan(
     return ClusterPlan(cluster, observed, found)
 
 
+def steps_before_link(
+    session: Session,
+    mesh: Mesh,
+    cluster: Cluster,
+    observed: Observed,
+    cacerts: Step | None,
+    istioctl: Istioctl | None,
+) -> list[Step | None]:
+    """What a cluster lacks of namespace, CA, Istio and Gateway resource; None: nothing.
+
+    Without an istioctl, nothing is said of Istio itself.
+
+    Raises:
+        ProblemError: istioctl refused the cluster's document.
+    """
+    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+    return [
+        plan.apply_step(plan.NAMESPACE, [documents.namespace(mesh, cluster, namespace)], observed.objects),
+        cacerts,
+        _istio_step(session, mesh, cluster, observed, istioctl) if istioctl else None,
+        plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], observed.objects),
+    ]
+
+
+def _gateway_api_step(crds: Iterable[Object]) -> Step:
+    return Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(crds))
+
+
+def drift_before_link(
+    session: Session,
+    mesh: Mesh,
+    clusters: Mapping[str, Cluster],
+    observed: Mapping[str, Observed],
+    context: str,
+    cacerts: Step | None,
+    istioctl: Istioctl | None,
+) -> tuple[Step, ...]:
+    """What an install would do in a cluster of a mesh that stands, but for links.
+
+    Raises:
+        ProblemError: istioctl refused the cluster's document.
+    """
+    live = observed[context]
+    steps = steps_before_link(session, mesh, clusters[context], live, cacerts, istioctl)
+    if live.gateway_api:
+        wanted = remote_gateways_wanted(context, clusters, observed)
+        steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, wanted, live.objects))
+    elif session.settings.gateway_api.install:
+        steps.append(_gateway_api_step(()))
+    return tuple(step for step in steps if step)
+
+
+def istioctl_at_hand(mesh: Mesh, settings: Settings) -> Istioctl | None:
+    """The istioctl that an install would use; None where there is none of the mesh's version."""
+    try:
+        return _istioctl(mesh, settings)
+    except ProblemError:
+        return None
+
+
 def _istio_step(
-    mesh: Mesh, document: Object, observed: Observed, istioctl: Istioctl, path: Path
+    session: Session, mesh: Mesh, cluster: Cluster, observed: Observed, istioctl: Istioctl
 ) -> Step | None:
+    document = istio_operator(mesh, cluster)
     if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,))
-    reasons = plan.told(differences(istioctl.manifest(path), observed.objects))
+    kept = find_cache(os.environ, Path.home()).folder / "istio"
+    wanted = manifest(istioctl, written(session, mesh, cluster), kept)
+    reasons = plan.told(differences(wanted, observed.objects))
     if not mesh.revision and not _has_default_tag(observed):
         # istioctl sets the tag last: without it, an earlier run was ended before it was done.
         reasons = (*reasons, "revision tag default is missing")

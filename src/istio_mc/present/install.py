@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from istio_mc.domain.objects import CRD, ref_of
+from istio_mc.present.merged import render_services, services_data
 from istio_mc.present.report import Report, exit_for
 from istio_mc.present.terminal import table
 
@@ -33,6 +34,7 @@ def report(result: InstallResult, warnings: Iterable[Problem]) -> Report:
             "istioVersion": result.mesh.version,
             "rootFingerprint": result.root_fingerprint,
             "dryRun": result.dry_run,
+            **({"mergedServices": services_data(result.merged)} if result.dry_run else {}),
             "changed": result.changed,
             "clusters": [_cluster(cluster, documents=result.dry_run) for cluster in result.clusters],
         },
@@ -161,4 +163,5 @@ def _render_plan(result: InstallResult, console: Console) -> None:
                     continue
                 text = yaml.safe_dump(without_secrets(document), sort_keys=False)
                 console.print(f"---\n{text}", markup=False, soft_wrap=True, end="")
+    render_services(result.merged, console)
     console.print()

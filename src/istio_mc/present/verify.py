@@ -9,7 +9,9 @@ from rich.text import Text
 
 from istio_mc.checks.model import Check, Result, Target, Verdict
 from istio_mc.domain.address import seen_addresses
+from istio_mc.domain.merged import merged
 from istio_mc.present import verify_github, verify_junit, verify_short, verify_table
+from istio_mc.present.merged import services_data
 from istio_mc.present.report import Exit, Report, problems_data
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
     return Report(
         data={
             "clusters": [_cluster(result, name) for name in result.facts.clusters],
+            "mergedServices": services_data(merged(result.facts.services)),
             "checks": [_result(found) for found in result.results],
             "passed": sum(found.verdict is Verdict.OK for found in result.results),
             "failed": len(result.failed),
@@ -80,7 +83,7 @@ def listing(checks: Sequence[Check]) -> Report:
                     "docs": check.docs or None,
                 }
                 for check in checks
-            ]
+            ],
         },
         render=render,
         formats={"short": partial(verify_short.listing, checks)},

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from istio_mc.checks.model import Cause, Check, Result, Scope, Verdict
+from istio_mc.domain.merged import merged
+from istio_mc.present.merged import render_services
 from istio_mc.present.terminal import table
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def render(result: VerifyResult, console: Console) -> None:
         for check in dict.fromkeys(found.check for found in told if found.check.topic == topic):
             _render_check(console, check, [found for found in told if found.check is check], folded)
     _render_matrix(result, console)
+    render_services(merged(result.facts.services), console)
     console.print("\n" + summary(result))
 
 

@@ -1,0 +1,67 @@
+"""Versions: the control planes of a mesh are near enough to each other."""
+
+from __future__ import annotations
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.control_plane import ISTIOD
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain import objects
+from istio_mc.domain.istiod import running_istiods
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.support import minor_of
+
+APART = "versions.apart"
+_MOST_APART = 1
+"""Istio supports control planes one minor apart (its docs, "Supported Releases": control plane/data plane
+skew, and canary upgrades from one minor to the next)."""
+
+
+def _tags(facts: Facts, name: str) -> set[str]:
+    """The tags of the images that istiods of a cluster run; those pinned by digest alone tell none."""
+    images = (
+        container["image"]
+        for pod in running_istiods(facts.observed[name].of(objects.POD))
+        for container in pod.get("spec", {}).get("containers") or []
+    )
+    return {
+        image.partition("@")[0].rpartition(":")[2]
+        for image in images
+        if ":" in image.partition("@")[0].rpartition("/")[2]
+    }
+
+
+def _apart(facts: Facts, _target: Target) -> Finding:
+    tags = {name: sorted(_tags(facts, name)) for name in facts.observed}
+    minors = {name: {minor for tag in found if (minor := minor_of(tag))} for name, found in tags.items()}
+    told = ", ".join(f"{name}: {'/'.join(found) or 'untold'}" for name, found in tags.items())
+    every = {minor for found in minors.values() for minor in found}
+    if not every:
+        return Finding(told, unknown=True)
+    oldest, newest = min(every), max(every)
+    if oldest[0] == newest[0] and newest[1] - oldest[1] <= _MOST_APART:
+        return Finding(told)
+    wanted = minor_of(facts.mesh.version)
+    odd = next((name for name, found in minors.items() if found and found != {wanted}), None)
+    problem = Problem(
+        code="istio-versions-apart",
+        cluster=odd,
+        message="the control planes of the mesh are more than one minor version apart",
+        seen=told,
+        expected=f"Istio {facts.mesh.version}, or one minor beside it, everywhere",
+        hint=f"istio-mc install --contexts {facts.named}",
+    )
+    return Finding(told, problem)
+
+
+CHECKS = (
+    Check(
+        id=APART,
+        topic="versions",
+        description="the control planes are at most one minor version apart",
+        severity=Severity.ERROR,
+        scope=Scope.MESH,
+        ask=_apart,
+        needs=(REACHABLE, ISTIOD),
+        docs="troubleshooting.md#istio-versions-apart",
+    ),
+)
