@@ -124,12 +124,6 @@ def _pods() -> list[Object]:
     meshed = {**labels, "security.istio.io/tlsMode": "istio"}
     return [
         {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": _ISTIOD, "namespace": SYSTEM_NAMESPACE, "labels": {"app": "istiod"}},
-            "status": {"phase": "Running"},
-        },
-        {
             **documents.reader_token_secret(),
             "data": {
                 "token": base64.b64encode(b"token").decode(),

@@ -111,6 +111,7 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             "data": {"root-cert.pem": ca_certs(context).root_cert.decode()},
         },
         deployment("istiod", "istiod", {"CLUSTER_ID": cluster_id_of(context)}),
+        istiod_pod(),
         deployment(
             "istio-ingressgateway",
             "istio-ingressgateway",
