@@ -1,0 +1,58 @@
+"""Secrets in base64 or hexadecimal, and in that of that: what is decoded is looked at as any text."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.redaction.shapes import BASE64, CERTIFICATE, KEY, is_certificate, is_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from istio_mc.domain.redaction.spans import Span, Squeezed
+
+COMPRESSED = "compressed data"
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]++={0,2}")
+_HEX = re.compile(r"[0-9a-fA-F]++")
+_LEAST = 16
+_LEAST_HEX = 64
+_READABLE = 0.9
+_PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
+_KEYSTORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
+
+
+def spans(squeezed: Squeezed, look: Callable[[str], list[Span]]) -> Iterator[Span]:
+    """Every encoded stretch that holds a secret, by `look`; one of certificates alone is told as such."""
+    for start, end in squeezed.blobs(_BASE64, _LEAST):
+        if kind := _kind(_from_base64(squeezed.text[start:end]), look):
+            yield squeezed.span(start, end, kind)
+    for start, end in squeezed.blobs(_HEX, _LEAST_HEX):
+        text = squeezed.text[start:end]
+        if kind := _kind(bytes.fromhex(text[: len(text) // 2 * 2]), look):
+            yield squeezed.span(start, end, kind)
+
+
+def _kind(data: bytes, look: Callable[[str], list[Span]]) -> str | None:
+    if is_key(data) or data.startswith(_KEYSTORES):
+        return KEY
+    if data.startswith(_PACKED):
+        return COMPRESSED
+    if is_certificate(base64.b64encode(data).decode()):
+        return CERTIFICATE
+    text = data.decode(errors="replace")
+    readable = sum(letter.isprintable() or letter.isspace() for letter in text if letter != "�")
+    if readable < _READABLE * len(text):
+        return None
+    found = {span.kind for span in look(text)}
+    if found == {CERTIFICATE}:
+        return CERTIFICATE
+    return BASE64 if found else None
+
+
+def _from_base64(text: str) -> bytes:
+    text = text.rstrip("=").replace("-", "+").replace("_", "/")
+    text = text[: len(text) - (len(text) % 4 == 1)]
+    return base64.b64decode(text + "=" * (-len(text) % 4))

@@ -1,0 +1,82 @@
+"""Names that promise a secret: of settings, environment variables, flags and fields."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_SECRET_WORDS = frozenset(
+    {
+        "authorization",
+        "cookie",
+        "credential",
+        "credentials",
+        "pass",
+        "passphrase",
+        "passwd",
+        "password",
+        "passwords",
+        "pwd",
+        "secret",
+        "token",
+    }
+)
+_RUN_TOGETHER = re.compile(
+    r"(?:api|access|account|private|secret|signing|encryption)key|passw(?:or)?d|passphrase"
+)
+_SECRET_PAIRS = frozenset(
+    (first, "key")
+    for first in (
+        *("access", "account", "api", "auth", "ca", "client", "encryption", "master"),
+        *("private", "secret", "shared", "signing", "ssh", "storage", "tls"),
+    )
+) | {("key", "data"), ("ssh", "privatekey"), ("auth", "data"), ("key", "pem")}
+_WHOLE = frozenset({"auth", "_auth", "key.pem", "dockerconfigjson", ".dockerconfigjson", "pgpass"})
+
+# What comes last in names of things *about* a secret: `secretName`, `TOKEN_ISSUER`, `PASSWORD_FILE`.
+_ABOUT = frozenset(
+    """api at audience audiences class controller count dir directory duration enabled endpoint
+    expiration expires expiry expire file files grace group host index interval issuer kind
+    kinds label labels length limit lookup max min minutes mode mount name namespace namespaces
+    names path paths period policy port prefix provider ratio ref refresh required review
+    reviews rotation seconds selector server size source status suffix timeout ttl type types
+    uri url usage version volume""".split()  # noqa: SIM905 - shorter than a column of them
+)
+_NO_SECRETS = re.compile(
+    r"""(?ix) \\*["']?(?: true | false | null | none | nil | <nil> | <none> | <unset> | <unknown> | yes | no
+    | undefined | optional | required | mutual | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]* | [-~*&!]?
+    | \.\.\.
+    | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
+)
+_PLACE_HOLDER = re.compile(r"\\*[\"']?(?:\$\(\w+\)|\$\{[\w.:-]+\}|\{\{[^{}]*\}\}|<[\w -]+>)\\*[\"']?[,;]?")
+_REFERENCE = re.compile(
+    r"\\*[\"']?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\\*[\"']?[,;]?"
+)
+
+
+@lru_cache(maxsize=8192)
+def promises_secret(name: str) -> bool:
+    """Whether what goes by this name is likely to be a secret, and not only about one.
+
+    `DB_PASSWORD`, `clientSecret` and `ca-key.pem` are; `secretName` and `TOKEN_ISSUER` are not.
+    """
+    if name.lower() in _WHOLE:
+        return True
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _ABOUT:
+        return False
+    if any(word in _SECRET_WORDS or _RUN_TOGETHER.search(word) for word in words):
+        return True
+    return any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+def may_be_secret(name: str, value: str) -> bool:
+    """Whether a value under a name that promises a secret may be one: no flag, no reference, not nothing."""
+    value = value.strip()
+    if _NO_SECRETS.fullmatch(value) or _PLACE_HOLDER.fullmatch(value):
+        return False
+    # istiod's own logs name a Secret so: secret=istio-system/istio-remote-secret-kt.
+    is_reference = name.lower().endswith("secret") and _REFERENCE.fullmatch(value)
+    return not is_reference

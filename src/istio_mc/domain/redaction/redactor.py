@@ -1,0 +1,121 @@
+"""Kubernetes objects and texts without the secrets in them, and how many of what kind were taken out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.domain.redaction import context
+from istio_mc.domain.redaction.names import may_be_secret, promises_secret
+from istio_mc.domain.redaction.text import known_forms, secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SECRET_DATA = "data of a Secret"  # noqa: S105 - what was taken out is called
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_SHORTEST_KNOWN = 8
+
+
+@dataclass
+class Redactor:
+    """Takes secrets out; pure but for the counts it keeps.
+
+    Attributes:
+        counts: How many of each kind were taken out.
+        known: Forms of secrets that are known by their value (`knowing`).
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @classmethod
+    def knowing(cls, values: Iterable[str]) -> Redactor:
+        """One that also takes out these values wherever they stand; those of a few letters are left alone."""
+        found = {value.strip() for value in values if len(value.strip()) >= _SHORTEST_KNOWN}
+        return cls(known=frozenset(form for value in found for form in known_forms(value)))
+
+    def text(self, text: str) -> str:
+        """A text with every secret in it replaced by what it was: `[redacted: private key]`."""
+        kept, at = [], 0
+        for span in secrets(text, self.known):
+            kept += [text[at : span.start], self._mark(span.kind)]
+            at = span.end
+        return "".join([*kept, text[at:]])
+
+    def document(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """A Kubernetes object, or a list of them, without secrets, and without `managedFields`.
+
+        Of a Secret, the names of its keys stay, and nothing of their values; nor does what `kubectl apply`
+        wrote into its annotation.
+        """
+        return self._mapping(document)
+
+    def _value(self, value: object, name: str) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, dict):
+            return self._mapping(value)
+        if isinstance(value, list):
+            return self._list(value)
+        if isinstance(value, str):
+            return self._string(value, name)
+        return value
+
+    def _mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        is_secret = value.get("kind") == "Secret" and "apiVersion" in value
+        kept: dict[str, Any] = {}
+        for key, inner in value.items():
+            name = str(key)
+            if is_secret and name in ("data", "stringData") and isinstance(inner, dict):
+                kept[name] = {self.text(str(part)): self._mark(SECRET_DATA) for part in inner}
+            elif name == "managedFields" and isinstance(inner, list):
+                continue
+            elif name == LAST_APPLIED and isinstance(inner, str):
+                kept[name] = self._last_applied(inner)
+            else:
+                kept[self.text(name)] = self._value(inner, name)
+        if is_secret and LAST_APPLIED in (kept.get("metadata") or {}).get("annotations", {}):
+            kept["metadata"]["annotations"][LAST_APPLIED] = self._mark(SECRET_DATA)
+        if isinstance(value.get("value"), str) and promises_secret(str(value.get("name") or "")):
+            kept["value"] = self._string(value["value"], str(value["name"]))
+        return kept
+
+    def _list(self, value: list[Any]) -> list[Any]:
+        kept: list[Any] = []
+        flag = ""
+        for item in value:
+            kept.append(self._value(item, flag))
+            # `--password`, `hunter2`: two words of one command.
+            is_flag = isinstance(item, str) and item.startswith("-") and "=" not in item
+            flag = str(item).lstrip("-") if is_flag else ""
+        return kept
+
+    def _string(self, value: str, name: str) -> str:
+        if name and promises_secret(name) and may_be_secret(name, value):
+            return self._mark(context.PASSWORD)
+        if inner := _json(value):
+            found = self._value(inner, "")
+            return value if found == inner else json.dumps(found, ensure_ascii=False)
+        return self.text(value)
+
+    def _last_applied(self, value: str) -> str:
+        inner = _json(value)
+        if inner is None:
+            return self.text(value)
+        return json.dumps(self._value(inner, ""), ensure_ascii=False)
+
+    def _mark(self, kind: str) -> str:
+        self.counts[kind] += 1
+        return f"[redacted: {kind}]"
+
+
+def _json(text: str) -> dict[str, Any] | list[Any] | None:
+    """What a text holds, where it is a JSON document."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict | list) else None
