@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+SHARED_FILE = 0o644
 TEMPORARY_SUFFIX = ".tmp"
 
 
@@ -40,6 +41,16 @@ def read_if_there(path: Path) -> bytes | None:
             return path.read_bytes()
         except FileNotFoundError:
             return None
+
+
+def beginning(path: Path, most: int = 4096) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        ProblemError: `file-unreadable`, saying why.
+    """
+    with _told("file-unreadable", f"cannot read {path}"), path.open("rb") as file:
+        return file.read(most)
 
 
 def make_private_folder(path: Path) -> None:

@@ -1,0 +1,55 @@
+"""`istio-mc report`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import edge
+
+
+@edge.verb
+def report(
+    options: edge.Options,
+    *,
+    file: Annotated[
+        str, typer.Option("--file", "-f", metavar="FILE", help="Where to write; - is standard output.")
+    ] = "mesh-report.html",
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is no earlier report.")
+    ] = False,
+) -> None:
+    """Write the mesh on one HTML page: what is wrong, topology, who reaches whom, certificates, every check.
+
+    The page needs no network to be opened, and no script. It holds what verify finds, and no key or token.
+    An earlier report of the same name is written over. Changes nothing in any cluster. Exit code 0 says
+    that the page was written, whatever the checks found; verify is for scripts.
+
+    Examples:
+
+      istio-mc report
+
+      istio-mc report --contexts kt,ncloud,nhn -f mesh.html
+
+      istio-mc report -f - | ssh web 'cat > /srv/www/mesh.html'
+    """
+    from datetime import UTC, datetime
+
+    from istio_mc.checks.catalogue import ALL
+    from istio_mc.ops import handout
+    from istio_mc.ops import verify as op
+    from istio_mc.ops.session import open_members
+    from istio_mc.present.report_html import told
+    from istio_mc.present.report_html.page import page, page_of_ours
+
+    def work(progress: edge.Progress) -> edge.Report:
+        place = handout.place(file, force=force, ours=page_of_ours, output=options.output)
+        with open_members(options.inputs(), progress) as session:
+            now = datetime.now(UTC)
+            result = op.verify(session, ALL, now)
+            made = page(result, now)
+            handout.write(place, made.encode(), private=False)
+            return told.report(result, place, made, session.warnings)
+
+    edge.run("report", options, work)

@@ -1,0 +1,80 @@
+"""What a verb makes for people to hand on, a page or an archive: whole, and over nothing of theirs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STANDARD_OUTPUT = "-"
+
+
+def place(
+    name: str,
+    *,
+    force: bool,
+    output: str | None = None,
+    ours: Callable[[bytes], bool] = lambda _: False,
+) -> Path | None:
+    """Where to write; asked before any cluster is, so that nobody waits for a refusal.
+
+    Args:
+        name: A file's name; `-`: standard output.
+        force: Whether whatever file is there may be written over.
+        output: The form of the result on standard output, `table` where None.
+        ours: Whether a file that begins so is one that this tool may write over.
+
+    Returns:
+        The file; None: standard output.
+
+    Raises:
+        InputError: `output-taken`, `file-exists`, or `file-unwritable` where there is no such folder.
+    """
+    if name == STANDARD_OUTPUT:
+        if output not in (None, "table"):
+            raise InputError(
+                Problem(
+                    code="output-taken",
+                    message=f"standard output cannot hold both the file and {output}",
+                    seen=f"--file - and --output {output}",
+                    expected="one of them",
+                    hint="name a file with --file",
+                )
+            )
+        return None
+    path = Path(name)
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(
+            Problem(
+                code="file-unwritable",
+                message=f"cannot write {path}",
+                seen="it is a folder" if path.is_dir() else f"there is no folder {path.parent}",
+                hint="name a file in a folder that is there with --file",
+            )
+        )
+    if path.exists() and not force and not ours(files.beginning(path)):
+        raise InputError(
+            Problem(
+                code="file-exists",
+                message=f"{path} is there already",
+                seen="a file that is not to be written over",
+                expected="a name that is free",
+                hint="give another name with --file, or --force to write over it",
+            )
+        )
+    return path
+
+
+def write(to: Path | None, data: bytes, *, private: bool) -> None:
+    """Writes the file at once and whole; nothing where it goes to standard output, which is the edge's.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    if to is not None:
+        files.write(to, data, mode=files.PRIVATE_FILE if private else files.SHARED_FILE)

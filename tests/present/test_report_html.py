@@ -1,0 +1,493 @@
+"""The page of `istio-mc report`: whole, safe, readable for everybody, at any number of clusters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain.certificates import new_intermediate
+from istio_mc.domain.live_trust import ProxyTrust, Serving
+from istio_mc.domain.mesh import ApiServer, Cluster
+from istio_mc.domain.problem import Problem
+from istio_mc.ops.verify import VerifyResult
+from istio_mc.present.report_html.certificates import Shown, certificates, soonest
+from istio_mc.present.report_html.page import page, page_of_ours
+from istio_mc.present.report_html.state import State
+from istio_mc.present.report_html.style import STYLE
+from istio_mc.present.report_html.topology import links
+from istio_mc.present.report_html.words import clipped, left, width
+from tests.leaves import workload_leaf
+from tests.world import CLUSTERS, EC, MESH, World, root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = datetime.now(UTC).replace(microsecond=0)  # the certificates of tests.world are made today
+VOID = {"meta", "br", "hr", "link"}
+HOSTILE = "<script>alert(1)</script>\"'onload=x&amp;</style></svg>"
+
+
+@dataclass
+class Element:
+    name: str
+    attributes: dict[str, str | None]
+    children: list[Element | str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(c if isinstance(c, str) else c.text for c in self.children)
+
+    def walk(self) -> Iterator[Element]:
+        yield self
+        for child in self.children:
+            if isinstance(child, Element):
+                yield from child.walk()
+
+    def all(self, name: str, class_: str | None = None) -> list[Element]:
+        return [
+            e
+            for e in self.walk()
+            if e.name == name and (class_ is None or class_ in (e.attributes.get("class") or "").split())
+        ]
+
+
+class Reader(HTMLParser):
+    """Reads a page into elements; a tag that is not closed where it should be is an error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Element("", {})
+        self.open = [self.root]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        element = Element(tag, dict(attrs))
+        assert len(element.attributes) == len(attrs), f"an attribute twice: {attrs}"
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().name == tag
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def read(text: str) -> Element:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == [reader.root]
+    return reader.root
+
+
+def verified(facts: Facts) -> VerifyResult:
+    facts = replace(facts, now=NOW)
+    return VerifyResult(facts, tuple(run(ALL, facts)))
+
+
+def whole() -> VerifyResult:
+    return verified(World().facts())
+
+
+def broken() -> VerifyResult:
+    world = World()
+    world.silence("nhn")
+    world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
+    world.status("kt", "ncloud", "timeout")
+    return verified(world.facts())
+
+
+def ask(_facts: Facts, _target: Target) -> Finding:
+    raise AssertionError("never asked here")
+
+
+PAIR = Check("link.synced", "link", "synced", Severity.ERROR, Scope.PAIR, ask)
+OWN = Check("gateway.address", "gateway", "it has one", Severity.ERROR, Scope.CLUSTER, ask)
+
+
+def many(count: int, *, name: str = "cluster-{:02}") -> VerifyResult:
+    """So many clusters, none of which was observed, all well but for the way from the first to the last."""
+    names = [name.format(number) for number in range(1, count + 1)]
+    facts = Facts(
+        mesh=MESH,
+        clusters={n: Cluster(n, f"{n}-id", f"network-{n}", ApiServer("https://api")) for n in names},
+        observed={},
+        unreachable={},
+        seen={},
+        now=NOW,
+    )
+    results = [Result(OWN, Target(n), Verdict.OK, "1.2.3.4") for n in names]
+    for one in names:
+        for other in names:
+            if (one, other) == (names[0], names[-1]) and one != other:
+                problem = Problem(code="not-synced", message=f"{one} does not see {other}", cluster=one)
+                results.append(Result(PAIR, Target(one, other), Verdict.FAILED, "timeout", problem))
+            elif one != other:
+                results.append(Result(PAIR, Target(one, other), Verdict.OK, "synced"))
+    return VerifyResult(facts, tuple(results))
+
+
+PAGES = {
+    "whole": whole,
+    "broken": broken,
+    "hostile": lambda: many(3, name=HOSTILE + "{}"),
+    **{f"{count} clusters": (lambda count=count: many(count)) for count in (1, 2, 3, 8, 9, 50)},
+}
+
+
+@pytest.fixture(params=PAGES, scope="module")
+def shown(request: pytest.FixtureRequest) -> Element:
+    return read(page(PAGES[request.param](), NOW))
+
+
+class TestEveryPage:
+    def test_loads_nothing_and_runs_nothing(self, shown: Element) -> None:
+        for element in shown.walk():
+            assert element.name not in {"script", "iframe", "object", "embed", "img", "link", "base", "form"}
+            for name, value in element.attributes.items():
+                assert not name.startswith("on")
+                assert name != "src"
+                if name == "href":
+                    assert (value or "").startswith("#")
+        assert "url(" not in STYLE
+        assert "@import" not in STYLE
+
+    def test_forbids_the_browser_to_load_or_run_anything(self, shown: Element) -> None:
+        policy = [
+            e.attributes["content"]
+            for e in shown.all("meta")
+            if e.attributes.get("http-equiv") == "Content-Security-Policy"
+        ]
+        assert len(policy) == 1
+        assert str(policy[0]).startswith("default-src 'none'; style-src 'unsafe-inline'")
+
+    def test_every_reference_within_it_leads_somewhere(self, shown: Element) -> None:
+        ids = [e.attributes["id"] for e in shown.walk() if "id" in e.attributes]
+        assert len(ids) == len(set(ids))
+        wanted = {str(e.attributes["href"])[1:] for e in shown.all("a")}
+        for element in shown.walk():
+            wanted |= set((element.attributes.get("aria-labelledby") or "").split())
+            wanted |= set(re.findall(r"url\(#([^)]+)\)", element.attributes.get("marker-end") or ""))
+        assert wanted <= set(ids)
+
+    def test_every_table_says_what_its_heads_are_for(self, shown: Element) -> None:
+        tables = shown.all("table")
+        assert tables
+        for table in tables:
+            assert len(table.all("caption")) == 1
+            assert all(th.attributes.get("scope") for th in table.all("th"))
+
+    def test_every_drawing_is_told_in_words(self, shown: Element) -> None:
+        for drawing in shown.all("svg"):
+            if drawing.attributes.get("aria-hidden") != "true":
+                assert drawing.attributes.get("role") == "img"
+                assert drawing.all("title")[0].text
+                assert drawing.all("desc")[0].text
+
+    def test_what_is_wide_scrolls_in_a_box_that_keys_reach(self, shown: Element) -> None:
+        boxes = shown.all("div", "scroll")
+        inside = {id(e) for box in boxes for e in box.walk()}
+        for wide in (*shown.all("table"), *shown.all("svg", "topology"), *shown.all("svg", "timeline")):
+            assert id(wide) in inside
+        for box in boxes:
+            assert box.attributes.get("tabindex") == "0"
+            assert box.attributes.get("role") == "region"
+            assert box.attributes.get("aria-label")
+
+    def test_every_sign_has_its_word(self, shown: Element) -> None:
+        for cell in shown.all("td", "cell"):
+            if "none" not in str(cell.attributes["class"]).split():
+                assert cell.all("span", "hidden")[0].text.strip()
+
+    def test_has_one_first_heading_and_no_level_left_out(self, shown: Element) -> None:
+        levels = [int(e.name[1]) for e in shown.walk() if re.fullmatch(r"h[1-6]", e.name)]
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+class TestTopology:
+    @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
+    def test_boxes_stand_apart_within_the_drawing(self, count: int) -> None:
+        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+        _, _, wide, high = map(float, str(drawing.attributes["viewbox"]).split())
+        boxes = [
+            tuple(float(str(e.attributes[key])) for key in ("x", "y", "width", "height"))
+            for e in drawing.all("rect", "box")
+        ]
+
+        assert len(boxes) == count
+        assert all(x >= 0 and y >= 0 and x + w <= wide and y + h <= high for x, y, w, h in boxes)
+        for (x, y, w, h), (u, v, _, _) in combinations(boxes, 2):
+            assert abs(x - u) >= w or abs(y - v) >= h
+
+    @pytest.mark.parametrize("count", [1, 2, 3, 8])
+    def test_there_is_an_arrow_for_each_way(self, count: int) -> None:
+        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+
+        ways = [e for e in drawing.all("path", "way") if e.all("title")]
+        assert len(ways) == count * (count - 1)
+        assert len([e for e in ways if "failed" in str(e.attributes["class"])]) == (count > 1)
+
+    def test_fifty_clusters_are_dots_with_a_line_for_two(self) -> None:
+        drawing = read(page(many(50), NOW)).all("svg", "topology")[0]
+
+        chords = {str(e.attributes["class"]): str(e.attributes["d"]).count("M") for e in drawing.all("path")}
+        assert len(drawing.all("circle")) == len(drawing.all("text")) == 50
+        assert chords == {"chord ok": 50 * 49 // 2 - 1, "chord failed": 1}
+
+    def test_a_failing_data_path_makes_every_way_to_that_cluster_bad(self) -> None:
+        check = Check("data-path.ready", "data-path", "", Severity.ERROR, Scope.CLUSTER, ask)
+        problem = Problem(code="x", message="x")
+        results = [
+            *many(3).results,
+            Result(check, Target("cluster-02"), Verdict.FAILED, "closed", problem),
+            Result(check, Target("cluster-03"), Verdict.UNKNOWN, "nothing meshed to reach"),
+        ]
+
+        ways = links(results)
+
+        assert ways["cluster-01", "cluster-02"] is State.FAILED
+        assert ways["cluster-02", "cluster-03"] is State.OK
+
+    def test_a_long_name_is_cut_and_told_whole_elsewhere(self) -> None:
+        name = "클러스터-" * 9 + "{}"
+        shown = read(page(many(2, name=name), NOW))
+
+        drawing = shown.all("svg", "topology")[0]
+        assert all(width(e.text) <= 25 for e in drawing.all("text"))
+        assert name.format(1) in shown.all("table", "clusters")[0].text
+
+
+class TestFindings:
+    def test_root_causes_come_first(self) -> None:
+        result = broken()
+        cards = [e.all("code")[0].text for e in read(page(result, NOW)).all("article")]
+
+        roots = [found.check.id for found in result.root_causes]
+        assert roots
+        assert cards[: len(roots)] == roots
+
+    def test_a_card_has_all_its_evidence(self) -> None:
+        result = broken()
+        text = read(page(result, NOW)).all("section")[0].text
+
+        for found in result.failed:
+            assert found.problem is not None
+            for part in ("message", "seen", "expected", "hint"):
+                assert (getattr(found.problem, part) or "") in text
+
+    def test_what_follows_from_another_fault_leads_to_it(self) -> None:
+        result = many(3)
+        fault = result.results[4]
+        assert fault.problem
+        cause = Cause(fault.check.id, fault.target)
+        other = Result(OWN, Target("cluster-03"), Verdict.FAILED, "none", fault.problem, caused_by=(cause,))
+
+        shown = read(page(replace(result, results=(*result.results, other)), NOW))
+
+        card = next(e for e in shown.all("article") if any(i.attributes.get("id") == "r2" for i in e.walk()))
+        assert [a.attributes["href"] for a in card.all("a")] == ["#r1"]
+        assert [d.all("h3")[0].text for d in shown.all("details", "group")] == [
+            "Explained by a root cause (1)"
+        ]
+
+    def test_what_one_fault_hides_is_told_once(self) -> None:
+        shown = read(page(broken(), NOW))
+
+        (group,) = shown.all("details", "group")
+        assert "Cannot be told" in group.all("h3")[0].text
+        assert len(group.all("article")) < 5
+        assert "open" not in group.attributes
+
+    def test_clusters_with_the_same_fault_share_a_card(self) -> None:
+        problem = Problem(code="x", message="there are no metrics", hint="install them")
+        check = replace(OWN, severity=Severity.WARNING)
+        faults = tuple(
+            Result(check, Target(name), Verdict.FAILED, "none", replace(problem, cluster=name))
+            for name in ("kt", "ncloud")
+        )
+
+        (card,) = read(page(replace(many(1), results=faults), NOW)).all("article")
+
+        assert [e.text for e in card.all("span", "target")] == ["kt", "ncloud"]
+
+    def test_a_hint_that_is_a_command_can_be_copied_alone(self) -> None:
+        result = broken()
+        commands = {e.text for e in read(page(result, NOW)).all("pre")}
+
+        hints = [found.problem for found in result.failed if found.problem and found.problem.hint]
+        assert commands == {problem.hint for problem in hints if problem.hint_type == "command"}
+
+    def test_a_mesh_that_works_says_so(self) -> None:
+        result = many(1)
+        assert "Every check passed." in read(page(result, NOW)).all("section")[0].text
+
+
+class TestListing:
+    def test_every_check_is_there_with_every_target(self) -> None:
+        result = broken()
+        text = read(page(result, NOW)).all("section")[-1].text
+
+        for found in result.results:
+            assert found.check.id in text
+            assert found.check.description in text
+            assert found.seen in text
+        for found in result.failed:
+            assert str(found.target) in text
+
+    def test_a_check_nobody_knew_of_appears_by_itself(self) -> None:
+        new = Check("moon.phase", "moon", "the moon is full", Severity.WARNING, Scope.PAIR, ask)
+        result = many(2)
+        added = Result(new, Target("cluster-01", "cluster-02"), Verdict.OK, "full")
+        shown = read(page(replace(result, results=(*result.results, added)), NOW))
+
+        assert "moon.phase" in shown.all("section")[-1].text
+        assert any("moon" in e.text for e in shown.all("caption"))
+
+    def test_fifty_clusters_that_say_the_same_take_one_line(self) -> None:
+        shown = read(page(many(50), NOW)).all("section")[-1]
+
+        assert len(shown.all("tr")) < 10
+        assert "2,449 pairs" in shown.text
+
+
+class TestCertificates:
+    def facts(self, **fields: object) -> Facts:
+        return replace(World().facts(), **fields)  # type: ignore[arg-type]
+
+    def test_the_root_that_all_share_is_one(self) -> None:
+        found = certificates(self.facts(), datetime.now(UTC))
+
+        assert [one.role for one in found] == ["root CA", *["cluster's CA"] * 3]
+        assert {holder.partition(":")[0] for holder in found[0].holders} == set(CLUSTERS)
+
+    def test_whatever_the_facts_hold_is_found(self) -> None:
+        leaf = new_intermediate(root(), "kt-k2p", NOW, key=EC, validity=timedelta(days=1)).certificate
+        held = {
+            "kt": (
+                Serving("istiod-1", leaf),
+                ProxyTrust("istio-system", "istio-ingressgateway-1", (), (root("other").certificate,)),
+            )
+        }
+
+        found = certificates(self.facts(peers=held), NOW)
+
+        holders = {holder for one in found for holder in one.holders}
+        assert "kt: istiod-1 serves it" in holders
+        assert "kt: istio-system/istio-ingressgateway-1" in holders
+
+    def test_a_workload_is_called_by_its_identity(self) -> None:
+        leaf = workload_leaf(root(), "reviews").certificate
+
+        found = certificates(self.facts(peers={"kt": Serving("istiod-1", leaf)}), NOW)
+
+        assert "kt: sample/reviews" in [one.name for one in found]
+
+    @pytest.mark.parametrize(
+        ("later", "state"),
+        [
+            (timedelta(days=1), State.OK),
+            (timedelta(days=3650 - 60), State.WARNING),
+            (timedelta(days=3700), State.FAILED),
+            (timedelta(days=-30), State.FAILED),
+        ],
+    )
+    def test_an_authority_is_judged_by_what_is_left_of_it(self, later: timedelta, state: State) -> None:
+        found = certificates(self.facts(), datetime.now(UTC) + later)
+
+        assert {one.state for one in found} == {state}
+
+    def test_only_those_that_end_first_have_a_bar(self) -> None:
+        one = certificates(self.facts(), datetime.now(UTC))[1]
+        many_of_them = [
+            Shown(
+                f"leaf {day}",
+                "workload",
+                replace(one.facts, not_after=NOW + timedelta(days=day), fingerprint=str(day)),
+                (),
+                State.OK,
+            )
+            for day in range(100, 0, -1)
+        ]
+
+        assert {shown.name for shown in soonest(many_of_them, 3)} == {"leaf 1", "leaf 2", "leaf 3"}
+
+    def test_the_end_stands_in_the_table_and_on_the_time_line(self) -> None:
+        shown = read(page(whole(), NOW))
+
+        table = shown.all("table", "certificates")[0]
+        assert len(table.all("tr")) == 5
+        assert f"{NOW + timedelta(days=3650):%Y-}" in table.text
+        assert len(shown.all("svg", "timeline")[0].all("rect")) == 4
+
+
+class TestHostileNames:
+    def test_are_text_wherever_they_stand(self) -> None:
+        text = page(many(3, name=HOSTILE + "{}"), NOW)
+
+        assert "<script" not in text
+        assert HOSTILE + "1" in read(text).all("table", "clusters")[0].text
+
+    def test_control_letters_and_turns_of_direction_are_shown_as_such(self) -> None:
+        text = page(many(2, name="a\x00b\x1b[31m\u202ec{}"), NOW)
+
+        assert not {"\x00", "\x1b", "\u202e"} & set(text)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("ink", ["ink", "soft", "ok", "unknown", "warning", "failed", "none", "link"])
+@pytest.mark.parametrize("ground", ["paper", "card"])
+def test_texts_stand_out_from_their_ground(mode: int, ink: str, ground: str) -> None:
+    colours = dict(re.findall(r"--(\w+):(#[0-9a-f]+)", re.findall(r":root\{([^}]*)\}", STYLE)[mode]))
+    one, other = sorted((luminance(colours[ink]), luminance(colours[ground])))
+
+    assert (other + 0.05) / (one + 0.05) >= 4.5  # WCAG 2.1, success criterion 1.4.3
+
+
+def test_the_same_findings_give_the_same_page() -> None:
+    result = broken()
+    assert page(result, NOW) == page(result, NOW)
+
+
+def test_a_page_is_known_by_its_beginning() -> None:
+    assert page_of_ours(page(many(1), NOW).encode()[:4096])
+    assert not page_of_ours(b"<!DOCTYPE html><html><head><title>mine</title>")
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "cut"),
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("클러스터", 5, "클러…"), ("클러", 4, "클러")],
+)
+def test_a_text_is_cut_to_its_width(text: str, most: int, cut: str) -> None:
+    assert clipped(text, most) == cut
+
+
+@pytest.mark.parametrize(
+    ("span", "told"),
+    [
+        (timedelta(days=3000), "8 years left"),
+        (timedelta(days=40), "40 days left"),
+        (timedelta(hours=30), "30 hours left"),
+        (timedelta(minutes=90), "90 minutes left"),
+        (timedelta(days=-3), "expired 3 days ago"),
+    ],
+)
+def test_how_long_is_left_is_told_in_words(span: timedelta, told: str) -> None:
+    assert left(NOW + span, NOW) == told
