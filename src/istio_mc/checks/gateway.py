@@ -52,7 +52,9 @@ def _address(facts: Facts, target: Target) -> Finding:
         seen="no LoadBalancer address, no externalIPs, "
         + (f"an istio-remote Gateway only in {where}" if standing else "no istio-remote Gateway"),
         expected="an IP or hostname that the other clusters reach",
-        hint=f"istio-mc address --set {name}=ADDRESS",
+        hint=f"istio-mc install --contexts {facts.named}"
+        if facts.clusters[name].gateway_addresses
+        else f"istio-mc address --set {name}=ADDRESS",
     )
     return Finding("pending", problem)
 

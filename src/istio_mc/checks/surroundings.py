@@ -110,7 +110,7 @@ def _architecture(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     return Finding(told, problem)
 
 
-def _cilium(_facts: Facts, _name: str, found: Surroundings) -> Finding:
+def _cilium(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if found.cilium is None:
         return Finding("no Cilium")
     wanted = cilium.wanted()
@@ -122,7 +122,7 @@ def _cilium(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="Cilium is not set as a mesh needs it",
         seen=", ".join(f"{key}: {value or 'absent'}" for key, value in wrong.items()),
         expected=", ".join(f"{key}: {wanted[key]}" for key in wrong),
-        hint="istio-mc cilium fix",
+        hint=f"istio-mc cilium fix --yes --contexts {name}",
     )
     return Finding("not as Istio needs them", problem)
 

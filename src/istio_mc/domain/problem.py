@@ -8,11 +8,19 @@ from enum import StrEnum
 
 _PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
 # What a person has to put in, as ADDRESS or NAME or the dots of a list; not flags, nor paths.
-_TO_FILL_IN = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]{2,}(?![\w./-])|…|\.\.\.")
+_TO_FILL_IN = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]{2,}(?![\w./=-])|…|\.\.\.")
+
+
+# What shows more, and leaves the mending to whoever reads it.
+_ONLY_SHOWS = {
+    "kubectl": frozenset({"get", "describe", "logs", "auth", "top", "events"}),
+    "istioctl": frozenset({"proxy-config", "proxy-status", "analyze", "remote-clusters"}),
+    "istio-mc": frozenset({"verify", "contexts", "status", "list", "show", "--dry-run"}),
+}
 
 
 class HintType(StrEnum):
-    """Whether a hint can be run as it stands, or only a person can carry it out."""
+    """Whether a hint mends when it is run as it stands, or a person has to see and decide."""
 
     COMMAND = "command"
     MANUAL = "manual"
@@ -42,14 +50,15 @@ class Problem:
 
     @property
     def hint_type(self) -> HintType | None:
-        """Whether the hint is a command to paste word for word; None where there is no hint."""
+        """Whether the hint is a command that mends, word for word; None where there is no hint."""
         if not self.hint:
             return None
         words = self.hint.split()
         words = words[1:] if words[0].startswith("KUBECONFIG=") else words
-        runs = bool(words) and words[0].rpartition("/")[2] in _PROGRAMS
+        program = words[0].rpartition("/")[2] if words else ""
         whole = "\n" not in self.hint and not _TO_FILL_IN.search(self.hint)
-        return HintType.COMMAND if runs and whole else HintType.MANUAL
+        mends = not _ONLY_SHOWS.get(program, frozenset()).intersection(words) and "|" not in words
+        return HintType.COMMAND if program in _PROGRAMS and whole and mends else HintType.MANUAL
 
     def on(self, cluster: str) -> Problem:
         """The same problem, said of a cluster."""

@@ -1,0 +1,90 @@
+"""Faults of east-west gateways: of their Services, addresses, ports and Gateway resource."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab import faults
+from tests.e2e.harness import GATEWAY, SYSTEM, get, kubectl, rolled_out
+from tests.faults.harness import Fault, fault, of, patch
+
+if TYPE_CHECKING:
+    from tests.e2e.harness import Site
+
+_SERVICE = "istio-ingressgateway"
+_RESOURCE = "gateways.networking.istio.io"
+_NETWORK = "topology.istio.io/network"
+_HOSTS = Path("/etc/hosts")
+
+
+def _external_ips(context: str, addresses: list[str] | None) -> None:
+    patch(context, "service", _SERVICE, {"spec": {"externalIPs": addresses}})
+
+
+def _without_port(_site: Site) -> None:
+    ports = get("nhn", "service", _SERVICE)["spec"]["ports"]
+    (index,) = [place for place, port in enumerate(ports) if port["port"] == 15443]
+    patch("nhn", "service", _SERVICE, [{"op": "remove", "path": f"/spec/ports/{index}"}], "json")
+
+
+def _unresolved(_site: Site) -> None:
+    """The name that the lab put there, as a public DNS would, is not known to this machine any more."""
+    text = _HOSTS.read_text()
+    _HOSTS.write_text(text.replace("gw.ncloud.lab.test", "gone.ncloud.lab.test"))
+
+
+def _resolved(_site: Site) -> None:
+    text = _HOSTS.read_text()
+    _HOSTS.write_text(text.replace("gone.ncloud.lab.test", "gw.ncloud.lab.test"))
+
+
+def _view(_site: Site) -> None:
+    kubectl("kt", "set", "env", GATEWAY, "-n", SYSTEM, "ISTIO_META_REQUESTED_NETWORK_VIEW-")
+    rolled_out("kt")
+
+
+FAULTS: tuple[Fault, ...] = (
+    fault(
+        "gateway Service without an address",
+        of("gateway.address", "kt"),
+        make=lambda _: _external_ips("kt", None),
+    ),
+    fault(
+        "gateway address that nobody routes",
+        of("data-path.reachable", "kt"),
+        make=lambda _: _external_ips("kt", ["198.18.0.99"]),
+        undo=lambda _: _external_ips("kt", ["198.18.0.21"]),
+    ),
+    fault(
+        "gateway hostname that does not resolve",
+        of("data-path.resolves", "ncloud"),
+        make=_unresolved,
+        undo=_resolved,
+    ),
+    fault("port 15443 missing", of("gateway.ports", "nhn"), make=_without_port),
+    fault(
+        "firewall drops 15443",
+        of("data-path.reachable", "nhn"),
+        make=lambda _: faults.swallow("nhn", 15443),
+        undo=lambda _: faults.unswallow("nhn"),
+    ),
+    fault(
+        "Gateway resource missing",
+        of("gateway.exposed", "nhn"),
+        make=lambda _: kubectl("nhn", "delete", _RESOURCE, "cross-network-gateway", "-n", SYSTEM),
+    ),
+    fault(
+        "Gateway resource with the wrong selector",
+        of("gateway.exposed", "nhn"),
+        make=lambda _: patch(
+            "nhn", _RESOURCE, "cross-network-gateway", {"spec": {"selector": {"istio": "eastwestgateway"}}}
+        ),
+    ),
+    fault(
+        "network label missing on the gateway",
+        of("gateway.network", "nhn"),
+        make=lambda _: kubectl("nhn", "label", "service", _SERVICE, "-n", SYSTEM, f"{_NETWORK}-"),
+    ),
+    fault("gateway forwards to other networks", of("gateway.network", "kt"), make=_view),
+)
