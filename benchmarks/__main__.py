@@ -19,14 +19,15 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 PARTS = {"install": "Install", "verify": "Verify", "clusters": "Many clusters", "help": "Help"}
 """What there is to measure, and its heading in the results."""
 
-_PATIENCE_S = 60
-
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     made.add_argument("--only", choices=PARTS, help="measure this alone")
     made.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
+    made.add_argument(
+        "--patience", type=float, default=60, help="seconds to wait for a quiet machine (default: 60)"
+    )
     made.add_argument("--write", action="store_true", help=f"put the results into docs/{PAGE.name}")
     return made
 
@@ -59,20 +60,20 @@ def _run(options: argparse.Namespace) -> int:
     step = None
     if "install" in wanted:
         step = steptool.gather()
-        installs = _installs(options.rounds, step)
+        installs = _installs(options.rounds, options.patience, step)
         parts[PARTS["install"]] = report.installs(installs)
         wrong += installs.verdict()
     if "verify" in wanted:
-        asked = asking.measure(options.rounds, _PATIENCE_S)
+        asked = asking.measure(options.rounds, options.patience)
         parts[PARTS["verify"]] = report.asked(asked)
         wrong += asked.verdict()
     if "clusters" in wanted:
-        machine.quiet(_PATIENCE_S)
+        machine.quiet(options.patience)
         growth = clusters.measure(options.rounds)
         parts[PARTS["clusters"]] = report.growth(growth)
         wrong += growth.verdict()
     if "help" in wanted:
-        machine.quiet(_PATIENCE_S)
+        machine.quiet(options.patience)
         found = helptime.measure()
         parts[PARTS["help"]] = report.helps(found)
         wrong += found.verdict()
@@ -93,7 +94,7 @@ def _use_the_lab() -> None:
     os.environ["PATH"] = os.pathsep.join((str(settings.BIN), os.environ.get("PATH", os.defpath)))
 
 
-def _installs(rounds: int, step: Path) -> Installs:
+def _installs(rounds: int, patience: float, step: Path) -> Installs:
     """Let the sides take turns; between turns everything of Istio goes, and the machine comes to rest."""
     turns = (
         lambda folder, busy: sides.scripts(folder, busy, step),
@@ -105,7 +106,7 @@ def _installs(rounds: int, step: Path) -> Installs:
         for _ in range(rounds):
             for turn in turns:
                 clean.clean(sides.CONTEXTS)
-                busy = machine.quiet(_PATIENCE_S)
+                busy = machine.quiet(patience)
                 with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
                     one = turn(Path(folder), busy)
                 done.append(one)

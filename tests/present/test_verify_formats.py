@@ -43,7 +43,7 @@ DOWN = Problem(
 )
 REFUSED = Problem(code="refused", message="port 15443 of kt is refused", cluster="kt", seen="refused")
 SILENT = Problem(code="silent", message="nhn cannot be reached", cluster="nhn", seen="line one\nline two")
-NO_STORAGE = Problem(code="no-storage", message="there is none", cluster="kt", hint="mark one as default")
+NO_STORAGE = Problem(code="no-storage", message="there is none", seen="none", hint="mark one as default")
 PASSED_OVER = Problem(code="passed-over", message="dev was passed over", cluster="dev", seen="time, out: 5s")
 
 _NHN, _KT = Cause(ANSWERS.id, Target("nhn")), Cause(RUNS.id, Target("kt"))
@@ -120,6 +120,20 @@ def table(result: VerifyResult) -> list[str]:
 def test_what_is_well_everywhere_takes_one_line() -> None:
     lines = table(told(*(ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn"))))
     assert "  √ kt, ncloud, nhn  the gateway runs: available" in lines
+
+
+def test_what_reads_the_same_of_several_places_takes_one_line() -> None:
+    lines = table(told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "ncloud", "nhn"))))
+    assert "  ‼ kt, ncloud, nhn  there is a default StorageClass: none  [extra.storage]" in lines
+
+
+def test_a_fault_that_explains_others_stands_alone() -> None:
+    causes = [failed(RUNS, Target(name), DOWN) for name in ("kt", "ncloud")]
+    lines = table(told(*causes, failed(OPEN, Target("kt"), REFUSED, _KT)))
+    assert [line for line in lines if "the gateway runs" in line] == [
+        "  × kt  the gateway runs: scaled to 0 replicas  [plane.runs]",
+        "  × ncloud  the gateway runs: scaled to 0 replicas  [plane.runs]",
+    ]
 
 
 def test_what_a_fault_explains_is_folded_under_it() -> None:
@@ -278,7 +292,9 @@ def test_what_cannot_be_told_is_skipped_and_names_its_cause() -> None:
 def test_a_warning_fails_no_case() -> None:
     root = junit(told(failed(STORAGE, Target("kt"), NO_STORAGE)))
     assert root.get("failures") == "0"
-    assert next(root.iter("system-out")).text == "warning: there is none\ntry: mark one as default"
+    assert (
+        next(root.iter("system-out")).text == "warning: there is none\nseen: none\ntry: mark one as default"
+    )
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\x1b[31m", "\ufffe", "]]>", "<&>"], ids=ascii)

@@ -26,6 +26,8 @@ _MARKS = {
 _WARNED = ("‼", "yellow")
 _SYNCED = "link.synced"
 _NAMED_AT_MOST = 6
+_PAIRS_AT_MOST = 2
+_SEEN_AT_MOST = 120
 _MATRIX_AT_MOST = 12
 
 
@@ -84,14 +86,23 @@ def _render_check(
     well = [one for one in found if one.verdict is Verdict.OK]
     if well:
         _line(console, _MARKS[Verdict.OK], f"{_places(well)}  {check.description}{_seen(well)}")
-    for one in found:
-        if one.verdict is Verdict.OK:
-            continue
+    for alike in _alike([one for one in found if one.verdict is not Verdict.OK], folded):
+        one = alike[0]
         because = f" (because of {', '.join(map(str, one.caused_by))})" if one.caused_by else ""
-        seen = one_line(one.seen)
-        _line(console, mark(one), f"{one.target}  {check.description}: {seen}{because}  [{check.id}]")
+        text = f"{_places(alike)}  {check.description}: {one_line(one.seen)}{because}  [{check.id}]"
+        _line(console, mark(one), text)
         if under := folded.get(Cause(check.id, one.target)):
             console.print(Text(f"      {_explained(under)}", style="dim"), soft_wrap=True)
+
+
+def _alike(found: Iterable[Result], folded: Mapping[Cause, Sequence[Result]]) -> list[list[Result]]:
+    """What reads the same of several places together; a fault that explains others stays alone."""
+    groups: dict[object, list[Result]] = {}
+    for one in found:
+        cause = Cause(one.check.id, one.target)
+        alone = cause if cause in folded else None
+        groups.setdefault((one.verdict, one_line(one.seen), one.caused_by, alone), []).append(one)
+    return list(groups.values())
 
 
 def _line(console: Console, sign: tuple[str, str], text: str) -> None:
@@ -99,11 +110,8 @@ def _line(console: Console, sign: tuple[str, str], text: str) -> None:
 
 
 def _places(found: Sequence[Result]) -> str:
-    scope = found[0].check.scope
-    if scope is Scope.PAIR and len(found) > 1:
-        return f"{len(found)} pairs"
-    if len(found) > _NAMED_AT_MOST:
-        return f"{len(found)} clusters"
+    if len(found) > _NAMED_AT_MOST or (found[0].check.scope is Scope.PAIR and len(found) > _PAIRS_AT_MOST):
+        return f"{len(found)} {'pairs' if found[0].check.scope is Scope.PAIR else 'clusters'}"
     return ", ".join(str(one.target) for one in found)
 
 
@@ -112,9 +120,8 @@ def _seen(found: Sequence[Result]) -> str:
     different = dict.fromkeys(one_line(one.seen) for one in found)
     if len(different) == 1:
         return f": {next(iter(different))}"
-    if len(found) > _NAMED_AT_MOST or found[0].check.scope is Scope.PAIR:
-        return ""
-    return ": " + ", ".join(f"{one.target} {one_line(one.seen)}" for one in found)
+    told = ": " + ", ".join(f"{one.target} {one_line(one.seen)}" for one in found)
+    return told if len(told) <= _SEEN_AT_MOST else ""
 
 
 def _explained(under: Sequence[Result]) -> str:
