@@ -24,6 +24,7 @@ demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answer
 	@$(LAB) up
 	@$(WITH_LAB) set -ex; \
 	  $(BIN)/istio-mc contexts; \
+	  $(BIN)/istio-mc cilium fix --contexts kt,ncloud,nhn --yes; \
 	  $(BIN)/istio-mc install --contexts kt,ncloud,nhn; \
 	  $(BIN)/istio-mc verify; \
 	  $(BIN)/istio-mc sample deploy; \

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab import faults, health
-from tests.e2e.harness import CONTEXTS, Site, clean, each, live_root
+from tests.e2e.harness import CONTEXTS, Site, clean, each, live_root, set_cilium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +45,7 @@ def lab() -> Iterator[None]:
             f"the lab's clusters are not all up ({'; '.join(found)}): run `make lab-up` first", pytrace=False
         )
     _mend()
+    set_cilium()
     yield
     _mend()
 

@@ -367,6 +367,19 @@ def rolled_out(context: str, deployment: str = GATEWAY, namespace: str = SYSTEM)
     soon(nobody_leaves, f"the replaced pods of {context} are gone", 60)
 
 
+def set_cilium() -> None:
+    """Gives ncloud's Cilium what a mesh needs of it: its lack is an error to verify."""
+    wanted = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+    live = get("ncloud", "configmap", "cilium-config", namespace="kube-system")["data"]
+    if wanted.items() <= live.items():
+        return
+    where = ("-n", "kube-system")
+    body = json.dumps({"data": wanted})
+    kubectl("ncloud", "patch", "configmap", "cilium-config", *where, "--type=merge", "-p", body)
+    kubectl("ncloud", "rollout", "restart", "daemonset/cilium", *where)
+    kubectl("ncloud", "rollout", "status", "daemonset/cilium", *where, "--timeout=60s", timeout_s=70)
+
+
 def soon(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
     """Waits until something is true."""
     deadline = time.monotonic() + timeout_s

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab import health
-from tests.e2e.harness import Site, clean
+from tests.e2e.harness import Site, clean, set_cilium
 
 _HERE = Path(__file__).parent
 
@@ -26,6 +26,7 @@ def guide_lab() -> None:
         pytest.fail(
             f"the lab's clusters are not all up ({'; '.join(found)}): run `make lab-up` first", pytrace=False
         )
+    set_cilium()
 
 
 @pytest.fixture(scope="module")

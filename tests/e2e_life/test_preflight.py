@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.e2e.harness import SYSTEM, Site, clean, get, kubectl
+from tests.e2e.harness import SYSTEM, Site, clean, get, kubectl, set_cilium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +103,16 @@ def codes(document: dict[str, object], key: str) -> set[tuple[str, str]]:
     return {(problem["code"], problem["cluster"]) for problem in found}
 
 
+@pytest.fixture
+def cilium_as_it_comes() -> Iterator[None]:
+    """ncloud's Cilium with the settings of a default installation."""
+    where = ("-n", "kube-system", "--type=merge", "-p")
+    kubectl("ncloud", "patch", "configmap", "cilium-config", *where, '{"data":{"cni-exclusive":"true"}}')
+    yield
+    set_cilium()
+
+
+@pytest.mark.usefixtures("cilium_as_it_comes")
 def test_presets_that_are_missing_are_told_of_all_clusters_together(site: Site) -> None:
     document = site.run("install", "--dry-run", "-o", "json").exits(0).json
     found = codes(document, "messages")

@@ -19,7 +19,7 @@ __all__ = ["lab", "whole_network"]
 _HERE = Path(__file__).parent
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _HERE in item.path.parents:
@@ -32,7 +32,6 @@ def whole_mesh(tmp_path_factory: pytest.TempPathFactory) -> Site:
     site = Site.at(tmp_path_factory.mktemp("faults"))
     if any(each(live_root).values()):
         clean()
-    site.run("cilium", "fix", "--yes", "--contexts", "kt,ncloud,nhn").exits(0)
     site.run("install", "-o", "json").exits(0)
     site.run("sample", "deploy").exits(0)
     until_well(site)
