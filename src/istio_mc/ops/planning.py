@@ -267,10 +267,11 @@ def _istio_step(
     session: Session, mesh: Mesh, cluster: Cluster, observed: Observed, istioctl: Istioctl
 ) -> Step | None:
     document = istio_operator(mesh, cluster)
+    path = written(session, mesh, cluster)  # istioctl is given it now to compare with, or later to install
     if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,))
     kept = find_cache(os.environ, Path.home()).folder / "istio"
-    wanted = manifest(istioctl, written(session, mesh, cluster), kept)
+    wanted = manifest(istioctl, path, kept)
     reasons = plan.told(differences(wanted, observed.objects))
     if not mesh.revision and not _has_default_tag(observed):
         # istioctl sets the tag last: without it, an earlier run was ended before it was done.
