@@ -99,10 +99,29 @@ def test_the_same_problem_of_several_clusters_is_told_once_with_all_their_names(
     assert out.getvalue().count("Metrics") == 1
 
 
-def test_an_interrupted_run_tells_what_was_done_by_then() -> None:
+def interrupted(*events: Event) -> str:
     done = terminal.Done()
     progress = done.and_to(lambda _event: None)
-    progress(Event("kt", "namespace", State.DONE))
-    progress(Event("kt", "istio", State.STARTED))
-    progress(Event("nhn", "namespace", State.DONE))
-    assert str(done) == "kt: namespace; nhn: namespace"
+    for event in events:
+        progress(event)
+    return str(done)
+
+
+def test_an_interrupted_run_tells_what_was_done_by_then_and_what_was_begun() -> None:
+    told = interrupted(
+        Event("kt", "namespace", State.STARTED),
+        Event("kt", "namespace", State.DONE),
+        Event("kt", "istio", State.STARTED),
+        Event("nhn", "namespace", State.DONE),
+        Event("nhn", "cacerts", State.UNCHANGED),
+        Event("nhn", "ready", State.WAITING, "Deployment istiod"),
+    )
+    assert told == "done by then: kt: namespace; nhn: namespace; not finished: kt: istio; nhn: ready"
+
+
+def test_a_run_that_is_interrupted_at_once_has_done_nothing() -> None:
+    assert interrupted() == "done by then: nothing"
+
+
+def test_what_was_fetched_is_told_by_name() -> None:
+    assert interrupted(Event(None, "install", State.DONE, subject="helm")) == "done by then: helm: install"

@@ -206,6 +206,7 @@ def run(
         work: Does it.
         formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
+    from istio_mc.cli import interrupted
     from istio_mc.domain.problem import InputError, Problem, ProblemError
     from istio_mc.gateways import process
     from istio_mc.present import terminal
@@ -231,17 +232,14 @@ def run(
     except ProblemError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.FAILED)
     except KeyboardInterrupt:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second one would end what ends the children
         process.stop_all()
-        interrupted = Problem(
-            code="interrupted",
-            message="interrupted",
-            seen=f"done by then: {done}",
-            expected="what was done stays done, and the same command goes on from there",
-        )
+        told = interrupted.problem(command, done)
         if output != "table":
-            stopped = Made({}, _nothing, (interrupted,), exit=Exit.INTERRUPTED)
+            stopped = Made({}, _nothing, (told,), exit=Exit.INTERRUPTED)
             sys.stdout.write(_document(command, output, stopped))
-        terminal.print_problems(errors_to, [interrupted], style="red", title="error")
+        terminal.print_problems(errors_to, [told], style="red", title="error")
         leave(Exit.INTERRUPTED)
     if output == "table":
         report.render(terminal.console(color=color))

@@ -42,14 +42,16 @@ def status(
 
     def again(_progress: edge.Progress) -> edge.Report:
         from istio_mc.present import status_watch
+        from istio_mc.present.report import Exit
 
         readings = op.watch(options.inputs(), every_s=edge.seconds(every))
         color = edge.colored(options)
-        edge.leave(
-            status_watch.watch(
-                readings, output=options.output or "table", color=color, every_s=edge.seconds(every)
-            )
+        code = status_watch.watch(
+            readings, output=options.output or "table", color=color, every_s=edge.seconds(every)
         )
+        if code is Exit.INTERRUPTED:
+            raise KeyboardInterrupt  # there was nothing to show yet
+        edge.leave(code)
 
     if watch:
         edge.run("status", replace(options, no_progress=True), again)

@@ -83,23 +83,33 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
 
 
 class Done:
-    """Remembers which steps were done, to tell them where a run is interrupted."""
+    """Remembers which steps were done or begun, to tell them where a run is interrupted."""
 
     def __init__(self) -> None:
-        self._steps: dict[str, list[str]] = {}
+        self._steps: dict[str, dict[str, State]] = {}
+        self._lock = Lock()
 
     def and_to(self, progress: Progress) -> Progress:
         """A progress that tells another, too."""
 
         def both(event: Event) -> None:
-            if event.state is State.DONE:
-                self._steps.setdefault(event.cluster or "mesh", []).append(event.step)
+            with self._lock:
+                self._steps.setdefault(event.who, {})[event.step] = event.state
             progress(event)
 
         return both
 
     def __str__(self) -> str:
-        return "; ".join(f"{who}: {', '.join(steps)}" for who, steps in self._steps.items()) or "nothing"
+        begun = self._in(State.STARTED, State.WAITING)
+        return f"done by then: {self._in(State.DONE) or 'nothing'}" + (
+            f"; not finished: {begun}" if begun else ""
+        )
+
+    def _in(self, *states: State) -> str:
+        with self._lock:
+            steps = {who: list(found.items()) for who, found in self._steps.items()}
+        found = {who: [step for step, state in has if state in states] for who, has in steps.items()}
+        return "; ".join(f"{who}: {', '.join(has)}" for who, has in found.items() if has)
 
 
 class _Plain:
