@@ -194,6 +194,40 @@ def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     wait_until_dead(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.parametrize("number", ["INT", "TERM"])
+def test_a_child_is_not_left_behind_that_starts_while_an_interrupt_comes(tmp_path: Path, number: str) -> None:
+    """On a busy machine a child may run for a while before its program knows that it has one."""
+    script = (
+        "import signal, subprocess, time\n"
+        "from istio_mc.gateways import process\n"
+        "for number in (signal.SIGINT, signal.SIGTERM):\n"
+        "    signal.signal(number, signal.default_int_handler)\n"
+        "class Busy(subprocess.Popen):\n"
+        "    def __init__(self, *words, **more):\n"
+        "        super().__init__(*words, **more)\n"
+        "        time.sleep(0.5)\n"
+        "subprocess.Popen = Busy\n"
+        f"child = 'echo $$ > {tmp_path}/pid; kill -{number} $PPID; exec sleep 60'\n"
+        "process.run(['sh', '-c', child], timeout_s=60, name='x')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=False)
+    assert b"KeyboardInterrupt" in done.stderr
+    wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_once_the_program_ends_no_child_is_started() -> None:
+    script = (
+        "from istio_mc.gateways import process\n"
+        "process.stop_all(for_good=True)\n"
+        "try:\n"
+        "    process.run(['echo', 'started'], timeout_s=60, name='x')\n"
+        "except process.ProcessCancelled as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=True)
+    assert done.stdout == b"x was stopped before it ended\n"
+
+
 def test_an_interactive_child_reads_the_terminal_and_writes_its_prompt_there() -> None:
     ours, theirs = os.openpty()
     program = (

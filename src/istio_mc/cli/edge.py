@@ -234,7 +234,7 @@ def run(
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second one would end what ends the children
-        process.stop_all()
+        process.stop_all(for_good=True)
         told = interrupted.problem(command, done)
         if output != "table":
             stopped = Made({}, _nothing, (told,), exit=Exit.INTERRUPTED)

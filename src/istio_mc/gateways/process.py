@@ -15,14 +15,14 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -110,6 +110,8 @@ class _Child:
 # Re-entrant: a signal handler may call stop_all while the same thread is in the middle of starting a child.
 _lock = threading.RLock()
 _running: set[_Child] = set()
+_over = threading.Event()
+"""Set once no more children may be started."""
 
 
 def command_to_paste(argv: Sequence[str | Path]) -> str:
@@ -159,10 +161,17 @@ def run(
     if cancel is not None and cancel.is_set():
         raise _cancelled(name, argv)
     started = time.monotonic()
-    child = _start(
-        [str(part) for part in argv], name=name, env=env, input=input, cwd=cwd, interactive=interactive
-    )
+    child: _Child | None = None
     try:
+        with _interrupts_wait():
+            child = _start(
+                [str(part) for part in argv],
+                name=name,
+                env=env,
+                input=input,
+                cwd=cwd,
+                interactive=interactive,
+            )
         stdout, stderr = _communicate(child, deadline=started + timeout_s, cancel=cancel)
     except TimeoutError as error:
         (written,) = error.args
@@ -170,12 +179,8 @@ def run(
     except InterruptedError:
         raise _cancelled(name, argv) from None
     finally:
-        # Reached with the child alive when it ran out of time, was cancelled, or on KeyboardInterrupt.
-        if child.popen.poll() is None:
-            _stop([child])
-        _close(child.popen)
-        with _lock:
-            _running.discard(child)
+        if child is not None:
+            _end(child)
     if child.stopped:
         raise _cancelled(name, argv)
     ended = Completed(child.popen.returncode, stdout, stderr, time.monotonic() - started)
@@ -184,13 +189,18 @@ def run(
     return ended
 
 
-def stop_all() -> None:
+def stop_all(*, for_good: bool = False) -> None:
     """Ends every child now running: SIGTERM to all at once, SIGKILL after 2 s to those that stay.
 
     The `run` calls that wait for them raise ProcessCancelled. Children started later are not touched: what
     starts them is given a `cancel` event.
+
+    Args:
+        for_good: No child is started any more: threads may still be about to, while the program ends.
     """
     with _lock:
+        if for_good:
+            _over.set()
         children = list(_running)
         for child in children:
             child.stopped = True
@@ -211,6 +221,8 @@ def _start(
         stdin = None
     # Under the lock, so that stop_all either sees the child or comes before it.
     with _lock:
+        if _over.is_set():
+            raise _cancelled(name, argv)
         try:
             popen = subprocess.Popen(  # the caller's `finally` closes it
                 argv,
@@ -236,6 +248,40 @@ def _start(
     if input is not None:
         _feed(popen, input)
     return child
+
+
+def _end(child: _Child) -> None:
+    """Reached with the child alive when it ran out of time, was cancelled, or on KeyboardInterrupt."""
+    if child.popen.poll() is None:
+        _stop([child])
+    _close(child.popen)
+    with _lock:
+        _running.discard(child)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Holds SIGINT and SIGTERM back for a moment; the one that came is handled at the end.
+
+    A child that is started already but not yet known would else be left behind. Not by blocking signals: the
+    child would inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the main thread alone
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda got, _frame: came.append(got))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _feed(popen: subprocess.Popen[bytes], data: bytes) -> None:
