@@ -6,6 +6,7 @@
     faults.undrop("kt")
     faults.swallow("kt") packets to the cluster's gateway vanish; its API server goes on answering
     faults.swallow("kt", 15443)   those to one port of it alone
+    faults.swallow("kt", 15443, of="ncloud")   and those of one cluster alone
     faults.unswallow("kt")
 
 Traffic between pods of one node goes on in all three. All of them may be called twice.
@@ -55,10 +56,11 @@ def undrop(name: str) -> None:
             pass
 
 
-def swallow(name: str, port: int | None = None) -> None:
+def swallow(name: str, port: int | None = None, *, of: str | None = None) -> None:
     """Lose every packet that comes from outside for the cluster's gateway, or for one port of it."""
     unswallow(name)
     only = ["-p", "tcp", "--dport", str(port)] if port else []
+    only += ["-s", f"{settings.find(of).address}/32"] if of else []
     rule = ["-i", "eth0", "-d", f"{settings.find(name).gateway}/32", *only, "-j", "DROP"]
     _before_gateway(name).run([*_RAW, "-I", "PREROUTING", *rule])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.catalogue import ALL, PREFLIGHT
+from istio_mc.checks.catalogue import ALL, EVERY, PREFLIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,9 @@ _HEAD = """\
 <!-- Written by `make docs` from the records in src/istio_mc/checks: change those, not this page. -->
 # Checks
 
-`istio-mc verify` asks the checks below and changes nothing in any cluster. `istio-mc install` asks
-some of them before its first change. `istio-mc verify --list` prints those of `verify`.
+`istio-mc verify` asks the checks below and changes nothing in any cluster, unless `--deep` has it run pods
+for two of them. `istio-mc install` asks some of them before its first change. `istio-mc verify --list`
+prints those of `verify`.
 
 - **Severity** `error`: a failed check fails the run. `verify` ends with exit code 4; `install` stops before
   its first change. `warning`: it is told, and the run goes on.
@@ -35,7 +36,7 @@ some of them before its first change. `istio-mc verify --list` prints those of `
 
 def page() -> str:
     """The whole page, as it must stand in docs/checks.md."""
-    both = list(dict.fromkeys([*ALL, *PREFLIGHT]))
+    both = list(dict.fromkeys([*EVERY, *PREFLIGHT]))
     topics = list(dict.fromkeys(check.topic for check in both))
     tables = (f"## {topic}\n\n{_table(c for c in both if c.topic == topic)}" for topic in topics)
     return "\n".join([_HEAD, *tables])
@@ -47,7 +48,9 @@ def _table(checks: Iterable[Check]) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for check in checks:
-        askers = [name for name, asked in (("verify", ALL), ("install", PREFLIGHT)) if check in asked]
+        deep = [check for check in EVERY if check not in ALL]
+        asking = (("verify", ALL), ("verify --deep", deep), ("install", PREFLIGHT))
+        askers = [name for name, asked in asking if check in asked]
         cells = (
             f"`{check.id}`",
             check.description,

@@ -14,7 +14,7 @@ def _reachable(facts: Facts, target: Target) -> Finding:
     return Finding(facts.observed[name].version)
 
 
-_TOLD_ELSEWHERE = frozenset({Observation.CLUSTERZ})
+_TOLD_ELSEWHERE = frozenset({Observation.DEEP, Observation.CLUSTERZ})
 
 
 def _observed(facts: Facts, target: Target) -> Finding:

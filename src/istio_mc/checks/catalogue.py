@@ -8,6 +8,7 @@ from istio_mc.checks import (
     access,
     control_plane,
     data_path,
+    deep,
     drift,
     gateway,
     link,
@@ -22,7 +23,7 @@ from istio_mc.checks import (
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check
 
-ALL: tuple[Check, ...] = (
+EVERY: tuple[Check, ...] = (
     *access.CHECKS,
     *names.CHECKS,
     *trust.CHECKS,
@@ -31,11 +32,15 @@ ALL: tuple[Check, ...] = (
     *link.CHECKS,
     *reading.CHECKS,
     *data_path.CHECKS,
+    *deep.CHECKS,
     *versions.CHECKS,
     *surroundings.IN_A_MESH,
     *services.CHECKS,
     *drift.CHECKS,
 )
+"""What verify asks with --deep: the one option with which it changes something."""
+
+ALL: tuple[Check, ...] = tuple(check for check in EVERY if check not in deep.CHECKS)
 """What verify asks."""
 
 PREFLIGHT: tuple[Check, ...] = (*access.CHECKS, *surroundings.PRESETS, *surroundings.BEFORE_AN_INSTALL)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from istio_mc.domain.datapath import DataPath
+    from istio_mc.domain.deep import Reply
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
@@ -44,6 +45,7 @@ class Observation(StrEnum):
     CLUSTERZ = "clusterz"
     SERVICES = "services"
     DATA_PATH = "data path"
+    DEEP = "deep"
     PEERS = "peers"
     DRIFT = "drift"
 
@@ -78,6 +80,7 @@ class Facts:
         services: The Services of each cluster; empty likewise.
         data_path: The ways from here to each cluster's gateway; empty likewise.
         drift: What an install would do in each cluster; empty likewise.
+        deep: What a pod in each cluster got from each other cluster; empty likewise.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
     """
@@ -95,6 +98,7 @@ class Facts:
     services: Mapping[str, Services] = field(default_factory=dict, repr=False)
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
     drift: Mapping[str, Drift] = field(default_factory=dict, repr=False)
+    deep: Mapping[str, Mapping[str, Reply]] = field(default_factory=dict)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
 

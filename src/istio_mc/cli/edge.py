@@ -296,6 +296,14 @@ def confirm(question: str, *, yes: bool) -> None:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
 
 
+def tell(text: str) -> None:
+    """Says on standard error what is about to happen, whatever progress is shown."""
+    from istio_mc.present.terminal import paused
+
+    with paused():
+        typer.echo(text, err=True)
+
+
 def _tell_calls() -> None:
     """Has the gateways tell what they ask and run, on standard error; no body and no argument is in it."""
     import logging

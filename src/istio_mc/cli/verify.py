@@ -24,11 +24,19 @@ def verify(
         str | None,
         typer.Option(metavar="DURATION", help="Ask what is not true yet again, for so long."),
     ] = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also call from a pod in each cluster, made for it and removed again."),
+    ] = False,
+    probe_image: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="Their image, with sh, curl and nc [default: curlimages/curl]."),
+    ] = None,
     list_checks: Annotated[bool, typer.Option("--list", help="List every check, and ask none.")] = False,
 ) -> None:
     """Check that the mesh works: what is wrong, in which cluster or between which two, and what mends it.
 
-    Changes nothing in any cluster. Exit code 4 says that checks failed.
+    Changes nothing in any cluster, unless --deep is given. Exit code 4 says that checks failed.
 
     Beside table, json and yaml, -o takes short (one line for each fault), junit (JUnit XML) and github (the
     table, and annotations for GitHub Actions).
@@ -42,29 +50,38 @@ def verify(
       istio-mc verify --only link,trust -o json
 
       istio-mc verify -o junit > verify.xml
+
+      istio-mc verify --deep
     """
     from dataclasses import replace
     from datetime import UTC, datetime
 
-    from istio_mc.checks.catalogue import ALL
+    from istio_mc.checks.catalogue import ALL, EVERY
     from istio_mc.checks.runner import select
+    from istio_mc.domain.deep import DEFAULT_IMAGE
     from istio_mc.domain.problem import InputError, Problem
     from istio_mc.ops import verify as op
     from istio_mc.ops.session import open_members
     from istio_mc.present.verify import listing, report
 
     def work(progress: edge.Progress) -> edge.Report:
-        checks, unknown = select(ALL, only=edge.names(only or ""), skip=edge.names(skip or ""))
+        asked = EVERY if deep or list_checks else ALL
+        checks, unknown = select(asked, only=edge.names(only or ""), skip=edge.names(skip or ""))
         if unknown:
+            only_deep = {check.id for check in EVERY}.issuperset(unknown)
             raise InputError(
                 Problem(
                     code="unknown-check",
-                    message="there is no such check or topic",
+                    message="that check is asked with --deep only"
+                    if only_deep
+                    else "there is no such check or topic",
                     seen=", ".join(unknown),
                     expected="one that istio-mc verify --list shows",
-                    hint="istio-mc verify --list",
+                    hint="istio-mc verify --deep" if only_deep else "istio-mc verify --list",
                 )
             )
+        if probe_image and not deep:
+            raise typer.BadParameter("--probe-image is the image of the pods that --deep makes")
         if list_checks and options.output in ("junit", "github"):
             raise typer.BadParameter(f"--list has no results to tell as {options.output}")
         if list_checks:
@@ -73,8 +90,15 @@ def verify(
         inputs = options.inputs()
         if not options.timeout:
             inputs = replace(inputs, timeout_s=max(inputs.timeout_s, patience + _LAST_LOOK_S))
+        image = probe_image or DEFAULT_IMAGE
         with open_members(inputs, progress) as session:
-            result = op.verify(session, checks, datetime.now(UTC), wait_s=patience)
+            if deep:
+                edge.tell(
+                    f"--deep makes a namespace istio-mc-probe-… with one pod ({image}) in "
+                    f"{', '.join(session.names)}, and removes it afterwards"
+                )
+            now = datetime.now(UTC)
+            result = op.verify(session, checks, now, wait_s=patience, probe_image=image)
             return report(result, session.warnings)
 
     edge.run("verify", options, work, formats=edge.VERIFY_FORMATS)

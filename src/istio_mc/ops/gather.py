@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain import objects
+from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
@@ -17,7 +18,7 @@ from istio_mc.gateways.observe import observe
 from istio_mc.gateways.peers import try_access
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.survey import survey
-from istio_mc.ops import datapath, drift, topology
+from istio_mc.ops import datapath, deep, drift, topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -106,10 +107,21 @@ PROBES: tuple[Probe, ...] = (
 """What is observed of each cluster beside its objects; the data path is tried once this is there."""
 
 
-def gather(session: Session, now: datetime | None, reads: Collection[Observation]) -> Facts:
+def gather(
+    session: Session,
+    now: datetime | None,
+    reads: Collection[Observation],
+    probe_image: str = DEFAULT_IMAGE,
+) -> Facts:
     """Reads what checks look at: every cluster's objects, and the observations of `reads`.
 
-    Nothing is asked of an API server twice.
+    Nothing is asked of an API server twice. Only for the observation `deep` is anything changed.
+
+    Args:
+        session: The run.
+        now: When, for what is judged by the calendar; None: nothing is.
+        reads: The observations.
+        probe_image: Of the pods for `deep`.
     """
 
     def read(name: str) -> Observed:
@@ -142,7 +154,12 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
     services = answers[Observation.SERVICES]
     ways, lost = datapath.tried(ground, services) if Observation.DATA_PATH in reads else ({}, {})
     drifts, uncompared = drift.found(ground) if Observation.DRIFT in reads else ({}, {})
-    failures |= {Observation.DATA_PATH: lost, Observation.DRIFT: uncompared}
+    calls, uncalled = deep.tried(ground, probe_image) if Observation.DEEP in reads else ({}, {})
+    failures |= {
+        Observation.DATA_PATH: lost,
+        Observation.DRIFT: uncompared,
+        Observation.DEEP: uncalled,
+    }
     return Facts(
         mesh=ground.mesh,
         clusters=clusters,
@@ -157,6 +174,7 @@ def gather(session: Session, now: datetime | None, reads: Collection[Observation
         drift=drifts,
         services=services,
         data_path=ways,
+        deep=calls,
         now=now,
         failures=failures,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.catalogue import EVERY
 from istio_mc.checks.runner import run, told, with_needs
+from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.ops.gather import gather
 
@@ -54,33 +56,45 @@ class VerifyResult:
         """These results, but for the checks that were asked again: of those the news."""
         again = {found.check.id for found in news.results}
         both = [*(found for found in self.results if found.check.id not in again), *news.results]
-        order = {check.id: place for place, check in enumerate(ALL)}
+        order = {check.id: place for place, check in enumerate(EVERY)}
         return VerifyResult(news.facts, tuple(sorted(both, key=lambda found: order[found.check.id])))
 
 
-def verify(session: Session, checks: Sequence[Check], now: datetime, *, wait_s: float = 0.0) -> VerifyResult:
+def verify(
+    session: Session,
+    checks: Sequence[Check],
+    now: datetime,
+    *,
+    wait_s: float = 0.0,
+    probe_image: str = DEFAULT_IMAGE,
+) -> VerifyResult:
     """Asks the checks of the session's clusters; with `wait_s`, again and again until all are true.
 
     Only what was not true is asked again, and only what that looks at is read. Once it is true, everything is
-    asked once more: what was true before may not be so any longer. Changes nothing in any cluster.
+    asked once more: what was true before may not be so any longer. Changes nothing in any cluster, unless
+    one of the checks is of those that --deep adds.
     """
+    ask = partial(look, session, now=now, probe_image=probe_image)
     until = time.monotonic() + wait_s
-    result = look(session, checks, now)
+    result = ask(checks)
     while result.failed and (left := until - time.monotonic()) > _POLL_S:
         session.progress(Event(None, "verify", State.WAITING, f"{_waited_for(result)}; {left:.0f} s left"))
         time.sleep(_POLL_S)
         session.try_again()
         pending = _pending(result, checks)
-        result = result.with_news(look(session, pending, now))
+        result = result.with_news(ask(pending))
         if not result.failed and len(pending) < len(checks):
-            result = look(session, checks, now)
+            result = ask(checks)
     return result
 
 
-def look(session: Session, checks: Sequence[Check], now: datetime | None) -> VerifyResult:
+def look(
+    session: Session, checks: Sequence[Check], now: datetime | None, probe_image: str = DEFAULT_IMAGE
+) -> VerifyResult:
     """Asks the checks once. What they need is asked too, and told where it explains what they say."""
-    asked = with_needs(ALL, checks)
-    facts = gather(session, now, {observation for check in asked for observation in check.reads})
+    asked = with_needs(EVERY, checks)
+    reads = {observation for check in asked for observation in check.reads}
+    facts = gather(session, now, reads, probe_image)
     return VerifyResult(facts, tuple(told(run(asked, facts), checks)))
 
 

@@ -1,0 +1,67 @@
+"""Deep: a pod in every cluster calls every other cluster. Asked with `verify --deep` only."""
+
+from __future__ import annotations
+
+from istio_mc.checks import access, control_plane, data_path, gateway, link, names, reading, trust
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain import address
+from istio_mc.domain.problem import Problem
+
+PROBE, DEEP = "data-path.probe", "data-path.deep"
+
+
+def _probe(facts: Facts, target: Target) -> Finding:
+    problems = facts.failed(Observation.DEEP, str(target.cluster))
+    if problems:
+        return Finding(problems[0].seen or problems[0].message, problems[0])
+    return Finding("called from there, and removed")
+
+
+def _deep(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    reply = facts.deep[name][peer]
+    cluster_id = facts.clusters[peer].cluster_id
+    if reply.is_from(cluster_id):
+        return Finding(f"answered by {cluster_id}" if reply.body == cluster_id else str(reply))
+    addresses = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
+    problem = Problem(
+        code="no-answer-across",
+        message=f"a pod in {name} gets no answer from {peer}",
+        seen=str(reply),
+        expected=f"an answer of {cluster_id}, through the gateway of {peer}",
+        hint=f"let TCP 15443 through from the nodes of {name} to {', '.join(addresses)}; "
+        f"where that is not the gateway's address: istio-mc address --set {peer}=ADDRESS",
+        docs="troubleshooting.md#no-answer-across",
+    )
+    return Finding(str(reply), problem)
+
+
+_BEFORE = (access, names, trust, control_plane, gateway, link, reading, data_path)
+
+CHECKS = (
+    Check(
+        id=PROBE,
+        topic=data_path.TOPIC,
+        description="a pod with a sidecar can be run to call from (with --deep)",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_probe,
+        needs=(access.REACHABLE,),
+        because=tuple(check.id for check in control_plane.CHECKS),
+        reads=(Observation.DEEP,),
+        tells_failures=True,
+        docs="troubleshooting.md#probe-not-running",
+    ),
+    Check(
+        id=DEEP,
+        topic=data_path.TOPIC,
+        description="a pod in the one cluster gets an answer from the other (with --deep)",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_deep,
+        needs=(PROBE,),
+        because=tuple(check.id for module in _BEFORE for check in module.CHECKS),
+        reads=(Observation.DEEP,),
+        docs="troubleshooting.md#no-answer-across",
+    ),
+)

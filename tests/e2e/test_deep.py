@@ -1,0 +1,115 @@
+"""verify --deep on the lab: pods call across the clusters, and nothing of them is left."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import faults
+from tests.e2e.harness import CONTEXTS, Site, each, kubectl, soon
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.harness import Result
+
+PAIRS = {(one, other) for one in CONTEXTS for other in CONTEXTS if one != other}
+SELECTOR = "app.kubernetes.io/component=probe"
+
+
+def namespaces(context: str) -> list[str]:
+    """What is there of --deep, in whatever state."""
+    return kubectl(context, "get", "namespaces", "-l", SELECTOR, "-o", "name").split()
+
+
+def nothing_left() -> bool:
+    return not any(each(namespaces).values())
+
+
+def deep(site: Site, code: int = 0, *more: str) -> Result:
+    return site.run("verify", "--deep", "--only", "data-path.deep", "-o", "json", *more).exits(code)
+
+
+def verdicts(result: Result) -> dict[tuple[str, str], str]:
+    """Of each ordered pair."""
+    return {
+        (c["cluster"], c["peer"]): c["verdict"] for c in result.data["checks"] if c["id"] == "data-path.deep"
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def swept(mesh: Site) -> Iterator[None]:
+    """No namespace of an earlier run, and none afterwards."""
+    assert mesh
+    soon(nothing_left, "an earlier run's namespaces are gone", 60)
+    yield
+    soon(nothing_left, "the namespaces are gone", 60)
+
+
+class TestWholeMesh:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def done(cls, mesh: Site) -> Result:
+        return deep(mesh)
+
+    def test_a_pod_in_each_cluster_is_answered_by_every_other_one(self, done: Result) -> None:
+        assert verdicts(done) == dict.fromkeys(PAIRS, "ok")
+
+    def test_it_says_first_what_it_is_going_to_make(self, done: Result) -> None:
+        first = done.stderr.splitlines()[0]
+        assert "--deep makes a namespace istio-mc-probe-" in first
+        assert "kt, ncloud, nhn, and removes it afterwards" in first
+
+    def test_afterwards_nothing_of_it_is_left(self, done: Result) -> None:
+        assert done.json["messages"] == []
+        assert nothing_left()
+
+
+def test_a_firewall_that_lets_this_machine_through_and_not_a_cluster_is_found(mesh: Site) -> None:
+    faults.swallow("kt", 15443, of="ncloud")
+    try:
+        result = mesh.run("verify", "--deep", "--only", "data-path", "-o", "json").exits(4)
+    finally:
+        faults.unswallow("kt")
+
+    assert verdicts(result) == dict.fromkeys(PAIRS, "ok") | {("ncloud", "kt"): "failed"}
+    (error,) = result.json["errors"]
+    assert (error["code"], error["hintType"]) == ("no-answer-across", "manual")
+    assert "from the nodes of ncloud to 198.18.0.21" in error["hint"]
+    assert nothing_left()
+
+
+def test_an_image_that_cannot_be_pulled_is_named_and_its_pods_are_removed(mesh: Site) -> None:
+    result = deep(mesh, 4, "--probe-image", "istio-mc.invalid/no/such:image")
+
+    errors = {error["cluster"]: error for error in result.json["errors"]}
+    assert errors.keys() == set(CONTEXTS)
+    assert {error["code"] for error in errors.values()} == {"probe-not-running"}
+    assert "istio-mc.invalid/no/such:image" in errors["kt"]["expected"]
+    assert set(verdicts(result).values()) == {"unknown"}
+    assert nothing_left()
+
+
+@pytest.mark.parametrize("line", ["deep waiting: for its pod", "deep waiting: for an answer"])
+def test_ctrl_c_removes_what_was_made(mesh: Site, line: str) -> None:
+    running = mesh.start("verify", "--deep", "--only", "data-path.deep")
+    running.until(line)
+    running.process.send_signal(signal.SIGINT)
+
+    running.wait(30).exits(130)
+
+    soon(nothing_left, "what an interrupted run made is gone", 60)
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(mesh: Site) -> None:
+    running = mesh.start("verify", "--deep", "--only", "data-path.deep")
+    running.until("deep waiting: for an answer")
+    running.kill()
+    left = each(namespaces)
+    assert all(left.values())
+
+    assert verdicts(deep(mesh)) == dict.fromkeys(PAIRS, "ok")
+
+    soon(nothing_left, "what a killed run left is gone", 60)

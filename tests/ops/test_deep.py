@@ -1,0 +1,248 @@
+"""One run of --deep: pods are made, call, and are removed again, whatever happens in between."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.domain import deep as domain
+from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.settings import Settings
+from istio_mc.gateways.kube import Execution
+from istio_mc.ops import deep
+from istio_mc.ops.gather import Ground
+from istio_mc.ops.session import Session
+from tests.world import CLUSTERS, IDS, MESH, World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from istio_mc.domain.objects import Kind, Object
+
+SIDECAR = {"name": "istio-proxy"}
+
+
+@dataclass
+class Cluster:
+    """A cluster that keeps what it is given, and runs pods as it is told.
+
+    Attributes:
+        context: Its name.
+        objects: What is there now, by kind and name.
+        ever: What was ever made.
+        removed: Namespaces that were removed.
+        answers: What its pod gets, by number of the cluster it calls.
+        sidecars: Whether its webhook injects.
+        waiting: What its pods wait for; empty: they are ready.
+        stuck: Whether its namespaces go.
+        on_create: Called before anything is made.
+    """
+
+    context: str
+    objects: dict[tuple[str, str], Object] = field(default_factory=dict)
+    ever: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    answers: dict[int, list[tuple[str, int]]] = field(default_factory=dict)
+    sidecars: bool = True
+    waiting: str = ""
+    stuck: bool = False
+    deadline: float | None = None
+    on_create: Callable[[Object], None] = field(default=lambda _: None)
+
+    def create(self, document: Object) -> Object:
+        self.on_create(document)
+        kind, name = document["kind"], document["metadata"]["name"]
+        self.ever.append(f"{kind} {name}")
+        self.objects[kind, name] = document
+        return document
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        found = self.objects.get((kind.kind, name))
+        if found is None or kind.kind != "Pod":
+            return found
+        assert namespace == found["metadata"]["namespace"]
+        containers = [*found["spec"]["containers"], *([SIDECAR] if self.sidecars else [])]
+        status: dict[str, Any] = {"conditions": [{"type": "Ready", "status": str(not self.waiting)}]}
+        if self.waiting:
+            status["containerStatuses"] = [{"name": "probe", "state": {"waiting": {"reason": self.waiting}}}]
+        return found | {"spec": {"containers": containers}, "status": status}
+
+    def list(self, kind: Kind, *, labels: str) -> list[Object]:
+        assert labels == domain.SELECTOR
+        return [found for (name, _), found in self.objects.items() if name == kind.kind]
+
+    def delete(self, _: Kind, name: str) -> bool:
+        self.removed.append(name)
+        if self.stuck:
+            return True
+        self.objects = {
+            key: found
+            for key, found in self.objects.items()
+            if name not in (key[1], found["metadata"].get("namespace"))
+        }
+        return True
+
+    def execute(
+        self, _namespace: str, _pod: str, _container: str, command: Sequence[str], *, timeout_s: float
+    ) -> Execution:
+        assert timeout_s > domain.CALL_S
+        lines = []
+        for number in map(int, command[5:]):
+            given = self.answers.get(number) or [(list(IDS.values())[number], 200)]
+            said, status = given.pop(0) if len(given) > 1 else given[0]
+            lines.append(f"{number} {said} {status:03} 0")
+        return Execution("\n".join(lines), "", 0)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class Run:
+    """A run on three clusters."""
+
+    clusters: dict[str, Cluster]
+    session: Session
+    ground: Ground
+
+    def tried(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+        return deep.tried(self.ground, "curl:1")
+
+    @property
+    def left(self) -> dict[str, list[str]]:
+        return {name: [key[1] for key in one.objects] for name, one in self.clusters.items() if one.objects}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    for name, seconds in (("_POLL_S", 0.01), ("READY_S", 0.3), ("ANSWER_S", 0.3), ("REMOVE_S", 0.1)):
+        monkeypatch.setattr(deep, name, seconds)
+    monkeypatch.setattr(deep, "_HOPELESS_S", 0.05)
+    monkeypatch.setattr(deep, "_LAST_S", 0.2)
+    clusters = {name: Cluster(name) for name in CLUSTERS}
+    with Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4) as session:
+        session.kubes.update(clusters)  # type: ignore[arg-type] # stands in for API servers
+        yield Run(clusters, session, Ground(session, MESH, CLUSTERS, World().facts().observed, None))
+
+
+def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:
+    found, failed = run.tried()
+    assert failed == {}
+    assert {name: {peer: reply.body for peer, reply in got.items()} for name, got in found.items()} == {
+        name: {peer: IDS[peer] for peer in IDS if peer != name} for name in IDS
+    }
+
+
+def test_afterwards_nothing_is_left(run: Run) -> None:
+    run.tried()
+    assert run.left == {}
+    assert run.session.warnings == []
+
+
+def test_every_cluster_has_the_same_namespace_and_no_run_the_one_of_another(run: Run) -> None:
+    run.tried()
+    (first,) = {made for one in run.clusters.values() for made in one.ever if "Namespace" in made}
+    run.tried()
+    assert {one.ever.count(first) for one in run.clusters.values()} == {1}
+
+
+def test_an_answer_that_comes_late_is_waited_for(run: Run) -> None:
+    run.clusters["kt"].answers[1] = [("no healthy upstream", 503), ("ncloud-nks", 200)]
+    found, _ = run.tried()
+    assert found["kt"]["ncloud"].body == "ncloud-nks"
+
+
+def test_one_that_never_comes_is_told_with_what_came_instead(run: Run) -> None:
+    run.clusters["kt"].answers[1] = [("no healthy upstream", 503)]
+    found, failed = run.tried()
+    assert failed == {}
+    assert str(found["kt"]["ncloud"]) == "HTTP status 503: no healthy upstream"
+    assert run.left == {}
+
+
+@pytest.mark.parametrize("waiting", ["ImagePullBackOff", "PodInitializing"])
+def test_a_pod_that_does_not_run_is_its_clusters_fault_and_the_others_call_each_other(
+    run: Run, waiting: str
+) -> None:
+    run.clusters["nhn"].waiting = waiting
+    found, failed = run.tried()
+    (problem,) = failed["nhn"]
+    assert (problem.code, problem.seen) == ("probe-not-running", waiting)
+    assert {name: list(got) for name, got in found.items()} == {"kt": ["ncloud"], "ncloud": ["kt"]}
+    assert run.left == {}
+
+
+def test_a_pod_without_a_sidecar_does_not_call(run: Run) -> None:
+    run.clusters["nhn"].sidecars = False
+    _, failed = run.tried()
+    (problem,) = failed["nhn"]
+    assert problem.seen == "no container istio-proxy"
+    assert run.left == {}
+
+
+def test_a_cluster_that_refuses_a_pod_is_told_and_cleared(run: Run) -> None:
+    def refuse(document: Object) -> None:
+        if document["kind"] == "Pod":
+            raise ProblemError(Problem(code="forbidden", message="violates PodSecurity"))
+
+    run.clusters["nhn"].on_create = refuse
+    _, failed = run.tried()
+    assert [problem.message for problem in failed["nhn"]] == ["violates PodSecurity"]
+    assert run.left == {}
+
+
+def test_what_is_made_is_removed_where_the_run_is_interrupted(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(deep._Run, "ask", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run.tried()
+    assert run.left == {}
+    assert all(one.removed for one in run.clusters.values())
+
+
+def test_nothing_is_made_any_more_once_a_run_is_interrupted(run: Run) -> None:
+    one = deep._Run(run.ground, "curl:1")
+    one.remove(patience_s=0.0)
+    with pytest.raises(ProblemError):
+        one.put("kt")
+    assert run.clusters["kt"].ever == []
+
+
+def test_a_namespace_that_does_not_go_is_warned_of_with_the_command_that_removes_it(run: Run) -> None:
+    run.clusters["nhn"].stuck = True
+    run.tried()
+    (warning,) = run.session.warnings
+    (name,) = [made.removeprefix("Namespace ") for made in run.clusters["nhn"].ever if "Namespace" in made]
+    assert (warning.code, warning.cluster) == ("probe-left", "nhn")
+    assert warning.hint == f"kubectl --context nhn delete namespace {name}"
+
+
+def test_a_run_that_has_no_time_left_for_waiting_still_removes(run: Run) -> None:
+    run.session.deadline = time.monotonic()
+    run.clusters["nhn"].waiting = "PodInitializing"
+    run.tried()
+    assert run.left == {}
+
+
+def test_what_a_killed_run_left_is_swept(run: Run) -> None:
+    over = datetime.now(UTC) - timedelta(minutes=1)
+    run.clusters["kt"].create(domain.namespace("dead00", MESH, "elsewhere/1", over))
+    run.tried()
+    assert "istio-mc-probe-dead00" in run.clusters["kt"].removed
+
+
+def test_a_run_that_is_at_work_is_left_alone(run: Run) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    run.clusters["kt"].create(domain.namespace("alive0", MESH, "elsewhere/1", later))
+    run.tried()
+    assert run.left == {"kt": ["istio-mc-probe-alive0"]}
