@@ -1,0 +1,35 @@
+"""Services of one name and namespace: verify and install --dry-run tell which become one, and which differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.harness import kubectl
+
+if TYPE_CHECKING:
+    from tests.e2e.harness import Result, Site
+
+
+def reviews(result: Result) -> dict[str, Any]:
+    (found,) = [one for one in result.data["mergedServices"] if one["name"] == "reviews"]
+    return found
+
+
+@pytest.mark.parametrize("command", [("verify",), ("install", "--dry-run")], ids=" ".join)
+def test_a_service_that_runs_in_each_cluster_is_told_with_its_endpoints(
+    mesh: Site, command: tuple[str, ...]
+) -> None:
+    found = reviews(mesh.run(*command, "-o", "json").exits(0))
+    assert (found["endpoints"], found["agrees"]) == ({"kt": 1, "ncloud": 1, "nhn": 1}, True)
+
+
+def test_labels_that_differ_are_a_warning_that_names_them(mesh: Site) -> None:
+    kubectl("kt", "label", "service", "reviews", "-n", "sample", "tier=front")
+    try:
+        result = mesh.run("verify", "-o", "json").exits(0)
+        (told,) = [one for one in result.json["messages"] if one["code"] == "services-disagree"]
+        assert "sample/reviews (labels kt: tier=front" in told["seen"]
+    finally:
+        kubectl("kt", "label", "service", "reviews", "-n", "sample", "tier-")

@@ -1,0 +1,63 @@
+"""A cluster tried as other istiods reach it: what came of it, told apart."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from istio_mc.domain.reading import READS, Reading
+from istio_mc.domain.remote_secrets import Access
+from istio_mc.gateways.peers import try_access
+from tests.fake_api import FakeApi, Reply, status
+from tests.fake_mesh import HOST, tls
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+ALLOWED = {"status": {"allowed": True}}
+
+
+def reached(api: FakeApi, ca: bytes | None = None) -> Access:
+    """An access to a fake API server under a name that is no loopback address."""
+    return Access(api.url.replace("127.0.0.1", HOST), "token", ca)
+
+
+def test_one_that_answers_is_asked_for_every_read_of_istiod(api: FakeApi) -> None:
+    api.on(REVIEWS, ALLOWED)
+    assert try_access("nhn", reached(api)).reading is Reading.OK
+    assert len(api.calls) == 2 * len(READS)
+
+
+def test_a_token_that_is_refused(api: FakeApi) -> None:
+    api.on(REVIEWS, status(401, "Unauthorized"))
+    assert try_access("nhn", reached(api)).reading is Reading.UNAUTHENTICATED
+
+
+def test_rights_that_are_missing_are_named(api: FakeApi) -> None:
+    api.on(REVIEWS, ALLOWED, {"status": {"allowed": False}})
+    found = try_access("nhn", reached(api))
+    assert found.reading is Reading.DENIED
+    assert "endpointslices.discovery.k8s.io" in found.detail
+
+
+def test_nothing_listens_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = try_access("nhn", Access(f"https://{HOST}:{port}", "token", None))
+    assert found.reading is Reading.UNREACHABLE
+
+
+def test_a_loopback_address_is_not_tried(api: FakeApi) -> None:
+    assert try_access("nhn", Access(api.url, "token", None)).reading is Reading.UNREACHABLE
+    assert api.calls == []
+
+
+def test_a_certificate_of_another_ca() -> None:
+    with FakeApi(tls()).serve() as api:
+        assert try_access("nhn", reached(api)).reading is Reading.UNTRUSTED
+
+
+@pytest.mark.parametrize("reply", [Reply(b"<html>", 200), status(500, "down")], ids=["no JSON", "500"])
+def test_something_else_answers(api: FakeApi, reply: Reply) -> None:
+    api.on(REVIEWS, reply)
+    assert try_access("nhn", reached(api)).reading is Reading.STRANGE
