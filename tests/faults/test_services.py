@@ -1,4 +1,4 @@
-"""Services of one name and namespace: verify and install --dry-run tell which become one, and which differ."""
+"""Services of one name and namespace: which of them become one is told, and which differ."""
 
 from __future__ import annotations
 
