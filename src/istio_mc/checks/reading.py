@@ -124,9 +124,16 @@ def _synced(facts: Facts, target: Target) -> Finding:
         message=f"istiod of {name} does not see {peer} as synced",
         seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
         expected="synced",
-        hint=f"kubectl --context {name} -n {SYSTEM_NAMESPACE} logs {next(iter(bad))} | grep {cluster_id}",
+        hint=_open_again(facts, name)
+        if "closed" in bad.values()
+        else f"kubectl --context {name} -n {SYSTEM_NAMESPACE} logs {next(iter(bad))} | grep {cluster_id}",
     )
     return Finding(", ".join(sorted(set(bad.values()))), problem)
+
+
+def _open_again(facts: Facts, name: str) -> str:
+    """Istiod 1.26.0 never opens again by itself what it has closed over a kubeconfig it refused."""
+    return f"kubectl --context {name} -n {SYSTEM_NAMESPACE} rollout restart deployment {facts.mesh.istiod}"
 
 
 _TRY = (USABLE, SECRET, REACHABLE)

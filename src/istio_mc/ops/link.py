@@ -137,12 +137,28 @@ def link(
             return None
         session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
         kube = session.kubes[context]
-        all_of({secret["metadata"]["name"]: partial(kube.apply, secret) for secret in step.documents})
+        dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
+        calls = {
+            s["metadata"]["name"]: partial(_replace, kube, s, s["metadata"]["name"] in dead)
+            for s in step.documents
+        }
+        all_of(calls)
         session.progress(Event(context, plan.LINK, State.DONE))
         return step
 
     steps, unwritten = fan_out(clusters, write, concurrency=session.concurrency)
     return Linked(steps, failures | unwritten)
+
+
+def _replace(kube: Kube, secret: Object, anew: bool) -> None:  # noqa: FBT001 - a partial's
+    """Writes a remote secret; `anew` where istiod could not use what was there.
+
+    An istiod that met a kubeconfig it refuses closes the cluster, and does not open it again when the Secret
+    changes, only when it goes and comes back (seen on 1.26.0: `closed` in clusterz for good).
+    """
+    if anew:
+        kube.delete(objects.SECRET, secret["metadata"]["name"], SYSTEM_NAMESPACE)
+    kube.apply(secret)
 
 
 @dataclass(frozen=True, slots=True)
