@@ -139,8 +139,9 @@ def link(
         kube = session.kubes[context]
         dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
         calls = {
-            s["metadata"]["name"]: partial(_replace, kube, s, s["metadata"]["name"] in dead)
-            for s in step.documents
+            name: partial(_replace, kube, secret, anew=name in dead)
+            for secret in step.documents
+            for name in (secret["metadata"]["name"],)
         }
         all_of(calls)
         session.progress(Event(context, plan.LINK, State.DONE))
@@ -150,7 +151,7 @@ def link(
     return Linked(steps, failures | unwritten)
 
 
-def _replace(kube: Kube, secret: Object, anew: bool) -> None:  # noqa: FBT001 - a partial's
+def _replace(kube: Kube, secret: Object, *, anew: bool) -> None:
     """Writes a remote secret; `anew` where istiod could not use what was there.
 
     An istiod that met a kubeconfig it refuses closes the cluster, and does not open it again when the Secret
