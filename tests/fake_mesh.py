@@ -28,7 +28,9 @@ from istio_mc.domain import documents, objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.objects import Ref, kind_of, ref_of
 from istio_mc.domain.operator import merged
+from istio_mc.domain.pem import dump_certificates
 from tests.fake_api import FakeApi, kubeconfig
+from tests.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
 from tests.tls_peer import Peer, Sidecar, listening, workload
 from tests.world import authority, cluster_id_of, objects_of
 
@@ -40,7 +42,8 @@ if TYPE_CHECKING:
 VERSION = "v1.32.3"
 HOST = "0.0.0.0"  # noqa: S104 - nobody listens there: it leads to 127.0.0.1, which no remote secret may name
 TO_THE_GATEWAY = "a connection to its gateway"
-_ISTIOD = "istiod-1"
+_ISTIOD, _GATEWAY, _WORKLOAD = "istiod-1", "gateway-1", "reviews-1"
+_READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 _CONTEXT = re.compile(r"\bc\d+\b")
 
 
@@ -63,6 +66,7 @@ class FakeMesh:
         self.servers = {name: FakeApi(tls()) for name in names}
         self.gateways: dict[str, Peer] = {}
         self._istiods = {name: FakeApi() for name in names}
+        self._envoys = {name: FakeApi() for name in names}
         self._urls = {name: f"https://{HOST}:{server.address[1]}" for name, server in self.servers.items()}
         self._live: dict[str, dict[Ref, Object]] = {}
         clusters = {
@@ -79,8 +83,12 @@ class FakeMesh:
             for item in own(clusters[name]):
                 found = self._live[name].get(ref_of(item), {})
                 self._live[name][ref_of(item)] = merged(found, item)
+            _trust_istiod(name, self._live[name].values())
             server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15014=self._istiods[name].address)
             self._istiods[name].on("/debug/clusterz", _clusterz(name, clusters))
+            self._envoys[name].on("/config_dump", _secrets(name))
+            for namespace, pod in ((SYSTEM_NAMESPACE, _GATEWAY), ("sample", _WORKLOAD)):
+                server.on_forward(namespace, pod, p15000=self._envoys[name].address)
 
     @contextmanager
     def serve(self) -> Iterator[FakeMesh]:
@@ -92,7 +100,9 @@ class FakeMesh:
                 self.gateways[name] = stack.enter_context(listening(sidecar))
                 _lead_to(self._live[name], self.gateways[name].port)
                 _fill(server, self._live[name].values())
-            for server in (*self.servers.values(), *self._istiods.values()):
+                shown = tls_server(istiod_leaf(issuer), issuer, folder)
+                server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15012=stack.enter_context(shown))
+            for server in (*self.servers.values(), *self._istiods.values(), *self._envoys.values()):
                 stack.enter_context(server.serve())
             yield self
 
@@ -119,7 +129,7 @@ def _shape(method: str, path: str, body: bytes) -> str:
 
 
 def _pods() -> list[Object]:
-    """istiod, the reader's token, the Gateway API, and a service with a workload that speaks mTLS."""
+    """The gateway, the reader's token, the Gateway API, and a service with a workload that speaks mTLS."""
     labels = {"app": "reviews"}
     meshed = {**labels, "security.istio.io/tlsMode": "istio"}
     return [
@@ -138,8 +148,18 @@ def _pods() -> list[Object]:
         {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {"name": "reviews-1", "namespace": "sample", "labels": meshed},
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            "metadata": {
+                "name": _GATEWAY,
+                "namespace": SYSTEM_NAMESPACE,
+                "labels": {"app": EAST_WEST_GATEWAY},
+            },
+            "status": _READY,
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": _WORKLOAD, "namespace": "sample", "labels": meshed},
+            "status": _READY,
         },
         {
             "apiVersion": "v1",
@@ -148,6 +168,20 @@ def _pods() -> list[Object]:
             "spec": {"selector": labels, "ports": [{"name": "http", "port": 9080}]},
         },
     ]
+
+
+def _trust_istiod(name: str, live: Iterable[Object]) -> None:
+    """Fills in the webhooks' caBundle, as istiod does."""
+    bundle = base64.b64encode(dump_certificates([authority(name).root])).decode()
+    for item in live:
+        for webhook in item.get("webhooks") or ():
+            webhook["clientConfig"]["caBundle"] = bundle
+
+
+def _secrets(name: str) -> Object:
+    """What the proxies of a cluster hold."""
+    issuer = authority(name)
+    return secrets_dump([workload_leaf(issuer).certificate, *issuer.path], [issuer.root])
 
 
 def _lead_to(live: dict[Ref, Object], port: int) -> None:

@@ -58,8 +58,8 @@ def leaf(issuer: Authority, *names: x509.GeneralName, hours: float = 24) -> Leaf
     return Leaf(made, key)
 
 
-def istiod_leaf(issuer: Authority) -> Leaf:
-    return leaf(issuer, x509.DNSName("istiod.istio-system.svc"))
+def istiod_leaf(issuer: Authority, hours: float = 24) -> Leaf:
+    return leaf(issuer, x509.DNSName("istiod.istio-system.svc"), hours=hours)
 
 
 def workload_leaf(issuer: Authority, account: str = "sleep") -> Leaf:

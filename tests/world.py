@@ -16,6 +16,7 @@ from istio_mc.domain.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.datapath import Answer, DataPath, Handshake, Health, Judged, Outcome, Reach, Trace
 from istio_mc.domain.istiod import RemoteCluster
 from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.meshed import Meshed
 from istio_mc.domain.objects import ref_of
@@ -26,9 +27,12 @@ from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
 from istio_mc.domain.remote_secrets import remote_secrets_in
+from tests.leaves import istiod_leaf, workload_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography import x509
 
 EC = KeySpec(KeyType.EC, 256)
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
@@ -48,10 +52,14 @@ def cluster_id_of(context: str) -> str:
 
 
 @cache
-def root(name: str = "mesh") -> Authority:
-    """A root; another name is another root."""
+def _root(name: str) -> Authority:
     assert name
     return new_root(datetime.now(UTC), key=EC)
+
+
+def root(name: str = "mesh") -> Authority:
+    """A root; another name is another root."""
+    return _root(name)
 
 
 @cache
@@ -94,7 +102,7 @@ def istiod_pod(tag: str = "1.26.0") -> dict[str, Any]:
         "kind": "Pod",
         "metadata": {"name": "istiod-1", "namespace": "istio-system", "labels": {"app": "istiod"}},
         "spec": {"containers": [{"image": f"registry:5000/istio/pilot:{tag}@sha256:{'0' * 64}"}]},
-        "status": {"phase": "Running"},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }
 
 
@@ -104,12 +112,6 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
     return [
         documents.namespace(MESH, clusters[context], None),
         documents.cacerts(ca_certs(context).secret_data()),
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": {"name": "istio-ca-root-cert", **system},
-            "data": {"root-cert.pem": ca_certs(context).root_cert.decode()},
-        },
         deployment("istiod", "istiod", {"CLUSTER_ID": cluster_id_of(context)}),
         istiod_pod(),
         deployment(
@@ -132,6 +134,8 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             },
         },
         documents.cross_network_gateway(),
+        webhook("Mutating", "istio-sidecar-injector", ca_certs(context).root_cert),
+        webhook("Validating", "istio-validator-istio-system", ca_certs(context).root_cert),
         *(
             documents.remote_secret(
                 cluster.cluster_id,
@@ -141,6 +145,42 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             if name != context
         ),
     ]
+
+
+def webhook(kind: str, name: str, roots: bytes) -> dict[str, Any]:
+    """A configuration that has the API server call istiod, as istiod keeps it."""
+    service = {"namespace": "istio-system", "name": "istiod", "path": "/"}
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": f"{kind}WebhookConfiguration",
+        "metadata": {"name": name, "labels": {"istio.io/rev": "default"}},
+        "webhooks": [
+            {
+                "name": f"{number}.{name}.istio.io",
+                "clientConfig": {"service": service, "caBundle": base64.b64encode(roots).decode()},
+            }
+            for number in (1, 2)
+        ],
+    }
+
+
+@cache
+def _leaves(issuer: Authority) -> tuple[x509.Certificate, x509.Certificate]:
+    return istiod_leaf(issuer, hours=10 * 365 * 24).certificate, workload_leaf(issuer).certificate
+
+
+def serving(issuer: Authority, pod: str = "istiod-1") -> Serving:
+    """What an istiod shows that signs with a CA."""
+    return Serving(pod, _leaves(issuer)[0])
+
+
+def proxy(
+    issuer: Authority, *roots: Authority, pod: str = "sleep-1", namespace: str = "sample"
+) -> ProxyTrust:
+    """What a proxy holds whose certificate is of a CA; it trusts these roots, else that CA's."""
+    trusted = tuple(one.certificate for one in roots) or (issuer.root,)
+    chain = (_leaves(issuer)[1], *issuer.path)
+    return ProxyTrust(namespace, pod, chain, trusted, f"deployment/{pod.rpartition('-')[0]}")
 
 
 def way(context: str, *, ip: str = "") -> DataPath:
@@ -186,6 +226,22 @@ class World:
     drift: dict[str, Drift] = field(default_factory=dict)
     unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     ways: dict[str, DataPath] = field(default_factory=lambda: {context: way(context) for context in CLUSTERS})
+    serving: dict[str, tuple[Serving, ...]] = field(
+        default_factory=lambda: {context: (serving(authority(context)),) for context in CLUSTERS}
+    )
+    proxies: dict[str, ProxiesHold] = field(
+        default_factory=lambda: {
+            context: ProxiesHold((proxy(authority(context)),), {}, 1) for context in CLUSTERS
+        }
+    )
+    given_roots: dict[str, GivenRoots] = field(
+        default_factory=lambda: {
+            context: GivenRoots(dict.fromkeys(("sample", "default"), ca_certs(context).root_cert.decode()))
+            for context in CLUSTERS
+        }
+    )
+    now: datetime | None = None
+    failures: dict[Observation, dict[str, tuple[Problem, ...]]] = field(default_factory=dict)
 
     def find(self, context: str, kind: str, name: str) -> dict[str, Any]:
         return next(
@@ -198,7 +254,9 @@ class World:
     def silence(self, context: str) -> None:
         """The cluster does not answer."""
         self.unreachable[context] = (replace(UNREACHABLE, cluster=context),)
-        del self.objects[context], self.seen[context], self.ways[context]
+        read = (self.objects, self.seen, self.ways, self.serving, self.proxies, self.given_roots)
+        for found in read:
+            del found[context]  # type: ignore[attr-defined] - a dict by context, each
 
     def status(self, context: str, peer: str, status: str, pod: str = "istiod-1") -> None:
         """What an istiod says of a peer; `absent`: nothing."""
@@ -234,7 +292,11 @@ class World:
             unreachable=self.unreachable,
             seen=self.seen,
             data_path=self.ways,
-            failures={Observation.CLUSTERZ: self.unseen},
+            serving=self.serving,
+            proxies=self.proxies,
+            given_roots=self.given_roots,
+            now=self.now,
+            failures={Observation.CLUSTERZ: self.unseen, **self.failures},
         )
 
 

@@ -12,7 +12,7 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
-from tests.world import IDS, World, ca_certs, encoded, istiod_pod
+from tests.world import IDS, World, encoded, istiod_pod
 
 
 @pytest.fixture
@@ -55,46 +55,6 @@ class TestAccess:
         for context in IDS:
             world.silence(context)
         assert {f"access.reachable {context}" for context in IDS} <= set(failed(world))
-
-
-class TestTrust:
-    def test_no_cacerts(self, world: World) -> None:
-        world.remove("kt", "Secret", "cacerts")
-        assert failed(world) == ["trust.cacerts kt"]
-
-    def test_cacerts_in_part(self, world: World) -> None:
-        world.find("kt", "Secret", "cacerts")["data"].pop("ca-key.pem")
-        assert failures(world)["trust.cacerts kt"].seen == "without ca-key.pem"
-
-    def test_cacerts_that_cannot_be_read(self, world: World) -> None:
-        world.find("kt", "Secret", "cacerts")["data"]["root-cert.pem"] = encoded("no certificate")
-        assert failed(world) == ["trust.cacerts kt"]
-
-    def test_another_root_in_one_cluster(self, world: World) -> None:
-        world.find("nhn", "Secret", "cacerts")["data"] = ca_certs("nhn", "other").secret_data()
-        problem = failures(world)["trust.one-root mesh"]
-        assert "nhn (cacerts)" in (problem.seen or "")
-        assert "--context nhn" in (problem.hint or "")
-
-    def test_an_istiod_that_still_gives_out_the_old_root(self, world: World) -> None:
-        given_out = world.find("nhn", "ConfigMap", "istio-ca-root-cert")["data"]
-        given_out["root-cert.pem"] = ca_certs("nhn", "other").root_cert.decode()
-        assert "nhn (istio-ca-root-cert)" in (failures(world)["trust.one-root mesh"].seen or "")
-
-    @pytest.mark.parametrize("text", ["", "no certificate"])
-    def test_a_root_given_out_that_cannot_be_read(self, world: World, text: str) -> None:
-        world.find("nhn", "ConfigMap", "istio-ca-root-cert")["data"]["root-cert.pem"] = text
-        assert "unreadable: nhn (istio-ca-root-cert)" in (failures(world)["trust.one-root mesh"].seen or "")
-
-    def test_no_root_anywhere_is_not_one_root(self, world: World) -> None:
-        for context in IDS:
-            world.remove(context, "Secret", "cacerts")
-            world.remove(context, "ConfigMap", "istio-ca-root-cert")
-        assert "trust.one-root mesh" in failed(world)
-
-    def test_no_key_is_in_any_finding(self, world: World) -> None:
-        world.find("kt", "Secret", "cacerts")["data"].pop("ca-cert.pem")
-        assert "PRIVATE KEY" not in repr(run(ALL, world.facts()))
 
 
 class TestControlPlane:

@@ -13,7 +13,7 @@ from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.datapath import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
 from istio_mc.domain.problem import HintType
-from tests.world import World, encoded, way
+from tests.world import World, ca_certs, encoded, way
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Result
@@ -197,8 +197,8 @@ def test_a_foreign_root_is_mended_where_the_workload_is(world: World) -> None:
 
 def test_roots_that_differ_explain_a_foreign_root(world: World) -> None:
     spoil(world, Judged(Outcome.OTHER_ROOT, "seen"))
-    world.find("kt", "ConfigMap", "istio-ca-root-cert")["data"]["root-cert.pem"] = "none"
-    assert root_causes(world) == ["trust.one-root mesh"]
+    world.find("kt", "Secret", "cacerts")["data"] = ca_certs("kt", "other").secret_data()
+    assert root_causes(world) == ["trust.one-root kt"]
 
 
 def test_without_cacerts_it_cannot_be_told_who_answered(world: World) -> None:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from istio_mc.checks import access, trust
+from istio_mc.checks import access, cacerts
 from istio_mc.checks.model import Result, Verdict
 from istio_mc.checks.runner import run
 from tests.world import CLUSTERS, World
 
 
-def one_root(world: World) -> Result:
-    checks = (*access.CHECKS, *trust.CHECKS)
-    return next(found for found in run(checks, world.facts()) if found.check.id == "trust.one-root")
+def root_valid(world: World) -> Result:
+    checks = (*access.CHECKS, *cacerts.CHECKS)
+    return next(found for found in run(checks, world.facts()) if found.check.id == cacerts.ROOT_VALID)
 
 
 def test_it_is_asked_of_the_clusters_that_answer() -> None:
     world = World()
     world.silence("kt")
-    assert one_root(world).verdict is Verdict.OK
+    assert root_valid(world).verdict is Verdict.OK
 
 
 def test_where_no_cluster_answers_it_cannot_be_told_and_the_cause_is_named() -> None:
     world = World()
     for name in CLUSTERS:
         world.silence(name)
-    found = one_root(world)
+    found = root_valid(world)
     assert found.verdict is Verdict.UNKNOWN
     assert [str(cause) for cause in found.caused_by] == [f"access.reachable {name}" for name in CLUSTERS]

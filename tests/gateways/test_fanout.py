@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.fanout import Watch, all_of, fan_out
+from istio_mc.gateways.fanout import Watch, all_of, fan_out, once
 
 NAMES = ["kt", "ncloud", "nhn"]
 FAULT = Problem(code="fault", message="it failed")
@@ -120,3 +121,35 @@ class TestWatch:
         with Watch(probe, every_s=0.005, failures=2) as watch:
             assert enough.wait(5)
             assert not watch.gone.is_set()
+
+
+class TestOnce:
+    def test_it_is_done_once_for_each_name(self) -> None:
+        asked: list[str] = []
+        ask = once(lambda name: asked.append(name) or len(asked))  # type: ignore[func-returns-value]
+        assert [ask("kt"), ask("nhn"), ask("kt")] == [1, 2, 1]
+
+    def test_who_asks_while_it_is_under_way_waits_for_the_same(self) -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def slow(_: str) -> object:
+            begun.set()
+            assert go_on.wait(5)
+            return object()
+
+        ask = once(slow)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(ask, "kt")
+            assert begun.wait(5)
+            second = pool.submit(ask, "kt")
+            go_on.set()
+            assert first.result(5) is second.result(5)
+
+    def test_a_fault_is_everybodys(self) -> None:
+        def fails(name: str) -> None:
+            raise ProblemError(Problem(code="x", message=name))
+
+        ask = once(fails)
+        for _ in range(2):
+            with pytest.raises(ProblemError, match="kt"):
+                ask("kt")

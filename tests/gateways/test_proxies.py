@@ -11,13 +11,15 @@ import pytest
 from istio_mc.domain.certificates import Authority, new_intermediate
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.proxies import proxies_hold
+from istio_mc.gateways.proxies import injected_pods, proxies_hold
 from tests.fake_api import FakeApi, Reply, status
 from tests.leaves import secrets_dump, workload_leaf
 from tests.world import EC, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from istio_mc.domain.live_trust import ProxiesHold
 
 GATEWAY = {
     "metadata": {
@@ -84,6 +86,10 @@ def runs(api: FakeApi, envoy: FakeApi, count: int) -> None:
         api.on_forward("sample", f"pod-{number}", p15000=envoy.address)
 
 
+def hold(kube: Kube, most: int = 20) -> ProxiesHold:
+    return proxies_hold(kube, [GATEWAY], injected_pods(kube), most=most)
+
+
 def forwards(api: FakeApi) -> list[str]:
     return sorted(path.split("/")[6] for _, path in api.calls if "/portforward" in path)
 
@@ -92,7 +98,7 @@ def test_a_proxys_chain_and_roots_are_certificates(
     api: FakeApi, envoy: FakeApi, kube: Kube, intermediate: Authority
 ) -> None:
     runs(api, envoy, 1)
-    gateway, pod = proxies_hold(kube, [GATEWAY]).proxies
+    gateway, pod = hold(kube).proxies
     assert (gateway.name, pod.name) == ("istio-system/gateway-1", "sample/pod-1")
     assert pod.chain[1:] == intermediate.path
     assert pod.roots == (root().certificate,)
@@ -100,7 +106,7 @@ def test_a_proxys_chain_and_roots_are_certificates(
 
 def test_only_the_oldest_are_asked_and_how_many_is_told(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
     runs(api, envoy, 5)
-    found = proxies_hold(kube, [GATEWAY], most=2)
+    found = hold(kube, most=2)
     assert forwards(api) == ["gateway-1", "pod-4", "pod-5"]
     assert found.told == "3 of 6 asked"
 
@@ -109,7 +115,7 @@ def test_pods_are_found_with_one_request_for_those_that_run_and_have_a_sidecar(
     api: FakeApi, envoy: FakeApi, kube: Kube
 ) -> None:
     runs(api, envoy, 1)
-    proxies_hold(kube, [])
+    injected_pods(kube)
     assert api.calls[0][1] == (
         f"{PODS}?labelSelector=security.istio.io%2FtlsMode%3Distio&fieldSelector=status.phase%3DRunning"
     )
@@ -117,14 +123,13 @@ def test_pods_are_found_with_one_request_for_those_that_run_and_have_a_sidecar(
 
 def test_pods_on_their_way_out_are_not_asked(api: FakeApi, kube: Kube) -> None:
     api.on(PODS, {"items": [injected(1, deletionTimestamp="2026-01-01T00:00:00Z")]})
-    leaving = {**GATEWAY, "metadata": {**GATEWAY["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
-    assert proxies_hold(kube, [leaving]).told == "0 of 0 asked"
+    assert injected_pods(kube) == []
 
 
 def test_one_that_does_not_answer_is_told_and_stops_nobody(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
     runs(api, envoy, 2)
     api.on_forward("sample", "pod-1", p15000=("127.0.0.1", 1))
-    found = proxies_hold(kube, [GATEWAY])
+    found = hold(kube)
     assert [proxy.pod for proxy in found.proxies] == ["gateway-1", "pod-2"]
     assert found.told == "3 of 3 asked, 1 silent"
     assert "connection refused" in (found.silent["sample/pod-1"].seen or "")
@@ -133,7 +138,7 @@ def test_one_that_does_not_answer_is_told_and_stops_nobody(api: FakeApi, envoy: 
 def test_one_that_serves_nothing_yet_holds_nothing(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
     envoy.on(DUMP, Reply(b"{}"))
     api.on(PODS, {"items": []})
-    (proxy,) = proxies_hold(kube, [GATEWAY]).proxies
+    (proxy,) = hold(kube).proxies
     assert (proxy.chain, proxy.roots) == ((), ())
 
 
@@ -154,7 +159,7 @@ def test_anything_else_is_told_of_that_proxy_and_not_quoted(
 ) -> None:
     envoy.on(DUMP, Reply(answer))
     api.on(PODS, {"items": []})
-    (problem,) = proxies_hold(kube, [GATEWAY]).silent.values()
+    (problem,) = hold(kube).silent.values()
     assert (problem.code, problem.cluster) == ("malformed-answer", "kt")
     assert problem.seen == f"{len(answer)} bytes"
 
@@ -162,7 +167,7 @@ def test_anything_else_is_told_of_that_proxy_and_not_quoted(
 def test_pods_that_cannot_be_listed_are_an_error(api: FakeApi, kube: Kube) -> None:
     api.on(PODS, status(403, "pods is forbidden"))
     with pytest.raises(Exception, match="refused GET /api/v1/pods"):
-        proxies_hold(kube, [])
+        injected_pods(kube)
 
 
 def test_a_private_key_is_not_kept_even_where_a_proxy_tells_it(
@@ -171,7 +176,7 @@ def test_a_private_key_is_not_kept_even_where_a_proxy_tells_it(
     document = json.dumps(secrets_dump([], [root().certificate]))
     envoy.on(DUMP, Reply(document.replace("W3JlZGFjdGVkXQ==", "UFJJVkFURSBLRVk=").encode()))
     api.on(PODS, {"items": []})
-    assert "PRIVATE" not in repr(proxies_hold(kube, [GATEWAY]))
+    assert "PRIVATE" not in repr(hold(kube))
 
 
 class TestGivenRoots:

@@ -51,7 +51,7 @@ class Gateways:
         with Session(
             Settings(self._folder), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4
         ) as session:
-            ground = Ground(session, MESH, CLUSTERS, facts.observed, None)
+            ground = Ground(session, MESH, CLUSTERS, facts.observed, None, {}, lambda _: [])
             found, failures = tried(ground, self.services)
             left = list(Path(session.folder.name).iterdir())
         assert (failures, left) == ({}, [])

@@ -128,7 +128,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     clusters = {name: Cluster(name) for name in CLUSTERS}
     with Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4) as session:
         session.kubes.update(clusters)  # type: ignore[arg-type] # stands in for API servers
-        yield Run(clusters, session, Ground(session, MESH, CLUSTERS, World().facts().observed, None))
+        yield Run(
+            clusters,
+            session,
+            Ground(session, MESH, CLUSTERS, World().facts().observed, None, {}, lambda _: []),
+        )
 
 
 def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:

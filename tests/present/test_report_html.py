@@ -363,7 +363,9 @@ class TestListing:
 
 class TestCertificates:
     def facts(self, **fields: object) -> Facts:
-        return replace(World().facts(), **fields)  # type: ignore[arg-type]
+        """A mesh of whose certificates only cacerts are known, and these."""
+        unread: dict[str, object] = {"serving": {}, "proxies": {}, "given_roots": {}}
+        return replace(World().facts(), **(unread | fields))  # type: ignore[arg-type]
 
     def test_the_root_that_all_share_is_one(self) -> None:
         found = certificates(self.facts(), datetime.now(UTC))
@@ -426,9 +428,9 @@ class TestCertificates:
         shown = read(page(whole(), NOW))
 
         table = shown.all("table", "certificates")[0]
-        assert len(table.all("tr")) == 5
+        assert len(table.all("tr")) == 1 + 1 + 3 * len(CLUSTERS)  # a head, the root; CA, istiod and proxy
         assert f"{NOW + timedelta(days=3650):%Y-}" in table.text
-        assert len(shown.all("svg", "timeline")[0].all("rect")) == 4
+        assert len(shown.all("svg", "timeline")[0].all("rect")) == 1 + 3 * len(CLUSTERS)
 
 
 class TestHostileNames:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import (
     access,
+    cacerts,
     control_plane,
     data_path,
     deep,
@@ -18,6 +19,7 @@ from istio_mc.checks import (
     surroundings,
     trust,
     versions,
+    webhooks,
 )
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 EVERY: tuple[Check, ...] = (
     *access.CHECKS,
     *names.CHECKS,
-    *trust.CHECKS,
+    *cacerts.CHECKS,
     *control_plane.CHECKS,
+    *trust.CHECKS,
+    *webhooks.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
     *reading.CHECKS,

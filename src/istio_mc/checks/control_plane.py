@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import objects
 from istio_mc.domain.istiod import unavailable
@@ -44,6 +45,8 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=lambda facts, target: _rolled_out(facts, target, facts.mesh.istiod),
         needs=(REACHABLE,),
+        # istiod does not start where its CA is of no use.
+        because=(CACERTS, ROOT_VALID, VALID),
         docs="troubleshooting.md#not-ready",
     ),
     Check(

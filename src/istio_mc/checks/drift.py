@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks import (
+    cacerts,
     control_plane,
     data_path,
     gateway,
@@ -12,6 +13,7 @@ from istio_mc.checks import (
     surroundings,
     trust,
     versions,
+    webhooks,
 )
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
@@ -20,8 +22,10 @@ from istio_mc.domain.problem import Problem
 _SHOWN = 6
 _TOLD_ELSEWHERE = (
     *names.CHECKS,
-    *trust.CHECKS,
+    *cacerts.CHECKS,
     *control_plane.CHECKS,
+    *trust.CHECKS,
+    *webhooks.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
     *reading.CHECKS,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.datapath import DataPath
     from istio_mc.domain.deep import Reply
     from istio_mc.domain.istiod import RemoteCluster
+    from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
@@ -48,6 +49,9 @@ class Observation(StrEnum):
     DEEP = "deep"
     PEERS = "peers"
     DRIFT = "drift"
+    SERVING = "serving certificates"
+    PROXIES = "proxies' certificates"
+    GIVEN_ROOTS = "roots of namespaces"
 
 
 OBSERVED = "access.observed"
@@ -81,6 +85,9 @@ class Facts:
         data_path: The ways from here to each cluster's gateway; empty likewise.
         drift: What an install would do in each cluster; empty likewise.
         deep: What a pod in each cluster got from each other cluster; empty likewise.
+        serving: The certificates that each cluster's istiods serve; empty likewise.
+        proxies: What each cluster's proxies hold; empty likewise.
+        given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
     """
@@ -99,6 +106,9 @@ class Facts:
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
     drift: Mapping[str, Drift] = field(default_factory=dict, repr=False)
     deep: Mapping[str, Mapping[str, Reply]] = field(default_factory=dict)
+    serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict, repr=False)
+    proxies: Mapping[str, ProxiesHold] = field(default_factory=dict, repr=False)
+    given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
 

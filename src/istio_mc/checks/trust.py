@@ -1,117 +1,252 @@
-"""Trust: every cluster runs under the same root."""
+"""Trust, as it lives: what each istiod signs with, which roots it gave out, what the proxies hold."""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import objects, pem
-from istio_mc.domain.cacerts import ROOT_CERT, CaCerts
+from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
+from istio_mc.checks.control_plane import ISTIOD
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.cacerts import ROOT_CERT
+from istio_mc.domain.live_trust import restart_command
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pem import (
+    NamedPem,
+    common_name,
+    fingerprint,
+    issued_by,
+    issuer_key_id,
+    key_id,
+    load_certificates,
+)
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.signing import leads_to
 
 if TYPE_CHECKING:
-    from istio_mc.domain.observed import Observed
+    from collections.abc import Iterable
 
-CACERTS = "trust.cacerts"
-_DISTRIBUTED = "istio-ca-root-cert"
-_SHOWN = 20
+    from cryptography import x509
+
+    from istio_mc.domain.live_trust import ProxiesHold, ProxyTrust, Serving
+    from istio_mc.domain.signing import Signing
+
+SIGNS = "trust.istiod"
+NAMESPACES = "trust.namespaces"
+PROXIES = "trust.proxies"
+
+_MOST_NAMED = 10
 
 
-def _cacerts(facts: Facts, target: Target) -> Finding:
+def restart_istiod(facts: Facts, name: str) -> str:
+    """The command that restarts a cluster's istiods."""
+    return f"kubectl --context {name} -n {SYSTEM_NAMESPACE} rollout restart deployment {facts.mesh.istiod}"
+
+
+def few(names: Iterable[str]) -> str:
+    """The names, no more of them than can be read."""
+    names = list(names)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
+
+
+def _signs(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    try:
-        return Finding(f"root {_in_cacerts(facts.observed[name])[:_SHOWN]}…")
-    except ProblemError as error:
-        return Finding(error.problems[0].message, error.problems[0])
-
-
-def _one_root(facts: Facts, _target: Target) -> Finding:
-    roots: dict[str, dict[str, str]] = {}
-    for name, observed in facts.observed.items():
-        for source, fingerprint in _roots_of(observed).items():
-            roots.setdefault(fingerprint, {})[f"{name} ({source})"] = name
-    if not roots:
-        return Finding("no root", _no_root())
-    if len(roots) == 1:
-        return Finding(f"root {next(iter(roots))[:_SHOWN]}…")
-    seen = "; ".join(f"{fingerprint}: {', '.join(places)}" for fingerprint, places in roots.items())
-    fewest = min(roots.values(), key=len)
-    problem = Problem(
-        code="roots-differ",
-        message="the clusters do not all run under one root CA",
-        seen=seen,
-        expected="one root everywhere",
-        hint=f"kubectl --context {next(iter(fewest.values()))} -n {SYSTEM_NAMESPACE} "
-        "rollout restart deployment istiod, once its Secret cacerts holds the mesh's root",
-    )
-    return Finding(f"{len(roots)} roots", problem)
-
-
-def _no_root() -> Problem:
-    return Problem(
-        code="no-root",
-        message="no cluster shows a root CA",
-        seen="neither a readable Secret cacerts nor a root that istiod gives out",
-        expected="one root everywhere",
-        hint="istio-mc install",
-    )
-
-
-def _roots_of(observed: Observed) -> dict[str, str]:
-    """The root as the Secret has it, and as istiod gives it out to namespaces."""
-    found = {}
-    with suppress(ProblemError):  # told by the check of that cluster's own cacerts
-        found["cacerts"] = _in_cacerts(observed)
-    if given_out := observed.find(objects.CONFIG_MAP, _DISTRIBUTED):
-        try:
-            found[_DISTRIBUTED] = _fingerprint((given_out.get("data") or {}).get(ROOT_CERT, "").encode())
-        except ProblemError:
-            found[_DISTRIBUTED] = "unreadable"
-    return found
-
-
-def _in_cacerts(observed: Observed) -> str:
-    secret = observed.find(objects.SECRET, "cacerts")
-    if secret is None:
-        raise ProblemError(
-            Problem(
-                code="cacerts-missing",
-                message="there is no Secret cacerts: istiod signs with a root of its own",
-                seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
-                expected="the intermediate CA that the mesh's root issued to this cluster",
-                hint="istio-mc install",
-            )
+    ca = cas(facts)[name]
+    serving = facts.serving[name]
+    if not serving:
+        return Finding("no istiod is ready", unknown=True)
+    wrong = [shown for shown in serving if not issued_by(shown.certificate, ca.certificate)]
+    if wrong:
+        told = "; ".join(f"{shown.pod}: {_signer(facts, name, shown)}" for shown in wrong)
+        problem = Problem(
+            code="istiod-signs-with-another-ca",
+            message=f"istiod of {name} does not sign with the CA in its Secret cacerts",
+            seen=told,
+            expected=f"{common_name(ca.certificate)}, key {key_id(ca.certificate)}, under root {ca.root}",
+            hint=restart_istiod(facts, name),
         )
-    return _fingerprint(CaCerts.from_secret_data(secret.get("data") or {}).root_cert)
+        return Finding("another CA than in cacerts", problem)
+    if facts.now and any(shown.certificate.not_valid_after_utc < facts.now for shown in serving):
+        ended = min(serving, key=lambda shown: shown.certificate.not_valid_after_utc)
+        problem = Problem(
+            code="istiod-certificate-expired",
+            message=f"istiod of {name} serves with a certificate that has expired",
+            seen=f"{ended.pod}: valid until {ended.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
+            expected="one that it renews in time",
+            hint=restart_istiod(facts, name),
+        )
+        return Finding("expired", problem)
+    return Finding("it does")
 
 
-def _fingerprint(bundle: bytes) -> str:
-    return pem.fingerprint(pem.load_certificates(NamedPem(ROOT_CERT, bundle))[0])
+def _signer(facts: Facts, name: str, shown: Serving) -> str:
+    """Who signed a serving certificate, as far as the certificates at hand tell."""
+    issuer = shown.certificate.issuer.rfc4514_string() or "a CA without a name"
+    told = f"signed by {issuer}, key {issuer_key_id(shown.certificate)}"
+    at_hand = above(facts, name)
+    roots = tuple(certificate for certificate in at_hand if certificate.subject == certificate.issuer)
+    root = leads_to(shown.certificate, at_hand, roots)
+    return f"{told}, under root {fingerprint(root)}" if root else told
+
+
+def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
+    """Every CA certificate seen that may stand above something of a cluster."""
+    found: dict[x509.Certificate, None] = {}
+    for ca in cas(facts).values():
+        found |= dict.fromkeys((ca.certificate, *ca.between, *ca.roots))
+    if held := facts.proxies.get(name):
+        for proxy in held.proxies:
+            found |= dict.fromkeys((*proxy.chain[1:], *proxy.roots))
+    if given := facts.given_roots.get(name):
+        for bundle in given.by_bundle():
+            found |= dict.fromkeys(_certificates(bundle))
+    return tuple(found)
+
+
+def _namespaces(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    given, wanted = facts.given_roots[name], cas(facts)[name].trusted
+    others: dict[str, list[str]] = {}
+    for bundle, namespaces in given.by_bundle().items():
+        found = frozenset(map(fingerprint, _certificates(bundle)))
+        if found != wanted:
+            others.setdefault(", ".join(sorted(found)) or "no certificate", []).extend(namespaces)
+    if not others:
+        return Finding(f"{len(given.bundles)} namespaces have it")
+    problem = Problem(
+        code="namespace-roots-differ",
+        message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
+        seen="; ".join(f"{few(sorted(where))}: {roots}" for roots, where in others.items()),
+        expected=", ".join(sorted(wanted)),
+        hint=restart_istiod(facts, name),
+    )
+    return Finding(few(sorted(where for found in others.values() for where in found)), problem)
+
+
+def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:
+    """The certificates of a namespace's bundle; none where it cannot be read."""
+    try:
+        return load_certificates(NamedPem(ROOT_CERT, bundle.encode()))
+    except ProblemError:
+        return ()
+
+
+def _proxies(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    held = facts.proxies[name]
+    if silent := _all_silent(held):
+        return silent
+    bad = {proxy: told for proxy in held.proxies if (told := _faulty(facts, name, proxy))}
+    if not bad:
+        return Finding(held.told)
+    problem = Problem(
+        code="proxy-trusts-old-root",
+        message=f"proxies of {name} do not hold what the mesh trusts now",
+        seen=f"{few(f'{proxy.name}: {told}' for proxy, told in bad.items())} ({held.told})",
+        expected=f"a certificate of its own that is valid, under root {cas(facts)[name].root}, and the root "
+        "of every cluster",
+        hint=restart_command(name, bad),
+    )
+    return Finding(few(proxy.name for proxy in bad), problem)
+
+
+def _all_silent(held: ProxiesHold) -> Finding | None:
+    """That nothing can be told, where no proxy answered."""
+    if held.proxies or not held.silent:
+        return None
+    return Finding(f"{held.told}: {next(iter(held.silent.values())).seen}", unknown=True)
+
+
+def _faulty(facts: Facts, name: str, proxy: ProxyTrust) -> str:
+    """What is wrong with what a proxy holds; empty where nothing is, or it holds nothing yet."""
+    members = cas(facts)
+    own = members[name]
+    if proxy.roots:
+        trusted = frozenset(map(fingerprint, proxy.roots))
+        # A root that the cluster's own CA does not know either is no fault of its proxies.
+        lacking = {ca.root for ca in members.values()} & own.trusted - trusted
+        if lacking:
+            return f"takes {', '.join(sorted(trusted))}, and not {', '.join(sorted(lacking))}"
+    if proxy.chain:
+        leaf = proxy.chain[0]
+        if facts.now and leaf.not_valid_after_utc < facts.now:
+            return f"its certificate ended {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        if leads_to(leaf, (*proxy.chain[1:], *own.path), own.roots) is None:
+            return f"its certificate is of {proxy.chain[-1].issuer.rfc4514_string()}, under another root"
+    return ""
+
+
+def _workloads(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    ca, held = cas(facts)[name], facts.proxies[name]
+    if silent := _all_silent(held):
+        return silent
+    old = [proxy for proxy in held.proxies if _older(facts, name, ca, proxy)]
+    if not old:
+        return Finding(held.told)
+    problem = Problem(
+        code="workload-certificate-older",
+        message=f"workloads of {name} hold certificates of a CA that the cluster had before",
+        seen=f"{few(proxy.name for proxy in old)} ({held.told})",
+        expected=f"signed by {common_name(ca.certificate)}, key {key_id(ca.certificate)}; they renew them by "
+        "themselves within a day",
+        hint=restart_command(name, old),
+    )
+    return Finding(few(proxy.name for proxy in old), problem)
+
+
+def _older(facts: Facts, name: str, ca: Signing, proxy: ProxyTrust) -> bool:
+    if not proxy.chain or _faulty(facts, name, proxy):
+        return False  # told as an error
+    return not issued_by(proxy.chain[0], ca.certificate)
 
 
 CHECKS = (
     Check(
-        id=CACERTS,
+        id=SIGNS,
         topic="trust",
-        description="the Secret cacerts is there and whole",
+        description="istiod signs with the CA in its Secret cacerts: the certificate it serves shows that",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_cacerts,
-        needs=(REACHABLE,),
-        docs="troubleshooting.md#cacerts",
+        ask=_signs,
+        needs=(CACERTS, ISTIOD),
+        because=(ROOT_VALID, VALID, ONE_ROOT),
+        reads=(Observation.SERVING,),
+        docs="troubleshooting.md#istiod-signs-with-another-ca",
     ),
     Check(
-        id="trust.one-root",
+        id=NAMESPACES,
         topic="trust",
-        description="all clusters run under one root CA, in cacerts and as istiod gives it out",
+        description="every namespace was given the roots that the Secret cacerts holds",
         severity=Severity.ERROR,
-        scope=Scope.MESH,
-        ask=_one_root,
-        needs=(REACHABLE,),
-        docs="troubleshooting.md#roots-differ",
+        scope=Scope.CLUSTER,
+        ask=_namespaces,
+        needs=(CACERTS, ISTIOD),
+        because=(ROOT_VALID, VALID, ONE_ROOT, SIGNS),
+        reads=(Observation.GIVEN_ROOTS,),
+        docs="troubleshooting.md#namespace-roots-differ",
+    ),
+    Check(
+        id=PROXIES,
+        topic="trust",
+        description="proxies trust the mesh's root, and hold valid certificates under it",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_proxies,
+        needs=(CACERTS, ISTIOD),
+        because=(ROOT_VALID, VALID, ONE_ROOT, SIGNS, NAMESPACES),
+        reads=(Observation.PROXIES,),
+        docs="troubleshooting.md#proxy-trusts-old-root",
+    ),
+    Check(
+        id="trust.workloads",
+        topic="trust",
+        description="workloads hold certificates of the CA that the cluster has now",
+        severity=Severity.WARNING,
+        scope=Scope.CLUSTER,
+        ask=_workloads,
+        needs=(SIGNS, PROXIES),
+        reads=(Observation.PROXIES,),
+        docs="troubleshooting.md#proxy-trusts-old-root",
     ),
 )

@@ -25,9 +25,6 @@ ROOT_CONFIG_MAP = "istio-ca-root-cert"
 """The ConfigMap in which istiod gives every namespace the roots it trusts (Istio 1.26.0,
 pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go)."""
 
-INJECTED = "security.istio.io/tlsMode=istio"
-"""The label of pods with a sidecar (Istio 1.26.0's chart istio-discovery, files/injection-template.yaml)."""
-
 _LEAF, _ROOTS = "default", "ROOTCA"
 
 
@@ -53,12 +50,15 @@ class ProxyTrust:
         pod: The pod.
         chain: Its own certificate, and what it sends along with it; none where it has none yet.
         roots: The roots it trusts; none where it has none yet.
+        workload: What runs it, as `kubectl rollout restart` takes it (`deployment/sleep`); empty where it
+            is nothing that can be restarted so.
     """
 
     namespace: str
     pod: str
     chain: Certificates
     roots: Certificates
+    workload: str = ""
 
     @property
     def name(self) -> str:
@@ -126,7 +126,53 @@ def gateway_pods(pods: Iterable[Object], app: str) -> list[Object]:
     ]
 
 
-def proxy_trust(namespace: str, pod: str, dump: bytes) -> ProxyTrust:
+def ready(pods: Iterable[Object]) -> list[Object]:
+    """The pods that are ready; one whose container ends again and again runs too, but does not answer."""
+    return [
+        pod
+        for pod in pods
+        if any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in pod.get("status", {}).get("conditions") or []
+        )
+    ]
+
+
+def workload_of(pod: Object) -> str:
+    """What runs a pod, as `kubectl rollout restart` takes it: `deployment/sleep`; empty where nothing does.
+
+    A Deployment is known by its ReplicaSet, which it names after itself and the hash that it also puts on
+    the pods (kubernetes' pkg/controller/deployment/sync.go, 1.32).
+    """
+    for owner in pod["metadata"].get("ownerReferences") or []:
+        kind, name = owner["kind"], owner["name"]
+        if kind in ("StatefulSet", "DaemonSet"):
+            return f"{kind.lower()}/{name}"
+        hashed = labels_of(pod).get("pod-template-hash")
+        if kind == "ReplicaSet" and hashed and name.endswith(f"-{hashed}"):
+            return f"deployment/{name.removesuffix(f'-{hashed}')}"
+    return ""
+
+
+def restart_command(context: str, proxies: Iterable[ProxyTrust]) -> str:
+    """What restarts the workloads of proxies; for a person where one cannot be restarted so."""
+    on = f"kubectl --context {context} -n "
+    restarts: dict[str, dict[str, None]] = {}
+    alone: list[str] = []
+    for proxy in proxies:
+        if proxy.workload:
+            restarts.setdefault(proxy.namespace, {})[proxy.workload] = None
+        else:
+            alone.append(proxy.name)
+    commands = [f"{on}{namespace} rollout restart {' '.join(names)}" for namespace, names in restarts.items()]
+    together = " && ".join(commands)
+    if not alone:
+        return together
+    told = f"make anew what no Deployment runs: {', '.join(alone)}"
+    return f"{told}; then {together}" if together else told
+
+
+def proxy_trust(pod: Object, dump: bytes) -> ProxyTrust:
     """Reads a proxy's `/config_dump?resource=dynamic_active_secrets`.
 
     Envoy itself leaves out private keys ("[redacted]"), and nothing but certificates is taken from it. A
@@ -142,7 +188,8 @@ def proxy_trust(namespace: str, pod: str, dump: bytes) -> ProxyTrust:
             chain = _certificates(name, (secret.get("tls_certificate") or {}).get("certificate_chain"))
         elif name == _ROOTS:
             roots = _certificates(name, (secret.get("validation_context") or {}).get("trusted_ca"))
-    return ProxyTrust(namespace, pod, chain, roots)
+    metadata = pod["metadata"]
+    return ProxyTrust(metadata["namespace"], metadata["name"], chain, roots, workload_of(pod))
 
 
 def _secrets(dump: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:

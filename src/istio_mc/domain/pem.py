@@ -189,6 +189,24 @@ def common_name(certificate: x509.Certificate) -> str:
     return str(names[0].value) if names else certificate.subject.rfc4514_string()
 
 
+def key_id(certificate: x509.Certificate) -> str:
+    """The subject key identifier in hexadecimal, as openssl prints it; derived where there is none."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        found = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+    return found.digest.hex(":").upper()
+
+
+def issuer_key_id(certificate: x509.Certificate) -> str:
+    """The identifier of the key that signed it, as the certificate says; `unnamed` where it does not."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return "unnamed"
+    return found.key_identifier.hex(":").upper() if found.key_identifier else "unnamed"
+
+
 def alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
     """DNS names and URIs among the subject alternative names."""
     try:

@@ -49,6 +49,28 @@ def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dic
     return results
 
 
+def once(work: Callable[[str], T]) -> Callable[[str], T]:
+    """`work`, done once for each name: who asks while it is under way waits, and gets the same, or its fault.
+
+    How long that may take is for `work` to say, by its own timeouts.
+    """
+    futures: dict[str, Future[T]] = {}
+    lock = threading.Lock()
+
+    def ask(name: str) -> T:
+        with lock:
+            first = name not in futures
+            future = futures.setdefault(name, Future())
+        if first:
+            try:
+                future.set_result(work(name))
+            except BaseException as error:  # noqa: BLE001 - whoever asks gets it, this thread too
+                future.set_exception(error)
+        return future.result()
+
+    return ask
+
+
 def answered(
     calls: Mapping[str, tuple[float, Callable[[], T]]], *, context: str
 ) -> tuple[dict[str, T], Failures]:

@@ -39,8 +39,6 @@ FIELD_MANAGER = "istio-mc"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
-_JSON = "application/json"
-_METADATA = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -126,18 +124,14 @@ class Kube:
         *,
         labels: str | None = None,
         fields: str | None = None,
-        metadata_only: bool = False,
     ) -> list[Object]:
         """All objects of a kind, in a namespace or in all; none where the kind itself is not served.
 
-        Each object carries the kind and version that lists leave out. With `metadata_only` it carries its
-        metadata alone, which of a large cluster's pods is a fraction (meta.k8s.io/v1 PartialObjectMetadata).
+        Each object carries the kind and version that lists leave out.
         """
         query = {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
         try:
-            answer = self.request(
-                "GET", kind.path(namespace), query=query, accept=_METADATA if metadata_only else _JSON
-            )
+            answer = self.request("GET", kind.path(namespace), query=query)
         except KubeError as error:
             if error.status == _NOT_FOUND:
                 return []
@@ -211,7 +205,6 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "application/json",
-        accept: str = _JSON,
     ) -> Object:
         """One call, answered in JSON.
 
@@ -220,7 +213,7 @@ class Kube:
         """
         api = self._client()
         begun = time.monotonic()
-        headers = {"Accept": accept, "Content-Type": content_type}
+        headers = {"Accept": "application/json", "Content-Type": content_type}
         url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         try:
             _, full_url, sent, _, _ = api.param_serialize(

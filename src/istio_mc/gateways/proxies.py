@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
-from istio_mc.domain.live_trust import INJECTED, ProxiesHold, ProxyTrust, gateway_pods, oldest, proxy_trust
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.live_trust import ProxiesHold, ProxyTrust, oldest, proxy_trust
+from istio_mc.domain.meshed import MTLS, TLS_MODE_LABEL
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import fan_out
 
@@ -24,25 +24,29 @@ _DUMP = "/config_dump?resource=dynamic_active_secrets"
 _AT_ONCE = 8
 
 
-def proxies_hold(kube: Kube, system_pods: Collection[Object], *, most: int = MOST_ASKED) -> ProxiesHold:
-    """Asks the east-west gateway's pods, and the oldest pods with a sidecar, at most so many.
+def injected_pods(kube: Kube) -> list[Object]:
+    """The running pods that speak mTLS, of all namespaces: those with a sidecar.
 
-    Pods with a sidecar are found with one request, which brings their metadata alone.
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    found = kube.list(objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}", fields="status.phase=Running")
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def proxies_hold(
+    kube: Kube, gateways: Collection[Object], injected: Collection[Object], *, most: int = MOST_ASKED
+) -> ProxiesHold:
+    """Asks a gateway's pods, and the oldest pods with a sidecar, at most so many.
+
+    One that does not answer is no error: it may have gone.
 
     Args:
         kube: The cluster's API server.
-        system_pods: The pods of istio-system, which this run has read before.
-        most: How many pods with a sidecar are asked.
-
-    Raises:
-        ProblemError: The pods cannot be listed. One that does not answer is no error: it may have gone.
+        gateways: The gateway's pods: always asked.
+        injected: The pods with a sidecar.
+        most: How many of these are asked.
     """
-    gateways = gateway_pods(system_pods, EAST_WEST_GATEWAY)
-    injected = [
-        pod
-        for pod in kube.list(objects.POD, labels=INJECTED, fields="status.phase=Running", metadata_only=True)
-        if not pod["metadata"].get("deletionTimestamp")
-    ]
     chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
     found, failed = fan_out(chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE)
     return ProxiesHold(
@@ -61,7 +65,7 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     raw = kube.http_get(namespace, name, _ADMIN_PORT, _DUMP)
     try:
-        return proxy_trust(namespace, name, raw)
+        return proxy_trust(pod, raw)
     except (ValueError, AttributeError, ProblemError):
         # The answer itself is not told: it is about secrets.
         raise ProblemError(

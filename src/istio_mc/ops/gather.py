@@ -11,12 +11,17 @@ from istio_mc.domain import objects
 from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
+from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
-from istio_mc.gateways.fanout import all_of, answered, fan_out
+from istio_mc.gateways.fanout import all_of, answered, fan_out, once
+from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.peers import try_access
+from istio_mc.gateways.proxies import injected_pods, proxies_hold
 from istio_mc.gateways.services import read_services
+from istio_mc.gateways.serving import serving
 from istio_mc.gateways.survey import survey
 from istio_mc.ops import datapath, deep, drift, topology
 
@@ -26,6 +31,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
+    from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
@@ -44,6 +50,7 @@ class Ground:
         observed: Those that answered.
         now: When.
         remotes: The remote secrets each of them holds.
+        injected: Reads a cluster's pods with a sidecar, once.
     """
 
     session: Session
@@ -51,7 +58,8 @@ class Ground:
     clusters: Mapping[str, Cluster]
     observed: Mapping[str, Observed] = field(repr=False)
     now: datetime | None
-    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(default_factory=dict, repr=False)
+    remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(repr=False)
+    injected: Callable[[str], list[Object]] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,22 @@ def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ..
 
 
 def _services(ground: Ground, name: str) -> Services:
-    return read_services(ground.session.kubes[name])
+    return read_services(ground.session.kubes[name], partial(ground.injected, name))
+
+
+def _serving(ground: Ground, name: str) -> tuple[Serving, ...]:
+    pods = ready(running_istiods(ground.observed[name].of(objects.POD)))
+    kube = ground.session.kubes[name]
+    return tuple(all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods}).values())
+
+
+def _proxies(ground: Ground, name: str) -> ProxiesHold:
+    gateways = gateway_pods(ground.observed[name].of(objects.POD), EAST_WEST_GATEWAY)
+    return proxies_hold(ground.session.kubes[name], gateways, ground.injected(name))
+
+
+def _given_roots(ground: Ground, name: str) -> GivenRoots:
+    return given_roots(ground.session.kubes[name])
 
 
 def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
@@ -103,6 +126,9 @@ PROBES: tuple[Probe, ...] = (
     Probe(Observation.CLUSTERZ, 20.0, _clusterz),
     Probe(Observation.SERVICES, 20.0, _services),
     Probe(Observation.PEERS, 20.0, _peers),
+    Probe(Observation.SERVING, 20.0, _serving),
+    Probe(Observation.PROXIES, 25.0, _proxies),
+    Probe(Observation.GIVEN_ROOTS, 20.0, _given_roots),
 )
 """What is observed of each cluster beside its objects; the data path is tried once this is there."""
 
@@ -132,7 +158,8 @@ def gather(
     observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
-    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now, remotes)
+    injected = once(lambda name: injected_pods(session.kubes[name]))
+    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now, remotes, injected)
     probes = [probe for probe in PROBES if probe.observation in reads]
 
     def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
@@ -175,6 +202,9 @@ def gather(
         services=services,
         data_path=ways,
         deep=calls,
+        serving=answers[Observation.SERVING],
+        proxies=answers[Observation.PROXIES],
+        given_roots=answers[Observation.GIVEN_ROOTS],
         now=now,
         failures=failures,
     )

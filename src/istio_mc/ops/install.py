@@ -14,6 +14,7 @@ from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
 from istio_mc.gateways.fanout import Failures, Watch, all_of, fan_out
+from istio_mc.gateways.proxies import injected_pods
 from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.meshed import Services
     from istio_mc.domain.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
@@ -122,9 +124,12 @@ def dry_run(
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
     steps = linking.planned(clusters, secrets)
-    services, unread = fan_out(
-        prepared.plans, lambda name: read_services(session.kubes[name]), concurrency=session.concurrency
-    )
+
+    def services_of(name: str) -> Services:
+        kube = session.kubes[name]
+        return read_services(kube, partial(injected_pods, kube))
+
+    services, unread = fan_out(prepared.plans, services_of, concurrency=session.concurrency)
     result = result_of(session, prepared, unread, steps, {}, is_dry_run=True)
     return replace(result, merged=merged(services))
 

@@ -1,0 +1,274 @@
+"""Trust, as the Secrets have it: each cluster's CA is whole and valid, and all stand under one root."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain import cacerts, objects, signing
+from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.chain import path_faults, path_warnings
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.signing import Certificates, Outsider, Signing
+
+CACERTS = "trust.cacerts"
+ROOT_VALID = "trust.root-valid"
+VALID = "trust.valid"
+ONE_ROOT = "trust.one-root"
+
+SOON = timedelta(days=30)
+"""How long before its end a CA certificate is warned about."""
+
+_ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_DATES = frozenset({"ca-expired", "ca-not-yet-valid"})
+_ENDS = "ca-expires-soon"
+_SHOWN = 20
+
+
+def cas(facts: Facts) -> dict[str, Signing]:
+    """The CAs of the clusters whose cacerts can be read; of the others another check tells."""
+    found = {}
+    for name, observed in facts.observed.items():
+        try:
+            found[name] = signing.signing(_files(observed))
+        except ProblemError:
+            continue
+    return found
+
+
+def _files(observed: Observed) -> CaCerts:
+    secret = observed.find(objects.SECRET, "cacerts")
+    if secret is None:
+        raise ProblemError(
+            Problem(
+                code="cacerts-missing",
+                message="there is no Secret cacerts: istiod signs with a root of its own",
+                seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
+                expected="the intermediate CA that the mesh's root issued to this cluster",
+            )
+        )
+    return CaCerts.from_secret_data(secret.get("data") or {})
+
+
+def _cacerts(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    observed = facts.observed[name]
+    try:
+        files = _files(observed)
+        # Dates are another check's, so any moment does.
+        found = [fault for fault in cacerts.faults(files, _ANY_MOMENT) if fault.code not in _DATES]
+    except ProblemError as error:
+        found = list(error.problems)
+    if not found:
+        return Finding("an intermediate CA, its key, and the way to its root")
+    first = found[0]
+    problem = Problem(
+        code=first.code,
+        message=first.message,
+        seen="; ".join(fault.seen or fault.message for fault in found),
+        expected=first.expected or "a CA that istiod and the proxies take",
+        hint=_mend_secret(facts, observed),
+    )
+    return Finding(first.message, problem)
+
+
+def _mend_secret(facts: Facts, observed: Observed) -> str:
+    data = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
+    if "tls.crt" in data:
+        return "have who made the Secret, cert-manager for example, issue it anew: istio-mc leaves it alone"
+    return f"istio-mc install --contexts {facts.named}"
+
+
+def _roots(facts: Facts) -> dict[str, Certificates]:
+    """The root each cluster signs under."""
+    return {name: ca.path[-1:] for name, ca in cas(facts).items()}
+
+
+def _root_valid(facts: Facts, _target: Target) -> Finding:
+    faults: dict[Problem, list[str]] = {}
+    ends = []
+    for name, root in _roots(facts).items():
+        ends += [certificate.not_valid_after_utc for certificate in root]
+        for fault in path_faults(root, facts.now) if facts.now else ():
+            if fault.code in _DATES:
+                faults.setdefault(fault, []).append(name)
+    if not faults:
+        return Finding(f"until {min(ends):%Y-%m-%d}" if ends else "no root")
+    fault, names = next(iter(faults.items()))
+    return Finding(
+        str(fault.seen),
+        Problem(
+            code=fault.code,
+            message=f"the root CA of {', '.join(names)}: {fault.message}",
+            seen=fault.seen,
+            expected=fault.expected,
+            hint=_NEW_ROOT if fault.code == "ca-expired" else _CLOCK,
+        ),
+    )
+
+
+_NEW_ROOT = (
+    "a root cannot be renewed in place: make a new one in another folder, and give it to every cluster with "
+    "istio-mc install --certs-dir and --replace-ca"
+)
+_CLOCK = "see that the clocks of this machine and of the clusters' nodes are right"
+
+
+def _valid(facts: Facts, target: Target) -> Finding:
+    ca = cas(facts)[str(target.cluster)]
+    below = ca.path[:-1] or (ca.certificate,)
+    faults = [f for f in path_faults(below, facts.now) if f.code in _DATES] if facts.now else []
+    if not faults:
+        return Finding(f"until {min(c.not_valid_after_utc for c in below):%Y-%m-%d}")
+    (fault, *_) = faults
+    problem = Problem(
+        code=fault.code,
+        message=fault.message,
+        seen=fault.seen,
+        expected=fault.expected,
+        hint=_mend_secret(facts, facts.observed[str(target.cluster)]),
+    )
+    return Finding(str(fault.seen), problem)
+
+
+def _root_lasts(facts: Facts, _target: Target) -> Finding:
+    found = [warning for root in _roots(facts).values() for warning in _warnings(facts, root)]
+    return _told_soon(found, _NEW_ROOT)
+
+
+def _lasts(facts: Facts, target: Target) -> Finding:
+    ca = cas(facts)[str(target.cluster)]
+    found = _warnings(facts, ca.path[:-1] or (ca.certificate,))
+    return _told_soon(found, _mend_secret(facts, facts.observed[str(target.cluster)]))
+
+
+def _warnings(facts: Facts, path: Certificates) -> list[Problem]:
+    return path_warnings(path, facts.now, within=SOON) if facts.now else []
+
+
+def _told_soon(found: Sequence[Problem], mend: str) -> Finding:
+    if not found:
+        return Finding("it does")
+    first = found[0]
+    hint = mend if first.code == _ENDS else first.hint
+    problem = Problem(
+        code=first.code, message=first.message, seen=first.seen, expected=first.expected, hint=hint
+    )
+    return Finding(first.message, problem)
+
+
+def _one_root(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    members = cas(facts)
+    outside = signing.outsiders(members)
+    ca = members[name]
+    if name not in outside:
+        return Finding(f"root {ca.root[:_SHOWN]}…")
+    problem = Problem(
+        code="roots-differ",
+        message=f"{name} and the rest of the mesh do not stand under one root CA",
+        seen=_roots_told(members),
+        expected="every cluster takes the root that every other signs under",
+        hint=_mend_root(facts, name, members, outside),
+    )
+    return Finding(f"signs under {ca.root[:_SHOWN]}…", problem)
+
+
+def _roots_told(members: Mapping[str, Signing]) -> str:
+    """Each root with who signs under it, and each cluster that takes others than that one."""
+    by_root: dict[str, list[str]] = {}
+    for name, ca in members.items():
+        by_root.setdefault(ca.root, []).append(name)
+    told = [f"{', '.join(names)} sign under {root}" for root, names in by_root.items()]
+    told += [
+        f"{name} takes {', '.join(sorted(ca.trusted))}"
+        for name, ca in members.items()
+        if ca.trusted != {ca.root}
+    ]
+    return "; ".join(told)
+
+
+def _mend_root(
+    facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, Outsider]
+) -> str:
+    if not signing.most_take(members, outside):
+        return (
+            "decide which of these roots is the mesh's; then, with its folder: "
+            f"istio-mc install --contexts {facts.named} --certs-dir FOLDER --replace-ca CONTEXT"
+        )
+    if not outside[name].untrusted_by:
+        return f"add the root that the others sign under to root-cert.pem in the Secret cacerts of {name}"
+    return f"istio-mc install --contexts {facts.named} --replace-ca {name}"
+
+
+CHECKS = (
+    Check(
+        id=CACERTS,
+        topic="trust",
+        description="the Secret cacerts is there and whole",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_cacerts,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#cacerts",
+    ),
+    Check(
+        id=ROOT_VALID,
+        topic="trust",
+        description="the root CA is valid now",
+        severity=Severity.ERROR,
+        scope=Scope.MESH,
+        ask=_root_valid,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#ca-expired",
+    ),
+    Check(
+        id=VALID,
+        topic="trust",
+        description="the intermediate CA is valid now",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_valid,
+        needs=(CACERTS,),
+        because=(ROOT_VALID,),
+        docs="troubleshooting.md#ca-expired",
+    ),
+    Check(
+        id="trust.root-lasts",
+        topic="trust",
+        description=f"the root CA lasts {SOON.days} days more, and limits no names or uses",
+        severity=Severity.WARNING,
+        scope=Scope.MESH,
+        ask=_root_lasts,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#ca-expired",
+    ),
+    Check(
+        id="trust.lasts",
+        topic="trust",
+        description=f"the intermediate CA lasts {SOON.days} days more, and limits no names or uses",
+        severity=Severity.WARNING,
+        scope=Scope.CLUSTER,
+        ask=_lasts,
+        needs=(CACERTS,),
+        docs="troubleshooting.md#ca-expired",
+    ),
+    Check(
+        id=ONE_ROOT,
+        topic="trust",
+        description="the cluster takes the roots that the others sign under, and they take its own",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_one_root,
+        needs=(CACERTS,),
+        docs="troubleshooting.md#roots-differ",
+    ),
+)

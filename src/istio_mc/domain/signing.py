@@ -1,0 +1,128 @@
+"""Who trusts whom: under which root each cluster signs, and which roots it takes. Pure.
+
+While a root is exchanged, clusters hold two roots and sign under either; so what counts is not that all hold
+the same, but that each takes the root every other signs under.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT, CaCerts
+from istio_mc.domain.chain import path_to_root
+from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates
+from istio_mc.domain.problem import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cryptography import x509
+
+    Certificates = tuple[x509.Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """A cluster's CA as its cacerts hold it, without the key.
+
+    Attributes:
+        certificate: What it signs with.
+        between: What stands between that and a root, as far as it is at hand; in no order.
+        path: From the certificate up to its root, the root included; empty where it leads to none.
+        roots: What it trusts.
+    """
+
+    certificate: x509.Certificate
+    between: Certificates
+    path: Certificates
+    roots: Certificates
+
+    @property
+    def root(self) -> str:
+        """SHA-256 of the root it signs under; empty where it leads to none."""
+        return fingerprint(self.path[-1]) if self.path else ""
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """SHA-256 of each root it trusts."""
+        return frozenset(map(fingerprint, self.roots))
+
+
+def signing(ca: CaCerts) -> Signing:
+    """Reads a cluster's CA.
+
+    Raises:
+        ProblemError: A file holds no certificate.
+    """
+    return _read(ca.ca_cert, ca.cert_chain, ca.root_cert)
+
+
+@lru_cache(maxsize=256)
+def _read(ca_cert: bytes, cert_chain: bytes, root_cert: bytes) -> Signing:
+    own, *more = load_certificates(NamedPem(CA_CERT, ca_cert))
+    between = (*more, *load_certificates(NamedPem(CERT_CHAIN, cert_chain)))
+    roots = load_certificates(NamedPem(ROOT_CERT, root_cert))
+    try:
+        return Signing(own, between, path_to_root(own, between, roots), roots)
+    except ProblemError:
+        return Signing(own, between, (), roots)
+
+
+def leads_to(
+    certificate: x509.Certificate, between: Sequence[x509.Certificate], roots: Sequence[x509.Certificate]
+) -> x509.Certificate | None:
+    """The root that a certificate leads to; None where it leads to none of these."""
+    try:
+        return path_to_root(certificate, between, roots)[-1]
+    except ProblemError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Outsider:
+    """A cluster that the mesh's trust does not reach.
+
+    Attributes:
+        untrusted_by: Clusters that do not take the root it signs under.
+        does_not_trust: Clusters whose root it does not take.
+    """
+
+    untrusted_by: tuple[str, ...]
+    does_not_trust: tuple[str, ...]
+
+
+def outsiders(members: Mapping[str, Signing]) -> dict[str, Outsider]:
+    """The fewest clusters without which all would trust each other, and what is wrong with each.
+
+    Where two are at odds and nothing tells which of them is wrong, it is the one that trusts fewer roots,
+    else the later one.
+
+    Args:
+        members: The clusters' CAs, in the user's order.
+    """
+    trusted = {name: member.trusted for name, member in members.items()}
+    refusals = {
+        (signer, other)
+        for signer, member in members.items()
+        for other in members
+        if signer != other and member.root not in trusted[other]
+    }
+    order = list(members)
+    found: dict[str, Outsider] = {}
+    left = set(refusals)
+    while left:
+        often = {name: sum(name in pair for pair in left) for name in order}
+        worst = max(order, key=lambda name: (often[name], -len(trusted[name]), order.index(name)))
+        found[worst] = Outsider(
+            tuple(other for other in order if (worst, other) in left),
+            tuple(other for other in order if (other, worst) in left),
+        )
+        left = {pair for pair in left if worst not in pair}
+    return {name: found[name] for name in order if name in found}
+
+
+def most_take(members: Mapping[str, Signing], outside: Mapping[str, Outsider]) -> bool:
+    """Whether those that trust each other are more than half of all: so the mesh's root is told by them."""
+    return 2 * (len(members) - len(outside)) > len(members)
