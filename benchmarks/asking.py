@@ -19,8 +19,17 @@ from lab.log import say
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-COMMANDS = (("remote-clusters",), ("analyze", "-A"), ("proxy-status",))
-"""What a person asks each cluster with istioctl."""
+
+def commands(context: str) -> list[list[str]]:
+    """Return what a person asks a cluster with istioctl.
+
+    Left to itself, analyze reads the other clusters with the tokens of the remote secrets, which may not read
+    all that it asks for, and does not end (1.26.0 with the Gateway API's CRDs). Told of the one cluster alone
+    it does, and is quickest.
+    """
+    asked = (["remote-clusters"], ["analyze", "-A", "--remote-contexts", context], ["proxy-status"])
+    return [["istioctl", *words, "--context", context] for words in asked]
+
 
 _DEADLINE_S = 600
 _TAIL = 1200
@@ -51,12 +60,12 @@ def measure(rounds: int, patience: float) -> Asked:
 
 
 def _sequence() -> int:
-    commands = [["istioctl", *words, "--context", context] for context in CONTEXTS for words in COMMANDS]
-    for command in commands:
+    asked = [command for context in CONTEXTS for command in commands(context)]
+    for command in asked:
         code, _, told = _run(command)
         if code not in (0, _FOUND_SOMETHING):
             raise LabError(f"{' '.join(command)} ended with exit code {code}: {told[-_TAIL:]}")
-    return len(commands)
+    return len(asked)
 
 
 def _verify() -> int:

@@ -19,10 +19,12 @@ import yaml
 from benchmarks.growth import Growth, Size
 from benchmarks.sides import ISTIO_MC
 from istio_mc.domain.operator import istio_operator
+from istio_mc.domain.settings import Settings
+from istio_mc.ops.topology import mesh_of
 from lab import proc
 from lab.errors import LabError
 from tests.fake_mesh import FakeMesh
-from tests.world import CLUSTERS, MESH
+from tests.world import CLUSTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +36,14 @@ COUNTS = (5, 50)
 _DEADLINE_S = 300
 _TAIL = 1200
 _USAGE = Path(__file__).with_name("usage.py")
+
+
+_TAG = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "MutatingWebhookConfiguration",
+    "metadata": {"name": "istio-revision-tag-default", "labels": {"istio.io/tag": "default"}},
+}
+"""What `istioctl install` sets beside what it generates."""
 
 
 def measure(rounds: int) -> Growth:
@@ -79,13 +89,13 @@ def _verified(count: int, mesh: FakeMesh, folder: Path) -> Size:
 def _istios_objects() -> Callable[[Cluster], list[Object]]:
     """Istio's objects of any cluster, from one run of istioctl: they differ in ID and network alone."""
     model = CLUSTERS["kt"]
-    document = yaml.safe_dump(istio_operator(MESH, model))
+    document = yaml.safe_dump(istio_operator(mesh_of(Settings(Path.cwd())), model))
     with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
         path = Path(folder) / "operator.yaml"
         path.write_text(document, encoding="utf-8")
         made = proc.run(["istioctl", "manifest", "generate", "-f", path]).stdout
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = json.dumps([item for item in yaml.load_all(made, loader) if item])
+    text = json.dumps([*(item for item in yaml.load_all(made, loader) if item), _TAG])
 
     def of(cluster: Cluster) -> list[Object]:
         own = text.replace(model.cluster_id, cluster.cluster_id).replace(model.network, cluster.network)

@@ -132,6 +132,22 @@ def test_a_background_process_that_holds_the_pipes_does_not_hold_the_caller(tmp_
     os.kill(int(pids.read_text()), 9)
 
 
+def test_what_a_child_wrote_is_read_to_the_end_however_busy_the_machine_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = subprocess.Popen.communicate
+    begun = time.monotonic()
+
+    def starved(popen: subprocess.Popen[bytes], timeout: float) -> tuple[bytes, bytes]:
+        if time.monotonic() - begun < 1.5:  # this thread has its turn only when its slice is over
+            time.sleep(timeout)
+            raise subprocess.TimeoutExpired(popen.args, timeout, output=b"", stderr=b"")
+        return real(popen, timeout=timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", starved)
+    assert sh("echo all of it").stdout == b"all of it\n"
+
+
 def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import selectors
 import shlex
 import signal
 import subprocess
@@ -311,15 +312,17 @@ def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | No
     """
     ended: float | None = None
     while True:
-        slice_s = max(0.0, min(_POLL_S, deadline - time.monotonic()))
+        patience = _POLL_S if ended is None else _HELD_PIPE_S
+        slice_s = max(0.0, min(patience, deadline - time.monotonic()))
         try:
             stdout, stderr = child.popen.communicate(timeout=slice_s)
         except subprocess.TimeoutExpired as waiting:
             now = time.monotonic()
             if child.popen.poll() is not None:
-                # It has ended, and something it started (an agent in the background) holds its pipes open.
+                # It has ended, and something it started (an agent in the background) holds its pipes open;
+                # or the machine is so busy that all it wrote is yet to be read, and that is not given up.
                 ended = ended or now
-                if now - ended >= _HELD_PIPE_S:
+                if now >= deadline or (now - ended >= _HELD_PIPE_S and not _readable(child.popen)):
                     return waiting.stdout or b"", waiting.stderr or b""
             elif cancel is not None and cancel.is_set():
                 raise InterruptedError from None
@@ -330,6 +333,15 @@ def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | No
             time.sleep(0.01)  # past the deadline a slice is zero long
         else:
             return stdout or b"", stderr or b""
+
+
+def _readable(popen: subprocess.Popen[bytes]) -> bool:
+    """Whether something that a child wrote waits to be read, or the end of it."""
+    with selectors.DefaultSelector() as selector:
+        for pipe in (popen.stdout, popen.stderr):
+            if pipe is not None and not pipe.closed:
+                selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.get_map()) and bool(selector.select(0))
 
 
 def _stop(children: Iterable[_Child]) -> None:
