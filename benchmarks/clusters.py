@@ -23,11 +23,12 @@ from istio_mc.domain.settings import Settings
 from istio_mc.ops.topology import mesh_of
 from lab import proc
 from lab.errors import LabError
+from lab.log import say
 from tests.fake_mesh import FakeMesh
 from tests.world import CLUSTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.objects import Object
@@ -47,34 +48,43 @@ _TAG = {
 
 
 def measure(rounds: int) -> Growth:
-    """Verify the smaller mesh and the larger one in turns, each as often as said.
+    """Verify the smaller mesh and the larger one in turns, each as often as said, after a first time.
+
+    The first time istioctl says what is wanted in each cluster, which is kept.
 
     Raises:
         LabError: The program failed, or found fault with a mesh that has none.
     """
     own = _istios_objects()
-    sizes = []
-    for _ in range(rounds):
-        for count in COUNTS:
-            with (
-                FakeMesh(count, own).serve() as mesh,
-                tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder,
-            ):
-                sizes.append(_verified(count, mesh, Path(folder)))
-    return Growth(tuple(sizes))
+    with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as cache:
+        turns = [
+            _turn(count, own, Path(cache), first=number == 0)
+            for number in range(rounds + 1)
+            for count in COUNTS
+        ]
+    return Growth(tuple(turns))
 
 
-def _verified(count: int, mesh: FakeMesh, folder: Path) -> Size:
+def _turn(count: int, own: Callable[[Cluster], list[Object]], cache: Path, *, first: bool) -> Size:
+    fake = FakeMesh(count, own)
+    with fake.serve() as mesh, tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
+        size = _verified(count, mesh, Path(folder), {"XDG_CACHE_HOME": str(cache)}, first=first)
+    say(f"{count} clusters: {size.seconds:.1f} s" + (", the first time" if first else ""))
+    return size
+
+
+def _verified(count: int, mesh: FakeMesh, folder: Path, more: Mapping[str, str], *, first: bool) -> Size:
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(mesh.kubeconfig()), encoding="utf-8")
     used = folder / "used"
     verify = [str(ISTIO_MC), "verify", "--kubeconfig", str(kubeconfig), "--no-progress", "-o", "json"]
+    settings = {name: value for name, value in os.environ.items() if name != "ISTIO_MC_CONFIG"}
     done = subprocess.run(
         [sys.executable, str(_USAGE), str(used), str(_DEADLINE_S), *verify],
         capture_output=True,
         text=True,
         cwd=folder,
-        env={name: value for name, value in os.environ.items() if name != "ISTIO_MC_CONFIG"},
+        env={**settings, **more},
         timeout=_DEADLINE_S + 30,
         check=False,
     )
@@ -83,7 +93,7 @@ def _verified(count: int, mesh: FakeMesh, folder: Path) -> Size:
             f"verify of {count} clusters ended with exit code {done.returncode}: {done.stderr[-_TAIL:]}"
         )
     told = json.loads(used.read_text(encoding="utf-8"))
-    return Size(count, told["seconds"], told["cpu"], told["peak"], mesh.asked())
+    return Size(count, told["seconds"], told["cpu"], told["peak"], mesh.asked(), first)
 
 
 def _istios_objects() -> Callable[[Cluster], list[Object]]:

@@ -21,6 +21,7 @@ class Size:
         cpu: Seconds of CPU that verify used; the servers' own are not in it.
         peak: Most memory it held, in MiB.
         asked: What each cluster was asked, and how often, by context.
+        first: Whether it was the first time, when what istioctl wants was yet to be made.
     """
 
     clusters: int
@@ -28,6 +29,7 @@ class Size:
     cpu: float
     peak: float
     asked: Mapping[str, Counter[str]]
+    first: bool = False
 
     @property
     def requests(self) -> tuple[int, int]:
@@ -43,8 +45,12 @@ class Growth:
     sizes: tuple[Size, ...]
 
     def of(self, clusters: int) -> tuple[Size, ...]:
-        """Return the runs over so many clusters."""
-        return tuple(size for size in self.sizes if size.clusters == clusters)
+        """Return the runs over so many clusters, but for the first time."""
+        return tuple(size for size in self.sizes if size.clusters == clusters and not size.first)
+
+    def first(self, clusters: int) -> float:
+        """Return how long the first time took (StatisticsError: there was none)."""
+        return median(size.seconds for size in self.sizes if size.clusters == clusters and size.first)
 
     @property
     def counts(self) -> tuple[int, ...]:

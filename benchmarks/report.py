@@ -113,6 +113,7 @@ def growth(found: Growth) -> str:
         rows.append(
             (
                 f"{clusters} clusters",
+                f"{found.first(clusters):.1f} s",
                 f"{found.seconds(clusters):.1f} s",
                 f"{found.cpu(clusters):.1f} s",
                 f"{found.peak(clusters):.0f} MiB",
@@ -124,7 +125,7 @@ def growth(found: Growth) -> str:
     cpu = (found.cpu(many) - found.cpu(few)) / (many - few)
     return "\n\n".join(
         [
-            table(("verify of", "time", "CPU", "most memory", "requests to a cluster"), rows),
+            table(("verify of", "first time", "time", "CPU", "most memory", "requests to a cluster"), rows),
             f"Each cluster more costs {cpu * 1000:.0f} ms of CPU and {each:.1f} MiB.",
         ]
     )

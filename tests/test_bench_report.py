@@ -137,9 +137,13 @@ def test_a_verify_that_is_no_slower_than_the_sequence_is_good() -> None:
     assert asks(4.0, 4.0).verdict() == []
 
 
-def size(clusters: int, **more: int) -> Size:
+def size(clusters: int, *, first: bool = False, **more: int) -> Size:
     asked_each = Counter({"GET /version": 1, **more})
-    return Size(clusters, 1.0, 0.5, 80.0 + clusters, {f"c{i}": asked_each for i in range(clusters)})
+    of_each = {f"c{i}": asked_each for i in range(clusters)}
+    return Size(clusters, 9.0 if first else 1.0, 0.5, 80.0 + clusters, of_each, first)
+
+
+GROWN = (size(5, first=True), size(50, first=True), size(5), size(50))
 
 
 def test_each_cluster_asked_the_same_however_many_there_are_is_good() -> None:
@@ -155,4 +159,8 @@ def test_requests_that_grow_with_the_clusters_are_named() -> None:
 
 
 def test_what_a_cluster_more_costs_is_shown() -> None:
-    assert "Each cluster more costs 0 ms of CPU and 1.0 MiB." in growth(Growth((size(5), size(50))))
+    assert "Each cluster more costs 0 ms of CPU and 1.0 MiB." in growth(Growth(GROWN))
+
+
+def test_the_first_time_is_shown_by_itself() -> None:
+    assert "| 50 clusters |      9.0 s | 1.0 s |" in growth(Growth(GROWN))

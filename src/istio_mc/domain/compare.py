@@ -76,7 +76,8 @@ def differences(wanted: Iterable[Object], live: Mapping[Ref, Object]) -> list[Di
 
 
 def _unequal(wanted: object, live: object, path: _Path) -> Iterator[tuple[_Path, object, object]]:
-    if _ignored(path):
+    # Most of what is compared is equal, and Python tells so of a whole CRD at once.
+    if wanted == live or _ignored(path):
         return
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
         for key, value in wanted.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -113,6 +114,7 @@ def _remote(secret: Object, key: str, value: str) -> RemoteSecret:
     return RemoteSecret(metadata["name"], key, metadata.get("creationTimestamp", ""), access, fault)
 
 
+@lru_cache(maxsize=1024)  # every other cluster holds the same of one
 def _read(value: str) -> tuple[Access | None, str]:
     try:
         return _access(value), ""
