@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 def commands(context: str) -> list[list[str]]:
     """Return what a person asks a cluster with istioctl.
 
-    Left to itself, analyze reads the other clusters with the tokens of the remote secrets, which may not read
-    all that it asks for, and does not end (1.26.0 with the Gateway API's CRDs). Told of the one cluster alone
-    it does, and is quickest.
+    analyze looks at the linked clusters too. Left to itself it reads them with the tokens of the remote
+    secrets, which may not read all that it asks for, and does not end (1.26.0 with the Gateway API's CRDs);
+    so it is told to read them as the user.
     """
-    asked = (["remote-clusters"], ["analyze", "-A", "--remote-contexts", context], ["proxy-status"])
+    others = [word for other in CONTEXTS if other != context for word in ("--remote-contexts", other)]
+    asked = (["remote-clusters"], ["analyze", "-A", *others], ["proxy-status"])
     return [["istioctl", *words, "--context", context] for words in asked]
 
 

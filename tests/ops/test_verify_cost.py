@@ -54,3 +54,8 @@ def test_requests_to_a_cluster_are_the_same_however_many_there_are(found: Found)
 def test_nothing_is_asked_of_an_api_server_twice(found: Found) -> None:
     twice = {what for what, times in found[FEW]["c1"].items() if times > 1}
     assert twice - {TO_THE_GATEWAY} == set()
+
+
+def test_verify_loads_no_http_client_that_it_does_not_use() -> None:
+    loaded = "import sys, istio_mc.ops.verify, istio_mc.present.verify; sys.exit('httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], timeout=60, check=False).returncode == 0

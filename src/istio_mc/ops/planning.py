@@ -19,7 +19,6 @@ from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others
 from istio_mc.domain.tools import PLATFORMS, Tool
-from istio_mc.gateways import downloads
 from istio_mc.gateways.fanout import fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
@@ -28,7 +27,6 @@ from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
 from istio_mc.ops import preflight, topology, trust
 from istio_mc.ops.documents import written
-from istio_mc.ops.tools import artifact_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -167,6 +165,10 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
         return []
+    # The HTTP client takes a tenth of verify's start, and verify fetches nothing.
+    from istio_mc.gateways import downloads  # noqa: PLC0415
+    from istio_mc.ops.tools import artifact_of  # noqa: PLC0415
+
     if wanted.manifest:
         found = downloads.documents(wanted.manifest)
     else:
