@@ -98,7 +98,9 @@ def test_ctrl_c_removes_what_was_made(mesh: Site, line: str) -> None:
     running.until(line)
     running.process.send_signal(signal.SIGINT)
 
-    running.wait(30).exits(130)
+    told = running.wait(30).exits(130)
+
+    assert "the pods that --deep made are removed" in told.stderr
 
     soon(nothing_left, "what an interrupted run made is gone", 60)
 

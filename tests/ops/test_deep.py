@@ -214,6 +214,23 @@ def test_what_is_made_is_removed_where_the_run_is_interrupted(
     assert all(one.removed for one in run.clusters.values())
 
 
+def test_an_interrupt_while_it_is_removed_does_not_stop_the_removal(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remove, patiences = deep._Run.remove, []
+
+    def interrupted(one: deep._Run, patience_s: float) -> None:
+        patiences.append(patience_s)
+        if len(patiences) == 1:
+            raise KeyboardInterrupt
+        remove(one, patience_s)
+
+    monkeypatch.setattr(deep._Run, "remove", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.tried()
+    assert (patiences[1:], run.left) == ([0.0], {})
+
+
 def test_nothing_is_made_any_more_once_a_run_is_interrupted(run: Run) -> None:
     one = deep._Run(run.ground, "curl:1")
     one.remove(patience_s=0.0)

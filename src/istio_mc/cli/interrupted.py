@@ -28,6 +28,7 @@ _NEXT = {
     "tools download": "files in the folder are whole; downloads go on where they ended",
 }
 _LOOKS = "nothing was changed; the same command looks anew"
+_LOOKED_DEEP = "the pods that --deep made are removed; the same command looks anew"
 
 
 def problem(command: str, done: Done) -> Problem:
@@ -38,7 +39,7 @@ def problem(command: str, done: Done) -> Problem:
         code="interrupted",
         message="interrupted",
         seen=str(done),
-        expected=_NEXT.get(command, _LOOKS),
+        expected=_NEXT.get(command, _LOOKED_DEEP if "--deep" in sys.argv else _LOOKS),
         hint=shlex.join(["istio-mc", *sys.argv[1:]]),
         docs="exit-codes.md",
     )

@@ -49,10 +49,10 @@ def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Fail
         ready, failed = fan_out(ground.observed, run.put, concurrency=ground.session.concurrency)
         run.callable = tuple(ready)
         found, unasked = fan_out(ready, run.ask, concurrency=ground.session.concurrency)
+        run.remove(patience_s=REMOVE_S)
     except BaseException:
         run.remove(patience_s=0.0)  # the clusters finish what was asked of them
         raise
-    run.remove(patience_s=REMOVE_S)
     return found, failed | unasked
 
 
