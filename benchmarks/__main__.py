@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import asking, clean, clusters, helptime, machine, report, sides, steptool
+from benchmarks import asking, bytecode, clean, clusters, helptime, machine, report, sides, steptool
 from benchmarks.measured import Installs, Round
 from lab import health, settings
 from lab.errors import LabError
@@ -55,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
         if faults := health.faults():
             raise LabError(f"{faults[0]}: run `make lab-up` first")
     _use_the_lab()
+    bytecode.compiled()
     parts: dict[str, str] = {}
     wrong: list[str] = []
     step = None

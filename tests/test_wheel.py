@@ -58,7 +58,7 @@ def test_carries_its_types(installed: Path) -> None:
 
 def test_installs_the_program(installed: Path) -> None:
     (points,) = installed.glob("istio_mc-*.dist-info/entry_points.txt")
-    assert "istio-mc = istio_mc.cli.app:main" in points.read_text()
+    assert "istio-mc = istio_mc.__main__:main" in points.read_text()
 
 
 def test_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:

@@ -70,7 +70,7 @@ app.callback()(edge.root_callback)
 
 
 def main() -> None:
-    """Entry point of the `istio-mc` program."""
+    """Runs the command line this process was started with."""
     try:
         app()
     except SystemExit as end:

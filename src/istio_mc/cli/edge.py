@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import inspect
 import os
 import re
@@ -214,6 +215,8 @@ def run(
     from istio_mc.present.report import Exit
     from istio_mc.present.report import Report as Made
 
+    gc.freeze()  # what was imported stays; from here on garbage is looked for, and only in what comes now
+    gc.enable()
     output = _output(options.output or "table", formats)
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
