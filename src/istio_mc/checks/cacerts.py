@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import cacerts, objects, signing
 from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.chain import path_faults, path_warnings
+from istio_mc.domain.chain import SOON, path_faults, path_warnings
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -23,9 +23,6 @@ CACERTS = "trust.cacerts"
 ROOT_VALID = "trust.root-valid"
 VALID = "trust.valid"
 ONE_ROOT = "trust.one-root"
-
-SOON = timedelta(days=30)
-"""How long before its end a CA certificate is warned about."""
 
 _ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 _DATES = frozenset({"ca-expired", "ca-not-yet-valid"})

@@ -35,6 +35,13 @@ def install(
         list[str] | None,
         typer.Option(metavar="CONTEXT=URL", help="API server as the other clusters reach it; repeat it."),
     ] = None,
+    replace_ca: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT",
+            help="Give a cluster a CA under the mesh's root in place of another one's; repeat it.",
+        ),
+    ] = None,
     key_type: KeyTypeOption = "rsa",
     key_size: KeySize = None,
 ) -> None:
@@ -50,6 +57,8 @@ def install(
       istio-mc install --contexts kt,ncloud,nhn --gateway-address kt=203.0.113.7
 
       istio-mc install --config mesh.yaml --dry-run
+
+      istio-mc install --contexts kt,ncloud,nhn --replace-ca nhn
     """
     from datetime import UTC, datetime
 
@@ -66,7 +75,8 @@ def install(
             store = CaStore(session.settings.certs_dir)
             do = op.dry_run if dry_run else op.install
             made = options_of(key_type, key_size, "87600h")
-            result = do(session, store, made, datetime.now(UTC), strict=strict)
+            now = datetime.now(UTC)
+            result = do(session, store, made, now, strict=strict, replace_ca=replace_ca or ())
             return report(result, session.warnings)
 
     edge.run("install", options, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -15,9 +16,12 @@ from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     Certificates = tuple[x509.Certificate, ...]
+
+SOON = timedelta(days=30)
+"""How long before its end verify warns of a CA certificate, and install renews an intermediate."""
 
 MIN_RSA_BITS = 2048
 """Go (istiod) and BoringSSL (Envoy) refuse shorter RSA keys."""

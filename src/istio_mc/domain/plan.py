@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 NAMESPACE = "namespace"
 CACERTS = "cacerts"
+RESTART = "restart"
 ISTIO = "istio"
 EXPOSE = "expose"
 GATEWAY_API = "gateway-api"
 REMOTE_GATEWAYS = "remote-gateways"
 LINK = "link"
 READY = "ready"
-STEPS = (NAMESPACE, CACERTS, ISTIO, EXPOSE, GATEWAY_API, REMOTE_GATEWAYS, LINK, READY)
+STEPS = (NAMESPACE, CACERTS, RESTART, ISTIO, EXPOSE, GATEWAY_API, REMOTE_GATEWAYS, LINK, READY)
 """The steps of an install in a cluster, in their order."""
 
 _MOST_REASONS = 5

@@ -3,6 +3,7 @@
     root-cert.pem, root-ca.key
     <cluster id>/ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem
     issuer-cert.pem, issuer-ca.key, issuer-chain.pem     where a CA of the user's own, below their root, signs
+    replaced/<cluster id>-…/                             what a Secret held that an install wrote over
 
 What a run that was killed can leave behind:
 
@@ -16,6 +17,7 @@ A cluster's folder appears whole, by one rename. Folders that other tools left h
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import tempfile
@@ -35,8 +37,14 @@ if TYPE_CHECKING:
 ROOT_KEY = "root-ca.key"
 PREPARED_ROOT = "root-cert.pem.new"
 ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN = "issuer-cert.pem", "issuer-ca.key", "issuer-chain.pem"
-RESERVED = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
+REPLACED = "replaced"
+"""Folder of what clusters' Secrets held before: the CAs of others, which a purge leaves alone."""
+
+_FILES = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
+RESERVED = _FILES | {REPLACED}
 """Names in the store that no cluster's folder can have."""
+
+_HASH_DIGITS = 12
 
 _LOCK = ".lock"
 _STAGING = ".new"
@@ -209,6 +217,39 @@ class CaStore:
             ) from error
         files.sync_folder(self.folder)
 
+    def keep_replaced(self, cluster_id: str, contents: Mapping[str, bytes]) -> Path:
+        """Keeps what a cluster's Secret held before another CA is written over it.
+
+        Kept once, however often it is asked for: the folder is named for the contents.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()[:_HASH_DIGITS]
+        folder = self.folder / REPLACED / f"{cluster_id}-{digest}"
+        with self.locked():
+            for part in (folder.parent, folder):
+                files.make_private_folder(part)
+            for name, content in contents.items():
+                if files.read_if_there(folder / name) is None:
+                    files.write(folder / name, content, exclusive=True)
+        return folder
+
+    def renew_cluster(self, cluster_id: str, ca: CaCerts) -> None:
+        """Puts a new certificate of a cluster's CA in the place of the one before: its key stays.
+
+        The certificate goes last: until then the chain holds both, and what is there can be used.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        folder = self.folder / cluster_id
+        for name, content in ((CERT_CHAIN, ca.cert_chain), (CA_CERT, ca.ca_cert)):
+            files.write(folder / name, content, exclusive=False)
+
     def purge(self) -> None:
         """Removes every file of the store, root key and all, and its folders where nothing else is in them.
 
@@ -221,7 +262,7 @@ class CaStore:
                     (folder / name).unlink(missing_ok=True)
                 with suppress(OSError):  # something of the user's own is in it
                     folder.rmdir()
-            for name in (*RESERVED, _LOCK):
+            for name in (*_FILES, _LOCK):
                 self._remove(name)
         with suppress(OSError):  # likewise
             self.folder.rmdir()
@@ -229,7 +270,9 @@ class CaStore:
     def _folders(self) -> list[Path]:
         try:
             return sorted(
-                entry for entry in self.folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")
+                entry
+                for entry in self.folder.iterdir()
+                if entry.is_dir() and not entry.name.startswith(".") and entry.name != REPLACED
             )
         except FileNotFoundError:
             return []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.pem import CertificateFacts
     from istio_mc.gateways.castore import CaStore, StoreFiles
+    from istio_mc.ops.ca_clusters import FoundCluster
     from istio_mc.ops.ca_root import OwnCa, Root
 
 WARN_WITHIN = timedelta(days=90)
@@ -35,12 +36,14 @@ WARN_WITHIN = timedelta(days=90)
 class Outcome(StrEnum):
     """What became of a certificate.
 
-    `created` is new; `kept` was there and in order; `completed` was there in part, and got what was missing.
+    `created` is new; `kept` was there and in order; `completed` was there in part, and got what was missing;
+    `renewed` was about to end, or had, and has a new certificate for the same key.
     """
 
     CREATED = "created"
     KEPT = "kept"
     COMPLETED = "completed"
+    RENEWED = "renewed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +189,9 @@ def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
 
 
 def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> IssueResult:
-    """Issues a CA for every cluster that has none. `options.own` plays no part: that is for `init`.
+    """Issues a CA for every cluster that has none, and renews those that end soon or have ended.
+
+    `options.own` plays no part: that is for `init`.
 
     Args:
         store: Where they are kept; must have a root.
@@ -224,7 +229,7 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
     """
     ids = ca_clusters.checked_ids(cluster_ids)
     own = ca_root.load_own(options.own, now) if options.own else None
-    complete = own is None and ca_clusters.is_complete(store.read(), ids)
+    complete = own is None and ca_clusters.is_complete(store.read(), ids) and not to_renew(store, ids, now)
     with nullcontext() if complete else store.locked():
         outcome, root = _init(store, options, own, now)
         clusters, ca_certs = _issue(store, store.read(), root, ids, options, now)
@@ -233,6 +238,20 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
         issue=IssueResult(folder=store.folder, root=pem.facts(root.certificate), clusters=clusters),
         ca_certs=ca_certs,
     )
+
+
+def to_renew(store: CaStore, cluster_ids: Iterable[str], now: datetime) -> dict[str, str]:
+    """The CAs that `issue` and `ensure` would renew, and why, as `ends 2026-03-01`; by cluster id.
+
+    Raises:
+        ProblemError: Every fault in the root.
+    """
+    files = store.read()
+    if files.root_cert is None:
+        return {}
+    root = ca_root.load_root(store, files, now)
+    found, _ = ca_clusters.clusters_found(store, files, root, [*cluster_ids], now)
+    return {cluster_id: state.renewal for cluster_id, state in found.items() if state.renewal}
 
 
 def show(store: CaStore) -> ShowResult:
@@ -364,14 +383,27 @@ def _issue(
     clusters: list[ClusterCa] = []
     for cluster_id in ids:
         state = found[cluster_id]
-        ca = state.ca or _new(root.signer, cluster_id, options, now, state.key)
+        if state.ca and state.renewal:
+            key = pem.load_key(pem.NamedPem(cacerts.CA_KEY, state.ca.ca_key))
+            ca = _new(root.signer, cluster_id, options, now, key)
+            store.renew_cluster(cluster_id, ca)
+        else:
+            ca = state.ca or _new(root.signer, cluster_id, options, now, state.key)
         if not state.whole:
             store.write_cluster(cluster_id, ca)
         ca_certs[cluster_id] = ca
-        outcome = Outcome.KEPT if state.whole else Outcome.COMPLETED if state.started else Outcome.CREATED
+        outcome = _outcome(state)
         (certificate, *_) = pem.load_certificates(pem.NamedPem(cluster_id, ca.ca_cert))
         clusters.append(ClusterCa(cluster_id=cluster_id, outcome=outcome, certificate=pem.facts(certificate)))
     return tuple(clusters), ca_certs
+
+
+def _outcome(state: FoundCluster) -> Outcome:
+    if state.renewal:
+        return Outcome.RENEWED
+    if state.whole:
+        return Outcome.KEPT
+    return Outcome.COMPLETED if state.started else Outcome.CREATED
 
 
 def _new(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.chain import path_to_root
+from istio_mc.domain.chain import SOON, path_to_root
 from istio_mc.domain.pem import NamedPem, PrivateKey, attempt
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore
@@ -33,12 +34,14 @@ class FoundCluster:
         key: A key that still lacks its certificate.
         whole: Whether all four files are there.
         started: Whether any of them is.
+        renewal: Why its certificate is to be renewed for the same key; empty where it is not.
     """
 
     ca: CaCerts | None = None
     key: PrivateKey | None = field(default=None, repr=False)
     whole: bool = False
     started: bool = False
+    renewal: str = ""
 
 
 def checked_ids(cluster_ids: Iterable[str]) -> list[str]:
@@ -94,10 +97,49 @@ def clusters_found(
             except ProblemError as error:
                 faults += error.problems
         if state.ca:
-            faults += cluster_faults(state.ca, root.certificate, now)
+            of_ca = cluster_faults(state.ca, root.certificate, now)
+            reason = renewal(state.ca, root, now)
+            state = replace(state, renewal=reason)
+            faults += [fault for fault in of_ca if not reason or fault.code not in _RENEWED]
         states[cluster_id] = state
         problems += [fault.on(cluster_id) for fault in faults]
     return states, problems
+
+
+_RENEWED = frozenset({"ca-expired", "ca-not-yet-valid", "chain-without-ca"})
+"""What is no more once a CA's certificate was renewed; the root's own dates were judged before."""
+
+
+def renewal(ca: CaCerts, root: Root, now: datetime) -> str:
+    """Why a cluster's CA is to get a new certificate for the same key; empty where it is not.
+
+    What the CA signed before stays valid then: the key and the name are the same.
+
+    Args:
+        ca: The CA.
+        root: Who signs; where the key that does is not at hand, nothing is renewed.
+        now: The present, aware.
+    """
+    loaded = attempt(pem.load_certificates, NamedPem(cacerts.CA_CERT, ca.ca_cert), [])
+    if not loaded or root.signer is None:
+        return ""
+    begins, ends = loaded[0].not_valid_before_utc, loaded[0].not_valid_after_utc
+    last = min(above.not_valid_after_utc for above in root.path)
+    if now < begins:
+        return f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
+    if last - ends <= _WORTH_IT:
+        return ""
+    if now > ends:
+        return f"ended {ends:%Y-%m-%d}"
+    if ends - now <= SOON:
+        return f"ends {ends:%Y-%m-%d}"
+    chain = attempt(pem.load_certificates, NamedPem(cacerts.CERT_CHAIN, ca.cert_chain), []) or ()
+    cut_off = loaded[0] not in chain and any(link.public_key() == loaded[0].public_key() for link in chain)
+    return "was renewed by a run that was ended before it was done" if cut_off else ""
+
+
+_WORTH_IT = timedelta(days=1)
+"""What a renewal must bring at least: a CA ends with its root at the latest."""
 
 
 def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:

@@ -9,7 +9,7 @@ from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import Settings, override, parse_assignments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from istio_mc.domain.kubeconfig import Context
@@ -57,15 +57,7 @@ class Overrides:
         addresses = parse_assignments(self.gateway_addresses, "--gateway-address")
         servers = parse_assignments(self.api_servers, "--api-server")
         known = {context.name for context in contexts}
-        if strangers := [name for name in (*addresses, *servers) if name not in known]:
-            raise InputError(
-                Problem(
-                    code="not-in-this-run",
-                    message="a flag speaks of a cluster that is not part of this run",
-                    seen=", ".join(strangers),
-                    expected=f"one of {', '.join(sorted(known))}",
-                )
-            )
+        refuse_strangers((*addresses, *servers), known)
         clusters = []
         for name in sorted(known):
             cluster = override(
@@ -73,3 +65,20 @@ class Overrides:
             )
             clusters.append(cluster)
         return replace(settings, clusters=tuple(clusters), certs_dir=self.certs_dir or settings.certs_dir)
+
+
+def refuse_strangers(named: Iterable[str], known: Collection[str]) -> None:
+    """Nothing, where a flag names clusters of the run only.
+
+    Raises:
+        InputError: It names another.
+    """
+    if strangers := [name for name in named if name not in known]:
+        raise InputError(
+            Problem(
+                code="not-in-this-run",
+                message="a flag speaks of a cluster that is not part of this run",
+                seen=", ".join(strangers),
+                expected=f"one of {', '.join(sorted(known))}",
+            )
+        )

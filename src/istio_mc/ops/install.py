@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.merged import MergedService, merged
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
@@ -19,11 +21,10 @@ from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
 from istio_mc.ops.remote_gateways import apply_remote_gateways
-from istio_mc.ops.wait import wait_ready
+from istio_mc.ops.wait import wait_ready, wait_rolled_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Collection, Mapping
 
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
@@ -83,7 +84,13 @@ class InstallResult:
 
 
 def install(
-    session: Session, store: CaStore, options: CaOptions, now: datetime, *, strict: bool = False
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    strict: bool = False,
+    replace_ca: Collection[str] = (),
 ) -> InstallResult:
     """Makes one mesh of the session's clusters.
 
@@ -93,7 +100,7 @@ def install(
     Raises:
         ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
     """
-    prepared = prepare(session, store, options, now, dry_run=False, strict=strict)
+    prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
     done, failures = fan_out(
         prepared.plans,
         lambda name: apply_plan(session, prepared, prepared.plans[name]),
@@ -117,10 +124,16 @@ def install(
 
 
 def dry_run(
-    session: Session, store: CaStore, options: CaOptions, now: datetime, *, strict: bool = False
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    strict: bool = False,
+    replace_ca: Collection[str] = (),
 ) -> InstallResult:
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
-    prepared = prepare(session, store, options, now, dry_run=True, strict=strict)
+    prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
     steps = linking.planned(clusters, secrets)
@@ -160,6 +173,8 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
         try:
             if step.name == plan.ISTIO:
                 _run_istioctl(session, prepared, cluster)
+            elif step.name == plan.RESTART:
+                _restart(session, cluster, prepared.mesh.istiod)
             elif step.name == plan.REMOTE_GATEWAYS:
                 apply_remote_gateways(session, context, step.documents)
             else:
@@ -170,6 +185,14 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
             raise
         session.done.setdefault(context, []).append(step.name)
         session.progress(Event(context, step.name, State.DONE))
+
+
+def _restart(session: Session, cluster: Cluster, deployment: str) -> None:
+    """As `kubectl rollout restart` does, and waits for its end: what follows may need its webhooks."""
+    stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat(timespec="seconds")}
+    body = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+    session.kubes[cluster.context].patch(objects.DEPLOYMENT, deployment, SYSTEM_NAMESPACE, body)
+    wait_rolled_out(session, cluster, deployment)
 
 
 def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:

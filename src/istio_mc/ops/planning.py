@@ -27,9 +27,10 @@ from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
 from istio_mc.ops import preflight, topology, trust
 from istio_mc.ops.documents import written
+from istio_mc.ops.inputs import refuse_strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from istio_mc.domain.mesh import Cluster, Mesh
@@ -76,15 +77,25 @@ class Prepared:
 
 
 def prepare(
-    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool, strict: bool
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    dry_run: bool,
+    strict: bool,
+    replace_ca: Collection[str] = (),
 ) -> Prepared:
     """Looks at every cluster at once and plans what is to be done in each; changes no cluster.
 
-    Without `dry_run`, certificates that are missing are made, in the store.
+    Without `dry_run`, certificates that are missing are made, in the store. Clusters in `replace_ca` get a
+    CA under the store's root whatever they have.
 
     Raises:
+        InputError: `replace_ca` names a cluster that is not part of the run.
         ProblemError: Something other than an unreachable cluster is wrong.
     """
+    refuse_strangers(replace_ca, session.names)
     mesh = topology.mesh_of(session.settings)
     istioctl = _istioctl(mesh, session.settings)
     session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
@@ -111,7 +122,7 @@ def prepare(
     )
     session.warnings += preflight.judge(facts, strict=strict)
     gateway_api = _gateway_api(session, observed)
-    trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run)
+    trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run, replace=replace_ca)
     session.progress(Event(None, "preflight", State.DONE))
     plans, failures = fan_out(
         observed,
@@ -193,13 +204,16 @@ def _plan(
     remote_gateways: Iterable[Object],
 ) -> ClusterPlan:
     live = observed.objects
-    steps = steps_before_link(session, mesh, cluster, observed, trusted.steps.get(cluster.context), istioctl)
+    cacerts = trusted.steps.get(cluster.context)
+    steps = steps_before_link(session, mesh, cluster, observed, cacerts, istioctl)
+    if reason := trusted.restarts.get(cluster.context):
+        steps.insert(steps.index(cacerts) + 1, _restart_step(mesh, observed, reason))
     if gateway_api and not observed.gateway_api:
         steps.append(_gateway_api_step(gateway_api))
     if gateway_api or observed.gateway_api:
         steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, remote_gateways, live))
     found = tuple(step for step in steps if step)
-    for name in plan.STEPS[:5]:
+    for name in _TOLD_UNCHANGED:
         if name not in {step.name for step in found}:
             session.progress(Event(cluster.context, name, State.UNCHANGED))
     return ClusterPlan(cluster, observed, found)
@@ -227,6 +241,16 @@ def steps_before_link(
         _istio_step(session, mesh, cluster, observed, istioctl) if istioctl else None,
         plan.apply_step(plan.EXPOSE, [documents.cross_network_gateway()], observed.objects),
     ]
+
+
+_TOLD_UNCHANGED = (plan.NAMESPACE, plan.CACERTS, plan.ISTIO, plan.EXPOSE, plan.GATEWAY_API)
+
+
+def _restart_step(mesh: Mesh, observed: Observed, reason: str) -> Step | None:
+    """The restart of an istiod that runs already."""
+    if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
+        return None
+    return Step(plan.RESTART, (reason,))
 
 
 def _gateway_api_step(crds: Iterable[Object]) -> Step:

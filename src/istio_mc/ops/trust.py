@@ -1,4 +1,4 @@
-"""Which CA each cluster shall run under: one root for all, and no root ever replaced."""
+"""Which CA each cluster shall run under: one root for all, and no root replaced that nobody named."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import documents, objects, pem, plan
 from istio_mc.domain.cacerts import ROOT_CERT, CaCerts
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.live_ca import LiveCa, live_ca
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.ops import ca
+from istio_mc.ops import ca, trust_problems
 from istio_mc.ops.ca_clusters import is_complete
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
+    from cryptography import x509
+
+    from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.castore import CaStore
@@ -31,11 +34,13 @@ class Trust:
         root_fingerprint: SHA-256 of the root certificate; None only in a dry run before there is one.
         created: Whether this run made the root.
         steps: The cacerts step of each cluster that needs one.
+        restarts: Clusters whose istiod takes it only when it is restarted, and why.
     """
 
     root_fingerprint: str | None
     created: bool
     steps: Mapping[str, Step] = field(repr=False)
+    restarts: Mapping[str, str] = field(default_factory=dict)
 
 
 def live_cacerts(context: str, observed: Observed) -> CaCerts | None:
@@ -70,103 +75,125 @@ def decide(
     now: datetime,
     *,
     dry_run: bool = False,
+    replace: Collection[str] = (),
 ) -> Trust:
     """Settles the CA of every cluster, making what is missing in the store.
 
     Where every cluster runs under one root already and the store holds nothing newer, the store is not
-    needed at all: so a run from a machine without the keys changes nothing.
+    needed at all: so a run from a machine without the keys changes nothing. A Secret that istiod cannot use
+    is written anew under the same root; one under another root only where its cluster is named in `replace`.
+    Private keys that would be lost by that are kept in the store first.
 
     Raises:
-        ProblemError: Clusters run under different roots, or under one that is not the store's.
+        ProblemError: Clusters run under different roots, or under one that is not the store's; or a Secret
+            that is not whole was made by others.
     """
-    live = {name: live_cacerts(name, found) for name, found in observed.items()}
-    roots = {name: root_fingerprint(found) for name, found in live.items() if found}
     stored = store.read()
     stored_root = _stored_root(store, stored.root_cert)
-    if faults := _root_faults(store, roots, stored_root, all_live=None not in live.values()):
+    stored_print = pem.fingerprint(stored_root) if stored_root else None
+    live = {name: _live(found, now, stored_root) for name, found in observed.items()}
+    damaged = {name: found for name, found in live.items() if found and found.damage}
+    swapped = {
+        name: found
+        for name, found in live.items()
+        if found and name in replace and found.root != stored_print and name not in damaged
+    }
+    written = damaged | swapped
+    if faults := _refused(store, live, written, stored_print, replace):
         raise ProblemError(*faults)
+    ids = {name: clusters[name].cluster_id for name in observed}
     needing = [
-        name for name in observed if live[name] is None or clusters[name].cluster_id in stored.clusters
+        name for name in observed if live[name] is None or name in written or ids[name] in stored.clusters
     ]
+    roots = {found.root for found in live.values() if found and found.root}
     if not needing:
-        return Trust(next(iter(roots.values()), stored_root), created=False, steps={})
-    if dry_run and not is_complete(stored, [clusters[name].cluster_id for name in needing]):
-        steps = {name: _to_be_made(clusters[name]) for name in needing if live[name] is None}
-        return Trust(stored_root, created=stored_root is None, steps=steps)
-    made = ca.ensure(store, [clusters[name].cluster_id for name in needing], options, now)
+        return Trust(next(iter(roots), stored_print), created=False, steps={})
+    wanting = {name: ids[name] for name in needing}
+    renewed = ca.to_renew(store, wanting.values(), now)
+    if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
+        steps = {
+            name: _to_be_made(clusters[name], reason)
+            for name in needing
+            if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
+        }
+        return Trust(stored_print, created=stored_root is None, steps=steps)
+    made = ca.ensure(store, wanting.values(), options, now)
     steps = {}
-    for name in needing:
-        wanted = made.ca_certs[clusters[name].cluster_id]
-        if step := _step(wanted, live[name]):
+    for name, cluster_id in wanting.items():
+        wanted, found = made.ca_certs[cluster_id], live[name]
+        if step := _step(wanted, found, swapped=name in swapped):
             steps[name] = step
+            if found and name in written and not dry_run and found.holds_another_key(wanted):
+                store.keep_replaced(cluster_id, found.contents)
+    restarts = {name: _RESTART for name in steps if name in written or live[name] is None}
     created = made.init.outcome is ca.Outcome.CREATED
-    return Trust(made.init.root.fingerprint, created=created, steps=steps)
+    return Trust(made.init.root.fingerprint, created=created, steps=steps, restarts=restarts)
 
 
-def _step(wanted: CaCerts, live: CaCerts | None) -> Step | None:
+_RESTART = "istiod takes this CA only when it starts"
+
+
+def _live(observed: Observed, now: datetime, stored_root: x509.Certificate | None) -> LiveCa | None:
+    secret = observed.find(objects.SECRET, "cacerts")
+    return live_ca(secret, now, (stored_root,) if stored_root else ()) if secret else None
+
+
+def _refused(
+    store: CaStore,
+    live: Mapping[str, LiveCa | None],
+    written: Mapping[str, LiveCa],
+    stored_root: str | None,
+    replace: Collection[str],
+) -> list[Problem]:
+    """Why nothing may be written."""
+    foreign = [(name, found) for name, found in written.items() if found.foreign]
+    if foreign:
+        return [trust_problems.made_by_others(name, found.told) for name, found in foreign]
+    roots = {
+        name: found.root
+        for name, found in live.items()
+        if found and found.root and not (name in replace and name in written)
+    }
+    whole = all(found and name not in written for name, found in live.items())
+    faults = trust_problems.of_roots(store.folder, roots, stored_root, all_live=whole)
+    if stored_root is not None or not written:
+        return faults
+    # There is nothing at hand to write them anew with.
+    damage = [fault.on(name) for name, found in written.items() for fault in found.damage]
+    there = {name: found.root or "unknown" for name, found in written.items()}
+    return [*(faults or [trust_problems.not_at_hand(store.folder, there)]), *damage]
+
+
+def _step(wanted: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | None:
     if live is None:
         reason = "Secret cacerts is missing"
-    elif live.same_as(wanted):
+    elif live.damage:
+        reason = f"Secret cacerts is of no use to istiod: {live.told}"
+    elif swapped:
+        reason = f"Secret cacerts is under another root: {live.root}"
+    elif live.ca and live.ca.same_as(wanted):
         return None
     else:
         reason = "Secret cacerts holds another intermediate CA of the same root than the store"
     return Step(plan.CACERTS, (reason,), (documents.cacerts(wanted.secret_data()),))
 
 
-def _to_be_made(cluster: Cluster) -> Step:
+def _unmade(live: LiveCa | None, written: bool, renewed: str | None) -> str | None:  # noqa: FBT001 - told apart below
+    """Why a CA would be made that a dry run may not make; None where none would."""
+    if live is None:
+        return "Secret cacerts is missing; the CA of {} would be made"
+    if written:
+        return "Secret cacerts is of no use; the CA of {} would be made"
+    return f"the CA of {{}} {renewed}; it would be renewed" if renewed else None
+
+
+def _to_be_made(cluster: Cluster, reason: str) -> Step:
     """What a dry run says of a CA that it may not make."""
     document: Object = documents.cacerts({})
-    return Step(
-        plan.CACERTS,
-        (f"Secret cacerts is missing; the CA of {cluster.cluster_id} would be made",),
-        (document,),
-    )
+    return Step(plan.CACERTS, (reason.format(cluster.cluster_id),), (document,))
 
 
-def _stored_root(store: CaStore, certificate: bytes | None) -> str | None:
+def _stored_root(store: CaStore, certificate: bytes | None) -> x509.Certificate | None:
     if certificate is None:
         return None
-    return pem.fingerprint(pem.load_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate)))
-
-
-def _root_faults(
-    store: CaStore, roots: Mapping[str, str], stored_root: str | None, *, all_live: bool
-) -> list[Problem]:
-    distinct = sorted(set(roots.values()))
-    if len(distinct) > 1:
-        return [
-            Problem(
-                code="roots-differ",
-                message="the clusters run under different root CAs",
-                seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
-                expected="one root everywhere",
-                hint=f"kubectl --context CLUSTER -n {SYSTEM_NAMESPACE} get secret cacerts",
-                docs="troubleshooting.md#roots-differ",
-            )
-        ]
-    if not distinct:
-        return []
-    names = ", ".join(roots)
-    if stored_root is None and not all_live:
-        return [
-            Problem(
-                code="root-not-at-hand",
-                message=f"{names} already run under a root CA that is not in {store.folder}",
-                seen=f"root {distinct[0]}; no root in {store.folder}",
-                expected="the root CA that the mesh already has",
-                hint="name its folder with --certs-dir, or bring it in: istio-mc ca init --root-cert …",
-                docs="troubleshooting.md#root-not-at-hand",
-            )
-        ]
-    if stored_root is not None and stored_root != distinct[0]:
-        return [
-            Problem(
-                code="root-is-another",
-                message=f"{names} run under another root CA than the one in {store.folder}",
-                seen=f"root {distinct[0]}",
-                expected=f"root {stored_root}",
-                hint="name the folder of the mesh's own CA with --certs-dir",
-                docs="troubleshooting.md#root-is-another",
-            )
-        ]
-    return []
+    return pem.load_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate))

@@ -36,7 +36,7 @@ def wait_ready(
     """
     kube = session.kubes[cluster.context]
     say = _Teller(session, cluster.context)
-    _until(session, say, lambda: _unready(kube, mesh, cluster))
+    _until(session, say, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
     addresses: list[str] = []
 
     def no_address() -> Problem | None:
@@ -72,8 +72,18 @@ def _until(session: Session, say: _Teller, wanting: Callable[[], Problem | None]
         time.sleep(_POLL_S)
 
 
-def _unready(kube: Kube, mesh: Mesh, cluster: Cluster) -> Problem | None:
-    for name in (mesh.istiod, EAST_WEST_GATEWAY):
+def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None:
+    """Waits until a Deployment's last change is rolled out.
+
+    Raises:
+        ProblemError: It is not before the run's deadline.
+    """
+    say = _Teller(session, cluster.context)
+    _until(session, say, lambda: _unready(session.kubes[cluster.context], cluster, deployment))
+
+
+def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
+    for name in names:
         deployment = kube.get(objects.DEPLOYMENT, name, SYSTEM_NAMESPACE)
         if seen := unavailable(deployment):
             return Problem(
