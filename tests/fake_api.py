@@ -13,10 +13,10 @@ import struct
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from tests.fake_forward import forward
 
@@ -47,6 +47,17 @@ class Reply:
     delay_s: float = 0.0
 
 
+def _is_named(item: dict[str, Any], labelSelector: str = "", fieldSelector: str = "") -> bool:  # noqa: N803
+    """Whether an object has these labels and fields, of selectors that want them equal."""
+    labels = item["metadata"].get("labels") or {}
+    fields = {f"metadata.{key}": value for key, value in item["metadata"].items()}
+    return all(
+        have.get(key) == value
+        for have, selector in ((labels, labelSelector), (fields, fieldSelector))
+        for key, _, value in (one.partition("=") for one in selector.split(",") if one)
+    )
+
+
 def status(code: int, message: str, **headers: str) -> Reply:
     """A refusal as API servers write it."""
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
@@ -60,12 +71,14 @@ class FakeApi:
         calls: Every request so far: method, and path with its query.
         bodies: What each of them sent.
         most_at_once: How many requests were being answered at one moment, at most.
+        selects: Whether label and field selectors are heeded.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
         self.most_at_once = 0
+        self.selects = False
         self._at_once = 0
         self._replies: dict[str, list[Reply]] = {}
         self._forwards: dict[str, dict[int, tuple[str, int]]] = {}
@@ -107,6 +120,17 @@ class FakeApi:
             if not found:
                 return status(404, f"{path} not found")
             return found.pop(0) if len(found) > 1 else found[0]
+
+    def selected(self, target: str) -> Reply:
+        """The reply for a path with its query: of a list, where `selects` is set, what its selectors name."""
+        url = urlsplit(target)
+        reply = self.reply(url.path)
+        query = parse_qs(url.query)
+        wanted = {key: query[key][0] for key in ("labelSelector", "fieldSelector") if key in query}
+        if not self.selects or not wanted or not isinstance(reply.body, dict) or "items" not in reply.body:
+            return reply
+        items = [item for item in reply.body["items"] if _is_named(item, **wanted)]
+        return replace(reply, body={**reply.body, "items": items})
 
     @contextmanager
     def answering(self, method: str, path: str, body: bytes) -> Iterator[None]:
@@ -184,7 +208,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 return
             # Counted until the answer begins: once it is there, the client's next call may overtake us.
             with api.answering(self.command, self.path, sent):
-                reply = api.reply(urlsplit(self.path).path)
+                reply = api.selected(self.path)
                 if reply.delay_s:
                     api.wait(reply.delay_s)
             if reply.reset:

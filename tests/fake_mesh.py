@@ -79,6 +79,7 @@ class FakeMesh:
             for number, name in enumerate(names, 1)
         }
         for name, server in self.servers.items():
+            server.selects = True
             self._live[name] = {ref_of(item): item for item in [*objects_of(name, clusters), *_pods()]}
             for item in own(clusters[name]):
                 found = self._live[name].get(ref_of(item), {})
