@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -50,11 +51,11 @@ class Reply:
 def _is_named(item: dict[str, Any], labelSelector: str = "", fieldSelector: str = "") -> bool:  # noqa: N803
     """Whether an object has these labels and fields, of selectors that want them equal."""
     labels = item["metadata"].get("labels") or {}
-    fields = {f"metadata.{key}": value for key, value in item["metadata"].items()}
-    return all(
-        have.get(key) == value
-        for have, selector in ((labels, labelSelector), (fields, fieldSelector))
-        for key, _, value in (one.partition("=") for one in selector.split(",") if one)
+    wanted_labels = [one.partition("=") for one in labelSelector.split(",") if one]
+    wanted_fields = [one.partition("=") for one in fieldSelector.split(",") if one]
+    return all(labels.get(key) == value for key, _, value in wanted_labels) and all(
+        reduce(lambda part, name: part.get(name, {}), path.split("."), item) == value
+        for path, _, value in wanted_fields
     )
 
 
