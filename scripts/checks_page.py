@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.catalogue import ALL, EVERY, PREFLIGHT
+from istio_mc.checks.explained import EXPLAINED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from istio_mc.checks.model import Check
 
+_WIDTH = 118
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
 
 _HEAD = """\
@@ -28,6 +31,8 @@ prints those of `verify`.
   other one.
 - **Needs**: where a check it needs has failed, a check shows `?`: it cannot be told. Only the cause is an
   error.
+- Below each table: what a check looks at, why it usually fails, and what mends that. A run says it better,
+  for it knows the cluster.
 
 `--only` and `--skip` take a check (`link.synced`) or a whole topic (`link`):
 `istio-mc verify --only link,trust`.
@@ -38,8 +43,26 @@ def page() -> str:
     """The whole page, as it must stand in docs/checks.md."""
     both = list(dict.fromkeys([*EVERY, *PREFLIGHT]))
     topics = list(dict.fromkeys(check.topic for check in both))
-    tables = (f"## {topic}\n\n{_table(c for c in both if c.topic == topic)}" for topic in topics)
-    return "\n".join([_HEAD, *tables])
+    return "\n".join([_HEAD, *(_topic(topic, [c for c in both if c.topic == topic]) for topic in topics)])
+
+
+def _topic(topic: str, checks: Sequence[Check]) -> str:
+    ids = dict.fromkeys(check.id for check in checks)
+    return "\n".join([f"## {topic}\n", _table(checks), *map(_words, ids), ""])
+
+
+def _words(check_id: str) -> str:
+    """What a check sees, why it fails, and what mends that; one paragraph, folded as the other pages are."""
+    told = EXPLAINED[check_id]
+    text = f"- `{check_id}` sees {told.sees}. Usual cause: {told.cause}. Mend it: {told.mend}."
+    # Commands are not taken apart: the tests read them out of the page, line by line.
+    parts = re.findall(r"`[^`]+`\S*|\S+", text)
+    lines = [""]
+    for part in parts:
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(part) > _WIDTH:
+            lines.append(" ")
+        lines[-1] += f" {part}" if lines[-1] else part
+    return "\n".join(lines)
 
 
 def _table(checks: Iterable[Check]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from istio_mc.checks.explained import EXPLAINED
 from istio_mc.checks.model import Check, Result, Target, Verdict
 from istio_mc.domain.address import seen_addresses
 from istio_mc.domain.merged import merged
@@ -56,16 +57,19 @@ def listing(checks: Sequence[Check]) -> Report:
         for check in checks:
             asked = Text(f"  {check.severity}, {check.scope}", style="dim")
             console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
+            told = EXPLAINED[check.id]
             named = (
                 ("true when", check.description),
+                ("sees", told.sees),
+                ("cause", told.cause),
+                ("mend", told.mend),
                 ("reads", ", ".join(_reads(check))),
                 ("needs", ", ".join(check.needs)),
-                ("because", ", ".join(check.because)),
                 ("see", f"docs/{check.docs}" if check.docs else ""),
             )
             for name, value in named:
                 if value:
-                    line = Text.assemble((f"  {name + ':':<11}", "dim"), value)
+                    line = Text.assemble((f"  {name + ':':<11}", "dim"), value.replace("`", ""))
                     console.print(line, soft_wrap=True)
 
     return Report(
@@ -80,6 +84,7 @@ def listing(checks: Sequence[Check]) -> Report:
                     "reads": _reads(check),
                     "needs": list(check.needs),
                     "because": list(check.because),
+                    **EXPLAINED[check.id]._asdict(),
                     "docs": check.docs or None,
                 }
                 for check in checks

@@ -1,0 +1,326 @@
+"""What each check sees, why it usually fails, and what mends that: for people who read, not for the runner.
+
+A Problem says better, for it knows the cluster; this is what holds in general.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Explained(NamedTuple):
+    """One check, in words.
+
+    Attributes:
+        sees: What it looks at.
+        cause: The usual cause of its fault.
+        mend: What mends it, a command in backquotes where there is one.
+    """
+
+    sees: str
+    cause: str
+    mend: str
+
+
+_INSTALL = "`istio-mc install`"
+_LINK = "`istio-mc link`"
+_PRUNE = "`istio-mc link --prune`"
+_ADDRESS = "`istio-mc address`"
+_RESTART = "restart istiod: `kubectl -n istio-system rollout restart deployment istiod`"
+
+_ACCESS = {
+    "access.reachable": Explained(
+        "the answers of the API server to this kubeconfig's user",
+        "the VPN is down, the credential has expired, or the user may not read `istio-system`",
+        "`istio-mc contexts` tells the fault of each cluster",
+    ),
+    "access.observed": Explained(
+        "whether all that the other checks look at came in time",
+        "a slow cluster, or a right that this user lacks",
+        "ask again; `istio-mc verify --verbose` tells every call and how long it took",
+    ),
+}
+_NAMES = {
+    "names.identity": Explained(
+        "the cluster IDs and networks of labels, istiods, gateways and mesh.yaml",
+        "a cluster was copied from another, or mesh.yaml was changed after the install",
+        "set what lives in mesh.yaml; a cluster that shares an ID leaves, and joins anew",
+    ),
+    "names.cluster-id": Explained(
+        "the variable `CLUSTER_ID` of istiod's Deployment",
+        "somebody installed Istio by hand with another `clusterName`",
+        _INSTALL,
+    ),
+    "names.network": Explained(
+        "the label `topology.istio.io/network` of the namespace `istio-system`",
+        "the namespace was made anew, or a tool that owns it took the label away",
+        _INSTALL,
+    ),
+}
+_TRUST = {
+    "trust.cacerts": Explained(
+        "the Secret `cacerts`: chain, key, and what the certificates allow",
+        "the Secret was edited, or was put together of files of two CAs",
+        _INSTALL,
+    ),
+    "trust.root-valid": Explained(
+        "the dates of the root in each `cacerts`",
+        "the root has expired, or a clock is wrong",
+        "make a new root in another folder, and install it in every cluster with `--replace-ca`",
+    ),
+    "trust.valid": Explained(
+        "the dates of the intermediate CA in `cacerts`",
+        "the intermediate has expired: nobody issued a new one",
+        _INSTALL,
+    ),
+    "trust.root-lasts": Explained(
+        "the same dates, and limits of names and uses",
+        "the root ends soon",
+        "plan a new root while the old one is valid",
+    ),
+    "trust.lasts": Explained(
+        "the same of the intermediate CA",
+        "the intermediate ends soon",
+        _INSTALL,
+    ),
+    "trust.one-root": Explained(
+        "the roots that each cluster signs under, and those it takes",
+        "a cluster was installed with a root of its own: the guide's scripts make a new one in each run",
+        "install in that cluster with the folder of the mesh's CA, and `--replace-ca`",
+    ),
+    "trust.istiod": Explained(
+        "the certificate that each istiod serves, through a port-forward",
+        "`cacerts` was replaced by another root, and istiod still runs with the old one",
+        _RESTART,
+    ),
+    "trust.namespaces": Explained(
+        "the ConfigMap `istio-ca-root-cert` of every namespace",
+        "istiod was down, or may not write ConfigMaps, when the root changed",
+        _RESTART,
+    ),
+    "trust.proxies": Explained(
+        "the certificates and roots that gateways and the oldest sidecars hold, from their Envoys",
+        "pods have run since before the root changed",
+        "restart the workloads that are named",
+    ),
+    "trust.workloads": Explained(
+        "who issued the certificates of the same proxies",
+        "`cacerts` changed, and their certificates have not been renewed yet",
+        "they are renewed within a day by themselves, or with a restart",
+    ),
+}
+_CONTROL_PLANE = {
+    "control-plane.istiod": Explained(
+        "istiod's Deployment: replicas wanted, updated and available",
+        "it was scaled to zero, its image cannot be pulled, or it does not start with this `cacerts`",
+        "`kubectl -n istio-system describe deployment istiod`",
+    ),
+    "control-plane.gateway": Explained(
+        "the gateway's Deployment likewise",
+        "it was scaled to zero, or it waits for istiod",
+        "`kubectl -n istio-system describe deployment istio-ingressgateway`",
+    ),
+    "control-plane.webhooks": Explained(
+        "the caBundle of the webhook configurations that call istiod, beside the certificate it serves",
+        "another tool wrote the configuration, or its label `istio.io/rev` is gone: istiod leaves it alone",
+        "set the label again; istiod then writes the caBundle by itself",
+    ),
+}
+_GATEWAY = {
+    "gateway.service": Explained(
+        "the Service `istio-ingressgateway`",
+        "it was deleted, or Istio was installed without the gateway",
+        _INSTALL,
+    ),
+    "gateway.address": Explained(
+        "the Service's LoadBalancer status and `externalIPs`, and Gateways of class `istio-remote`",
+        "the cluster has no load balancer controller, or its quota is used up",
+        _ADDRESS,
+    ),
+    "gateway.ports": Explained(
+        "the ports of that Service",
+        "somebody took the Service over for ingress alone",
+        _INSTALL,
+    ),
+    "gateway.network": Explained(
+        "the network in the Service's label, in that of its pods, and in the gateway's network view",
+        "the gateway was installed by hand: without the view it also forwards to the other gateways",
+        _INSTALL,
+    ),
+    "gateway.exposed": Explained(
+        "the Gateway `cross-network-gateway`",
+        "it was deleted, or its selector or hosts were changed",
+        _INSTALL,
+    ),
+}
+_LINK_CHECKS = {
+    "link.asked": Explained(
+        "`/debug/clusterz` of every istiod, through a port-forward",
+        "no istiod runs, or this user may not forward ports",
+        "`kubectl auth can-i create pods/portforward -n istio-system`",
+    ),
+    "link.members": Explained(
+        "the Secrets with label `istio/multiCluster`",
+        "a cluster left the mesh, and its remote secret stayed",
+        _PRUNE,
+    ),
+    "link.secret": Explained(
+        "the same Secrets: one for each other cluster, named as istioctl names it",
+        "a cluster joined when this one did not answer, or the Secret was deleted",
+        _LINK,
+    ),
+    "link.usable": Explained(
+        "the kubeconfig in that Secret",
+        "it was written with an exec plugin, a client certificate, or no token",
+        _LINK,
+    ),
+    "link.unique": Explained(
+        "the cluster IDs that those Secrets claim",
+        "the Secret was written twice, under two names",
+        _PRUNE,
+    ),
+    "link.address": Explained(
+        "the address in that kubeconfig, called from here; and whether istiod has synced the cluster",
+        "it is 127.0.0.1, a bastion, or an address that the other network does not reach",
+        "`istio-mc link --api-server CONTEXT=https://ADDRESS`",
+    ),
+    "link.address-from-here": Explained(
+        "the same call, where istiod has synced the cluster",
+        "the address is one of the clouds' own networks: this machine cannot tell",
+        "look at istiod's log, or run verify from a place that reaches it",
+    ),
+    "link.trusted": Explained(
+        "the certificate of the API server, beside the CA in that kubeconfig",
+        "the cluster was made anew, or something in between ends TLS",
+        _LINK,
+    ),
+    "link.token": Explained(
+        "whether the API server takes the token",
+        "the token's Secret or the ServiceAccount was deleted",
+        _LINK,
+    ),
+    "link.rights": Explained(
+        "whether the token may read what istiod reads (SelfSubjectAccessReview)",
+        "the reader's ClusterRole or its binding was deleted",
+        _INSTALL,
+    ),
+    "link.synced": Explained(
+        "what every istiod says of every other cluster",
+        "istiod does not reach the API server, or has not taken a new Secret yet",
+        "the other checks of the link tell which; else istiod's log does",
+    ),
+}
+_DATA_PATH = {
+    "data-path.resolves": Explained(
+        "the gateway's address, looked up from here",
+        "the provider's DNS name is new, or was given up",
+        "wait for the name, or give another address: " + _ADDRESS,
+    ),
+    "data-path.reachable": Explained(
+        "a TCP connection to 15443",
+        "a firewall or security group; a NAT that leads elsewhere",
+        "let 15443 through; `istio-mc address` lists the ports",
+    ),
+    "data-path.ready": Explained(
+        "`/healthz/ready` on 15021",
+        "the gateway has not got its configuration from istiod",
+        "look at the gateway's pods and their log",
+    ),
+    "data-path.handshake": Explained(
+        "a TLS handshake through the gateway to a service with a sidecar; no key is needed for it",
+        "no Gateway with AUTO_PASSTHROUGH, another root, or an address that leads to another cluster",
+        _INSTALL,
+    ),
+    "data-path.accepted": Explained(
+        "a call with a certificate of the mesh's own CA, made for minutes and gone afterwards",
+        "the workload trusts another root",
+        "what the checks of trust say",
+    ),
+    "data-path.probe": Explained(
+        "a pod that is run in a namespace of its own, and removed afterwards",
+        "injection does not work, or the image cannot be pulled",
+        "`istio-mc verify --deep --probe-image IMAGE`",
+    ),
+    "data-path.deep": Explained(
+        "a call of that pod to a service of each other cluster",
+        "a firewall between the clouds: what is reached from here need not be reached from there",
+        "let 15443 through between the clusters",
+    ),
+}
+_AROUND = {
+    "versions.apart": Explained(
+        "the tags of the images that istiods run",
+        "one cluster was upgraded, and the others were not",
+        _INSTALL,
+    ),
+    "versions.kubernetes": Explained(
+        "the API server's version, and the table of Istio's releases",
+        "the cluster was upgraded before Istio, or the other way round",
+        "set `istio.version` in mesh.yaml to one that fits every cluster: `istio-mc tools list`",
+    ),
+    "versions.end-of-life": Explained(
+        "the same table, and the day",
+        "time went on",
+        "set `istio.version` to a newer one",
+    ),
+    "nodes.architecture": Explained(
+        "the architectures of the nodes",
+        "a node pool of another architecture",
+        "taint those nodes",
+    ),
+    "storage.default": Explained(
+        "the StorageClasses",
+        "none is marked as the default",
+        "mark one",
+    ),
+    "metrics.available": Explained(
+        "the APIService of the Metrics API",
+        "Metrics Server is not installed, or does not trust the kubelets",
+        "install Metrics Server",
+    ),
+    "cni.cilium": Explained(
+        "the ConfigMap `cilium-config`",
+        "Cilium's defaults stand in the way of sidecars",
+        "`istio-mc cilium fix`",
+    ),
+    "services.agree": Explained(
+        "the Services of equal name and namespace that have endpoints in several clusters",
+        "two teams use one name for two things",
+        "rename one, or keep it in its cluster",
+    ),
+    "drift.none": Explained(
+        "the plan that an install would make",
+        "somebody changed what the install wrote, or mesh.yaml",
+        "`istio-mc install --dry-run` shows it; `istio-mc install` carries it out",
+    ),
+    "rights.enough": Explained(
+        "whether this user may do each thing that an install does",
+        "the kubeconfig is of a user with few rights",
+        "use one with the rights of cluster-admin for the install",
+    ),
+    "ownership.ours": Explained(
+        "istiods of any namespace, and who made them",
+        "Helm or the Sail operator governs Istio here",
+        "set another `istio.revision`, or leave the cluster to its manager",
+    ),
+    "ownership.crds": Explained(
+        "the annotations of Istio's CRDs",
+        "Helm installed them, perhaps of another version",
+        "see that Helm does not set them back",
+    ),
+}
+
+EXPLAINED: Mapping[str, Explained] = {
+    **_ACCESS,
+    **_NAMES,
+    **_TRUST,
+    **_CONTROL_PLANE,
+    **_GATEWAY,
+    **_LINK_CHECKS,
+    **_DATA_PATH,
+    **_AROUND,
+}
+"""Every check, by its id."""
