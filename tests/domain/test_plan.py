@@ -51,6 +51,7 @@ def test_steps_stand_in_the_order_they_are_done() -> None:
     assert plan.STEPS == (
         "namespace",
         "cacerts",
+        "restart",
         "istio",
         "expose",
         "gateway-api",
