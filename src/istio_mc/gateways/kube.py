@@ -6,6 +6,7 @@ here needs them. Every call has a connect and a read timeout, and names its cont
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import json
 import logging
@@ -20,6 +21,7 @@ import urllib3
 import websocket
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import kube_config
 from kubernetes.stream import ws_client
 
 from istio_mc.domain import objects
@@ -45,6 +47,20 @@ _CONFLICT = 409
 # The client keeps what a kubeconfig embeds in files that all clients of the process share by content, and
 # names such a file before it has written it (kubernetes 37, config/kube_config.py).
 _loading = threading.Lock()
+_PATIENCE_AT_EXIT_S = 2.0
+
+
+def _remove_files() -> None:
+    """Removes those files at the end, which may come while another thread is still writing one."""
+    held = _loading.acquire(timeout=_PATIENCE_AT_EXIT_S)
+    try:
+        kube_config._cleanup_temp_files()  # noqa: SLF001 - the client's own, which heeds no other thread
+    finally:
+        if held:
+            _loading.release()
+
+
+atexit.register(_remove_files)
 
 # The client opens its websockets (exec, port-forward) without any timeout of its own.
 websocket.setdefaulttimeout(READ_TIMEOUT_S)
@@ -364,12 +380,11 @@ class Kube:
     def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
         try:
             with _loading:
-                return cast(
-                    "client.ApiClient",
-                    config.new_client_from_config_dict(
-                        dict(self.kubeconfig), persist_config=False, client_configuration=configuration
-                    ),
+                made = config.new_client_from_config_dict(
+                    dict(self.kubeconfig), persist_config=False, client_configuration=configuration
                 )
+                atexit.unregister(kube_config._cleanup_temp_files)  # noqa: SLF001 - in its place stands ours
+                return cast("client.ApiClient", made)
         except (config.ConfigException, OSError, ValueError) as error:
             problem = Problem(
                 code="kubeconfig-unusable",
