@@ -225,6 +225,12 @@ def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
     ]
 
 
+def test_what_is_told_of_several_places_alike_is_one_annotation() -> None:
+    result = told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "nhn")))
+    lines = [line for line in verify_github.results(result, ()).splitlines() if line.startswith("::")]
+    assert [line.split("::")[1] for line in lines] == ["warning title=extra.storage kt%2C nhn"]
+
+
 # For CI
 
 COUNTS = {"tests", "failures", "errors", "skipped"}

@@ -8,6 +8,7 @@ root cause explains is left to the log.
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from istio_mc.present import verify_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from istio_mc.checks.model import Result
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.verify import VerifyResult
 
@@ -27,16 +29,7 @@ def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
     """The log and the annotations."""
     log = io.StringIO()
     verify_table.render(result, Console(file=log, width=_WIDTH, no_color=True, emoji=False, markup=False))
-    lines = [
-        _annotation("error", f"{found.check.id} {found.target}", found.problem)
-        for found in result.root_causes
-        if found.problem
-    ]
-    lines += [
-        _annotation("warning", f"{found.check.id} {found.target}", found.problem)
-        for found in result.warned
-        if found.problem
-    ]
+    lines = [*_alike("error", result.root_causes), *_alike("warning", result.warned)]
     lines += [_annotation("warning", _title(warning), warning) for warning in warnings]
     return log.getvalue() + "".join(f"{line}\n" for line in lines)
 
@@ -45,6 +38,19 @@ def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """Annotations of what is said where no check was asked."""
     told = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
     return "".join(f"{_annotation(kind, _title(one), one)}\n" for kind, one in told)
+
+
+def _alike(kind: str, found: Iterable[Result]) -> list[str]:
+    """An annotation for each fault; one for all the places of which the same is told."""
+    places: dict[tuple[str, Problem], list[str]] = {}
+    for one in found:
+        if one.problem:
+            said = (one.check.id, replace(one.problem, cluster=None))
+            places.setdefault(said, []).append(str(one.target))
+    return [
+        _annotation(kind, f"{check_id} {', '.join(targets)}", problem)
+        for (check_id, problem), targets in places.items()
+    ]
 
 
 def _title(problem: Problem) -> str:
