@@ -74,7 +74,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as end:
-        if "kubernetes" in sys.modules or not isinstance(end.code, int):
+        if not isinstance(end.code, int):
             raise
-        # Taking an interpreter apart costs a fifth of `--help`.
+        # Taking an interpreter apart costs a fifth of `--help`, and a tenth of a second after a verb.
         edge.leave(end.code)

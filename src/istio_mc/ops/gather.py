@@ -14,7 +14,7 @@ from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
-from istio_mc.gateways.fanout import all_of, answered, fan_out, once
+from istio_mc.gateways.fanout import Failures, all_of, answered, fan_out, once
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
@@ -179,8 +179,14 @@ def gather(
         for observation, problems in missed.items():
             failures.setdefault(Observation(observation), {})[name] = problems
     services = answers[Observation.SERVICES]
-    ways, lost = datapath.tried(ground, services) if Observation.DATA_PATH in reads else ({}, {})
-    drifts, uncompared = drift.found(ground) if Observation.DRIFT in reads else ({}, {})
+    # The one waits for gateways, the other compares: neither needs what the other brings.
+    last: dict[Observation, Callable[[], tuple[dict[str, Any], Failures]]] = {
+        Observation.DATA_PATH: partial(datapath.tried, ground, services),
+        Observation.DRIFT: partial(drift.found, ground),
+    }
+    both = all_of({observation: call for observation, call in last.items() if observation in reads})
+    ways, lost = both.get(Observation.DATA_PATH, ({}, {}))
+    drifts, uncompared = both.get(Observation.DRIFT, ({}, {}))
     calls, uncalled = deep.tried(ground, probe_image) if Observation.DEEP in reads else ({}, {})
     failures |= {
         Observation.DATA_PATH: lost,
