@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Where = tuple[str, str | None, str | None]
 """Id of a check, context, and the other context of a pair; None for both: the mesh."""
 
-CONTEXTS = "kt,ncloud,nhn"
 _TOLD_WITHIN_S = 75.0
 _MENDED_WITHIN_S = 120.0
 
@@ -35,14 +34,12 @@ class Fault:
         roots: The checks that must be told as root causes, and no other.
         make: Breaks it.
         undo: Takes it back, where only a person can; None: the hint is a command, and mends it.
-        tidy: Takes away what the mending leaves behind and nobody minds; None: nothing.
     """
 
     name: str
     roots: frozenset[Where]
     make: Callable[[Site], object]
     undo: Callable[[Site], object] | None = None
-    tidy: Callable[[Site], object] | None = None
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -58,10 +55,9 @@ def fault(
     *roots: Where,
     make: Callable[[Site], object],
     undo: Callable[[Site], object] | None = None,
-    tidy: Callable[[Site], object] | None = None,
 ) -> Fault:
     """One way to break the mesh."""
-    return Fault(name, frozenset(roots), make, undo, tidy)
+    return Fault(name, frozenset(roots), make, undo)
 
 
 def verified(site: Site) -> Result:
@@ -119,7 +115,7 @@ def without_a_cause(result: Result, roots: frozenset[Where]) -> list[str]:
         if c["verdict"] == "failed"
         and c["severity"] == "error"
         and (c["id"], c["cluster"], c["peer"]) not in roots
-        and not {(b["id"], b["cluster"], b["peer"]) for b in c["causedBy"]} <= roots | {("", None, None)}
+        and not {(b["id"], b["cluster"], b["peer"]) for b in c["causedBy"]} <= roots
     ]
 
 

@@ -46,5 +46,3 @@ def test_it_is_told_as_the_one_root_cause_and_mended_by_its_hint(mesh: Site, fau
     finally:
         if fault.undo and not undone:
             fault.undo(mesh)
-        if fault.tidy:
-            fault.tidy(mesh)

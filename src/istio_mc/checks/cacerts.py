@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import cacerts, objects, signing
@@ -81,7 +82,7 @@ def _mend_secret(facts: Facts, observed: Observed) -> str:
     data = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
     if "tls.crt" in data:
         return "have who made the Secret, cert-manager for example, issue it anew: istio-mc leaves it alone"
-    return f"istio-mc install --contexts {facts.named}"
+    return hints.install(facts)
 
 
 def _roots(facts: Facts) -> dict[str, Certificates]:

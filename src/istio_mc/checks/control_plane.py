@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
@@ -23,7 +24,7 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     on_it = f"kubectl --context {name} -n {SYSTEM_NAMESPACE}"
     hint = f"{on_it} describe deployment {deployment}"
     if found is None:
-        hint = f"istio-mc install --contexts {','.join(facts.clusters)}"
+        hint = hints.install(facts)
     elif found["spec"].get("replicas") == 0:
         hint = f"{on_it} scale deployment {deployment} --replicas=1"
     problem = Problem(

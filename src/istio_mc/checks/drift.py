@@ -7,6 +7,7 @@ from istio_mc.checks import (
     control_plane,
     data_path,
     gateway,
+    hints,
     link,
     names,
     reading,
@@ -47,7 +48,7 @@ def _none(facts: Facts, target: Target) -> Finding:
         message=f"{name} is not as an install would make it",
         seen="; ".join(reasons[:_SHOWN]) + more,
         expected="nothing to change",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(", ".join(step.name for step in drift.steps), problem)
 

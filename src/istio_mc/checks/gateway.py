@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from istio_mc.checks import names
+from istio_mc.checks import hints, names
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
@@ -32,7 +32,7 @@ def _service(facts: Facts, target: Target) -> Finding:
         message=f"{name} has no Service for its east-west gateway",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
         expected="one, of type LoadBalancer",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding("missing", problem)
 
@@ -52,7 +52,7 @@ def _address(facts: Facts, target: Target) -> Finding:
         seen="no LoadBalancer address, no externalIPs, "
         + (f"an istio-remote Gateway only in {where}" if standing else "no istio-remote Gateway"),
         expected="an IP or hostname that the other clusters reach",
-        hint=f"istio-mc install --contexts {facts.named}"
+        hint=hints.install(facts)
         if facts.clusters[name].gateway_addresses
         else f"istio-mc address --set {name}=ADDRESS",
     )
@@ -71,7 +71,7 @@ def _ports(facts: Facts, target: Target) -> Finding:
         message=f"the gateway's Service of {name} does not open the ports that other clusters call",
         seen=f"ports {', '.join(map(str, sorted(live))) or 'none'}",
         expected=f"among them {', '.join(map(str, _NEEDED_PORTS))}",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(f"without {', '.join(map(str, missing))}", problem)
 
@@ -97,7 +97,7 @@ def _network(facts: Facts, target: Target) -> Finding:
         message=f"the east-west gateway of {name} does not stand for the network of {name}",
         seen="; ".join(f"{what} is {value or 'absent'}" for what, value in wrong.items()),
         expected=f"{wanted} in each",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(", ".join(str(value or "absent") for value in wrong.values()), problem)
 
@@ -112,7 +112,7 @@ def _exposed(facts: Facts, target: Target) -> Finding:
         message=f"the services of {name} are not open to the other networks",
         seen="; ".join(str(difference) for difference in found),
         expected=f"Gateway {SYSTEM_NAMESPACE}/cross-network-gateway as install writes it",
-        hint=f"istio-mc install --contexts {','.join(facts.clusters)}",
+        hint=hints.install(facts),
     )
     return Finding("missing or changed", problem)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
@@ -22,11 +23,6 @@ def held(facts: Facts, target: Target) -> list[RemoteSecret]:
     """The remote secrets that a pair's first cluster holds of its second."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
     return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
-
-
-def relink(facts: Facts) -> str:
-    """The command that writes the remote secrets anew, where they are not as they shall be."""
-    return f"istio-mc link --contexts {facts.named}"
 
 
 def _prune(facts: Facts) -> str:
@@ -70,7 +66,7 @@ def _secret(facts: Facts, target: Target) -> Finding:
         message=f"{name} has no remote secret of {peer}",
         seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
         expected="one, as link writes it",
-        hint=relink(facts),
+        hint=hints.relink(facts),
     )
     return Finding("missing", problem)
 
@@ -85,7 +81,7 @@ def _usable(facts: Facts, target: Target) -> Finding:
         message=f"istiod of {name} cannot use the remote secret of {peer}",
         seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
         expected="a kubeconfig with server, CA and token",
-        hint=relink(facts),
+        hint=hints.relink(facts),
     )
     return Finding(first.fault, problem)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import objects
@@ -33,7 +34,7 @@ def _cluster_id(facts: Facts, target: Target) -> Finding:
         message=f"istiod of {name} runs under another cluster ID than the others know {name} by",
         seen=f"CLUSTER_ID={live}",
         expected=f"CLUSTER_ID={wanted}",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(str(live), problem)
 
@@ -50,7 +51,7 @@ def _network(facts: Facts, target: Target) -> Finding:
         "istiod takes its pods for neighbours of every other cluster's",
         seen=f"label {NETWORK_LABEL} is {live or 'absent'}",
         expected=f"{NETWORK_LABEL}={wanted}",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(live or "absent", problem)
 

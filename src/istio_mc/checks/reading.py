@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, held, not_synced, relink
+from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, held, not_synced
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import CLUSTER_ID, IDENTITY
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -33,8 +34,9 @@ def _mend(facts: Facts, target: Target, access: Access) -> str:
     """`link` writes what is wanted; where that is what failed, somebody has to say another address."""
     wanted = facts.clusters[str(target.peer)].api_server
     if access.server != wanted.server or access.tls_server_name != wanted.tls_server_name:
-        return relink(facts)
-    return f"{relink(facts)} --api-server {target.peer}=https://ADDRESS, one that {target.cluster} reaches"
+        return hints.relink(facts)
+    given = f"--api-server {target.peer}=https://ADDRESS, one that {target.cluster} reaches"
+    return f"{hints.relink(facts)} {given}"
 
 
 def _address(facts: Facts, target: Target) -> Finding:
@@ -80,7 +82,7 @@ def _trusted(facts: Facts, target: Target) -> Finding:
         "answers at its address",
         seen=f"{access.server}: {tried.detail}",
         expected=f"a certificate of {target.peer}'s API server, issued by the CA in the remote secret",
-        hint=relink(facts),
+        hint=hints.relink(facts),
     )
     return Finding("not trusted", problem)
 
@@ -94,7 +96,7 @@ def _token(facts: Facts, target: Target) -> Finding:
         message=f"{target.peer} does not take the token that {target.cluster} has of it",
         seen=tried.detail,
         expected="a token of istio-reader-service-account that lives",
-        hint=relink(facts),
+        hint=hints.relink(facts),
     )
     return Finding("refused", problem)
 
@@ -108,7 +110,7 @@ def _rights(facts: Facts, target: Target) -> Finding:
         message=f"the token that {target.cluster} has of {target.peer} may not read what istiod reads",
         seen=f"may not: {tried.detail}",
         expected="the ClusterRole of istio-reader-service-account, and its binding",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding("too few", problem)
 
@@ -124,16 +126,12 @@ def _synced(facts: Facts, target: Target) -> Finding:
         message=f"istiod of {name} does not see {peer} as synced",
         seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
         expected="synced",
-        hint=_open_again(facts, name)
+        # istiod 1.26.0 never opens again by itself what it has closed over a kubeconfig it refused.
+        hint=hints.restart_istiod(facts, name)
         if "closed" in bad.values()
         else f"kubectl --context {name} -n {SYSTEM_NAMESPACE} logs {next(iter(bad))} | grep {cluster_id}",
     )
     return Finding(", ".join(sorted(set(bad.values()))), problem)
-
-
-def _open_again(facts: Facts, name: str) -> str:
-    """Istiod 1.26.0 never opens again by itself what it has closed over a kubeconfig it refused."""
-    return f"kubectl --context {name} -n {SYSTEM_NAMESPACE} rollout restart deployment {facts.mesh.istiod}"
 
 
 _TRY = (USABLE, SECRET, REACHABLE)

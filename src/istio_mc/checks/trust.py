@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.checks import hints
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.cacerts import ROOT_CERT
 from istio_mc.domain.live_trust import restart_command
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pem import (
     NamedPem,
     common_name,
@@ -37,11 +37,6 @@ PROXIES = "trust.proxies"
 _MOST_NAMED = 10
 
 
-def restart_istiod(facts: Facts, name: str) -> str:
-    """The command that restarts a cluster's istiods."""
-    return f"kubectl --context {name} -n {SYSTEM_NAMESPACE} rollout restart deployment {facts.mesh.istiod}"
-
-
 def few(names: Iterable[str]) -> str:
     """The names, no more of them than can be read."""
     names = list(names)
@@ -63,7 +58,7 @@ def _signs(facts: Facts, target: Target) -> Finding:
             message=f"istiod of {name} does not sign with the CA in its Secret cacerts",
             seen=told,
             expected=f"{common_name(ca.certificate)}, key {key_id(ca.certificate)}, under root {ca.root}",
-            hint=restart_istiod(facts, name),
+            hint=hints.restart_istiod(facts, name),
         )
         return Finding("another CA than in cacerts", problem)
     if facts.now and any(shown.certificate.not_valid_after_utc < facts.now for shown in serving):
@@ -73,7 +68,7 @@ def _signs(facts: Facts, target: Target) -> Finding:
             message=f"istiod of {name} serves with a certificate that has expired",
             seen=f"{ended.pod}: valid until {ended.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
             expected="one that it renews in time",
-            hint=restart_istiod(facts, name),
+            hint=hints.restart_istiod(facts, name),
         )
         return Finding("expired", problem)
     return Finding("it does")
@@ -118,7 +113,7 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
         message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
         seen="; ".join(f"{few(sorted(where))}: {roots}" for roots, where in others.items()),
         expected=", ".join(sorted(wanted)),
-        hint=restart_istiod(facts, name),
+        hint=hints.restart_istiod(facts, name),
     )
     return Finding(few(sorted(where for found in others.values() for where in found)), problem)
 

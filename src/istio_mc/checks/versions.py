@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
@@ -48,7 +49,7 @@ def _apart(facts: Facts, _target: Target) -> Finding:
         message="the control planes of the mesh are more than one minor version apart",
         seen=told,
         expected=f"Istio {facts.mesh.version}, or one minor beside it, everywhere",
-        hint=f"istio-mc install --contexts {facts.named}",
+        hint=hints.install(facts),
     )
     return Finding(told, problem)
 

@@ -7,11 +7,12 @@ import binascii
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.checks.trust import SIGNS, above, restart_istiod
+from istio_mc.checks.trust import SIGNS, above
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
@@ -110,8 +111,8 @@ def _mend(facts: Facts, name: str, stale: list[_Stale]) -> str:
             for one in unlabelled
         )
     if any(not _may_write(facts.observed[name], one.kind) for one in stale):
-        return f"istio-mc install --contexts {facts.named}"
-    return restart_istiod(facts, name)
+        return hints.install(facts)
+    return hints.restart_istiod(facts, name)
 
 
 def _may_write(observed: Observed, kind: Kind) -> bool:

@@ -138,12 +138,7 @@ def link(
         session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
         kube = session.kubes[context]
         dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
-        calls = {
-            name: partial(_replace, kube, secret, anew=name in dead)
-            for secret in step.documents
-            for name in (secret["metadata"]["name"],)
-        }
-        all_of(calls)
+        all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
         session.progress(Event(context, plan.LINK, State.DONE))
         return step
 
@@ -151,14 +146,15 @@ def link(
     return Linked(steps, failures | unwritten)
 
 
-def _replace(kube: Kube, secret: Object, *, anew: bool) -> None:
-    """Writes a remote secret; `anew` where istiod could not use what was there.
+def _replace(kube: Kube, secret: Object, dead: Collection[str]) -> None:
+    """Writes a remote secret; anew where its name is among those that istiod could not use.
 
     An istiod that met a kubeconfig it refuses closes the cluster, and does not open it again when the Secret
     changes, only when it goes and comes back (seen on 1.26.0: `closed` in clusterz for good).
     """
-    if anew:
-        kube.delete(objects.SECRET, secret["metadata"]["name"], SYSTEM_NAMESPACE)
+    name = secret["metadata"]["name"]
+    if name in dead:
+        kube.delete(objects.SECRET, name, SYSTEM_NAMESPACE)
     kube.apply(secret)
 
 
