@@ -9,6 +9,7 @@ import pytest
 from istio_mc.domain.support import (
     ISTIO_RELEASES,
     Support,
+    is_newer,
     istio_release,
     kubectl_fits,
     kubectl_skew,
@@ -111,3 +112,20 @@ def test_kubectl_may_be_one_minor_off_either_way(
     kubectl: str, server: str, skew: int | None, *, fits: bool | None
 ) -> None:
     assert (kubectl_skew(kubectl, server), kubectl_fits(kubectl, server)) == (skew, fits)
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "newer"),
+    [
+        ("1.27.0", "1.26.0", True),
+        ("1.26.1", "1.26.0", True),
+        ("1.26.10", "1.26.9", True),
+        ("1.26.0", "1.26.0", False),
+        ("1.9.9", "1.26.0", False),
+        ("v1.27.0-rc.1", "1.26.0", True),
+        ("", "1.26.0", False),
+        ("unknown", "1.26.0", False),
+    ],
+)
+def test_newer_is_told_by_numbers(*, version: str, than: str, newer: bool) -> None:
+    assert is_newer(version, than) is newer

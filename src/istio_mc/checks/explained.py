@@ -307,9 +307,14 @@ _AROUND = {
         "set another `istio.revision`, or leave the cluster to its manager",
     ),
     "ownership.crds": Explained(
-        "the annotations of Istio's CRDs",
-        "Helm installed them, perhaps of another version",
-        "see that Helm does not set them back",
+        "annotations and labels of Istio's CRDs",
+        "Helm installed them, perhaps of another version; or a newer istioctl did",
+        "see that Helm does not set them back; set `istio.version` to the newer one",
+    ),
+    "ownership.gateway-api": Explained(
+        "the versions that the Gateway API's CRDs serve",
+        "they are of before v1.0.0; istio-mc leaves CRDs that are there as they are",
+        "have them brought up to date by who installed them",
     ),
 }
 

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import cilium, support
+from istio_mc.domain import cilium, objects, support
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.objects import annotations_of, labels_of
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.support import Support
+from istio_mc.domain.surroundings import HELM_RELEASE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from istio_mc.domain.objects import Object
     from istio_mc.domain.surroundings import Surroundings
 
 _IMAGES = frozenset({"amd64", "arm64"})
@@ -35,10 +38,10 @@ def _kubernetes(facts: Facts, target: Target) -> Finding:
     server = facts.observed[str(target.cluster)].version
     release = support.istio_release(facts.mesh.version)
     fits = support.kubernetes_support(facts.mesh.version, server)
-    if fits is Support.SUPPORTED or release is None:
+    if fits is Support.SUPPORTED or release is None:  # of a release no table has, the mesh is told once
         return Finding(f"{server} with Istio {facts.mesh.version}")
     problem = Problem(
-        code=str(fits),
+        code="kubernetes-unknown" if fits is Support.UNKNOWN else str(fits),
         message=f"Istio {facts.mesh.version} is not made for this Kubernetes",
         seen=server,
         expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
@@ -50,7 +53,15 @@ def _kubernetes(facts: Facts, target: Target) -> Finding:
 def _end_of_life(facts: Facts, _target: Target) -> Finding:
     release = support.istio_release(facts.mesh.version)
     if release is None:
-        return Finding(f"Istio {facts.mesh.version} is in no table known here")
+        known = [support.shown(one.minor) for one in support.ISTIO_RELEASES]
+        problem = Problem(
+            code="istio-unknown",
+            message=f"which Kubernetes Istio {facts.mesh.version} supports is not known here",
+            seen="in no table of istio-mc",
+            expected=f"a release of {', '.join(known)}",
+            hint="set istio.version in mesh.yaml to one of these",
+        )
+        return Finding("in no table known here", problem)
     if facts.today is None:
         return Finding("not looked at")
     until = f"{release.end_of_life:%Y-%m-%d}"
@@ -167,24 +178,55 @@ def _managed(seen: str) -> Problem:
 
 
 def _crds(facts: Facts, target: Target) -> Finding:
-    observed = facts.observed[str(target.cluster)]
-    strangers = sorted(
-        crd["metadata"]["name"]
-        for crd in observed.objects.values()
-        if crd["kind"] == "CustomResourceDefinition"
-        and crd["metadata"]["name"].endswith(".istio.io")
-        and (crd["metadata"].get("annotations") or {}).get("meta.helm.sh/release-name")
-    )
-    if not strangers:
-        return Finding("none of others")
+    crds = [
+        crd
+        for crd in facts.observed[str(target.cluster)].of(objects.CRD)
+        if crd["metadata"]["name"].endswith(".istio.io")
+    ]
+    of_helm = sorted(crd["metadata"]["name"] for crd in crds if HELM_RELEASE in annotations_of(crd))
+    if of_helm:
+        shown = ", ".join(of_helm[:3]) + (" …" if len(of_helm) > 3 else "")  # noqa: PLR2004 - a few names
+        problem = Problem(
+            code="crds-of-others",
+            message="Istio's CRDs were installed by Helm, and may be of another version",
+            seen=shown,
+            expected=f"CRDs of Istio {facts.mesh.version}",
+            hint=f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back",
+        )
+        return Finding(f"{len(of_helm)} of Helm", problem)
+    newer = sorted({found for crd in crds if support.is_newer(found := _set_by(crd), facts.mesh.version)})
+    if newer:
+        problem = Problem(
+            code="crds-newer",
+            message=f"Istio's CRDs are newer than those an install of {facts.mesh.version} writes",
+            seen=", ".join(newer),
+            expected=f"CRDs of Istio {facts.mesh.version}, or older",
+            hint="set istio.version in mesh.yaml to that one, or see that nobody needs what is new in them",
+        )
+        return Finding(f"of {', '.join(newer)}", problem)
+    return Finding("none of others")
+
+
+def _set_by(crd: Object) -> str:
+    """The version of the istioctl that wrote a CRD (label of 1.26.0's); empty where it does not tell."""
+    return labels_of(crd).get("operator.istio.io/version", "")
+
+
+def _gateway_api(facts: Facts, target: Target) -> Finding:
+    crd = facts.observed[str(target.cluster)].find(objects.CRD, objects.GATEWAY_API_SIGN)
+    if crd is None:
+        return Finding("not there yet")
+    version = annotations_of(crd).get("gateway.networking.k8s.io/bundle-version", "of no version it tells")
+    if any(one["name"] == "v1" and one.get("served") for one in crd["spec"]["versions"]):
+        return Finding(str(version))
     problem = Problem(
-        code="crds-of-others",
-        message="Istio's CRDs were installed by Helm, and may be of another version",
-        seen=", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else ""),  # noqa: PLR2004 - a few names
-        expected=f"CRDs of Istio {facts.mesh.version}",
-        hint=f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back",
+        code="gateway-api-old",
+        message="the Gateway API's CRDs are older than Istio reads them, and are left as they are",
+        seen=str(version),
+        expected="v1.0.0 or newer, which serves version v1",
+        hint="have them brought up to date by who installed them; istio-mc leaves those that are there",
     )
-    return Finding(f"{len(strangers)} of Helm", problem)
+    return Finding(str(version), problem)
 
 
 def _check(
@@ -226,5 +268,6 @@ BEFORE_AN_INSTALL = (
     _check("rights.enough", "this user may do what an install does", _ERROR, _of(_rights)),
     _check("ownership.ours", "no other manager governs Istio here", _ERROR, _of(_owner)),
     _check("ownership.crds", "Istio's CRDs are of no other version", _WARNING, _crds),
+    _check("ownership.gateway-api", "the Gateway API's CRDs are such as Istio reads", _WARNING, _gateway_api),
 )
 """Asked before an install only."""

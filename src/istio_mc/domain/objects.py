@@ -88,6 +88,11 @@ def labels_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
     return (document or {}).get("metadata", {}).get("labels") or {}
 
 
+def annotations_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """An object's annotations; none where there are none, or no object."""
+    return (document or {}).get("metadata", {}).get("annotations") or {}
+
+
 def environment(deployment: Mapping[str, Any] | None) -> dict[str, str]:
     """The variables that a Deployment's containers are given as plain values, by name."""
     template = (deployment or {}).get("spec", {}).get("template", {})

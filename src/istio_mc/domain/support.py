@@ -12,6 +12,8 @@ from enum import StrEnum
 
 _MINOR = re.compile(r"v?(\d+)\.(\d+)(?:[.+-].*)?")
 
+_PATCH = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
 Minor = tuple[int, int]
 """Major and minor version, such as (1, 26)."""
 
@@ -92,6 +94,12 @@ def kubernetes_support(istio: str, server: str) -> Support:
     if minor < release.oldest:
         return Support.TOO_OLD
     return Support.TOO_NEW if minor > release.newest else Support.SUPPORTED
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether one version is of a later minor, or patch, than another; False where either is no version."""
+    one, other = _PATCH.match(version), _PATCH.match(than)
+    return bool(one and other and tuple(map(int, one.groups())) > tuple(map(int, other.groups())))
 
 
 def supporting(server: str, today: date) -> tuple[IstioRelease, ...]:

@@ -1,0 +1,209 @@
+"""What install looks at before its first change: each preset, alone and of all clusters together."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from istio_mc.checks.catalogue import PREFLIGHT
+from istio_mc.checks.model import Facts, Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain.objects import ref_of
+from istio_mc.domain.observed import Observed
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.surroundings import ControlPlane, Surroundings
+from istio_mc.ops.preflight import judge
+from tests.world import CLUSTERS, World
+
+WELL = Surroundings(storage_classes={"fast": True}, metrics=True, architectures={"amd64": 3})
+IN_TIME = datetime(2025, 6, 1, tzinfo=UTC)
+"""While Istio 1.26 is mended."""
+
+
+def facts(
+    *,
+    version: str = "1.26.0",
+    server: str = "v1.32.3",
+    crds: tuple[dict[str, Any], ...] = (),
+    **around: object,
+) -> Facts:
+    """A mesh in which all is well, but for what is said of kt."""
+    whole = World(now=IN_TIME).facts()
+    kt = whole.observed["kt"]
+    changed = Observed(server, {**kt.objects, **{ref_of(crd): crd for crd in crds}}, gateway_api=True)
+    return replace(
+        whole,
+        mesh=replace(whole.mesh, version=version),
+        observed={**whole.observed, "kt": changed},
+        surroundings=dict.fromkeys(CLUSTERS, WELL) | {"kt": replace(WELL, **around)},  # type: ignore[arg-type]
+    )
+
+
+def told(found: Facts) -> dict[tuple[str, str | None], Problem]:
+    return {
+        (result.problem.code, result.target.cluster): result.problem
+        for result in run(PREFLIGHT, found)
+        if result.verdict is Verdict.FAILED and result.problem
+    }
+
+
+def crd(name: str, versions: tuple[str, ...] = ("v1",), **metadata: object) -> dict[str, Any]:
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": name, **metadata},
+        "spec": {"versions": [{"name": version, "served": True} for version in versions]},
+    }
+
+
+def test_where_all_is_well_nothing_is_told() -> None:
+    assert told(facts()) == {}
+
+
+WARNINGS = {
+    "no default StorageClass": (
+        {"storage_classes": {"slow": False}},
+        ("no-default-storage-class", "kt", "slow"),
+    ),
+    "no StorageClass": (
+        {"storage_classes": {}},
+        ("no-default-storage-class", "kt", "no StorageClass at all"),
+    ),
+    "no Metrics API": ({"metrics": None}, ("no-metrics", "kt", "not registered")),
+    "a Metrics API that is down": ({"metrics": False}, ("no-metrics", "kt", "registered, and not available")),
+    "nodes without images": (
+        {"architectures": {"amd64": 2, "s390x": 1}},
+        ("architecture", "kt", "2 amd64, 1 s390x"),
+    ),
+    "Cilium's defaults": (
+        {"cilium": {"bpf-lb-sock-hostns-only": "false"}},
+        ("cilium-settings", "kt", "bpf-lb-sock-hostns-only: false, cni-exclusive: absent"),
+    ),
+    "a server that is too old": ({"server": "v1.28.10"}, ("kubernetes-too-old", "kt", "v1.28.10")),
+    "a server that is too new": ({"server": "v1.34.0"}, ("kubernetes-too-new", "kt", "v1.34.0")),
+    "a server that does not tell": ({"server": "main"}, ("kubernetes-unknown", "kt", "main")),
+    "an Istio of no table": ({"version": "1.23.4"}, ("istio-unknown", None, "in no table of istio-mc")),
+    "CRDs of Helm": (
+        {
+            "crds": (
+                crd("a.networking.istio.io", annotations={"meta.helm.sh/release-name": "base"}),
+                crd("b.networking.istio.io", annotations={"meta.helm.sh/release-name": "base"}),
+            )
+        },
+        ("crds-of-others", "kt", "a.networking.istio.io, b.networking.istio.io"),
+    ),
+    "CRDs of a newer Istio": (
+        {"crds": (crd("a.networking.istio.io", labels={"operator.istio.io/version": "1.27.1"}),)},
+        ("crds-newer", "kt", "1.27.1"),
+    ),
+    "a Gateway API before its first release": (
+        {
+            "crds": (
+                crd(
+                    "gatewayclasses.gateway.networking.k8s.io",
+                    versions=("v1alpha2", "v1beta1"),
+                    annotations={"gateway.networking.k8s.io/bundle-version": "v0.8.1"},
+                ),
+            )
+        },
+        ("gateway-api-old", "kt", "v0.8.1"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WARNINGS)
+def test_what_does_not_stand_in_the_way_is_a_warning_of_its_cluster(case: str) -> None:
+    spoilt, (code, cluster, seen) = WARNINGS[case]
+    found = facts(**spoilt)
+    assert {key: problem.seen for key, problem in told(found).items()} == {(code, cluster): seen}
+    assert [problem.code for problem in judge(found, strict=False)] == [code]
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"cilium": {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}},
+        {"architectures": {"amd64": 1, "arm64": 2}},
+        {"storage_classes": {"slow": False, "fast": True}},
+        {"crds": (crd("a.networking.istio.io", labels={"operator.istio.io/version": "1.25.3"}),)},
+        {"crds": (crd("a.networking.istio.io", labels={"operator.istio.io/version": "1.26.0"}),)},
+        {"crds": (crd("gatewayclasses.gateway.networking.k8s.io", versions=("v1beta1", "v1")),)},
+        {"control_planes": (ControlPlane("istio-system", "default", "istioctl"),)},
+        {"control_planes": (ControlPlane("istio-system", "canary", "Helm"),)},
+    ],
+    ids=str,
+)
+def test_what_is_as_wanted_is_not_told(harmless: dict[str, object]) -> None:
+    assert told(facts(**harmless)) == {}  # type: ignore[arg-type]
+
+
+ERRORS: dict[str, tuple[dict[str, object], str, str]] = {
+    "Helm": (
+        {"control_planes": (ControlPlane("istio-system", "default", "Helm"),)}, "managed-by-others", "by Helm"
+    ),
+    "the Sail operator": (
+        {"control_planes": (ControlPlane("istio-system", "default", "Sail"),)}, "managed-by-others", "by Sail"
+    ),
+    "another namespace": (
+        {"control_planes": (ControlPlane("mesh", "default", "istioctl"),)}, "managed-by-others", "in mesh"
+    ),
+    "ambient mode": ({"ambient": True}, "managed-by-others", "ambient"),
+    "rights": (
+        {"denied": tuple(f"create {n}" for n in range(9))}, "rights-missing", "create 5 and 3 more"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_stands_in_the_way_stops_before_the_first_change(case: str) -> None:
+    spoilt, code, seen = ERRORS[case]
+    with pytest.raises(ProblemError) as raised:
+        judge(facts(**spoilt), strict=False)  # type: ignore[arg-type]
+    (problem,) = raised.value.problems
+    assert (problem.code, problem.cluster) == (code, "kt")
+    assert seen in (problem.seen or "")
+
+
+def test_the_errors_of_all_clusters_are_told_together() -> None:
+    around = {
+        "kt": replace(WELL, ambient=True),
+        "ncloud": replace(WELL, denied=("create secrets",)),
+        "nhn": replace(WELL, control_planes=(ControlPlane("x", "default", "Helm"),), ambient=False),
+    }
+    with pytest.raises(ProblemError) as raised:
+        judge(replace(facts(), surroundings=around), strict=False)
+    assert [(problem.code, problem.cluster) for problem in raised.value.problems] == [
+        ("rights-missing", "ncloud"),
+        ("managed-by-others", "kt"),
+        ("managed-by-others", "nhn"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a server that is too old",
+        "a server that is too new",
+        "a server that does not tell",
+        "an Istio of no table",
+    ],
+)
+def test_strict_stops_where_versions_do_not_go_together(case: str) -> None:
+    spoilt, (code, _, _) = WARNINGS[case]
+    with pytest.raises(ProblemError) as raised:
+        judge(facts(**spoilt), strict=True)
+    assert [problem.code for problem in raised.value.problems] == [code]
+
+
+def test_strict_stops_at_an_end_of_life() -> None:
+    late = replace(facts(), now=datetime(2026, 1, 1, tzinfo=UTC))
+    assert [problem.code for problem in judge(late, strict=False)] == ["istio-end-of-life"]
+    with pytest.raises(ProblemError, match="end of life"):
+        judge(late, strict=True)
+
+
+def test_strict_does_not_stop_at_other_warnings() -> None:
+    assert [problem.code for problem in judge(facts(metrics=None), strict=True)] == ["no-metrics"]
