@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,16 @@ def test_a_mapping_of_which_one_key_is_set_is_shown_key_by_key(tmp_path: Path) -
     done = istio_mc(tmp_path, "config", "show")
     shown = [line.split()[0] for line in done.stdout.splitlines() if "apiServer" in line]
     assert shown == [f"clusters[kt].apiServer.{key}" for key in ("server", "caFile", "tlsServerName")]
+
+
+def test_what_the_file_says_of_cas_holds_for_those_that_are_made(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(f"{HEAD}ca: {{key: ec-384, validity: 365d}}\n")
+
+    root = json.loads(istio_mc(tmp_path, "ca", "init", "-o", "json").stdout)["data"]["root"]
+
+    assert root["key"] == "EC secp384r1"
+    left = datetime.fromisoformat(root["notAfter"]) - datetime.now(UTC)
+    assert timedelta(days=364) < left < timedelta(days=366)
 
 
 def test_a_faulty_file_is_exit_code_2_with_every_line_in_the_envelope(tmp_path: Path) -> None:

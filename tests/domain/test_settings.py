@@ -13,6 +13,7 @@ from istio_mc.domain.addresses import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import (
     ApiServerSettings,
+    CaSettings,
     ClusterSettings,
     GatewayApiSettings,
     IstioSettings,
@@ -79,6 +80,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         """\
         meshID: prod
         certsDir: ../keys
+        ca: {key: ec-384, validity: 3650d}
         istio: {version: 1.27.1, revision: canary, hub: registry.local:5000/istio, tag: 1.27.1-distroless}
         gatewayAPI: {install: false, version: 1.4.0, manifest: crds.yaml}
         values: {global: {proxy: {logLevel: info}}}
@@ -98,6 +100,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     folder = tmp_path / "sub"
     assert found == Settings(
         certs_dir=folder / "../keys",
+        ca=CaSettings("ec-384", "3650d"),
         mesh_id="prod",
         istio=IstioSettings("1.27.1", "canary", "registry.local:5000/istio", "1.27.1-distroless"),
         gateway_api=GatewayApiSettings(install=False, version="1.4.0", manifest=str(folder / "crds.yaml")),
@@ -123,6 +126,13 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     )
     assert found.cluster("kt").id == "kt-k2p"
     assert found.cluster("other") == ClusterSettings("other")
+
+
+def test_keys_and_validities_that_are_none_are_refused_with_their_lines(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "ca:\n  key: rsa-1024\n  validity: 10y\n", head=HEAD) == [
+        "4: ca.key: 'rsa-1024' is not one of rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384",
+        "5: ca.validity: '10y' is not a number of hours or days, such as 3650d",
+    ]
 
 
 def test_the_tag_follows_the_version(tmp_path: Path) -> None:

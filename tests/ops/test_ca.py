@@ -19,6 +19,7 @@ from istio_mc.domain.certificates import new_intermediate, new_root
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings import CaSettings
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops import ca
 from istio_mc.ops.ca import CaOptions, Outcome
@@ -85,6 +86,31 @@ def root_of(store: CaStore) -> str:
 
 
 @pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
+@pytest.mark.parametrize(
+    ("said", "flags", "key"),
+    [
+        ("rsa-3072", (None, None), KeySpec(KeyType.RSA, 3072)),
+        ("rsa-4096", (None, None), KeySpec(KeyType.RSA, 4096)),
+        ("ec-384", (None, None), KeySpec(KeyType.EC, 384)),
+        ("ec-384", ("rsa", None), KeySpec(KeyType.RSA, 3072)),
+        ("rsa-4096", ("ec", None), KeySpec(KeyType.EC, 256)),
+        ("ec-384", ("ec", None), KeySpec(KeyType.EC, 384)),
+        ("rsa-3072", (None, 2048), KeySpec(KeyType.RSA, 2048)),
+        ("rsa-3072", ("ec", 384), KeySpec(KeyType.EC, 384)),
+    ],
+)
+def test_flags_win_over_what_the_settings_say_of_keys(
+    said: str, flags: tuple[str | None, int | None], key: KeySpec
+) -> None:
+    assert ca.options_of(CaSettings(key=said), *flags).key == key
+
+
+def test_a_flag_wins_over_the_settings_validity() -> None:
+    settings = CaSettings(validity="3650d")
+    assert ca.options_of(settings).validity == timedelta(days=3650)
+    assert ca.options_of(settings, validity="48h").validity == timedelta(hours=48)
+
+
 def test_openssl_verifies_every_clusters_ca(store: CaStore, key: KeySpec) -> None:
     ca.ensure(store, CLUSTERS, CaOptions(key=key), now())
     assert {cluster: openssl_verify(store, cluster) for cluster in CLUSTERS} == dict.fromkeys(CLUSTERS, "OK")

@@ -29,7 +29,7 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     def work(progress: edge.Progress) -> edge.Report:
         with open_named(options.inputs(), progress, Overrides(certs_dir)) as session:
             store = CaStore(session.settings.certs_dir)
-            result = op.adopt(session, store, options_of("rsa", None, "87600h"), datetime.now(UTC))
+            result = op.adopt(session, store, options_of(session.settings.ca), datetime.now(UTC))
             return adopted(result, session.warnings)
 
     edge.run("adopt", options, work)

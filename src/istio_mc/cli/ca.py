@@ -24,16 +24,24 @@ CertsDir = Annotated[
         file_okay=False,
     ),
 ]
-KeyTypeOption = Annotated[Literal["rsa", "ec"], typer.Option(help="Kind of key to make.")]
+KeyTypeOption = Annotated[
+    Literal["rsa", "ec"] | None,
+    typer.Option(help="Kind of key to make [default: mesh.yaml's ca.key, else rsa].", show_default=False),
+]
 KeySize = Annotated[
     int | None,
-    typer.Option(help="Bits: 2048, 3072 or 4096 for rsa, 256 or 384 for ec.", show_default="3072 or 256"),
+    typer.Option(
+        help="Bits: 2048, 3072 or 4096 for rsa, 256 or 384 for ec "
+        "[default: mesh.yaml's ca.key, else 3072 or 256].",
+        show_default=False,
+    ),
 ]
 Validity = Annotated[
-    str,
+    str | None,
     typer.Option(
         help="How long new certificates are valid, in hours or days (87600h, 3650d). "
-        "A cluster's CA ends with its issuer at the latest."
+        "A cluster's CA ends with its issuer at the latest [default: mesh.yaml's ca.validity, else 87600h].",
+        show_default=False,
     ),
 ]
 
@@ -44,9 +52,9 @@ def init(
     options: edge.Options,
     *,
     certs_dir: CertsDir = None,
-    key_type: KeyTypeOption = "rsa",
+    key_type: KeyTypeOption = None,
     key_size: KeySize = None,
-    validity: Validity = "87600h",
+    validity: Validity = None,
     root_cert: Annotated[
         Path | None, typer.Option(help="Bring a root of your own: its certificate.", dir_okay=False)
     ] = None,
@@ -80,6 +88,7 @@ def init(
     """
     from datetime import UTC, datetime
 
+    from istio_mc.gateways.settings import load_settings
     from istio_mc.ops import ca
     from istio_mc.ops.ca_root import OwnCa
     from istio_mc.ops.session import ca_store
@@ -94,7 +103,8 @@ def init(
     )
 
     def work(_progress: edge.Progress) -> edge.Report:
-        made = ca.options_of(key_type, key_size, validity, own=own if own != OwnCa() else None)
+        said = load_settings(options.config, Path.cwd()).ca
+        made = ca.options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
         return initialised(ca.init(ca_store(options.config, certs_dir), made, datetime.now(UTC)))
 
     edge.run("ca init", options, work)
@@ -110,9 +120,9 @@ def issue(
         typer.Option(help="Cluster to issue a CA for; repeat it [default: the clusters of the run]."),
     ] = None,
     certs_dir: CertsDir = None,
-    key_type: KeyTypeOption = "rsa",
+    key_type: KeyTypeOption = None,
     key_size: KeySize = None,
-    validity: Validity = "87600h",
+    validity: Validity = None,
 ) -> None:
     """Issue a CA for every cluster that has none yet; one that is there is kept.
 
@@ -126,12 +136,14 @@ def issue(
     """
     from datetime import UTC, datetime
 
+    from istio_mc.gateways.settings import load_settings
     from istio_mc.ops import ca
     from istio_mc.ops.session import ca_store, cluster_ids
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
-        made = ca.options_of(key_type, key_size, validity)
+        said = load_settings(options.config, Path.cwd()).ca
+        made = ca.options_of(said, key_type, key_size, validity)
         ids = cluster_id or cluster_ids(options.inputs(), progress)
         return issued(ca.issue(ca_store(options.config, certs_dir), ids, made, datetime.now(UTC)))
 

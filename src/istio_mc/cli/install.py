@@ -42,7 +42,7 @@ def install(
             help="Give a cluster a CA under the mesh's root in place of another one's; repeat it.",
         ),
     ] = None,
-    key_type: KeyTypeOption = "rsa",
+    key_type: KeyTypeOption = None,
     key_size: KeySize = None,
 ) -> None:
     """Make one Istio mesh of the named clusters: CA, namespace, cacerts, Istio, gateway, links.
@@ -74,7 +74,7 @@ def install(
         with open_named(options.inputs(), progress, overrides) as session:
             store = CaStore(session.settings.certs_dir)
             do = op.dry_run if dry_run else op.install
-            made = options_of(key_type, key_size, "87600h")
+            made = options_of(session.settings.ca, key_type, key_size)
             now = datetime.now(UTC)
             result = do(session, store, made, now, strict=strict, replace_ca=replace_ca or ())
             return report(result, session.warnings)

@@ -38,6 +38,14 @@ class GatewayApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CaSettings:
+    """How new CAs are made: kind and bits of their keys ("ec-256"), and how long they are valid ("3650d")."""
+
+    key: str = "rsa-3072"
+    validity: str = "87600h"
+
+
+@dataclass(frozen=True, slots=True)
 class ApiServerSettings:
     """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them.
 
@@ -76,6 +84,7 @@ class Settings:
 
     Attributes:
         certs_dir: Absolute folder of the certificates.
+        ca: How new CAs are made.
         mesh_id: Istio's mesh id.
         istio: Which Istio.
         gateway_api: The Gateway API's CRDs.
@@ -86,6 +95,7 @@ class Settings:
     """
 
     certs_dir: Path
+    ca: CaSettings = field(default=CaSettings(), kw_only=True)
     mesh_id: str = "mesh1"
     istio: IstioSettings = IstioSettings()
     gateway_api: GatewayApiSettings = GatewayApiSettings()

@@ -16,6 +16,8 @@ KIND = "Mesh"
 
 VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # OCI distribution-spec v1.1.0, "Pulling manifests"
+CA_KEY = "rsa-(2048|3072|4096)|ec-(256|384)"
+VALIDITY = "[1-9][0-9]{0,6}[hd]"
 HUB = r"(?!.*://)[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]"
 _LABEL = rf"(?=.{{1,{LABEL_LENGTH}}}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # names.is_label
 _LABEL_VALUE = rf"(?=.{{1,{LABEL_LENGTH}}}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"  # names.is_label_value
@@ -71,6 +73,21 @@ class Field:
     required: bool = False
     fields: tuple[Field, ...] = ()
 
+
+CA = (
+    Field(
+        "key",
+        "Kind and bits of the keys of new CAs: rsa-2048, rsa-3072, rsa-4096, ec-256 or ec-384.",
+        attribute="ca.key",
+        pattern=CA_KEY,
+    ),
+    Field(
+        "validity",
+        "How long new CAs are valid, in hours or days; a cluster's CA ends with its issuer at the latest.",
+        attribute="ca.validity",
+        pattern=VALIDITY,
+    ),
+)
 
 ISTIO = (
     Field(
@@ -281,6 +298,7 @@ MESH = (
         pattern=_SOMETHING,
         written=True,
     ),
+    Field("ca", "How CAs are made; those that are there stay as they are.", kind=Kind.MAPPING, fields=CA),
     Field("istio", "Which Istio.", kind=Kind.MAPPING, fields=ISTIO),
     Field("gatewayAPI", "The Kubernetes Gateway API.", kind=Kind.MAPPING, fields=GATEWAY_API),
     Field(

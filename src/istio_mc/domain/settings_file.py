@@ -13,6 +13,7 @@ from istio_mc.domain.names import is_label, is_label_value, validate_cluster_id,
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import (
     ApiServerSettings,
+    CaSettings,
     ClusterSettings,
     GatewayApiSettings,
     IstioSettings,
@@ -21,6 +22,8 @@ from istio_mc.domain.settings import (
 from istio_mc.domain.settings_fields import (
     API_SERVER,
     API_VERSION,
+    CA,
+    CA_KEY,
     CLUSTER,
     GATEWAY_API,
     HUB,
@@ -28,6 +31,7 @@ from istio_mc.domain.settings_fields import (
     KIND,
     MESH,
     TAG,
+    VALIDITY,
     VERSION,
     keys_of,
 )
@@ -160,9 +164,14 @@ def _settings(reader: _Reader, document: object) -> Settings:
             reader.fault((key,), f"expected {wanted}, saw {shown}")
     istio = reader.mapping(("istio",), top.get("istio"), keys_of(ISTIO))
     version = reader.string(("istio",), istio, "version", _version_fault) or IstioSettings().version
+    ca = reader.mapping(("ca",), top.get("ca"), keys_of(CA))
     defaults = Settings(certs_dir=reader.path("certs"))
     return Settings(
         certs_dir=reader.path(reader.string((), top, "certsDir", _empty_fault) or "certs"),
+        ca=CaSettings(
+            key=reader.string(("ca",), ca, "key", _key_fault) or defaults.ca.key,
+            validity=reader.string(("ca",), ca, "validity", _validity_fault) or defaults.ca.validity,
+        ),
         mesh_id=reader.string((), top, "meshID", _mesh_fault) or defaults.mesh_id,
         istio=IstioSettings(
             version=version,
@@ -299,6 +308,15 @@ def _mesh_fault(text: str) -> str | None:
     return (
         None if is_label_value(text) else "is not a label value: at most 63 letters, digits, '-', '_' and '.'"
     )
+
+
+def _key_fault(text: str) -> str | None:
+    known = "rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384"
+    return None if re.fullmatch(CA_KEY, text) else f"is not one of {known}"
+
+
+def _validity_fault(text: str) -> str | None:
+    return None if re.fullmatch(VALIDITY, text) else "is not a number of hours or days, such as 3650d"
 
 
 def _hub_fault(text: str) -> str | None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from istio_mc.domain.pem import CertificateFacts
+    from istio_mc.domain.settings import CaSettings
     from istio_mc.gateways.castore import CaStore, StoreFiles
     from istio_mc.ops.ca_clusters import FoundCluster
     from istio_mc.ops.ca_root import OwnCa, Root
@@ -61,13 +62,31 @@ class CaOptions:
     own: OwnCa | None = None
 
 
-def options_of(key_type: str, key_size: int | None, validity: str, *, own: OwnCa | None = None) -> CaOptions:
-    """What to make, from what a person wrote: `rsa` or `ec`, bits, and a validity such as `87600h`.
+def options_of(
+    settings: CaSettings,
+    key_type: str | None = None,
+    key_size: int | None = None,
+    validity: str | None = None,
+    *,
+    own: OwnCa | None = None,
+) -> CaOptions:
+    """What to make: what flags say, else the settings.
+
+    Args:
+        settings: mesh.yaml's, or the defaults.
+        key_type: `rsa` or `ec`. Another one than the settings' has the default size of its own.
+        key_size: Bits.
+        validity: Such as `87600h`.
+        own: A root of the user's own.
 
     Raises:
         InputError: The size does not go with the kind of key, or the validity is none.
     """
-    return CaOptions(key=KeySpec.of(KeyType(key_type), key_size), validity=parse_validity(validity), own=own)
+    said, _, bits = settings.key.partition("-")
+    kind = KeyType(key_type or said)
+    size = key_size or (int(bits) if kind == said else None)
+    valid = parse_validity(validity or settings.validity)
+    return CaOptions(key=KeySpec.of(kind, size), validity=valid, own=own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
