@@ -85,9 +85,8 @@ def root_of(store: CaStore) -> str:
 # From nothing
 
 
-@pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
 @pytest.mark.parametrize(
-    ("said", "flags", "key"),
+    ("said", "flags", "wanted"),
     [
         ("rsa-3072", (None, None), KeySpec(KeyType.RSA, 3072)),
         ("rsa-4096", (None, None), KeySpec(KeyType.RSA, 4096)),
@@ -100,9 +99,9 @@ def root_of(store: CaStore) -> str:
     ],
 )
 def test_flags_win_over_what_the_settings_say_of_keys(
-    said: str, flags: tuple[str | None, int | None], key: KeySpec
+    said: str, flags: tuple[str | None, int | None], wanted: KeySpec
 ) -> None:
-    assert ca.options_of(CaSettings(key=said), *flags).key == key
+    assert ca.options_of(CaSettings(key=said), *flags).key == wanted
 
 
 def test_a_flag_wins_over_the_settings_validity() -> None:
@@ -111,6 +110,7 @@ def test_a_flag_wins_over_the_settings_validity() -> None:
     assert ca.options_of(settings, validity="48h").validity == timedelta(hours=48)
 
 
+@pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
 def test_openssl_verifies_every_clusters_ca(store: CaStore, key: KeySpec) -> None:
     ca.ensure(store, CLUSTERS, CaOptions(key=key), now())
     assert {cluster: openssl_verify(store, cluster) for cluster in CLUSTERS} == dict.fromkeys(CLUSTERS, "OK")

@@ -294,7 +294,12 @@ def confirm(question: str, *, yes: bool) -> None:
             )
         )
     with paused():
-        agreed = typer.confirm(question, err=True)
+        try:
+            agreed = typer.confirm(question, err=True)
+        except typer.Abort as error:  # Ctrl-C, or Ctrl-D
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            agreed = False
     if not agreed:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
 

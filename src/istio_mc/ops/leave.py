@@ -11,6 +11,7 @@ from istio_mc.domain.address import ours_of
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.names import remote_secret_name
+from istio_mc.domain.problem import Problem
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
 from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, others_than, remote_secrets
@@ -71,8 +72,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         concurrency=session.concurrency,
     )
     failures |= unsynced
-    absent = [n for n in todo.clusters if n not in todo.going and n not in todo.observed]
-    if not failures and not absent:
+    if not failures and not todo.absent:
         _, undone = fan_out(
             staying,
             lambda name: removed[name].extend(_drop_old_tokens(session, name, suffix)),
@@ -83,6 +83,20 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         if name not in failures:
             session.progress(Event(name, _STEP, State.DONE))
     return {name: tuple(what) for name, what in removed.items()}, failures
+
+
+def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
+    """What is told where the old tokens had to be kept, and one that left still holds them."""
+    gone = ", ".join(todo.going)
+    waiting = ", ".join(dict.fromkeys([*todo.absent, *failures]))
+    return Problem(
+        code="tokens-kept",
+        message=f"the tokens that {gone} holds still work: they are what links {waiting} to the others",
+        seen=f"{waiting} did not answer, or is not done",
+        expected="new tokens in every cluster that stays, and the old ones deleted",
+        hint=f"istio-mc uninstall --contexts {','.join(todo.going)}",
+        docs="troubleshooting.md#tokens-kept",
+    )
 
 
 def _give_out(

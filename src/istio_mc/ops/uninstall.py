@@ -26,7 +26,7 @@ from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
 from istio_mc.ops.documents import written
-from istio_mc.ops.leave import forget
+from istio_mc.ops.leave import forget, tokens_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -72,6 +72,11 @@ class Uninstalling:
             name for name, found in self.observed.items() if name not in self.going and found.istiods
         )
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The members that stay, and do not answer."""
+        return tuple(name for name in self.clusters if name not in (*self.going, *self.observed))
+
 
 @dataclass(frozen=True, slots=True)
 class UninstallResult:
@@ -82,12 +87,14 @@ class UninstallResult:
         removed: What went, by context.
         failures: Clusters that are not done, and why.
         dry_run: Whether nothing was touched.
+        warnings: What the user should know though nothing failed by it.
     """
 
     plan: Uninstalling
     removed: Mapping[str, tuple[str, ...]]
     failures: Failures
     dry_run: bool = False
+    warnings: tuple[Problem, ...] = ()
 
 
 def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling:
@@ -158,10 +165,13 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
 
     forgotten: dict[str, tuple[str, ...]] = {}
     unforgotten: Failures = {}
+    told: tuple[Problem, ...] = ()
     if todo.staying:
         forgotten, unforgotten = forget(session, todo)
+        if todo.absent or unforgotten:
+            told = (tokens_kept(todo, unforgotten),)
     removed, failures = fan_out(todo.removals, clear, concurrency=session.concurrency)
-    return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures)
+    return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 
 
 def _observe(kube: Kube) -> Observed:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from istio_mc.ops.uninstall import Uninstalling, UninstallResult
 
 
+_SHOWN_PODS = 3
+
+
 def report(result: UninstallResult, warnings: Iterable[Problem], purged: str | None) -> Report:
     """What went and what stayed, cluster by cluster."""
     todo = result.plan
@@ -29,7 +32,7 @@ def report(result: UninstallResult, warnings: Iterable[Problem], purged: str | N
         },
         render=lambda console: _render(result, console, purged),
         errors=tuple(problem for problems in result.failures.values() for problem in problems),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *result.warnings),
         exit=exit_for(len(result.failures), len(names)),
     )
 
@@ -44,8 +47,12 @@ def question(todo: Uninstalling) -> str:
         parts += ["the sample"] if name in todo.sample else []
         lines.append(f"{name}: {', '.join(parts)}")
         if pods := todo.meshed.get(name):
-            lines.append(f"  {len(pods)} pods lose their control plane: {', '.join(pods[:3])}")
+            more = " …" if len(pods) > _SHOWN_PODS else ""
+            lines.append(
+                f"  {len(pods)} pods lose their control plane: {', '.join(pods[:_SHOWN_PODS])}{more}"
+            )
         lines += [f"  stays: {left.what} ({left.why})" for left in found.left]
+    lines += [f"{name}: does not answer, and is left as it is" for name in todo.failures]
     if todo.staying:
         lines.append(
             f"{', '.join(todo.staying)} forget {', '.join(todo.going)}, and replace their reader tokens"
@@ -88,11 +95,19 @@ def _render(result: UninstallResult, console: Console, purged: str | None) -> No
     for name in result.plan.clusters:
         went = _went(result, name)
         console.print(Text.assemble((name, "bold"), f"  {_status(result, name)}: {len(went)} objects"))
-        if result.dry_run or name not in result.plan.going:
-            for what in went:
-                console.print(f"  - {what}", markup=False, soft_wrap=True)
+        for line in _by_kind(went):
+            console.print(f"  - {line}", markup=False, soft_wrap=True)
         found = result.plan.removals.get(name)
         for left in found.left if found else ():
             console.print(f"  stays: {left.what} ({left.why})", markup=False, soft_wrap=True)
     if purged:
         console.print(f"The mesh's CA in {purged} is gone.", soft_wrap=True)
+
+
+def _by_kind(went: Iterable[str]) -> list[str]:
+    """One line a kind: `Secret istio-system/cacerts, istio-system/istio-remote-secret-kt-k2p`."""
+    kinds: dict[str, list[str]] = {}
+    for what in went:
+        kind, _, name = what.partition(" ")
+        kinds.setdefault(kind, []).append(name)
+    return [f"{kind} {', '.join(found)}" for kind, found in kinds.items()]

@@ -1,0 +1,106 @@
+"""What removes something asks first, once for all clusters, on a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.test_contract import NAMESPACE, namespace
+from tests.fake_api import FakeApi, write_kubeconfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SAMPLE = "/api/v1/namespaces/sample"
+OURS = {"metadata": {"name": "sample", "labels": {"app.kubernetes.io/managed-by": "istio-mc"}}}
+
+
+@pytest.fixture
+def pair(api: FakeApi, tmp_path: Path) -> Iterator[tuple[FakeApi, FakeApi]]:
+    """Two members with a sample in them; the kubeconfig is where the program looks first."""
+    with FakeApi().serve() as other:
+        for number, server in enumerate((api, other), 1):
+            server.on("/version", {"gitVersion": "v1.32.3"})
+            server.on(NAMESPACE, namespace(cluster_id=f"c{number}", network=f"network{number}"))
+            server.on(SAMPLE, OURS)
+        write_kubeconfig(tmp_path / "config", {"kt": api.url, "nhn": other.url})
+        yield api, other
+
+
+def answered(folder: Path, answer: str | signal.Signals, *words: str) -> tuple[int, str]:
+    """Runs it on a terminal and answers its question; exit code, and what stood on the screen."""
+    ours, theirs = pty.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-m", "istio_mc", *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env={**os.environ, "KUBECONFIG": str(folder / "config"), "HOME": str(folder), "TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen, asked, until = "", False, time.monotonic() + 30
+    while time.monotonic() < until and select.select([ours], [], [], 30)[0]:
+        try:
+            screen += os.read(ours, 4096).decode(errors="replace")
+        except OSError:  # Linux tells the end of a terminal so
+            break
+        if not asked and "[y/N]" in screen:
+            asked = True
+            if isinstance(answer, str):
+                os.write(ours, answer.encode())
+            else:
+                run.send_signal(answer)
+    os.close(ours)
+    return run.wait(30), screen
+
+
+def deleted(pair: tuple[FakeApi, FakeApi]) -> list[int]:
+    return [sum(method == "DELETE" for method, _ in server.calls) for server in pair]
+
+
+def test_no_means_that_nothing_is_changed(pair: tuple[FakeApi, FakeApi], tmp_path: Path) -> None:
+    code, screen = answered(tmp_path, "n\n", "sample", "remove")
+    assert code == 2
+    assert "not confirmed; nothing was changed" in screen
+    assert deleted(pair) == [0, 0]
+
+
+def test_the_question_is_asked_once_and_names_all_clusters(
+    pair: tuple[FakeApi, FakeApi], tmp_path: Path
+) -> None:
+    _, screen = answered(tmp_path, "n\n", "sample", "remove")
+    assert screen.count("[y/N]") == 1
+    assert "kt, nhn" in screen
+    assert deleted(pair) == [0, 0]
+
+
+def test_yes_does_it_in_all_clusters(pair: tuple[FakeApi, FakeApi], tmp_path: Path) -> None:
+    code, screen = answered(tmp_path, "y\n", "sample", "remove", "--timeout", "2s")
+    assert deleted(pair) == [1, 1]
+    assert (code, "does not go" in screen or "still going" in screen) == (1, True), "it never goes here"
+
+
+def test_ctrl_d_is_a_no(pair: tuple[FakeApi, FakeApi], tmp_path: Path) -> None:
+    code, screen = answered(tmp_path, "\x04", "sample", "remove")
+    assert code == 2
+    assert "not confirmed; nothing was changed" in screen
+    assert deleted(pair) == [0, 0]
+
+
+def test_ctrl_c_at_the_question_changes_nothing(pair: tuple[FakeApi, FakeApi], tmp_path: Path) -> None:
+    code, screen = answered(tmp_path, signal.SIGINT, "sample", "remove")
+    assert code == 130
+    assert "done by then: nothing" in screen
+    assert "Traceback" not in screen
+    assert deleted(pair) == [0, 0]

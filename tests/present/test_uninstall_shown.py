@@ -1,0 +1,104 @@
+"""What an uninstall tells before it asks, and after it is done; kept in tests/golden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from istio_mc.domain import objects
+from istio_mc.domain.removal import Doomed, Left, Removal
+from istio_mc.ops.leave import tokens_kept
+from istio_mc.ops.uninstall import Uninstalling, UninstallResult, untouched
+from istio_mc.present import terminal
+from istio_mc.present.report import Envelope, Exit
+from istio_mc.present.uninstall import question, report
+from tests.world import CLUSTERS, UNREACHABLE, World
+
+Golden = Callable[[str, str], None]
+SYSTEM = "istio-system"
+REMOVAL = Removal(
+    objects=(
+        Doomed(objects.DEPLOYMENT, SYSTEM, "istiod"),
+        Doomed(objects.DEPLOYMENT, SYSTEM, "istio-ingressgateway"),
+        Doomed(objects.SECRET, SYSTEM, "cacerts"),
+        Doomed(objects.SECRET, SYSTEM, "istio-remote-secret-nhn-nks"),
+        Doomed(objects.CLUSTER_ROLE, None, "istiod-clusterrole-istio-system"),
+    ),
+    crds=(Doomed(objects.CRD, None, "envoyfilters.networking.istio.io"),),
+    namespace=True,
+    left=(),
+)
+KEPT = replace(
+    REMOVAL,
+    namespace=False,
+    left=(
+        Left("CustomResourceDefinition gateways.networking.istio.io", "in use: default/of-others"),
+        Left("Namespace istio-system", "of-others is in it"),
+    ),
+)
+ALL = Uninstalling(
+    clusters=CLUSTERS,
+    going=("kt", "ncloud", "nhn"),
+    observed={},
+    removals={"kt": REMOVAL, "ncloud": KEPT},
+    sample=("kt",),
+    meshed={"ncloud": ("shop/a", "shop/b", "shop/c", "shop/d")},
+    failures={"nhn": (replace(UNREACHABLE, cluster="nhn"),)},
+)
+LEAVING = replace(
+    ALL, going=("kt",), removals={"kt": REMOVAL}, observed=World().facts().observed, meshed={}, failures={}
+)
+WENT = {
+    "kt": ("Deployment istio-system/istiod", "Secret istio-system/cacerts", "Namespace istio-system"),
+    "ncloud": ("Deployment istio-system/istiod",),
+}
+FORGOTTEN = dict.fromkeys(
+    ("ncloud", "nhn"),
+    (
+        "Secret istio-system/istio-remote-secret-kt-k2p",
+        "Secret istio-system/old (reader token, replaced)",
+    ),
+)
+RESULTS = {
+    "uninstall": UninstallResult(ALL, WENT, ALL.failures),
+    "uninstall-dry-run": untouched(ALL),
+    "uninstall-leaving": UninstallResult(replace(LEAVING), {"kt": WENT["kt"], **FORGOTTEN}, {}),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_what_went_and_what_stays_is_listed(
+    name: str, golden: Golden, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    made = report(RESULTS[name], (), None)
+    made.render(terminal.console())
+    golden(f"{name}.txt", capsys.readouterr().out)
+    golden(
+        f"{name}.json", Envelope("uninstall", made.exit, made.data, made.errors, made.warnings).text("json")
+    )
+
+
+@pytest.mark.parametrize(("name", "todo"), {"uninstall": ALL, "uninstall-leaving": LEAVING}.items())
+def test_all_that_will_go_is_shown_before_the_one_question(
+    name: str, todo: Uninstalling, golden: Golden
+) -> None:
+    golden(f"{name}-question.txt", question(todo) + "\n")
+
+
+def test_some_clusters_done_and_some_not_is_partial() -> None:
+    assert report(RESULTS["uninstall"], (), None).exit is Exit.PARTIAL
+
+
+def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -> None:
+    silent = replace(LEAVING, observed={"ncloud": LEAVING.observed["ncloud"]})
+    told = tokens_kept(silent, {})
+    assert told.message.startswith("the tokens that kt holds still work: they are what links nhn")
+    assert told.hint == "istio-mc uninstall --contexts kt"
+
+
+def test_a_ca_that_was_purged_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    report(RESULTS["uninstall-leaving"], (), "/site/certs").render(terminal.console())
+    assert "The mesh's CA in /site/certs is gone." in capsys.readouterr().out
