@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from istio_mc.checks.catalogue import ALL, PREFLIGHT
 from istio_mc.cli.app import app
+from istio_mc.domain.explained import SECTION_OF
 from scripts import checks_page
 
 ROOT = Path(__file__).parents[1]
@@ -111,6 +112,34 @@ def test_each_code_of_an_error_is_explained(code: str) -> None:
         page for page in pages if code in anchors(page) or f"`{code}`" in page.read_text(encoding="utf-8")
     ]
     assert told, codes()[code]
+
+
+def unsaid() -> dict[str, str]:
+    """Codes of problems that do not say themselves where they are explained, but for those of checks."""
+    found = {}
+    for source in SOURCES:
+        if source.parent.name == "checks":
+            continue  # a check says it, see below
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            given = {keyword.arg: keyword.value for keyword in getattr(node, "keywords", ())}
+            code = given.get("code")
+            if {"message"} <= given.keys() - {"docs"} == given.keys() and isinstance(code, ast.Constant):
+                found[str(code.value)] = named(source)
+    return found
+
+
+@pytest.mark.parametrize("code", unsaid())
+def test_each_error_leads_to_a_section(code: str) -> None:
+    assert code in SECTION_OF, f"{unsaid()[code]}: give docs, or put it into domain/explained.py"
+
+
+@pytest.mark.parametrize("code", SECTION_OF)
+def test_the_section_that_an_error_leads_to_explains_its_code(code: str) -> None:
+    page = ROOT / "docs/troubleshooting.md"
+    text = page.read_text(encoding="utf-8")
+    parts = re.split(r"^#{1,6} (.*)$", text, flags=re.MULTILINE)
+    sections = {slug(heading): body for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
+    assert SECTION_OF[code] == code or f"`{code}`" in sections[SECTION_OF[code]]
 
 
 def test_every_check_says_where_it_is_explained() -> None:

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from istio_mc.domain.explained import docs_of
+
 _PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
 # What a person has to put in, as ADDRESS or NAME or the dots of a list; not flags, nor paths.
 _TO_FILL_IN = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]{2,}(?![\w./=-])|…|\.\.\.")
@@ -37,7 +39,8 @@ class Problem:
         seen: What was found.
         expected: What should have been found.
         hint: What mends it, a command where there is one.
-        docs: Anchor in the documentation, such as `troubleshooting.md#unreachable`.
+        docs: Anchor in the documentation, such as `troubleshooting.md#unreachable`; where none is given, the
+            section that explains the code.
     """
 
     code: str
@@ -47,6 +50,10 @@ class Problem:
     expected: str | None = None
     hint: str | None = None
     docs: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.docs is None:
+            object.__setattr__(self, "docs", docs_of(self.code))
 
     @property
     def hint_type(self) -> HintType | None:

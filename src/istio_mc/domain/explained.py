@@ -1,0 +1,44 @@
+"""Where the documentation explains a code, for problems that do not say so themselves."""
+
+from __future__ import annotations
+
+_PAGE = "troubleshooting.md"
+_SECTIONS = {
+    "kubeconfig": """
+        cluster-named-twice context-named-twice context-passed-over context-unknown current-context-unknown
+        kubeconfig-malformed kubeconfig-missing kubeconfig-name-repeated kubeconfig-unreadable
+        kubeconfig-unusable context-incomplete cluster-undefined user-undefined""",
+    "credential-plugins": """
+        auth-provider-unsupported credential-pending credential-plugin-missing credential-plugin-failed
+        credential-plugin-unusable""",
+    "settings": """
+        cluster-id-invalid network-invalid settings-invalid settings-key-unknown settings-missing
+        settings-unreadable yaml-invalid yaml-key-repeated""",
+    "versions-end-of-life": "istio-unknown",
+    "ca-folder": """
+        ca-cannot-sign ca-cert-lost ca-expires-soon ca-extended-key-usage ca-issuer-partial ca-key-exposed
+        ca-key-lost ca-name ca-name-constraints ca-no-key ca-no-root ca-no-signer ca-not-a-ca
+        ca-not-yet-valid ca-other-root ca-own ca-partial ca-path-length ca-root-exists ca-root-lost
+        ca-weak-key ca-weak-signature certificate-not-alone certificate-unreadable chain-broken cluster-id
+        key-encrypted key-mismatch key-size key-type key-unreadable key-unsupported root-not-self-signed
+        validity""",
+    "ca-expired": "ca-expired",
+    "cacerts": "cacerts-not-base64 cacerts-partial chain-without-ca",
+    "istioctl-missing": "istioctl-unusable",
+    "istioctl-failed": "process-cancelled process-timeout program-missing program-not-started",
+    "download-failed": "manifest-unreadable",
+    "malformed-answer": "malformed-answer",
+    "namespace-stuck": "namespace-stuck",
+    "anything-else": """
+        bin-dir-off-path ca-store-busy file-exists file-unreadable file-unwritable folder-not-private
+        gateway-missing interrupted no-other-cluster not-confirmed not-in-this-run not-ours option-malformed
+        option-repeated output-taken platform-unknown sample-not-deployed tool-unknown tool-version
+        tools-missing two-platforms unknown-check usage""",
+}
+SECTION_OF = {code: section for section, codes in _SECTIONS.items() for code in codes.split()}
+"""Code to section of troubleshooting.md."""
+
+
+def docs_of(code: str) -> str | None:
+    """Page and section that explain a code; None where its problem, or the check that finds it, tells."""
+    return f"{_PAGE}#{SECTION_OF[code]}" if code in SECTION_OF else None
