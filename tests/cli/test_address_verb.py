@@ -220,3 +220,57 @@ class TestSent:
         )
         done = istio_mc("address", "--set", f"nhn={IP}", "--via", "gateway", "--kubeconfig", pair.config)
         assert "its Service has an address, which istiod prefers" in done.err
+
+
+class TestRemembered:
+    """istiod does not forget the last address of a Service: whoever takes it away is told what makes it."""
+
+    RESTART = "kubectl --context nhn -n istio-system rollout restart deployment/istiod-1-26-0"
+
+    @pytest.fixture
+    def given(self, pair: Pair) -> Pair:
+        """kt with an address of ours, and an istiod in nhn."""
+        ours = service(externalIPs=[IP])
+        ours["metadata"]["managedFields"] = [
+            {"manager": "istio-mc", "operation": "Update", "fieldsV1": {"f:spec": {"f:externalIPs": {}}}}
+        ]
+        pair.kt.on(f"{NAMESPACE}/services", {"items": [ours]})
+        istiod = {
+            "metadata": {"name": "istiod-1-26-0", "namespace": "istio-system", "labels": {"app": "istiod"}}
+        }
+        pair.nhn.on(
+            "/apis/apps/v1/namespaces/istio-system/deployments",
+            {"items": [istiod | {"spec": {"template": {"spec": {"containers": []}}}}]},
+        )
+        crd = {"metadata": {"name": "g"}, "apiVersion": "apiextensions.k8s.io/v1"}
+        pair.nhn.on(
+            f"{CRD}/gatewayclasses.gateway.networking.k8s.io", crd | {"kind": "CustomResourceDefinition"}
+        )
+        return pair
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--unset", "kt", "--yes"),
+            ("--unset", "kt", "--dry-run"),
+            ("--set", "kt=203.0.113.9", "--via", "gateway"),
+        ],
+        ids=" ".join,
+    )
+    def test_where_the_last_address_goes_the_restart_is_told(
+        self, istio_mc: Run, given: Pair, arguments: tuple[str, ...]
+    ) -> None:
+        done = istio_mc("address", *arguments, "--kubeconfig", given.config, "-o", "json")
+        (told,) = [one for one in done.envelope["messages"] if one["code"] == "address-remembered"]
+        assert told["cluster"] == "kt"
+        assert IP in told["message"]
+        assert (told["hint"], told["hintType"]) == (self.RESTART, "command")
+
+    @pytest.mark.parametrize(
+        "arguments", [("--set", "kt=203.0.113.9"), ("--unset", "nhn", "--yes")], ids=" ".join
+    )
+    def test_where_an_address_stays_or_takes_its_place_nothing_is_remembered(
+        self, istio_mc: Run, given: Pair, arguments: tuple[str, ...]
+    ) -> None:
+        done = istio_mc("address", *arguments, "--kubeconfig", given.config, "-o", "json")
+        assert [one for one in done.envelope["messages"] if one["code"] == "address-remembered"] == []

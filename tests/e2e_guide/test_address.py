@@ -6,13 +6,25 @@ guide has its reader set it up by hand.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.e2e.harness import CONTEXTS, GATEWAY, SYSTEM, Site, get, kubectl, snapshots
+from tests.e2e.harness import (
+    CONTEXTS,
+    GATEWAY,
+    SYSTEM,
+    Site,
+    command,
+    get,
+    kubectl,
+    rolled_out,
+    snapshots,
+    soon,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +96,13 @@ def remote_gateways(context: str) -> list[str]:
 def shown(site: Site, context: str = "kt") -> dict[str, Any]:
     clusters = site.run("address", "-o", "json").exits(0).data["clusters"]
     return next(cluster for cluster in clusters if cluster["name"] == context)
+
+
+def known(context: str, network: str) -> list[tuple[str, str]]:
+    """Which gateways of a network an istiod knows: the cluster it read each from, and its address."""
+    asked = ("exec", "-n", SYSTEM, "deployment/istiod", "--", "pilot-discovery", "request", "GET")
+    found = json.loads(kubectl(context, *asked, "/debug/networkz")) or []
+    return [(one["Cluster"], one["Addr"]) for one in found if one["Network"] == network]
 
 
 def assert_matrix(site: Site) -> None:
@@ -225,6 +244,45 @@ class TestGateway:
         told.run("address", "--unset", "kt", "--yes").exits(0)
         assert remote_gateways("ncloud") == remote_gateways("nhn") == []
         assert shown(told)["status"] == "pending"
+
+
+class TestGatewayAlone:
+    """kt's Gateways, where no istiod ever learned an address of kt's Service."""
+
+    @pytest.fixture
+    def unheard_of(self, silent: Site) -> Site:
+        """kt's gateway without an address, and istiods that know of none: restarted as `--unset` says."""
+        silent.run("address", "--set", f"kt={NAT}").exits(0)
+        done = silent.run("address", "--unset", "kt", "--yes", "-o", "json").exits(0)
+        (told,) = [one for one in done.json["messages"] if one["code"] == "address-remembered"]
+        command("sh", "-c", told["hint"])
+        for name in ("ncloud", "nhn"):
+            rolled_out(name, "deployment/istiod")
+        return silent
+
+    def test_the_matrix_is_complete_by_them_and_by_nothing_else(self, unheard_of: Site) -> None:
+        assert {name: known(name, "network1") for name in ("ncloud", "nhn")} == {"ncloud": [], "nhn": []}
+        before = unheard_of.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+        rows = {row["name"]: row["answered"] for row in before.data["clusters"]}
+        assert {name: row["v1"] for name, row in rows.items() if name != "kt"} == {"ncloud": 0, "nhn": 0}
+
+        unheard_of.run("address", "--set", f"kt={NAT}", "--via", "gateway").exits(0)
+
+        assert_matrix(unheard_of)
+        assert {name: known(name, "network1") for name in ("ncloud", "nhn")} == {
+            "ncloud": [("ncloud-nks", NAT)],
+            "nhn": [("nhn-nks", NAT)],
+        }
+        unheard_of.run("verify", "--wait", "20s", "--skip", "cni").exits(0)
+
+    def test_a_gateway_that_goes_is_forgotten_at_once(self, unheard_of: Site) -> None:
+        unheard_of.run("address", "--set", f"kt={NAT}", "--via", "gateway").exits(0)
+        soon(lambda: known("ncloud", "network1") != [], "ncloud's istiod has read the Gateway")
+
+        done = unheard_of.run("address", "--unset", "kt", "--yes", "-o", "json").exits(0)
+
+        assert [one["code"] for one in done.json["messages"] if one["code"] == "address-remembered"] == []
+        soon(lambda: known("ncloud", "network1") == [], "ncloud's istiod has forgotten the Gateway")
 
 
 class TestMetalLB:

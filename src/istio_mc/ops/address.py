@@ -35,6 +35,7 @@ from istio_mc.ops.address_problems import (
     left_alone,
     option,
     refused_by,
+    remembered,
     said_otherwise,
 )
 
@@ -234,6 +235,10 @@ def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
         new = want.set.get(name, ()) if want.via is Via.EXTERNAL_IP else ()
         if from_file and from_file != new:
             told.append(said_otherwise(session, name, from_file))
+    for name in (*want.unset, *(want.set if want.via is Via.GATEWAY else ())):
+        own = _addresses_of(seen.live, name)
+        if own and not _own_addresses(seen.live, name):
+            told.append(remembered(seen.live, name, own))
     for name in want.unset:
         if left := foreign(seen.live, name):
             told.append(left_alone(name, left))
@@ -297,6 +302,12 @@ def _view(
 def _from_load_balancer(service: Object | None) -> tuple[str, ...]:
     ingress = ((service or {}).get("status") or {}).get("loadBalancer", {}).get("ingress") or []
     return tuple(filter(None, (entry.get("ip") or entry.get("hostname") for entry in ingress)))
+
+
+def _addresses_of(live: Live, name: str) -> tuple[str, ...]:
+    """Addresses of a Service, by whomever."""
+    status = _from_load_balancer(live.service(name))
+    return tuple(dict.fromkeys([*status, *address.external_ips(live.observed[name])]))
 
 
 def _own_addresses(live: Live, name: str) -> tuple[str, ...]:

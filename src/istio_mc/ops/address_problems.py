@@ -153,6 +153,34 @@ def eclipsed(name: str, own: Sequence[str]) -> Problem:
     )
 
 
+def remembered(live: Live, name: str, addresses: Sequence[str]) -> Problem:
+    """The last address of a Service, which the other clusters' istiods do not forget.
+
+    Seen at /debug/networkz of istiod 1.26.0: an address that another takes the place of is forgotten, and so
+    is one that a Gateway gave; the last one of a Service stays until istiod restarts.
+    """
+    istiods = {
+        other: [f"deployment/{istiod['metadata']['name']}" for istiod in found.istiods]
+        for other, found in live.observed.items()
+        if other != name
+    }
+    restarts = [
+        f"kubectl --context {other} -n {SYSTEM_NAMESPACE} rollout restart {' '.join(found)}"
+        for other, found in istiods.items()
+        if found
+    ]
+    told = ", ".join(addresses)
+    return Problem(
+        code="address-remembered",
+        cluster=name,
+        message=f"the other clusters' istiods go on calling {name} at {told} until they restart",
+        seen=f"{told} is the last address of the Service: istiod 1.26 does not forget it",
+        expected="istiods that know only what is there",
+        hint=" && ".join(restarts) or None,
+        docs="address.md#what-istiods-remember",
+    )
+
+
 def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Problem:
     """An address of mesh.yaml that the next install brings back."""
     return Problem(
