@@ -59,3 +59,14 @@ def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words() -> None:
     )
 
     assert why_not_ready(pod) == "0/1 nodes are available"
+
+
+def test_a_pod_on_its_way_out_is_said_to_be_so_whatever_its_containers_do() -> None:
+    pod = {
+        "metadata": {"name": "cilium-a", "deletionTimestamp": "2026-01-02T03:04:05Z"},
+        "status": {
+            "containerStatuses": [{"name": "agent", "state": {"waiting": {"reason": "ErrImagePull"}}}]
+        },
+    }
+
+    assert why_not_ready(pod) == "on its way out, which was to end by 2026-01-02T03:04:05Z"

@@ -141,18 +141,25 @@ def agent_settings(kubectl: Kubectl) -> dict[str, str]:
 
 def test_cilium_takes_new_settings_only_with_a_restart() -> None:
     kubectl = Kubectl(settings.find("ncloud"))
-    patch = ["patch", "configmap", "-n", "kube-system", "cilium-config", "--type=merge", "-p"]
-    assert agent_settings(kubectl)["cni-exclusive"] == "true"
-    kubectl(*patch, '{"data":{"cni-exclusive":"false"}}')
+    before = agent_settings(kubectl)["cni-exclusive"]
+    other = "true" if before == "false" else "false"
+
+    def write(value: str) -> None:
+        body = json.dumps({"data": {"cni-exclusive": value}})
+        kubectl("patch", "configmap", "-n", "kube-system", "cilium-config", "--type=merge", "-p", body)
+
+    def restart() -> None:
+        kubectl("rollout", "restart", "-n", "kube-system", "daemonset/cilium")
+        kubectl("rollout", "status", "-n", "kube-system", "daemonset/cilium", "--timeout=50s")
+
+    write(other)
     try:
-        assert agent_settings(kubectl)["cni-exclusive"] == "true"
-        kubectl("rollout", "restart", "-n", "kube-system", "daemonset/cilium")
-        kubectl("rollout", "status", "-n", "kube-system", "daemonset/cilium", "--timeout=50s")
-        assert agent_settings(kubectl)["cni-exclusive"] == "false"
+        assert agent_settings(kubectl)["cni-exclusive"] == before
+        restart()
+        assert agent_settings(kubectl)["cni-exclusive"] == other
     finally:
-        kubectl(*patch, '{"data":{"cni-exclusive":"true"}}')
-        kubectl("rollout", "restart", "-n", "kube-system", "daemonset/cilium")
-        kubectl("rollout", "status", "-n", "kube-system", "daemonset/cilium", "--timeout=50s")
+        write(before)
+        restart()
 
 
 @pytest.mark.parametrize(

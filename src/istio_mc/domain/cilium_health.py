@@ -62,6 +62,8 @@ def is_ready(document: Object) -> bool:
 def why_not_ready(pod: Object) -> str:
     """Why a pod does not run, in the kubelet's and the scheduler's own words; empty where it does."""
     status = pod.get("status") or {}
+    if since := pod["metadata"].get("deletionTimestamp"):
+        return f"on its way out, which was to end by {since}"
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         if waiting := (container.get("state") or {}).get("waiting"):
             words = (waiting.get("reason"), waiting.get("message"))

@@ -136,6 +136,11 @@ def _look(kube: Kube) -> Cilium | str:
 
 
 def _agents(kube: Kube, daemon_set: Object) -> list[Object]:
+    """The DaemonSet's pods, without those on their way out."""
+    return [pod for pod in _pods_of(kube, daemon_set) if not pod["metadata"].get("deletionTimestamp")]
+
+
+def _pods_of(kube: Kube, daemon_set: Object) -> list[Object]:
     wanted = daemon_set["spec"]["selector"].get("matchLabels") or {}
     pods = kube.list(
         objects.POD, cilium.NAMESPACE, labels=",".join(f"{key}={value}" for key, value in wanted.items())
@@ -144,8 +149,7 @@ def _agents(kube: Kube, daemon_set: Object) -> list[Object]:
     return [
         pod
         for pod in pods
-        if not pod["metadata"].get("deletionTimestamp")
-        and any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
+        if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
     ]
 
 
@@ -257,7 +261,8 @@ class _Work:
             time.sleep(_POLL_S)
 
     def _not_rolled_out(self, seen: str) -> Problem:
-        pods = _agents(self.kube, self.found.daemon_set)
+        # One on its way out may be all there is: the next is made only when it is gone.
+        pods = _pods_of(self.kube, self.found.daemon_set)
         faults = {pod["metadata"]["name"]: why for pod in pods if (why := why_not_ready(pod))}
         told = [f"pod {name}: {why}" for name, why in list(faults.items())[:3]]
         return Problem(
