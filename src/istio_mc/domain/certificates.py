@@ -32,7 +32,7 @@ from istio_mc.domain.pem import (
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 
 if TYPE_CHECKING:
-    from istio_mc.domain.keys import KeySpec
+    from istio_mc.domain.keys import KeyMaker
 
 ROOT_NAME = "root.istio.io"
 INTERMEDIATE_SUFFIX = ".intermediate.istio.io"
@@ -158,12 +158,12 @@ def ca_names(cluster_id: str) -> CaNames:
     return CaNames(short, short, f"urn:istio-mc:cluster:{cluster_id}")
 
 
-def new_root(now: datetime, *, key: KeySpec, validity: timedelta = DEFAULT_VALIDITY) -> Authority:
+def new_root(now: datetime, *, key: KeyMaker, validity: timedelta = DEFAULT_VALIDITY) -> Authority:
     """A new self-signed root, CN and SAN `root.istio.io`.
 
     Args:
         now: The present, aware.
-        key: The kind of key.
+        key: What makes its key.
         validity: How long from now it is valid.
 
     Raises:
@@ -181,7 +181,7 @@ def new_intermediate(
     cluster_id: str,
     now: datetime,
     *,
-    key: KeySpec,
+    key: KeyMaker,
     validity: timedelta = DEFAULT_VALIDITY,
     private: PrivateKey | None = None,
 ) -> Authority:
@@ -193,7 +193,7 @@ def new_intermediate(
         issuer: Who signs: the root, or a CA below it.
         cluster_id: The cluster.
         now: The present, aware.
-        key: The kind of key to make.
+        key: What makes its key.
         validity: How long from now it is valid; cut to the end of everything above it.
         private: A key to certify rather than making one.
 

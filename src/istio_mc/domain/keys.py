@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -26,6 +26,13 @@ class KeyType(StrEnum):
 
     RSA = "rsa"
     EC = "ec"
+
+
+class KeyMaker(Protocol):
+    """Whatever makes keys of one kind."""
+
+    def generate(self) -> PrivateKey:
+        """A new random key."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,8 @@ class Istioctl:
         pasted_kubeconfig: str = "",
         cancel: threading.Event | None = None,
     ) -> process.Completed:
-        env = dict(os.environ)
+        # It lives for seconds, and looking for garbage is a fifth of its processor time (1.26.0).
+        env = {"GOGC": "400"} | os.environ
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
         name = f"istioctl {arguments[0]}" + (f" in {context}" if context else "")

@@ -15,7 +15,7 @@ from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority, parse_validity
 from istio_mc.domain.chain import path_warnings
-from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.keys import KeyMaker, KeySpec, KeyType
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca_clusters, ca_root
 
@@ -52,12 +52,12 @@ class CaOptions:
     """What to make where something has to be made.
 
     Attributes:
-        key: The kind of key, for the root and for every cluster's CA.
+        key: Makes the keys, for the root and for every cluster's CA.
         validity: How long from now; a cluster's CA ends with its issuer at the latest.
         own: A root of the user's own, instead of a new one.
     """
 
-    key: KeySpec = field(default_factory=KeySpec)
+    key: KeyMaker = field(default_factory=KeySpec)
     validity: timedelta = DEFAULT_VALIDITY
     own: OwnCa | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,10 @@ from istio_mc.gateways.observe import observe
 from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
 from istio_mc.ops import preflight, topology, trust
+from istio_mc.ops.ca_root import is_bare
 from istio_mc.ops.documents import written
 from istio_mc.ops.inputs import refuse_strangers
+from istio_mc.ops.spare_keys import SpareKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -96,6 +98,27 @@ def prepare(
         ProblemError: Something other than an unreachable cluster is wrong.
     """
     refuse_strangers(replace_ca, session.names)
+    with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
+        ahead = replace(options, key=keys)
+        return _prepare(session, store, ahead, now, dry_run=dry_run, strict=strict, replace_ca=replace_ca)
+
+
+def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
+    """A mesh without a root yet needs a key for it and one for each cluster: made while clusters are read."""
+    wanted = 1 + len(session.contexts) if not dry_run and is_bare(store.read()) else 0
+    return SpareKeys(options.key, wanted)
+
+
+def _prepare(
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    dry_run: bool,
+    strict: bool,
+    replace_ca: Collection[str],
+) -> Prepared:
     mesh = topology.mesh_of(session.settings)
     istioctl = _istioctl(mesh, session.settings)
     session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))

@@ -1,0 +1,54 @@
+"""Keys made beforehand."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.ops.spare_keys import SpareKeys
+
+if TYPE_CHECKING:
+    from istio_mc.domain.pem import PrivateKey
+
+EC = KeySpec(KeyType.EC, 256)
+
+
+class Counted:
+    """Makes keys, and counts them."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.first = threading.Event()
+
+    def generate(self) -> PrivateKey:
+        self.made += 1
+        self.first.set()
+        return EC.generate()
+
+
+def test_keys_are_made_before_they_are_asked_for() -> None:
+    maker = Counted()
+    with SpareKeys(maker, 1):
+        assert maker.first.wait(10)
+
+
+def test_no_key_is_given_out_twice() -> None:
+    with SpareKeys(EC, 3) as keys:
+        numbers = {keys.generate().private_numbers() for _ in range(5)}
+    assert len(numbers) == 5
+
+
+def test_who_wants_more_has_them_made() -> None:
+    maker = Counted()
+    with SpareKeys(maker, 1) as keys:
+        for _ in range(3):
+            keys.generate()
+    assert maker.made == 3
+
+
+def test_none_is_made_where_none_is_wanted() -> None:
+    maker = Counted()
+    with SpareKeys(maker, 0):
+        pass
+    assert maker.made == 0
