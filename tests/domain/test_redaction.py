@@ -281,6 +281,7 @@ def test_a_second_time_changes_nothing(kind: str, forms: list[Form], around: tup
     [
         "password: correct horse battery staple\nuser: me",
         "password: correct\n  horse battery staple\nuser: me",
+        "password:\n  correct horse battery staple\nuser: me",
         'password: "correct horse\n  battery staple"\nuser: me',
         "password='correct horse battery staple' user=me",
         "- name: DB_PASSWORD\n  value: correct horse battery staple\n- name: user",
@@ -304,6 +305,10 @@ def test_a_password_of_several_words_goes_whole(text: str) -> None:
         "info\tAdding cluster\tcluster=nhn secret=istio-system/istio-remote-secret-nhn",
         "secretName: cacerts\ncredentialName: web-tls\nTOKEN_ISSUER: https://kubernetes.default",
         "automountServiceAccountToken: false",
+        "- serviceAccountToken:\n    audience: istio-ca\n    path: istio-token",
+        "secret:\n  secretName: cacerts\n  optional: true",
+        "secret:\n{{ if .x }}\n  secretName: cacerts",
+        "Push debounce stable[15] 2 for reason secret:1 and config:1",
         "maxTokens: 100, tokensPerFill: 10",
         "/var/run/secrets/workload-spiffe-credentials/cert-chain.pem",
         "outbound_.9080_._.reviews.sample.svc.cluster.local",

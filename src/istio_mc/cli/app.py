@@ -25,6 +25,7 @@ class Verbs(LazyGroup):
         "verify": "Check the mesh: what is wrong, where, and what mends it.",
         "status": "Show what runs in all clusters on one screen.",
         "report": "The mesh on one HTML page: what is wrong, links, certificates.",
+        "bundle": "An archive for a ticket: report, logs, objects; no secrets.",
         "uninstall": "Take the mesh away, or let a cluster leave it.",
         "sample": "Another version of a service in each cluster: who answers whom?",
         "ca": "The mesh's root CA, and one CA below it for each cluster.",

@@ -227,16 +227,43 @@ class Kube:
         Raises:
             KubeError: The server refused, answered nonsense, or did not answer in time.
         """
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        status, raw = self._answer(method, path, headers, query=query, body=body)
+        try:
+            found = json.loads(raw)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise kube_error.malformed(self.context, self._server(), method, path, status, raw)
+        return found
+
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """One call answered in plain text, as a pod's log is.
+
+        Raises:
+            KubeError: The server refused, or did not answer in time.
+        """
+        _, raw = self._answer("GET", path, {"Accept": "*/*"}, query=query)
+        return raw.decode(errors="replace")
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> tuple[int, bytes]:
         api = self._client()
         begun = time.monotonic()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
         url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         try:
             _, full_url, sent, _, _ = api.param_serialize(
                 method, url, header_params=headers, auth_settings=["BearerToken"]
             )
             answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
-            raw = answer.read()
+            raw: bytes = answer.read()
             took = (time.monotonic() - begun) * 1000
             _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         except urllib3.exceptions.HTTPError as error:
@@ -246,13 +273,7 @@ class Kube:
             raise kube_error.unreachable(self.context, self._server(), error) from None
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
             raise kube_error.refused(self.context, method, path, answer.status, raw)
-        try:
-            found = json.loads(raw)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise kube_error.malformed(self.context, self._server(), method, path, answer.status, raw)
-        return found
+        return answer.status, raw
 
     @contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
@@ -282,8 +303,8 @@ class Kube:
         except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
             raise kube_error.stream_failed(self.context, what, said or error) from None
 
-    def http_get(self, namespace: str, pod: str, port: int, path: str) -> bytes:
-        """GETs from a port of a pod through the API server's port-forward.
+    def http_get(self, namespace: str, pod: str, port: int, path: str, *, most: int | None = None) -> bytes:
+        """GETs from a port of a pod through the API server's port-forward, `most` bytes of it where given.
 
         Raises:
             KubeError: The forward was refused, or what listens there did not answer 200.
@@ -293,7 +314,7 @@ class Kube:
             connection.sock = cast("socket.socket", tunnel)
             connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
             answer = connection.getresponse()
-            body = answer.read()
+            body = answer.read(most)
         if answer.status != http.HTTPStatus.OK:
             raise kube_error.stream_failed(
                 self.context, f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"

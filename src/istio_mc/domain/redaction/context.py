@@ -48,6 +48,7 @@ _BLANK = re.compile(r"(?:[ \t]|\\++t)*+")
 _QUOTE = re.compile(r"""\\*+["']""")
 _BARE = re.compile(r"""(?:[^\s"']|["'](?![\s,;:}\])>\\]|\Z))*+""")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?P<break>\n|\\++n)")
+_MAPPING = re.compile(r"""[^\s:]++:(?:\s|\\++[nrt]|\Z)|-(?:\s|\Z)|\{\{|#""")
 _LINE_START = re.compile(r"""(?P<break>\A|[\n\r]|\\++[nr])(?P<indent>[ \t]*+(?:-[ \t]++)*+)\\*+["']*+\Z""")
 
 
@@ -92,6 +93,8 @@ def _end_of_entry(text: str, start: int, line_break: str, indent: int) -> int:
         rf"{re.escape(line_break)}(?:[ \t]{{{indent + 1},}}+(?=[^ \t])|[ \t]*+(?={re.escape(line_break)}))"
     )
     while further := deeper.match(text, end):
+        if end == start and _MAPPING.match(text, further.end()):
+            return start  # a key with other keys or a list below it: they are looked at by themselves
         end = _end_of_line(text, further.end(), line_break)
     return end
 

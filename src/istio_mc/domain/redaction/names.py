@@ -42,13 +42,12 @@ _ABOUT = frozenset(
     kinds label labels length limit lookup max min minutes mode mount name namespace namespaces
     names path paths period policy port prefix provider ratio ref refresh required review
     reviews rotation seconds selector server size source status suffix timeout ttl type types
-    uri url usage version volume""".split()  # noqa: SIM905 - shorter than a column of them
+    uri url usage used version volume""".split()  # noqa: SIM905 - shorter than a column of them
 )
 _NO_SECRETS = re.compile(
     r"""(?ix) \\*["']?(?: true | false | null | none | nil | <nil> | <none> | <unset> | <unknown> | yes | no
-    | undefined | optional | required | mutual | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]* | [-~*&!]?
-    | \.\.\.
-    | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
+    | [0-9]{1,3} | undefined | optional | required | mutual | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]*
+    | [-~*&!]? | \.\.\. | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
 )
 _PLACE_HOLDER = re.compile(r"\\*[\"']?(?:\$\(\w+\)|\$\{[\w.:-]+\}|\{\{[^{}]*\}\}|<[\w -]+>)\\*[\"']?[,;]?")
 _REFERENCE = re.compile(
@@ -70,6 +69,12 @@ def promises_secret(name: str) -> bool:
     if any(word in _SECRET_WORDS or _RUN_TOGETHER.search(word) for word in words):
         return True
     return any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+def is_about(name: str) -> bool:
+    """Whether a name is of something that is told openly: a name, an address, a time."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return bool(words) and words[-1] in _ABOUT
 
 
 def may_be_secret(name: str, value: str) -> bool:

@@ -14,7 +14,7 @@ from istio_mc.domain.redaction.text import known_forms, secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-SECRET_DATA = "data of a Secret"  # noqa: S105 - what was taken out is called
+SECRET_DATA = "value of a Secret"  # noqa: S105 - what was taken out is called
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SHORTEST_KNOWN = 8
 
@@ -52,6 +52,10 @@ class Redactor:
         wrote into its annotation.
         """
         return self._mapping(document)
+
+    def data(self, value: object) -> Any:  # noqa: ANN401 - JSON
+        """Any plain data without secrets."""
+        return self._value(value, "")
 
     def _value(self, value: object, name: str) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, dict):

@@ -10,7 +10,7 @@ from istio_mc.domain.redaction.spans import Span, Squeezed, merged
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-KNOWN = "value of a Secret"
+KNOWN = "known secret"
 _DEEPEST = 4
 
 

@@ -56,7 +56,9 @@ thead th{background:var(--card)}th{font-weight:600}tbody th{background:var(--car
 table.checks td:nth-last-child(1),table.checks td:nth-child(2){min-width:220px;overflow-wrap:anywhere}
 table.clusters td,table.certificates td{overflow-wrap:anywhere}
 table.certificates th[scope=row]{min-width:190px;overflow-wrap:anywhere}
-table.certificates td:nth-child(5){min-width:150px}
+table.certificates td:nth-child(5){min-width:150px}table.certificates td:nth-child(8){min-width:230px}
+table.certificates td:nth-child(3),table.certificates td:nth-child(4),
+table.certificates td:nth-child(6){white-space:nowrap}
 table.checks .plain li,table.checks th,table.certificates code{white-space:nowrap}
 table.matrix{min-width:0}
 .matrix th[scope=row]{position:sticky;left:0;white-space:nowrap;z-index:1}

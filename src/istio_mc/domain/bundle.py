@@ -1,0 +1,156 @@
+"""What goes into a bundle: files of bounded size in a fixed order, what is missing and why. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MOST_OF_A_FILE = 2 << 20
+"""Bytes of one file, uncompressed; what is longer is cut."""
+
+MOST_OF_A_CLUSTER = 16 << 20
+"""Bytes of one cluster's files; the more clusters, the less has each."""
+
+MOST_IN_ALL = 96 << 20
+"""Bytes of all files, uncompressed: no bundle is larger, of however many clusters."""
+
+_CUT_LINE = "[cut here: {missing:,} bytes more]"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a bundle.
+
+    Attributes:
+        path: Its place, `/` between folders.
+        text: What it holds, secrets taken out.
+        note: What a reader should know of it: that it was cut, and where.
+    """
+
+    path: str
+    text: str = field(repr=False)
+    note: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Something that was asked for and is not there.
+
+    Attributes:
+        what: What was asked for, as its file would be called.
+        why: The reason.
+    """
+
+    what: str
+    why: Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was gathered of one cluster.
+
+    Attributes:
+        files: In the order of their worth: where room runs out, the last are left out.
+        missing: What could not be had.
+        redactions: How many secrets of what kind were taken out.
+    """
+
+    files: tuple[File, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    redactions: Mapping[str, int] = field(default_factory=dict)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # libyaml's, where it is there
+    """Writes a text of several lines as lines."""
+
+
+def _text(dumper: Any, value: str) -> Any:  # noqa: ANN401 - PyYAML's own
+    style = "|" if "\n" in value else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dumped(document: object) -> str:
+    """Plain data as YAML."""
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def listed(path: str, items: Iterable[Mapping[str, Any]], more: str = "") -> File:
+    """Objects as YAML documents, as many as fit into a file."""
+    items = list(items)
+    parts: list[str] = []
+    room = MOST_OF_A_FILE
+    for item in items:
+        part = dumped(item)
+        room -= len(part.encode()) + 4
+        if room < 0:
+            break
+        parts.append(part)
+    cut = (
+        f"{len(parts)} of {len(items)} objects: the file would be too long" if len(parts) < len(items) else ""
+    )
+    return File(path, "---\n".join(parts), "; ".join(filter(None, (cut, more))))
+
+
+def begun(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
+    """A text, cut at its end where it is too long."""
+    data = text.encode()
+    if len(data) <= most:
+        return File(path, text)
+    kept = data[:most].decode(errors="ignore")
+    note = _CUT_LINE.format(missing=len(data) - most)
+    return File(path, f"{kept}\n{note}\n", "cut at its end")
+
+
+def ended(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
+    """A log, cut at its beginning, at a line, where it is too long."""
+    data = text.encode()
+    if len(data) <= most:
+        return File(path, text)
+    kept = data[-most:].decode(errors="ignore").partition("\n")[2]
+    return File(path, f"{_CUT_LINE.format(missing=len(data) - most)}\n{kept}", "cut at its beginning")
+
+
+def room_of_each(clusters: int) -> int:
+    """How many bytes of files each cluster may have."""
+    return min(MOST_OF_A_CLUSTER, (MOST_IN_ALL - MOST_OF_A_CLUSTER) // max(1, clusters))
+
+
+def fitting(files: Sequence[File], room: int) -> tuple[list[File], list[File]]:
+    """The files that have room, and those that have not: a large one leaves its place to smaller ones."""
+    kept, left_out = [], []
+    for file in files:
+        if file.size <= room:
+            kept.append(file)
+            room -= file.size
+        else:
+            left_out.append(file)
+    return kept, left_out
+
+
+def left_out(file: File) -> Missing:
+    """That a file found no room."""
+    return Missing(
+        file.path,
+        Problem(
+            code="bundle-full",
+            message=f"{file.path} is left out: the bundle would be too large",
+            seen=f"{file.size:,} bytes",
+            hint="ask for fewer clusters with --contexts, or for shorter logs with --since",
+        ),
+    )

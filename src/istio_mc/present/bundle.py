@@ -1,0 +1,159 @@
+"""The files of a bundle that people open first, and what the verb says of the archive."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from istio_mc import __version__
+from istio_mc.domain.bundle import MOST_OF_A_CLUSTER, File, fitting
+from istio_mc.ops.bundle import folders, redactions
+from istio_mc.present import verify
+from istio_mc.present.report import Envelope, Report, exit_for, problems_data
+from istio_mc.present.report_html.page import page
+from istio_mc.present.report_html.words import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from istio_mc.domain.bundle import Collected
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.bundle import Gathered
+    from istio_mc.ops.bundle_parts import Logs
+
+_README = """\
+A bundle of istio-mc {version}, made at {made}.
+
+report.html    the mesh on a page: open this first
+verify.json    what istio-mc verify found, as it prints it with -o json
+mesh.yaml      the settings, where there were any
+index.json     every file; what was asked for and is missing, and why; how many secrets were taken out
+clusters/      a folder for each cluster that answered:
+  version.txt                       the API server's version
+  istio-system/                     Istio's objects there, events, and logs
+  cluster/                          webhooks, roles, CRDs (without schemas), nodes, namespaces
+  services-of-all-namespaces.yaml   every Service
+  configuration/                    Istio's and the Gateway API's objects of all namespaces
+  istiod/                           what each istiod tells of remote clusters, proxies, endpoints, metrics
+  gateway/                          what each gateway's Envoy tells of itself
+
+Secrets are taken out, and "[redacted: ...]" stands in their place: values of Secrets, private keys,
+tokens, passwords, wherever they stood and however they were encoded. Certificates are public and stay.
+Names and addresses of your clusters stay too: look before you attach this to a public ticket.
+"""
+
+
+def about(gathered: Gathered, logs: Logs, warnings: Iterable[Problem]) -> list[File]:
+    """Readme, index, what verify found, and the page."""
+    found = verify.report(gathered.verified, warnings)
+    envelope = Envelope("verify", found.exit, found.data, found.errors, found.warnings).document()
+    pages = [
+        File("verify.json", json.dumps(envelope, indent=1, ensure_ascii=False) + "\n"),
+        File("report.html", page(gathered.verified, gathered.made)),
+    ]
+    kept, too_large = fitting(pages, MOST_OF_A_CLUSTER)
+    index = _index(gathered, logs, kept, too_large)
+    readme = _README.format(version=__version__, made=f"{gathered.made:%Y-%m-%d %H:%M:%S} UTC")
+    return [
+        File("README.txt", readme),
+        File("index.json", json.dumps(index, indent=1, ensure_ascii=False) + "\n"),
+        *kept,
+    ]
+
+
+def folder(gathered: Gathered) -> str:
+    """The folder that all is in."""
+    return f"istio-mc-bundle-{gathered.made:%Y%m%d-%H%M%S}"
+
+
+def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[File]) -> dict[str, Any]:
+    facts = gathered.verified.facts
+    places = folders(gathered.clusters)
+    return {
+        "schemaVersion": 1,
+        "istioMC": __version__,
+        "made": gathered.made.isoformat(),
+        "meshID": facts.mesh.mesh_id,
+        "istioVersion": facts.mesh.version,
+        "logs": {"sinceSeconds": int(logs.since_s), "lines": logs.lines},
+        "redactions": redactions(gathered),
+        "files": [_file(file) for file in pages],
+        "leftOut": [file.path for file in too_large],
+        "clusters": [
+            {
+                "name": name,
+                "clusterId": cluster.cluster_id,
+                "network": cluster.network,
+                "answered": name in gathered.clusters,
+                "problems": problems_data(gathered.unreachable.get(name, ())),
+                "folder": places.get(name),
+                **_collected(gathered, gathered.clusters.get(name)),
+            }
+            for name, cluster in facts.clusters.items()
+        ],
+    }
+
+
+def _collected(gathered: Gathered, collected: Collected | None) -> dict[str, Any]:
+    if collected is None:
+        return {"files": [], "missing": []}
+    return {
+        "files": [_file(file) for file in collected.files],
+        "missing": [
+            {"file": missing.what, **gathered.redactor.data(problems_data([missing.why])[0])}
+            for missing in collected.missing
+        ],
+    }
+
+
+def _file(file: File) -> dict[str, Any]:
+    return {"path": file.path, "bytes": file.size, **({"note": file.note} if file.note else {})}
+
+
+def report(gathered: Gathered, to: Path | None, archive: bytes, warnings: Iterable[Problem]) -> Report:
+    """Where the bundle is, and what is missing; the archive itself where it goes to standard output."""
+    taken_out = redactions(gathered)
+    clusters = [_cluster(gathered, name) for name in gathered.verified.facts.clusters]
+    missing = sum(len(collected.missing) for collected in gathered.clusters.values())
+
+    def render(console: Console) -> None:
+        if to is None:
+            console.file.buffer.write(archive)  # type: ignore[attr-defined] # standard output has one
+            return
+        secrets = (
+            f"; taken out: {', '.join(f'{n} {kind}' for kind, n in taken_out.items())}" if taken_out else ""
+        )
+        console.print(
+            f"{to}: {plural(len(archive), 'byte')}, {plural(len(gathered.clusters), 'cluster')}{secrets}"
+        )
+        if missing:
+            console.print(
+                f"{plural(missing, 'answer')} missing or left out: index.json in it tells which and why"
+            )
+
+    unreachable = [problem for problems in gathered.unreachable.values() for problem in problems]
+    return Report(
+        data={
+            "file": str(to) if to else None,
+            "bytes": len(archive),
+            "redactions": taken_out,
+            "clusters": clusters,
+        },
+        render=render,
+        errors=tuple(unreachable),
+        warnings=tuple(warnings),
+        exit=exit_for(len(gathered.unreachable), len(clusters)),
+    )
+
+
+def _cluster(gathered: Gathered, name: str) -> dict[str, Any]:
+    collected = gathered.clusters.get(name)
+    return {
+        "name": name,
+        "answered": collected is not None,
+        "files": len(collected.files) if collected else 0,
+        "missing": [missing.what for missing in collected.missing] if collected else [],
+    }
