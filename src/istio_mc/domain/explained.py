@@ -31,10 +31,10 @@ _SECTIONS = {
     "namespace-stuck": "namespace-stuck",
     "anything-else": """
         bin-dir-off-path bundle-full bundle-many-pods ca-store-busy file-exists file-unreadable
-        file-unwritable folder-not-private gateway-missing interrupted no-other-cluster not-
-        confirmed not-in-this-run not-ours option-malformed option-repeated output-taken platform-
-        unknown sample-not-deployed tool-unknown tool-version tools-missing two-platforms unknown-
-        check usage""",
+        file-unwritable folder-not-private gateway-missing interrupted no-other-cluster
+        not-confirmed not-in-this-run not-ours option-malformed option-repeated output-taken
+        platform-unknown sample-not-deployed tool-unknown tool-version tools-missing two-platforms
+        unknown-check usage""",
 }
 SECTION_OF = {code: section for section, codes in _SECTIONS.items() for code in codes.split()}
 """Code to section of troubleshooting.md."""
