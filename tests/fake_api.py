@@ -217,8 +217,12 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                 self._reset()
                 return
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-            head = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-            self.send_response(reply.status)
+            head = {
+                "Date": self.date_time_string(),
+                "Content-Type": "application/json",
+                "Content-Length": str(len(body)),
+            }
+            self.send_response_only(reply.status)
             for name, value in (head | dict(reply.headers)).items():
                 self.send_header(name, value)
             self.end_headers()

@@ -241,6 +241,7 @@ class World:
         }
     )
     now: datetime | None = None
+    ahead_s: dict[str, float | None] = field(default_factory=dict)
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = field(default_factory=dict)
 
     def find(self, context: str, kind: str, name: str) -> dict[str, Any]:
@@ -286,7 +287,12 @@ class World:
             mesh=MESH,
             clusters=CLUSTERS,
             observed={
-                context: Observed("v1.32.3", {ref_of(item): item for item in items}, gateway_api=True)
+                context: Observed(
+                    "v1.32.3",
+                    {ref_of(item): item for item in items},
+                    gateway_api=True,
+                    ahead_s=self.ahead_s.get(context, 0.0),
+                )
                 for context, items in self.objects.items()
             },
             unreachable=self.unreachable,

@@ -198,6 +198,40 @@ def under(above: Authority, context: str, begins: datetime, days: int) -> Author
     return new_intermediate(above, cluster_id_of(context), begins, key=EC, validity=timedelta(days=days))
 
 
+class TestClocks:
+    HOUR = 3600.0
+
+    def test_one_that_is_off(self, world: World) -> None:
+        world.ahead_s["nhn"] = -self.HOUR
+        assert root_causes(world) == ["trust.clock nhn"]
+        assert (problem(world, "trust.clock").seen or "").startswith("1:00:00 behind")
+        assert problem(world, "trust.clock").hint_type is HintType.MANUAL
+
+    @pytest.mark.parametrize("seconds", [-119.0, 119.0])
+    def test_what_istiod_allows_for_is_no_fault(self, world: World, seconds: float) -> None:
+        world.ahead_s["nhn"] = seconds
+        assert root_causes(world) == []
+
+    def test_this_machines_is_off_where_all_clusters_agree(self, world: World) -> None:
+        world.ahead_s = dict.fromkeys(CLUSTERS, self.HOUR)
+        assert root_causes(world) == []
+        assert of(world, "trust.clock-here", "mesh").is_warning
+
+    def test_it_explains_a_ca_that_is_not_valid_there_yet(self, world: World) -> None:
+        world.ahead_s["nhn"] = -self.HOUR
+        assert [str(c) for c in of(world, "trust.valid").caused_by] == ["trust.clock nhn"]
+
+    def test_a_ca_is_judged_by_the_clusters_clock(self, world: World) -> None:
+        world.ahead_s = dict.fromkeys(CLUSTERS, self.HOUR)
+        put(world, "nhn", CaCerts.from_authority(dated(timedelta(minutes=30), timedelta(days=365))))
+        assert of(world, "trust.valid").verdict is Verdict.OK
+
+    def test_a_server_that_sends_no_date_tells_nothing(self, world: World) -> None:
+        world.ahead_s["nhn"] = None
+        assert of(world, "trust.clock").verdict is Verdict.UNKNOWN
+        assert root_causes(world) == []
+
+
 class TestOneRoot:
     def test_another_root_in_one_cluster(self, world: World) -> None:
         give(world, "nhn", authority("nhn", "other"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -201,3 +201,36 @@ def test_a_file_in_a_clusters_place_is_told(store: CaStore) -> None:
         with pytest.raises(ProblemError) as error:
             store.write_cluster("kt", KT)
     assert code(error) == "file-unwritable"
+
+
+class TestReplaced:
+    """What a cluster's Secret held before another CA was written over it."""
+
+    CONTENTS: ClassVar[dict[str, bytes]] = {"ca-key.pem": b"old key", "ca-cert.pem": b"old certificate"}
+
+    def test_it_is_kept_for_the_owner_alone(self, tmp_path: Path) -> None:
+        folder = CaStore(tmp_path / "certs").keep_replaced("kt", self.CONTENTS)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == self.CONTENTS
+        modes = [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())]
+        assert modes == [0o700, 0o600, 0o600]
+
+    def test_the_same_is_kept_once(self, tmp_path: Path) -> None:
+        store = CaStore(tmp_path / "certs")
+        assert store.keep_replaced("kt", self.CONTENTS) == store.keep_replaced("kt", self.CONTENTS)
+
+    def test_another_is_kept_beside_it(self, tmp_path: Path) -> None:
+        store = CaStore(tmp_path / "certs")
+        store.keep_replaced("kt", self.CONTENTS)
+        store.keep_replaced("kt", {"ca-key.pem": b"older key"})
+        assert len([*(store.folder / "replaced").iterdir()]) == 2
+
+    def test_it_is_no_clusters_folder(self, tmp_path: Path) -> None:
+        store = CaStore(tmp_path / "certs")
+        store.keep_replaced("kt", self.CONTENTS)
+        assert store.read().clusters == {}
+
+    def test_a_purge_leaves_it(self, tmp_path: Path) -> None:
+        store = CaStore(tmp_path / "certs")
+        folder = store.keep_replaced("kt", self.CONTENTS)
+        store.purge()
+        assert (folder / "ca-key.pem").exists()

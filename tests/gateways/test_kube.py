@@ -195,6 +195,17 @@ class TestCalls:
         assert kube.delete(objects.NAMESPACE, "istio-system")
         assert not kube.delete(objects.NAMESPACE, "other")
 
+    @pytest.mark.parametrize(
+        ("headers", "hours"), [({"Date": "Mon, 01 Jan 2126 00:00:00 GMT"}, 24 * 365), ({}, -1)]
+    )
+    def test_how_far_the_servers_clock_is_ahead_is_known_from_its_answer(
+        self, api: FakeApi, kube: Kube, headers: dict[str, str], hours: int
+    ) -> None:
+        api.on("/version", Reply({"gitVersion": "v1.32.3"}, headers=headers))
+        kube.version()
+        assert kube.ahead_s is not None
+        assert kube.ahead_s > hours * 3600
+
     def test_a_port_forward_that_is_refused_names_the_pod(self, kube: Kube) -> None:
         with pytest.raises(KubeError) as error:
             kube.http_get("istio-system", "istiod-1", 15014, "/debug/clusterz")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import cacerts, objects, signing
 from istio_mc.domain.cacerts import CaCerts
@@ -95,7 +96,8 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
     ends = []
     for name, root in _roots(facts).items():
         ends += [certificate.not_valid_after_utc for certificate in root]
-        for fault in path_faults(root, facts.now) if facts.now else ():
+        now = moment(facts, name)
+        for fault in path_faults(root, now) if now else ():
             if fault.code in _DATES:
                 faults.setdefault(fault, []).append(name)
     if not faults:
@@ -123,7 +125,8 @@ _CLOCK = "see that the clocks of this machine and of the clusters' nodes are rig
 def _valid(facts: Facts, target: Target) -> Finding:
     ca = cas(facts)[str(target.cluster)]
     below = ca.path[:-1] or (ca.certificate,)
-    faults = [f for f in path_faults(below, facts.now) if f.code in _DATES] if facts.now else []
+    now = moment(facts, str(target.cluster))
+    faults = [fault for fault in path_faults(below, now) if fault.code in _DATES] if now else []
     if not faults:
         return Finding(f"until {min(c.not_valid_after_utc for c in below):%Y-%m-%d}")
     (fault, *_) = faults
@@ -226,6 +229,7 @@ CHECKS = (
         scope=Scope.MESH,
         ask=_root_valid,
         needs=(REACHABLE,),
+        because=(CLOCK,),
         docs="troubleshooting.md#ca-expired",
     ),
     Check(
@@ -236,7 +240,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_valid,
         needs=(CACERTS,),
-        because=(ROOT_VALID,),
+        because=(CLOCK, ROOT_VALID),
         docs="troubleshooting.md#ca-expired",
     ),
     Check(

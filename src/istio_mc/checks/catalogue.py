@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import (
     access,
     cacerts,
+    clocks,
     control_plane,
     data_path,
     deep,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 EVERY: tuple[Check, ...] = (
     *access.CHECKS,
     *names.CHECKS,
+    *clocks.CHECKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
     *trust.CHECKS,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import cacerts, control_plane, gateway, trust
+from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import datapath
 from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
@@ -175,7 +175,7 @@ def _filled(template: Problem, trace: Trace, target: Target) -> Problem:
 
 
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
-_TRUST = tuple(check.id for check in (*cacerts.CHECKS, *trust.CHECKS))
+_TRUST = tuple(check.id for check in (*clocks.CHECKS, *cacerts.CHECKS, *trust.CHECKS))
 _cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUSTER)
 
 CHECKS = (

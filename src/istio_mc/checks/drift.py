@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks import (
     cacerts,
+    clocks,
     control_plane,
     data_path,
     gateway,
@@ -23,6 +24,7 @@ from istio_mc.domain.problem import Problem
 _SHOWN = 6
 _TOLD_ELSEWHERE = (
     *names.CHECKS,
+    *clocks.CHECKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
     *trust.CHECKS,

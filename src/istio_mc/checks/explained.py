@@ -61,6 +61,16 @@ _NAMES = {
     ),
 }
 _TRUST = {
+    "trust.clock": Explained(
+        "the time that the API server puts on its answers, beside those of the others and of this machine",
+        "the nodes follow no time server",
+        "set the clocks of the nodes right, and have them follow a time server",
+    ),
+    "trust.clock-here": Explained(
+        "the same times",
+        "this machine follows no time server",
+        "set the clock of this machine right",
+    ),
     "trust.cacerts": Explained(
         "the Secret `cacerts`: chain, key, and what the certificates allow",
         "the Secret was edited, or was put together of files of two CAs",

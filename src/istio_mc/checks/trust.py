@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
+from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.cacerts import ROOT_CERT
@@ -61,7 +62,8 @@ def _signs(facts: Facts, target: Target) -> Finding:
             hint=hints.restart_istiod(facts, name),
         )
         return Finding("another CA than in cacerts", problem)
-    if facts.now and any(shown.certificate.not_valid_after_utc < facts.now for shown in serving):
+    now = moment(facts, name)
+    if now and any(shown.certificate.not_valid_after_utc < now for shown in serving):
         ended = min(serving, key=lambda shown: shown.certificate.not_valid_after_utc)
         problem = Problem(
             code="istiod-certificate-expired",
@@ -163,8 +165,8 @@ def _faulty(facts: Facts, name: str, proxy: ProxyTrust) -> str:
         if lacking:
             return f"takes {', '.join(sorted(trusted))}, and not {', '.join(sorted(lacking))}"
     if proxy.chain:
-        leaf = proxy.chain[0]
-        if facts.now and leaf.not_valid_after_utc < facts.now:
+        leaf, now = proxy.chain[0], moment(facts, name)
+        if now and leaf.not_valid_after_utc < now:
             return f"its certificate ended {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         if leads_to(leaf, (*proxy.chain[1:], *own.path), own.roots) is None:
             return f"its certificate is of {proxy.chain[-1].issuer.rfc4514_string()}, under another root"
@@ -205,7 +207,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_signs,
         needs=(CACERTS, ISTIOD),
-        because=(ROOT_VALID, VALID, ONE_ROOT),
+        because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT),
         reads=(Observation.SERVING,),
         docs="troubleshooting.md#istiod-signs-with-another-ca",
     ),
@@ -217,7 +219,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_namespaces,
         needs=(CACERTS, ISTIOD),
-        because=(ROOT_VALID, VALID, ONE_ROOT, SIGNS),
+        because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS),
         reads=(Observation.GIVEN_ROOTS,),
         docs="troubleshooting.md#namespace-roots-differ",
     ),
@@ -229,7 +231,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_proxies,
         needs=(CACERTS, ISTIOD),
-        because=(ROOT_VALID, VALID, ONE_ROOT, SIGNS, NAMESPACES),
+        because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS, NAMESPACES),
         reads=(Observation.PROXIES,),
         docs="troubleshooting.md#proxy-trusts-old-root",
     ),

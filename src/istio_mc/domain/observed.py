@@ -21,11 +21,13 @@ class Observed:
         version: The API server's version, such as `v1.32.3`.
         objects: All that matters to the mesh, by reference.
         gateway_api: Whether the Gateway API's CRDs are there.
+        ahead_s: How many seconds its API server's clock is ahead of this machine's; None: it does not tell.
     """
 
     version: str
     objects: Mapping[Ref, Object] = field(repr=False)
     gateway_api: bool = False
+    ahead_s: float | None = None
 
     def of(self, kind: Kind) -> list[Object]:
         """All objects of a kind that were found."""

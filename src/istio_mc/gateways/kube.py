@@ -15,6 +15,7 @@ import time
 import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import urllib3
@@ -25,6 +26,7 @@ from kubernetes.config import kube_config
 from kubernetes.stream import ws_client
 
 from istio_mc.domain import objects
+from istio_mc.domain.clocks import ahead_s
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.problem import Problem
 from istio_mc.gateways import kube_error
@@ -113,6 +115,7 @@ class Kube:
         requests: How many calls were made.
         connect_timeout_s: How long a connection may take, in seconds.
         read_timeout_s: How long the server may keep silent within an answer, in seconds.
+        ahead_s: How many seconds its clock is ahead of this machine's, by its last answer; None: not told.
     """
 
     context: str
@@ -121,6 +124,7 @@ class Kube:
     requests: int = 0
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S
+    ahead_s: float | None = None
     _api: client.ApiClient | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -264,6 +268,7 @@ class Kube:
             )
             answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
             raw: bytes = answer.read()
+            self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
             took = (time.monotonic() - begun) * 1000
             _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         except urllib3.exceptions.HTTPError as error:

@@ -65,7 +65,8 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
     calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, objects.GATEWAY_API_SIGN))
     found = all_of(calls)
     gateway_api = bool(found.pop("gateway-api"))
-    return Observed(version, {ref_of(item): item for items in found.values() for item in items}, gateway_api)
+    live = {ref_of(item): item for items in found.values() for item in items}
+    return Observed(version, live, gateway_api, kube.ahead_s)
 
 
 def _one(found: Object | None) -> list[Object]:

@@ -1,0 +1,55 @@
+"""Who trusts whom: the fewest clusters that stand apart are named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from istio_mc.domain.pem import dump_certificates
+from istio_mc.domain.signing import Outsider, Signing, most_take, outsiders, signing
+from tests.world import ca_certs, root
+
+ROOTS = {"A": "mesh", "B": "other", "C": "third"}
+
+
+def member(told: str) -> Signing:
+    """A cluster's trusted roots and the one it signs under: `AB:A`."""
+    trusted, _, signer = told.partition(":")
+    bundle = dump_certificates([root(ROOTS[one]).certificate for one in trusted])
+    return signing(replace(ca_certs("kt", ROOTS[signer]), root_cert=bundle))
+
+
+@pytest.mark.parametrize(
+    ("mesh", "outside"),
+    [
+        ({"kt": "A:A"}, []),
+        ({"kt": "A:A", "ncloud": "A:A", "nhn": "A:A"}, []),
+        ({"kt": "AB:B", "ncloud": "AB:A", "nhn": "AB:A"}, []),
+        ({"kt": "A:A", "ncloud": "A:A", "nhn": "B:B"}, ["nhn"]),
+        ({"kt": "B:B", "ncloud": "A:A", "nhn": "A:A"}, ["kt"]),
+        ({"kt": "A:A", "nhn": "B:B"}, ["nhn"]),
+        ({"kt": "A:A", "ncloud": "B:B", "nhn": "C:C"}, ["ncloud", "nhn"]),
+        ({"kt": "AB:B", "ncloud": "AB:A", "nhn": "A:A"}, ["nhn"]),
+        ({"kt": "B:B", "ncloud": "B:B", "nhn": "AB:A"}, ["nhn"]),
+    ],
+    ids=str,
+)
+def test_the_fewest_are_outside(mesh: dict[str, str], outside: list[str]) -> None:
+    assert list(outsiders({name: member(told) for name, told in mesh.items()})) == outside
+
+
+def test_it_is_told_on_which_side_it_is_at_fault() -> None:
+    found = outsiders({"kt": member("AB:B"), "ncloud": member("AB:A"), "nhn": member("A:A")})
+    assert found == {"nhn": Outsider(untrusted_by=(), does_not_trust=("kt",))}
+
+
+def test_one_that_leads_to_no_root_signs_under_none() -> None:
+    found = signing(replace(ca_certs("kt"), root_cert=ca_certs("kt", "other").root_cert))
+    assert (found.path, found.root) == ((), "")
+
+
+@pytest.mark.parametrize(("others", "most"), [(["A:A"], True), ([], False)])
+def test_the_meshs_root_is_told_by_more_than_half(others: list[str], most: bool) -> None:  # noqa: FBT001
+    members = {str(place): member(told) for place, told in enumerate(["A:A", *others, "B:B"])}
+    assert most_take(members, outsiders(members)) is most
