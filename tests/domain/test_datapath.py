@@ -173,6 +173,11 @@ def test_a_cluster_with_a_root_of_its_own_is_told_though_its_own_ca_answered() -
     assert "ncloud, nhn" in found.seen
 
 
+def test_a_root_of_its_own_in_another_cluster_is_no_fault_of_the_rest() -> None:
+    members = MEMBERS | {"nhn": member("nhn", "other")}
+    assert shown(showing(leaf("kt")), "kt", members).outcome is Outcome.OK
+
+
 def test_a_ca_that_does_not_lead_to_its_root_is_trusted_by_nobody() -> None:
     files = CaCerts.from_authority(ca("kt"))
     broken = ClusterCa.of(replace(files, root_cert=CaCerts.from_authority(ca("kt", "other")).root_cert))

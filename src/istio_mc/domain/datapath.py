@@ -20,6 +20,7 @@ from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT
 from istio_mc.domain.chain import path_to_root
 from istio_mc.domain.pem import NamedPem, fingerprint, issued_by, load_certificates
 from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.signing import outsiders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -188,6 +189,16 @@ class ClusterCa:
         except ProblemError:
             return cls(own, (), roots)
 
+    @property
+    def root(self) -> str:
+        """SHA-256 of the root it signs under; empty where it leads to none."""
+        return fingerprint(self.path[-1]) if self.path else ""
+
+    @property
+    def trusted(self) -> frozenset[str]:
+        """SHA-256 of each root it trusts."""
+        return frozenset(map(fingerprint, self.roots))
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -304,7 +315,13 @@ def _judge(handshake: Handshake, context: str, members: Mapping[str, ClusterCa])
         return Judged(Outcome.FORMER_CA, f"{told}, under the mesh's root, but no cluster's CA of today")
     if who != context:
         return Judged(Outcome.OTHER_CLUSTER, f"{told}: that is {who}", who)
-    strangers = [name for name, other in members.items() if not _leads(members[context], other)]
+    outside = outsiders(members)
+    # One that stands outside the mesh's trust is at fault itself, and not those that it does not trust.
+    strangers = [
+        name
+        for name, other in members.items()
+        if not _leads(members[context], other) and (context in outside or name not in outside)
+    ]
     if strangers:
         root = members[context].path[-1:] or members[context].roots[:1]
         prints = ", ".join(map(fingerprint, root))
