@@ -205,6 +205,7 @@ class TestLink:
         ("reading", "check"),
         [
             (Reading.UNTRUSTED, "link.trusted"),
+            (Reading.STRANGE, "link.api-server"),
             (Reading.UNAUTHENTICATED, "link.token"),
             (Reading.DENIED, "link.rights"),
         ],
@@ -219,6 +220,17 @@ class TestLink:
         results = run(ALL, world.facts())
         assert [str(cause) for r in results if r.check.id == "link.synced" for cause in r.caused_by] == [
             "link.address kt → nhn"
+        ]
+
+    def test_what_is_no_api_server_is_told_with_its_answer_and_explains_what_is_not_synced(
+        self, world: World
+    ) -> None:
+        world.tried["nhn"] = Tried(Reading.STRANGE, "404: page not found")
+        world.status("kt", "nhn", "timeout")
+        assert "404: page not found" in (failures(world)["link.api-server kt → nhn"].seen or "")
+        results = run(ALL, world.facts())
+        assert [str(cause) for r in results if r.check.id == "link.synced" for cause in r.caused_by] == [
+            "link.api-server kt → nhn"
         ]
 
     def test_an_address_that_is_not_reached_from_here_and_synced_there_is_only_to_be_known(

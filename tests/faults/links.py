@@ -113,6 +113,11 @@ FAULTS: tuple[Fault, ...] = (
         make=_edited(_server("https://127.0.0.1:6443")),
     ),
     fault("api server CA wrong", of("link.trusted", "kt", "nhn"), make=_edited(_other_ca)),
+    fault(
+        "api server address leads to something else",
+        of("link.api-server", "kt", "nhn"),
+        make=_edited(_server("https://198.18.0.13:6443/k8s/clusters/c-m-7x2kq")),
+    ),
     fault("remote secret with a credential plugin", of("link.usable", "kt", "nhn"), make=_edited(_plugin)),
     fault("two secrets claim one cluster ID", of("link.unique", "kt", "nhn"), make=_twice),
     fault("secret under the wrong name", of("link.secret", "kt", "nhn"), make=_misnamed),

@@ -207,6 +207,11 @@ _LINK_CHECKS = {
         "the cluster was made anew, or something in between ends TLS",
         _LINK,
     ),
+    "link.api-server": Explained(
+        "what comes back when the token's rights are asked for at that address",
+        "the address has a path that leads nowhere, or a proxy or portal answers in the API server's stead",
+        "`istio-mc link`; where the kubeconfig has that address too, `--api-server CONTEXT=https://ADDRESS`",
+    ),
     "link.token": Explained(
         "whether the API server takes the token",
         "the token's Secret or the ServiceAccount was deleted",

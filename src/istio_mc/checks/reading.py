@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "link.address"
 TRUSTED = "link.trusted"
+API_SERVER = "link.api-server"
 TOKEN = "link.token"  # noqa: S105 - a check's id
 RIGHTS = "link.rights"
 SYNCED = "link.synced"
@@ -85,6 +86,21 @@ def _trusted(facts: Facts, target: Target) -> Finding:
         hint=hints.relink(facts),
     )
     return Finding("not trusted", problem)
+
+
+def _api_server(facts: Facts, target: Target) -> Finding:
+    access, tried = _tried(facts, target)
+    if access is None or tried.reading is not Reading.STRANGE:
+        return Finding("it is one")
+    problem = Problem(
+        code="not-an-api-server",
+        message=f"what answers at the API server address that {target.cluster} has of {target.peer} does not "
+        "answer as an API server does",
+        seen=f"{access.server}: {tried.detail} ({_NOT_PROOF})",
+        expected=f"the API server of {target.peer}, which says what the token may do",
+        hint=_mend(facts, target, access),
+    )
+    return Finding("something else answers", problem)
 
 
 def _token(facts: Facts, target: Target) -> Finding:
@@ -173,6 +189,17 @@ CHECKS = (
         docs="troubleshooting.md#api-server-not-trusted",
     ),
     Check(
+        id=API_SERVER,
+        topic="link",
+        description="what answers at the address in the remote secret is an API server",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_api_server,
+        needs=_TRY,
+        reads=_READS,
+        docs="troubleshooting.md#not-an-api-server",
+    ),
+    Check(
         id=TOKEN,
         topic="link",
         description="the API server takes the token in the remote secret",
@@ -202,7 +229,7 @@ CHECKS = (
         scope=Scope.PAIR,
         ask=_synced,
         needs=(ASKED, SECRET),
-        because=(IDENTITY, CLUSTER_ID, USABLE, UNIQUE, ADDRESS, TRUSTED, TOKEN, RIGHTS),
+        because=(IDENTITY, CLUSTER_ID, USABLE, UNIQUE, ADDRESS, TRUSTED, API_SERVER, TOKEN, RIGHTS),
         reads=(Observation.CLUSTERZ,),
         docs="troubleshooting.md#not-synced",
     ),
