@@ -34,12 +34,14 @@ class Fault:
         roots: The checks that must be told as root causes, and no other.
         make: Breaks it.
         undo: Takes it back, where only a person can; None: the hint is a command, and mends it.
+        tidy: Puts back what was done to make it, and is no fault: verify is green without.
     """
 
     name: str
     roots: frozenset[Where]
     make: Callable[[Site], object]
     undo: Callable[[Site], object] | None = None
+    tidy: Callable[[Site], object] | None = None
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -55,9 +57,10 @@ def fault(
     *roots: Where,
     make: Callable[[Site], object],
     undo: Callable[[Site], object] | None = None,
+    tidy: Callable[[Site], object] | None = None,
 ) -> Fault:
     """One way to break the mesh."""
-    return Fault(name, frozenset(roots), make, undo)
+    return Fault(name, frozenset(roots), make, undo, tidy)
 
 
 def verified(site: Site) -> Result:

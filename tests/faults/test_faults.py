@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults import clusters, gateways, links
+from tests.faults import clusters, gateways, links, trust
 from tests.faults.harness import (
     Fault,
     problems_of,
@@ -21,14 +21,14 @@ from tests.faults.harness import (
 if TYPE_CHECKING:
     from tests.e2e.harness import Site
 
-FAULTS = (*links.FAULTS, *gateways.FAULTS, *clusters.FAULTS)
+FAULTS = (*links.FAULTS, *gateways.FAULTS, *clusters.FAULTS, *trust.FAULTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_it_is_told_as_the_one_root_cause_and_mended_by_its_hint(mesh: Site, fault: Fault) -> None:
-    fault.make(mesh)
     undone = False
     try:
+        fault.make(mesh)
         result = until_told(mesh, fault.roots)
         assert roots_of(result) == fault.roots, told(result)
         result.exits(4)
@@ -46,3 +46,5 @@ def test_it_is_told_as_the_one_root_cause_and_mended_by_its_hint(mesh: Site, fau
     finally:
         if fault.undo and not undone:
             fault.undo(mesh)
+        if fault.tidy:
+            fault.tidy(mesh)

@@ -1,0 +1,186 @@
+"""Faults of trust: what nhn signs with, what its proxies hold, what its API server believes of istiod."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.certificates import Authority, load_signer, new_intermediate, new_root
+from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.pem import NamedPem, dump_certificates
+from lab import node
+from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, each, get, kubectl, soon
+from tests.faults.harness import Fault, fault, of, until_well
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.e2e.harness import Site
+
+_EC = KeySpec(KeyType.EC, 256)
+_ISTIOD = "deployment/istiod"
+_TAG = "istio-revision-tag-default"
+_XDS = "15012"
+
+
+def _restart(context: str) -> None:
+    """What istiod is given it may take only when it starts."""
+    kubectl(context, "rollout", "restart", _ISTIOD, "-n", SYSTEM)
+
+
+def _stored(site: Site, context: str) -> CaCerts:
+    """What the site's folder has for a cluster."""
+    folder = site.certs / CLUSTER_IDS[context]
+    names = ("ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem")
+    cert, key, chain, root = ((folder / name).read_bytes() for name in names)
+    return CaCerts(ca_cert=cert, ca_key=key, cert_chain=chain, root_cert=root)
+
+
+def _root(site: Site) -> Authority:
+    certificate = NamedPem("root", (site.certs / "root-cert.pem").read_bytes())
+    key = NamedPem("key", (site.certs / "root-ca.key").read_bytes())
+    return load_signer(certificate, datetime.now(UTC), root_key=key)
+
+
+def _issued(site: Site, begins: datetime, lasts: timedelta) -> CaCerts:
+    """Another CA for nhn, under the mesh's own root."""
+    made = new_intermediate(_root(site), CLUSTER_IDS["nhn"], begins, key=_EC, validity=lasts)
+    return CaCerts.from_authority(made)
+
+
+def _put(context: str, data: Mapping[str, str]) -> None:
+    found = get(context, "secret", "cacerts")
+    metadata = {
+        key: found["metadata"][key]
+        for key in ("name", "namespace", "labels", "annotations")
+        if key in found["metadata"]
+    }
+    body = {"apiVersion": "v1", "kind": "Secret", "type": found["type"], "metadata": metadata, "data": data}
+    kubectl(context, "replace", "-f", "-", stdin=json.dumps(body))
+
+
+def _take(context: str, ca: CaCerts) -> None:
+    """An istiod that runs takes another CA, as it does by itself once its kubelet has written the files.
+
+    A kubelet looks after a pod's Secrets each minute or so, and at once where the pod changes.
+    """
+    _put(context, ca.secret_data())
+    pods = [pod["metadata"] for pod in get(context, "pods", "-l", "app=istiod")["items"]]
+    (pod,) = [metadata for metadata in pods if "deletionTimestamp" not in metadata]
+    folder = f"/var/lib/kubelet/pods/{pod['uid']}/volumes/kubernetes.io~secret/cacerts"
+    inside = _inside(context)
+    asked = count()
+
+    def written() -> bool:
+        changed = f"looked={next(asked)}"
+        kubectl(context, "annotate", "pod", pod["name"], "-n", SYSTEM, changed, "--overwrite")
+        found = inside.run(["cat", f"{folder}/ca-cert.pem", f"{folder}/root-cert.pem"])
+        return found.stdout.encode() == ca.ca_cert + ca.root_cert
+
+    soon(written, f"the files of istiod of {context} are as its Secret cacerts", 30)
+
+
+def _given(make: Callable[[Site], CaCerts]) -> Callable[[Site], None]:
+    """nhn gets another CA, and its istiod starts with it, or fails to."""
+
+    def give(site: Site) -> None:
+        _put("nhn", make(site).secret_data())
+        _restart("nhn")
+
+    return give
+
+
+def _without(key: str) -> Callable[[Site], None]:
+    def take(site: Site) -> None:
+        data = _stored(site, "nhn").secret_data()
+        del data[key]
+        _put("nhn", data)
+        _restart("nhn")
+
+    return take
+
+
+def _mismatch(site: Site) -> CaCerts:
+    return replace(_stored(site, "nhn"), ca_key=_stored(site, "kt").ca_key)
+
+
+def _expired(site: Site) -> CaCerts:
+    begins = _root(site).certificate.not_valid_before_utc + timedelta(minutes=5)
+    return _issued(site, begins, timedelta(seconds=1))
+
+
+def _not_yet_valid(site: Site) -> CaCerts:
+    return _issued(site, datetime.now(UTC) + timedelta(hours=3), timedelta(days=365))
+
+
+def _other_root(_site: Site) -> CaCerts:
+    """As an install with another folder makes it: no step of an exchange, in which both roots are taken."""
+    now = datetime.now(UTC)
+    return CaCerts.from_authority(new_intermediate(new_root(now, key=_EC), "nhn-nks", now, key=_EC))
+
+
+def _stale_ca_bundle(_site: Site) -> None:
+    """Whoever wrote the webhooks left istiod's label out, and filled in a root of some time before."""
+    other = dump_certificates([new_root(datetime.now(UTC), key=_EC).certificate])
+    kubectl("nhn", "label", "mutatingwebhookconfiguration", _TAG, "istio.io/rev-")
+    found = get("nhn", "mutatingwebhookconfiguration", _TAG, namespace=None)
+    changes = [
+        {
+            "op": "replace",
+            "path": f"/webhooks/{place}/clientConfig/caBundle",
+            "value": base64.b64encode(other).decode(),
+        }
+        for place in range(len(found["webhooks"]))
+    ]
+    kubectl("nhn", "patch", "mutatingwebhookconfiguration", _TAG, "--type=json", "-p", json.dumps(changes))
+
+
+def _inside(context: str) -> node.Inside:
+    pid = node.find_init(context)
+    assert pid is not None
+    return node.Inside(pid)
+
+
+def _cut_off_from_istiod() -> None:
+    """The proxy of the client in nhn hears nothing of istiod any more."""
+    (pod,) = get("nhn", "pods", "-l", "app=sleep", namespace="sample")["items"]
+    rule = ("PREROUTING", "-s", pod["status"]["podIP"], "-p", "tcp", "--dport", _XDS, "-j", "DROP")
+    _inside("nhn").run(["iptables", "-w", "-t", "raw", "-I", *rule])
+
+
+def _old_root(site: Site) -> None:
+    """A rotation of the root goes past a proxy: all trust two roots, kt signs under the new one."""
+    _cut_off_from_istiod()
+    now = datetime.now(UTC)
+    new = new_root(now, key=_EC)
+    both = dump_certificates([_root(site).certificate, new.certificate])
+    signs = {context: _stored(site, context) for context in CONTEXTS}
+    signs["kt"] = CaCerts.from_authority(new_intermediate(new, CLUSTER_IDS["kt"], now, key=_EC))
+
+    each(lambda context: _take(context, replace(signs[context], root_cert=both)))
+
+
+def _one_root_again(site: Site) -> None:
+    """The rotation is taken back, and the network is whole."""
+    for rule in _inside("nhn").run(["iptables", "-w", "-t", "raw", "-S", "PREROUTING"]).stdout.splitlines():
+        if f"--dport {_XDS}" in rule:
+            _inside("nhn").run(["iptables", "-w", "-t", "raw", "-D", *rule.split()[1:]])
+
+    each(lambda context: _take(context, _stored(site, context)))
+    until_well(site)
+
+
+FAULTS: tuple[Fault, ...] = (
+    fault("cacerts missing a key", of("trust.cacerts", "nhn"), make=_without("ca-key.pem")),
+    fault("key and certificate that do not match", of("trust.cacerts", "nhn"), make=_given(_mismatch)),
+    fault("intermediate expired", of("trust.valid", "nhn"), make=_given(_expired)),
+    fault("intermediate not yet valid", of("trust.valid", "nhn"), make=_given(_not_yet_valid)),
+    fault("another root in one cluster", of("trust.one-root", "nhn"), make=_given(_other_root)),
+    fault("webhook with a stale caBundle", of("control-plane.webhooks", "nhn"), make=_stale_ca_bundle),
+    fault("proxy still on the old root", of("trust.proxies", "nhn"), make=_old_root, tidy=_one_root_again),
+)
