@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -82,6 +83,21 @@ class TestFanOut:
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
             fan_out(NAMES, work, concurrency=3)
+        waited = time.monotonic() - begun
+        release.set()
+        assert waited < 3
+
+    def test_an_interrupt_that_does_not_wake_the_wait_ends_it_all_the_same(self) -> None:
+        release = threading.Event()
+
+        def work(_name: str) -> None:
+            # To this thread: the main one sleeps on, as it does where a signal comes just before its wait.
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+            release.wait(5)
+
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            fan_out(["kt"], work, concurrency=1)
         waited = time.monotonic() - begun
         release.set()
         assert waited < 3

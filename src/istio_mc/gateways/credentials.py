@@ -28,6 +28,7 @@ from istio_mc.domain.kubeconfig import has_own_credentials, uses_exec
 from istio_mc.domain.names import cluster_id
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files, process
+from istio_mc.gateways.fanout import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -210,7 +211,7 @@ def _run_all(
     with ThreadPoolExecutor(max(1, len(quiet)), thread_name_prefix="credentials") as pool:
         futures = {key: pool.submit(_ask, run, deadline_s, cancel=cancel) for key, run in quiet.items()}
         try:
-            answers |= {key: future.result() for key, future in futures.items()}
+            answers |= {key: result_of(future) for key, future in futures.items()}
         except BaseException:
             cancel.set()  # Ctrl-C: or leaving the pool would wait for every deadline
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Failures = dict[str, tuple[Problem, ...]]
+
+_TICK_S = 0.25
 
 
 def fan_out(
@@ -91,7 +94,7 @@ def answered(
     try:
         for name, (patience, future) in futures.items():
             try:
-                results[name] = future.result(timeout=max(0.0, begun + patience - time.monotonic()))
+                results[name] = result_of(future, begun + patience)
             except ProblemError as error:
                 failures[name] = tuple(p if p.cluster else p.on(context) for p in error.problems)
             except TimeoutError:
@@ -125,7 +128,7 @@ def _gather(
     try:
         for name, future in futures.items():
             try:
-                results[name] = future.result()
+                results[name] = result_of(future)
             except ProblemError as error:
                 errors[name] = error
     except BaseException:
@@ -134,6 +137,27 @@ def _gather(
         raise
     pool.shutdown()
     return results, errors
+
+
+def result_of(future: Future[T], until: float = math.inf) -> T:
+    """What came of a call, waited for in small steps.
+
+    A signal that comes between Python's last look for one and the wait itself is seen only when that ends
+    (CPython 3.11, Python/thread_pthread.h: it does not wake a wait that had not begun), so that a long one
+    would sit out Ctrl-C.
+
+    Raises:
+        TimeoutError: It is not done at `until`, in time.monotonic()'s seconds.
+    """
+    while True:
+        left = until - time.monotonic()
+        try:
+            return future.result(timeout=max(0.0, min(_TICK_S, left)))
+        except TimeoutError:
+            if future.done():  # then it is the call's own, or it came just now
+                return future.result()
+            if left <= 0:
+                raise
 
 
 class Watch:
