@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -264,15 +263,26 @@ def test_an_expired_root_is_reported_and_kept(store: CaStore) -> None:
 
 # A run killed in the middle
 
-KILLED = """
-import os, signal, sys
+ENSURE = """
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops import ca
 
-left = int(sys.argv[2])
+def ensure(folder):
+    options = ca.CaOptions(key=KeySpec(KeyType.EC, 256))
+    ca.ensure(CaStore(Path(folder)), sys.argv[2:], options, datetime.now(UTC))
+"""
+
+# Makes folders 0, 1, 2 …, the run in each killed after so many changes to the disk, until one is not killed.
+# Each run is a fork, for starting Python for each would take a minute.
+KILLED = (
+    ENSURE
+    + """
+import os, signal
+left = 0
 
 def dies(function):
     def call(*arguments, **options):
@@ -283,27 +293,25 @@ def dies(function):
         return function(*arguments, **options)
     return call
 
-for name in ("fsync", "link", "rename", "replace", "unlink"):
-    setattr(os, name, dies(getattr(os, name)))
-options = ca.CaOptions(key=KeySpec(KeyType.EC, 256))
-ca.ensure(CaStore(Path(sys.argv[1])), sys.argv[3:], options, datetime.now(UTC))
+for after in range(1000):
+    if not (child := os.fork()):
+        left = after
+        for name in ("fsync", "link", "rename", "replace", "unlink"):
+            setattr(os, name, dies(getattr(os, name)))
+        ensure(f"{sys.argv[1]}/{after}")
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    if not os.WIFSIGNALED(status):
+        sys.exit(os.waitstatus_to_exitcode(status))
 """
-
-
-def run_and_kill(store: CaStore, after: int) -> bool:
-    """Runs `ensure` in a process that dies after so many changes to the disk; False if it lives."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(store.folder), str(after), *CLUSTERS[:2]],
-        check=False,
-        capture_output=True,
-    )
-    assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
-    return done.returncode != 0
+)
 
 
 def test_a_run_killed_at_any_point_is_finished_by_the_next_under_the_same_root(tmp_path: Path) -> None:
-    after = 0
-    while run_and_kill(store := CaStore(tmp_path / str(after)), after):
+    killing = [sys.executable, "-c", KILLED, str(tmp_path), *CLUSTERS[:2]]
+    subprocess.run(killing, check=True, capture_output=True, timeout=60)
+    *killed, lived = sorted((int(folder.name), CaStore(folder)) for folder in tmp_path.iterdir())
+    for after, store in killed:
         # A root counts from when its key and its certificate are both somewhere on the disk.
         names = [name for name in ("root-cert.pem", "root-cert.pem.new") if (store.folder / name).exists()]
         begun = names and (store.folder / "root-ca.key").exists()
@@ -319,14 +327,14 @@ def test_a_run_killed_at_any_point_is_finished_by_the_next_under_the_same_root(t
         assert issued.items() <= there.items(), after
         assert [openssl_verify(store, cluster) for cluster in CLUSTERS] == ["OK"] * 3, after
         assert len(there) == 2 + 4 * len(CLUSTERS), f"{after}: something was left behind: {sorted(there)}"
-        after += 1
-    assert after > 20, "the process was to die at every step, and there are more"
+    assert lived[0] > 20, "the process was to die at every step, and there are more"
 
 
 def test_two_processes_at_once_make_one_root(store: CaStore) -> None:
     runs = [
         subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(store.folder), "100000", *CLUSTERS], stderr=subprocess.PIPE
+            [sys.executable, "-c", f"{ENSURE}\nensure(sys.argv[1])", str(store.folder), *CLUSTERS],
+            stderr=subprocess.PIPE,
         )
         for _ in range(4)
     ]
