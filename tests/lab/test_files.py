@@ -72,6 +72,11 @@ def test_kubeadm_documents(one: settings.Cluster) -> None:
     assert "/usr" not in kubeadm.config(one)
 
 
+def test_the_control_plane_holds_at_most_a_twelfth_of_the_machine_s_memory_but_a_gibibyte() -> None:
+    limits = [dict(map(dict.values, kubeadm.go_settings(gib << 30)))["GOMEMLIMIT"] for gib in (8, 24)]
+    assert limits == ["1024MiB", "2048MiB"]
+
+
 def test_a_public_hostname_resolves_inside_too() -> None:
     manifests = yaml.safe_dump_all(
         [
