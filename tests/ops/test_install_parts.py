@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from istio_mc.domain import objects, plan
 from istio_mc.domain.plan import Step
-from istio_mc.ops.install import _parts
+from istio_mc.gateways.kube import Kube
+from istio_mc.ops.install import _istiod_starts, _parts
+from tests.fake_api import FakeApi, status
 
 
 def crd(name: str) -> dict[str, Any]:
@@ -32,3 +35,29 @@ def test_any_other_step_is_applied_at_once() -> None:
     document = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-system"}}
 
     assert _parts(Step(plan.NAMESPACE, ("missing",), (document,))) == ((document,), ())
+
+
+DEPLOYMENT = objects.DEPLOYMENT.path("istio-system", "istiod")
+
+
+def test_the_gateway_apis_crds_wait_until_istiod_starts(api: FakeApi) -> None:
+    api.on(DEPLOYMENT, status(404, "not yet"), status(404, "not yet"), {"kind": "Deployment"})
+
+    assert _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event())
+    assert len(api.calls) == 3
+
+
+def test_they_wait_no_longer_than_for_the_steps_that_make_istiod(api: FakeApi) -> None:
+    ended = threading.Event()
+    threading.Timer(0.2, ended.set).start()
+
+    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
+
+
+def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeApi) -> None:
+    api.on(DEPLOYMENT, status(500, "not well"))
+    ended = threading.Event()
+    threading.Timer(1.5, ended.set).start()
+
+    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
+    assert len(api.calls) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
+    from istio_mc.gateways.kube import Kube
     from istio_mc.ops.ca import CaOptions
     from istio_mc.ops.session import Session
 
 _SHARE_OF_ISTIOCTL = 0.75
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +159,37 @@ def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
     beside = tuple(step for step in todo.steps if step.name == plan.GATEWAY_API)
     last = tuple(step for step in todo.steps if step.name == plan.REMOTE_GATEWAYS)
     first = tuple(step for step in todo.steps if step not in (*beside, *last))
-    all_of(
-        {
-            "in order": partial(_do, session, prepared, todo.cluster, first),
-            "beside": partial(_do, session, prepared, todo.cluster, beside),
-        }
-    )
+    ended, done = threading.Event(), threading.Event()
+
+    def in_order() -> None:
+        try:
+            _do(session, prepared, todo.cluster, first)
+            done.set()
+        finally:
+            ended.set()
+
+    def when_istiod_starts() -> None:
+        kube = session.kubes[todo.cluster.context]
+        if _istiod_starts(kube, prepared.mesh.istiod, ended) or done.is_set():
+            _do(session, prepared, todo.cluster, beside)
+
+    all_of({"in order": in_order, "beside": when_istiod_starts} if beside else {"in order": in_order})
     _do(session, prepared, todo.cluster, last)
+
+
+def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event) -> bool:
+    """Waits until istiod's Deployment is there, or the steps that make it have ended, by their own deadlines.
+
+    Until then istioctl has the API server busy with Istio's own CRDs; from then on a cluster waits for pods.
+    """
+    while not ended.is_set():
+        try:
+            if kube.get(objects.DEPLOYMENT, istiod, SYSTEM_NAMESPACE):
+                return True
+        except ProblemError:  # a cluster that does not answer is for istioctl's run to tell
+            ended.wait()
+        ended.wait(_POLL_S)
+    return False
 
 
 def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Step, ...]) -> None:
