@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -36,13 +36,19 @@ def pair(api: FakeApi, tmp_path: Path) -> Iterator[tuple[FakeApi, FakeApi]]:
         yield api, other
 
 
-def answered(folder: Path, answer: str | signal.Signals, *words: str) -> tuple[int, str]:
+def answered(
+    folder: Path,
+    answer: str | signal.Signals,
+    *words: str,
+    question: str = "[y/N]",
+    stdout: IO[str] | None = None,
+) -> tuple[int, str]:
     """Runs it on a terminal and answers its question; exit code, and what stood on the screen."""
     ours, theirs = pty.openpty()
     run = subprocess.Popen(
         [sys.executable, "-m", "istio_mc", *words],
         stdin=theirs,
-        stdout=theirs,
+        stdout=stdout or theirs,
         stderr=theirs,
         cwd=folder,
         env={**os.environ, "KUBECONFIG": str(folder / "config"), "HOME": str(folder), "TERM": "xterm"},
@@ -55,7 +61,7 @@ def answered(folder: Path, answer: str | signal.Signals, *words: str) -> tuple[i
             screen += os.read(ours, 4096).decode(errors="replace")
         except OSError:  # Linux tells the end of a terminal so
             break
-        if not asked and "[y/N]" in screen:
+        if not asked and question in screen:
             asked = True
             if isinstance(answer, str):
                 os.write(ours, answer.encode())
@@ -104,3 +110,14 @@ def test_ctrl_c_at_the_question_changes_nothing(pair: tuple[FakeApi, FakeApi], t
     assert "done by then: nothing" in screen
     assert "Traceback" not in screen
     assert deleted(pair) == [0, 0]
+
+
+def test_results_alone_go_where_standard_output_was_sent(
+    pair: tuple[FakeApi, FakeApi], tmp_path: Path
+) -> None:
+    assert pair
+    with (tmp_path / "out").open("w") as out:
+        code, screen = answered(tmp_path, "n\n", "sample", "remove", "-o", "json", stdout=out)
+    assert code == 2
+    assert "[y/N]" in screen
+    assert (tmp_path / "out").read_text().startswith("{")

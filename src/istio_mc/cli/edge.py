@@ -10,11 +10,11 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 
@@ -29,6 +29,7 @@ VERIFY_FORMATS = ("short", "junit", "github")
 """What `-o` takes beside table, JSON and YAML where the verb is verify."""
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
+_T = TypeVar("_T")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -280,7 +281,6 @@ def confirm(question: str, *, yes: bool) -> None:
         InputError: There is nobody to ask and no `--yes`; or the answer is no.
     """
     from istio_mc.domain.problem import InputError, Problem
-    from istio_mc.present.terminal import paused
 
     if yes:
         return
@@ -293,15 +293,36 @@ def confirm(question: str, *, yes: bool) -> None:
                 hint="the same command with --yes",
             )
         )
-    with paused():
-        try:
-            agreed = typer.confirm(question, err=True)
-        except typer.Abort as error:  # Ctrl-C, or Ctrl-D
-            if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
-            agreed = False
+    agreed = answer(lambda: typer.confirm(question, err=True))
     if not agreed:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
+
+
+def answer(question: Callable[[], _T]) -> _T | None:
+    """What a person answers, while no progress moves on the screen; None: nothing, for they pressed Ctrl-D.
+
+    Raises:
+        KeyboardInterrupt: They pressed Ctrl-C.
+    """
+    from istio_mc.present.terminal import paused
+
+    with paused(), _standard_output_kept():
+        try:
+            return question()
+        except typer.Abort as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            return None
+
+
+@contextmanager
+def _standard_output_kept() -> Iterator[None]:
+    """Keeps what Typer writes beside a question, one space, out of a pipe or a file, which is for results."""
+    if sys.stdout.isatty():
+        yield
+        return
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 def tell(text: str) -> None:

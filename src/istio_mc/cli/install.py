@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import asking, edge
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
 
@@ -48,7 +48,8 @@ def install(
     """Make one Istio mesh of the named clusters: CA, namespace, cacerts, Istio, gateway, links.
 
     All clusters are looked at before the first change, and worked on at once. What is done already is
-    left alone; a run that was interrupted is finished by the next.
+    left alone; a run that was interrupted is finished by the next. Where no cluster is named, a terminal
+    shows the kubeconfig's contexts and asks which.
 
     Examples:
 
@@ -71,7 +72,7 @@ def install(
 
     def work(progress: edge.Progress) -> edge.Report:
         overrides = Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ()))
-        with open_named(options.inputs(), progress, overrides) as session:
+        with open_named(options.inputs(), progress, overrides, asking.contexts_to_join) as session:
             store = CaStore(session.settings.certs_dir)
             do = op.dry_run if dry_run else op.install
             made = options_of(session.settings.ca, key_type, key_size)

@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from istio_mc.domain import names, objects
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
@@ -23,7 +23,7 @@ from istio_mc.gateways.settings import load_settings
 from istio_mc.ops.inputs import Inputs, Overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
@@ -50,7 +50,7 @@ class Session:
         concurrency: How many clusters are worked on at once.
         progress: Told of every step.
         warnings: What the user should know though nothing failed.
-        picked: Whether the user named the contexts of this run on the command line.
+        picked: Whether the user named the contexts of this run on the command line, or when asked.
         folder: A private folder that goes when the run ends.
     """
 
@@ -181,13 +181,32 @@ def named(session: Session, inputs: Inputs) -> tuple[Context, ...]:
     return session.kubeconfig.select(chosen)
 
 
-def open_named(inputs: Inputs, progress: Progress = silent, overrides: Overrides | None = None) -> Session:
+def open_named(
+    inputs: Inputs,
+    progress: Progress = silent,
+    overrides: Overrides | None = None,
+    ask: Callable[[Sequence[Context]], Sequence[str]] | None = None,
+) -> Session:
     """Opens a run on the clusters the user named.
+
+    Args:
+        inputs: What the user named, or not.
+        progress: Told of every step.
+        overrides: What flags say over mesh.yaml.
+        ask: Asks the user which of these contexts, where none is named; empty where nobody answers.
 
     Raises:
         InputError: None is named, or one is unknown, or one cluster is named twice.
     """
-    return _opened(inputs, progress, overrides, otherwise=_none_named)
+
+    def otherwise(session: Session) -> tuple[Context, ...]:
+        since = time.monotonic()
+        chosen = ask(session.kubeconfig.contexts) if ask and session.kubeconfig.contexts else ()
+        session.deadline += time.monotonic() - since  # a person may take their time
+        session.picked = bool(chosen)
+        return session.kubeconfig.select(chosen) or _none_named(session)
+
+    return _opened(inputs, progress, overrides, otherwise)
 
 
 def open_members(inputs: Inputs, progress: Progress = silent, overrides: Overrides | None = None) -> Session:
@@ -235,10 +254,10 @@ def _opened(
 ) -> Session:
     session = begin(inputs, progress)
     try:
+        session.picked = bool(inputs.contexts)
         contexts = named(session, inputs) or otherwise(session)
         _refuse_broken(contexts)
         session.contexts = contexts
-        session.picked = bool(inputs.contexts)
         session.settings = (overrides or Overrides()).over(session.settings, contexts)
         session.connect(contexts)
     except BaseException:
@@ -253,7 +272,7 @@ def _refuse_broken(contexts: tuple[Context, ...]) -> None:
         raise InputError(*broken)
 
 
-def _none_named(session: Session) -> tuple[Context, ...]:
+def _none_named(session: Session) -> NoReturn:
     known = ",".join(context.name for context in session.kubeconfig.contexts)
     raise InputError(
         Problem(

@@ -8,10 +8,12 @@ from istio_mc.present.report import Report, problems_data
 from istio_mc.present.terminal import table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
+    from istio_mc.domain.kubeconfig import Context
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.contexts import ContextsResult, ShownContext
 
@@ -27,6 +29,14 @@ def report(result: ContextsResult, warnings: Iterable[Problem]) -> Report:
         render=lambda console: _render(result, console),
         warnings=(*warnings, *problems),
     )
+
+
+def choices(contexts: Sequence[Context]) -> Table:
+    """Contexts with a number each, to choose from."""
+    rows = table("", "CONTEXT", "CLUSTER", "SERVER")
+    for number, context in enumerate(contexts, 1):
+        rows.add_row(str(number), context.name, context.cluster, context.server or "-")
+    return rows
 
 
 def _context(shown: ShownContext) -> dict[str, Any]:
