@@ -81,6 +81,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
         meshID: prod
         certsDir: ../keys
         ca: {key: ec-384, validity: 3650d}
+        strict: true
         istio: {version: 1.27.1, revision: canary, hub: registry.local:5000/istio, tag: 1.27.1-distroless}
         gatewayAPI: {install: false, version: 1.4.0, manifest: crds.yaml}
         values: {global: {proxy: {logLevel: info}}}
@@ -101,6 +102,7 @@ def test_everything_that_can_be_said(tmp_path: Path) -> None:
     assert found == Settings(
         certs_dir=folder / "../keys",
         ca=CaSettings("ec-384", "3650d"),
+        strict=True,
         mesh_id="prod",
         istio=IstioSettings("1.27.1", "canary", "registry.local:5000/istio", "1.27.1-distroless"),
         gateway_api=GatewayApiSettings(install=False, version="1.4.0", manifest=str(folder / "crds.yaml")),

@@ -138,6 +138,14 @@ def test_strict_stops_at_an_istio_past_its_end_of_life(site: Site) -> None:
     assert untouched("kt", "ncloud", "nhn")
 
 
+def test_strict_may_stand_in_mesh_yaml_and_the_command_line_wins(site: Site) -> None:
+    strict = Site.at(site.folder / "strict", certs=site.certs, strict=True)
+    document = strict.run("install", "--dry-run", "-o", "json").exits(1).json
+    assert codes(document, "errors") == {("istio-end-of-life", None)}
+    told = strict.run("install", "--no-strict", "--dry-run", "-o", "json").exits(0).json
+    assert ("istio-end-of-life", None) in codes(told, "messages")
+
+
 @pytest.mark.parametrize(
     ("manifest", "told"),
     [

@@ -19,8 +19,12 @@ def install(
         bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop where Istio and Kubernetes versions do not go together.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Stop where Istio and Kubernetes versions do not go together [default: mesh.yaml's strict].",
+        ),
+    ] = None,
     certs_dir: Annotated[
         Path | None,
         typer.Option(
@@ -77,7 +81,8 @@ def install(
             do = op.dry_run if dry_run else op.install
             made = options_of(session.settings.ca, key_type, key_size)
             now = datetime.now(UTC)
-            result = do(session, store, made, now, strict=strict, replace_ca=replace_ca or ())
+            stop = session.settings.strict if strict is None else strict
+            result = do(session, store, made, now, strict=stop, replace_ca=replace_ca or ())
             return report(result, session.warnings)
 
     edge.run("install", options, work)

@@ -85,6 +85,7 @@ class Settings:
     Attributes:
         certs_dir: Absolute folder of the certificates.
         ca: How new CAs are made.
+        strict: Whether versions that do not go together stop an install.
         mesh_id: Istio's mesh id.
         istio: Which Istio.
         gateway_api: The Gateway API's CRDs.
@@ -96,6 +97,7 @@ class Settings:
 
     certs_dir: Path
     ca: CaSettings = field(default=CaSettings(), kw_only=True)
+    strict: bool = field(default=False, kw_only=True)
     mesh_id: str = "mesh1"
     istio: IstioSettings = IstioSettings()
     gateway_api: GatewayApiSettings = GatewayApiSettings()

@@ -299,6 +299,12 @@ MESH = (
         written=True,
     ),
     Field("ca", "How CAs are made; those that are there stay as they are.", kind=Kind.MAPPING, fields=CA),
+    Field(
+        "strict",
+        "Whether versions of Istio and Kubernetes that do not go together stop an install.",
+        kind=Kind.FLAG,
+        attribute="strict",
+    ),
     Field("istio", "Which Istio.", kind=Kind.MAPPING, fields=ISTIO),
     Field("gatewayAPI", "The Kubernetes Gateway API.", kind=Kind.MAPPING, fields=GATEWAY_API),
     Field(

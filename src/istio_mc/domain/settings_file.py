@@ -168,6 +168,7 @@ def _settings(reader: _Reader, document: object) -> Settings:
     defaults = Settings(certs_dir=reader.path("certs"))
     return Settings(
         certs_dir=reader.path(reader.string((), top, "certsDir", _empty_fault) or "certs"),
+        strict=reader.boolean((), top, "strict", default=defaults.strict),
         ca=CaSettings(
             key=reader.string(("ca",), ca, "key", _key_fault) or defaults.ca.key,
             validity=reader.string(("ca",), ca, "validity", _validity_fault) or defaults.ca.validity,
