@@ -66,6 +66,9 @@ def answered(
             if isinstance(answer, str):
                 os.write(ours, answer.encode())
             else:
+                # It may have come to the question and not yet to waiting: Python would see a signal of just
+                # then only at the next key. A person is slower than that, and may press again.
+                time.sleep(0.5)
                 run.send_signal(answer)
     os.close(ours)
     return run.wait(30), screen
