@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
+_REMOVALS = 40
+_BETWEEN_REMOVALS_S = 0.05
 
 
 @dataclass(slots=True)
@@ -86,10 +89,17 @@ class Session:
         return self.kubes[context].kubeconfig
 
     def close(self) -> None:
-        """Ends connections and removes the private folder."""
+        """Ends connections and removes the private folder.
+
+        Threads that Ctrl-C left at work may go on writing into the folder while it goes: then once more.
+        """
         for kube in self.kubes.values():
             kube.close()
-        self.folder.cleanup()
+        for _ in range(_REMOVALS):
+            with suppress(OSError):
+                self.folder.cleanup()
+                return
+            time.sleep(_BETWEEN_REMOVALS_S)
 
     def __enter__(self) -> Self:
         return self
