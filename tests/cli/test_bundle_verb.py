@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.ops.bundle import folders
+from tests.bundles import contents
 from tests.conftest import Ran
 from tests.fake_api import FakeApi, Reply, free_port, write_kubeconfig
 from tests.world import ca_certs
@@ -100,16 +101,6 @@ def config(api: FakeApi, istiod: FakeApi, tmp_path: Path) -> Path:
 
 def arguments(config: Path, *more: str) -> tuple[str, ...]:
     return ("bundle", "--kubeconfig", str(config), "--contexts", "kt", "-f", "b.tar.gz", *more)
-
-
-def contents(archive: Path) -> dict[str, str]:
-    """The files of a bundle, by their path in it."""
-    with tarfile.open(archive) as unpacked:
-        return {
-            entry.name.partition("/")[2]: content.read().decode()
-            for entry in unpacked.getmembers()
-            if (content := unpacked.extractfile(entry))
-        }
 
 
 def test_holds_what_a_ticket_needs(istio_mc: Run, config: Path, tmp_path: Path) -> None:

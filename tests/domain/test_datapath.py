@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.datapath import (
     Answer,
-    ClusterCa,
     Handshake,
     Health,
     Outcome,
@@ -26,6 +25,7 @@ from istio_mc.domain.datapath import (
     shown,
 )
 from istio_mc.domain.meshed import Meshed
+from istio_mc.domain.signing import Signing, signing
 from tests.tls_peer import ca, workload
 
 PUBLIC, PRIVATE = "203.0.113.7", "10.0.0.7"
@@ -44,8 +44,8 @@ def leaf(cluster: str, root_name: str = "mesh") -> bytes:
     return found.public_bytes(Encoding.DER)
 
 
-def member(cluster: str, root_name: str = "mesh") -> ClusterCa:
-    return ClusterCa.of(CaCerts.from_authority(ca(cluster, root_name)))
+def member(cluster: str, root_name: str = "mesh") -> Signing:
+    return signing(CaCerts.from_authority(ca(cluster, root_name)))
 
 
 MEMBERS = {name: member(name) for name in ("kt", "ncloud", "nhn")}
@@ -180,7 +180,7 @@ def test_a_root_of_its_own_in_another_cluster_is_no_fault_of_the_rest() -> None:
 
 def test_a_ca_that_does_not_lead_to_its_root_is_trusted_by_nobody() -> None:
     files = CaCerts.from_authority(ca("kt"))
-    broken = ClusterCa.of(replace(files, root_cert=CaCerts.from_authority(ca("kt", "other")).root_cert))
+    broken = signing(replace(files, root_cert=CaCerts.from_authority(ca("kt", "other")).root_cert))
     assert shown(showing(leaf("kt")), "kt", MEMBERS | {"kt": broken}).outcome is Outcome.OTHER_ROOT
 
 

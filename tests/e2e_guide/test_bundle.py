@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import stat
-import tarfile
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from istio_mc.domain.redaction.shapes import encoded_forms
 from lab import faults, settings
 from lab.images import BUSYBOX
+from tests.bundles import contents
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, command, get, kubectl, secret, soon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PASSWORD = "Sesame-open-7-for-nobody"  # noqa: S105 - planted, to be looked for
 OPAQUE = "nobody-knows-this-by-its-shape"
@@ -116,16 +115,6 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
         yield whole
     finally:
         kubectl("nhn", "delete", "pod,configmap,secret", "planted", "-n", SYSTEM, "--wait=false")
-
-
-def contents(archive: Path) -> dict[str, str]:
-    """The files of a bundle, by their path in it."""
-    with tarfile.open(archive) as unpacked:
-        return {
-            entry.name.partition("/")[2]: content.read().decode()
-            for entry in unpacked.getmembers()
-            if (content := unpacked.extractfile(entry))
-        }
 
 
 @pytest.fixture(scope="module")

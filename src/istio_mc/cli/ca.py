@@ -88,10 +88,9 @@ def init(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.gateways.settings import load_settings
     from istio_mc.ops import ca
     from istio_mc.ops.ca_root import OwnCa
-    from istio_mc.ops.session import ca_store
+    from istio_mc.ops.session import ca_and_settings
     from istio_mc.present.ca import initialised
 
     own = OwnCa(
@@ -103,9 +102,9 @@ def init(
     )
 
     def work(_progress: edge.Progress) -> edge.Report:
-        said = load_settings(options.config, Path.cwd()).ca
+        store, said = ca_and_settings(options.config, certs_dir)
         made = ca.options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
-        return initialised(ca.init(ca_store(options.config, certs_dir), made, datetime.now(UTC)))
+        return initialised(ca.init(store, made, datetime.now(UTC)))
 
     edge.run("ca init", options, work)
 
@@ -136,16 +135,15 @@ def issue(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.gateways.settings import load_settings
     from istio_mc.ops import ca
-    from istio_mc.ops.session import ca_store, cluster_ids
+    from istio_mc.ops.session import ca_and_settings, cluster_ids
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
-        said = load_settings(options.config, Path.cwd()).ca
+        store, said = ca_and_settings(options.config, certs_dir)
         made = ca.options_of(said, key_type, key_size, validity)
         ids = cluster_id or cluster_ids(options.inputs(), progress)
-        return issued(ca.issue(ca_store(options.config, certs_dir), ids, made, datetime.now(UTC)))
+        return issued(ca.issue(store, ids, made, datetime.now(UTC)))
 
     edge.run("ca issue", options, work)
 

@@ -16,17 +16,14 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT
-from istio_mc.domain.chain import path_to_root
-from istio_mc.domain.pem import NamedPem, fingerprint, issued_by, load_certificates
-from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.pem import fingerprint, issued_by
 from istio_mc.domain.signing import outsiders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from istio_mc.domain.cacerts import CaCerts
     from istio_mc.domain.meshed import Meshed
+    from istio_mc.domain.signing import Signing
 
 _OK = 200
 _CLOUDS_OWN = tuple(
@@ -161,46 +158,6 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterCa:
-    """A cluster's CA as its cacerts hold it, without the key.
-
-    Attributes:
-        certificate: Its own certificate.
-        path: From there up to its root, the root included; empty where it leads to none.
-        roots: What it trusts.
-    """
-
-    certificate: x509.Certificate
-    path: tuple[x509.Certificate, ...]
-    roots: tuple[x509.Certificate, ...]
-
-    @classmethod
-    def of(cls, ca: CaCerts) -> ClusterCa:
-        """Reads them.
-
-        Raises:
-            ProblemError: A file holds no certificate.
-        """
-        own, *more = load_certificates(NamedPem(CA_CERT, ca.ca_cert))
-        chain = load_certificates(NamedPem(CERT_CHAIN, ca.cert_chain))
-        roots = load_certificates(NamedPem(ROOT_CERT, ca.root_cert))
-        try:
-            return cls(own, path_to_root(own, (*more, *chain), roots), roots)
-        except ProblemError:
-            return cls(own, (), roots)
-
-    @property
-    def root(self) -> str:
-        """SHA-256 of the root it signs under; empty where it leads to none."""
-        return fingerprint(self.path[-1]) if self.path else ""
-
-    @property
-    def trusted(self) -> frozenset[str]:
-        """SHA-256 of each root it trusts."""
-        return frozenset(map(fingerprint, self.roots))
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
     """What a stage tells of an address.
 
@@ -268,7 +225,7 @@ def ready(trace: Trace) -> Judged:
     return Judged(Outcome.NOT_READY, f"{told} to GET /healthz/ready on {trace.status.port}")
 
 
-def shown(trace: Trace, context: str, members: Mapping[str, ClusterCa]) -> Judged:
+def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
     """Whether it was the cluster's own workload that answered, under the mesh's root.
 
     Args:
@@ -304,7 +261,7 @@ def accepted(trace: Trace) -> Judged:
     return Judged(trace.answer.outcome, f"{by}: {trace.answer.detail}")
 
 
-def _judge(handshake: Handshake, context: str, members: Mapping[str, ClusterCa]) -> Judged:
+def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -> Judged:
     leaf = x509.load_der_x509_certificate(handshake.leaf or b"")
     issuers = sorted(members, key=lambda name: name != context)  # where two have one CA, it is its own
     who = next((name for name in issuers if issued_by(leaf, members[name].certificate)), None)
@@ -333,7 +290,7 @@ def _judge(handshake: Handshake, context: str, members: Mapping[str, ClusterCa])
     return Judged(Outcome.OK, told)
 
 
-def _leads(one: ClusterCa, other: ClusterCa) -> bool:
+def _leads(one: Signing, other: Signing) -> bool:
     return bool(one.path) and one.path[-1] in other.roots
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.chain import path_to_root
@@ -21,18 +21,6 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     Certificates = tuple[x509.Certificate, ...]
-
-
-class Member(Protocol):
-    """A cluster's CA, as far as it counts for who trusts whom."""
-
-    @property
-    def root(self) -> str:
-        """SHA-256 of the root it signs under; empty where it leads to none."""
-
-    @property
-    def trusted(self) -> frozenset[str]:
-        """SHA-256 of each root it trusts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +93,7 @@ class Outsider:
     does_not_trust: tuple[str, ...]
 
 
-def outsiders(members: Mapping[str, Member]) -> dict[str, Outsider]:
+def outsiders(members: Mapping[str, Signing]) -> dict[str, Outsider]:
     """The fewest clusters without which all would trust each other, and what is wrong with each.
 
     Where two are at odds and nothing tells which of them is wrong, it is the one that trusts fewer roots,
@@ -135,6 +123,6 @@ def outsiders(members: Mapping[str, Member]) -> dict[str, Outsider]:
     return {name: found[name] for name in order if name in found}
 
 
-def most_take(members: Mapping[str, Member], outside: Mapping[str, Outsider]) -> bool:
+def most_take(members: Mapping[str, Signing], outside: Mapping[str, Outsider]) -> bool:
     """Whether those that trust each other are more than half of all: so the mesh's root is told by them."""
     return 2 * (len(members) - len(outside)) > len(members)

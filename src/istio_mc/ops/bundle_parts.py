@@ -218,9 +218,7 @@ def _dump(redactor: Redactor, path: str, text: str) -> File:
 
 
 def _objects(redactor: Redactor, path: str, found: collect.Listed) -> File:
-    more = f"the first {len(found.items)}; there are more" if found.more else ""
-    items = (redactor.document(_lighter(item)) for item in _sorted(found.items))
-    return listed(path, items, more)
+    return _objects_in_order(redactor, path, list(map(_lighter, _sorted(found.items))), more=found.more)
 
 
 def _events(redactor: Redactor, path: str, found: collect.Listed) -> File:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import address, cacerts, objects
 from istio_mc.domain.cacerts import CA_KEY, CaCerts
 from istio_mc.domain.certificates import Authority
-from istio_mc.domain.datapath import ClusterCa, DataPath, shown
+from istio_mc.domain.datapath import DataPath, shown
 from istio_mc.domain.identity import Identity, client_identity
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.pem import NamedPem, dump_certificates, load_key
 from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.signing import signing
 from istio_mc.gateways.datapath import Caller, Route, trace
 from istio_mc.gateways.fanout import Failures, answered, fan_out
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.signing import Signing
     from istio_mc.ops.gather import Ground
 
 _DEADLINE_S = 25.0
@@ -41,7 +43,7 @@ class _Member:
     """A cluster's CA, as its cacerts hold it."""
 
     files: CaCerts
-    ca: ClusterCa
+    ca: Signing
 
 
 def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, DataPath], Failures]:
@@ -79,11 +81,11 @@ def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:
         with suppress(ProblemError):
             secret = live.find(objects.SECRET, "cacerts") or {}
             files = CaCerts.from_secret_data(secret.get("data") or {})
-            found[name] = _Member(files, ClusterCa.of(files))
+            found[name] = _Member(files, signing(files))
     return found
 
 
-def _roots(cas: Mapping[str, ClusterCa]) -> str:
+def _roots(cas: Mapping[str, Signing]) -> str:
     roots = dict.fromkeys(root for ca in cas.values() for root in ca.roots)
     return dump_certificates(roots).decode()
 

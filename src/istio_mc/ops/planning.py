@@ -100,52 +100,33 @@ def prepare(
     refuse_strangers(replace_ca, session.names)
     with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
         ahead = replace(options, key=keys)
-        return _prepare(session, store, ahead, now, dry_run=dry_run, strict=strict, replace_ca=replace_ca)
-
-
-def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
-    """A mesh without a root yet needs a key for it and one for each cluster: made while clusters are read."""
-    wanted = 1 + len(session.contexts) if not dry_run and is_bare(store.read()) else 0
-    return SpareKeys(options.key, wanted)
-
-
-def _prepare(
-    session: Session,
-    store: CaStore,
-    options: CaOptions,
-    now: datetime,
-    *,
-    dry_run: bool,
-    strict: bool,
-    replace_ca: Collection[str],
-) -> Prepared:
-    mesh = topology.mesh_of(session.settings)
-    istioctl = _istioctl(mesh, session.settings)
-    session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
-    found, unreachable = fan_out(
-        session.kubes,
-        lambda name: (observe(session.kubes[name]), survey(session.kubes[name])),
-        concurrency=session.concurrency,
-    )
-    preflight.stop_unless_unreachable(unreachable)
-    session.unusable |= unreachable
-    observed = {name: pair[0] for name, pair in found.items()}
-    others = _others(session)
-    clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
-    session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
-    preflight.refuse_other_mesh(mesh, observed)
-    facts = Facts(
-        mesh,
-        clusters,
-        observed,
-        session.unusable,
-        seen={},
-        surroundings={name: pair[1] for name, pair in found.items()},
-        now=now,
-    )
-    session.warnings += preflight.judge(facts, strict=strict)
-    gateway_api = _gateway_api(session, observed)
-    trusted = trust.decide(store, clusters, observed, options, now, dry_run=dry_run, replace=replace_ca)
+        mesh = topology.mesh_of(session.settings)
+        istioctl = _istioctl(mesh, session.settings)
+        session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
+        found, unreachable = fan_out(
+            session.kubes,
+            lambda name: (observe(session.kubes[name]), survey(session.kubes[name])),
+            concurrency=session.concurrency,
+        )
+        preflight.stop_unless_unreachable(unreachable)
+        session.unusable |= unreachable
+        observed = {name: pair[0] for name, pair in found.items()}
+        others = _others(session)
+        clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
+        session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
+        preflight.refuse_other_mesh(mesh, observed)
+        facts = Facts(
+            mesh,
+            clusters,
+            observed,
+            session.unusable,
+            seen={},
+            surroundings={name: pair[1] for name, pair in found.items()},
+            now=now,
+        )
+        session.warnings += preflight.judge(facts, strict=strict)
+        gateway_api = _gateway_api(session, observed)
+        trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
     session.progress(Event(None, "preflight", State.DONE))
     plans, failures = fan_out(
         observed,
@@ -164,6 +145,12 @@ def _prepare(
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
     return Prepared(mesh, clusters, plans, trusted, istioctl)
+
+
+def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
+    """A mesh without a root yet needs a key for it and one for each cluster: made while clusters are read."""
+    wanted = 1 + len(session.contexts) if not dry_run and is_bare(store.read()) else 0
+    return SpareKeys(options.key, wanted)
 
 
 def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:

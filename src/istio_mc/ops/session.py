@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
-    from istio_mc.domain.settings import Settings
+    from istio_mc.domain.settings import CaSettings, Settings
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
@@ -371,7 +371,17 @@ def ca_store(config: Path | None, certs_dir: Path | None) -> CaStore:
     Raises:
         InputError: The settings cannot be read.
     """
-    return CaStore(certs_dir or load_settings(config, Path.cwd()).certs_dir)
+    return CaStore(certs_dir) if certs_dir else ca_and_settings(config, None)[0]
+
+
+def ca_and_settings(config: Path | None, certs_dir: Path | None) -> tuple[CaStore, CaSettings]:
+    """The folder of the mesh's CA, as `ca_store` finds it, and what the settings say of new CAs.
+
+    Raises:
+        InputError: The settings cannot be read.
+    """
+    settings = load_settings(config, Path.cwd())
+    return CaStore(certs_dir or settings.certs_dir), settings.ca
 
 
 def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:
