@@ -128,6 +128,18 @@ class TestWhatCounts:
             "Deployment istio-system/istiod spec.serviceAccountName is me, wanted istiod"
         )
 
+    def test_a_page_of_text_is_told_on_one_line_and_from_where_it_differs(self) -> None:
+        page = "accessLogFile: /dev/stdout\ndefaultConfig:\n" + "".join(f"  a{n}: {n}\n" for n in range(30))
+        wanted, live = (deployment(mesh=f"{page}  meshId: {mesh}\nrest: {page}") for mesh in ("one", "two"))
+
+        (difference,) = found(wanted, live)
+
+        told = str(difference)
+        assert "\n" not in told
+        assert "meshId: two rest: accessLogFile" in told.partition(", wanted ")[0]
+        assert "meshId: one rest: accessLogFile" in told.partition(", wanted ")[2]
+        assert len(told) < 220
+
     def test_a_value_that_is_absent(self) -> None:
         (difference,) = found(deployment(replicas=1), deployment())
         assert str(difference).endswith("spec.replicas is absent, wanted 1")

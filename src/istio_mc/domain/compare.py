@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from istio_mc.domain.objects import Object, Ref, ref_of
@@ -23,6 +24,8 @@ _WEBHOOK_FIELDS = frozenset({"failurePolicy", "caBundle"})
 _INJECTOR = "istio-sidecar-injector"
 
 _Path = tuple[str, ...]
+
+_TOLD, _BEFORE = 60, 20
 
 
 class Difference(NamedTuple):
@@ -43,7 +46,8 @@ class Difference(NamedTuple):
     def __str__(self) -> str:
         if not self.path:
             return f"{self.ref} is missing"
-        return f"{self.ref} {self.path} is {_told(self.live)}, wanted {_told(self.wanted)}"
+        live, wanted = _apart(_line(self.live), _line(self.wanted))
+        return f"{self.ref} {self.path} is {live}, wanted {wanted}"
 
 
 def differences(wanted: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:
@@ -150,9 +154,20 @@ def quantity(value: object) -> Decimal | None:
     return number.scaleb(_SUFFIXES[suffix])
 
 
-def _told(value: object) -> str:
-    if value is None:
-        return "absent"
-    text = str(value)
-    limit = 60
-    return text if len(text) <= limit else text[:limit] + "…"
+def _line(value: object) -> str:
+    """A value on one line: what a ConfigMap holds is a page of YAML or JSON."""
+    return "absent" if value is None else " ".join(str(value).split())
+
+
+def _apart(one: str, other: str) -> tuple[str, str]:
+    """Two texts, the long ones cut to where they begin to differ."""
+    alike = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
+    begin = one.rfind(" ", 0, alike - _BEFORE) + 1 if alike > _TOLD - _BEFORE else 0
+    return _cut(one, begin), _cut(other, begin)
+
+
+def _cut(text: str, begin: int) -> str:
+    if begin == 0 and len(text) <= _TOLD:
+        return text
+    shown = text[begin : begin + _TOLD]
+    return ("…" if begin else "") + shown + ("…" if begin + _TOLD < len(text) else "")
