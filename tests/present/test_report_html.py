@@ -238,6 +238,32 @@ class TestTopology:
         assert len(ways) == count * (count - 1)
         assert len([e for e in ways if "failed" in str(e.attributes["class"])]) == (count > 1)
 
+    @pytest.mark.parametrize("count", [2, 3, 5, 8])
+    def test_an_arrow_begins_and_ends_right_beside_a_box(self, count: int) -> None:
+        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+        boxes = [
+            tuple(float(str(e.attributes[key])) for key in ("x", "y", "width", "height"))
+            for e in drawing.all("rect", "box")
+        ]
+
+        def from_a_box(x: float, y: float) -> float:
+            return min(max(u - x, x - u - w, v - y, y - v - h) for u, v, w, h in boxes)
+
+        ends = [
+            from_a_box(*map(float, end.split()))
+            for way in drawing.all("path", "way")
+            if way.all("title")
+            for end in str(way.attributes["d"]).removeprefix("M").split("L")
+        ]
+        assert ends
+        assert {round(end) for end in ends} == {4}
+
+    def test_its_letters_stay_large_enough_to_be_read_on_a_phone(self) -> None:
+        drawing = read(page(many(8), NOW)).all("svg", "topology")[0]
+
+        least = float(re.search(r"min-width:(\d+)px", str(drawing.attributes["style"]))[1])  # type: ignore[index]
+        assert 13 * least / float(str(drawing.attributes["width"])) >= 11
+
     def test_fifty_clusters_are_dots_with_a_line_for_two(self) -> None:
         drawing = read(page(many(50), NOW)).all("svg", "topology")[0]
 

@@ -111,7 +111,7 @@ def _table(caption: str, corner: str, names: Sequence[str], rows: Iterable[Marku
     head = tag("tr", tag("th", corner, scope="col"), *(tag("th", tag("span", n), scope="col") for n in names))
     table = tag(
         "table",
-        tag("caption", caption),
+        tag("caption", tag("span", caption)),
         tag("thead", head),
         tag("tbody", *rows),
         class_="matrix" if words else "matrix narrow",

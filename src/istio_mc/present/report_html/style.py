@@ -51,18 +51,19 @@ ul.plain{list-style:none;margin:0;padding:0}
 details{margin:.4em 0}summary{cursor:pointer;padding:4px 0}summary h3{margin:0}
 table{border-collapse:collapse;font-size:.93rem;min-width:100%}
 caption{text-align:left;font-weight:600;padding:10px 0 6px;white-space:nowrap}
+caption span{position:sticky;left:0;display:inline-block;max-width:calc(100vw - 24px);white-space:normal}
 th,td{border:1px solid var(--edge);padding:5px 9px;text-align:left;vertical-align:top}
 thead th{background:var(--card)}th{font-weight:600}tbody th{background:var(--card)}
 table.checks td:nth-last-child(1),table.checks td:nth-child(2){min-width:220px;overflow-wrap:anywhere}
-table.clusters td,table.certificates td{overflow-wrap:anywhere}
-table.certificates th[scope=row]{min-width:190px;overflow-wrap:anywhere}
-table.certificates td:nth-child(5){min-width:150px}table.certificates td:nth-child(8){min-width:230px}
+table.clusters td,table.clusters th{overflow-wrap:break-word}table.certificates td{overflow-wrap:anywhere}
+table.certificates th[scope=row]{min-width:210px;overflow-wrap:anywhere}
+table.certificates td:nth-child(5){min-width:170px}table.certificates td:nth-child(8){min-width:230px}
 table.certificates td:nth-child(3),table.certificates td:nth-child(4),
 table.certificates td:nth-child(6){white-space:nowrap}
 table.checks .plain li,table.checks th,table.certificates code{white-space:nowrap}
 table.matrix{min-width:0}
 .matrix th[scope=row]{position:sticky;left:0;white-space:nowrap;z-index:1}
-.matrix:not(.narrow) .told{white-space:normal;min-width:150px;max-width:260px;overflow-wrap:anywhere}
+.matrix:not(.narrow) .told{white-space:normal;min-width:150px;max-width:260px;overflow-wrap:break-word}
 .matrix.narrow{font-size:.8rem;line-height:1.3}
 .matrix.narrow td{text-align:center;padding:1px 2px;min-width:19px}
 .matrix.narrow th{padding:1px 6px}.matrix.narrow thead th{padding:4px 1px}
@@ -71,7 +72,7 @@ table.matrix{min-width:0}
 .matrix td.failed,.matrix td.warning{font-weight:600;background:var(--card)}
 .topology-box{text-align:center}
 svg{display:inline-block;vertical-align:top}svg text{fill:var(--ink);font-size:13px}
-.topology{max-width:100%;min-width:520px;height:auto}.topology.dots{min-width:720px}
+.topology{max-width:100%;height:auto}
 .box{fill:var(--card);stroke:currentColor;stroke-width:2}
 .topology .name{font-weight:600;font-size:15px}.topology .line{fill:var(--soft)}
 .topology .sign{fill:currentColor;font-weight:700;font-size:16px}
@@ -93,7 +94,7 @@ footer{margin-top:3em;color:var(--soft);font-size:.9rem;border-top:1px solid var
 --warning:#8a5a00;--failed:#b42318;--none:#5f6770;--link:#000}
 body{font-size:11px}.page{max-width:none;padding:0}.scroll{overflow:visible}nav,.skip{display:none}
 details::details-content{content-visibility:visible;block-size:auto}
-.matrix th[scope=row]{position:static}.topology,.timeline{min-width:0;max-width:100%;height:auto}
+.matrix th[scope=row]{position:static}.topology,.timeline{min-width:0!important;max-width:100%;height:auto}
 h2{break-after:avoid}tr{break-inside:avoid}a{text-decoration:none}}
 """
 )

@@ -24,10 +24,12 @@ _BOX_WIDTH, _BOX_HEIGHT = 210, 92
 _LINE, _PAD = 19, 14
 _FITS = 25
 _APART = 7
+_GAP = 4
 _DOT, _LETTER, _LABEL_FITS = 6, 7.5, 24
 _DOT_ROOM = 28
 _MARGIN = 24
 _RING = 3
+_SMALLEST = 0.85  # on a phone the drawing is moved aside sooner than made too small to be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def drawing(nodes: Sequence[Node], ways: Mapping[tuple[str, str], State]) -> Mar
         height=f"{high:.0f}",
         role="img",
         aria_labelledby="drawing-title drawing-desc",
+        style=f"min-width:{wide * _SMALLEST:.0f}px",
         class_="topology" if boxes else "topology dots",
     )
 
@@ -168,10 +171,10 @@ def _arrows(places: Mapping[str, _Place], ways: Mapping[tuple[str, str], State])
         dx, dy = end.x - begin.x, end.y - begin.y
         length = math.hypot(dx, dy) or 1.0
         aside = _Place(-dy / length * _APART, dx / length * _APART)
-        edge = min(_share(_BOX_WIDTH / 2, dx), _share(_BOX_HEIGHT / 2, dy))
+        out, short = _way_out(aside, dx, dy), _way_out(aside, -dx, -dy)
         path = (
-            f"M{begin.x + dx * edge + aside.x:.1f} {begin.y + dy * edge + aside.y:.1f}"
-            f"L{end.x - dx * edge + aside.x:.1f} {end.y - dy * edge + aside.y:.1f}"
+            f"M{begin.x + dx * out + aside.x:.1f} {begin.y + dy * out + aside.y:.1f}"
+            f"L{end.x - dx * short + aside.x:.1f} {end.y - dy * short + aside.y:.1f}"
         )
         drawn.append(
             tag(
@@ -185,9 +188,10 @@ def _arrows(places: Mapping[str, _Place], ways: Mapping[tuple[str, str], State])
     return tag("g", *drawn)
 
 
-def _share(half: float, distance: float) -> float:
-    """The part of a line's way that lies within a box, which the line leaves from its middle."""
-    return (half + 5) / abs(distance) if abs(distance) > 1 else math.inf
+def _way_out(start: _Place, dx: float, dy: float) -> float:
+    """The part of a line's way that lies within a box, which it leaves from beside the box's middle."""
+    ends = ((_BOX_WIDTH / 2, start.x, dx), (_BOX_HEIGHT / 2, start.y, dy))
+    return min((half + _GAP - math.copysign(at, at * d)) / abs(d) for half, at, d in ends if abs(d) > 1)
 
 
 def _chords(places: Mapping[str, _Place], ways: Mapping[tuple[str, str], State]) -> Markup:
