@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
 
+from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.mesh import Cluster, Mesh
+from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.settings import Settings
+from istio_mc.gateways.credentials import private_kubeconfig
+from istio_mc.ops.documents import written
 from istio_mc.ops.inputs import Inputs
-from istio_mc.ops.session import begin
+from istio_mc.ops.session import Session, begin
 from tests.fake_api import write_kubeconfig
 
 
@@ -33,5 +40,31 @@ def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: 
     session.close()
     for writer in writers:
         writer.join()
+
+    assert not folder.exists()
+
+
+def test_the_private_folder_goes_for_good_while_threads_still_write_into_it(tmp_path: Path) -> None:
+    session = Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 1)
+    folder = Path(session.folder.name)
+    begun, ended = threading.Event(), threading.Event()
+    mesh, cluster = Mesh("m", "1.26.0"), Cluster("kt", "kt", "network1", "https://kt.test:6443")
+
+    def write() -> None:
+        """As threads do that Ctrl-C came upon."""
+        while not ended.is_set():
+            with contextlib.suppress(ProblemError):
+                written(session, mesh, cluster)
+                private_kubeconfig(folder / "kt", {"current-context": "kt"})
+            begun.set()
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    begun.wait(10)
+    session.close()
+    ended.set()
+    for writer in writers:
+        writer.join(10)
 
     assert not folder.exists()

@@ -134,14 +134,14 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
     """Writes a kubeconfig that only its owner can read: 0600, in a 0700 folder, whole or not at all.
 
     Args:
-        folder: Where to; made where it is missing.
+        folder: Where to; made where it is missing, but not the one above it.
         kubeconfig_document: The document; its current context gives the file its name. It is written as JSON,
             which is YAML, and of which no reader takes a name such as `y` for a boolean.
 
     Raises:
         ProblemError: It cannot be written, or others may enter the folder.
     """
-    files.make_private_folder(folder)
+    files.make_private_folder(folder, parents=False)
     mode = folder.stat().st_mode & 0o777
     if mode & _PRIVATE_BITS:
         raise ProblemError(

@@ -53,15 +53,20 @@ def beginning(path: Path, most: int = 4096) -> bytes:
         return file.read(most)
 
 
-def make_private_folder(path: Path) -> None:
+def make_private_folder(path: Path, *, parents: bool = True) -> None:
     """Makes a folder that only its owner can enter (0700); one that is there already stays as it is.
+
+    Args:
+        path: The folder.
+        parents: Make the folders above it too. Not within a run's own: an interrupted run removes it while
+            threads are still at work, and must not find it made again.
 
     Raises:
         ProblemError: `file-unwritable`.
     """
     with _told("file-unwritable", f"cannot make the folder {path}"):
         try:
-            path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            path.mkdir(mode=PRIVATE_FOLDER, parents=parents, exist_ok=True)
         except FileExistsError as error:  # as exist_ok passes over folders, this is something else
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 

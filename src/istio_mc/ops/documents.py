@@ -18,6 +18,6 @@ if TYPE_CHECKING:
 def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
     """The cluster's IstioOperator document, in a file that goes with the run."""
     path = Path(session.folder.name) / cluster.cluster_id / "istio-operator.yaml"
-    files.make_private_folder(path.parent)
+    files.make_private_folder(path.parent, parents=False)
     files.write(path, yaml.safe_dump(istio_operator(mesh, cluster), sort_keys=False).encode())
     return path

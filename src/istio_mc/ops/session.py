@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from contextlib import suppress
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
-_REMOVALS = 40
-_BETWEEN_REMOVALS_S = 0.05
 
 
 @dataclass(slots=True)
@@ -91,15 +90,16 @@ class Session:
     def close(self) -> None:
         """Ends connections and removes the private folder.
 
-        Threads that Ctrl-C left at work may go on writing into the folder while it goes: then once more.
+        Threads that Ctrl-C left at work may still write into the folder. Under another name they find it no
+        more, so that nothing is added while it goes.
         """
         for kube in self.kubes.values():
             kube.close()
-        for _ in range(_REMOVALS):
-            with suppress(OSError):
-                self.folder.cleanup()
-                return
-            time.sleep(_BETWEEN_REMOVALS_S)
+        gone = f"{self.folder.name}-gone"
+        with suppress(OSError):
+            Path(self.folder.name).rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+        self.folder.cleanup()
 
     def __enter__(self) -> Self:
         return self

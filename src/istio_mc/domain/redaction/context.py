@@ -21,15 +21,18 @@ _LINE_BEFORE = 400
 # A name begins at a word's beginning, which may stand behind a line break written as `\n`.
 _NAME = r"(?:(?<=\\[nrt])|(?<![\w\\]))(?P<name>[A-Za-z_.][\w.-]*+)"
 _ASSIGNED = re.compile(rf"""{_NAME}\\*+["']?[ \t]*+(?:=>|[:=])""")
-_FLAG = re.compile(r"""(?<![\w-])--?(?P<name>[A-Za-z_.][\w.-]*+)(?:[ \t]++|\\*+["']\s*+,)(?!\s*+\\*["']?-)""")
+_FLAG = re.compile(
+    r"""(?<![\w-])--?(?P<name>[A-Za-z_.][\w.-]*+)"""
+    r"""(?:[ \t]++|\\*+["']\s*+,|[ \t]*+(?:\n|\\++n)[ \t]*+-[ \t])(?!\s*+\\*["']?-)"""
+)
 # `name: DB_PASSWORD`, `value: …`, as in a Pod's env; in either order, in YAML and in JSON.
 _MARK = r"""(?:\\*+["'])?"""
 _BETWEEN = rf"{_MARK}(?:\s|,|\\++[nt])*+(?:-\s++)?{_MARK}"
 _KEY = rf"{_MARK}[ \t]*+:[ \t]*+{_MARK}"
-_ENV = re.compile(rf"\bname{_KEY}(?P<name>[A-Za-z_.][\w.-]*+){_BETWEEN}value{_MARK}[ \t]*+:")
+_ENV = re.compile(rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+){_BETWEEN}value{_MARK}[ \t]*+:")
 _ENV_BACKWARDS = re.compile(
     rf"\bvalue{_MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}"
-    rf"\bname{_KEY}(?P<name>[A-Za-z_.][\w.-]*+)"
+    rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+)"
 )
 _TAG = re.compile(r"<(?P<name>[A-Za-z_.][\w.-]*+)>(?P<value>[^<>\s]++)</(?P=name)>")
 
@@ -40,13 +43,15 @@ _BEARER = re.compile(
 )
 _URL = re.compile(
     r"""(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://(?:[^\s/?\#@"':]*+:(?P<value>[^\s/?\#"']+)@
-    | (?P<alone>[A-Za-z0-9_-]{16,})@)""",
+    | (?P<alone>[A-Za-z0-9_-]{16,})@
+    | [^\s/?\#@"':]*+:(?P<odd>(?![0-9]{1,5}[/?\#])[^\s"'@<>,]{1,200})@(?=[\w.-]))""",
     re.VERBOSE,
 )
 
 _BLANK = re.compile(r"(?:[ \t]|\\++t)*+")
 _QUOTE = re.compile(r"""\\*+["']""")
 _BARE = re.compile(r"""(?:[^\s"']|["'](?![\s,;:}\])>\\]|\Z))*+""")
+_PARAMETER = re.compile(r"""[^\s"'&\#]*+""")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?P<break>\n|\\++n)")
 _MAPPING = re.compile(r"""[^\s:]++:(?:\s|\\++[nrt]|\Z)|-(?:\s|\Z)|\{\{|#""")
 _LINE_START = re.compile(r"""(?P<break>\A|[\n\r]|\\++[nr])(?P<indent>[ \t]*+(?:-[ \t]++)*+)\\*+["']*+\Z""")
@@ -70,7 +75,19 @@ def spans(text: str) -> Iterator[Span]:
 
 
 def _value(text: str, key: int | None, at: int, name: str) -> Iterator[Span]:
-    """The value that begins at a place: in quotes, to the end of its entry, or to white space."""
+    start, end = extent(text, key, at)
+    if may_be_secret(name, text[start:end]):
+        yield Span(start, end, PASSWORD)
+
+
+def extent(text: str, key: int | None, at: int) -> tuple[int, int]:
+    """Where a value lies: in quotes, to the end of its entry, or to white space.
+
+    Args:
+        text: The whole text.
+        key: Where its key begins; None where it has none that a line may begin with.
+        at: Behind the key and what parts the two.
+    """
     start = _BLANK.match(text, at).end()  # type: ignore[union-attr] # it matches nothing at the least
     line = _LINE_START.search(text[max(0, key - _LINE_BEFORE) : key]) if key is not None else None
     if quote := _QUOTE.match(text, start):
@@ -80,10 +97,11 @@ def _value(text: str, key: int | None, at: int, name: str) -> Iterator[Span]:
         end = _end_of_entry(text, start, line["break"] or "\n", len(line["indent"]))
     elif block := _BLOCK.match(text, start):
         end = _end_of_entry(text, start, block["break"], 0)
+    elif key and text[key - 1] in "?&":
+        end = _PARAMETER.match(text, start).end()  # type: ignore[union-attr] # likewise
     else:
         end = _BARE.match(text, start).end()  # type: ignore[union-attr] # likewise
-    if may_be_secret(name, text[start:end]):
-        yield Span(start, end, PASSWORD)
+    return start, end
 
 
 def _end_of_entry(text: str, start: int, line_break: str, indent: int) -> int:

@@ -1,4 +1,4 @@
-"""Secrets in base64 or hexadecimal, and in that of that: what is decoded is looked at as any text."""
+"""Secrets in base64, hexadecimal or numbers, and in that of that, looked at as any text."""
 
 from __future__ import annotations
 
@@ -7,19 +7,40 @@ import re
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction.shapes import BASE64, CERTIFICATE, KEY, is_certificate, is_key
+from istio_mc.domain.redaction.spans import Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from istio_mc.domain.redaction.spans import Span, Squeezed
+    from istio_mc.domain.redaction.spans import Squeezed
 
 COMPRESSED = "compressed data"
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]++={0,2}")
 _HEX = re.compile(r"[0-9a-fA-F]++")
+# Each byte by itself: `\x2d`, `0x2d, 0x2d`, `\u002d`, `2d:2d`, `2d 2d`; `[45 45]`, as Go prints it.
+_BETWEEN = r"(?:[:, \t\r\n]|\\++[nrt])*+"
+_BYTES = (
+    (
+        re.compile(rf"(?:(?:\\++x|0x|\\++u00)[0-9a-fA-F]{{2}}{_BETWEEN}){{32,}}+"),
+        re.compile(r"(?:x|u00)(..)"),
+        16,
+    ),
+    (
+        re.compile(r"(?<![0-9a-fA-F])[0-9a-fA-F]{2}(?:[: ]\s*+[0-9a-fA-F]{2}(?![0-9a-fA-F])){31,}+"),
+        re.compile(r"([0-9a-fA-F]{2})"),
+        16,
+    ),
+    (
+        re.compile(r"(?<![0-9])[0-9]{1,3}(?:(?:,\s*+|\s++)[0-9]{1,3}(?![0-9])){31,}+"),
+        re.compile(r"([0-9]+)"),
+        10,
+    ),
+)
 _LEAST = 16
 _LEAST_HEX = 64
 _READABLE = 0.9
+_WIDE = 20
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
 _KEYSTORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
@@ -33,6 +54,11 @@ def spans(squeezed: Squeezed, look: Callable[[str], list[Span]]) -> Iterator[Spa
         text = squeezed.text[start:end]
         if kind := _kind(bytes.fromhex(text[: len(text) // 2 * 2]), look):
             yield squeezed.span(start, end, kind)
+    for run, byte, base in _BYTES:
+        for match in run.finditer(squeezed.original):
+            numbers = [int(number, base) for number in byte.findall(match[0])]
+            if max(numbers) < 256 and (kind := _kind(bytes(numbers), look)):  # noqa: PLR2004 - a byte
+                yield Span(*match.span(), kind)
 
 
 def _kind(data: bytes, look: Callable[[str], list[Span]]) -> str | None:
@@ -42,7 +68,7 @@ def _kind(data: bytes, look: Callable[[str], list[Span]]) -> str | None:
         return COMPRESSED
     if is_certificate(base64.b64encode(data).decode()):
         return CERTIFICATE
-    text = data.decode(errors="replace")
+    text = data.decode("utf-16-le" if data[1:64:2].count(0) > _WIDE else "utf-8", errors="replace")
     readable = sum(letter.isprintable() or letter.isspace() for letter in text if letter != "�")
     if readable < _READABLE * len(text):
         return None

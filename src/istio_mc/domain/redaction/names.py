@@ -25,12 +25,13 @@ _SECRET_WORDS = frozenset(
 )
 _RUN_TOGETHER = re.compile(
     r"(?:api|access|account|private|secret|signing|encryption)key|passw(?:or)?d|passphrase"
+    r"|^(?:admin|db|my|pg|root|ssh|user)(?:pass|pwd?)$"
 )
 _SECRET_PAIRS = frozenset(
     (first, "key")
     for first in (
-        *("access", "account", "api", "auth", "ca", "client", "encryption", "master"),
-        *("private", "secret", "shared", "signing", "ssh", "storage", "tls"),
+        *("access", "account", "api", "app", "auth", "ca", "client", "encryption", "hmac", "jwt", "master"),
+        *("private", "secret", "session", "shared", "signing", "ssh", "storage", "tls"),
     )
 ) | {("key", "data"), ("ssh", "privatekey"), ("auth", "data"), ("key", "pem")}
 _WHOLE = frozenset({"auth", "_auth", "key.pem", "dockerconfigjson", ".dockerconfigjson", "pgpass"})

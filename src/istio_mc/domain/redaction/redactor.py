@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.redaction import context
 from istio_mc.domain.redaction.names import may_be_secret, promises_secret
+from istio_mc.domain.redaction.secret_objects import SECRET_DATA
 from istio_mc.domain.redaction.text import known_forms, secrets
+from istio_mc.domain.redaction.told import USER_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-SECRET_DATA = "value of a Secret"  # noqa: S105 - what was taken out is called
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SHORTEST_KNOWN = 8
+_SECRET_LIST = "SecretList"  # noqa: S105 - a kind
 
 
 @dataclass
@@ -59,15 +61,18 @@ class Redactor:
 
     def _value(self, value: object, name: str) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, dict):
-            return self._mapping(value)
+            return self._mapping(value, name)
         if isinstance(value, list):
-            return self._list(value)
+            return self._list(value, name)
         if isinstance(value, str):
             return self._string(value, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and promises_secret(name) and may_be_secret(name, str(value)):
+            return self._mark(context.PASSWORD)
         return value
 
-    def _mapping(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        is_secret = value.get("kind") == "Secret" and "apiVersion" in value
+    def _mapping(self, value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+        is_secret = value.get("kind") == "Secret" or above == _SECRET_LIST
         kept: dict[str, Any] = {}
         for key, inner in value.items():
             name = str(key)
@@ -77,19 +82,25 @@ class Redactor:
                 continue
             elif name == LAST_APPLIED and isinstance(inner, str):
                 kept[name] = self._last_applied(inner)
+            elif name == "items" and value.get("kind") == _SECRET_LIST and isinstance(inner, list):
+                kept[name] = [self._value(item, _SECRET_LIST) for item in inner]
             else:
                 kept[self.text(name)] = self._value(inner, name)
         if is_secret and LAST_APPLIED in (kept.get("metadata") or {}).get("annotations", {}):
             kept["metadata"]["annotations"][LAST_APPLIED] = self._mark(SECRET_DATA)
-        if isinstance(value.get("value"), str) and promises_secret(str(value.get("name") or "")):
-            kept["value"] = self._string(value["value"], str(value["name"]))
+        named = str(value.get("name") or value.get("key") or above)
+        if isinstance(value.get("value"), str) and promises_secret(named):
+            kept["value"] = self._string(value["value"], named)
         return kept
 
-    def _list(self, value: list[Any]) -> list[Any]:
+    def _list(self, value: list[Any], name: str) -> list[Any]:
         kept: list[Any] = []
         flag = ""
         for item in value:
-            kept.append(self._value(item, flag))
+            if flag in USER_FLAGS and isinstance(item, str):
+                kept.append(self.text(f"-u {item}").removeprefix("-u "))
+            else:
+                kept.append(self._value(item, flag or name))
             # `--password`, `hunter2`: two words of one command.
             is_flag = isinstance(item, str) and item.startswith("-") and "=" not in item
             flag = str(item).lstrip("-") if is_flag else ""

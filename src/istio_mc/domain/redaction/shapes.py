@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KEY = "private key"
 JWT = "token (JWT)"
 CLOUD = "cloud credential"
+HASH = "hash of a password"
 BASE64 = "base64"
 OPAQUE = "opaque letters"
 CERTIFICATE = "certificate"
@@ -27,8 +28,8 @@ _LEAST_OPAQUE = 40
 _LEAST_ENTROPY = 4.4
 
 # Squeezed: `-----BEGIN RSA PRIVATE KEY-----` has lost its blanks.
-_HEAD = r"-{4,5}BEGIN[A-Z0-9]*PRIVATEKEY(?:BLOCK)?-{4,5}"
-_FOOT = r"-{4,5}END[A-Z0-9]*PRIVATEKEY(?:BLOCK)?-{4,5}"
+_HEAD = r"-{4,5}BEGIN[A-Z0-9+]*PRIVATE\+?KEY(?:BLOCK)?-{4,5}"
+_FOOT = r"-{4,5}END[A-Z0-9+]*PRIVATE\+?KEY(?:BLOCK)?-{4,5}"
 _BLOCK = re.compile(rf"{_HEAD}(?:(?!-{{4,5}}BEGIN).){{0,20000}}?{_FOOT}", re.DOTALL)
 _HALF = re.compile(rf"(?P<head>{_HEAD})|{_FOOT}")
 _PUBLIC = re.compile(
@@ -43,8 +44,11 @@ _DER = re.compile(
 )
 _CLOUD = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
-    r"|xox[abeprs]-[\w-]{10,}|AIza[\w-]{35}|sk_live_\w{16,}|ya29\.[\w-]{20,}|hvs\.[\w-]{20,})"
+    r"|xox[abeprs]-[\w-]{10,}|AIza[\w-]{35}|sk_live_\w{16,}|ya29\.[\w-]{20,}|hvs\.[\w-]{20,}"
+    r"|npm_[A-Za-z0-9]{36}|AGE-SECRET-KEY-1[0-9A-Z]{50,})|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"
 )
+# crypt(3), as in htpasswd and shadow.
+_HASH = re.compile(r"\$(?:apr1|2[abxy]|[1567y]|argon2\w*|scrypt)\$[A-Za-z0-9./$=,+]{16,}")
 _OPAQUE = re.compile(rf"[A-Za-z0-9+/_=-]{{{_LEAST_OPAQUE},}}+")
 
 
@@ -86,8 +90,9 @@ def spans(squeezed: Squeezed) -> Iterator[Span]:
     for pattern, kind, back in ((_DER, KEY, False), (_JWT, JWT, False), (_ENCODED, BASE64, True)):
         for match in pattern.finditer(text):
             yield squeezed.grown(*match.span(), kind, back=back)
-    for match in _CLOUD.finditer(squeezed.original):
-        yield Span(*match.span(), CLOUD)
+    for pattern, kind in ((_CLOUD, CLOUD), (_HASH, HASH)):
+        for match in pattern.finditer(squeezed.original):
+            yield Span(*match.span(), kind)
     for match in _OPAQUE.finditer(squeezed.original):
         if is_random(match[0]):
             yield Span(*match.span(), OPAQUE)

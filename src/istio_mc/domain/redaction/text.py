@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction import context, encoded, shapes
+from istio_mc.domain.redaction import context, encoded, secret_objects, shapes, told
 from istio_mc.domain.redaction.spans import Span, Squeezed, merged
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def _look(text: str, known: Collection[str], depth: int) -> list[Span]:
     # A certificate looks like random letters, and is none of anybody's secrets.
     found = [span for span in found if not (span.kind == shapes.OPAQUE and _within(span, public))]
     private = [span for span in found if span.kind != shapes.CERTIFICATE]
-    return [*merged([*private, *context.spans(text)]), *public]
+    private += [*context.spans(text), *told.spans(text), *secret_objects.spans(text)]
+    return [*merged(private), *public]
 
 
 def _within(span: Span, others: list[Span]) -> bool:

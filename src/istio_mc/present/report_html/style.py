@@ -51,7 +51,6 @@ ul.plain{list-style:none;margin:0;padding:0}
 details{margin:.4em 0}summary{cursor:pointer;padding:4px 0}summary h3{margin:0}
 table{border-collapse:collapse;font-size:.93rem;min-width:100%}
 caption{text-align:left;font-weight:600;padding:10px 0 6px;white-space:nowrap}
-caption span{position:sticky;left:0;display:inline-block;max-width:calc(100vw - 24px);white-space:normal}
 th,td{border:1px solid var(--edge);padding:5px 9px;text-align:left;vertical-align:top}
 thead th{background:var(--card)}th{font-weight:600}tbody th{background:var(--card)}
 table.checks td:nth-last-child(1),table.checks td:nth-child(2){min-width:220px;overflow-wrap:anywhere}
@@ -62,6 +61,7 @@ table.certificates td:nth-child(3),table.certificates td:nth-child(4),
 table.certificates td:nth-child(6){white-space:nowrap}
 table.checks .plain li,table.checks th,table.certificates code{white-space:nowrap}
 table.matrix{min-width:0}
+.matrix th:first-child{white-space:nowrap}
 .matrix th[scope=row]{position:sticky;left:0;white-space:nowrap;z-index:1}
 .matrix:not(.narrow) .told{white-space:normal;min-width:150px;max-width:260px;overflow-wrap:break-word}
 .matrix.narrow{font-size:.8rem;line-height:1.3}
@@ -89,6 +89,7 @@ svg{display:inline-block;vertical-align:top}svg text{fill:var(--ink);font-size:1
 .bar{fill:currentColor}.timeline .told{fill:currentColor;font-size:12px}
 footer{margin-top:3em;color:var(--soft);font-size:.9rem;border-top:1px solid var(--edge);padding-top:1em}
 @media (max-width:640px){.page{padding:12px 12px 32px}dl>div{grid-template-columns:minmax(0,1fr)}
+caption span{position:sticky;left:0;display:inline-block;width:calc(100vw - 24px);white-space:normal}
 .verdict li{padding:4px 10px}h1{font-size:1.3rem}.topology-box{text-align:left}}
 @media print{:root{--paper:#fff;--card:#fff;--ink:#000;--soft:#444;--edge:#bbb;--ok:#1a7f37;--unknown:#57606a;
 --warning:#8a5a00;--failed:#b42318;--none:#5f6770;--link:#000}
