@@ -127,6 +127,14 @@ class TestExitCodes:
         assert done.code == 2
         assert "istio-mc verify --list" in done.err
 
+    def test_a_mistyped_check_is_answered_with_what_was_meant(self, istio_mc: Run, config: Path) -> None:
+        done = istio_mc(
+            "verify", "--kubeconfig", config, "--only", "link.sekret", "--skip", "trst", "-o", "json"
+        )
+
+        (problem,) = done.envelope["errors"]
+        assert problem["expected"] == "link.secret, trust, or another that istio-mc verify --list shows"
+
     def test_2_a_mesh_without_members(self, istio_mc: Run, config: Path, api: FakeApi) -> None:
         api.on(NAMESPACE, status(404, "none"))
         done = istio_mc("verify", "--kubeconfig", config)

@@ -82,6 +82,11 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
         for form, text in forms(value).items()
     }
     written["database"] = f"host: db\npassword: {PASSWORD}\nurl: postgres://me:{PASSWORD}@db/x\n"
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}
+    written["manifest"] = yaml.safe_dump(manifest | {"stringData": {"x": PASSWORD}})
+    written["applied"] = json.dumps({"log": json.dumps(manifest | {"data": {"x": base64_of(PASSWORD)}})})
+    written["script"] = f"curl -u me:{PASSWORD} https://db.test/?sig={PASSWORD}"
+    written["bytes"] = str(list(key.encode()))
     env = [{"name": f"PLANTED_{number}", "value": text} for number, text in enumerate(written.values())]
     env += [{"name": "DB_PASSWORD", "value": PASSWORD}, {"name": "HARMLESS", "value": "stays"}]
     say_all = 'for n in $(seq 0 99); do eval "echo \\"\\$PLANTED_$n\\""; done'
@@ -168,7 +173,7 @@ def test_no_secret_comes_out_in_any_form(planted: Site, bundle: dict[str, str], 
         name
         for name, parts in wanted.items()
         for part in parts
-        for form in {part, *encoded_forms(part, 2)}
+        for form in {part, *encoded_forms(part, 2), str(list(part.encode())).replace(" ", "").strip("[]")}
         if form in everything
     }
     assert come_out == set()

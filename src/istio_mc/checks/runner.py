@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,13 @@ def select(
     chosen = [check for check in checks if not only or {check.id, check.topic} & only]
     chosen = with_needs(checks, chosen) if only else chosen
     return [check for check in chosen if not {check.id, check.topic} & skip], sorted((only | skip) - known)
+
+
+def nearest(unknown: Iterable[str], checks: Iterable[Check]) -> list[str]:
+    """The ids and topics that were meant, as far as that can be guessed, in the order of `unknown`."""
+    known = {name: None for check in checks for name in (check.topic, check.id)}
+    meant = [difflib.get_close_matches(name.lower(), known, n=1) for name in unknown]
+    return list(dict.fromkeys(name for names in meant for name in names))
 
 
 def with_needs(checks: Sequence[Check], chosen: Iterable[Check]) -> list[Check]:

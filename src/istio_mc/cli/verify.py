@@ -57,7 +57,7 @@ def verify(
     from datetime import UTC, datetime
 
     from istio_mc.checks.catalogue import ALL, EVERY
-    from istio_mc.checks.runner import select
+    from istio_mc.checks.runner import nearest, select
     from istio_mc.domain.deep import DEFAULT_IMAGE
     from istio_mc.domain.problem import InputError, Problem
     from istio_mc.ops import verify as op
@@ -68,6 +68,8 @@ def verify(
         asked = EVERY if deep or list_checks else ALL
         checks, unknown = select(asked, only=edge.names(only or ""), skip=edge.names(skip or ""))
         if unknown:
+            near = nearest(unknown, asked)
+            meant = ", ".join([*near, "or another"] if near else ["one"])
             only_deep = {check.id for check in EVERY}.issuperset(unknown)
             raise InputError(
                 Problem(
@@ -76,7 +78,7 @@ def verify(
                     if only_deep
                     else "there is no such check or topic",
                     seen=", ".join(unknown),
-                    expected="one that istio-mc verify --list shows",
+                    expected=f"{meant} that istio-mc verify --list shows",
                     hint="istio-mc verify --deep" if only_deep else "istio-mc verify --list",
                 )
             )
