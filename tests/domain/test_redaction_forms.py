@@ -148,6 +148,17 @@ def test_a_key_byte_by_byte_never_comes_out(kind: str, form: str) -> None:
     assert redacted.startswith(LOG)
 
 
+def test_bytes_in_json_and_in_an_object_never_come_out() -> None:
+    data = list(planted()["SEC1 EC"].encode())
+
+    for document in (
+        {"type": "Buffer", "data": data},
+        {"kind": "ConfigMap", "data": {"a": json.dumps(data)}},
+    ):
+        assert "45, 45, 45" not in shown_object(document)
+    assert Redactor().data({"ports": [80, 443, 15443] * 20}) == {"ports": [80, 443, 15443] * 20}
+
+
 def test_the_numbers_of_a_private_key_go_and_the_public_ones_stay() -> None:
     text = "priv:\n    3b:f8:aa:01:02:03:04:05:\n    0d:0e:0f:10:11:12:13:14\npub:\n    04:aa:bb"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.domain.redaction import context
 from istio_mc.domain.redaction.names import may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
+from istio_mc.domain.redaction.shapes import BASE64
 from istio_mc.domain.redaction.text import known_forms, secrets
 from istio_mc.domain.redaction.told import USER_FLAGS
 
@@ -95,6 +96,9 @@ class Redactor:
 
     def _list(self, value: list[Any], name: str) -> list[Any]:
         kept: list[Any] = []
+        if value and all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+            # Bytes, it may be.
+            return [self._mark(BASE64)] if secrets(str(value), self.known) else value
         flag = ""
         for item in value:
             if flag in USER_FLAGS and isinstance(item, str):
