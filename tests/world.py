@@ -46,6 +46,11 @@ UNREACHABLE = Problem(
 )
 
 
+# Test modules take their "now" when they are loaded: certificates of another moment, minutes later in a long
+# run, would not be valid yet by then.
+MADE = datetime.now(UTC)
+
+
 def cluster_id_of(context: str) -> str:
     """Of the three clusters, and of any other that a test makes up."""
     return IDS.get(context, f"{context}-k")
@@ -54,7 +59,7 @@ def cluster_id_of(context: str) -> str:
 @cache
 def _root(name: str) -> Authority:
     assert name
-    return new_root(datetime.now(UTC), key=EC)
+    return new_root(MADE, key=EC)
 
 
 def root(name: str = "mesh") -> Authority:
@@ -64,7 +69,7 @@ def root(name: str = "mesh") -> Authority:
 
 @cache
 def _authority(context: str, root_name: str) -> Authority:
-    return new_intermediate(root(root_name), cluster_id_of(context), datetime.now(UTC), key=EC)
+    return new_intermediate(root(root_name), cluster_id_of(context), MADE, key=EC)
 
 
 def authority(context: str, root_name: str = "mesh") -> Authority:
