@@ -33,10 +33,10 @@ demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answer
 	@echo "The clusters stay up:   eval \"\$$($(LAB) env)\"   then kubectl, istioctl, .venv/bin/istio-mc …"
 	@echo "Take them away again:   make lab-down"
 
-check: .venv/ready ## What needs no lab: lint, types, layers, tests (about two minutes)
+check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (under a minute)
 	@tests/run.sh check
 
-test: .venv/ready ## Everything, the lab included
+test: .venv/ready ## Everything, the lab included (about an hour)
 	@tests/run.sh all
 
 lab-up: .venv/ready ## Bring up three kubeadm clusters: kt, ncloud, nhn

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests, tier by tier: `check` needs no lab, `all` is everything.
+# Runs the tests, tier by tier: `check` is what is quick and needs no lab, `all` is everything.
 # With CI=true, leaving a tier out is a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,12 +17,14 @@ part() { # part NAME COMMAND…: runs it, and remembers how long it took
   return "$status"
 }
 
-without_lab() { # without_lab PYTHON…: what runs the tests
+without_lab() { # without_lab TESTS PYTHON…: which tests, as pytest's -m takes them, and what runs them
+  local tests=$1
+  shift
   part "lint" "$bin/ruff" check --quiet .
   part "format" "$bin/ruff" format --quiet --check .
   part "types" "$bin/mypy"
   part "layers" "$bin/lint-imports" --no-cache
-  part "tests without the lab" "$@" -m pytest -q -m "not lab" -n 2 --timeout 120
+  part "tests without the lab" "$@" -m pytest -q -m "$tests" -n 2 --dist worksteal --timeout 120
 }
 
 lab_missing() { # why the lab cannot run here; nothing where it can
@@ -62,13 +64,13 @@ times() { # how long each part took
   printf '%s\n' "${parts[@]}" "$(printf '%5ds  in all' $((SECONDS - begun)))"
 }
 
-if [ "${1:-all}" = check ]; then # without coverage, which doubles the time of tests that start programs
-  without_lab "$bin/python"
+if [ "${1:-all}" = check ]; then # without coverage, and without tests that start many programs or wait long
+  without_lab "not lab and not thorough" "$bin/python"
   times
   exit
 fi
 rm -f .coverage .coverage.*
-without_lab "$bin/coverage" run
+without_lab "not lab" "$bin/coverage" run
 with_lab
 "$bin/coverage" combine --quiet
 "$bin/coverage" report --sort=cover | tail -n 15

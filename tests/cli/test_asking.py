@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 SAMPLE = "/api/v1/namespaces/sample"
 OURS = {"metadata": {"name": "sample", "labels": {"app.kubernetes.io/managed-by": "istio-mc"}}}
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 Run = Callable[..., Ran]
 SYSTEM = "/api/v1/namespaces/istio-system"
 PASSWORD = "Sesame-open-7"  # noqa: S105 - planted, to be looked for

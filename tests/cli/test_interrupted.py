@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 ENDS_WITHIN_S = 6
 LOOKS = "nothing was changed; the same command looks anew"
 

@@ -13,6 +13,8 @@ from tests.fake_api import FakeApi, write_kubeconfig
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 Run = Callable[..., Ran]
 
 

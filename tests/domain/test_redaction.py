@@ -416,6 +416,7 @@ class TestObjects:
         assert redactor.counts == {"password": 1, "token (JWT)": 1, "private key": 1}
 
 
+@pytest.mark.thorough
 def test_a_long_log_takes_no_more_than_its_length() -> None:
     nasty = [
         "\\" * 20_000,

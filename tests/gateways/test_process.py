@@ -17,6 +17,8 @@ from istio_mc.gateways import process
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 
 def sh(script: str, *, timeout_s: float = 20, **options: object) -> process.Completed:
     return process.run(["sh", "-c", script], timeout_s=timeout_s, name="a script", **options)  # type: ignore[arg-type]

@@ -307,6 +307,7 @@ for after in range(1000):
 )
 
 
+@pytest.mark.thorough
 def test_a_run_killed_at_any_point_is_finished_by_the_next_under_the_same_root(tmp_path: Path) -> None:
     killing = [sys.executable, "-c", KILLED, str(tmp_path), *CLUSTERS[:2]]
     subprocess.run(killing, check=True, capture_output=True, timeout=60)
@@ -330,6 +331,7 @@ def test_a_run_killed_at_any_point_is_finished_by_the_next_under_the_same_root(t
     assert lived[0] > 20, "the process was to die at every step, and there are more"
 
 
+@pytest.mark.thorough
 def test_two_processes_at_once_make_one_root(store: CaStore) -> None:
     runs = [
         subprocess.Popen(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 FEW, MANY = 2, 6
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.thorough
+
 SECRETS = objects.SECRET.path("istio-system")
 STORAGE = objects.STORAGE_CLASS.path()
 LINK = "istio-remote-secret-c2-k"
