@@ -19,6 +19,7 @@ from istio_mc.checks.model import (
     Severity,
     Target,
     Verdict,
+    once_told,
 )
 from istio_mc.checks.runner import run, select, targets, told
 from istio_mc.domain.problem import Problem
@@ -249,3 +250,17 @@ class TestCatalogue:
 
     def test_every_check_passes_on_a_mesh_that_works(self) -> None:
         assert {r.verdict for r in run(ALL, FACTS)} == {Verdict.OK}
+
+
+class TestOnceTold:
+    def test_what_many_targets_ask_is_worked_out_once_for_the_facts_of_a_run(self) -> None:
+        asked: list[Facts] = []
+        ask = once_told(lambda facts: asked.append(facts) or len(facts.clusters))  # type: ignore[func-returns-value]
+        found = World().facts()
+        assert [ask(found), ask(found)] == [3, 3]
+        assert asked == [found]
+
+    def test_other_facts_are_looked_at_anew(self) -> None:
+        ask = once_told(lambda facts: list(facts.clusters))
+        found = World().facts()
+        assert ask(found) != ask(replace(found, clusters={}))

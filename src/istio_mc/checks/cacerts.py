@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain import cacerts, objects, signing
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.chain import SOON, path_faults, path_warnings
@@ -32,7 +32,8 @@ _ENDS = "ca-expires-soon"
 _SHOWN = 20
 
 
-def cas(facts: Facts) -> dict[str, Signing]:
+@once_told
+def cas(facts: Facts) -> Mapping[str, Signing]:
     """The CAs of the clusters whose cacerts can be read; of the others another check tells."""
     found = {}
     for name, observed in facts.observed.items():
@@ -41,6 +42,11 @@ def cas(facts: Facts) -> dict[str, Signing]:
         except ProblemError:
             continue
     return found
+
+
+@once_told
+def _outsiders(facts: Facts) -> Mapping[str, Outsider]:
+    return signing.outsiders(cas(facts))
 
 
 def _files(observed: Observed) -> CaCerts:
@@ -169,7 +175,7 @@ def _told_soon(found: Sequence[Problem], mend: str) -> Finding:
 def _one_root(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     members = cas(facts)
-    outside = signing.outsiders(members)
+    outside = _outsiders(facts)
     ca = members[name]
     if name not in outside:
         return Finding(f"root {ca.root[:_SHOWN]}…")

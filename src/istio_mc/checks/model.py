@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
     from istio_mc.domain.surroundings import Surroundings
+
+
+T = TypeVar("T")
 
 
 class Severity(StrEnum):
@@ -90,6 +94,7 @@ class Facts:
         given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
+        told: What `once_told` functions said of these facts.
     """
 
     mesh: Mesh
@@ -111,6 +116,7 @@ class Facts:
     given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
+    told: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def today(self) -> date | None:
@@ -125,6 +131,18 @@ class Facts:
     def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
         """Why an observation brought nothing for a cluster; none where it did."""
         return tuple(self.failures.get(observation, {}).get(context, ()))
+
+
+def once_told(work: Callable[[Facts], T]) -> Callable[[Facts], T]:
+    """A function of the facts that many targets ask, so that it is worked out once a run and not for each."""
+
+    @wraps(work)
+    def ask(facts: Facts) -> T:
+        if ask not in facts.told:
+            facts.told[ask] = work(facts)
+        return cast("T", facts.told[ask])
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)

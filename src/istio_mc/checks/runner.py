@@ -27,8 +27,10 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     results: list[Result] = []
     not_ok: _Found = {}
     for check in checks:
+        # Nearly always nothing stands in the way of a check anywhere, and there are many pairs.
+        hindered = _may_lack(check, facts, not_ok)
         for target in targets(check.scope, facts):
-            causes = _lacking(check, target, facts, not_ok)
+            causes = _lacking(check, target, facts, not_ok) if hindered else ()
             result = (
                 Result(check, target, Verdict.UNKNOWN, seen="cannot be told", caused_by=causes)
                 if causes
@@ -96,6 +98,13 @@ def told(results: Iterable[Result], wanted: Iterable[Check]) -> list[Result]:
         for result in results
         if result.check.id in ids or Cause(result.check.id, result.target) in causes
     ]
+
+
+def _may_lack(check: Check, facts: Facts, not_ok: _Found) -> bool:
+    """Whether something that a check needs or reads is amiss for any target."""
+    return any(needed in not_ok for needed in check.needs) or (
+        not check.tells_failures and any(facts.failures.get(observation) for observation in check.reads)
+    )
 
 
 def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tuple[Cause, ...]:

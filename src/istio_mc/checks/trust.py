@@ -8,7 +8,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
 from istio_mc.domain.cacerts import ROOT_CERT
 from istio_mc.domain.live_trust import restart_command
 from istio_mc.domain.pem import (
@@ -24,7 +24,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.signing import leads_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from cryptography import x509
 
@@ -88,9 +88,7 @@ def _signer(facts: Facts, name: str, shown: Serving) -> str:
 
 def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
     """Every CA certificate seen that may stand above something of a cluster."""
-    found: dict[x509.Certificate, None] = {}
-    for ca in cas(facts).values():
-        found |= dict.fromkeys((ca.certificate, *ca.between, *ca.roots))
+    found = dict(_of_cas(facts))
     if held := facts.proxies.get(name):
         for proxy in held.proxies:
             found |= dict.fromkeys((*proxy.chain[1:], *proxy.roots))
@@ -98,6 +96,14 @@ def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
         for bundle in given.by_bundle():
             found |= dict.fromkeys(_certificates(bundle))
     return tuple(found)
+
+
+@once_told
+def _of_cas(facts: Facts) -> Mapping[x509.Certificate, None]:
+    found: dict[x509.Certificate, None] = {}
+    for ca in cas(facts).values():
+        found |= dict.fromkeys((ca.certificate, *ca.between, *ca.roots))
+    return found
 
 
 def _namespaces(facts: Facts, target: Target) -> Finding:

@@ -259,12 +259,13 @@ def remote_gateways_wanted(
     There is no list of them but in the clusters: a cluster that joins gets those the others have.
     """
     wanted = []
+    held = {holder: live for holder, live in observed.items() if live.of(objects.KUBERNETES_GATEWAY)}
     for name, cluster in clusters.items():
         if name == context:
             continue
-        holders = [context, *(other for other in observed if other not in (context, name))]
+        holders = [context, *(other for other in held if other not in (context, name))]
         for holder in holders:
-            live = observed.get(holder)
+            live = held.get(holder)
             gateway = ours_of(cluster.cluster_id, live) if live else None
             if gateway and (
                 addresses := [entry["value"] for entry in gateway["spec"].get("addresses") or []]

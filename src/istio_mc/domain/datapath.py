@@ -272,13 +272,11 @@ def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -
         return Judged(Outcome.FORMER_CA, f"{told}, under the mesh's root, but no cluster's CA of today")
     if who != context:
         return Judged(Outcome.OTHER_CLUSTER, f"{told}: that is {who}", who)
-    outside = outsiders(members)
+    strangers = [name for name, other in members.items() if not _leads(members[context], other)]
     # One that stands outside the mesh's trust is at fault itself, and not those that it does not trust.
-    strangers = [
-        name
-        for name, other in members.items()
-        if not _leads(members[context], other) and (context in outside or name not in outside)
-    ]
+    outside = outsiders(members) if strangers else {}
+    if context not in outside:
+        strangers = [name for name in strangers if name not in outside]
     if strangers:
         root = members[context].path[-1:] or members[context].roots[:1]
         prints = ", ".join(map(fingerprint, root))

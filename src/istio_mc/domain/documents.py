@@ -127,7 +127,7 @@ def remote_secret(cluster_id: str, kubeconfig: Object) -> Object:
 
     Source: istioctl/pkg/multicluster/remote_secret.go, Istio 1.26.0.
     """
-    text = yaml.safe_dump(kubeconfig, default_flow_style=False, sort_keys=True)
+    text = yamltext.dump(kubeconfig, sort_keys=True)
     return {
         "apiVersion": "v1",
         "kind": "Secret",

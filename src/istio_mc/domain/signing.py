@@ -7,7 +7,7 @@ the same, but that each takes the root every other signs under.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT, CaCerts
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Certificates = tuple[x509.Certificate, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Signing:
     """A cluster's CA as its cacerts hold it, without the key.
 
@@ -39,12 +39,12 @@ class Signing:
     path: Certificates
     roots: Certificates
 
-    @property
+    @cached_property
     def root(self) -> str:
         """SHA-256 of the root it signs under; empty where it leads to none."""
         return fingerprint(self.path[-1]) if self.path else ""
 
-    @property
+    @cached_property
     def trusted(self) -> frozenset[str]:
         """SHA-256 of each root it trusts."""
         return frozenset(map(fingerprint, self.roots))
@@ -102,16 +102,15 @@ def outsiders(members: Mapping[str, Signing]) -> dict[str, Outsider]:
     Args:
         members: The clusters' CAs, in the user's order.
     """
+    order = list(members)
     trusted = {name: member.trusted for name, member in members.items()}
-    refusals = {
+    left = {
         (signer, other)
         for signer, member in members.items()
-        for other in members
+        for other in order
         if signer != other and member.root not in trusted[other]
     }
-    order = list(members)
     found: dict[str, Outsider] = {}
-    left = set(refusals)
     while left:
         often = {name: sum(name in pair for pair in left) for name in order}
         worst = max(order, key=lambda name: (often[name], -len(trusted[name]), order.index(name)))

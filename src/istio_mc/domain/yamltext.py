@@ -1,4 +1,4 @@
-"""YAML read with libyaml where PyYAML was built with it: some ten times as fast as in Python alone."""
+"""YAML read and written with libyaml where PyYAML has it: some ten times as fast as in Python alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def load(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the document holds
@@ -25,3 +26,9 @@ def load_all(text: str | bytes) -> list[Any]:
         yaml.YAMLError: It is not YAML.
     """
     return [item for item in yaml.load_all(text, _Loader) if item]
+
+
+def dump(document: object, *, sort_keys: bool = False) -> str:
+    """Plain data as one document, a line for each key."""
+    text: str = yaml.dump(document, Dumper=_Dumper, default_flow_style=False, sort_keys=sort_keys)
+    return text

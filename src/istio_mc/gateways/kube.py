@@ -384,23 +384,15 @@ class Kube:
     def _streaming(
         self, path: str, query: Mapping[str, str] | Sequence[tuple[str, str]]
     ) -> tuple[client.Configuration, str, dict[str, str]]:
-        """What a websocket is opened with: never the ApiClient that other threads use.
+        """What a websocket is opened with, apart from the ApiClient that other threads use.
 
         The client's stream() would swap that one's transport (kubernetes-client/python issue 928), and its
         typed CoreV1Api costs half a second to import.
         """
-        with self._lock:
-            self.requests += 1
-        api = self._new_client(client.Configuration())
-        try:
-            _, url, headers, _, _ = api.param_serialize(
-                "GET",
-                f"{path}?{urllib.parse.urlencode(query)}",
-                header_params={},
-                auth_settings=["BearerToken"],
-            )
-        finally:
-            api.close()
+        api = self._client()
+        _, url, headers, _, _ = api.param_serialize(
+            "GET", f"{path}?{urllib.parse.urlencode(query)}", header_params={}, auth_settings=["BearerToken"]
+        )
         return api.configuration, url, headers
 
     def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
@@ -409,6 +401,9 @@ class Kube:
                 made = config.new_client_from_config_dict(
                     dict(self.kubeconfig), persist_config=False, client_configuration=configuration
                 )
+                # It sets all this anew before every call, for credentials that the client itself obtains;
+                # those of a run are obtained before it, and stay.
+                made.configuration.refresh_api_key_hook = None
                 atexit.unregister(kube_config._cleanup_temp_files)  # noqa: SLF001 - in its place stands ours
                 return cast("client.ApiClient", made)
         except (config.ConfigException, OSError, ValueError) as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
+from istio_mc.domain import yamltext
 from istio_mc.domain.operator import istio_operator
 from istio_mc.gateways import files
 
@@ -19,5 +18,5 @@ def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
     """The cluster's IstioOperator document, in a file that goes with the run."""
     path = Path(session.folder.name) / cluster.cluster_id / "istio-operator.yaml"
     files.make_private_folder(path.parent, parents=False)
-    files.write(path, yaml.safe_dump(istio_operator(mesh, cluster), sort_keys=False).encode())
+    files.write(path, yamltext.dump(istio_operator(mesh, cluster)).encode())
     return path
