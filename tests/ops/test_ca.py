@@ -21,7 +21,8 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import CaSettings
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops import ca
-from istio_mc.ops.ca import CaOptions, Outcome
+from istio_mc.ops.ca import Outcome
+from istio_mc.ops.ca_options import CaOptions, options_of
 from istio_mc.ops.ca_root import OwnCa
 
 EC = KeySpec(KeyType.EC, 256)
@@ -100,13 +101,13 @@ def root_of(store: CaStore) -> str:
 def test_flags_win_over_what_the_settings_say_of_keys(
     said: str, flags: tuple[str | None, int | None], wanted: KeySpec
 ) -> None:
-    assert ca.options_of(CaSettings(key=said), *flags).key == wanted
+    assert options_of(CaSettings(key=said), *flags).key == wanted
 
 
 def test_a_flag_wins_over_the_settings_validity() -> None:
     settings = CaSettings(validity="3650d")
-    assert ca.options_of(settings).validity == timedelta(days=3650)
-    assert ca.options_of(settings, validity="48h").validity == timedelta(hours=48)
+    assert options_of(settings).validity == timedelta(days=3650)
+    assert options_of(settings, validity="48h").validity == timedelta(hours=48)
 
 
 @pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
@@ -270,9 +271,10 @@ from pathlib import Path
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops import ca
+from istio_mc.ops.ca_options import CaOptions
 
 def ensure(folder):
-    options = ca.CaOptions(key=KeySpec(KeyType.EC, 256))
+    options = CaOptions(key=KeySpec(KeyType.EC, 256))
     ca.ensure(CaStore(Path(folder)), sys.argv[2:], options, datetime.now(UTC))
 """
 

@@ -16,7 +16,7 @@ from istio_mc.domain.observed import Observed
 from istio_mc.domain.pem import NamedPem, load_key
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.castore import CaStore
-from istio_mc.ops import ca
+from istio_mc.ops.ca_options import CaOptions
 from istio_mc.ops.trust import Trust, decide, live_cacerts
 from tests.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-OPTIONS = ca.CaOptions(key=EC)
+OPTIONS = CaOptions(key=EC)
 NOW = datetime.now(UTC)
 
 

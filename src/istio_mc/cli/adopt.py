@@ -21,7 +21,7 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
 
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import adopt as op
-    from istio_mc.ops.ca import options_of
+    from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.inputs import Overrides
     from istio_mc.ops.session import open_named
     from istio_mc.present.install import adopted

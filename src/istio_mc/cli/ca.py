@@ -89,6 +89,7 @@ def init(
     from datetime import UTC, datetime
 
     from istio_mc.ops import ca
+    from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.ca_root import OwnCa
     from istio_mc.ops.session import ca_and_settings
     from istio_mc.present.ca import initialised
@@ -103,7 +104,7 @@ def init(
 
     def work(_progress: edge.Progress) -> edge.Report:
         store, said = ca_and_settings(options.config, certs_dir)
-        made = ca.options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
+        made = options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
         return initialised(ca.init(store, made, datetime.now(UTC)))
 
     edge.run("ca init", options, work)
@@ -136,12 +137,13 @@ def issue(
     from datetime import UTC, datetime
 
     from istio_mc.ops import ca
+    from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.session import ca_and_settings, cluster_ids
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
         store, said = ca_and_settings(options.config, certs_dir)
-        made = ca.options_of(said, key_type, key_size, validity)
+        made = options_of(said, key_type, key_size, validity)
         ids = cluster_id or cluster_ids(options.inputs(), progress)
         return issued(ca.issue(store, ids, made, datetime.now(UTC)))
 

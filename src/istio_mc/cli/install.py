@@ -69,7 +69,7 @@ def install(
 
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import install as op
-    from istio_mc.ops.ca import options_of
+    from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.inputs import Overrides
     from istio_mc.ops.session import open_named
     from istio_mc.present.install import report

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Mesh
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
-    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
 
 from istio_mc.ops.install import InstalledCluster, apply_plan, result_of

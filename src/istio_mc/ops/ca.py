@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import DEFAULT_VALIDITY, Authority, parse_validity
 from istio_mc.domain.chain import path_warnings
-from istio_mc.domain.keys import KeyMaker, KeySpec, KeyType
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca_clusters, ca_root
 
@@ -24,11 +22,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from istio_mc.domain.certificates import Authority
     from istio_mc.domain.pem import CertificateFacts
-    from istio_mc.domain.settings import CaSettings
     from istio_mc.gateways.castore import CaStore, StoreFiles
     from istio_mc.ops.ca_clusters import FoundCluster
-    from istio_mc.ops.ca_root import OwnCa, Root
+    from istio_mc.ops.ca_options import CaOptions
+    from istio_mc.ops.ca_root import Root
 
 WARN_WITHIN = timedelta(days=90)
 """How long before its end a CA is warned about: exchanging one takes planning."""
@@ -45,48 +44,6 @@ class Outcome(StrEnum):
     KEPT = "kept"
     COMPLETED = "completed"
     RENEWED = "renewed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaOptions:
-    """What to make where something has to be made.
-
-    Attributes:
-        key: Makes the keys, for the root and for every cluster's CA.
-        validity: How long from now; a cluster's CA ends with its issuer at the latest.
-        own: A root of the user's own, instead of a new one.
-    """
-
-    key: KeyMaker = field(default_factory=KeySpec)
-    validity: timedelta = DEFAULT_VALIDITY
-    own: OwnCa | None = None
-
-
-def options_of(
-    settings: CaSettings,
-    key_type: str | None = None,
-    key_size: int | None = None,
-    validity: str | None = None,
-    *,
-    own: OwnCa | None = None,
-) -> CaOptions:
-    """What to make: what flags say, else the settings.
-
-    Args:
-        settings: mesh.yaml's, or the defaults.
-        key_type: `rsa` or `ec`. Another one than the settings' has the default size of its own.
-        key_size: Bits.
-        validity: Such as `87600h`.
-        own: A root of the user's own.
-
-    Raises:
-        InputError: The size does not go with the kind of key, or the validity is none.
-    """
-    said, _, bits = settings.key.partition("-")
-    kind = KeyType(key_type or said)
-    size = key_size or (int(bits) if kind == said else None)
-    valid = parse_validity(validity or settings.validity)
-    return CaOptions(key=KeySpec.of(kind, size), validity=valid, own=own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

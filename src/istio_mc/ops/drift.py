@@ -12,7 +12,7 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, answered, fan_out
 from istio_mc.ops import trust
-from istio_mc.ops.ca import CaOptions
+from istio_mc.ops.ca_options import CaOptions
 from istio_mc.ops.link import ReaderToken, link_step, others_than, remote_secrets, token_in
 from istio_mc.ops.planning import drift_before_link, istioctl_at_hand
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
     from istio_mc.gateways.kube import Kube
-    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
 
 _SHARE_OF_ISTIOCTL = 0.75

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings import Settings
     from istio_mc.gateways.castore import CaStore
-    from istio_mc.ops.ca import CaOptions
+    from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
 
 

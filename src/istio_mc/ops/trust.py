@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.castore import CaStore
+    from istio_mc.ops.ca_options import CaOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def decide(
     store: CaStore,
     clusters: Mapping[str, Cluster],
     observed: Mapping[str, Observed],
-    options: ca.CaOptions,
+    options: CaOptions,
     now: datetime,
     *,
     dry_run: bool = False,
