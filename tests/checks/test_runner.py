@@ -227,6 +227,9 @@ class TestSelect:
     def test_leaving_out_a_topic(self) -> None:
         assert self.names(skip=("t",)) == ["u.c"]
 
+    def test_what_only_a_left_out_check_needs_is_left_out_too(self) -> None:
+        assert self.names(only=("t.b",), skip=("t.b",)) == []
+
     def test_unknown_names_are_told(self) -> None:
         assert select(self.CHECKS, only=("t", "nope"), skip=("neither",))[1] == ["neither", "nope"]
 

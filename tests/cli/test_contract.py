@@ -127,6 +127,11 @@ class TestExitCodes:
         assert done.code == 2
         assert "istio-mc verify --list" in done.err
 
+    def test_2_no_check_is_left(self, istio_mc: Run, config: Path) -> None:
+        done = istio_mc("verify", "--kubeconfig", config, "--only", "link", "--skip", "link")
+        assert done.code == 2
+        assert "leave no check" in done.err
+
     def test_a_mistyped_check_is_answered_with_what_was_meant(self, istio_mc: Run, config: Path) -> None:
         done = istio_mc(
             "verify", "--kubeconfig", config, "--only", "link.sekret", "--skip", "trst", "-o", "json"

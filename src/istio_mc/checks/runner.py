@@ -63,9 +63,10 @@ def select(
     checks = list(checks)
     only, skip = set(only), set(skip)
     known = {check.id for check in checks} | {check.topic for check in checks}
-    chosen = [check for check in checks if not only or {check.id, check.topic} & only]
-    chosen = with_needs(checks, chosen) if only else chosen
-    return [check for check in chosen if not {check.id, check.topic} & skip], sorted((only | skip) - known)
+    left = [check for check in checks if not {check.id, check.topic} & skip]
+    wanted = [check for check in left if not only or {check.id, check.topic} & only]
+    chosen = with_needs(checks, wanted) if only else wanted
+    return [check for check in chosen if check in left], sorted((only | skip) - known)
 
 
 def nearest(unknown: Iterable[str], checks: Iterable[Check]) -> list[str]:

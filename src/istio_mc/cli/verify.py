@@ -82,6 +82,8 @@ def verify(
                     hint="istio-mc verify --deep" if only_deep else "istio-mc verify --list",
                 )
             )
+        if not checks:
+            raise typer.BadParameter("--only and --skip leave no check to be asked")
         if probe_image and not deep:
             raise typer.BadParameter("--probe-image is the image of the pods that --deep makes")
         if list_checks and options.output in ("junit", "github"):
