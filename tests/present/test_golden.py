@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from istio_mc.checks import access, cacerts, control_plane, gateway, link, trust
 from istio_mc.checks.runner import run
@@ -38,6 +39,7 @@ from tests.fake_api import kubeconfig
 from tests.world import CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
 
 Golden = Callable[[str, str], None]
+SENTENCE = re.compile(r"Root CA  |  [√×‼?] |      because ")
 ROOT = "AB:" * 31 + "AB"
 CHECKS = (
     *access.CHECKS,
@@ -64,6 +66,11 @@ def shown(
         golden(f"{name}.txt", "".join(f"{line.rstrip()}\n" for line in steady(text).splitlines()))
         envelope = Envelope("verb", report.exit, report.data, report.errors, report.warnings)
         golden(f"{name}.json", steady(envelope.text("json")))
+        monkeypatch.setenv("COLUMNS", "80")
+        report.render(terminal.console())
+        wide = [line for line in capsys.readouterr().out.splitlines() if cell_len(line) > 80]
+        # Sentences and fingerprints are left to the terminal to fold: they are there to be copied.
+        assert [line for line in wide if not SENTENCE.match(line)] == [], "a table fits into 80 columns"
 
     return compare
 

@@ -1,0 +1,93 @@
+"""docs/guide.md's road from three consoles' kubeconfigs to the matrix, each command as it stands there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import settings
+from tests.e2e.harness import LAB_KUBECONFIG, Site, clean, get
+
+GUIDE = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
+NAT = settings.find("kt").gateway
+ELSEWHERE = {"istio-mc tools install"}
+"""Shown on a server of its own: its published one is not for tests."""
+
+
+def road() -> list[str]:
+    """The commands of the guide's code blocks, in their order, up to the matrix and the sample's end."""
+    blocks = re.findall(r"^```\n(.*?)^```", GUIDE.partition("## 10.")[0], re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("istio-mc ")]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Site:
+    """An empty folder with the three files that the consoles handed out."""
+    clean()
+    for cluster, path in zip(settings.CLUSTERS, LAB_KUBECONFIG.split(":"), strict=True):
+        shutil.copy(path, tmp_path / f"{cluster.name}.yaml")
+        (tmp_path / f"{cluster.name}.yaml").chmod(0o600)
+    (joined,) = re.findall(r"^export KUBECONFIG=(.*)$", GUIDE, re.MULTILINE)
+    return Site(tmp_path, kubeconfig=joined)
+
+
+def with_the_labs_values(site: Site) -> None:
+    """What the lab's Envoy needs beside a user's own settings: `values`, as anybody may have some."""
+    path = site.folder / "mesh.yaml"
+    values = yaml.safe_load(settings.MESH.read_text(encoding="utf-8"))
+    kept = {key: values[key] for key in ("values", "gatewayAPI", "tools") if key in values}
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(document | kept), encoding="utf-8")
+
+
+def interrupted_at_the_address(site: Site) -> None:
+    """Step 7: kt's gateway has no address, and Ctrl-C is as good as waiting for the deadline."""
+    run = site.start("install")
+    run.until("the gateway of kt has no address", timeout_s=120)
+    run.process.send_signal(signal.SIGINT)
+    told = run.wait(10).exits(130).stderr
+    assert "the same command does the rest" in told
+    pending = site.run("address", "--contexts", "kt", "-o", "json").exits(0).data["clusters"][0]
+    assert pending["status"] == "pending"
+    assert {port["port"] for port in pending["ports"] if port["needed"]} == {15443, 15021}
+
+
+def test_the_whole_road(desk: Site) -> None:
+    walked = []
+    for line in road():
+        words = shlex.split(line.replace("203.0.113.7", NAT))[1:]
+        walked.append(line)
+        if line in ELSEWHERE:
+            continue
+        if line == "istio-mc install":
+            interrupted_at_the_address(desk)
+            continue
+        if line == "istio-mc sample remove":
+            words += ["--yes"]  # nobody is at a terminal here
+        done = desk.run(*words, timeout_s=200).exits(0)
+        if words[:2] == ["config", "init"]:
+            with_the_labs_values(desk)
+        if words[:2] == ["sample", "test"]:
+            assert "9 of 9 pairs" in done.stdout
+
+    assert [line.split()[1] for line in walked] == [
+        "tools",
+        "contexts",
+        "config",
+        "install",
+        "install",
+        "address",
+        "verify",
+        "sample",
+        "sample",
+        "sample",
+    ]
+    assert get("kt", "namespace", "sample", namespace=None) is None
+    assert (desk.folder / "certs/root-ca.key").exists(), "step 6 has it backed up"
