@@ -13,9 +13,10 @@ import logging
 import threading
 import time
 import urllib.parse
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import urllib3
@@ -53,16 +54,19 @@ _PATIENCE_AT_EXIT_S = 2.0
 
 
 def _remove_files() -> None:
-    """Removes those files at the end, which may come while another thread is still writing one."""
-    held = _loading.acquire(timeout=_PATIENCE_AT_EXIT_S)
-    try:
-        kube_config._cleanup_temp_files()  # noqa: SLF001 - the client's own, which heeds no other thread
-    finally:
-        if held:
-            _loading.release()
+    """Removes those files at the end, which may come while another thread is still writing one.
+
+    From then on none is written any more: the lock is kept.
+    """
+    _loading.acquire(timeout=_PATIENCE_AT_EXIT_S)
+    for path in list(kube_config._temp_files.values()):  # noqa: SLF001 - there is no other list of them
+        with suppress(OSError):
+            Path(path).unlink()
 
 
 atexit.register(_remove_files)
+# The client registers its own at its first file, which fails where another thread adds one meanwhile.
+kube_config._cleanup_temp_files = lambda: None  # noqa: SLF001 - in its place stands ours
 
 # The client opens its websockets (exec, port-forward) without any timeout of its own.
 websocket.setdefaulttimeout(READ_TIMEOUT_S)
@@ -404,7 +408,6 @@ class Kube:
                 # It sets all this anew before every call, for credentials that the client itself obtains;
                 # those of a run are obtained before it, and stay.
                 made.configuration.refresh_api_key_hook = None
-                atexit.unregister(kube_config._cleanup_temp_files)  # noqa: SLF001 - in its place stands ours
                 return cast("client.ApiClient", made)
         except (config.ConfigException, OSError, ValueError) as error:
             problem = Problem(
