@@ -73,6 +73,7 @@ def test_help_loads_nothing_that_only_a_running_verb_needs() -> None:
     assert "istio-mc install --contexts kt,ncloud,nhn" in done.stdout
 
 
-def test_the_list_of_verbs_cuts_no_sentence_off() -> None:
-    shown = CliRunner().invoke(app, ["--help"], terminal_width=78).stdout
+@pytest.mark.parametrize("words", [[], ["ca"], ["sample"], ["config"], ["cilium"], ["tools"]])
+def test_the_list_of_verbs_cuts_no_sentence_off(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=78).stdout
     assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []

@@ -79,6 +79,12 @@ def envelope(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     return document
 
 
+def test_a_dry_run_says_from_where_and_asks_nobody(here: Path, mirror: Mirror) -> None:
+    shown = run(here, "install", "--dry-run").stdout.replace("\n", " ")
+    assert mirror.requests == []
+    assert shown.count(mirror.url) == len(Tool)
+
+
 def test_install_puts_all_four_in_the_cache(here: Path) -> None:
     found = envelope(here, "install")
     assert (found["command"], found["status"]) == ("tools install", "success")
@@ -102,13 +108,23 @@ def test_list_finds_what_install_brought(here: Path) -> None:
     ]
 
 
+def test_offline_never_speaks_of_a_server(here: Path, mirror: Mirror) -> None:
+    run(here, "download", "usb")
+    for words in (("--dry-run",), ()):
+        done = run(here, "install", "--offline", "usb", *words)
+        assert "usb/kubectl/" in done.stdout + done.stderr
+        assert mirror.url not in done.stdout + done.stderr
+
+
 def test_a_folder_prepared_with_download_installs_offline(here: Path, mirror: Mirror) -> None:
     assert envelope(here, "download", "usb")["status"] == "success"
     mirror.requests.clear()
     found = envelope(here, "install", "--offline", "usb", "--bin-dir", "bin")
     assert {tool["outcome"] for tool in found["data"]["tools"]} == {"installed"}
     assert mirror.requests == []
-    assert [problem["code"] for problem in found["messages"]] == ["bin-dir-off-path"]
+    (warning,) = found["messages"]
+    assert warning["code"] == "bin-dir-off-path"
+    assert f"PATH={here}/bin:$PATH" in warning["hint"], "a relative folder on PATH is another one elsewhere"
 
 
 def test_one_failure_of_four_is_exit_code_3_and_one_error(here: Path, mirror: Mirror) -> None:

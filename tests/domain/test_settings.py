@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ENDS = "beginning and ending with a letter or digit"
 ID_RULE = f"at most 63 lower-case letters, digits and '-', {ENDS}"
+CLUSTER_KEYS = "context, id, network, gatewayAddress, apiServer, values"
+TOP_KEYS = "apiVersion, kind, meshID, certsDir, ca, strict, istio, gatewayAPI, tools, values, clusters"
 NETWORK_RULE = f"at most 63 letters, digits, '-', '_' and '.', {ENDS}"
 HEAD = "apiVersion: istio-mc/v1alpha1\nkind: Mesh\n"
 
@@ -188,8 +190,8 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         """,
         head="",
     ) == [
-        "1: apiVersion: expected istio-mc/v1alpha1, saw 'istio-mc/v2'",
-        "1: kind: expected Mesh, saw nothing",
+        "1: apiVersion: expected istio-mc/v1alpha1, saw 'istio-mc/v2' (Write apiVersion: istio-mc/v1alpha1)",
+        "1: kind: expected Mesh, saw nothing (Write kind: Mesh)",
         "2: meshId: is not a known key (Did you mean meshID?)",
         "3: certsDir: '' is empty",
         "5: istio.version: expected a string, saw a number (Put it in quotes)",
@@ -215,7 +217,7 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         "30: clusters[2].apiServer: expected a URL or a mapping, saw a list",
         "32: clusters[3].id: a is already that of clusters[2] in line 28",
         "33: clusters[3].values: expected a mapping, saw a list",
-        "34: clusters[4]: expected a mapping, saw a string",
+        f"34: clusters[4]: expected a mapping, saw a string (Known here: {CLUSTER_KEYS})",
         "35: clusters[5]: expected a mapping, saw nothing",
     ]
 
@@ -223,8 +225,8 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("- a\n", "1: expected a mapping, saw a list"),
-        ("", "1: kind: expected Mesh, saw nothing"),
+        ("- a\n", f"1: expected a mapping, saw a list (Known here: {TOP_KEYS})"),
+        ("", "1: kind: expected Mesh, saw nothing (Write kind: Mesh)"),
     ],
 )
 def test_a_file_that_is_something_else_is_told_so(tmp_path: Path, text: str, fault: str) -> None:

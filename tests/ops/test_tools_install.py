@@ -233,6 +233,9 @@ class TestInstall:
                 meeting.wait()
                 return source.fetched(artifact, told)
 
+            def place(self, artifact):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+                return source.place(artifact)
+
         source = bench.online()
         assert bench.install(source=Together()).problems == ()
 

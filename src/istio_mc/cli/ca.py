@@ -110,7 +110,7 @@ def init(
     edge.run("ca init", options, work)
 
 
-@app.command()
+@app.command(short_help="Issue a CA for every cluster that has none yet.")
 @edge.verb
 def issue(
     options: edge.Options,
@@ -150,7 +150,7 @@ def issue(
     edge.run("ca issue", options, work)
 
 
-@app.command()
+@app.command(short_help="Show subjects, dates and fingerprints; never a key.")
 @edge.verb
 def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """Show subject, dates and fingerprint of the root and of every cluster's CA. No key is ever shown.
@@ -166,7 +166,7 @@ def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     edge.run("ca show", options, lambda _progress: shown(ca.show(ca_store(options.config, certs_dir))))
 
 
-@app.command()
+@app.command(short_help="Check chains, keys and dates, and what the clusters run under.")
 @edge.verb
 def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """Check chain, key match, validity, and that every cluster runs under the same root.

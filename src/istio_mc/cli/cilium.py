@@ -33,7 +33,7 @@ Settle = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="Set what a mesh needs, and restart the agents with it.")
 @edge.verb
 def fix(
     options: edge.Options,
@@ -68,7 +68,7 @@ def fix(
     )
 
 
-@app.command()
+@app.command(short_help="Restore what the first fix backed up.")
 @edge.verb
 def revert(
     options: edge.Options,
@@ -110,7 +110,7 @@ def revert(
     )
 
 
-@app.command()
+@app.command(short_help="Show wanted, live and backed-up settings.")
 @edge.verb
 def status(options: edge.Options, *, k_paas: KPaas = False) -> None:
     """Show wanted, live and backed-up settings, and whether every agent has read the live ones.

@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Write a commented mesh.yaml of the chosen contexts.")
 @edge.verb
 def init(
     options: edge.Options,
@@ -46,7 +46,7 @@ def init(
     edge.run("config init", options, work)
 
 
-@app.command()
+@app.command(short_help="Show the effective settings, and where each came from.")
 @edge.verb
 def show(
     options: edge.Options,

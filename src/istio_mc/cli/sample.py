@@ -16,7 +16,7 @@ app = typer.Typer(
 )
 
 
-@app.command()
+@app.command(short_help="Put a version of reviews and a client into each cluster.")
 @edge.verb
 def deploy(
     options: edge.Options,
@@ -42,7 +42,7 @@ def deploy(
     edge.run("sample deploy", options, work)
 
 
-@app.command(name="test")
+@app.command(name="test", short_help="Call reviews from every cluster: all versions must answer.")
 @edge.verb
 def try_out(
     options: edge.Options,

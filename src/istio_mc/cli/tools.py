@@ -44,7 +44,7 @@ DryRun = Annotated[
 ]
 
 
-@app.command()
+@app.command(short_help="Bring the programs in place, each verified by its SHA-256.")
 @edge.verb
 def install(
     options: edge.Options,
@@ -118,7 +118,7 @@ def install(
     edge.run("tools install", options, work)
 
 
-@app.command()
+@app.command(short_help="Fill a folder for a site without internet.")
 @edge.verb
 def download(
     options: edge.Options,
@@ -174,7 +174,7 @@ def download(
     edge.run("tools download", options, work)
 
 
-@app.command("list")
+@app.command("list", short_help="Show which programs would be used, and the clusters they fit.")
 @edge.verb
 def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     """Show which programs would be used, from where, and which clusters they fit.

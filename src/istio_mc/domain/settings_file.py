@@ -89,7 +89,8 @@ class _Reader:
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            self.fault(place, f"expected a mapping, saw {kind_of(value)}")
+            hint = f"Known here: {', '.join(keys)}" if keys else None
+            self.fault(place, f"expected a mapping, saw {kind_of(value)}", hint)
             return {}
         for key in value:
             if not isinstance(key, str):
@@ -161,7 +162,7 @@ def _settings(reader: _Reader, document: object) -> Settings:
         if top.get(key) != wanted:
             saw = top.get(key)
             shown = repr(saw) if isinstance(saw, str) else kind_of(saw)
-            reader.fault((key,), f"expected {wanted}, saw {shown}")
+            reader.fault((key,), f"expected {wanted}, saw {shown}", f"Write {key}: {wanted}")
     istio = reader.mapping(("istio",), top.get("istio"), keys_of(ISTIO))
     version = reader.string(("istio",), istio, "version", _version_fault) or IstioSettings().version
     ca = reader.mapping(("ca",), top.get("ca"), keys_of(CA))

@@ -43,6 +43,9 @@ class Source(Protocol):
     def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
         """A verified file and its SHA-256, for the time of a `with` block."""
 
+    def place(self, artifact: Artifact) -> str:
+        """Where it would be had from: a URL, or a file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Online:
@@ -61,6 +64,10 @@ class Online:
         )
         return self.downloader.fetched(wanted, told)
 
+    def place(self, artifact: Artifact) -> str:
+        """Its URL."""
+        return artifact.url
+
 
 @dataclass(frozen=True, slots=True)
 class Offline:
@@ -68,6 +75,10 @@ class Offline:
 
     folder: Path
     cache: Cache
+
+    def place(self, artifact: Artifact) -> str:
+        """The folder's file."""
+        return str(in_folder(self.folder, artifact))
 
     @contextmanager
     def fetched(self, artifact: Artifact, told: Told) -> Iterator[tuple[Path, str]]:

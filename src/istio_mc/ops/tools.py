@@ -67,6 +67,7 @@ class ToolOutcome:
         artifact: Which one.
         path: Where it is, or would be.
         outcome: What was done.
+        source: Where it was, or would be, had from: a URL, or a file of a folder filled before.
         sha256: Digest of what is at `path`; None where there is nothing.
         problems: Why it failed.
     """
@@ -74,6 +75,7 @@ class ToolOutcome:
     artifact: Artifact
     path: Path
     outcome: Outcome
+    source: str
     sha256: str | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -187,6 +189,7 @@ def install(
             target,
             Outcome.INSTALLED,
             progress,
+            source=source.place(item),
             is_there=lambda: gateway.is_installed(item, target, cache),
             bring=lambda told: gateway.install(item, target, cache, source, told),
             dry_run=dry_run,
@@ -213,6 +216,7 @@ def download(
             gateway.in_folder(folder, item),
             Outcome.DOWNLOADED,
             progress,
+            source=source.place(item),
             is_there=lambda: gateway.is_downloaded(item, folder),
             bring=lambda told: gateway.download(item, folder, source, told),
             dry_run=dry_run,
@@ -277,6 +281,7 @@ def _brought(
     done: Outcome,
     progress: Progress,
     *,
+    source: str,
     is_there: Callable[[], bool],
     bring: Callable[[Told], None],
     dry_run: bool,
@@ -290,16 +295,16 @@ def _brought(
     try:
         if is_there():
             tell(State.UNCHANGED, str(target))
-            return ToolOutcome(item, target, Outcome.UNCHANGED, sha256_of(target))
+            return ToolOutcome(item, target, Outcome.UNCHANGED, source, sha256_of(target))
         if dry_run:
-            return ToolOutcome(item, target, Outcome.PLANNED)
-        tell(State.STARTED, item.url)
+            return ToolOutcome(item, target, Outcome.PLANNED, source)
+        tell(State.STARTED, source)
         bring(_steps(tell))
         tell(State.DONE, str(target))
-        return ToolOutcome(item, target, done, sha256_of(target))
+        return ToolOutcome(item, target, done, source, sha256_of(target))
     except ProblemError as error:
         tell(State.FAILED, error.problems[0].message)
-        return ToolOutcome(item, target, Outcome.FAILED, problems=error.problems)
+        return ToolOutcome(item, target, Outcome.FAILED, source, problems=error.problems)
 
 
 def _steps(tell: Callable[[State, str, float | None], None]) -> Told:
@@ -339,9 +344,11 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
 
 def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:
     """Says so where a folder of programs is one that neither a shell nor a verb would look in."""
-    folder = choice.bin_dir
+    if choice.bin_dir is None:
+        return ()
+    folder = os.path.abspath(choice.bin_dir)  # noqa: PTH100 - lexically: PATH is, too
     looked_in = {os.path.abspath(part) for part in search_path.split(os.pathsep) if part}  # noqa: PTH100
-    if folder is None or os.path.abspath(folder) in looked_in:  # noqa: PTH100 - lexically: PATH is, too
+    if folder in looked_in:
         return ()
     return (
         Problem(

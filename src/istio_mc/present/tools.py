@@ -113,6 +113,13 @@ def _render_outcomes(result: BringResult, console: Console) -> None:
             str(item.tool), item.version, _platform(item) or "any", tool.outcome.value, str(tool.path)
         )
     console.print(rows)
+    planned = [tool for tool in result.tools if tool.outcome == "planned"]
+    if planned:
+        console.print()
+        sources = table("TOOL", "FROM")
+        for tool in planned:
+            sources.add_row(str(tool.artifact.tool), tool.source)
+        console.print(sources)
 
 
 def _render_list(result: ListResult, console: Console) -> None:
