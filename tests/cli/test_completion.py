@@ -1,16 +1,16 @@
-"""What a shell offers for --contexts."""
+"""What a shell offers for the values of options."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from istio_mc.cli.edge import complete_contexts
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from istio_mc.cli import completing
 
 
 @pytest.fixture(autouse=True)
@@ -30,19 +30,56 @@ def _kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_context_is_offered_at_the_start() -> None:
-    assert complete_contexts("") == ["kt", "nhn", "ncloud"]
+    assert completing.contexts("") == ["kt", "nhn", "ncloud"]
 
 
 def test_the_last_part_of_a_list_is_completed() -> None:
-    assert complete_contexts("kt,n") == ["kt,nhn", "kt,ncloud"]
+    assert completing.contexts("kt,n") == ["kt,nhn", "kt,ncloud"]
 
 
 def test_a_context_already_in_the_list_is_not_offered_again() -> None:
-    assert complete_contexts("nhn,") == ["nhn,kt", "nhn,ncloud"]
+    assert completing.contexts("nhn,") == ["nhn,kt", "nhn,ncloud"]
 
 
 def test_a_kubeconfig_that_cannot_be_read_offers_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert complete_contexts("") == []
+    assert completing.contexts("") == []
+
+
+def offered(*words: str) -> list[str]:
+    """What bash is given for the last word of a command line."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("istio-mc")],
+        env={
+            **os.environ,
+            "_ISTIO_MC_COMPLETE": "complete_bash",
+            "COMP_WORDS": " ".join(("istio-mc", *words)),
+            "COMP_CWORD": str(len(words)),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("address", "--unset", "n"), ["nhn", "ncloud"]),
+        (("address", "--set", "k"), ["kt="]),
+        (("address", "--via", "m"), ["metallb"]),
+        (("uninstall", "--contexts", "kt,nh"), ["kt,nhn"]),
+        (("tools", "install", "ku"), ["kubectl"]),
+        (("tools", "download", "folder", "helm", "--platform", "darwin"), ["darwin/amd64", "darwin/arm64"]),
+        (("verify", "--only", "link,gateway.a"), ["link,gateway.address"]),
+        (("status", "-o", "j"), ["json", "junit"]),
+    ],
+    ids=" ".join,
+)
+def test_a_shell_is_offered_what_the_option_takes(words: tuple[str, ...], expected: list[str]) -> None:
+    assert offered(*words) == expected

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completing, edge
 
 
 @edge.verb
@@ -15,15 +15,28 @@ def address(
     *,
     to_set: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="CONTEXT=ADDRESS", help="Give a gateway this address; repeat it."),
+        typer.Option(
+            "--set",
+            metavar="CONTEXT=ADDRESS",
+            help="Give a gateway this address; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
     via: Annotated[
         str | None,
-        typer.Option(metavar="WAY", help="external-ip, metallb or gateway [default: external-ip]."),
+        typer.Option(
+            metavar="WAY",
+            help="external-ip, metallb or gateway [default: external-ip].",
+            autocompletion=completing.ways,
+        ),
     ] = None,
     unset: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONTEXT", help="Take away what --set gave, by whatever way; repeat it."),
+        typer.Option(
+            metavar="CONTEXT",
+            help="Take away what --set gave, by whatever way; repeat it.",
+            autocompletion=completing.context,
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 
 import typer
 
+from istio_mc.cli import completing
+
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
     from istio_mc.ops.inputs import Inputs
@@ -63,27 +65,6 @@ def _output(text: str, also: Sequence[str]) -> str:
     raise typer.BadParameter(f"{text!r} is not one of {', '.join(known)}")
 
 
-def complete_contexts(incomplete: str) -> list[str]:
-    """Contexts of the kubeconfig that go on from `a,b,inc`; asks no cluster, and is silent on faults.
-
-    `--kubeconfig` is not known to a shell's completion, so it is $KUBECONFIG that is read.
-    """
-    from istio_mc.domain.problem import ProblemError
-    from istio_mc.gateways.kubeconfigs import kubeconfig_paths, read_kubeconfig
-
-    try:
-        found = read_kubeconfig(kubeconfig_paths(None, os.environ, Path.home()))
-    except ProblemError:
-        return []
-    before, comma, begun = incomplete.rpartition(",")
-    taken = set(names(before))
-    return [
-        f"{before}{comma}{context.name}"
-        for context in found.contexts
-        if context.name.startswith(begun) and context.name not in taken
-    ]
-
-
 @dataclass(frozen=True)
 class Options:
     """The options every verb takes, before or after its name."""
@@ -97,7 +78,7 @@ class Options:
         typer.Option(
             metavar="A,B",
             help="Contexts of the clusters [default: those of mesh.yaml, else the members].",
-            autocompletion=complete_contexts,
+            autocompletion=completing.contexts,
         ),
     ] = None
     config: Annotated[
@@ -113,6 +94,7 @@ class Options:
             "--output",
             "-o",
             metavar="FORMAT",
+            autocompletion=completing.formats,
             help="table, json or yaml; for verify also short, junit or github [default: table].",
         ),
     ] = None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completing, edge
 
 app = typer.Typer(
     name="tools",
@@ -19,7 +19,10 @@ app = typer.Typer(
 Names = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TOOL", help="kubectl, helm, istioctl, gateway-api [default: all].", show_default=False
+        metavar="TOOL",
+        help="kubectl, helm, istioctl, gateway-api [default: all].",
+        show_default=False,
+        autocompletion=completing.tools,
     ),
 ]
 BinDir = Annotated[
@@ -56,7 +59,11 @@ def install(
     gateway_api: GatewayApi = None,
     platform: Annotated[
         str | None,
-        typer.Option(metavar="OS/ARCH", help="linux or darwin, amd64 or arm64 [default: this machine's]."),
+        typer.Option(
+            metavar="OS/ARCH",
+            help="linux or darwin, amd64 or arm64 [default: this machine's].",
+            autocompletion=completing.platforms,
+        ),
     ] = None,
     bin_dir: BinDir = None,
     offline: Annotated[
@@ -131,7 +138,11 @@ def download(
     gateway_api: GatewayApi = None,
     platform: Annotated[
         list[str] | None,
-        typer.Option(metavar="OS/ARCH", help="For whom; repeat it [default: this machine's]."),
+        typer.Option(
+            metavar="OS/ARCH",
+            help="For whom; repeat it [default: this machine's].",
+            autocompletion=completing.platforms,
+        ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:

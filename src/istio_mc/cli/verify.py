@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completing, edge
 
 _LAST_LOOK_S = 60.0
 """How long a run may go on once it has waited: what it then reads ends too."""
@@ -17,9 +17,19 @@ def verify(
     options: edge.Options,
     *,
     only: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Ask only these checks or topics, and what they need.")
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Ask only these checks or topics, and what they need.",
+            autocompletion=completing.checks,
+        ),
     ] = None,
-    skip: Annotated[str | None, typer.Option(metavar="A,B", help="Leave out these checks or topics.")] = None,
+    skip: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completing.checks
+        ),
+    ] = None,
     wait: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="Ask what is not true yet again, for so long."),
