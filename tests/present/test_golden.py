@@ -124,6 +124,19 @@ class TestContexts:
         )
         shown("contexts", contexts.report(result, ()))
 
+    def test_names_as_clouds_give_them_stay_whole_however_narrow_the_terminal(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name, server = "nks_kr_shop_00000000-0000-4000-8000-000000000000", "https://" + "a" * 50 + ".example"
+        merged = merge([KubeconfigFile("/home/me/kubeconfig", kubeconfig({name: server}))])
+        report = contexts.report(ContextsResult(name, (ShownContext(merged.contexts[0], "shop"),)), ())
+        for columns in ("80", "200", ""):
+            monkeypatch.setenv("COLUMNS", columns)
+            report.render(terminal.console())
+            lines = capsys.readouterr().out.splitlines()
+            assert any(line.split()[:2] == ["*", name] for line in lines)
+            assert any(server in line for line in lines)
+
 
 STEPS = (
     Step(

@@ -27,7 +27,7 @@ def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
         return ()
 
     def question() -> tuple[str, ...]:
-        terminal.console(stderr=True).print(choices(contexts))
+        terminal.print_whole(terminal.console(stderr=True), choices(contexts))
         known = [context.name for context in contexts]
         chosen: tuple[str, ...] = typer.prompt(
             "Which of them shall form the mesh? (names or numbers, separated by commas)",

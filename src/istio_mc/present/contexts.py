@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.present.report import Report, problems_data
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_whole, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,4 +72,4 @@ def _render(result: ContextsResult, console: Console) -> None:
             shown.network or "-",
             {None: "not asked", True: "yes", False: "no"}[shown.reachable],
         )
-    console.print(rows)
+    print_whole(console, rows)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
 
 _WIDTH_IN_A_PIPE = 200
+_ANY_WIDTH = 100_000
 _BAR = 24
 _MARKS = {
     State.DONE: ("√", "green"),
@@ -55,6 +56,28 @@ def table(*headers: str) -> Table:
     for header in headers:
         made.add_column(header, overflow="fold")
     return made
+
+
+def print_whole(to: Console, rows: Table) -> None:
+    """Prints a table; too wide for a terminal, each row as lines of their own, so that names stay whole.
+
+    Args:
+        to: Where to.
+        rows: A table of text. Columns without a header, and the first that has one, make a row's title.
+    """
+    wanted = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
+    in_a_pipe = not to.is_terminal and to.width >= _WIDTH_IN_A_PIPE
+    if wanted <= to.width or in_a_pipe:
+        width, to.width = to.width, max(wanted, to.width)
+        to.print(rows)
+        to.width = width
+        return
+    labels = [str(column.header) for column in rows.columns]
+    named = next(index for index, label in enumerate(labels) if label) + 1
+    for row in zip(*(column.cells for column in rows.columns), strict=True):
+        to.print(Text(" ".join(str(cell) for cell in row[:named] if str(cell)), style="bold"), soft_wrap=True)
+        for label, cell in zip(labels[named:], row[named:], strict=True):
+            to.print(Text.assemble((f"  {label:<12}", "dim"), str(cell)), soft_wrap=True)
 
 
 def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
