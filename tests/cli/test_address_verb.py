@@ -190,6 +190,19 @@ class TestSent:
         assert pair.written(pair.kt) == []
         assert pair.written(pair.nhn) == [("PATCH", f"{GATEWAYS}/istio-remote-c1")]
 
+    def test_a_name_that_does_not_resolve_is_pointed_out_before_it_is_written(
+        self, istio_mc: Run, pair: Pair
+    ) -> None:
+        pair.nhn.on(
+            f"{CRD}/gatewayclasses.gateway.networking.k8s.io",
+            {"metadata": {"name": "g"}}
+            | {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"},
+        )
+        wanted = ("--set", "kt=gw.kt.invalid", "--via", "gateway")
+        done = istio_mc("address", *wanted, "--dry-run", "--kubeconfig", pair.config)
+        assert "gw.kt.invalid may not be an address that the other clusters reach" in done.err
+        assert "does not resolve here" in done.err
+
     def test_a_dry_run_prints_the_document_and_sends_nothing(self, istio_mc: Run, pair: Pair) -> None:
         done = istio_mc("address", "--set", f"kt={IP}", "--dry-run", "--kubeconfig", pair.config)
         assert f"externalIPs:\n  - {IP}" in done.out

@@ -40,7 +40,7 @@ from istio_mc.ops.address_problems import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.kube import Kube
@@ -78,12 +78,7 @@ class ClusterAddress:
 
     def doubts(self) -> list[tuple[str, str]]:
         """Addresses the other clusters may not reach, and why."""
-        numbers = [text for text in self.addresses if address.is_ip(text)]
-        numbers += [text for found in self.resolved for text in found.addresses]
-        found = [(text, doubt) for text in dict.fromkeys(numbers) if (doubt := address.reach_doubt(text))]
-        return found + [
-            (one.host, f"does not resolve here: {one.fault}") for one in self.resolved if one.fault
-        ]
+        return _doubts(self.addresses, self.resolved)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +188,7 @@ def look(session: Session, shown: Sequence[str] = ()) -> Look:
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     pools = {name: one for name, (_, one) in found.items() if one}
     asked = tuple(name for name in session.names if name in shown or not shown)
-    hosts = _hosts(clusters, observed)
-    resolved = all_of({host: partial(resolve, host, min(_RESOLVE_S, session.remaining_s)) for host in hosts})
+    resolved = _resolved(session, _hosts(clusters, observed))
     session.progress(Event(None, _STEP, State.DONE))
     views = {name: _view(name, clusters, observed, resolved) for name in asked if name in observed}
     return Look(Live(clusters, observed, pools), asked, views, session.unusable | failed)
@@ -226,8 +220,10 @@ def plan(session: Session, seen: Look, want: Wanted) -> tuple[Change, ...]:
 def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
     """What the user should know of what is wanted."""
     told = []
+    resolved = _resolved(session, [text for addresses in want.set.values() for text in addresses])
     for name, addresses in want.set.items():
-        told += [doubtful(name, text, doubt) for text in addresses if (doubt := address.reach_doubt(text))]
+        looked_up = [resolved[text] for text in addresses if text in resolved]
+        told += [doubtful(name, text, doubt) for text, doubt in _doubts(addresses, looked_up)]
         if want.via is Via.GATEWAY and (own := _own_addresses(seen.live, name)):
             told.append(eclipsed(name, own))
     for name in (*want.set, *want.unset):
@@ -243,6 +239,20 @@ def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
         if left := foreign(seen.live, name):
             told.append(left_alone(name, left))
     return tuple(told)
+
+
+def _resolved(session: Session, addresses: Iterable[str]) -> dict[str, Resolved]:
+    """What host names among addresses resolve to on this machine, all looked up at once."""
+    hosts = [text for text in dict.fromkeys(addresses) if not address.is_ip(text)]
+    return all_of({host: partial(resolve, host, min(_RESOLVE_S, session.remaining_s)) for host in hosts})
+
+
+def _doubts(addresses: Iterable[str], resolved: Iterable[Resolved]) -> list[tuple[str, str]]:
+    resolved = tuple(resolved)
+    numbers = [text for text in addresses if address.is_ip(text)]
+    numbers += [text for one in resolved for text in one.addresses]
+    found = [(text, doubt) for text in dict.fromkeys(numbers) if (doubt := address.reach_doubt(text))]
+    return found + [(one.host, f"does not resolve here: {one.fault}") for one in resolved if one.fault]
 
 
 def apply(session: Session, changes: Sequence[Change]) -> Failures:
