@@ -19,6 +19,7 @@ from istio_mc.checks import (
 )
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.listed import few
 from istio_mc.domain.problem import Problem
 
 _SHOWN = 6
@@ -44,11 +45,10 @@ def _none(facts: Facts, target: Target) -> Finding:
     if not drift.steps:
         return Finding(drift.not_compared or "nothing to change", unknown=bool(drift.not_compared))
     reasons = [f"{step.name}: {reason}" for step in drift.steps for reason in step.reasons]
-    more = f"; and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     problem = Problem(
         code="drift",
         message=f"{name} is not as an install would make it",
-        seen="; ".join(reasons[:_SHOWN]) + more,
+        seen=few(reasons, _SHOWN, "; "),
         expected="nothing to change",
         hint=hints.install(facts),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.listed import few
 from istio_mc.domain.merged import merged
 from istio_mc.domain.problem import Problem
 
@@ -15,12 +16,11 @@ def _agree(facts: Facts, _target: Target) -> Finding:
     if not odd:
         spread = sum(one.spreads for one in found)
         return Finding(f"{len(found)} in more than one cluster, {spread} with endpoints there")
-    more = f"; and {len(odd) - _SHOWN} more" if len(odd) > _SHOWN else ""
     problem = Problem(
         code="services-disagree",
         message="Services of one name and namespace differ between clusters, and the mesh makes one of them: "
         "a call may reach a cluster where it is offered otherwise",
-        seen="; ".join(f"{one} ({one.disagreement})" for one in odd[:_SHOWN]) + more,
+        seen=few((f"{one} ({one.disagreement})" for one in odd), _SHOWN, "; "),
         expected="the same ports and labels, or other names",
         hint="make them alike, or rename one, or keep it in its cluster: serviceSettings with "
         "clusterLocal: true in meshConfig",

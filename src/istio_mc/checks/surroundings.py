@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium, objects, support
+from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import annotations_of, labels_of
 from istio_mc.domain.problem import Problem
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.surroundings import Surroundings
 
 _IMAGES = frozenset({"amd64", "arm64"})
+
+_MOST_DENIED = 6
 
 
 def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts, Target], Finding]:
@@ -141,13 +144,10 @@ def _cilium(_facts: Facts, name: str, found: Surroundings) -> Finding:
 def _rights(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     if not found.denied:
         return Finding("enough")
-    shown = 6
-    told = "; ".join(found.denied[:shown])
-    more = f" and {len(found.denied) - shown} more" if len(found.denied) > shown else ""
     problem = Problem(
         code="rights-missing",
         message="this user may not do what an install does",
-        seen=f"may not: {told}{more}",
+        seen=f"may not: {few(found.denied, _MOST_DENIED, '; ')}",
         expected="the rights of cluster-admin for the install",
         hint="kubectl auth can-i --list",
     )
@@ -185,11 +185,10 @@ def _crds(facts: Facts, target: Target) -> Finding:
     ]
     of_helm = sorted(crd["metadata"]["name"] for crd in crds if HELM_RELEASE in annotations_of(crd))
     if of_helm:
-        shown = ", ".join(of_helm[:3]) + (" …" if len(of_helm) > 3 else "")  # noqa: PLR2004 - a few names
         problem = Problem(
             code="crds-of-others",
             message="Istio's CRDs were installed by Helm, and may be of another version",
-            seen=shown,
+            seen=few(of_helm, 3),
             expected=f"CRDs of Istio {facts.mesh.version}",
             hint=f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back",
         )

@@ -10,6 +10,7 @@ from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
 from istio_mc.domain.cacerts import ROOT_CERT
+from istio_mc.domain.listed import few
 from istio_mc.domain.live_trust import restart_command
 from istio_mc.domain.pem import (
     NamedPem,
@@ -24,7 +25,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.signing import leads_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from cryptography import x509
 
@@ -36,13 +37,6 @@ NAMESPACES = "trust.namespaces"
 PROXIES = "trust.proxies"
 
 _MOST_NAMED = 10
-
-
-def few(names: Iterable[str]) -> str:
-    """The names, no more of them than can be read."""
-    names = list(names)
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _signs(facts: Facts, target: Target) -> Finding:
@@ -119,11 +113,11 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code="namespace-roots-differ",
         message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
-        seen="; ".join(f"{few(sorted(where))}: {roots}" for roots, where in others.items()),
+        seen="; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
         expected=", ".join(sorted(wanted)),
         hint=hints.restart_istiod(facts, name),
     )
-    return Finding(few(sorted(where for found in others.values() for where in found)), problem)
+    return Finding(few(sorted(where for found in others.values() for where in found), _MOST_NAMED), problem)
 
 
 def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:
@@ -145,12 +139,12 @@ def _proxies(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code="proxy-trusts-old-root",
         message=f"proxies of {name} do not hold what the mesh trusts now",
-        seen=f"{few(f'{proxy.name}: {told}' for proxy, told in bad.items())} ({held.told})",
+        seen=f"{few((f'{proxy.name}: {told}' for proxy, told in bad.items()), _MOST_NAMED)} ({held.told})",
         expected=f"a certificate of its own that is valid, under root {cas(facts)[name].root}, and the root "
         "of every cluster",
         hint=restart_command(name, bad),
     )
-    return Finding(few(proxy.name for proxy in bad), problem)
+    return Finding(few((proxy.name for proxy in bad), _MOST_NAMED), problem)
 
 
 def _all_silent(held: ProxiesHold) -> Finding | None:
@@ -190,12 +184,12 @@ def _workloads(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code="workload-certificate-older",
         message=f"workloads of {name} hold certificates of a CA that the cluster had before",
-        seen=f"{few(proxy.name for proxy in old)} ({held.told})",
+        seen=f"{few((proxy.name for proxy in old), _MOST_NAMED)} ({held.told})",
         expected=f"signed by {common_name(ca.certificate)}, key {key_id(ca.certificate)}; they renew them by "
         "themselves within a day",
         hint=restart_command(name, old),
     )
-    return Finding(few(proxy.name for proxy in old), problem)
+    return Finding(few((proxy.name for proxy in old), _MOST_NAMED), problem)
 
 
 def _older(facts: Facts, name: str, ca: Signing, proxy: ProxyTrust) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from istio_mc.domain import documents, objects
 from istio_mc.domain.address import is_ours
 from istio_mc.domain.address_changes import is_our_pool
+from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import (
     CROSS_NETWORK_GATEWAY,
     MANAGED_BY,
@@ -178,7 +179,7 @@ def _crds(
             left.append(Left(what, "another revision of Istio needs it"))
             continue
         if used := users.get(name):
-            told = ", ".join(sorted(used)[:3]) + (" …" if len(used) > 3 else "")  # noqa: PLR2004 - a few names
+            told = few(sorted(used), 3)
             left.append(Left(what, f"in use: {told}"))
         else:
             going.append(doomed(crd))

@@ -11,6 +11,7 @@ from istio_mc.domain import cilium, objects
 from istio_mc.domain.cilium import Cilium, Plan
 from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.listed import few
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.kube_error import KubeError
@@ -322,10 +323,7 @@ class _Work:
 
 
 def _listed(names: Collection[str], before: str, most: int = 5) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return before + ", ".join(list(names)[:most]) + more
+    return before + few(names, most) if names else ""
 
 
 def _on_delete(context: str) -> Problem:

@@ -11,6 +11,7 @@ from istio_mc.checks.catalogue import EVERY
 from istio_mc.checks.runner import run, told, with_needs
 from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.listed import few
 from istio_mc.ops.gather import gather
 
 if TYPE_CHECKING:
@@ -107,5 +108,4 @@ def _pending(result: VerifyResult, checks: Sequence[Check]) -> list[Check]:
 def _waited_for(result: VerifyResult) -> str:
     """The faults that a run waits for, as far as a line holds them."""
     faults = [f"{found.check.id} {found.target}" for found in result.root_causes or result.failed]
-    more = len(faults) - _TOLD
-    return "not true yet: " + ", ".join(faults[:_TOLD]) + (f" and {more} more" if more > 0 else "")
+    return f"not true yet: {few(faults, _TOLD)}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from istio_mc.domain.listed import few
 from istio_mc.present.report import Report, exit_for
 
 if TYPE_CHECKING:
@@ -47,10 +48,7 @@ def question(todo: Uninstalling) -> str:
         parts += ["the sample"] if name in todo.sample else []
         lines.append(f"{name}: {', '.join(parts)}")
         if pods := todo.meshed.get(name):
-            more = " …" if len(pods) > _SHOWN_PODS else ""
-            lines.append(
-                f"  {len(pods)} pods lose their control plane: {', '.join(pods[:_SHOWN_PODS])}{more}"
-            )
+            lines.append(f"  {len(pods)} pods lose their control plane: {few(pods, _SHOWN_PODS)}")
         lines += [f"  stays: {left.what} ({left.why})" for left in found.left]
     lines += [f"{name}: does not answer, and is left as it is" for name in todo.failures]
     if todo.staying:
