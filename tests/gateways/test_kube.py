@@ -35,7 +35,7 @@ FOUND = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "istio-sy
 
 @pytest.fixture
 def kube(api: FakeApi) -> Iterator[Kube]:
-    made = Kube("kt", api.kubeconfig(), connect_timeout_s=2.0, read_timeout_s=0.3)
+    made = Kube("kt", api.kubeconfig(), connect_timeout_s=2.0, read_timeout_s=1.0)
     yield made
     made.close()
 
