@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
+import os
 import subprocess
+import tempfile
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.harness import Site, command, environment, get, kubectl, secret
+from lab import faults
+from tests.e2e.harness import SYSTEM, Site, command, environment, get, kubectl, secret, soon
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+WATCHED_S = 90
+READER_ACCOUNT = "istio-reader-service-account"
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
 
@@ -32,25 +39,59 @@ def status(context: str, token: str) -> str:
     return command("curl", *asked, "--header", f"Authorization: Bearer {token}", url)
 
 
+def assert_ended(tokens: Iterable[tuple[str, str]]) -> None:
+    """No API server takes one of these tokens any more; it remembers for ten seconds whom it let in."""
+    tokens = list(tokens)
+    assert tokens
+    soon(lambda: {status(name, token) for name, token in tokens} == {"401"}, "the tokens have ended")
+
+
+@contextlib.contextmanager
+def again_and_again(namespace: str, workload: str, script: str) -> Iterator[Callable[[], list[str]]]:
+    """A line of shell in a container of ncloud's, over and over; what ends it, and gives its whole lines."""
+    words = ["kubectl", "--context", "ncloud", "-n", namespace, "exec", workload, "--", "sh", "-c"]
+    loop = (
+        f"echo $$; until=$(($(date +%s) + {WATCHED_S})); while [ $(date +%s) -lt $until ]; do {script}; done"
+    )
+    with tempfile.TemporaryFile("w+") as out:
+        process = subprocess.Popen([*words, loop], stdout=out, env=environment())
+
+        def ended() -> list[str]:
+            # Where kubectl alone is killed, what it began in the container goes on, and takes all the CPU.
+            shell = os.pread(out.fileno(), 32, 0).decode().partition("\n")[0]
+            command(*words, f"kill {shell}", check=False)
+            process.kill()
+            process.wait()
+            out.seek(0)
+            return [line.strip() for line in out if line.endswith("\n")][1:]
+
+        try:
+            yield ended
+        finally:
+            if process.poll() is None:
+                ended()
+
+
 @pytest.fixture
-def traffic(with_sample: Site) -> Iterator[subprocess.Popen[str]]:
+def traffic(with_sample: Site) -> Iterator[Callable[[], list[str]]]:
     """Requests from ncloud to the reviews of every cluster, one after another without a pause."""
     assert with_sample
-    loop = (
-        "while true; do "
-        "curl -s -o /dev/null -m 5 -w '%{http_code}\\n' http://reviews:9080/reviews/1 || echo failed; done"
-    )
-    words = ["kubectl", "--context", "ncloud", "-n", "sample", "exec", "deploy/sleep", "-c", "sleep", "--"]
-    process = subprocess.Popen(
-        [*words, "sh", "-c", loop], stdout=subprocess.PIPE, text=True, env=environment()
-    )
-    yield process
-    process.kill()
-    process.wait()
+    call = "curl -s -o /dev/null -m 5 -w '%{http_code}\\n' http://reviews:9080/reviews/1 || echo failed"
+    with again_and_again("sample", "deploy/sleep", call) as ended:
+        yield ended
 
 
-def test_a_cluster_leaves_without_a_lost_request_and_takes_no_key_along(
-    with_sample: Site, traffic: subprocess.Popen[str]
+@pytest.fixture
+def links(with_sample: Site) -> Iterator[Callable[[], list[str]]]:
+    """What ncloud's istiod tells of the clusters it reads: a line of JSON, many times a second."""
+    assert with_sample
+    ask = "pilot-discovery request GET /debug/clusterz | tr -d '\\n'; echo"
+    with again_and_again(SYSTEM, "deploy/istiod", ask) as ended:
+        yield ended
+
+
+def test_a_cluster_leaves_without_a_lost_request_or_link_and_takes_no_key_along(
+    with_sample: Site, traffic: Callable[[], list[str]], links: Callable[[], list[str]]
 ) -> None:
     held = {name: (secret(name, READER) or {})["token"].decode() for name in ("ncloud", "nhn")}
     assert {status(name, token) for name, token in held.items()} == {"200"}
@@ -64,18 +105,23 @@ def test_a_cluster_leaves_without_a_lost_request_and_takes_no_key_along(
         "ncloud": "member",
         "nhn": "member",
     }
-    assert {status(name, token) for name, token in held.items()} == {"401"}
+    assert_ended((name, token) for name, token in held.items())
     for name in ("ncloud", "nhn"):
         assert get(name, "secret", "istio-remote-secret-kt-k2p") is None
-    traffic.kill()
-    answers = (traffic.communicate()[0] or "").split()
+    answers = traffic()
     assert len(answers) > 50
     assert set(answers) == {"200"}
+    told = [json.loads(line) for line in links()]
+    nhn = [[one["syncStatus"] for one in at_once if one["id"] == "nhn-nks"] for at_once in told]
+    assert len(nhn) > 20
+    # "syncing" is what istiod says of a kubeconfig it has just been given, while it goes on with the old one.
+    assert {tuple(found) for found in nhn} <= {("synced",), ("syncing",)}, "nhn is never lost"
+    assert nhn[-1] == ["synced"]
 
 
 def test_those_that_stay_are_a_mesh(with_sample: Site) -> None:
     members = Site.at(with_sample.folder / "rest", certs=with_sample.certs, clusters=None)
-    checked = members.run("verify", "-o", "json").exits(0)
+    checked = members.run("verify", "--wait", "60s", "-o", "json").exits(0)
     assert [cluster["name"] for cluster in checked.data["clusters"]] == ["ncloud", "nhn"]
     tested = members.run("sample", "test", "-o", "json").exits(0)
     assert len(tested.data["clusters"]) == 2
@@ -96,3 +142,65 @@ def test_it_can_join_again_under_the_same_root(with_sample: Site) -> None:
     assert with_sample.root == root
     with_sample.run("sample", "deploy").exits(0)
     with_sample.run("sample", "test").exits(0)
+
+
+def held_by(contexts: tuple[str, ...]) -> dict[str, list[str]]:
+    """The reader tokens of clusters, as others hold them."""
+    found = {}
+    for name in contexts:
+        secrets = get(name, "secrets", "--field-selector=type=kubernetes.io/service-account-token")["items"]
+        found[name] = [
+            base64.b64decode(item["data"]["token"]).decode()
+            for item in secrets
+            if item["metadata"]["annotations"]["kubernetes.io/service-account.name"] == READER_ACCOUNT
+        ]
+    return found
+
+
+def test_one_leaves_while_another_is_silent_and_the_same_command_later_ends_its_tokens(
+    with_sample: Site,
+) -> None:
+    held = held_by(("ncloud", "nhn"))
+    faults.cut("nhn")
+    leave = ("uninstall", "--contexts", "kt", "--yes", "-o", "json", "--timeout", "90s")
+
+    first = with_sample.run(*leave).exits(3)
+
+    assert {(error["code"], error["cluster"]) for error in first.json["errors"]} == {
+        ("cluster-unreachable", "nhn")
+    }
+    (kept,) = [told for told in first.json["messages"] if told["code"] == "tokens-kept"]
+    assert (kept["hint"], kept["hintType"]) == ("istio-mc uninstall --contexts kt", "command")
+    assert get("kt", "namespace", "istio-system", namespace=None) is None
+    assert get("ncloud", "secret", "istio-remote-secret-kt-k2p") is None
+    faults.heal("nhn")
+    assert {status(name, token) for name in held for token in held[name]} == {"200"}, "nhn keeps its links"
+
+    with_sample.run(*leave).exits(0)
+
+    assert get("nhn", "secret", "istio-remote-secret-kt-k2p") is None
+    assert_ended((name, token) for name in held for token in held[name])
+    rest = Site.at(with_sample.folder / "rest", certs=with_sample.certs, clusters=None)
+    rest.run("verify", "--wait", "30s", "--skip", "cni").exits(0)
+
+
+def test_one_that_is_gone_for_good_leaves_without_answering(with_sample: Site) -> None:
+    with_sample.run("install").exits(0)
+    held = held_by(("ncloud", "nhn"))
+    faults.cut("kt")
+
+    result = with_sample.run(
+        "uninstall", "--contexts", "kt", "--yes", "-o", "json", "--timeout", "90s"
+    ).exits(3)
+
+    assert {error["cluster"] for error in result.json["errors"]} == {"kt"}
+    assert {cluster["name"]: cluster["status"] for cluster in result.data["clusters"]} == {
+        "kt": "failed",
+        "ncloud": "member",
+        "nhn": "member",
+    }
+    for name in ("ncloud", "nhn"):
+        assert get(name, "secret", "istio-remote-secret-kt-k2p") is None
+    assert_ended((name, token) for name in held for token in held[name])
+    faults.heal("kt")
+    with_sample.run("install").exits(0)
