@@ -10,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from istio_mc import __version__
 from istio_mc.cli.app import app
 
 HEAVY = ("kubernetes", "rich", "httpx", "cryptography", "pydantic", "urllib3", "yaml")
@@ -77,3 +78,8 @@ def test_help_loads_nothing_that_only_a_running_verb_needs() -> None:
 def test_the_list_of_verbs_cuts_no_sentence_off(words: list[str]) -> None:
     shown = CliRunner().invoke(app, [*words, "--help"], terminal_width=78).stdout
     assert [line for line in shown.partition("Commands:")[2].splitlines() if line.endswith("...")] == []
+
+
+def test_the_version_is_told_without_a_verb() -> None:
+    told = CliRunner().invoke(app, ["--version"])
+    assert (told.exit_code, told.stdout) == (0, f"istio-mc {__version__}\n")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 
 import typer
 
+from istio_mc import __version__
 from istio_mc.cli import completing
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
     from_environment = os.environ.get(
         CONFIG_VARIABLE
     )  # read here, so that a flag in either place wins over it
+    del given["version"]  # told and done before this
     named = Options(config=Path(from_environment)) if from_environment else Options()
     _before_the_verb = Options(**given).over(named)
 
@@ -155,8 +157,24 @@ def _option_parameters() -> tuple[inspect.Parameter, ...]:
     )
 
 
-root_callback.__signature__ = inspect.Signature(_option_parameters())  # type: ignore[attr-defined] # Typer reads it
-root_callback.__annotations__ = {p.name: p.annotation for p in _option_parameters()}
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"istio-mc {__version__}")
+        raise typer.Exit
+
+
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version),
+    ],
+)
+_of_the_root = (*_option_parameters(), _VERSION)
+root_callback.__signature__ = inspect.Signature(_of_the_root)  # type: ignore[attr-defined] # Typer reads it
+root_callback.__annotations__ = {p.name: p.annotation for p in _of_the_root}
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
