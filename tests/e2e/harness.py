@@ -376,6 +376,7 @@ def set_cilium() -> None:
     where = ("-n", "kube-system")
     body = json.dumps({"data": wanted})
     kubectl("ncloud", "patch", "configmap", "cilium-config", *where, "--type=merge", "-p", body)
+    time.sleep(1.1)  # Agents begun in the second of the change are not taken for newer ones.
     kubectl("ncloud", "rollout", "restart", "daemonset/cilium", *where)
     kubectl("ncloud", "rollout", "status", "daemonset/cilium", *where, "--timeout=60s", timeout_s=70)
 
