@@ -99,6 +99,7 @@ def test_a_cluster_leaves_without_a_lost_request_or_link_and_takes_no_key_along(
 
     result = with_sample.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(0)
 
+    assert [told["code"] for told in result.json["messages"]] == ["settings-name-it"]
     by_name = {cluster["name"]: cluster for cluster in result.data["clusters"]}
     assert {name: cluster["status"] for name, cluster in by_name.items()} == {
         "kt": "removed",

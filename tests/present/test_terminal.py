@@ -75,6 +75,31 @@ def test_a_pipe_gets_one_line_for_each_change_with_the_time_that_passed() -> Non
     assert done.stdout == "the end\n"
 
 
+def test_a_pipe_is_not_told_twice_a_second_what_is_still_waited_for() -> None:
+    out = io.StringIO()
+    to = Console(file=out, width=80)
+    with terminal.progress(to, wanted=True) as progress:
+        for _ in range(3):
+            progress(Event("kt", "uninstall", State.WAITING, "for namespace sample to go"))
+            progress(Event("nhn", "uninstall", State.WAITING, "for namespace sample to go"))
+        progress(Event("kt", "uninstall", State.WAITING, "for namespace istio-system to go"))
+    told = [line.split("s  ", 1)[1].split()[0] for line in out.getvalue().splitlines()]
+    assert told == ["kt", "nhn", "kt"]
+
+
+def test_time_goes_on_while_a_step_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    to = Console(file=out, width=80, force_terminal=True)
+    moving = terminal._Moving(to)
+    for second in range(8):
+        now[0] = float(second)
+        moving(Event("kt", "uninstall", State.WAITING, "for namespace sample to go"))
+    to.print(moving)
+    assert "uninstall    7s" in out.getvalue()
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
     rows = terminal.table("CLUSTER", "STATUS")

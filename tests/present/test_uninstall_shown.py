@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from istio_mc.domain import objects
 from istio_mc.domain.removal import Doomed, Left, Removal
-from istio_mc.ops.leave import tokens_kept
+from istio_mc.domain.settings import ClusterSettings, Settings
+from istio_mc.ops.leave import still_named, tokens_kept
 from istio_mc.ops.uninstall import Uninstalling, UninstallResult, untouched
 from istio_mc.present import terminal
 from istio_mc.present.report import Envelope, Exit
 from istio_mc.present.uninstall import question, report
 from tests.world import CLUSTERS, UNREACHABLE, World
 
+NOTHING_SAID = Settings(Path("certs"))
 Golden = Callable[[str, str], None]
 SYSTEM = "istio-system"
 REMOVAL = Removal(
@@ -63,7 +66,7 @@ FORGOTTEN = dict.fromkeys(
 )
 RESULTS = {
     "uninstall": UninstallResult(ALL, WENT, ALL.failures),
-    "uninstall-dry-run": untouched(ALL),
+    "uninstall-dry-run": untouched(ALL, NOTHING_SAID),
     "uninstall-leaving": UninstallResult(replace(LEAVING), {"kt": WENT["kt"], **FORGOTTEN}, {}),
 }
 
@@ -97,6 +100,14 @@ def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -
     told = tokens_kept(silent, {})
     assert told.message.startswith("the tokens that kt holds still work: they are what links nhn")
     assert told.hint == "istio-mc uninstall --contexts kt"
+
+
+def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:
+    settings = replace(NOTHING_SAID, clusters=(ClusterSettings("kt"), ClusterSettings("nhn")))
+    (told,) = still_named(LEAVING, settings)
+    assert told.message.startswith("the next install takes kt in again")
+    assert still_named(LEAVING, replace(settings, clusters=(ClusterSettings("nhn"),))) == ()
+    assert still_named(ALL, settings) == (), "a mesh that is taken away whole may be installed again"
 
 
 def test_a_ca_that_was_purged_is_told(capsys: pytest.CaptureFixture[str]) -> None:

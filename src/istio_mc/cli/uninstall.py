@@ -46,7 +46,7 @@ def uninstall(
         with session:
             todo = op.plan(session, named or None)
             if dry_run:
-                return shown.report(op.untouched(todo), session.warnings, None)
+                return shown.report(op.untouched(todo, session.settings), session.warnings, None)
             edge.confirm(shown.question(todo), yes=yes)
             result = op.uninstall(session, todo)
             purged = None

@@ -20,6 +20,7 @@ from istio_mc.ops.wait import wait_ready
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from istio_mc.domain.settings import Settings
     from istio_mc.ops.session import Session
     from istio_mc.ops.uninstall import Uninstalling
 
@@ -96,6 +97,24 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
         expected="new tokens in every cluster that stays, and the old ones deleted",
         hint=f"istio-mc uninstall --contexts {','.join(todo.going)}",
         docs="troubleshooting.md#tokens-kept",
+    )
+
+
+def still_named(todo: Uninstalling, settings: Settings) -> tuple[Problem, ...]:
+    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install."""
+    named = {cluster.context for cluster in settings.clusters}
+    gone = ", ".join(name for name in todo.going if name in named)
+    if not (gone and todo.staying):
+        return ()
+    return (
+        Problem(
+            code="settings-name-it",
+            message=f"the next install takes {gone} in again: mesh.yaml still names it",
+            seen=f"{gone} under clusters in {settings.file}",
+            expected="the clusters that stay, and no others",
+            hint=f"take {gone} out of {settings.file}",
+            docs="troubleshooting.md#settings-name-it",
+        ),
     )
 
 

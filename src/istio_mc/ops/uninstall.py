@@ -26,13 +26,14 @@ from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
 from istio_mc.ops.documents import written
-from istio_mc.ops.leave import forget, tokens_kept
+from istio_mc.ops.leave import forget, still_named, tokens_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.removal import Doomed, Left, Removal
+    from istio_mc.domain.settings import Settings
     from istio_mc.gateways.castore import CaStore
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
@@ -168,8 +169,9 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     told: tuple[Problem, ...] = ()
     if todo.staying:
         forgotten, unforgotten = forget(session, todo)
+        told = still_named(todo, session.settings)
         if todo.absent or unforgotten:
-            told = (tokens_kept(todo, unforgotten),)
+            told = (tokens_kept(todo, unforgotten), *told)
     removed, failures = fan_out(todo.removals, clear, concurrency=session.concurrency)
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 
@@ -280,9 +282,10 @@ def leftovers(todo: Uninstalling) -> dict[str, tuple[Left, ...]]:
     return {name: found.left for name, found in todo.removals.items()}
 
 
-def untouched(todo: Uninstalling) -> UninstallResult:
+def untouched(todo: Uninstalling, settings: Settings) -> UninstallResult:
     """What a dry run tells."""
-    return UninstallResult(todo, {}, todo.failures, dry_run=True)
+    told = still_named(todo, settings)
+    return UninstallResult(todo, {}, todo.failures, dry_run=True, warnings=told)
 
 
 def purge_ca(store: CaStore) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _WIDTH_IN_A_PIPE = 200
 _ANY_WIDTH = 100_000
+_TOLD_AGAIN_S = 30.0
 _BAR = 24
 _MARKS = {
     State.DONE: ("√", "green"),
@@ -142,11 +143,16 @@ class _Plain:
         self._to = to
         self._begun = time.monotonic()
         self._quarters: dict[str, int] = {}
+        self._told: dict[str, tuple[Event, float]] = {}
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
         seconds = time.monotonic() - self._begun
         who = event.who
+        last = self._told.get(who)
+        if last and last[0] == event and seconds - last[1] < _TOLD_AGAIN_S:
+            return
+        self._told[who] = (event, seconds)
         if event.fraction is not None:
             quarter = int(event.fraction * 4)
             if self._quarters.get(who, 0) == quarter:
@@ -183,9 +189,11 @@ class _Moving:
             last = self._rows.get(event.who)
             if event.state is State.UNCHANGED and last:
                 return
-            # A bar that has moved is still the same step.
-            moved = last is not None and event.fraction is not None
-            self._rows[event.who] = (event, last[1] if last and moved else time.monotonic())
+            # A bar that has moved is still the same step, and so is one that goes on waiting.
+            goes_on = last is not None and (
+                event.fraction is not None or (last[0].step == event.step and event.state is State.WAITING)
+            )
+            self._rows[event.who] = (event, last[1] if last and goes_on else time.monotonic())
 
     def __rich__(self) -> Group:
         now = time.monotonic()
