@@ -182,6 +182,13 @@ def test_the_errors_of_all_clusters_are_told_together() -> None:
     ]
 
 
+def test_what_does_not_stand_in_the_way_is_told_with_what_does() -> None:
+    with pytest.raises(ProblemError) as raised:
+        judge(facts(denied=("create secrets",), metrics=None), strict=False)
+    assert [problem.code for problem in raised.value.problems] == ["rights-missing"]
+    assert [problem.code for problem in raised.value.warnings] == ["no-metrics"]
+
+
 @pytest.mark.parametrize(
     "case",
     [

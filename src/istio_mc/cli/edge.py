@@ -238,7 +238,7 @@ def run(
         problem = Problem(code="usage", message=error.message, hint=f"istio-mc {command} --help")
         report = Made({}, _nothing, (problem,), exit=Exit.USAGE)
     except ProblemError as error:
-        report = Made({}, _nothing, error.problems, exit=Exit.FAILED)
+        report = Made({}, _nothing, error.problems, warnings=error.warnings, exit=Exit.FAILED)
     except KeyboardInterrupt:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second one would end what ends the children

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from istio_mc.domain.explained import docs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
 # What a person has to put in, as ADDRESS or NAME or the dots of a list; not flags, nor paths.
@@ -73,11 +77,17 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Something failed: carries every Problem found, so that none is told one at a time."""
+    """Something failed: carries every Problem found, so that none is told one at a time.
 
-    def __init__(self, *problems: Problem) -> None:
+    Attributes:
+        problems: What stands in the way.
+        warnings: What was found with them, and does not.
+    """
+
+    def __init__(self, *problems: Problem, warnings: Iterable[Problem] = ()) -> None:
         super().__init__("; ".join(problem.message for problem in problems))
         self.problems = problems
+        self.warnings = tuple(warnings)
 
 
 class InputError(ProblemError):

@@ -90,7 +90,8 @@ def judge(facts: Facts, *, strict: bool) -> list[Problem]:
         Those that do not stand in the way.
 
     Raises:
-        ProblemError: With all of them, where one does; with `strict`, versions that do not fit do.
+        ProblemError: With all of them, where one stands in the way; with `strict`, versions that do not
+            fit do.
     """
     failed = [
         result
@@ -103,5 +104,6 @@ def judge(facts: Facts, *, strict: bool) -> list[Problem]:
         if result.check.severity is Severity.ERROR or (strict and result.check.topic == "versions")
     ]
     if stopping:
-        raise ProblemError(*(result.problem for result in stopping if result.problem))
+        others = [result.problem for result in failed if result not in stopping and result.problem]
+        raise ProblemError(*(result.problem for result in stopping if result.problem), warnings=others)
     return [result.problem for result in failed if result.problem]
