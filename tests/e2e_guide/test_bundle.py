@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PASSWORD = "Sesame-open-7-for-nobody"  # noqa: S105 - planted, to be looked for
+BOOTSTRAP = "9x8w7v.q1w2e3r4t5y6u7i8"
 OPAQUE = "nobody-knows-this-by-its-shape"
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
@@ -86,6 +87,10 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
     written["manifest"] = yaml.safe_dump(manifest | {"stringData": {"x": PASSWORD}})
     written["applied"] = json.dumps({"log": json.dumps(manifest | {"data": {"x": base64_of(PASSWORD)}})})
     written["script"] = f"curl -u me:{PASSWORD} https://db.test/?sig={PASSWORD}"
+    written["lists"] = f"tokens: [{PASSWORD}]\n? password\n: {PASSWORD}\nbootstrap:\n- {BOOTSTRAP}\n"
+    written["jwk"] = json.dumps({"kty": "oct", "k": PASSWORD})
+    written["commands"] = json.dumps({"command": ["mysql", f"-p{PASSWORD}"]})
+    written["address"] = f"cloning https://{PASSWORD}@git.test/x, then redis-cli -a {PASSWORD}"
     written["bytes"] = str(list(key.encode()))
     env = [{"name": f"PLANTED_{number}", "value": text} for number, text in enumerate(written.values())]
     env += [{"name": "DB_PASSWORD", "value": PASSWORD}, {"name": "HARMLESS", "value": "stays"}]
@@ -165,7 +170,7 @@ def test_no_secret_comes_out_in_any_form(planted: Site, bundle: dict[str, str], 
     wanted = real_secrets(planted)
     wanted["planted key"] = lines_of(key)
     wanted["planted token"] = token.split(".")[1:]
-    wanted["password"], wanted["opaque"] = [PASSWORD], [OPAQUE]
+    wanted["password"], wanted["opaque"] = [PASSWORD, BOOTSTRAP], [OPAQUE]
     everything = squeezed("\n".join(bundle.values()))
 
     assert all(len(parts) > 10 for name, parts in wanted.items() if "CA" in name or "key" in name)

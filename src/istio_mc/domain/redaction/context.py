@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction.names import may_be_secret, promises_secret
+from istio_mc.domain.redaction import listed
+from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.spans import Span
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ _FLAG = re.compile(
     r"""(?<![\w-])--?(?P<name>[A-Za-z_.][\w.-]*+)"""
     r"""(?:[ \t]++|\\*+["']\s*+,|[ \t]*+(?:\n|\\++n)[ \t]*+-[ \t])(?!\s*+\\*["']?-)"""
 )
+# YAML's long way: `? password`, and in the next line `: …`.
+_QUESTION = re.compile(
+    r"""\?[ \t]++\\*+["']?(?P<name>[A-Za-z_.][\w.-]*+)(?:\\*+["'])?+[ \t]*+"""
+    r"""(?:\n|\\++n)[ \t]*+:(?=[ \t\n\\])"""
+)
 # `name: DB_PASSWORD`, `value: …`, as in a Pod's env; in either order, in YAML and in JSON.
 _MARK = r"""(?:\\*+["'])?"""
 _BETWEEN = rf"{_MARK}(?:\s|,|\\++[nt])*+(?:-\s++)?{_MARK}"
@@ -34,7 +40,7 @@ _ENV_BACKWARDS = re.compile(
     rf"\bvalue{_MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}"
     rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+)"
 )
-_TAG = re.compile(r"<(?P<name>[A-Za-z_.][\w.-]*+)>(?P<value>[^<>\s]++)</(?P=name)>")
+_TAG = re.compile(r"<(?P<name>[A-Za-z_.][\w.-]*+)(?:\s[^<>]{0,200})?>(?P<value>[^<>\s]++)</(?P=name)>")
 
 _BEARER = re.compile(
     r"""\bBearer[ \t]++(?P<value>[A-Za-z0-9._~+/=-]{6,})
@@ -42,14 +48,16 @@ _BEARER = re.compile(
     re.VERBOSE,
 )
 _URL = re.compile(
-    r"""(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://(?:[^\s/?\#@"':]*+:(?P<value>[^\s/?\#"']+)@
+    r"""(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://(?:(?P<bare>(?!oauth2:|x-)[^\s/?\#@"':]++):(?:x-oauth-basic|x)?@
+    | [^\s/?\#@"':]*+:(?P<value>[^\s/?\#"']+)@
+    | (?<=https://)(?P<only>(?!(?:git|oauth2|x-[a-z-]+|user|username|admin|anonymous)@)[^\s/?\#@"'\\:<>${}]++)@(?=[\w\[])
     | (?P<alone>[A-Za-z0-9_-]{16,})@
     | [^\s/?\#@"':]*+:(?P<odd>(?![0-9]{1,5}[/?\#])[^\s"'@<>,]{1,200})@(?=[\w.-]))""",
     re.VERBOSE,
 )
 
 _BLANK = re.compile(r"(?:[ \t]|\\++t)*+")
-_QUOTE = re.compile(r"""\\*+["']""")
+_QUOTE = re.compile(r"""(?P<one>\\*+["'])(?:(?P=one){2})?+""")
 _BARE = re.compile(r"""(?:[^\s"']|["'](?![\s,;:}\])>\\]|\Z))*+""")
 _PARAMETER = re.compile(r"""[^\s"'&\#]*+""")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?P<break>\n|\\++n)")
@@ -59,10 +67,12 @@ _LINE_START = re.compile(r"""(?P<break>\A|[\n\r]|\\++[nr])(?P<indent>[ \t]*+(?:-
 
 def spans(text: str) -> Iterator[Span]:
     """Every secret that its surroundings give away."""
-    for pattern in (_ASSIGNED, _ENV, _FLAG):
+    for pattern in (_ASSIGNED, _QUESTION, _ENV, _FLAG):
         for match in pattern.finditer(text):
-            if promises_secret(match["name"]):
-                key = None if pattern is _FLAG else match.start()
+            key = None if pattern is _FLAG else match.start()
+            if key is not None and lists_secrets(match["name"]) and (found := _list(text, key, match.end())):
+                yield from found
+            elif promises_secret(match["name"]):
                 yield from _value(text, key, match.end(), match["name"])
     for pattern in (_ENV_BACKWARDS, _TAG):
         for match in pattern.finditer(text):
@@ -72,6 +82,11 @@ def spans(text: str) -> Iterator[Span]:
         yield Span(*match.span(match.lastgroup or 0), BEARER)
     for match in _URL.finditer(text):
         yield Span(*match.span(match.lastgroup or 0), URL)
+
+
+def _list(text: str, key: int, at: int) -> list[Span]:
+    line = _LINE_START.search(text[max(0, key - _LINE_BEFORE) : key])
+    return [Span(*word, PASSWORD) for word in listed.words(text, at, len(line["indent"]) if line else 0)]
 
 
 def _value(text: str, key: int | None, at: int, name: str) -> Iterator[Span]:

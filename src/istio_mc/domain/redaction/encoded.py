@@ -1,4 +1,4 @@
-"""Secrets in base64, hexadecimal or numbers, and in that of that, looked at as any text."""
+"""Secrets in base64, base32, hexadecimal or numbers, and in that of that, looked at as any text."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMPRESSED = "compressed data"
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]++={0,2}")
+_BASE32 = re.compile(r"[A-Z2-7]++={0,6}|[a-z2-7]++={0,6}")
 _HEX = re.compile(r"[0-9a-fA-F]++")
 # Each byte by itself: `\x2d`, `0x2d, 0x2d`, `\u002d`, `2d:2d`, `2d 2d`; `[45 45]`, as Go prints it.
 _BETWEEN = r"(?:[:, \t\r\n]|\\++[nrt])*+"
@@ -39,6 +40,7 @@ _BYTES = (
 )
 _LEAST = 16
 _LEAST_HEX = 64
+_LEAST_BASE32 = 32
 _READABLE = 0.9
 _WIDE = 20
 _PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"BZh", b"\xfd7zXZ")
@@ -49,6 +51,9 @@ def spans(squeezed: Squeezed, look: Callable[[str], list[Span]]) -> Iterator[Spa
     """Every encoded stretch that holds a secret, by `look`; one of certificates alone is told as such."""
     for start, end in squeezed.blobs(_BASE64, _LEAST):
         if kind := _kind(_from_base64(squeezed.text[start:end]), look):
+            yield squeezed.span(start, end, kind)
+    for start, end in squeezed.blobs(_BASE32, _LEAST_BASE32):
+        if kind := _kind(_from_base32(squeezed.text[start:end]), look):
             yield squeezed.span(start, end, kind)
     for start, end in squeezed.blobs(_HEX, _LEAST_HEX):
         text = squeezed.text[start:end]
@@ -76,6 +81,12 @@ def _kind(data: bytes, look: Callable[[str], list[Span]]) -> str | None:
     if found == {CERTIFICATE}:
         return CERTIFICATE
     return BASE64 if found else None
+
+
+def _from_base32(text: str) -> bytes:
+    text = text.rstrip("=").upper()
+    text = text[: len(text) // 8 * 8]  # what is left over is less than one letter of a key
+    return base64.b32decode(text)
 
 
 def _from_base64(text: str) -> bytes:

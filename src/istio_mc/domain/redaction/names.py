@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from istio_mc.domain.redaction.invisible import seen
+
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECRET_WORDS = frozenset(
     {
@@ -23,18 +25,53 @@ _SECRET_WORDS = frozenset(
         "token",
     }
 )
+# Secrets where a name ends with them: a `pin` is one, `pin-images` is none.
+_LAST_WORDS = frozenset(
+    """bearer dek jsessionid kek mnemonic otp passcode pepper phpsessid pin psk pw
+    requirepass salt""".split()  # noqa: SIM905 - shorter than a column of them
+)
 _RUN_TOGETHER = re.compile(
-    r"(?:api|access|account|private|secret|signing|encryption)key|passw(?:or)?d|passphrase"
-    r"|^(?:admin|db|my|pg|root|ssh|user)(?:pass|pwd?)$"
+    r"(?:api|access|account|auth|master|private|priv|secret|signing|encryption|unseal)keys?$"
+    r"|(?:api|access|account|private|secret|signing|encryption)key|passw(?:or)?d|passphrase"
+    r"|(?:access|auth|bearer|bootstrap|csrf|id|identity|join|refresh|registry|session|user|vault)tokens?$"
+    r"|(?:app|client|shared|signing|webhook)secrets?$"
+    r"|^(?:admin|bind|db|my|pg|root|ssh|user)(?:pass|pwd?)$"
 )
 _SECRET_PAIRS = frozenset(
     (first, "key")
     for first in (
         *("access", "account", "api", "app", "auth", "ca", "client", "encryption", "hmac", "jwt", "master"),
-        *("private", "secret", "session", "shared", "signing", "ssh", "storage", "tls"),
+        *(
+            "license",
+            "private",
+            "recovery",
+            "secret",
+            "session",
+            "shared",
+            "signing",
+            "ssh",
+            "storage",
+            "tls",
+        ),
+        "unseal",
     )
-) | {("key", "data"), ("ssh", "privatekey"), ("auth", "data"), ("key", "pem")}
-_WHOLE = frozenset({"auth", "_auth", "key.pem", "dockerconfigjson", ".dockerconfigjson", "pgpass"})
+) | {
+    *(
+        ("key", "data"),
+        ("ssh", "privatekey"),
+        ("auth", "data"),
+        ("key", "pem"),
+        ("pin", "code"),
+        ("basic", "auth"),
+    ),
+    *((whose, "creds") for whose in ("admin", "api", "auth", "aws", "client", "db", "login", "user")),
+    *(("otp", "code"), ("recovery", "code"), ("seed", "phrase"), ("recovery", "phrase"), ("totp", "seed")),
+}
+_WHOLE = frozenset(
+    "auth _auth key.pem dockerconfigjson .dockerconfigjson creds pgpass rediscli_auth masterauth".split()  # noqa: SIM905
+)
+# Of several: `tokens` is a number elsewhere, so it must be a list; `secrets` alone are names of Secrets.
+_PLURALS = frozenset({"tokens", "passphrases", "passcodes", "pins", "salts"})
 
 # What comes last in names of things *about* a secret: `secretName`, `TOKEN_ISSUER`, `PASSWORD_FILE`.
 _ABOUT = frozenset(
@@ -47,7 +84,8 @@ _ABOUT = frozenset(
 )
 _NO_SECRETS = re.compile(
     r"""(?ix) \\*["']?(?: true | false | null | none | nil | <nil> | <none> | <unset> | <unknown> | yes | no
-    | [0-9]{1,3} | undefined | optional | required | mutual | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]*
+    | [0-9]{1,3} | undefined | enabled | disabled | optional | required | mutual
+    | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]*
     | [-~*&!]? | \.\.\. | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
 )
 _PLACE_HOLDER = re.compile(r"\\*[\"']?(?:\$\(\w+\)|\$\{[\w.:-]+\}|\{\{[^{}]*\}\}|<[\w -]+>)\\*[\"']?[,;]?")
@@ -62,14 +100,27 @@ def promises_secret(name: str) -> bool:
 
     `DB_PASSWORD`, `clientSecret` and `ca-key.pem` are; `secretName` and `TOKEN_ISSUER` are not.
     """
+    name = seen(name)
     if name.lower() in _WHOLE:
         return True
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or words[-1] in _ABOUT:
         return False
-    if any(word in _SECRET_WORDS or _RUN_TOGETHER.search(word) for word in words):
+    if words[-1] in _LAST_WORDS or any(word in _SECRET_WORDS or _RUN_TOGETHER.search(word) for word in words):
         return True
     return any(pair in _SECRET_PAIRS for pair in pairwise(words))
+
+
+@lru_cache(maxsize=8192)
+def lists_secrets(name: str) -> bool:
+    """Whether a list by this name is likely to be one of secrets: `tokens`, `api_keys`, `passwords`."""
+    words = [word.lower() for word in _WORD.findall(seen(name))]
+    if not words or "max" in words:
+        return False
+    singular = name.removesuffix("s").removesuffix("S")
+    return (
+        words[-1] in _PLURALS or promises_secret(name) or (words[-1] == "keys" and promises_secret(singular))
+    )
 
 
 def is_about(name: str) -> bool:

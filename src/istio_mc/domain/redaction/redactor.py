@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.redaction import context
-from istio_mc.domain.redaction.names import may_be_secret, promises_secret
+from istio_mc.domain.redaction import commands, context, jwk
+from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
-from istio_mc.domain.redaction.shapes import BASE64
+from istio_mc.domain.redaction.shapes import BASE64, KEY
 from istio_mc.domain.redaction.text import known_forms, secrets
-from istio_mc.domain.redaction.told import USER_FLAGS
+from istio_mc.domain.redaction.told import HEADERS, USER_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -74,11 +74,14 @@ class Redactor:
 
     def _mapping(self, value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         is_secret = value.get("kind") == "Secret" or above == _SECRET_LIST
+        is_key = isinstance(value.get("kty"), str)
         kept: dict[str, Any] = {}
         for key, inner in value.items():
             name = str(key)
             if is_secret and name in ("data", "stringData") and isinstance(inner, dict):
                 kept[name] = {self.text(str(part)): self._mark(SECRET_DATA) for part in inner}
+            elif is_key and name in jwk.PRIVATE:
+                kept[name] = self._mark(KEY)
             elif name == "managedFields" and isinstance(inner, list):
                 continue
             elif name == LAST_APPLIED and isinstance(inner, str):
@@ -99,9 +102,16 @@ class Redactor:
         if value and all(isinstance(item, int) and not isinstance(item, bool) for item in value):
             # Bytes, it may be.
             return [self._mark(BASE64)] if secrets(str(value), self.known) else value
+        words = [item if isinstance(item, str) else "" for item in value]
+        is_header = len(words) == 2 and words[0].lower() in HEADERS  # noqa: PLR2004 - its name and value
+        hidden = {1: 0} if is_header else dict(commands.secret_words(words))
         flag = ""
-        for item in value:
-            if flag in USER_FLAGS and isinstance(item, str):
+        for number, item in enumerate(value):
+            if number in hidden:
+                kept.append(item[: hidden[number]] + self._mark(context.PASSWORD))
+            elif isinstance(item, str) and lists_secrets(name) and may_be_secret(name, item):
+                kept.append(self._mark(context.PASSWORD))
+            elif flag in USER_FLAGS and isinstance(item, str):
                 kept.append(self.text(f"-u {item}").removeprefix("-u "))
             else:
                 kept.append(self._value(item, flag or name))

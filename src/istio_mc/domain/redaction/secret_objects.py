@@ -43,7 +43,7 @@ def spans(text: str) -> Iterator[Span]:
 
 
 def _in_json(text: str) -> Iterator[Span]:
-    around = _braces(text)
+    around = braces(text)
     done = 0
     for match in _FLOW.finditer(text):
         if match.start() < done:
@@ -59,7 +59,7 @@ def _in_json(text: str) -> Iterator[Span]:
             done = end
 
 
-def _braces(text: str) -> dict[int, tuple[int, int]]:
+def braces(text: str) -> dict[int, tuple[int, int]]:
     """For each opening brace: where it is closed, and the one around it; the text's end, and -1, without."""
     open_: list[int] = []
     found: dict[int, tuple[int, int]] = {}

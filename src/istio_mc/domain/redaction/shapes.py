@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 KEY = "private key"
 JWT = "token (JWT)"
 CLOUD = "cloud credential"
+BOOTSTRAP = "bootstrap token"
 HASH = "hash of a password"
 BASE64 = "base64"
 OPAQUE = "opaque letters"
@@ -43,12 +44,24 @@ _DER = re.compile(
     r"|M(?:II[A-Za-z0-9+/]{2}|IG|IH)[A-Za-z0-9+/]{1,8}BgkqhkiG9w0BBQ[0-9A-Z]|MC4CAQAwBQYDK2V[uw]"
 )
 _CLOUD = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}"
-    r"|xox[abeprs]-[\w-]{10,}|AIza[\w-]{35}|sk_live_\w{16,}|ya29\.[\w-]{20,}|hvs\.[\w-]{20,}"
-    r"|npm_[A-Za-z0-9]{36}|AGE-SECRET-KEY-1[0-9A-Z]{50,})|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"
+    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
+    r"|gl(?:pat|rt|dt|ptt|cbt|ft|soat|imt|agent|oas)-[\w-]{20,}|xox[abeprs]-[\w-]{10,}|xapp-[0-9]-[\w-]{20,}"
+    r"|AIza[\w-]{35}|GOCSPX-[\w-]{20,}|ya29\.[\w-]{20,}|[sr]k_(?:live|test)_\w{16,}|hv[sbr]\.[\w-]{20,}"
+    r"|s\.(?=[A-Za-z]*[0-9])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{24}(?![\w.-])|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,}"
+    r"|do[opr]_v1_[0-9a-f]{64}|SK[0-9a-f]{32}(?!\w)|dckr_[a-z]+_[\w-]{20,}|[0-9]{8,10}:AA[\w-]{33}(?![\w-])"
+    r"|pul-[0-9a-f]{40}|dapi[0-9a-f]{32}|K10[0-9a-f]{64}::\w+:\w+|v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}"
+    r"|tskey-[a-z]+-[\w-]{16,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|AGE-SECRET-KEY-1[0-9A-Z]{50,})"
+    r"|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"
+)
+# Of kubeadm. The name of an event looks alike, but behind its dot all is hexadecimal.
+_BOOTSTRAP = re.compile(
+    r"(?<![\w.-])[a-z0-9]{6}\.(?=[a-z]*[0-9])(?=[0-9a-f]*[g-z])[a-z0-9]{16}(?![\w-]|\.\w)"
 )
 # crypt(3), as in htpasswd and shadow.
 _HASH = re.compile(r"\$(?:apr1|2[abxy]|[1567y]|argon2\w*|scrypt)\$[A-Za-z0-9./$=,+]{16,}")
+# A seed of one-time passwords, as authenticators are given it; hexadecimal has at most 4 bits a letter.
+_BASE32 = re.compile(r"(?<![\w/+-])(?=(?:[A-Z]*[2-7]){3})[A-Z2-7]{32,}+={0,6}(?![\w/+-])")
+_LEAST_BASE32_ENTROPY = 4.0
 _OPAQUE = re.compile(rf"[A-Za-z0-9+/_=-]{{{_LEAST_OPAQUE},}}+")
 
 
@@ -90,11 +103,19 @@ def spans(squeezed: Squeezed) -> Iterator[Span]:
     for pattern, kind, back in ((_DER, KEY, False), (_JWT, JWT, False), (_ENCODED, BASE64, True)):
         for match in pattern.finditer(text):
             yield squeezed.grown(*match.span(), kind, back=back)
-    for pattern, kind in ((_CLOUD, CLOUD), (_HASH, HASH)):
+    for pattern, kind in ((_CLOUD, CLOUD), (_HASH, HASH), (_BOOTSTRAP, BOOTSTRAP)):
         for match in pattern.finditer(squeezed.original):
             yield Span(*match.span(), kind)
-    for match in _OPAQUE.finditer(squeezed.original):
+    yield from _random(squeezed.original)
+
+
+def _random(text: str) -> Iterator[Span]:
+    """Runs of letters that are no words."""
+    for match in _OPAQUE.finditer(text):
         if is_random(match[0]):
+            yield Span(*match.span(), OPAQUE)
+    for match in _BASE32.finditer(text):
+        if _entropy(match[0]) > _LEAST_BASE32_ENTROPY:
             yield Span(*match.span(), OPAQUE)
 
 
@@ -125,11 +146,12 @@ def is_key(der: bytes) -> bool:
 
 def is_random(text: str) -> bool:
     """Whether letters are too well mixed to be words: a path or a name has less than 4.4 bits a letter."""
-    if not mixed(text):
-        return False
-    counts = Counter(text)
-    entropy = -sum(n / len(text) * math.log2(n / len(text)) for n in counts.values())
-    return entropy >= _LEAST_ENTROPY
+    return mixed(text) and _entropy(text) >= _LEAST_ENTROPY
+
+
+def _entropy(text: str) -> float:
+    """Bits a letter."""
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in Counter(text).values())
 
 
 def _inside(der: bytes) -> bytes:

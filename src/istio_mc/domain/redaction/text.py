@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction import context, encoded, secret_objects, shapes, told
+from istio_mc.domain.redaction import context, encoded, jwk, secret_objects, shapes, told
+from istio_mc.domain.redaction.invisible import Seen
 from istio_mc.domain.redaction.spans import Span, Squeezed, merged
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def secrets(text: str, known: Collection[str] = ()) -> list[Span]:
         text: Any text: a log, YAML, JSON, a line of either, in whatever escapes.
         known: Secrets known by their value, and the forms base64 gives them (`known_forms`).
     """
-    return [span for span in _look(text, known, _DEEPEST) if span.kind != shapes.CERTIFICATE]
+    seen = Seen.of(text)
+    found = [span for span in _look(seen.text, known, _DEEPEST) if span.kind != shapes.CERTIFICATE]
+    return [Span(*seen.origin(span.start, span.end), span.kind) for span in found]
 
 
 def known_forms(value: str) -> frozenset[str]:
@@ -41,7 +44,7 @@ def _look(text: str, known: Collection[str], depth: int) -> list[Span]:
     # A certificate looks like random letters, and is none of anybody's secrets.
     found = [span for span in found if not (span.kind == shapes.OPAQUE and _within(span, public))]
     private = [span for span in found if span.kind != shapes.CERTIFICATE]
-    private += [*context.spans(text), *told.spans(text), *secret_objects.spans(text)]
+    private += [*context.spans(text), *told.spans(text), *secret_objects.spans(text), *jwk.spans(text)]
     return [*merged(private), *public]
 
 

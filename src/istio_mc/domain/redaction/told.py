@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.redaction import commands
 from istio_mc.domain.redaction.context import PASSWORD
 from istio_mc.domain.redaction.names import may_be_secret, promises_secret
 from istio_mc.domain.redaction.spans import Span
@@ -12,21 +13,35 @@ from istio_mc.domain.redaction.spans import Span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-USER_FLAGS = frozenset({"u", "user", "proxy-user"})
+USER_FLAGS = frozenset({"u", "user", "proxy-user", "creds", "src-creds", "dest-creds"})
 """Flags, without their dashes, that are followed by a user's name and password."""
+
+HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+"""Headers, in small letters, that hold a secret whatever stands in them."""
 
 _BREAK = r"(?:\s|\\++[nrt])*+"
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
         (
-            r"""(?<![\w-])(?:-u|--user|--proxy-user)(?:[ \t=]++|\\*+["']\s*+,\s*+)\\*+["']?[\w.@-]++:"""
-            r"""(?P<value>(?![0-9]++(?![\w]))[^\s"'\\]{2,}+)"""
+            r"""(?<![\w-])(?:-u|--user|--proxy-user|--(?:src-|dest-)?creds)(?:[ \t=]++|\\*+["']\s*+,\s*+)"""
+            r"""\\*+["']?[\w.@-]++:(?P<value>(?![0-9]++(?![\w]))[^\s"'\\]{2,}+)"""
         ),
-        r"""\bsshpass[ \t]++-p[ \t]*+(?P<value>[^\s"']++)""",
         r"""\b(?:mysql|mysqldump|mysqladmin|mariadb)[ \t][^\n|;]{0,200}?[ \t]-p(?P<value>[^\s"']++)""",
+        r"""--from-literal(?:=|[ \t]++|\\*+["']\s*+,\s*+)\\*+["']?[\w.-]++=(?P<value>[^\s"'\\]++)""",
+        r"""\becho[ \t]++(?:-n[ \t]++)?["']?(?P<value>[^\s"'|]++)["']?[ ]*+\|[^|\n]{0,99}--password-stdin""",
+        r"""\bsmbclient\b[^\n|;]{0,200}?-U[ \t]*+["']?[\w.\\-]++%(?P<value>[^\s"']++)""",
+        r"""\b(?:requirepass|masterauth)[ \t]++["']?(?P<value>[^\s"']++)""",
+        r"""(?m)^[\w.*-]++:(?:5432|6432|\*):[\w.*-]++:[\w.*-]++:(?P<value>\S++)$""",
+        # Told in a sentence: in quotes, or by a word with a number in it.
+        r"""(?i)\b(?:password|passphrase|passcode|pin)[ ](?:is|was)[ ](?P<at>["'`])(?P<value>\S+?)(?P=at)""",
+        (
+            r"""(?i)\b(?:password|passphrase|passcode|pin)[ ](?:(?:is|was)[ ])?"""
+            r"""(?P<value>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[^\s"'`,.:;()/=]{6,}+)"""
+        ),
+        rf"""\[\s*+["'](?i:{"|".join(sorted(HEADERS))})["']\s*+,\s*+["'](?P<value>[^"']++)["']\s*+\]""",
         # The data source name of Go's MySQL driver.
-        r"""[\w.-]++:(?P<value>[^\s@:/"']{3,}+)@(?:tcp|unix)\(""",
+        r"""(?<![\w.-])[\w.-]++:(?P<value>[^\s@:/"']{3,}+)@(?:tcp|unix)\(""",
         r"""\bmachine[ \t]++\S++[ \t]++login[ \t]++\S++[ \t]++password[ \t]++(?P<value>\S++)""",
         r"""(?i)\b(?:identified[ ]by|password)[ ]++'(?P<value>[^'\n]++)'""",
         (
@@ -34,6 +49,11 @@ _PATTERNS = tuple(
             r"""(?P<value>[^\s"'&\#]++)"""
         ),
         r"""(?:비밀번호|암호)[ \t]*+[:=][ \t]*+(?P<value>[^\s"']++)""",
+        # PuTTY's keys.
+        (
+            rf"""\bPrivate-Lines:[ ][0-9]+{_BREAK}"""
+            rf"""(?P<value>(?:[A-Za-z0-9+/=]++{_BREAK}(?!Private-MAC))*[A-Za-z0-9+/=]++)"""
+        ),
         # openssl's -text: the numbers of a private key; a fingerprint has no such word before it.
         (
             rf"""\b(?:priv(?:ateExponent)?|prime[12]|exponent[12]|coefficient):{_BREAK}"""
@@ -51,6 +71,8 @@ def spans(text: str) -> Iterator[Span]:
         for match in pattern.finditer(text):
             if may_be_secret("", match["value"]):
                 yield Span(*match.span("value"), PASSWORD)
+    for place in commands.spans(text):
+        yield Span(*place, PASSWORD)
     for match in _HEADER.finditer(text):
         if promises_secret(match["name"]) and may_be_secret(match["name"], match["value"]):
             yield Span(*match.span("value"), PASSWORD)

@@ -1,0 +1,308 @@
+"""Secrets without a shape of their own: by their names, their lists, their commands and their formats."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+import yaml
+
+from istio_mc.domain.redaction.names import lists_secrets, promises_secret
+from istio_mc.domain.redaction.redactor import Redactor
+
+WORD, OTHER = "correcthorsebattery", "stapleandmore"
+JWK = {"kty": "RSA", "e": "AQAB", "kid": "key-of-2026", "d": WORD, "p": OTHER, "dq": WORD}
+
+
+def shown(text: str) -> str:
+    return Redactor().text(text)
+
+
+def shown_object(document: dict[str, object]) -> str:
+    return json.dumps(Redactor().document(document), ensure_ascii=False)
+
+
+def come_out(text: str) -> list[str]:
+    return [word for word in (WORD, OTHER) if word in text]
+
+
+def ways(text: str) -> list[str]:
+    """A text, as a log, a ConfigMap and an annotation have it."""
+    return [
+        shown(text),
+        shown(f"a line\n{text}\nlast line"),
+        shown(json.dumps(text)),
+        shown(json.dumps(json.dumps(text))),
+        shown_object({"kind": "ConfigMap", "data": {"file": text}}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "SALT",
+            "hash_salt",
+            "PIN",
+            "userPin",
+            "pin_code",
+            "PASSPHRASE",
+            "otp",
+            "PEPPER",
+            "PSK",
+            "wifi_psk",
+        ),
+        *("mnemonic", "seed_phrase", "recoveryCode", "recovery_key", "unsealKey", "masterkey", "TS_AUTHKEY"),
+        *("bindpw", "bind_pw", "DB_CREDS", "REDISCLI_AUTH", "JSESSIONID", "identitytoken", "authtoken"),
+        *("webhooksecret", "license_key", "basicAuth"),
+    ],
+)
+def test_a_name_promises_a_secret(name: str) -> None:
+    assert promises_secret(name)
+    assert [text for text in ways(f"a:\n  {name}: {WORD}\n  user: me") if come_out(text)] == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("pinned", "PIN_IMAGES", "spinner", "pinnedVersion", "saltire", "maxTokens", "tokensPerFill"),
+        *("secrets", "imagePullSecrets", "keys", "publicKeys", "topologyKeys", "apiKeyName", "channel_creds"),
+        *(
+            "uid",
+            "podUID",
+            "resourceVersion",
+            "imageID",
+            "pod-template-hash",
+            "session_id",
+            "sessionAffinity",
+        ),
+    ],
+)
+def test_a_name_promises_none(name: str) -> None:
+    text = f"a:\n  {name}: {WORD}\n  user: me"
+
+    assert not promises_secret(name)
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["tokens", "static_tokens", "apiKeys", "api_keys", "passwords", "credentials"]
+)
+@pytest.mark.parametrize(
+    "listed",
+    [
+        "{name}: [{one}, {two}]",
+        '{{"{name}": ["{one}", "{two}"], "user": "me"}}',
+        "{name}: [\n  {one},\n  {two}\n]\nuser: me",
+        "a:\n  {name}:\n  - {one}\n  - {two}\n  user: me",
+        "{name}:\n    - {one}\n    - '{two}'\nuser: me",
+        "- {name}:\n  - {one}\n  - {two}\n- user: me",
+    ],
+)
+def test_the_words_of_a_list_go(name: str, listed: str) -> None:
+    text = listed.format(name=name, one=WORD, two=OTHER)
+
+    assert lists_secrets(name)
+    for redacted in ways(text):
+        assert come_out(redacted) == []
+        assert "me" in redacted or "me" not in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "imagePullSecrets:\n- name: registry\nsecrets:\n- cacerts\n- registry",
+        'resources: ["secrets", "tokenreviews"]',
+        "tokens:\n- name: istio-token\n  audience: istio-ca\nusers:\n- me",
+        "tokens: 12\nkeys: [a, b]",
+        "matchLabelKeys:\n- pod-template-hash",
+    ],
+)
+def test_the_words_of_another_list_stay(text: str) -> None:
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"? password\n: {WORD}\nuser: me",
+        f'a:\n  ? "db.password"\n  : "{WORD}"\n  user: me',
+        f"? clientSecret\n: |\n  {WORD}\n  {OTHER}\nuser: me",
+    ],
+)
+def test_the_value_of_a_key_with_a_question_mark_goes(text: str) -> None:
+    assert [way for way in ways(text) if come_out(way)] == []
+    assert shown(text).endswith("user: me")
+
+
+COMMANDS = [
+    ["mysql", "-h", "db", "-uroot", f"-p{WORD}"],
+    ["/usr/bin/mysqldump", f"-p{WORD}", "db"],
+    ["mariadb-dump", "-h", "db", f"-p{WORD}"],
+    ["redis-cli", "-h", "db", "-a", WORD],
+    ["sshpass", "-p", WORD, "ssh", "db"],
+    ["mongosh", "-u", "me", "-p", WORD, "db"],
+    ["docker", "login", "-u", "me", "-p", WORD, "db"],
+    ["ldapsearch", "-D", "me", "-w", WORD, "db"],
+    ["rabbitmqctl", "add_user", "db", WORD],
+    ["curl", "-b", f"session={WORD}", "https://db"],
+    ["kubectl", "create", "secret", "generic", "db", f"--from-literal=x={WORD}"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_the_password_among_the_words_of_a_command_goes_and_the_rest_stays(command: list[str]) -> None:
+    written = (" ".join(command), json.dumps(command), yaml.safe_dump({"command": command}))
+
+    for redacted in [*(way for text in written for way in ways(text)), shown_object({"command": command})]:
+        assert come_out(redacted) == []
+        assert all(word in redacted for word in command if WORD not in word)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "docker run -p 8080:80 -u 1000:1000 image",
+        "mysql -p db",
+        "ssh -p 22 host",
+        "mkdir -p /var/lib/mysql",
+        "curl -b cookies.txt https://db",
+        "kubectl get pods -w",
+        "pilot-agent proxy sidecar --proxyLogLevel=warning -a b",
+    ],
+)
+def test_a_command_without_a_password_stays(command: str) -> None:
+    assert shown(command) == command
+    assert Redactor().data({"command": command.split()}) == {"command": command.split()}
+
+
+@pytest.mark.parametrize(
+    "user", [f"ghp_{WORD}", "ghp_2V", "k3yOf12", WORD, f"{WORD}:", f"{WORD}:x-oauth-basic", f"{WORD}%40x"]
+)
+def test_a_token_as_the_only_user_of_an_address_goes(user: str) -> None:
+    redacted = shown(f"cloning https://{user}@git.example/me/x.git now")
+
+    assert user.strip(":") not in redacted
+    assert come_out(redacted) == []
+    assert "@git.example/me/x.git now" in redacted
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://git@git.example/x",
+        "ssh://git@git.example/x",
+        "oci://example/x@sha256:0a1b",
+        "https://a/@scope/x",
+    ],
+)
+def test_an_address_without_a_token_stays(address: str) -> None:
+    assert shown(address) == address
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        JWK,
+        {"keys": [JWK]},
+        {"kty": "oct", "k": WORD},
+        {"k": WORD, "alg": "HS256", "kty": "oct"},
+        {"kty": "RSA", "oth": [{"r": WORD, "d": OTHER, "t": WORD}]},
+    ],
+)
+def test_the_private_numbers_of_a_json_web_key_go_however_short(document: dict[str, object]) -> None:
+    texts = (json.dumps(document), json.dumps(document, indent=2), yaml.safe_dump(document))
+
+    for redacted in [*(way for text in texts for way in ways(text)), shown_object(document)]:
+        assert come_out(redacted) == []
+        assert "key-of-2026" in redacted or "kid" not in str(document)
+
+
+def test_the_public_half_of_a_json_web_key_stays() -> None:
+    key = json.dumps({"kty": "EC", "crv": "P-256", "x": "Zm9v", "y": "YmFy", "kid": "d", "use": "sig"})
+
+    assert shown(key) == key
+    assert shown('{"d": "stays", "p": "too"}') == '{"d": "stays", "p": "too"}'
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\ufeff", "\u2060", "\u00ad", "\x1b[0m", "\\u200b"])
+def test_letters_that_are_not_seen_hide_nothing(unseen: str) -> None:
+    hidden = unseen.join(WORD)
+
+    for text in (f"pass{unseen}word: {hidden}", f"pass{unseen}word={WORD}", f"password{unseen}={hidden}"):
+        assert hidden not in shown(text)
+        assert WORD not in shown(text)
+    assert hidden not in shown_object({f"pass{unseen}word": hidden})
+    assert shown(f"a{unseen}b") == f"a{unseen}b"
+
+
+def test_what_is_known_goes_with_letters_that_are_not_seen_in_it_too() -> None:
+    redacted = Redactor.knowing([WORD]).text("got " + "\u200b".join(WORD) + " there")
+
+    assert redacted == "got [redacted: known secret] there"
+
+
+BASE32 = base64.b32encode(b"-----BEGIN PRIVATE KEY-----\nnobody's key, that no one can use\n").decode()
+
+
+@pytest.mark.parametrize("written", [BASE32, BASE32.lower(), BASE32[:40] + "\n" + BASE32[40:]])
+def test_a_key_in_base32_goes(written: str) -> None:
+    assert written[45:75] not in shown(f"key: {written}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "joining with 9x8w7v.q1w2e3r4t5y6u7i8 now",
+        "- 9x8w7v.q1w2e3r4t5y6u7i8\n",
+        "got glrt-2nDkidqs5ipkZQO9zErD there",
+        "got xapp-1-A6084360785-3307890391129-966bf9c3d33c44dd867c0e0bb3 there",
+        "got 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 there",
+        "got sk_test_mTCzTumT04giwE5TwrboyxAS there",
+        "got hf_dFr4oVYCOgViORBJ2CPQ0nGCcjq7MtIgIR there",
+        "got dckr_pat_z9H9d3ncStJCnCgIK0hCEs58Fx4 there",
+        "got 940669122:AABss17iEyAmj6lcQogCcDcB2sAMZ1s9zqf there",
+        "secret 6RNUECY2KLE6GDDV63GNVYSAE665UOFO there",
+    ],
+)
+def test_a_token_is_known_by_its_shape(text: str) -> None:
+    redacted = shown(text)
+
+    assert "[redacted" in redacted
+    assert max(map(len, text.split()), default=0) > max(map(len, redacted.replace("[redacted: ", "").split()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "istiod.187f1a2b3c4d5e6f",  # an event
+        "nodeip.187f1a2b3c4d5e6f.x",
+        "istio-ingressgateway-6d5f8b9c7d-x2k4q",
+        "sha1 4BCFF63911FCB4448BD4FDACEC207030997CAF25",
+        "PILOT_ENABLE_CROSS_CLUSTER_WORKLOAD_ENTRY",
+        "AUTHORIZATIONPOLICIES2KUBERNETESGATEWAYS",
+        "docker.io/istio/pilot@sha256:4bcff63911fcb4448bd4fdacec207030997caf25e9bea4045fa6c8c44de311d1",
+        "uid: 5b0c3d3e-6f0a-4a9e-9d7e-0f3b2a1c4d5e\nresourceVersion: '1234567'\ngeneration: 3",
+        "version 1.26.2-b7f1c2d3e4f5a6b7c8d9e0f1a2b3c4d5e6f7a8b9-Clean",
+        "serial 6a:1f:00:9c; not after 2036-01-02T03:04:05Z",
+        "the password is required, the token was refused; a PIN was not asked for",
+        "spiffe://cluster.local/ns/istio-system/sa/istiod-service-account",
+    ],
+)
+def test_what_a_reader_of_a_ticket_needs_stays(text: str) -> None:
+    assert shown(text) == text
+
+
+def test_a_long_text_takes_no_more_than_its_length() -> None:
+    for text in (
+        '{"kty": "RSA", "d": [' * 2_000,
+        "kty: RSA\nd: x\n" * 3_000,
+        "mysql -h db " * 4_000,
+        "tokens: [a, " * 4_000,
+        "tokens:\n- a\n" * 4_000,
+        "? a\n: " * 8_000,
+        "\u200b" * 40_000,
+        "A2" * 20_000,
+    ):
+        shown(text)
