@@ -366,3 +366,19 @@ class TestVerbose:
         assert "kt: GET /version: 200 in" in done.stderr
         assert "token-of-kt" not in done.stderr
         assert json.loads(done.stdout)["status"] == "success"
+
+
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_disk_that_is_full_is_told_in_a_sentence(output: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "istio_mc", "verify", "--list", "-o", output],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the result could not be written to standard output\n")
+    assert "Traceback" not in done.stderr

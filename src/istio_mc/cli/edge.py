@@ -23,6 +23,7 @@ from istio_mc.cli import completing
 
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
+    from istio_mc.domain.problem import Problem
     from istio_mc.ops.inputs import Inputs
     from istio_mc.present.report import Report
 
@@ -249,15 +250,31 @@ def run(
             sys.stdout.write(_document(command, output, stopped))
         terminal.print_problems(errors_to, [told], style="red", title="error")
         leave(Exit.INTERRUPTED)
-    if output == "table":
-        report.render(terminal.console(color=color))
-    else:
-        sys.stdout.write(_document(command, output, report))
+    unwritten = _put_out(command, output, report, color=color)
     if output not in SAYS_ALL:
         terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
         terminal.print_problems(errors_to, report.errors, style="red", title="error")
-    sys.stdout.flush()
-    raise typer.Exit(int(report.exit))
+    terminal.print_problems(errors_to, unwritten, style="red", title="error")
+    raise typer.Exit(int(Exit.FAILED if unwritten else report.exit))
+
+
+def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
+    """Writes the result to standard output; why that failed."""
+    from istio_mc.domain.problem import Problem
+    from istio_mc.present import terminal
+
+    try:
+        if output == "table":
+            report.render(terminal.console(color=color))
+        else:
+            sys.stdout.write(_document(command, output, report))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # who reads has seen enough
+    except OSError as error:
+        told = "the result could not be written to standard output"
+        return (Problem(code="file-unwritable", message=told, seen=error.strerror),)
+    return ()
 
 
 def _document(command: str, output: str, report: Report) -> str:
@@ -362,7 +379,7 @@ def leave(code: int) -> NoReturn:
     What was to be done at exit is done: it removes private files, those of the Kubernetes client too.
     """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):
+        with suppress(OSError):  # it was told, or who read it is gone
             stream.flush()
     atexit._run_exitfuncs()  # noqa: SLF001 - os._exit passes them over, and nothing else calls them
     os._exit(code)
