@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Ran
 
+pytestmark = pytest.mark.thorough
+
 QUESTION = "separated by commas"
 KNOWN = ["kt", "ncloud", "nhn", "my lab", "2"]
 

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 KUBECONFIG = ":".join(
     str(ROOT / "examples/kubeconfigs" / name)

@@ -19,6 +19,8 @@ from istio_mc.domain import names
 from istio_mc.domain.kubeconfig import Context, Kubeconfig, uses_exec
 from istio_mc.gateways.kubeconfigs import read_kubeconfig
 
+pytestmark = pytest.mark.thorough
+
 FOLDER = Path(__file__).parents[2] / "examples/kubeconfigs"
 README = (FOLDER / "README.md").read_text()
 FILES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.yaml"))

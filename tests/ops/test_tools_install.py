@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from istio_mc.gateways.tools import Source
 
+pytestmark = pytest.mark.thorough
+
 OLD = b"#!/bin/sh\necho old\n"
 LINUX = "linux/amd64"
 
