@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction.names import may_be_secret
+from istio_mc.domain.redaction.spans import BLANKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,9 +35,8 @@ _GLUED_ONLY = frozenset(_MYSQL)  # `mysql -p db`: the password is asked for, and
 _AT_END = {"add_user": 2, "change_password": 2}  # of rabbitmqctl: a user's name, then the password
 _NAMES = sorted({*_FLAGS, "rabbitmqctl", "htpasswd"}, key=len, reverse=True)
 _PROGRAM = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w.-])")
-_GAP = r"(?:\s|\\++[nrt])*+"
 _NEXT = re.compile(
-    rf"""(?:[ \t]++|\\*+["']{_GAP},{_GAP}(?=\\*+["'])|(?:\\*+["'])?+(?:\n|\\++n)[ \t]*+-[ \t]++)
+    rf"""(?:[ \t]++|\\*+["']{BLANKS},{BLANKS}(?=\\*+["'])|(?:\\*+["'])?+(?:\n|\\++n)[ \t]*+-[ \t]++)
     (?:(?P<quote>\\*+["'])(?P<quoted>.{{0,400}}?)(?=(?P=quote))|(?P<bare>[^\s"'\\|;&,]++))""",
     re.VERBOSE,
 )

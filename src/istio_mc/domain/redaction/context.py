@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction import listed
 from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
-from istio_mc.domain.redaction.spans import Span
+from istio_mc.domain.redaction.spans import MARK, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +32,11 @@ _QUESTION = re.compile(
     r"""(?:\n|\\++n)[ \t]*+:(?=[ \t\n\\])"""
 )
 # `name: DB_PASSWORD`, `value: …`, as in a Pod's env; in either order, in YAML and in JSON.
-_MARK = r"""(?:\\*+["'])?"""
-_BETWEEN = rf"{_MARK}(?:\s|,|\\++[nt])*+(?:-\s++)?{_MARK}"
-_KEY = rf"{_MARK}[ \t]*+:[ \t]*+{_MARK}"
-_ENV = re.compile(rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+){_BETWEEN}value{_MARK}[ \t]*+:")
+_BETWEEN = rf"{MARK}(?:\s|,|\\++[nt])*+(?:-\s++)?{MARK}"
+_KEY = rf"{MARK}[ \t]*+:[ \t]*+{MARK}"
+_ENV = re.compile(rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+){_BETWEEN}value{MARK}[ \t]*+:")
 _ENV_BACKWARDS = re.compile(
-    rf"\bvalue{_MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}"
+    rf"\bvalue{MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}"
     rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+)"
 )
 _TAG = re.compile(r"<(?P<name>[A-Za-z_.][\w.-]*+)(?:\s[^<>]{0,200})?>(?P<value>[^<>\s]++)</(?P=name)>")

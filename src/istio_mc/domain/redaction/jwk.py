@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction.secret_objects import braces
 from istio_mc.domain.redaction.shapes import KEY
-from istio_mc.domain.redaction.spans import Span
+from istio_mc.domain.redaction.spans import BLANKS, MARK, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth", "r", "t"})
 """Members that are no part of the public half; `r` and `t` stand in those of `oth`."""
 
-_MARK = r"""(?:\\*+["'])?"""
 _WORD = r"(?:(?<=\\[nrt])|(?<![\w.\\-]))"
-_KTY = re.compile(rf"{_WORD}{_MARK}kty{_MARK}[ \t]*+:[ \t]*+{_MARK}(?:RSA|EC|OKP|oct)\b")
+_KTY = re.compile(rf"{_WORD}{MARK}kty{MARK}[ \t]*+:[ \t]*+{MARK}(?:RSA|EC|OKP|oct)\b")
 _MEMBER = re.compile(
-    rf"{_WORD}{_MARK}(?:{'|'.join(sorted(PRIVATE))}){_MARK}"
-    rf"(?:\s|\\++[nrt])*+:(?:\s|\\++[nrt])*+{_MARK}(?P<value>[A-Za-z0-9_+/=-]{{2,}}+)"
+    rf"{_WORD}{MARK}(?:{'|'.join(sorted(PRIVATE))}){MARK}"
+    rf"{BLANKS}:{BLANKS}{MARK}(?P<value>[A-Za-z0-9_+/=-]{{2,}}+)"
 )
 _BREAK = re.compile(r"\n|\\++n")
 _FARTHEST = 20_000

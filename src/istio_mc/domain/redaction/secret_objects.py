@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain.redaction.context import extent
 from istio_mc.domain.redaction.names import may_be_secret
-from istio_mc.domain.redaction.spans import Span
+from istio_mc.domain.redaction.spans import MARK, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET_DATA = "value of a Secret"  # noqa: S105 - what a span is called
 
-_MARK = r"""(?:\\*+["'])?"""
 _WORD = r"(?:(?<=\\[nrt])|(?<![\w-]))"
-_KIND = rf"{_WORD}kind{_MARK}[ \t]*+:[ \t]*+{_MARK}Secret(?![\w-])"
+_KIND = rf"{_WORD}kind{MARK}[ \t]*+:[ \t]*+{MARK}Secret(?![\w-])"
 _ANY = re.compile(_KIND)
-_FLOW = re.compile(rf"{_WORD}(?:data|stringData){_MARK}[ \t]*+:\s*+(?P<open>\{{)")
-_BLOCK = re.compile(rf"[ \t]*+(?:-[ \t]++)?{_MARK}(?:data|stringData){_MARK}[ \t]*+:[ \t]*+")
+_FLOW = re.compile(rf"{_WORD}(?:data|stringData){MARK}[ \t]*+:\s*+(?P<open>\{{)")
+_BLOCK = re.compile(rf"[ \t]*+(?:-[ \t]++)?{MARK}(?:data|stringData){MARK}[ \t]*+:[ \t]*+")
 _LINE = re.compile(r"(?:[^\n\\]|\\(?!\\*n))*+(?P<break>\n|\\++n|\Z)")
 _INDENT = re.compile(r"[ \t]*+(?:-[ \t]++)*+")
-_ENTRY = re.compile(rf"(?<![\w.\\-]){_MARK}(?P<name>[\w.-]++){_MARK}[ \t]*+:")
+_ENTRY = re.compile(rf"(?<![\w.\\-]){MARK}(?P<name>[\w.-]++){MARK}[ \t]*+:")
 _BRACE = re.compile(r"[{}]")
 _FARTHEST, _MOST_LINES = 20_000, 300
 

@@ -16,6 +16,12 @@ GAP = re.compile(r"""(?:\s|\\++(?:[nrt]|u000[9aAdD])?|%0[aAdD9]|%20|["'])+""")
 
 _ESCAPED = re.compile(r"\\+u00(2[bBdDfF]|3[dD])|%(2[bBdDfF]|3[dD])")
 _PIECE = re.compile(rf"(?P<gap>{GAP.pattern})|{_ESCAPED.pattern}")
+BLANKS = r"(?:\s|\\++[nrt])*+"
+"""White space, as it is or written as `\\n`, in however many escapes: a piece of patterns."""
+
+MARK = r"""(?:\\*+["'])?"""
+"""A quotation mark or none, likewise."""
+
 _BREAK = re.compile(r"[\n\r]|\\+[nr]|u000[aAdD]|%0[aAdD]")
 _LETTERS = string.ascii_letters + string.digits + "+/=_.-"
 _RULE = "-----"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.redaction import commands
 from istio_mc.domain.redaction.context import PASSWORD
 from istio_mc.domain.redaction.names import may_be_secret, promises_secret
-from istio_mc.domain.redaction.spans import Span
+from istio_mc.domain.redaction.spans import BLANKS, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,6 @@ USER_FLAGS = frozenset({"u", "user", "proxy-user", "creds", "src-creds", "dest-c
 HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
 """Headers, in small letters, that hold a secret whatever stands in them."""
 
-_BREAK = r"(?:\s|\\++[nrt])*+"
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -51,13 +50,13 @@ _PATTERNS = tuple(
         r"""(?:비밀번호|암호)[ \t]*+[:=][ \t]*+(?P<value>[^\s"']++)""",
         # PuTTY's keys.
         (
-            rf"""\bPrivate-Lines:[ ][0-9]+{_BREAK}"""
-            rf"""(?P<value>(?:[A-Za-z0-9+/=]++{_BREAK}(?!Private-MAC))*[A-Za-z0-9+/=]++)"""
+            rf"""\bPrivate-Lines:[ ][0-9]+{BLANKS}"""
+            rf"""(?P<value>(?:[A-Za-z0-9+/=]++{BLANKS}(?!Private-MAC))*[A-Za-z0-9+/=]++)"""
         ),
         # openssl's -text: the numbers of a private key; a fingerprint has no such word before it.
         (
-            rf"""\b(?:priv(?:ateExponent)?|prime[12]|exponent[12]|coefficient):{_BREAK}"""
-            rf"""(?P<value>[0-9a-f]{{2}}(?::{_BREAK}[0-9a-f]{{2}}){{7,}}+)"""
+            rf"""\b(?:priv(?:ateExponent)?|prime[12]|exponent[12]|coefficient):{BLANKS}"""
+            rf"""(?P<value>[0-9a-f]{{2}}(?::{BLANKS}[0-9a-f]{{2}}){{7,}}+)"""
         ),
     )
 )
