@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +15,7 @@ import pytest
 from lab import faults, images
 from lab.quirks import CILIUM_CONFIG
 from lab.settings import find
-from tests.e2e.harness import Result, Site, get, kubectl
+from tests.e2e.harness import Result, Site, cilium_running, get, kubectl, set_cilium
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,16 +26,6 @@ WANTED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
 ADDRESS = find("ncloud").address
 FIX = ("cilium", "fix", "--contexts", "ncloud", "--yes", "--settle", "1s", "-o", "json")
 REVERT = ("cilium", "revert", "--contexts", "ncloud", "--yes", "--settle", "1s", "-o", "json")
-
-
-def running() -> dict[str, str] | None:
-    """What the agent runs with; None where none answers."""
-    try:
-        with urllib.request.urlopen(f"http://{ADDRESS}:9879/config", timeout=2) as answer:
-            found: dict[str, str] = json.load(answer)
-            return found
-    except OSError:
-        return None
 
 
 def raw() -> str:
@@ -84,15 +73,16 @@ def as_built() -> None:
     }
     if body:
         edit("configmap", "cilium-config", {"data": body})
-    if running() != CILIUM_CONFIG:
+    if cilium_running() != CILIUM_CONFIG:
         time.sleep(1.1)
         restart()
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A folder with the lab's mesh.yaml."""
-    return Site.at(tmp_path_factory.mktemp("cilium"))
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A folder with the lab's mesh.yaml; at the end ncloud's Cilium is as a mesh needs it, for the others."""
+    yield Site.at(tmp_path_factory.mktemp("cilium"))
+    set_cilium()
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +96,7 @@ def cilium() -> Iterator[None]:
 
 def test_fix_restarts_the_agents_with_the_settings_and_revert_gives_back_every_byte(site: Site) -> None:
     before = raw()
-    assert running() == CILIUM_CONFIG
+    assert cilium_running() == CILIUM_CONFIG
 
     fixed = site.run("cilium", "fix", "--yes", "--settle", "1s", "-o", "json").exits(0)
 
@@ -115,14 +105,14 @@ def test_fix_restarts_the_agents_with_the_settings_and_revert_gives_back_every_b
         "ncloud": "fixed",
         "nhn": "no Cilium",
     }
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED
     assert backup() == CILIUM_CONFIG
 
     reverted = site.run(*REVERT).exits(0)
 
     assert cluster(reverted)["status"] == "reverted"
     assert raw() == before
-    assert running() == CILIUM_CONFIG
+    assert cilium_running() == CILIUM_CONFIG
     assert backup() is None
 
 
@@ -149,13 +139,13 @@ def test_k_paas_turns_the_l7_proxy_off_too_and_the_first_backup_stays(site: Site
 
     site.run(*FIX, "--k-paas").exits(0)
 
-    assert running() == json.loads(before) | WANTED | {"enable-l7-proxy": "false"}
+    assert cilium_running() == json.loads(before) | WANTED | {"enable-l7-proxy": "false"}
     assert backup() == json.loads(before)
 
     site.run(*REVERT).exits(0)
 
     assert raw() == before
-    assert "enable-l7-proxy" not in (running() or {})
+    assert "enable-l7-proxy" not in (cilium_running() or {})
 
 
 def test_a_dry_run_shows_the_difference_and_touches_nothing(site: Site) -> None:
@@ -182,7 +172,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_changed(site: Site) -> No
 
 def test_an_agent_that_was_not_restarted_shows_and_fix_restarts_it(site: Site) -> None:
     set_config(bpf_lb_sock_hostns_only="true", cni_exclusive="false")
-    assert running() == CILIUM_CONFIG
+    assert cilium_running() == CILIUM_CONFIG
 
     seen = cluster(site.run("cilium", "status", "--contexts", "ncloud", "-o", "json").exits(0))
 
@@ -193,7 +183,7 @@ def test_an_agent_that_was_not_restarted_shows_and_fix_restarts_it(site: Site) -
     fixed = cluster(site.run(*FIX).exits(0))
 
     assert (fixed["status"], fixed["changes"]) == ("fixed", [])
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED
     assert cluster(site.run("cilium", "status", "-o", "json").exits(0))["status"] == "right"
 
 
@@ -203,11 +193,11 @@ def test_a_fix_killed_between_the_settings_and_the_restart_is_finished_by_the_ne
     killed.until("settings written")
     killed.kill()
     assert raw() != before
-    assert running() == CILIUM_CONFIG
+    assert cilium_running() == CILIUM_CONFIG
 
     site.run(*FIX).exits(0)
 
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED
     site.run(*REVERT).exits(0)
     assert raw() == before
 
@@ -219,11 +209,11 @@ def test_a_revert_killed_between_the_settings_and_the_restart_is_finished_by_the
     killed.until("settings written")
     killed.kill()
     assert raw() == before
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED
 
     site.run(*REVERT).exits(0)
 
-    assert (raw(), running(), backup()) == (before, CILIUM_CONFIG, None)
+    assert (raw(), cilium_running(), backup()) == (before, CILIUM_CONFIG, None)
 
 
 def test_revert_names_keys_that_others_changed_since_and_leaves_all_as_it_is(site: Site) -> None:
@@ -243,7 +233,7 @@ def test_revert_names_keys_that_others_changed_since_and_leaves_all_as_it_is(sit
 
     site.run(*REVERT, "--keep-others").exits(0)
 
-    assert running() == CILIUM_CONFIG | {"debug": "true"}
+    assert cilium_running() == CILIUM_CONFIG | {"debug": "true"}
 
 
 def test_revert_with_force_restores_what_others_changed_too(site: Site) -> None:
@@ -254,7 +244,7 @@ def test_revert_with_force_restores_what_others_changed_too(site: Site) -> None:
     site.run(*REVERT, "--force").exits(0)
 
     assert raw() == before
-    assert running() == CILIUM_CONFIG
+    assert cilium_running() == CILIUM_CONFIG
 
 
 NOWHERE = {"nodeSelector": {"lab.test/no-such": "node"}}
@@ -289,7 +279,7 @@ def test_a_rollout_that_does_not_end_fails_at_the_deadline_and_is_finished_once_
 
     site.run(*FIX).exits(0)
 
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED
 
 
 def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) -> None:
@@ -340,4 +330,4 @@ def test_a_cluster_that_does_not_answer_keeps_the_others_from_nothing(site: Site
 
     assert [(e["cluster"], e["code"]) for e in partial.json["errors"]] == [("nhn", "cluster-unreachable")]
     assert (cluster(partial)["status"], cluster(partial, "nhn")["status"]) == ("fixed", "failed")
-    assert running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | WANTED

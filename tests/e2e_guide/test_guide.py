@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from lab import settings
-from tests.e2e.harness import LAB_KUBECONFIG, Site, clean, get
+from tests.e2e.harness import LAB_KUBECONFIG, Site, clean, get, set_cilium
 
 GUIDE = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
 NAT = settings.find("kt").gateway
@@ -31,6 +31,7 @@ def road() -> list[str]:
 def desk(tmp_path: Path) -> Site:
     """An empty folder with the three files that the consoles handed out."""
     clean()
+    set_cilium()
     for cluster, path in zip(settings.CLUSTERS, LAB_KUBECONFIG.split(":"), strict=True):
         shutil.copy(path, tmp_path / f"{cluster.name}.yaml")
         (tmp_path / f"{cluster.name}.yaml").chmod(0o600)

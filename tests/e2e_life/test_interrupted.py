@@ -6,13 +6,14 @@ in the middle of its work when it is interrupted, whatever the machine's speed.
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, each, get, kubectl
+from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, each, get, kubectl, set_cilium
 from tests.e2e.road import Road
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 ENDS_WITHIN_S = 8
 NAT = "198.18.0.21"
+CILIUM = ("--contexts", "ncloud", "--yes", "--settle", "1s")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cilium_set_again() -> Iterator[None]:
+    yield
+    set_cilium()
 
 
 @pytest.fixture
@@ -85,6 +93,13 @@ def systems(_site: Site) -> list[bool]:
     return [bool(get(name, "namespace", SYSTEM, namespace=None)) for name in CONTEXTS]
 
 
+def cilium_as_it_comes(site: Site) -> None:
+    """The settings of Cilium's chart, and no backup of an earlier fix."""
+    site.run("cilium", "revert", *CILIUM, "--force")
+    data = '{"data":{"bpf-lb-sock-hostns-only":"false","cni-exclusive":"true"}}'
+    kubectl("ncloud", "patch", "configmap", "cilium-config", "-n", "kube-system", "--type=merge", "-p", data)
+
+
 LOOKS = "nothing was changed; the same command looks anew"
 REST = "the same command does the rest"
 CASES = {
@@ -118,6 +133,19 @@ CASES = {
         "takes away the rest",
         done=lambda site: samples(site) == [False] * 3,
     ),
+    "cilium fix": Case(
+        ("cilium", "fix", *CILIUM),
+        "settings written",
+        "restarts the agents",
+        before=cilium_as_it_comes,
+        done=lambda site: cilium_is(site, "right"),
+    ),
+    "cilium revert": Case(
+        ("cilium", "revert", *CILIUM),
+        "settings written",
+        "restarts the agents",
+        done=lambda site: cilium_is(site, "to fix"),
+    ),
     "a cluster leaves": Case(
         ("uninstall", "--contexts", "kt", "--yes"),
         r"  forget started",
@@ -131,6 +159,13 @@ CASES = {
         done=lambda site: systems(site) == [False] * 3,
     ),
 }
+
+
+def cilium_is(site: Site, status: str) -> bool:
+    data = site.run("cilium", "status", "--contexts", "ncloud", "-o", "json").exits(0).data
+    (found,) = data["clusters"]
+    assert found["status"] == status, json.dumps(found, indent=1)
+    return True
 
 
 def test_ctrl_c_in_the_middle_of_an_install_and_the_next_makes_the_mesh(

@@ -76,6 +76,24 @@ def test_the_backup_is_made_before_the_settings_and_the_restart_comes_last(
     assert backup["data"] == CHART
 
 
+def test_a_restart_alone_too_comes_in_a_later_second_than_settings_that_a_stopped_run_has_just_written(
+    api: FakeApi, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    just_now, before = (f"2026-03-01T00:00:0{second}Z" for second in (7, 1))
+    written = [{"time": just_now, "fieldsV1": {"f:data": {}}}]
+    settings = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+    api.on(CONFIG, {"metadata": {"resourceVersion": "8", "managedFields": written}, "data": settings})
+    agent = {"name": "cilium-a", "creationTimestamp": before, "ownerReferences": [{"uid": "u"}]}
+    api.on(f"{SPACE}/pods", {"items": [{"metadata": agent}]})
+    naps: list[tuple[float, list[tuple[str, str]]]] = []
+    monkeypatch.setattr(time, "sleep", lambda seconds: naps.append((seconds, sent(api))))
+
+    op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+
+    assert [seconds > 1 for seconds, done in naps if not done] == [True]
+    assert sent(api) == [("PATCH", AGENTS)]
+
+
 def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, session: Session) -> None:
     api.on(f"{SPACE}/configmaps", status(403, "configmaps is forbidden"))
 

@@ -202,6 +202,8 @@ class _Work:
             self._say("writing the settings")
             self._change(now)
         if self.plan.restart:
+            # A run that was interrupted may have written the settings just now.
+            time.sleep(_TICK_S)
             self.kube.patch(
                 objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE, cilium.restart_patch(now)
             )
@@ -228,7 +230,6 @@ class _Work:
                 raise ProblemError(_changed_meanwhile(self.kube.context, self.verb)) from None
             raise
         self._say("settings written; the restart comes next")
-        time.sleep(_TICK_S)
 
     def _back_up(self) -> None:
         changes = self.plan.changes
