@@ -7,22 +7,14 @@ cluster costs, and whether that depends on how many others there are.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 import re
-import ssl
 import tempfile
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from istio_mc.domain import documents, objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
@@ -31,10 +23,12 @@ from istio_mc.domain.operator import merged
 from istio_mc.domain.pem import dump_certificates
 from tests.fake_api import FakeApi, kubeconfig
 from tests.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
+from tests.self_signed import SelfSigned, self_signed, server_context
 from tests.tls_peer import Peer, Sidecar, listening, workload
 from tests.world import authority, cluster_id_of, objects_of
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from istio_mc.domain.objects import Object
@@ -74,7 +68,7 @@ class FakeMesh:
                 name,
                 cluster_id_of(name),
                 f"network{number}",
-                ApiServer(self._urls[name], _certificate()[0]),
+                ApiServer(self._urls[name], _certificate().certificate),
             )
             for number, name in enumerate(names, 1)
         }
@@ -109,7 +103,7 @@ class FakeMesh:
 
     def kubeconfig(self) -> Object:
         """A kubeconfig that leads to all of them."""
-        ca = base64.b64encode(_certificate()[0]).decode()
+        ca = base64.b64encode(_certificate().certificate).decode()
         return kubeconfig(self._urls, {"certificate-authority-data": ca})
 
     def asked(self) -> dict[str, Counter[str]]:
@@ -138,7 +132,7 @@ def _pods() -> list[Object]:
             **documents.reader_token_secret(),
             "data": {
                 "token": base64.b64encode(b"token").decode(),
-                "ca.crt": base64.b64encode(_certificate()[0]).decode(),
+                "ca.crt": base64.b64encode(_certificate().certificate).decode(),
             },
         },
         {
@@ -238,34 +232,13 @@ _METRICS = {
 
 
 @cache
-def _certificate() -> tuple[bytes, bytes]:
-    """The API servers' certificate, which signs itself, and its key, in PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "fake API server")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return made.public_bytes(Encoding.PEM), pem
+def _certificate() -> SelfSigned:
+    """What the API servers show who they are with."""
+    return self_signed(HOST)
 
 
 @cache
 def tls() -> ssl.SSLContext:
     """What the API servers show who they are with."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "both.pem"
-        path.write_bytes(b"".join(_certificate()))
-        context.load_cert_chain(path)
-    return context
+        return server_context(_certificate().write(Path(folder) / "both.pem"))

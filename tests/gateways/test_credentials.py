@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from istio_mc.domain.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import process
 from istio_mc.gateways.credentials import Credential, private_kubeconfig, resolve
+from tests.self_signed import self_signed
 
 V1 = "client.authentication.k8s.io/v1"
 V1BETA1 = "client.authentication.k8s.io/v1beta1"
@@ -75,21 +72,8 @@ def failed(found: Context, deadline_s: float = 20) -> Problem:
 
 
 def pair() -> tuple[str, str]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "me")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return certificate.public_bytes(Encoding.PEM).decode(), private.decode()
+    made = self_signed(common_name="me")
+    return made.certificate.decode(), made.key.decode()
 
 
 def test_a_context_without_a_plugin_passes_through() -> None:

@@ -17,6 +17,7 @@ from istio_mc.gateways.downloads import documents
 from istio_mc.gateways.downloads_http import Downloader, Wanted
 from istio_mc.gateways.tools_cache import Cache, find_cache
 from tests.mirror import CRDS, Fault, Mirror
+from tests.self_signed import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -425,34 +426,4 @@ class TestTheCachesPlace:
 
 def certificate(folder: Path) -> Path:
     """A certificate for 127.0.0.1 that its own key signed, and the key, in one file."""
-    import datetime as dt
-    import ipaddress
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mirror")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    path = folder / "server.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return path
+    return self_signed("127.0.0.1").write(folder / "server.pem")

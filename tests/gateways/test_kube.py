@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import ssl
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from kubernetes.config import kube_config
 
 from istio_mc.domain import objects
@@ -23,6 +17,7 @@ from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.observe import observe
 from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
+from tests.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,26 +240,7 @@ class TestObserve:
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "kt")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(minutes=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("api.kt")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    path.write_bytes(
-        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
-    )
-    return path
+    return self_signed("api.kt").write(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 class TestTls:
@@ -272,9 +248,7 @@ class TestTls:
 
     @pytest.fixture
     def secure(self, certificate: Path) -> Iterator[FakeApi]:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        with FakeApi(context).serve() as server:
+        with FakeApi(server_context(certificate)).serve() as server:
             server.on(NAMESPACE, FOUND)
             yield server
 

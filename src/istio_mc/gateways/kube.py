@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import urllib3
 import websocket
 from kubernetes import client, config
+from kubernetes.client import rest
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import kube_config
 from kubernetes.stream import ws_client
@@ -30,7 +31,7 @@ from istio_mc.domain import objects
 from istio_mc.domain.clocks import ahead_s
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.problem import Problem
-from istio_mc.gateways import kube_error
+from istio_mc.gateways import http_proxy, kube_error
 from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.patience import Patience
 
@@ -46,6 +47,8 @@ READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
 _NOT_FOUND = 404
 _CONFLICT = 409
+_NOBODY = "nobody.invalid"
+"""In NO_PROXY: a host that there is not, for where nothing is said the environment's is taken."""
 
 # The client keeps what a kubeconfig embeds in files that all clients of the process share by content, and
 # names such a file before it has written it (kubernetes 37, config/kube_config.py).
@@ -130,6 +133,7 @@ class Kube:
     read_timeout_s: float = READ_TIMEOUT_S
     ahead_s: float | None = None
     _api: client.ApiClient | None = field(default=None, repr=False)
+    _through: http_proxy.HttpProxy | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
@@ -277,9 +281,11 @@ class Kube:
             _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         except urllib3.exceptions.HTTPError as error:
             untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
-            raise kube_error.unreachable(self.context, self._server(), error, untrusted=untrusted) from None
+            raise kube_error.unreachable(
+                self.context, self._server(), error, untrusted=untrusted, through=self._through
+            ) from None
         except ApiException as error:
-            raise kube_error.unreachable(self.context, self._server(), error) from None
+            raise kube_error.unreachable(self.context, self._server(), error, through=self._through) from None
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
             raise kube_error.refused(self.context, method, path, answer.status, raw)
         return answer.status, raw
@@ -402,13 +408,14 @@ class Kube:
     def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
         try:
             with _loading:
-                made = config.new_client_from_config_dict(
+                config.load_kube_config_from_dict(
                     dict(self.kubeconfig), persist_config=False, client_configuration=configuration
                 )
                 # It sets all this anew before every call, for credentials that the client itself obtains;
                 # those of a run are obtained before it, and stay.
-                made.configuration.refresh_api_key_hook = None
-                return cast("client.ApiClient", made)
+                configuration.refresh_api_key_hook = None
+                self._settle_proxy(configuration)
+                return client.ApiClient(configuration)
         except (config.ConfigException, OSError, ValueError) as error:
             problem = Problem(
                 code="kubeconfig-unusable",
@@ -417,6 +424,23 @@ class Kube:
                 hint="istio-mc contexts --offline",
             )
             raise KubeError(problem, 0) from None
+
+    def _settle_proxy(self, configuration: client.Configuration) -> None:
+        """Has calls and WebSockets alike take the proxy that kubectl would take."""
+        named = self.kubeconfig["clusters"][0]["cluster"].get("proxy-url")
+        self._through = http_proxy.choose(
+            self.context,
+            configuration.host,
+            named,
+            None if named else configuration.proxy,
+            lambda: rest.should_bypass_proxies(configuration.host, configuration.no_proxy or ""),
+        )
+        if self._through is None:
+            configuration.no_proxy = "*"  # the client's WebSockets look into the environment themselves
+            return
+        configuration.no_proxy = _NOBODY
+        configuration.proxy = self._through.url
+        configuration.proxy_headers = self._through.headers or None
 
     def _remaining(self, timeout_s: float, least: float = 0.1) -> float:
         if self.deadline is None:

@@ -26,14 +26,18 @@ class KubeError(ProblemError):
         return self.status == 0
 
 
-def unreachable(context: str, server: str, error: Exception, *, untrusted: bool = False) -> KubeError:
-    """No answer came, or none that can be trusted."""
+def unreachable(
+    context: str, server: str, error: Exception, *, untrusted: bool = False, through: object = None
+) -> KubeError:
+    """No answer came, or none that can be trusted; `through` is the proxy that was asked, where one was."""
     reason = getattr(error, "reason", None) or error
+    # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
+    seen = _short(getattr(reason, "original_error", reason))
     problem = Problem(
         code="cluster-unreachable",
         cluster=context,
         message=f"{context} cannot be reached",
-        seen=_short(reason),
+        seen=f"{seen}; asked through {through}" if through else seen,
         expected=f"an answer from {server}",
         hint=f"kubectl --context {context} get --raw /readyz",
         docs="troubleshooting.md#cluster-unreachable",
