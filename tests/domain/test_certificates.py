@@ -593,18 +593,6 @@ def test_a_key_that_is_not_the_certificates_is_refused() -> None:
     assert codes(error.value.problems) == ["key-mismatch"]
 
 
-@pytest.mark.parametrize("part", ["d", "dmp1", "dmq1", "iqmp"])
-def test_an_rsa_key_whose_numbers_do_not_belong_together_is_refused(part: str) -> None:
-    numbers = SHORT.private_numbers()
-    told = {name: getattr(numbers, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp")}
-    told[part] += 2
-    wrong = rsa.RSAPrivateNumbers(**told, public_numbers=numbers.public_numbers)
-    key = wrong.private_key(unsafe_skip_rsa_key_validation=True)
-    with pytest.raises(ProblemError) as error:
-        pem.load_key(NamedPem("ca.key", pem.dump_key(key)))
-    assert codes(error.value.problems) == ["key-unreadable"]
-
-
 def test_an_encrypted_key_is_told_apart_from_rubbish() -> None:
     locked = ROOT.key.private_bytes(
         serialization.Encoding.PEM,
