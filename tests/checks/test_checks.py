@@ -129,6 +129,10 @@ class TestGateway:
         assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
 
 
+def root_causes(world: World) -> list[str]:
+    return [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.is_root_cause]
+
+
 class TestDrift:
     def test_what_an_install_would_do_is_told_with_its_reasons(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("istio", ("Deployment istiod spec.x is 1, wanted 2",)),))
@@ -138,9 +142,38 @@ class TestDrift:
     def test_a_fault_that_another_check_tells_explains_it(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("expose", ("Gateway is missing",)),))
         world.remove("kt", "Gateway", "cross-network-gateway")
-        assert [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.is_root_cause] == [
-            "gateway.exposed kt"
-        ]
+        assert root_causes(world) == ["gateway.exposed kt"]
+
+    @pytest.mark.parametrize(
+        ("step", "reason"),
+        [
+            ("istio", "ConfigMap istio-system/istio data.mesh is a, wanted b"),
+            ("istio", "Service istio-system/istio-ingressgateway spec.x is a, wanted b"),
+            ("expose", "Gateway is missing"),
+            ("cacerts", "the certificate ends in 8 days"),
+            ("gateway-api", "the Gateway API's CRDs are not there"),
+        ],
+    )
+    def test_a_fault_that_has_nothing_to_do_with_it_explains_nothing(
+        self, world: World, step: str, reason: str
+    ) -> None:
+        world.drift["kt"] = Drift((Step("link", ("Secret is missing",)), Step(step, (reason,))))
+        world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
+        assert root_causes(world) == ["link.secret kt → nhn", "drift.none kt"]
+
+    def test_each_part_of_what_an_install_would_do_may_have_its_own_explanation(self, world: World) -> None:
+        reason = "Service istio-system/istio-ingressgateway spec.ports is a, wanted b"
+        world.drift["kt"] = Drift((Step("istio", (reason,)), Step("link", ("Secret is missing",))))
+        world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
+        world.remove("kt", "Service", "istio-ingressgateway")
+        assert root_causes(world) == ["gateway.service kt", "link.secret kt → nhn"]
+
+    def test_a_link_that_no_other_check_finds_wanting_is_told_beside_a_fault_of_the_gateway(
+        self, world: World
+    ) -> None:
+        world.drift["kt"] = Drift((Step("link", ("Secret differs",)),))
+        world.remove("kt", "Service", "istio-ingressgateway")
+        assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
 
     def test_without_an_istioctl_it_cannot_be_told(self, world: World) -> None:
         world.drift["kt"] = Drift((), "Istio itself was not compared: no istioctl 1.26.0 is here")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from istio_mc.checks import (
     cacerts,
     clocks,
@@ -12,18 +14,30 @@ from istio_mc.checks import (
     link,
     names,
     reading,
-    surroundings,
     trust,
     versions,
     webhooks,
 )
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain import plan
 from istio_mc.domain.listed import few
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.plan import Step
+
 _SHOWN = 6
-_TOLD_ELSEWHERE = (
+
+
+def _ids(*groups: tuple[Check, ...]) -> frozenset[str]:
+    return frozenset(check.id for checks in groups for check in checks)
+
+
+_EXPLAINING = (
     *names.CHECKS,
     *clocks.CHECKS,
     *cacerts.CHECKS,
@@ -34,9 +48,22 @@ _TOLD_ELSEWHERE = (
     *link.CHECKS,
     *reading.CHECKS,
     *data_path.CHECKS,
-    *surroundings.IN_A_MESH,
     *versions.CHECKS,
 )
+_NAMES = _ids(names.CHECKS)
+_CA = _NAMES | _ids(clocks.CHECKS, cacerts.CHECKS, trust.CHECKS)
+_GATEWAY = _NAMES | _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
+_ISTIO = _NAMES | _ids(control_plane.CHECKS, webhooks.CHECKS, reading.CHECKS, versions.CHECKS)
+_LINK = _NAMES | _ids(link.CHECKS, reading.CHECKS)
+_TOLD_ELSEWHERE = {
+    plan.NAMESPACE: _NAMES,
+    plan.CACERTS: _CA,
+    plan.RESTART: _CA,
+    plan.EXPOSE: _NAMES | _ids(gateway.CHECKS),
+    plan.REMOTE_GATEWAYS: _GATEWAY,
+    plan.LINK: _LINK,
+}
+"""The checks whose faults a step mends; those of what istioctl installs depend on the object."""
 
 
 def _none(facts: Facts, target: Target) -> Finding:
@@ -52,7 +79,16 @@ def _none(facts: Facts, target: Target) -> Finding:
         expected="nothing to change",
         hint=hints.install(facts),
     )
-    return Finding(", ".join(step.name for step in drift.steps), problem)
+    parts = frozenset(part for step in drift.steps for part in _parts(step))
+    return Finding(", ".join(step.name for step in drift.steps), problem, parts=parts)
+
+
+def _parts(step: Step) -> Iterator[frozenset[str]]:
+    if step.name != plan.ISTIO:
+        yield _TOLD_ELSEWHERE.get(step.name, frozenset())
+        return
+    for reason in step.reasons:
+        yield _GATEWAY if EAST_WEST_GATEWAY in reason else _ISTIO
 
 
 CHECKS = (
@@ -64,7 +100,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_none,
         needs=(REACHABLE,),
-        because=tuple(check.id for check in _TOLD_ELSEWHERE),
+        because=tuple(check.id for check in _EXPLAINING),
         reads=(Observation.DRIFT,),
         docs="troubleshooting.md#drift",
     ),

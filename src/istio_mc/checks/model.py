@@ -187,11 +187,14 @@ class Finding:
         seen: What was found, in a few words.
         problem: What is wrong with it; None: nothing.
         unknown: Whether nothing can be told of it, and `seen` says why; this is no fault.
+        parts: Of a problem of several parts, the checks that may explain each: it is explained where each
+            part is. None: any check that may explain this one explains all of it.
     """
 
     seen: str
     problem: Problem | None = None
     unknown: bool = False
+    parts: frozenset[frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

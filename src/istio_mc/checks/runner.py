@@ -6,10 +6,12 @@ import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import OBSERVED, Cause, Check, Facts, Result, Scope, Target, Verdict
+from istio_mc.checks.model import OBSERVED, Cause, Check, Result, Scope, Target, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from istio_mc.checks.model import Facts, Finding
 
 _Found = dict[str, dict[Target, Result]]
 """The results that are not ok, by check and target."""
@@ -22,7 +24,8 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     itself is no cause of anything. Where one it needs did not pass for the
     target, for either cluster of a pair, or for the mesh, this one is unknown and says because of what. A
     check of the whole mesh is unknown where one it needs did not pass for any cluster. A check that fails
-    where one that explains it failed too names that one as the cause; causes are followed to the first.
+    where one that explains it failed too names that one as the cause; causes are followed to the first. Where
+    it failed in several parts and one of them is explained by nothing, it has a fault of its own.
     """
     results: list[Result] = []
     not_ok: _Found = {}
@@ -34,10 +37,8 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
             result = (
                 Result(check, target, Verdict.UNKNOWN, seen="cannot be told", caused_by=causes)
                 if causes
-                else _ask(check, target, facts)
+                else _ask(check, target, facts, not_ok)
             )
-            if result.verdict is Verdict.FAILED:
-                result = replace(result, caused_by=_explaining(check, target, not_ok))
             results.append(result)
             if result.verdict is Verdict.FAILED or result.caused_by:
                 not_ok.setdefault(check.id, {})[target] = result
@@ -130,16 +131,21 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tupl
     return tuple(causes)
 
 
-def _explaining(check: Check, target: Target, not_ok: _Found) -> tuple[Cause, ...]:
+def _explaining(check: Check, target: Target, finding: Finding, not_ok: _Found) -> tuple[Cause, ...]:
     """What explains a fault: a failed check of those it may come of, where the two speak of one place."""
     causes: dict[Cause, None] = {}
+    explaining = set()
     for other in check.because:
         found = {
             place: result
             for place, result in not_ok.get(other, {}).items()
             if result.is_error and _overlap(place, target)
         }
-        causes |= _first(other, found, list(found))
+        if found and (finding.parts is None or any(other in part for part in finding.parts)):
+            explaining.add(other)
+            causes |= _first(other, found, list(found))
+    if any(part.isdisjoint(explaining) for part in finding.parts or ()):
+        return ()
     return tuple(causes)
 
 
@@ -168,7 +174,7 @@ def _places(facts: Facts) -> list[Target]:
     return [Target(name) for name in facts.clusters] or [Target()]
 
 
-def _ask(check: Check, target: Target, facts: Facts) -> Result:
+def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
     finding = check.ask(facts, target)
     if finding.problem is None:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
@@ -178,4 +184,5 @@ def _ask(check: Check, target: Target, facts: Facts) -> Result:
         docs=finding.problem.docs or check.docs or None,
         cluster=finding.problem.cluster or target.cluster,
     )
-    return Result(check, target, Verdict.FAILED, finding.seen, problem)
+    causes = _explaining(check, target, finding, not_ok)
+    return Result(check, target, Verdict.FAILED, finding.seen, problem, causes)
