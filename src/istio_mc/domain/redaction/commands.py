@@ -13,7 +13,7 @@ from istio_mc.domain.redaction.names import may_be_secret
 from istio_mc.domain.redaction.spans import BLANKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MYSQL = (
     *("mysql", "mysqldump", "mysqladmin", "mysqlimport", "mysqlcheck", "mysqlshow", "mysqlbinlog", "mysqlsh"),
@@ -32,8 +32,13 @@ _FLAGS: dict[str, str] = {
     "curl": "-b",
 }
 _GLUED_ONLY = frozenset(_MYSQL)  # `mysql -p db`: the password is asked for, and db is a database
-_AT_END = {"add_user": 2, "change_password": 2}  # of rabbitmqctl: a user's name, then the password
-_NAMES = sorted({*_FLAGS, "rabbitmqctl", "htpasswd"}, key=len, reverse=True)
+_MINIO = {("alias", "set"): 3, ("config", "host", "add"): 3}  # a name, a URL and a user's name before it
+_POSITIONAL: dict[str, dict[tuple[str, ...], int]] = {
+    "rabbitmqctl": {("add_user",): 1, ("change_password",): 1},  # a user's name before it
+    "mc": _MINIO,
+    "mcli": _MINIO,
+}
+_NAMES = sorted({*_FLAGS, *_POSITIONAL, "htpasswd"}, key=len, reverse=True)
 _PROGRAM = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w.-])")
 _NEXT = re.compile(
     rf"""(?:[ \t]++|\\*+["']{BLANKS},{BLANKS}(?=\\*+["'])|(?:\\*+["'])?+(?:\n|\\++n)[ \t]*+-[ \t]++)
@@ -66,8 +71,8 @@ def secret_words(words: Sequence[str]) -> Iterator[tuple[int, int]]:
     for at, word in enumerate(words):
         program = word.rpartition("/")[2]
         behind = words[at + 1 :]
-        if program == "rabbitmqctl" and behind and behind[0] in _AT_END and len(behind) > 2:  # noqa: PLR2004
-            yield at + 3, 0
+        if program in _POSITIONAL:
+            yield from _at_its_place(_POSITIONAL[program], behind, at + 1)
         elif program == "htpasswd" and any(re.fullmatch(r"-[a-zA-Z]*b[a-zA-Z]*", flag) for flag in behind):
             yield len(words) - 1, 0
         elif flag := _FLAGS.get(program, ""):
@@ -79,6 +84,17 @@ def secret_words(words: Sequence[str]) -> Iterator[tuple[int, int]]:
                         yield number + 1, 0
                 elif own.startswith(flag) and len(own) > len(flag) and _is_one(program, own[len(flag) :]):
                     yield number, len(flag)
+
+
+def _at_its_place(
+    forms: Mapping[tuple[str, ...], int], words: Sequence[str], at: int
+) -> Iterator[tuple[int, int]]:
+    """The password of a command that takes it behind a number of other words, whatever flags are between."""
+    plain = [(number, word) for number, word in enumerate(words, at) if not word.startswith("-")]
+    for said, before in forms.items():
+        if tuple(word for _, word in plain[: len(said)]) == said:
+            place = len(said) + before
+            yield from ((number, 0) for number, _ in plain[place : place + 1])
 
 
 def _is_one(program: str, word: str) -> bool:

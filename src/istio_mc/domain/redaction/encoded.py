@@ -1,4 +1,4 @@
-"""Secrets in base64, base32, hexadecimal or numbers, and in that of that, looked at as any text."""
+"""Secrets in base64, base32, base85, hexadecimal or numbers, and in that of that, looked at as any text."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.redaction import base85
 from istio_mc.domain.redaction.shapes import BASE64, CERTIFICATE, KEY, is_certificate, is_key
 from istio_mc.domain.redaction.spans import Span
 
@@ -49,21 +50,21 @@ _KEYSTORES = (b"\xfe\xed\xfe\xed", b"\xce\xce\xce\xce")
 
 def spans(squeezed: Squeezed, look: Callable[[str], list[Span]]) -> Iterator[Span]:
     """Every encoded stretch that holds a secret, by `look`; one of certificates alone is told as such."""
-    for start, end in squeezed.blobs(_BASE64, _LEAST):
-        if kind := _kind(_from_base64(squeezed.text[start:end]), look):
-            yield squeezed.span(start, end, kind)
-    for start, end in squeezed.blobs(_BASE32, _LEAST_BASE32):
-        if kind := _kind(_from_base32(squeezed.text[start:end]), look):
-            yield squeezed.span(start, end, kind)
-    for start, end in squeezed.blobs(_HEX, _LEAST_HEX):
-        text = squeezed.text[start:end]
-        if kind := _kind(bytes.fromhex(text[: len(text) // 2 * 2]), look):
-            yield squeezed.span(start, end, kind)
+    for run, least, decode in _ALPHABETS:
+        for start, end in squeezed.blobs(run, least):
+            if kind := _kind(decode(squeezed.text[start:end]), look):
+                yield squeezed.span(start, end, kind)
+    for start, end, data in (*base85.decoded(squeezed.original), *_numbers(squeezed.original)):
+        if kind := _kind(data, look):
+            yield Span(start, end, kind)
+
+
+def _numbers(text: str) -> Iterator[tuple[int, int, bytes]]:
     for run, byte, base in _BYTES:
-        for match in run.finditer(squeezed.original):
+        for match in run.finditer(text):
             numbers = [int(number, base) for number in byte.findall(match[0])]
-            if max(numbers) < 256 and (kind := _kind(bytes(numbers), look)):  # noqa: PLR2004 - a byte
-                yield Span(*match.span(), kind)
+            if max(numbers) < 256:  # noqa: PLR2004 - a byte
+                yield *match.span(), bytes(numbers)
 
 
 def _kind(data: bytes, look: Callable[[str], list[Span]]) -> str | None:
@@ -93,3 +94,14 @@ def _from_base64(text: str) -> bytes:
     text = text.rstrip("=").replace("-", "+").replace("_", "/")
     text = text[: len(text) - (len(text) % 4 == 1)]
     return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+def _from_hex(text: str) -> bytes:
+    return bytes.fromhex(text[: len(text) // 2 * 2])
+
+
+_ALPHABETS = (
+    (_BASE64, _LEAST, _from_base64),
+    (_BASE32, _LEAST_BASE32, _from_base32),
+    (_HEX, _LEAST_HEX, _from_hex),
+)

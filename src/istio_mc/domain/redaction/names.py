@@ -27,8 +27,8 @@ _SECRET_WORDS = frozenset(
 )
 # Secrets where a name ends with them: a `pin` is one, `pin-images` is none.
 _LAST_WORDS = frozenset(
-    """bearer dek jsessionid kek mnemonic otp passcode pepper phpsessid pin psk pw
-    requirepass salt""".split()  # noqa: SIM905 - shorter than a column of them
+    """bearer csrf dek dsn jsessionid kek mnemonic otp passcode pepper phpsessid pin psk pw
+    requirepass salt xsrf""".split()  # noqa: SIM905 - shorter than a column of them
 )
 _RUN_TOGETHER = re.compile(
     r"(?:api|access|account|auth|master|private|priv|secret|signing|encryption|unseal)keys?$"
@@ -68,7 +68,8 @@ _SECRET_PAIRS = frozenset(
     *(("otp", "code"), ("recovery", "code"), ("seed", "phrase"), ("recovery", "phrase"), ("totp", "seed")),
 }
 _WHOLE = frozenset(
-    "auth _auth key.pem dockerconfigjson .dockerconfigjson creds pgpass rediscli_auth masterauth".split()  # noqa: SIM905
+    """auth _auth connect.sid creds .dockerconfigjson dockerconfigjson key.pem masterauth pgpass rediscli_auth
+    sid""".split()  # noqa: SIM905
 )
 # Of several: `tokens` is a number elsewhere, so it must be a list; `secrets` alone are names of Secrets.
 _PLURALS = frozenset({"tokens", "passphrases", "passcodes", "pins", "salts"})
@@ -88,6 +89,8 @@ _NO_SECRETS = re.compile(
     | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]*
     | [-~*&!]? | \.\.\. | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
 )
+_PARTS = re.compile(r"[/:@=\s]")
+_SHORTEST_SESSION = 8
 _PLACE_HOLDER = re.compile(r"\\*[\"']?(?:\$\(\w+\)|\$\{[\w.:-]+\}|\{\{[^{}]*\}\}|<[\w -]+>)\\*[\"']?[,;]?")
 _REFERENCE = re.compile(
     r"\\*[\"']?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?/[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\\*[\"']?[,;]?"
@@ -134,6 +137,13 @@ def may_be_secret(name: str, value: str) -> bool:
     value = value.strip()
     if _NO_SECRETS.fullmatch(value) or _PLACE_HOLDER.fullmatch(value):
         return False
+    name = name.lower()
+    if name.endswith("dsn"):
+        # What has parts is looked at part by part, and its host is told.
+        return not _PARTS.search(value)
+    if name.endswith("sid"):
+        # Those of Oracle and Windows.
+        return len(value) >= _SHORTEST_SESSION and not value.startswith("S-1-")
     # istiod's own logs name a Secret so: secret=istio-system/istio-remote-secret-kt.
-    is_reference = name.lower().endswith("secret") and _REFERENCE.fullmatch(value)
+    is_reference = name.endswith("secret") and _REFERENCE.fullmatch(value)
     return not is_reference

@@ -123,6 +123,8 @@ class Redactor:
     def _string(self, value: str, name: str) -> str:
         if name and promises_secret(name) and may_be_secret(name, value):
             return self._mark(context.PASSWORD)
+        if name.lower().endswith("dsn"):
+            return self.text(f"dsn={value}").removeprefix("dsn=")
         if inner := _json(value):
             found = self._value(inner, "")
             return value if found == inner else json.dumps(found, ensure_ascii=False)

@@ -19,6 +19,15 @@ USER_FLAGS = frozenset({"u", "user", "proxy-user", "creds", "src-creds", "dest-c
 HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
 """Headers, in small letters, that hold a secret whatever stands in them."""
 
+_SAID = (
+    r"(?i)(?:(?<=\\[nrt])|(?<![a-z0-9]))(?:password|passphrase|passcode|passwd|pin)"
+    r"(?:[ ](?:for|of)[ ][^\s:=]{1,64})?"
+)
+_VERB = r"(?:[ ](?:is|was)(?:[ ]now)?:?[ ]|'s[ ]|[ ](?:set|changed|reset)[ ]to:?[ ]|[ ]-[ ])"
+# `base64-encoded` is a word with a number in it, and no password.
+_NO_FORMAT = r"(?!(?i:base[0-9]|sha-?[0-9]|md5|utf-?[0-9]|aes|rsa|pbkdf|pkcs|x509)[\w-]*)"
+_WITH_A_NUMBER = r"(?=[^\s0-9]*[0-9])(?=[^\sa-z]*[a-z])"
+
 _PATTERNS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -32,22 +41,30 @@ _PATTERNS = tuple(
         r"""\bsmbclient\b[^\n|;]{0,200}?-U[ \t]*+["']?[\w.\\-]++%(?P<value>[^\s"']++)""",
         r"""\b(?:requirepass|masterauth)[ \t]++["']?(?P<value>[^\s"']++)""",
         r"""(?m)^[\w.*-]++:(?:5432|6432|\*):[\w.*-]++:[\w.*-]++:(?P<value>\S++)$""",
-        # Told in a sentence: in quotes, or by a word with a number in it.
-        r"""(?i)\b(?:password|passphrase|passcode|pin)[ ](?:is|was)[ ](?P<at>["'`])(?P<value>\S+?)(?P=at)""",
+        # Told in a sentence: in quotes, or by a word with a number in it, or after a verb by a number.
+        rf"""{_SAID}{_VERB}(?P<at>["'`])(?P<value>\S+?)(?P=at)""",
+        rf"""{_SAID}(?:{_VERB}|[ ]){_NO_FORMAT}{_WITH_A_NUMBER}(?P<value>[^\s"'`,.:;()/=\\]{{6,}}+)""",
+        rf"""{_SAID}{_VERB}{_NO_FORMAT}{_WITH_A_NUMBER}(?P<value>[^\s"'`/\\]{{5,}}[^\s"'`/\\.,:;()])""",
+        rf"""{_SAID}{_VERB}(?P<value>[0-9]{{4,}}+)(?![\w.:-]*\w)""",
         (
-            r"""(?i)\b(?:password|passphrase|passcode|pin)[ ](?:(?:is|was)[ ])?"""
-            r"""(?P<value>(?=[a-z]*[0-9])(?=[0-9]*[a-z])[^\s"'`,.:;()/=]{6,}+)"""
+            rf"""(?:비밀[ ]?번호|비번|패스워드)(?:[은는이가를을][ ]|[ ]?\(|[ ]){_NO_FORMAT}(?!https?://)"""
+            r"""(?=[!-~]*[0-9])(?=[!-~]*[A-Za-z])(?P<value>[!-\[\]-~]{5,}[^\s"'`.,:;()\\가-힣])"""
         ),
         rf"""\[\s*+["'](?i:{"|".join(sorted(HEADERS))})["']\s*+,\s*+["'](?P<value>[^"']++)["']\s*+\]""",
         # The data source name of Go's MySQL driver.
         r"""(?<![\w.-])[\w.-]++:(?P<value>[^\s@:/"']{3,}+)@(?:tcp|unix)\(""",
+        # One without a scheme, as Oracle's: user/password@host.
+        (
+            r"""(?i)(?<![a-z0-9])dsn\\*+["']?[ \t]*+[:=][ \t]*+\\*+["']?[\w.%+-]++[:/]"""
+            r"""(?P<value>[^\s@/"'\\]{2,}+)@(?=[\w\[(])"""
+        ),
         r"""\bmachine[ \t]++\S++[ \t]++login[ \t]++\S++[ \t]++password[ \t]++(?P<value>\S++)""",
         r"""(?i)\b(?:identified[ ]by|password)[ ]++'(?P<value>[^'\n]++)'""",
         (
             r"""(?i)[?&](?:sig|signature|x-(?:amz|goog)-(?:signature|credential|security-token))="""
             r"""(?P<value>[^\s"'&\#]++)"""
         ),
-        r"""(?:비밀번호|암호)[ \t]*+[:=][ \t]*+(?P<value>[^\s"']++)""",
+        r"""(?:비밀[ ]?번호|비번|패스워드|암호)[ \t]*+[:=][ \t]*+["']?(?P<value>[^\s"']++)""",
         # PuTTY's keys.
         (
             rf"""\bPrivate-Lines:[ ][0-9]+{BLANKS}"""
