@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes.config import kube_config
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError
 
 from istio_mc.domain import objects
 from istio_mc.gateways.fanout import fan_out
 from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
+from istio_mc.gateways.kube_error import KubeError, unreachable
 from istio_mc.gateways.observe import observe
 from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
 from tests.self_signed import self_signed, server_context
@@ -83,6 +86,15 @@ class TestFailures:
         assert "refused" in (problem.seen or "")
         assert server in (problem.expected or "")
         assert "--context kt" in (problem.hint or "")
+
+    def test_a_connection_that_times_out_is_told_in_a_sentence(self) -> None:
+        waits = HTTPSConnection("192.0.2.1", 6443)
+        timed_out = ConnectTimeoutError(waits, "Connection to 192.0.2.1 timed out. (connect timeout=5.0)")
+        gave_up = MaxRetryError(HTTPSConnectionPool("192.0.2.1", 6443), "/version", timed_out)
+
+        problem = unreachable("kt", "https://192.0.2.1:6443", gave_up).problems[0]
+
+        assert problem.seen == "Connection to 192.0.2.1 timed out. (connect timeout=5.0)"
 
     def test_a_name_that_does_not_resolve(self) -> None:
         document = kubeconfig({"kt": "http://no-such-host.invalid:6443"})

@@ -101,7 +101,10 @@ def stream_failed(context: str, what: str, error: object) -> KubeError:
 
 def _short(error: object) -> str:
     """An error's text without the object addresses and class paths urllib3 puts before it."""
-    text = str(getattr(error, "reason", None) or error)
+    reason = getattr(error, "reason", None) or error
+    # urllib3 gives a timed out connection two parts: itself, and the sentence.
+    parts: tuple[object, ...] = getattr(reason, "args", ())
+    text = str(parts[-1] if len(parts) > 1 and isinstance(parts[-1], str) else reason)
     head, mark, tail = text.partition(">: ")
     if not mark:
         head, mark, tail = text.partition("): ")
