@@ -17,12 +17,14 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.certificates import new_intermediate
 from istio_mc.domain.live_trust import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
+from istio_mc.domain.pem import fingerprint
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.verify import VerifyResult
 from istio_mc.present.report_html.certificates import Shown, certificates, soonest
 from istio_mc.present.report_html.page import page, page_of_ours
 from istio_mc.present.report_html.state import State
 from istio_mc.present.report_html.style import STYLE
+from istio_mc.present.report_html.timeline import timeline
 from istio_mc.present.report_html.topology import links
 from istio_mc.present.report_html.words import clipped, left, width
 from tests.leaves import workload_leaf
@@ -354,6 +356,9 @@ class TestFindings:
         hints = [found.problem for found in result.failed if found.problem and found.problem.hint]
         assert commands == {problem.hint for problem in hints if problem.hint_type == "command"}
 
+    def test_a_long_command_is_seen_whole(self) -> None:
+        assert "dd pre{white-space:pre-wrap}" in STYLE
+
     def test_a_mesh_that_works_says_so(self) -> None:
         result = many(1)
         assert "Every check passed." in read(page(result, NOW)).all("section")[0].text
@@ -457,6 +462,16 @@ class TestCertificates:
         assert len(table.all("tr")) == 1 + 1 + 3 * len(CLUSTERS)  # a head, the root; CA, istiod and proxy
         assert f"{NOW + timedelta(days=3650):%Y-}" in table.text
         assert len(shown.all("svg", "timeline")[0].all("rect")) == 1 + 3 * len(CLUSTERS)
+
+    def test_a_renewed_authority_and_the_one_before_it_are_told_apart_on_the_time_line(self) -> None:
+        again = new_intermediate(root(), "kt-k2p", NOW, key=EC).certificate
+        found = certificates(self.facts(peers={"kt": Serving("istiod-1", again)}), NOW)
+
+        drawn = read(timeline(found, NOW)).all("text", "name")
+
+        names = [e.text for e in drawn if e.text.startswith("kt-k2p")]
+        assert len(names) == len(set(names)) == 2
+        assert f" {fingerprint(again)[:5]}…" in " ".join(names)
 
 
 class TestHostileNames:

@@ -39,7 +39,7 @@ def findings(results: Sequence[Result], names: Mapping[tuple[str, Target], str])
     return join(
         _group("Root causes", "Mend these first: what follows from them goes away with them.", roots, names),
         _group("Explained by a root cause", "", explained, names, fold=True),
-        _group("Warnings", "The mesh works; this should be known.", warned, names),
+        _group("Warnings", "None of them keeps the mesh from working; they should be known.", warned, names),
         _untold(unknown, names),
     )
 

@@ -46,7 +46,7 @@ padding:10px 14px;margin:10px 0;break-inside:avoid}
 .card .where{color:var(--soft)}.card .target{font-weight:600}
 .target:target{outline:2px solid var(--link)}
 dl{margin:.4em 0 0}dl>div{display:grid;grid-template-columns:110px minmax(0,1fr);gap:0 12px;margin:3px 0}
-dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;white-space:pre-wrap}dd pre{white-space:pre}
+dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere;white-space:pre-wrap}dd pre{white-space:pre-wrap}
 ul.plain{list-style:none;margin:0;padding:0}
 details{margin:.4em 0}summary{cursor:pointer;padding:4px 0}summary h3{margin:0}
 table{border-collapse:collapse;font-size:.93rem;min-width:100%}
@@ -55,8 +55,8 @@ th,td{border:1px solid var(--edge);padding:5px 9px;text-align:left;vertical-alig
 thead th{background:var(--card)}th{font-weight:600}tbody th{background:var(--card)}
 table.checks td:nth-last-child(1),table.checks td:nth-child(2){min-width:220px;overflow-wrap:anywhere}
 table.clusters td,table.clusters th{overflow-wrap:break-word}table.certificates td{overflow-wrap:anywhere}
-table.certificates th[scope=row]{min-width:210px;overflow-wrap:anywhere}
-table.certificates td:nth-child(5){min-width:170px}table.certificates td:nth-child(8){min-width:230px}
+table.certificates th[scope=row]{min-width:190px;overflow-wrap:anywhere}
+table.certificates td:nth-child(5){min-width:150px}table.certificates td:nth-child(8){min-width:200px}
 table.certificates td:nth-child(3),table.certificates td:nth-child(4),
 table.certificates td:nth-child(6){white-space:nowrap}
 table.checks .plain li,table.checks th,table.certificates code{white-space:nowrap}
@@ -86,7 +86,8 @@ svg{display:inline-block;vertical-align:top}svg text{fill:var(--ink);font-size:1
 .legend{list-style:none;display:flex;flex-wrap:wrap;gap:4px 20px;padding:0;justify-content:center}
 .legend svg{vertical-align:middle;margin-right:6px}
 .timeline{min-width:940px}.tick{stroke:var(--edge)}.tick-name{fill:var(--soft);font-size:11px}
-.bar{fill:currentColor}.timeline .told{fill:currentColor;font-size:12px}
+.bar{fill:currentColor}
+.timeline .told{fill:currentColor;font-size:12px;stroke:var(--paper);stroke-width:4px;paint-order:stroke}
 footer{margin-top:3em;color:var(--soft);font-size:.9rem;border-top:1px solid var(--edge);padding-top:1em}
 @media (max-width:640px){.page{padding:12px 12px 32px}dl>div{grid-template-columns:minmax(0,1fr)}
 caption span{position:sticky;left:0;display:inline-block;width:calc(100vw - 24px);white-space:normal}

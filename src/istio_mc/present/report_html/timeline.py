@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ _MOST_HOLDERS = 3
 _WIDTH, _NAMES, _ENDS, _ROW, _TOP = 940, 290, 150, 22, 34
 _BAR = 10
 _NAME_FITS = 36
+_FINGERPRINT, _MARK = 17, 5
 _TICKS = (
     (timedelta(0), "now"),
     (timedelta(hours=1), "1 hour"),
@@ -39,13 +41,14 @@ def timeline(shown: Sequence[Shown], now: datetime) -> Markup:
     bars = soonest(shown, MOST_BARS)
     height = _TOP + _ROW * len(bars) + 8
     ill = [one.name for one in shown if one.state is State.FAILED]
+    names = Counter(one.name for one in bars)
     told = f"{plural(len(bars), 'certificate')}; not valid now: {', '.join(ill) or 'none'}."
     drawing = tag(
         "svg",
         tag("title", "When certificates end", id="timeline-title"),
         tag("desc", told, id="timeline-desc"),
         *(_tick(at, text, height) for at, text in _TICKS),
-        *(_bar(one, now, _TOP + _ROW * number) for number, one in enumerate(bars)),
+        *(_bar(one, _name(one, names), now, _TOP + _ROW * number) for number, one in enumerate(bars)),
         viewBox=f"0 0 {_WIDTH} {height}",
         width=_WIDTH,
         height=height,
@@ -77,14 +80,22 @@ def _tick(at: timedelta, text: str, height: int) -> Markup:
     )
 
 
-def _bar(one: Shown, now: datetime, y: int) -> Markup:
+def _name(one: Shown, names: Counter[str]) -> str:
+    """What stands beside a bar; an authority that was renewed is there twice, and its fingerprint tells."""
+    if names[one.name] == 1:
+        return clipped(one.name, _NAME_FITS)
+    mark = f" {one.facts.fingerprint[:_MARK]}…"
+    return clipped(one.name, _NAME_FITS - len(mark)) + mark
+
+
+def _bar(one: Shown, name: str, now: datetime, y: int) -> Markup:
     begin, end = _x(timedelta(0)), _x(one.facts.not_after - now)
     middle = y + _ROW / 2
     told = left(one.facts.not_after, now) if one.facts.not_before <= now else "not valid yet"
     return tag(
         "g",
         tag("title", f"{one.name}\n{one.role}\n{moment(one.facts.not_after)}\n{'; '.join(one.holders)}"),
-        tag("text", clipped(one.name, _NAME_FITS), x=0, y=middle + 4, class_="name"),
+        tag("text", name, x=0, y=middle + 4, class_="name"),
         tag(
             "rect",
             x=begin,
@@ -135,7 +146,7 @@ def _row(one: Shown, now: datetime) -> Markup:
         ),
         tag("td", one.facts.issuer),
         tag("td", one.facts.key),
-        tag("td", tag("code", one.facts.fingerprint[:29] + "…", title=one.facts.fingerprint)),
+        tag("td", tag("code", one.facts.fingerprint[:_FINGERPRINT] + "…", title=one.facts.fingerprint)),
         tag("td", *_lines(holders), more),
     )
 
