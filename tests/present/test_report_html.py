@@ -287,6 +287,13 @@ class TestTopology:
         assert ways["cluster-01", "cluster-02"] is State.FAILED
         assert ways["cluster-02", "cluster-03"] is State.OK
 
+    def test_long_names_that_differ_in_their_ends_stay_apart_and_leave_room_for_the_sign(self) -> None:
+        arn = "arn:aws:eks:ap-northeast-2:123456789012:cluster/production-{}"
+        names = read(page(many(5, name=arn), NOW)).all("svg", "topology")[0].all("text", "name")
+
+        assert len({e.text for e in names}) == 5
+        assert all(width(e.text) <= 16 for e in names)
+
     def test_a_long_name_is_cut_and_told_whole_elsewhere(self) -> None:
         name = "클러스터-" * 9 + "{}"
         shown = read(page(many(2, name=name), NOW))
@@ -516,7 +523,7 @@ def test_a_page_is_known_by_its_beginning() -> None:
 
 @pytest.mark.parametrize(
     ("text", "most", "cut"),
-    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("클러스터", 5, "클러…"), ("클러", 4, "클러")],
+    [("abc", 3, "abc"), ("abcd", 3, "a…d"), ("클러스터", 5, "클…터"), ("클러", 4, "클러")],
 )
 def test_a_text_is_cut_to_its_width(text: str, most: int, cut: str) -> None:
     assert clipped(text, most) == cut

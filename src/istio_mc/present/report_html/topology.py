@@ -22,7 +22,7 @@ MOST_BOXES = 8
 DATA_PATH = "data-path"
 _BOX_WIDTH, _BOX_HEIGHT = 210, 92
 _LINE, _PAD = 19, 14
-_FITS = 25
+_FITS, _NAME_FITS = 25, 16  # a name is bold, larger, and has a sign beside it
 _APART = 7
 _GAP = 4
 _DOT, _LETTER, _LABEL_FITS = 6, 7.5, 24
@@ -226,7 +226,7 @@ def _box(node: Node, place: _Place) -> Markup:
             text_anchor="end",
             class_=f"sign {node.state.style}",
         ),
-        tag("text", clipped(node.name, _FITS - 4), x=x + _PAD, y=y + _PAD + 10, class_="name"),
+        tag("text", clipped(node.name, _NAME_FITS), x=x + _PAD, y=y + _PAD + 10, class_="name"),
         *(
             tag("text", line, x=x + _PAD, y=y + _PAD + 11 + _LINE * number, class_="line")
             for number, line in enumerate(shown, 1)

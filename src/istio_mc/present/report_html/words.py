@@ -24,16 +24,26 @@ def width(text: str) -> int:
 
 
 def clipped(text: str, most: int) -> str:
-    """A text of at most so many letters' width, with dots where some are missing."""
+    """A text of at most so many letters' width, with dots in its middle where some are missing.
+
+    The end stays, for it is where names of one provider differ: `arn:aws:eks:…:cluster/blue`.
+    """
     if width(text) <= most:
         return text
-    kept, used = "", 1
+    room = most - 1
+    head = _fitting(text, room - room // 2)
+    tail = _fitting(text[::-1], room - width(head))[::-1]
+    return f"{head}…{tail}"
+
+
+def _fitting(text: str, room: int) -> str:
+    kept = ""
     for letter in text:
-        used += width(letter)
-        if used > most:
+        room -= width(letter)
+        if room < 0:
             break
         kept += letter
-    return f"{kept}…"
+    return kept
 
 
 def left(until: datetime, now: datetime) -> str:
