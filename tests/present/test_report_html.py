@@ -294,6 +294,16 @@ class TestTopology:
         assert len({e.text for e in names}) == 5
         assert all(width(e.text) <= 16 for e in names)
 
+    @pytest.mark.parametrize("count", [3, 12])
+    def test_long_names_leave_room_for_what_a_matrix_says(self, count: int) -> None:
+        arn = "arn:aws:eks:ap-northeast-2:123456789012:cluster/production-{}"
+        (matrix,) = read(page(many(count, name=arn), NOW)).all("table", "matrix")
+
+        heads = [e for e in matrix.all("th") if "title" in e.attributes]
+        assert [e.attributes["title"] for e in heads[:count]] == [arn.format(n) for n in range(1, count + 1)]
+        assert max(width(e.text) for e in heads) <= 25
+        assert len({e.text for e in heads}) == count
+
     def test_a_long_name_is_cut_and_told_whole_elsewhere(self) -> None:
         name = "클러스터-" * 9 + "{}"
         shown = read(page(many(2, name=name), NOW))

@@ -8,7 +8,7 @@ from istio_mc.checks.model import Scope
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import State, state_of, worst
 from istio_mc.present.report_html.topology import DATA_PATH
-from istio_mc.present.report_html.words import plural
+from istio_mc.present.report_html.words import clipped, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _MOST_WORDS = 6
 """Above so many clusters a cell has a sign alone."""
+
+_MOST_LETTERS = 25
+"""Of a cluster's name: the names stay beside the rows where a table is moved aside, as on a phone."""
 
 
 def matrices(results: Sequence[Result], names: Sequence[str]) -> Markup:
@@ -38,7 +41,7 @@ def _pairs(topic: str, results: Iterable[Result], names: Sequence[str]) -> Marku
     rows = [
         tag(
             "tr",
-            tag("th", name, scope="row"),
+            tag("th", clipped(name, _MOST_LETTERS), scope="row", title=name),
             *(_cell(found.get((name, peer), []), f"{name} → {peer}", words=words) for peer in names),
         )
         for name in names
@@ -108,7 +111,8 @@ def _seen(result: Result | None, where: str, *, words: bool) -> Markup:
 
 
 def _table(caption: str, corner: str, names: Sequence[str], rows: Iterable[Markup], words: bool) -> Markup:  # noqa: FBT001
-    head = tag("tr", tag("th", corner, scope="col"), *(tag("th", tag("span", n), scope="col") for n in names))
+    heads = (tag("th", tag("span", clipped(name, _MOST_LETTERS)), scope="col", title=name) for name in names)
+    head = tag("tr", tag("th", corner, scope="col"), *heads)
     table = tag(
         "table",
         tag("caption", tag("span", caption)),
