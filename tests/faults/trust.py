@@ -105,6 +105,10 @@ def _without(key: str) -> Callable[[Site], None]:
     return take
 
 
+def _missing(_site: Site) -> None:
+    kubectl("nhn", "delete", "secret", "cacerts", "-n", SYSTEM)
+
+
 def _mismatch(site: Site) -> CaCerts:
     return replace(_stored(site, "nhn"), ca_key=_stored(site, "kt").ca_key)
 
@@ -176,6 +180,7 @@ def _one_root_again(site: Site) -> None:
 
 
 FAULTS: tuple[Fault, ...] = (
+    fault("cacerts missing", of("trust.cacerts", "nhn"), make=_missing),
     fault("cacerts missing a key", of("trust.cacerts", "nhn"), make=_without("ca-key.pem")),
     fault("key and certificate that do not match", of("trust.cacerts", "nhn"), make=_given(_mismatch)),
     fault("intermediate expired", of("trust.valid", "nhn"), make=_given(_expired)),
