@@ -44,6 +44,14 @@ def test_every_verb_has_examples_of_itself(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
+def test_an_example_stands_on_one_line_of_a_terminal_and_can_be_pasted(verb: str) -> None:
+    shown = CliRunner().invoke(app, [*verb.split(), "--help"], terminal_width=80).stdout
+    block = shown.partition("Examples:")[2].partition("\nOptions:")[0].partition("\nArguments:")[0]
+    lines = [line.strip() for line in block.splitlines() if line.strip()]
+    assert [line for line in lines if not line.startswith("istio-mc ")] == []
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_option_says_what_it_does(verb: str) -> None:
     bare = [p.name for p in COMMANDS[verb].params if p.param_type_name == "option" and not p.help]
     assert bare == []

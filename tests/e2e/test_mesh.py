@@ -135,6 +135,14 @@ def test_install_repairs_exactly_what_was_changed_by_hand_and_a_dry_run_names_it
     assert sample.run("install", "--dry-run", "-o", "json").exits(0).data["changed"] is False
 
 
+def test_a_dry_run_shows_the_address_that_each_gateway_has(mesh: Site) -> None:
+    def addresses(*words: str) -> dict[str, list[str]]:
+        clusters = mesh.run(*words, "-o", "json").exits(0).data["clusters"]
+        return {cluster["name"]: cluster["gatewayAddresses"] for cluster in clusters}
+
+    assert addresses("install", "--dry-run") == addresses("address")
+
+
 @pytest.mark.parametrize("peer", CONTEXTS)
 @pytest.mark.usefixtures("mesh")
 def test_remote_secrets_are_what_istioctl_itself_would_write(peer: str) -> None:

@@ -84,7 +84,7 @@ def init(
 
       istio-mc ca init --root-cert corp-root.pem --root-key corp-root.key
 
-      istio-mc ca init --root-cert corp-root.pem --issuer-cert mesh-ca.pem --issuer-key mesh-ca.key
+      istio-mc ca init --root-cert r.pem --issuer-cert ca.pem --issuer-key ca.key
     """
     from datetime import UTC, datetime
 

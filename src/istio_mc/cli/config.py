@@ -33,7 +33,7 @@ def init(
 
       istio-mc config init --contexts kt,ncloud,nhn
 
-      istio-mc config init --contexts kt,ncloud,nhn --config prod/mesh.yaml --force
+      istio-mc config init --contexts kt,ncloud --config prod/mesh.yaml --force
 
       istio-mc config init --contexts kt,ncloud,nhn --stdout
     """
@@ -68,7 +68,9 @@ def show(
 
       istio-mc config show
 
-      istio-mc config show --config prod/mesh.yaml --gateway-address kt=203.0.113.7 -o json
+      istio-mc config show --config prod/mesh.yaml -o json
+
+      istio-mc config show --gateway-address kt=203.0.113.7
     """
     import os
     from pathlib import Path

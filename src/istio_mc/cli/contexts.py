@@ -23,7 +23,7 @@ def contexts(
 
       istio-mc contexts
 
-      istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml:nhn.yaml --offline -o json
+      istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml --offline -o json
     """
     from istio_mc.ops import contexts as op
     from istio_mc.ops.session import begin

@@ -40,7 +40,7 @@ def link(
 
       istio-mc link --prune --dry-run
 
-      istio-mc link --contexts kt,ncloud,nhn --api-server kt=https://203.0.113.7:6443
+      istio-mc link --api-server kt=https://203.0.113.7:6443
     """
     from istio_mc.ops import link as op
     from istio_mc.ops.inputs import Overrides

@@ -154,7 +154,7 @@ def download(
 
       istio-mc tools download /media/usb/tools
 
-      istio-mc tools download tools --platform linux/amd64 --platform darwin/arm64
+      istio-mc tools download tools --platform darwin/arm64
     """
     import os
     import time

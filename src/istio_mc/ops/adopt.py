@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
 
-from istio_mc.ops.install import InstalledCluster, apply_plan, result_of
+from istio_mc.ops.install import InstalledCluster, addresses_now, apply_plan, result_of
 from istio_mc.ops.planning import prepare
 
 
@@ -60,7 +60,7 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
     _, failures = fan_out(
         labels, lambda name: apply_plan(session, prepared, labels[name]), concurrency=session.concurrency
     )
-    done = result_of(session, replace(prepared, plans=labels), failures, {}, {})
+    done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     links = linking.planned(
         clusters, {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects, plan
+from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.merged import MergedService, merged
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -146,8 +146,16 @@ def dry_run(
         return read_services(kube, partial(injected_pods, kube))
 
     services, unread = fan_out(prepared.plans, services_of, concurrency=session.concurrency)
-    result = result_of(session, prepared, unread, steps, {}, is_dry_run=True)
+    result = result_of(session, prepared, unread, steps, addresses_now(prepared), is_dry_run=True)
     return replace(result, merged=merged(services))
+
+
+def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
+    """The addresses at which each gateway is called already, by context."""
+    observed = {name: found.observed for name, found in prepared.plans.items()}
+    return {
+        name: address.seen_addresses(name, found.cluster, observed) for name, found in prepared.plans.items()
+    }
 
 
 def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:

@@ -203,7 +203,7 @@ def _istio_warnings(istio: str, today: date) -> Iterator[Problem]:
             code="istio-end-of-life",
             message=f"Istio {support.shown(release.minor)} is past its end of life",
             seen=f"{'about ' if release.approximate else ''}{release.end_of_life:%B %Y}",
-            expected=f"one of {', '.join(living)}" if living else "a later release than istio-mc knows",
+            expected=f"a release of {', '.join(living)}" if living else "a later release than istio-mc knows",
             hint="set istio.version in mesh.yaml",
             docs="troubleshooting.md#versions",
         )

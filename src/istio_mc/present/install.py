@@ -132,7 +132,7 @@ def _render(result: InstallResult, console: Console) -> None:
             cluster.cluster.cluster_id,
             cluster.cluster.network,
             ", ".join(cluster.addresses) or "-",
-            _status(cluster),
+            "to change" if result.dry_run and _status(cluster) == "changed" else _status(cluster),
             _told(cluster, dry_run=result.dry_run),
         )
     console.print(shown)

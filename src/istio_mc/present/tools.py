@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import support
 from istio_mc.present.report import Report, exit_for, problems_data
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_whole, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -112,14 +112,14 @@ def _render_outcomes(result: BringResult, console: Console) -> None:
         rows.add_row(
             str(item.tool), item.version, _platform(item) or "any", tool.outcome.value, str(tool.path)
         )
-    console.print(rows)
+    print_whole(console, rows)
     planned = [tool for tool in result.tools if tool.outcome == "planned"]
     if planned:
         console.print()
         sources = table("TOOL", "FROM")
         for tool in planned:
             sources.add_row(str(tool.artifact.tool), tool.source)
-        console.print(sources)
+        print_whole(console, sources)
 
 
 def _render_list(result: ListResult, console: Console) -> None:
@@ -129,7 +129,7 @@ def _render_list(result: ListResult, console: Console) -> None:
         rows.add_row(
             str(tool.tool), tool.wanted, tool.version or "-", _origin(tool) or "none", str(path or "-")
         )
-    console.print(rows)
+    print_whole(console, rows)
     console.print()
     if result.clusters:
         console.print(_clusters(result))
