@@ -100,6 +100,34 @@ def test_a_dry_run_names_what_would_go_and_touches_nothing(beside_others: Site) 
     assert get("kt", "deployment", "istiod")
 
 
+@pytest.fixture
+def not_ours() -> Iterator[None]:
+    """kt's Istio, as if somebody else had installed it."""
+    label = ("label", "namespace", SYSTEM)
+    value = get("kt", "namespace", SYSTEM, namespace=None)["metadata"]["labels"]["istio-mc/mesh-id"]
+    kubectl("kt", *label, "istio-mc/mesh-id-")
+    yield
+    kubectl("kt", *label, f"istio-mc/mesh-id={value}")
+
+
+@pytest.mark.usefixtures("not_ours")
+def test_an_istio_that_others_installed_is_left_alone(beside_others: Site) -> None:
+    result = beside_others.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(2)
+    assert [(one["code"], one["cluster"]) for one in result.json["errors"]] == [("not-a-member", "kt")]
+    assert get("kt", "deployment", "istiod")
+    assert get("ncloud", "secret", "istio-remote-secret-kt-k2p")
+
+
+def test_the_ca_of_another_mesh_is_not_removed(beside_others: Site) -> None:
+    folder = beside_others.folder / "of-another"
+    beside_others.run("ca", "init", "--certs-dir", str(folder), "--key-type", "ec").exits(0)
+    words = ("uninstall", "--yes", "--purge-ca", "--certs-dir", str(folder), "-o", "json")
+    (problem,) = beside_others.run(*words).exits(2).json["errors"]
+    assert problem["code"] == "ca-of-another-mesh"
+    assert (folder / "root-ca.key").exists()
+    assert get("kt", "deployment", "istiod")
+
+
 @pytest.fixture(scope="module")
 def cleared(beside_others: Site) -> dict[str, Any]:
     """What uninstall said when it went past what is of others."""
@@ -143,7 +171,7 @@ def test_another_revision_of_istio_goes_on(cleared: dict[str, Any]) -> None:
 
 
 def test_the_root_key_stays(cleared: dict[str, Any], beside_others: Site) -> None:
-    assert cleared["purgedCA"] is None
+    assert (cleared["purgedCA"], cleared["keptCA"]) == (None, str(beside_others.certs))
     assert (beside_others.certs / "root-ca.key").exists()
 
 
@@ -178,8 +206,15 @@ def test_a_namespace_stuck_on_a_finalizer_is_named_with_the_way_out(site: Site) 
     assert "example.com/held" in problem["seen"]
 
 
-def test_the_ca_goes_only_when_it_is_asked_for_by_name(site: Site) -> None:
+def removed(result: dict[str, Any]) -> dict[str, set[str]]:
+    return {cluster["name"]: set(cluster["removed"]) for cluster in result["clusters"]}
+
+
+def test_the_ca_goes_only_when_it_is_asked_for_by_name_and_all_goes_that_a_dry_run_named(site: Site) -> None:
     site.run("install").exits(0)
+    told = site.run("uninstall", "--dry-run", "--purge-ca", "-o", "json").exits(0).data
+    assert told["keptCA"] == str(site.certs)
     data = site.run("uninstall", "--yes", "--purge-ca", "-o", "json").exits(0).data
+    assert removed(data) == removed(told)
     assert data["purgedCA"] == str(site.certs)
     assert not site.certs.exists()

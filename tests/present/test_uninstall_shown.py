@@ -12,6 +12,7 @@ from istio_mc.domain import objects
 from istio_mc.domain.removal import Doomed, Left, Removal
 from istio_mc.domain.settings import ClusterSettings, Settings
 from istio_mc.ops.leave import still_named, tokens_kept
+from istio_mc.ops.purge import Fate
 from istio_mc.ops.uninstall import Uninstalling, UninstallResult, untouched
 from istio_mc.present import terminal
 from istio_mc.present.report import Envelope, Exit
@@ -49,6 +50,7 @@ ALL = Uninstalling(
     sample=("kt",),
     meshed={"ncloud": ("shop/a", "shop/b", "shop/c", "shop/d")},
     failures={"nhn": (replace(UNREACHABLE, cluster="nhn"),)},
+    roots={"kt": (Doomed(objects.CONFIG_MAP, "default", "istio-ca-root-cert"),)},
 )
 LEAVING = replace(
     ALL, going=("kt",), removals={"kt": REMOVAL}, observed=World().facts().observed, meshed={}, failures={}
@@ -88,7 +90,7 @@ def test_what_went_and_what_stays_is_listed(
 def test_all_that_will_go_is_shown_before_the_one_question(
     name: str, todo: Uninstalling, golden: Golden
 ) -> None:
-    golden(f"{name}-question.txt", question(todo) + "\n")
+    golden(f"{name}-question.txt", question(todo, None) + "\n")
 
 
 def test_some_clusters_done_and_some_not_is_partial() -> None:
@@ -110,6 +112,23 @@ def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:
     assert still_named(ALL, settings) == (), "a mesh that is taken away whole may be installed again"
 
 
-def test_a_ca_that_was_purged_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    report(RESULTS["uninstall-leaving"], (), "/site/certs").render(terminal.console())
-    assert "The mesh's CA in /site/certs is gone." in capsys.readouterr().out
+CA = Fate("/site/certs", goes=True, asked=True)
+FATES = {
+    "purged": (replace(CA, gone=True), "is gone."),
+    "kept": (replace(CA, goes=False, asked=False), "stays; --purge-ca removes it."),
+    "not done": (replace(CA, goes=False), "stays, for not every cluster is done."),
+}
+
+
+@pytest.mark.parametrize(("ca", "told"), FATES.values(), ids=FATES)
+def test_what_becomes_of_the_ca_is_told(ca: Fate, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    made = report(RESULTS["uninstall"], (), ca)
+    made.render(terminal.console())
+    assert f"The mesh's CA in /site/certs {told}" in capsys.readouterr().out
+    assert made.data["purgedCA" if ca.gone else "keptCA"] == "/site/certs"
+
+
+def test_a_ca_that_would_go_is_told_before_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    report(RESULTS["uninstall-dry-run"], (), CA).render(terminal.console())
+    assert "The mesh's CA in /site/certs would go, with its root key." in capsys.readouterr().out
+    assert "the CA in /site/certs goes, with its root key" in question(ALL, CA)

@@ -37,6 +37,7 @@ def uninstall(
 
       istio-mc uninstall --contexts kt
     """
+    from istio_mc.ops import purge
     from istio_mc.ops import uninstall as op
     from istio_mc.ops.session import ca_store, open_mesh
     from istio_mc.present import uninstall as shown
@@ -45,13 +46,14 @@ def uninstall(
         session, named = open_mesh(options.inputs(), progress)
         with session:
             todo = op.plan(session, named or None)
+            store = ca_store(options.config, certs_dir)
+            ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:
-                return shown.report(op.untouched(todo, session.settings), session.warnings, None)
-            edge.confirm(shown.question(todo), yes=yes)
+                return shown.report(op.untouched(todo, session.settings), session.warnings, ca)
+            edge.confirm(shown.question(todo, ca), yes=yes)
             result = op.uninstall(session, todo)
-            purged = None
-            if purge_ca and not todo.staying and not result.failures:
-                purged = op.purge_ca(ca_store(options.config, certs_dir))
-            return shown.report(result, session.warnings, purged)
+            if ca and ca.goes and not result.failures:
+                ca = purge.purge(store, ca)
+            return shown.report(result, session.warnings, ca)
 
     edge.run("uninstall", options, work)

@@ -20,7 +20,7 @@ from istio_mc.domain.mesh import (
     Cluster,
 )
 from istio_mc.domain.objects import Kind, Object, kind_of, labels_of, ref_of
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.removal import Doomed, Left, Removal
     from istio_mc.domain.settings import Settings
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
 
@@ -42,6 +41,8 @@ _POLL_S = 0.5
 _STEP = "uninstall"
 _ISTIO_CONTROLLERS = "istio.io/"
 _BY_US = "app.kubernetes.io/managed-by=istio-mc"
+_OF_ISTIOD = "istio.io/config=true"
+"""Label of the ConfigMaps istiod writes into namespaces (pilot/pkg/.../namespacecontroller.go, 1.26.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Uninstalling:
         going: The contexts that are cleared.
         observed: How each that answers was found.
         removals: What is to go in each that answers.
+        roots: What istiod has left in namespaces that stay, and goes too, by context.
         sample: Contexts whose sample goes too.
         meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
         failures: Clusters that do not answer, and why.
@@ -65,6 +67,7 @@ class Uninstalling:
     sample: tuple[str, ...]
     meshed: Mapping[str, tuple[str, ...]]
     failures: Failures
+    roots: Mapping[str, tuple[Doomed, ...]] = field(default_factory=dict)
 
     @property
     def staying(self) -> tuple[str, ...]:
@@ -106,6 +109,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         going: The contexts to clear; None: all.
 
     Raises:
+        InputError: A cluster runs an Istio that this tool neither installed nor took over (`not-a-member`).
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
     mesh = topology.mesh_of(session.settings)
@@ -114,16 +118,20 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         session.kubes, lambda name: _observe(session.kubes[name]), concurrency=session.concurrency
     )
     going = session.names if going is None else going
+    if strangers := [
+        name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
+    ]:
+        raise InputError(*map(_no_member, strangers))
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     ids = [cluster.cluster_id for cluster in clusters.values()]
 
-    def settle(name: str) -> tuple[Removal, bool, tuple[str, ...]]:
+    def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
         kube = session.kubes[name]
         manifest = _manifest(session, istioctl, clusters[name])
         found = removal.plan(mesh, observed[name], manifest, ids, _users(kube, observed[name]))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
         ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
-        return found, ours, _meshed(kube)
+        return found, ours, _meshed(kube), _roots(kube, found, _namespaces(found, sample_goes=ours))
 
     settled, unsettled = fan_out(
         [name for name in observed if name in going], settle, concurrency=session.concurrency
@@ -132,9 +140,10 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         clusters=clusters,
         going=tuple(going),
         observed=observed,
-        removals={name: found for name, (found, _, _) in settled.items()},
-        sample=tuple(name for name, (_, ours, _) in settled.items() if ours),
-        meshed={name: pods for name, (_, _, pods) in settled.items() if pods},
+        removals={name: found for name, (found, *_) in settled.items()},
+        roots={name: roots for name, (*_, roots) in settled.items()},
+        sample=tuple(name for name, (_, ours, *_) in settled.items() if ours),
+        meshed={name: pods for name, (_, _, pods, _) in settled.items() if pods},
         failures=session.unusable | failed | unsettled,
     )
 
@@ -157,9 +166,10 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
             removed.append(f"Namespace {SYSTEM_NAMESPACE}")
         else:
             _unlabel(kube)
-        if not any("another revision" in left.why for left in found.left):
-            removed += _forget_roots(kube)
-        for namespace in [sample.NAMESPACE] * (name in todo.sample) + [SYSTEM_NAMESPACE] * found.namespace:
+        # Read anew: until it is gone, istiod puts back what is taken away.
+        namespaces = _namespaces(found, sample_goes=name in todo.sample)
+        removed += _delete(kube, _roots(kube, found, namespaces))
+        for namespace in namespaces:
             _wait_gone(session, kube, namespace)
         session.progress(Event(name, _STEP, State.DONE))
         return tuple(removed)
@@ -185,8 +195,10 @@ def _observe(kube: Kube) -> Observed:
 
 
 def _delete(kube: Kube, going: Collection[Doomed]) -> list[str]:
-    done = all_of({str(item): partial(kube.delete, item.kind, item.name, item.namespace) for item in going})
-    return [what for what, was_there in done.items() if was_there]
+    """Deletes them all at once; what is gone by then went along with what it belongs to."""
+    return [
+        *all_of({str(item): partial(kube.delete, item.kind, item.name, item.namespace) for item in going})
+    ]
 
 
 def _manifest(session: Session, istioctl: Istioctl, cluster: Cluster) -> list[Object]:
@@ -239,10 +251,17 @@ def _unlabel(kube: Kube) -> None:
         kube.patch(objects.NAMESPACE, SYSTEM_NAMESPACE, None, {"metadata": {"labels": gone}})
 
 
-def _forget_roots(kube: Kube) -> list[str]:
-    """Istiod leaves its root certificate in every namespace."""
-    left = kube.list(objects.CONFIG_MAP, fields=f"metadata.name={removal.ROOT_CERT_CONFIG_MAP}")
-    return _delete(kube, [removal.doomed(item) for item in left])
+def _roots(kube: Kube, found: Removal, going: Collection[str]) -> tuple[Doomed, ...]:
+    """The root certificate that istiod leaves in every namespace; not of namespaces that go themselves."""
+    if any("another revision" in left.why for left in found.left):
+        return ()
+    named = f"metadata.name={removal.ROOT_CERT_CONFIG_MAP}"
+    left = kube.list(objects.CONFIG_MAP, labels=_OF_ISTIOD, fields=named)
+    return tuple(item for item in map(removal.doomed, left) if item.namespace not in going)
+
+
+def _namespaces(found: Removal, *, sample_goes: bool) -> list[str]:
+    return [sample.NAMESPACE] * sample_goes + [SYSTEM_NAMESPACE] * found.namespace
 
 
 def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
@@ -277,6 +296,18 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
     )
 
 
+def _no_member(context: str) -> Problem:
+    return Problem(
+        code="not-a-member",
+        cluster=context,
+        message=f"{context} runs an Istio that istio-mc did not install: it is left alone",
+        seen=f"namespace {SYSTEM_NAMESPACE} has no label {MESH_LABEL}",
+        expected="a member of the mesh",
+        hint="take it away with what installed it; or take it over first, with istio-mc adopt",
+        docs="troubleshooting.md#not-a-member",
+    )
+
+
 def leftovers(todo: Uninstalling) -> dict[str, tuple[Left, ...]]:
     """What stays, by context."""
     return {name: found.left for name, found in todo.removals.items()}
@@ -286,13 +317,3 @@ def untouched(todo: Uninstalling, settings: Settings) -> UninstallResult:
     """What a dry run tells."""
     told = still_named(todo, settings)
     return UninstallResult(todo, {}, todo.failures, dry_run=True, warnings=told)
-
-
-def purge_ca(store: CaStore) -> str:
-    """Removes the mesh's CA, root key and all; asked for by name only.
-
-    Returns:
-        The folder it was in.
-    """
-    store.purge()
-    return str(store.folder)

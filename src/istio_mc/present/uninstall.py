@@ -15,34 +15,37 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from istio_mc.domain.problem import Problem
+    from istio_mc.ops.purge import Fate
     from istio_mc.ops.uninstall import Uninstalling, UninstallResult
 
 
 _SHOWN_PODS = 3
 
 
-def report(result: UninstallResult, warnings: Iterable[Problem], purged: str | None) -> Report:
-    """What went and what stayed, cluster by cluster."""
+def report(result: UninstallResult, warnings: Iterable[Problem], ca: Fate | None) -> Report:
+    """What went and what stayed, cluster by cluster, and what becomes of the mesh's CA."""
     todo = result.plan
     names = tuple(todo.clusters)
     return Report(
         data={
             "dryRun": result.dry_run,
-            "purgedCA": purged,
+            "purgedCA": ca.folder if ca and ca.gone else None,
+            "keptCA": ca.folder if ca and not ca.gone else None,
             "clusters": [_cluster(result, name) for name in names],
         },
-        render=lambda console: _render(result, console, purged),
+        render=lambda console: _render(result, console, ca),
         errors=tuple(problem for problems in result.failures.values() for problem in problems),
         warnings=(*warnings, *result.warnings),
         exit=exit_for(len(result.failures), len(names)),
     )
 
 
-def question(todo: Uninstalling) -> str:
+def question(todo: Uninstalling, ca: Fate | None) -> str:
     """What will go, told before it goes."""
     lines = []
     for name, found in todo.removals.items():
-        parts = [f"{len(found.objects)} objects of Istio and its links"]
+        count = len(found.objects) + len(todo.roots.get(name, ()))
+        parts = [f"{count} objects of Istio and its links"]
         parts += [f"{len(found.crds)} CRDs"] if found.crds else []
         parts += ["namespace istio-system"] if found.namespace else []
         parts += ["the sample"] if name in todo.sample else []
@@ -55,6 +58,8 @@ def question(todo: Uninstalling) -> str:
         lines.append(
             f"{', '.join(todo.staying)} forget {', '.join(todo.going)}, and replace their reader tokens"
         )
+    if ca and ca.goes:
+        lines.append(f"the CA in {ca.folder} goes, with its root key: it cannot be had back")
     return "\n".join([*lines, "Go on?"])
 
 
@@ -76,7 +81,7 @@ def _went(result: UninstallResult, name: str) -> tuple[str, ...]:
     found = result.plan.removals.get(name)
     if found is None:
         return ()
-    went = [str(item) for item in (*found.objects, *found.crds)]
+    went = [str(item) for item in (*found.objects, *found.crds, *result.plan.roots.get(name, ()))]
     went += ["Namespace sample"] if name in result.plan.sample else []
     return (*went, *(["Namespace istio-system"] if found.namespace else []))
 
@@ -89,7 +94,7 @@ def _status(result: UninstallResult, name: str) -> str:
     return "planned" if result.dry_run else "removed"
 
 
-def _render(result: UninstallResult, console: Console, purged: str | None) -> None:
+def _render(result: UninstallResult, console: Console, ca: Fate | None) -> None:
     for name in result.plan.clusters:
         went = _went(result, name)
         console.print(Text.assemble((name, "bold"), f"  {_status(result, name)}: {len(went)} objects"))
@@ -98,8 +103,18 @@ def _render(result: UninstallResult, console: Console, purged: str | None) -> No
         found = result.plan.removals.get(name)
         for left in found.left if found else ():
             console.print(f"  stays: {left.what} ({left.why})", markup=False, soft_wrap=True)
-    if purged:
-        console.print(f"The mesh's CA in {purged} is gone.", soft_wrap=True)
+    if ca:
+        console.print(f"The mesh's CA in {ca.folder} {_fate(result, ca)}.", soft_wrap=True)
+
+
+def _fate(result: UninstallResult, ca: Fate) -> str:
+    if ca.gone:
+        return "is gone"
+    if result.dry_run and ca.goes:
+        return "would go, with its root key"
+    if ca.asked:
+        return "stays, for not every cluster is done"
+    return "stays; --purge-ca removes it"
 
 
 def _by_kind(went: Iterable[str]) -> list[str]:

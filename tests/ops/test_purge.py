@@ -1,0 +1,94 @@
+"""--purge-ca, with real stores: the CA of this mesh goes with the last of it, and no other one ever does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain import documents
+from istio_mc.domain.objects import ref_of
+from istio_mc.domain.observed import Observed
+from istio_mc.domain.problem import InputError
+from istio_mc.gateways.castore import CaStore
+from istio_mc.ops.purge import fate, purge
+from istio_mc.ops.uninstall import Uninstalling
+from tests.world import CLUSTERS, UNREACHABLE, World, ca_certs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from istio_mc.domain.cacerts import CaCerts
+
+
+def running(found: CaCerts) -> dict[str, Observed]:
+    secret = documents.cacerts(found.secret_data())
+    return dict.fromkeys(CLUSTERS, Observed("v1.32.3", {ref_of(secret): secret}))
+
+
+def everything(observed: dict[str, Observed]) -> Uninstalling:
+    return Uninstalling(CLUSTERS, tuple(CLUSTERS), observed, {}, (), {}, {})
+
+
+MESH = everything(running(ca_certs("kt")))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CaStore:
+    """A folder with the root that the mesh runs under."""
+    made = CaStore(tmp_path / "certs")
+    made.folder.mkdir(mode=0o700)
+    (made.folder / "root-cert.pem").write_bytes(ca_certs("kt").root_cert)
+    return made
+
+
+def refused(store: CaStore, todo: Uninstalling) -> str:
+    with pytest.raises(InputError) as error:
+        fate(store, todo, asked=True)
+    (problem,) = error.value.problems
+    assert problem.hint
+    return problem.code
+
+
+def test_it_goes_where_it_is_asked_for(store: CaStore) -> None:
+    found = fate(store, MESH, asked=True)
+    assert found
+    assert found.goes
+    assert purge(store, found).gone
+    assert not store.folder.exists()
+
+
+def test_it_stays_and_is_told_where_it_is_not(store: CaStore) -> None:
+    found = fate(store, MESH, asked=False)
+    assert found
+    assert (found.folder, found.goes) == (str(store.folder), False)
+
+
+def test_the_ca_of_another_mesh_is_refused(store: CaStore) -> None:
+    other = replace(ca_certs("kt"), root_cert=ca_certs("kt").ca_cert)
+    assert refused(store, everything(running(other))) == "ca-of-another-mesh"
+
+
+def test_clusters_that_hold_no_ca_any_more_do_not_keep_it(store: CaStore) -> None:
+    found = fate(store, everything(dict.fromkeys(CLUSTERS, Observed("v1.32.3", {}))), asked=True)
+    assert found
+    assert found.goes
+
+
+def test_clusters_that_stay_keep_it(store: CaStore) -> None:
+    leaving = replace(MESH, going=("kt",), observed=World().facts().observed)
+    assert refused(store, leaving) == "ca-in-use"
+    assert fate(store, leaving, asked=False) is None
+
+
+def test_a_cluster_that_is_not_done_keeps_it(store: CaStore) -> None:
+    found = fate(store, replace(MESH, failures={"nhn": (UNREACHABLE,)}), asked=True)
+    assert found
+    assert not found.goes
+
+
+def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:
+    store = CaStore(tmp_path / "none")
+    assert refused(store, MESH) == "ca-absent"
+    assert fate(store, MESH, asked=False) is None
