@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from istio_mc.checks import access, cacerts
+from istio_mc.checks import access, cacerts, services
 from istio_mc.checks.model import Result, Verdict
 from istio_mc.checks.runner import run
 from tests.world import CLUSTERS, World
@@ -26,3 +26,11 @@ def test_where_no_cluster_answers_it_cannot_be_told_and_the_cause_is_named() -> 
     found = root_valid(world)
     assert found.verdict is Verdict.UNKNOWN
     assert [str(cause) for cause in found.caused_by] == [f"access.reachable {name}" for name in CLUSTERS]
+
+
+def test_of_services_that_no_cluster_tells_of_nothing_is_said() -> None:
+    world = World()
+    for name in CLUSTERS:
+        world.silence(name)
+    (found,) = run((*access.CHECKS, *services.CHECKS), world.facts())[-1:]
+    assert found.verdict is Verdict.UNKNOWN

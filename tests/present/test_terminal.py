@@ -150,3 +150,24 @@ def test_a_run_that_is_interrupted_at_once_has_done_nothing() -> None:
 
 def test_what_was_fetched_is_told_by_name() -> None:
     assert interrupted(Event(None, "install", State.DONE, subject="helm")) == "done by then: helm: install"
+
+
+class TestCellsFoldedBetweenWords:
+    ROW = ("clusters[kt].gatewayAddress", "one that is made from the name", "file mesh.yaml:87")
+
+    def printed(self, width: int) -> str:
+        out = io.StringIO()
+        rows = terminal.table("SETTING", "VALUE", "FROM")
+        rows.add_row(*self.ROW)
+        terminal.print_words(Console(file=out, width=width, markup=False), rows)
+        assert max(map(cell_len, out.getvalue().splitlines())) <= width
+        return out.getvalue()
+
+    @pytest.mark.parametrize("width", [80, 60, 50, 46])
+    def test_no_word_is_cut_whatever_the_width(self, width: int) -> None:
+        words = " ".join(self.ROW).split()
+        shown = self.printed(width).split()
+        assert [word for word in words if word not in shown] == []
+
+    def test_a_table_that_has_room_is_not_folded(self) -> None:
+        assert len(self.printed(80).splitlines()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.listed import few
 from istio_mc.domain.merged import merged
@@ -37,6 +38,7 @@ CHECKS = (
         scope=Scope.MESH,
         ask=_agree,
         reads=(Observation.SERVICES,),
+        needs=(REACHABLE,),
         docs="troubleshooting.md#services-disagree",
     ),
 )

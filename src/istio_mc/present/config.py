@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.present.report import Report
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,7 +78,7 @@ def _render(result: Shown, console: Console) -> None:
         if result.file is not None:
             origin = origin.replace(str(result.file), result.file.name)
         rows.add_row(setting.key, _value(setting), f"{setting.source} {origin}".rstrip())
-    console.print(rows)
+    print_words(console, rows)
 
 
 def _folded(settings: Iterable[Setting]) -> Iterator[Setting]:

@@ -29,6 +29,7 @@ _WIDTH_IN_A_PIPE = 200
 _ANY_WIDTH = 100_000
 _TOLD_AGAIN_S = 30.0
 _BAR = 24
+_GAP = 2
 _MARKS = {
     State.DONE: ("√", "green"),
     State.UNCHANGED: ("=", "dim"),
@@ -79,6 +80,24 @@ def print_whole(to: Console, rows: Table) -> None:
         to.print(Text(" ".join(str(cell) for cell in row[:named] if str(cell)), style="bold"), soft_wrap=True)
         for label, cell in zip(labels[named:], row[named:], strict=True):
             to.print(Text.assemble((f"  {label:<12}", "dim"), str(cell)), soft_wrap=True)
+
+
+def print_words(to: Console, rows: Table) -> None:
+    """Prints a table of text, its cells folded between words only; too wide for that, as `print_whole`."""
+    cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
+    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    widths = [max(map(cell_len, column)) for column in cells]
+    room = to.width - _GAP * (len(widths) - 1)
+    if sum(least) > room:
+        print_whole(to, rows)
+        return
+    while sum(widths) > room:
+        # The one that has most to give, for rich would take from all alike.
+        spare = [width - word for width, word in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    for column, width in zip(rows.columns, widths, strict=True):
+        column.width = width
+    to.print(rows)
 
 
 def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
