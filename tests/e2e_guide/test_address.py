@@ -55,6 +55,12 @@ METALLB = [
     POOL_CRD,
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "metallb-system"}},
 ]
+POOL_OF_OTHERS = """
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: of-others, namespace: metallb-system}
+spec: {addresses: [192.0.2.0/28]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -76,16 +82,23 @@ def pending(silent: Site) -> Site:
 
 @pytest.fixture
 def metallb() -> Iterator[None]:
-    """As much of MetalLB in kt as its API is: its pools, and its namespace."""
+    """As much of MetalLB in kt as its API is: its pools, one of somebody else's, and its namespace."""
     documents = yaml.safe_dump_all(METALLB)
     kubectl("kt", "apply", "-f", "-", stdin=documents)
     kubectl("kt", "wait", "--for=condition=Established", "crd/ipaddresspools.metallb.io", "--timeout=20s")
+    kubectl("kt", "apply", "-f", "-", stdin=POOL_OF_OTHERS)
     yield
     kubectl("kt", "delete", "--ignore-not-found", "-f", "-", stdin=documents)
 
 
 def service(context: str = "kt") -> dict[str, Any]:
     return get(context, "service", SERVICE)
+
+
+def pools() -> dict[str, Any]:
+    """What each of MetalLB's pools in kt says, by name."""
+    found = get("kt", "ipaddresspools", namespace="metallb-system")
+    return {item["metadata"]["name"]: item["spec"] for item in found["items"]}
 
 
 def remote_gateways(context: str) -> list[str]:
@@ -296,15 +309,20 @@ class TestMetalLB:
     def test_the_pool_and_the_service_are_written_as_the_guide_has_them_and_taken_back(
         self, pending: Site
     ) -> None:
+        before = service()["spec"], pools()
+        assert [*before[1]] == ["of-others"]
+
         pending.run("address", "--set", f"kt={NAT}", "--via", "metallb").exits(0)
-        pool = get("kt", "ipaddresspool", SERVICE, namespace="metallb-system")
-        assert pool["spec"] == {"addresses": [f"{NAT}/32"], "autoAssign": False}
-        assert service()["spec"]["loadBalancerIP"] == NAT
+
+        written = {"addresses": [f"{NAT}/32"], "autoAssign": False}
+        assert pools() == {**before[1], SERVICE: written}
+        assert service()["spec"] == {**before[0], "loadBalancerIP": NAT}
+        again = pending.run("address", "--set", f"kt={NAT}", "--via", "metallb").exits(0)
+        assert "Nothing to change." in again.stdout
 
         pending.run("address", "--unset", "kt", "--yes").exits(0)
 
-        assert get("kt", "ipaddresspool", SERVICE, namespace="metallb-system") is None
-        assert "loadBalancerIP" not in service()["spec"]
+        assert (service()["spec"], pools()) == before
 
     @pytest.mark.usefixtures("metallb")
     def test_an_install_that_runs_istioctl_keeps_what_metallb_was_asked_for(self, pending: Site) -> None:
