@@ -26,7 +26,7 @@ from istio_mc.present.report_html.state import State
 from istio_mc.present.report_html.style import STYLE
 from istio_mc.present.report_html.timeline import timeline
 from istio_mc.present.report_html.topology import links
-from istio_mc.present.report_html.words import clipped, left, width
+from istio_mc.present.report_html.words import clipped, clipped_name, left, width
 from tests.leaves import workload_leaf
 from tests.world import CLUSTERS, EC, MESH, World, root
 
@@ -533,10 +533,18 @@ def test_a_page_is_known_by_its_beginning() -> None:
 
 @pytest.mark.parametrize(
     ("text", "most", "cut"),
-    [("abc", 3, "abc"), ("abcd", 3, "a…d"), ("클러스터", 5, "클…터"), ("클러", 4, "클러")],
+    [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("클러스터", 5, "클러…"), ("클러", 4, "클러")],
 )
 def test_a_text_is_cut_to_its_width(text: str, most: int, cut: str) -> None:
     assert clipped(text, most) == cut
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "cut"),
+    [("abc", 3, "abc"), ("abcd", 3, "a…d"), ("클러스터", 5, "클…터"), ("클러", 4, "클러")],
+)
+def test_a_clusters_name_is_cut_in_its_middle(name: str, most: int, cut: str) -> None:
+    assert clipped_name(name, most) == cut
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from istio_mc.checks.model import Scope
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import State, state_of, worst
 from istio_mc.present.report_html.topology import DATA_PATH
-from istio_mc.present.report_html.words import clipped, plural
+from istio_mc.present.report_html.words import clipped_name, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,7 +41,7 @@ def _pairs(topic: str, results: Iterable[Result], names: Sequence[str]) -> Marku
     rows = [
         tag(
             "tr",
-            tag("th", clipped(name, _MOST_LETTERS), scope="row", title=name),
+            tag("th", clipped_name(name, _MOST_LETTERS), scope="row", title=name),
             *(_cell(found.get((name, peer), []), f"{name} → {peer}", words=words) for peer in names),
         )
         for name in names
@@ -111,7 +111,9 @@ def _seen(result: Result | None, where: str, *, words: bool) -> Markup:
 
 
 def _table(caption: str, corner: str, names: Sequence[str], rows: Iterable[Markup], words: bool) -> Markup:  # noqa: FBT001
-    heads = (tag("th", tag("span", clipped(name, _MOST_LETTERS)), scope="col", title=name) for name in names)
+    heads = (
+        tag("th", tag("span", clipped_name(name, _MOST_LETTERS)), scope="col", title=name) for name in names
+    )
     head = tag("tr", tag("th", corner, scope="col"), *heads)
     table = tag(
         "table",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.model import Scope
 from istio_mc.present.report_html.markup import Markup, tag
 from istio_mc.present.report_html.state import State, worst
-from istio_mc.present.report_html.words import clipped, plural, width
+from istio_mc.present.report_html.words import clipped_name, plural, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -213,7 +213,7 @@ def _chords(places: Mapping[str, _Place], ways: Mapping[tuple[str, str], State])
 
 def _box(node: Node, place: _Place) -> Markup:
     x, y = place.x - _BOX_WIDTH / 2, place.y - _BOX_HEIGHT / 2
-    shown = [clipped(line, _FITS) for line in node.lines]
+    shown = [clipped_name(line, _FITS) for line in node.lines]
     return tag(
         "g",
         tag("title", "\n".join([node.name, *node.lines, node.state.word])),
@@ -226,7 +226,7 @@ def _box(node: Node, place: _Place) -> Markup:
             text_anchor="end",
             class_=f"sign {node.state.style}",
         ),
-        tag("text", clipped(node.name, _NAME_FITS), x=x + _PAD, y=y + _PAD + 10, class_="name"),
+        tag("text", clipped_name(node.name, _NAME_FITS), x=x + _PAD, y=y + _PAD + 10, class_="name"),
         *(
             tag("text", line, x=x + _PAD, y=y + _PAD + 11 + _LINE * number, class_="line")
             for number, line in enumerate(shown, 1)
@@ -249,7 +249,7 @@ def _label(node: Node, place: _Place) -> Markup:
     degrees = math.degrees(place.angle) + (180 if turned else 0)
     return tag(
         "text",
-        clipped(node.name, _LABEL_FITS),
+        clipped_name(node.name, _LABEL_FITS),
         x=-(_DOT + 6) if turned else _DOT + 6,
         y=4,
         text_anchor="end" if turned else "start",

@@ -24,16 +24,17 @@ def width(text: str) -> int:
 
 
 def clipped(text: str, most: int) -> str:
-    """A text of at most so many letters' width, with dots in its middle where some are missing.
+    """A text of at most so many letters' width, with dots at its end where some are missing."""
+    return text if width(text) <= most else f"{_fitting(text, most - 1)}…"
 
-    The end stays, for it is where names of one provider differ: `arn:aws:eks:…:cluster/blue`.
-    """
-    if width(text) <= most:
-        return text
+
+def clipped_name(name: str, most: int) -> str:
+    """The same of a cluster's name, with the dots in its middle: those of one provider end differently."""
+    if width(name) <= most:
+        return name
     room = most - 1
-    head = _fitting(text, room - room // 2)
-    tail = _fitting(text[::-1], room - width(head))[::-1]
-    return f"{head}…{tail}"
+    head = _fitting(name, room - room // 2)
+    return f"{head}…{_fitting(name[::-1], room - width(head))[::-1]}"
 
 
 def _fitting(text: str, room: int) -> str:
