@@ -119,6 +119,22 @@ def test_a_value_without_a_shape_goes_by_these_names(name: str, setting: str) ->
 @pytest.mark.parametrize(
     "text",
     [
+        "appkey: {}",
+        "presharedKey={}",
+        "keytool -list -storepass {} -keypass {}",
+        "curl -H 'Authorization: token {}' https://db.example",
+        '{{"authorization": "ApiKey {}"}}',
+        "vault login -no-store {}",
+    ],
+)
+def test_rarer_names_schemes_and_commands_give_away_what_follows(text: str) -> None:
+    assert WORD not in shown(text.format(WORD, WORD))
+    assert WORD not in shown(json.dumps(text.format(WORD, WORD)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "sid: ORCL",
         "ORACLE_SID=production",
         "sid=S-1-5-21-3623811015-3361044348-30300820-1013",

@@ -37,6 +37,7 @@ _POSITIONAL: dict[str, dict[tuple[str, ...], int]] = {
     "rabbitmqctl": {("add_user",): 1, ("change_password",): 1},  # a user's name before it
     "mc": _MINIO,
     "mcli": _MINIO,
+    "vault": {("login",): 0},
 }
 _NAMES = sorted({*_FLAGS, *_POSITIONAL, "htpasswd"}, key=len, reverse=True)
 _PROGRAM = re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, _NAMES))})(?![\w.-])")

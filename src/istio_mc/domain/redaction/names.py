@@ -31,11 +31,11 @@ _LAST_WORDS = frozenset(
     requirepass salt xsrf""".split()  # noqa: SIM905 - shorter than a column of them
 )
 _RUN_TOGETHER = re.compile(
-    r"(?:api|access|account|auth|master|private|priv|secret|signing|encryption|unseal)keys?$"
+    r"(?:api|app|access|account|auth|master|preshared|private|priv|secret|signing|encryption|unseal)keys?$"
     r"|(?:api|access|account|private|secret|signing|encryption)key|passw(?:or)?d|passphrase"
     r"|(?:access|auth|bearer|bootstrap|csrf|id|identity|join|refresh|registry|session|user|vault)tokens?$"
     r"|(?:app|client|shared|signing|webhook)secrets?$"
-    r"|^(?:admin|bind|db|my|pg|root|ssh|user)(?:pass|pwd?)$"
+    r"|^(?:admin|bind|db|key|(?:dest|src|trust)?store|my|pg|root|ssh|user)(?:pass|pwd?)$"
 )
 _SECRET_PAIRS = frozenset(
     (first, "key")
@@ -43,6 +43,7 @@ _SECRET_PAIRS = frozenset(
         *("access", "account", "api", "app", "auth", "ca", "client", "encryption", "hmac", "jwt", "master"),
         *(
             "license",
+            "preshared",
             "private",
             "recovery",
             "secret",

@@ -53,6 +53,11 @@ _PATTERNS = tuple(
         rf"""\[\s*+["'](?i:{"|".join(sorted(HEADERS))})["']\s*+,\s*+["'](?P<value>[^"']++)["']\s*+\]""",
         # The data source name of Go's MySQL driver.
         r"""(?<![\w.-])[\w.-]++:(?P<value>[^\s@:/"']{3,}+)@(?:tcp|unix)\(""",
+        # Schemes beside Basic and Bearer.
+        (
+            r"""(?i)\bauthorization\\*+["']?[ \t]*+[:=][ \t]*+\\*+["']?"""
+            r"""(?:api-?key|digest|key|negotiate|token)[ \t]++(?P<value>[^\s"'\\]++)"""
+        ),
         # One without a scheme, as Oracle's: user/password@host.
         (
             r"""(?i)(?<![a-z0-9])dsn\\*+["']?[ \t]*+[:=][ \t]*+\\*+["']?[\w.%+-]++[:/]"""
