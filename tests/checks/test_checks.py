@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,7 +14,10 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
-from tests.world import IDS, World, encoded, istiod_pod
+from tests.world import CLUSTERS, IDS, World, encoded, istiod_pod
+
+if TYPE_CHECKING:
+    from istio_mc.domain.mesh import Cluster
 
 
 @pytest.fixture
@@ -32,6 +37,12 @@ def failed(world: World) -> list[str]:
 
 def unknown(world: World) -> list[str]:
     return [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.verdict is Verdict.UNKNOWN]
+
+
+def root_causes(world: World, **clusters: Cluster) -> list[str]:
+    """Root causes, in order; clusters by context, where they are others than the world's."""
+    facts = replace(world.facts(), clusters=CLUSTERS | clusters)
+    return [f"{r.check.id} {r.target}" for r in run(ALL, facts) if r.is_root_cause]
 
 
 class TestAccess:
@@ -89,6 +100,42 @@ class TestNames:
         world.identity_faults = (Problem(code="identity-shared", message="shared", seen="network1"),)
         assert failures(world)["names.identity mesh"].code == "identity-shared"
 
+    def test_all_that_contradicts_is_told(self, world: World) -> None:
+        shared = Problem(code="identity-shared", message="kt and nhn share it", seen="network1", hint="a")
+        moved = Problem(code="identity-changed", message="ncloud is another", seen="nc (live)", hint="b")
+        world.identity_faults = (shared, moved)
+        problem = failures(world)["names.identity mesh"]
+        assert (problem.message, problem.seen, problem.hint) == (
+            "kt and nhn share it; ncloud is another",
+            "network1; nc (live)",
+            "a",
+        )
+
+    @pytest.mark.parametrize(
+        ("shared", "missing", "told"),
+        [
+            ({"network": "network1"}, "ncloud-nks", ["link.secret kt → ncloud"]),
+            ({"cluster_id": "kt-k2p"}, "ncloud-nks", ["link.secret kt → ncloud"]),
+            ({"cluster_id": "kt-k2p"}, "nhn-nks", []),
+        ],
+        ids=["a network", "IDs of others", "its ID"],
+    )
+    def test_what_two_clusters_share_explains_a_link_where_it_is_their_id(
+        self, world: World, shared: dict[str, str], missing: str, told: list[str]
+    ) -> None:
+        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="x"),)
+        world.remove("kt", "Secret", f"istio-remote-secret-{missing}")
+        found = root_causes(world, nhn=replace(CLUSTERS["nhn"], **shared))
+        assert [one for one in found if one.startswith("link.secret kt")] == told
+        assert "names.identity mesh" in found
+
+    def test_a_network_that_others_share_explains_no_gateway(self, world: World) -> None:
+        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="network1"),)
+        del world.find("ncloud", "Service", "istio-ingressgateway")["metadata"]["labels"]
+        found = root_causes(world, nhn=replace(CLUSTERS["nhn"], network="network1"))
+        assert "gateway.network ncloud" in found
+        assert "gateway.network nhn" not in found
+
 
 class TestGateway:
     def test_an_address_that_is_pending(self, world: World) -> None:
@@ -127,10 +174,6 @@ class TestGateway:
         (server,) = world.find("kt", "Gateway", "cross-network-gateway")["spec"]["servers"]
         server["tls"]["mode"] = "SIMPLE"
         assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
-
-
-def root_causes(world: World) -> list[str]:
-    return [f"{r.check.id} {r.target}" for r in run(ALL, world.facts()) if r.is_root_cause]
 
 
 class TestDrift:
@@ -174,6 +217,13 @@ class TestDrift:
         world.drift["kt"] = Drift((Step("link", ("Secret differs",)),))
         world.remove("kt", "Service", "istio-ingressgateway")
         assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
+
+    def test_versions_too_far_apart_explain_it_where_the_odd_one_runs_alone(self, world: World) -> None:
+        world.remove("nhn", "Pod", "istiod-1")
+        world.objects["nhn"].append(istiod_pod("1.24.0"))
+        reason = ("ConfigMap istio-system/istio data.mesh is a, wanted b",)
+        world.drift |= {name: Drift((Step("istio", reason),)) for name in ("kt", "nhn")}
+        assert root_causes(world) == ["versions.apart mesh", "drift.none kt"]
 
     def test_without_an_istioctl_it_cannot_be_told(self, world: World) -> None:
         world.drift["kt"] = Drift((), "Istio itself was not compared: no istioctl 1.26.0 is here")

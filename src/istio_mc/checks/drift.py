@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from istio_mc.checks import (
     cacerts,
     clocks,
@@ -24,11 +22,6 @@ from istio_mc.domain import plan
 from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from istio_mc.domain.plan import Step
 
 _SHOWN = 6
 
@@ -51,19 +44,18 @@ _EXPLAINING = (
     *versions.CHECKS,
 )
 _NAMES = _ids(names.CHECKS)
-_CA = _NAMES | _ids(clocks.CHECKS, cacerts.CHECKS, trust.CHECKS)
-_GATEWAY = _NAMES | _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
-_ISTIO = _NAMES | _ids(control_plane.CHECKS, webhooks.CHECKS, reading.CHECKS, versions.CHECKS)
-_LINK = _NAMES | _ids(link.CHECKS, reading.CHECKS)
+_VERSIONS = _ids(versions.CHECKS)
+_CA = _ids(clocks.CHECKS, cacerts.CHECKS, trust.CHECKS)
+_GATEWAY = _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
+_ISTIO = _ids(control_plane.CHECKS, webhooks.CHECKS, reading.CHECKS)
+_LINK = _ids(link.CHECKS, reading.CHECKS)
 _TOLD_ELSEWHERE = {
-    plan.NAMESPACE: _NAMES,
     plan.CACERTS: _CA,
     plan.RESTART: _CA,
-    plan.EXPOSE: _NAMES | _ids(gateway.CHECKS),
+    plan.EXPOSE: _ids(gateway.CHECKS),
     plan.REMOTE_GATEWAYS: _GATEWAY,
-    plan.LINK: _LINK,
 }
-"""The checks whose faults a step mends; those of what istioctl installs depend on the object."""
+"""The checks whose faults a step mends, beside those of names; for what istioctl installs see `_parts`."""
 
 
 def _none(facts: Facts, target: Target) -> Finding:
@@ -79,16 +71,26 @@ def _none(facts: Facts, target: Target) -> Finding:
         expected="nothing to change",
         hint=hints.install(facts),
     )
-    parts = frozenset(part for step in drift.steps for part in _parts(step))
-    return Finding(", ".join(step.name for step in drift.steps), problem, parts=parts)
+    return Finding(", ".join(step.name for step in drift.steps), problem, parts=_parts(facts, name))
 
 
-def _parts(step: Step) -> Iterator[frozenset[str]]:
-    if step.name != plan.ISTIO:
-        yield _TOLD_ELSEWHERE.get(step.name, frozenset())
-        return
-    for reason in step.reasons:
-        yield _GATEWAY if EAST_WEST_GATEWAY in reason else _ISTIO
+def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
+    """The checks that may explain each part of the plan, as far as what they found is of this cluster."""
+    odd = names.ids_at_odds(facts) | names.networks_at_odds(facts)
+    everywhere = _NAMES if name in odd else _NAMES - {names.IDENTITY}
+    # A remote secret bears the ID of another cluster.
+    linked = _NAMES if odd else everywhere
+    own = frozenset() if versions.running_tags(facts, name) == {facts.mesh.version} else _VERSIONS
+    parts = set()
+    for step in facts.drift[name].steps:
+        if step.name == plan.ISTIO:
+            for reason in step.reasons:
+                parts.add(everywhere | own | (_GATEWAY if EAST_WEST_GATEWAY in reason else _ISTIO))
+        elif step.name == plan.LINK:
+            parts.add(linked | _LINK)
+        else:
+            parts.add(everywhere | _TOLD_ELSEWHERE.get(step.name, frozenset()))
+    return frozenset(parts)
 
 
 CHECKS = (

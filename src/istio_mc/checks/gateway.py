@@ -99,7 +99,9 @@ def _network(facts: Facts, target: Target) -> Finding:
         expected=f"{wanted} in each",
         hint=hints.install(facts),
     )
-    return Finding(", ".join(str(value or "absent") for value in wrong.values()), problem)
+    explaining = {names.NETWORK, GATEWAY} | ({IDENTITY} if name in names.networks_at_odds(facts) else set())
+    told = ", ".join(str(value or "absent") for value in wrong.values())
+    return Finding(told, problem, parts=frozenset({frozenset(explaining)}))
 
 
 def _exposed(facts: Facts, target: Target) -> Finding:

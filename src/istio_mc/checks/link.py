@@ -6,7 +6,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.checks.names import IDENTITY
+from istio_mc.checks.names import IDENTITY, explained_by_identity, ids_at_odds
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
@@ -52,6 +52,7 @@ def _secret(facts: Facts, target: Target) -> Finding:
     found = held(facts, target)
     if found and found[0].is_named_right:
         return Finding(wanted)
+    explained = explained_by_identity({peer} & ids_at_odds(facts))
     if found:
         problem = Problem(
             code="remote-secret-misnamed",
@@ -60,7 +61,7 @@ def _secret(facts: Facts, target: Target) -> Finding:
             expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}: whoever renews or removes the link looks there",
             hint=_prune(facts),
         )
-        return Finding(found[0].secret, problem)
+        return Finding(found[0].secret, problem, parts=explained)
     problem = Problem(
         code="remote-secret-missing",
         message=f"{name} has no remote secret of {peer}",
@@ -68,7 +69,7 @@ def _secret(facts: Facts, target: Target) -> Finding:
         expected="one, as link writes it",
         hint=hints.relink(facts),
     )
-    return Finding("missing", problem)
+    return Finding("missing", problem, parts=explained)
 
 
 def _usable(facts: Facts, target: Target) -> Finding:
@@ -117,7 +118,7 @@ def _members(facts: Facts, target: Target) -> Finding:
         expected=f"remote secrets of {', '.join(sorted(members))} only",
         hint=_prune(facts),
     )
-    return Finding(told, problem)
+    return Finding(told, problem, parts=explained_by_identity(ids_at_odds(facts)))
 
 
 def not_synced(facts: Facts, target: Target) -> dict[str, str]:

@@ -2,22 +2,54 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 IDENTITY = "names.identity"
 CLUSTER_ID = "names.cluster-id"
 NETWORK = "names.network"
 
 
+@once_told
+def ids_at_odds(facts: Facts) -> frozenset[str]:
+    """The contexts whose cluster ID is another's too, or is not what mesh.yaml says."""
+    return _at_odds(facts, {name: cluster.cluster_id for name, cluster in facts.clusters.items()})
+
+
+@once_told
+def networks_at_odds(facts: Facts) -> frozenset[str]:
+    """The same of networks."""
+    return _at_odds(facts, {name: cluster.network for name, cluster in facts.clusters.items()})
+
+
+def _at_odds(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
+    count = Counter(values.values())
+    moved = {fault.cluster for fault in facts.identity_faults if fault.cluster}
+    return frozenset(name for name, value in values.items() if count[value] > 1 or name in moved)
+
+
+def explained_by_identity(at_odds: Iterable[str]) -> frozenset[frozenset[str]]:
+    """For a Finding: it may come of IDENTITY where any cluster is at odds, and of nothing else."""
+    return frozenset({frozenset({IDENTITY} if any(at_odds) else ())})
+
+
 def _identity(facts: Facts, _target: Target) -> Finding:
     if facts.identity_faults:
-        first = facts.identity_faults[0]
-        return Finding(first.seen or first.message, first)
+        first, *more = facts.identity_faults
+        told = "; ".join(fault.seen or fault.message for fault in facts.identity_faults)
+        message = "; ".join(fault.message for fault in facts.identity_faults)
+        return Finding(told, replace(first, message=message, seen=told) if more else first)
     told = ", ".join(f"{cluster.cluster_id} on {cluster.network}" for cluster in facts.clusters.values())
     return Finding(told)
 
@@ -53,7 +85,8 @@ def _network(facts: Facts, target: Target) -> Finding:
         expected=f"{NETWORK_LABEL}={wanted}",
         hint=hints.install(facts),
     )
-    return Finding(live or "absent", problem)
+    parts = explained_by_identity({name} & networks_at_odds(facts))
+    return Finding(live or "absent", problem, parts=parts)
 
 
 CHECKS = (

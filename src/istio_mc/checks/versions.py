@@ -17,7 +17,7 @@ _MOST_APART = 1
 skew, and canary upgrades from one minor to the next)."""
 
 
-def _tags(facts: Facts, name: str) -> set[str]:
+def running_tags(facts: Facts, name: str) -> set[str]:
     """The tags of the images that istiods of a cluster run; those pinned by digest alone tell none."""
     images = (
         container["image"]
@@ -32,7 +32,7 @@ def _tags(facts: Facts, name: str) -> set[str]:
 
 
 def _apart(facts: Facts, _target: Target) -> Finding:
-    tags = {name: sorted(_tags(facts, name)) for name in facts.observed}
+    tags = {name: sorted(running_tags(facts, name)) for name in facts.observed}
     minors = {name: {minor for tag in found if (minor := minor_of(tag))} for name, found in tags.items()}
     told = ", ".join(f"{name}: {'/'.join(found) or 'untold'}" for name, found in tags.items())
     every = {minor for found in minors.values() for minor in found}
