@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
-# What a person has to put in, as ADDRESS or NAME or the dots of a list; not flags, nor paths.
-_TO_FILL_IN = re.compile(r"(?<![\w$./-])[A-Z][A-Z_]{2,}(?![\w./=-])|…|\.\.\.")
+TO_FILL_IN = frozenset({"ADDRESS", "CONTEXT", "DIR", "FOLDER", "IMAGE", "NAME"})
+"""What a person has to put in stands so in a hint. Other words in capitals may be names of clusters."""
+
+_TO_FILL_IN = re.compile(rf"(?<![\w$./-])(?:{'|'.join(sorted(TO_FILL_IN))})(?![\w./:=-])|…|\.\.\.")
 
 
 # What shows more, and leaves the mending to whoever reads it.
