@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,17 @@ def test_a_command_that_is_whole_and_changes_something_mends(hint: str) -> None:
 )
 def test_what_wants_a_person_does_not(hint: str) -> None:
     assert kind(hint) is HintType.MANUAL
+
+
+@pytest.mark.parametrize("name", ["my cluster", "kt's", "$(id)", "a;b", "kt (old)"])
+def test_a_name_that_a_shell_would_take_apart_is_quoted_once(name: str) -> None:
+    hint = f"kubectl --context {name} get --raw /readyz"
+
+    first = Problem(code="c", message="m", cluster=name, hint=hint)
+    again = replace(first, docs="d").on(name)
+
+    for problem in (first, again):
+        assert shlex.split(problem.hint or "") == ["kubectl", "--context", name, "get", "--raw", "/readyz"]
 
 
 def commands() -> Iterator[str]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import re
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import OBSERVED, Cause, Check, Result, Scope, Target, Verdict, once_told
+from istio_mc.domain.problem import quoted, to_quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -134,15 +133,8 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tupl
 
 
 @once_told
-def _names_to_quote(facts: Facts) -> re.Pattern[str] | None:
-    """Contexts whose names a shell would take apart, where they stand alone or in a list."""
-    odd = sorted((name for name in facts.clusters if shlex.quote(name) != name), key=len, reverse=True)
-    return re.compile(rf"(?<![^\s,=])(?:{'|'.join(map(re.escape, odd))})(?![^\s,=])") if odd else None
-
-
-def _pasteable(facts: Facts, hint: str) -> str:
-    odd = _names_to_quote(facts)
-    return odd.sub(lambda name: shlex.quote(name[0]), hint) if odd else hint
+def _names_to_quote(facts: Facts) -> tuple[str, ...]:
+    return to_quote(facts.clusters)
 
 
 def _explaining(check: Check, target: Target, finding: Finding, not_ok: _Found) -> tuple[Cause, ...]:
@@ -194,7 +186,7 @@ def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
     problem = replace(
         finding.problem,
-        hint=_pasteable(facts, finding.problem.hint or check.hint) or None,
+        hint=quoted(finding.problem.hint or check.hint, _names_to_quote(facts)) or None,
         docs=finding.problem.docs or check.docs or None,
         cluster=finding.problem.cluster or target.cluster,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -34,6 +35,19 @@ class HintType(StrEnum):
     MANUAL = "manual"
 
 
+def to_quote(names: Iterable[str]) -> tuple[str, ...]:
+    """The names that a shell would take apart, the longest first."""
+    return tuple(sorted((name for name in names if shlex.quote(name) != name), key=len, reverse=True))
+
+
+def quoted(hint: str, names: tuple[str, ...]) -> str:
+    """A hint with quotes around these names, where they stand alone or in a list, and have none yet."""
+    if not names:
+        return hint
+    alone = re.compile(rf"(?<![^\s,=])(?:{'|'.join(map(re.escape, names))})(?![^\s,=])")
+    return alone.sub(lambda name: shlex.quote(name[0]), hint)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One fault or warning that a person can act on.
@@ -44,7 +58,8 @@ class Problem:
         cluster: Context name of the cluster concerned, or None where the whole mesh is.
         seen: What was found.
         expected: What should have been found.
-        hint: What mends it, a command where there is one.
+        hint: What mends it, a command where there is one; in it, the name of the cluster is put in quotes
+            where a shell would take it apart.
         docs: Anchor in the documentation, such as `troubleshooting.md#unreachable`; where none is given, the
             section that explains the code.
     """
@@ -60,6 +75,8 @@ class Problem:
     def __post_init__(self) -> None:
         if self.docs is None:
             object.__setattr__(self, "docs", docs_of(self.code))
+        if self.hint and self.cluster and (odd := to_quote([self.cluster])):
+            object.__setattr__(self, "hint", quoted(self.hint, odd))
 
     @property
     def hint_type(self) -> HintType | None:
