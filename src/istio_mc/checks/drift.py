@@ -76,10 +76,10 @@ def _none(facts: Facts, target: Target) -> Finding:
 
 def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     """The checks that may explain each part of the plan, as far as what they found is of this cluster."""
-    odd = names.ids_at_odds(facts) | names.networks_at_odds(facts)
-    everywhere = _NAMES if name in odd else _NAMES - {names.IDENTITY}
+    odd_ids = names.ids_at_odds(facts)
+    everywhere = _NAMES if name in odd_ids | names.networks_at_odds(facts) else _NAMES - {names.IDENTITY}
     # A remote secret bears the ID of another cluster.
-    linked = _NAMES if odd else everywhere
+    linked = _NAMES if odd_ids else everywhere
     own = frozenset() if versions.running_tags(facts, name) == {facts.mesh.version} else _VERSIONS
     parts = set()
     for step in facts.drift[name].steps:
