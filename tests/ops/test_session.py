@@ -53,7 +53,7 @@ def test_the_private_folder_goes_for_good_while_threads_still_write_into_it(tmp_
     def write() -> None:
         """As threads do that Ctrl-C came upon."""
         while not ended.is_set():
-            with contextlib.suppress(ProblemError):
+            with contextlib.suppress(ProblemError, FileNotFoundError):
                 written(session, mesh, cluster)
                 private_kubeconfig(folder / "kt", {"current-context": "kt"})
             begun.set()

@@ -217,6 +217,20 @@ class TestApiServers:
             "api.kt",
         )
 
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_the_one_that_others_are_linked_with_where_the_kubeconfigs_means_this_machine(
+        self, host: str
+    ) -> None:
+        live = {"nhn": member("nhn-nks", "network3", linked=("kt-k2p",))}
+        found = clusters_of(contexts("kt", "nhn", server=f"https://{host}:6443"), settings(), live)
+        assert found["kt"].api_server == ApiServer("https://kt-k2p", b"ca")
+        assert found["nhn"].api_server.server == f"https://{host}:6443"
+
+    def test_the_kubeconfigs_where_others_are_linked_with_another(self) -> None:
+        live = {"nhn": member("nhn-nks", "network3", linked=("kt-k2p",))}
+        found = clusters_of(contexts("kt", "nhn"), settings(), live)
+        assert found["kt"].api_server.server == "https://kt:6443"
+
     def test_gateway_addresses_and_values_are_carried_along(self) -> None:
         found = self.server(
             ClusterSettings("kt", gateway_addresses=("198.18.0.21",), values={"pilot": {"a": 1}})

@@ -28,6 +28,15 @@ def address_fault(text: str) -> str | None:
     return None
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a host means the machine that reads it, and so never another one."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+    return address.is_loopback or address.is_unspecified
+
+
 def https_url_fault(text: str) -> str | None:
     """What keeps a text from being an `https://host[:port][/path]` URL, or None."""
     try:

@@ -9,11 +9,11 @@ Python client does none of the four.
 from __future__ import annotations
 
 import base64
-import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from istio_mc.domain.addresses import is_this_machine
 from istio_mc.domain.problem import Problem
 from istio_mc.gateways.kube_error import KubeError
 
@@ -64,19 +64,11 @@ def choose(
     """
     if named:
         return _parsed(context, named, _FROM_KUBECONFIG)
-    if not environment or _is_this_machine(server) or bypassed():
+    if not environment or is_this_machine(urlsplit(server).hostname or "") or bypassed():
         return None
     return _parsed(
         context, environment if "://" in environment else f"http://{environment}", _FROM_ENVIRONMENT
     )
-
-
-def _is_this_machine(server: str) -> bool:
-    host = urlsplit(server).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _parsed(context: str, url: str, source: str) -> HttpProxy:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import documents, objects, plan
+from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Cluster
@@ -199,13 +200,14 @@ def look(session: Session, *, prune: bool) -> Linking:
     """Reads the session's clusters, which are a mesh already but for their remote secrets.
 
     Raises:
-        InputError: Two of them have the same cluster ID or network.
+        InputError: Two of them have the same cluster ID or network, or the others cannot reach one.
     """
     observed, failed = fan_out(
         session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
     )
     failures = session.unusable | failed
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    refuse_for_us_only(clusters)
     secrets = {name: found.of(objects.SECRET) for name, found in observed.items()}
     doomed = {name: _doomed(session, name, clusters, found) for name, found in secrets.items() if prune}
     return Linking(clusters, secrets, doomed, failures)

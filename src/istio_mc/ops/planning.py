@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.model import Facts
 from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.address import remote_gateways_wanted
+from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
@@ -115,6 +116,7 @@ def prepare(
         clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
         session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
         preflight.refuse_other_mesh(mesh, observed)
+        refuse_for_us_only(clusters)
         facts = Facts(
             mesh,
             clusters,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
 from istio_mc.domain.address import external_ips
+from istio_mc.domain.api_servers import as_linked, is_for_us_only
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.silent import Others, silent_members
@@ -103,7 +104,7 @@ def identified(
             context=context.name,
             cluster_id=ids[context.name],
             network=networks[context.name],
-            api_server=_api_server(context, settings.cluster(context.name)),
+            api_server=_api_server(context, settings.cluster(context.name), ids[context.name], observed),
             # A Service's own stay where the settings name none: istioctl would else take its own away.
             gateway_addresses=settings.cluster(context.name).gateway_addresses
             or external_ips(observed.get(context.name)),
@@ -129,15 +130,20 @@ def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[st
     return frozenset(id_ for name, id_ in derived.items() if name not in clusters)
 
 
-def _api_server(context: Context, wanted: ClusterSettings) -> ApiServer:
+def _api_server(
+    context: Context, wanted: ClusterSettings, cluster_id: str, observed: Mapping[str, Observed]
+) -> ApiServer:
     over = wanted.api_server
-    if over is None:
-        return ApiServer(server=context.server or "", tls_server_name=_tls_server_name(context))
-    return ApiServer(
-        server=over.server,
-        ca_data=read(over.ca_file) if over.ca_file else None,
-        tls_server_name=over.tls_server_name,
-    )
+    if over is not None:
+        return ApiServer(
+            server=over.server,
+            ca_data=read(over.ca_file) if over.ca_file else None,
+            tls_server_name=over.tls_server_name,
+        )
+    server = context.server or ""
+    if is_for_us_only(server) and (kept := as_linked(cluster_id, observed.values())):
+        return kept
+    return ApiServer(server, tls_server_name=_tls_server_name(context))
 
 
 def _tls_server_name(context: Context) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, removal, sample
 from istio_mc.domain.address import is_ours
+from istio_mc.domain.api_servers import as_linked, refuse_for_us_only
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
@@ -124,6 +125,9 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         raise InputError(*map(_no_member, strangers))
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     ids = [cluster.cluster_id for cluster in clusters.values()]
+    # Those that stay get new tokens of each other, and are reached where they are reached now.
+    staying = {name: _as_linked(clusters[name], observed) for name in clusters if name not in going}
+    refuse_for_us_only(staying)
 
     def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
         kube = session.kubes[name]
@@ -137,7 +141,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         [name for name in observed if name in going], settle, concurrency=session.concurrency
     )
     return Uninstalling(
-        clusters=clusters,
+        clusters=clusters | staying,
         going=tuple(going),
         observed=observed,
         removals={name: found for name, (found, *_) in settled.items()},
@@ -146,6 +150,11 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         meshed={name: pods for name, (_, _, pods, _) in settled.items() if pods},
         failures=session.unusable | failed | unsettled,
     )
+
+
+def _as_linked(cluster: Cluster, observed: Mapping[str, Observed]) -> Cluster:
+    live = as_linked(cluster.cluster_id, observed.values())
+    return replace(cluster, api_server=live) if live else cluster
 
 
 def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
