@@ -11,7 +11,7 @@ from rich.text import Text
 from istio_mc.domain.address_changes import MEANING, Action, Change, Via
 from istio_mc.domain.objects import ref_of
 from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,7 +139,7 @@ def _render_changes(result: AddressResult, console: Console) -> None:
     shown = table("CLUSTER", "GATEWAY", "STATUS")
     for name, view in result.look.views.items():
         shown.add_row(name, ", ".join(view.addresses) or "-", status(view))
-    console.print(shown)
+    print_words(console, shown)
 
 
 def _render_cluster(view: ClusterAddress, console: Console) -> None:

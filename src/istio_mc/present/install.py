@@ -9,7 +9,7 @@ import yaml
 from istio_mc.domain.objects import CRD, ref_of
 from istio_mc.present.merged import render_services, services_data
 from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,7 +60,7 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
                 "failed" if cluster.problems else "member",
                 ", ".join(step.name for step in pending) or "nothing",
             )
-        console.print(shown)
+        print_words(console, shown)
         for name, steps in result.pending.items():
             for step in steps:
                 for reason in step.reasons:
@@ -135,7 +135,7 @@ def _render(result: InstallResult, console: Console) -> None:
             "to change" if result.dry_run and _status(cluster) == "changed" else _status(cluster),
             _told(cluster, dry_run=result.dry_run),
         )
-    console.print(shown)
+    print_words(console, shown)
     if result.root_fingerprint:
         console.print(f"Root CA  {result.root_fingerprint}", soft_wrap=True)
     if not result.changed and not result.problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,8 +67,8 @@ def _render(result: LinkResult, console: Console) -> None:
         cells = [
             name,
             cluster.cluster_id,
-            _status(result, name),
+            "to change" if result.dry_run and _status(result, name) == "changed" else _status(result, name),
             ", ".join(_secrets(result, name)) or nothing,
         ]
         rows.add_row(*cells, *([", ".join(result.pruned.get(name, ())) or "-"] if prunes else []))
-    console.print(rows)
+    print_words(console, rows)

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from istio_mc.domain.sample import least_share
 from istio_mc.present.report import Exit, Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ def deployed(result: Deployed, warnings: Iterable[Problem], *, done: str) -> Rep
             rows.add_row(
                 name, result.versions.get(name) or "-", "failed" if name in result.failures else done
             )
-        console.print(rows)
+        print_words(console, rows)
 
     names = {**result.versions, **result.failures}
     return Report(
@@ -90,7 +90,7 @@ def _render(result: Tested, console: Console) -> None:
             str(sum(calls.failed.values()) or "-"),
             f"{calls.total}{', given up' if calls.given_up else ''}",
         )
-    console.print(rows)
+    print_words(console, rows)
     if not result.problems:
         pairs = len(result.versions) ** 2
         console.print(f"Every version answers every cluster: {pairs} of {pairs} pairs.")

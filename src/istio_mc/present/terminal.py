@@ -30,6 +30,7 @@ _ANY_WIDTH = 100_000
 _TOLD_AGAIN_S = 30.0
 _BAR = 24
 _GAP = 2
+_LABEL = 12
 _MARKS = {
     State.DONE: ("√", "green"),
     State.UNCHANGED: ("=", "dim"),
@@ -76,10 +77,13 @@ def print_whole(to: Console, rows: Table) -> None:
         return
     labels = [str(column.header) for column in rows.columns]
     named = next(index for index, label in enumerate(labels) if label) + 1
+    wide = min(max(_LABEL, *(cell_len(label) + _GAP for label in labels[named:])), to.width // 2)
     for row in zip(*(column.cells for column in rows.columns), strict=True):
         to.print(Text(" ".join(str(cell) for cell in row[:named] if str(cell)), style="bold"), soft_wrap=True)
         for label, cell in zip(labels[named:], row[named:], strict=True):
-            to.print(Text.assemble((f"  {label:<12}", "dim"), str(cell)), soft_wrap=True)
+            told = cell if isinstance(cell, Text) else str(cell)
+            gap = " " * max(_GAP, wide - cell_len(label))
+            to.print(Text.assemble((f"  {label}{gap}", "dim"), told), soft_wrap=True)
 
 
 def print_words(to: Console, rows: Table) -> None:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import support
 from istio_mc.present.report import Report, exit_for, problems_data
-from istio_mc.present.terminal import print_whole, table
+from istio_mc.present.terminal import print_whole, print_words, table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from istio_mc.domain.tools import Artifact
     from istio_mc.ops.tools import BringResult, ToolOutcome
@@ -132,7 +133,7 @@ def _render_list(result: ListResult, console: Console) -> None:
     print_whole(console, rows)
     console.print()
     if result.clusters:
-        console.print(_clusters(result))
+        print_words(console, _clusters(result))
     else:
         console.print(f"clusters: not asked ({result.not_asked})", soft_wrap=True)
     console.print()
@@ -153,7 +154,7 @@ def _render_list(result: ListResult, console: Console) -> None:
     console.print(releases)
 
 
-def _clusters(result: ListResult) -> Any:  # noqa: ANN401 - rich's
+def _clusters(result: ListResult) -> Table:
     rows = table("CLUSTER", "VERSION", "KUBECTL", f"ISTIO {result.istio}")
     for cluster in result.clusters:
         skew = cluster.skew

@@ -1,0 +1,57 @@
+"""Clusters named as clouds name them, on a narrow terminal: a name is there to be copied, and is not cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from istio_mc.domain.documents import cross_network_gateway
+from istio_mc.domain.plan import Step
+from istio_mc.domain.sample import Calls
+from istio_mc.ops import sample as sample_op
+from istio_mc.ops.install import InstalledCluster, InstallResult
+from istio_mc.ops.link import LinkResult
+from istio_mc.present import install, link, sample, terminal
+from tests.world import CLUSTERS, MESH
+
+NAMES = (
+    "nks_kr_결제서비스_0f0f0f0f-1234-4abc-9def-0123456789ab",
+    "arn:aws:eks:ap-northeast-2:123456789012:cluster/Prod",
+    "N" * 80,
+)
+LONG = {name: replace(cluster, context=name) for name, cluster in zip(NAMES, CLUSTERS.values(), strict=True)}
+VERSIONS = {name: f"v{number}" for number, name in enumerate(NAMES, 1)}
+STEP = Step("expose", ("it is missing",), (cross_network_gateway(),))
+CALLS = Calls(answered=dict.fromkeys(VERSIONS.values(), 20), failed={})
+REPORTS = {
+    "install": install.report(
+        InstallResult(MESH, None, tuple(InstalledCluster(one, (STEP,)) for one in LONG.values())), ()
+    ),
+    "link": link.report(LinkResult(LONG, dict.fromkeys(NAMES, STEP), {}, {}, dry_run=True), ()),
+    "sample deploy": sample.deployed(sample_op.Deployed(VERSIONS, {}), (), done="running"),
+    "sample test": sample.tested(sample_op.Tested(VERSIONS, dict.fromkeys(NAMES, CALLS), ()), ()),
+}
+
+
+@pytest.mark.parametrize("verb", REPORTS)
+def test_a_name_stands_on_one_line(
+    verb: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    REPORTS[verb].render(terminal.console())
+    lines = capsys.readouterr().out.splitlines()
+    assert [name for name in NAMES if name not in lines] == []
+
+
+def test_what_a_matrix_says_of_a_pair_stands_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    REPORTS["sample test"].render(terminal.console())
+    assert f"  v2 ({NAMES[1]})  √ 20" in capsys.readouterr().out
+
+
+def test_a_dry_run_says_what_is_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+    REPORTS["link"].render(terminal.console())
+    assert "to change" in capsys.readouterr().out
