@@ -50,6 +50,7 @@ def test_a_command_that_is_whole_and_changes_something_mends(hint: str) -> None:
         "kubectl --context kt get --raw /readyz",
         "kubectl --context kt -n istio-system logs istiod-1 | grep nhn",
         "istio-mc verify --verbose",
+        "istio-mc --help",
         "let nhn leave its mesh and join anew",
         "istio-mc address --set kt=198.51.100.7\n(it forwards to its nodePorts)",
     ],

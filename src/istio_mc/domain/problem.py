@@ -24,7 +24,7 @@ _TO_FILL_IN = re.compile(rf"(?<![\w$./-])(?:{'|'.join(sorted(TO_FILL_IN))})(?![\
 _ONLY_SHOWS = {
     "kubectl": frozenset({"get", "describe", "logs", "auth", "top", "events"}),
     "istioctl": frozenset({"proxy-config", "proxy-status", "analyze", "remote-clusters"}),
-    "istio-mc": frozenset({"verify", "contexts", "status", "list", "show", "--dry-run"}),
+    "istio-mc": frozenset({"verify", "contexts", "status", "list", "show", "--dry-run", "--help"}),
 }
 
 
