@@ -82,6 +82,7 @@ class TestRefused:
             (["--set", f"kt={IP}", "--via", "nat"], "is not one of external-ip, metallb, gateway"),
             (["--via", "gateway"], "there is no --set"),
             (["--set", f"kt={IP}", "--unset", "kt"], "both name kt"),
+            (["--set", f"kt={IP}", "--unset", "nhn,kt"], "both name kt"),
             (["--set", "kt=gw.example.com"], "--via external-ip takes IP addresses only"),
             (["--set", "kt=gw.example.com", "--via", "metallb"], "--via metallb takes IP addresses only"),
             (["--set", f"kt={IP},203.0.113.8", "--via", "metallb"], "takes one address"),

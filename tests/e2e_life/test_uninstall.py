@@ -118,6 +118,25 @@ def test_an_istio_that_others_installed_is_left_alone(beside_others: Site) -> No
     assert get("ncloud", "secret", "istio-remote-secret-kt-k2p")
 
 
+@pytest.fixture
+def one_network() -> Iterator[None]:
+    """kt's network label as it must not be: that of ncloud."""
+    label = ("label", "namespace", SYSTEM, "--overwrite")
+    kubectl("kt", *label, "topology.istio.io/network=network2")
+    yield
+    kubectl("kt", *label, "topology.istio.io/network=network1")
+
+
+@pytest.mark.usefixtures("one_network")
+def test_a_cluster_that_shares_its_network_may_leave_as_the_error_says(beside_others: Site) -> None:
+    (problem,) = beside_others.run("link", "-o", "json").exits(2).json["errors"]
+    assert problem["code"] == "identity-shared"
+    leaving = beside_others.run("uninstall", "--contexts", "kt", "--dry-run", "-o", "json").exits(0).data
+    assert [one["status"] for one in leaving["clusters"]] == ["planned", "member", "member"]
+    everything = beside_others.run("uninstall", "--dry-run", "-o", "json").exits(0).data
+    assert {one["status"] for one in everything["clusters"]} == {"planned"}
+
+
 def test_the_ca_of_another_mesh_is_not_removed(beside_others: Site) -> None:
     folder = beside_others.folder / "of-another"
     beside_others.run("ca", "init", "--certs-dir", str(folder), "--key-type", "ec").exits(0)

@@ -64,7 +64,7 @@ def address(
     from istio_mc.present import address as shown
 
     def work(progress: edge.Progress) -> edge.Report:
-        want = op.wanted(to_set or (), via, unset or ())
+        want = op.wanted(to_set or (), via, edge.each(unset))
         session, named = open_mesh(options.inputs(), progress)
         with session:
             seen = op.look(session, named)

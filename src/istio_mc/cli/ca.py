@@ -144,7 +144,7 @@ def issue(
     def work(progress: edge.Progress) -> edge.Report:
         store, said = ca_and_settings(options.config, certs_dir)
         made = options_of(said, key_type, key_size, validity)
-        ids = cluster_id or cluster_ids(options.inputs(), progress)
+        ids = edge.each(cluster_id) or cluster_ids(options.inputs(), progress)
         return issued(ca.issue(store, ids, made, datetime.now(UTC)))
 
     edge.run("ca issue", options, work)

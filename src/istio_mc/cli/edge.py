@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -55,6 +55,11 @@ def seconds(text: str) -> float:
 def names(text: str) -> tuple[str, ...]:
     """The parts of `a,b`."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def each(texts: Iterable[str] | None) -> tuple[str, ...]:
+    """The parts of an option that may be repeated, and may hold `a,b` as `--contexts` does."""
+    return tuple(name for text in texts or () for name in names(text))
 
 
 def _output(text: str, also: Sequence[str]) -> str:

@@ -82,7 +82,7 @@ def install(
             made = options_of(session.settings.ca, key_type, key_size)
             now = datetime.now(UTC)
             stop = session.settings.strict if strict is None else strict
-            result = do(session, store, made, now, strict=stop, replace_ca=replace_ca or ())
+            result = do(session, store, made, now, strict=stop, replace_ca=edge.each(replace_ca))
             return report(result, session.warnings)
 
     edge.run("install", options, work)

@@ -110,7 +110,8 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         going: The contexts to clear; None: all.
 
     Raises:
-        InputError: A cluster runs an Istio that this tool neither installed nor took over (`not-a-member`).
+        InputError: A cluster runs an Istio that this tool neither installed nor took over (`not-a-member`);
+            or the IDs or networks of clusters that stay contradict each other or the settings.
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
     mesh = topology.mesh_of(session.settings)
@@ -123,7 +124,10 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
     ]:
         raise InputError(*map(_no_member, strangers))
-    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    # What contradicts in the identity of a cluster that goes is no reason to keep it: it is the way out.
+    remaining = [context for context in session.contexts if context.name not in going]
+    topology.clusters_of(remaining, session.settings, observed)
+    clusters, _ = topology.identified(session.contexts, session.settings, observed)
     ids = [cluster.cluster_id for cluster in clusters.values()]
     # Those that stay get new tokens of each other, and are reached where they are reached now.
     staying = {name: _as_linked(clusters[name], observed) for name in clusters if name not in going}
