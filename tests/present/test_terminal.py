@@ -169,5 +169,15 @@ class TestCellsFoldedBetweenWords:
         shown = self.printed(width).split()
         assert [word for word in words if word not in shown] == []
 
+    def test_one_column_may_be_named_that_gives_way(self) -> None:
+        out = io.StringIO()
+        rows = terminal.table("SETTING", "VALUE")
+        rows.add_row("tools.helm.sha256", "0" * 64)
+        terminal.print_words(Console(file=out, width=60), rows, but="VALUE")
+        head, first, *rest = out.getvalue().splitlines()
+        assert head.split() == ["SETTING", "VALUE"]
+        assert first.split() == ["tools.helm.sha256", "0" * 41]
+        assert "".join(rest).split() == ["0" * 23]
+
     def test_a_table_that_has_room_is_not_folded(self) -> None:
         assert len(self.printed(80).splitlines()) == 2

@@ -126,7 +126,8 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         raise InputError(*map(_no_member, strangers))
     # What contradicts in the identity of a cluster that goes is no reason to keep it: it is the way out.
     remaining = [context for context in session.contexts if context.name not in going]
-    topology.clusters_of(remaining, session.settings, observed)
+    seen = {context.name: observed[context.name] for context in remaining if context.name in observed}
+    topology.clusters_of(remaining, session.settings, seen)
     clusters, _ = topology.identified(session.contexts, session.settings, observed)
     ids = [cluster.cluster_id for cluster in clusters.values()]
     # Those that stay get new tokens of each other, and are reached where they are reached now.

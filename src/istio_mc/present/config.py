@@ -78,7 +78,7 @@ def _render(result: Shown, console: Console) -> None:
         if result.file is not None:
             origin = origin.replace(str(result.file), result.file.name)
         rows.add_row(setting.key, _value(setting), f"{setting.source} {origin}".rstrip())
-    print_words(console, rows)
+    print_words(console, rows, but="VALUE")
 
 
 def _folded(settings: Iterable[Setting]) -> Iterator[Setting]:

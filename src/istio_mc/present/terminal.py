@@ -31,6 +31,7 @@ _TOLD_AGAIN_S = 30.0
 _BAR = 24
 _GAP = 2
 _LABEL = 12
+_LONG = 20
 _MARKS = {
     State.DONE: ("√", "green"),
     State.UNCHANGED: ("=", "dim"),
@@ -86,10 +87,20 @@ def print_whole(to: Console, rows: Table) -> None:
             to.print(Text.assemble((f"  {label}{gap}", "dim"), told), soft_wrap=True)
 
 
-def print_words(to: Console, rows: Table) -> None:
-    """Prints a table of text, its cells folded between words only; too wide for that, as `print_whole`."""
+def print_words(to: Console, rows: Table, *, but: str = "") -> None:
+    """Prints a table of text, its cells folded between words only; too wide for that, as `print_whole`.
+
+    Args:
+        to: Where to.
+        rows: The table.
+        but: The column, by its header, in which a long word is folded rather than the table taken apart.
+    """
     cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
     least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    least = [
+        min(word, _LONG) if column.header == but else word
+        for word, column in zip(least, rows.columns, strict=True)
+    ]
     widths = [max(map(cell_len, column)) for column in cells]
     room = to.width - _GAP * (len(widths) - 1)
     if sum(least) > room:
