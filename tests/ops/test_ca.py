@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -682,3 +683,14 @@ def test_verify_says_once_of_every_certificate_that_it_has_expired(store: CaStor
 def test_a_live_secret_can_be_compared_with_the_store(store: CaStore) -> None:
     files = ca.ensure(store, ["kt"], OPTIONS, now()).ca_certs["kt"]
     assert CaCerts.from_secret_data(files.secret_data()).same_as(files)
+
+
+def test_a_folder_with_a_space_in_its_name_can_be_pasted_from_the_hint(tmp_path: Path) -> None:
+    store = CaStore(tmp_path / "my certs")
+    ca.ensure(store, ["kt"], OPTIONS, now())
+    (store.folder / "kt" / "ca-cert.pem").unlink()
+    (store.folder / "root-ca.key").chmod(0o644)
+    found = ca.verify(store, now())
+    hints = [shlex.split(one.hint or "") for one in (*found.errors, *found.warnings)]
+    assert ["istio-mc", "ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", "kt"] in hints
+    assert ["chmod", "600", str(store.folder / "root-ca.key")] in hints

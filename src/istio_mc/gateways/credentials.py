@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import threading
@@ -150,7 +151,7 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
                 message=f"{folder} is open to others: credentials are not written there",
                 seen=f"mode {mode:04o}",
                 expected="mode 0700",
-                hint=f"chmod 700 {folder}",
+                hint=f"chmod 700 {shlex.quote(str(folder))}",
             )
         )
     name = str(kubeconfig_document.get("current-context") or "")

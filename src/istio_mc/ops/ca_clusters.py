@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -145,13 +146,14 @@ _WORTH_IT = timedelta(days=1)
 def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:
     """A cluster's CA as it stands, or None and which files are missing."""
     if missing := _missing(found):
+        folder = shlex.quote(str(store.folder))
         return None, [
             Problem(
                 code="ca-partial",
                 message=f"{store.folder / cluster_id} is not complete",
                 seen="without " + ", ".join(missing),
                 expected=", ".join(_FILES),
-                hint=f"istio-mc ca issue --certs-dir {store.folder} --cluster-id {cluster_id}",
+                hint=f"istio-mc ca issue --certs-dir {folder} --cluster-id {cluster_id}",
             )
         ]
     return (

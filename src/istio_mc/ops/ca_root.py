@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -189,7 +190,7 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
         return Problem(
             code="ca-no-root",
             message=f"there is no root CA in {store.folder}",
-            hint=f"make one with: istio-mc ca init --certs-dir {store.folder}",
+            hint=f"make one with: istio-mc ca init --certs-dir {shlex.quote(str(store.folder))}",
         )
     copies = [cluster_id for cluster_id, cluster in found.clusters.items() if cluster.root_cert]
     hint = "put it back from a backup"
@@ -219,7 +220,7 @@ def exposed(path: Path) -> Problem:
     return Problem(
         code="ca-key-exposed",
         message=f"others on this machine may read the private key {path}",
-        hint=f"chmod 600 {path}",
+        hint=f"chmod 600 {shlex.quote(str(path))}",
     )
 
 
