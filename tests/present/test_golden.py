@@ -252,6 +252,18 @@ class TestCa:
         )
         shown("ca-show", ca.shown(result))
 
+    @pytest.mark.parametrize(
+        ("errors", "told"),
+        [((), "certs: root and 1 cluster, in order"), ((UNREACHABLE,), "certs: 1 fault")],
+        ids=["whole", "faulty"],
+    )
+    def test_a_folder_is_summed_up_in_a_line(
+        self, errors: tuple[Problem, ...], told: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = ca_op.VerifyResult(folder=Path("certs"), clusters=("kt-k2p",), errors=errors, warnings=())
+        ca.verified(found).render(terminal.console())
+        assert capsys.readouterr().out == told + "\n"
+
 
 class TestProblems:
     def test_all_that_is_known_is_told(self, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.present.report import Exit, Report, problems_data
+from istio_mc.present.report_html.words import plural
 from istio_mc.present.terminal import table
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def verified(result: VerifyResult) -> Report:
     """What is wrong with the folder."""
 
     def render(console: Console) -> None:
-        what = "in order" if result.ok else f"{len(result.errors)} faults"
-        console.print(f"{result.folder}: root and {len(result.clusters)} clusters, {what}", soft_wrap=True)
+        whole = f"root and {plural(len(result.clusters), 'cluster')}, in order"
+        what = whole if result.ok else plural(len(result.errors), "fault")
+        console.print(f"{result.folder}: {what}", soft_wrap=True)
 
     return Report(
         data={"folder": str(result.folder), "clusters": list(result.clusters), "ok": result.ok},

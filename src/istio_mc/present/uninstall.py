@@ -8,6 +8,7 @@ from rich.text import Text
 
 from istio_mc.domain.listed import few
 from istio_mc.present.report import Report, exit_for
+from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,13 +46,14 @@ def question(todo: Uninstalling, ca: Fate | None) -> str:
     lines = []
     for name, found in todo.removals.items():
         count = len(found.objects) + len(todo.roots.get(name, ()))
-        parts = [f"{count} objects of Istio and its links"]
-        parts += [f"{len(found.crds)} CRDs"] if found.crds else []
+        parts = [f"{plural(count, 'object')} of Istio and its links"]
+        parts += [plural(len(found.crds), "CRD")] if found.crds else []
         parts += ["namespace istio-system"] if found.namespace else []
         parts += ["the sample"] if name in todo.sample else []
         lines.append(f"{name}: {', '.join(parts)}")
         if pods := todo.meshed.get(name):
-            lines.append(f"  {len(pods)} pods lose their control plane: {few(pods, _SHOWN_PODS)}")
+            lose = "loses its" if len(pods) == 1 else "lose their"
+            lines.append(f"  {plural(len(pods), 'pod')} {lose} control plane: {few(pods, _SHOWN_PODS)}")
         lines += [f"  stays: {left.what} ({left.why})" for left in found.left]
     lines += [f"{name}: does not answer, and is left as it is" for name in todo.failures]
     if todo.staying:
@@ -97,7 +99,9 @@ def _status(result: UninstallResult, name: str) -> str:
 def _render(result: UninstallResult, console: Console, ca: Fate | None) -> None:
     for name in result.plan.clusters:
         went = _went(result, name)
-        console.print(Text.assemble((name, "bold"), f"  {_status(result, name)}: {len(went)} objects"))
+        console.print(
+            Text.assemble((name, "bold"), f"  {_status(result, name)}: {plural(len(went), 'object')}")
+        )
         for line in _by_kind(went):
             console.print(f"  - {line}", markup=False, soft_wrap=True)
         found = result.plan.removals.get(name)
