@@ -1,4 +1,4 @@
-"""An HTTP proxy that speaks CONNECT, as companies put one between a laptop and the clouds."""
+"""What stands between a laptop and clouds: an HTTP proxy that speaks CONNECT, a tunnel as `ssh -L` opens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _CHUNK = 65536
 
@@ -54,14 +54,44 @@ class ConnectProxy:
     @contextlib.contextmanager
     def there(self) -> Iterator[Self]:
         """The proxy, for as long as a `with` block lasts."""
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
+        with _served(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+
+
+@contextlib.contextmanager
+def tunnel(host: str, port: int) -> Iterator[int]:
+    """A port of this machine that leads to another's, for as long as a `with` block lasts."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((host, port), timeout=10) as server:
+                _pump(self.request, server, lambda: None)
+
+    with _Server(("127.0.0.1", 0), Handler) as server, _served(server):
+        yield int(server.server_address[1])
+
+
+@contextlib.contextmanager
+def _served(server: _Server) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _pump(client: socket.socket, server: socket.socket, passes: Callable[[], None]) -> None:
+    while True:
+        for side in select.select([client, server], [], [])[0]:
+            data = side.recv(_CHUNK)
+            if not data:
+                return
+            if side is client:
+                passes()
+            (server if side is client else client).sendall(data)
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -85,17 +115,6 @@ def _handler(proxy: ConnectProxy) -> type[socketserver.BaseRequestHandler]:
             with socket.create_connection(proxy.leads_to or (host, int(port)), timeout=10) as server:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 proxy.asked.append(target)
-                self._pump(server)
-
-        def _pump(self, server: socket.socket) -> None:
-            client = self.connection
-            while True:
-                for side in select.select([client, server], [], [])[0]:
-                    data = side.recv(_CHUNK)
-                    if not data:
-                        return
-                    if side is client:
-                        proxy.passes()
-                    (server if side is client else client).sendall(data)
+                _pump(self.connection, server, proxy.passes)
 
     return Handler
