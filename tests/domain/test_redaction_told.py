@@ -142,6 +142,8 @@ def test_rarer_names_schemes_and_commands_give_away_what_follows(text: str) -> N
         "csrf: true",
         "dsn: https://db.example/app",
         "dsn: host=db.example port=5432 user=me",
+        'I1125 14:01:16.277919 1 legacy_serviceaccount_token_cleaner.go:103] "Starting"',
+        "[debug][filter] [source/common/token_bucket_secret.cc:44] refilled",
     ],
 )
 def test_what_goes_by_such_a_name_and_is_no_secret_stays(text: str) -> None:

@@ -84,6 +84,7 @@ _ABOUT = frozenset(
     reviews rotation seconds selector server size source status suffix timeout ttl type types
     uri url usage used version volume""".split()  # noqa: SIM905 - shorter than a column of them
 )
+_SOURCES = (".cc", ".go", ".h", ".java", ".py", ".rs")
 _NO_SECRETS = re.compile(
     r"""(?ix) \\*["']?(?: true | false | null | none | nil | <nil> | <none> | <unset> | <unknown> | yes | no
     | [0-9]{1,3} | undefined | enabled | disabled | optional | required | mutual
@@ -107,6 +108,8 @@ def promises_secret(name: str) -> bool:
     name = seen(name)
     if name.lower() in _WHOLE:
         return True
+    if name.endswith(_SOURCES):
+        return False  # the place in a program that wrote a line of a log: `token_cleaner.go:103`
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or words[-1] in _ABOUT:
         return False
