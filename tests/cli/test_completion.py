@@ -73,6 +73,8 @@ def offered(*words: str) -> list[str]:
         (("address", "--unset", "n"), ["nhn", "ncloud"]),
         (("address", "--set", "k"), ["kt="]),
         (("address", "--via", "m"), ["metallb"]),
+        (("install", "--replace-ca", "kt,nh"), ["kt,nhn"]),
+        (("link", "--api-server", "k"), ["kt="]),
         (("uninstall", "--contexts", "kt,nh"), ["kt,nhn"]),
         (("tools", "install", "ku"), ["kubectl"]),
         (("tools", "download", "folder", "helm", "--platform", "darwin"), ["darwin/amd64", "darwin/arm64"]),

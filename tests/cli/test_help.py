@@ -58,6 +58,12 @@ def test_every_option_says_what_it_does(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
+def test_a_shell_offers_contexts_wherever_one_is_named(verb: str) -> None:
+    named = [p for p in COMMANDS[verb].params if str(p.metavar).startswith(("CONTEXT", "A,B"))]
+    assert [p.name for p in named if p._custom_shell_complete is None] == []
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_verb_takes_the_global_options(verb: str) -> None:
     names = {option for parameter in COMMANDS[verb].params for option in parameter.opts}
     assert {

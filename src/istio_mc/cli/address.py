@@ -35,7 +35,7 @@ def address(
         typer.Option(
             metavar="CONTEXT",
             help="Take away what --set gave, by whatever way; repeat it.",
-            autocompletion=completing.context,
+            autocompletion=completing.contexts,
         ),
     ] = None,
     dry_run: Annotated[

@@ -40,11 +40,6 @@ def contexts(incomplete: str) -> list[str]:
     return _next_of(_contexts(), incomplete)
 
 
-def context(incomplete: str) -> list[str]:
-    """One context of the kubeconfig."""
-    return _begun(_contexts(), incomplete)
-
-
 def context_is(incomplete: str) -> list[str]:
     """The beginning of CONTEXT=VALUE."""
     return _begun([f"{name}=" for name in _contexts()], incomplete)

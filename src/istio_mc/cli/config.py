@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completing, edge
 from istio_mc.cli.ca import CertsDir
 
 app = typer.Typer(
@@ -54,10 +54,19 @@ def show(
     certs_dir: CertsDir = None,
     gateway_address: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONTEXT=ADDRESS", help="As install takes it; repeat it."),
+        typer.Option(
+            metavar="CONTEXT=ADDRESS",
+            help="As install takes it; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
     api_server: Annotated[
-        list[str] | None, typer.Option(metavar="CONTEXT=URL", help="As install takes it; repeat it.")
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT=URL",
+            help="As install takes it; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
 ) -> None:
     """Show the effective settings, and where each came from: flag, file and line, environment, default.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import asking, edge
+from istio_mc.cli import asking, completing, edge
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
 
@@ -33,17 +33,26 @@ def install(
     ] = None,
     gateway_address: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONTEXT=ADDRESS", help="Address in front of a cluster's gateway; repeat it."),
+        typer.Option(
+            metavar="CONTEXT=ADDRESS",
+            help="Address in front of a cluster's gateway; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
     api_server: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONTEXT=URL", help="API server as the other clusters reach it; repeat it."),
+        typer.Option(
+            metavar="CONTEXT=URL",
+            help="API server as the other clusters reach it; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
     replace_ca: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONTEXT",
             help="Give a cluster a CA under the mesh's root in place of another one's; repeat it.",
+            autocompletion=completing.contexts,
         ),
     ] = None,
     key_type: KeyTypeOption = None,

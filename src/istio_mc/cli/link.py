@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completing, edge
 
 
 @edge.verb
@@ -26,7 +26,11 @@ def link(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")] = False,
     api_server: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONTEXT=URL", help="API server as the other clusters reach it; repeat it."),
+        typer.Option(
+            metavar="CONTEXT=URL",
+            help="API server as the other clusters reach it; repeat it.",
+            autocompletion=completing.context_is,
+        ),
     ] = None,
 ) -> None:
     """Give every cluster's istiod a remote secret of every other cluster.
