@@ -276,10 +276,12 @@ class TestTls:
         document = secure.kubeconfig(**{"certificate-authority": str(certificate)})
         _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
         assert "certificate is not valid for '127.0.0.1'" in (problem.seen or "")
+        assert "tls-server-name of the cluster of kt" in (problem.hint or "")
 
     def test_an_unknown_ca_is_refused(self, secure: FakeApi) -> None:
         _, problem = failure(Kube("kt", secure.kubeconfig(), connect_timeout_s=2.0))
         assert "self-signed certificate" in (problem.seen or "")
+        assert "CA of this API server" in (problem.hint or "")
 
     def test_clusters_of_one_ca_are_asked_at_once(
         self, secure: FakeApi, certificate: Path, monkeypatch: pytest.MonkeyPatch

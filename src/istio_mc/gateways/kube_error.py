@@ -39,10 +39,19 @@ def unreachable(
         message=f"{context} cannot be reached",
         seen=f"{seen}; asked through {through}" if through else seen,
         expected=f"an answer from {server}",
-        hint=f"kubectl --context {context} get --raw /readyz",
+        hint=_way_in(context, seen),
         docs="troubleshooting.md#cluster-unreachable",
     )
     return KubeError(problem, 0, untrusted=untrusted)
+
+
+def _way_in(context: str, seen: str) -> str:
+    # OpenSSL's words: what a certificate lacks, kubectl would only tell once more.
+    if "certificate is not valid for" in seen:
+        return f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
+    if "certificate verify failed" in seen:
+        return f"in the kubeconfig, give the cluster of {context} the CA of this API server"
+    return f"kubectl --context {context} get --raw /readyz"
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
