@@ -86,6 +86,7 @@ def main(argv: list[str] | None = None) -> int:
             sys.stdout.write(files.shell())
             return 0
         _need_root()
+        os.environ.update(settings.past_proxies())
         match options.verb:
             case "up":
                 _up(fresh=options.fresh)

@@ -109,4 +109,5 @@ def shell() -> str:
         f"export KUBECONFIG={shlex.quote(joined)}\n"
         f"export ISTIO_MC_CONFIG={shlex.quote(str(settings.MESH))}\n"
         f'export PATH={shlex.quote(str(settings.BIN))}:"$PATH"\n'
+        + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.past_proxies().items())
     )

@@ -111,6 +111,16 @@ def find(name: str) -> Cluster:
     return {cluster.name: cluster for cluster in CLUSTERS}[name]
 
 
+def past_proxies() -> dict[str, str]:
+    """Variables that keep a proxy of this machine's environment out of the way to the lab."""
+    # Not everybody takes a range: Python's own HTTP client takes names and single addresses.
+    single = [address for cluster in CLUSTERS for address in (cluster.address, cluster.gateway)]
+    ours = ",".join(["localhost", "127.0.0.1", ".lab.test", "198.18.0.0/24", *single])
+    theirs = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    joined = f"{theirs},{ours}" if theirs else ours
+    return {"NO_PROXY": joined, "no_proxy": joined}
+
+
 def cache() -> Path:
     """Folder for what is worth keeping between labs: binaries and images."""
     if chosen := os.environ.get("ISTIO_MC_LAB_CACHE"):

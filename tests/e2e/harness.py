@@ -40,7 +40,7 @@ def environment(**more: str) -> dict[str, str]:
     """This process's environment, with the lab's programs first on PATH."""
     path = f"{settings.BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
     kept = {name: value for name, value in os.environ.items() if name not in ("ISTIO_MC_CONFIG", "NO_COLOR")}
-    return {**kept, "PATH": path, "KUBECONFIG": LAB_KUBECONFIG, **more}
+    return {**kept, **settings.past_proxies(), "PATH": path, "KUBECONFIG": LAB_KUBECONFIG, **more}
 
 
 _CILIUM = settings.find("ncloud").address

@@ -57,8 +57,19 @@ def test_shell_lines() -> None:
         "export KUBECONFIG",
         "export ISTIO_MC_CONFIG",
         "export PATH",
+        "export NO_PROXY",
+        "export no_proxy",
     ]
     assert lines[0].count(":") == 2
+
+
+def test_a_proxy_of_the_machine_is_not_for_the_lab_and_what_it_is_not_for_already_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", ".corp.example")
+    found = settings.past_proxies()["NO_PROXY"].split(",")
+    assert {".corp.example", "198.18.0.0/24", "198.18.0.12", ".lab.test"} <= set(found)
 
 
 @pytest.mark.parametrize("one", settings.CLUSTERS, ids=lambda one: one.name)
