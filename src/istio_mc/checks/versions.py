@@ -20,7 +20,7 @@ skew, and canary upgrades from one minor to the next)."""
 def running_tags(facts: Facts, name: str) -> set[str]:
     """The tags of the images that istiods of a cluster run; those pinned by digest alone tell none."""
     images = (
-        container["image"]
+        container.get("image", "")
         for pod in running_istiods(facts.observed[name].of(objects.POD))
         for container in pod.get("spec", {}).get("containers") or []
     )
