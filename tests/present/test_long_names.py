@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.model import Facts, Result, Target, Verdict
 from istio_mc.domain.documents import cross_network_gateway
+from istio_mc.domain.merged import MergedService
 from istio_mc.domain.plan import Step
 from istio_mc.domain.sample import Calls
 from istio_mc.ops import sample as sample_op
 from istio_mc.ops.install import InstalledCluster, InstallResult
 from istio_mc.ops.link import LinkResult
-from istio_mc.present import install, link, sample, terminal
+from istio_mc.ops.verify import VerifyResult
+from istio_mc.present import install, link, sample, terminal, verify_table
+from istio_mc.present.merged import render_services
 from tests.world import CLUSTERS, MESH
 
 NAMES = (
@@ -50,6 +55,28 @@ def test_what_a_matrix_says_of_a_pair_stands_beside_it(
     monkeypatch.setenv("COLUMNS", "80")
     REPORTS["sample test"].render(terminal.console())
     assert f"  v2 ({NAMES[1]})  √ 20" in capsys.readouterr().out
+
+
+def test_whom_an_istiod_sees_stands_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (synced,) = [check for check in ALL if check.id == "link.synced"]
+    pairs = [(name, peer) for name in NAMES for peer in NAMES if name != peer]
+    results = tuple(Result(synced, Target(*pair), Verdict.OK, "synced") for pair in pairs)
+    verify_table.render(VerifyResult(Facts(MESH, LONG, {}, {}, seen={}), results), terminal.console())
+    lines = capsys.readouterr().out.partition("whom each istiod sees\n")[2].splitlines()
+    assert lines[:4] == [NAMES[0], f"  {NAMES[0]}  -", f"  {NAMES[1]}  √ synced", f"  {NAMES[2]}  √ synced"]
+
+
+def test_how_many_endpoints_a_cluster_has_of_a_service_stands_beside_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ports = dict.fromkeys(NAMES, ("http 80/TCP",))
+    one = MergedService("sample", "reviews", dict(zip(NAMES, (1, 2, 3), strict=True)), ports, {})
+    render_services([one], terminal.console())
+    assert f"  {NAMES[1]}  2" in capsys.readouterr().out.splitlines()
 
 
 def test_a_dry_run_says_what_is_to_change(capsys: pytest.CaptureFixture[str]) -> None:

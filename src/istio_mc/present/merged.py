@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,4 +41,4 @@ def render_services(found: Iterable[MergedService], console: Console) -> None:
     for one in found:
         counts = [str(one.endpoints.get(context, "-")) for context in contexts]
         rows.add_row(one.namespace, one.name, *counts, one.disagreement or "alike")
-    console.print(rows)
+    print_words(console, rows)

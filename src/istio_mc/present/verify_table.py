@@ -9,7 +9,7 @@ from rich.text import Text
 from istio_mc.checks.model import Cause, Check, Result, Scope, Verdict
 from istio_mc.domain.merged import merged
 from istio_mc.present.merged import render_services
-from istio_mc.present.terminal import table
+from istio_mc.present.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -159,4 +159,4 @@ def _render_matrix(result: VerifyResult, console: Console) -> None:
                 sign, style = mark(found)
                 cells.append(Text(f"{sign} {one_line(found.seen)}", style=style))
         rows.add_row(name, *cells)
-    console.print(rows)
+    print_words(console, rows)
