@@ -143,6 +143,8 @@ def test_rarer_names_schemes_and_commands_give_away_what_follows(text: str) -> N
         "dsn: https://db.example/app",
         "dsn: host=db.example port=5432 user=me",
         'I1125 14:01:16.277919 1 legacy_serviceaccount_token_cleaner.go:103] "Starting"',
+        "stable[1] 1 for config Secret/istio-system/istio-remote-secret-nhn-nks: 101.07ms since last change",
+        "stable[1] 1 for config Secret/istio-system/istio-remote-secret-nhn-nks: 1.2s since last change",
         "[debug][filter] [source/common/token_bucket_secret.cc:44] refilled",
     ],
 )

@@ -87,7 +87,8 @@ _ABOUT = frozenset(
 _SOURCES = (".cc", ".go", ".h", ".java", ".py", ".rs")
 _NO_SECRETS = re.compile(
     r"""(?ix) \\*["']?(?: true | false | null | none | nil | <nil> | <none> | <unset> | <unknown> | yes | no
-    | [0-9]{1,3} | undefined | enabled | disabled | optional | required | mutual
+    | [0-9]{1,3} | [0-9]{1,5}\.[0-9]{1,9}[num\u00b5]?s | [0-9]{1,5}[num\u00b5]s | undefined
+    | enabled | disabled | optional | required | mutual
     | \{.{0,2} | \[.{0,2} | \|[-+0-9]* | >[-+0-9]*
     | [-~*&!]? | \.\.\. | \[?redacted\]? | \*+ | x{3,} | \(hidden\) | \[redacted:.* )\\*["']?[,;]?"""
 )
