@@ -43,6 +43,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **settings.past_proxies(), "PATH": path, "KUBECONFIG": LAB_KUBECONFIG, **more}
 
 
+CILIUM_WANTED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+"""What a mesh needs of Cilium's settings."""
+
 _CILIUM = settings.find("ncloud").address
 LAB_KUBECONFIG = os.pathsep.join(str(cluster.kubeconfig) for cluster in settings.CLUSTERS)
 
@@ -379,19 +382,24 @@ def cilium_running() -> dict[str, str] | None:
         return None
 
 
-def set_cilium() -> None:
-    """Gives ncloud's Cilium what a mesh needs of it: its lack is an error to verify."""
-    wanted = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
-    live = get("ncloud", "configmap", "cilium-config", namespace="kube-system")["data"]
+def restart_cilium() -> None:
+    """Has ncloud's Cilium agents read their settings anew, in a later second than these were written."""
     where = ("-n", "kube-system")
-    if not wanted.items() <= live.items():
-        body = json.dumps({"data": wanted})
-        kubectl("ncloud", "patch", "configmap", "cilium-config", *where, "--type=merge", "-p", body)
-    elif wanted.items() <= (cilium_running() or {}).items():
-        return
     time.sleep(1.1)  # Agents begun in the second of the change are not taken for newer ones.
     kubectl("ncloud", "rollout", "restart", "daemonset/cilium", *where)
     kubectl("ncloud", "rollout", "status", "daemonset/cilium", *where, "--timeout=60s", timeout_s=70)
+
+
+def set_cilium() -> None:
+    """Gives ncloud's Cilium what a mesh needs of it: its lack is an error to verify."""
+    live = get("ncloud", "configmap", "cilium-config", namespace="kube-system")["data"]
+    where = ("-n", "kube-system")
+    if not CILIUM_WANTED.items() <= live.items():
+        body = json.dumps({"data": CILIUM_WANTED})
+        kubectl("ncloud", "patch", "configmap", "cilium-config", *where, "--type=merge", "-p", body)
+    elif CILIUM_WANTED.items() <= (cilium_running() or {}).items():
+        return
+    restart_cilium()
 
 
 def soon(true: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

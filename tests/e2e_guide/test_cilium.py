@@ -7,7 +7,6 @@ sees not only what the ConfigMap says, but what the agent does.
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +14,22 @@ import pytest
 from lab import faults, images
 from lab.quirks import CILIUM_CONFIG
 from lab.settings import find
-from tests.e2e.harness import Result, Site, cilium_running, get, kubectl, set_cilium
+from tests.e2e.harness import (
+    CILIUM_WANTED,
+    Result,
+    Site,
+    cilium_running,
+    get,
+    kubectl,
+    restart_cilium,
+    set_cilium,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SPACE = "kube-system"
 BACKUP = "istio-mc-cilium-backup"
-WANTED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
 ADDRESS = find("ncloud").address
 FIX = ("cilium", "fix", "--contexts", "ncloud", "--yes", "--settle", "1s", "-o", "json")
 REVERT = ("cilium", "revert", "--contexts", "ncloud", "--yes", "--settle", "1s", "-o", "json")
@@ -48,11 +55,6 @@ def set_config(**data: str | None) -> None:
     )
 
 
-def restart() -> None:
-    kubectl("ncloud", "rollout", "restart", "daemonset/cilium", "-n", SPACE)
-    kubectl("ncloud", "rollout", "status", "daemonset/cilium", "-n", SPACE, "--timeout=60s", timeout_s=70)
-
-
 def agent() -> str:
     """The uid of the one agent."""
     (pod,) = get("ncloud", "pods", "-l", "k8s-app=cilium", namespace=SPACE)["items"]
@@ -74,8 +76,7 @@ def as_built() -> None:
     if body:
         edit("configmap", "cilium-config", {"data": body})
     if cilium_running() != CILIUM_CONFIG:
-        time.sleep(1.1)
-        restart()
+        restart_cilium()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,7 @@ def test_fix_restarts_the_agents_with_the_settings_and_revert_gives_back_every_b
         "ncloud": "fixed",
         "nhn": "no Cilium",
     }
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
     assert backup() == CILIUM_CONFIG
 
     reverted = site.run(*REVERT).exits(0)
@@ -132,14 +133,13 @@ def test_a_second_fix_and_a_second_revert_change_nothing_and_restart_nothing(sit
 
 def test_k_paas_turns_the_l7_proxy_off_too_and_the_first_backup_stays(site: Site) -> None:
     set_config(enable_l7_proxy=None)
-    time.sleep(1.1)
-    restart()
+    restart_cilium()
     before = raw()
     site.run(*FIX).exits(0)
 
     site.run(*FIX, "--k-paas").exits(0)
 
-    assert cilium_running() == json.loads(before) | WANTED | {"enable-l7-proxy": "false"}
+    assert cilium_running() == json.loads(before) | CILIUM_WANTED | {"enable-l7-proxy": "false"}
     assert backup() == json.loads(before)
 
     site.run(*REVERT).exits(0)
@@ -183,7 +183,7 @@ def test_an_agent_that_was_not_restarted_shows_and_fix_restarts_it(site: Site) -
     fixed = cluster(site.run(*FIX).exits(0))
 
     assert (fixed["status"], fixed["changes"]) == ("fixed", [])
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
     assert cluster(site.run("cilium", "status", "-o", "json").exits(0))["status"] == "right"
 
 
@@ -197,7 +197,7 @@ def test_a_fix_killed_between_the_settings_and_the_restart_is_finished_by_the_ne
 
     site.run(*FIX).exits(0)
 
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
     site.run(*REVERT).exits(0)
     assert raw() == before
 
@@ -209,7 +209,7 @@ def test_a_revert_killed_between_the_settings_and_the_restart_is_finished_by_the
     killed.until("settings written")
     killed.kill()
     assert raw() == before
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
 
     site.run(*REVERT).exits(0)
 
@@ -279,7 +279,7 @@ def test_a_rollout_that_does_not_end_fails_at_the_deadline_and_is_finished_once_
 
     site.run(*FIX).exits(0)
 
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
 
 
 def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) -> None:
@@ -330,4 +330,4 @@ def test_a_cluster_that_does_not_answer_keeps_the_others_from_nothing(site: Site
 
     assert [(e["cluster"], e["code"]) for e in partial.json["errors"]] == [("nhn", "cluster-unreachable")]
     assert (cluster(partial)["status"], cluster(partial, "nhn")["status"]) == ("fixed", "failed")
-    assert cilium_running() == CILIUM_CONFIG | WANTED
+    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED

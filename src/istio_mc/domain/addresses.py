@@ -28,8 +28,9 @@ def address_fault(text: str) -> str | None:
     return None
 
 
-def is_this_machine(host: str) -> bool:
-    """Whether a host means the machine that reads it, and so never another one."""
+def is_for_us_only(url: str) -> bool:
+    """Whether the host of a URL means the machine that reads it, and never another: a tunnel's, or kind's."""
+    host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from istio_mc.domain import objects
-from istio_mc.domain.addresses import is_this_machine
+from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
@@ -18,18 +17,13 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
 
 
-def is_for_us_only(server: str) -> bool:
-    """Whether the URL of an API server leads only from this machine to it, as a tunnel's does, or kind's."""
-    return is_this_machine(urlsplit(server).hostname or "")
-
-
 def as_linked(cluster_id: str, observed: Collection[Observed]) -> ApiServer | None:
     """Where the remote secrets that live reach a cluster; None where there are none, or they do not agree."""
     found = {
         ApiServer(one.access.server, one.access.ca_data, one.access.tls_server_name)
         for each in observed
         for one in of_cluster(remote_secrets_in(each.of(objects.SECRET)), cluster_id)[:1]
-        if one.access and not is_for_us_only(one.access.server)
+        if one.access and not one.access.is_loopback
     }
     return found.pop() if len(found) == 1 else None
 

@@ -1,4 +1,4 @@
-"""Lists told in a line: no more of them than can be read, and how many were left out."""
+"""Lists and counts told in a line: no more than can be read, and how many there are."""
 
 from __future__ import annotations
 
@@ -13,3 +13,8 @@ def few(items: Iterable[str], most: int, between: str = ", ") -> str:
     items = list(items)
     shown = between.join(items[:most])
     return f"{shown} and {len(items) - most} more" if len(items) > most else shown
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 cluster`, `3 clusters`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

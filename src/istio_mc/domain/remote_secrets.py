@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.addresses import is_this_machine
+from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.objects import labels_of
@@ -49,7 +49,7 @@ class Access:
     @property
     def is_loopback(self) -> bool:
         """Whether the address means the machine that reads it, and so never another cluster."""
-        return is_this_machine(self.host)
+        return is_for_us_only(self.server)
 
     @property
     def is_private(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from istio_mc.domain.addresses import is_this_machine
+from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.problem import Problem
 from istio_mc.gateways.kube_error import KubeError
 
@@ -56,7 +56,7 @@ def choose(
         context: Whose API server it is.
         server: Its URL.
         named: The cluster's `proxy-url`, where there is one.
-        environment: What the environment names for such a URL, where it does.
+        environment: What the environment names for such a URL, where it does; `named` goes before it.
         bypassed: Whether NO_PROXY leaves this server out.
 
     Raises:
@@ -64,7 +64,7 @@ def choose(
     """
     if named:
         return _parsed(context, named, _FROM_KUBECONFIG)
-    if not environment or is_this_machine(urlsplit(server).hostname or "") or bypassed():
+    if not environment or is_for_us_only(server) or bypassed():
         return None
     return _parsed(
         context, environment if "://" in environment else f"http://{environment}", _FROM_ENVIRONMENT

@@ -427,12 +427,11 @@ class Kube:
 
     def _settle_proxy(self, configuration: client.Configuration) -> None:
         """Has calls and WebSockets alike take the proxy that kubectl would take."""
-        named = self.kubeconfig["clusters"][0]["cluster"].get("proxy-url")
         self._through = http_proxy.choose(
             self.context,
             configuration.host,
-            named,
-            None if named else configuration.proxy,
+            self.kubeconfig["clusters"][0]["cluster"].get("proxy-url"),
+            configuration.proxy,
             lambda: rest.should_bypass_proxies(configuration.host, configuration.no_proxy or ""),
         )
         if self._through is None:

@@ -30,9 +30,7 @@ def unreachable(
     context: str, server: str, error: Exception, *, untrusted: bool = False, through: object = None
 ) -> KubeError:
     """No answer came, or none that can be trusted; `through` is the proxy that was asked, where one was."""
-    reason = getattr(error, "reason", None) or error
-    # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
-    seen = _short(getattr(reason, "original_error", reason))
+    seen = _short(error)
     problem = Problem(
         code="cluster-unreachable",
         cluster=context,
@@ -111,6 +109,8 @@ def stream_failed(context: str, what: str, error: object) -> KubeError:
 def _short(error: object) -> str:
     """An error's text without the object addresses and class paths urllib3 puts before it."""
     reason = getattr(error, "reason", None) or error
+    # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
+    reason = getattr(reason, "original_error", reason)
     # urllib3 gives a timed out connection two parts: itself, and the sentence.
     parts: tuple[object, ...] = getattr(reason, "args", ())
     text = str(parts[-1] if len(parts) > 1 and isinstance(parts[-1], str) else reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import pem
@@ -70,7 +70,7 @@ def purge(store: CaStore, found: Fate) -> Fate:
         ProblemError: `ca-store-busy`.
     """
     store.purge()
-    return Fate(found.folder, goes=True, asked=True, gone=True)
+    return replace(found, gone=True)
 
 
 def _refuse_another(folder: str, root: bytes, todo: Uninstalling) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
 from istio_mc.domain.address import external_ips
-from istio_mc.domain.api_servers import as_linked, is_for_us_only
+from istio_mc.domain.addresses import is_for_us_only
+from istio_mc.domain.api_servers import as_linked
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.silent import Others, silent_members

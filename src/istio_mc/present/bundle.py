@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc import __version__
 from istio_mc.domain.bundle import MOST_OF_A_CLUSTER, File, fitting
+from istio_mc.domain.listed import plural
 from istio_mc.ops.bundle import folders, redactions
 from istio_mc.present import verify
 from istio_mc.present.report import Envelope, Report, exit_for, problems_data
 from istio_mc.present.report_html.page import page
-from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

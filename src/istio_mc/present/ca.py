@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.listed import plural
 from istio_mc.present.report import Exit, Report, problems_data
-from istio_mc.present.report_html.words import plural
 from istio_mc.present.terminal import table
 
 if TYPE_CHECKING:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.domain.listed import few
+from istio_mc.domain.listed import few, plural
 from istio_mc.present.report import Report, exit_for
-from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ import string
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SMALL, _LARGE, _DIGITS = string.ascii_lowercase, string.ascii_uppercase, string.digits
 _RFC_1924 = _DIGITS + _LARGE + _SMALL + "!#$%&()*+-;<=>?@^_`{|}~"
@@ -50,13 +50,7 @@ def _beginnings(part: re.Match[str]) -> Iterator[int]:
 
 
 def _from_rfc_1924(text: str) -> bytes:
-    whole = text[: len(text) // _GROUP * _GROUP]
-    for letters in (whole, whole[:-_GROUP]):  # what stands behind a value may have spoilt its last group
-        try:
-            return base64.b85decode(letters)
-        except ValueError:
-            continue
-    return b""
+    return _decoded(base64.b85decode, text[: len(text) // _GROUP * _GROUP])
 
 
 def _from_zeromq(text: str) -> bytes:
@@ -64,9 +58,13 @@ def _from_zeromq(text: str) -> bytes:
 
 
 def _from_ascii85(text: str) -> bytes:
-    for letters in (text, text[:-_GROUP]):
+    return _decoded(base64.a85decode, text)
+
+
+def _decoded(decode: Callable[[str], bytes], text: str) -> bytes:
+    for letters in (text, text[:-_GROUP]):  # what stands behind a value may have spoilt its last group
         try:
-            return base64.a85decode(letters)
+            return decode(letters)
         except ValueError:
             continue
     return b""

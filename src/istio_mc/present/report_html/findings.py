@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Verdict
+from istio_mc.domain.listed import plural
 from istio_mc.domain.problem import HintType
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import badge, state_of
-from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

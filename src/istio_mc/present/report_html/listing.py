@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Scope
+from istio_mc.domain.listed import plural
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import State, badge, state_of, worst
-from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from istio_mc import __version__
 from istio_mc.checks.model import Verdict
 from istio_mc.domain.address import seen_addresses
+from istio_mc.domain.listed import plural
 from istio_mc.present.report_html import timeline
 from istio_mc.present.report_html.certificates import certificates
 from istio_mc.present.report_html.findings import anchors, findings
@@ -16,7 +17,7 @@ from istio_mc.present.report_html.matrix import matrices
 from istio_mc.present.report_html.state import State, badge
 from istio_mc.present.report_html.style import STYLE
 from istio_mc.present.report_html.topology import MOST_BOXES, Node, drawing, health, links, summary
-from istio_mc.present.report_html.words import moment, plural
+from istio_mc.present.report_html.words import moment
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,10 +7,11 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.listed import plural
 from istio_mc.present.report_html.certificates import soonest
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import State, badge
-from istio_mc.present.report_html.words import clipped, left, moment, plural
+from istio_mc.present.report_html.words import clipped, left, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

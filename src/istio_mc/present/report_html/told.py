@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Verdict
+from istio_mc.domain.listed import plural
 from istio_mc.present.report import Report
-from istio_mc.present.report_html.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Scope
+from istio_mc.domain.listed import plural
 from istio_mc.present.report_html.markup import Markup, tag
 from istio_mc.present.report_html.state import State, worst
-from istio_mc.present.report_html.words import clipped_name, plural, width
+from istio_mc.present.report_html.words import clipped_name, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -60,8 +60,3 @@ def left(until: datetime, now: datetime) -> str:
 def moment(when: datetime) -> str:
     """A time as people read it, in UTC."""
     return f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """`1 cluster`, `3 clusters`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
