@@ -126,3 +126,55 @@ def test_results_alone_go_where_standard_output_was_sent(
     assert code == 2
     assert "[y/N]" in screen
     assert (tmp_path / "out").read_text().startswith("{")
+
+
+@pytest.fixture
+def mesh(
+    pair: tuple[FakeApi, FakeApi], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[FakeApi, FakeApi]:
+    """The two members, and an istioctl that knows of nothing to remove but what the clusters show."""
+    script = """#!/bin/sh
+case "$1" in version) echo '{"clientVersion": {"version": "1.26.0"}}' ;; *) echo '{}' ;; esac
+"""
+    (tmp_path / "istioctl").write_text(script)
+    (tmp_path / "istioctl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    return pair
+
+
+TYPE_THE_MESH_ID = "Type the mesh ID mesh1 to confirm"
+
+
+def test_the_whole_mesh_is_removed_only_after_its_id_is_typed(
+    mesh: tuple[FakeApi, FakeApi], tmp_path: Path
+) -> None:
+    code, screen = answered(tmp_path, "mesh1\n", "uninstall", "--timeout", "2s", question=TYPE_THE_MESH_ID)
+    assert code == 1, "the namespaces never go here"
+    assert "not confirmed" not in screen
+    assert all(changed(mesh))
+
+
+@pytest.mark.parametrize("answer", ["y\n", "yes\n", "\n", "mesh2\n", "MESH1\n", "\x04"], ids=repr)
+def test_another_answer_changes_nothing(mesh: tuple[FakeApi, FakeApi], tmp_path: Path, answer: str) -> None:
+    code, screen = answered(tmp_path, answer, "uninstall", question=TYPE_THE_MESH_ID)
+    assert code == 2
+    assert "not confirmed; nothing was changed" in screen
+    assert not any(changed(mesh))
+
+
+def test_the_question_names_mesh_clusters_and_api_servers(
+    mesh: tuple[FakeApi, FakeApi], tmp_path: Path
+) -> None:
+    _, screen = answered(tmp_path, "\n", "uninstall", question=TYPE_THE_MESH_ID)
+    told = f"This removes the whole mesh mesh1 from 2 clusters: kt ({mesh[0].url}), nhn ({mesh[1].url})"
+    assert told in screen
+
+
+def test_yes_is_enough_without_a_person(mesh: tuple[FakeApi, FakeApi], tmp_path: Path) -> None:
+    code, screen = answered(tmp_path, "", "uninstall", "--yes", "--timeout", "2s")
+    assert (code, TYPE_THE_MESH_ID in screen) == (1, False), "the namespaces never go here"
+    assert all(changed(mesh))
+
+
+def changed(pair: tuple[FakeApi, FakeApi]) -> list[bool]:
+    return [any(method not in ("GET", "POST") for method, _ in server.calls) for server in pair]

@@ -89,6 +89,26 @@ class TestWhereOptionsStand:
         done = istio_mc("--kubeconfig", "none.yaml", "contexts", "--offline", "--kubeconfig", "kt.yaml")
         assert done.code == 0, done.err
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "contexts --contexts kt --contexts nhn",
+            "--contexts kt contexts --contexts nhn",
+            "--contexts kt --contexts nhn contexts",
+            "contexts --contexts kt,nhn",
+        ],
+    )
+    def test_contexts_add_up_wherever_they_stand(self, istio_mc: Run, half: Path, line: str) -> None:
+        done = istio_mc(*line.split(), "--offline", "--kubeconfig", half, "-o", "json")
+        assert [found["name"] for found in done.envelope["data"]["contexts"]] == ["kt", "nhn"]
+
+    @pytest.mark.usefixtures("config")
+    def test_checks_add_up(self, istio_mc: Run) -> None:
+        listed = "verify --list -o json --only link --only trust --skip link.secret --skip link.token"
+        found = istio_mc(*listed.split()).envelope["data"]["checks"]
+        assert {check["topic"] for check in found} >= {"link", "trust"}
+        assert not {"link.secret", "link.token"}.intersection(check["id"] for check in found)
+
     @pytest.mark.usefixtures("config")
     def test_nothing_is_left_of_them_for_the_next_run(self, istio_mc: Run) -> None:
         istio_mc("-o", "json", "--kubeconfig", "kt.yaml", "contexts", "--offline")

@@ -51,6 +51,8 @@ ALL = Uninstalling(
     meshed={"ncloud": ("shop/a", "shop/b", "shop/c", "shop/d")},
     failures={"nhn": (replace(UNREACHABLE, cluster="nhn"),)},
     roots={"kt": (Doomed(objects.CONFIG_MAP, "default", "istio-ca-root-cert"),)},
+    mesh_id="mesh1",
+    servers={name: f"https://{name}.example.com:6443" for name in CLUSTERS},
 )
 LEAVING = replace(
     ALL, going=("kt",), removals={"kt": REMOVAL}, observed=World().facts().observed, meshed={}, failures={}
@@ -91,6 +93,22 @@ def test_all_that_will_go_is_shown_before_the_one_question(
     name: str, todo: Uninstalling, golden: Golden
 ) -> None:
     golden(f"{name}-question.txt", question(todo, None) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("todo", "whole"),
+    [
+        (ALL, True),
+        (LEAVING, False),
+        (replace(LEAVING, observed={}), False),
+        (replace(LEAVING, clusters={"kt": CLUSTERS["kt"]}, observed={}), True),
+    ],
+    ids=["all go", "the others stay", "the others stay and do not respond", "the only one goes"],
+)
+def test_the_mesh_id_is_asked_for_where_no_member_stays(todo: Uninstalling, whole: bool) -> None:  # noqa: FBT001
+    assert todo.whole is whole
+    assert ("Type the mesh ID mesh1 to confirm" in question(todo, None)) is whole
+    assert ("Go on?" in question(todo, None)) is not whole
 
 
 def test_some_clusters_done_and_some_not_is_partial() -> None:

@@ -12,14 +12,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 
 from istio_mc import __version__
-from istio_mc.cli import completing
+from istio_mc.cli import commands, completing
 
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
@@ -52,14 +52,9 @@ def seconds(text: str) -> float:
     return float(total)
 
 
-def names(text: str) -> tuple[str, ...]:
-    """The parts of `a,b`."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
 def each(texts: Iterable[str] | None) -> tuple[str, ...]:
-    """The parts of an option that may be repeated, and may hold `a,b` as `--contexts` does."""
-    return tuple(name for text in texts or () for name in names(text))
+    """The items of an option that may be repeated, and may be a list `a,b`; none of them is empty."""
+    return tuple(part.strip() for text in texts or () for part in text.split(","))
 
 
 def _output(text: str, also: Sequence[str]) -> str:
@@ -81,10 +76,11 @@ class Options:
         typer.Option(help="Kubeconfig files, as in $KUBECONFIG [default: $KUBECONFIG, ~/.kube/config]."),
     ] = None
     contexts: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B",
-            help="Contexts of the clusters [default: those of mesh.yaml, else the members].",
+            help="Contexts of the clusters; repeated, they add up "
+            "[default: those of mesh.yaml, else the members].",
             autocompletion=completing.contexts,
         ),
     ] = None
@@ -118,9 +114,9 @@ class Options:
     no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None
 
     def over(self, other: Options) -> Options:
-        """These options, with the other's where these say nothing."""
+        """These options, with the other's where these are not given; lists add up."""
         return Options(
-            **{f.name: _first(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+            **{f.name: _joined(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         )
 
     def inputs(self) -> Inputs:
@@ -129,14 +125,16 @@ class Options:
 
         return Inputs(
             kubeconfig=self.kubeconfig,
-            contexts=names(self.contexts or ""),
+            contexts=each(self.contexts),
             config=self.config,
             timeout_s=seconds(self.timeout or "10m"),
             concurrency=self.concurrency or 16,
         )
 
 
-def _first(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the option has
+def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the option has
+    if isinstance(one, list) and isinstance(other, list):
+        return [*other, *one]  # as they stand on the command line: first those before the verb
     return other if one is None else one
 
 
@@ -146,12 +144,23 @@ _before_the_verb = Options()
 def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
     """Keeps the options given before the verb."""
     global _before_the_verb  # noqa: PLW0603 - one process runs one command line
-    from_environment = os.environ.get(
-        CONFIG_VARIABLE
-    )  # read here, so that a flag in either place wins over it
     del given["version"]  # told and done before this
-    named = Options(config=Path(from_environment)) if from_environment else Options()
-    _before_the_verb = Options(**given).over(named)
+    _before_the_verb = Options(**given)
+
+
+def _merged(after_the_verb: Options) -> Options:
+    """The options of a run: those after the verb, those before it, and the environment's, in this order.
+
+    Raises:
+        BadParameter: The environment's would be used, and is empty.
+    """
+    options = after_the_verb.over(_before_the_verb)
+    text = os.environ.get(CONFIG_VARIABLE)
+    if options.config is not None or text is None:
+        return options
+    if commands.is_empty(text):
+        raise typer.BadParameter(commands.empty_variable(CONFIG_VARIABLE, "--config"))
+    return replace(options, config=Path(text))
 
 
 @functools.cache  # every verb has them, and evaluating their hints for each was a tenth of `--help`
@@ -196,7 +205,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:  # noqa: ANN401 - as above
         options = Options(**{p.name: given.pop(p.name) for p in shared})
-        function(options=options.over(_before_the_verb), **given)
+        function(options=_merged(options), **given)
 
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined] # Typer reads it
@@ -300,11 +309,16 @@ def colored(options: Options) -> bool:
     return not options.no_color and not os.environ.get("NO_COLOR")
 
 
-def confirm(question: str, *, yes: bool) -> None:
+def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
     """Asks before something is removed or restarted.
 
+    Args:
+        question: What will be done, and how it is confirmed.
+        yes: Whether `--yes` was given: there is no question then.
+        typed: What a person has to type, where a mere y is not enough.
+
     Raises:
-        InputError: There is nobody to ask and no `--yes`; or the answer is no.
+        InputError: There is no terminal to ask at and no `--yes`; or it was not confirmed.
     """
     from istio_mc.domain.problem import InputError, Problem
 
@@ -314,12 +328,16 @@ def confirm(question: str, *, yes: bool) -> None:
         raise InputError(
             Problem(
                 code="not-confirmed",
-                message="this wants a yes first, and there is no terminal to ask on",
+                message="confirmation required, but stdin is not a terminal; pass --yes",
                 expected="--yes",
                 hint="the same command with --yes",
             )
         )
-    agreed = answer(lambda: typer.confirm(question, err=True))
+    if typed is None:
+        agreed = answer(lambda: typer.confirm(question, err=True))
+    else:
+        text: str | None = answer(lambda: typer.prompt(question, default="", show_default=False, err=True))
+        agreed = text is not None and text.strip() == typed
     if not agreed:
         raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
 

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
-from typer.core import TyperGroup
+
+from istio_mc.cli.commands import Group, Verb
 
 if TYPE_CHECKING:
     from typer._click import Command, Context, HelpFormatter
@@ -41,7 +42,7 @@ class _Commands(MutableMapping[str, "Command"]):
         return name in self._verbs
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(Group):
     """A group whose verbs are modules of this package, each with a function or `app` of its own.
 
     Attributes:
@@ -65,10 +66,13 @@ def _built(name: str, short_help: str) -> Command:
     module = import_module(f"istio_mc.cli.{name}")
     command: Command
     if app := getattr(module, "app", None):
+        app.info.cls = Group
+        for inner in app.registered_commands:
+            inner.cls = Verb
         command = typer.main.get_group(app)
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name)(getattr(module, name))
+        app.command(name, cls=Verb)(getattr(module, name))
         command = typer.main.get_command(app)
     command.name, command.short_help = name, short_help
     return command

@@ -176,7 +176,7 @@ def download(
                 Tool.ISTIOCTL: istioctl,
                 Tool.GATEWAY_API: gateway_api,
             },
-            platforms=platform or (),
+            platforms=edge.each(platform),
         )
         cache = find_cache(os.environ, Path.home())
         with op.online(cache, time.monotonic() + inputs.timeout_s) as server:

@@ -27,7 +27,8 @@ def uninstall(
     """Take the mesh away again: what install put there, and nothing that others did.
 
     With --contexts, those clusters leave: the others forget them, replace the tokens they held, and
-    stay a mesh. The root CA stays unless --purge-ca is given.
+    stay a mesh. Without it, the whole mesh goes, and its mesh ID must be typed unless --yes is given.
+    The root CA stays unless --purge-ca is given.
 
     Examples:
 
@@ -50,7 +51,7 @@ def uninstall(
             ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:
                 return shown.report(op.untouched(todo, session.settings), session.warnings, ca)
-            edge.confirm(shown.question(todo, ca), yes=yes)
+            edge.confirm(shown.question(todo, ca), yes=yes, typed=todo.mesh_id if todo.whole else None)
             result = op.uninstall(session, todo)
             if ca and ca.goes and not result.failures:
                 ca = purge.purge(store, ca)

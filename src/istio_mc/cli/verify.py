@@ -17,7 +17,7 @@ def verify(
     options: edge.Options,
     *,
     only: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B",
             help="Ask only these checks or topics, and what they need.",
@@ -25,7 +25,7 @@ def verify(
         ),
     ] = None,
     skip: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="A,B", help="Leave out these checks or topics.", autocompletion=completing.checks
         ),
@@ -76,7 +76,7 @@ def verify(
 
     def work(progress: edge.Progress) -> edge.Report:
         asked = EVERY if deep or list_checks else ALL
-        checks, unknown = select(asked, only=edge.names(only or ""), skip=edge.names(skip or ""))
+        checks, unknown = select(asked, only=edge.each(only), skip=edge.each(skip))
         if unknown:
             near = nearest(unknown, asked)
             meant = ", ".join([*near, "or another"] if near else ["one"])

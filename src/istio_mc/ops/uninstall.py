@@ -30,7 +30,7 @@ from istio_mc.ops.documents import written
 from istio_mc.ops.leave import forget, still_named, tokens_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.removal import Doomed, Left, Removal
@@ -59,6 +59,8 @@ class Uninstalling:
         sample: Contexts whose sample goes too.
         meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
         failures: Clusters that do not answer, and why.
+        mesh_id: The mesh that they are members of; several are joined by commas.
+        servers: Their API servers as the kubeconfig has them, by context.
     """
 
     clusters: Mapping[str, Cluster]
@@ -69,6 +71,13 @@ class Uninstalling:
     meshed: Mapping[str, tuple[str, ...]]
     failures: Failures
     roots: Mapping[str, tuple[Doomed, ...]] = field(default_factory=dict)
+    mesh_id: str = ""
+    servers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole mesh goes: no member stays, whether it answers or not."""
+        return not (self.staying or self.absent)
 
     @property
     def staying(self) -> tuple[str, ...]:
@@ -154,7 +163,13 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         sample=tuple(name for name, (_, ours, *_) in settled.items() if ours),
         meshed={name: pods for name, (_, _, pods, _) in settled.items() if pods},
         failures=session.unusable | failed | unsettled,
+        mesh_id=_mesh_ids(observed.values()) or mesh.mesh_id,
+        servers={context.name: context.server or "" for context in session.contexts},
     )
+
+
+def _mesh_ids(observed: Iterable[Observed]) -> str:
+    return ",".join(sorted({found.mesh_id for found in observed if found.mesh_id}))
 
 
 def _as_linked(cluster: Cluster, observed: Mapping[str, Observed]) -> Cluster:

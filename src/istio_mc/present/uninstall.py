@@ -41,7 +41,7 @@ def report(result: UninstallResult, warnings: Iterable[Problem], ca: Fate | None
 
 
 def question(todo: Uninstalling, ca: Fate | None) -> str:
-    """What will go, told before it goes."""
+    """What will go, and how it is confirmed: with y, or with the mesh ID where the whole mesh goes."""
     lines = []
     for name, found in todo.removals.items():
         count = len(found.objects) + len(todo.roots.get(name, ()))
@@ -61,6 +61,12 @@ def question(todo: Uninstalling, ca: Fate | None) -> str:
         )
     if ca and ca.goes:
         lines.append(f"the CA in {ca.folder} goes, with its root key: it cannot be had back")
+    if todo.whole:
+        where = ", ".join(f"{name} ({todo.servers.get(name, '')})" for name in todo.going)
+        lines.append(
+            f"This removes the whole mesh {todo.mesh_id} from {plural(len(todo.going), 'cluster')}: {where}"
+        )
+        return "\n".join([*lines, f"Type the mesh ID {todo.mesh_id} to confirm"])
     return "\n".join([*lines, "Go on?"])
 
 

@@ -1,0 +1,122 @@
+"""Rules of every command line: an option that is given has a value, and no suggestion removes anything.
+
+Each verb and each group of verbs is built from the two classes here (see `cli/lazy.py`), so that
+they hold for options that are added later.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from typer._click import Command, Context, Parameter
+
+REMOVING_VERBS = frozenset({"uninstall", "remove", "revert"})
+"""Verbs that remove what is there; none of them is ever suggested."""
+REMOVING_OPTIONS = frozenset({"--yes", "--force", "--purge-ca", "--prune", "--replace-ca", "--unset"})
+"""Options that remove or replace something, or that skip the question before it; none is ever suggested."""
+
+
+class Verb(TyperCommand):
+    """A verb whose options all have a value where they are given."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Refuses options without a value, before Typer converts any."""
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Group(TyperGroup):
+    """A group of verbs, with the same rules for its own options, and careful suggestions."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Refuses options without a value, before Typer converts any."""
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        """Finds the verb; one that is mistyped is answered with those that it may stand for."""
+        self.suggest_commands = False  # Typer's own suggestions name what removes, too
+        try:
+            return super().resolve_command(ctx, args)
+        except TyperException as error:
+            if near := harmless(args[0], self.commands, REMOVING_VERBS):
+                error.message = f"{error.message.rstrip('.')}. Did you mean {' or '.join(map(repr, near))}?"
+            raise
+
+
+def harmless(typed: str, known: Iterable[str], removing: frozenset[str]) -> list[str]:
+    """Names that were probably meant, the nearest first, without those that remove something.
+
+    There is no suggestion where the nearest one removes something: it was probably meant, and any other would
+    mislead.
+    """
+    near = difflib.get_close_matches(typed, known)
+    return [] if near and near[0] in removing else [name for name in near if name not in removing]
+
+
+def is_empty(text: object) -> bool:
+    """Whether a text is there and names nothing."""
+    return isinstance(text, str) and not text.strip()
+
+
+def _refuse_empty(command: Command, ctx: Context, args: Iterable[str]) -> None:
+    """Nothing, where every option, argument and environment variable that is given has a value.
+
+    Raises:
+        BadParameter: Names all of them that have none.
+    """
+    parameters = command.get_params(ctx)
+    parser = command.make_parser(ctx)
+    for option in parameters:
+        if option.param_type_name == "option" and not getattr(option, "is_flag", False):
+            every = copy.copy(option)
+            every.multiple = True  # all its values, not only the last, which is the one that counts
+            every.add_to_parser(parser, ctx)
+    try:
+        given, _, _ = parser.parse_args(list(args))
+    except TyperException as error:
+        if near := getattr(error, "possibilities", None):
+            mistyped = str(getattr(error, "option_name", ""))
+            error.possibilities = harmless(mistyped, near, REMOVING_OPTIONS)  # type: ignore[attr-defined] # as above
+        raise
+    # A shell completes a line that is not finished yet; --help and --version answer whatever else is there.
+    if ctx.resilient_parsing or any(p.is_eager and given.get(p.name) for p in parameters):
+        return
+    if faults := [fault for p in parameters for fault in _faults(p, given.get(p.name))]:
+        raise typer.BadParameter("; ".join(dict.fromkeys(faults)), ctx=ctx)
+
+
+def _faults(parameter: Parameter, given: Any) -> Iterator[str]:  # noqa: ANN401 - what Typer's parser found
+    name = _name_of(parameter)
+    if given is None and isinstance(parameter.envvar, str) and is_empty(os.environ.get(parameter.envvar)):
+        yield empty_variable(parameter.envvar, name)
+    for text in given if isinstance(given, (list, tuple)) else [given]:
+        if not isinstance(text, str):
+            continue
+        if is_empty(text):
+            yield f"{name} is empty"
+        elif parameter.multiple and any(is_empty(part) for part in text.split(",")):
+            yield f"{name} has an empty item: {text!r}"
+        elif name == "--kubeconfig" and is_empty(text.replace(os.pathsep, "")):
+            yield f"{name} names no file: {text!r}"
+
+
+def empty_variable(variable: str, option: str) -> str:
+    """What is wrong with an environment variable that stands for an option and is set to nothing."""
+    return f"${variable} is set and empty; unset it, or give {option}"
+
+
+def _name_of(parameter: Parameter) -> str:
+    if parameter.param_type_name == "argument":
+        return str(parameter.metavar or parameter.name.upper())
+    return max(parameter.opts, key=len)

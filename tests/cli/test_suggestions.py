@@ -1,0 +1,85 @@
+"""What a mistyped verb or option is answered with: never something that removes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from istio_mc.cli.app import Verbs
+from istio_mc.cli.commands import REMOVING_OPTIONS, REMOVING_VERBS
+from tests.cli.test_help import COMMANDS
+from tests.conftest import Ran
+
+Run = Callable[..., Ran]
+
+ASK_AND_REMOVE_NOTHING_OF_THEMSELVES = {"address", "link", "cilium fix"}
+"""Verbs with --yes that remove something only where another option says so, or nothing at all."""
+
+
+def mistyped(name: str) -> set[str]:
+    """A name with a letter left out, doubled, or swapped with the next; in capitals; with more letters."""
+    typos = {name.capitalize(), name.upper(), f"{name}x", f"un{name}"}
+    for place in range(len(name)):
+        typos.add(name[:place] + name[place + 1 :])
+        typos.add(name[:place] + name[place] + name[place:])
+        typos.add(name[:place] + name[place : place + 2][::-1] + name[place + 2 :])
+    return {typo for typo in typos if typo and typo != name}
+
+
+def suggested(done: Ran) -> str:
+    """What stands after the error itself."""
+    (message,) = [error["message"] for error in done.envelope["errors"]]
+    return message.partition("Did you mean")[2] + message.partition("Possible options")[2]
+
+
+@pytest.mark.parametrize("verb", Verbs.verbs)
+def test_a_mistyped_verb_is_never_answered_with_one_that_removes(istio_mc: Run, verb: str) -> None:
+    for typo in mistyped(verb) - set(Verbs.verbs):
+        assert "uninstall" not in suggested(istio_mc(typo, "-o", "json")), typo
+
+
+@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if " " in verb])
+def test_nor_is_one_of_a_group(istio_mc: Run, verb: str) -> None:
+    group, _, name = verb.partition(" ")
+    for typo in mistyped(name) - {one.partition(" ")[2] for one in COMMANDS}:
+        told = suggested(istio_mc(group, typo, "-o", "json"))
+        assert [removing for removing in REMOVING_VERBS if removing in told] == [], typo
+
+
+@pytest.mark.parametrize("option", sorted(REMOVING_OPTIONS))
+def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: str) -> None:
+    verb = next(verb for verb, command in COMMANDS.items() if any(option in p.opts for p in command.params))
+    for typo in mistyped(option.removeprefix("--")):
+        assert option not in suggested(istio_mc(*verb.split(), f"--{typo}", "-o", "json")), typo
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("instal", "No such command 'instal'. Did you mean 'install'?"),
+        ("Install", "No such command 'Install'. Did you mean 'install'?"),
+        ("verfy", "No such command 'verfy'. Did you mean 'verify'?"),
+        ("sample tset", "No such command 'tset'. Did you mean 'test'?"),
+        ("verify --onyl", "No such option: --onyl (Possible options: --only)"),
+        ("uninstall --purge-c", "No such option: --purge-c"),
+        ("uninstal", "No such command 'uninstal'."),
+        ("sample remov", "No such command 'remov'."),
+        ("cilium rever", "No such command 'rever'."),
+    ],
+)
+def test_what_is_suggested_is_what_was_probably_meant_or_nothing(istio_mc: Run, line: str, told: str) -> None:
+    done = istio_mc(*line.split(), "-o", "json")
+    assert done.code == 2
+    assert [error["message"] for error in done.envelope["errors"]] == [told]
+
+
+def test_every_verb_that_asks_before_it_removes_is_known_as_one_that_removes() -> None:
+    asking = {verb for verb, command in COMMANDS.items() if takes(command, "--yes")}
+    removing = {verb for verb in COMMANDS if verb.rpartition(" ")[2] in REMOVING_VERBS}
+    assert asking == removing | ASK_AND_REMOVE_NOTHING_OF_THEMSELVES
+
+
+def takes(command: Any, option: str) -> bool:  # noqa: ANN401 - Typer's Click is its own
+    return any(option in parameter.opts for parameter in command.params)
