@@ -11,6 +11,7 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
@@ -77,13 +78,13 @@ class TestControlPlane:
         world.remove("kt", "Deployment", name)
         problem = failures(world)[f"{check} kt"]
         assert problem.seen == "no such Deployment"
-        assert (problem.hint or "").startswith("istio-mc install --contexts kt,ncloud,nhn")
+        assert str(problem.hint).startswith("istio-mc install --contexts kt,ncloud,nhn")
 
     def test_one_that_is_not_rolled_out(self, world: World) -> None:
         world.find("kt", "Deployment", "istiod")["status"]["availableReplicas"] = 0
         problem = failures(world)["control-plane.istiod kt"]
         assert problem.seen == "0 of 1 replicas available, 1 updated"
-        assert "describe deployment istiod" in (problem.hint or "")
+        assert "describe deployment istiod" in str(problem.hint)
 
 
 class TestNames:
@@ -101,11 +102,13 @@ class TestNames:
         assert failures(world)["names.identity mesh"].code == "identity-shared"
 
     def test_all_that_contradicts_is_told(self, world: World) -> None:
-        shared = Problem(code="identity-shared", message="kt and nhn share it", seen="network1", hint="a")
+        shared = Problem(
+            code="identity-shared", message="kt and nhn share it", seen="network1", hint=Advice("a")
+        )
         moved = Problem(code="identity-changed", message="ncloud is another", seen="nc (live)", hint="b")
         world.identity_faults = (shared, moved)
         problem = failures(world)["names.identity mesh"]
-        assert (problem.message, problem.seen, problem.hint) == (
+        assert (problem.message, problem.seen, str(problem.hint)) == (
             "kt and nhn share it; ncloud is another",
             "network1; nc (live)",
             "a",
@@ -142,7 +145,7 @@ class TestGateway:
         world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
         problem = failures(world)["gateway.address kt"]
         assert problem.code == "gateway-address-pending"
-        assert "address --set kt=" in (problem.hint or "")
+        assert "address --set kt=" in str(problem.hint)
 
     def test_no_service(self, world: World) -> None:
         world.remove("kt", "Service", "istio-ingressgateway")
@@ -254,7 +257,7 @@ class TestLink:
         secret = world.find("kt", "Secret", "istio-remote-secret-nhn-nks")
         secret["metadata"]["name"] = "nhn"
         problem = failures(world)["link.secret kt → nhn"]
-        assert (problem.code, problem.hint) == (
+        assert (problem.code, str(problem.hint)) == (
             "remote-secret-misnamed",
             "istio-mc link --prune --yes --contexts kt,ncloud,nhn",
         )

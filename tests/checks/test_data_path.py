@@ -12,7 +12,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.datapath import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
-from istio_mc.domain.problem import HintType
+from istio_mc.domain.hint import HintType
 from tests.world import World, ca_certs, encoded, way
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def test_a_foreign_root_is_mended_where_the_workload_is(world: World) -> None:
     spoil(world, Judged(Outcome.OTHER_ROOT, "seen"))
     problem = of_kt(world)["data-path.handshake"].problem
     assert problem
-    assert problem.hint == "kubectl --context kt -n sample rollout restart deployment"
+    assert str(problem.hint) == "kubectl --context kt -n sample rollout restart deployment"
 
 
 def test_roots_that_differ_explain_a_foreign_root(world: World) -> None:

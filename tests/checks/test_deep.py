@@ -11,7 +11,8 @@ from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.deep import Reply
-from istio_mc.domain.problem import HintType, Problem
+from istio_mc.domain.hint import HintType
+from istio_mc.domain.problem import Problem
 from tests.world import IDS, World
 
 

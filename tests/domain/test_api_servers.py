@@ -51,7 +51,7 @@ class TestRefused:
             ("api-server-for-us-only", "kt", OURS),
             ("api-server-for-us-only", "nhn", "https://localhost:6443"),
         ]
-        assert "--api-server kt=https://" in (error.value.problems[0].hint or "")
+        assert "--api-server kt=https://" in str(error.value.problems[0].hint)
 
     def test_a_cluster_alone_has_nobody_to_reach_it(self) -> None:
         refuse_for_us_only(clusters(kt=OURS))

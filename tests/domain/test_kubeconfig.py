@@ -339,7 +339,7 @@ def test_unknown_contexts_are_refused_together_with_the_known_ones_and_the_neare
     (problem,) = caught.value.problems
     assert problem.message == "no such contexts: KT, ncluod, zzzzz"
     assert problem.expected == "one of kt, ncloud, nhn"
-    assert problem.hint == "Did you mean kt for KT, ncloud for ncluod?"
+    assert str(problem.hint) == "Did you mean kt for KT, ncloud for ncluod?"
     with pytest.raises(InputError) as caught:
         joined({}).select(["kt"])
     assert caught.value.problems[0].expected == "a kubeconfig with contexts: there is none in it"

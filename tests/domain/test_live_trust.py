@@ -43,7 +43,7 @@ def test_workloads_are_restarted_once_each_namespace_by_namespace() -> None:
         ProxyTrust("shop", "db-0", (), (), "statefulset/db"),
         ProxyTrust("istio-system", "gateway-1", (), (), "deployment/gateway"),
     ]
-    assert restart_command("kt", proxies) == (
+    assert str(restart_command("kt", proxies)) == (
         "kubectl --context kt -n shop rollout restart deployment/web statefulset/db"
         " && kubectl --context kt -n istio-system rollout restart deployment/gateway"
     )
@@ -51,7 +51,7 @@ def test_workloads_are_restarted_once_each_namespace_by_namespace() -> None:
 
 def test_a_pod_of_its_own_is_named_for_a_person() -> None:
     told = restart_command("kt", [ProxyTrust("shop", "alone", (), (), "")])
-    assert told == "make anew what no Deployment runs: shop/alone"
+    assert str(told) == "make anew what no Deployment runs: shop/alone"
 
 
 def test_the_oldest_are_taken_up_to_a_number() -> None:

@@ -148,7 +148,7 @@ def test_what_kubernetes_would_reject_is_refused_as_an_id_with_an_example(bad: s
     problem = names.validate_cluster_id(bad)
     assert problem is not None
     assert problem.code == "cluster-id-invalid"
-    assert problem.hint == f"For example {names.cluster_id(bad)}"
+    assert str(problem.hint) == f"For example {names.cluster_id(bad)}"
 
 
 @pytest.mark.parametrize("good", ["network1", "Net_1.a", "x" * 63])
@@ -236,7 +236,7 @@ def test_two_contexts_of_one_cluster_are_found() -> None:
     )
     (problem,) = names.same_clusters([KT, other, by_name, by_content])
     assert problem.message == "contexts kt, admin, copy are the same cluster"
-    assert problem.hint == "Leave out admin, copy"
+    assert str(problem.hint) == "Leave out admin, copy"
     assert names.same_clusters([KT, other]) == ()
 
 

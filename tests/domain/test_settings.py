@@ -357,7 +357,7 @@ def test_malformed_assignments_are_refused_all_at_once() -> None:
         "--api-server: 'a=' is not CONTEXT=VALUE",
         "--api-server: b is given twice: 1 and 2",
     ]
-    assert caught.value.problems[0].hint == "For example --api-server kt=https://203.0.113.7:6443"
+    assert str(caught.value.problems[0].hint) == "For example --api-server kt=https://203.0.113.7:6443"
 
 
 def test_flags_win_over_the_file() -> None:

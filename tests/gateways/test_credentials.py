@@ -204,7 +204,7 @@ def test_a_failing_plugin_is_told_with_its_exit_code_and_the_end_of_its_stderr(t
         == f"the credential plugin {command} get-token … of user kt-me failed with exit code 7"
     )
     assert problem.seen == "login expired\nsent Bearer [removed] and [removed]"
-    assert problem.hint == "See what it says: kubectl --context kt get --raw /version"
+    assert str(problem.hint) == "See what it says: kubectl --context kt get --raw /version"
     assert "hush" not in repr(problem)
 
 
@@ -225,10 +225,10 @@ def test_a_plugin_that_hangs_is_ended_with_its_children_at_its_deadline(tmp_path
 
 def test_a_missing_plugin_is_told_with_its_authors_hint() -> None:
     problem = failed(plugin("no-such-plugin", installHint="Install \x1b[1mit\x1b[0m from there"))
-    assert (problem.code, problem.hint) == ("credential-plugin-missing", "Install it from there")
+    assert (problem.code, str(problem.hint)) == ("credential-plugin-missing", "Install it from there")
     assert problem.message == "the credential plugin no-such-plugin of user kt-me is not installed"
     bare = failed(plugin("/no/such/plugin"))
-    assert bare.hint == "Install /no/such/plugin, or correct the kubeconfig (/f/kt)"
+    assert str(bare.hint) == "Install /no/such/plugin, or correct the kubeconfig (/f/kt)"
 
 
 def test_a_plugin_that_cannot_be_executed_is_not_called_missing(tmp_path: Path) -> None:

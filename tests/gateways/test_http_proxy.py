@@ -174,7 +174,7 @@ class TestWhatFails:
         problem = failure(kube(certificate, **{"proxy-url": url}))
         assert (problem.code, problem.cluster) == ("proxy-unusable", "kt")
         assert (problem.seen or "") == f"{url.replace('jane:secret@', '')}, proxy-url in the kubeconfig"
-        assert "proxy-url of the cluster of kt" in (problem.hint or "")
+        assert "proxy-url of the cluster of kt" in str(problem.hint)
 
     def test_the_environments_is_mended_in_the_environment(
         self, certificate: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,4 +182,4 @@ class TestWhatFails:
         monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")
         problem = failure(kube(certificate))
         assert problem.seen == "socks5://127.0.0.1:1080, HTTPS_PROXY in the environment"
-        assert "NO_PROXY" in (problem.hint or "")
+        assert "NO_PROXY" in str(problem.hint)

@@ -85,7 +85,7 @@ class TestFailures:
         assert (problem.code, problem.cluster) == ("cluster-unreachable", "kt")
         assert "refused" in (problem.seen or "")
         assert server in (problem.expected or "")
-        assert "--context kt" in (problem.hint or "")
+        assert "--context kt" in str(problem.hint)
 
     def test_a_connection_that_times_out_is_told_in_a_sentence(self) -> None:
         waits = HTTPSConnection("192.0.2.1", 6443)
@@ -276,12 +276,12 @@ class TestTls:
         document = secure.kubeconfig(**{"certificate-authority": str(certificate)})
         _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
         assert "certificate is not valid for '127.0.0.1'" in (problem.seen or "")
-        assert "tls-server-name of the cluster of kt" in (problem.hint or "")
+        assert "tls-server-name of the cluster of kt" in str(problem.hint)
 
     def test_an_unknown_ca_is_refused(self, secure: FakeApi) -> None:
         _, problem = failure(Kube("kt", secure.kubeconfig(), connect_timeout_s=2.0))
         assert "self-signed certificate" in (problem.seen or "")
-        assert "CA of this API server" in (problem.hint or "")
+        assert "CA of this API server" in str(problem.hint)
 
     def test_clusters_of_one_ca_are_asked_at_once(
         self, secure: FakeApi, certificate: Path, monkeypatch: pytest.MonkeyPatch

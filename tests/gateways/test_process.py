@@ -104,7 +104,7 @@ def test_at_the_deadline_the_child_and_its_children_are_ended(tmp_path: Path) ->
     assert problem.message == "a script did not end within 0.5 s and was stopped"
     assert problem.seen == "waiting for a login"
     assert problem.hint is not None
-    assert "sh -c 'echo waiting" in problem.hint
+    assert "sh -c 'echo waiting" in str(problem.hint)
     for pid in pids.read_text().split():
         wait_until_dead(int(pid))
 
@@ -157,7 +157,7 @@ def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path:
         process.run(["no-such-program", "a b"], timeout_s=1, name="plugin")
     assert missing.value.missing
     assert missing.value.problems[0].message == "plugin: there is no program no-such-program"
-    assert missing.value.problems[0].hint == "The command: no-such-program 'a b'"
+    assert str(missing.value.problems[0].hint) == "The command: no-such-program 'a b'"
     with pytest.raises(process.ProcessStartError) as denied:
         process.run([plain], timeout_s=1, name="plugin")
     assert not denied.value.missing

@@ -691,6 +691,6 @@ def test_a_folder_with_a_space_in_its_name_can_be_pasted_from_the_hint(tmp_path:
     (store.folder / "kt" / "ca-cert.pem").unlink()
     (store.folder / "root-ca.key").chmod(0o644)
     found = ca.verify(store, now())
-    hints = [shlex.split(one.hint or "") for one in (*found.errors, *found.warnings)]
+    hints = [shlex.split(str(one.hint)) for one in (*found.errors, *found.warnings)]
     assert ["istio-mc", "ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", "kt"] in hints
     assert ["chmod", "600", str(store.folder / "root-ca.key")] in hints

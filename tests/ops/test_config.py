@@ -102,7 +102,9 @@ def test_a_file_that_is_there_is_not_overwritten_unless_forced(tmp_path: Path) -
     with pytest.raises(InputError) as caught:
         init(tmp_path)
     assert caught.value.problems[0].code == "file-exists"
-    assert caught.value.problems[0].hint == "--force replaces it; --stdout only shows what would be written"
+    assert (
+        str(caught.value.problems[0].hint) == "--force replaces it; --stdout only shows what would be written"
+    )
     assert (tmp_path / "mesh.yaml").read_text() == "mine"
     init(tmp_path, force=True)
     assert load_settings(None, tmp_path).clusters[0].context == "nhn"

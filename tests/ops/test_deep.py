@@ -245,7 +245,7 @@ def test_a_namespace_that_does_not_go_is_warned_of_with_the_command_that_removes
     (warning,) = run.session.warnings
     (name,) = [made.removeprefix("Namespace ") for made in run.clusters["nhn"].ever if "Namespace" in made]
     assert (warning.code, warning.cluster) == ("probe-left", "nhn")
-    assert warning.hint == f"kubectl --context nhn delete namespace {name}"
+    assert str(warning.hint) == f"kubectl --context nhn delete namespace {name}"
 
 
 def test_a_run_that_has_no_time_left_for_waiting_still_removes(run: Run) -> None:

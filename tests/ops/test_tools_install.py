@@ -466,7 +466,7 @@ class TestOffline:
         problem = bench.problem("helm", source=self.offline(bench, folder))
         assert problem.message == f"{folder} does not hold helm 3.15.3 for linux/amd64"
         assert problem.seen == "no file helm/3.15.3/linux-amd64/helm-v3.15.3-linux-amd64.tar.gz"
-        assert problem.hint == (
+        assert str(problem.hint) == (
             "where there is internet: istio-mc tools download DIR helm --helm 3.15.3 --platform linux/amd64"
         )
 
@@ -566,4 +566,4 @@ class TestTheMeshsIstioctl:
     def test_that_is_missing_is_told_with_the_command_that_brings_it(self, tmp_path: Path) -> None:
         with pytest.raises(ProblemError) as caught:
             find_istioctl({"PATH": "", "XDG_CACHE_HOME": str(tmp_path)}, None, "1.26.0")
-        assert caught.value.problems[0].hint == "istio-mc tools install istioctl --istioctl 1.26.0"
+        assert str(caught.value.problems[0].hint) == "istio-mc tools install istioctl --istioctl 1.26.0"

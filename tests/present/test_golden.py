@@ -19,6 +19,7 @@ from istio_mc.checks.runner import run
 from istio_mc.checks.surroundings import PRESETS
 from istio_mc.domain import documents, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.pem import CertificateFacts
@@ -215,7 +216,7 @@ class TestSample:
             message="v3 in nhn answered kt in 0 of 60 calls",
             seen="HTTP status 503: 9",
             expected="at least 17% of the calls",
-            hint="istio-mc verify",
+            hint=Advice("istio-mc verify"),
             docs="troubleshooting.md#too-few-answers",
         )
         shown("sample-test-fault", sample.tested(sample_op.Tested(VERSIONS, calls, (problem,)), ()))
@@ -239,7 +240,7 @@ class TestCa:
     )
 
     def test_show(self, shown: Shown) -> None:
-        broken = Problem(code="key-mismatch", message="ca-key.pem is not its key", hint="restore it")
+        broken = Problem(code="key-mismatch", message="ca-key.pem is not its key", hint=Advice("restore it"))
         result = ca_op.ShowResult(
             folder=Path("/certs"),
             root=self.FACTS,
@@ -275,7 +276,7 @@ class TestProblems:
                 message="istioctl install in kt failed with exit code 1",
                 seen="first line\nsecond [line]",
                 expected="exit code 0",
-                hint="istioctl install --context kt",
+                hint=Advice("istioctl install --context kt"),
                 docs="troubleshooting.md#istioctl-failed",
             ),
             Problem(code="settings", message="mesh.yaml:3: not a [mapping]"),

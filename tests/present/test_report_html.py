@@ -15,6 +15,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.certificates import new_intermediate
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.live_trust import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.pem import fingerprint
@@ -329,7 +330,7 @@ class TestFindings:
         for found in result.failed:
             assert found.problem is not None
             for part in ("message", "seen", "expected", "hint"):
-                assert (getattr(found.problem, part) or "") in text
+                assert str(getattr(found.problem, part) or "") in text
 
     def test_what_follows_from_another_fault_leads_to_it(self) -> None:
         result = many(3)
@@ -355,7 +356,7 @@ class TestFindings:
         assert "open" not in group.attributes
 
     def test_clusters_with_the_same_fault_share_a_card(self) -> None:
-        problem = Problem(code="x", message="there are no metrics", hint="install them")
+        problem = Problem(code="x", message="there are no metrics", hint=Advice("install them"))
         check = replace(OWN, severity=Severity.WARNING)
         faults = tuple(
             Result(check, Target(name), Verdict.FAILED, "none", replace(problem, cluster=name))
@@ -371,7 +372,7 @@ class TestFindings:
         commands = {e.text for e in read(page(result, NOW)).all("pre")}
 
         hints = [found.problem for found in result.failed if found.problem and found.problem.hint]
-        assert commands == {problem.hint for problem in hints if problem.hint_type == "command"}
+        assert commands == {str(problem.hint) for problem in hints if problem.hint_type == "command"}
 
     def test_a_long_command_is_seen_whole(self) -> None:
         assert "dd pre{white-space:pre-wrap}" in STYLE

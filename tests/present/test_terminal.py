@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from istio_mc.present import terminal
 
@@ -113,7 +114,7 @@ def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
 
 def test_the_same_problem_of_several_clusters_is_told_once_with_all_their_names() -> None:
     out = io.StringIO()
-    problem = Problem(code="no-metrics", message="there is no Metrics API", hint="install one")
+    problem = Problem(code="no-metrics", message="there is no Metrics API", hint=Advice("install one"))
     terminal.print_problems(
         Console(file=out, width=80),
         [problem.on("kt"), problem.on("nhn"), Problem(code="other", message="another", cluster="nhn")],

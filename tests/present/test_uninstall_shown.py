@@ -119,7 +119,7 @@ def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -
     silent = replace(LEAVING, observed={"ncloud": LEAVING.observed["ncloud"]})
     told = tokens_kept(silent, {})
     assert told.message.startswith("the tokens that kt holds still work: they are what links nhn")
-    assert told.hint == "istio-mc uninstall --contexts kt"
+    assert str(told.hint) == "istio-mc uninstall --contexts kt"
 
 
 def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:

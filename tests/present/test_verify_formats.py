@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from istio_mc.checks.model import Cause, Check, Finding, Result, Scope, Severity, Target, Verdict
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.verify import VerifyResult
 from istio_mc.present import verify, verify_github, verify_junit, verify_short, verify_table
@@ -38,12 +39,14 @@ DOWN = Problem(
     cluster="kt",
     seen="scaled to 0 replicas",
     expected="all replicas: updated, and 100% available",
-    hint="kubectl --context kt scale deployment gateway --replicas=1",
+    hint=kubectl("kt", "scale", "deployment", "gateway", "--replicas=1"),
     docs="troubleshooting.md#not-ready",
 )
 REFUSED = Problem(code="refused", message="port 15443 of kt is refused", cluster="kt", seen="refused")
 SILENT = Problem(code="silent", message="nhn cannot be reached", cluster="nhn", seen="line one\nline two")
-NO_STORAGE = Problem(code="no-storage", message="there is none", seen="none", hint="mark one as default")
+NO_STORAGE = Problem(
+    code="no-storage", message="there is none", seen="none", hint=Advice("mark one as default")
+)
 PASSED_OVER = Problem(code="passed-over", message="dev was passed over", cluster="dev", seen="time, out: 5s")
 
 _NHN, _KT = Cause(ANSWERS.id, Target("nhn")), Cause(RUNS.id, Target("kt"))

@@ -12,6 +12,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import cacerts, objects, signing
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.chain import SOON, path_faults, path_warnings
+from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -85,10 +86,12 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
     return Finding(first.message, problem)
 
 
-def _mend_secret(facts: Facts, observed: Observed) -> str:
+def _mend_secret(facts: Facts, observed: Observed) -> Hint:
     data = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
     if "tls.crt" in data:
-        return "have who made the Secret, cert-manager for example, issue it anew: istio-mc leaves it alone"
+        return Advice(
+            "have who made the Secret, cert-manager for example, issue it anew: istio-mc leaves it alone"
+        )
     return hints.install(facts)
 
 
@@ -121,11 +124,11 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
     )
 
 
-_NEW_ROOT = (
+_NEW_ROOT = Advice(
     "a root cannot be renewed in place: make a new one in another folder, and give it to every cluster with "
     "istio-mc install --certs-dir and --replace-ca"
 )
-_CLOCK = "see that the clocks of this machine and of the clusters' nodes are right"
+_CLOCK = Advice("see that the clocks of this machine and of the clusters' nodes are right")
 
 
 def _valid(facts: Facts, target: Target) -> Finding:
@@ -161,7 +164,7 @@ def _warnings(facts: Facts, path: Certificates) -> list[Problem]:
     return path_warnings(path, facts.now, within=SOON) if facts.now else []
 
 
-def _told_soon(found: Sequence[Problem], mend: str) -> Finding:
+def _told_soon(found: Sequence[Problem], mend: Hint) -> Finding:
     if not found:
         return Finding("it does")
     first = found[0]
@@ -205,15 +208,17 @@ def _roots_told(members: Mapping[str, Signing]) -> str:
 
 def _mend_root(
     facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, Outsider]
-) -> str:
+) -> Hint:
     if not signing.most_take(members, outside):
-        return (
-            "decide which of these roots is the mesh's; then, with its folder: "
-            f"istio-mc install --contexts {facts.named} --certs-dir FOLDER --replace-ca CONTEXT"
+        return Advice(
+            "decide which of these roots is the mesh's; then, with its folder: ",
+            istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT", contexts=facts.clusters),
         )
     if not outside[name].untrusted_by:
-        return f"add the root that the others sign under to root-cert.pem in the Secret cacerts of {name}"
-    return f"istio-mc install --contexts {facts.named} --replace-ca {name}"
+        return Advice(
+            f"add the root that the others sign under to root-cert.pem in the Secret cacerts of {name}"
+        )
+    return istio_mc("install", "--replace-ca", name, contexts=facts.clusters)
 
 
 CHECKS = (

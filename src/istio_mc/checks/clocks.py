@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _clock(facts: Facts, target: Target) -> Finding:
         message=f"the clock of {name} is not that of the others",
         seen=f"{seen}, by its API server's own word",
         expected="within two minutes: istiod backdates what it signs by so much",
-        hint=f"set the clocks of the nodes of {name} right: have them follow a time server",
+        hint=Advice(f"set the clocks of the nodes of {name} right: have them follow a time server"),
     )
     return Finding(seen, problem)
 
@@ -61,7 +62,7 @@ def _here(facts: Facts, _target: Target) -> Finding:
         message="the clock of this machine is not that of the clusters",
         seen=seen,
         expected="within two minutes: what istio-mc issues may not be valid yet in the clusters",
-        hint="set the clock of this machine right: have it follow a time server",
+        hint=Advice("set the clock of this machine right: have it follow a time server"),
     )
     return Finding(seen, problem)
 

@@ -8,6 +8,7 @@ from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.clocks import CLOCK
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import objects
+from istio_mc.domain.hint import Advice, Hint, kubectl
 from istio_mc.domain.istiod import unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -22,12 +23,11 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     seen = unavailable(found)
     if not seen:
         return Finding("available")
-    on_it = f"kubectl --context {name} -n {SYSTEM_NAMESPACE}"
-    hint = f"{on_it} describe deployment {deployment}"
+    hint: Hint = Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "describe", "deployment", deployment))
     if found is None:
         hint = hints.install(facts)
     elif found["spec"].get("replicas") == 0:
-        hint = f"{on_it} scale deployment {deployment} --replicas=1"
+        hint = kubectl(name, "-n", SYSTEM_NAMESPACE, "scale", "deployment", deployment, "--replicas=1")
     problem = Problem(
         code="not-ready",
         message=f"Deployment {deployment} of {name} is not ready",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,8 @@ from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import datapath
 from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.hint import Advice, Hint, istio_mc, istioctl, kubectl
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -25,105 +26,153 @@ _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
 
 _UNTOLD = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
 
-_RESTART = "kubectl --context {name} -n {namespace} rollout restart deployment"
-_OTHER_ADDRESS = "where this is not its address: istio-mc address --set {name}=ADDRESS"
 
-_FAULTS: Mapping[Outcome, Problem] = {
-    Outcome.UNRESOLVED: Problem(
+@dataclass(frozen=True)
+class _Place:
+    """Where a fault was seen, for what is said of it.
+
+    Attributes:
+        name: The cluster's context.
+        port: The gateway's port for the other clusters.
+        namespace: That of the workload that was called last.
+    """
+
+    name: str
+    port: str
+    namespace: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fault:
+    """A fault of the data path; in message and expected stand the attributes of a place in braces."""
+
+    code: str
+    message: str
+    expected: str
+    hint: Callable[[_Place], Hint]
+    docs: str
+
+
+def _restart(at: _Place) -> Hint:
+    return kubectl(at.name, "-n", at.namespace, "rollout", "restart", "deployment")
+
+
+def _or_other_address(text: str) -> Callable[[_Place], Hint]:
+    """Advice for an address that is the gateway's, and the command for one that is not."""
+
+    def advice(at: _Place) -> Hint:
+        other = istio_mc("address", "--set", f"{at.name}=ADDRESS")
+        return Advice(text.format(**asdict(at)), "; where this is not its address: ", other)
+
+    return advice
+
+
+def _gateway_pods(at: _Place) -> Hint:
+    shown = kubectl(at.name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", f"app={EAST_WEST_GATEWAY}")
+    return Advice("see what the address leads to, and the gateway's own word: ", shown)
+
+
+def _listeners(at: _Place) -> Hint:
+    gateway_pod = f"deployment/{EAST_WEST_GATEWAY}.{SYSTEM_NAMESPACE}"
+    shown = istioctl(at.name, "proxy-config", "listeners", gateway_pod, "--port", at.port)
+    return Advice("see what the gateway knows: ", shown)
+
+
+_FAULTS: Mapping[Outcome, _Fault] = {
+    Outcome.UNRESOLVED: _Fault(
         code="gateway-unresolved",
         message="the address of the gateway of {name} does not resolve",
         expected="a name that this machine and the other clusters resolve",
-        hint="make the name resolve; " + _OTHER_ADDRESS,
+        hint=_or_other_address("make the name resolve"),
         docs="troubleshooting.md#gateway-unresolved",
     ),
-    Outcome.REFUSED: Problem(
+    Outcome.REFUSED: _Fault(
         code="gateway-refused",
         message="port {port} of the gateway of {name} is refused",
         expected="a connection from here, as from the other clusters",
-        hint="have what stands before the cluster lead {port} to the gateway (istio-mc address shows where "
-        "to); " + _OTHER_ADDRESS,
+        hint=_or_other_address(
+            "have what stands before the cluster lead {port} to the gateway (istio-mc address shows where to)"
+        ),
         docs="troubleshooting.md#gateway-timed-out",
     ),
-    Outcome.TIMED_OUT: Problem(
+    Outcome.TIMED_OUT: _Fault(
         code="gateway-timed-out",
         message="port {port} of the gateway of {name} gives no answer",
         expected="a connection from here, as from the other clusters",
-        hint="let TCP {port} through the firewall (istio-mc address lists the ports); " + _OTHER_ADDRESS,
+        hint=_or_other_address("let TCP {port} through the firewall (istio-mc address lists the ports)"),
         docs="troubleshooting.md#gateway-timed-out",
     ),
-    Outcome.UNREACHABLE: Problem(
+    Outcome.UNREACHABLE: _Fault(
         code="gateway-unreachable",
         message="the gateway of {name} cannot be reached",
         expected="a connection from here, as from the other clusters",
-        hint="have the address routed; " + _OTHER_ADDRESS,
+        hint=_or_other_address("have the address routed"),
         docs="troubleshooting.md#gateway-timed-out",
     ),
-    Outcome.NOT_READY: Problem(
+    Outcome.NOT_READY: _Fault(
         code="gateway-not-ready",
         message="what stands at the address of the gateway of {name} does not say that it is ready",
         expected="HTTP status 200 to GET /healthz/ready",
-        hint="see what the address leads to, and the gateway's own word: "
-        "kubectl --context {name} -n istio-system get pods -l app=istio-ingressgateway",
+        hint=_gateway_pods,
         docs="troubleshooting.md#gateway-not-ready",
     ),
 }
-_AT_THE_HANDSHAKE: Mapping[Outcome, Problem] = {
-    Outcome.CLOSED: Problem(
+_AT_THE_HANDSHAKE: Mapping[Outcome, _Fault] = {
+    Outcome.CLOSED: _Fault(
         code="not-passed-through",
         message="the gateway of {name} does not pass connections through to its workloads",
         expected="the certificate of a workload",
-        hint="see what the gateway knows: istioctl --context {name} proxy-config listeners "
-        "deployment/istio-ingressgateway.istio-system --port {port}",
+        hint=_listeners,
         docs="troubleshooting.md#not-passed-through",
     ),
-    Outcome.TIMED_OUT: Problem(
+    Outcome.TIMED_OUT: _Fault(
         code="gateway-silent",
         message="what stands at the address of the gateway of {name} takes connections and is silent",
         expected="the certificate of a workload",
-        hint="see what the address leads to, and what stands before the gateway; " + _OTHER_ADDRESS,
+        hint=_or_other_address("see what the address leads to, and what stands before the gateway"),
         docs="troubleshooting.md#not-passed-through",
     ),
-    Outcome.NOT_TLS: Problem(
+    Outcome.NOT_TLS: _Fault(
         code="not-a-gateway",
         message="what stands at the address of the gateway of {name} is no gateway of the mesh",
         expected="a TLS 1.3 handshake",
-        hint="see what the address leads to; " + _OTHER_ADDRESS,
+        hint=_or_other_address("see what the address leads to"),
         docs="troubleshooting.md#not-passed-through",
     ),
-    Outcome.OTHER_CLUSTER: Problem(
+    Outcome.OTHER_CLUSTER: _Fault(
         code="other-cluster-answered",
         message="the gateway of {name} leads to another cluster",
         expected="a certificate of the CA of {name}",
-        hint="see where the address leads: each cluster's gateway needs one of its own; " + _OTHER_ADDRESS,
+        hint=_or_other_address("see where the address leads: each cluster's gateway needs one of its own"),
         docs="troubleshooting.md#other-cluster-answered",
     ),
-    Outcome.OTHER_ROOT: Problem(
+    Outcome.OTHER_ROOT: _Fault(
         code="foreign-root",
         message="the workloads behind the gateway of {name} do not run under the mesh's root",
         expected="a certificate of the CA of {name}, under the root that every cluster trusts",
-        hint=_RESTART,
+        hint=_restart,
         docs="troubleshooting.md#foreign-root",
     ),
-    Outcome.NOT_VALID: Problem(
+    Outcome.NOT_VALID: _Fault(
         code="certificate-not-valid",
         message="the workloads behind the gateway of {name} show a certificate that is not valid now",
         expected="a certificate that the other clusters accept",
-        hint=_RESTART,
+        hint=_restart,
         docs="troubleshooting.md#foreign-root",
     ),
 }
-_AT_THE_CALL = Problem(
+_AT_THE_CALL = _Fault(
     code="call-refused",
     message="a workload behind the gateway of {name} does not take the mesh's certificates",
     expected="an answer",
-    hint=_RESTART,
+    hint=_restart,
     docs="troubleshooting.md#call-refused",
 )
 
 
 def _told(
     judge: Callable[[Trace], Judged],
-    problems: Mapping[Outcome, Problem],
+    problems: Mapping[Outcome, _Fault],
     facts: Facts,
     target: Target,
 ) -> Finding:
@@ -141,15 +190,14 @@ def _accepted(facts: Facts, target: Target) -> Finding:
 
 
 def _found(
-    way: DataPath, judged: Iterable[Judged], problems: Mapping[Outcome, Problem], target: Target
+    way: DataPath, judged: Iterable[Judged], problems: Mapping[Outcome, _Fault], target: Target
 ) -> Finding:
     """What all addresses of a gateway tell together: each must be well, as calls are spread over all."""
     tried = list(zip(way.traces, judged, strict=True))
     wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _UNTOLD]
     if wrong:
         trace, first = wrong[0]
-        problem = _filled(problems[first.outcome], trace, target)
-        return Finding(_listed(tried), replace(problem, seen=_listed(wrong)))
+        return Finding(_listed(tried), _filled(problems[first.outcome], trace, target, _listed(wrong)))
     if not any(one.outcome in _WELL for _, one in tried):
         return Finding(_listed(tried) or "the gateway has no address", unknown=True)
     return Finding(_listed(tried))
@@ -159,18 +207,19 @@ def _listed(tried: Iterable[tuple[Trace, Judged]]) -> str:
     return "; ".join(": ".join(filter(None, (trace.name, one.seen))) for trace, one in tried)
 
 
-def _filled(template: Problem, trace: Trace, target: Target) -> Problem:
-    name = str(target.cluster)
-    fill = {
-        "name": name,
-        "port": trace.mesh.port if trace.mesh else "",
-        "namespace": trace.handshakes[-1].service.namespace if trace.handshakes else SYSTEM_NAMESPACE,
-    }
-    return replace(
-        template,
-        message=template.message.format(**fill),
-        expected=(template.expected or "").format(**fill),
-        hint=(template.hint or "").format(**fill),
+def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
+    at = _Place(
+        name=str(target.cluster),
+        port=str(trace.mesh.port) if trace.mesh else "",
+        namespace=trace.handshakes[-1].service.namespace if trace.handshakes else SYSTEM_NAMESPACE,
+    )
+    return Problem(
+        code=fault.code,
+        message=fault.message.format(**asdict(at)),
+        seen=seen,
+        expected=fault.expected.format(**asdict(at)),
+        hint=fault.hint(at),
+        docs=fault.docs,
     )
 
 

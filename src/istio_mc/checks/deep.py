@@ -5,6 +5,7 @@ from __future__ import annotations
 from istio_mc.checks import access, control_plane, data_path, gateway, link, names, reading, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import address
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem
 
 PROBE, DEEP = "data-path.probe", "data-path.deep"
@@ -29,8 +30,11 @@ def _deep(facts: Facts, target: Target) -> Finding:
         message=f"a pod in {name} gets no answer from {peer}",
         seen=str(reply),
         expected=f"an answer of {cluster_id}, through the gateway of {peer}",
-        hint=f"let TCP 15443 through from the nodes of {name} to {', '.join(addresses)}; "
-        f"where that is not the gateway's address: istio-mc address --set {peer}=ADDRESS",
+        hint=Advice(
+            f"let TCP 15443 through from the nodes of {name} to {', '.join(addresses)}; "
+            "where that is not the gateway's address: ",
+            istio_mc("address", "--set", f"{peer}=ADDRESS"),
+        ),
         docs="troubleshooting.md#no-answer-across",
     )
     return Finding(str(reply), problem)

@@ -9,6 +9,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY
 from istio_mc.domain import address, documents, objects
 from istio_mc.domain.compare import differences
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
@@ -54,7 +55,7 @@ def _address(facts: Facts, target: Target) -> Finding:
         expected="an IP or hostname that the other clusters reach",
         hint=hints.install(facts)
         if facts.clusters[name].gateway_addresses
-        else f"istio-mc address --set {name}=ADDRESS",
+        else Advice(istio_mc("address", "--set", f"{name}=ADDRESS")),
     )
     return Finding("pending", problem)
 

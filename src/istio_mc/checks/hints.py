@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Command, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Facts
 
 
-def install(facts: Facts) -> str:
+def install(facts: Facts) -> Command:
     """Sets back what an install sets."""
-    return f"istio-mc install --contexts {facts.named}"
+    return istio_mc("install", contexts=facts.clusters)
 
 
-def relink(facts: Facts) -> str:
+def relink(facts: Facts) -> Command:
     """Writes the remote secrets anew that are not as they shall be."""
-    return f"istio-mc link --contexts {facts.named}"
+    return istio_mc("link", contexts=facts.clusters)
 
 
-def restart_istiod(facts: Facts, name: str) -> str:
+def restart_istiod(facts: Facts, name: str) -> Command:
     """Restarts a cluster's istiods."""
-    return f"kubectl --context {name} -n {SYSTEM_NAMESPACE} rollout restart deployment {facts.mesh.istiod}"
+    return kubectl(name, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", facts.mesh.istiod)

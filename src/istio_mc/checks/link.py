@@ -7,6 +7,7 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY, explained_by_identity, ids_at_odds
+from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
@@ -25,8 +26,8 @@ def held(facts: Facts, target: Target) -> list[RemoteSecret]:
     return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
 
 
-def _prune(facts: Facts) -> str:
-    return f"istio-mc link --prune --yes --contexts {facts.named}"
+def _prune(facts: Facts) -> Command:
+    return istio_mc("link", "--prune", "--yes", contexts=facts.clusters)
 
 
 def _asked(facts: Facts, target: Target) -> Finding:
@@ -41,7 +42,7 @@ def _asked(facts: Facts, target: Target) -> Finding:
         message=f"no istiod runs in {name}",
         seen="no pod with label app=istiod in phase Running",
         expected="at least one",
-        hint=f"kubectl --context {name} -n {SYSTEM_NAMESPACE} get pods -l app=istiod",
+        hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
     )
     return Finding("no istiod runs", problem)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.datapath import DataPath
     from istio_mc.domain.deep import Reply
+    from istio_mc.domain.hint import Hint
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving
     from istio_mc.domain.mesh import Cluster, Mesh
@@ -123,11 +124,6 @@ class Facts:
         """The day to judge ends of life at; None: not to be judged."""
         return self.now.date() if self.now else None
 
-    @property
-    def named(self) -> str:
-        """The clusters as `--contexts` takes them, for commands to paste."""
-        return ",".join(self.clusters)
-
     def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
         """Why an observation brought nothing for a cluster; none where it did."""
         return tuple(self.failures.get(observation, {}).get(context, ()))
@@ -227,7 +223,7 @@ class Check:
     because: tuple[str, ...] = ()
     reads: tuple[Observation, ...] = ()
     tells_failures: bool = False
-    hint: str = ""
+    hint: Hint | None = None
     docs: str = ""
 
 

@@ -9,6 +9,7 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, held, not_synced
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import CLUSTER_ID, IDENTITY
+from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
@@ -31,13 +32,15 @@ def _tried(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
     return access, found.get(access, Tried(Reading.STRANGE, "not tried")) if access else Tried(Reading.OK)
 
 
-def _mend(facts: Facts, target: Target, access: Access) -> str:
+def _mend(facts: Facts, target: Target, access: Access) -> Hint:
     """`link` writes what is wanted; where that is what failed, somebody has to say another address."""
     wanted = facts.clusters[str(target.peer)].api_server
     if access.server != wanted.server or access.tls_server_name != wanted.tls_server_name:
         return hints.relink(facts)
-    given = f"--api-server {target.peer}=https://ADDRESS, one that {target.cluster} reaches"
-    return f"{hints.relink(facts)} {given}"
+    given = ("--api-server", f"{target.peer}=https://ADDRESS")
+    return Advice(
+        istio_mc("link", *given, contexts=facts.clusters), f", an address that {target.cluster} reaches"
+    )
 
 
 def _address(facts: Facts, target: Target) -> Finding:
@@ -68,7 +71,9 @@ def _from_here(facts: Facts, target: Target) -> Finding:
         "from here: istiod tells of its first sync only",
         seen=f"{access.server}: {tried.detail}; istiod: synced",
         expected="an answer, or a network that this machine is not part of",
-        hint=f"kubectl --context {target.cluster} -n {SYSTEM_NAMESPACE} logs -l app=istiod --since=10m",
+        hint=Advice(
+            kubectl(str(target.cluster), "-n", SYSTEM_NAMESPACE, "logs", "-l", "app=istiod", "--since=10m")
+        ),
     )
     return Finding(f"{access.server}: not from here", problem)
 
@@ -145,7 +150,12 @@ def _synced(facts: Facts, target: Target) -> Finding:
         # istiod 1.26.0 never opens again by itself what it has closed over a kubeconfig it refused.
         hint=hints.restart_istiod(facts, name)
         if "closed" in bad.values()
-        else f"kubectl --context {name} -n {SYSTEM_NAMESPACE} logs {next(iter(bad))} | grep {cluster_id}",
+        else Advice(
+            "see what its log says of ",
+            cluster_id,
+            ": ",
+            kubectl(name, "-n", SYSTEM_NAMESPACE, "logs", next(iter(bad))),
+        ),
     )
     return Finding(", ".join(sorted(set(bad.values()))), problem)
 

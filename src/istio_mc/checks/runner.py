@@ -6,8 +6,7 @@ import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import OBSERVED, Cause, Check, Result, Scope, Target, Verdict, once_told
-from istio_mc.domain.problem import quoted, to_quote
+from istio_mc.checks.model import OBSERVED, Cause, Check, Result, Scope, Target, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -132,11 +131,6 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tupl
     return tuple(causes)
 
 
-@once_told
-def _names_to_quote(facts: Facts) -> tuple[str, ...]:
-    return to_quote(facts.clusters)
-
-
 def _explaining(check: Check, target: Target, finding: Finding, not_ok: _Found) -> tuple[Cause, ...]:
     """What explains a fault: a failed check of those it may come of, where the two speak of one place."""
     causes: dict[Cause, None] = {}
@@ -186,7 +180,7 @@ def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
     problem = replace(
         finding.problem,
-        hint=quoted(finding.problem.hint or check.hint, _names_to_quote(facts)) or None,
+        hint=finding.problem.hint or check.hint,
         docs=finding.problem.docs or check.docs or None,
         cluster=finding.problem.cluster or target.cluster,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.listed import few
 from istio_mc.domain.merged import merged
 from istio_mc.domain.problem import Problem
@@ -23,8 +24,10 @@ def _agree(facts: Facts, _target: Target) -> Finding:
         "a call may reach a cluster where it is offered otherwise",
         seen=few((f"{one} ({one.disagreement})" for one in odd), _SHOWN, "; "),
         expected="the same ports and labels, or other names",
-        hint="make them alike, or rename one, or keep it in its cluster: serviceSettings with "
-        "clusterLocal: true in meshConfig",
+        hint=Advice(
+            "make them alike, or rename one, or keep it in its cluster: serviceSettings with "
+            "clusterLocal: true in meshConfig"
+        ),
     )
     return Finding(f"{len(odd)} of {len(found)} differ", problem)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium, objects, support
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import annotations_of, labels_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
     from istio_mc.domain.surroundings import Surroundings
 
+_AS_DEFAULT = '{"metadata":{"annotations":{"storageclass.kubernetes.io/is-default-class":"true"}}}'
 _IMAGES = frozenset({"amd64", "arm64"})
 
 _MOST_DENIED = 6
@@ -48,7 +50,9 @@ def _kubernetes(facts: Facts, target: Target) -> Finding:
         message=f"Istio {facts.mesh.version} is not made for this Kubernetes",
         seen=server,
         expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
-        hint="set istio.version in mesh.yaml to one that fits every cluster: istio-mc tools list",
+        hint=Advice(
+            "set istio.version in mesh.yaml to one that fits every cluster: ", istio_mc("tools", "list")
+        ),
     )
     return Finding(server, problem)
 
@@ -62,7 +66,7 @@ def _end_of_life(facts: Facts, _target: Target) -> Finding:
             message=f"which Kubernetes Istio {facts.mesh.version} supports is not known here",
             seen="in no table of istio-mc",
             expected=f"a release of {', '.join(known)}",
-            hint="set istio.version in mesh.yaml to one of these",
+            hint=Advice("set istio.version in mesh.yaml to one of these"),
         )
         return Finding("in no table known here", problem)
     if facts.today is None:
@@ -75,13 +79,13 @@ def _end_of_life(facts: Facts, _target: Target) -> Finding:
         message=f"Istio {facts.mesh.version} is past its end of life",
         seen=f"supported until {until}",
         expected="a release that upstream still mends",
-        hint="set istio.version in mesh.yaml to a newer one",
+        hint=Advice("set istio.version in mesh.yaml to a newer one"),
     )
     return Finding(f"ended {until}", problem)
 
 
 def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
-    default = [name for name, is_default in found.storage_classes.items() if is_default]
+    default = [one for one, is_default in found.storage_classes.items() if is_default]
     if default:
         return Finding(", ".join(default))
     problem = Problem(
@@ -89,8 +93,7 @@ def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="there is no default StorageClass: a volume claim that names none stays pending",
         seen=", ".join(found.storage_classes) or "no StorageClass at all",
         expected="one marked as default",
-        hint="kubectl patch storageclass NAME -p "
-        '\'{"metadata":{"annotations":{"storageclass.kubernetes.io/is-default-class":"true"}}}\'',
+        hint=Advice(kubectl("CONTEXT", "patch", "storageclass", "NAME", "-p", _AS_DEFAULT)),
     )
     return Finding("none", problem)
 
@@ -104,13 +107,13 @@ def _metrics(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="there is no Metrics API: the gateway's HPA reads <unknown> and does not scale",
         seen=seen,
         expected="v1beta1.metrics.k8s.io, available",
-        hint="install Metrics Server, with --kubelet-insecure-tls where kubelets sign for themselves",
+        hint=Advice("install Metrics Server, with --kubelet-insecure-tls where kubelets sign for themselves"),
     )
     return Finding(seen, problem)
 
 
-def _architecture(_facts: Facts, _name: str, found: Surroundings) -> Finding:
-    told = ", ".join(f"{count} {name}" for name, count in found.architectures.items())
+def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
+    told = ", ".join(f"{count} {one}" for one, count in found.architectures.items())
     foreign = sorted(set(found.architectures) - _IMAGES)
     if not foreign:
         return Finding(told)
@@ -119,7 +122,15 @@ def _architecture(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="Istio has no images for some nodes",
         seen=told,
         expected="amd64 or arm64",
-        hint="kubectl taint nodes -l kubernetes.io/arch=" + foreign[0] + " arch=other:NoSchedule",
+        hint=kubectl(
+            name,
+            "taint",
+            "nodes",
+            "-l",
+            f"kubernetes.io/arch in ({','.join(foreign)})",
+            "arch=other:NoSchedule",
+            "--overwrite",
+        ),
     )
     return Finding(told, problem)
 
@@ -136,12 +147,12 @@ def _cilium(_facts: Facts, name: str, found: Surroundings) -> Finding:
         message="Cilium is not set as a mesh needs it",
         seen=", ".join(f"{key}: {value or 'absent'}" for key, value in wrong.items()),
         expected=", ".join(f"{key}: {wanted[key]}" for key in wrong),
-        hint=f"istio-mc cilium fix --yes --contexts {name}",
+        hint=istio_mc("cilium", "fix", "--yes", contexts=[name]),
     )
     return Finding("not as Istio needs them", problem)
 
 
-def _rights(_facts: Facts, _name: str, found: Surroundings) -> Finding:
+def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if not found.denied:
         return Finding("enough")
     problem = Problem(
@@ -149,7 +160,7 @@ def _rights(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         message="this user may not do what an install does",
         seen=f"may not: {few(found.denied, _MOST_DENIED, '; ')}",
         expected="the rights of cluster-admin for the install",
-        hint="kubectl auth can-i --list",
+        hint=Advice(kubectl(name, "auth", "can-i", "--list")),
     )
     return Finding(f"{len(found.denied)} missing", problem)
 
@@ -173,7 +184,7 @@ def _managed(seen: str) -> Problem:
         message="Istio in this cluster is managed by other means, and two managers would undo each other",
         seen=seen,
         expected="no control plane of this revision but one that istioctl installed in istio-system",
-        hint="set another istio.revision in mesh.yaml, or leave this cluster to its manager",
+        hint=Advice("set another istio.revision in mesh.yaml, or leave this cluster to its manager"),
     )
 
 
@@ -190,7 +201,9 @@ def _crds(facts: Facts, target: Target) -> Finding:
             message="Istio's CRDs were installed by Helm, and may be of another version",
             seen=few(of_helm, 3),
             expected=f"CRDs of Istio {facts.mesh.version}",
-            hint=f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back",
+            hint=Advice(
+                f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back"
+            ),
         )
         return Finding(f"{len(of_helm)} of Helm", problem)
     newer = sorted({found for crd in crds if support.is_newer(found := _set_by(crd), facts.mesh.version)})
@@ -200,7 +213,9 @@ def _crds(facts: Facts, target: Target) -> Finding:
             message=f"Istio's CRDs are newer than those an install of {facts.mesh.version} writes",
             seen=", ".join(newer),
             expected=f"CRDs of Istio {facts.mesh.version}, or older",
-            hint="set istio.version in mesh.yaml to that one, or see that nobody needs what is new in them",
+            hint=Advice(
+                "set istio.version in mesh.yaml to that one, or see that nobody needs what is new in them"
+            ),
         )
         return Finding(f"of {', '.join(newer)}", problem)
     return Finding("none of others")
@@ -223,7 +238,9 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
         message="the Gateway API's CRDs are older than Istio reads them, and are left as they are",
         seen=str(version),
         expected="v1.0.0 or newer, which serves version v1",
-        hint="have them brought up to date by who installed them; istio-mc leaves those that are there",
+        hint=Advice(
+            "have them brought up to date by who installed them; istio-mc leaves those that are there"
+        ),
     )
     return Finding(str(version), problem)
 

@@ -14,6 +14,7 @@ from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.trust import SIGNS, above
 from istio_mc.domain import objects
+from istio_mc.domain.hint import Command, in_order, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates
@@ -96,7 +97,7 @@ def _misfit(facts: Facts, name: str, document: Object) -> str:
     return ""
 
 
-def _mend(facts: Facts, name: str, stale: list[_Stale]) -> str:
+def _mend(facts: Facts, name: str, stale: list[_Stale]) -> Command:
     """Whatever keeps istiod from writing the caBundle, as it would at once.
 
     istiod writes it into configurations that have its revision in the label, whenever they change, and when
@@ -104,12 +105,11 @@ def _mend(facts: Facts, name: str, stale: list[_Stale]) -> str:
     """
     revision = facts.mesh.revision or "default"
     unlabelled = [one for one in stale if labels_of(one.document).get(_REVISION) != revision]
-    if unlabelled:
-        return " && ".join(
-            f"kubectl --context {name} label {one.kind.kind.lower()} {one.name} "
-            f"{_REVISION}={revision} --overwrite"
-            for one in unlabelled
-        )
+    if labelled := in_order(
+        kubectl(name, "label", one.kind.kind.lower(), one.name, f"{_REVISION}={revision}", "--overwrite")
+        for one in unlabelled
+    ):
+        return labelled
     if any(not _may_write(facts.observed[name], one.kind) for one in stale):
         return hints.install(facts)
     return hints.restart_istiod(facts, name)

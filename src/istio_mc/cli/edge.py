@@ -20,6 +20,7 @@ import typer
 
 from istio_mc import __version__
 from istio_mc.cli import commands, completing
+from istio_mc.domain.hint import Advice, istio_mc
 
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
@@ -250,7 +251,9 @@ def run(
     except InputError as error:
         report = Made({}, _nothing, error.problems, exit=Exit.USAGE)
     except typer.BadParameter as error:
-        problem = Problem(code="usage", message=error.message, hint=f"istio-mc {command} --help")
+        problem = Problem(
+            code="usage", message=error.message, hint=Advice(istio_mc(*command.split(), "--help"))
+        )
         report = Made({}, _nothing, (problem,), exit=Exit.USAGE)
     except ProblemError as error:
         report = Made({}, _nothing, error.problems, warnings=error.warnings, exit=Exit.FAILED)
@@ -330,7 +333,7 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
                 code="not-confirmed",
                 message="confirmation required, but stdin is not a terminal; pass --yes",
                 expected="--yes",
-                hint="the same command with --yes",
+                hint=Advice("the same command with --yes"),
             )
         )
     if typed is None:

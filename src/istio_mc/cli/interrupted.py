@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ _LOOKED_DEEP = "the pods that --deep made are removed; the same command looks an
 
 def problem(command: str, done: Done) -> Problem:
     """What a person, or a program, is told of a run that was interrupted."""
+    from istio_mc.domain.hint import istio_mc
     from istio_mc.domain.problem import Problem
 
     return Problem(
@@ -40,6 +40,6 @@ def problem(command: str, done: Done) -> Problem:
         message="interrupted",
         seen=str(done),
         expected=_NEXT.get(command, _LOOKED_DEEP if "--deep" in sys.argv else _LOOKS),
-        hint=shlex.join(["istio-mc", *sys.argv[1:]]),
+        hint=istio_mc(*sys.argv[1:]),
         docs="exit-codes.md",
     )

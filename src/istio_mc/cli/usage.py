@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from typer.exceptions import TyperException
 
+from istio_mc.domain.hint import Advice, istio_mc
+
 if TYPE_CHECKING:
     from typer._click.exceptions import ClickException
 
@@ -57,7 +59,7 @@ def _told(error: TyperException, output: str) -> int:
     path = str(context.command_path) if context else _PROGRAM
     # Without any word Typer's message is the whole help.
     message = error.format_message() if "\n" not in error.message else "a verb is missing"
-    problem = Problem(code="usage", message=message, hint=f"{path} --help")
+    problem = Problem(code="usage", message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
     command = path.partition(" ")[2]
     sys.stdout.write(Envelope(command, Exit.USAGE, None, (problem,)).text(output))
     refused.show()

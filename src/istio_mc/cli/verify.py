@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from istio_mc.cli import completing, edge
+from istio_mc.domain.hint import Advice, istio_mc
 
 _LAST_LOOK_S = 60.0
 """How long a run may go on once it has waited: what it then reads ends too."""
@@ -89,7 +90,7 @@ def verify(
                     else "there is no such check or topic",
                     seen=", ".join(unknown),
                     expected=f"{meant} that istio-mc verify --list shows",
-                    hint="istio-mc verify --deep" if only_deep else "istio-mc verify --list",
+                    hint=Advice(istio_mc("verify", "--deep" if only_deep else "--list")),
                 )
             )
         if not checks:

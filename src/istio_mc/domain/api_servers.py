@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
 from istio_mc.domain.addresses import is_for_us_only
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
@@ -41,7 +42,7 @@ def refuse_for_us_only(clusters: Mapping[str, Cluster]) -> None:
             message=f"the other clusters cannot reach {name} at the address that the kubeconfig has of it",
             seen=cluster.api_server.server,
             expected="an address of the API server that leads there from every cluster",
-            hint=f"--api-server {name}=https://ADDRESS:6443, or apiServer of {name} in mesh.yaml",
+            hint=Advice(f"--api-server {name}=https://ADDRESS:6443, or apiServer of {name} in mesh.yaml"),
             docs="troubleshooting.md#api-server-for-us-only",
         )
         for name, cluster in clusters.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -151,6 +152,6 @@ def left_out(file: File) -> Missing:
             code="bundle-full",
             message=f"{file.path} is left out: the bundle would be too large",
             seen=f"{file.size:,} bytes",
-            hint="ask for fewer clusters with --contexts, or for shorter logs with --since",
+            hint=Advice("ask for fewer clusters with --contexts, or for shorter logs with --since"),
         ),
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.chain import path_faults, path_to_root, path_warnings
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.pem import (
     NamedPem,
     PrivateKey,
@@ -159,7 +160,7 @@ def faults(ca: CaCerts, now: datetime) -> list[Problem]:
                 message=f"{CERT_CHAIN} lacks the certificate in {CA_CERT}",
                 seen=", ".join(map(common_name, own.chain)),
                 expected=f"{common_name(own.ca[0])} first",
-                hint="proxies in other clusters cannot follow the chain of workloads here otherwise",
+                hint=Advice("proxies in other clusters cannot follow the chain of workloads here otherwise"),
             )
         )
     path, broken = own.path()

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from istio_mc.domain.chain import path_faults, path_to_root
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.pem import (
     NamedPem,
     PrivateKey,
@@ -269,7 +270,7 @@ def load_signer(
                 message=f"the certificate in {root_cert.name} is not a root",
                 seen=f"issued by {root.issuer.rfc4514_string()}",
                 expected=f"a certificate that {common_name(root)} issued to itself",
-                hint="give the CA above it as the root, and this one as the issuer",
+                hint=Advice("give the CA above it as the root, and this one as the issuer"),
             )
         )
     elif root and certificate and between is not None:

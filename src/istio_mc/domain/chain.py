@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.pem import basic_constraints, common_name, fingerprint, issued_by
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -145,7 +146,9 @@ def _constraint_faults(certificate: x509.Certificate, below: int) -> list[Proble
                 message=f"the certificate {name} does not allow the CAs below it",
                 seen=f"basicConstraints pathlen:{constraints.path_length}",
                 expected=f"pathlen of at least {below}, or none",
-                hint="have it issued again with a greater path length: each cluster gets its own CA below it",
+                hint=Advice(
+                    "have it issued again with a greater path length: each cluster gets its own CA below it"
+                ),
             )
         )
     try:
@@ -173,7 +176,7 @@ def _time_faults(certificate: x509.Certificate, now: datetime) -> list[Problem]:
                 message=f"the certificate {name} is not valid yet",
                 seen=f"valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
                 expected=f"valid at {now:%Y-%m-%d %H:%M} UTC",
-                hint="check the clock of this machine",
+                hint=Advice("check the clock of this machine"),
             )
         ]
     if now > certificate.not_valid_after_utc:
@@ -241,7 +244,7 @@ def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
                 code="ca-name-constraints",
                 message=f"the certificate {name} limits the names that may stand below it",
                 expected="names under istio.io and svc, and URIs of the mesh's trust domain, to be permitted",
-                hint="proxies refuse every workload certificate that falls outside the limit",
+                hint=Advice("proxies refuse every workload certificate that falls outside the limit"),
             )
         )
     except x509.ExtensionNotFound:
@@ -257,7 +260,9 @@ def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
                 code="ca-extended-key-usage",
                 message=f"the certificate {name} limits what certificates below it may be used for",
                 expected="extendedKeyUsage with serverAuth and clientAuth, or none",
-                hint="workloads are both servers and clients: proxies refuse their certificates otherwise",
+                hint=Advice(
+                    "workloads are both servers and clients: proxies refuse their certificates otherwise"
+                ),
             )
         )
     return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -302,6 +303,9 @@ def _changed_by_others(found: Cilium) -> Problem:
         message=f"{CONFIG} has other keys changed since its backup, which a revert would undo too",
         seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
         expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
-        hint="istio-mc cilium revert --keep-others (leaves them as they are) or --force (restores them too)",
+        hint=Advice(
+            istio_mc("cilium", "revert", "--keep-others"),
+            " (leaves them as they are) or --force (restores them too)",
+        ),
         docs="cilium.md#changed-since-backup",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class KeySpec:
                     message=f"{self.type.upper()} keys of {self.size} bits are not made",
                     seen=str(self.size),
                     expected=", ".join(map(str, allowed)),
-                    hint="give --key-size one of these",
+                    hint=Advice("give --key-size one of these"),
                 )
             )
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
 from istio_mc.domain.kubeconfig_shape import items, shape_problems
 from istio_mc.domain.problem import InputError, Problem
 
@@ -101,7 +102,7 @@ class Kubeconfig:
                 Problem(
                     code="context-named-twice",
                     message=f"named more than once: {', '.join(twice)}",
-                    hint="Name each context once",
+                    hint=Advice("Name each context once"),
                 )
             )
         if problems:
@@ -157,7 +158,7 @@ def merge(files: Sequence[KubeconfigFile]) -> Kubeconfig:
             Problem(
                 code="current-context-unknown",
                 message=f"the current context {current} is not defined in any file",
-                hint="kubectl config use-context NAME",
+                hint=Advice(kubectl_config("use-context", "NAME")),
             )
         )
     return Kubeconfig(
@@ -232,7 +233,9 @@ def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Pro
         message=f"{kind.removesuffix('s')} {name} is defined in {first} and again in {again}: {outcome}",
         seen="identical entries" if same else "different entries",
         expected="names that are unique over all files",
-        hint=None if same else f"Rename one of the two: everything but the entry in {first} is passed over",
+        hint=None
+        if same
+        else Advice(f"Rename one of the two: everything but the entry in {first} is passed over"),
     )
 
 
@@ -240,7 +243,7 @@ def _missing(path: str) -> Problem:
     return Problem(
         code="kubeconfig-missing",
         message=f"{path} does not exist and was passed over",
-        hint="Correct $KUBECONFIG or --kubeconfig",
+        hint=Advice("Correct $KUBECONFIG or --kubeconfig"),
     )
 
 
@@ -280,9 +283,11 @@ def _context(
                 code=code,
                 message=f"context {name} ({path}): {fault}",
                 cluster=name,
-                hint="Add the file that defines it to --kubeconfig or $KUBECONFIG"
-                if code.endswith("-undefined")
-                else "Correct the kubeconfig",
+                hint=Advice(
+                    "Add the file that defines it to --kubeconfig or $KUBECONFIG"
+                    if code.endswith("-undefined")
+                    else "Correct the kubeconfig"
+                ),
             )
             for code, fault in faults
         ),
@@ -345,5 +350,7 @@ def _unknown_contexts(unknown: Sequence[str], known: Sequence[str]) -> Problem:
         message=f"no such {'context' if len(unknown) == 1 else 'contexts'}: {', '.join(unknown)}",
         seen=", ".join(unknown),
         expected=f"one of {', '.join(known)}" if known else "a kubeconfig with contexts: there is none in it",
-        hint=f"Did you mean {', '.join(guesses)}?" if guesses else "istio-mc contexts --offline",
+        hint=Advice(f"Did you mean {', '.join(guesses)}?")
+        if guesses
+        else Advice(istio_mc("contexts", "--offline")),
     )

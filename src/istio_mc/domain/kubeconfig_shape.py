@@ -10,6 +10,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator, Mapping
 
+from istio_mc.domain.hint import Advice, kubectl_config
 from istio_mc.domain.problem import Problem
 
 Check = Callable[[str, object], Iterator[str]]
@@ -51,7 +52,7 @@ def shape_problems(path: str, document: Mapping[str, object]) -> list[Problem]:
         Problem(
             code="kubeconfig-malformed",
             message=f"{path}: {fault}",
-            hint="Correct the file; `kubectl config view` reads it once it is right",
+            hint=Advice("Correct the file; this reads it once it is right: ", kubectl_config("view")),
         )
         for fault in _document_faults(document)
     ]

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.hint import Advice, Hint, in_order, kubectl
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.pem import NamedPem, load_certificates
 
@@ -154,9 +155,8 @@ def workload_of(pod: Object) -> str:
     return ""
 
 
-def restart_command(context: str, proxies: Iterable[ProxyTrust]) -> str:
+def restart_command(context: str, proxies: Iterable[ProxyTrust]) -> Hint:
     """What restarts the workloads of proxies; for a person where one cannot be restarted so."""
-    on = f"kubectl --context {context} -n "
     restarts: dict[str, dict[str, None]] = {}
     alone: list[str] = []
     for proxy in proxies:
@@ -164,12 +164,14 @@ def restart_command(context: str, proxies: Iterable[ProxyTrust]) -> str:
             restarts.setdefault(proxy.namespace, {})[proxy.workload] = None
         else:
             alone.append(proxy.name)
-    commands = [f"{on}{namespace} rollout restart {' '.join(names)}" for namespace, names in restarts.items()]
-    together = " && ".join(commands)
-    if not alone:
+    together = in_order(
+        kubectl(context, "-n", namespace, "rollout", "restart", *names)
+        for namespace, names in restarts.items()
+    )
+    if together and not alone:
         return together
     told = f"make anew what no Deployment runs: {', '.join(alone)}"
-    return f"{told}; then {together}" if together else told
+    return Advice(told, "; then ", together) if together else Advice(told)
 
 
 def proxy_trust(pod: Object, dump: bytes) -> ProxyTrust:

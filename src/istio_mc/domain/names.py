@@ -12,6 +12,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def validate_cluster_id(id_: str) -> Problem | None:
         message=f"{id_!r} cannot be a cluster id",
         seen=_saw(id_),
         expected="at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
-        hint=f"For example {cluster_id(id_)}",
+        hint=Advice(f"For example {cluster_id(id_)}"),
     )
 
 
@@ -120,7 +121,7 @@ def validate_network(name: str) -> Problem | None:
         message=f"{name!r} cannot be the name of a network",
         seen=_saw(name),
         expected="at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
-        hint="For example network1",
+        hint=Advice("For example network1"),
     )
 
 
@@ -192,7 +193,7 @@ def same_clusters(contexts: Iterable[Context]) -> tuple[Problem, ...]:
             message=f"contexts {', '.join(context.name for context in members)} are the same cluster",
             seen=f"cluster {members[0].cluster} at {members[0].server}",
             expected="one context for each cluster",
-            hint=f"Leave out {', '.join(context.name for context in members[1:])}",
+            hint=Advice(f"Leave out {', '.join(context.name for context in members[1:])}"),
         )
         for members, _ in groups
         if len(members) > 1

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from istio_mc.domain.hint import Advice, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def load_certificates(pem: NamedPem) -> tuple[x509.Certificate, ...]:
                 code="certificate-unreadable",
                 message=f"{pem.name} holds no readable PEM certificate",
                 expected="one or more blocks -----BEGIN CERTIFICATE-----",
-                hint=f"look at it with: openssl x509 -noout -text -in {pem.name}",
+                hint=Advice(
+                    "look at it with: ",
+                    on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name),
+                ),
             )
         ) from error
     return tuple(found)
@@ -99,7 +103,7 @@ def load_certificate(pem: NamedPem) -> x509.Certificate:
                 code="certificate-not-alone",
                 message=f"{pem.name} holds {len(found)} certificates where one is expected",
                 seen="; ".join(certificate.subject.rfc4514_string() for certificate in found),
-                hint="put the others in the chain file",
+                hint=Advice("put the others in the chain file"),
             )
         )
     return found[0]
@@ -126,7 +130,10 @@ def load_key(pem: NamedPem) -> PrivateKey:
                 code="key-encrypted",
                 message=f"the private key in {pem.name} is encrypted",
                 expected="a key without a passphrase: istiod takes no other",
-                hint=f"decrypt it into a private file: umask 077; openssl pkey -in {pem.name} -out plain.key",
+                hint=Advice(
+                    "decrypt it into a private file: umask 077; ",
+                    on_this_machine("openssl", "pkey", "-in", pem.name, "-out", "plain.key"),
+                ),
             )
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -135,7 +142,10 @@ def load_key(pem: NamedPem) -> PrivateKey:
                 code="key-unreadable",
                 message=f"{pem.name} holds no readable PEM private key",
                 expected=f"one {_KEY_KINDS} key",
-                hint=f"look at it with: openssl pkey -noout -check -in {pem.name}",
+                hint=Advice(
+                    "look at it with: ",
+                    on_this_machine("openssl", "pkey", "-noout", "-check", "-in", pem.name),
+                ),
             )
         ) from error
     if not isinstance(key, PrivateKey):

@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.explained import docs_of
+from istio_mc.domain.hint import HintType, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_PROGRAMS = ("istio-mc", "istioctl", "kubectl", "cp", "chmod")
-TO_FILL_IN = frozenset({"ADDRESS", "CONTEXT", "DIR", "FOLDER", "IMAGE", "NAME"})
-"""What a person has to put in stands so in a hint. Other words in capitals may be names of clusters."""
-
-_TO_FILL_IN = re.compile(rf"(?<![\w$./-])(?:{'|'.join(sorted(TO_FILL_IN))})(?![\w./:=-])|…|\.\.\.")
-
-
-# What shows more, and leaves the mending to whoever reads it.
-_ONLY_SHOWS = {
-    "kubectl": frozenset({"get", "describe", "logs", "auth", "top", "events"}),
-    "istioctl": frozenset({"proxy-config", "proxy-status", "analyze", "remote-clusters"}),
-    "istio-mc": frozenset({"verify", "contexts", "status", "list", "show", "--dry-run", "--help"}),
-}
-
-
-class HintType(StrEnum):
-    """Whether a hint mends when it is run as it stands, or a person has to see and decide."""
-
-    COMMAND = "command"
-    MANUAL = "manual"
-
-
-def to_quote(names: Iterable[str]) -> tuple[str, ...]:
-    """The names that a shell would take apart, the longest first."""
-    return tuple(sorted((name for name in names if shlex.quote(name) != name), key=len, reverse=True))
-
-
-def quoted(hint: str, names: tuple[str, ...]) -> str:
-    """A hint with quotes around these names, where they stand alone or in a list, and have none yet."""
-    if not names:
-        return hint
-    alone = re.compile(rf"(?<![^\s,=])(?:{'|'.join(map(re.escape, names))})(?![^\s,=])")
-    return alone.sub(lambda name: shlex.quote(name[0]), hint)
+    from istio_mc.domain.hint import Hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +24,7 @@ class Problem:
         cluster: Context name of the cluster concerned, or None where the whole mesh is.
         seen: What was found.
         expected: What should have been found.
-        hint: What mends it, a command where there is one; in it, the name of the cluster is put in quotes
-            where a shell would take it apart.
+        hint: What fixes it: a command that can be pasted unchanged, or advice.
         docs: Anchor in the documentation, such as `troubleshooting.md#unreachable`; where none is given, the
             section that explains the code.
     """
@@ -69,26 +34,17 @@ class Problem:
     cluster: str | None = None
     seen: str | None = None
     expected: str | None = None
-    hint: str | None = None
+    hint: Hint | None = None
     docs: str | None = None
 
     def __post_init__(self) -> None:
         if self.docs is None:
             object.__setattr__(self, "docs", docs_of(self.code))
-        if self.hint and self.cluster and (odd := to_quote([self.cluster])):
-            object.__setattr__(self, "hint", quoted(self.hint, odd))
 
     @property
     def hint_type(self) -> HintType | None:
-        """Whether the hint is a command that mends, word for word; None where there is no hint."""
-        if not self.hint:
-            return None
-        words = self.hint.split()
-        words = words[1:] if words[0].startswith("KUBECONFIG=") else words
-        program = words[0].rpartition("/")[2] if words else ""
-        whole = "\n" not in self.hint and not _TO_FILL_IN.search(self.hint)
-        mends = not _ONLY_SHOWS.get(program, frozenset()).intersection(words) and "|" not in words
-        return HintType.COMMAND if program in _PROGRAMS and whole and mends else HintType.MANUAL
+        """The type of the hint, for JSON; None where there is no hint."""
+        return type_of(self.hint)
 
     def on(self, cluster: str) -> Problem:
         """The same problem, said of a cluster."""

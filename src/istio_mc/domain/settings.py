@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.tools import DEFAULT_VERSIONS, Tool
 from istio_mc.domain.tools_settings import ToolsSettings
@@ -141,7 +142,7 @@ def parse_assignments(values: Sequence[str], option: str) -> dict[str, str]:
                 Problem(
                     code="option-malformed",
                     message=f"{option}: {text!r} is not CONTEXT=VALUE",
-                    hint=f"For example {option} kt={example}",
+                    hint=Advice(f"For example {option} kt={example}"),
                 )
             )
         elif context in found:
@@ -149,7 +150,7 @@ def parse_assignments(values: Sequence[str], option: str) -> dict[str, str]:
                 Problem(
                     code="option-repeated",
                     message=f"{option}: {context} is given twice: {found[context]} and {value}",
-                    hint="Give it once",
+                    hint=Advice("Give it once"),
                 )
             )
         else:

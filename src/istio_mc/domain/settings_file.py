@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.names import is_label, is_label_value, validate_cluster_id, validate_network
 from istio_mc.domain.problem import InputError, Problem
@@ -81,7 +82,9 @@ class _Reader:
     ) -> None:
         line = self.line(place)
         where = f"{_shown(place)}: " if place else ""
-        problem = Problem(code=code, message=f"{self.file}:{line}: {where}{text}", hint=hint)
+        problem = Problem(
+            code=code, message=f"{self.file}:{line}: {where}{text}", hint=Advice(hint) if hint else None
+        )
         self.faults.append((line, problem))
 
     def mapping(self, place: _Place, value: object, keys: Sequence[str] | None) -> Mapping[str, object]:

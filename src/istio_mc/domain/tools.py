@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -185,7 +186,7 @@ def parse_platform(text: str) -> Platform:
                 code="platform-unknown",
                 message=f"{text!r} is not a platform these tools are installed for",
                 expected=", ".join(map(str, PLATFORMS)),
-                hint="name another with --platform",
+                hint=Advice("name another with --platform"),
             )
         )
     return found

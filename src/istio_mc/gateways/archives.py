@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
             message=f"{name} holds no {member}",
             seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
             expected=member,
-            hint="the archive is for another platform, or is not the one it is named as",
+            hint=Advice("the archive is for another platform, or is not the one it is named as"),
             docs="troubleshooting.md#archive-unreadable",
         )
     )

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
 
@@ -309,7 +310,7 @@ class CaStore:
                         code="ca-store-busy",
                         message=f"another run is at work in {self.folder}",
                         seen=f"its lock was held for {self.patience:g} s",
-                        hint="wait for it to end; a run that was killed holds no lock",
+                        hint=Advice("wait for it to end; a run that was killed holds no lock"),
                     )
                 ) from None
             except OSError as error:
@@ -318,7 +319,7 @@ class CaStore:
                         code="file-unwritable",
                         message=f"cannot lock {self.folder}",
                         seen=error.strerror,
-                        hint="keep the certificates on a file system with locks",
+                        hint=Advice("keep the certificates on a file system with locks"),
                     )
                 ) from error
             else:

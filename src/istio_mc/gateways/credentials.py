@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
 import threading
@@ -25,6 +24,7 @@ from istio_mc.domain.execcredential import (
     parse_answer,
     plugin_of,
 )
+from istio_mc.domain.hint import Advice, Hint, kubectl, on_this_machine
 from istio_mc.domain.kubeconfig import has_own_credentials, uses_exec
 from istio_mc.domain.names import cluster_id
 from istio_mc.domain.problem import Problem, ProblemError
@@ -48,7 +48,7 @@ _TOKENS = re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*)*|k8s-aws-v1\.[\w-]+|ya29\.[\w.-]
 _AUTH_PROVIDER_HINTS = {
     "gcp": "Install gke-gcloud-auth-plugin, then: gcloud container clusters get-credentials CLUSTER",
     "azure": "Install kubelogin, then: kubelogin convert-kubeconfig",
-    "oidc": "Use the credential plugin kubelogin: kubectl oidc-login setup",
+    "oidc": "Use the credential plugin kubelogin (kubectl-oidc_login)",
 }
 
 
@@ -151,7 +151,7 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
                 message=f"{folder} is open to others: credentials are not written there",
                 seen=f"mode {mode:04o}",
                 expected="mode 0700",
-                hint=f"chmod 700 {shlex.quote(str(folder))}",
+                hint=on_this_machine("chmod", "700", folder),
             )
         )
     name = str(kubeconfig_document.get("current-context") or "")
@@ -180,7 +180,7 @@ def _at_hand(context: Context, kept: Mapping[str, Credential]) -> Credential | P
             message=f"user {context.user} has the legacy auth-provider {name}, which is not supported",
             cluster=context.name,
             expected="a token, a client certificate or a credential plugin (exec)",
-            hint=_AUTH_PROVIDER_HINTS.get(name, "Have the provider's tool write the kubeconfig anew"),
+            hint=Advice(_AUTH_PROVIDER_HINTS.get(name, "Have the provider's tool write the kubeconfig anew")),
         )
     return Credential({key: value for key, value in context.user_entry.items() if key != "exec"})
 
@@ -221,7 +221,9 @@ def _run_all(
         asks = run.plugin.interactive_mode == "IfAvailable" and terminal
         if key not in quiet and not terminal:
             answers[key] = _failure(
-                run, "asks on a terminal, and there is none", hint="Log in beforehand, or use another user"
+                run,
+                "asks on a terminal, and there is none",
+                hint=Advice("Log in beforehand, or use another user"),
             )
         elif key not in quiet or (
             asks and isinstance(found, Problem) and found.code == "credential-plugin-failed"
@@ -252,7 +254,7 @@ def _ask(
     except process.ProcessStartError:
         if not Path(program).exists():  # else it may be a script whose interpreter is missing
             return _missing(run)
-        return _failure(run, "cannot be executed", hint=f"See {_quoted(['ls', '-l', program])}")
+        return _failure(run, "cannot be executed", hint=Advice("See ", on_this_machine("ls", "-l", program)))
     except process.ProcessTimeout as error:
         return _failure(
             run,
@@ -299,13 +301,15 @@ def _result(context: Context, answer: PluginAnswer | Problem) -> Credential | Pr
 
 
 def _missing(run: _Run) -> Problem:
-    hint = process.tail((run.plugin.install_hint or "").encode())
+    told = process.tail((run.plugin.install_hint or "").encode())
     return _failure(
         run,
         "is not installed",
         code="credential-plugin-missing",
-        hint=hint
-        or f"Install {run.plugin.command}, or correct the kubeconfig ({', '.join(run.context.files)})",
+        hint=Advice(
+            told
+            or f"Install {run.plugin.command}, or correct the kubeconfig ({', '.join(run.context.files)})"
+        ),
     )
 
 
@@ -315,7 +319,7 @@ def _failure(
     *,
     code: str = "credential-plugin-unusable",
     stderr: bytes = b"",
-    hint: str | None = None,
+    hint: Hint | None = None,
 ) -> Problem:
     return Problem(
         code=code,
@@ -323,7 +327,7 @@ def _failure(
         cluster=run.context.name,
         seen=_TOKENS.sub("[removed]", process.tail(stderr)) or None,
         expected=f"an ExecCredential of {run.plugin.api_version} on its standard output",
-        hint=hint or f"See what it says: kubectl --context {_quoted([run.context.name])} get --raw /version",
+        hint=hint or Advice("See what it says: ", kubectl(run.context.name, "get", "--raw", "/version")),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
 from istio_mc.gateways.downloads_http import MAX_TEXT, Downloader, Wanted
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _DEADLINE_S = 120.0
 # The CRDs are 600 KB: a tenth of the time.
 _CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_BY_HAND = "set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false"
+_BY_HAND = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
 
 
 def documents(source: str, *, sha256: str | None = None) -> list[Object]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import parse_checksum
 from istio_mc.gateways.tools_cache import sha256_of
@@ -149,7 +150,7 @@ class Downloader:
                     message=f"no checksum is published for {wanted.url}, which is not fetched without one",
                     seen=f"{wanted.checksum_url}: {'not there' if text is None else repr(text[:80])}",
                     expected="a SHA-256",
-                    hint="check the version and the mirror, or set the tool's sha256 in mesh.yaml",
+                    hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
                     docs="troubleshooting.md#checksum",
                 )
             )
@@ -261,9 +262,9 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
             message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
             seen=f"SHA-256 {seen}",
             expected=f"SHA-256 {expected}, {source}",
-            hint=f"find out who changed it; if the change is wanted: rm {record}"
+            hint=Advice("find out who changed it; if the change is wanted: ", on_this_machine("rm", record))
             if changed
-            else "try again; if it stays so, ask who stands between here and the publisher",
+            else Advice("try again; if it stays so, ask who stands between here and the publisher"),
             docs="troubleshooting.md#checksum",
         )
     )
@@ -276,8 +277,11 @@ def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
             message=f"{url} could not be fetched",
             seen=seen,
             expected=expected,
-            hint="the same command goes on where this one ended; behind a proxy set HTTPS_PROXY; "
-            "without internet: istio-mc tools install --offline DIR",
+            hint=Advice(
+                "the same command goes on where this one ended; behind a proxy set HTTPS_PROXY; "
+                "without internet: ",
+                istio_mc("tools", "install", "--offline", "DIR"),
+            ),
             docs=_DOCS,
         )
     )

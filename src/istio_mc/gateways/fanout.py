@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _too_late(what: str, context: str, patience_s: float) -> Problem:
         message=f"{context} did not tell its {what} in time",
         seen=f"no answer for {patience_s:.0f} s",
         expected=f"an answer within {patience_s:.0f} s",
-        hint="istio-mc verify --verbose",
+        hint=Advice(istio_mc("verify", "--verbose")),
         docs="troubleshooting.md#no-answer-in-time",
     )
 

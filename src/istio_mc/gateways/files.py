@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _told(code: str, message: str) -> Iterator[None]:
             Problem(
                 code="file-exists",
                 message=f"{error.filename2 or error.filename} is there already",
-                hint="nothing was overwritten",
+                hint=Advice("nothing was overwritten"),
             )
         ) from error
     except OSError as error:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from istio_mc.domain.addresses import is_for_us_only
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from istio_mc.gateways.kube_error import KubeError
 
@@ -92,9 +93,9 @@ def _unusable(context: str, url: str, source: str) -> Problem:
     head, mark, tail = url.rpartition("://")
     shown = head + mark + tail.rpartition("@")[2]
     if source == _FROM_KUBECONFIG:
-        hint = f"set proxy-url of the cluster of {context} to http://HOST:PORT, or take it out"
+        hint = Advice(f"set proxy-url of the cluster of {context} to http://HOST:PORT, or take it out")
     else:
-        hint = "set HTTPS_PROXY to http://HOST:PORT, or name the API server in NO_PROXY"
+        hint = Advice("set HTTPS_PROXY to http://HOST:PORT, or name the API server in NO_PROXY")
     return Problem(
         code="proxy-unusable",
         cluster=context,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import yamltext
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
@@ -134,14 +135,14 @@ class Istioctl:
             )
         return done
 
-    def _to_paste(self, arguments: Sequence[str], document: Path, kubeconfig: str) -> str:
+    def _to_paste(self, arguments: Sequence[str], document: Path, kubeconfig: str) -> Advice:
         """The command as a user can run it again: the document is kept where the run does not clear up."""
         kept = document
         with suppress(OSError):
             kept = Path(tempfile.mkdtemp(prefix="istio-mc-failed-")) / document.name
             shutil.copyfile(document, kept)
         line = process.command_to_paste([self.path, *arguments, "-f", kept])
-        return f"KUBECONFIG={process.command_to_paste([kubeconfig])} {line}" if kubeconfig else line
+        return Advice(f"KUBECONFIG={process.command_to_paste([kubeconfig])} {line}" if kubeconfig else line)
 
 
 def find_istioctl(
@@ -160,7 +161,7 @@ def find_istioctl(
     if env.get(tools_find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[tools_find.BIN_DIR_VARIABLE])
     found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir)
-    hint = f"istio-mc tools install istioctl{f' --istioctl {version}' if version else ''}"
+    hint = istio_mc("tools", "install", "istioctl", *(("--istioctl", version) if version else ()))
     if found is None:
         raise ProblemError(
             Problem(
@@ -179,7 +180,7 @@ def find_istioctl(
                 message=f"{found.path} does not tell its version",
                 seen=found.said,
                 expected="a JSON document with clientVersion.version",
-                hint=process.command_to_paste([found.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]]),
+                hint=Advice(process.command_to_paste([found.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]])),
             )
         )
     return Istioctl(found.path, found.version)

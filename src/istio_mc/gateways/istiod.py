@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istiod import RemoteCluster
 from istio_mc.domain.istiod_metrics import IstiodMetrics, metrics_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -97,6 +98,6 @@ def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T]) -
                 message=f"{name} answered {wanted.path} with something else than {wanted.what}",
                 seen=repr(raw[:80]),
                 expected=wanted.form,
-                hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} logs {name}",
+                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
             )
         ) from None

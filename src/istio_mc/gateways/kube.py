@@ -29,6 +29,7 @@ from kubernetes.stream import ws_client
 
 from istio_mc.domain import objects
 from istio_mc.domain.clocks import ahead_s
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.problem import Problem
 from istio_mc.gateways import http_proxy, kube_error
@@ -421,7 +422,7 @@ class Kube:
                 code="kubeconfig-unusable",
                 cluster=self.context,
                 message=f"the kubeconfig entry of {self.context} cannot be used: {error}",
-                hint="istio-mc contexts --offline",
+                hint=Advice(istio_mc("contexts", "--offline")),
             )
             raise KubeError(problem, 0) from None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
 
 
@@ -43,13 +44,15 @@ def unreachable(
     return KubeError(problem, 0, untrusted=untrusted)
 
 
-def _way_in(context: str, seen: str) -> str:
+def _way_in(context: str, seen: str) -> Advice:
     # OpenSSL's words: what a certificate lacks, kubectl would only tell once more.
     if "certificate is not valid for" in seen:
-        return f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
+        return Advice(
+            f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
+        )
     if "certificate verify failed" in seen:
-        return f"in the kubeconfig, give the cluster of {context} the CA of this API server"
-    return f"kubectl --context {context} get --raw /readyz"
+        return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
+    return Advice(kubectl(context, "get", "--raw", "/readyz"))
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
@@ -60,7 +63,7 @@ def malformed(context: str, server: str, method: str, path: str, status: int, ra
         message=f"what answered {method} {path} for {context} is no API server",
         seen=f"{len(raw)} bytes, {raw[:80]!r}",
         expected="a JSON object as Kubernetes writes it",
-        hint=f"look for a proxy between here and {server} that answers in its stead",
+        hint=Advice(f"look for a proxy between here and {server} that answers in its stead"),
     )
     return KubeError(problem, status)
 
@@ -73,9 +76,9 @@ def refused(context: str, method: str, path: str, status: int, raw: bytes) -> Ku
         message = raw[:200].decode("utf-8", "replace")
     code = {401: "unauthenticated", 403: "forbidden"}.get(status, "api-refused")
     hint = {
-        401: f"log in again, then: kubectl --context {context} auth whoami",
-        403: f"kubectl --context {context} auth can-i --list",
-    }.get(status, f"kubectl --context {context} get --raw '/readyz?verbose'")
+        401: Advice("log in again, then: ", kubectl(context, "auth", "whoami")),
+        403: Advice(kubectl(context, "auth", "can-i", "--list")),
+    }.get(status, Advice(kubectl(context, "get", "--raw", "/readyz?verbose")))
     expected = {
         401: "credentials that the API server takes",
         403: f"the right to {method} {path}",
@@ -100,7 +103,7 @@ def stream_failed(context: str, what: str, error: object) -> KubeError:
         message=f"{what} failed in {context}",
         seen=_short(error),
         expected="an open stream through the API server",
-        hint=f"kubectl --context {context} auth can-i create pods/portforward -n istio-system",
+        hint=Advice(kubectl(context, "auth", "can-i", "create", "pods/portforward", "-n", "istio-system")),
         docs="troubleshooting.md#stream-failed",
     )
     return KubeError(problem, int(getattr(error, "status", 0) or 0))

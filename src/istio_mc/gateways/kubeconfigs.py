@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge
 from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.problem import InputError, Problem
@@ -74,7 +75,7 @@ def _read(path: str) -> dict[str, object] | None:
             Problem(
                 code="kubeconfig-unreadable",
                 message=f"{path}: cannot be read: {error.strerror}",
-                hint="Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig",
+                hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
             )
         ) from error
     document = parse_yaml(data, path).value
@@ -85,7 +86,7 @@ def _read(path: str) -> dict[str, object] | None:
             Problem(
                 code="kubeconfig-malformed",
                 message=f"{path}: expected a mapping, saw {kind_of(document)}",
-                hint="Is it a kubeconfig?",
+                hint=Advice("Is it a kubeconfig?"),
             )
         )
     return document
@@ -96,10 +97,10 @@ def _none_there(paths: Sequence[str]) -> Problem:
         return Problem(
             code="kubeconfig-missing",
             message="the list of kubeconfig files is empty",
-            hint="Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG",
+            hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
         )
     return Problem(
         code="kubeconfig-missing",
         message=f"there is no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
-        hint="Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG",
+        hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
     )

@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _start(
                 message=f"{name}: there is no program {argv[0]}"
                 if missing
                 else f"{name}: {error.filename or argv[0]}: {error.strerror}",
-                hint=f"The command: {command_to_paste(argv)}",
+                hint=Advice(f"The command: {command_to_paste(argv)}"),
             )
             raise ProcessStartError(problem, missing=missing) from error
         child = _Child(popen, own_group=not interactive)
@@ -373,7 +374,7 @@ def _timeout(name: str, argv: Sequence[str | Path], timeout_s: float, stderr: by
             code="process-timeout",
             message=f"{name} did not end within {timeout_s:g} s and was stopped",
             seen=tail(stderr) or None,
-            hint=f"The command: {command_to_paste(argv)}",
+            hint=Advice(f"The command: {command_to_paste(argv)}"),
         ),
         stderr=stderr,
     )
@@ -384,6 +385,6 @@ def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
         Problem(
             code="process-cancelled",
             message=f"{name} was stopped before it ended",
-            hint=f"The command: {command_to_paste(argv)}",
+            hint=Advice(f"The command: {command_to_paste(argv)}"),
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.live_trust import ProxiesHold, ProxyTrust, oldest, proxy_trust
 from istio_mc.domain.meshed import MTLS, TLS_MODE_LABEL
 from istio_mc.domain.problem import Problem, ProblemError
@@ -75,7 +76,7 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
                 message=f"the proxy of {namespace}/{name} answered {_DUMP} with something else",
                 seen=f"{len(raw)} bytes",
                 expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
-                hint=f"kubectl --context {kube.context} -n {namespace} logs {name} -c istio-proxy",
+                hint=Advice(kubectl(kube.context, "-n", namespace, "logs", name, "-c", "istio-proxy")),
             )
         ) from None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.live_trust import Serving
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
@@ -40,7 +41,7 @@ def serving(kube: Kube, pod: Object) -> Serving:
                 message=f"{name} serves port {_XDS_PORT} with something that is no certificate",
                 seen=f"{len(shown)} bytes",
                 expected="an X.509 certificate",
-                hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} logs {name}",
+                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
             )
         ) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import Settings
 from istio_mc.domain.settings_file import parse_settings
@@ -36,7 +37,7 @@ def load_settings(path: Path | None, cwd: Path) -> Settings:
         problem = Problem(
             code="settings-missing",
             message=f"{file} does not exist",
-            hint="Correct --config; without it ./mesh.yaml is read if it is there",
+            hint=Advice("Correct --config; without it ./mesh.yaml is read if it is there"),
         )
         raise InputError(problem) from None
     except OSError as error:

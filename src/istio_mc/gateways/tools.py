@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import (
     Artifact,
@@ -119,7 +120,7 @@ class Offline:
                     message=f"{path} has no checksum, and is not used without one",
                     seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
                     expected="a SHA-256, as istio-mc tools download writes it",
-                    hint="prepare the folder again, or set the tool's sha256 in mesh.yaml",
+                    hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
                     docs="troubleshooting.md#checksum",
                 )
             )
@@ -234,7 +235,7 @@ def _refuse_other_platform(artifact: Artifact, head: bytes) -> None:
             message=f"what {artifact.url} holds is not {artifact}; nothing was replaced",
             seen=seen,
             expected=f"a program for {artifact.platform}",
-            hint="check the mirror: it has another platform's file under this name",
+            hint=Advice("check the mirror: it has another platform's file under this name"),
             docs="troubleshooting.md#archive-unreadable",
         )
     )
@@ -254,16 +255,18 @@ def _make_folder(path: Path, cache: Cache | None) -> None:
 
 
 def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
-    options = f"--{artifact.tool} {artifact.version}"
+    options = [f"--{artifact.tool}", artifact.version]
     if artifact.platform:
-        options += f" --platform {artifact.platform}"
+        options += ["--platform", str(artifact.platform)]
     return ProblemError(
         Problem(
             code="offline-missing",
             message=f"{folder} does not hold {artifact}",
             seen=f"no file {path.relative_to(folder)}",
             expected="a folder that istio-mc tools download has filled",
-            hint=f"where there is internet: istio-mc tools download DIR {artifact.tool} {options}",
+            hint=Advice(
+                "where there is internet: ", istio_mc("tools", "download", "DIR", artifact.tool, *options)
+            ),
             docs="troubleshooting.md#offline",
         )
     )

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
 
@@ -180,7 +181,7 @@ def replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
                 code="file-unwritable",
                 message=f"cannot write {path}",
                 seen=error.strerror or str(error),
-                hint="choose another folder with --bin-dir, or use the private cache",
+                hint=Advice("choose another folder with --bin-dir, or use the private cache"),
             )
         ) from None
     files.sync_folder(path.parent)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
 
 
 def _not_yaml(message: str) -> Problem:
-    return Problem(code="yaml-invalid", message=message, hint="Correct the file")
+    return Problem(code="yaml-invalid", message=message, hint=Advice("Correct the file"))
 
 
 def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Problem]:
@@ -106,7 +107,7 @@ def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Probl
                     code="yaml-key-repeated",
                     message=f"{path}:{line}:{column}: {key.value} is already there in line "
                     f"{first[key.tag, key.value]}",
-                    hint="Remove one of the two",
+                    hint=Advice("Remove one of the two"),
                 )
             first.setdefault((key.tag, key.value), line)
         yield from _repeated_keys(value, path, seen)

@@ -19,6 +19,7 @@ from istio_mc.domain.address_changes import (
 )
 from istio_mc.domain.addresses import address_fault
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, Cluster
 from istio_mc.domain.objects import Object, kind_of
@@ -349,6 +350,6 @@ def _refuse_strangers(session: Session, want: Wanted) -> None:
                 message="an option speaks of a cluster that is no member of the mesh",
                 seen=", ".join(strangers),
                 expected=f"one of {', '.join(session.names)}",
-                hint="istio-mc contexts",
+                hint=Advice(istio_mc("contexts")),
             )
         )

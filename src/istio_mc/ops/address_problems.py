@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import address, objects
 from istio_mc.domain.address_changes import METALLB_NAMESPACE, POOL_CRD, Live, Via, is_our_pool, pool
 from istio_mc.domain.addresses import address_fault
+from istio_mc.domain.hint import Advice, in_order, istio_mc, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.remote_gateways import missing
@@ -45,8 +46,10 @@ def _lacks_metallb(
                 message=f"MetalLB is not installed in {name}",
                 seen=f"no CustomResourceDefinition {POOL_CRD}, or no namespace {METALLB_NAMESPACE}",
                 expected="MetalLB 0.13 or newer (the guide installs 0.14.8)",
-                hint=f"install MetalLB first (https://metallb.io/installation), or: "
-                f"istio-mc address --set {name}={addresses[0]} --via external-ip",
+                hint=Advice(
+                    "install MetalLB first (https://metallb.io/installation), or: ",
+                    istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
+                ),
                 docs="address.md#metallb",
             )
         ]
@@ -58,7 +61,7 @@ def _lacks_metallb(
                 message=f"the gateway's Service of {name} is of a type that MetalLB passes over",
                 seen=str(service["spec"].get("type")),
                 expected="LoadBalancer",
-                hint=f"istio-mc address --set {name}={addresses[0]} --via external-ip",
+                hint=istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
                 docs="address.md#metallb",
             )
         ]
@@ -75,8 +78,9 @@ def _lacks_metallb(
                 message=f"{name} has a pool {EAST_WEST_GATEWAY} of MetalLB's that istio-mc did not write",
                 seen=", ".join(found.get("spec", {}).get("addresses") or []),
                 expected=", ".join(pool(addresses)["spec"]["addresses"]),
-                hint=f"kubectl --context {name} -n {METALLB_NAMESPACE} edit "
-                f"ipaddresspool {EAST_WEST_GATEWAY}",
+                hint=Advice(
+                    kubectl(name, "-n", METALLB_NAMESPACE, "edit", "ipaddresspool", EAST_WEST_GATEWAY)
+                ),
                 docs="address.md#metallb",
             )
         ]
@@ -94,7 +98,7 @@ def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem
                 message=f"--set: --via {way} takes IP addresses only",
                 seen=", ".join(hosts),
                 expected="an IP address, or a way that takes host names",
-                hint=f"istio-mc address --set {context}={hosts[0]} --via gateway",
+                hint=istio_mc("address", "--set", f"{context}={hosts[0]}", "--via", "gateway"),
             )
         ]
     if way is Via.METALLB and len(addresses) > 1:
@@ -114,7 +118,7 @@ def _no_gateway(name: str) -> Problem:
         message=f"{name} has no gateway yet",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
         expected="the Service that install makes",
-        hint="istio-mc install",
+        hint=Advice(istio_mc("install")),
     )
 
 
@@ -125,7 +129,7 @@ def _alone(name: str) -> Problem:
         message=f"there is no other cluster that could hold a Gateway for {name}",
         seen="a mesh of one cluster that answers",
         expected="another member",
-        hint="istio-mc verify",
+        hint=Advice(istio_mc("verify")),
     )
 
 
@@ -165,7 +169,7 @@ def remembered(live: Live, name: str, addresses: Sequence[str]) -> Problem:
         if other != name
     }
     restarts = [
-        f"kubectl --context {other} -n {SYSTEM_NAMESPACE} rollout restart {' '.join(found)}"
+        kubectl(other, "-n", SYSTEM_NAMESPACE, "rollout", "restart", *found)
         for other, found in istiods.items()
         if found
     ]
@@ -176,7 +180,7 @@ def remembered(live: Live, name: str, addresses: Sequence[str]) -> Problem:
         message=f"the other clusters' istiods go on calling {name} at {told} until they restart",
         seen=f"{told} is the last address of the Service: istiod 1.26 does not forget it",
         expected="istiods that know only what is there",
-        hint=" && ".join(restarts) or None,
+        hint=in_order(restarts),
         docs="address.md#what-istiods-remember",
     )
 
@@ -189,7 +193,7 @@ def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Pro
         message=f"the next install gives {name} the address of mesh.yaml again",
         seen=f"gatewayAddress: {', '.join(from_file)} in {session.settings.file}",
         expected="no gatewayAddress there, or the same",
-        hint=f"take gatewayAddress of {name} out of {session.settings.file}",
+        hint=Advice(f"take gatewayAddress of {name} out of {session.settings.file}"),
         docs="address.md#later-installs",
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, plan
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import fan_out
 from istio_mc.ops import link as linking
@@ -82,6 +83,6 @@ def _nothing_to_adopt(context: str) -> Problem:
         message=f"{context} has no Istio to take over",
         seen="no Deployment with label app=istiod in istio-system",
         expected="a control plane that other means installed",
-        hint="istio-mc install",
+        hint=Advice(istio_mc("install")),
         docs="from-the-scripts.md#taking-over-a-mesh",
     )

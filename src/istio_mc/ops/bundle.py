@@ -11,6 +11,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.domain import objects
 from istio_mc.domain.bundle import Collected, File, begun, fitting, left_out, room_of_each
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import rewritten
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
 from istio_mc.domain.redaction.redactor import Redactor
@@ -133,8 +134,9 @@ def _redacted(verified: VerifyResult, redactor: Redactor) -> VerifyResult:
     once = cache(redactor.text)
 
     def problem_of(problem: Problem) -> Problem:
-        texts = {name: getattr(problem, name) for name in ("message", "seen", "expected", "hint")}
-        return replace(problem, **{name: once(text) if text else text for name, text in texts.items()})
+        texts = {name: getattr(problem, name) for name in ("message", "seen", "expected")}
+        redacted = {name: once(text) if text else text for name, text in texts.items()}
+        return replace(problem, **redacted, hint=rewritten(problem.hint, once))
 
     results = tuple(
         replace(

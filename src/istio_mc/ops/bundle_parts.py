@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.domain import objects
 from istio_mc.domain.bundle import File, Missing, begun, ended, listed
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istiod import running_istiods
 from istio_mc.domain.live_trust import gateway_pods
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -111,7 +112,7 @@ def asks(kube: Kube, observed: Observed, logs: Logs, redactor: Redactor) -> tupl
     )
     gateways = gateway_pods(pods, EAST_WEST_GATEWAY)
     found += _dumps(kube, "gateway", gateways, collect.ADMIN_PORT, collect.ENVOY_PATHS, redactor)
-    return found, [_passed_over(pod) for pod in passed_over]
+    return found, [_passed_over(kube.context, pod) for pod in passed_over]
 
 
 def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Ask], list[Missing]]:
@@ -189,7 +190,7 @@ def _talkative(pods: list[Object]) -> tuple[list[Object], list[Object]]:
     return chosen, rest
 
 
-def _passed_over(pod: Object) -> Missing:
+def _passed_over(context: str, pod: Object) -> Missing:
     name = pod["metadata"]["name"]
     return Missing(
         f"{_SYSTEM}/logs/{name}",
@@ -197,7 +198,7 @@ def _passed_over(pod: Object) -> Missing:
             code="bundle-many-pods",
             message=f"the log of {name} is not asked for",
             seen=f"more than {_MOST_PODS} pods of one app",
-            hint=f"kubectl -n {_SYSTEM} logs {name} --all-containers",
+            hint=Advice(kubectl(context, "-n", _SYSTEM, "logs", name, "--all-containers")),
         ),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.chain import SOON, path_to_root
+from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pem import NamedPem, PrivateKey, attempt
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore
@@ -146,14 +146,13 @@ _WORTH_IT = timedelta(days=1)
 def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:
     """A cluster's CA as it stands, or None and which files are missing."""
     if missing := _missing(found):
-        folder = shlex.quote(str(store.folder))
         return None, [
             Problem(
                 code="ca-partial",
                 message=f"{store.folder / cluster_id} is not complete",
                 seen="without " + ", ".join(missing),
                 expected=", ".join(_FILES),
-                hint=f"istio-mc ca issue --certs-dir {folder} --cluster-id {cluster_id}",
+                hint=istio_mc("ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", cluster_id),
             )
         ]
     return (
@@ -218,7 +217,10 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                 code="ca-key-lost",
                 message=f"{at / cacerts.CA_KEY} is missing",
                 seen="a CA without its key",
-                hint=f"put it back; or, to have a new CA issued under the same root: mv {at} {at}.old",
+                hint=Advice(
+                    "put it back; or, to have a new CA issued under the same root: ",
+                    on_this_machine("mv", at, f"{at}.old"),
+                ),
             )
         )
     problems: list[Problem] = []
@@ -242,7 +244,10 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                 Problem(
                     code="ca-cert-lost",
                     message=f"{at / cacerts.CA_CERT} is missing, and the chain there is not that of the key",
-                    hint=f"to have a new CA issued under the same root: mv {at} {at}.old",
+                    hint=Advice(
+                        "to have a new CA issued under the same root: ",
+                        on_this_machine("mv", at, f"{at}.old"),
+                    ),
                 )
             )
     if problems or not ca:

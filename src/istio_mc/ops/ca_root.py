@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.chain import path_faults
+from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pem import NamedPem, attempt
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore, files
@@ -109,7 +109,9 @@ def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
             Problem(
                 code="ca-issuer-partial",
                 message=f"{store.folder / absent} is missing",
-                hint="run `istio-mc ca init` again with the same --root-cert, --issuer-cert and --issuer-key",
+                hint=Advice(
+                    "run the same command again: with the same --root-cert, --issuer-cert and --issuer-key"
+                ),
             )
         )
     if issuer[0] is None and found.root_key is None:
@@ -157,7 +159,7 @@ def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None
                 Problem(
                     code="ca-root-exists",
                     message=f"{store.folder / name} is another CA's key, and is never overwritten",
-                    hint="choose another --certs-dir",
+                    hint=Advice("choose another --certs-dir"),
                 )
             )
     if not found.root_cert and found.clusters and not problems:
@@ -190,12 +192,13 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
         return Problem(
             code="ca-no-root",
             message=f"there is no root CA in {store.folder}",
-            hint=f"make one with: istio-mc ca init --certs-dir {shlex.quote(str(store.folder))}",
+            hint=Advice("make one with: ", istio_mc("ca", "init", "--certs-dir", str(store.folder))),
         )
     copies = [cluster_id for cluster_id, cluster in found.clusters.items() if cluster.root_cert]
-    hint = "put it back from a backup"
+    hint = Advice("put it back from a backup")
     if copies:
-        hint = f"put the copy back: cp {store.folder / copies[0] / cacerts.ROOT_CERT} {path}"
+        copy = store.folder / copies[0] / cacerts.ROOT_CERT
+        hint = Advice("put the copy back: ", on_this_machine("cp", copy, path))
     return Problem(
         code="ca-root-lost",
         message=f"{path} is missing, while what belongs to that root is there: no new root is made over it",
@@ -210,8 +213,21 @@ def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
         code="ca-no-signer",
         message="no CA can be issued" + (f" for {', '.join(cluster_ids)}" if cluster_ids else ""),
         seen=f"neither {store.folder / castore.ROOT_KEY} nor {store.folder / castore.ISSUER_KEY}",
-        hint=f"put the root's key back for this run, or bring a CA below the root: "
-        f"istio-mc ca init --certs-dir {store.folder} --root-cert … --issuer-cert … --issuer-key …",
+        hint=Advice(
+            "put the root's key back for this run, or bring a CA below the root: ",
+            istio_mc(
+                "ca",
+                "init",
+                "--certs-dir",
+                str(store.folder),
+                "--root-cert",
+                "FILE",
+                "--issuer-cert",
+                "FILE",
+                "--issuer-key",
+                "FILE",
+            ),
+        ),
     )
 
 
@@ -220,7 +236,7 @@ def exposed(path: Path) -> Problem:
     return Problem(
         code="ca-key-exposed",
         message=f"others on this machine may read the private key {path}",
-        hint=f"chmod 600 {shlex.quote(str(path))}",
+        hint=on_this_machine("chmod", "600", path),
     )
 
 
@@ -249,7 +265,7 @@ def _own_combination(own: OwnCa) -> list[Problem]:
 
 
 def _usage(message: str, hint: str) -> Problem:
-    return Problem(code="ca-own", message=message, hint=hint)
+    return Problem(code="ca-own", message=message, hint=Advice(hint))
 
 
 def _exists(store: CaStore, name: str, there: x509.Certificate, brought: x509.Certificate) -> Problem:
@@ -259,7 +275,7 @@ def _exists(store: CaStore, name: str, there: x509.Certificate, brought: x509.Ce
         message=f"{store.folder / name} is another {kind}, and is never overwritten",
         seen=pem.fingerprint(there),
         expected=pem.fingerprint(brought),
-        hint="choose another --certs-dir",
+        hint=Advice("choose another --certs-dir"),
     )
 
 

@@ -11,6 +11,7 @@ from istio_mc.domain import cilium, objects
 from istio_mc.domain.cilium import Cilium, Plan
 from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.listed import few
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
@@ -273,8 +274,13 @@ class _Work:
             message=f"Cilium's agents of {self.kube.context} were not all restarted and ready in time",
             seen="\n".join([seen, *told]),
             expected="every agent updated and ready before the run's deadline (--timeout)",
-            hint=f"kubectl --context {self.kube.context} -n {cilium.NAMESPACE} describe daemonset "
-            f"{cilium.DAEMON_SET}; then the same command again" + self._way_back(),
+            hint=Advice(
+                kubectl(
+                    self.kube.context, "-n", cilium.NAMESPACE, "describe", "daemonset", cilium.DAEMON_SET
+                ),
+                "; then the same command again",
+                *self._way_back(),
+            ),
             docs="cilium.md#agents-not-rolled-out",
         )
 
@@ -298,14 +304,14 @@ class _Work:
             seen=_listed(seen, ""),
             expected="the same nodes and pods ready as before; hostns-only has cost some clusters "
             "their pods' way to the API server (cilium issue 17738)",
-            hint=f"kubectl --context {self.kube.context} get pods -A" + self._way_back(),
+            hint=Advice(kubectl(self.kube.context, "get", "pods", "-A"), *self._way_back()),
             docs="cilium.md#readiness-lost",
         )
 
-    def _way_back(self) -> str:
+    def _way_back(self) -> tuple[str | Command, ...]:
         if self.verb is Verb.REVERT:
-            return ""
-        return f"; to undo: istio-mc cilium revert --contexts {self.kube.context}"
+            return ()
+        return "; to undo: ", istio_mc("cilium", "revert", contexts=[self.kube.context])
 
     def _ready(self) -> Ready:
         return ready(*self._nodes_and_pods())
@@ -334,8 +340,16 @@ def _on_delete(context: str) -> Problem:
         message=f"a rolling restart of Cilium in {context} would restart nothing",
         seen=f"DaemonSet {cilium.NAMESPACE}/{cilium.DAEMON_SET} has updateStrategy OnDelete",
         expected="updateStrategy RollingUpdate",
-        hint=f"kubectl --context {context} -n {cilium.NAMESPACE} patch daemonset {cilium.DAEMON_SET} "
-        '-p \'{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}\'',
+        hint=kubectl(
+            context,
+            "-n",
+            cilium.NAMESPACE,
+            "patch",
+            "daemonset",
+            cilium.DAEMON_SET,
+            "-p",
+            '{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}',
+        ),
         docs="cilium.md#restart-by-hand",
     )
 
@@ -347,6 +361,6 @@ def _changed_meanwhile(context: str, verb: Verb) -> Problem:
         message=f"somebody wrote to {cilium.CONFIG} of {context} after it was shown; it was left as it is",
         seen="409 Conflict",
         expected="the settings that were shown",
-        hint=f"istio-mc cilium {verb} --contexts {context}",
+        hint=istio_mc("cilium", str(verb), contexts=[context]),
         docs="cilium.md#changed-meanwhile",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import ClusterSettings, override, parse_assignments
 from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
@@ -126,7 +127,9 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
                 code="no-contexts",
                 message="no cluster is named",
                 expected="the contexts of the clusters that shall form the mesh",
-                hint=f"istio-mc config init --contexts {known}" if known else None,
+                hint=Advice("choose among them: ", istio_mc("config", "init", contexts=known))
+                if known
+                else None,
                 docs="usage.md#contexts",
             )
         )
@@ -155,7 +158,7 @@ def _write(file: Path, text: str, *, force: bool) -> None:
             Problem(
                 code="file-exists",
                 message=f"{file} is there already; nothing was overwritten",
-                hint="--force replaces it; --stdout only shows what would be written",
+                hint=Advice("--force replaces it; --stdout only shows what would be written"),
             )
         ) from error
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import deep, objects
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.holder import has_ended, holder
@@ -185,8 +186,10 @@ def _not_running(context: str, image: str, seen: str) -> Problem:
         message=f"no pod could be run in {context} to call the other clusters from",
         seen=seen,
         expected=f"a pod of image {image}, running with a sidecar",
-        hint="name an image that this cluster can pull, with sh, curl and nc: "
-        "istio-mc verify --deep --probe-image IMAGE",
+        hint=Advice(
+            "name an image that this cluster can pull, with sh, curl and nc: ",
+            istio_mc("verify", "--deep", "--probe-image", "IMAGE"),
+        ),
         docs="troubleshooting.md#probe-not-running",
     )
 
@@ -198,8 +201,10 @@ def _bare(context: str) -> Problem:
         message=f"the pod that was to call from {context} was not given a sidecar",
         seen="no container istio-proxy",
         expected="one, injected by istiod's webhook",
-        hint="see what the webhook injects: kubectl --context "
-        f"{context} get mutatingwebhookconfigurations -l app=sidecar-injector",
+        hint=Advice(
+            "see what the webhook injects: ",
+            kubectl(context, "get", "mutatingwebhookconfigurations", "-l", "app=sidecar-injector"),
+        ),
         docs="troubleshooting.md#probe-not-running",
     )
 
@@ -211,6 +216,6 @@ def _left(context: str, namespace: str, seen: str) -> Problem:
         message=f"namespace {namespace} of {context} could not be removed",
         seen=seen,
         expected="gone",
-        hint=f"kubectl --context {context} delete namespace {namespace}",
+        hint=kubectl(context, "delete", "namespace", namespace),
         docs="troubleshooting.md#probe-left",
     )

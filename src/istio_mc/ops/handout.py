@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.gateways import files
 
@@ -43,7 +44,7 @@ def place(
                     message=f"standard output cannot hold both the file and {output}",
                     seen=f"--file - and --output {output}",
                     expected="one of them",
-                    hint="name a file with --file",
+                    hint=Advice("name a file with --file"),
                 )
             )
         return None
@@ -54,7 +55,7 @@ def place(
                 code="file-unwritable",
                 message=f"cannot write {path}",
                 seen="it is a folder" if path.is_dir() else f"there is no folder {path.parent}",
-                hint="name a file in a folder that is there with --file",
+                hint=Advice("name a file in a folder that is there with --file"),
             )
         )
     if path.exists() and not force and not ours(files.beginning(path)):
@@ -64,7 +65,7 @@ def place(
                 message=f"{path} is there already",
                 seen="a file that is not to be written over",
                 expected="a name that is free",
-                hint="give another name with --file, or --force to write over it",
+                hint=Advice("give another name with --file, or --force to write over it"),
             )
         )
     return path

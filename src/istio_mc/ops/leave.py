@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import documents, objects
 from istio_mc.domain.address import ours_of
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
@@ -95,7 +96,7 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
         message=f"the tokens that {gone} holds still work: they are what links {waiting} to the others",
         seen=f"{waiting} did not answer, or is not done",
         expected="new tokens in every cluster that stays, and the old ones deleted",
-        hint=f"istio-mc uninstall --contexts {','.join(todo.going)}",
+        hint=istio_mc("uninstall", contexts=todo.going),
         docs="troubleshooting.md#tokens-kept",
     )
 
@@ -112,7 +113,7 @@ def still_named(todo: Uninstalling, settings: Settings) -> tuple[Problem, ...]:
             message=f"the next install takes {gone} in again: mesh.yaml still names it",
             seen=f"{gone} under clusters in {settings.file}",
             expected="the clusters that stay, and no others",
-            hint=f"take {gone} out of {settings.file}",
+            hint=Advice(f"take {gone} out of {settings.file}"),
             docs="troubleshooting.md#settings-name-it",
         ),
     )

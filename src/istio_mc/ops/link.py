@@ -12,6 +12,7 @@ from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.plan import Step
@@ -275,8 +276,16 @@ def mint(kube: Kube, suffix: str = "") -> ReaderToken:
                     seen=f"Secret {name} "
                     + ("is gone" if secret is None else f"without a token after {_TOKEN_DEADLINE_S:.0f} s"),
                     expected="a token written by Kubernetes' token controller",
-                    hint=f"kubectl --context {kube.context} -n {SYSTEM_NAMESPACE} "
-                    f"get serviceaccount {READER_SERVICE_ACCOUNT}",
+                    hint=Advice(
+                        kubectl(
+                            kube.context,
+                            "-n",
+                            SYSTEM_NAMESPACE,
+                            "get",
+                            "serviceaccount",
+                            READER_SERVICE_ACCOUNT,
+                        )
+                    ),
                     docs="troubleshooting.md#no-reader-token",
                 )
             )

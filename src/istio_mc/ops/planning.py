@@ -13,6 +13,7 @@ from istio_mc.domain.address import remote_gateways_wanted
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import istio_operator
@@ -164,7 +165,7 @@ def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:
                 message="istioctl is of another version than the mesh",
                 seen=f"{found.path}: {found.version}",
                 expected=mesh.version,
-                hint=f"istio-mc tools install istioctl --istioctl {mesh.version}",
+                hint=istio_mc("tools", "install", "istioctl", "--istioctl", mesh.version),
                 docs="troubleshooting.md#istioctl-version",
             )
         )

@@ -8,6 +8,7 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others, unplaced
 
@@ -50,7 +51,7 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
             message=f"{name} is a member of another mesh",
             seen=str(found.mesh_id),
             expected=mesh.mesh_id,
-            hint=f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first",
+            hint=Advice(f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first"),
             docs="troubleshooting.md#member-of-another-mesh",
         )
         for name, found in observed.items()
@@ -75,7 +76,7 @@ def named_after_ids(
             message=f"{name} gets network {clusters[name].network}, named after its cluster ID",
             seen=f"{', '.join(silent)} is linked and does not answer, so that its network is not known",
             expected="a network that no member has",
-            hint=f"leave it so, or set network for {name} in mesh.yaml before it is installed",
+            hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
             docs="usage.md#identity",
         )
         for name, found in observed.items()

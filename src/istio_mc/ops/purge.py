@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import pem
 from istio_mc.domain.cacerts import ROOT_CERT
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.ops.trust import live_cacerts
@@ -92,7 +93,7 @@ def _in_use(folder: str, remaining: tuple[str, ...]) -> Problem:
         message=f"the CA in {folder} is not removed: {', '.join(remaining)} go on with it",
         seen="--purge-ca, and clusters that stay a mesh",
         expected="--purge-ca with the last clusters",
-        hint="the same command without --purge-ca",
+        hint=Advice("the same command without --purge-ca"),
         docs="troubleshooting.md#ca-not-purged",
     )
 
@@ -103,7 +104,7 @@ def _absent(folder: str) -> Problem:
         message=f"there is no CA in {folder} to remove",
         seen="no root, and no cluster's CA",
         expected="the folder of the mesh's CA",
-        hint="name it with --certs-dir, or leave --purge-ca out",
+        hint=Advice("name it with --certs-dir, or leave --purge-ca out"),
         docs="troubleshooting.md#ca-not-purged",
     )
 
@@ -114,6 +115,6 @@ def _another(folder: str, own: str, live: str) -> Problem:
         message=f"the CA in {folder} is not this mesh's, and is not removed",
         seen=own,
         expected=live,
-        hint="name the right folder with --certs-dir",
+        hint=Advice("name the right folder with --certs-dir"),
         docs="troubleshooting.md#ca-not-purged",
     )

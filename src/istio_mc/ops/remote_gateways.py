@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import all_of
 
@@ -43,7 +44,9 @@ def missing(context: str) -> Problem:
         message=f"{context} has no Gateway API, and so cannot hold a Gateway for another cluster",
         seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
         expected="the Gateway API's CRDs",
-        hint="istio-mc install (it puts them where they are absent, unless mesh.yaml says not to)",
+        hint=Advice(
+            istio_mc("install"), " puts them there where they are absent, unless mesh.yaml says not to"
+        ),
         docs="address.md#gateway",
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, sample
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istiod import unavailable
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.objects import labels_of
@@ -146,7 +147,7 @@ def _deployed(session: Session) -> dict[str, str]:
                 message="the sample is not deployed everywhere",
                 seen=f"no {sample.SERVICE} in {', '.join(missing)}",
                 expected="one version in each cluster",
-                hint="istio-mc sample deploy",
+                hint=istio_mc("sample", "deploy"),
             )
         )
     return {name: have[name] for name in session.names if name in have}
@@ -199,7 +200,7 @@ def _not_running(context: str, deployment: str, seen: str) -> Problem:
         message=f"{deployment} does not run in {context}",
         seen=seen,
         expected="its pod running with a sidecar",
-        hint=f"kubectl --context {context} -n {sample.NAMESPACE} describe pods",
+        hint=Advice(kubectl(context, "-n", sample.NAMESPACE, "describe", "pods")),
         docs="troubleshooting.md#sample-not-running",
     )
 
@@ -211,7 +212,7 @@ def _no_sidecar(context: str, pod: str) -> Problem:
         message=f"{pod} in {context} was not given a sidecar",
         seen="no container istio-proxy",
         expected="one, injected by istiod's webhook",
-        hint=f"kubectl --context {context} -n {sample.NAMESPACE} delete pod {pod}",
+        hint=kubectl(context, "-n", sample.NAMESPACE, "delete", "pod", pod),
         docs="troubleshooting.md#no-sidecar",
     )
 
@@ -223,7 +224,7 @@ def _foreign(context: str) -> Problem:
         message=f"namespace {sample.NAMESPACE} of {context} was not made by istio-mc, and is left alone",
         seen="no label app.kubernetes.io/managed-by=istio-mc",
         expected="the namespace that `sample deploy` makes",
-        hint=f"kubectl --context {context} get namespace {sample.NAMESPACE} --show-labels",
+        hint=Advice(kubectl(context, "get", "namespace", sample.NAMESPACE, "--show-labels")),
     )
 
 
@@ -234,5 +235,5 @@ def _stuck(context: str) -> Problem:
         message=f"namespace {sample.NAMESPACE} of {context} is still going",
         seen="it was there at the deadline",
         expected="gone",
-        hint=f"kubectl --context {context} get namespace {sample.NAMESPACE} -o yaml",
+        hint=Advice(kubectl(context, "get", "namespace", sample.NAMESPACE, "-o", "yaml")),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import sample
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.sample import Calls
 
@@ -90,13 +91,14 @@ def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execu
 
 
 def _mute(name: str, pod: str, done: Execution) -> Problem:
-    into = f"kubectl --context {name} -n {sample.NAMESPACE} exec {pod} -c {sample.CLIENT}"
     return Problem(
         code="client-cannot-call",
         cluster=name,
         message=f"the client in {name} made no call",
         seen=done.stderr.strip() or f"curl ended with exit code {done.exit_code} and said nothing",
         expected=f"curl in {sample.NAMESPACE}/{pod}",
-        hint=f"{into} -- curl --version",
+        hint=Advice(
+            kubectl(name, "-n", sample.NAMESPACE, "exec", pod, "-c", sample.CLIENT, "--", "curl", "--version")
+        ),
         docs="troubleshooting.md#client-cannot-call",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL
 from istio_mc.domain.address import seen_addresses
+from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.sample import HURRY_S, PATIENCE_S, least_share
@@ -51,12 +52,15 @@ def not_as_wanted(
     return [*seldom, *(_unanswered(name, found[name], hops.any_wrong()) for name in gave_up)]
 
 
+_VERIFY = Advice(istio_mc("verify"))
+
+
 @dataclass(frozen=True, slots=True)
 class _Hop:
     """What is wrong on the way, and what mends it."""
 
     told: str
-    hint: str
+    hint: Hint
 
 
 class _Hops:
@@ -79,17 +83,17 @@ class _Hops:
             return _Hop(
                 f"first wrong hop: the gateway of {peer}: nothing comes back to {name} "
                 f"from {address}:{CROSS_NETWORK_PORT}",
-                f"istio-mc address --contexts {peer}",
+                Advice(istio_mc("address", contexts=[peer])),
             )
         where = f" at {', '.join(addresses)}" if addresses else ""
         told = f"every hop that can be looked at is right: look at the path to {peer}'s gateway{where}"
-        return _Hop(told, "istio-mc verify")
+        return _Hop(told, _VERIFY)
 
     def any_wrong(self) -> _Hop:
         """The first wrong hop anywhere, where nothing tells which cluster kept silent."""
         for result in self._wrong:
             return _hop(result)
-        return _Hop("every hop that can be looked at is right", "istio-mc verify")
+        return _Hop("every hop that can be looked at is right", _VERIFY)
 
     def _addresses(self, peer: str) -> tuple[str, ...]:
         cluster = self._facts.clusters.get(peer)
@@ -104,7 +108,7 @@ class _Hops:
 
 def _hop(result: Result) -> _Hop:
     hint = result.problem.hint if result.problem else None
-    return _Hop(f"first wrong hop: {result.check.id} ({result.target})", hint or "istio-mc verify")
+    return _Hop(f"first wrong hop: {result.check.id} ({result.target})", hint or _VERIFY)
 
 
 def _too_seldom(name: str, peer: str, versions: Mapping[str, str], calls: Calls, hop: _Hop) -> Problem:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from istio_mc.domain import names, objects
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -283,14 +284,14 @@ def _refuse_broken(contexts: tuple[Context, ...]) -> None:
 
 
 def _none_named(session: Session) -> NoReturn:
-    known = ",".join(context.name for context in session.kubeconfig.contexts)
+    known = [context.name for context in session.kubeconfig.contexts]
     raise InputError(
         Problem(
             code="no-contexts",
             message="no cluster is named",
             seen="neither --contexts nor clusters in mesh.yaml",
             expected="the contexts of the clusters that shall form the mesh",
-            hint=f"istio-mc install --contexts {known}" if known else None,
+            hint=Advice("choose among them: ", istio_mc("install", contexts=known)) if known else None,
             docs="usage.md#contexts",
         )
     )
@@ -314,7 +315,7 @@ def _members(session: Session, also: Collection[str] = ()) -> tuple[Context, ...
                 cluster=name,
                 message=f"{name} could not be asked whether it is a member, and was passed over",
                 seen=session.unusable[name][0].seen or session.unusable[name][0].message,
-                hint=f"istio-mc verify --contexts {','.join([*members, name])}",
+                hint=Advice(istio_mc("verify", contexts=[*members, name])),
             )
         )
     for name in [name for name in session.kubes if name not in members and name not in also]:
@@ -348,7 +349,7 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
             message="the kubeconfig holds members of more than one mesh",
             seen=told,
             expected="one mesh",
-            hint=f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}",
+            hint=Advice(f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}"),
             docs="usage.md#contexts",
         )
     asked = ", ".join(session.namespaces) or "no context"
@@ -360,7 +361,10 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
         message="no cluster of the kubeconfig is a member of a mesh",
         seen=f"asked {asked}" + (f"; not usable: {silent_ones}" if silent_ones else ""),
         expected=f"label {MESH_LABEL} on namespace {SYSTEM_NAMESPACE}",
-        hint="name the clusters with --contexts, or begin with: istio-mc install --contexts …",
+        hint=Advice(
+            "name the clusters with --contexts, or begin with: ",
+            istio_mc("install", contexts=["CONTEXT", "CONTEXT"]),
+        ),
         docs="usage.md#contexts",
     )
 

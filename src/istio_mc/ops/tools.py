@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.tools import Artifact, Platform, Tool, artifact, parse_platform, parse_version
 from istio_mc.gateways import tools as gateway
@@ -264,7 +265,7 @@ def _refuse_two_platforms(choice: Choice) -> None:
                 message=f"{choice.bin_dir} cannot hold the same programs for two platforms",
                 seen=", ".join(sorted(platforms)),
                 expected="one --platform",
-                hint="one --bin-dir for each platform, or the private cache for all",
+                hint=Advice("one --bin-dir for each platform, or the private cache for all"),
             )
         )
 
@@ -335,7 +336,7 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
             code="mirror-unencrypted",
             message=f"{host} is asked over http://: whoever stands in between can change file and checksum",
             expected="an https:// mirror, or digests in mesh.yaml",
-            hint=f"set tools.{tool}.sha256 in mesh.yaml",
+            hint=Advice(f"set tools.{tool}.sha256 in mesh.yaml"),
             docs="troubleshooting.md#checksum",
         )
         for host, tool in open_lines.items()
@@ -355,6 +356,8 @@ def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:
             code="bin-dir-off-path",
             message=f"{folder} is not on PATH",
             expected="a folder that shells and the other verbs look in",
-            hint=f"export PATH={folder}:$PATH, or {BIN_DIR_VARIABLE}={folder}, or tools.binDir in mesh.yaml",
+            hint=Advice(
+                f"export PATH={folder}:$PATH, or {BIN_DIR_VARIABLE}={folder}, or tools.binDir in mesh.yaml"
+            ),
         ),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import support
 from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import PLATFORMS, Tool
@@ -176,7 +177,7 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
         yield Problem(
             code="tools-missing",
             message=f"not installed: {', '.join(f'{tool.tool} {tool.wanted}' for tool in missing)}",
-            hint=f"istio-mc tools install {' '.join(tool.tool for tool in missing)}",
+            hint=istio_mc("tools", "install", *(tool.tool for tool in missing)),
         )
     for tool in tools:
         if tool.found and tool.version != tool.wanted:
@@ -185,7 +186,7 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
                 message=f"{tool.tool} is of another version than wanted",
                 seen=f"{tool.found.path}: {tool.version or tool.found.said}",
                 expected=tool.wanted,
-                hint=f"istio-mc tools install {tool.tool}",
+                hint=istio_mc("tools", "install", tool.tool),
             )
 
 
@@ -204,7 +205,7 @@ def _istio_warnings(istio: str, today: date) -> Iterator[Problem]:
             message=f"Istio {support.shown(release.minor)} is past its end of life",
             seen=f"{'about ' if release.approximate else ''}{release.end_of_life:%B %Y}",
             expected=f"a release of {', '.join(living)}" if living else "a later release than istio-mc knows",
-            hint="set istio.version in mesh.yaml",
+            hint=Advice("set istio.version in mesh.yaml"),
             docs="troubleshooting.md#versions",
         )
 
@@ -220,7 +221,9 @@ def _cluster_warnings(cluster: ListedCluster, kubectl: str, istio: str, today: d
             f"{'ahead of' if cluster.skew > 0 else 'behind'} the API server of {cluster.context}",
             seen=server,
             expected="at most one minor either way",
-            hint=f"istio-mc tools install kubectl --kubectl {server.lstrip('v').split('+')[0].split('-')[0]}",
+            hint=istio_mc(
+                "tools", "install", "kubectl", "--kubectl", server.lstrip("v").split("+")[0].split("-")[0]
+            ),
             docs="troubleshooting.md#versions",
         )
     release = support.istio_release(istio)
@@ -232,6 +235,6 @@ def _cluster_warnings(cluster: ListedCluster, kubectl: str, istio: str, today: d
             message=f"Istio {istio} does not support the Kubernetes of {cluster.context}",
             seen=server,
             expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
-            hint=f"Istio that does and is maintained: {others}" if others else None,
+            hint=Advice(f"Istio that does and is maintained: {others}") if others else None,
             docs="troubleshooting.md#versions",
         )

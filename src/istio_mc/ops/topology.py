@@ -8,6 +8,7 @@ from istio_mc.domain import names
 from istio_mc.domain.address import external_ips
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.api_servers import as_linked
+from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.silent import Others, silent_members
@@ -159,7 +160,7 @@ def _moved(context: str, what: str, want: str, have: str) -> Problem:
         message=f"the {what} of {context} cannot be changed while it is in a mesh",
         seen=f"{have} (live)",
         expected=f"{want} (mesh.yaml)",
-        hint=f"set it to {have} in mesh.yaml, or let {context} leave the mesh first",
+        hint=Advice(f"set it to {have} in mesh.yaml, or let {context} leave the mesh first"),
         docs="usage.md#identity",
     )
 
@@ -175,7 +176,8 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
             message=f"clusters {' and '.join(contexts)} have the same {what}",
             seen=value,
             expected=f"a {what} of its own for each cluster",
-            hint=_way_back(contexts, value, former) or f"let {contexts[-1]} leave its mesh and join anew",
+            hint=_way_back(contexts, value, former)
+            or Advice(f"let {contexts[-1]} leave its mesh and join anew"),
             docs="usage.md#identity",
         )
         for value, contexts in owners.items()
@@ -183,12 +185,11 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
     ]
 
 
-def _way_back(contexts: list[str], value: str, former: Mapping[str, str | None]) -> str | None:
+def _way_back(contexts: list[str], value: str, former: Mapping[str, str | None]) -> Command | None:
     for context in contexts:
         if (network := former.get(context)) and network not in {value, *_others(former, context)}:
-            return (
-                f"kubectl --context {context} label namespace {SYSTEM_NAMESPACE} "
-                f"{NETWORK_LABEL}={network} --overwrite"
+            return kubectl(
+                context, "label", "namespace", SYSTEM_NAMESPACE, f"{NETWORK_LABEL}={network}", "--overwrite"
             )
     return None
 

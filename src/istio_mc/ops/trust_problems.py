@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 
@@ -37,7 +38,7 @@ def of_roots(
                 message=f"{', '.join(roots)} run under another root CA than the one in {folder}",
                 seen=f"root {distinct[0]}",
                 expected=f"root {stored_root}",
-                hint="name the folder of the mesh's own CA with --certs-dir",
+                hint=Advice("name the folder of the mesh's own CA with --certs-dir"),
                 docs="troubleshooting.md#root-is-another",
             )
         ]
@@ -50,7 +51,7 @@ def _differ(roots: Mapping[str, str]) -> Problem:
         message="the clusters run under different root CAs",
         seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
         expected="one root everywhere",
-        hint="name those that shall get a CA under the root of the others: --replace-ca CONTEXT",
+        hint=Advice("name those that shall get a CA under the root of the others: --replace-ca CONTEXT"),
         docs="troubleshooting.md#roots-differ",
     )
 
@@ -62,7 +63,10 @@ def not_at_hand(folder: Path, roots: Mapping[str, str]) -> Problem:
         message=f"{', '.join(roots)} already run under a root CA that is not in {folder}",
         seen=f"root {next(iter(roots.values()))}; no root in {folder}",
         expected="the root CA that the mesh already has",
-        hint="name its folder with --certs-dir, or bring it in: istio-mc ca init --root-cert …",
+        hint=Advice(
+            "name its folder with --certs-dir, or bring it in: ",
+            istio_mc("ca", "init", "--root-cert", "FILE", "--root-key", "FILE"),
+        ),
         docs="troubleshooting.md#root-not-at-hand",
     )
 
@@ -75,7 +79,9 @@ def made_by_others(context: str, seen: str) -> Problem:
         message=f"the Secret cacerts of {context} was made by others, cert-manager for example",
         seen=seen or "keys tls.crt, tls.key and ca.crt",
         expected="a CA under the mesh's root, from who made it",
-        hint=f"have it issued anew there; or, to have istio-mc make one: take the maker away, then "
-        f"kubectl --context {context} -n {SYSTEM_NAMESPACE} delete secret cacerts",
+        hint=Advice(
+            "have it issued anew there; or, to have istio-mc make one: take the maker away, then ",
+            kubectl(context, "-n", SYSTEM_NAMESPACE, "delete", "secret", "cacerts"),
+        ),
         docs="troubleshooting.md#cacerts",
     )

@@ -12,6 +12,7 @@ from istio_mc.domain import objects, removal, sample
 from istio_mc.domain.address import is_ours
 from istio_mc.domain.api_servers import as_linked, refuse_for_us_only
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     CROSS_NETWORK_GATEWAY,
@@ -319,8 +320,17 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
         message=f"namespace {namespace} of {context} does not go",
         seen=seen,
         expected="no finalizer left in it",
-        hint=f"kubectl --context {context} get all,secrets,configmaps -n {namespace} -o "
-        "custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers",
+        hint=Advice(
+            kubectl(
+                context,
+                "get",
+                "all,secrets,configmaps",
+                "-n",
+                namespace,
+                "-o",
+                "custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers",
+            )
+        ),
         docs="troubleshooting.md#namespace-stuck",
     )
 
@@ -332,7 +342,10 @@ def _no_member(context: str) -> Problem:
         message=f"{context} runs an Istio that istio-mc did not install: it is left alone",
         seen=f"namespace {SYSTEM_NAMESPACE} has no label {MESH_LABEL}",
         expected="a member of the mesh",
-        hint="take it away with what installed it; or take it over first, with istio-mc adopt",
+        hint=Advice(
+            "take it away with what installed it; or take it over first: ",
+            istio_mc("adopt", contexts=[context]),
+        ),
         docs="troubleshooting.md#not-a-member",
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istiod import gateway_addresses, running_istiods, unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
@@ -92,7 +93,7 @@ def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
                 message=f"Deployment {name} of {cluster.context} is not ready",
                 seen=seen,
                 expected="all replicas updated and available",
-                hint=f"kubectl --context {cluster.context} -n {SYSTEM_NAMESPACE} describe deployment {name}",
+                hint=Advice(kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "describe", "deployment", name)),
                 docs="troubleshooting.md#not-ready",
             )
     return None
@@ -120,8 +121,10 @@ def _pending(cluster: Cluster) -> Problem:
         seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs; "
         "no istio-remote Gateway for it in every other cluster",
         expected="an IP or hostname that the other clusters reach",
-        hint=f"istio-mc address --set {context}=ADDRESS\n"
-        "(ADDRESS forwards to its nodePorts; istio-mc address shows these, and the ways to set it)",
+        hint=Advice(
+            istio_mc("address", "--set", f"{context}=ADDRESS"),
+            "\n(ADDRESS forwards to its nodePorts; istio-mc address shows these, and the ways to set it)",
+        ),
         docs="address.md#three-ways",
     )
 
@@ -146,6 +149,9 @@ def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
         message=f"{cluster.context} does not see every other cluster as synced",
         seen=seen,
         expected="synced",
-        hint=f"kubectl --context {cluster.context} -n {SYSTEM_NAMESPACE} logs {pod} | grep -i remote",
+        hint=Advice(
+            "see what its log says of remote clusters: ",
+            kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "logs", pod),
+        ),
         docs="troubleshooting.md#not-synced",
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.hint import text_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -89,7 +91,7 @@ def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:
             "message": problem.message,
             "seen": problem.seen,
             "expected": problem.expected,
-            "hint": problem.hint,
+            "hint": text_of(problem.hint),
             "hintType": problem.hint_type.value if problem.hint_type else None,
             "docs": problem.docs,
         }

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.hint import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,7 +131,7 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
         for label, value in (
             ("seen", problem.seen),
             ("expected", problem.expected),
-            ("try", problem.hint),
+            ("try", text_of(problem.hint)),
             ("see", f"docs/{problem.docs}" if problem.docs else None),
         ):
             if value:

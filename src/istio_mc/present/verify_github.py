@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from istio_mc.domain.hint import text_of
 from istio_mc.present import verify_table
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _title(problem: Problem) -> str:
 
 
 def _annotation(kind: str, title: str, problem: Problem) -> str:
-    named = (("seen", problem.seen), ("expected", problem.expected), ("try", problem.hint))
+    named = (("seen", problem.seen), ("expected", problem.expected), ("try", text_of(problem.hint)))
     text = "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
     return f"::{kind} title={_property(title)}::{_data(text)}"
 

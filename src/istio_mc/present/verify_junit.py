@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from istio_mc.checks.model import Verdict
+from istio_mc.domain.hint import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -82,7 +83,7 @@ def _told(problem: Problem) -> str:
     named = (
         ("seen", problem.seen),
         ("expected", problem.expected),
-        ("try", problem.hint),
+        ("try", text_of(problem.hint)),
         ("see", f"docs/{problem.docs}" if problem.docs else None),
     )
     return "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Verdict
+from istio_mc.domain.hint import Command
 from istio_mc.domain.listed import plural
-from istio_mc.domain.problem import HintType
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import badge, state_of
 
@@ -117,10 +117,9 @@ def _evidence(
     if problem and problem.expected:
         found.append(_row("expected", problem.expected))
     if problem and problem.hint:
-        is_command = problem.hint_type is HintType.COMMAND
-        found.append(
-            _row("run" if is_command else "do", _command(problem.hint) if is_command else problem.hint)
-        )
+        is_command = isinstance(problem.hint, Command)
+        text = str(problem.hint)
+        found.append(_row("run" if is_command else "do", _command(text) if is_command else text))
     if result.caused_by:
         found.append(_row("because of", _causes(result.caused_by, names)))
     if problem and problem.docs:
