@@ -18,6 +18,14 @@ help: ## What there is to make
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# The same tests run in it as in .venv, with the lowest versions that pyproject.toml declares.
+.venv-lowest/ready: requirements-lowest.lock pyproject.toml .venv/ready
+	@rm -rf .venv-lowest
+	@$(BIN)/python -m venv .venv-lowest
+	@.venv-lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lowest.lock
+	@.venv-lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 venv: .venv/ready ## A virtual environment in .venv, from the hashed lock file
 
 demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answers whom
@@ -51,7 +59,16 @@ lab-env: ## Shell lines that point kubectl, istioctl and istio-mc at the lab
 bench: .venv/ready ## Measure against the published scripts, side by side on the lab
 	@$(BIN)/python -m benchmarks
 
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
+
+locks: .venv/ready ## Resolve the lock files from pyproject.toml and requirements-*.in (make locks UPGRADE=--upgrade: newest versions)
+	$(RESOLVE) $(UPGRADE) --generate-hashes pyproject.toml -o requirements.lock
+	$(RESOLVE) $(UPGRADE) --generate-hashes pyproject.toml requirements-dev.in -c requirements.lock -o requirements-dev.lock
+	@# The lowest versions of direct dependencies alone: of those below them, and of the tests' tools, the newest.
+	$(RESOLVE) --resolution lowest-direct --no-deps pyproject.toml -o .venv/lowest.txt
+	$(RESOLVE) $(UPGRADE) --generate-hashes pyproject.toml requirements-test.in -c .venv/lowest.txt -o requirements-lowest.lock
+
 docs: .venv/ready ## Write docs/checks.md anew from the checks themselves
 	@$(BIN)/python -m scripts.checks_page
 
-.PHONY: help venv demo check test lab-up lab-down lab-env bench docs
+.PHONY: help venv demo check test lab-up lab-down lab-env bench locks docs

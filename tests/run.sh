@@ -27,6 +27,12 @@ without_lab() { # without_lab TESTS PYTHON…: which tests, as pytest's -m takes
   part "tests without the lab" "$@" -m pytest -q -m "$tests" -n 2 --dist worksteal --timeout 120
 }
 
+with_lowest_versions() { # the lowest versions that pyproject.toml declares start and pass the quick tests, too
+  part "lowest versions: packages" make --quiet .venv-lowest/ready
+  part "lowest versions: tests" .venv-lowest/bin/python -m pytest -q -m "not lab and not thorough" -n 2 \
+    --dist worksteal --timeout 120 -p no:cacheprovider
+}
+
 lab_missing() { # why the lab cannot run here; nothing where it can
   [ "$(uname -s)" = Linux ] || { echo "this is $(uname -s), and the lab needs Linux"; return; }
   [ "$(id -u)" = 0 ] || echo "the lab needs root"
@@ -71,6 +77,7 @@ if [ "${1:-all}" = check ]; then # without coverage, and without tests that star
 fi
 rm -f .coverage .coverage.*
 without_lab "not lab" "$bin/coverage" run
+with_lowest_versions
 with_lab
 "$bin/coverage" combine --quiet
 "$bin/coverage" report --sort=cover | tail -n 15
