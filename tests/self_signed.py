@@ -28,19 +28,22 @@ class SelfSigned(NamedTuple):
         return path
 
 
-def self_signed(*names: str, common_name: str = "kt") -> SelfSigned:
-    """One for host names and addresses."""
+def self_signed(
+    *names: str, common_name: str = "kt", valid: tuple[datetime, datetime] | None = None
+) -> SelfSigned:
+    """One for host names and addresses, valid now unless other dates are given."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
+    begins, ends = valid or (now - timedelta(hours=1), now + timedelta(days=1))
     made = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(begins)
+        .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     )
     if names:

@@ -12,6 +12,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.objects import Ref
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
@@ -179,6 +180,9 @@ class TestGateway:
         assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
 
 
+GATEWAY_SERVICE = Ref("", "Service", "istio-system", "istio-ingressgateway")
+
+
 class TestDrift:
     def test_what_an_install_would_do_is_told_with_its_reasons(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("istio", ("Deployment istiod spec.x is 1, wanted 2",)),))
@@ -191,28 +195,41 @@ class TestDrift:
         assert root_causes(world) == ["gateway.exposed kt"]
 
     @pytest.mark.parametrize(
-        ("step", "reason"),
+        "step",
         [
-            ("istio", "ConfigMap istio-system/istio data.mesh is a, wanted b"),
-            ("istio", "Service istio-system/istio-ingressgateway spec.x is a, wanted b"),
-            ("expose", "Gateway is missing"),
-            ("cacerts", "the certificate ends in 8 days"),
-            ("gateway-api", "the Gateway API's CRDs are not there"),
+            Step("istio", ("it differs",), refs=(Ref("", "ConfigMap", "istio-system", "istio"),)),
+            Step("istio", ("it differs",), refs=(GATEWAY_SERVICE,)),
+            Step("expose", ("Gateway is missing",)),
+            Step("cacerts", ("the certificate ends in 8 days",)),
+            Step("gateway-api", ("the Gateway API's CRDs are not there",)),
         ],
     )
-    def test_a_fault_that_has_nothing_to_do_with_it_explains_nothing(
-        self, world: World, step: str, reason: str
-    ) -> None:
-        world.drift["kt"] = Drift((Step("link", ("Secret is missing",)), Step(step, (reason,))))
+    def test_a_fault_that_has_nothing_to_do_with_it_explains_nothing(self, world: World, step: Step) -> None:
+        world.drift["kt"] = Drift((Step("link", ("Secret is missing",)), step))
         world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
         assert root_causes(world) == ["link.secret kt → nhn", "drift.none kt"]
 
     def test_each_part_of_what_an_install_would_do_may_have_its_own_explanation(self, world: World) -> None:
-        reason = "Service istio-system/istio-ingressgateway spec.ports is a, wanted b"
-        world.drift["kt"] = Drift((Step("istio", (reason,)), Step("link", ("Secret is missing",))))
+        istio = Step("istio", ("it differs",), refs=(GATEWAY_SERVICE,))
+        world.drift["kt"] = Drift((istio, Step("link", ("Secret is missing",))))
         world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
         world.remove("kt", "Service", "istio-ingressgateway")
         assert root_causes(world) == ["gateway.service kt", "link.secret kt → nhn"]
+
+    def test_what_explains_an_object_is_not_taken_from_the_text_of_its_reason(self, world: World) -> None:
+        mentions = ("ConfigMap istio-system/istio data.mesh is istio-ingressgateway, wanted b",)
+        istio = Step("istio", mentions, refs=(Ref("", "ConfigMap", "istio-system", "istio"),))
+        world.drift["kt"] = Drift((istio,))
+        world.remove("kt", "Service", "istio-ingressgateway")
+        assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
+
+    def test_every_object_that_differs_must_be_explained_though_only_some_are_listed(
+        self, world: World
+    ) -> None:
+        both = (GATEWAY_SERVICE, Ref("", "ConfigMap", "istio-system", "istio"))
+        world.drift["kt"] = Drift((Step("istio", ("it differs", "and 7 more differences"), refs=both),))
+        world.remove("kt", "Service", "istio-ingressgateway")
+        assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
 
     def test_a_link_that_no_other_check_finds_wanting_is_told_beside_a_fault_of_the_gateway(
         self, world: World
@@ -224,8 +241,8 @@ class TestDrift:
     def test_versions_too_far_apart_explain_it_where_the_odd_one_runs_alone(self, world: World) -> None:
         world.remove("nhn", "Pod", "istiod-1")
         world.objects["nhn"].append(istiod_pod("1.24.0"))
-        reason = ("ConfigMap istio-system/istio data.mesh is a, wanted b",)
-        world.drift |= {name: Drift((Step("istio", reason),)) for name in ("kt", "nhn")}
+        istio = Step("istio", ("it differs",), refs=(Ref("", "ConfigMap", "istio-system", "istio"),))
+        world.drift |= {name: Drift((istio,)) for name in ("kt", "nhn")}
         assert root_causes(world) == ["versions.apart mesh", "drift.none kt"]
 
     def test_without_an_istioctl_it_cannot_be_told(self, world: World) -> None:

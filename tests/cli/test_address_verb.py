@@ -147,11 +147,11 @@ class TestShown:
 
     def test_a_private_address_is_pointed_out(self, istio_mc: Run, pair: Pair) -> None:
         pair.kt.on(f"{NAMESPACE}/services", {"items": [service({"ip": "10.0.0.9"})]})
-        assert "10.0.0.9 is private" in istio_mc("address", "--kubeconfig", pair.config).out
+        assert "10.0.0.9: private" in istio_mc("address", "--kubeconfig", pair.config).out
 
     def test_a_host_name_that_does_not_resolve_is_pointed_out(self, istio_mc: Run, pair: Pair) -> None:
         pair.kt.on(f"{NAMESPACE}/services", {"items": [service({"hostname": "gw.invalid"})]})
-        assert "gw.invalid does not resolve here" in istio_mc("address", "--kubeconfig", pair.config).out
+        assert "gw.invalid: does not resolve here" in istio_mc("address", "--kubeconfig", pair.config).out
 
     def test_a_cluster_that_does_not_answer_is_an_error_and_the_others_are_shown(
         self, istio_mc: Run, pair: Pair, tmp_path: Path

@@ -27,7 +27,8 @@ def test_a_step_sets_only_what_differs() -> None:
     right, wrong = config_map("right", x="1"), config_map("wrong", x="1")
     live = {ref_of(right): right, ref_of(wrong): config_map("wrong", x="2")}
     step = plan.apply_step("expose", [right, wrong], live)
-    assert step == plan.Step("expose", ("ConfigMap istio-system/wrong data.x is 2, wanted 1",), (wrong,))
+    reason = "ConfigMap istio-system/wrong data.x is 2, wanted 1"
+    assert step == plan.Step("expose", (reason,), (wrong,), (ref_of(wrong),))
 
 
 def test_documents_stay_out_of_the_steps_repr() -> None:
@@ -40,6 +41,12 @@ def test_many_reasons_are_cut() -> None:
     told = plan.told(found)
     assert len(told) == 6
     assert told[-1] == "and 2 more differences"
+
+
+def test_the_objects_of_a_step_are_all_that_differ() -> None:
+    step = plan.apply_step("istio", [config_map(f"c{number}", x="1") for number in range(7)], {})
+    assert step
+    assert [ref.name for ref in step.refs] == [f"c{number}" for number in range(7)]
 
 
 def test_five_reasons_are_told() -> None:

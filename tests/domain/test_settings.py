@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from istio_mc.domain.addresses import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import (
+    API_SERVER,
+    GATEWAY_ADDRESS,
     ApiServerSettings,
     CaSettings,
     ClusterSettings,
@@ -343,14 +345,14 @@ def test_other_texts_are_no_api_servers(bad: str) -> None:
 
 
 def test_assignments_are_read_in_order() -> None:
-    found = parse_assignments(["kt=198.18.0.21", " a=b = c "], "--gateway-address")
+    found = parse_assignments(["kt=198.18.0.21", " a=b = c "], GATEWAY_ADDRESS)
     assert list(found.items()) == [("kt", "198.18.0.21"), ("a=b", "c")]
-    assert parse_assignments([], "--api-server") == {}
+    assert parse_assignments([], API_SERVER) == {}
 
 
 def test_malformed_assignments_are_refused_all_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        parse_assignments(["kt", "=x", "a=", "b=1", "b=2"], "--api-server")
+        parse_assignments(["kt", "=x", "a=", "b=1", "b=2"], API_SERVER)
     assert [problem.message for problem in caught.value.problems] == [
         "--api-server: 'kt' is not CONTEXT=VALUE",
         "--api-server: '=x' is not CONTEXT=VALUE",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -282,6 +283,35 @@ class TestTls:
         _, problem = failure(Kube("kt", secure.kubeconfig(), connect_timeout_s=2.0))
         assert "self-signed certificate" in (problem.seen or "")
         assert "CA of this API server" in str(problem.hint)
+
+    @pytest.mark.parametrize("year", [2001, 2091])
+    def test_a_certificate_out_of_its_dates_is_not_taken_for_one_of_another_ca(
+        self, year: int, tmp_path: Path
+    ) -> None:
+        shown = self_signed(
+            "127.0.0.1", valid=(datetime(year, 1, 1, tzinfo=UTC), datetime(year, 2, 1, tzinfo=UTC))
+        ).write(tmp_path / "server.pem")
+        with FakeApi(server_context(shown)).serve() as server:
+            document = server.kubeconfig(**{"certificate-authority": str(shown)})
+            _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
+        assert "renew the certificate of the API server of kt" in str(problem.hint)
+        assert "the CA of" not in str(problem.hint)
+
+    def test_a_tls_server_name_that_the_certificate_lacks_is_told_as_the_name(
+        self, secure: FakeApi, certificate: Path
+    ) -> None:
+        more = {"certificate-authority": str(certificate), "tls-server-name": "api.nhn"}
+        _, problem = failure(Kube("kt", secure.kubeconfig(**more), connect_timeout_s=2.0))
+        assert "tls-server-name of the cluster of kt" in str(problem.hint)
+
+    def test_a_server_that_does_not_speak_tls_is_not_told_to_have_another_ca(self) -> None:
+        with FakeApi().serve() as server:
+            document = server.kubeconfig()
+            document["clusters"][0]["cluster"]["server"] = document["clusters"][0]["cluster"][
+                "server"
+            ].replace("http://", "https://")
+            _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
+        assert str(problem.hint) == "kubectl --context kt get --raw /readyz"
 
     def test_clusters_of_one_ca_are_asked_at_once(
         self, secure: FakeApi, certificate: Path, monkeypatch: pytest.MonkeyPatch

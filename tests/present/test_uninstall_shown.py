@@ -33,6 +33,7 @@ REMOVAL = Removal(
     crds=(Doomed(objects.CRD, None, "envoyfilters.networking.istio.io"),),
     namespace=True,
     left=(),
+    other_revisions=(),
 )
 KEPT = replace(
     REMOVAL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from istio_mc.checks import (
     cacerts,
     clocks,
@@ -22,6 +24,9 @@ from istio_mc.domain import plan
 from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from istio_mc.domain.objects import Ref
 
 _SHOWN = 6
 
@@ -84,13 +89,17 @@ def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     parts = set()
     for step in facts.drift[name].steps:
         if step.name == plan.ISTIO:
-            for reason in step.reasons:
-                parts.add(everywhere | own | (_GATEWAY if EAST_WEST_GATEWAY in reason else _ISTIO))
+            parts |= {everywhere | own | _of_object(ref) for ref in step.refs}
         elif step.name == plan.LINK:
             parts.add(linked | _LINK)
         else:
             parts.add(everywhere | _TOLD_ELSEWHERE.get(step.name, frozenset()))
     return frozenset(parts)
+
+
+def _of_object(ref: Ref) -> frozenset[str]:
+    """The checks that may explain why an object that istioctl installs differs."""
+    return _GATEWAY if ref.name.startswith(EAST_WEST_GATEWAY) else _ISTIO
 
 
 CHECKS = (

@@ -247,6 +247,9 @@ def _missing(path: str) -> Problem:
     )
 
 
+_UNDEFINED = frozenset({"cluster-undefined", "user-undefined"})
+
+
 def _context(
     name: str,
     found: tuple[str, _Entry],
@@ -285,7 +288,7 @@ def _context(
                 cluster=name,
                 hint=Advice(
                     "Add the file that defines it to --kubeconfig or $KUBECONFIG"
-                    if code.endswith("-undefined")
+                    if code in _UNDEFINED
                     else "Correct the kubeconfig"
                 ),
             )

@@ -34,11 +34,13 @@ class Step:
         name: One of STEPS.
         reasons: Why it is needed, each a sentence for people.
         documents: What it will set; for `istio` the IstioOperator document that istioctl is given.
+        refs: The objects that are missing or differ, all of them.
     """
 
     name: str
     reasons: tuple[str, ...]
     documents: tuple[Object, ...] = field(default=(), repr=False)
+    refs: tuple[Ref, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,14 @@ def apply_step(name: str, wanted: Iterable[Object], live: Mapping[Ref, Object]) 
     found = differences(wanted, live)
     if not found:
         return None
-    changed = {difference.ref for difference in found}
-    documents = tuple(document for document in wanted if _is_one_of(document, changed))
-    return Step(name, told(found), documents)
+    changed = refs_of(found)
+    documents = tuple(document for document in wanted if ref_of(document) in changed)
+    return Step(name, told(found), documents, changed)
+
+
+def refs_of(found: Iterable[Difference]) -> tuple[Ref, ...]:
+    """The objects that differ, each once."""
+    return tuple(dict.fromkeys(difference.ref for difference in found))
 
 
 def told(found: list[Difference]) -> tuple[str, ...]:
@@ -71,7 +78,3 @@ def told(found: list[Difference]) -> tuple[str, ...]:
     if len(reasons) <= _MOST_REASONS:
         return reasons
     return (*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more differences")
-
-
-def _is_one_of(document: Object, refs: set[Ref]) -> bool:
-    return ref_of(document) in refs

@@ -61,12 +61,14 @@ class Removal:
         crds: Deleted once the objects are gone.
         namespace: Whether istio-system goes last.
         left: What stays, and why.
+        other_revisions: Istiod Deployments of other revisions, which go on running there.
     """
 
     objects: tuple[Doomed, ...]
     crds: tuple[Doomed, ...]
     namespace: bool
     left: tuple[Left, ...]
+    other_revisions: tuple[str, ...]
 
     @property
     def empty(self) -> bool:
@@ -126,7 +128,7 @@ def plan(
     crds = _crds(observed, users, others, left)
     namespace = _namespace_goes(observed, {(d.kind.kind, d.name) for d in going}, others, left)
     left += [Left(f"Deployment {SYSTEM_NAMESPACE}/{other}", "another revision of Istio") for other in others]
-    return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left))
+    return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left), tuple(others))
 
 
 def _tags(mesh: Mesh, observed: Observed) -> list[Object]:

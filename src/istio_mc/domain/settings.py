@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
 from istio_mc.domain.hint import Advice
@@ -120,19 +120,35 @@ class Settings:
         return next((found for found in self.clusters if found.context == context), ClusterSettings(context))
 
 
-def parse_assignments(values: Sequence[str], option: str) -> dict[str, str]:
+class AssignedOption(NamedTuple):
+    """An option whose values have the form CONTEXT=VALUE.
+
+    Attributes:
+        name: Such as `--api-server`.
+        example: A value, for messages.
+    """
+
+    name: str
+    example: str
+
+
+GATEWAY_ADDRESS = AssignedOption("--gateway-address", "203.0.113.7")
+API_SERVER = AssignedOption("--api-server", "https://203.0.113.7:6443")
+SET_ADDRESS = AssignedOption("--set", GATEWAY_ADDRESS.example)
+
+
+def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str, str]:
     """Reads repeated options of the form `context=value`.
 
     They are split at the *last* `=`: a context's name may hold one, addresses and API servers' URLs do not.
 
     Args:
         values: Each as given, such as "kt=198.18.0.21".
-        option: The option's name, for messages.
+        option: Which option gave them.
 
     Raises:
         InputError: With every one that has no name or no value, and every context named twice.
     """
-    example = "https://203.0.113.7:6443" if "api" in option else "203.0.113.7"
     problems: list[Problem] = []
     found: dict[str, str] = {}
     for text in values:
@@ -141,15 +157,15 @@ def parse_assignments(values: Sequence[str], option: str) -> dict[str, str]:
             problems.append(
                 Problem(
                     code="option-malformed",
-                    message=f"{option}: {text!r} is not CONTEXT=VALUE",
-                    hint=Advice(f"For example {option} kt={example}"),
+                    message=f"{option.name}: {text!r} is not CONTEXT=VALUE",
+                    hint=Advice(f"For example {option.name} kt={option.example}"),
                 )
             )
         elif context in found:
             problems.append(
                 Problem(
                     code="option-repeated",
-                    message=f"{option}: {context} is given twice: {found[context]} and {value}",
+                    message=f"{option.name}: {context} is given twice: {found[context]} and {value}",
                     hint=Advice("Give it once"),
                 )
             )

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import ssl
+from enum import Enum, auto
+
+import urllib3
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
@@ -38,21 +42,57 @@ def unreachable(
         message=f"{context} cannot be reached",
         seen=f"{seen}; asked through {through}" if through else seen,
         expected=f"an answer from {server}",
-        hint=_way_in(context, seen),
+        hint=_way_in(context, error),
         docs="troubleshooting.md#cluster-unreachable",
     )
     return KubeError(problem, 0, untrusted=untrusted)
 
 
-def _way_in(context: str, seen: str) -> Advice:
-    # OpenSSL's words: what a certificate lacks, kubectl would only tell once more.
-    if "certificate is not valid for" in seen:
-        return Advice(
-            f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
-        )
-    if "certificate verify failed" in seen:
-        return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
-    return Advice(kubectl(context, "get", "--raw", "/readyz"))
+def _way_in(context: str, error: Exception) -> Advice:
+    # What is wrong with a certificate is known here; kubectl would only repeat it.
+    match _certificate_fault(error):
+        case _CertificateFault.NAME:
+            return Advice(
+                f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
+            )
+        case _CertificateFault.DATES:
+            return Advice(
+                f"renew the certificate of the API server of {context}; "
+                "if its dates are right, correct the clock of this machine"
+            )
+        case _CertificateFault.ISSUER:
+            return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
+        case None:
+            return Advice(kubectl(context, "get", "--raw", "/readyz"))
+
+
+class _CertificateFault(Enum):
+    """Why a certificate was refused."""
+
+    NAME = auto()
+    DATES = auto()
+    ISSUER = auto()
+
+
+_BY_VERIFY_CODE = {
+    9: _CertificateFault.DATES,
+    10: _CertificateFault.DATES,
+    62: _CertificateFault.NAME,
+    64: _CertificateFault.NAME,
+}
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH."""
+
+
+def _certificate_fault(error: Exception) -> _CertificateFault | None:
+    """Why the certificate was refused; None where it was not, or none came."""
+    reason = getattr(error, "reason", error)
+    if not isinstance(reason, urllib3.exceptions.SSLError):
+        return None
+    cause = reason.args[0] if reason.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _BY_VERIFY_CODE.get(cause.verify_code, _CertificateFault.ISSUER)
+    # Where tls-server-name is set, urllib3 compares names itself (util/ssl_match_hostname.py, 2.5).
+    return None if isinstance(cause, ssl.SSLError) else _CertificateFault.NAME
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:

@@ -24,7 +24,7 @@ from istio_mc.domain.istiod import gateway_addresses
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, Cluster
 from istio_mc.domain.objects import Object, kind_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import parse_assignments
+from istio_mc.domain.settings import SET_ADDRESS, parse_assignments
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.resolve import Resolved, resolve
@@ -155,7 +155,7 @@ def wanted(to_set: Sequence[str], via: str | None, to_unset: Sequence[str]) -> W
     if via and not to_set:
         faults.append(option("--via says how --set is done, and there is no --set"))
     found: dict[str, tuple[str, ...]] = {}
-    for context, text in parse_assignments(to_set, "--set").items():
+    for context, text in parse_assignments(to_set, SET_ADDRESS).items():
         found[context] = tuple(part.strip() for part in text.split(","))
         faults += [
             option(f"--set: {one!r} {why}", context) for one in found[context] if (why := address_fault(one))

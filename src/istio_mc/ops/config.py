@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import names
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import ClusterSettings, override, parse_assignments
+from istio_mc.domain.settings import API_SERVER, GATEWAY_ADDRESS, ClusterSettings, override, parse_assignments
 from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
 from istio_mc.domain.settings_schema import value_of
 from istio_mc.domain.settings_template import TemplateCluster, template
@@ -200,8 +200,8 @@ def _document(settings: Settings) -> YamlDocument:
 
 
 def _overridden(overrides: Overrides, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
-    addresses = parse_assignments(overrides.gateway_addresses, "--gateway-address")
-    servers = parse_assignments(overrides.api_servers, "--api-server")
+    addresses = parse_assignments(overrides.gateway_addresses, GATEWAY_ADDRESS)
+    servers = parse_assignments(overrides.api_servers, API_SERVER)
     if strangers := [name for name in dict.fromkeys([*addresses, *servers]) if name not in contexts]:
         raise InputError(
             Problem(
@@ -272,22 +272,22 @@ def _cluster(
 ) -> Iterator[Setting]:
     at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), None)
     flags = {
-        "gatewayAddress": ("--gateway-address", overrides.gateway_addresses),
-        "apiServer": ("--api-server", overrides.api_servers),
+        "gatewayAddress": (GATEWAY_ADDRESS, overrides.gateway_addresses),
+        "apiServer": (API_SERVER, overrides.api_servers),
     }
     for field in CLUSTER:
         if field.key == "context":
             continue
         name = f"clusters[{cluster.context}].{field.key}"
         place: DocumentPath = ("clusters", -1 if at is None else at, field.key)
-        option, given = flags.get(field.key, ("", ()))
-        flagged = cluster.context in parse_assignments(given, option) if given else False
+        option, given = flags.get(field.key, (None, ()))
+        flagged = option is not None and cluster.context in parse_assignments(given, option)
         if field.kind is Kind.FREE:
             yield from _free(field, place, name, cluster, settings, document)
             continue
         for made in _settings(field, place, name, cluster, settings, document):
             from_flag = flagged and made.key in (name, f"{name}.server")
-            yield replace(made, source=Source.FLAG, origin=option) if from_flag else made
+            yield replace(made, source=Source.FLAG, origin=option.name) if option and from_flag else made
 
 
 def _settings(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.settings import Settings, override, parse_assignments
+from istio_mc.domain.settings import API_SERVER, GATEWAY_ADDRESS, Settings, override, parse_assignments
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -54,8 +54,8 @@ class Overrides:
         Raises:
             InputError: A flag is malformed, or speaks of a cluster that is not part of the run.
         """
-        addresses = parse_assignments(self.gateway_addresses, "--gateway-address")
-        servers = parse_assignments(self.api_servers, "--api-server")
+        addresses = parse_assignments(self.gateway_addresses, GATEWAY_ADDRESS)
+        servers = parse_assignments(self.api_servers, API_SERVER)
         known = {context.name for context in contexts}
         refuse_strangers((*addresses, *servers), known)
         clusters = []

@@ -15,7 +15,7 @@ from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.objects import labels_of
+from istio_mc.domain.objects import Ref, labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -302,20 +302,28 @@ def istioctl_at_hand(mesh: Mesh, settings: Settings) -> Istioctl | None:
         return None
 
 
+_DEFAULT_TAG = Ref(
+    "admissionregistration.k8s.io", objects.MUTATING_WEBHOOK.kind, None, "istio-revision-tag-default"
+)
+
+
 def _istio_step(
     session: Session, mesh: Mesh, cluster: Cluster, observed: Observed, istioctl: Istioctl
 ) -> Step | None:
     document = istio_operator(mesh, cluster)
     path = written(session, mesh, cluster)  # istioctl is given it now to compare with, or later to install
     if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
-        return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,))
+        istiod = Ref("apps", objects.DEPLOYMENT.kind, SYSTEM_NAMESPACE, mesh.istiod)
+        return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
     kept = find_cache(os.environ, Path.home()).folder / "istio"
     wanted = manifest(istioctl, path, kept)
-    reasons = plan.told(differences(wanted, observed.objects))
+    found = differences(wanted, observed.objects)
+    reasons, refs = plan.told(found), plan.refs_of(found)
     if not mesh.revision and not _has_default_tag(observed):
         # istioctl sets the tag last: without it, an earlier run was ended before it was done.
         reasons = (*reasons, "revision tag default is missing")
-    return Step(plan.ISTIO, reasons, (document,)) if reasons else None
+        refs = (*refs, _DEFAULT_TAG)
+    return Step(plan.ISTIO, reasons, (document,), refs) if reasons else None
 
 
 def _has_default_tag(observed: Observed) -> bool:

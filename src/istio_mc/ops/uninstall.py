@@ -283,7 +283,7 @@ def _unlabel(kube: Kube) -> None:
 
 def _roots(kube: Kube, found: Removal, going: Collection[str]) -> tuple[Doomed, ...]:
     """The root certificate that istiod leaves in every namespace; not of namespaces that go themselves."""
-    if any("another revision" in left.why for left in found.left):
+    if found.other_revisions:
         return ()
     named = f"metadata.name={removal.ROOT_CERT_CONFIG_MAP}"
     left = kube.list(objects.CONFIG_MAP, labels=_OF_ISTIOD, fields=named)

@@ -153,8 +153,7 @@ def _render_cluster(view: ClusterAddress, console: Console) -> None:
     for label, value in _facts(view):
         console.print(Text.assemble((f"  {label + ':':<16}", "dim"), value), soft_wrap=True)
     for text, why in view.doubts():
-        told = f"{text} {why}" if why.startswith("does") else f"{text} is {why}"
-        console.print(Padding(Text.assemble(("‼ ", "yellow"), told), _INDENT, expand=False))
+        console.print(Padding(Text.assemble(("‼ ", "yellow"), f"{text}: {why}"), _INDENT, expand=False))
     if view.ports:
         shown = table("  PORT", "NODEPORT", "NAME", "OPEN IT", "FOR")
         for port in view.ports:
