@@ -58,8 +58,9 @@ class TestFailures:
         [
             (status(401, "Unauthorized"), "unauthenticated", "401: Unauthorized"),
             (status(403, "namespaces is forbidden"), "forbidden", "403: namespaces is forbidden"),
-            (status(500, "etcd is on fire"), "api-refused", "500: etcd is on fire"),
-            (Reply(b"<html>gateway down</html>", 502), "api-refused", "502: <html>gateway down</html>"),
+            (status(500, "etcd is on fire"), "api-error", "500: etcd is on fire"),
+            (Reply(b"<html>gateway down</html>", 502), "api-unavailable", "502: <html>gateway down</html>"),
+            (Reply(b"<html>none of mine</html>", 404), "malformed-answer", "404: <html>none of mine</html>"),
             (Reply(b"<html>log in here</html>"), "malformed-answer", "<html>log in here</html>"),
             (Reply([1, 2]), "malformed-answer", "[1, 2]"),
             (Reply(b""), "malformed-answer", "0 bytes"),
@@ -67,7 +68,19 @@ class TestFailures:
             (Reply(reset=True), "cluster-unreachable", "reset by peer"),
             (Reply(FOUND, delay_s=5), "cluster-unreachable", "Read timed out"),
         ],
-        ids=["401", "403", "500", "proxy-502", "no-json", "list", "empty", "cut", "reset", "silent"],
+        ids=[
+            "401",
+            "403",
+            "500",
+            "proxy-502",
+            "proxy-404",
+            "no-json",
+            "list",
+            "empty",
+            "cut",
+            "reset",
+            "silent",
+        ],
     )
     def test_an_answer_that_is_none(
         self, api: FakeApi, kube: Kube, reply: Reply, code: str, seen: str
@@ -141,7 +154,7 @@ class TestPatience:
     def test_a_server_that_stays_busy_is_given_up(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, status(503, "starting"))
         error, problem = failure(kube)
-        assert (error.status, problem.code, problem.seen) == (503, "api-refused", "503: starting")
+        assert (error.status, problem.code, problem.seen) == (503, "api-unavailable", "503: starting")
         assert len(api.calls) == 4
 
     def test_no_wait_goes_past_the_deadline(self, api: FakeApi, kube: Kube) -> None:
@@ -197,6 +210,28 @@ class TestCalls:
     def test_creating_what_is_there_leaves_it(self, api: FakeApi, kube: Kube) -> None:
         api.on("/api/v1/namespaces", status(409, "already exists"))
         assert kube.create(FOUND) is None
+
+    @pytest.mark.parametrize(
+        ("message", "code"),
+        [
+            ('object is being deleted: namespaces "istio-system" already exists', "namespace-terminating"),
+            ('Operation cannot be fulfilled on resourcequotas "q": the object has been modified', "conflict"),
+        ],
+    )
+    def test_what_was_not_created_does_not_count_as_being_there(
+        self, api: FakeApi, kube: Kube, message: str, code: str
+    ) -> None:
+        api.on("/api/v1/namespaces", status(409, message))
+        with pytest.raises(KubeError) as error:
+            kube.create(FOUND)
+        assert error.value.problems[0].code == code
+
+    def test_an_answer_of_a_web_server_does_not_count_as_an_object_that_is_not_there(
+        self, api: FakeApi, kube: Kube
+    ) -> None:
+        api.on(NAMESPACE, Reply(b"<html>404 Not Found</html>", 404))
+        with pytest.raises(KubeError):
+            kube.delete(objects.NAMESPACE, "istio-system")
 
     def test_deleting_tells_whether_it_was_there(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, {"status": "Success"})

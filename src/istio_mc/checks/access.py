@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from istio_mc.checks.model import OBSERVED, Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain import objects
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.terminating import terminating
 
 REACHABLE = "access.reachable"
+NAMESPACE = "access.namespace"
 
 
 def _reachable(facts: Facts, target: Target) -> Finding:
@@ -26,6 +30,13 @@ def _observed(facts: Facts, target: Target) -> Finding:
     return Finding(", ".join(o.value for o, found in missed.items() if found), problems[0])
 
 
+def _namespace(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    namespace = facts.observed[name].find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+    problem = terminating(name, namespace)
+    return Finding("is being deleted" if problem else "Active" if namespace else "not there yet", problem)
+
+
 CHECKS = (
     Check(
         id=REACHABLE,
@@ -45,5 +56,15 @@ CHECKS = (
         ask=_observed,
         needs=(REACHABLE,),
         docs="troubleshooting.md#no-answer-in-time",
+    ),
+    Check(
+        id=NAMESPACE,
+        topic="access",
+        description="namespace istio-system is not being deleted",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_namespace,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#namespace-terminating",
     ),
 )

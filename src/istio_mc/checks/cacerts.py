@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain import cacerts, objects, signing
@@ -230,6 +230,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_cacerts,
         needs=(REACHABLE,),
+        because=(NAMESPACE,),
         docs="troubleshooting.md#cacerts",
     ),
     Check(

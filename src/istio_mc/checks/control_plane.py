@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.clocks import CLOCK
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
@@ -48,7 +48,7 @@ CHECKS = (
         ask=lambda facts, target: _rolled_out(facts, target, facts.mesh.istiod),
         needs=(REACHABLE,),
         # istiod does not start where its CA is of no use.
-        because=(CLOCK, CACERTS, ROOT_VALID, VALID),
+        because=(NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
         docs="troubleshooting.md#not-ready",
     ),
     Check(
@@ -59,6 +59,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),
         needs=(REACHABLE,),
+        because=(NAMESPACE,),
         docs="troubleshooting.md#not-ready",
     ),
 )

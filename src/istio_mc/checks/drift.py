@@ -18,7 +18,7 @@ from istio_mc.checks import (
     versions,
     webhooks,
 )
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import plan
 from istio_mc.domain.listed import few
@@ -94,7 +94,7 @@ def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
             parts.add(linked | _LINK)
         else:
             parts.add(everywhere | _TOLD_ELSEWHERE.get(step.name, frozenset()))
-    return frozenset(parts)
+    return frozenset(part | {NAMESPACE} for part in parts)
 
 
 def _of_object(ref: Ref) -> frozenset[str]:
@@ -111,7 +111,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_none,
         needs=(REACHABLE,),
-        because=tuple(check.id for check in _EXPLAINING),
+        because=(NAMESPACE, *(check.id for check in _EXPLAINING)),
         reads=(Observation.DRIFT,),
         docs="troubleshooting.md#drift",
     ),

@@ -42,6 +42,11 @@ _ACCESS = {
         "a slow cluster, or a right that this user lacks",
         "ask again; `istio-mc verify --verbose` tells every call and how long it took",
     ),
+    "access.namespace": Explained(
+        "the deletionTimestamp and the conditions of the namespace `istio-system`",
+        "someone deleted the namespace; a finalizer or an API that does not respond keeps it",
+        "`kubectl get namespace istio-system -o yaml` shows what it waits for; then `istio-mc install`",
+    ),
 }
 _NAMES = {
     "names.identity": Explained(

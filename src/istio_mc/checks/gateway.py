@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks import hints, names
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY
@@ -129,6 +129,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_service,
         needs=(REACHABLE,),
+        because=(NAMESPACE,),
         docs="troubleshooting.md#gateway-service-missing",
     ),
     Check(
@@ -170,6 +171,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_exposed,
         needs=(REACHABLE,),
+        because=(NAMESPACE,),
         docs="troubleshooting.md#not-exposed",
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY, explained_by_identity, ids_at_odds
@@ -164,7 +164,7 @@ CHECKS = (
         scope=Scope.PAIR,
         ask=_secret,
         needs=(REACHABLE,),
-        because=(IDENTITY,),
+        because=(IDENTITY, NAMESPACE),
         docs="troubleshooting.md#remote-secret-missing",
     ),
     Check(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
@@ -40,8 +40,8 @@ def _at_odds(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
 
 
 def explained_by_identity(at_odds: Iterable[str]) -> frozenset[frozenset[str]]:
-    """For a Finding: it may come of IDENTITY where any cluster is at odds, and of nothing else."""
-    return frozenset({frozenset({IDENTITY} if any(at_odds) else ())})
+    """For a Finding: it may come of IDENTITY where any cluster is at odds, and of a namespace that goes."""
+    return frozenset({frozenset({IDENTITY, NAMESPACE} if any(at_odds) else {NAMESPACE})})
 
 
 def _identity(facts: Facts, _target: Target) -> Finding:
@@ -108,6 +108,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_cluster_id,
         needs=(REACHABLE,),
+        because=(NAMESPACE,),
         docs="troubleshooting.md#cluster-id-differs",
     ),
     Check(
@@ -118,7 +119,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_network,
         needs=(REACHABLE,),
-        because=(IDENTITY,),
+        because=(IDENTITY, NAMESPACE),
         docs="troubleshooting.md#network-label-missing",
     ),
 )

@@ -14,6 +14,7 @@ from istio_mc.domain import yamltext
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.refusal import problem_quoted
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
 from istio_mc.gateways import process, tools_find
 from istio_mc.gateways.tools_cache import find_cache
@@ -122,12 +123,19 @@ class Istioctl:
                 *(replace(problem, cluster=context, hint=paste) for problem in error.problems)
             ) from None
         if done.returncode != 0:
+            seen = process.tail(done.stdout + b"\n" + done.stderr)
+            refused = (
+                problem_quoted(context, f"istioctl {arguments[0]}", SYSTEM_NAMESPACE, seen)
+                if context
+                else None
+            )
             raise ProblemError(
-                Problem(
+                refused
+                or Problem(
                     code="istioctl-failed",
                     cluster=context,
                     message=f"{name} failed with exit code {done.returncode}",
-                    seen=process.tail(done.stdout + b"\n" + done.stderr),
+                    seen=seen,
                     expected="exit code 0",
                     hint=self._to_paste(arguments, document, pasted_kubeconfig),
                     docs="troubleshooting.md#istioctl-failed",

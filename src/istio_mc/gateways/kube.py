@@ -32,6 +32,7 @@ from istio_mc.domain.clocks import ahead_s
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.refusal import Reason
 from istio_mc.gateways import http_proxy, kube_error
 from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.patience import Patience
@@ -46,8 +47,6 @@ FIELD_MANAGER = "istio-mc"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
-_NOT_FOUND = 404
-_CONFLICT = 409
 _NOBODY = "nobody.invalid"
 """In NO_PROXY: a host that there is not, for where nothing is said the environment's is taken."""
 
@@ -142,7 +141,7 @@ class Kube:
         try:
             return self.request("GET", kind.path(namespace, name))
         except KubeError as error:
-            if error.status == _NOT_FOUND:
+            if error.reason is Reason.NOT_FOUND:
                 return None
             raise
 
@@ -162,7 +161,7 @@ class Kube:
         try:
             answer = self.request("GET", kind.path(namespace), query=query)
         except KubeError as error:
-            if error.status == _NOT_FOUND:
+            if error.reason is Reason.NOT_FOUND:
                 return []
             raise
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
@@ -188,7 +187,7 @@ class Kube:
         try:
             return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=document)
         except KubeError as error:
-            if error.status == _CONFLICT:
+            if error.reason is Reason.EXISTS:
                 return None
             raise
 
@@ -207,7 +206,7 @@ class Kube:
         try:
             self.request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
         except KubeError as error:
-            if error.status == _NOT_FOUND:
+            if error.reason is Reason.NOT_FOUND:
                 return False
             raise
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from enum import Enum, auto
 
@@ -10,6 +9,7 @@ import urllib3
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.refusal import Reason, problem_of, read_refusal
 
 
 class KubeError(ProblemError):
@@ -18,12 +18,16 @@ class KubeError(ProblemError):
     Attributes:
         status: HTTP status of the answer; 0 where none came.
         untrusted: Whether what answered showed a certificate that is not trusted.
+        reason: Why the API server refused; None where no request was refused.
     """
 
-    def __init__(self, problem: Problem, status: int, *, untrusted: bool = False) -> None:
+    def __init__(
+        self, problem: Problem, status: int, *, untrusted: bool = False, reason: Reason | None = None
+    ) -> None:
         super().__init__(problem)
         self.status = status
         self.untrusted = untrusted
+        self.reason = reason
 
     @property
     def unreachable(self) -> bool:
@@ -109,30 +113,9 @@ def malformed(context: str, server: str, method: str, path: str, status: int, ra
 
 
 def refused(context: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
-    """The API server refused, in its own words."""
-    try:
-        message = str(json.loads(raw)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = raw[:200].decode("utf-8", "replace")
-    code = {401: "unauthenticated", 403: "forbidden"}.get(status, "api-refused")
-    hint = {
-        401: Advice("log in again, then: ", kubectl(context, "auth", "whoami")),
-        403: Advice(kubectl(context, "auth", "can-i", "--list")),
-    }.get(status, Advice(kubectl(context, "get", "--raw", "/readyz?verbose")))
-    expected = {
-        401: "credentials that the API server takes",
-        403: f"the right to {method} {path}",
-    }.get(status, "an answer of 200 to 299")
-    problem = Problem(
-        code=code,
-        cluster=context,
-        message=f"the API server of {context} refused {method} {path}",
-        seen=f"{status}: {message}",
-        expected=expected,
-        hint=hint,
-        docs=f"troubleshooting.md#{code}",
-    )
-    return KubeError(problem, status)
+    """The API server refused, and says why."""
+    refusal = read_refusal(method, path, status, raw)
+    return KubeError(problem_of(context, refusal), status, reason=refusal.reason)
 
 
 def stream_failed(context: str, what: str, error: object) -> KubeError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.reading import READS, Reading, Tried, reader_kubeconfig
+from istio_mc.domain.refusal import Reason
 from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.kube_error import KubeError
@@ -15,7 +16,6 @@ from istio_mc.gateways.rights import Right, allowed
 if TYPE_CHECKING:
     from istio_mc.domain.remote_secrets import Access
 
-_UNAUTHORIZED = 401
 _CONNECT_S = 3.0
 _READ_S = 5.0
 
@@ -59,7 +59,7 @@ def _told(error: KubeError) -> Tried:
     seen = error.problems[0].seen or error.problems[0].message
     if error.untrusted:
         return Tried(Reading.UNTRUSTED, seen)
-    if error.status == _UNAUTHORIZED:
+    if error.reason is Reason.UNAUTHENTICATED:
         return Tried(Reading.UNAUTHENTICATED, seen)
     if error.unreachable:
         return Tried(Reading.UNREACHABLE, seen)

@@ -14,6 +14,7 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.listed import few
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.refusal import Reason
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.kube_error import KubeError
 
@@ -30,7 +31,6 @@ _POLL_S = 1.0
 _TICK_S = 1.1
 """Longer than the API server's time stamps are coarse: what comes after it bears a later one."""
 _SILENCES = 5
-_CONFLICT = 409
 
 
 class Verb(StrEnum):
@@ -227,7 +227,7 @@ class _Work:
                 cilium.patch(self.found, self.plan.changes),
             )
         except KubeError as error:
-            if error.status == _CONFLICT:
+            if error.reason is Reason.CONFLICT:
                 raise ProblemError(_changed_meanwhile(self.kube.context, self.verb)) from None
             raise
         self._say("settings written; the restart comes next")

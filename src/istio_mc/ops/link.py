@@ -18,6 +18,7 @@ from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.remote_secrets import remote_secrets_in, to_prune
+from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
@@ -186,9 +187,9 @@ class Linking:
 
     Attributes:
         clusters: The clusters of the run, by context.
-        secrets: The Secrets of those that answer.
+        secrets: The Secrets of those that can be linked.
         doomed: Names of those that shall go.
-        failures: Clusters that could not be read, and why.
+        failures: Clusters that cannot be linked, and why.
     """
 
     clusters: Mapping[str, Cluster]
@@ -206,10 +207,15 @@ def look(session: Session, *, prune: bool) -> Linking:
     observed, failed = fan_out(
         session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
     )
-    failures = session.unusable | failed
+    going = {
+        name: (problem,)
+        for name, found in observed.items()
+        if (problem := terminating(name, found.find(objects.NAMESPACE, SYSTEM_NAMESPACE)))
+    }
+    failures = session.unusable | failed | going
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
-    secrets = {name: found.of(objects.SECRET) for name, found in observed.items()}
+    secrets = {name: found.of(objects.SECRET) for name, found in observed.items() if name not in going}
     doomed = {name: _doomed(session, name, clusters, found) for name, found in secrets.items() if prune}
     return Linking(clusters, secrets, doomed, failures)
 

@@ -13,6 +13,7 @@ from istio_mc.domain.istiod import unavailable
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
 from istio_mc.ops.sample_calls import calls_of
@@ -57,9 +58,14 @@ class Tested:
 
 
 def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
-    """Puts the sample into every cluster and waits until its pods run, each with a sidecar."""
+    """Puts the sample into every cluster and waits until its pods run, each with a sidecar.
+
+    Raises:
+        ProblemError: Its namespace is being deleted somewhere; nothing was touched.
+    """
     mesh = topology.mesh_of(session.settings)
     versions = _assigned(session)
+    _refuse_terminating(session)
 
     def put(name: str) -> None:
         kube = session.kubes[name]
@@ -135,6 +141,21 @@ def _assigned(session: Session) -> dict[str, str]:
         if (version := sample.version_of(index)) not in have.values()
     )
     return {name: have.get(name) or next(free) for name in session.names}
+
+
+def _refuse_terminating(session: Session) -> None:
+    """Stops before the first change where nothing can be created in the sample's namespace."""
+    namespaces, failed = fan_out(
+        session.kubes,
+        lambda name: session.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE),
+        concurrency=session.concurrency,
+    )
+    problems = [problem for name, found in namespaces.items() if (problem := terminating(name, found))]
+    if problems:
+        raise ProblemError(*problems)
+    for name, unread in failed.items():
+        session.unusable[name] = unread
+        session.kubes.pop(name).close()
 
 
 def _deployed(session: Session) -> dict[str, str]:

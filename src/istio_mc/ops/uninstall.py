@@ -23,6 +23,7 @@ from istio_mc.domain.mesh import (
 )
 from istio_mc.domain.objects import Kind, Object, kind_of, labels_of, ref_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.terminating import held_by
 from istio_mc.gateways.fanout import Failures, all_of, fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
@@ -298,19 +299,8 @@ def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
     while found := kube.get(objects.NAMESPACE, namespace):
         session.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
         if session.remaining_s <= _POLL_S:
-            raise ProblemError(_not_gone(kube.context, namespace, _stuck(found)))
+            raise ProblemError(_not_gone(kube.context, namespace, held_by(found)))
         time.sleep(_POLL_S)
-
-
-def _stuck(namespace: Object) -> str:
-    """Which finalizers hold a namespace, once its own controller says that nothing else does."""
-    conditions = {
-        condition["type"]: condition
-        for condition in namespace.get("status", {}).get("conditions") or []
-        if condition.get("status") == "True"
-    }
-    held = conditions.get("NamespaceFinalizersRemaining") or conditions.get("NamespaceContentRemaining")
-    return str(held["message"]) if held else "still there at the deadline"
 
 
 def _not_gone(context: str, namespace: str, seen: str) -> Problem:
@@ -318,7 +308,7 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
         code="namespace-stuck",
         cluster=context,
         message=f"namespace {namespace} of {context} does not go",
-        seen=seen,
+        seen=seen or "still there at the deadline",
         expected="no finalizer left in it",
         hint=Advice(
             kubectl(

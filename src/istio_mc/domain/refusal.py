@@ -1,0 +1,342 @@
+"""Why an API server refused a request, read from the Status it answered with.
+
+The status code alone is not enough: 403 is a missing right, and also an exceeded quota, a denial by a webhook
+or by Pod Security, and a namespace that is being deleted. The words are those of Kubernetes 1.32.3
+(apiserver, pod-security-admission, plugin/pkg/admission).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+_MOST_SEEN = 200
+_READS = frozenset({"GET", "HEAD"})
+_ANONYMOUS = "system:anonymous"
+
+
+class Reason(StrEnum):
+    """Why a request was refused; each is the code of its Problem."""
+
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    QUOTA = "quota-exceeded"
+    ADMISSION = "admission-denied"
+    POD_SECURITY = "pod-security"
+    NAMESPACE_TERMINATING = "namespace-terminating"
+    OBJECT_TERMINATING = "object-terminating"
+    WEBHOOK_FAILED = "webhook-failed"
+    NOT_FOUND = "not-found"
+    EXISTS = "already-exists"
+    CONFLICT = "conflict"
+    INVALID = "object-invalid"
+    TOO_MANY = "too-many-requests"
+    UNAVAILABLE = "api-unavailable"
+    ERROR = "api-error"
+    NO_STATUS = "malformed-answer"
+    OTHER = "api-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused request.
+
+    Attributes:
+        method: Its HTTP method.
+        path: Its path on the API server.
+        status: The HTTP status of the answer.
+        message: What the answer says.
+        reason: Why it was refused.
+        name: The quota, the webhook or the policy that refused it; empty where the answer names none.
+    """
+
+    method: str
+    path: str
+    status: int
+    message: str
+    reason: Reason
+    name: str = ""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of the request; empty where it has none."""
+        found = re.search(r"/namespaces/([^/?]+)", self.path)
+        return found[1] if found else ""
+
+
+_FORMS = tuple(
+    (reason, what, re.compile(pattern))
+    for reason, what, pattern in (
+        (Reason.WEBHOOK_FAILED, "{}", r'failed calling webhook "([^"]+)"'),
+        (
+            Reason.ADMISSION,
+            "admission webhook {}",
+            r'admission webhook "([^"]+)" (?:denied the request|does not support dry run)',
+        ),
+        (
+            Reason.ADMISSION,
+            "policy {}",
+            r"[Pp]olicy ['\"]([^'\"]+)['\"](?: with binding '[^']+')? denied request",
+        ),
+        (Reason.NAMESPACE_TERMINATING, "{}", r"in namespace (\S+) because it is being terminated"),
+        (Reason.NAMESPACE_TERMINATING, "{}", r'object is being deleted: namespaces "([^"]+)"'),
+        (Reason.OBJECT_TERMINATING, "{}", r'object is being deleted: \S+ "([^"]+)"'),
+        (Reason.POD_SECURITY, "{}", r'violates PodSecurity "([^"]+)"'),
+        (
+            Reason.POD_SECURITY,
+            "{}",
+            r"unable to validate against any (?:security context constraint|pod security)",
+        ),
+        (
+            Reason.QUOTA,
+            "ResourceQuota {}",
+            r"(?:exceeded quota|failed quota|status unknown for quota): ([^,:\s]+)",
+        ),
+        (Reason.QUOTA, "ResourceQuota {}", r"insufficient quota to (?:consume|match these scopes)"),
+        (Reason.UNAUTHENTICATED, "{}", rf'User "{_ANONYMOUS}" cannot '),
+        (Reason.FORBIDDEN, "{}", r'User "[^"]*" cannot \S+ (?:resource|path) '),
+        (Reason.FORBIDDEN, "{}", r"RBAC permissions not currently held|user not permitted to "),
+        (Reason.FORBIDDEN, "{}", r"cannot set (?:blockOwnerDeletion|an ownerRef)"),
+    )
+)
+"""Forms of messages, what refused, and in the group of the pattern its name."""
+
+_BY_STATUS = {
+    400: Reason.INVALID,
+    401: Reason.UNAUTHENTICATED,
+    404: Reason.NOT_FOUND,
+    409: Reason.CONFLICT,
+    413: Reason.INVALID,
+    422: Reason.INVALID,
+    429: Reason.TOO_MANY,
+    500: Reason.ERROR,
+    502: Reason.UNAVAILABLE,
+    503: Reason.UNAVAILABLE,
+    504: Reason.UNAVAILABLE,
+}
+_TERMINATING_CAUSE = "NamespaceTerminating"
+_ALREADY_EXISTS = "AlreadyExists"
+
+
+def read_words(text: str) -> tuple[Reason, str] | None:
+    """The reason in an API server's words, wherever they are quoted, and the name of what refused.
+
+    What denies a request may quote the words of another refusal: the first words count.
+    """
+    found = [(match, reason, what) for reason, what, form in _FORMS if (match := form.search(text))]
+    if not found:
+        return None
+    match, reason, what = min(found, key=lambda one: one[0].start())
+    return reason, what.format(match[1]) if match.re.groups else ""
+
+
+def read_refusal(method: str, path: str, status: int, raw: bytes) -> Refusal:
+    """Why a request was refused.
+
+    Args:
+        method: Its HTTP method.
+        path: Its path on the API server.
+        status: The HTTP status of the answer.
+        raw: The body of the answer.
+    """
+    body = _object(raw)
+    message = str(body.get("message") or raw[:_MOST_SEEN].decode("utf-8", "replace"))
+    reason, name = _reason(method, status, body, message)
+    return Refusal(method, path, status, message, reason, name)
+
+
+def _object(raw: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(method: str, status: int, body: Mapping[str, Any], message: str) -> tuple[Reason, str]:
+    if _TERMINATING_CAUSE in _causes(body):
+        return Reason.NAMESPACE_TERMINATING, ""
+    if found := read_words(message):
+        return found
+    if status == _FORBIDDEN:
+        return _forbidden(method, body, message), ""
+    if body.get("reason") == _ALREADY_EXISTS or message.endswith("already exists"):
+        return Reason.EXISTS, ""
+    if status == _NOT_FOUND and message.lstrip().startswith(
+        "<"
+    ):  # of a web server: an API server sends no HTML
+        return Reason.NO_STATUS, ""
+    return _BY_STATUS.get(status, Reason.OTHER), ""
+
+
+def _causes(body: Mapping[str, Any]) -> set[object]:
+    details = body.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return {cause.get("reason") for cause in causes or [] if isinstance(cause, dict)}
+
+
+def _forbidden(method: str, body: Mapping[str, Any], message: str) -> Reason:
+    """The reason of a 403 in no known words, by who wrote it and what it says of."""
+    if body.get("kind") != "Status":
+        return Reason.NO_STATUS
+    # Authorization always names the user; what an admission plugin says comes after the object's name.
+    if method not in _READS and "is forbidden: " in message:
+        return Reason.ADMISSION
+    return Reason.FORBIDDEN
+
+
+def problem_of(context: str, refusal: Refusal) -> Problem:
+    """The Problem of a refused request."""
+    names = {
+        "request": f"{refusal.method} {refusal.path}",
+        "path": refusal.path,
+        "namespace": refusal.namespace or refusal.name,
+    }
+    seen = f"{refusal.status}: {refusal.message}"
+    return _problem(context, refusal.reason, refusal.name, names, seen)
+
+
+def problem_quoted(context: str, request: str, namespace: str, text: str) -> Problem | None:
+    """The Problem of a refusal that another program quotes; None where its text has none of these words.
+
+    Args:
+        context: The cluster.
+        request: What was refused, such as `istioctl install`.
+        namespace: Where it works.
+        text: What the program printed.
+    """
+    if (found := read_words(text)) is None:
+        return None
+    names = {"request": request, "path": request, "namespace": namespace}
+    return _problem(context, *found, names, text)
+
+
+def _problem(context: str, reason: Reason, name: str, names: Mapping[str, str], seen: str) -> Problem:
+    said = _SAID.get(reason, _OTHER)
+    filled_in = {**names, "context": context, "name": name or said.unnamed}
+    return Problem(
+        code=reason.value,
+        cluster=context,
+        message=said.message.format_map(filled_in),
+        seen=seen,
+        expected=said.expected.format_map(filled_in),
+        hint=said.hint(context, filled_in),
+    )
+
+
+class _Said(NamedTuple):
+    """What a Problem says of a reason.
+
+    Attributes:
+        message: What is wrong.
+        expected: What would have been right.
+        advice: What to do.
+        look: Arguments of the kubectl command that shows more; none where none does.
+        unnamed: What refused, where the answer does not name it.
+    """
+
+    message: str
+    expected: str
+    advice: str = ""
+    look: tuple[str, ...] = ()
+    unnamed: str = ""
+
+    def hint(self, context: str, filled_in: Mapping[str, str]) -> Advice:
+        advice = self.advice.format_map(filled_in)
+        look = [word.format_map(filled_in) for word in self.look]
+        return Advice(advice, kubectl(context, *look)) if look else Advice(advice)
+
+
+_REFUSED = "the API server of {context} refused {request}"
+_READY = ("get", "--raw", "/readyz?verbose")
+_AGAIN = "run the same command again"
+_OTHER = _Said(_REFUSED, "an answer of 200 to 299", look=_READY)
+_SAID: Mapping[Reason, _Said] = {
+    Reason.UNAUTHENTICATED: _Said(
+        _REFUSED,
+        "credentials that the API server takes",
+        "log in again, then: ",
+        look=("auth", "whoami"),
+    ),
+    Reason.FORBIDDEN: _Said(_REFUSED, "a user with the right to {request}", look=("auth", "can-i", "--list")),
+    Reason.QUOTA: _Said(
+        "{name} of {context} is exceeded by {request}",
+        "room in the quota for what is created",
+        "raise the quota, or delete what is not needed: ",
+        look=("-n", "{namespace}", "describe", "resourcequotas"),
+        unnamed="a ResourceQuota",
+    ),
+    Reason.ADMISSION: _Said(
+        "{name} of {context} denied {request}",
+        "a request that the cluster's admission policies allow",
+        "change what {name} objects to, or have whoever runs it make an exception",
+        unnamed="an admission plugin",
+    ),
+    Reason.POD_SECURITY: _Said(
+        "Pod Security of {context} denied {request}",
+        "a namespace whose Pod Security level allows these pods",
+        "set label pod-security.kubernetes.io/enforce of namespace {namespace} to a level that allows them",
+    ),
+    Reason.NAMESPACE_TERMINATING: _Said(
+        "namespace {namespace} of {context} is being deleted: nothing can be created in it",
+        "a namespace that is not being deleted",
+        "wait until it is gone, then run the same command again; what it waits for: ",
+        look=("get", "namespace", "{namespace}", "-o", "yaml"),
+    ),
+    Reason.OBJECT_TERMINATING: _Said(
+        "{name} of {context} is being deleted, which stands in the way of {request}",
+        "an object that is not being deleted",
+        "wait until it is gone, then run the same command again; its finalizers are what it waits for",
+    ),
+    Reason.WEBHOOK_FAILED: _Said(
+        "admission webhook {name} of {context} could not be called for {request}",
+        "a webhook that responds to the API server",
+        "repair what serves this webhook, or delete its configuration: ",
+        look=("get", "validatingwebhookconfigurations,mutatingwebhookconfigurations"),
+    ),
+    Reason.NOT_FOUND: _Said(
+        "the API server of {context} has nothing at {path}",
+        "a namespace that exists, and a kind that is served",
+        look=("api-resources",),
+    ),
+    Reason.EXISTS: _Said("{path} of {context} exists already", "no object of this name", _AGAIN),
+    Reason.CONFLICT: _Said(
+        "{path} of {context} was changed by something else at the same time",
+        "no other write to it at the same time",
+        _AGAIN,
+    ),
+    Reason.INVALID: _Said(
+        "the API server of {context} rejected {request} as invalid",
+        "an object that the API server accepts",
+        "correct the value that it names, in mesh.yaml where it comes from there",
+    ),
+    Reason.TOO_MANY: _Said(
+        "the API server of {context} limits requests, {request} among them",
+        "fewer requests than the API server allows",
+        "run the same command again, with a lower --concurrency",
+    ),
+    Reason.UNAVAILABLE: _Said(
+        "the API server of {context} is not available for {request}",
+        "an API server that is ready",
+        look=_READY,
+    ),
+    Reason.ERROR: _Said(
+        "the API server of {context} failed on {request}", "an answer of 200 to 299", look=_READY
+    ),
+    Reason.NO_STATUS: _Said(
+        "what answered {request} for {context} is no API server",
+        "an answer as Kubernetes writes it",
+        "look for a proxy or firewall between here and the API server that answers in its stead",
+    ),
+}
