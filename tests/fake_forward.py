@@ -16,15 +16,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from http.server import BaseHTTPRequestHandler
     from typing import BinaryIO
+
+    Target = tuple[str, int] | Callable[[socket.socket], None]
+    """Where a port leads: to what listens on this machine, or to a function that is given the connection."""
 
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _BINARY, _CLOSE = 0x2, 0x8
 
 
-def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, tuple[str, int]]) -> None:
+def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, Target]) -> None:
     """Answers one port-forward: to where `targets` says the port listens, or as a pod that refuses it."""
     port = int(parse_qs(urlsplit(handler.path).query)["ports"][0])
     key = handler.headers["Sec-WebSocket-Key"] + _GUID
@@ -41,7 +44,7 @@ def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, tuple[str, in
     for channel in (0, 1):
         _send(handler.wfile, bytes([channel]) + port.to_bytes(2, "little"))
     try:
-        target = socket.create_connection(targets[port], timeout=5)
+        target = _connected(targets[port])
     except (KeyError, OSError):
         _send(handler.wfile, b"\x01" + f"dial tcp4 127.0.0.1:{port}: connect: connection refused".encode())
         return
@@ -54,6 +57,19 @@ def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, tuple[str, in
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
         back.join(5)
+
+
+def _connected(target: Target) -> socket.socket:
+    if not callable(target):
+        return socket.create_connection(target, timeout=5)
+    ours, theirs = socket.socketpair()
+
+    def serve() -> None:
+        with theirs, suppress(OSError):
+            target(theirs)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return ours
 
 
 def _carry_back(target: socket.socket, out: BinaryIO) -> None:

@@ -1,0 +1,5 @@
+"""The stand-ins themselves: what they do as Kubernetes and istioctl do it."""
+
+from tests.support.fixtures import bare_mesh, installed_mesh
+
+__all__ = ["bare_mesh", "installed_mesh"]

@@ -1,0 +1,431 @@
+"""A stand-in API server: real HTTPS on this machine, in front of what one cluster remembers."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import threading
+from contextlib import suppress
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import yaml
+
+from tests.fake_forward import forward
+from tests.support import faults, fields, refusals, rights
+from tests.support.fields import Merging
+from tests.support.refusals import Refused
+from tests.support.rights import Wanted
+from tests.support.store import By
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.support.certificates import Material
+    from tests.support.cluster import Cluster
+    from tests.support.kinds import Object, Served
+
+VERSION = "v1.32.3"
+_APPLY = "application/apply-patch+yaml"
+_MERGE = "application/merge-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_NO_SUCH_PATH = b"404 page not found\n"
+_PATIENCE_S = 30.0
+
+
+class Target(NamedTuple):
+    """What a path names.
+
+    Attributes:
+        served: The kind.
+        version: The version of its API in which the answer is written.
+        namespace: Empty: all, or none.
+        name: Empty: the collection.
+        subresource: Such as `status`.
+    """
+
+    served: Served
+    version: str
+    namespace: str
+    name: str
+    subresource: str
+
+
+class Asked(NamedTuple):
+    """One request, taken apart."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    who: str
+
+
+class Reset(Exception):  # noqa: N818 - no fault of ours
+    """The connection is to end without an answer."""
+
+
+class Api:
+    """Listens for one cluster."""
+
+    def __init__(self, cluster: Cluster, material: Material) -> None:
+        self.cluster = cluster
+        self.over = threading.Event()
+        self.healed = threading.Condition()
+        self._context = material.context
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = int(self._listener.getsockname()[1])
+        self._handler = _handler(self)
+
+    def start(self) -> None:
+        """Begins to listen."""
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends it and every connection."""
+        self.over.set()
+        self.cut()
+        self.wake()
+
+    def wake(self) -> None:
+        """Has those that keep silent look again whether they still shall."""
+        with self.healed:
+            self.healed.notify_all()
+
+    def cut(self) -> None:
+        """Ends the listening socket and every connection."""
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def listen_again(self) -> None:
+        """Listens at the same port as before."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, address = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection, address), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, address: object) -> None:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(_PATIENCE_S)
+        with self._lock:
+            self._connections.add(connection)
+        try:
+            with suppress(OSError), self._context.wrap_socket(connection, server_side=True) as tls:
+                with self._lock:
+                    self._connections.add(tls)
+                self._handler(tls, address, None)
+                with self._lock:
+                    self._connections.discard(tls)
+        finally:
+            with self._lock:
+                self._connections.discard(connection)
+            connection.close()
+
+
+def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
+    return type("Handler", (_Handler,), {"api": api})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    api: Api
+    protocol_version = "HTTP/1.1"
+
+    def handle_one_request(self) -> None:
+        with suppress(ValueError):  # a connection that was closed under it
+            super().handle_one_request()
+
+    def _take(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        url = urlsplit(self.path)
+        query = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
+        who = _identity(self.api.cluster, self.headers.get("Authorization") or "")
+        asked = Asked(self.command, unquote(url.path), query, self.headers, body, who)
+        try:
+            self.api.cluster.mesh.gate(self.api.cluster)
+            if self.headers.get("Upgrade"):
+                self._forward(asked)
+                self._log(asked, url.query, 101)
+                return
+            code, answer = answered(self.api.cluster, asked)
+            self._log(asked, url.query, code)
+            if code < 400 and faults.is_write(asked.method, asked.path, url.query):
+                self.api.cluster.mesh.wrote(self.api.cluster)
+        except Reset:
+            self._log(asked, url.query, 0)
+            self._reset()
+            return
+        self._send(code, answer)
+
+    def _log(self, asked: Asked, query: str, code: int) -> None:
+        self.api.cluster.faults.requests.append(
+            faults.Request(asked.method, asked.path, query, asked.who, code)
+        )
+
+    def _forward(self, asked: Asked) -> None:
+        try:
+            _check_who(asked)
+            parts = asked.path.split("/")
+            ports = self.api.cluster.ports_of(parts[4], parts[6])
+        except Refused as refusal:
+            self._send(refusal.code, refusal.status())
+            return
+        forward(self, ports)
+
+    def _send(self, code: int, answer: object) -> None:
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        kind = "text/plain" if isinstance(answer, bytes) else "application/json"
+        head = (
+            f"HTTP/1.1 {code} {'OK' if code < 400 else 'Refused'}\r\n"
+            f"Date: {self.date_time_string()}\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        self.wfile.write(head.encode() + body)
+
+    def _reset(self) -> None:
+        with suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _take  # noqa: N815 - http.server's names
+
+
+def _identity(cluster: Cluster, authorization: str) -> str:
+    """Who asks; empty: nobody the server knows."""
+    token = authorization.removeprefix("Bearer ")
+    if token == cluster.admin_token:
+        return rights.ADMIN
+    known = cluster.tokens.get(token)
+    return rights.account(*known) if known else ""
+
+
+def _check_who(asked: Asked) -> None:
+    if not asked.who:
+        raise refusals.unauthorized()
+
+
+def answered(cluster: Cluster, asked: Asked) -> tuple[int, object]:
+    """Status and body of the answer to a request."""
+    try:
+        _check_who(asked)
+        if refusal := cluster.faults.refusal(asked.method, asked.path):
+            raise refusal
+        if asked.path == "/version":
+            return 200, {"major": "1", "minor": "32", "gitVersion": VERSION, "platform": "linux/amd64"}
+        if asked.path == _REVIEWS and asked.method == "POST":
+            return 201, _review(cluster, asked)
+        target = _target(cluster, asked.path)
+        if target is None:
+            return 404, _NO_SUCH_PATH
+        _check_right(cluster, asked, target)
+        return _done(cluster, asked, target)
+    except Refused as refusal:
+        return refusal.code, refusal.status()
+
+
+def _review(cluster: Cluster, asked: Asked) -> Object:
+    review: Object = json.loads(asked.body)
+    attributes = review["spec"]["resourceAttributes"]
+    resource = attributes["resource"]
+    if attributes.get("subresource"):
+        resource += f"/{attributes['subresource']}"
+    wanted = Wanted(
+        attributes["verb"], attributes.get("group", ""), resource, attributes.get("namespace", "")
+    )
+    return {**review, "status": {"allowed": rights.allowed(cluster, asked.who, wanted)}}
+
+
+def _target(cluster: Cluster, path: str) -> Target | None:
+    """What a path names; None: nothing that is served."""
+    parts = path.strip("/").split("/")
+    if parts[0] == "api":
+        group, version, rest = "", parts[1:2], parts[2:]
+    elif parts[0] == "apis" and len(parts) > 2:
+        group, version, rest = parts[1], parts[2:3], parts[3:]
+    else:
+        return None
+    namespace = ""
+    if len(rest) > 2 and rest[0] == "namespaces" and rest[2] not in ("status", "finalize"):
+        namespace, rest = rest[1], rest[2:]
+    if not rest or not version:
+        return None
+    served = cluster.store.kinds.get((group, rest[0]))
+    if served is None or version[0] not in served.versions:
+        return None
+    name, subresource = (*rest[1:3], "", "")[:2]
+    return Target(served, version[0], namespace, name, subresource)
+
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+def _check_right(cluster: Cluster, asked: Asked, target: Target) -> None:
+    verb = _VERBS.get(asked.method) or ("get" if target.name else "list")
+    resource = target.served.plural + (f"/{target.subresource}" if target.subresource else "")
+    wanted = Wanted(verb, target.served.group, resource, target.namespace, target.name)
+    if not rights.allowed(cluster, asked.who, wanted):
+        raise refusals.forbidden(asked.who, verb, target.served, target.namespace, target.name)
+
+
+def _done(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    if target.subresource == "log" and asked.method == "GET":
+        cluster.store.get(target.served, target.namespace, target.name)
+        return 200, cluster.log_of(target.name).encode()
+    work = {
+        ("GET", True): _get,
+        ("GET", False): _list,
+        ("POST", False): _create,
+        ("PATCH", True): _patch,
+        ("PUT", True): _replace,
+        ("DELETE", True): _delete,
+    }.get((asked.method, bool(target.name)))
+    if work is None or target.subresource not in ("", "status"):
+        raise refusals.no_method()
+    return work(cluster, asked, target)
+
+
+def _as_asked(item: Object, target: Target) -> Object:
+    """An object in the version of its API that was asked for."""
+    version = target.served.api_version(target.version)
+    return item if item.get("apiVersion") == version else {**item, "apiVersion": version}
+
+
+def _get(cluster: Cluster, _: Asked, target: Target) -> tuple[int, object]:
+    return 200, _as_asked(cluster.store.get(target.served, target.namespace, target.name), target)
+
+
+def _list(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    served = target.served
+    found = cluster.store.list(
+        served, target.namespace, asked.query.get("labelSelector", ""), asked.query.get("fieldSelector", "")
+    )
+    # Lists of Kubernetes' own kinds leave out what each item is.
+    left_out = () if served.custom else ("apiVersion", "kind")
+    items = [
+        {key: value for key, value in _as_asked(item, target).items() if key not in left_out}
+        for item in found
+    ]
+    return 200, {
+        "kind": f"{served.kind}List",
+        "apiVersion": served.api_version(target.version),
+        "metadata": {"resourceVersion": str(cluster.store.version)},
+        "items": items,
+    }
+
+
+def _create(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    document = _body(asked, target)
+    if target.served.namespaced and not target.namespace:
+        raise refusals.no_method()
+    made = cluster.store.create(target.served, target.namespace, document, _by(asked, target))
+    return 201, _as_asked(made, target)
+
+
+def _patch(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    kind = (asked.headers.get("Content-Type") or "").partition(";")[0]
+    store, rules = cluster.store, Merging.of(target.served)
+    if kind == _APPLY:
+        if "fieldManager" not in asked.query:
+            raise refusals.bad_request('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value')
+        document = _body(asked, target)
+        by = replace(_by(asked, target), operation="Apply")
+        force = asked.query.get("force") == "true"
+        return 200, _as_asked(
+            store.apply(target.served, target.namespace, target.name, document, by, force=force), target
+        )
+    patch = _parsed(asked)
+    if kind == _MERGE:
+        how = lambda live: fields.merge_patched(live, patch)  # noqa: E731 - one of two
+    elif kind == _STRATEGIC and not target.served.custom:
+        how = lambda live: fields.strategically_patched(live, patch, "", rules)  # noqa: E731 - the other
+    else:
+        raise Refused(
+            415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}"
+        )
+
+    def change(live: Object) -> Object:
+        if "resourceVersion" not in (patch.get("metadata") or {}):
+            live["metadata"].pop("resourceVersion")
+        changed: Object = how(live)
+        return changed
+
+    return 200, _as_asked(
+        store.change(target.served, target.namespace, target.name, change, _by(asked, target)), target
+    )
+
+
+def _replace(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    document = _body(asked, target)
+    changed = cluster.store.change(
+        target.served, target.namespace, target.name, lambda _: document, _by(asked, target)
+    )
+    return 200, _as_asked(changed, target)
+
+
+def _delete(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+    gone = cluster.store.delete(target.served, target.namespace, target.name, dry_run="dryRun" in asked.query)
+    if gone["metadata"].get("finalizers") or target.served.kind in ("Namespace", "Pod"):
+        return 200, _as_asked(gone, target)
+    details = {"name": target.name, "kind": target.served.plural, "uid": gone["metadata"]["uid"]}
+    return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": details}
+
+
+def _by(asked: Asked, target: Target) -> By:
+    agent = (asked.headers.get("User-Agent") or "unknown").partition("/")[0]
+    manager = asked.query.get("fieldManager") or agent
+    return By(manager, "Update", target.subresource, dry_run=asked.query.get("dryRun") == "All")
+
+
+def _parsed(asked: Asked) -> Any:  # noqa: ANN401 - plain data
+    try:
+        found = json.loads(asked.body)
+    except ValueError:
+        try:
+            found = yaml.safe_load(asked.body)
+        except yaml.YAMLError:
+            found = None
+    if not isinstance(found, dict):
+        raise refusals.bad_request("the body of the request could not be read")
+    return found
+
+
+def _body(asked: Asked, target: Target) -> Object:
+    """The object in a request, which must be what its path says."""
+    found: Object = _parsed(asked)
+    served = target.served
+    if found.get("kind") != served.kind or found.get("apiVersion") != served.api_version(target.version):
+        raise refusals.bad_request(
+            f"{found.get('kind')} in version {found.get('apiVersion')!r} cannot be handled as a {served.kind}"
+        )
+    metadata = found.setdefault("metadata", {})
+    if target.name and metadata.get("name") not in (None, target.name):
+        raise refusals.bad_request(
+            f"the name of the object ({metadata['name']}) does not match the name on the URL ({target.name})"
+        )
+    if served.namespaced and metadata.get("namespace") not in (None, target.namespace):
+        raise refusals.bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    return found

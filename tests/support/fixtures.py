@@ -1,0 +1,53 @@
+"""Fixtures over the mesh that remembers: one mesh for all tests of a process, put back before each."""
+
+from __future__ import annotations
+
+import atexit
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.mesh import CLUSTERS, Mesh, State, remembering_mesh
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@cache
+def _mesh() -> Mesh:
+    opened = remembering_mesh()
+    made = opened.__enter__()  # for as long as the process lives
+    atexit.register(opened.__exit__, None, None, None)
+    return made
+
+
+@cache
+def _bare() -> State:
+    return _mesh().state()
+
+
+@cache
+def _installed() -> State:
+    mesh = _mesh()
+    mesh.restore(_bare())
+    mesh.run("install", "--contexts", ",".join(CLUSTERS)).exits(0)
+    return mesh.state()
+
+
+@pytest.fixture(name="mesh")
+def bare_mesh() -> Iterator[Mesh]:
+    """Three clusters, kt, ncloud and nhn, without Istio."""
+    state = _bare()
+    _mesh().restore(state)
+    yield _mesh()
+    _mesh().restore(state)
+
+
+@pytest.fixture(name="installed")
+def installed_mesh() -> Iterator[Mesh]:
+    """The three clusters as `install` leaves them."""
+    state = _installed()
+    _mesh().restore(state)
+    yield _mesh()
+    _mesh().restore(_bare())

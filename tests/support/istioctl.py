@@ -1,0 +1,341 @@
+"""A stand-in for istioctl 1.26.0: recorded manifests of the real one, applied as the real one applies them.
+
+It is started as a program of its own, without this project's packages, and must start fast: it imports
+little, and PyYAML by the folder that its first argument names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import gzip
+import hashlib
+import http.client
+import json
+import os
+import ssl
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+VERSION = "1.26.0"
+FIELD_MANAGER = "istio-operator"
+RECORDED = Path(__file__).with_name("recorded") / f"istioctl-{VERSION}.json.gz"
+MARKS = {
+    "revision": "zz-revision",
+    "meshID": "zz-mesh",
+    "network": "zz-network",
+    "clusterName": "zz-cluster",
+    "hub": "zz.hub.test/istio",
+    "tag": "zz-tag",
+    "externalIP": "192.0.2.99",
+}
+"""What stands in the recorded manifests where a mesh has its own values."""
+
+_DEFAULTS = {"hub": "docker.io/istio", "tag": VERSION}
+_COMPONENTS = ("Base", "Pilot", "IngressGateways")
+_POLL_S = 0.01
+
+Object = dict[str, Any]
+
+
+class Failed(Exception):  # noqa: N818 - it says what happened
+    """istioctl gives up."""
+
+
+def shape_of(document: Object) -> tuple[Object, dict[str, Any]]:
+    """An IstioOperator document with marks in place of a mesh's own values, and these values."""
+    document = json.loads(json.dumps(document))
+    spec = document["spec"]
+    own: dict[str, Any] = {}
+
+    def mark(where: Any, key: str, name: str) -> None:  # noqa: ANN401 - plain data
+        if isinstance(where, dict) and where.get(key):
+            own[name] = where[key]
+            where[key] = MARKS[name]
+
+    values = (spec.get("values") or {}).get("global") or {}
+    for key in ("revision", "hub", "tag"):
+        mark(spec, key, key)
+    if "revision" in own:
+        document["metadata"]["name"] = document["metadata"]["name"].replace(
+            own["revision"], MARKS["revision"]
+        )
+    mark(values, "meshID", "meshID")
+    mark(values, "network", "network")
+    mark(values.get("multiCluster"), "clusterName", "clusterName")
+    for gateway in (spec.get("components") or {}).get("ingressGateways") or []:
+        mark(gateway.get("label"), "topology.istio.io/network", "network")
+        for variable in (gateway.get("k8s") or {}).get("env") or []:
+            if variable["name"] == "ISTIO_META_REQUESTED_NETWORK_VIEW":
+                mark(variable, "value", "network")
+        service = (gateway.get("k8s") or {}).get("service") or {}
+        if service.get("externalIPs"):
+            own["externalIPs"] = service["externalIPs"]
+            service["externalIPs"] = [MARKS["externalIP"]]
+    return document, own
+
+
+def key_of(shape: Object) -> str:
+    """What a shape is recorded under."""
+    return hashlib.sha256(_told(shape).encode()).hexdigest()[:16]
+
+
+def _told(shape: Object) -> str:
+    return json.dumps(shape, sort_keys=True)
+
+
+def manifest(document: Object) -> list[Object]:
+    """The objects that istioctl makes of an IstioOperator document."""
+    shape, own = shape_of(document)
+    recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))
+    digests = recorded["shapes"].get(key_of(shape))
+    if digests is None:
+        raise Failed(
+            "no manifest was recorded for this document: name its shape in tests/support/recording.py and run"
+            f" it where the real istioctl is.\nThe shape: {_told(shape)}"
+        )
+    text = json.dumps([recorded["documents"][digest] for digest in digests])
+    for name, value in (_DEFAULTS | own).items():
+        if isinstance(value, str):
+            text = text.replace(MARKS[name], value)
+    made: list[Object] = json.loads(text)
+    if "externalIPs" in own:
+        for item in made:
+            if item["kind"] == "Service" and "externalIPs" in item["spec"]:
+                item["spec"]["externalIPs"] = own["externalIPs"]
+    return made
+
+
+class Server:
+    """The API server of a kubeconfig's context."""
+
+    def __init__(self, kubeconfig: Object, context: str) -> None:
+        chosen = context or kubeconfig["current-context"]
+        found = _named(kubeconfig["contexts"], chosen)["context"]
+        cluster = _named(kubeconfig["clusters"], found["cluster"])["cluster"]
+        user = _named(kubeconfig["users"], found["user"])["user"]
+        url = urlsplit(cluster["server"])
+        tls = ssl.create_default_context(
+            cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
+        )
+        self._connection = http.client.HTTPSConnection(
+            url.hostname or "", url.port or 443, context=tls, timeout=30
+        )
+        self._headers = {"Authorization": f"Bearer {user['token']}", "User-Agent": "istioctl/1.26.0"}
+
+    def call(
+        self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
+    ) -> Object:
+        """One request; an empty object where there is nothing of that name."""
+        sent = json.dumps(body) if body is not None else None
+        try:
+            self._connection.request(method, path, sent, {**self._headers, "Content-Type": kind})
+            answer = self._connection.getresponse()
+            raw = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Failed(f"{method} {path}: {error}") from None
+        if answer.status == 404 and method == "GET":
+            return {}
+        if answer.status >= 400:
+            try:
+                message = json.loads(raw)["message"]
+            except (ValueError, KeyError):
+                message = raw.decode(errors="replace").strip()
+            raise Failed(message)
+        found: Object = json.loads(raw)
+        return found
+
+    def apply(self, item: Object) -> None:
+        """Server-side apply, as istioctl does it."""
+        path = f"{path_of(item)}?fieldManager={FIELD_MANAGER}&force=true"
+        try:
+            self.call("PATCH", path, item, "application/apply-patch+yaml")
+        except Failed as failure:
+            name = f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+            raise Failed(
+                f"failed to update resource with server-side apply for obj {name}: {failure}"
+            ) from None
+
+
+def _named(items: list[Object], name: str) -> Object:
+    for item in items:
+        if item["name"] == name:
+            return item
+    raise Failed(f'context "{name}" does not exist')
+
+
+_PLURALS = {"NetworkPolicy": "networkpolicies"}
+_CLUSTER_WIDE = frozenset(
+    {
+        "CustomResourceDefinition",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+        "Namespace",
+    }
+)
+
+
+def path_of(item: Object) -> str:
+    """Where an object is kept."""
+    version, kind, metadata = item["apiVersion"], item["kind"], item["metadata"]
+    root = "apis" if "/" in version else "api"
+    plural = _PLURALS.get(kind, kind.lower() + "s")
+    where = "" if kind in _CLUSTER_WIDE else f"/namespaces/{metadata['namespace']}"
+    return f"/{root}/{version}{where}/{plural}/{metadata['name']}"
+
+
+def install(document: Object, server: Server, patience_s: float) -> None:
+    """Applies what the document makes, waits for it, and sets the default revision tag last."""
+    spec, metadata = document["spec"], document["metadata"]
+    namespace = metadata.get("namespace", "istio-system")
+    if not server.call("GET", f"/api/v1/namespaces/{namespace}"):
+        network = ((spec.get("values") or {}).get("global") or {}).get("network")
+        labels = {"topology.istio.io/network": network} if network else {}
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+        server.call("POST", "/api/v1/namespaces", body)
+    hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    exists = bool(server.call("GET", f"{hooks}?labelSelector=app%3Dsidecar-injector")["items"])
+    revision = spec.get("revision") or (spec.get("values") or {}).get("revision") or ""
+    made = manifest(document)
+    for component in _COMPONENTS:
+        of_it = [item for item in made if component_of(item) == component]
+        for item in of_it:
+            server.apply(labelled(item, document, component, revision))
+        wait(server, of_it, patience_s)
+    if not exists or not revision:
+        for item in tagged(server, revision):
+            server.apply(item)
+
+
+def component_of(item: Object) -> str:
+    """The component that an object is part of; those of the base say nothing of it."""
+    labels = item["metadata"].get("labels") or {}
+    component: str = labels.get("operator.istio.io/component", "Base")
+    return component if component in _COMPONENTS else "Base"
+
+
+def labelled(item: Object, document: Object, component: str, revision: str) -> Object:
+    """An object with the labels of what owns it."""
+    metadata = item["metadata"]
+    labels = {
+        **(metadata.get("labels") or {}),
+        "operator.istio.io/managed": "Reconcile",
+        "operator.istio.io/version": VERSION,
+        "operator.istio.io/component": component,
+        "istio.io/rev": revision or "default",
+        "install.operator.istio.io/owning-resource": document["metadata"].get("name", ""),
+        "install.operator.istio.io/owning-resource-namespace": document["metadata"].get("namespace", ""),
+    }
+    kept = {key: value for key, value in labels.items() if value}
+    return {**item, "metadata": {**metadata, "labels": kept}}
+
+
+def wait(server: Server, items: list[Object], patience_s: float) -> None:
+    """Waits until Deployments are rolled out and CRDs are served."""
+    until = time.monotonic() + patience_s
+    for item in items:
+        ready = _READY.get(item["kind"])
+        while ready and not ready(server.call("GET", path_of(item))):
+            if time.monotonic() > until:
+                name = f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+                raise Failed(
+                    f"failed to wait for resource: resources not ready after {patience_s:.0f}s: "
+                    f"context deadline exceeded\n  {name}"
+                )
+            time.sleep(_POLL_S)
+
+
+def _rolled_out(deployment: Object) -> bool:
+    status, wanted = deployment.get("status") or {}, deployment["spec"]["replicas"]
+    return bool(
+        status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) >= wanted
+        and status.get("availableReplicas", 0) >= wanted
+    )
+
+
+def _established(crd: Object) -> bool:
+    conditions = (crd.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
+
+
+_READY = {"Deployment": _rolled_out, "CustomResourceDefinition": _established}
+
+
+def tagged(server: Server, revision: str) -> list[Object]:
+    """The webhooks of the revision tag `default`; those of the revision itself are switched off."""
+    name = f"istio-sidecar-injector-{revision}" if revision else "istio-sidecar-injector"
+    hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    live = server.call("GET", f"{hooks}/{name}")
+    if not revision:
+        never = {"matchLabels": {"istio.io/deactivated": "never-match"}}
+        for hook in live["webhooks"]:
+            hook["namespaceSelector"], hook["objectSelector"] = never, never
+        server.call("PUT", f"{hooks}/{name}", live)
+    recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))["tag"]
+    text = json.dumps(recorded["revision" if revision else "default"])
+    made: list[Object] = json.loads(text.replace(MARKS["revision"], revision) if revision else text)
+    kept = {key: value for key, value in live["metadata"]["labels"].items() if key != "app"}
+    bundle = next((hook["clientConfig"].get("caBundle") for hook in live["webhooks"]), None)
+    for item in made:
+        labels = item["metadata"]["labels"]
+        item["metadata"]["labels"] = {
+            **labels,
+            **kept,
+            **{k: labels[k] for k in ("istio.io/tag",) if k in labels},
+        }
+        for hook in item["webhooks"]:
+            if bundle:
+                hook["clientConfig"]["caBundle"] = bundle
+    return made
+
+
+def main(words: list[str]) -> int:
+    """istioctl."""
+    parser = argparse.ArgumentParser(prog="istioctl")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    version = verbs.add_parser("version")
+    version.add_argument("--remote")
+    version.add_argument("--output", "-o")
+    generating = (
+        verbs.add_parser("manifest").add_subparsers(dest="what", required=True).add_parser("generate")
+    )
+    installing = verbs.add_parser("install")
+    for verb in (generating, installing):
+        verb.add_argument("-f", "--filename", required=True)
+    installing.add_argument("--context", default="")
+    installing.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
+    installing.add_argument("--namespace", "-n", default="istio-system")
+    installing.add_argument("--readiness-timeout", default="300s")
+    installing.add_argument("--skip-confirmation", "-y", action="store_true")
+    given = parser.parse_args(words)
+    if given.verb == "version":
+        sys.stdout.write(
+            json.dumps({"clientVersion": {"version": VERSION, "tag": VERSION, "status": "Clean"}})
+        )
+        return 0
+    import yaml  # half of what it takes to start
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document = yaml.load(Path(given.filename).read_bytes(), loader)  # noqa: S506 - a safe loader
+    try:
+        if given.verb == "manifest":
+            sys.stdout.write("\n---\n".join(json.dumps(item) for item in manifest(document)) + "\n")
+            return 0
+        kubeconfig = yaml.load(Path(given.kubeconfig).read_bytes(), loader)  # noqa: S506 - as above
+        install(document, Server(kubeconfig, given.context), float(given.readiness_timeout.rstrip("s")))
+    except Failed as failure:
+        sys.stderr.write(f"Error: failed to install manifests: {failure}\n")
+        return 1
+    sys.stdout.write("✔ Installation complete\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.append(sys.argv[1])
+    sys.exit(main(sys.argv[2:]))

@@ -1,0 +1,382 @@
+"""istiod in a stand-in cluster: what it writes, which CA it signs with, whom it sees, what it admits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from istio_mc.domain.certificates import Authority, new_root
+from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.pem import dump_certificates, dump_key
+from tests.support import controllers, refusals, rights, selectors
+from tests.support.store import By
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.cluster import Cluster
+    from tests.support.kinds import Object, Served
+
+SYSTEM = "istio-system"
+ROOTS = "istio-ca-root-cert"
+PILOT = By("pilot-discovery")
+_MULTI_CLUSTER = "istio/multiCluster"
+_WITHOUT_ROOTS = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
+_LEADERS = ("istio-leader", "istio-namespace-controller-election", "istio-gateway-status-leader")
+_CLASSES = {
+    "istio": "istio.io/gateway-controller",
+    "istio-remote": "istio.io/unmanaged-gateway",
+}
+_REFUSED = frozenset(
+    {"exec", "auth-provider", "authProvider", "tokenFile", "client-certificate", "client-key"}
+)
+
+
+class Remote(NamedTuple):
+    """A cluster that an istiod learnt of from a remote secret.
+
+    Attributes:
+        secret: The Secret's name.
+        digest: Of the kubeconfig it was opened with.
+        status: As clusterz has it.
+    """
+
+    secret: str
+    digest: str
+    status: str
+
+
+@dataclass
+class Istiod:
+    """One running istiod.
+
+    Attributes:
+        pod: Its pod, as it was when it started.
+        issuer: The CA it signs with.
+        self_signed: Whether it made that CA itself, for want of a Secret cacerts.
+        remotes: The clusters it learnt of, by cluster ID.
+    """
+
+    pod: Object
+    issuer: Authority
+    self_signed: bool
+    remotes: dict[str, Remote] = field(default_factory=dict)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What its container was given."""
+        (container,) = self.pod["spec"]["containers"]
+        return {one["name"]: one.get("value", "") for one in container.get("env") or []}
+
+    @property
+    def revision(self) -> str:
+        """Its revision."""
+        return self.env.get("REVISION") or "default"
+
+    @property
+    def cluster_id(self) -> str:
+        """The ID of its own cluster."""
+        return self.env.get("CLUSTER_ID") or "Kubernetes"
+
+
+class Istiods:
+    """The control planes of one cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._running: dict[str, Istiod] = {}
+
+    def state(self) -> dict[str, Istiod]:
+        """Those that run now, as they are."""
+        return {uid: replace(one, remotes=dict(one.remotes)) for uid, one in self._running.items()}
+
+    def restore(self, state: dict[str, Istiod]) -> None:
+        """Has those run that ran then."""
+        self._running = {uid: replace(one, remotes=dict(one.remotes)) for uid, one in state.items()}
+
+    def running(self) -> list[Istiod]:
+        """Those that run and are ready."""
+        return list(self._running.values())
+
+    def of(self, pod: str) -> Istiod | None:
+        """The one in a pod."""
+        return next((one for one in self.running() if one.pod["metadata"]["name"] == pod), None)
+
+    def look(self) -> None:
+        """Starts and ends them with their pods."""
+        pods = {
+            pod["metadata"]["uid"]: pod
+            for pod in self._cluster.store.of("Pod")
+            if (pod["metadata"].get("labels") or {}).get("app") == "istiod"
+            and controllers.is_ready(pod)
+            and "deletionTimestamp" not in pod["metadata"]
+        }
+        for gone in self._running.keys() - pods.keys():
+            del self._running[gone]
+        for uid, pod in pods.items():
+            if uid not in self._running:
+                given = _given(self._cluster)
+                self._running[uid] = Istiod(pod, given or self._own(), given is None)
+
+    def _own(self) -> Authority:
+        """The CA that an istiod makes itself, and keeps in a Secret."""
+        made = _self_signed(self._cluster.name)
+        if not self._cluster.has("Secret", "istio-ca-secret", SYSTEM):
+            data = {
+                "ca-cert.pem": dump_certificates([made.certificate]),
+                "ca-key.pem": dump_key(made.key),
+            }
+            self._cluster.make(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Secret",
+                    "metadata": {"name": "istio-ca-secret", "namespace": SYSTEM},
+                    "type": "istio.io/ca-root",
+                    "data": {key: base64.b64encode(pem).decode() for key, pem in data.items()},
+                },
+                PILOT,
+            )
+        return made
+
+    def reload(self, one: Istiod) -> None:
+        """Takes another CA up while it runs: one of the same root, or of any where it may have several."""
+        given = _given(self._cluster)
+        if given is None or one.self_signed:
+            return
+        same = given.root == one.issuer.root
+        if same or one.env.get("ISTIO_MULTIROOT_MESH") == "true":
+            one.issuer = given
+
+    def admit(self, served: Served, item: Object) -> None:
+        """Has the validating webhooks look at a resource of Istio's; refuses where one cannot be asked.
+
+        What they would say of it is not known here: they let it through.
+
+        Raises:
+            Refused: A webhook that must be asked has nobody behind it.
+        """
+        if not served.custom or not served.group.endswith(".istio.io"):
+            return
+        labels = item["metadata"].get("labels") or {}
+        for configuration in self._cluster.store.of("ValidatingWebhookConfiguration"):
+            for webhook in configuration.get("webhooks") or []:
+                groups = [group for rule in webhook.get("rules") or [] for group in rule["apiGroups"]]
+                if (
+                    served.group in groups
+                    and webhook.get("failurePolicy", "Fail") == "Fail"
+                    and selectors.by_object(webhook.get("objectSelector"), labels)
+                ):
+                    self._ask(webhook)
+
+    def _ask(self, webhook: Object) -> None:
+        service = webhook["clientConfig"]["service"]
+        name = service["name"]
+        there = self._cluster.store.find("Service", name, service["namespace"])
+        wanted = ((there or {}).get("spec") or {}).get("selector") or {}
+        behind = any(
+            wanted.items() <= (one.pod["metadata"].get("labels") or {}).items() for one in self.running()
+        )
+        if there and behind:
+            return
+        why = f'no endpoints available for service "{name}"' if there else f'service "{name}" not found'
+        url = f"https://{name}.{service['namespace']}.svc:443{service.get('path', '')}?timeout=10s"
+        raise refusals.internal(
+            f'failed calling webhook "{webhook["name"]}": failed to call webhook: Post "{url}": {why}'
+        )
+
+    def clusterz(self, one: Istiod) -> list[Object]:
+        """What an istiod answers to `/debug/clusterz`: its own cluster has no secret."""
+        with self._cluster.store.lock:
+            look_at_remotes(self._cluster, one)
+            own = {"id": one.cluster_id, "secretName": "", "syncStatus": "synced"}
+            return [
+                own,
+                *(
+                    {"id": name, "secretName": f"{SYSTEM}/{remote.secret}", "syncStatus": remote.status}
+                    for name, remote in sorted(one.remotes.items())
+                ),
+            ]
+
+
+@cache
+def _self_signed(name: str) -> Authority:
+    assert name
+    return new_root(datetime.now(UTC), key=KeySpec(KeyType.EC, 256))
+
+
+def _given(cluster: Cluster) -> Authority | None:
+    """The CA in the Secret cacerts; None where there is none that istiod can use."""
+    secret = cluster.store.find("Secret", "cacerts", SYSTEM)
+    data = (secret or {}).get("data") or {}
+    return _authority(tuple(sorted(data.items())))
+
+
+@cache
+def _authority(data: tuple[tuple[str, str], ...]) -> Authority | None:
+    try:
+        pem = {name: base64.b64decode(value) for name, value in data}
+        certificate = x509.load_pem_x509_certificates(pem["ca-cert.pem"])[0]
+        key = load_pem_private_key(pem["ca-key.pem"], None)
+        roots = x509.load_pem_x509_certificates(pem["root-cert.pem"])
+        between = x509.load_pem_x509_certificates(pem["cert-chain.pem"])
+        if key.public_key() != certificate.public_key():
+            return None
+        chain = _led(certificate, [*between, *roots])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return Authority(certificate, key, tuple(chain)) if chain and chain[-1] in roots else None
+
+
+def _led(certificate: x509.Certificate, others: list[x509.Certificate]) -> list[x509.Certificate]:
+    """The certificates above one, up to one that signed itself."""
+    chain: list[x509.Certificate] = []
+    while certificate.subject != certificate.issuer:
+        above = next((one for one in others if _issued(certificate, one)), None)
+        if above is None or above in chain:
+            return []
+        chain.append(above)
+        certificate = above
+    return chain
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def istiods(cluster: Cluster) -> None:
+    """What running istiods do, a moment after something was written."""
+    cluster.istiods.look()
+    for one in cluster.istiods.running():
+        cluster.istiods.reload(one)
+        _fill_webhooks(cluster, one)
+        look_at_remotes(cluster, one)
+    if running := cluster.istiods.running():
+        _lead(cluster)
+        _give_out_roots(cluster, running[0])
+        _classes(cluster)
+
+
+def _fill_webhooks(cluster: Cluster, one: Istiod) -> None:
+    bundle = base64.b64encode(dump_certificates([one.issuer.root])).decode()
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        for item in cluster.store.of(kind):
+            if (item["metadata"].get("labels") or {}).get("istio.io/rev") != one.revision:
+                continue
+            wanted = {"failurePolicy": "Fail"} if kind.startswith("Validating") else {}
+            if all(
+                hook["clientConfig"].get("caBundle") == bundle and wanted.items() <= hook.items()
+                for hook in item["webhooks"]
+            ):
+                continue
+
+            def fill(copy: Object, wanted: Object = wanted) -> None:
+                for hook in copy["webhooks"]:
+                    hook["clientConfig"]["caBundle"] = bundle
+                    hook.update(wanted)
+
+            cluster.edit(item, fill, PILOT)
+
+
+def _lead(cluster: Cluster) -> None:
+    for name in _LEADERS:
+        if not cluster.has("ConfigMap", name, SYSTEM) and _is_open(cluster, SYSTEM):
+            leader = {"control-plane.alpha.kubernetes.io/leader": '{"holderIdentity":"istiod"}'}
+            metadata = {"name": name, "namespace": SYSTEM, "annotations": leader}
+            cluster.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, PILOT)
+
+
+def _is_open(cluster: Cluster, namespace: str) -> bool:
+    found = cluster.store.find("Namespace", namespace)
+    return found is not None and "deletionTimestamp" not in found["metadata"]
+
+
+def _give_out_roots(cluster: Cluster, one: Istiod) -> None:
+    data = {"root-cert.pem": dump_certificates([one.issuer.root]).decode()}
+    for namespace in cluster.names("Namespace"):
+        if namespace in _WITHOUT_ROOTS or not _is_open(cluster, namespace):
+            continue
+        there = cluster.store.find("ConfigMap", ROOTS, namespace)
+        if there is None:
+            metadata = {"name": ROOTS, "namespace": namespace, "labels": {"istio.io/config": "true"}}
+            document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+            cluster.make(document, PILOT)
+        elif there.get("data") != data:
+            cluster.edit(there, lambda copy: copy.update(data=data), PILOT)
+
+
+def _classes(cluster: Cluster) -> None:
+    if ("gateway.networking.k8s.io", "gatewayclasses") not in cluster.store.kinds:
+        return
+    for name, controller in _CLASSES.items():
+        if not cluster.has("GatewayClass", name):
+            kind = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass"}
+            cluster.make({**kind, "metadata": {"name": name}, "spec": {"controllerName": controller}}, PILOT)
+
+
+def look_at_remotes(cluster: Cluster, one: Istiod) -> None:
+    """Follows the remote secrets, as istiod 1.26.0 does.
+
+    What is synced stays so until its Secret changes; what was closed stays closed until its Secret goes.
+    """
+    there = {}
+    for secret in cluster.store.of("Secret", SYSTEM):
+        if (secret["metadata"].get("labels") or {}).get(_MULTI_CLUSTER) == "true":
+            for cluster_id, value in (secret.get("data") or {}).items():
+                there.setdefault(cluster_id, {})[secret["metadata"]["name"]] = value
+    for gone in [name for name, remote in one.remotes.items() if remote.secret not in there.get(name, {})]:
+        del one.remotes[gone]
+    for cluster_id, secrets in there.items():
+        if cluster_id == one.cluster_id:
+            continue
+        known = one.remotes.get(cluster_id)
+        name = known.secret if known else next(iter(secrets))  # another Secret of the same ID is ignored
+        digest = hashlib.sha256(secrets[name].encode()).hexdigest()
+        if known and (known.status == "closed" or (known.status, known.digest) == ("synced", digest)):
+            continue
+        one.remotes[cluster_id] = Remote(name, digest, _opened(cluster, secrets[name]))
+
+
+def _opened(cluster: Cluster, value: str) -> str:
+    """What becomes of a cluster that a remote secret names: `synced`, `timeout` or `closed`."""
+    try:
+        kubeconfig = yaml.safe_load(base64.b64decode(value))
+        entry = kubeconfig["clusters"][0]["cluster"]
+        user = kubeconfig["users"][0]["user"]
+        bundle = base64.b64decode(entry.get("certificate-authority-data") or "")
+        if _REFUSED & user.keys() or "certificate-authority" in entry:
+            return "closed"
+        certificates = x509.load_pem_x509_certificates(bundle) if bundle else []
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        return "closed"
+    target = cluster.mesh.at(str(entry.get("server")))
+    if target is None or target.faults.unreachable:
+        return "timeout"
+    shown = x509.load_pem_x509_certificate(target.ca_certificate)
+    if not entry.get("insecure-skip-tls-verify") and shown not in certificates:
+        return "timeout"
+    account = target.tokens.get(str(user.get("token")))
+    if account is None:
+        return "timeout"
+    may = rights.allowed(target, rights.account(*account), rights.Wanted("list", "", "pods"))
+    return "synced" if may else "timeout"
+
+
+def proxies(cluster: Cluster) -> Iterator[Object]:
+    """The pods with a proxy that are ready: gateways, and those with a sidecar."""
+    for pod in cluster.store.of("Pod"):
+        containers = pod["spec"].get("containers") or []
+        if controllers.is_ready(pod) and any(one["name"] == "istio-proxy" for one in containers):
+            yield pod

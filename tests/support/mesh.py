@@ -1,0 +1,298 @@
+"""A mesh that remembers: stand-in clusters, a folder to run istio-mc in, and its runs."""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import json
+import shutil
+import signal
+import stat
+import sys
+import sysconfig
+import tempfile
+import threading
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import yaml
+
+from tests.support import certificates, cluster, faults, istioctl, runs
+from tests.support.api import Reset
+from tests.support.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.cluster import Cluster
+    from tests.support.kinds import Object
+    from tests.support.runs import Result, Running
+    from tests.support.snapshots import Snapshot
+
+CLUSTERS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
+"""Names of the clusters that the guide joins, by context."""
+
+MOMENT_S = 0.003
+_RECORDED = Path(__file__).with_name("recorded")
+
+
+class State(NamedTuple):
+    """What a mesh was like at one moment."""
+
+    clusters: dict[str, cluster.State]
+    files: dict[Path, bytes]
+
+
+class Mesh:
+    """Clusters that may become a mesh, and a folder to run istio-mc in.
+
+    Attributes:
+        clusters: The clusters, by context; `mesh["kt"]` is one of them.
+        folder: Where istio-mc runs: mesh.yaml, certs and kubeconfig lie there.
+        writes: How many requests have changed something so far, in all clusters.
+    """
+
+    def __init__(self, folder: Path, *contexts: str, moment_s: float = MOMENT_S) -> None:
+        self.folder = folder
+        self.writes = 0
+        self.aliases: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._dead = False
+        self._after: tuple[int, Callable[[], None]] | None = None
+        material = certificates.material()
+        self.clusters = {
+            name: cluster.Cluster(self, name, CLUSTERS.get(name, f"{name}-k"), number, material, moment_s)
+            for number, name in enumerate(contexts or CLUSTERS, 1)
+        }
+        self.kubeconfig = folder / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
+        self.kubeconfig.chmod(0o600)
+        self.settings()
+
+    def __getitem__(self, context: str) -> Cluster:
+        """The cluster of a context."""
+        return self.clusters[context]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every context."""
+        return tuple(self.clusters)
+
+    @property
+    def certs(self) -> Path:
+        """The folder of the mesh's CA."""
+        return self.folder / "certs"
+
+    def url(self, context: str) -> str:
+        """Where a cluster's API server is."""
+        return f"https://{certificates.HOST}:{self.clusters[context].api.port}"
+
+    def _kubeconfig(self) -> Object:
+        ca = base64.b64encode(certificates.material().certificate).decode()
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [
+                {"name": one.cluster, "cluster": {"server": self.url(name), "certificate-authority-data": ca}}
+                for name, one in self.clusters.items()
+            ],
+            "users": [
+                {"name": f"{name}-admin", "user": {"token": one.admin_token}}
+                for name, one in self.clusters.items()
+            ],
+            "contexts": [
+                {"name": name, "context": {"cluster": one.cluster, "user": f"{name}-admin"}}
+                for name, one in self.clusters.items()
+            ],
+            "current-context": self.names[0],
+        }
+
+    # --- mesh.yaml
+
+    def settings(self, **edits: Any) -> None:  # noqa: ANN401 - whatever mesh.yaml takes
+        """Writes mesh.yaml: small keys, the Gateway API from a file, and what `edits` says."""
+        document = {
+            "apiVersion": "istio-mc/v1alpha1",
+            "kind": "Mesh",
+            "ca": {"key": "ec-256"},
+            "gatewayAPI": {"manifest": str(_RECORDED / "gateway-api.yaml")},
+            **edits,
+        }
+        kept = {key: value for key, value in document.items() if value is not None}
+        (self.folder / "mesh.yaml").write_text(yaml.safe_dump(kept))
+
+    # --- runs
+
+    def run(self, *words: object, dies_after: int | None = None, **env: str) -> Result:
+        """Runs istio-mc in this process, as a user would in the mesh's folder.
+
+        Args:
+            words: Its arguments.
+            dies_after: After so many writes nothing of this run reaches a cluster any more, as if it had been
+                killed; what became of it is told as its result.
+            env: Variables of its environment.
+        """
+        if dies_after is not None:
+            self._after = (self.writes + dies_after, self._die)
+        try:
+            return runs.run(self.folder, [str(word) for word in words], environment(self.folder, **env))
+        finally:
+            self._after, self._dead = None, False
+
+    def start(self, *words: object, killed_after: int | None = None, **env: str) -> Running:
+        """Starts istio-mc as a process of its own.
+
+        Args:
+            words: Its arguments.
+            killed_after: It is killed (SIGKILL) in the middle of its so-manieth write, which is kept.
+            env: Variables of its environment.
+        """
+        running = runs.start(self.folder, [str(word) for word in words], environment(self.folder, **env))
+        if killed_after is not None:
+            self._after = (self.writes + killed_after, lambda: running.process.send_signal(signal.SIGKILL))
+        return running
+
+    def _die(self) -> None:
+        self._dead = True
+
+    # --- what the API servers ask
+
+    def at(self, server: str) -> Cluster | None:
+        """The cluster at a URL, as others reach it; None: nobody is there."""
+        server = server.rstrip("/")
+        for name, one in self.clusters.items():
+            if server in (self.url(name), self.aliases.get(name)):
+                return one
+        return None
+
+    def gate(self, one: Cluster) -> None:
+        """What keeps a request from being looked at.
+
+        Raises:
+            Reset: It gets no answer.
+        """
+        if one.faults.slow_s:
+            one.api.over.wait(one.faults.slow_s)
+        with one.api.healed:
+            one.api.healed.wait_for(lambda: one.faults.unreachable != faults.SILENT or one.api.over.is_set())
+        if self._dead or one.faults.unreachable or one.api.over.is_set():
+            raise Reset
+
+    def wrote(self, _: Cluster) -> None:
+        """Counts a write.
+
+        Raises:
+            Reset: Whoever wrote is dead by now.
+        """
+        with self._lock:
+            self.writes += 1
+            if self._after and self.writes >= self._after[0]:
+                _, then = self._after
+                self._after = None
+                then()
+                raise Reset
+
+    def cut(self, context: str, how: str = faults.REFUSED) -> None:
+        """Takes a cluster's API server out of reach: `refused` or `silent`."""
+        one = self.clusters[context]
+        one.faults.unreachable = how
+        if how == faults.REFUSED:
+            one.api.cut()
+
+    def heal(self, context: str) -> None:
+        """Brings it back."""
+        one = self.clusters[context]
+        before, one.faults.unreachable = one.faults.unreachable, ""
+        if before == faults.REFUSED:
+            one.api.listen_again()
+        one.api.wake()
+
+    # --- as it was
+
+    def state(self) -> State:
+        """All that the clusters and the folder hold, to be had back later."""
+        self.settle()
+        files = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        return State({name: one.state() for name, one in self.clusters.items()}, files)
+
+    def restore(self, state: State) -> None:
+        """Has all be as it was, without any fault."""
+        self._after, self._dead = None, False
+        self.aliases.clear()
+        for path in sorted(self.folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        for path, content in state.files.items():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.write_bytes(content)
+            path.chmod(0o600)
+        for name, one in self.clusters.items():
+            one.restore(state.clusters[name])
+        self.settle()
+
+    # --- what is there
+
+    def settle(self) -> None:
+        """Waits until nothing moves any more in any cluster."""
+        for one in self.clusters.values():
+            one.settle()
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Every object of every cluster, once nothing moves any more."""
+        self.settle()
+        return {name: snapshot(one) for name, one in self.clusters.items()}
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """The environment of a run: its own home, the stand-in istioctl, and no proxy."""
+    return {
+        "PATH": str(_bin_dir()),
+        "HOME": str(folder),
+        "XDG_CACHE_HOME": str(_shared() / "cache"),
+        "ISTIO_MC_BIN_DIR": str(_bin_dir()),
+        "KUBECONFIG": str(folder / "kubeconfig"),
+        "COLUMNS": "200",
+        "NO_PROXY": "*",
+        **more,
+    }
+
+
+@cache
+def _shared() -> Path:
+    """A folder for what all meshes of this process share."""
+    folder = Path(tempfile.mkdtemp(prefix="istio-mc-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _bin_dir() -> Path:
+    """A folder with the stand-in istioctl: a shell that tells its version starts ten times as fast."""
+    folder = _shared() / "bin"
+    folder.mkdir()
+    program = folder / "istioctl"
+    told = json.dumps({"clientVersion": {"version": istioctl.VERSION, "tag": istioctl.VERSION}})
+    script = Path(istioctl.__file__)
+    packages = sysconfig.get_path("platlib")
+    program.write_text(
+        "#!/bin/sh\n"
+        f"[ \"$1\" = version ] && {{ echo '{told}'; exit; }}\n"
+        f"exec '{sys.executable}' -I -S '{script}' '{packages}' \"$@\"\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return folder
+
+
+@contextmanager
+def remembering_mesh(*contexts: str, moment_s: float = MOMENT_S) -> Iterator[Mesh]:
+    """Clusters that remember, for the length of a block; kt, ncloud and nhn where none is named."""
+    with tempfile.TemporaryDirectory(prefix="istio-mc-mesh-") as folder:
+        mesh = Mesh(Path(folder), *contexts, moment_s=moment_s)
+        for one in mesh.clusters.values():
+            one.start()
+        try:
+            yield mesh
+        finally:
+            for one in mesh.clusters.values():
+                one.stop()

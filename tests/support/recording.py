@@ -1,0 +1,158 @@
+"""Records what the real istioctl makes, for the stand-in: `python -m tests.support.recording [ISTIOCTL]`.
+
+ISTIOCTL is the real program of version 1.26.0; the lab's, where none is named. Each shape of document is
+recorded once, with marks in place of a mesh's own values. The schemas of CRDs are left out: they are nine
+tenths of the text, and nothing here reads them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from istio_mc.domain import yamltext
+from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.operator import istio_operator
+from tests.support.istioctl import MARKS, RECORDED, VERSION, key_of, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.kinds import Object
+
+_LAB_VALUES: Object = {
+    "global": {"imagePullPolicy": "IfNotPresent"},
+    "telemetry": {"enabled": False},
+    "pilot": {"env": {"PILOT_ENABLE_METADATA_EXCHANGE": "false", "PILOT_ENABLE_ALPN_FILTER": "false"}},
+    "meshConfig": {"defaultProviders": {"metrics": []}},
+}
+"""The lab's own, so that one mesh.yaml does for it and for the stand-in."""
+
+_NO_SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+
+
+def documents() -> Iterator[Object]:
+    """The IstioOperator documents whose shapes are recorded."""
+    addresses = ((), (MARKS["externalIP"],))
+    for revision in ("", MARKS["revision"]):
+        for images in ((None, None), (MARKS["hub"], MARKS["tag"])):
+            for values in ({}, _LAB_VALUES):
+                for given in addresses:
+                    mesh = Mesh(MARKS["meshID"], VERSION, revision, *images, values)
+                    yield istio_operator(mesh, _cluster(given))
+    yield another_revision()
+
+
+def another_revision(revision: str = MARKS["revision"]) -> Object:
+    """A control plane of others beside the mesh's, as they would install it."""
+    return {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "metadata": {"name": "canary", "namespace": "istio-system"},
+        "spec": {
+            "profile": "minimal",
+            "revision": revision,
+            "hub": MARKS["hub"],
+            "tag": MARKS["tag"],
+        },
+    }
+
+
+def _cluster(addresses: tuple[str, ...]) -> Cluster:
+    server = ApiServer("https://kt.example:6443")
+    return Cluster("kt", MARKS["clusterName"], MARKS["network"], server, addresses)
+
+
+def main() -> None:
+    """Records all shapes."""
+    given = sys.argv[1] if len(sys.argv) > 1 else None
+    istioctl = given or str(Path.home() / f".cache/istio-mc-lab/bin/istio-{VERSION}/istioctl")
+    told = json.loads(_run(istioctl, "version", "--remote=false", "--output", "json"))
+    assert told["clientVersion"]["version"] == VERSION, told
+    kept: dict[str, Object] = {}
+    shapes: dict[str, list[str]] = {}
+    for document in documents():
+        shape, _ = shape_of(document)
+        assert shape == document, "a mark is missing in a document"
+        shapes[key_of(shape)] = [_keep(kept, item) for item in _generated(istioctl, document)]
+    tags = {
+        name: _tag(istioctl, revision)
+        for name, revision in (("default", ""), ("revision", MARKS["revision"]))
+    }
+    recorded = {"istioctl": VERSION, "shapes": shapes, "documents": kept, "tag": tags}
+    raw = json.dumps(recorded, sort_keys=True, separators=(",", ":")).encode()
+    RECORDED.write_bytes(gzip.compress(raw, 9, mtime=0))
+    sys.stdout.write(
+        f"{RECORDED}: {len(shapes)} shapes, {len(kept)} documents, {RECORDED.stat().st_size} bytes\n"
+    )
+
+
+def _run(*words: str) -> bytes:
+    env = {**os.environ, "KUBECONFIG": os.devnull}
+    return subprocess.run(words, capture_output=True, check=True, timeout=60, env=env).stdout
+
+
+def _generated(istioctl: str, document: Object) -> list[Object]:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(document, file)
+        file.flush()
+        found = yamltext.load_all(_run(istioctl, "manifest", "generate", "-f", file.name))
+    return [_trimmed(item) for item in _as_released(found)]
+
+
+def _as_released(found: list[Object]) -> list[Object]:
+    """An istioctl that was built from source has another registry in it than a released one."""
+    text = json.dumps(found)
+    text = text.replace("gcr.io/istio-testing", MARKS["hub"])
+    text = text.replace(f"{MARKS['hub']}/pilot:latest", f"{MARKS['hub']}/pilot:{MARKS['tag']}")
+    text = text.replace(f"{MARKS['hub']}/proxyv2:latest", f"{MARKS['hub']}/proxyv2:{MARKS['tag']}")
+    text = text.replace('\\"tag\\": \\"latest\\"', f'\\"tag\\": \\"{MARKS["tag"]}\\"')
+    released: list[Object] = json.loads(text)
+    return released
+
+
+def _trimmed(item: Object) -> Object:
+    if item["kind"] != "CustomResourceDefinition":
+        return item
+    versions: list[Any] = []
+    for version in item["spec"]["versions"]:
+        kept = {key: value for key, value in version.items() if key != "additionalPrinterColumns"}
+        versions.append({**kept, "schema": _NO_SCHEMA})
+    return {**item, "spec": {**item["spec"], "versions": versions}}
+
+
+def _keep(kept: dict[str, Object], item: Object) -> str:
+    digest = hashlib.sha256(json.dumps(item, sort_keys=True).encode()).hexdigest()[:16]
+    kept[digest] = item
+    return digest
+
+
+def _tag(istioctl: str, revision: str) -> list[Object]:
+    """The webhooks of the revision tag `default` that points to a revision, as istioctl renders them."""
+    values: Object = {"revision": revision, "revisionTags": ["default"]}
+    mutating: Object = {"profile": "empty", "components": {"pilot": {"enabled": True}}, "values": values}
+    document = {
+        "apiVersion": "install.istio.io/v1alpha1",
+        "kind": "IstioOperator",
+        "metadata": {"name": "tag", "namespace": "istio-system"},
+        "spec": mutating,
+    }
+    found = _generated(istioctl, document)
+    return [
+        item
+        for item in found
+        if item["kind"] == "MutatingWebhookConfiguration" and "revision-tag" in item["metadata"]["name"]
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Who may do what in a stand-in cluster: RBAC for service accounts, and all but what is denied for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.cluster import Cluster
+    from tests.support.kinds import Object
+
+ADMIN = "kubernetes-admin"
+_ACCOUNT = "system:serviceaccount:"
+
+
+class Wanted(NamedTuple):
+    """Something that somebody wants to do."""
+
+    verb: str
+    group: str
+    resource: str
+    namespace: str = ""
+    name: str = ""
+
+
+def account(namespace: str, name: str) -> str:
+    """What a service account is called."""
+    return f"{_ACCOUNT}{namespace}:{name}"
+
+
+def allowed(cluster: Cluster, who: str, wanted: Wanted) -> bool:
+    """Whether somebody may do something."""
+    if not who.startswith(_ACCOUNT):
+        return not _denied(cluster.faults.denied, wanted)
+    namespace, name = who.removeprefix(_ACCOUNT).split(":")
+    return any(_covers(rule, wanted) for rule in _rules(cluster, namespace, name, wanted.namespace))
+
+
+def _denied(denied: set[str], wanted: Wanted) -> bool:
+    if wanted.verb == "*":
+        return bool(denied)
+    return any(
+        f"{verb} {resource}" in denied for verb in (wanted.verb, "*") for resource in (wanted.resource, "*")
+    )
+
+
+def _rules(cluster: Cluster, namespace: str, name: str, where: str) -> Iterator[Object]:
+    for kind, inside in (("ClusterRoleBinding", None), ("RoleBinding", where)):
+        if inside == "":
+            continue
+        for binding in cluster.store.of(kind, inside):
+            subjects = binding.get("subjects") or []
+            if not any(
+                (one["kind"], one["name"], one.get("namespace")) == ("ServiceAccount", name, namespace)
+                for one in subjects
+            ):
+                continue
+            reference = binding["roleRef"]
+            of = "" if reference["kind"] == "ClusterRole" else where
+            role = cluster.store.find(reference["kind"], reference["name"], of)
+            yield from (role or {}).get("rules") or []
+
+
+def _covers(rule: Object, wanted: Wanted) -> bool:
+    def has(key: str, value: str) -> bool:
+        there = rule.get(key) or []
+        return value in there or "*" in there
+
+    named = rule.get("resourceNames")
+    return (
+        has("verbs", wanted.verb)
+        and has("apiGroups", wanted.group)
+        and has("resources", wanted.resource)
+        and (not named or wanted.name in named)
+    )
