@@ -38,6 +38,7 @@ class Reply:
         cut: The answer ends in the middle of its body.
         reset: The connection is reset instead of an answer.
         delay_s: Silence before the answer, in seconds.
+        endless: A byte of the body now and then, and never the last one.
     """
 
     body: object = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Reply:
     cut: bool = False
     reset: bool = False
     delay_s: float = 0.0
+    endless: bool = False
 
 
 def _is_named(item: dict[str, Any], labelSelector: str = "", fieldSelector: str = "") -> bool:  # noqa: N803
@@ -73,6 +75,7 @@ class FakeApi:
         bodies: What each of them sent.
         most_at_once: How many requests were being answered at one moment, at most.
         selects: Whether label and field selectors are heeded.
+        otherwise: What a path answers that nobody set; None: that there is no such object.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -80,6 +83,7 @@ class FakeApi:
         self.bodies: list[bytes] = []
         self.most_at_once = 0
         self.selects = False
+        self.otherwise: Reply | None = None
         self._at_once = 0
         self._replies: dict[str, list[Reply]] = {}
         self._forwards: dict[str, dict[int, tuple[str, int]]] = {}
@@ -119,7 +123,7 @@ class FakeApi:
         with self._lock:
             found = self._replies.get(path)
             if not found:
-                return status(404, f"{path} not found")
+                return self.otherwise or status(404, f"{path} not found")
             return found.pop(0) if len(found) > 1 else found[0]
 
     def selected(self, target: str) -> Reply:
@@ -146,9 +150,9 @@ class FakeApi:
             with self._lock:
                 self._at_once -= 1
 
-    def wait(self, seconds: float) -> None:
-        """Keeps silent, but never longer than the server lives."""
-        self._over.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        """Keeps silent, but never longer than the server lives; whether it has ended."""
+        return self._over.wait(seconds)
 
     @contextmanager
     def serve(self) -> Iterator[FakeApi]:
@@ -220,12 +224,14 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             head = {
                 "Date": self.date_time_string(),
                 "Content-Type": "application/json",
-                "Content-Length": str(len(body)),
+                "Content-Length": str(len(body) + (reply.endless << 20)),
             }
             self.send_response_only(reply.status)
             for name, value in (head | dict(reply.headers)).items():
                 self.send_header(name, value)
             self.end_headers()
+            while reply.endless and not api.wait(0.1):
+                self.wfile.write(b" ")
             self.wfile.write(body[: len(body) // 2] if reply.cut else body)
             self.close_connection = self.close_connection or reply.cut
 

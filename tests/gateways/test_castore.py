@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, ClassVar
 
 import pytest
@@ -21,7 +22,7 @@ KT = CaCerts(ca_cert=b"ca", ca_key=b"key", cert_chain=b"chain", root_cert=b"root
 
 @pytest.fixture
 def store(tmp_path: Path) -> CaStore:
-    return CaStore(tmp_path / "certs", patience=0.3)
+    return CaStore(tmp_path / "certs", time.monotonic() + 0.3)
 
 
 def tree(store: CaStore) -> dict[str, bytes]:
@@ -158,7 +159,11 @@ def test_keys_do_not_show_in_the_repr(store: CaStore) -> None:
 
 
 def test_a_second_run_waits_for_the_first_and_then_says_who_is_in_the_way(store: CaStore) -> None:
-    with store.locked(), pytest.raises(ProblemError) as error, CaStore(store.folder, patience=0.2).locked():
+    with (
+        store.locked(),
+        pytest.raises(ProblemError) as error,
+        CaStore(store.folder, time.monotonic() + 0.2).locked(),
+    ):
         pass
     assert code(error) == "ca-store-busy"
 

@@ -295,6 +295,14 @@ def test_a_plugin_that_needs_a_terminal_is_not_run_where_there_is_none(tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_plugin_that_asks_on_the_terminal_has_no_more_time_than_the_run(tmp_path: Path) -> None:
+    slow = {"command": script(tmp_path, "exec sleep 600"), "apiVersion": V1, "interactiveMode": "Always"}
+    found = context({"exec": slow})
+    answer = resolve([found], 20, terminal=True, until=time.monotonic() + 0.3)["kt"]
+    assert isinstance(answer, Problem)
+    assert answer.code == "credential-plugin-timeout"
+
+
 def test_on_a_terminal_plugins_that_ask_are_told_so(tmp_path: Path) -> None:
     command = script(tmp_path, f'printf "%s\\n" "$KUBERNETES_EXEC_INFO" >> {tmp_path}/info; {answer()}')
     assert given(plugin(command, interactiveMode="Always"), terminal=True).from_plugin

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import resource
+import socket
 import ssl
 import threading
 import time
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.domain.events import Event
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.downloads import documents
 from istio_mc.gateways.downloads_http import Downloader, Wanted
@@ -326,6 +329,38 @@ def test_who_waits_for_another_run_waits_to_the_deadline_only(mirror: Mirror, ca
     assert problem.seen == "another run is fetching it still"
 
 
+def test_who_waits_for_another_run_reports_it(mirror: Mirror, cache: Cache) -> None:
+    events: list[Event] = []
+    waiting = Downloader(cache, time.monotonic() + 0.5, events.append)
+    with (
+        fetched(cache, published(mirror)),
+        closing(waiting),
+        pytest.raises(ProblemError),
+        waiting.fetched(published(mirror)),
+    ):
+        pass
+    assert {event.detail for event in events} == {f"for another run that fetches {mirror.url}/file"}
+
+
+def test_a_server_that_sends_its_headers_byte_by_byte_is_not_waited_for(cache: Cache) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        over = threading.Event()
+
+        def drip() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nx-slow: ")
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        pool.submit(drip)
+        try:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
+            assert failure(cache, Wanted(url), deadline_s=0.5).seen == "no end by the deadline"
+        finally:
+            over.set()
+
+
 class TestWithoutAPublishedChecksum:
     def test_the_first_digest_is_recorded(self, mirror: Mirror, cache: Cache) -> None:
         url = f"{mirror.url}/file"
@@ -389,6 +424,14 @@ class TestDocuments:
         kept = find_cache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, tmp_path).manifest(url)
         kept.write_text("kind: Other\n")
         assert documents(url)[0]["kind"] == "CustomResourceDefinition"
+
+    def test_are_waited_for_until_the_runs_deadline_and_say_what_is_fetched(self, mirror: Mirror) -> None:
+        mirror.put("/crds.yaml", CRDS)
+        mirror.faults["/crds.yaml"] = [Fault(stall_at=3)] * 20
+        url, events = f"{mirror.url}/crds.yaml", list[Event]()
+        with pytest.raises(ProblemError, match="could not be fetched"):
+            documents(url, deadline=time.monotonic() + 0.5, progress=events.append)
+        assert [(event.step, event.detail) for event in events] == [("download", url)]
 
     def test_with_a_digest_must_have_it(self, mirror: Mirror) -> None:
         mirror.put("/crds.yaml", CRDS)

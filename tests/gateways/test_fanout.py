@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import time
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.fanout import Watch, all_of, fan_out, once
+from istio_mc.gateways.fanout import Watch, all_of, answered, fan_out, in_time, once
 
 NAMES = ["kt", "ncloud", "nhn"]
 FAULT = Problem(code="fault", message="it failed")
@@ -26,17 +27,19 @@ class TestFanOut:
             time.sleep(0.05 if name == "kt" else 0)
             return name.upper()
 
-        found, failures = fan_out(NAMES, work, concurrency=3)
+        found, failures = fan_out(NAMES, work, concurrency=3, until=math.inf)
         assert list(found.items()) == [("kt", "KT"), ("ncloud", "NCLOUD"), ("nhn", "NHN")]
         assert failures == {}
 
     def test_one_that_fails_does_not_stop_the_others(self) -> None:
-        found, failures = fan_out(NAMES, lambda name: fail("x") if name == "kt" else name, concurrency=3)
+        found, failures = fan_out(
+            NAMES, lambda name: fail("x") if name == "kt" else name, concurrency=3, until=math.inf
+        )
         assert list(found) == ["ncloud", "nhn"]
         assert list(failures) == ["kt"]
 
     def test_every_problem_names_its_cluster(self) -> None:
-        _, failures = fan_out(["kt"], lambda _: fail("a", "b"), concurrency=1)
+        _, failures = fan_out(["kt"], lambda _: fail("a", "b"), concurrency=1, until=math.inf)
         assert [(problem.message, problem.cluster) for problem in failures["kt"]] == [
             ("a", "kt"),
             ("b", "kt"),
@@ -46,11 +49,11 @@ class TestFanOut:
         def work(_: str) -> None:
             raise ProblemError(FAULT.on("nhn"))
 
-        assert fan_out(["kt"], work, concurrency=1)[1]["kt"][0].cluster == "nhn"
+        assert fan_out(["kt"], work, concurrency=1, until=math.inf)[1]["kt"][0].cluster == "nhn"
 
     def test_all_run_at_once(self) -> None:
         together = threading.Barrier(3)
-        found, _ = fan_out(NAMES, lambda _: together.wait(5), concurrency=3)
+        found, _ = fan_out(NAMES, lambda _: together.wait(5), concurrency=3, until=math.inf)
         assert len(found) == 3
 
     @pytest.mark.parametrize("concurrency", [1, 2])
@@ -66,11 +69,11 @@ class TestFanOut:
             with lock:
                 running -= 1
 
-        fan_out([*NAMES, "a", "b"], work, concurrency=concurrency)
+        fan_out([*NAMES, "a", "b"], work, concurrency=concurrency, until=math.inf)
         assert most == concurrency
 
     def test_nothing_to_do(self) -> None:
-        assert fan_out([], fail, concurrency=3) == ({}, {})
+        assert fan_out([], fail, concurrency=3, until=math.inf) == ({}, {})
 
     def test_an_interrupt_waits_for_nobody(self) -> None:
         release = threading.Event()
@@ -82,7 +85,7 @@ class TestFanOut:
 
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            fan_out(NAMES, work, concurrency=3)
+            fan_out(NAMES, work, concurrency=3, until=math.inf)
         waited = time.monotonic() - begun
         release.set()
         assert waited < 3
@@ -97,10 +100,53 @@ class TestFanOut:
 
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt):
-            fan_out(["kt"], work, concurrency=1)
+            fan_out(["kt"], work, concurrency=1, until=math.inf)
         waited = time.monotonic() - begun
         release.set()
         assert waited < 3
+
+
+class TestTheDeadline:
+    def test_work_without_an_end_of_its_own_is_abandoned_and_named(self) -> None:
+        release = threading.Event()
+        found, failures = fan_out(
+            NAMES,
+            lambda name: release.wait(60) if name == "nhn" else name,
+            concurrency=3,
+            until=time.monotonic() + 0.2,
+        )
+        release.set()
+        assert list(found) == ["kt", "ncloud"]
+        (problem,) = failures["nhn"]
+        assert (problem.code, problem.cluster) == ("no-answer-in-time", "nhn")
+
+    def test_work_that_was_not_begun_by_then_is_not_begun_later(self) -> None:
+        release, begun = threading.Event(), []
+
+        def work(name: str) -> None:
+            begun.append(name)
+            release.wait(60)
+
+        _, failures = fan_out(NAMES, work, concurrency=1, until=time.monotonic() + 0.2)
+        release.set()
+        assert (begun, list(failures)) == (["kt"], NAMES)
+
+    def test_a_call_has_no_more_time_than_the_run(self) -> None:
+        release = threading.Event()
+        calls = {"drift": (60.0, lambda: release.wait(60))}
+        _, failures = answered(calls, context="kt", until=time.monotonic() + 0.2)
+        release.set()
+        assert failures["drift"][0].code == "no-answer-in-time"
+
+    def test_a_call_that_fails_in_time_fails_as_it_did(self) -> None:
+        with pytest.raises(ZeroDivisionError):
+            in_time(lambda: 1 / 0, time.monotonic() + 60)
+        with pytest.raises(TimeoutError, match="its own"):
+            in_time(self.too_slow, time.monotonic() + 60)
+
+    @staticmethod
+    def too_slow() -> None:
+        raise TimeoutError("its own")
 
 
 class TestAllOf:

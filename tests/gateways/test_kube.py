@@ -366,7 +366,7 @@ class TestTls:
             time.sleep(0.1 * (name == "nhn"))  # while the file of the first has a name and nothing in it
             return get(kubes[name])
 
-        answers, failed = fan_out(kubes, ask, concurrency=2)
+        answers, failed = fan_out(kubes, ask, concurrency=2, until=time.monotonic() + 60)
         for kube in kubes.values():
             kube.close()
         assert (answers, failed) == (dict.fromkeys(kubes, FOUND), {})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.gateways.istioctl import Istioctl
+from istio_mc.domain.problem import ProblemError
+from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
 
 if TYPE_CHECKING:
@@ -66,3 +68,20 @@ def test_a_kept_file_that_is_broken_is_made_anew(tmp_path: Path, istioctl: Istio
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_text("{")
     assert manifest(istioctl, document(tmp_path), tmp_path / "cache") == [{"kind": "Deployment"}]
+
+
+def test_a_program_that_does_not_end_has_no_more_time_than_the_run(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    with pytest.raises(ProblemError, match="did not end within"):
+        manifest(Istioctl(slow, "1.26.0"), document(tmp_path), tmp_path / "kept", time.monotonic() + 0.3)
+
+
+def test_one_that_does_not_tell_its_version_has_no_more_time_either(tmp_path: Path) -> None:
+    slow = tmp_path / "istioctl"
+    slow.write_text("#!/bin/sh\nexec sleep 600\n")
+    slow.chmod(0o755)
+    env = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    with pytest.raises(ProblemError, match="does not tell its version"):
+        find_istioctl(env, None, "1.26.0", time.monotonic() + 0.3)

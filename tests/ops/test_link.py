@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from istio_mc.domain import documents
-from istio_mc.ops.link import ReaderToken, link_step, others_than, planned, remote_secrets, token_in
+from istio_mc.domain import documents, objects
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.problem import ProblemError
+from istio_mc.ops.inputs import Inputs
+from istio_mc.ops.link import ReaderToken, link_step, mint, others_than, planned, remote_secrets, token_in
+from istio_mc.ops.session import Session, open_named
+from tests.fake_api import FakeApi, write_kubeconfig
 from tests.world import CLUSTERS, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 TOKENS = {context: ReaderToken(f"token-of-{context}", b"ca-of-" + context.encode()) for context in CLUSTERS}
 
@@ -103,6 +112,27 @@ class TestLinkStep:
     def test_a_secret_that_holds_rubbish_is_written(self) -> None:
         spoilt = self.WANTED[0] | {"data": {"ncloud-nks": encoded("]")}}
         assert link_step(self.WANTED, [spoilt, self.WANTED[1]]) is not None
+
+
+class TestMint:
+    @pytest.fixture
+    def session(self, api: FakeApi, tmp_path: Path) -> Iterator[Session]:
+        api.on(objects.SECRET.path("istio-system"), {})
+        config = write_kubeconfig(tmp_path / "c", {"kt": api.url})
+        with open_named(Inputs(str(config), ("kt",), timeout_s=0.5), self.seen.append) as found:
+            yield found
+
+    seen: ClassVar[list[Event]] = []
+
+    def test_a_token_is_waited_for_until_the_runs_deadline(self, session: Session, api: FakeApi) -> None:
+        wanted = documents.reader_token_secret()
+        name = wanted["metadata"]["name"]
+        api.on(objects.SECRET.path("istio-system", name), wanted)
+        with pytest.raises(ProblemError) as error:
+            mint(session, "kt")
+        seen = error.value.problems[0].seen
+        assert seen in [f"Secret {name} without a token after {seconds} s" for seconds in (0, 1)]
+        assert Event("kt", "link", State.WAITING, f"for a token in Secret istio-system/{name}") in self.seen
 
 
 class TestPlanned:

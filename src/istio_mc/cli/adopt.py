@@ -19,7 +19,6 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """
     from datetime import UTC, datetime
 
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import adopt as op
     from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.inputs import Overrides
@@ -28,7 +27,7 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_named(options.inputs(), progress, Overrides(certs_dir)) as session:
-            store = CaStore(session.settings.certs_dir)
+            store = session.ca_store()
             result = op.adopt(session, store, options_of(session.settings.ca), datetime.now(UTC))
             return adopted(result, session.warnings)
 

@@ -102,8 +102,8 @@ def init(
         issuer_chain=issuer_chain,
     )
 
-    def work(_progress: edge.Progress) -> edge.Report:
-        store, said = ca_and_settings(options.config, certs_dir)
+    def work(progress: edge.Progress) -> edge.Report:
+        store, said = ca_and_settings(options.inputs(), certs_dir, progress)
         made = options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
         return initialised(ca.init(store, made, datetime.now(UTC)))
 
@@ -142,9 +142,10 @@ def issue(
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
-        store, said = ca_and_settings(options.config, certs_dir)
+        inputs = options.inputs()
+        store, said = ca_and_settings(inputs, certs_dir, progress)
         made = options_of(said, key_type, key_size, validity)
-        ids = edge.each(cluster_id) or cluster_ids(options.inputs(), progress)
+        ids = edge.each(cluster_id) or cluster_ids(inputs, progress)
         return issued(ca.issue(store, ids, made, datetime.now(UTC)))
 
     edge.run("ca issue", options, work)
@@ -163,7 +164,7 @@ def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     from istio_mc.ops.session import ca_store
     from istio_mc.present.ca import shown
 
-    edge.run("ca show", options, lambda _progress: shown(ca.show(ca_store(options.config, certs_dir))))
+    edge.run("ca show", options, lambda _progress: shown(ca.show(ca_store(options.inputs(), certs_dir))))
 
 
 @app.command(short_help="Check chains, keys and dates, and what the clusters run under.")
@@ -184,6 +185,6 @@ def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     from istio_mc.present.ca import verified
 
     def work(_progress: edge.Progress) -> edge.Report:
-        return verified(ca.verify(ca_store(options.config, certs_dir), datetime.now(UTC)))
+        return verified(ca.verify(ca_store(options.inputs(), certs_dir), datetime.now(UTC)))
 
     edge.run("ca verify", options, work)

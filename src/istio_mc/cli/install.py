@@ -76,7 +76,6 @@ def install(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.gateways.castore import CaStore
     from istio_mc.ops import install as op
     from istio_mc.ops.ca_options import options_of
     from istio_mc.ops.inputs import Overrides
@@ -86,7 +85,7 @@ def install(
     def work(progress: edge.Progress) -> edge.Report:
         overrides = Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ()))
         with open_named(options.inputs(), progress, overrides, asking.contexts_to_join) as session:
-            store = CaStore(session.settings.certs_dir)
+            store = session.ca_store()
             do = op.dry_run if dry_run else op.install
             made = options_of(session.settings.ca, key_type, key_size)
             now = datetime.now(UTC)

@@ -89,7 +89,6 @@ def install(
       istio-mc tools install --offline /media/usb/tools
     """
     import os
-    import time
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways.settings import load_settings
@@ -118,7 +117,7 @@ def install(
             source = Offline(offline, cache)
             result = op.install(choice, cache, source, progress, search_path=search_path, dry_run=dry_run)
         else:
-            with op.online(cache, time.monotonic() + inputs.timeout_s) as server:
+            with op.online(cache, inputs.deadline, progress) as server:
                 result = op.install(choice, cache, server, progress, search_path=search_path, dry_run=dry_run)
         return brought(result, dry_run=dry_run)
 
@@ -157,7 +156,6 @@ def download(
       istio-mc tools download tools --platform darwin/arm64
     """
     import os
-    import time
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways.settings import load_settings
@@ -179,7 +177,7 @@ def download(
             platforms=edge.each(platform),
         )
         cache = find_cache(os.environ, Path.home())
-        with op.online(cache, time.monotonic() + inputs.timeout_s) as server:
+        with op.online(cache, inputs.deadline, progress) as server:
             return brought(op.download(choice, folder, server, progress, dry_run=dry_run), dry_run=dry_run)
 
     edge.run("tools download", options, work)

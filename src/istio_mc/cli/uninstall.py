@@ -44,10 +44,11 @@ def uninstall(
     from istio_mc.present import uninstall as shown
 
     def work(progress: edge.Progress) -> edge.Report:
-        session, named = open_mesh(options.inputs(), progress)
+        inputs = options.inputs()
+        session, named = open_mesh(inputs, progress)
         with session:
             todo = op.plan(session, named or None)
-            store = ca_store(options.config, certs_dir)
+            store = session.ca_store() if certs_dir is None else ca_store(inputs, certs_dir, progress)
             ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:
                 return shown.report(op.untouched(todo, session.settings), session.warnings, ca)

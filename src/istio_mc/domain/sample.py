@@ -246,4 +246,4 @@ def least_share(versions: int) -> float:
     Half of its fair part: a version reached only by a detour through another gateway falls below it
     (seen on Istio 1.26.0 without a network view: 12, 7 and 11 of 30, and one missing at times).
     """
-    return 0.5 / versions
+    return 0.5 / max(1, versions)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
+from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
@@ -50,6 +52,9 @@ _HASH_DIGITS = 12
 _LOCK = ".lock"
 _STAGING = ".new"
 _POLL_SECONDS = 0.1
+_LONGEST_WAIT_S = 60.0
+"""A run holds the lock for seconds: one that holds it longer does not end by itself."""
+_STEP = "ca"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +103,13 @@ class CaStore:
 
     Attributes:
         folder: Where it is.
-        patience: Seconds to wait for another run that holds the lock.
+        deadline: `time.monotonic()` value by which the run ends.
+        progress: Told of a wait for another run.
     """
 
     folder: Path
-    patience: float = 60.0
+    deadline: float = math.inf
+    progress: Progress = field(default=silent, repr=False, compare=False)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -297,19 +304,26 @@ class CaStore:
         (self.folder / name).unlink(missing_ok=True)
 
     def _wait_for(self, handle: int) -> None:
-        deadline = time.monotonic() + self.patience
+        begun = time.monotonic()
+        until = min(self.deadline, begun + _LONGEST_WAIT_S)
+        waits = False
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(_POLL_SECONDS)
+                left = until - time.monotonic()
+                if left > 0:
+                    waits = True
+                    self.progress(
+                        Event(None, _STEP, State.WAITING, f"for another run that works in {self.folder}")
+                    )
+                    time.sleep(min(_POLL_SECONDS, left))
                     continue
                 raise ProblemError(
                     Problem(
                         code="ca-store-busy",
                         message=f"another run is at work in {self.folder}",
-                        seen=f"its lock was held for {self.patience:g} s",
+                        seen=f"its lock was held for {max(0.0, until - begun):.0f} s",
                         hint=Advice("wait for it to end; a run that was killed holds no lock"),
                     )
                 ) from None
@@ -323,6 +337,8 @@ class CaStore:
                     )
                 ) from error
             else:
+                if waits:
+                    self.progress(Event(None, _STEP, State.DONE, f"the other run in {self.folder} has ended"))
                 return
 
     def _sweep(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -87,6 +88,7 @@ def resolve(
     known: Mapping[str, Credential] | None = None,
     terminal: bool | None = None,
     cancel: threading.Event | None = None,
+    until: float = math.inf,
 ) -> dict[str, Credential | Problem]:
     """The credentials of every context, those of plugins included.
 
@@ -100,6 +102,7 @@ def resolve(
         known: Context name → credential obtained before; used again as long as it lasts.
         terminal: Whether somebody can answer on standard input; None: see whether it is a terminal.
         cancel: Once set, all plugins are stopped.
+        until: `time.monotonic()` value by which all of them have ended.
 
     Returns:
         Context name → credential, or the Problem that keeps that context from being used: its own first
@@ -124,7 +127,9 @@ def resolve(
         keys[context.name] = _key(run)
         runs.setdefault(keys[context.name], run)
     on_terminal = sys.stdin is not None and sys.stdin.isatty() if terminal is None else terminal
-    answers = _run_all(runs, deadline_s, terminal=on_terminal, cancel=cancel or threading.Event())
+    answers = _run_all(
+        runs, deadline_s, terminal=on_terminal, cancel=cancel or threading.Event(), until=until
+    )
     for context in contexts:
         if context.name in keys:
             results[context.name] = _result(context, answers[keys[context.name]])
@@ -203,7 +208,12 @@ def _key(run: _Run) -> str:
 
 
 def _run_all(
-    runs: Mapping[str, _Run], deadline_s: float, *, terminal: bool, cancel: threading.Event
+    runs: Mapping[str, _Run],
+    deadline_s: float,
+    *,
+    terminal: bool,
+    cancel: threading.Event,
+    until: float,
 ) -> dict[str, PluginAnswer | Problem]:
     if not runs:
         return {}
@@ -228,7 +238,7 @@ def _run_all(
         elif key not in quiet or (
             asks and isinstance(found, Problem) and found.code == "credential-plugin-failed"
         ):
-            longer = max(deadline_s, INTERACTIVE_DEADLINE_S)
+            longer = process.within(max(deadline_s, INTERACTIVE_DEADLINE_S), until)
             answers[key] = _ask(run, longer, cancel=cancel, interactive=True)
     return answers
 

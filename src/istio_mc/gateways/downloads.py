@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -11,22 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
-from istio_mc.gateways.downloads_http import MAX_TEXT, Downloader, Wanted
+from istio_mc.gateways.downloads_http import MAX_TEXT, STEP, Downloader, Wanted
 from istio_mc.gateways.tools_cache import Cache, copy_into, find_cache, replaced, sha256_of
 
 if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
-_DEADLINE_S = 120.0
+_LONGEST_S = 120.0
 # The CRDs are 600 KB: a tenth of the time.
 _CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BY_HAND = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
 
 
-def documents(source: str, *, sha256: str | None = None) -> list[Object]:
+def documents(
+    source: str, *, sha256: str | None = None, deadline: float = math.inf, progress: Progress = silent
+) -> list[Object]:
     """The Kubernetes documents of a YAML file or `https://` URL.
 
     What a URL held when it was first fetched is kept in the private cache, and used from then on without
@@ -35,6 +39,8 @@ def documents(source: str, *, sha256: str | None = None) -> list[Object]:
     Args:
         source: A file's path, or a URL.
         sha256: The digest that mesh.yaml gives for what is behind the URL.
+        deadline: `time.monotonic()` value by which the run ends.
+        progress: Told of a download.
 
     Raises:
         ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
@@ -46,16 +52,19 @@ def documents(source: str, *, sha256: str | None = None) -> list[Object]:
         cache.make_folder(cache.manifest(source).parent)
     except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then
         with tempfile.TemporaryDirectory(prefix="istio-mc-") as folder:
-            return _manifest(source, Cache(Path(folder)), sha256)
-    return _manifest(source, cache, sha256)
+            return _manifest(source, Cache(Path(folder)), sha256, deadline, progress)
+    return _manifest(source, cache, sha256, deadline, progress)
 
 
-def _manifest(url: str, cache: Cache, sha256: str | None) -> list[Object]:
+def _manifest(
+    url: str, cache: Cache, sha256: str | None, deadline: float, progress: Progress
+) -> list[Object]:
     target = cache.manifest(url)
     known = sha256 or cache.recorded(url)
     if not (known and target.exists() and sha256_of(target) == known):
         wanted = Wanted(url, sha256=sha256, sha256_from="set in mesh.yaml", max_bytes=MAX_TEXT)
-        downloader = Downloader(cache, time.monotonic() + _DEADLINE_S)
+        downloader = Downloader(cache, min(deadline, time.monotonic() + _LONGEST_S), progress)
+        progress(Event(None, STEP, State.STARTED, url))
         try:
             cache.make_folder(target.parent)
             with downloader.fetched(wanted) as (path, _):
@@ -68,6 +77,7 @@ def _manifest(url: str, cache: Cache, sha256: str | None) -> list[Object]:
             ) from None
         finally:
             downloader.close()
+        progress(Event(None, STEP, State.DONE, url))
     return parsed(url, files.read(target))
 
 

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import parse_checksum
+from istio_mc.gateways.fanout import in_time
 from istio_mc.gateways.tools_cache import sha256_of
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ _MAX_CHECKSUM = 64 << 10
 _CONNECT_S = 10.0
 _LONGEST_PAUSE_S = 8.0
 _LOCK_POLL_S = 0.2
+_OVERDUE_S = 1.0
+"""How long after the deadline a try is abandoned that has no end of its own: DNS, or headers byte by byte."""
+STEP = "download"
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DOCS = "troubleshooting.md#download-failed"
 
@@ -77,6 +82,7 @@ class Downloader:
     Attributes:
         cache: Where unfinished files and first-seen digests are kept.
         deadline: `time.monotonic()` value by which all is done.
+        progress: Told of a wait for another run.
         read_timeout_s: Seconds without a byte after which a try is given up.
         attempts: Tries for one file.
         backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
@@ -84,6 +90,7 @@ class Downloader:
 
     cache: Cache
     deadline: float
+    progress: Progress = field(default=silent, repr=False)
     read_timeout_s: float = 20.0
     attempts: int = 4
     backoff_s: float = 0.5
@@ -103,7 +110,7 @@ class Downloader:
         expected, source = self._expected(wanted)
         partial = self.cache.partial(wanted.url)
         self.cache.make_folder(partial.parent)
-        with _locked(partial, self.deadline):
+        with self._locked(wanted.url, partial):
             digest = self._complete(wanted, partial, expected, source, told)
             yield partial, digest
             if not wanted.checksum_url and not wanted.sha256:
@@ -124,6 +131,8 @@ class Downloader:
                 _stop_unless_good(url, answer)
                 raw = bytearray()
                 for chunk in answer.iter_bytes():
+                    if raw and time.monotonic() > self.deadline:
+                        raise _Again(f"{len(raw)} bytes, and more")
                     raw += chunk
                     if len(raw) > _MAX_CHECKSUM:
                         raise _failed(url, f"more than {_MAX_CHECKSUM >> 10} KiB", "a checksum")
@@ -135,6 +144,21 @@ class Downloader:
         """Ends its connections."""
         if self._client:
             self._client.close()
+
+    @contextmanager
+    def _locked(self, url: str, partial: Path) -> Iterator[None]:
+        """Holds a download against other runs for the time of a `with` block."""
+        lock = partial.with_name(f"{partial.name}.lock")
+        with lock.open("ab") as file:
+            while True:
+                with suppress(BlockingIOError):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                if (left := self.deadline - time.monotonic()) <= 0:
+                    raise _failed(url, "another run is fetching it still", "a free download")
+                self.progress(Event(None, STEP, State.WAITING, f"for another run that fetches {url}"))
+                time.sleep(min(_LOCK_POLL_S, left))
+            yield
 
     def _expected(self, wanted: Wanted) -> tuple[str | None, str]:
         if wanted.sha256:
@@ -225,13 +249,15 @@ class Downloader:
         """What a call returns, made again while that may help."""
         for attempt in range(1, self.attempts + 1):
             try:
-                return once()
+                return in_time(once, self.deadline + _OVERDUE_S)
             except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
                 again = _Again(_words(error, self.read_timeout_s))
             except _Again as error:
                 again = error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _failed(url, str(error) or type(error).__name__) from None
+            except TimeoutError:
+                raise _failed(url, "no end by the deadline") from None
             except OSError as error:
                 where = f"room in {self.cache.folder}, and leave to write there"
                 raise _failed(url, error.strerror or str(error), where) from None
@@ -332,18 +358,3 @@ def _mark(partial: Path) -> Path:
 def _discard(partial: Path) -> None:
     for path in (partial, _mark(partial)):
         path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(partial: Path, deadline: float) -> Iterator[None]:
-    """Holds a download against other runs for the time of a `with` block."""
-    lock = partial.with_name(f"{partial.name}.lock")
-    with lock.open("ab") as file:
-        while True:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > deadline:
-                raise _failed(partial.name, "another run is fetching it still", "a free download")
-            time.sleep(_LOCK_POLL_S)
-        yield

@@ -23,9 +23,17 @@ _TICK_S = 0.25
 
 
 def fan_out(
-    names: Iterable[str], work: Callable[[str], T], *, concurrency: int
+    names: Iterable[str], work: Callable[[str], T], *, concurrency: int, until: float
 ) -> tuple[dict[str, T], Failures]:
     """Runs `work` for each cluster, `concurrency` of them at a time.
+
+    Args:
+        names: Of the clusters.
+        work: What is done for each; it has deadlines of its own.
+        concurrency: How many at a time.
+        until: `time.monotonic()` value at which work that has no end of its own is abandoned: DNS knows no
+            deadline, and a server that sends a byte now and then is never silent. Infinite: whoever called
+            is itself abandoned then.
 
     Returns:
         What came of each, in the order of the names, and the Problems of those that failed.
@@ -33,7 +41,7 @@ def fan_out(
     Raises:
         KeyboardInterrupt: At once on Ctrl-C, without waiting for what still runs.
     """
-    results, errors = _gather({name: partial(work, name) for name in names}, concurrency)
+    results, errors = _gather({name: partial(work, name) for name in names}, concurrency, until)
     failures: Failures = {
         name: tuple(problem if problem.cluster else problem.on(name) for problem in error.problems)
         for name, error in errors.items()
@@ -75,12 +83,26 @@ def once(work: Callable[[str], T]) -> Callable[[str], T]:
     return ask
 
 
+def in_time(call: Callable[[], T], until: float) -> T:
+    """What a call returns; one that has not ended at `until`, in time.monotonic()'s seconds, is abandoned.
+
+    Raises:
+        TimeoutError: It was abandoned.
+    """
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        return result_of(pool.submit(call), until)
+    finally:
+        pool.shutdown(wait=False)
+
+
 def answered(
-    calls: Mapping[str, tuple[float, Callable[[], T]]], *, context: str
+    calls: Mapping[str, tuple[float, Callable[[], T]]], *, context: str, until: float = math.inf
 ) -> tuple[dict[str, T], Failures]:
     """Runs independent calls of one cluster at once, each with a deadline of its own in seconds.
 
-    A call that has not answered by then is given up: it ends by its own timeouts, and nobody waits for it.
+    None of these deadlines is later than `until`, in time.monotonic()'s seconds. A call that has not answered
+    by then is given up: it ends by its own timeouts, and nothing waits for it.
 
     Returns:
         What came of each, and the Problems of those that failed or were given up.
@@ -95,11 +117,11 @@ def answered(
     try:
         for name, (patience, future) in futures.items():
             try:
-                results[name] = result_of(future, begun + patience)
+                results[name] = result_of(future, min(until, begun + patience))
             except ProblemError as error:
                 failures[name] = tuple(p if p.cluster else p.on(context) for p in error.problems)
             except TimeoutError:
-                failures[name] = (_too_late(name, context, patience),)
+                failures[name] = (_too_late(name, context, max(0.0, min(patience, until - begun))),)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return results, failures
@@ -118,7 +140,7 @@ def _too_late(what: str, context: str, patience_s: float) -> Problem:
 
 
 def _gather(
-    calls: Mapping[str, Callable[[], T]], concurrency: int
+    calls: Mapping[str, Callable[[], T]], concurrency: int, until: float = math.inf
 ) -> tuple[dict[str, T], dict[str, ProblemError]]:
     results: dict[str, T] = {}
     errors: dict[str, ProblemError] = {}
@@ -129,15 +151,26 @@ def _gather(
     try:
         for name, future in futures.items():
             try:
-                results[name] = result_of(future)
+                results[name] = result_of(future, until)
             except ProblemError as error:
                 errors[name] = error
-    except BaseException:
-        # What still runs is the edge's to stop; nothing here may wait for it.
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
+            except TimeoutError:
+                errors[name] = ProblemError(_abandoned(name))
+    finally:
+        # What still runs, after Ctrl-C or the deadline, is the edge's to stop: nothing here may wait for it.
+        pool.shutdown(wait=all(future.done() for future in futures.values()), cancel_futures=True)
     return results, errors
+
+
+def _abandoned(name: str) -> Problem:
+    return Problem(
+        code="no-answer-in-time",
+        message=f"{name} was not done by the run's deadline",
+        seen="a call that had not ended",
+        expected="an end before the deadline",
+        hint=Advice("give more time with --timeout; --verbose shows which call is slow"),
+        docs="troubleshooting.md#no-answer-in-time",
+    )
 
 
 def result_of(future: Future[T], until: float = math.inf) -> T:

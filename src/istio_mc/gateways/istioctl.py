@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -40,13 +41,18 @@ class Istioctl:
     path: Path
     version: str
 
-    def manifest(self, document: Path) -> list[Object]:
+    def manifest(self, document: Path, deadline: float = math.inf) -> list[Object]:
         """The objects that `istioctl install` of a document would set; asks no cluster.
 
+        Args:
+            document: The IstioOperator document.
+            deadline: `time.monotonic()` value by which the run ends.
+
         Raises:
-            ProblemError: istioctl refused the document.
+            ProblemError: istioctl refused the document, or did not end in time.
         """
-        done = self._run(["manifest", "generate"], document, timeout_s=_LOCAL_TIMEOUT_S)
+        timeout_s = process.within(_LOCAL_TIMEOUT_S, deadline)
+        done = self._run(["manifest", "generate"], document, timeout_s=timeout_s)
         return yamltext.load_all(done.stdout)
 
     def install(
@@ -154,7 +160,10 @@ class Istioctl:
 
 
 def find_istioctl(
-    env: Mapping[str, str], bin_dir: Path | None = None, version: str | None = None
+    env: Mapping[str, str],
+    bin_dir: Path | None = None,
+    version: str | None = None,
+    deadline: float = math.inf,
 ) -> Istioctl:
     """The istioctl to use: of bin-dir, the private cache and PATH the first of the version wanted.
 
@@ -162,13 +171,14 @@ def find_istioctl(
         env: Holds PATH, XDG_CACHE_HOME and ISTIO_MC_BIN_DIR.
         bin_dir: mesh.yaml's folder to look in first; ISTIO_MC_BIN_DIR wins over it.
         version: The mesh's Istio version; None: any. Where there is none of it, another one is returned.
+        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         ProblemError: There is none, or it does not tell its version.
     """
     if env.get(tools_find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[tools_find.BIN_DIR_VARIABLE])
-    found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir)
+    found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir, deadline)
     hint = istio_mc("tools", "install", "istioctl", *(("--istioctl", version) if version else ()))
     if found is None:
         raise ProblemError(

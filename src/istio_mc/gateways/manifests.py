@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -23,23 +24,24 @@ if TYPE_CHECKING:
 _MOST_KEPT = 200
 
 
-def manifest(istioctl: Istioctl, document: Path, cache: Path) -> list[Object]:
+def manifest(istioctl: Istioctl, document: Path, cache: Path, deadline: float = math.inf) -> list[Object]:
     """The objects that `istioctl install` of a document would set.
 
     Args:
         istioctl: The program; it is known by its path, size and time of change.
         document: The IstioOperator document.
         cache: The private folder that keeps what was made; it need not be there.
+        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
-        ProblemError: istioctl refused the document.
+        ProblemError: istioctl refused the document, or did not end in time.
     """
     kept = cache / f"{_name(istioctl, document)}.json"
     with suppress(OSError, ValueError):
         found: list[Object] = json.loads(kept.read_bytes())
         os.utime(kept)
         return found
-    made = istioctl.manifest(document)
+    made = istioctl.manifest(document, deadline)
     with suppress(OSError):
         files.make_private_folder(cache)
         files.write(kept, json.dumps(made).encode())

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 GRACE_S = 2.0
 """Seconds between SIGTERM and SIGKILL."""
 
+_LEAST_S = 0.1  # for a child that is started at the deadline
 _POLL_S = 0.1  # how soon a cancel is noticed; output and exit are noticed at once
 _HELD_PIPE_S = 0.5  # how long to read on after the child has gone, when something it started holds its pipes
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -126,6 +127,11 @@ def tail(output: bytes, *, lines: int = 15, characters: int = 2000) -> str:
     text = _ESCAPES.sub("", output.decode(errors="replace")).replace("\r\n", "\n").strip()
     kept = "\n".join(text.splitlines()[-lines:])
     return kept if len(kept) <= characters else f"…{kept[-characters:]}"
+
+
+def within(longest_s: float, deadline: float) -> float:
+    """The seconds that a child may take: `longest_s`, but not past a `time.monotonic()` value."""
+    return max(_LEAST_S, min(longest_s, deadline - time.monotonic()))
 
 
 def run(

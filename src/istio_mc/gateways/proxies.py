@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
@@ -49,7 +50,9 @@ def proxies_hold(
         most: How many of these are asked.
     """
     chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
-    found, failed = fan_out(chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE)
+    found, failed = fan_out(
+        chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE, until=math.inf
+    )
     return ProxiesHold(
         proxies=tuple(found.values()),
         silent={name: problems[0].on(kube.context) for name, problems in failed.items()},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -59,7 +60,12 @@ def own_platform() -> Platform:
 
 
 def find(
-    tool: Tool, version: str | None, env: Mapping[str, str], cache: Cache, bin_dir: Path | None = None
+    tool: Tool,
+    version: str | None,
+    env: Mapping[str, str],
+    cache: Cache,
+    bin_dir: Path | None = None,
+    deadline: float = math.inf,
 ) -> Found | None:
     """The program that is used: of those there are, the first that is of the version wanted.
 
@@ -72,10 +78,11 @@ def find(
         env: Holds PATH.
         cache: The private cache.
         bin_dir: Folder to look in first.
+        deadline: `time.monotonic()` value by which the run ends.
     """
     first: Found | None = None
     for origin, path in _candidates(tool, version, env, cache, bin_dir):
-        told, said = version_of(tool, path)
+        told, said = version_of(tool, path, deadline)
         found = Found(path, origin, told, said)
         if version is None or told == version:
             return found
@@ -83,10 +90,11 @@ def find(
     return first
 
 
-def version_of(tool: Tool, path: Path) -> tuple[str | None, str]:
+def version_of(tool: Tool, path: Path, deadline: float = math.inf) -> tuple[str | None, str]:
     """What a program says its version is (None: it does not tell), and what it said instead."""
+    timeout_s = process.within(_ASK_S, deadline)
     try:
-        done = process.run([path, *VERSION_ARGUMENTS[tool]], timeout_s=_ASK_S, name=f"{tool} version")
+        done = process.run([path, *VERSION_ARGUMENTS[tool]], timeout_s=timeout_s, name=f"{tool} version")
     except process.ProcessCancelled:
         raise
     except ProblemError as error:

@@ -25,7 +25,7 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, Cluster
 from istio_mc.domain.objects import Object, kind_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import SET_ADDRESS, parse_assignments
-from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.resolve import Resolved, resolve
 from istio_mc.ops import topology
@@ -184,7 +184,7 @@ def look(session: Session, shown: Sequence[str] = ()) -> Look:
         return observe(kube), kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
 
     session.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
-    found, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    found, failed = session.each(session.kubes, read)
     observed = {name: one for name, (one, _) in found.items()}
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     pools = {name: one for name, (_, one) in found.items() if one}
@@ -269,7 +269,7 @@ def apply(session: Session, changes: Sequence[Change]) -> Failures:
             _do(kube, change)
         session.progress(Event(name, _STEP, State.DONE))
 
-    _, failures = fan_out(by_cluster, work, concurrency=session.concurrency)
+    _, failures = session.each(by_cluster, work)
     return failures
 
 

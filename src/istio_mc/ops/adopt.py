@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import objects, plan
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.fanout import fan_out
 from istio_mc.ops import link as linking
 
 if TYPE_CHECKING:
@@ -58,9 +57,7 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
         name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
         for name, found in prepared.plans.items()
     }
-    _, failures = fan_out(
-        labels, lambda name: apply_plan(session, prepared, labels[name]), concurrency=session.concurrency
-    )
+    _, failures = session.each(labels, lambda name: apply_plan(session, prepared, labels[name]))
     done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     links = linking.planned(

@@ -17,7 +17,6 @@ from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
 from istio_mc.domain.redaction.redactor import Redactor
 from istio_mc.domain.tarball import packed
 from istio_mc.gateways import files
-from istio_mc.gateways.fanout import fan_out
 from istio_mc.ops import bundle_parts
 from istio_mc.ops.verify import look
 
@@ -82,7 +81,7 @@ def gather(session: Session, now: datetime, logs: Logs) -> Gathered:
             own.counts,
         )
 
-    collected, failed = fan_out(facts.observed, collect, concurrency=session.concurrency)
+    collected, failed = session.each(facts.observed, collect)
     shown = _redacted(verified, redactor)
     return Gathered(
         verified=shown,

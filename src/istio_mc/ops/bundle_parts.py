@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -142,7 +143,7 @@ def answers(
         return by_path[path].call()
 
     progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} answers"))
-    came, failed = fan_out(by_path, call, concurrency=_AT_ONCE)
+    came, failed = fan_out(by_path, call, concurrency=_AT_ONCE, until=math.inf)
     files = [by_path[path].keep(path, answer) for path, answer in came.items()]
     missing = [
         Missing(path, problem.on(context)) for path, problems in failed.items() for problem in problems

@@ -15,7 +15,7 @@ from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.listed import few
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.refusal import Reason
-from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.kube_error import KubeError
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _looked(
             raise ProblemError(_on_delete(name))
         return found, plan
 
-    looked, failed = fan_out(session.kubes, look, concurrency=session.concurrency)
+    looked, failed = session.each(session.kubes, look)
     return CiliumResult(
         verb=verb,
         contexts=session.names,
@@ -174,7 +174,7 @@ def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_
         )
         session.progress(Event(name, _STEP, State.DONE))
 
-    _, failed = fan_out(planned.todo, work, concurrency=session.concurrency)
+    _, failed = session.each(planned.todo, work)
     return CiliumResult(
         planned.verb,
         planned.contexts,

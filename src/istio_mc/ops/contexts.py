@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import names
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL
 from istio_mc.domain.objects import labels_of
-from istio_mc.gateways.fanout import fan_out
 
 if TYPE_CHECKING:
     from istio_mc.domain.kubeconfig import Context
@@ -58,10 +57,9 @@ def contexts(session: Session, *, offline: bool) -> ContextsResult:
     versions: dict[str, str] = {}
     if not offline:
         session.ask(chosen)
-        versions, failed = fan_out(
+        versions, failed = session.each(
             [name for name in session.namespaces if name in session.kubes],
             lambda name: session.kubes[name].version(),
-            concurrency=session.concurrency,
         )
         session.unusable |= failed
     labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}

@@ -21,7 +21,7 @@ from istio_mc.domain.pem import NamedPem, dump_certificates, load_key
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.signing import signing
 from istio_mc.gateways.datapath import Caller, Route, trace
-from istio_mc.gateways.fanout import Failures, answered, fan_out
+from istio_mc.gateways.fanout import Failures, answered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,12 +66,13 @@ def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, D
         return DataPath(traces, tuple(shown(one, name, cas) for one in traces))
 
     def within(name: str) -> DataPath:
-        found, late = answered({"data path": (_DEADLINE_S, partial(look, name))}, context=name)
+        calls = {"data path": (_DEADLINE_S, partial(look, name))}
+        found, late = answered(calls, context=name, until=ground.session.overdue)
         if late:
             raise ProblemError(*late["data path"])
         return found["data path"]
 
-    return fan_out(ground.observed, within, concurrency=ground.session.concurrency)
+    return ground.session.each(ground.observed, within)
 
 
 def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:

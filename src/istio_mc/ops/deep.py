@@ -47,10 +47,10 @@ def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Fail
     """
     run = _Run(ground, image)
     try:
-        ready, failed = fan_out(ground.observed, run.put, concurrency=ground.session.concurrency)
+        ready, failed = ground.session.each(ground.observed, run.put)
         run.callable = tuple(ready)
-        found, unasked = fan_out(ready, run.ask, concurrency=ground.session.concurrency)
-        run.remove(patience_s=REMOVE_S)
+        found, unasked = ground.session.each(ready, run.ask)
+        run.remove(patience_s=min(REMOVE_S, ground.session.remaining_s))
     except BaseException:
         run.remove(patience_s=0.0)  # the clusters finish what was asked of them
         raise
@@ -141,7 +141,9 @@ class _Run:
                 time.sleep(_POLL_S)
 
         self._session.progress(Event(None, _STEP, State.WAITING, f"for {self._namespace} to be removed"))
-        _, failed = fan_out(sorted(self._made), drop, concurrency=self._session.concurrency)
+        # The run's deadline may have passed: what was made is removed all the same.
+        concurrency, until = self._session.concurrency, left + 2 * _LAST_S
+        _, failed = fan_out(sorted(self._made), drop, concurrency=concurrency, until=until)
         for name, problems in failed.items():
             seen = problems[0].seen or problems[0].message
             self._session.warnings.append(_left(name, self._namespace, seen))

@@ -9,8 +9,7 @@ from istio_mc.checks.model import Observation
 from istio_mc.domain import objects
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.castore import CaStore
-from istio_mc.gateways.fanout import Failures, answered, fan_out
+from istio_mc.gateways.fanout import Failures, answered
 from istio_mc.ops import trust
 from istio_mc.ops.ca_options import CaOptions
 from istio_mc.ops.link import ReaderToken, link_step, others_than, remote_secrets, token_in
@@ -34,7 +33,7 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
         The drift of each cluster, and why it could not be told for others.
     """
     session, mesh, clusters = ground.session, ground.mesh, ground.clusters
-    istioctl = istioctl_at_hand(mesh, session.settings)
+    istioctl = istioctl_at_hand(mesh, session.settings, session.deadline)
     cacerts = _cacerts(ground)
     secrets = {name: live.of(objects.SECRET) for name, live in ground.observed.items()}
     tokens = {name: token_in(held) or ReaderToken("", b"") for name, held in secrets.items()}
@@ -52,10 +51,11 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
     drifts: dict[str, Drift] = {}
     failures: Failures = {}
     what = Observation.DRIFT.value
-    came, _ = fan_out(
+    came, _ = session.each(
         ground.observed,
-        lambda name: answered({what: (_DEADLINE_S, partial(look, name))}, context=name),
-        concurrency=session.concurrency,
+        lambda name: answered(
+            {what: (_DEADLINE_S, partial(look, name))}, context=name, until=session.overdue
+        ),
     )
     for name, (brought, missed) in came.items():
         if what in brought:
@@ -68,10 +68,9 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
 def _cacerts(ground: Ground) -> Mapping[str, Step]:
     if ground.now is None:
         return {}
-    store = CaStore(ground.session.settings.certs_dir)
     try:
         return trust.decide(
-            store, ground.clusters, ground.observed, CaOptions(), ground.now, dry_run=True
+            ground.session.ca_store(), ground.clusters, ground.observed, CaOptions(), ground.now, dry_run=True
         ).steps
     except ProblemError:
         return {}

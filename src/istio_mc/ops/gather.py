@@ -14,7 +14,7 @@ from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
-from istio_mc.gateways.fanout import Failures, all_of, answered, fan_out, once
+from istio_mc.gateways.fanout import Failures, all_of, answered, once
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
@@ -155,7 +155,7 @@ def gather(
         # What told that it is a member is good for one reading: a run that waits reads it anew.
         return observe(session.kubes[name], session.namespaces.pop(name, None))
 
-    observed, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    observed, failed = session.each(session.kubes, read)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
     injected = once(lambda name: injected_pods(session.kubes[name]))
@@ -166,11 +166,12 @@ def gather(
         found = answered(
             {probe.observation: (probe.deadline_s, partial(probe.read, ground, name)) for probe in probes},
             context=name,
+            until=session.overdue,
         )
         session.progress(Event(name, "verify", State.DONE))
         return found
 
-    came, _ = fan_out(observed, probe, concurrency=session.concurrency)
+    came, _ = session.each(observed, probe)
     answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
     for name, (brought, missed) in came.items():

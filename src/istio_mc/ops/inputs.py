@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import InputError, Problem
@@ -25,6 +26,7 @@ class Inputs:
         config: `--config`; None: ./mesh.yaml where it is there.
         timeout_s: Deadline of the whole run in seconds.
         concurrency: How many clusters are worked on at once.
+        begun_s: `time.monotonic()` value at which the run began.
     """
 
     kubeconfig: str | None = None
@@ -32,6 +34,12 @@ class Inputs:
     config: Path | None = None
     timeout_s: float = 600.0
     concurrency: int = 16
+    begun_s: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def deadline(self) -> float:
+        """`time.monotonic()` value by which the run ends."""
+        return self.begun_s + self.timeout_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
-from istio_mc.gateways.fanout import Failures, Watch, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, Watch, all_of
 from istio_mc.gateways.proxies import injected_pods
 from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
@@ -104,10 +104,8 @@ def install(
         ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
     """
     prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
-    done, failures = fan_out(
-        prepared.plans,
-        lambda name: apply_plan(session, prepared, prepared.plans[name]),
-        concurrency=session.concurrency,
+    done, failures = session.each(
+        prepared.plans, lambda name: apply_plan(session, prepared, prepared.plans[name])
     )
     reached = {name: prepared.plans[name].cluster for name in done}
     linked = linking.link(
@@ -115,12 +113,11 @@ def install(
     )
     failures |= linked.failures
     members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
-    addresses, unready = fan_out(
+    addresses, unready = session.each(
         members,
         lambda name: wait_ready(
             session, prepared.mesh, members[name], [c for n, c in members.items() if n != name]
         ),
-        concurrency=session.concurrency,
     )
     failures |= unready
     return result_of(session, prepared, failures, linked.steps, addresses)
@@ -145,7 +142,7 @@ def dry_run(
         kube = session.kubes[name]
         return read_services(kube, partial(injected_pods, kube))
 
-    services, unread = fan_out(prepared.plans, services_of, concurrency=session.concurrency)
+    services, unread = session.each(prepared.plans, services_of)
     result = result_of(session, prepared, unread, steps, addresses_now(prepared), is_dry_run=True)
     return replace(result, merged=merged(services))
 

@@ -13,7 +13,6 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
-from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
 from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, others_than, remote_secrets
 from istio_mc.ops.wait import wait_ready
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from istio_mc.domain.settings import Settings
+    from istio_mc.gateways.fanout import Failures
     from istio_mc.ops.session import Session
     from istio_mc.ops.uninstall import Uninstalling
 
@@ -55,30 +55,23 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
                 session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
                 removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
 
-    _, failures = fan_out(staying, drop_links, concurrency=session.concurrency)
+    _, failures = session.each(staying, drop_links)
     suffix = random.token_hex(4)
-    tokens, unminted = fan_out(
-        staying, lambda name: mint(session.kubes[name], suffix), concurrency=session.concurrency
-    )
+    tokens, unminted = session.each(staying, lambda name: mint(session, name, suffix))
     failures |= unminted
-    _, unlinked = fan_out(
-        tokens, lambda name: _give_out(session, name, staying, tokens), concurrency=session.concurrency
-    )
+    _, unlinked = session.each(tokens, lambda name: _give_out(session, name, staying, tokens))
     failures |= unlinked
     # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
-    time.sleep(_PROPAGATION_S)
+    time.sleep(min(_PROPAGATION_S, session.remaining_s))
     mesh = topology.mesh_of(session.settings)
-    _, unsynced = fan_out(
+    _, unsynced = session.each(
         staying,
         lambda name: wait_ready(session, mesh, staying[name], [c for n, c in staying.items() if n != name]),
-        concurrency=session.concurrency,
     )
     failures |= unsynced
     if not failures and not todo.absent:
-        _, undone = fan_out(
-            staying,
-            lambda name: removed[name].extend(_drop_old_tokens(session, name, suffix)),
-            concurrency=session.concurrency,
+        _, undone = session.each(
+            staying, lambda name: removed[name].extend(_drop_old_tokens(session, name, suffix))
         )
         failures |= undone
     for name in staying:

@@ -19,7 +19,7 @@ from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.remote_secrets import remote_secrets_in, to_prune
 from istio_mc.domain.terminating import terminating
-from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
 
@@ -127,9 +127,9 @@ def link(
     """
 
     def obtain(context: str) -> ReaderToken:
-        return token_in(secrets.get(context, ())) or mint(session.kubes[context])
+        return token_in(secrets.get(context, ())) or mint(session, context)
 
-    tokens, failures = fan_out(clusters, obtain, concurrency=session.concurrency)
+    tokens, failures = session.each(clusters, obtain)
 
     wanted = remote_secrets(clusters, tokens)
 
@@ -145,7 +145,7 @@ def link(
         session.progress(Event(context, plan.LINK, State.DONE))
         return step
 
-    steps, unwritten = fan_out(clusters, write, concurrency=session.concurrency)
+    steps, unwritten = session.each(clusters, write)
     return Linked(steps, failures | unwritten)
 
 
@@ -204,9 +204,7 @@ def look(session: Session, *, prune: bool) -> Linking:
     Raises:
         InputError: Two of them have the same cluster ID or network, or the others cannot reach one.
     """
-    observed, failed = fan_out(
-        session.kubes, lambda name: observe(session.kubes[name]), concurrency=session.concurrency
-    )
+    observed, failed = session.each(session.kubes, lambda name: observe(session.kubes[name]))
     going = {
         name: (problem,)
         for name, found in observed.items()
@@ -243,7 +241,7 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
         for secret in todo.doomed.get(name, ()):
             session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
 
-    _, failures = fan_out(members, prune, concurrency=session.concurrency)
+    _, failures = session.each(members, prune)
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
     return LinkResult(todo.clusters, linked.steps, failures, todo.doomed, dry_run=False)
@@ -259,7 +257,7 @@ def planned(
     return {name: link_step(others_than(name, wanted), secrets[name]) for name in clusters}
 
 
-def mint(kube: Kube, suffix: str = "") -> ReaderToken:
+def mint(session: Session, context: str, suffix: str = "") -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
 
     Raises:
@@ -267,20 +265,22 @@ def mint(kube: Kube, suffix: str = "") -> ReaderToken:
     """
     wanted = documents.reader_token_secret(suffix)
     name = wanted["metadata"]["name"]
+    kube = session.kubes[context]
     kube.create(wanted)
-    deadline = time.monotonic() + _TOKEN_DEADLINE_S
+    begun = time.monotonic()
+    until = min(session.deadline, begun + _TOKEN_DEADLINE_S)
     while True:
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (found := token_in([secret])):
             return found
-        if time.monotonic() > deadline:
+        if (left := until - time.monotonic()) <= 0:
             raise ProblemError(
                 Problem(
                     code="no-reader-token",
                     cluster=kube.context,
                     message=f"{kube.context} gave no token for {READER_SERVICE_ACCOUNT}",
                     seen=f"Secret {name} "
-                    + ("is gone" if secret is None else f"without a token after {_TOKEN_DEADLINE_S:.0f} s"),
+                    + ("is gone" if secret is None else f"without a token after {until - begun:.0f} s"),
                     expected="a token written by Kubernetes' token controller",
                     hint=Advice(
                         kubectl(
@@ -295,4 +295,6 @@ def mint(kube: Kube, suffix: str = "") -> ReaderToken:
                     docs="troubleshooting.md#no-reader-token",
                 )
             )
-        time.sleep(_POLL_S)
+        waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
+        session.progress(Event(context, plan.LINK, State.WAITING, waits))
+        time.sleep(min(_POLL_S, left))

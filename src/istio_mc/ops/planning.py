@@ -21,7 +21,6 @@ from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others
 from istio_mc.domain.tools import PLATFORMS, Tool
-from istio_mc.gateways.fanout import fan_out
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
 from istio_mc.gateways.observe import observe
@@ -103,12 +102,10 @@ def prepare(
     with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
         ahead = replace(options, key=keys)
         mesh = topology.mesh_of(session.settings)
-        istioctl = _istioctl(mesh, session.settings)
+        istioctl = _istioctl(mesh, session.settings, session.deadline)
         session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
-        found, unreachable = fan_out(
-            session.kubes,
-            lambda name: (observe(session.kubes[name]), survey(session.kubes[name])),
-            concurrency=session.concurrency,
+        found, unreachable = session.each(
+            session.kubes, lambda name: (observe(session.kubes[name]), survey(session.kubes[name]))
         )
         preflight.stop_unless_unreachable(unreachable)
         session.unusable |= unreachable
@@ -131,7 +128,7 @@ def prepare(
         gateway_api = _gateway_api(session, observed)
         trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
     session.progress(Event(None, "preflight", State.DONE))
-    plans, failures = fan_out(
+    plans, failures = session.each(
         observed,
         lambda name: _plan(
             session,
@@ -143,7 +140,6 @@ def prepare(
             gateway_api,
             remote_gateways_wanted(name, clusters, observed),
         ),
-        concurrency=session.concurrency,
     )
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
@@ -156,8 +152,8 @@ def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run
     return SpareKeys(options.key, wanted)
 
 
-def _istioctl(mesh: Mesh, settings: Settings) -> Istioctl:
-    found = find_istioctl(os.environ, settings.tools.bin_dir, mesh.version)
+def _istioctl(mesh: Mesh, settings: Settings, deadline: float) -> Istioctl:
+    found = find_istioctl(os.environ, settings.tools.bin_dir, mesh.version, deadline)
     if found.version != mesh.version:
         raise InputError(
             Problem(
@@ -194,10 +190,12 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     from istio_mc.ops.tools import artifact_of  # noqa: PLC0415
 
     if wanted.manifest:
-        found = downloads.documents(wanted.manifest)
+        found = downloads.documents(wanted.manifest, deadline=session.deadline, progress=session.progress)
     else:
         official = artifact_of(session.settings, Tool.GATEWAY_API, PLATFORMS[0])
-        found = downloads.documents(official.url, sha256=official.sha256)
+        found = downloads.documents(
+            official.url, sha256=official.sha256, deadline=session.deadline, progress=session.progress
+        )
     return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
 
 
@@ -294,10 +292,10 @@ def drift_before_link(
     return tuple(step for step in steps if step)
 
 
-def istioctl_at_hand(mesh: Mesh, settings: Settings) -> Istioctl | None:
+def istioctl_at_hand(mesh: Mesh, settings: Settings, deadline: float) -> Istioctl | None:
     """The istioctl that an install would use; None where there is none of the mesh's version."""
     try:
-        return _istioctl(mesh, settings)
+        return _istioctl(mesh, settings, deadline)
     except ProblemError:
         return None
 
@@ -316,7 +314,7 @@ def _istio_step(
         istiod = Ref("apps", objects.DEPLOYMENT.kind, SYSTEM_NAMESPACE, mesh.istiod)
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
     kept = find_cache(os.environ, Path.home()).folder / "istio"
-    wanted = manifest(istioctl, path, kept)
+    wanted = manifest(istioctl, path, kept, session.deadline)
     found = differences(wanted, observed.objects)
     reasons, refs = plan.told(found), plan.refs_of(found)
     if not mesh.revision and not _has_default_tag(observed):

@@ -6,7 +6,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects
+from istio_mc.domain import objects, plan
+from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import all_of
@@ -32,6 +33,8 @@ def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Objec
     while not _served(kube):
         if session.remaining_s <= _POLL_S:
             raise ProblemError(missing(context))
+        waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
+        session.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
         time.sleep(_POLL_S)
     all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
 

@@ -14,7 +14,6 @@ from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.terminating import terminating
-from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.ops import topology
 from istio_mc.ops.sample_calls import calls_of
 from istio_mc.ops.sample_hops import not_as_wanted
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from istio_mc.domain.sample import Calls
+    from istio_mc.gateways.fanout import Failures
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
 
@@ -76,7 +76,7 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
             _wait_running(session, kube, deployment)
         session.progress(Event(name, "sample", State.DONE, f"reviews {versions[name]}"))
 
-    _, failures = fan_out(session.kubes, put, concurrency=session.concurrency)
+    _, failures = session.each(session.kubes, put)
     return Deployed(versions, session.unusable | failures)
 
 
@@ -93,9 +93,7 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
         ProblemError: The sample is not deployed.
     """
     versions = _deployed(session)
-    clients, failures = fan_out(
-        session.kubes, lambda name: _client(session.kubes[name]), concurrency=session.concurrency
-    )
+    clients, failures = session.each(session.kubes, lambda name: _client(session.kubes[name]))
 
     wanted = frozenset(versions.values())
 
@@ -103,7 +101,7 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
         total = calls or sample.LEAST_CALLS * len(wanted)
         return calls_of(session, name, clients[name], wanted, calls=total, wait_s=wait_s)
 
-    found, unasked = fan_out(clients, ask, concurrency=session.concurrency)
+    found, unasked = session.each(clients, ask)
     problems = [p for ps in (session.unusable | failures | unasked).values() for p in ps]
     problems += not_as_wanted(session, versions, found, clients)
     return Tested(versions, found, tuple(problems))
@@ -128,7 +126,7 @@ def remove(session: Session) -> Deployed:
             time.sleep(_POLL_S)
         session.progress(Event(name, "sample", State.DONE))
 
-    done, failures = fan_out(session.kubes, drop, concurrency=session.concurrency)
+    done, failures = session.each(session.kubes, drop)
     return Deployed(dict.fromkeys(done, ""), session.unusable | failures)
 
 
@@ -145,10 +143,8 @@ def _assigned(session: Session) -> dict[str, str]:
 
 def _refuse_terminating(session: Session) -> None:
     """Stops before the first change where nothing can be created in the sample's namespace."""
-    namespaces, failed = fan_out(
-        session.kubes,
-        lambda name: session.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE),
-        concurrency=session.concurrency,
+    namespaces, failed = session.each(
+        session.kubes, lambda name: session.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE)
     )
     problems = [problem for name, found in namespaces.items() if (problem := terminating(name, found))]
     if problems:
@@ -176,10 +172,9 @@ def _deployed(session: Session) -> dict[str, str]:
 
 def _live_versions(session: Session) -> dict[str, str]:
     labels = f"app={sample.SERVICE},app.kubernetes.io/managed-by=istio-mc"
-    found, failed = fan_out(
+    found, failed = session.each(
         session.kubes,
         lambda name: session.kubes[name].list(objects.DEPLOYMENT, sample.NAMESPACE, labels=labels),
-        concurrency=session.concurrency,
     )
     for name, problems in failed.items():
         session.unusable[name] = problems

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from istio_mc.domain import names, objects
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
-from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.execcredential import plugin_of
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.kubeconfig import uses_exec
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -26,7 +29,7 @@ from istio_mc.gateways.settings import load_settings
 from istio_mc.ops.inputs import Inputs, Overrides
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
+_LATE_S = 2.0
+_OVERDUE_S = 1.0
+"""How long after the deadline what has no deadline of its own is abandoned: what has one reports more."""
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -80,9 +87,26 @@ class Session:
         return max(0.0, self.deadline - time.monotonic())
 
     @property
+    def overdue(self) -> float:
+        """`time.monotonic()` value at which calls are abandoned that did not end by the deadline."""
+        return self.deadline + _OVERDUE_S
+
+    def each(self, names: Iterable[str], work: Callable[[str], _T]) -> tuple[dict[str, _T], Failures]:
+        """Does work for each of these clusters at once, and waits for none past the deadline.
+
+        Returns:
+            What came of each, in the order of the names, and the Problems of those that failed.
+        """
+        return fan_out(names, work, concurrency=self.concurrency, until=self.overdue + _OVERDUE_S)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The context names of this run."""
         return tuple(context.name for context in self.contexts)
+
+    def ca_store(self) -> CaStore:
+        """The folder of the mesh's CA."""
+        return CaStore(self.settings.certs_dir, self.deadline, self.progress)
 
     def document(self, context: str) -> Mapping[str, object]:
         """A self-contained kubeconfig of one context, credentials obtained."""
@@ -115,7 +139,15 @@ class Session:
             if context.problems:
                 self.unusable[context.name] = tuple(p.on(context.name) for p in context.problems)
         contexts = [c for c in contexts if c.name not in self.unusable]
-        resolved = credentials.resolve(contexts, min(_PLUGIN_DEADLINE_S, self.remaining_s))
+        plugins = {
+            context.name: f"for credential plugin {plugin_of(context.user_entry).shown}"
+            for context in contexts
+            if uses_exec(context.user_entry)
+        }
+        with self._waiting("credentials", plugins):
+            resolved = credentials.resolve(
+                contexts, min(_PLUGIN_DEADLINE_S, self.remaining_s), until=self.deadline
+            )
         for context in contexts:
             found = resolved[context.name]
             if isinstance(found, Problem):
@@ -123,6 +155,25 @@ class Session:
                 continue
             document = self.kubeconfig.document_with(context, found.user_entry)
             self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
+
+    @contextmanager
+    def _waiting(self, step: str, pending: Mapping[str, str]) -> Iterator[None]:
+        """Reports what contexts still wait for, where a `with` block takes long."""
+
+        def report() -> None:
+            for name, what in [*pending.items()]:
+                self.progress(Event(name, step, State.WAITING, what))
+
+        if not pending:
+            yield
+            return
+        late = threading.Timer(_LATE_S, report)
+        late.daemon = True
+        late.start()
+        try:
+            yield
+        finally:
+            late.cancel()
 
     def try_again(self) -> None:
         """Gives this run's unusable clusters another chance: they may answer by now."""
@@ -136,6 +187,7 @@ class Session:
             contexts: Their names.
             within_s: How long each may take, in seconds from its own turn on; None: until the run's deadline.
         """
+        pending: dict[str, str] = {}
 
         def read(name: str) -> Object | None:
             kube = self.kubes[name]
@@ -145,9 +197,12 @@ class Session:
                 return kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE)
             finally:
                 kube.deadline = self.deadline
+                pending.pop(name, None)
 
         wanted = [name for name in contexts if name in self.kubes and name not in self.namespaces]
-        found, failed = fan_out(wanted, read, concurrency=self.concurrency)
+        pending |= dict.fromkeys(wanted, "for its API server")
+        with self._waiting("connect", pending):
+            found, failed = self.each(wanted, read)
         self.namespaces |= found
         for name, problems in failed.items():
             self.unusable[name] = problems
@@ -179,7 +234,7 @@ def begin(inputs: Inputs, progress: Progress = silent) -> Session:
         settings=settings,
         kubeconfig=merged,
         paths=os.pathsep.join(str(path) for path in paths),
-        deadline=time.monotonic() + inputs.timeout_s,
+        deadline=inputs.deadline,
         concurrency=inputs.concurrency,
         progress=progress,
         warnings=list(merged.warnings),
@@ -329,12 +384,11 @@ def _linked_but_silent(session: Session, members: list[str]) -> set[str]:
     """Contexts that do not answer, but whose cluster ID a member holds a remote secret for."""
     if not session.unusable:
         return set()
-    found, _ = fan_out(
+    found, _ = session.each(
         members,
         lambda name: session.kubes[name].list(
             objects.SECRET, SYSTEM_NAMESPACE, labels=f"{MULTI_CLUSTER_LABEL}=true"
         ),
-        concurrency=session.concurrency,
     )
     linked = {secret["metadata"]["name"] for secrets in found.values() for secret in secrets}
     derived = names.derive_cluster_ids({c.name: c.cluster for c in session.kubeconfig.contexts}, {})
@@ -369,23 +423,27 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
     )
 
 
-def ca_store(config: Path | None, certs_dir: Path | None) -> CaStore:
+def ca_store(inputs: Inputs, certs_dir: Path | None, progress: Progress = silent) -> CaStore:
     """The folder of the mesh's CA: the flag's, else the settings'.
 
     Raises:
         InputError: The settings cannot be read.
     """
-    return CaStore(certs_dir) if certs_dir else ca_and_settings(config, None)[0]
+    if certs_dir:
+        return CaStore(certs_dir, inputs.deadline, progress)
+    return ca_and_settings(inputs, None, progress)[0]
 
 
-def ca_and_settings(config: Path | None, certs_dir: Path | None) -> tuple[CaStore, CaSettings]:
+def ca_and_settings(
+    inputs: Inputs, certs_dir: Path | None, progress: Progress = silent
+) -> tuple[CaStore, CaSettings]:
     """The folder of the mesh's CA, as `ca_store` finds it, and what the settings say of new CAs.
 
     Raises:
         InputError: The settings cannot be read.
     """
-    settings = load_settings(config, Path.cwd())
-    return CaStore(certs_dir or settings.certs_dir), settings.ca
+    settings = load_settings(inputs.config, Path.cwd())
+    return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings.ca
 
 
 def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:

@@ -12,7 +12,7 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import running_istiods
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.status import ClusterStatus, status_of
-from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.istiod import clusterz, syncz
 from istio_mc.gateways.observe import observe
 from istio_mc.ops.session import open_members
@@ -67,7 +67,7 @@ def status(session: Session) -> StatusResult:
         session.progress(Event(name, _STEP, State.DONE))
         return status_of(observed, seen, proxies)
 
-    found, failed = fan_out(session.kubes, read, concurrency=session.concurrency)
+    found, failed = session.each(session.kubes, read)
     return StatusResult(
         contexts=session.names,
         clusters=found,
@@ -96,11 +96,12 @@ def watch(inputs: Inputs, *, every_s: float) -> Iterator[StatusResult]:
     try:
         while True:
             begun = time.monotonic()
+            inputs = replace(inputs, begun_s=begun)
             if session is None:
                 session = open_members(inputs)
                 # Who is a member can only be asked of those that answer: settled once, for all readings.
                 inputs = replace(inputs, contexts=session.names)
-            session.deadline = begun + inputs.timeout_s
+            session.deadline = inputs.deadline
             for kube in session.kubes.values():
                 kube.deadline = session.deadline
             result = status(session)

@@ -227,9 +227,9 @@ def download(
 
 
 @contextmanager
-def online(cache: Cache, deadline: float) -> Iterator[gateway.Source]:
+def online(cache: Cache, deadline: float, progress: Progress = silent) -> Iterator[gateway.Source]:
     """The publishers' servers, or the mirrors; `deadline` is a `time.monotonic()` value."""
-    with closing(Downloader(cache, deadline)) as downloader:
+    with closing(Downloader(cache, deadline, progress)) as downloader:
         yield gateway.Online(downloader)
 
 

@@ -12,7 +12,7 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import PLATFORMS, Tool
-from istio_mc.gateways.fanout import all_of, fan_out
+from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.tools_find import Found, find
 from istio_mc.ops.session import open_members, open_named
 from istio_mc.ops.tools import artifact_of
@@ -119,7 +119,9 @@ def listed(
         InputError: A cluster is named that the kubeconfig does not have.
     """
     folder = bin_dir or settings.tools.bin_dir
-    found = all_of({tool: partial(_tool, tool, settings, cache, env, folder) for tool in Tool})
+    found = all_of(
+        {tool: partial(_tool, tool, settings, cache, env, folder, inputs.deadline) for tool in Tool}
+    )
     tools = tuple(found.values())
     servers, unusable, not_asked, warnings = _servers(inputs, settings, progress)
     kubectl = found[Tool.KUBECTL].version or ""
@@ -141,11 +143,16 @@ def listed(
 
 
 def _tool(
-    tool: Tool, settings: Settings, cache: Cache, env: Mapping[str, str], bin_dir: Path | None
+    tool: Tool,
+    settings: Settings,
+    cache: Cache,
+    env: Mapping[str, str],
+    bin_dir: Path | None,
+    deadline: float,
 ) -> ListedTool:
     wanted = settings.tool_version(tool)
     if tool.is_program:
-        return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir))
+        return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir, deadline))
     kept = cache.manifest(artifact_of(settings, tool, PLATFORMS[0]).url)
     return ListedTool(tool, wanted, manifest=kept if kept.is_file() else None)
 
@@ -168,7 +175,7 @@ def _servers(inputs: Inputs, settings: Settings, progress: Progress) -> _Servers
 
 
 def _versions(session: Session) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
-    return fan_out(session.kubes, lambda name: session.kubes[name].version(), concurrency=session.concurrency)
+    return session.each(session.kubes, lambda name: session.kubes[name].version())
 
 
 def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:

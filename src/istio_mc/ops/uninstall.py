@@ -24,7 +24,7 @@ from istio_mc.domain.mesh import (
 from istio_mc.domain.objects import Kind, Object, kind_of, labels_of, ref_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.terminating import held_by
-from istio_mc.gateways.fanout import Failures, all_of, fan_out
+from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.observe import observe
 from istio_mc.ops import topology
@@ -126,10 +126,8 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
     mesh = topology.mesh_of(session.settings)
-    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version)
-    observed, failed = fan_out(
-        session.kubes, lambda name: _observe(session.kubes[name]), concurrency=session.concurrency
-    )
+    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.deadline)
+    observed, failed = session.each(session.kubes, lambda name: _observe(session.kubes[name]))
     going = session.names if going is None else going
     if strangers := [
         name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
@@ -153,9 +151,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
         return found, ours, _meshed(kube), _roots(kube, found, _namespaces(found, sample_goes=ours))
 
-    settled, unsettled = fan_out(
-        [name for name in observed if name in going], settle, concurrency=session.concurrency
-    )
+    settled, unsettled = session.each([name for name in observed if name in going], settle)
     return Uninstalling(
         clusters=clusters | staying,
         going=tuple(going),
@@ -213,7 +209,7 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
         told = still_named(todo, session.settings)
         if todo.absent or unforgotten:
             told = (tokens_kept(todo, unforgotten), *told)
-    removed, failures = fan_out(todo.removals, clear, concurrency=session.concurrency)
+    removed, failures = session.each(todo.removals, clear)
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 
 
@@ -233,7 +229,7 @@ def _delete(kube: Kube, going: Collection[Doomed]) -> list[str]:
 
 
 def _manifest(session: Session, istioctl: Istioctl, cluster: Cluster) -> list[Object]:
-    return istioctl.manifest(written(session, topology.mesh_of(session.settings), cluster))
+    return istioctl.manifest(written(session, topology.mesh_of(session.settings), cluster), session.deadline)
 
 
 def _users(kube: Kube, observed: Observed) -> dict[str, tuple[str, ...]]:

@@ -76,7 +76,7 @@ def verify(
     one of the checks is of those that --deep adds.
     """
     ask = partial(look, session, now=now, probe_image=probe_image)
-    until = time.monotonic() + wait_s
+    until = min(session.deadline, time.monotonic() + wait_s)
     result = ask(checks)
     while result.failed and (left := until - time.monotonic()) > _POLL_S:
         session.progress(Event(None, "verify", State.WAITING, f"{_waited_for(result)}; {left:.0f} s left"))
