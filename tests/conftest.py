@@ -14,6 +14,7 @@ import pytest
 from hypothesis import settings
 from typer.testing import CliRunner
 
+from tests import commands
 from tests.fake_api import FakeApi
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(autouse=True)
+def _pasted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Reads every command that a test has made as the program that it names would; any hint must fix."""
+    with commands.watched(monkeypatch) as made:
+        yield
+    assert commands.faults_of(made) == []
 
 
 @pytest.fixture

@@ -125,8 +125,8 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
 
 
 _NEW_ROOT = Advice(
-    "a root cannot be renewed in place: make a new one in another folder, and give it to every cluster with "
-    "istio-mc install --certs-dir and --replace-ca"
+    "a root cannot be renewed in place: make a new one in another folder, and give it to every cluster: ",
+    istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT"),
 )
 _CLOCK = Advice("see that the clocks of this machine and of the clusters' nodes are right")
 

@@ -10,7 +10,7 @@ from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import datapath
 from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
-from istio_mc.domain.hint import Advice, Hint, istio_mc, istioctl, kubectl
+from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 
@@ -57,12 +57,13 @@ def _restart(at: _Place) -> Hint:
     return kubectl(at.name, "-n", at.namespace, "rollout", "restart", "deployment")
 
 
-def _or_other_address(text: str) -> Callable[[_Place], Hint]:
+def _or_other_address(*parts: str | Command) -> Callable[[_Place], Hint]:
     """Advice for an address that is the gateway's, and the command for one that is not."""
 
     def advice(at: _Place) -> Hint:
         other = istio_mc("address", "--set", f"{at.name}=ADDRESS")
-        return Advice(text.format(**asdict(at)), "; where this is not its address: ", other)
+        told = (part.format(**asdict(at)) if isinstance(part, str) else part for part in parts)
+        return Advice(*told, "; where this is not its address: ", other)
 
     return advice
 
@@ -91,7 +92,9 @@ _FAULTS: Mapping[Outcome, _Fault] = {
         message="port {port} of the gateway of {name} is refused",
         expected="a connection from here, as from the other clusters",
         hint=_or_other_address(
-            "have what stands before the cluster lead {port} to the gateway (istio-mc address shows where to)"
+            "have what stands before the cluster lead {port} to the gateway (",
+            istio_mc("address"),
+            " shows where to)",
         ),
         docs="troubleshooting.md#gateway-timed-out",
     ),
@@ -99,7 +102,9 @@ _FAULTS: Mapping[Outcome, _Fault] = {
         code="gateway-timed-out",
         message="port {port} of the gateway of {name} gives no answer",
         expected="a connection from here, as from the other clusters",
-        hint=_or_other_address("let TCP {port} through the firewall (istio-mc address lists the ports)"),
+        hint=_or_other_address(
+            "let TCP {port} through the firewall (", istio_mc("address"), " lists the ports)"
+        ),
         docs="troubleshooting.md#gateway-timed-out",
     ),
     Outcome.UNREACHABLE: _Fault(

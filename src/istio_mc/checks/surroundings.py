@@ -202,7 +202,7 @@ def _crds(facts: Facts, target: Target) -> Finding:
             seen=few(of_helm, 3),
             expected=f"CRDs of Istio {facts.mesh.version}",
             hint=Advice(
-                f"istioctl install sets those of {facts.mesh.version}; see that Helm does not set them back"
+                f"an install sets those of {facts.mesh.version}; see that Helm does not set them back"
             ),
         )
         return Finding(f"{len(of_helm)} of Helm", problem)

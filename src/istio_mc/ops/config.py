@@ -121,7 +121,7 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
         kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, Path.home())
     )
     if not inputs.contexts:
-        known = ",".join(context.name for context in merged.contexts)
+        known = [context.name for context in merged.contexts]
         raise InputError(
             Problem(
                 code="no-contexts",

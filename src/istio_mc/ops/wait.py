@@ -123,7 +123,9 @@ def _pending(cluster: Cluster) -> Problem:
         expected="an IP or hostname that the other clusters reach",
         hint=Advice(
             istio_mc("address", "--set", f"{context}=ADDRESS"),
-            "\n(ADDRESS forwards to its nodePorts; istio-mc address shows these, and the ways to set it)",
+            "\n(ADDRESS forwards to its nodePorts; ",
+            istio_mc("address"),
+            " shows these, and the ways to set it)",
         ),
         docs="address.md#three-ways",
     )

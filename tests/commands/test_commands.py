@@ -1,0 +1,195 @@
+"""Every command in the source: made by the functions of domain/hint.py, and one that its program accepts.
+
+Commands that tests make, with all their values, are read after each test (`_pasted` in tests/conftest.py);
+here are those that no test reaches.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import istio_mc
+from istio_mc.cli.app import Verbs
+from istio_mc.domain import hint
+from istio_mc.domain.hint import Advice, Command, in_order, kubectl, on_this_machine
+from istio_mc.domain.problem import Problem
+from tests import commands
+from tests.commands.parse import faults, recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SOURCE = Path(istio_mc.__file__).parent
+MAKERS = ("kubectl", "kubectl_config", "istioctl", "istio_mc", "on_this_machine")
+_STAND_IN = "1"
+_VERBS = {
+    "istio-mc": set(Verbs.verbs),
+    **{
+        program: {verb.split()[0] for verb in recorded(program)["commands"]}
+        for program in ("kubectl", "istioctl")
+    },
+}
+_A_COMMAND = re.compile(
+    "|".join(rf"{re.escape(name)} (?:-|(?:{'|'.join(verbs)})\b)" for name, verbs in _VERBS.items())
+)
+
+
+@pytest.fixture(autouse=True)
+def _pasted() -> None:
+    """What is made here on purpose need not be right."""
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the program, but the one that makes commands."""
+    for path in sorted(SOURCE.rglob("*.py")):
+        if path != Path(hint.__file__):
+            yield str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def calls(tree: ast.Module, *names: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+            yield node
+
+
+def imports_from_hint(tree: ast.Module) -> set[str]:
+    return {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "istio_mc.domain.hint"
+        for alias in node.names
+    }
+
+
+def as_written(call: ast.Call) -> Command:
+    """The command that a call makes, with a stand-in for each value that is known at run time only."""
+    assert isinstance(call.func, ast.Name)
+    given = [_word(argument) for argument in call.args if not isinstance(argument, ast.Starred)]
+    keywords = {"contexts": ["kt"]} if call.keywords else {}
+    made: Command = getattr(hint, call.func.id)(*given, **keywords)
+    return made
+
+
+def _word(node: ast.expr) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else _STAND_IN for part in node.values
+        )
+    if isinstance(node, ast.IfExp):
+        return _word(node.body)
+    return _STAND_IN
+
+
+WRITTEN = [
+    pytest.param(call, id=f"{name}:{call.lineno}")
+    for name, tree in modules()
+    for call in calls(tree, *MAKERS)
+    if isinstance(call.func, ast.Name) and call.func.id in imports_from_hint(tree)
+]
+_KNOWN_AT_RUN_TIME = re.compile(rf"no such (?:kind|command):? '?{_STAND_IN}", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("call", WRITTEN)
+def test_its_program_accepts_it(call: ast.Call) -> None:
+    found = [fault for fault in faults(as_written(call)) if not _KNOWN_AT_RUN_TIME.search(fault)]
+    if any(isinstance(argument, ast.Starred) for argument in call.args):
+        found = [fault for fault in found if re.search("unknown flag|No such option|names no context", fault)]
+    assert found == []
+
+
+def test_no_module_makes_a_command_otherwise() -> None:
+    made = [
+        f"{name}:{call.lineno}"
+        for name, tree in modules()
+        if "Command" in imports_from_hint(tree)
+        for call in calls(tree, "Command")
+    ]
+    assert made == []
+
+
+def test_no_text_of_a_hint_has_a_command_written_into_it() -> None:
+    written = [
+        f"{name}:{call.lineno}: {text.value!r}"
+        for name, tree in modules()
+        for call in calls(tree, "Advice", "_or_other_address")
+        for text in ast.walk(call)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+        if _A_COMMAND.search(text.value)
+    ]
+    assert written == []
+
+
+def test_every_hint_is_made_as_a_command_or_as_advice() -> None:
+    """Types are checked for the source; this is for what gets past them, such as `Any`."""
+    texts = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.keyword) and node.arg == "hint"
+        if isinstance(node.value, (ast.JoinedStr, ast.BinOp))
+        or (isinstance(node.value, ast.Constant) and node.value.value is not None)
+    ]
+    assert texts == []
+
+
+class TestTheReader:
+    """What reads the commands finds what is wrong with them."""
+
+    @pytest.mark.parametrize(
+        ("argv", "fault"),
+        [
+            (("kubectl", "taint", "nodes", "-l", "a=b", "c=d:NoSchedule"), "names no context"),
+            (("kubectl", "--context", "kt", "get", "pods", "--no-such"), "unknown flag --no-such"),
+            (("kubectl", "--context", "kt", "get", "podds"), "no such kind: podds"),
+            (("kubectl", "--context", "kt", "purge", "pods"), "no such subcommand"),
+            (("kubectl", "--context"), "flag --context needs a value"),
+            (
+                ("istioctl", "--context", "kt", "proxy-config", "listeners", "x", "--port", ""),
+                "needs a number",
+            ),
+            (("istio-mc", "install", "(it", "puts", "them", "there)"), "unexpected extra argument"),
+            (("istio-mc", "instal"), "No such command"),
+            (("istio-mc", "link", "--contexts"), "requires an argument"),
+            (("istio-mc", "link", "--contexts", "k,,t"), "has an empty item"),
+            (("istio-mc", "address", "--set", "kt=a", "--via", "tunnel"), "no such --via"),
+            (("rm", "-rf", "/", "x"), "not to be called so"),
+            (("curl", "x"), "no program that hints name"),
+        ],
+    )
+    def test_a_command_that_its_program_refuses(self, argv: tuple[str, ...], fault: str) -> None:
+        found = list(faults(Command(argv, "kt" if "--context" in argv else None)))
+        assert len(found) == 1
+        assert fault in found[0]
+
+    def test_each_command_of_several_is_read(self) -> None:
+        both = in_order([kubectl("kt", "get", "pods"), on_this_machine("curl", "x")])
+        assert both
+        assert len(list(faults(both))) == 1
+
+    @pytest.mark.parametrize(
+        ("made", "fault"),
+        [
+            (hint.istio_mc("address", "--set", "kt=ADDRESS"), "fill in"),
+            (hint.istio_mc("install", contexts=["CONTEXT"]), "fill in"),
+            (kubectl("kt", "get", "pods"), "only shows"),
+        ],
+    )
+    def test_a_hint_that_fixes_nothing(self, made: Command, fault: str) -> None:
+        found = commands.faults_of(commands.Made([], [made]))
+        assert len(found) == 1
+        assert fault in found[0]
+
+    def test_what_a_test_makes_is_collected(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with commands.watched(monkeypatch) as made:
+            command = hint.istio_mc("install", contexts=["kt"])
+            Problem(code="c", message="m", hint=command)
+            Problem(code="c", message="m", hint=Advice("see ", kubectl("kt", "get", "pods")))
+        assert made.hints == [command]
+        assert [one.argv[0] for one in made.commands] == ["istio-mc", "kubectl"]
