@@ -12,7 +12,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.datapath import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
-from istio_mc.domain.hint import HintType
+from istio_mc.domain.hint import Advice
 from tests.world import World, ca_certs, encoded, way
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_a_firewall_on_the_mesh_port_alone_is_named(world: World) -> None:
     problem = of_kt(world)["data-path.reachable"].problem
     assert problem
     assert problem.seen == ("198.18.0.21: 15443 gives no answer; 15021 answers: a firewall drops 15443")
-    assert problem.hint_type is HintType.MANUAL
+    assert isinstance(problem.hint, Advice)
 
 
 def test_a_gateway_that_is_ready_though_its_mesh_port_is_not_reached_is_told_ready(world: World) -> None:
@@ -185,7 +185,7 @@ def test_an_address_of_another_gateway_is_for_a_person_to_mend(world: World) -> 
     spoil(world, Judged(Outcome.OTHER_CLUSTER, "that is ncloud", "ncloud"))
     problem = of_kt(world)["data-path.handshake"].problem
     assert problem
-    assert problem.hint_type is HintType.MANUAL
+    assert isinstance(problem.hint, Advice)
 
 
 def test_a_foreign_root_is_mended_where_the_workload_is(world: World) -> None:

@@ -11,7 +11,7 @@ from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.deep import Reply
-from istio_mc.domain.hint import HintType
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from tests.world import IDS, World
 
@@ -70,7 +70,7 @@ def test_the_fault_names_what_came_and_who_should_have_answered(world: World) ->
         "HTTP status 503: upstream connect error",
         "an answer of kt-k2p, through the gateway of kt",
     )
-    assert problem.hint_type is HintType.MANUAL
+    assert isinstance(problem.hint, Advice)
 
 
 def test_an_answer_of_the_wrong_cluster_is_none(world: World) -> None:

@@ -14,7 +14,7 @@ from istio_mc.checks.model import Observation, Result, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import Authority, new_intermediate, new_root
-from istio_mc.domain.hint import HintType
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold
 from istio_mc.domain.pem import dump_certificates, fingerprint
 from istio_mc.domain.problem import Problem
@@ -145,7 +145,7 @@ class TestCacerts:
 
     def test_a_secret_in_cert_managers_layout_is_for_who_made_it(self, world: World) -> None:
         world.find("nhn", "Secret", "cacerts")["data"] = {"tls.crt": "", "tls.key": "", "ca.crt": ""}
-        assert problem(world, "trust.cacerts").hint_type is HintType.MANUAL
+        assert isinstance(problem(world, "trust.cacerts").hint, Advice)
 
     def test_an_istiod_that_does_not_start_is_explained_by_it(self, world: World) -> None:
         put(world, "nhn", replace(ca_certs("nhn"), ca_key=ca_certs("kt").ca_key))
@@ -171,7 +171,7 @@ class TestDates:
         for context in CLUSTERS:
             give(world, context, under(ended, context, NOW - timedelta(days=390), 80))
         assert root_causes(world) == ["trust.root-valid mesh"]
-        assert problem(world, "trust.root-valid", "mesh").hint_type is HintType.MANUAL
+        assert isinstance(problem(world, "trust.root-valid", "mesh").hint, Advice)
 
     @pytest.mark.parametrize(("days", "verdict"), [(29, Verdict.FAILED), (31, Verdict.OK)])
     def test_thirty_days_before_its_end_an_intermediate_is_warned_about(
@@ -206,7 +206,7 @@ class TestClocks:
         world.ahead_s["nhn"] = -self.HOUR
         assert root_causes(world) == ["trust.clock nhn"]
         assert (problem(world, "trust.clock").seen or "").startswith("1:00:00 behind")
-        assert problem(world, "trust.clock").hint_type is HintType.MANUAL
+        assert isinstance(problem(world, "trust.clock").hint, Advice)
 
     @pytest.mark.parametrize("seconds", [-119.0, 119.0])
     def test_what_istiod_allows_for_is_no_fault(self, world: World, seconds: float) -> None:
@@ -259,7 +259,7 @@ class TestOneRoot:
         give(world, "ncloud", authority("ncloud", "third"))
         give(world, "nhn", authority("nhn", "other"))
         assert root_causes(world) == ["trust.one-root ncloud", "trust.one-root nhn"]
-        assert problem(world, "trust.one-root").hint_type is HintType.MANUAL
+        assert isinstance(problem(world, "trust.one-root").hint, Advice)
 
 
 class TestRotation:
@@ -394,7 +394,7 @@ class TestProxies:
         self.held(world, authority("nhn", "other"))
         (one,) = world.proxies["nhn"].proxies
         world.proxies["nhn"] = ProxiesHold((replace(one, workload=""),), {}, 1)
-        assert problem(world, "trust.proxies").hint_type is HintType.MANUAL
+        assert isinstance(problem(world, "trust.proxies").hint, Advice)
 
     def test_one_whose_certificate_is_under_an_old_root(self, world: World) -> None:
         self.held(world, authority("nhn", "other"), roots=(root(),))

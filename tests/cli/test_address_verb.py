@@ -278,7 +278,7 @@ class TestRemembered:
         (told,) = [one for one in done.envelope["messages"] if one["code"] == "address-remembered"]
         assert told["cluster"] == "kt"
         assert IP in told["message"]
-        assert (told["hint"], told["hintType"]) == (self.RESTART, "command")
+        assert (told["hint"], told["hintType"]) == (f"KUBECONFIG={given.config} {self.RESTART}", "command")
 
     @pytest.mark.parametrize(
         "arguments", [("--set", "kt=203.0.113.9"), ("--unset", "nhn", "--yes")], ids=" ".join

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 TO_FILL_IN = frozenset({"ADDRESS", "CONTEXT", "DIR", "FILE", "FOLDER", "IMAGE", "NAME"})
 """What a person has to put in has these names; a hint that is a command has none of them."""
 ONLY_SHOW = {
-    "kubectl": frozenset({"get", "describe", "logs", "auth", "edit", "exec"}),
-    "istioctl": frozenset({"proxy-config"}),
+    "kubectl": frozenset(
+        {"get", "describe", "logs", "auth", "edit", "events", "exec", "api-resources", "top", "version"}
+    ),
+    "istioctl": frozenset({"analyze", "proxy-config", "proxy-status", "remote-clusters", "version"}),
     "istio-mc": frozenset({"contexts", "status", "list", "show", "--help"}),
     "ls": frozenset({"-l"}),
     "openssl": frozenset({"x509", "pkey"}),

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from contextlib import redirect_stdout
+from dataclasses import replace
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -23,27 +24,18 @@ if TYPE_CHECKING:
     from istio_mc.domain.hint import Command
 
 HERE = Path(__file__).parent
-KINDS = frozenset(
-    {
-        "all",
-        "configmaps",
-        "daemonset",
-        "deployment",
-        "ipaddresspool",
-        "mutatingwebhookconfiguration",
-        "mutatingwebhookconfigurations",
-        "namespace",
-        "nodes",
-        "pod",
-        "pods",
-        "secret",
-        "secrets",
-        "serviceaccount",
-        "statefulset",
-        "storageclass",
-        "validatingwebhookconfiguration",
-    }
-)
+
+
+def singular(kind: str) -> str:
+    """A kind's name for one object."""
+    for ending, one in (("ies", "y"), ("classes", "class"), ("s", "")):
+        if kind.endswith(ending):
+            return kind.removesuffix(ending) + one
+    return kind
+
+
+_PLURALS = (HERE / "kinds.txt").read_text(encoding="utf-8").split()
+KINDS = frozenset({"all", *_PLURALS, *(singular(kind) for kind in _PLURALS)})
 """Kinds of objects as kubectl accepts them, and as hints write them."""
 
 _OF_A_KIND = frozenset(
@@ -68,7 +60,9 @@ def faults(command: Command) -> Iterator[str]:
 
 
 def _fault(command: Command) -> str:
-    if shlex.split(str(command))[: len(command.argv)] != list(command.argv):
+    alone = replace(command, then=())
+    variable = [] if command.kubeconfig is None else [f"KUBECONFIG={command.kubeconfig}"]
+    if shlex.split(str(alone)) != [*variable, *command.argv]:
         return "a shell reads it otherwise"
     program, *words = command.argv
     if program == "istio-mc":
@@ -123,7 +117,7 @@ def _others(program: str, words: Sequence[str], context: str | None) -> str:
             None,
         )
         if verb is None:
-            return f"no such subcommand, or not recorded: {' '.join(left[:2])}"
+            return f"no such subcommand, or none in tests/commands/{program}.json: {' '.join(left[:2])}"
         after, operands = _read(left[len(verb.split()) :], table["global"] | table["commands"][verb])
     except ValueError as error:
         return str(error)
@@ -132,7 +126,7 @@ def _others(program: str, words: Sequence[str], context: str | None) -> str:
     if not context or {**before, **after}.get("--context") != context:
         return "names no context"
     if verb in _OF_A_KIND and not ("--raw" in after or _kinds(operands) <= KINDS):
-        return f"no such kind: {' '.join(operands[:1])}"
+        return f"no such kind, or none in tests/commands/kinds.txt: {' '.join(operands[:1])}"
     return ""
 
 

@@ -3,7 +3,7 @@
     python -m tests.commands.record KUBECTL ISTIOCTL
 
 writes kubectl.json and istioctl.json beside this file. Run it for another version of either, or where a hint
-uses a subcommand that is not recorded yet: then name it in USED first.
+uses a subcommand that is not recorded yet: then name it in USED first. `lab up` fetches both.
 """
 
 from __future__ import annotations
@@ -17,23 +17,52 @@ from pathlib import Path
 HERE = Path(__file__).parent
 USED = {
     "kubectl": [
+        "annotate",
+        "api-resources",
+        "apply",
         "auth can-i",
         "auth whoami",
+        "config get-contexts",
+        "config rename-context",
         "config use-context",
         "config view",
+        "cordon",
+        "create",
         "delete",
         "describe",
+        "drain",
         "edit",
+        "events",
         "exec",
         "get",
         "label",
         "logs",
         "patch",
+        "port-forward",
+        "rollout history",
         "rollout restart",
+        "rollout status",
+        "rollout undo",
         "scale",
         "taint",
+        "top nodes",
+        "top pods",
+        "uncordon",
+        "version",
+        "wait",
     ],
-    "istioctl": ["proxy-config listeners"],
+    "istioctl": [
+        "analyze",
+        "proxy-config clusters",
+        "proxy-config endpoints",
+        "proxy-config listeners",
+        "proxy-config routes",
+        "proxy-config secret",
+        "proxy-status",
+        "remote-clusters",
+        "tag list",
+        "version",
+    ],
 }
 _KUBECTL_FLAG = re.compile(r"^    (?:-(?P<short>\w), )?--(?P<long>[\w-]+)=(?P<default>.*):$", re.MULTILINE)
 _COBRA_FLAG = re.compile(

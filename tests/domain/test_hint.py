@@ -10,13 +10,15 @@ from istio_mc.domain.hint import (
     Advice,
     Command,
     HintType,
+    RunOptions,
     in_order,
     istio_mc,
     istioctl,
     kubectl,
+    on_this_machine,
     rewritten,
-    text_of,
     type_of,
+    with_options,
 )
 
 ODD_NAMES = ["my cluster", "kt's", 'a"b', "$(id)", "a;b", "KT (old)", "-kt", "고양이"]
@@ -65,7 +67,6 @@ def test_only_a_command_is_told_as_one_that_fixes() -> None:
         HintType.MANUAL,
         None,
     )
-    assert (text_of(command), text_of(Advice(command)), text_of(None)) == (str(command), str(command), None)
 
 
 def test_a_command_whose_text_was_changed_is_advice() -> None:
@@ -73,3 +74,55 @@ def test_a_command_whose_text_was_changed_is_advice() -> None:
 
     assert rewritten(command, str) is command
     assert rewritten(command, lambda text: text.replace("secret", "[removed]")) == Advice("rm [removed]")
+
+
+class TestOptionsOfTheRun:
+    """A hint of a run with --kubeconfig or --config acts on the clusters of that run."""
+
+    OPTIONS = RunOptions("a b.yaml:kt.yaml", "prod/mesh.yaml")
+
+    def test_kubectl_and_istioctl_get_the_kubeconfig(self) -> None:
+        assert str(with_options(kubectl("kt", "get", "pods"), self.OPTIONS)) == (
+            "KUBECONFIG='a b.yaml:kt.yaml' kubectl --context kt get pods"
+        )
+        listeners = istioctl("kt", "proxy-config", "listeners", "web.shop")
+        assert str(with_options(listeners, self.OPTIONS)).startswith(
+            "KUBECONFIG='a b.yaml:kt.yaml' istioctl "
+        )
+
+    def test_istio_mc_gets_the_kubeconfig_and_the_settings(self) -> None:
+        assert str(with_options(istio_mc("link", contexts=["kt"]), self.OPTIONS)) == (
+            "istio-mc link --contexts kt --config prod/mesh.yaml --kubeconfig 'a b.yaml:kt.yaml'"
+        )
+
+    def test_what_a_command_has_already_is_not_repeated(self) -> None:
+        given = istio_mc("install", "--kubeconfig", "x", "--config=y")
+        assert with_options(given, self.OPTIONS) == given
+
+    def test_commands_that_touch_no_cluster_get_no_kubeconfig(self) -> None:
+        assert with_options(on_this_machine("chmod", "600", "k"), self.OPTIONS) == (
+            on_this_machine("chmod", "600", "k")
+        )
+        assert "--kubeconfig" not in str(with_options(istio_mc("tools", "install", "kubectl"), self.OPTIONS))
+        assert with_options(istio_mc("link", "--help"), RunOptions(None, "m")) == istio_mc("link", "--help")
+
+    def test_each_of_several_commands_gets_them(self) -> None:
+        both = in_order([kubectl("a", "get", "pods"), kubectl("b", "get", "pods")])
+        assert str(with_options(both, RunOptions("k"))) == (
+            "KUBECONFIG=k kubectl --context a get pods && KUBECONFIG=k kubectl --context b get pods"
+        )
+
+    def test_a_command_in_advice_gets_them(self) -> None:
+        told = with_options(Advice("see ", kubectl("kt", "get", "pods"), "; wait"), RunOptions("k"))
+        assert str(told) == "see KUBECONFIG=k kubectl --context kt get pods; wait"
+
+    def test_without_options_a_hint_stays_as_it_is(self) -> None:
+        command = kubectl("kt", "get", "pods")
+        assert with_options(command, RunOptions()) is command
+        assert with_options(None, self.OPTIONS) is None
+
+    @pytest.mark.parametrize("path", ["/dev/fd/63", "/proc/self/fd/12"])
+    def test_a_kubeconfig_that_can_be_read_once_makes_advice_of_a_command(self, path: str) -> None:
+        told = with_options(istio_mc("link", contexts=["kt"]), RunOptions(path))
+        assert isinstance(told, Advice)
+        assert str(told) == "with the kubeconfig of this run: istio-mc link --contexts kt"

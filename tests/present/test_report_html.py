@@ -15,7 +15,7 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.certificates import new_intermediate
-from istio_mc.domain.hint import Advice
+from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.live_trust import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.pem import fingerprint
@@ -372,7 +372,7 @@ class TestFindings:
         commands = {e.text for e in read(page(result, NOW)).all("pre")}
 
         hints = [found.problem for found in result.failed if found.problem and found.problem.hint]
-        assert commands == {str(problem.hint) for problem in hints if problem.hint_type == "command"}
+        assert commands == {str(problem.hint) for problem in hints if isinstance(problem.hint, Command)}
 
     def test_a_long_command_is_seen_whole(self) -> None:
         assert "dd pre{white-space:pre-wrap}" in STYLE

@@ -20,7 +20,8 @@ import typer
 
 from istio_mc import __version__
 from istio_mc.cli import commands, completing
-from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.hint import Advice, RunOptions, istio_mc
+from istio_mc.present.hints import printed_with
 
 if TYPE_CHECKING:
     from istio_mc.domain.events import Progress
@@ -120,6 +121,14 @@ class Options:
             **{f.name: _joined(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         )
 
+    def of_hints(self) -> RunOptions:
+        """Those that hints repeat, as other programs read them too."""
+        files = self.kubeconfig.split(os.pathsep) if self.kubeconfig is not None else []
+        return RunOptions(
+            os.pathsep.join(map(os.path.expanduser, files)) or None,
+            None if self.config is None else str(self.config),
+        )
+
     def inputs(self) -> Inputs:
         """What the ops layer is told of them."""
         from istio_mc.ops.inputs import Inputs
@@ -206,7 +215,9 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:  # noqa: ANN401 - as above
         options = Options(**{p.name: given.pop(p.name) for p in shared})
-        function(options=_merged(options), **given)
+        merged = _merged(options)
+        with printed_with(merged.of_hints()):
+            function(options=merged, **given)
 
     own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined] # Typer reads it

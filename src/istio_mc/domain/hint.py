@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,14 +31,17 @@ class Command:
         argv: The program and its arguments.
         context: Kubeconfig context that it acts on; None: that of its own options, or no cluster at all.
         then: Commands that follow where this one succeeded.
+        kubeconfig: What $KUBECONFIG must be for it; None: what it is already.
     """
 
     argv: tuple[str, ...]
     context: str | None = None
     then: tuple[Command, ...] = ()
+    kubeconfig: str | None = None
 
     def __str__(self) -> str:
-        return " && ".join(shlex.join(one.argv) for one in (self, *self.then))
+        variable = "" if self.kubeconfig is None else f"KUBECONFIG={shlex.quote(self.kubeconfig)} "
+        return " && ".join([variable + shlex.join(self.argv), *map(str, self.then)])
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -67,15 +71,65 @@ def type_of(hint: Hint | None) -> HintType | None:
     return HintType.COMMAND if isinstance(hint, Command) else HintType.MANUAL
 
 
-def text_of(hint: Hint | None) -> str | None:
-    """The text of a hint; None where there is no hint."""
-    return None if hint is None else str(hint)
-
-
 def rewritten(hint: Hint | None, change: Callable[[str], str]) -> Hint | None:
     """The hint with its text changed, such as redacted; a command that is changed is none any more."""
     text = str(hint or "")
     return hint if (changed := change(text)) == text else Advice(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Options of a run that its hints need too: without them they would act on other clusters.
+
+    Attributes:
+        kubeconfig: The value of --kubeconfig; None: it was not given.
+        config: The value of --config; None likewise.
+    """
+
+    kubeconfig: str | None = None
+    config: str | None = None
+
+
+_READ_ONCE = ("/dev/fd/", "/proc/")
+"""Where the files begin that a shell makes for `--kubeconfig <(…)`: there is none when a hint is pasted."""
+
+_WITHOUT_KUBECONFIG = frozenset({"ca", "tools"})
+"""Verbs of istio-mc whose hints touch no cluster."""
+
+
+def with_options(hint: Hint | None, options: RunOptions) -> Hint | None:
+    """The hint, with the run's options in every command of it."""
+    if hint is None or options == RunOptions():
+        return hint
+    if isinstance(hint, Advice):
+        return Advice(*(_with(part, options) if isinstance(part, Command) else part for part in hint.parts))
+    changed = _with(hint, options)
+    if changed.argv[0] in _OF_CLUSTERS and (options.kubeconfig or "").startswith(_READ_ONCE):
+        return Advice("with the kubeconfig of this run: ", changed)
+    return changed
+
+
+_OF_CLUSTERS = frozenset({"istio-mc", "istioctl", "kubectl"})
+
+
+def _with(command: Command, options: RunOptions) -> Command:
+    then = tuple(_with(one, options) for one in command.then)
+    kubeconfig = None if (options.kubeconfig or "").startswith(_READ_ONCE) else options.kubeconfig
+    if command.argv[0] != "istio-mc":
+        named = kubeconfig if command.argv[0] in _OF_CLUSTERS else None
+        return replace(command, then=then, kubeconfig=named)
+    words = command.argv[1:]
+    wanted = {} if "--help" in words else {"--config": options.config}
+    if words[:1] and words[0] not in _WITHOUT_KUBECONFIG:
+        wanted["--kubeconfig"] = kubeconfig
+    lacking = (
+        (name, value) for name, value in wanted.items() if value is not None and not _is_given(name, words)
+    )
+    return replace(command, argv=(*command.argv, *chain.from_iterable(lacking)), then=then)
+
+
+def _is_given(name: str, words: Iterable[str]) -> bool:
+    return any(word == name or word.startswith(f"{name}=") for word in words)
 
 
 def kubectl(context: str, *arguments: str) -> Command:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.explained import docs_of
-from istio_mc.domain.hint import HintType, type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,11 +39,6 @@ class Problem:
     def __post_init__(self) -> None:
         if self.docs is None:
             object.__setattr__(self, "docs", docs_of(self.code))
-
-    @property
-    def hint_type(self) -> HintType | None:
-        """The type of the hint, for JSON; None where there is no hint."""
-        return type_of(self.hint)
 
     def on(self, cluster: str) -> Problem:
         """The same problem, said of a cluster."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from istio_mc.domain.hint import text_of
+from istio_mc.domain.hint import type_of
+from istio_mc.present.hints import hint_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -91,8 +92,8 @@ def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:
             "message": problem.message,
             "seen": problem.seen,
             "expected": problem.expected,
-            "hint": text_of(problem.hint),
-            "hintType": problem.hint_type.value if problem.hint_type else None,
+            "hint": text_of(problem),
+            "hintType": kind.value if (kind := type_of(hint_of(problem))) else None,
             "docs": problem.docs,
         }
         for problem in problems

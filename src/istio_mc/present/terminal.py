@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from istio_mc.domain.events import Event, Progress, State, silent
-from istio_mc.domain.hint import text_of
+from istio_mc.present.hints import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -131,7 +131,7 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
         for label, value in (
             ("seen", problem.seen),
             ("expected", problem.expected),
-            ("try", text_of(problem.hint)),
+            ("try", text_of(problem)),
             ("see", f"docs/{problem.docs}" if problem.docs else None),
         ):
             if value:

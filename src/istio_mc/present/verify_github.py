@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from istio_mc.domain.hint import text_of
 from istio_mc.present import verify_table
+from istio_mc.present.hints import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,7 +59,7 @@ def _title(problem: Problem) -> str:
 
 
 def _annotation(kind: str, title: str, problem: Problem) -> str:
-    named = (("seen", problem.seen), ("expected", problem.expected), ("try", text_of(problem.hint)))
+    named = (("seen", problem.seen), ("expected", problem.expected), ("try", text_of(problem)))
     text = "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
     return f"::{kind} title={_property(title)}::{_data(text)}"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from istio_mc.checks.model import Verdict
-from istio_mc.domain.hint import text_of
+from istio_mc.present.hints import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -83,7 +83,7 @@ def _told(problem: Problem) -> str:
     named = (
         ("seen", problem.seen),
         ("expected", problem.expected),
-        ("try", text_of(problem.hint)),
+        ("try", text_of(problem)),
         ("see", f"docs/{problem.docs}" if problem.docs else None),
     )
     return "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])

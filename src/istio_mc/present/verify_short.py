@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.present.hints import hint_of
 from istio_mc.present.verify_table import one_line
 
 if TYPE_CHECKING:
@@ -40,5 +41,5 @@ def listing(checks: Iterable[Check]) -> str:
 def _line(kind: str, what: str, where: str, problem: Problem) -> str:
     parts = [problem.message]
     parts += [f"seen: {problem.seen}"] if problem.seen else []
-    parts += [f"try: {problem.hint}"] if problem.hint else []
+    parts += [f"try: {hint}"] if (hint := hint_of(problem)) else []
     return f"{kind}[{what}] {where}: {'; '.join(map(one_line, parts))}"

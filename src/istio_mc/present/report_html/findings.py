@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.model import Verdict
 from istio_mc.domain.hint import Command
 from istio_mc.domain.listed import plural
+from istio_mc.present.hints import hint_of
 from istio_mc.present.report_html.markup import Markup, join, tag
 from istio_mc.present.report_html.state import badge, state_of
 
@@ -116,9 +117,9 @@ def _evidence(
     found.append(_row("seen", (problem.seen if problem else None) or result.seen))
     if problem and problem.expected:
         found.append(_row("expected", problem.expected))
-    if problem and problem.hint:
-        is_command = isinstance(problem.hint, Command)
-        text = str(problem.hint)
+    if problem and (hint := hint_of(problem)):
+        is_command = isinstance(hint, Command)
+        text = str(hint)
         found.append(_row("run" if is_command else "do", _command(text) if is_command else text))
     if result.caused_by:
         found.append(_row("because of", _causes(result.caused_by, names)))

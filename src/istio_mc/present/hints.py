@@ -1,0 +1,39 @@
+"""Hints as a run prints them: with the options it was given, so that they act on the same clusters."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import RunOptions, with_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.hint import Hint
+    from istio_mc.domain.problem import Problem
+
+_NONE = RunOptions()
+_OPTIONS: ContextVar[RunOptions] = ContextVar("options", default=_NONE)
+
+
+@contextmanager
+def printed_with(options: RunOptions) -> Iterator[None]:
+    """Gives every hint that is printed within the block the options of this run."""
+    token = _OPTIONS.set(options)
+    try:
+        yield
+    finally:
+        _OPTIONS.reset(token)
+
+
+def hint_of(problem: Problem) -> Hint | None:
+    """What fixes a problem, as it is printed."""
+    return with_options(problem.hint, _OPTIONS.get())
+
+
+def text_of(problem: Problem) -> str | None:
+    """The text of a problem's hint; None where it has none."""
+    hint = hint_of(problem)
+    return None if hint is None else str(hint)
