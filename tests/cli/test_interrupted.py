@@ -6,8 +6,10 @@ tests interrupt those that change clusters in the middle of a change.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
 import shlex
 import signal
 import socket
@@ -15,16 +17,20 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.cli.test_help import COMMANDS
+from tests.fake_api import kubeconfig as kubeconfig_of
 from tests.fake_api import write_kubeconfig
+from tests.fresh_clusters import fresh_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    from tests.fake_api import FakeApi
 
 pytestmark = pytest.mark.thorough
 
@@ -84,17 +90,35 @@ def kubeconfig(silent: socket.socket, tmp_path: Path) -> Path:
     return write_kubeconfig(tmp_path / "config", {"kt": f"http://127.0.0.1:{silent.getsockname()[1]}"})
 
 
-def start(folder: Path, *words: str, path: str = os.defpath) -> subprocess.Popen[str]:
-    kept = {key: value for key, value in os.environ.items() if key not in ("KUBECONFIG", "ISTIO_MC_CONFIG")}
+def environment(folder: Path, path: str = os.defpath) -> dict[str, str]:
+    """This one, but with home and temporary files below a folder, and no CI: progress moves on a terminal."""
+    named = {"KUBECONFIG", "ISTIO_MC_CONFIG", "CI"}
+    kept = {key: value for key, value in os.environ.items() if key not in named}
+    (folder / "tmp").mkdir(exist_ok=True)
+    return kept | {"PATH": path, "HOME": str(folder), "TMPDIR": str(folder / "tmp")}
+
+
+def start(folder: Path, *words: str, path: str = os.defpath, before: str = "") -> subprocess.Popen[str]:
+    """Starts a run; `before`: a shell's commands that come first."""
+    shell = ["sh", "-c", f'{before}; exec "$@"', "sh"] if before else []
     return subprocess.Popen(
-        [sys.executable, "-m", "istio_mc", *words],
+        [*shell, sys.executable, "-m", "istio_mc", *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env=kept | {"PATH": path, "HOME": str(folder)},
+        env=environment(folder, path),
     )
+
+
+def opened(pid: int, path: Path) -> bool:
+    files = (fd.resolve() for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return path.resolve() in files
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 def interrupt(run: subprocess.Popen[str], *signals: signal.Signals) -> Ended:
@@ -119,6 +143,7 @@ def test_while_a_cluster_keeps_silent(
     ended = interrupt(run, signal.SIGINT)
 
     connection.close()
+    assert left_in(tmp_path / "tmp") == []
     assert ended.code == 130, ended
     assert ended.seconds < ENDS_WITHIN_S
     assert ended.error["code"] == "interrupted"
@@ -130,7 +155,17 @@ def test_while_a_cluster_keeps_silent(
 
 
 @pytest.mark.parametrize("line", WAITS_FOR_A_CHILD)
-@pytest.mark.parametrize("signals", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGINT,),
+        (signal.SIGTERM,),
+        (signal.SIGHUP,),
+        (signal.SIGQUIT,),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM),  # as a terminal is closed
+    ],
+)
 def test_a_child_that_will_not_end_is_ended(
     kubeconfig: Path, tmp_path: Path, line: str, signals: tuple[signal.Signals, ...]
 ) -> None:
@@ -149,10 +184,164 @@ def test_a_child_that_will_not_end_is_ended(
 
     assert ended.code == 130, ended
     assert ended.seconds < ENDS_WITHIN_S
+    assert ended.error["message"] == f"interrupted by {signals[0].name}"
     assert WAITS_FOR_A_CHILD[line] in ended.error["expected"]
     assert "Traceback" not in ended.stderr
+    assert left_in(tmp_path / "tmp") == []
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_a_closed_terminal_ends_the_children_and_removes_what_is_temporary(
+    kubeconfig: Path, tmp_path: Path
+) -> None:
+    """As when a connection over SSH is lost: SIGHUP, and nothing can be written any more."""
+    wait_for_a_child = "#!/bin/sh\ntrap '' HUP TERM\necho $$ > pid\nwhile :; do sleep 0.1; done\n"
+    (tmp_path / "istioctl").write_text(wait_for_a_child, encoding="utf-8")
+    (tmp_path / "istioctl").chmod(0o755)
+    ours, theirs = os.openpty()
+    run = subprocess.Popen(
+        [sys.executable, "-c", IN_A_SESSION, sys.executable, "-m", "istio_mc", "install", "--contexts", "kt",
+         "--kubeconfig", str(kubeconfig)],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, start_new_session=True,
+        env=environment(tmp_path, f"{tmp_path}{os.pathsep}{os.defpath}"),
+    )  # fmt: skip
+    os.close(theirs)
+    pid = tmp_path / "pid"
+    wait_for(lambda: pid.exists() and bool(pid.read_text().strip()), "istioctl runs")
+
+    os.close(ours)
+
+    assert run.wait(20) == 130
+    assert left_in(tmp_path / "tmp") == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+IN_A_SESSION = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_while_istioctl_runs_it_is_reported_at_which_step_each_cluster_was(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with fresh_clusters(tmp_path, "kt", "ncloud", "nhn") as fresh:
+        run = start(tmp_path, *fresh.words, "-o", "json", path=fresh.path)
+        pids = fresh.wait_for_istioctl(runs=3)
+
+        ended = interrupt(run, number)
+
+    assert ended.code == 130, ended
+    done, _, begun = ended.error["seen"].removeprefix("done by then: ").partition("; not finished: ")
+    assert sorted(done.split("; ")) == [f"{name}: namespace, cacerts" for name in ("kt", "ncloud", "nhn")]
+    assert sorted(begun.split("; ")) == [f"{name}: istio" for name in ("kt", "ncloud", "nhn")]
+    assert "failed" not in ended.stderr, "it was stopped, which is no failure of its own"
+    assert left_in(tmp_path / "tmp") == []
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_run_that_ignores_sighup_as_nohup_has_it_goes_on(
+    silent: socket.socket, kubeconfig: Path, tmp_path: Path
+) -> None:
+    words = ["contexts", "--kubeconfig", str(kubeconfig), "--timeout", "3s", "-o", "json"]
+    run = start(tmp_path, *words, before="trap '' HUP")
+    connection, _ = silent.accept()
+
+    ended = interrupt(run, signal.SIGHUP)
+
+    connection.close()
+    assert ended.code == 0, ended
+    assert json.loads(ended.stdout)["status"] == "success"
+
+
+def test_while_the_program_is_loaded_it_ends_without_a_traceback(tmp_path: Path) -> None:
+    """A package that never finishes its import stands for a slow disk."""
+    (tmp_path / "yaml.py").write_text("open('loading', 'w').close()\nimport time\ntime.sleep(30)\n")
+    run = start(tmp_path, "contexts", before=f"export PYTHONPATH={tmp_path}")
+    wait_for((tmp_path / "loading").exists, "yaml is imported")
+
+    ended = interrupt(run, signal.SIGINT)
+
+    assert ended.code in (-signal.SIGINT, 130)
+    assert "Traceback" not in ended.stderr
+
+
+def test_while_its_result_is_written_to_a_reader_that_has_stopped(tmp_path: Path) -> None:
+    """No second document follows the first one, and the program does not wait for its reader."""
+    run = start(tmp_path, "config", "schema", "-o", "json")
+    assert run.stdout
+    fcntl.fcntl(run.stdout, fcntl.F_SETPIPE_SZ, 4096)
+    wait_for(lambda: select.select([run.stdout], [], [], 0)[0] != [], "it writes")
+    time.sleep(0.5)
+
+    run.send_signal(signal.SIGINT)
+    try:
+        code = run.wait(30)
+        stdout, stderr = run.communicate(timeout=10)
+    finally:
+        run.kill()
+
+    assert code == 130
+    assert stdout.count("schemaVersion") == 1
+    assert "error: interrupted" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_while_it_waits_for_the_lock_of_another_run(tmp_path: Path) -> None:
+    finished(tmp_path, "ca", "init", "--key-type", "ec")
+    with (tmp_path / "certs/.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = start(tmp_path, "ca", "issue", "--cluster-id", "kt", "-o", "json")
+        wait_for(lambda: opened(run.pid, tmp_path / "certs/.lock"), "it has opened the lock")
+
+        ended = interrupt(run, signal.SIGHUP)
+
+    assert (ended.code, ended.error["code"]) == (130, "interrupted"), ended
+    assert ended.seconds < ENDS_WITHIN_S
+
+
+def test_while_credential_plugins_run_they_are_ended(tmp_path: Path) -> None:
+    plugin = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    document = kubeconfig_of({"kt": "http://127.0.0.1:1", "nhn": "http://127.0.0.1:2"})
+    for number, user in enumerate(document["users"]):
+        script = f"trap '' TERM HUP; echo $$ > pid{number}; while :; do sleep 0.1; done"
+        user["user"] = {"exec": {**plugin, "command": "sh", "args": ["-c", script]}}
+    (tmp_path / "config").write_text(json.dumps(document))
+    run = start(tmp_path, "contexts", "--kubeconfig", "config", "-o", "json")
+    pids = [tmp_path / "pid0", tmp_path / "pid1"]
+    wait_for(lambda: all(pid.exists() and pid.read_text().strip() for pid in pids), "both plugins run")
+
+    ended = interrupt(run, signal.SIGHUP)
+
+    assert ended.code == 130, ended
+    assert ended.seconds < ENDS_WITHIN_S
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_watch_ends_with_the_code_of_its_last_reading(
+    api: FakeApi, tmp_path: Path, number: signal.Signals
+) -> None:
+    api.on("/version", {"gitVersion": "v1.32.3"})
+    config = str(write_kubeconfig(tmp_path / "config", {"kt": api.url}))
+    words = ("--contexts", "kt", "--kubeconfig", config, "-o", "json")
+    run = start(tmp_path, "status", "--watch", "--every", "60s", *words)
+    assert run.stdout
+    first = run.stdout.readline()
+
+    ended = interrupt(run, number)
+
+    assert json.loads(first)["status"] == "success"
+    assert (ended.code, ended.stdout, ended.stderr) == (0, "", "")
+    assert left_in(tmp_path / "tmp") == []
 
 
 def test_while_a_root_ca_is_made_there_is_none_afterwards_and_the_next_run_makes_it(tmp_path: Path) -> None:

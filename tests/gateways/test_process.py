@@ -212,24 +212,42 @@ def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     wait_until_dead(int((tmp_path / "pid").read_text()))
 
 
-@pytest.mark.parametrize("number", ["INT", "TERM"])
+@pytest.mark.parametrize("number", ["INT", "TERM", "HUP"])
 def test_a_child_is_not_left_behind_that_starts_while_an_interrupt_comes(tmp_path: Path, number: str) -> None:
     """On a busy machine a child may run for a while before its program knows that it has one."""
     script = (
-        "import signal, subprocess, time\n"
-        "from istio_mc.gateways import process\n"
-        "for number in (signal.SIGINT, signal.SIGTERM):\n"
-        "    signal.signal(number, signal.default_int_handler)\n"
+        "import subprocess, time\n"
+        "from istio_mc.gateways import process, signals\n"
+        "signals.end_at_once()\n"
         "class Busy(subprocess.Popen):\n"
         "    def __init__(self, *words, **more):\n"
         "        super().__init__(*words, **more)\n"
         "        time.sleep(0.5)\n"
         "subprocess.Popen = Busy\n"
         f"child = 'echo $$ > {tmp_path}/pid; kill -{number} $PPID; exec sleep 60'\n"
-        "process.run(['sh', '-c', child], timeout_s=60, name='x')\n"
+        "with signals.interrupting(lambda: None):\n"
+        "    process.run(['sh', '-c', child], timeout_s=60, name='x')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=False)
     assert b"KeyboardInterrupt" in done.stderr
+    wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_a_program_that_ends_by_an_error_of_its_own_leaves_no_child(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, threading, time\n"
+        "from istio_mc.cli.edge import leave\n"
+        "from istio_mc.gateways import process\n"
+        f"child = 'echo $$ > {tmp_path}/pid; exec sleep 60'\n"
+        "work = lambda: process.run(['sh', '-c', child], timeout_s=60, name='x')\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        f"pid = pathlib.Path('{tmp_path}/pid')\n"
+        "while not (pid.exists() and pid.read_text()):\n"
+        "    time.sleep(0.01)\n"
+        "leave(1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], timeout=30, check=False)
+    assert done.returncode == 1
     wait_until_dead(int((tmp_path / "pid").read_text()))
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 
 import pytest
 from rich.cells import cell_len
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.present import terminal
 
 RUN = """
@@ -143,6 +144,33 @@ def test_an_interrupted_run_tells_what_was_done_by_then_and_what_was_begun() -> 
         Event("nhn", "ready", State.WAITING, "Deployment istiod"),
     )
     assert told == "done by then: kt: namespace; nhn: namespace; not finished: kt: istio; nhn: ready"
+
+
+def test_that_the_mesh_was_looked_at_is_not_told_as_done() -> None:
+    looked = (Event(None, "preflight", State.STARTED), Event(None, "preflight", State.DONE))
+    assert interrupted(looked[0]) == "done by then: nothing; not finished: mesh: preflight"
+    assert interrupted(*looked) == "done by then: nothing"
+
+
+def test_a_step_that_fails_because_the_run_is_over_is_one_that_was_not_finished() -> None:
+    over = threading.Event()
+    shown: list[Event] = []
+    done = terminal.Done(over.is_set)
+    progress = done.and_to(shown.append)
+    progress(Event("kt", "istio", State.STARTED))
+    over.set()
+
+    progress(Event("kt", "istio", State.FAILED))
+
+    assert str(done) == "done by then: nothing; not finished: kt: istio"
+    assert [event.state for event in shown] == [State.STARTED]
+
+
+def test_no_step_begins_once_a_run_is_over() -> None:
+    progress = terminal.Done(lambda: True).and_to(lambda _event: None)
+    progress(Event(None, "deep", State.WAITING, "for the pods to be removed"))
+    with pytest.raises(ProblemError):
+        progress(Event("kt", "link", State.STARTED))
 
 
 def test_a_run_that_is_interrupted_at_once_has_done_nothing() -> None:

@@ -8,7 +8,6 @@ import gc
 import inspect
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -238,13 +237,11 @@ def run(
         work: Does it.
         formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
-    from istio_mc.cli import interrupted
-    from istio_mc.domain.problem import InputError, Problem, ProblemError
-    from istio_mc.gateways import process
+    from istio_mc.cli.interrupted import Interruption
+    from istio_mc.gateways import signals
     from istio_mc.present import terminal
     from istio_mc.present.formats import SAYS_ALL
     from istio_mc.present.report import Exit
-    from istio_mc.present.report import Report as Made
 
     gc.freeze()  # what was imported stays; from here on garbage is looked for, and only in what comes now
     gc.set_threshold(_OBJECTS_BEFORE_A_LOOK)
@@ -252,38 +249,46 @@ def run(
     output = _output(options.output or "table", formats)
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
-    signal.signal(signal.SIGTERM, _as_interrupt)
     if options.verbose:
         _tell_calls()
-    done = terminal.Done()
+    interruption = Interruption(command, output, errors_to)
     try:
-        with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
-            report = work(done.and_to(progress))
+        with signals.interrupting(interruption.end_at_last):
+            with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
+                report = _report(command, work, interruption.done.and_to(progress))
+            interruption.is_reported = True
+            unwritten = _put_out(command, output, report, color=color)
+            if output not in SAYS_ALL:
+                terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
+                terminal.print_problems(errors_to, report.errors, style="red", title="error")
+            terminal.print_problems(errors_to, unwritten, style="red", title="error")
+    except BaseException as error:
+        # Another error may have taken the place of the interrupt: of a write to a terminal that is gone.
+        if signals.received() or isinstance(error, KeyboardInterrupt):
+            interruption.end()
+        raise
+    if signals.received():
+        interruption.end()  # raised where Python drops exceptions, in a destructor
+    raise typer.Exit(int(Exit.FAILED if unwritten else report.exit))
+
+
+def _report(command: str, work: Callable[[Progress], Report], progress: Progress) -> Report:
+    """What a verb returns, or a report of what it raised."""
+    from istio_mc.domain.problem import InputError, Problem, ProblemError
+    from istio_mc.present.report import Exit
+    from istio_mc.present.report import Report as Made
+
+    try:
+        return work(progress)
     except InputError as error:
-        report = Made({}, _nothing, error.problems, exit=Exit.USAGE)
+        return Made({}, _nothing, error.problems, exit=Exit.USAGE)
     except typer.BadParameter as error:
         problem = Problem(
             code="usage", message=error.message, hint=Advice(istio_mc(*command.split(), "--help"))
         )
-        report = Made({}, _nothing, (problem,), exit=Exit.USAGE)
+        return Made({}, _nothing, (problem,), exit=Exit.USAGE)
     except ProblemError as error:
-        report = Made({}, _nothing, error.problems, warnings=error.warnings, exit=Exit.FAILED)
-    except KeyboardInterrupt:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # a second one would end what ends the children
-        process.stop_all(for_good=True)
-        told = interrupted.problem(command, done)
-        if output != "table":
-            stopped = Made({}, _nothing, (told,), exit=Exit.INTERRUPTED)
-            sys.stdout.write(_document(command, output, stopped))
-        terminal.print_problems(errors_to, [told], style="red", title="error")
-        leave(Exit.INTERRUPTED)
-    unwritten = _put_out(command, output, report, color=color)
-    if output not in SAYS_ALL:
-        terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
-        terminal.print_problems(errors_to, report.errors, style="red", title="error")
-    terminal.print_problems(errors_to, unwritten, style="red", title="error")
-    raise typer.Exit(int(Exit.FAILED if unwritten else report.exit))
+        return Made({}, _nothing, error.problems, warnings=error.warnings, exit=Exit.FAILED)
 
 
 def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
@@ -295,7 +300,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
         if output == "table":
             report.render(terminal.console(color=color))
         else:
-            sys.stdout.write(_document(command, output, report))
+            sys.stdout.write(document(command, output, report))
         sys.stdout.flush()
     except BrokenPipeError:
         raise  # who reads has seen enough
@@ -305,7 +310,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
     return ()
 
 
-def _document(command: str, output: str, report: Report) -> str:
+def document(command: str, output: str, report: Report) -> str:
     """What goes to standard output where that is no table."""
     from istio_mc.present.formats import PROBLEMS
     from istio_mc.present.report import Envelope
@@ -406,15 +411,14 @@ def _nothing(_console: object) -> None:
     """Renders nothing: all there is to say is in the errors."""
 
 
-def _as_interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def leave(code: int) -> NoReturn:
     """Ends the process at once: worker threads may sit in a network call that only its timeout ends.
 
-    What was to be done at exit is done: it removes private files, those of the Kubernetes client too.
+    What was to be done at exit is done: it stops children, and removes private files.
     """
+    from istio_mc.gateways import signals
+
+    signals.end()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):  # it was told, or who read it is gone
             stream.flush()

@@ -1,13 +1,21 @@
-"""A run that Ctrl-C or SIGTERM ends: what was done by then, and what the same command does next time."""
+"""A run that a signal ends: what was done by then, and what the same command does next time."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from istio_mc.domain.problem import Problem
-    from istio_mc.present.terminal import Done
+
+_LAST_S = 15.0
+"""Seconds within which children have ended, files are removed and the message is written."""
 
 _STAYS = "what was done stays done; the same command "
 _NEXT = {
@@ -28,18 +36,79 @@ _NEXT = {
 }
 _LOOKS = "nothing was changed; the same command looks anew"
 _LOOKED_DEEP = "the pods that --deep made are removed; the same command looks anew"
+_LEFT_DEEP = "the same command looks anew, and removes the pods that --deep made"
 
 
-def problem(command: str, done: Done) -> Problem:
-    """What a person, or a program, is told of a run that was interrupted."""
-    from istio_mc.domain.hint import istio_mc
-    from istio_mc.domain.problem import Problem
+class Interruption:
+    """Ends a run that received a signal: no child, no private file, and one message stays behind.
 
-    return Problem(
-        code="interrupted",
-        message="interrupted",
-        seen=str(done),
-        expected=_NEXT.get(command, _LOOKED_DEEP if "--deep" in sys.argv else _LOOKS),
-        hint=istio_mc(*sys.argv[1:]),
-        docs="exit-codes.md",
-    )
+    Attributes:
+        done: The steps of the run.
+        is_reported: Whether the result is being written: it is followed by no second document.
+    """
+
+    def __init__(self, command: str, output: str, errors_to: Console) -> None:
+        from istio_mc.gateways import signals
+        from istio_mc.present.terminal import Done
+
+        self._command = command
+        self._output = output
+        self._errors_to = errors_to
+        self.done = Done(is_over=lambda: signals.received() is not None)
+        self.is_reported = False
+
+    def end(self, *, cleaned_up: bool = True) -> NoReturn:
+        """Stops the children, reports what was done, and ends the process.
+
+        Args:
+            cleaned_up: Whether the verb has removed what it makes in the clusters for its own time.
+        """
+        from istio_mc.cli import edge
+        from istio_mc.gateways import process, signals
+        from istio_mc.present import terminal
+        from istio_mc.present.report import Exit, Report
+
+        signals.end()
+        # A reader that reads nothing more, or a file system that hangs, holds a write for ever.
+        threading.Thread(target=_exit_after, args=(_LAST_S, Exit.INTERRUPTED), daemon=True).start()
+        process.stop_all(for_good=True)
+        problem = self._problem(cleaned_up=cleaned_up)
+        with suppress(OSError, ValueError):  # nobody reads it: the terminal is gone, or the file is closed
+            if self._output != "table" and not self.is_reported:
+                stopped = Report({}, lambda _console: None, (problem,), exit=Exit.INTERRUPTED)
+                sys.stdout.write(edge.document(self._command, self._output, stopped))
+                sys.stdout.flush()
+        with suppress(OSError, ValueError):
+            terminal.print_problems(self._errors_to, [problem], style="red", title="error")
+        edge.leave(Exit.INTERRUPTED)
+
+    def end_at_last(self) -> NoReturn:
+        """As `end`, where the main thread does not get there, or somebody does not want to wait for it."""
+        from istio_mc.present import terminal
+
+        with suppress(OSError, ValueError):
+            terminal.stop_moving()
+        self.end(cleaned_up=False)
+
+    def _problem(self, *, cleaned_up: bool) -> Problem:
+        from istio_mc.domain.hint import istio_mc
+        from istio_mc.domain.problem import Problem
+        from istio_mc.gateways import signals
+
+        number = signals.received()
+        expected = _NEXT.get(self._command, _LOOKS)
+        if self._command == "verify" and "--deep" in sys.argv:
+            expected = _LOOKED_DEEP if cleaned_up else _LEFT_DEEP
+        return Problem(
+            code="interrupted",
+            message=f"interrupted by {number.name}" if number else "interrupted",
+            seen=str(self.done),
+            expected=expected,
+            hint=istio_mc(*sys.argv[1:]),
+            docs="exit-codes.md",
+        )
+
+
+def _exit_after(seconds: float, code: int) -> None:
+    time.sleep(seconds)
+    os._exit(code)

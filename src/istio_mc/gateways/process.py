@@ -7,6 +7,7 @@ Ctrl-C on the terminal reaches this program first.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import re
@@ -16,15 +17,16 @@ import signal
 import subprocess
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import signals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 _log = logging.getLogger(__name__)
@@ -171,7 +173,8 @@ def run(
     started = time.monotonic()
     child: _Child | None = None
     try:
-        with _interrupts_wait():
+        # A child that is started already, but not known yet, would be left behind.
+        with signals.held():
             child = _start(
                 [str(part) for part in argv],
                 name=name,
@@ -213,6 +216,10 @@ def stop_all(*, for_good: bool = False) -> None:
         for child in children:
             child.stopped = True
     _stop(children)
+
+
+# However the program ends, it leaves no child: an error of our own, or a result that nobody reads any more.
+atexit.register(stop_all, for_good=True)
 
 
 def _start(
@@ -265,31 +272,6 @@ def _end(child: _Child) -> None:
     _close(child.popen)
     with _lock:
         _running.discard(child)
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Holds SIGINT and SIGTERM back for a moment; the one that came is handled at the end.
-
-    A child that is started already but not yet known would else be left behind. Not by blocking signals: the
-    child would inherit that.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are handled in the main thread alone
-        return
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda got, _frame: came.append(got))
-        for number in (signal.SIGINT, signal.SIGTERM)
-        if callable(signal.getsignal(number))
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
 
 
 def _feed(popen: subprocess.Popen[bytes], data: bytes) -> None:

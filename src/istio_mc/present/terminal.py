@@ -19,12 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.present.hints import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from istio_mc.domain.problem import Problem
+    from collections.abc import Callable, Iterable, Iterator
 
 _WIDTH_IN_A_PIPE = 200
 _ANY_WIDTH = 100_000
@@ -142,9 +141,14 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
 
 
 class Done:
-    """Remembers which steps were done or begun, to tell them where a run is interrupted."""
+    """Remembers which steps were done or begun, to report them where a run is interrupted.
 
-    def __init__(self) -> None:
+    Once a run is over no step begins any more, and none of those that were begun counts as failed: what fails
+    from then on fails because its children are stopped.
+    """
+
+    def __init__(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        self._is_over = is_over
         self._steps: dict[str, dict[str, State]] = {}
         self._lock = Lock()
 
@@ -152,8 +156,18 @@ class Done:
         """A progress that tells another, too."""
 
         def both(event: Event) -> None:
-            with self._lock:
-                self._steps.setdefault(event.who, {})[event.step] = event.state
+            if self._is_over():
+                if event.state is State.STARTED:
+                    raise ProblemError(
+                        Problem(code="interrupted", message="interrupted", cluster=event.cluster)
+                    )
+                if event.state is State.FAILED:
+                    return
+            else:
+                with self._lock:
+                    self._steps.setdefault(event.who, {})[event.step] = event.state
+                    if not event.cluster and not event.subject and event.state is State.DONE:
+                        del self._steps[event.who][event.step]  # it was read: nothing was done to it
             progress(event)
 
         return both
@@ -268,6 +282,12 @@ def paused() -> Iterator[None]:
     finally:
         for moving in _on_screen:
             moving.start()
+
+
+def stop_moving() -> None:
+    """Takes moving progress off the screen for good."""
+    for moving in _on_screen:
+        moving.stop()
 
 
 @contextmanager

@@ -1,0 +1,141 @@
+"""Signals that end a run: the first one interrupts it, and no later one interrupts its clean-up.
+
+Python runs a handler in the main thread only, and only between two of its own instructions. So a thread sees
+each signal too, through a pipe. It ends the run where the main thread is stuck, for example in a name lookup,
+or where a second signal shows that the user does not want to wait for the clean-up.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU)
+"""Closed terminal, Ctrl-C, Ctrl-\\, `kill`, and `ulimit -t`: each ends a process by default."""
+
+UNWIND_S = 20.0
+"""Seconds that the main thread has to leave its block after a signal: clean-up in clusters takes up to 15."""
+_STUCK_S = 3.0  # after so long without running the handler, it sits in a call that no signal ends
+_REPEATED_S = 1.0  # a closing terminal sends SIGHUP twice, and the shell adds its own
+_LOOK_S = 0.5
+
+
+class _State:
+    """What this process has received."""
+
+    def __init__(self) -> None:
+        self.is_program = False
+        self.received: signal.Signals | None = None
+        self.over = False
+        self.held = 0
+        self.put_off = False
+        self.end = threading.RLock()
+
+
+_state = _State()
+
+
+def end_at_once() -> None:
+    """Lets every ending signal end this process, without a traceback, until a run handles it.
+
+    Without this call no run handles a signal: what imports this package has its own handlers.
+    """
+    _state.is_program = True
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupting(at_last: Callable[[], object]) -> Iterator[None]:
+    """For the time of a block, the first ending signal raises KeyboardInterrupt in the main thread.
+
+    A signal that was ignored when the program was started stays ignored: nohup and shells rely on that.
+
+    Args:
+        at_last: Ends the process; another thread calls it where the block is not left in time after a signal.
+    """
+    if _state.is_program:
+        pipe, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        threading.Thread(target=_watch, args=(pipe, at_last), name="signals", daemon=True).start()
+        for number in ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _handle)
+    try:
+        yield
+    finally:
+        _state.over = _state.is_program
+
+
+def received() -> signal.Signals | None:
+    """The signal that interrupted this run; None: there was none."""
+    return _state.received
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Puts the KeyboardInterrupt of a signal off to the end of a block that must not be left half-done.
+
+    Not by blocking signals: a child that is started in the block would inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # nothing is raised in the other threads
+        return
+    _state.held += 1
+    try:
+        yield
+    finally:
+        _state.held -= 1
+        if _state.put_off and not _state.held:
+            _state.put_off = False
+            raise KeyboardInterrupt
+
+
+def end() -> None:
+    """Lets the calling thread alone end the process: no signal interrupts it, and another one waits here."""
+    _state.end.acquire()
+    _state.over = True
+
+
+def _handle(number: int, _frame: FrameType | None) -> None:
+    if _state.over or _state.received:
+        return
+    _state.received = signal.Signals(number)
+    if _state.held:
+        _state.put_off = True
+    else:
+        raise KeyboardInterrupt
+
+
+def _watch(pipe: int, at_last: Callable[[], object]) -> None:
+    while (first := os.read(pipe, 1)[0]) not in ENDING:
+        continue  # some other signal that has a handler
+    begun = time.monotonic()
+    while not _state.over:
+        again = _comes(pipe, within_s=_LOOK_S)
+        passed = time.monotonic() - begun
+        if passed > (UNWIND_S if _state.received else _STUCK_S):
+            break
+        if _state.received and again and passed > _REPEATED_S:
+            break
+        if not _state.received:
+            # It may have come between the main thread's last look for one and the wait that it ends.
+            signal.pthread_kill(threading.main_thread().ident or 0, first)
+    if not _state.over:
+        at_last()
+
+
+def _comes(pipe: int, *, within_s: float) -> bool:
+    """Whether another ending signal comes in time."""
+    readable, _, _ = select.select([pipe], [], [], within_s)
+    return bool(readable) and os.read(pipe, 1)[0] in ENDING
