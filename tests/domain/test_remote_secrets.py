@@ -48,6 +48,7 @@ class TestReading:
             ({"exec": {"command": "aws"}}, "exec"),
             ({"tokenFile": "/t", "token": "t"}, "tokenFile"),
             ({"username": "u"}, "no token"),
+            ({"token": "SECRET\n"}, "its token contains a control character, such as a line break"),
         ],
     )
     def test_what_istiod_refuses(self, user: dict[str, Any], fault: str) -> None:

@@ -98,7 +98,8 @@ def test_ncloud_gets_its_token_from_its_plugin(name: str) -> None:
         "apiVersion": "client.authentication.k8s.io/v1beta1",
         "command": "ncp-iam-authenticator",
         "args": ["token", "--clusterUuid", UUID, "--region", "KR"],
-        "interactiveMode": "IfAvailable",
+        "env": None,
+        "provideClusterInfo": False,
     }
 
 

@@ -259,6 +259,10 @@ def test_a_plugin_that_cannot_be_executed_is_not_called_missing(tmp_path: Path) 
         ),
         (answer(token=""), "printed an ExecCredential without a token and without a certificate"),
         (
+            answer(token=f"{TOKEN}\n"),
+            "printed an ExecCredential whose token contains a control character, such as a line break",
+        ),
+        (
             answer(token=TOKEN, clientKeyData="x"),
             "printed an ExecCredential with only one of certificate and key",
         ),

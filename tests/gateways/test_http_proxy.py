@@ -103,6 +103,26 @@ class TestTheKubeconfigsProxy:
         assert asked.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
         asked.close()
 
+    def test_may_itself_be_reached_by_tls(
+        self, certificate: Path, secure: FakeApi, api: FakeApi, tmp_path: Path
+    ) -> None:
+        """As with kubectl, it shows a certificate of the cluster's CA."""
+        own = self_signed("127.0.0.1")
+        proxy = ConnectProxy(leads_to=secure.address, user="jane:secret")
+        shown = server_context(own.write(tmp_path / "proxy.pem"))
+        proxy._server.socket = shown.wrap_socket(proxy._server.socket, server_side=True)
+        api.on("/ready", {})
+        secure.on_forward("istio-system", "istiod-1", p15014=api.address)
+        both = base64.b64encode(certificate.read_bytes() + own.certificate).decode()
+        cluster = {"proxy-url": f"https://jane:secret@{proxy.address}", "certificate-authority-data": both}
+
+        with proxy.there():
+            asked = kube(certificate, **cluster)
+            assert asked.get(objects.NAMESPACE, "istio-system") == FOUND
+            assert asked.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
+            asked.close()
+        assert proxy.asked == ["api.kt:6443", "api.kt:6443"]
+
 
 class TestTheEnvironmentsProxy:
     @pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
@@ -175,6 +195,15 @@ class TestWhatFails:
         assert (problem.code, problem.cluster) == ("proxy-unusable", "kt")
         assert (problem.seen or "") == f"{url.replace('jane:secret@', '')}, proxy-url in the kubeconfig"
         assert "proxy-url of the cluster of kt" in str(problem.hint)
+
+    @pytest.mark.parametrize("where", ["name", "secret", "host"])
+    def test_one_with_a_line_break_is_an_error_without_its_password(
+        self, certificate: Path, where: str
+    ) -> None:
+        url = "http://name:secret@host:3128".replace(where, f"{where}\n")
+        problem = failure(kube(certificate, **{"proxy-url": url}))
+        assert problem.code == "proxy-unusable"
+        assert (problem.seen or "").startswith(f"http://{'host�' if where == 'host' else 'host'}:3128, ")
 
     def test_the_environments_is_mended_in_the_environment(
         self, certificate: Path, monkeypatch: pytest.MonkeyPatch

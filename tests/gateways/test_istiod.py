@@ -156,4 +156,4 @@ def test_a_pod_in_which_nobody_listens_is_told_in_the_kubelets_words(api: FakeAp
 def test_an_istiod_that_keeps_silent_costs_one_timeout(istiod: FakeApi, api: FakeApi) -> None:
     istiod.on("/debug/syncz", Reply(SYNCZ, delay_s=5))
     problem = failure(syncz, Kube("kt", api.kubeconfig(), read_timeout_s=0.3))
-    assert (problem.code, problem.seen) == ("stream-failed", "timed out")
+    assert (problem.code, problem.seen) == ("stream-failed", "no data for 0.3 s")

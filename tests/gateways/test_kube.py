@@ -6,11 +6,9 @@ import base64
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from kubernetes.config import kube_config
 from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError
@@ -25,6 +23,7 @@ from tests.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from istio_mc.domain.problem import Problem
 
@@ -348,25 +347,14 @@ class TestTls:
             _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
         assert str(problem.hint) == "kubectl --context kt get --raw /readyz"
 
-    def test_clusters_of_one_ca_are_asked_at_once(
-        self, secure: FakeApi, certificate: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The client shares the file of an embedded CA: none may read it before it is written."""
-
-        def slowly(name: str, mode: str) -> object:
-            time.sleep(0.2)
-            return Path(name).open(mode)
-
-        monkeypatch.setattr(kube_config, "open", slowly, raising=False)
+    def test_clusters_of_one_ca_are_asked_at_once(self, secure: FakeApi, certificate: Path) -> None:
         ca = base64.b64encode(certificate.read_bytes()).decode()
         more = {"certificate-authority-data": ca, "tls-server-name": "api.kt"}
-        kubes = {name: Kube(name, secure.kubeconfig(name, **more)) for name in ("kt", "nhn")}
+        kubes = {name: Kube(name, secure.kubeconfig(name, **more)) for name in (f"c{n}" for n in range(16))}
 
-        def ask(name: str) -> dict[str, Any] | None:
-            time.sleep(0.1 * (name == "nhn"))  # while the file of the first has a name and nothing in it
-            return get(kubes[name])
-
-        answers, failed = fan_out(kubes, ask, concurrency=2, until=time.monotonic() + 60)
+        answers, failed = fan_out(
+            kubes, lambda name: get(kubes[name]), concurrency=16, until=time.monotonic() + 60
+        )
         for kube in kubes.values():
             kube.close()
         assert (answers, failed) == (dict.fromkeys(kubes, FOUND), {})

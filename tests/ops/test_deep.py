@@ -13,7 +13,7 @@ from istio_mc.domain import deep as domain
 from istio_mc.domain.kubeconfig import Kubeconfig
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.settings import Settings
-from istio_mc.gateways.kube import Execution
+from istio_mc.gateways.kube_stream import Execution
 from istio_mc.ops import deep
 from istio_mc.ops.gather import Ground
 from istio_mc.ops.session import Session

@@ -15,7 +15,7 @@ from istio_mc.domain.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.sample import Calls
 from istio_mc.domain.settings import Settings
-from istio_mc.gateways.kube import Execution, Kube
+from istio_mc.gateways.kube_stream import Execution
 from istio_mc.ops import sample_calls
 from istio_mc.ops.sample_calls import calls_of, silent_gateway
 from istio_mc.ops.session import Session
@@ -23,6 +23,8 @@ from tests.fake_api import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from istio_mc.gateways.kube import Kube
 
 VERSIONS = ("v1", "v2", "v3")
 SILENT = None

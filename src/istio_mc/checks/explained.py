@@ -175,7 +175,7 @@ _LINK_CHECKS = {
     "link.asked": Explained(
         "`/debug/clusterz` of every istiod, through a port-forward",
         "no istiod runs, or this user may not forward ports",
-        "`kubectl auth can-i create pods/portforward -n istio-system`",
+        "`kubectl auth can-i get pods --subresource=portforward -n istio-system`",
     ),
     "link.members": Explained(
         "the Secrets with label `istio/multiCluster`",

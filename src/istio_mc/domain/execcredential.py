@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from istio_mc.domain.kubeconfig_shape import kind_of
+from istio_mc.domain.request_headers import is_sendable
 
 INFO_VARIABLE = "KUBERNETES_EXEC_INFO"
 """Environment variable that tells the plugin what it is asked for (client-go exec.go)."""
@@ -146,6 +147,10 @@ def parse_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
     token = _text(status, "token")
     certificate = _text(status, "clientCertificateData")
     key = _text(status, "clientKeyData")
+    if token is not None and not is_sendable(token):
+        raise ValueError(
+            "printed an ExecCredential whose token contains a control character, such as a line break"
+        )
     if token is None and certificate is None and key is None:
         raise ValueError("printed an ExecCredential without a token and without a certificate")
     if (certificate is None) != (key is None):

@@ -16,6 +16,7 @@ from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.objects import labels_of
+from istio_mc.domain.request_headers import is_sendable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -165,6 +166,8 @@ def _access(value: str) -> Access:
     token = user.get("token")
     if not isinstance(token, str) or not token:
         raise _UnusableError("its user has no token")
+    if not is_sendable(token):
+        raise _UnusableError("its token contains a control character, such as a line break")
     try:
         authority = cluster.get("certificate-authority-data")
         ca_data = base64.b64decode(authority, validate=True) if authority else None

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.request_headers import is_sendable
 from istio_mc.gateways.kube_error import KubeError
 
 if TYPE_CHECKING:
@@ -74,11 +75,11 @@ def choose(
 
 def _parsed(context: str, url: str, source: str) -> HttpProxy:
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url)  # it would leave out line breaks, which Go refuses
         host, port = parts.hostname, parts.port
     except ValueError:
         parts, host, port = urlsplit(""), None, None
-    if parts.scheme not in _PORTS or not host:
+    if parts.scheme not in _PORTS or not host or not is_sendable(url):
         raise KubeError(_unusable(context, url, source), 0)
     headers = {}
     if parts.username:
@@ -91,7 +92,7 @@ def _parsed(context: str, url: str, source: str) -> HttpProxy:
 
 def _unusable(context: str, url: str, source: str) -> Problem:
     head, mark, tail = url.rpartition("://")
-    shown = head + mark + tail.rpartition("@")[2]
+    shown = "".join(c if c.isprintable() else "�" for c in head + mark + tail.rpartition("@")[2])
     if source == _FROM_KUBECONFIG:
         hint = Advice(f"set proxy-url of the cluster of {context} to http://HOST:PORT, or take it out")
     else:

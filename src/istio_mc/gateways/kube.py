@@ -1,4 +1,4 @@
-"""One API server, spoken to in raw JSON: the only module that imports `kubernetes`.
+"""One API server, spoken to in raw JSON.
 
 Typed models cost about ten times the raw JSON (seen with the 37.x client and 1,000 pods), and nothing
 here needs them. Every call has a connect and a read timeout, and names its context when it fails.
@@ -6,40 +6,38 @@ here needs them. Every call has a connect and a read timeout, and names its cont
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import json
 import logging
 import threading
 import time
 import urllib.parse
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import urllib3
-import websocket
-from kubernetes import client, config
-from kubernetes.client import rest
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import kube_config
-from kubernetes.stream import ws_client
 
 from istio_mc.domain import objects
 from istio_mc.domain.clocks import ahead_s
-from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.objects import Kind, Object, kind_of
-from istio_mc.domain.problem import Problem
 from istio_mc.domain.refusal import Reason
-from istio_mc.gateways import http_proxy, kube_error
+from istio_mc.domain.request_headers import without_credentials
+from istio_mc.gateways import kube_error
+from istio_mc.gateways.kube_endpoint import read_endpoint
 from istio_mc.gateways.kube_error import KubeError
-from istio_mc.gateways.patience import Patience
+from istio_mc.gateways.kube_retries import Patience
+from istio_mc.gateways.kube_stream import StreamError, Tunnel, channels, run, time_left
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from istio_mc.gateways.kube_endpoint import Endpoint
+    from istio_mc.gateways.kube_stream import Channels, Execution
 
 _log = logging.getLogger(__name__)
 
@@ -47,68 +45,8 @@ FIELD_MANAGER = "istio-mc"
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
-_NOBODY = "nobody.invalid"
-"""In NO_PROXY: a host that there is not, for where nothing is said the environment's is taken."""
-
-# The client keeps what a kubeconfig embeds in files that all clients of the process share by content, and
-# names such a file before it has written it (kubernetes 37, config/kube_config.py).
-_loading = threading.Lock()
-_PATIENCE_AT_EXIT_S = 2.0
-
-
-def _remove_files() -> None:
-    """Removes those files at the end, which may come while another thread is still writing one.
-
-    From then on none is written any more: the lock is kept.
-    """
-    _loading.acquire(timeout=_PATIENCE_AT_EXIT_S)
-    for path in list(kube_config._temp_files.values()):  # noqa: SLF001 - there is no other list of them
-        with suppress(OSError):
-            Path(path).unlink()
-
-
-atexit.register(_remove_files)
-# The client registers its own at its first file, which fails where another thread adds one meanwhile.
-kube_config._cleanup_temp_files = lambda: None  # noqa: SLF001 - in its place stands ours
-
-# The client opens its websockets (exec, port-forward) without any timeout of its own.
-websocket.setdefaulttimeout(READ_TIMEOUT_S)
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What a command run in a container left behind."""
-
-    stdout: str
-    stderr: str
-    exit_code: int
-
-
-class Tunnel(Protocol):
-    """What a port-forward gives: as much of a socket as its users need."""
-
-    def sendall(self, data: bytes, /) -> None:
-        """Sends all of it."""
-
-    def recv(self, size: int, /) -> bytes:
-        """Up to so many bytes; none where the other side has closed."""
-
-
-class _PortForward(ws_client.PortForward):
-    """The client's, but that its thread says nothing when the server breaks off, and leaves nothing open.
-
-    Who reads from the forward sees a connection that was closed, and tells that with the pod's name.
-    """
-
-    def _proxy(self) -> None:
-        try:
-            cast("Any", super())._proxy()  # noqa: SLF001 - its own, and the client carries no types
-        except (OSError, ValueError, RuntimeError, websocket.WebSocketException) as error:
-            _log.debug("port-forward: %s", error)
-        finally:
-            self.websocket.shutdown()
-            for port in self.local_ports.values():
-                port.python.close()
+_CHUNK = 1 << 16
+_FORWARD = "/portforward"
 
 
 @dataclass(slots=True)
@@ -132,8 +70,8 @@ class Kube:
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S
     ahead_s: float | None = None
+    _endpoint: Endpoint | None = field(default=None, repr=False)
     _api: client.ApiClient | None = field(default=None, repr=False)
-    _through: http_proxy.HttpProxy | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
@@ -262,33 +200,46 @@ class Kube:
         self,
         method: str,
         path: str,
-        headers: dict[str, str],
+        headers: Mapping[str, str],
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
     ) -> tuple[int, bytes]:
-        api = self._client()
+        endpoint, api = self._open()
         begun = time.monotonic()
-        url = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        url = endpoint.url + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        # A header may be sent several times, and as UTF-8: http.client would have each text be Latin-1.
+        sent = urllib3.HTTPHeaderDict(headers)
+        for name, value in endpoint.headers:
+            sent.add(name, value.encode().decode("latin-1"))
         try:
-            _, full_url, sent, _, _ = api.param_serialize(
-                method, url, header_params=headers, auth_settings=["BearerToken"]
-            )
-            answer = api.call_api(method, full_url, sent, body, _request_timeout=self._timeouts())
-            raw: bytes = answer.read()
-            self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
-            took = (time.monotonic() - begun) * 1000
-            _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
+            answer = api.call_api(method, url, cast("Any", sent), body, _request_timeout=self._timeouts())
+            raw = self._body(answer.response)
         except urllib3.exceptions.HTTPError as error:
             untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
             raise kube_error.unreachable(
-                self.context, self._server(), error, untrusted=untrusted, through=self._through
+                self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
             ) from None
         except ApiException as error:
-            raise kube_error.unreachable(self.context, self._server(), error, through=self._through) from None
+            raise kube_error.unreachable(
+                self.context, self._server(), error, through=endpoint.proxy
+            ) from None
+        self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
+        took = (time.monotonic() - begun) * 1000
+        _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
             raise kube_error.refused(self.context, method, path, answer.status, raw)
         return answer.status, raw
+
+    def _body(self, response: urllib3.HTTPResponse) -> bytes:
+        """All of an answer. A server that goes on sending little by little is given up at the deadline."""
+        parts = []
+        while part := response.read1(_CHUNK):
+            parts.append(part)
+            if self._remaining(1.0, least=0.0) <= 0 and response.length_remaining != 0:
+                response.close()
+                raise urllib3.exceptions.HTTPError("the answer was not complete by the deadline")
+        return b"".join(parts)
 
     @contextmanager
     def forward(self, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
@@ -301,22 +252,9 @@ class Kube:
             KubeError: The forward was refused or broke, or the block failed on it.
         """
         what = f"port-forward to {namespace}/{pod}:{port}"
-        configuration, url, headers = self._streaming(
-            objects.POD.path(namespace, pod) + "/portforward", {"ports": str(port)}
-        )
-        said = ""
-        try:
-            carrier = ws_client.create_websocket(configuration, ws_client.get_websocket_url(url), headers)
-            opened = cast("Any", _PortForward)(carrier, [port])
-            try:
-                tunnel = opened.socket(port)
-                tunnel.settimeout(self._remaining(self.read_timeout_s))
-                yield cast("Tunnel", tunnel)
-            finally:
-                said = str(opened.error(port) or "").strip()
-                opened.close()
-        except (ApiException, OSError, http.client.HTTPException, websocket.WebSocketException) as error:
-            raise kube_error.stream_failed(self.context, what, said or error) from None
+        path = objects.POD.path(namespace, pod) + _FORWARD
+        with self._stream(what, path, [("ports", str(port))], self._silence) as stream:
+            yield Tunnel(stream)
 
     def http_get(self, namespace: str, pod: str, port: int, path: str, *, most: int | None = None) -> bytes:
         """GETs from a port of a pod through the API server's port-forward, `most` bytes of it where given.
@@ -332,7 +270,10 @@ class Kube:
             body = answer.read(most)
         if answer.status != http.HTTPStatus.OK:
             raise kube_error.stream_failed(
-                self.context, f"GET {path} on {namespace}/{pod}:{port}", f"{answer.status} {answer.reason}"
+                self.context,
+                f"GET {path} on {namespace}/{pod}:{port}",
+                objects.POD.path(namespace, pod) + _FORWARD,
+                f"{answer.status} {answer.reason}",
             )
         return body
 
@@ -345,36 +286,45 @@ class Kube:
             KubeError: It could not be started, or had not ended within `timeout_s` seconds.
         """
         what = f"exec in {namespace}/{pod}"
+        path = objects.POD.path(namespace, pod) + "/exec"
         asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
-        configuration, url, headers = self._streaming(
-            objects.POD.path(namespace, pod) + "/exec", [*asked, *(("command", word) for word in command)]
-        )
-        try:
-            shell = ws_client.websocket_call(
-                configuration, "GET", url, headers=headers, _preload_content=False
-            )
+        query = [*asked, *(("command", word) for word in command)]
+        with self._stream(what, path, query, time_left(self._remaining(timeout_s, least=0.0))) as stream:
             try:
-                shell.run_forever(timeout=self._remaining(timeout_s))
-                if shell.is_open():
-                    raise kube_error.stream_failed(self.context, what, f"no end after {timeout_s:.0f} s")
-                return Execution(shell.read_stdout(), shell.read_stderr(), int(shell.returncode or 0))
-            finally:
-                shell.close()
-        except (ApiException, OSError, websocket.WebSocketException) as error:
-            raise kube_error.stream_failed(self.context, what, error) from None
+                return run(stream)
+            except TimeoutError:
+                raise TimeoutError(f"no end after {timeout_s:g} s") from None
 
     def close(self) -> None:
         """Ends the connections."""
         if self._api is not None:
             self._api.close()
 
-    def _client(self) -> client.ApiClient:
+    @contextmanager
+    def _stream(
+        self, what: str, path: str, query: Sequence[tuple[str, str]], patience: Callable[[], float]
+    ) -> Iterator[Channels]:
+        endpoint, _ = self._open()
+        connect_timeout_s = self._remaining(self.connect_timeout_s)
+        try:
+            with channels(
+                endpoint, path, query, connect_timeout_s=connect_timeout_s, patience=patience
+            ) as stream:
+                yield stream
+        except StreamError as error:
+            raise kube_error.stream_failed(self.context, what, path, str(error), error.status) from None
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            raise kube_error.stream_failed(self.context, what, path, error) from None
+
+    def _open(self) -> tuple[Endpoint, client.ApiClient]:
+        """Where the API server is, and the client that requests go through; made at the first call."""
         with self._lock:
             self.requests += 1
+            if self._endpoint is None:
+                self._endpoint = read_endpoint(self.context, self.kubeconfig)
             if self._api is None:
-                configuration = client.Configuration()
                 # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
-                configuration.retries = Patience(
+                retries = Patience(
                     total=4,
                     connect=1,
                     read=0,
@@ -386,60 +336,14 @@ class Kube:
                     respect_retry_after_header=True,
                     raise_on_status=False,
                 )
-                configuration.retries.left = lambda: self._remaining(float("inf"), least=0.0)
-                configuration.connection_pool_maxsize = 16
-                self._api = self._new_client(configuration)
-            return self._api
+                retries.left = lambda: self._remaining(float("inf"), least=0.0)
+                # The endpoint's pool knows the proxy: the client is not to look into the environment again.
+                self._api = client.ApiClient(client.Configuration(self._endpoint.url, no_proxy="*"))
+                self._api.rest_client.pool_manager = self._endpoint.pool(retries)
+            return self._endpoint, self._api
 
-    def _streaming(
-        self, path: str, query: Mapping[str, str] | Sequence[tuple[str, str]]
-    ) -> tuple[client.Configuration, str, dict[str, str]]:
-        """What a websocket is opened with, apart from the ApiClient that other threads use.
-
-        The client's stream() would swap that one's transport (kubernetes-client/python issue 928), and its
-        typed CoreV1Api costs half a second to import.
-        """
-        api = self._client()
-        _, url, headers, _, _ = api.param_serialize(
-            "GET", f"{path}?{urllib.parse.urlencode(query)}", header_params={}, auth_settings=["BearerToken"]
-        )
-        return api.configuration, url, headers
-
-    def _new_client(self, configuration: client.Configuration) -> client.ApiClient:
-        try:
-            with _loading:
-                config.load_kube_config_from_dict(
-                    dict(self.kubeconfig), persist_config=False, client_configuration=configuration
-                )
-                # It sets all this anew before every call, for credentials that the client itself obtains;
-                # those of a run are obtained before it, and stay.
-                configuration.refresh_api_key_hook = None
-                self._settle_proxy(configuration)
-                return client.ApiClient(configuration)
-        except (config.ConfigException, OSError, ValueError) as error:
-            problem = Problem(
-                code="kubeconfig-unusable",
-                cluster=self.context,
-                message=f"the kubeconfig entry of {self.context} cannot be used: {error}",
-                hint=Advice(istio_mc("contexts", "--offline")),
-            )
-            raise KubeError(problem, 0) from None
-
-    def _settle_proxy(self, configuration: client.Configuration) -> None:
-        """Has calls and WebSockets alike take the proxy that kubectl would take."""
-        self._through = http_proxy.choose(
-            self.context,
-            configuration.host,
-            self.kubeconfig["clusters"][0]["cluster"].get("proxy-url"),
-            configuration.proxy,
-            lambda: rest.should_bypass_proxies(configuration.host, configuration.no_proxy or ""),
-        )
-        if self._through is None:
-            configuration.no_proxy = "*"  # the client's WebSockets look into the environment themselves
-            return
-        configuration.no_proxy = _NOBODY
-        configuration.proxy = self._through.url
-        configuration.proxy_headers = self._through.headers or None
+    def _silence(self) -> float:
+        return self._remaining(self.read_timeout_s, least=0.0)
 
     def _remaining(self, timeout_s: float, least: float = 0.1) -> float:
         if self.deadline is None:
@@ -451,6 +355,6 @@ class Kube:
 
     def _server(self) -> str:
         try:
-            return str(self.kubeconfig["clusters"][0]["cluster"]["server"])
+            return without_credentials(str(self.kubeconfig["clusters"][0]["cluster"]["server"]))
         except (KeyError, IndexError, TypeError):
             return "an unnamed server"

@@ -118,23 +118,36 @@ def refused(context: str, method: str, path: str, status: int, raw: bytes) -> Ku
     return KubeError(problem_of(context, refusal), status, reason=refusal.reason)
 
 
-def stream_failed(context: str, what: str, error: object) -> KubeError:
-    """A stream through the API server was not opened, or broke."""
+def stream_failed(context: str, what: str, path: str, error: Exception | str, status: int = 0) -> KubeError:
+    """A stream through the API server was not opened, or broke.
+
+    Args:
+        context: Whose API server it is.
+        what: The stream, for the message.
+        path: What was connected to: the subresource of a pod.
+        error: Why, where a text says it in the words of the cluster.
+        status: The HTTP status of a refusal.
+    """
+    namespace, _, _, subresource = path.split("/")[-4:]
     problem = Problem(
         code="stream-failed",
         cluster=context,
         message=f"{what} failed in {context}",
-        seen=_short(error),
+        seen=error if isinstance(error, str) else _short(error),
         expected="an open stream through the API server",
-        hint=Advice(kubectl(context, "auth", "can-i", "create", "pods/portforward", "-n", "istio-system")),
+        hint=Advice(
+            kubectl(context, "-n", namespace, "auth", "can-i", "get", "pods", f"--subresource={subresource}")
+        ),
         docs="troubleshooting.md#stream-failed",
     )
-    return KubeError(problem, int(getattr(error, "status", 0) or 0))
+    return KubeError(problem, status)
 
 
-def _short(error: object) -> str:
+def _short(error: Exception) -> str:
     """An error's text without the object addresses and class paths urllib3 puts before it."""
-    reason = getattr(error, "reason", None) or error
+    reason = getattr(error, "reason", None)
+    if not isinstance(reason, Exception):  # of an ssl.SSLError it is OpenSSL's name of the fault
+        reason = error
     # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
     reason = getattr(reason, "original_error", reason)
     # urllib3 gives a timed out connection two parts: itself, and the sentence.
@@ -143,6 +156,4 @@ def _short(error: object) -> str:
     head, mark, tail = text.partition(">: ")
     if not mark:
         head, mark, tail = text.partition("): ")
-    text = tail if mark else head
-    # A WebSocket that was refused is told with all headers of the answer behind its status.
-    return text.partition(" -+-+- ")[0].strip() or type(error).__name__
+    return (tail if mark else head).strip() or type(error).__name__

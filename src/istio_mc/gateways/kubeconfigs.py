@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import goyaml
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge
+from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways.yamldoc import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +50,7 @@ def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
         # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
         absolute = os.path.abspath(path)  # noqa: PTH100
         try:
-            files.append(_read(absolute))
+            files.append(KubeconfigFile(absolute, _read(absolute)))
         except InputError as error:
             faults.extend(error.problems)
     if not faults and all(file.document is None for file in files):
@@ -63,11 +64,12 @@ def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
     return kubeconfig
 
 
-def _read(path: str) -> KubeconfigFile:
+def _read(path: str) -> dict[str, object] | None:
+    """The document of one file, None where there is no such file."""
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        return KubeconfigFile(path, None)
+        return None
     except OSError as error:
         raise InputError(
             Problem(
@@ -76,20 +78,18 @@ def _read(path: str) -> KubeconfigFile:
                 hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
             )
         ) from error
-    try:
-        found = goyaml.load(data)
-    except goyaml.GoYamlError as error:
-        where = ":".join(str(part) for part in (path, error.line, error.column) if part)
+    document = parse_yaml(data, path).value
+    if document is None:
+        return {}  # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load)
+    if not isinstance(document, dict):
         raise InputError(
             Problem(
-                code="yaml-invalid",
-                message=f"{where}: not YAML: {error.reason}",
-                hint=Advice("Correct the file"),
-                docs="troubleshooting.md#kubeconfig",
+                code="kubeconfig-malformed",
+                message=f"{path}: expected a mapping, saw {kind_of(document)}",
+                hint=Advice("Is it a kubeconfig?"),
             )
-        ) from None
-    # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load).
-    return KubeconfigFile(path, {} if found.value is None else found.value, found.repeated)
+        )
+    return document
 
 
 def _none_there(paths: Sequence[str]) -> Problem:

@@ -14,7 +14,8 @@ from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
-    from istio_mc.gateways.kube import Kube, Tunnel
+    from istio_mc.gateways.kube import Kube
+    from istio_mc.gateways.kube_stream import Tunnel
 
 _XDS_PORT = 15012
 _CHUNK = 64 * 1024

@@ -47,6 +47,8 @@ _NEEDED = (
             ("customresourcedefinitions", "apiextensions.k8s.io"),
         )
     ),
+    # A WebSocket begins with a GET; Kubernetes 1.35 and newer require the other right for it too.
+    Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
     Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
 )
 

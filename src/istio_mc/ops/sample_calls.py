@@ -14,7 +14,7 @@ from istio_mc.domain.sample import Calls
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from istio_mc.gateways.kube import Execution
+    from istio_mc.gateways.kube_stream import Execution
     from istio_mc.ops.session import Session
 
 _STEP = "test"
