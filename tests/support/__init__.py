@@ -26,9 +26,10 @@ Runs
 given. `mesh.settings(meshID="other", clusters=[...])` writes another mesh.yaml.
 
 `mesh.run(..., dies_after=n)`: nothing of this run reaches a cluster after its n-th write; the next run
-finds the clusters as if it had been killed there. `mesh.writes` counts the writes. `mesh.start(...,
-killed_after=n)` is a process of its own that really is killed (SIGKILL) in that write; `.wait()` gives its
-Result.
+finds the clusters as if it had been killed there. `dies_after="PATCH .*/deployments/istiod$"` names the write
+instead. `mesh.writes` counts them, `kt.faults.writes` lists them. `mesh.start(..., killed_after=n)` is a
+process of its own that really is killed (SIGKILL) there; `.wait()` gives its Result, `.left_behind()` waits
+for what it had started.
 
 Clusters
 --------

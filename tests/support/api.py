@@ -168,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             code, answer = answered(self.api.cluster, asked)
             self._log(asked, url.query, code)
             if code < 400 and faults.is_write(asked.method, asked.path, url.query):
-                self.api.cluster.mesh.wrote(self.api.cluster)
+                self.api.cluster.mesh.wrote(asked.method, asked.path)
         except Reset:
             self._log(asked, url.query, 0)
             self._reset()

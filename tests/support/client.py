@@ -42,10 +42,13 @@ def call(
     kind: str = "application/json",
     *,
     token: str | None = None,
+    timeout_s: float = 10.0,
 ) -> Answer:
     """One request, as the cluster's administrator or with a token."""
     context = ssl.create_default_context(cadata=cluster.ca_certificate.decode())
-    connection = http.client.HTTPSConnection(certificates.HOST, cluster.api.port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(
+        certificates.HOST, cluster.api.port, context=context, timeout=timeout_s
+    )
     headers = {"Authorization": f"Bearer {token or cluster.admin_token}", "Content-Type": kind}
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None, headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support import controllers, faults, istiod, ports, store
+from tests.support import controllers, faults, gateways, istiod, ports, store
 from tests.support.api import Api
 from tests.support.store import By
 
@@ -43,6 +43,7 @@ class Cluster:
         stuck: Pods that do not become ready, by the beginning of their names, and why.
         controllers: What works on it after each write.
         istiods: Its control planes, as far as they run.
+        gateway: What answers at the address of its gateway.
         api: Its API server.
     """
 
@@ -56,7 +57,8 @@ class Cluster:
         self.store = store.Store()
         self.faults = faults.Faults()
         self.tokens: Mapping[str, tuple[str, str]] = {}
-        self.balancer = f"198.18.0.2{number}"
+        self.gateway = gateways.Gateway(self)
+        self.balancer = self.gateway.address
         self.stuck: dict[str, str] = {}
         self.ca_certificate = material.certificate
         self.admin_token = f"token-of-{name}"
@@ -131,6 +133,28 @@ class Cluster:
         served = self.store.served(item["apiVersion"], item["kind"])
         self.store.delete(served, item["metadata"].get("namespace") or "", item["metadata"]["name"])
 
+    def deploy(self, name: str, namespace: str, port: int = 9080) -> None:
+        """Runs a service of somebody's, with a pod behind it: with a sidecar, where istiod is there."""
+        if not self.has("Namespace", namespace):
+            metadata = {"name": namespace, "labels": {"istio-injection": "enabled"}}
+            self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        metadata, labels = {"name": name, "namespace": namespace}, {"app": name}
+        ports = [{"name": "http", "port": port}]
+        self.make(
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": metadata,
+                "spec": {"selector": labels, "ports": ports},
+            }
+        )
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [{"name": name, "image": f"{name}:1"}]},
+        }
+        spec = {"selector": {"matchLabels": labels}, "template": template}
+        self.make({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})
+
     def settle(self) -> None:
         """Waits until the controllers have nothing more to do."""
         self.controllers.settle()
@@ -167,7 +191,7 @@ class Cluster:
             self.faults = faults.Faults()
             self.controllers.held.clear()
             self.stuck.clear()
-            self.balancer = f"198.18.0.2{self.number}"
+            self.balancer = self.gateway.address
             self.istiods.restore(state.istiods)
             self.tokens = state.tokens
             self.store.restore(state.store)
@@ -177,13 +201,15 @@ class Cluster:
     # --- beginning and end
 
     def start(self) -> None:
-        """Opens the API server and has the controllers work."""
+        """Opens the API server and the gateway, and has the controllers work."""
         self.controllers.start()
+        self.gateway.start()
         self.api.start()
 
     def stop(self) -> None:
-        """Ends both."""
+        """Ends all of them."""
         self.api.stop()
+        self.gateway.stop()
         self.controllers.stop()
 
 

@@ -136,24 +136,53 @@ def _service(document: Object, numbers: Numbers) -> None:
 def _workload(document: Object, _: Numbers) -> None:
     spec = document.setdefault("spec", {})
     spec.setdefault("replicas", 1)
-    for container in _containers(spec.get("template") or {}):
-        container.setdefault("imagePullPolicy", "IfNotPresent")
-        for port in container.get("ports") or []:
-            port.setdefault("protocol", "TCP")
+    _pod_spec((spec.get("template") or {}).get("spec") or {})
 
 
-def _containers(template: Object) -> Iterator[Object]:
-    spec = template.get("spec") or {}
+def _pod(document: Object, _: Numbers) -> None:
+    _pod_spec(document.setdefault("spec", {}))
+
+
+def _pod_spec(spec: Object) -> None:
     for name in ("initContainers", "containers"):
-        yield from spec.get(name) or []
+        for container in spec.get(name) or []:
+            container.setdefault("imagePullPolicy", "IfNotPresent")
+            for port in container.get("ports") or []:
+                port.setdefault("protocol", "TCP")
+    for reference in _found(spec, "fieldRef"):
+        reference.setdefault("apiVersion", "v1")
+    for reference in _found(spec, "resourceFieldRef"):
+        reference.setdefault("divisor", "0")
+
+
+def _found(part: Any, name: str) -> Iterator[Object]:  # noqa: ANN401 - plain data
+    """Every mapping of a name within plain data."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if key == name:
+            yield value
+        elif isinstance(value, dict | list):
+            yield from _found(value, name)
+
+
+def _webhooks(document: Object, _: Numbers) -> None:
+    for hook in document.get("webhooks") or []:
+        hook.setdefault("timeoutSeconds", 10)
+        hook.setdefault("matchPolicy", "Equivalent")
+        hook.setdefault("failurePolicy", "Fail")
+        hook["clientConfig"].get("service", {}).setdefault("port", 443)
+        for rule in hook.get("rules") or []:
+            rule.setdefault("scope", "*")
 
 
 _FILLERS = {
     ("", "Namespace"): _namespace,
     ("", "Secret"): _secret,
     ("", "Service"): _service,
+    ("", "Pod"): _pod,
     ("apps", "Deployment"): _workload,
     ("apps", "StatefulSet"): _workload,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): _webhooks,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): _webhooks,
 }
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from tests.support.kinds import Object, Served
 
@@ -37,6 +38,15 @@ _KEYS: dict[str, tuple[tuple[str, ...], ...]] = {
 _KEYS_OF_ALL = {"ownerReferences": (("uid",),)}
 _KEYS_OF_GATEWAYS = {"listeners": (("name",),)}
 _SETS = frozenset({"finalizers"})
+_OWN_GROUPS = (
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "rbac.authorization.k8s.io",
+    "storage.k8s.io",
+    "discovery.k8s.io",
+    "coordination.k8s.io",
+)
 _ATOMIC = frozenset(
     {
         "selector",
@@ -98,10 +108,15 @@ class Merging:
     @staticmethod
     def of(served: Served) -> Merging:
         """The rules of a kind."""
-        if not served.custom:
-            # A CRD's own lists, its versions among them, are replaced as a whole.
+        return Merging.of_kind(served.group)
+
+    @staticmethod
+    @cache
+    def of_kind(group: str) -> Merging:
+        """The rules of the kinds of a group: those of Kubernetes' own groups are merged by more keys."""
+        if "." not in group or group.endswith(_OWN_GROUPS):
             return Merging({**_KEYS, **_KEYS_OF_ALL}, _ATOMIC)
-        gateway = served.group == "gateway.networking.k8s.io"
+        gateway = group == "gateway.networking.k8s.io"
         return Merging({**_KEYS_OF_ALL, **(_KEYS_OF_GATEWAYS if gateway else {})})
 
     def is_whole(self, name: str, value: object) -> bool:
@@ -199,17 +214,25 @@ def _take_out(part: Any, name: str, path: Path, rules: Merging) -> bool:  # noqa
 
 
 def apply(
-    live: Object | None, document: Object, manager: str, managed: Managed, rules: Merging, *, force: bool
+    live: Object | None, document: Object, me: Owner, mine: Collection[Path], managed: Managed, rules: Merging
 ) -> tuple[Object, Managed, list[Conflict]]:
     """Server-side apply.
 
+    Args:
+        live: The object as it is; None: there is none.
+        document: What is applied.
+        me: Who applies it.
+        mine: The leaves that it names: those that are empty too, which the object then does not have.
+        managed: Who owns what in the object as it is.
+        rules: How the kind is merged.
+
     Returns:
-        The new object, who owns what in it, and the conflicts: where there are any, it is not to be written.
+        The new object, who owns what in it, and the conflicts: it may be written only by force where there
+        are any.
     """
-    me = Owner(manager, "Apply")
     wanted = leaves(document, rules)
     if live is None:
-        return document, {**managed, me: frozenset(wanted)}, []
+        return document, {**managed, me: frozenset(mine)}, []
     there = leaves(live, rules)
     contested = {path for path, value in wanted.items() if path in there and there[path] != value}
     conflicts = [
@@ -218,15 +241,14 @@ def apply(
         if owner != me
         for path in sorted(owned & contested)
     ]
-    if conflicts and not force:
-        return live, managed, conflicts
     others = {owner: owned - contested for owner, owned in managed.items() if owner != me}
     merged = _deep(laid_over(live, document, "", rules))
     theirs = frozenset().union(*others.values()) if others else frozenset()
-    for path in sorted(managed.get(me, frozenset()) - wanted.keys() - theirs, key=len, reverse=True):
+    for path in sorted(managed.get(me, frozenset()) - set(mine) - theirs, key=len, reverse=True):
         if not any(other[: len(path)] == path for other in theirs):  # an item in which others own something
             without(merged, path, rules)
-    return merged, {owner: owned for owner, owned in others.items() if owned} | {me: frozenset(wanted)}, []
+    left = {owner: owned for owner, owned in others.items() if owned}
+    return merged, left | {me: frozenset(mine)}, conflicts
 
 
 def updated(old: Object | None, new: Object, owner: Owner, managed: Managed, rules: Merging) -> Managed:

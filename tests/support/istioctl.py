@@ -60,9 +60,9 @@ def shape_of(document: Object) -> tuple[Object, dict[str, Any]]:
     for key in ("revision", "hub", "tag"):
         mark(spec, key, key)
     if "revision" in own:
-        document["metadata"]["name"] = document["metadata"]["name"].replace(
-            own["revision"], MARKS["revision"]
-        )
+        name, ending = document["metadata"]["name"], f"-{own['revision']}"
+        if name.endswith(ending):
+            document["metadata"]["name"] = f"{name.removesuffix(ending)}-{MARKS['revision']}"
     mark(values, "meshID", "meshID")
     mark(values, "network", "network")
     mark(values.get("multiCluster"), "clusterName", "clusterName")
@@ -213,10 +213,10 @@ def install(document: Object, server: Server, patience_s: float) -> None:
 
 
 def component_of(item: Object) -> str:
-    """The component that an object is part of; those of the base say nothing of it."""
+    """The component that an object is part of, by the chart that it comes from."""
     labels = item["metadata"].get("labels") or {}
-    component: str = labels.get("operator.istio.io/component", "Base")
-    return component if component in _COMPONENTS else "Base"
+    chart = str(labels.get("helm.sh/chart", "")).rpartition("-")[0]
+    return {"base": "Base", "istiod": "Pilot", "istio-ingress": "IngressGateways"}[chart]
 
 
 def labelled(item: Object, document: Object, component: str, revision: str) -> Object:
@@ -279,16 +279,13 @@ def tagged(server: Server, revision: str) -> list[Object]:
         server.call("PUT", f"{hooks}/{name}", live)
     recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))["tag"]
     text = json.dumps(recorded["revision" if revision else "default"])
-    made: list[Object] = json.loads(text.replace(MARKS["revision"], revision) if revision else text)
+    made: list[Object] = json.loads(text.replace(MARKS["revision"], revision))
     kept = {key: value for key, value in live["metadata"]["labels"].items() if key != "app"}
     bundle = next((hook["clientConfig"].get("caBundle") for hook in live["webhooks"]), None)
     for item in made:
-        labels = item["metadata"]["labels"]
-        item["metadata"]["labels"] = {
-            **labels,
-            **kept,
-            **{k: labels[k] for k in ("istio.io/tag",) if k in labels},
-        }
+        labels = {**item["metadata"]["labels"], **kept, "istio.io/tag": "default"}
+        labels["install.operator.istio.io/owning-resource-not-pruned"] = "true"
+        item["metadata"]["labels"] = labels
         for hook in item["webhooks"]:
             if bundle:
                 hook["clientConfig"]["caBundle"] = bundle

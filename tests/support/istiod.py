@@ -30,12 +30,14 @@ SYSTEM = "istio-system"
 ROOTS = "istio-ca-root-cert"
 PILOT = By("pilot-discovery")
 _MULTI_CLUSTER = "istio/multiCluster"
-_WITHOUT_ROOTS = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-_LEADERS = ("istio-leader", "istio-namespace-controller-election", "istio-gateway-status-leader")
-_CLASSES = {
-    "istio": "istio.io/gateway-controller",
-    "istio-remote": "istio.io/unmanaged-gateway",
-}
+_WITHOUT_ROOTS = frozenset({"kube-public", "kube-node-lease", "local-path-storage"})
+_LEADERS = (
+    "istio-leader",
+    "istio-namespace-controller-election",
+    "istio-gateway-status-leader",
+    "istio-ip-autoallocate",
+)
+_CLASSES = {"istio": "istio.io/gateway-controller", "istio-remote": "istio.io/unmanaged-gateway"}
 _REFUSED = frozenset(
     {"exec", "auth-provider", "authProvider", "tokenFile", "client-certificate", "client-key"}
 )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import base64
 import json
-import shutil
+import re
 import signal
 import stat
 import sys
@@ -13,6 +12,7 @@ import sysconfig
 import tempfile
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ import yaml
 
 from tests.support import certificates, cluster, faults, istioctl, runs
 from tests.support.api import Reset
+from tests.support.folders import shared_folder
 from tests.support.snapshots import snapshot
 
 if TYPE_CHECKING:
@@ -36,6 +37,21 @@ CLUSTERS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
 
 MOMENT_S = 0.003
 _RECORDED = Path(__file__).with_name("recorded")
+
+
+@dataclass
+class _End:
+    """After which write a run ends, and how."""
+
+    after: int | str
+    then: Callable[[], None]
+
+    def is_here(self, write: str) -> bool:
+        """Whether this write is the one."""
+        if isinstance(self.after, str):
+            return re.search(self.after, write) is not None
+        self.after -= 1
+        return self.after <= 0
 
 
 class State(NamedTuple):
@@ -60,7 +76,7 @@ class Mesh:
         self.aliases: dict[str, str] = {}
         self._lock = threading.Lock()
         self._dead = False
-        self._after: tuple[int, Callable[[], None]] | None = None
+        self._end: _End | None = None
         material = certificates.material()
         self.clusters = {
             name: cluster.Cluster(self, name, CLUSTERS.get(name, f"{name}-k"), number, material, moment_s)
@@ -125,33 +141,36 @@ class Mesh:
 
     # --- runs
 
-    def run(self, *words: object, dies_after: int | None = None, **env: str) -> Result:
+    def run(self, *words: object, dies_after: int | str | None = None, **env: str) -> Result:
         """Runs istio-mc in this process, as a user would in the mesh's folder.
 
         Args:
             words: Its arguments.
-            dies_after: After so many writes nothing of this run reaches a cluster any more, as if it had been
+            dies_after: After so many writes, or after the first write whose `METHOD path` this regular
+                expression is found in, nothing of this run reaches a cluster any more, as if it had been
                 killed; what became of it is told as its result.
             env: Variables of its environment.
         """
         if dies_after is not None:
-            self._after = (self.writes + dies_after, self._die)
+            self._end = _End(dies_after, self._die)
         try:
             return runs.run(self.folder, [str(word) for word in words], environment(self.folder, **env))
         finally:
-            self._after, self._dead = None, False
+            assert self._end is None, f"the run ended before it was to die: after {dies_after}"
+            self._dead = False
 
-    def start(self, *words: object, killed_after: int | None = None, **env: str) -> Running:
+    def start(self, *words: object, killed_after: int | str | None = None, **env: str) -> Running:
         """Starts istio-mc as a process of its own.
 
         Args:
             words: Its arguments.
-            killed_after: It is killed (SIGKILL) in the middle of its so-manieth write, which is kept.
+            killed_after: As `dies_after`, but it really is killed (SIGKILL); the istioctl that it may have
+                started goes on, as a real one would.
             env: Variables of its environment.
         """
         running = runs.start(self.folder, [str(word) for word in words], environment(self.folder, **env))
         if killed_after is not None:
-            self._after = (self.writes + killed_after, lambda: running.process.send_signal(signal.SIGKILL))
+            self._end = _End(killed_after, lambda: running.process.send_signal(signal.SIGKILL))
         return running
 
     def _die(self) -> None:
@@ -180,7 +199,7 @@ class Mesh:
         if self._dead or one.faults.unreachable or one.api.over.is_set():
             raise Reset
 
-    def wrote(self, _: Cluster) -> None:
+    def wrote(self, method: str, path: str) -> None:
         """Counts a write.
 
         Raises:
@@ -188,10 +207,9 @@ class Mesh:
         """
         with self._lock:
             self.writes += 1
-            if self._after and self.writes >= self._after[0]:
-                _, then = self._after
-                self._after = None
-                then()
+            if self._end and self._end.is_here(f"{method} {path}"):
+                end, self._end = self._end, None
+                end.then()
                 raise Reset
 
     def cut(self, context: str, how: str = faults.REFUSED) -> None:
@@ -219,7 +237,7 @@ class Mesh:
 
     def restore(self, state: State) -> None:
         """Has all be as it was, without any fault."""
-        self._after, self._dead = None, False
+        self._end, self._dead = None, False
         self.aliases.clear()
         for path in sorted(self.folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -249,7 +267,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {
         "PATH": str(_bin_dir()),
         "HOME": str(folder),
-        "XDG_CACHE_HOME": str(_shared() / "cache"),
+        "XDG_CACHE_HOME": str(shared_folder() / "cache"),
         "ISTIO_MC_BIN_DIR": str(_bin_dir()),
         "KUBECONFIG": str(folder / "kubeconfig"),
         "COLUMNS": "200",
@@ -259,17 +277,9 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @cache
-def _shared() -> Path:
-    """A folder for what all meshes of this process share."""
-    folder = Path(tempfile.mkdtemp(prefix="istio-mc-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@cache
 def _bin_dir() -> Path:
     """A folder with the stand-in istioctl: a shell that tells its version starts ten times as fast."""
-    folder = _shared() / "bin"
+    folder = shared_folder() / "bin"
     folder.mkdir()
     program = folder / "istioctl"
     told = json.dumps({"clientVersion": {"version": istioctl.VERSION, "tag": istioctl.VERSION}})

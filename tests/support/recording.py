@@ -14,7 +14,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -22,10 +21,12 @@ import yaml
 from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.operator import istio_operator
+from lab.settings import cache
 from tests.support.istioctl import MARKS, RECORDED, VERSION, key_of, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.kinds import Object
 
@@ -74,8 +75,17 @@ def _cluster(addresses: tuple[str, ...]) -> Cluster:
 
 def main() -> None:
     """Records all shapes."""
-    given = sys.argv[1] if len(sys.argv) > 1 else None
-    istioctl = given or str(Path.home() / f".cache/istio-mc-lab/bin/istio-{VERSION}/istioctl")
+    istioctl = sys.argv[1] if len(sys.argv) > 1 else lab_istioctl()
+    sys.stdout.write(f"{RECORDED}: {record(istioctl, RECORDED)}\n")
+
+
+def lab_istioctl() -> str:
+    """The real istioctl that the lab uses."""
+    return str(cache() / "bin" / f"istio-{VERSION}" / "istioctl")
+
+
+def record(istioctl: str, path: Path) -> str:
+    """Writes what an istioctl makes of each shape into a file; says how much it is."""
     told = json.loads(_run(istioctl, "version", "--remote=false", "--output", "json"))
     assert told["clientVersion"]["version"] == VERSION, told
     kept: dict[str, Object] = {}
@@ -84,16 +94,12 @@ def main() -> None:
         shape, _ = shape_of(document)
         assert shape == document, "a mark is missing in a document"
         shapes[key_of(shape)] = [_keep(kept, item) for item in _generated(istioctl, document)]
-    tags = {
-        name: _tag(istioctl, revision)
-        for name, revision in (("default", ""), ("revision", MARKS["revision"]))
-    }
+    revisions = {"default": "", "revision": MARKS["revision"]}
+    tags = {name: _tag(istioctl, revision) for name, revision in revisions.items()}
     recorded = {"istioctl": VERSION, "shapes": shapes, "documents": kept, "tag": tags}
     raw = json.dumps(recorded, sort_keys=True, separators=(",", ":")).encode()
-    RECORDED.write_bytes(gzip.compress(raw, 9, mtime=0))
-    sys.stdout.write(
-        f"{RECORDED}: {len(shapes)} shapes, {len(kept)} documents, {RECORDED.stat().st_size} bytes\n"
-    )
+    path.write_bytes(gzip.compress(raw, 9, mtime=0))
+    return f"{len(shapes)} shapes, {len(kept)} documents, {path.stat().st_size} bytes"
 
 
 def _run(*words: str) -> bytes:
@@ -139,19 +145,30 @@ def _keep(kept: dict[str, Object], item: Object) -> str:
 def _tag(istioctl: str, revision: str) -> list[Object]:
     """The webhooks of the revision tag `default` that points to a revision, as istioctl renders them."""
     values: Object = {"revision": revision, "revisionTags": ["default"]}
-    mutating: Object = {"profile": "empty", "components": {"pilot": {"enabled": True}}, "values": values}
+    spec: Object = {"profile": "empty", "components": {"pilot": {"enabled": True}}, "values": values}
     document = {
         "apiVersion": "install.istio.io/v1alpha1",
         "kind": "IstioOperator",
         "metadata": {"name": "tag", "namespace": "istio-system"},
-        "spec": mutating,
+        "spec": spec,
     }
     found = _generated(istioctl, document)
-    return [
-        item
-        for item in found
-        if item["kind"] == "MutatingWebhookConfiguration" and "revision-tag" in item["metadata"]["name"]
-    ]
+    mutating = [item for item in found if item["metadata"]["name"].startswith("istio-revision-tag")]
+    validating = [item for item in found if item["kind"] == "ValidatingWebhookConfiguration"]
+    return [*mutating, *map(_default_validator, validating)]
+
+
+def _default_validator(item: Object) -> Object:
+    """The validator for all that names no revision: a chart of its own, which only `install` renders.
+
+    It is that of the revision but for its name and what it selects (seen on the lab, 1.26.0).
+    """
+    (hook,) = item["webhooks"]
+    named_by_none = {"matchExpressions": [{"key": "istio.io/rev", "operator": "DoesNotExist"}]}
+    kept = {key: value for key, value in hook.items() if key != "failurePolicy"}
+    webhook = {**kept, "name": "validation.istio.io", "objectSelector": named_by_none}
+    metadata = {**item["metadata"], "name": "istiod-default-validator"}
+    return {**item, "metadata": metadata, "webhooks": [webhook]}
 
 
 if __name__ == "__main__":

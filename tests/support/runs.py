@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
-from contextlib import chdir
+import time
+import uuid
+import warnings
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from typer.testing import CliRunner
@@ -16,10 +22,10 @@ from typer.testing import CliRunner
 from tests.support import quick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping, Sequence
 
 DEADLINE_S = 60
+_MARK = "ISTIO_MC_TESTS_RUN"
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
     os.environ.clear()
     os.environ.update(_kept(before) | dict(env))
     try:
-        with chdir(folder):
+        with chdir(folder), _garbage_collected():
             done = CliRunner().invoke(app, _with_deadline(words), catch_exceptions=False)
     finally:
         os.environ.clear()
@@ -93,6 +99,30 @@ def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return Result(tuple(words), done.exit_code, done.stdout, done.stderr)
+
+
+@contextmanager
+def _garbage_collected() -> Iterator[None]:
+    """Ends what a run leaves to the end of its process, which is not this one's: sockets of port-forwards.
+
+    What this process has loaded is looked through once only.
+    """
+    _freeze()
+    kept = gc.freeze, gc.set_threshold
+    gc.freeze = gc.set_threshold = lambda *_: None  # type: ignore[assignment] - the program's own are for good
+    try:
+        yield
+    finally:
+        gc.freeze, gc.set_threshold = kept
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+
+
+@cache
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 def _kept(env: Mapping[str, str]) -> dict[str, str]:
@@ -112,10 +142,26 @@ class Running:
     Attributes:
         words: Its arguments.
         process: Its process.
+        mark: In its environment, and in that of all it starts.
     """
 
     words: tuple[str, ...]
     process: subprocess.Popen[str]
+    mark: str
+
+    def left_behind(self, timeout_s: float = 30.0) -> None:
+        """Waits until what it had started has ended too: an istioctl goes on when istio-mc is killed.
+
+        It is known by its environment, which only Linux tells of other processes; elsewhere, it is given a
+        second.
+        """
+        until = time.monotonic() + timeout_s
+        if not Path("/proc").is_dir():
+            time.sleep(1)
+            return
+        while any(_is_marked(folder, self.mark) for folder in Path("/proc").iterdir()):
+            assert time.monotonic() < until, f"what {self.words} had started does not end"
+            time.sleep(0.02)
 
     def wait(self, timeout_s: float = 90.0) -> Result:
         """Its result, once it has ended."""
@@ -130,9 +176,17 @@ class Running:
         return Result(self.words, self.process.returncode, stdout, stderr)
 
 
+def _is_marked(folder: Path, mark: str) -> bool:
+    try:
+        return f"{_MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0")
+    except OSError:  # it is no process, or has ended
+        return False
+
+
 def start(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Running:
     """Starts istio-mc as a process of its own, in a hurry."""
     root = quick.__file__.rpartition("/tests/")[0]
+    mark = uuid.uuid4().hex
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.quick", *_with_deadline(words)],
         stdin=subprocess.DEVNULL,
@@ -140,6 +194,6 @@ def start(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Running
         stderr=subprocess.PIPE,
         text=True,
         cwd=folder,
-        env={**_kept(os.environ), **env, "PYTHONPATH": root},
+        env={**_kept(os.environ), **env, "PYTHONPATH": root, _MARK: mark},
     )
-    return Running(tuple(words), process)
+    return Running(tuple(words), process, mark)

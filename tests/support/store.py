@@ -171,7 +171,7 @@ class Store:
             Refused: There is one, or it is not valid, or there is no such namespace.
         """
         with self.lock:
-            made = defaults.normalised(document, served)
+            made = defaults.normalised(_without_status(document, served), served)
             metadata = made.setdefault("metadata", {})
             if not metadata.get("name") and metadata.get("generateName"):
                 metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
@@ -194,11 +194,12 @@ class Store:
         with self.lock:
             key = self._key(served, namespace, name)
             old = self._objects.get(key)
+            document = _without_status(document, served)
             wanted = defaults.normalised(document, served)
+            rules = Merging.of(served)
             managed = self._owners.get(key, ({}, {}))[0]
-            new, managed, conflicts = fields.apply(
-                old, wanted, by.manager, managed, Merging.of(served), force=force
-            )
+            me, mine = Owner(by.manager, by.operation), fields.leaves(document, rules).keys()
+            new, managed, conflicts = fields.apply(old, wanted, me, mine, managed, rules)
             if conflicts and not force:
                 raise refusals.fields_conflict(conflicts)
             return self._put(key, served, old, new, managed, by)
@@ -304,8 +305,6 @@ class Store:
             self._check_namespace(served, key)
             for given in _GIVEN:
                 metadata.pop(given, None)
-            if served.has_status:
-                new.pop("status", None)
             metadata["uid"] = str(uuid.uuid4())
             metadata["creationTimestamp"] = self.now()
         else:
@@ -379,6 +378,13 @@ class Store:
                 conditions = (crd.get("status") or {}).get("conditions") or []
                 if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
                     yield crd
+
+
+def _without_status(document: Object, served: Served) -> Object:
+    """A document as it counts where the status is a subresource of its own."""
+    if not served.has_status:
+        return document
+    return {key: value for key, value in document.items() if key != "status"}
 
 
 def _bare(item: Object) -> Object:

@@ -317,14 +317,16 @@ def _istio_step(
     wanted = manifest(istioctl, path, kept, session.deadline)
     found = differences(wanted, observed.objects)
     reasons, refs = plan.told(found), plan.refs_of(found)
-    if not mesh.revision and not _has_default_tag(observed):
-        # istioctl sets the tag last: without it, an earlier run was ended before it was done.
-        reasons = (*reasons, "revision tag default is missing")
+    if not mesh.revision:
+        reasons = (*reasons, *_missing_of_default_tag(observed))
         refs = (*refs, _DEFAULT_TAG)
     return Step(plan.ISTIO, reasons, (document,), refs) if reasons else None
 
 
-def _has_default_tag(observed: Observed) -> bool:
-    return any(
-        labels_of(item).get("istio.io/tag") == "default" for item in observed.of(objects.MUTATING_WEBHOOK)
-    )
+def _missing_of_default_tag(observed: Observed) -> list[str]:
+    """What the revision tag default lacks: istioctl sets it last, so an earlier run was ended before that."""
+    return [
+        f"{kind.kind} of revision tag default is missing"
+        for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK)
+        if not any(labels_of(item).get("istio.io/tag") == "default" for item in observed.of(kind))
+    ]

@@ -1,0 +1,125 @@
+"""The gateway of a stand-in cluster: two ports at an address of its own on this machine.
+
+What answers depends on what the cluster remembers: the gateway's pods, the Gateway that opens port 15443, the
+service that is asked for by name, and the CA that istiod signs with.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tests.support import controllers, selectors
+from tests.support.folders import shared_folder
+from tests.tls_peer import Peer, Sidecar, workload
+
+if TYPE_CHECKING:
+    from istio_mc.domain.certificates import Authority
+    from tests.support.cluster import Cluster
+
+SYSTEM = "istio-system"
+STATUS_PORT, MESH_PORT = 15021, 15443
+_SNI = re.compile(rb"outbound_\.(\d+)_\._\.([-a-z0-9]+)\.([-a-z0-9]+)\.svc\.cluster\.local")
+_PATIENCE_S = 10.0
+_addresses = iter(
+    f"127.{64 + high}.{os.getpid() % 250 + 1}.{low}" for high in range(64) for low in range(1, 255)
+)
+_lock = threading.Lock()
+
+
+class Gateway:
+    """Listens for one cluster.
+
+    Attributes:
+        address: Where.
+        served: Connections that were taken, by port.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self.address, self._listeners = _opened()
+        self.served = {STATUS_PORT: 0, MESH_PORT: 0}
+
+    def start(self) -> None:
+        """Begins to answer."""
+        for port, listener in self._listeners.items():
+            threading.Thread(target=self._accept, args=(port, listener), daemon=True).start()
+
+    def stop(self) -> None:
+        """Ends it."""
+        for listener in self._listeners.values():
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+
+    def _accept(self, port: int, listener: socket.socket) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            self.served[port] += 1
+            threading.Thread(target=self._take, args=(port, connection), daemon=True).start()
+
+    def _take(self, port: int, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(_PATIENCE_S)
+            if not self._runs():
+                return
+            if port == STATUS_PORT:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            elif self._leads_on(connection):
+                issuer = self._cluster.istiods.running()[0].issuer
+                sidecar = Sidecar(shared_folder(), (issuer,), issuer, shown=_shown(issuer))
+                sidecar(Peer(port), connection)
+
+    def _runs(self) -> bool:
+        pods = self._cluster.store.of("Pod", SYSTEM)
+        return any(
+            controllers.is_ready(pod)
+            and (pod["metadata"].get("labels") or {}).get("istio") == "ingressgateway"
+            for pod in pods
+        )
+
+    def _leads_on(self, connection: socket.socket) -> bool:
+        """Whether it knows the service that is asked for, and may be asked."""
+        store = self._cluster.store
+        match = _SNI.search(connection.recv(4096, socket.MSG_PEEK))
+        opened = store.find("Gateway", "cross-network-gateway", SYSTEM, "networking.istio.io")
+        if match is None or opened is None or not self._cluster.istiods.running():
+            return False
+        name, namespace = match[2].decode(), match[3].decode()
+        selector = ((store.find("Service", name, namespace) or {}).get("spec") or {}).get("selector")
+        return bool(selector) and any(
+            controllers.is_ready(pod)
+            and selectors.by_object({"matchLabels": selector}, pod["metadata"].get("labels") or {})
+            and (pod["metadata"].get("labels") or {}).get("security.istio.io/tlsMode") == "istio"
+            for pod in store.of("Pod", namespace)
+        )
+
+
+@cache
+def _shown(issuer: Authority) -> bytes:
+    return workload(issuer)
+
+
+def _opened() -> tuple[str, dict[int, socket.socket]]:
+    """An address that nobody else uses, with both ports open."""
+    for address in _addresses:
+        listeners: dict[int, socket.socket] = {}
+        try:
+            with _lock:
+                for port in (STATUS_PORT, MESH_PORT):
+                    listeners[port] = socket.create_server((address, port))
+        except OSError:
+            for listener in listeners.values():
+                listener.close()
+        else:
+            return address, listeners
+    raise OSError("no address of this machine is free for a gateway")
