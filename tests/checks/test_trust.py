@@ -19,6 +19,7 @@ from istio_mc.domain.live_trust import GivenRoots, ProxiesHold
 from istio_mc.domain.pem import dump_certificates, fingerprint
 from istio_mc.domain.problem import Problem
 from tests.leaves import istiod_leaf
+from tests.odd_cas import TEXTS
 from tests.world import (
     CLUSTERS,
     EC,
@@ -136,6 +137,19 @@ class TestCacerts:
         put(world, "nhn", replace(ca_certs("nhn"), root_cert=ca_certs("nhn", "other").root_cert))
         assert root_causes(world) == ["trust.cacerts nhn"]
         assert problem(world, "trust.cacerts").code == "chain-broken"
+
+    @pytest.mark.parametrize(
+        ("file", "text"),
+        [("ca_key", "EC PARAMETERS before"), ("cert_chain", "joined"), ("root_cert", "byte order mark")],
+    )
+    def test_a_file_that_istiod_does_not_read_although_openssl_does(
+        self, world: World, file: str, text: str
+    ) -> None:
+        whole = ca_certs("nhn")
+        put(world, "nhn", replace(whole, **{file: TEXTS[text](getattr(whole, file))}))
+        assert root_causes(world) == ["trust.cacerts nhn"]
+        assert problem(world, "trust.cacerts").code == "pem-malformed"
+        assert str(problem(world, "trust.cacerts").hint) == INSTALL
 
     def test_a_certificate_that_is_no_cas(self, world: World) -> None:
         leaf = istiod_leaf(authority("nhn"))

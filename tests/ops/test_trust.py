@@ -18,6 +18,7 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops.ca_options import CaOptions
 from istio_mc.ops.trust import Trust, decide, live_cacerts
+from tests.odd_cas import TEXTS
 from tests.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
 
 if TYPE_CHECKING:
@@ -174,6 +175,27 @@ class TestRepair:
     ) -> None:
         found = damaged(secret_of(mesh["kt"]), root_cert=ca_certs("kt", "other").root_cert)
         assert list(settle(store, mesh | {"kt": found}).steps) == ["kt"]
+
+    @pytest.mark.parametrize(
+        ("part", "text"),
+        [("ca_key", "EC PARAMETERS before"), ("cert_chain", "joined"), ("root_cert", "byte order mark")],
+    )
+    def test_a_file_that_istiod_does_not_read_is_written_as_plain_pem(
+        self, store: CaStore, mesh: dict[str, Observed], part: str, text: str
+    ) -> None:
+        wanted = secret_of(mesh["kt"])
+        found = damaged(wanted, **{part: TEXTS[text](getattr(wanted, part))})
+        trust = settle(store, mesh | {"kt": found})
+        assert list(trust.steps) == ["kt"]
+        assert secret_of(applied(trust)["kt"]) == wanted
+        assert not (store.folder / "replaced").exists(), "it is the same key"
+
+    def test_another_root_is_known_though_istiod_does_not_read_its_file(
+        self, store: CaStore, mesh: dict[str, Observed]
+    ) -> None:
+        other = ca_certs("kt", "other")
+        odd = {part: TEXTS["byte order mark"](getattr(other, part)) for part in ("ca_cert", "root_cert")}
+        assert codes(store, mesh | {"kt": damaged(other, **odd)}) == ["roots-differ"]
 
     def test_istiod_is_restarted_after_it(self, store: CaStore, mesh: dict[str, Observed]) -> None:
         trust = settle(store, mesh | {"kt": damaged(secret_of(mesh["kt"]), ca_key=None), "nhn": live()})

@@ -89,7 +89,7 @@ def init(
     from datetime import UTC, datetime
 
     from istio_mc.ops import ca
-    from istio_mc.ops.ca_options import options_of
+    from istio_mc.ops.ca_options import options_of, trust_domains
     from istio_mc.ops.ca_root import OwnCa
     from istio_mc.ops.session import ca_and_settings
     from istio_mc.present.ca import initialised
@@ -103,8 +103,15 @@ def init(
     )
 
     def work(progress: edge.Progress) -> edge.Report:
-        store, said = ca_and_settings(options.inputs(), certs_dir, progress)
-        made = options_of(said, key_type, key_size, validity, own=own if own != OwnCa() else None)
+        store, settings = ca_and_settings(options.inputs(), certs_dir, progress)
+        made = options_of(
+            settings.ca,
+            key_type,
+            key_size,
+            validity,
+            own=own if own != OwnCa() else None,
+            trust_domains=trust_domains(settings),
+        )
         return initialised(ca.init(store, made, datetime.now(UTC)))
 
     edge.run("ca init", options, work)
@@ -143,8 +150,8 @@ def issue(
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        store, said = ca_and_settings(inputs, certs_dir, progress)
-        made = options_of(said, key_type, key_size, validity)
+        store, settings = ca_and_settings(inputs, certs_dir, progress)
+        made = options_of(settings.ca, key_type, key_size, validity)
         ids = edge.each(cluster_id) or cluster_ids(inputs, progress)
         return issued(ca.issue(store, ids, made, datetime.now(UTC)))
 

@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.chain import path_faults, path_to_root, path_warnings
+from istio_mc.domain.chain import path_faults, path_to_root, path_warnings, time_faults
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pem import (
     NamedPem,
@@ -18,7 +18,9 @@ from istio_mc.domain.pem import (
     dump_key,
     key_matches,
     load_certificates,
+    load_first_certificate,
     load_key,
+    load_roots,
 )
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.certificates import Authority
 
 CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT = "ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"
+_FOUR = (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +67,9 @@ class CaCerts:
     def from_secret_data(cls, data: Mapping[str, str]) -> CaCerts:
         """Reads the `data` of a live Secret `cacerts`, in either of its layouts.
 
-        Where `tls.crt` is present istiod takes tls.crt, tls.key and ca.crt (cert-manager's layout), with
-        tls.crt as the chain too; else the four files (Istio's security/pkg/pki).
+        Where `tls.crt` is present istiod reads tls.crt, tls.key and ca.crt (cert-manager's layout), and as
+        chain tls.crt and ca.crt, one right behind the other; else the four files (Istio's security/pkg/pki
+        and pilot/pkg/bootstrap/istio_ca.go).
 
         Args:
             data: Name to base64 text.
@@ -73,10 +77,7 @@ class CaCerts:
         Raises:
             ProblemError: `cacerts-partial` naming the absent or empty keys, and `cacerts-not-base64`.
         """
-        if "tls.crt" in data:
-            names = ("tls.crt", "tls.key", "tls.crt", "ca.crt")
-        else:
-            names = (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT)
+        names = ("tls.crt", "tls.key", "ca.crt") if "tls.crt" in data else _FOUR
         found: list[Problem] = []
         if absent := sorted({name for name in names if not data.get(name)}):
             found.append(
@@ -84,11 +85,11 @@ class CaCerts:
                     code="cacerts-partial",
                     message="the Secret cacerts is not complete",
                     seen="without " + ", ".join(absent),
-                    expected=", ".join(dict.fromkeys(names)),
+                    expected=", ".join(names),
                 )
             )
         decoded: dict[str, bytes] = {}
-        for name in dict.fromkeys(names):
+        for name in names:
             try:
                 decoded[name] = base64.b64decode(data.get(name) or "", validate=True)
             except (binascii.Error, ValueError):
@@ -97,10 +98,11 @@ class CaCerts:
                 )
         if found:
             raise ProblemError(*found)
-        cert, key, chain, root = names
-        return cls(
-            ca_cert=decoded[cert], ca_key=decoded[key], cert_chain=decoded[chain], root_cert=decoded[root]
-        )
+        if names != _FOUR:
+            cert, key, root = (decoded[name] for name in names)
+            return cls(ca_cert=cert, ca_key=key, cert_chain=cert + root, root_cert=root)
+        cert, key, chain, root = (decoded[name] for name in names)
+        return cls(ca_cert=cert, ca_key=key, cert_chain=chain, root_cert=root)
 
     def files(self) -> dict[str, bytes]:
         """File name to content, in the order to write them: what another is worthless without comes first."""
@@ -129,16 +131,16 @@ class CaCerts:
         own = _Parsed.of(self)
         if own.problems:
             raise ProblemError(*own.problems)
-        between = frozenset(own.chain) - frozenset(own.ca[:1]) - frozenset(own.roots)
-        return (own.ca[:1], own.key and own.key.public_key(), between, frozenset(own.roots))
+        between = frozenset(own.chain) - {own.ca} - frozenset(own.roots)
+        return (own.ca, own.key and own.key.public_key(), between, frozenset(own.roots))
 
 
 def faults(ca: CaCerts, now: datetime) -> list[Problem]:
     """What istiod or the proxies would refuse in a cluster's CA.
 
-    Checks what istiod checks (Istio's security/pkg/pki: the certificate leads to the root through the chain,
-    the key is its own, it is a CA), and what only shows later: validity, path lengths, strength, and a chain
-    that proxies cannot follow.
+    Checks what istiod checks when it starts (Istio's security/pkg/pki/util and pilot/pkg/bootstrap: the files
+    are PEM as Go reads it, the certificate leads to the root through the chain, the key is its own, it is a
+    CA), and what only shows later: that what it signs is accepted by other istiods and by proxies.
 
     Args:
         ca: The files.
@@ -149,22 +151,29 @@ def faults(ca: CaCerts, now: datetime) -> list[Problem]:
     """
     own = _Parsed.of(ca)
     found = list(own.problems)
-    if own.ca and own.key and not key_matches(own.ca[0], own.key):
+    if own.ca and own.key and not key_matches(own.ca, own.key):
         found.append(
             Problem(code="key-mismatch", message=f"{CA_KEY} is not the key of the certificate in {CA_CERT}")
         )
-    if own.ca and own.chain and own.ca[0] not in own.chain and own.ca[0] not in own.roots:
+    if own.ca and own.chain and own.ca not in own.chain and own.ca not in own.roots:
         found.append(
             Problem(
                 code="chain-without-ca",
                 message=f"{CERT_CHAIN} lacks the certificate in {CA_CERT}",
                 seen=", ".join(map(common_name, own.chain)),
-                expected=f"{common_name(own.ca[0])} first",
+                expected=f"{common_name(own.ca)} first",
                 hint=Advice("proxies in other clusters cannot follow the chain of workloads here otherwise"),
             )
         )
     path, broken = own.path()
-    return found + broken + path_faults(path, now)
+    # istiod takes the end of the chain's first certificate for that of its own.
+    stray = [link for link in own.chain[:1] if link not in path]
+    return (
+        found
+        + broken
+        + path_faults(path, now)
+        + [fault for link in stray for fault in time_faults(link, now)]
+    )
 
 
 def warnings(ca: CaCerts, now: datetime, *, within: timedelta) -> list[Problem]:
@@ -183,7 +192,7 @@ def warnings(ca: CaCerts, now: datetime, *, within: timedelta) -> list[Problem]:
 class _Parsed:
     """What could be read of the four files, and what could not."""
 
-    ca: tuple[x509.Certificate, ...]
+    ca: x509.Certificate | None
     key: PrivateKey | None = field(repr=False)
     chain: tuple[x509.Certificate, ...]
     roots: tuple[x509.Certificate, ...]
@@ -192,17 +201,18 @@ class _Parsed:
     @classmethod
     def of(cls, ca: CaCerts) -> _Parsed:
         problems: list[Problem] = []
-        certificate = attempt(load_certificates, NamedPem(CA_CERT, ca.ca_cert), problems)
+        certificate = attempt(load_first_certificate, NamedPem(CA_CERT, ca.ca_cert), problems)
         key = attempt(load_key, NamedPem(CA_KEY, ca.ca_key), problems)
         chain = attempt(load_certificates, NamedPem(CERT_CHAIN, ca.cert_chain), problems)
-        roots = attempt(load_certificates, NamedPem(ROOT_CERT, ca.root_cert), problems)
-        return cls(certificate or (), key, chain or (), roots or (), tuple(problems))
+        roots = attempt(load_roots, NamedPem(ROOT_CERT, ca.root_cert), problems)
+        return cls(certificate, key, chain or (), roots or (), tuple(problems))
 
     def path(self) -> tuple[tuple[x509.Certificate, ...], list[Problem]]:
         """The path to the root, or as much as is known of it and why it ends there."""
+        alone = (self.ca,) if self.ca else ()
         if not self.ca or not self.roots:
-            return self.ca[:1], []
+            return alone, []
         try:
-            return path_to_root(self.ca[0], (*self.ca[1:], *self.chain), self.roots), []
+            return path_to_root(self.ca, self.chain, self.roots), []
         except ProblemError as error:
-            return self.ca[:1], list(error.problems)
+            return alone, list(error.problems)

@@ -10,30 +10,35 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from istio_mc.domain.chain import path_faults, path_to_root
+from istio_mc.domain.chain import ISTIOD_NAMES, path_faults, path_to_root
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.name_constraints import Names
 from istio_mc.domain.pem import (
     NamedPem,
     PrivateKey,
     attempt,
     common_name,
-    issued_by,
+    is_root,
     key_matches,
-    load_certificate,
-    load_certificates,
-    load_key,
+    read_certificate,
+    read_certificates,
+    read_key,
+    signing_hash,
 )
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from istio_mc.domain.keys import KeyMaker
+    from istio_mc.domain.pem import Reading
+
+T = TypeVar("T")
 
 ROOT_NAME = "root.istio.io"
 INTERMEDIATE_SUFFIX = ".intermediate.istio.io"
@@ -46,6 +51,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 
 ROOT_PATH_LENGTH = 2
 """Root, an issuing CA that may one day stand between, and the cluster's CA."""
+
+_ANY_CLUSTER = "CLUSTER-ID"
 
 MAX_COMMON_NAME = 64
 """RFC 5280 appendix A.1, ub-common-name."""
@@ -200,10 +207,10 @@ def new_intermediate(
 
     Raises:
         InputError: `cluster-id` or `validity`.
-        ProblemError: Whatever `path_faults` finds in the issuer: expired, no CA, path length.
+        ProblemError: Whatever `issuer_faults` finds.
     """
     names = ca_names(cluster_id)
-    if faults := path_faults(issuer.path, now, below=1):
+    if faults := issuer_faults(issuer, cluster_id, now):
         raise ProblemError(*faults)
     private = private or key.generate()
     alternatives: list[x509.GeneralName] = [x509.DNSName(names.dns)]
@@ -218,6 +225,22 @@ def new_intermediate(
     return Authority(_sign(builder, issuer.key), private, issuer.path)
 
 
+def issuer_faults(issuer: Authority, cluster_id: str, now: datetime) -> list[Problem]:
+    """Why an authority cannot issue the CA of a cluster: expired, no CA, path length, names not allowed."""
+    names = ca_names(cluster_id)
+    uris = (names.uri,) if names.uri else ()
+    below = Names(dns=(names.dns, *ISTIOD_NAMES.dns), uris=uris)
+    return path_faults(issuer.path, now, below=1, names=below)
+
+
+def names_below(trust_domains: Iterable[str] = ()) -> Names:
+    """The names of certificates below an issuer: clusters' CAs, istiod, workloads of these trust domains."""
+    return Names(
+        dns=(_ANY_CLUSTER + INTERMEDIATE_SUFFIX, *ISTIOD_NAMES.dns),
+        uris=tuple(f"spiffe://{domain}/ns/NAMESPACE/sa/ACCOUNT" for domain in trust_domains),
+    )
+
+
 def load_signer(
     root_cert: NamedPem,
     now: datetime,
@@ -225,6 +248,7 @@ def load_signer(
     root_key: NamedPem | None = None,
     issuer: tuple[NamedPem, NamedPem] | None = None,
     issuer_chain: NamedPem | None = None,
+    names: Names | None = None,
 ) -> Authority:
     """The authority that signs the clusters' CAs, from PEM files: a root, or a CA somewhere below one.
 
@@ -234,6 +258,7 @@ def load_signer(
         root_key: The root's key; not needed with an issuer.
         issuer: Certificate and key of a CA below the root, where that one signs.
         issuer_chain: What stands between issuer and root, in any order; the issuer and the root may be in it.
+        names: What certificates below it are named; as `names_below` where none is given.
 
     Returns:
         The issuer where there is one, else the root.
@@ -251,10 +276,10 @@ def load_signer(
             )
         )
     found: list[Problem] = []
-    root = attempt(load_certificate, root_cert, found)
-    certificate = root if cert_pem is root_cert else attempt(load_certificate, cert_pem, found)
-    key = attempt(load_key, key_pem, found)
-    between = attempt(load_certificates, issuer_chain, found) if issuer_chain else ()
+    root = _value(attempt(read_certificate, root_cert, found))
+    certificate = root if cert_pem is root_cert else _value(attempt(read_certificate, cert_pem, found))
+    key = _value(attempt(read_key, key_pem, found))
+    between = _value(attempt(read_certificates, issuer_chain, found)) if issuer_chain else ()
     if certificate and key and not key_matches(certificate, key):
         found.append(
             Problem(
@@ -263,7 +288,7 @@ def load_signer(
             )
         )
     path: tuple[x509.Certificate, ...] = ()
-    if root and not issued_by(root, root):
+    if root and not is_root(root):
         found.append(
             Problem(
                 code="root-not-self-signed",
@@ -278,10 +303,15 @@ def load_signer(
             path = path_to_root(certificate, between, [root])
         except ProblemError as error:
             found += error.problems
-    found += path_faults(path or tuple(filter(None, (certificate,))), now, below=1)
+    whole = path or tuple(filter(None, (certificate,)))
+    found += path_faults(whole, now, below=1, names=names or names_below())
     if found or certificate is None or key is None:
         raise ProblemError(*found)
     return Authority(certificate, key, path[1:])
+
+
+def _value(reading: Reading[T] | None) -> T | None:
+    return reading.value if reading else None
 
 
 def _builder(
@@ -313,8 +343,7 @@ def _builder(
 
 
 def _sign(builder: x509.CertificateBuilder, key: PrivateKey) -> x509.Certificate:
-    strong = isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size > 256  # noqa: PLR2004 (bits of P-256)
-    return builder.sign(key, hashes.SHA384() if strong else hashes.SHA256())
+    return builder.sign(key, signing_hash(key))
 
 
 def _authority_key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
@@ -322,12 +351,7 @@ def _authority_key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     try:
         own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
-        key = issuer.public_key()
-        if not isinstance(
-            key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey
-        ):  # path_faults has refused the others
-            raise TypeError(type(key).__name__) from None
-        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+        own = x509.SubjectKeyIdentifier.from_public_key(issuer.public_key())
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 

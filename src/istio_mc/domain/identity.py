@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from istio_mc.domain.certificates import CLOCK_SKEW
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.pem import alternative_names, dump_certificates, dump_key
+from istio_mc.domain.pem import alternative_names, dump_certificates, dump_key, signing_hash
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -86,7 +85,7 @@ def client_identity(issuer: Authority, trust_domain: str, now: datetime) -> Iden
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.SubjectAlternativeName([x509.UniformResourceIdentifier(uri)]), critical=True)
-        .sign(issuer.key, hashes.SHA256())
+        .sign(issuer.key, signing_hash(issuer.key))
     )
     # Without the root: who is called has its own, and trusts no other.
     return Identity(dump_certificates([certificate, *issuer.path[:-1]]), dump_key(key))

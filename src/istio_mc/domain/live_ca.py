@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import cacerts
 from istio_mc.domain.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.chain import path_faults
-from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates, load_key
+from istio_mc.domain.pem import NamedPem, fingerprint, read_certificates, read_key
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.signing import leads_to
 
@@ -54,10 +54,10 @@ class LiveCa:
         if not held or held.strip() == wanted.ca_key.strip():
             return False
         try:
-            own = load_key(NamedPem(CA_KEY, held)).public_key()
+            own = read_key(NamedPem(CA_KEY, held)).value.public_key()
         except ProblemError:
             return True  # whatever it is, it is kept
-        return own != load_key(NamedPem(CA_KEY, wanted.ca_key)).public_key()
+        return own != read_key(NamedPem(CA_KEY, wanted.ca_key)).value.public_key()
 
 
 def live_ca(secret: Object, now: datetime, known: Certificates = ()) -> LiveCa:
@@ -106,6 +106,6 @@ def _root(contents: Mapping[str, bytes], known: Certificates, *, foreign: bool) 
 
 def _certificates(data: bytes) -> Certificates:
     try:
-        return load_certificates(NamedPem("cacerts", data)) if data else ()
+        return read_certificates(NamedPem("cacerts", data), skip=True).value if data else ()
     except ProblemError:
         return ()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.chain import path_to_root
-from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates
+from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates, load_first_certificate, load_roots
 from istio_mc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ def signing(ca: CaCerts) -> Signing:
 
 @lru_cache(maxsize=256)
 def _read(ca_cert: bytes, cert_chain: bytes, root_cert: bytes) -> Signing:
-    own, *more = load_certificates(NamedPem(CA_CERT, ca_cert))
-    between = (*more, *load_certificates(NamedPem(CERT_CHAIN, cert_chain)))
-    roots = load_certificates(NamedPem(ROOT_CERT, root_cert))
+    own = load_first_certificate(NamedPem(CA_CERT, ca_cert))
+    between = load_certificates(NamedPem(CERT_CHAIN, cert_chain))
+    roots = load_roots(NamedPem(ROOT_CERT, root_cert))
     try:
         return Signing(own, between, path_to_root(own, between, roots), roots)
     except ProblemError:

@@ -236,14 +236,32 @@ class CaStore:
         Raises:
             ProblemError: `file-unwritable`.
         """
+        with self.locked():
+            return self._keep(cluster_id, contents)
+
+    def rewrite_cluster(self, cluster_id: str, contents: Mapping[str, bytes]) -> None:
+        """Writes files of a cluster's CA again in another form; with the lock held. Each is kept as it was.
+
+        Args:
+            cluster_id: The cluster.
+            contents: Name to new content, of files that are there.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        folder = self.folder / cluster_id
+        self._keep(cluster_id, {name: files.read(folder / name) for name in contents})
+        for name, content in contents.items():
+            files.write(folder / name, content)
+
+    def _keep(self, cluster_id: str, contents: Mapping[str, bytes]) -> Path:
         digest = hashlib.sha256(repr(sorted(contents.items())).encode()).hexdigest()[:_HASH_DIGITS]
         folder = self.folder / REPLACED / f"{cluster_id}-{digest}"
-        with self.locked():
-            for part in (folder.parent, folder):
-                files.make_private_folder(part)
-            for name, content in contents.items():
-                if files.read_if_there(folder / name) is None:
-                    files.write(folder / name, content, exclusive=True)
+        for part in (folder.parent, folder):
+            files.make_private_folder(part)
+        for name, content in contents.items():
+            if files.read_if_there(folder / name) is None:
+                files.write(folder / name, content, exclusive=True)
         return folder
 
     def renew_cluster(self, cluster_id: str, ca: CaCerts) -> None:

@@ -6,7 +6,7 @@ Results never hold a key, but for `EnsureResult.ca_certs`, which `install` puts 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from istio_mc.gateways.castore import CaStore, StoreFiles
     from istio_mc.ops.ca_clusters import FoundCluster
     from istio_mc.ops.ca_options import CaOptions
-    from istio_mc.ops.ca_root import Root
+    from istio_mc.ops.ca_root import Brought, Root
 
 WARN_WITHIN = timedelta(days=90)
 """How long before its end a CA is warned about: exchanging one takes planning."""
@@ -37,13 +37,15 @@ class Outcome(StrEnum):
     """What became of a certificate.
 
     `created` is new; `kept` was there and in order; `completed` was there in part, and got what was missing;
-    `renewed` was about to end, or had, and has a new certificate for the same key.
+    `renewed` was about to end, or had, and has a new certificate for the same key; `rewritten` was there, and
+    its files are plain PEM now.
     """
 
     CREATED = "created"
     KEPT = "kept"
     COMPLETED = "completed"
     RENEWED = "renewed"
+    REWRITTEN = "rewritten"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,7 @@ class InitResult:
         root: The root certificate.
         issuer: The CA below the root that signs the clusters' CAs, or None where the root does.
         can_issue: Whether the key that signs is at hand.
+        warnings: Files of the user's own whose content was written in another form.
     """
 
     folder: Path
@@ -63,6 +66,7 @@ class InitResult:
     root: CertificateFacts
     issuer: CertificateFacts | None
     can_issue: bool
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +86,19 @@ class ClusterCa:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssueResult:
-    """The clusters' CAs, in the order asked for."""
+    """The clusters' CAs, in the order asked for.
+
+    Attributes:
+        folder: The store.
+        root: The root certificate.
+        clusters: The CAs.
+        warnings: Files of the store whose content was written in another form, there or into Secrets alone.
+    """
 
     folder: Path
     root: CertificateFacts
     clusters: tuple[ClusterCa, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +170,10 @@ def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
         InputError: Every fault in the files of the user's own, before anything is written.
         ProblemError: Every fault in what the store holds; `ca-root-exists` where another root is there.
     """
-    own = ca_root.load_own(options.own, now) if options.own else None
+    own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
     with store.locked():
         outcome, root = _init(store, options, own, now)
-    return _init_result(store, outcome, root)
+    return _init_result(store, outcome, root, own)
 
 
 def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> IssueResult:
@@ -184,8 +196,8 @@ def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: d
     with store.locked():
         files = store.read()
         root = ca_root.load_root(store, files, now)
-        clusters, _ = _issue(store, files, root, ids, options, now)
-    return IssueResult(folder=store.folder, root=pem.facts(root.certificate), clusters=clusters)
+        result, _ = _issue(store, files, root, ids, options, now, rewrite=True)
+    return result
 
 
 def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> EnsureResult:
@@ -204,16 +216,12 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
         ProblemError: As `init` and `issue`.
     """
     ids = ca_clusters.checked_ids(cluster_ids)
-    own = ca_root.load_own(options.own, now) if options.own else None
+    own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
     complete = own is None and ca_clusters.is_complete(store.read(), ids) and not to_renew(store, ids, now)
     with nullcontext() if complete else store.locked():
         outcome, root = _init(store, options, own, now)
-        clusters, ca_certs = _issue(store, store.read(), root, ids, options, now)
-    return EnsureResult(
-        init=_init_result(store, outcome, root),
-        issue=IssueResult(folder=store.folder, root=pem.facts(root.certificate), clusters=clusters),
-        ca_certs=ca_certs,
-    )
+        issued, ca_certs = _issue(store, store.read(), root, ids, options, now)
+    return EnsureResult(init=_init_result(store, outcome, root, own), issue=issued, ca_certs=ca_certs)
 
 
 def to_renew(store: CaStore, cluster_ids: Iterable[str], now: datetime) -> dict[str, str]:
@@ -240,19 +248,19 @@ def show(store: CaStore) -> ShowResult:
     files = store.read()
     if files.root_cert is None:
         raise ProblemError(ca_root.no_root(store, files))
-    root = pem.load_certificate(ca_root.named(store, "root-cert.pem", files.root_cert))
-    issuer = files.issuer_cert and pem.load_certificate(
-        ca_root.named(store, "issuer-cert.pem", files.issuer_cert)
-    )
+    root = pem.read_certificate(ca_root.named(store, "root-cert.pem", files.root_cert)).value
+    issuer = None
+    if files.issuer_cert:
+        issuer = pem.read_certificate(ca_root.named(store, "issuer-cert.pem", files.issuer_cert)).value
     clusters: list[ShownCluster] = []
     for cluster_id, found in files.clusters.items():
         problems: list[Problem] = []
         source = ca_root.named(store, f"{cluster_id}/{cacerts.CA_CERT}", found.ca_cert or b"")
-        loaded = pem.attempt(pem.load_certificates, source, problems)
+        loaded = pem.attempt(pem.read_certificates, source, problems)
         clusters.append(
             ShownCluster(
                 cluster_id=cluster_id,
-                certificate=pem.facts(loaded[0]) if loaded else None,
+                certificate=pem.facts(loaded.value[0]) if loaded else None,
                 problems=tuple(problem.on(cluster_id) for problem in problems),
             )
         )
@@ -298,19 +306,21 @@ def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) ->
             concerns += cacerts.warnings(ca, now, within=within)
             concerns += ca_clusters.name_warnings(ca, cluster_id)
         # What is wrong with the root is said once, and not again for every cluster below it.
-        errors += [problem.on(cluster_id) for problem in problems if problem not in of_root]
-        warnings += [concern.on(cluster_id) for concern in concerns if concern not in of_root]
+        said = {(problem.code, problem.message) for problem in of_root}
+        fixed = (ca_clusters.with_fix(problem, store, cluster_id) for problem in problems)
+        errors += [fault.on(cluster_id) for fault in fixed if (fault.code, fault.message) not in said]
+        warnings += [one.on(cluster_id) for one in concerns if (one.code, one.message) not in said]
     return VerifyResult(
         folder=store.folder, clusters=tuple(files.clusters), errors=tuple(errors), warnings=tuple(warnings)
     )
 
 
-def _init(store: CaStore, options: CaOptions, own: Authority | None, now: datetime) -> tuple[Outcome, Root]:
+def _init(store: CaStore, options: CaOptions, own: Brought | None, now: datetime) -> tuple[Outcome, Root]:
     """The root, made or brought in if need be; with the lock held, or where nothing is to be written."""
     files = store.read()
     if own:
-        ca_root.refuse_other_root(store, files, own)
-        outcome = _bring(store, files, own)
+        ca_root.refuse_other_root(store, files, own.authority)
+        outcome = _bring(store, files, own.authority)
     elif files.root_cert is not None:
         outcome = Outcome.KEPT
     elif (prepared := ca_root.prepared_root(store, files)) is not None:
@@ -346,39 +356,84 @@ def _bring(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
 
 
 def _issue(
-    store: CaStore, files: StoreFiles, root: Root, ids: list[str], options: CaOptions, now: datetime
-) -> tuple[tuple[ClusterCa, ...], dict[str, CaCerts]]:
-    """Judges what is there for all clusters first, and only then writes for those that lack something."""
+    store: CaStore,
+    files: StoreFiles,
+    root: Root,
+    ids: list[str],
+    options: CaOptions,
+    now: datetime,
+    *,
+    rewrite: bool = False,
+) -> tuple[IssueResult, dict[str, CaCerts]]:
+    """Judges what is there for all clusters first, and only then writes for those that lack something.
+
+    Args:
+        store: Where they are kept.
+        files: What it holds.
+        root: Its root.
+        ids: The clusters.
+        options: What to make.
+        now: The present, aware.
+        rewrite: Whether files that are not plain PEM are written again in the store, too.
+
+    Returns:
+        What was done, and the files for the clusters' Secrets.
+    """
     found, problems = ca_clusters.clusters_found(store, files, root, ids, now)
     to_issue = [cluster_id for cluster_id in ids if found[cluster_id].ca is None]
     if to_issue and root.signer is None:
         problems.append(ca_root.no_signer(store, to_issue))
+    elif root.signer:
+        for cluster_id in to_issue:
+            faults = certificates.issuer_faults(root.signer, cluster_id, now)
+            problems += [fault.on(cluster_id) for fault in faults]
     if problems:
         raise ProblemError(*problems)
     ca_certs: dict[str, CaCerts] = {}
     clusters: list[ClusterCa] = []
     for cluster_id in ids:
         state = found[cluster_id]
-        if state.ca and state.renewal:
-            key = pem.load_key(pem.NamedPem(cacerts.CA_KEY, state.ca.ca_key))
-            ca = _new(root.signer, cluster_id, options, now, key)
-            store.renew_cluster(cluster_id, ca)
-        else:
-            ca = state.ca or _new(root.signer, cluster_id, options, now, state.key)
-        if not state.whole:
-            store.write_cluster(cluster_id, ca)
-        ca_certs[cluster_id] = ca
-        outcome = _outcome(state)
+        ca_certs[cluster_id] = ca = _made(store, cluster_id, state, root, options, now)
+        if rewrite and state.odd:
+            contents = ca.files()
+            store.rewrite_cluster(cluster_id, {name: contents[name] for name in state.odd})
         (certificate, *_) = pem.load_certificates(pem.NamedPem(cluster_id, ca.ca_cert))
+        outcome = _outcome(state, rewrite=rewrite)
         clusters.append(ClusterCa(cluster_id=cluster_id, outcome=outcome, certificate=pem.facts(certificate)))
-    return tuple(clusters), ca_certs
+    notices = [
+        notice if rewrite else replace(notice, hint=ca_clusters.reissue(store, cluster_id))
+        for cluster_id in ids
+        for notice in ca_clusters.rewritten(store, cluster_id, found[cluster_id])
+    ]
+    result = IssueResult(
+        folder=store.folder,
+        root=pem.facts(root.certificate),
+        clusters=tuple(clusters),
+        warnings=tuple(notices),
+    )
+    return result, ca_certs
 
 
-def _outcome(state: FoundCluster) -> Outcome:
+def _made(
+    store: CaStore, cluster_id: str, state: FoundCluster, root: Root, options: CaOptions, now: datetime
+) -> CaCerts:
+    """A cluster's CA, issued, renewed or completed in the store where that is due."""
+    if state.ca and state.renewal:
+        key = pem.load_key(pem.NamedPem(cacerts.CA_KEY, state.ca.ca_key))
+        ca = _new(root.signer, cluster_id, options, now, key)
+        store.renew_cluster(cluster_id, ca)
+    else:
+        ca = state.ca or _new(root.signer, cluster_id, options, now, state.key)
+    if not state.whole:
+        store.write_cluster(cluster_id, ca)
+    return ca
+
+
+def _outcome(state: FoundCluster, *, rewrite: bool) -> Outcome:
     if state.renewal:
         return Outcome.RENEWED
     if state.whole:
-        return Outcome.KEPT
+        return Outcome.REWRITTEN if rewrite and state.odd else Outcome.KEPT
     return Outcome.COMPLETED if state.started else Outcome.CREATED
 
 
@@ -393,7 +448,7 @@ def _new(
     return CaCerts.from_authority(made)
 
 
-def _init_result(store: CaStore, outcome: Outcome, root: Root) -> InitResult:
+def _init_result(store: CaStore, outcome: Outcome, root: Root, own: Brought | None) -> InitResult:
     below_root = root.signer is not None and bool(root.signer.chain)
     return InitResult(
         folder=store.folder,
@@ -401,4 +456,5 @@ def _init_result(store: CaStore, outcome: Outcome, root: Root) -> InitResult:
         root=pem.facts(root.certificate),
         issuer=pem.facts(root.signer.certificate) if root.signer and below_root else None,
         can_issue=root.signer is not None,
+        warnings=own.notices if own else (),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import cacerts, certificates, pem
@@ -15,11 +16,12 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from cryptography import x509
 
+    from istio_mc.domain.hint import Command
     from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
     from istio_mc.ops.ca_root import Root
 
@@ -36,6 +38,7 @@ class FoundCluster:
         whole: Whether all four files are there.
         started: Whether any of them is.
         renewal: Why its certificate is to be renewed for the same key; empty where it is not.
+        odd: What is not plain PEM, by the file's name.
     """
 
     ca: CaCerts | None = None
@@ -43,6 +46,7 @@ class FoundCluster:
     whole: bool = False
     started: bool = False
     renewal: str = ""
+    odd: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def checked_ids(cluster_ids: Iterable[str]) -> list[str]:
@@ -152,7 +156,7 @@ def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCe
                 message=f"{store.folder / cluster_id} is not complete",
                 seen="without " + ", ".join(missing),
                 expected=", ".join(_FILES),
-                hint=istio_mc("ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", cluster_id),
+                hint=reissue(store, cluster_id),
             )
         ]
     return (
@@ -169,7 +173,7 @@ def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCe
 def cluster_faults(ca: CaCerts, root: x509.Certificate | None, now: datetime) -> list[Problem]:
     """What is wrong with a cluster's CA, in itself and under the store's root (None if not known)."""
     found = cacerts.faults(ca, now)
-    roots = attempt(pem.load_certificates, NamedPem(cacerts.ROOT_CERT, ca.root_cert), [])
+    roots = attempt(pem.load_roots, NamedPem(cacerts.ROOT_CERT, ca.root_cert), [])
     if root and roots and root not in roots:
         found.append(
             Problem(
@@ -209,7 +213,7 @@ def _missing(found: ClusterFiles) -> list[str]:
 
 
 def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: Root) -> FoundCluster:
-    """A cluster's CA, with what other tools leave out: the guide's scripts keep no root-cert.pem there."""
+    """A cluster's CA as plain PEM, with what other tools leave out: root-cert.pem, in the guide."""
     at = store.folder / cluster_id
     if found.ca_key is None:
         raise ProblemError(
@@ -224,21 +228,26 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
             )
         )
     problems: list[Problem] = []
-    key = attempt(pem.load_key, NamedPem(str(at / cacerts.CA_KEY), found.ca_key), problems)
-    chain_pem = NamedPem(str(at / cacerts.CERT_CHAIN), found.cert_chain or b"")
-    chain = (
-        attempt(pem.load_certificates, chain_pem, problems) if found.cert_chain is not None else ()
-    ) or ()
-    ca: tuple[x509.Certificate, ...] = ()
-    if found.ca_cert is not None:
-        ca = (
-            attempt(pem.load_certificates, NamedPem(str(at / cacerts.CA_CERT), found.ca_cert), problems) or ()
-        )
-    elif key and not problems:
+    odd: dict[str, tuple[str, ...]] = {}
+
+    def certificates_in(name: str, data: bytes | None) -> tuple[x509.Certificate, ...]:
+        if data is None:
+            return ()
+        skip = name == cacerts.ROOT_CERT
+        reading = attempt(partial(pem.read_certificates, skip=skip), NamedPem(str(at / name), data), problems)
+        odd[name] = reading.oddities if reading else ()
+        return reading.value if reading else ()
+
+    key = attempt(pem.read_key, NamedPem(str(at / cacerts.CA_KEY), found.ca_key), problems)
+    odd[cacerts.CA_KEY] = key.oddities if key else ()
+    chain = certificates_in(cacerts.CERT_CHAIN, found.cert_chain)
+    ca = certificates_in(cacerts.CA_CERT, found.ca_cert)
+    roots = certificates_in(cacerts.ROOT_CERT, found.root_cert)
+    if found.ca_cert is None and key and not problems:
         # The chain begins with the CA itself: its certificate is not lost.
-        ca = tuple(link for link in chain if pem.key_matches(link, key))[:1]
+        ca = tuple(link for link in chain if pem.key_matches(link, key.value))[:1]
         if not ca and not chain:
-            return FoundCluster(key=key, started=True)
+            return FoundCluster(key=key.value, started=True)
         if not ca:
             problems.append(
                 Problem(
@@ -250,18 +259,39 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                     ),
                 )
             )
-    if problems or not ca:
+    if problems or not ca or not key:
         raise ProblemError(*problems)
-    cert_chain = found.cert_chain
-    if cert_chain is None:
-        cert_chain = pem.dump_certificates(path_to_root(ca[0], (*ca[1:], *root.path), [root.certificate]))
+    if found.cert_chain is None:
+        chain = path_to_root(ca[0], (*ca[1:], *root.path), [root.certificate])
     return FoundCluster(
         CaCerts(
-            ca_cert=found.ca_cert or pem.dump_certificates(ca),
-            ca_key=found.ca_key,
-            cert_chain=cert_chain,
-            root_cert=found.root_cert or pem.dump_certificates([root.certificate]),
+            ca_cert=pem.dump_certificates(ca),
+            ca_key=pem.dump_key(key.value),
+            cert_chain=pem.dump_certificates(chain),
+            root_cert=pem.dump_certificates(roots or [root.certificate]),
         ),
         whole=not _missing(found),
         started=True,
+        odd={name: oddities for name, oddities in odd.items() if oddities},
     )
+
+
+def rewritten(store: CaStore, cluster_id: str, state: FoundCluster) -> list[Problem]:
+    """The notices of a cluster's files whose content goes into its Secret in another form."""
+    at = store.folder / cluster_id
+    notices = [
+        notice
+        for name, oddities in state.odd.items()
+        for notice in pem.rewritten(NamedPem(str(at / name), b""), oddities)
+    ]
+    return [notice.on(cluster_id) for notice in notices]
+
+
+def with_fix(problem: Problem, store: CaStore, cluster_id: str) -> Problem:
+    """A fault of a file in the store, with the command that fixes it where there is one."""
+    return replace(problem, hint=reissue(store, cluster_id)) if problem.code == "pem-malformed" else problem
+
+
+def reissue(store: CaStore, cluster_id: str) -> Command:
+    """What writes a cluster's files again as plain PEM, and completes them."""
+    return istio_mc("ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", cluster_id)

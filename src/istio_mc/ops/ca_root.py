@@ -13,7 +13,7 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore, files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -62,8 +62,26 @@ def named(store: CaStore, name: str, data: bytes) -> NamedPem:
     return NamedPem(str(store.folder / name), data)
 
 
-def load_own(own: OwnCa, now: datetime) -> Authority:
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A CA of the user's own, read from their files.
+
+    Attributes:
+        authority: The CA that signs.
+        notices: Files whose content is written here in another form: which, and what was odd.
+    """
+
+    authority: Authority
+    notices: tuple[Problem, ...] = ()
+
+
+def load_own(own: OwnCa, now: datetime, trust_domains: Iterable[str] = ()) -> Brought:
     """Reads the user's own CA.
+
+    Args:
+        own: The files.
+        now: The present, aware.
+        trust_domains: Those of the mesh's workloads, whose names the CA must allow.
 
     Raises:
         InputError: Every fault in what was given.
@@ -87,10 +105,20 @@ def load_own(own: OwnCa, now: datetime) -> Authority:
             root_key=data.get("root_key"),
             issuer=issuer,
             issuer_chain=data.get("issuer_chain"),
+            names=certificates.names_below(trust_domains),
         )
     except ProblemError as error:
         raise InputError(*error.problems) from error
-    return signer
+    return Brought(signer, tuple(_notices(data)))
+
+
+def _notices(data: Mapping[str, NamedPem]) -> list[Problem]:
+    """What is odd about files, each told once though it may be given in two places."""
+    found = []
+    for part, source in data.items():
+        reading = pem.read_key(source) if part.endswith("key") else pem.read_certificates(source)
+        found += pem.rewritten(source, reading.oddities)
+    return list(dict.fromkeys(found))
 
 
 def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
@@ -115,8 +143,8 @@ def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
             )
         )
     if issuer[0] is None and found.root_key is None:
-        certificate = pem.load_certificate(root_pem)
-        if faults := path_faults([certificate], now, below=1):
+        certificate = pem.read_certificate(root_pem).value
+        if faults := path_faults([certificate], now, below=1, names=certificates.names_below()):
             raise ProblemError(*faults)
         return Root(certificate, None)
     signer = certificates.load_signer(
@@ -146,15 +174,15 @@ def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None
     ):
         if data is None:
             continue
-        there = attempt(pem.load_certificate, named(store, name, data), problems)
-        if there and there != brought:
-            problems.append(_exists(store, name, there, brought))
+        there = attempt(pem.read_certificate, named(store, name, data), problems)
+        if there and there.value != brought:
+            problems.append(_exists(store, name, there.value, brought))
     for name, data in ((castore.ROOT_KEY, found.root_key), (castore.ISSUER_KEY, found.issuer_key)):
         # A root's key beside an issuer's is nothing to compare.
         if data is None or (name == castore.ROOT_KEY) == bool(own.chain):
             continue
-        key = attempt(pem.load_key, named(store, name, data), problems)
-        if key and not pem.key_matches(own.certificate, key) and not problems:
+        key = attempt(pem.read_key, named(store, name, data), problems)
+        if key and not pem.key_matches(own.certificate, key.value) and not problems:
             problems.append(
                 Problem(
                     code="ca-root-exists",
@@ -180,8 +208,8 @@ def prepared_root(store: CaStore, found: StoreFiles) -> bytes | None:
     """The root certificate of a run that was killed between key and certificate, if it belongs to the key."""
     if found.root_cert is not None or found.root_key is None or found.prepared_root is None:
         return None
-    key = pem.load_key(named(store, castore.ROOT_KEY, found.root_key))
-    certificate = pem.load_certificate(named(store, castore.PREPARED_ROOT, found.prepared_root))
+    key = pem.read_key(named(store, castore.ROOT_KEY, found.root_key)).value
+    certificate = pem.read_certificate(named(store, castore.PREPARED_ROOT, found.prepared_root)).value
     return found.prepared_root if pem.key_matches(certificate, key) else None
 
 
@@ -283,9 +311,9 @@ def _clusters_of_other_root(store: CaStore, found: StoreFiles, root: x509.Certif
     problems: list[Problem] = []
     for cluster_id, cluster in found.clusters.items():
         source = named(store, f"{cluster_id}/{cacerts.ROOT_CERT}", cluster.root_cert or b"")
-        roots = attempt(pem.load_certificates, source, problems) if cluster.root_cert else ()
-        if roots and root not in roots:
-            problems.append(_exists(store, cacerts.ROOT_CERT, roots[0], root).on(cluster_id))
+        roots = attempt(pem.read_certificates, source, problems) if cluster.root_cert else None
+        if roots and root not in roots.value:
+            problems.append(_exists(store, cacerts.ROOT_CERT, roots.value[0], root).on(cluster_id))
     return problems
 
 

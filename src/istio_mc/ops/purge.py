@@ -75,13 +75,13 @@ def purge(store: CaStore, found: Fate) -> Fate:
 
 
 def _refuse_another(folder: str, root: bytes, todo: Uninstalling) -> None:
-    own = pem.fingerprint(pem.load_certificates(NamedPem(ROOT_CERT, root))[0])
+    own = pem.fingerprint(pem.read_certificates(NamedPem(ROOT_CERT, root)).value[0])
     live: dict[str, list[str]] = {}
     for name in todo.going:
         # A Secret that cannot be read tells of no root.
         with suppress(ProblemError):
             if name in todo.observed and (ca := live_cacerts(name, todo.observed[name])):
-                roots = pem.load_certificates(NamedPem(ROOT_CERT, ca.root_cert))
+                roots = pem.read_certificates(NamedPem(ROOT_CERT, ca.root_cert)).value
                 live[name] = [pem.fingerprint(one) for one in roots]
     if live and not any(own in roots for roots in live.values()):
         raise InputError(_another(folder, own, next(iter(live.values()))[0]))

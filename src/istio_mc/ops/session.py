@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
-    from istio_mc.domain.settings import CaSettings, Settings
+    from istio_mc.domain.settings import Settings
 
 _PLUGIN_DEADLINE_S = 30.0
 _ASK_DEADLINE_S = 15.0
@@ -436,14 +436,14 @@ def ca_store(inputs: Inputs, certs_dir: Path | None, progress: Progress = silent
 
 def ca_and_settings(
     inputs: Inputs, certs_dir: Path | None, progress: Progress = silent
-) -> tuple[CaStore, CaSettings]:
-    """The folder of the mesh's CA, as `ca_store` finds it, and what the settings say of new CAs.
+) -> tuple[CaStore, Settings]:
+    """The folder of the mesh's CA, as `ca_store` finds it, and the settings.
 
     Raises:
         InputError: The settings cannot be read.
     """
     settings = load_settings(inputs.config, Path.cwd())
-    return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings.ca
+    return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings
 
 
 def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:

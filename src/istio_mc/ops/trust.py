@@ -36,12 +36,14 @@ class Trust:
         created: Whether this run made the root.
         steps: The cacerts step of each cluster that needs one.
         restarts: Clusters whose istiod takes it only when it is restarted, and why.
+        warnings: Files of the store whose content was written into Secrets in another form.
     """
 
     root_fingerprint: str | None
     created: bool
     steps: Mapping[str, Step] = field(repr=False)
     restarts: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
 
 
 def live_cacerts(context: str, observed: Observed) -> CaCerts | None:
@@ -128,7 +130,13 @@ def decide(
                 store.keep_replaced(cluster_id, found.contents)
     restarts = {name: _RESTART for name in steps if name in written or live[name] is None}
     created = made.init.outcome is ca.Outcome.CREATED
-    return Trust(made.init.root.fingerprint, created=created, steps=steps, restarts=restarts)
+    return Trust(
+        made.init.root.fingerprint,
+        created=created,
+        steps=steps,
+        restarts=restarts,
+        warnings=(*made.init.warnings, *made.issue.warnings),
+    )
 
 
 _RESTART = "istiod takes this CA only when it starts"
@@ -197,4 +205,4 @@ def _to_be_made(cluster: Cluster, reason: str) -> Step:
 def _stored_root(store: CaStore, certificate: bytes | None) -> x509.Certificate | None:
     if certificate is None:
         return None
-    return pem.load_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate))
+    return pem.read_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate)).value

@@ -33,6 +33,7 @@ def initialised(result: InitResult) -> Report:
             "canIssue": result.can_issue,
         },
         render=lambda console: _render(console, rows),
+        warnings=result.warnings,
     )
 
 
@@ -54,6 +55,7 @@ def issued(result: IssueResult) -> Report:
             ],
         },
         render=lambda console: _render(console, rows),
+        warnings=result.warnings,
     )
 
 

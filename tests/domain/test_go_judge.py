@@ -1,0 +1,80 @@
+"""Which CAs are of use to istiod is as Go says it: hundreds of them, judged by Go itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from base64 import b64encode
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain import cacerts
+from lab import settings
+from lab.golang import Go
+from tests.mutated_cas import mutations
+from tests.odd_cas import Case, cases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+JUDGE = Path(__file__).parents[1] / "gojudge"
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that asks Go, built with the machine's own Go or, where there is none, the lab's."""
+    program = tmp_path_factory.mktemp("gojudge") / "gojudge"
+    Go(settings.cache(), JUDGE).build(".", "", program)
+    return program
+
+
+def judged(judge: Path, given: Sequence[Case]) -> Mapping[str, str]:
+    """Why Go refuses each; empty where it does not."""
+    lines = [
+        json.dumps(
+            {"name": case.name, "time": int(NOW.timestamp())}
+            | {name: b64encode(content).decode() for name, content in case.files.files().items()}
+        )
+        for case in given
+    ]
+    done = subprocess.run(
+        [judge], input="\n".join(lines), capture_output=True, text=True, check=True, timeout=300
+    )
+    return {line["name"]: line["why"] for line in map(json.loads, done.stdout.splitlines())}
+
+
+def test_what_istiod_can_use_is_what_go_says(judge: Path) -> None:
+    given = cases()
+    go = judged(judge, given)
+    assert len(go) == len(given) > 500
+
+    wrong = []
+    for case in given:
+        ours = [f"{fault.code}: {fault.seen}" for fault in cacerts.faults(case.files, NOW)]
+        if bool(ours) != (bool(go[case.name]) or bool(case.stricter)):
+            wrong.append(f"{case.name}: ours: {ours}; Go: {go[case.name] or 'accepts it'}")
+
+    assert wrong == []
+
+
+def test_nothing_that_go_refuses_is_taken_for_a_ca_that_istiod_can_use(judge: Path) -> None:
+    """Bytes of certificates changed by chance: what is malformed in whatever way is seen."""
+    given = list(mutations(2000))
+    go = judged(judge, given)
+
+    taken = [case.name for case in given if go[case.name] and not cacerts.faults(case.files, NOW)]
+
+    assert {name: go[name] for name in taken} == {}
+    assert sum(not why for why in go.values()) > 100, "some of them are of use to istiod, or nothing is shown"
+
+
+def test_what_is_refused_for_the_proxies_alone_is_accepted_by_go(judge: Path) -> None:
+    given = [case for case in cases() if case.stricter]
+
+    assert {name: why for name, why in judged(judge, given).items() if why} == {}
