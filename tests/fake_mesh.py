@@ -148,6 +148,7 @@ def _pods() -> list[Object]:
                 "namespace": SYSTEM_NAMESPACE,
                 "labels": {"app": EAST_WEST_GATEWAY},
             },
+            "spec": {"containers": []},
             "status": _READY,
         },
         {

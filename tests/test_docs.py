@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from istio_mc.checks.catalogue import ALL, PREFLIGHT
 from istio_mc.cli.app import app
 from istio_mc.domain.explained import SECTION_OF
+from istio_mc.domain.pod_faults import Cause
 from istio_mc.domain.refusal import Reason
 from scripts import checks_page
 
@@ -88,8 +89,9 @@ def test_each_page_and_section_an_error_names_is_there(reference: str) -> None:
     assert not anchor or anchor in anchors(path), REFERENCES[reference]
 
 
-def test_each_reason_of_a_refused_request_has_its_section() -> None:
-    assert {reason.value for reason in Reason} <= SECTION_OF.keys()
+def test_each_reason_of_a_refused_request_or_a_failing_pod_has_its_section() -> None:
+    reasons = [*Reason, *(cause for cause in Cause if cause is not Cause.REFUSED)]
+    assert {reason.value for reason in reasons} <= SECTION_OF.keys()
 
 
 def codes() -> dict[str, str]:

@@ -49,7 +49,7 @@ def test_a_container_that_waits_is_told_in_the_kubelets_words() -> None:
     pod = thing("web", is_ready=False)
     pod["status"]["containerStatuses"] = [{"name": "agent", "state": {"waiting": waiting}}]
 
-    assert why_not_ready(pod) == "agent: ErrImagePull: not found"
+    assert why_not_ready(pod) == "Pod web, container agent: ErrImagePull, not found"
 
 
 def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words() -> None:
@@ -58,7 +58,7 @@ def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words() -> None:
         {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
     )
 
-    assert why_not_ready(pod) == "0/1 nodes are available"
+    assert why_not_ready(pod) == "Pod web: Unschedulable, 0/1 nodes are available"
 
 
 def test_a_pod_on_its_way_out_is_said_to_be_so_whatever_its_containers_do() -> None:
@@ -69,4 +69,4 @@ def test_a_pod_on_its_way_out_is_said_to_be_so_whatever_its_containers_do() -> N
         },
     }
 
-    assert why_not_ready(pod) == "on its way out, which was to end by 2026-01-02T03:04:05Z"
+    assert why_not_ready(pod) == "Pod cilium-a: on its way out, which was to end by 2026-01-02T03:04:05Z"

@@ -152,27 +152,3 @@ class TestReplies:
     @pytest.mark.parametrize("reply", [Reply(503, "upstream connect error"), Reply(403, "no"), Reply(0)])
     def test_anything_else_does_not_show_it(self, reply: Reply) -> None:
         assert not reply.is_from("kt-k2p")
-
-
-class TestPods:
-    @staticmethod
-    def pod(ready: str, waiting: str = "") -> dict[str, Any]:
-        state = {"waiting": {"reason": waiting}} if waiting else {"running": {}}
-        return {
-            "metadata": {"name": "probe"},
-            "spec": {"containers": [{"name": "probe"}]},
-            "status": {
-                "phase": "Pending",
-                "conditions": [{"type": "Ready", "status": ready}],
-                "containerStatuses": [{"name": "probe", "state": state}],
-            },
-        }
-
-    def test_one_that_is_ready_can_call(self) -> None:
-        assert deep.not_ready(self.pod("True")) == ""
-
-    def test_one_that_is_not_says_why_in_the_kubelets_words(self) -> None:
-        assert deep.not_ready(self.pod("False", "ImagePullBackOff")) == "ImagePullBackOff"
-
-    def test_one_that_waits_for_an_image_that_cannot_be_pulled_is_hopeless(self) -> None:
-        assert [deep.is_hopeless(seen) for seen in ("ImagePullBackOff", "PodInitializing")] == [True, False]

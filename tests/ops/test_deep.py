@@ -73,7 +73,12 @@ class Cluster:
             status["containerStatuses"] = [{"name": "probe", "state": {"waiting": {"reason": self.waiting}}}]
         return found | {"spec": {"containers": containers}, "status": status}
 
-    def list(self, kind: Kind, *, labels: str) -> list[Object]:
+    def list(
+        self, kind: Kind, _namespace: str | None = None, *, labels: str = "", fields: str = ""
+    ) -> list[Object]:
+        if kind.kind == "Event":
+            return []
+        assert not fields
         assert labels == domain.SELECTOR
         return [found for (name, _), found in self.objects.items() if name == kind.kind]
 
@@ -177,7 +182,7 @@ def test_a_pod_that_does_not_run_is_its_clusters_fault_and_the_others_call_each_
     run.clusters["nhn"].waiting = waiting
     found, failed = run.tried()
     (problem,) = failed["nhn"]
-    assert (problem.code, problem.seen) == ("probe-not-running", waiting)
+    assert (problem.code, problem.seen) == ("probe-not-running", f"Pod probe, container probe: {waiting}")
     assert {name: list(got) for name, got in found.items()} == {"kt": ["ncloud"], "ncloud": ["kt"]}
     assert run.left == {}
 

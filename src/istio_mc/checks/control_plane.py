@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.clocks import CLOCK
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import objects
 from istio_mc.domain.hint import Advice, Hint, kubectl
 from istio_mc.domain.istiod import unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.pod_faults import problem_of
 from istio_mc.domain.problem import Problem
 
 ISTIOD = "control-plane.istiod"
@@ -23,6 +26,9 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     seen = unavailable(found)
     if not seen:
         return Finding("available")
+    faults = facts.pod_faults.get(name, {}).get(deployment, ())
+    if problem := problem_of(name, SYSTEM_NAMESPACE, faults):
+        return Finding(f"{seen}; {faults[0].in_short}", replace(problem, seen=f"{seen}\n{problem.seen}"))
     hint: Hint = Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "describe", "deployment", deployment))
     if found is None:
         hint = hints.install(facts)
@@ -49,6 +55,8 @@ CHECKS = (
         needs=(REACHABLE,),
         # istiod does not start where its CA is of no use.
         because=(NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
+        reads=(Observation.PODS,),
+        tells_failures=True,
         docs="troubleshooting.md#not-ready",
     ),
     Check(
@@ -60,6 +68,8 @@ CHECKS = (
         ask=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),
         needs=(REACHABLE,),
         because=(NAMESPACE,),
+        reads=(Observation.PODS,),
+        tells_failures=True,
         docs="troubleshooting.md#not-ready",
     ),
 )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.plan import Drift
+    from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
@@ -48,6 +49,7 @@ class Observation(StrEnum):
     """What is read of a cluster beside its objects in istio-system, only where a chosen check reads it."""
 
     SURROUNDINGS = "surroundings"
+    PODS = "pods that do not come up"
     CLUSTERZ = "clusterz"
     SERVICES = "services"
     DATA_PATH = "data path"
@@ -86,6 +88,7 @@ class Facts:
         peers: What came of trying a cluster as the remote secrets of it have it, by its context.
         elsewhere: Cluster IDs of contexts that the user left out, so that nothing is said of them.
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
+        pod_faults: Why Deployments of each cluster are not available, by Deployment; empty where they are.
         services: The Services of each cluster; empty likewise.
         data_path: The ways from here to each cluster's gateway; empty likewise.
         drift: What an install would do in each cluster; empty likewise.
@@ -108,6 +111,7 @@ class Facts:
     peers: Mapping[str, Mapping[Access, Tried]] = field(default_factory=dict, repr=False)
     elsewhere: frozenset[str] = frozenset()
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
+    pod_faults: Mapping[str, Mapping[str, tuple[PodFault, ...]]] = field(default_factory=dict)
     services: Mapping[str, Services] = field(default_factory=dict, repr=False)
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
     drift: Mapping[str, Drift] = field(default_factory=dict, repr=False)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.pod_faults import is_ready, pod_fault
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -53,22 +55,9 @@ def lost(before: Ready, nodes: Iterable[Object], pods: Iterable[Object]) -> list
     ]
 
 
-def is_ready(document: Object) -> bool:
-    """Whether a node's or pod's condition Ready is true."""
-    conditions = (document.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def why_not_ready(pod: Object) -> str:
     """Why a pod does not run, in the kubelet's and the scheduler's own words; empty where it does."""
-    status = pod.get("status") or {}
     if since := pod["metadata"].get("deletionTimestamp"):
-        return f"on its way out, which was to end by {since}"
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
-        if waiting := (container.get("state") or {}).get("waiting"):
-            words = (waiting.get("reason"), waiting.get("message"))
-            return f"{container['name']}: {': '.join(filter(None, words)) or 'waiting'}"
-    for condition in status.get("conditions") or []:
-        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            return str(condition.get("message") or condition.get("reason") or "not scheduled")
-    return "" if is_ready(pod) else f"{status.get('phase', 'Unknown')}, not ready"
+        return f"Pod {pod['metadata']['name']}: on its way out, which was to end by {since}"
+    fault = pod_fault(pod)
+    return str(fault) if fault else ""

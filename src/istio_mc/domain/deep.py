@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.mesh import MANAGED_BY, Mesh
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.sample import is_injected
-from istio_mc.domain.status import pod_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,10 +35,6 @@ _NUMBER = "istio-mc/probe"
 _USER = 65_532
 _ANSWERED = 200
 _FORBIDDEN = 403
-_HOPELESS = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CreateContainerError"}
-    | {"CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff", "Error", "Failed", "Completed"}
-)
 _DENIED = "RBAC: access denied"
 """How a sidecar answers what an AuthorizationPolicy does not allow (Envoy's RBAC filter)."""
 
@@ -189,21 +184,6 @@ def _pod(run: str, mesh: Mesh, cluster_id: str, number: int, *, image: str, live
             ],
         }
     }
-
-
-def not_ready(pod: Object | None) -> str:
-    """Why a pod cannot call yet, in a few words; empty where it can."""
-    if pod is None:
-        return "no pod"
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
-        return ""
-    return pod_of(pod).phase
-
-
-def is_hopeless(seen: str) -> bool:
-    """Whether a pod waits for what only another image mends, in the kubelet's words."""
-    return seen in _HOPELESS
 
 
 def has_sidecar(pod: Object) -> bool:

@@ -44,6 +44,13 @@ _SECTIONS = {
     "api-error": "api-error",
     "api-refused": "api-refused",
     "namespace-stuck": "namespace-stuck",
+    "pod-crashing": "pod-crashing",
+    "image-not-pulled": "image-not-pulled",
+    "container-not-created": "container-not-created",
+    "pod-unschedulable": "pod-unschedulable",
+    "volume-not-mounted": "volume-not-mounted",
+    "pod-failed": "pod-failed",
+    "pod-not-ready": "pod-not-ready",
     "anything-else": """
         bin-dir-off-path bundle-full bundle-many-pods ca-store-busy file-exists file-unreadable
         file-unwritable folder-not-private gateway-missing interrupted no-other-cluster

@@ -127,6 +127,8 @@ _BY_STATUS = {
 }
 _TERMINATING_CAUSE = "NamespaceTerminating"
 _ALREADY_EXISTS = "AlreadyExists"
+_BY_ADMISSION = "is forbidden: "
+"""Before the reason of an admission plugin; authorization puts the user there, which `_FORMS` has."""
 
 
 def read_words(text: str) -> tuple[Reason, str] | None:
@@ -139,6 +141,13 @@ def read_words(text: str) -> tuple[Reason, str] | None:
         return None
     match, reason, what = min(found, key=lambda one: one[0].start())
     return reason, what.format(match[1]) if match.re.groups else ""
+
+
+def read_message(message: str) -> tuple[Reason, str]:
+    """The reason of a refused write of which only the message is known, and the name of what refused."""
+    if found := read_words(message):
+        return found
+    return (Reason.ADMISSION if _BY_ADMISSION in message else Reason.OTHER), ""
 
 
 def read_refusal(method: str, path: str, status: int, raw: bytes) -> Refusal:
@@ -191,7 +200,7 @@ def _forbidden(method: str, body: Mapping[str, Any], message: str) -> Reason:
     if body.get("kind") != "Status":
         return Reason.NO_STATUS
     # Authorization always names the user; what an admission plugin says comes after the object's name.
-    if method not in _READS and "is forbidden: " in message:
+    if method not in _READS and _BY_ADMISSION in message:
         return Reason.ADMISSION
     return Reason.FORBIDDEN
 
@@ -216,10 +225,13 @@ def problem_quoted(context: str, request: str, namespace: str, text: str) -> Pro
         namespace: Where it works.
         text: What the program printed.
     """
-    if (found := read_words(text)) is None:
-        return None
+    return problem_in_words(context, request, namespace, text) if read_words(text) else None
+
+
+def problem_in_words(context: str, request: str, namespace: str, message: str) -> Problem:
+    """The Problem of a refused write of which only the message is known; see `problem_quoted`."""
     names = {"request": request, "path": request, "namespace": namespace}
-    return _problem(context, *found, names, text)
+    return _problem(context, *read_message(message), names, message)
 
 
 def _problem(context: str, reason: Reason, name: str, names: Mapping[str, str], seen: str) -> Problem:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import objects
 from istio_mc.domain.documents import CLUSTER_ANNOTATION, MULTI_CLUSTER_LABEL
 from istio_mc.domain.istiod import gateway_addresses, unavailable
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
+from istio_mc.domain.pod_faults import refused_fault
+from istio_mc.domain.terminating import held_by, is_terminating
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.status_proxy import Proxy
 
 _NO_METRICS_API = (
@@ -36,6 +40,7 @@ class Pod:
         containers: Containers it has.
         phase: What it is at: its phase, or why a container waits or has ended.
         restarts: How often its containers were started anew.
+        why: What keeps it from being ready; empty where nothing does.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Pod:
     containers: int
     phase: str
     restarts: int
+    why: str = ""
 
     @property
     def fine(self) -> bool:
@@ -122,7 +128,22 @@ class RemoteSecret:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """One cluster at one moment; `proxies` and the links' status are what its own istiods say."""
+    """One cluster at one moment.
+
+    Attributes:
+        version: Its API server's version.
+        cluster_id: Its cluster ID.
+        network: Its network.
+        mesh_id: The mesh it is a member of.
+        pods: The pods of istio-system, as its other objects below.
+        services: Its Services.
+        deployments: Its Deployments.
+        hpas: Its autoscalers.
+        gateways: Its Gateways, of both kinds.
+        remote_secrets: Its remote secrets, with the status that its istiods report.
+        proxies: The proxies that its istiods report.
+        notes: What keeps the cluster from running pods at all.
+    """
 
     version: str
     cluster_id: str | None
@@ -135,12 +156,14 @@ class ClusterStatus:
     gateways: tuple[Gateway, ...] = ()
     remote_secrets: tuple[RemoteSecret, ...] = ()
     proxies: tuple[Proxy, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def status_of(
     observed: Observed,
     clusterz: Iterable[RemoteCluster],
     proxies: Iterable[Proxy],
+    faults: Iterable[PodFault] = (),
 ) -> ClusterStatus:
     """What a cluster shows.
 
@@ -148,14 +171,18 @@ def status_of(
         observed: The cluster as it was read.
         clusterz: What each of its istiods says of each cluster.
         proxies: The proxies connected to its istiods.
+        faults: Why pods do not come up.
     """
+    why = {fault.pod: str(fault) for fault in faults}
     services = _named(observed, objects.SERVICE)
     return ClusterStatus(
         version=observed.version,
         cluster_id=observed.cluster_id,
         network=observed.network,
         mesh_id=observed.mesh_id,
-        pods=tuple(pod_of(found) for found in _named(observed, objects.POD)),
+        pods=tuple(
+            replace(pod, why=why.get(pod.name, "")) for pod in map(pod_of, _named(observed, objects.POD))
+        ),
         services=tuple(service_of(found) for found in services),
         deployments=tuple(deployment_of(found) for found in _named(observed, objects.DEPLOYMENT)),
         hpas=tuple(hpa_of(found) for found in _named(observed, objects.HPA)),
@@ -165,7 +192,18 @@ def status_of(
         ),
         remote_secrets=_remote_secrets(_named(observed, objects.SECRET), list(clusterz)),
         proxies=tuple(sorted(proxies, key=lambda proxy: (proxy.name, proxy.istiod))),
+        notes=tuple(_notes(observed)),
     )
+
+
+def _notes(observed: Observed) -> Iterator[str]:
+    """What keeps the cluster from running pods at all."""
+    namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+    if namespace and is_terminating(namespace):
+        yield "; ".join(filter(None, (f"namespace {SYSTEM_NAMESPACE} is being deleted", held_by(namespace))))
+    for deployment in _named(observed, objects.DEPLOYMENT):
+        if fault := refused_fault(deployment):
+            yield str(fault)
 
 
 def pod_of(found: Object) -> Pod:

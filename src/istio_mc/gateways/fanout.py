@@ -198,12 +198,19 @@ class Watch:
     """Calls a probe every few seconds in a thread of its own, and sets `gone` once it failed repeatedly.
 
     Attributes:
-        gone: Set when the probe failed so many times in a row.
+        gone: Set when the probe failed so many times in a row; several watches may share it.
         problems: What the last failure said.
     """
 
-    def __init__(self, probe: Callable[[], object], *, every_s: float = 5.0, failures: int = 3) -> None:
-        self.gone = threading.Event()
+    def __init__(
+        self,
+        probe: Callable[[], object],
+        *,
+        every_s: float = 5.0,
+        failures: int = 3,
+        gone: threading.Event | None = None,
+    ) -> None:
+        self.gone = gone or threading.Event()
         self.problems: tuple[Problem, ...] = ()
         self._probe = probe
         self._every_s = every_s

@@ -266,8 +266,7 @@ class _Work:
     def _not_rolled_out(self, seen: str) -> Problem:
         # One on its way out may be all there is: the next is made only when it is gone.
         pods = _pods_of(self.kube, self.found.daemon_set)
-        faults = {pod["metadata"]["name"]: why for pod in pods if (why := why_not_ready(pod))}
-        told = [f"pod {name}: {why}" for name, why in list(faults.items())[:3]]
+        told = [why for pod in pods if (why := why_not_ready(pod))][:3]
         return Problem(
             code="agents-not-rolled-out",
             cluster=self.kube.context,

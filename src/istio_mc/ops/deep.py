@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import deep, objects
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.pod_faults import Cause, is_ready, pod_fault
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.holder import has_ended, holder
+from istio_mc.gateways.pods import read_pod_faults
 
 if TYPE_CHECKING:
     from istio_mc.domain.deep import Reply
     from istio_mc.domain.objects import Object
+    from istio_mc.gateways.kube import Kube
     from istio_mc.ops.gather import Ground
 
 READY_S = 90.0
 ANSWER_S = 30.0
 REMOVE_S = 30.0
+_HOPELESS = frozenset({Cause.CRASH, Cause.IMAGE, Cause.CONTAINER, Cause.FAILED})
 _HOPELESS_S = 15.0
-"""How long an image that cannot be pulled is waited for: a registry may fail once."""
+"""How long a pod is waited for that one of these keeps: a registry may fail once."""
 
 _LAST_S = 5.0
 """What is left of a run's time for its last words once the pods are gone."""
@@ -171,14 +175,23 @@ class _Run:
             pod = kube.get(objects.POD, deep.POD, self._namespace)
             if pod and not deep.has_sidecar(pod):
                 raise ProblemError(_bare(name))
-            seen = deep.not_ready(pod)
-            if not seen:
+            if pod and is_ready(pod):
                 return
-            until = min(self._until, begun + _HOPELESS_S) if deep.is_hopeless(seen) else self._until
+            fault = pod_fault(pod) if pod else None
+            is_hopeless = fault is not None and fault.cause in _HOPELESS
+            until = min(self._until, begun + _HOPELESS_S) if is_hopeless else self._until
             if self._stop.is_set() or time.monotonic() > until:
-                raise ProblemError(_not_running(name, self._image, seen))
-            self._session.progress(Event(name, _STEP, State.WAITING, f"for its pod: {seen}"))
+                raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
+            told = fault.in_short if fault else "no pod"
+            self._session.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
             time.sleep(_POLL_S)
+
+    def _why(self, kube: Kube, pod: Object | None) -> str:
+        """Why the pod does not run, with what its events and its log say."""
+        if pod is None:
+            return "no pod"
+        faults = read_pod_faults(kube, self._namespace, [pod])
+        return str(faults[0]) if faults else str((pod.get("status") or {}).get("phase"))
 
 
 def _not_running(context: str, image: str, seen: str) -> Problem:

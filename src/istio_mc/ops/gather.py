@@ -12,13 +12,14 @@ from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
 from istio_mc.gateways.fanout import Failures, all_of, answered, once
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.peers import try_access
+from istio_mc.gateways.pods import read_deployment_faults
 from istio_mc.gateways.proxies import injected_pods, proxies_hold
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.serving import serving
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
@@ -81,6 +83,14 @@ def _surroundings(ground: Ground, name: str) -> object:
     return survey(ground.session.kubes[name])
 
 
+def _pods(ground: Ground, name: str) -> Mapping[str, tuple[PodFault, ...]]:
+    wanted = (ground.mesh.istiod, EAST_WEST_GATEWAY)
+    deployments = [ground.observed[name].find(objects.DEPLOYMENT, one) for one in wanted]
+    return read_deployment_faults(
+        ground.session.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
+    )
+
+
 def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
     kube = ground.session.kubes[name]
     pods = running_istiods(ground.observed[name].of(objects.POD))
@@ -123,6 +133,7 @@ def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
 
 PROBES: tuple[Probe, ...] = (
     Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
+    Probe(Observation.PODS, 20.0, _pods),
     Probe(Observation.CLUSTERZ, 20.0, _clusterz),
     Probe(Observation.SERVICES, 20.0, _services),
     Probe(Observation.PEERS, 20.0, _peers),
@@ -205,6 +216,7 @@ def gather(
         peers=answers[Observation.PEERS],
         elsewhere=topology.elsewhere(session, clusters),
         surroundings=answers[Observation.SURROUNDINGS],
+        pod_faults=answers[Observation.PODS],
         drift=drifts,
         services=services,
         data_path=ways,

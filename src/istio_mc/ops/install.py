@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.merged import MergedService, merged
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
@@ -22,7 +23,7 @@ from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
 from istio_mc.ops.planning import ClusterPlan, Prepared, prepare
 from istio_mc.ops.remote_gateways import apply_remote_gateways
-from istio_mc.ops.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.wait import wait_ready, wait_rolled_out, watch_pods
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -241,19 +242,28 @@ def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> Non
     context = cluster.context
     folder = Path(session.folder.name) / cluster.cluster_id
     kubeconfig = credentials.private_kubeconfig(folder, session.document(context))
-    # istioctl goes on waiting for a cluster that has fallen silent; a probe beside it does not.
-    with Watch(session.kubes[context].version) as watch:
+    # istioctl waits on for a cluster that has fallen silent, and for pods that never start, and does not
+    # report why: what looks beside it does.
+    with (
+        watch_pods(session, context, plan.ISTIO, prepared.mesh.istiod, EAST_WEST_GATEWAY) as pods,
+        Watch(session.kubes[context].version) as silent,
+        Watch(pods.look, every_s=session.pod_timing.every_s, failures=1, gone=silent.gone) as hopeless,
+    ):
         try:
             prepared.istioctl.install(
                 folder / "istio-operator.yaml",
                 context=context,
                 kubeconfig=kubeconfig,
                 timeout_s=session.remaining_s * _SHARE_OF_ISTIOCTL,
-                cancel=watch.gone,
+                cancel=silent.gone,
                 pasted_kubeconfig=session.paths,
             )
         except process.ProcessCancelled as error:
-            raise ProblemError(*(watch.problems or error.problems)) from None
+            raise ProblemError(*(hopeless.problems or silent.problems or error.problems)) from None
+        except ProblemError as error:
+            with suppress(ProblemError):
+                pods.look()
+            raise ProblemError(*filter(None, (pods.problem, *error.problems))) from None
 
 
 def result_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects, sample
@@ -15,6 +15,7 @@ from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.terminating import terminating
 from istio_mc.ops import topology
+from istio_mc.ops.pod_watch import PodWatch
 from istio_mc.ops.sample_calls import calls_of
 from istio_mc.ops.sample_hops import not_as_wanted
 
@@ -183,13 +184,23 @@ def _live_versions(session: Session) -> dict[str, str]:
 
 
 def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
-    while True:
-        seen = unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))
-        if not seen:
-            break
-        session.progress(Event(kube.context, "sample", State.WAITING, f"{deployment}: {seen}"))
+    pods = PodWatch(
+        kube,
+        sample.NAMESPACE,
+        [deployment],
+        step="sample",
+        progress=session.progress,
+        timing=session.pod_timing,
+    )
+    while seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE)):
+        try:
+            pods.look_when_due()
+        except ProblemError as error:
+            raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
+        if pods.problem is None:
+            session.progress(Event(kube.context, "sample", State.WAITING, f"{deployment}: {seen}"))
         if session.remaining_s <= _POLL_S:
-            raise ProblemError(_not_running(kube.context, deployment, seen))
+            raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
         time.sleep(_POLL_S)
     app = sample.CLIENT if deployment == sample.CLIENT else sample.SERVICE
     bare = [
@@ -219,6 +230,11 @@ def _not_running(context: str, deployment: str, seen: str) -> Problem:
         hint=Advice(kubectl(context, "-n", sample.NAMESPACE, "describe", "pods")),
         docs="troubleshooting.md#sample-not-running",
     )
+
+
+def _kept(problem: Problem, why: Problem | None) -> Problem:
+    """The problem with what keeps the pods, where that is known."""
+    return replace(problem, seen=f"{problem.seen}\n{why.seen}", hint=why.hint) if why else problem
 
 
 def _no_sidecar(context: str, pod: str) -> Problem:

@@ -27,6 +27,7 @@ from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.settings import load_settings
 from istio_mc.ops.inputs import Inputs, Overrides
+from istio_mc.ops.pod_watch import PodTiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -60,6 +61,7 @@ class Session:
         concurrency: How many clusters are worked on at once.
         progress: Told of every step.
         warnings: What the user should know though nothing failed.
+        pod_timing: How often the pods that are waited for are looked at, and how long.
         picked: Whether the user named the contexts of this run on the command line, or when asked.
         folder: A private folder that goes when the run ends.
     """
@@ -76,6 +78,7 @@ class Session:
     namespaces: dict[str, Object | None] = field(default_factory=dict)
     done: dict[str, list[str]] = field(default_factory=dict)
     warnings: list[Problem] = field(default_factory=list)
+    pod_timing: PodTiming = field(default_factory=PodTiming)
     picked: bool = False
     folder: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="istio-mc-"), repr=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import objects
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import running_istiods
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.status import ClusterStatus, status_of
 from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.istiod import clusterz, syncz
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.pods import read_pod_faults
 from istio_mc.ops.session import open_members
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.istiod import RemoteCluster
     from istio_mc.domain.objects import Object
+    from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.status_proxy import Proxy
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.inputs import Inputs
@@ -64,8 +68,11 @@ def status(session: Session) -> StatusResult:
         except ProblemError as error:
             # What the API server tells is worth showing though an istiod keeps silent.
             silent[name] = error.problems
+        faults: tuple[PodFault, ...] = ()
+        with suppress(ProblemError):  # they are shown without a reason then
+            faults = read_pod_faults(kube, SYSTEM_NAMESPACE, observed.of(objects.POD))
         session.progress(Event(name, _STEP, State.DONE))
-        return status_of(observed, seen, proxies)
+        return status_of(observed, seen, proxies, faults)
 
     found, failed = session.each(session.kubes, read)
     return StatusResult(

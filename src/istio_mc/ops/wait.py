@@ -14,6 +14,7 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, M
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.istiod import clusterz
+from istio_mc.ops.pod_watch import PodWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -37,7 +38,8 @@ def wait_ready(
     """
     kube = session.kubes[cluster.context]
     say = _Teller(session, cluster.context)
-    _until(session, say, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
+    pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
+    _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
     addresses: list[str] = []
 
     def no_address() -> Problem | None:
@@ -45,8 +47,8 @@ def wait_ready(
         addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
         return None if addresses else _pending(cluster)
 
-    _until(session, say, no_address)
-    _until(session, say, lambda: _unsynced(kube, cluster, others))
+    _until(session, say, pods, no_address)
+    _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
     session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
     return tuple(addresses)
 
@@ -65,11 +67,24 @@ class _Teller:
             self._session.progress(Event(self._context, plan.READY, State.WAITING, text))
 
 
-def _until(session: Session, say: _Teller, wanting: Callable[[], Problem | None]) -> None:
+def watch_pods(session: Session, context: str, step: str, *deployments: str) -> PodWatch:
+    """What looks at the pods of Deployments of istio-system while a step of a cluster waits for them."""
+    return PodWatch(
+        session.kubes[context],
+        SYSTEM_NAMESPACE,
+        deployments,
+        step=step,
+        progress=session.progress,
+        timing=session.pod_timing,
+    )
+
+
+def _until(session: Session, say: _Teller, pods: PodWatch, wanting: Callable[[], Problem | None]) -> None:
     while problem := wanting():
         say(problem.message)
+        pods.look_when_due()
         if session.remaining_s <= _POLL_S:
-            raise ProblemError(problem)
+            raise ProblemError(*filter(None, (pods.problem, problem)))
         time.sleep(_POLL_S)
 
 
@@ -80,7 +95,8 @@ def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None
         ProblemError: It is not before the run's deadline.
     """
     say = _Teller(session, cluster.context)
-    _until(session, say, lambda: _unready(session.kubes[cluster.context], cluster, deployment))
+    pods = watch_pods(session, cluster.context, plan.RESTART, deployment)
+    _until(session, say, pods, lambda: _unready(session.kubes[cluster.context], cluster, deployment))
 
 
 def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:

@@ -63,6 +63,7 @@ def _data(result: StatusResult, name: str) -> dict[str, Any]:
         "proxies": None
         if name in result.silent_istiods
         else [{**_camel(proxy), "synced": proxy.synced} for proxy in found.proxies],
+        "notes": list(found.notes),
     }
 
 
@@ -194,6 +195,8 @@ def _column(result: StatusResult, name: str) -> _Column:
         ("network", found.network),
     ):
         column.put("cluster", row, value or "-")
+    for note in found.notes:
+        column.note(note)
     _pods(column, found.pods)
     for service in found.services:
         column.put("services", service.name, *_service(service))
@@ -226,7 +229,8 @@ def _pods(column: _Column, pods: tuple[Pod, ...]) -> None:
         column.put("pods", app, text, "" if fine == len(replicas) else "red")
     for pod in pods:
         if not pod.fine:
-            column.note(f"pod {pod.name}: {pod.phase}, {pod.ready} of {pod.containers} containers ready")
+            counted = f"{pod.phase}, {pod.ready} of {pod.containers} containers ready"
+            column.note(pod.why or f"pod {pod.name}: {counted}")
 
 
 def _service(service: Service) -> tuple[str, str]:
