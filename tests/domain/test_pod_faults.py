@@ -103,6 +103,16 @@ class TestReason:
         told = fault(creating, event(reason, "old", at="2026-01-01"), event(reason, "new", at="2026-01-02"))
         assert (told.cause, told.reason, told.detail) == (cause, reason, "new")
 
+    def test_what_went_wrong_before_the_image_was_pulled_is_over(self) -> None:
+        creating = pod(container(waiting("ContainerCreating")))
+        mount = event("FailedMount", "timed out waiting for the condition")
+        told = fault(creating, mount, event("Pulling", 'Pulling image "x"'))
+        assert (told.cause, told.reason, told.detail) == (Cause.NOT_READY, "Pulling", 'Pulling image "x"')
+
+    def test_a_container_that_runs_has_its_volumes(self) -> None:
+        told = fault(pod(container(RUNNING)), event("FailedMount", "timed out waiting for the condition"))
+        assert told.cause is Cause.NOT_READY
+
     def test_events_of_other_pods_say_nothing_of_this_one(self) -> None:
         creating = pod(container(waiting("ContainerCreating")))
         assert fault(creating, event("FailedMount", "no", of="other")).cause is Cause.NOT_READY
@@ -265,6 +275,16 @@ class TestTimer:
     def test_a_pod_that_is_only_not_ready_yet_is_reported_after_a_while(self) -> None:
         timer, told = FaultTimer(slow_s=8), fault(pod(container(RUNNING)))
         assert [bool(timer.look([told], now)[0]) for now in (0.0, 7.0, 8.0)] == [False, False, True]
+
+    def test_a_service_account_that_is_created_a_moment_later_is_no_news(self) -> None:
+        missing = 'pods "x" is forbidden: error looking up service account istio-system/istiod: not found'
+        (told,) = faults_of(deployment(refused=missing))
+        timer = FaultTimer(slow_s=8, lasting_s=60)
+        assert [list(map(bool, timer.look([told], now))) for now in (0.0, 8.0, 600.0)] == [
+            [False, False],
+            [True, False],
+            [True, False],
+        ]
 
     def test_any_other_reason_is_reported_at_once(self) -> None:
         told = fault(unschedulable(NO_NODE))

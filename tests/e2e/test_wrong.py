@@ -197,3 +197,21 @@ def test_values_that_the_cluster_refuses_are_answered_with_the_command_to_paste(
     assert said.splitlines()[-1] == error["seen"].splitlines()[-1]
     sample.run("install").exits(0)
     sample.run("verify", "--wait", "20s").exits(0)
+
+
+def test_an_istiod_that_crashes_at_start_ends_the_wait_with_the_last_line_of_its_log(
+    sample: Site, tmp_path: Path
+) -> None:
+    clusters = [dict(entry) for entry in sample.settings["clusters"]]
+    clusters[2]["values"] = {"global": {"logging": {"level": "default:nonsense"}}}
+    wrong = Site.at(tmp_path, certs=sample.certs, clusters=clusters)
+
+    result = wrong.run("install", "-o", "json").exits(3)
+
+    (error,) = result.json["errors"]
+    assert (error["cluster"], error["code"]) == ("nhn", "pod-crashing")
+    assert "container discovery: CrashLoopBackOff, exit code 255" in error["seen"]
+    assert "invalid output level 'nonsense'" in error["seen"]
+    assert "container discovery" in result.stderr
+    sample.run("install").exits(0)
+    sample.run("verify", "--wait", "20s").exits(0)

@@ -107,7 +107,7 @@ def test_a_crash_is_reported_with_the_last_line_of_its_log_and_ends_the_wait(run
 
 
 def test_each_reason_is_reported_once(run: Run) -> None:
-    run.shows(deployment(), pod(not_pulled()))
+    run.shows(deployment(), pod(not_pulled()), pod(not_pulled("ImagePullBackOff")), pod(not_pulled()))
     run.problems()
     assert len(run.told) == len(set(run.told)) == 1
 

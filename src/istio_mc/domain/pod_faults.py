@@ -126,9 +126,13 @@ _MAY_PASS = re.compile(
 _BARE_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"$')
 _VOLUME_EVENTS = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
 _SANDBOX_EVENTS = frozenset({"FailedCreatePodSandBox", "NetworkNotReady", "FailedPodSandBoxStatus"})
+_PROGRESS_EVENTS = frozenset({"Pulling", "Pulled", "Created", "Started"})
+"""Of a pod whose volumes are mounted and whose sandbox is there, whatever went wrong before."""
 _PROBE_EVENT = "Unhealthy"
 _PULL_EVENT = "Failed"
 _HOPELESS_REFUSALS = frozenset({Reason.QUOTA, Reason.ADMISSION, Reason.POD_SECURITY})
+_CREATED_LATER = "error looking up service account"
+"""Said of each Deployment that is created a moment before its ServiceAccount, as istioctl does."""
 
 
 def pod_fault(pod: Object, events: Collection[Object] = ()) -> PodFault | None:
@@ -149,7 +153,16 @@ def pod_fault(pod: Object, events: Collection[Object] = ()) -> PodFault | None:
     ]
     if found:
         return min(found, key=_order)
-    return _unschedulable(name, status) or _in_events(name, mine) or _slow(name, status, mine)
+    return (
+        _unschedulable(name, status)
+        or (None if _has_started(status) else _in_events(name, mine))
+        or _slow(name, status, mine)
+    )
+
+
+def _has_started(status: Status) -> bool:
+    """Whether a container has run: then volumes are mounted, whatever older events say."""
+    return any({"running", "terminated"} & (one.get("state") or {}).keys() for one, _ in _containers(status))
 
 
 def is_ready(document: Object) -> bool:
@@ -258,12 +271,21 @@ def _unschedulable(pod: str, status: Status) -> PodFault | None:
 
 
 def _in_events(pod: str, events: Collection[Object]) -> PodFault | None:
-    for cause, reasons in ((Cause.VOLUME, _VOLUME_EVENTS), (Cause.CONTAINER, _SANDBOX_EVENTS)):
-        found = [event for event in events if event.get("reason") in reasons]
-        if found:
-            newest = max(found, key=_time)
-            return PodFault(cause, pod, reason=str(newest["reason"]), detail=str(newest.get("message") or ""))
-    return None
+    """What the newest event says that a pod has come to."""
+    known = _VOLUME_EVENTS | _SANDBOX_EVENTS | _PROGRESS_EVENTS
+    found = [event for event in events if event.get("reason") in known]
+    if not found:
+        return None
+    newest = max(found, key=lambda event: (_time(event), event["reason"] in _PROGRESS_EVENTS))
+    reason, message = str(newest["reason"]), str(newest.get("message") or "")
+    if reason in _PROGRESS_EVENTS:
+        return None if reason != "Pulling" else _slow_in(pod, reason, message)
+    cause = Cause.VOLUME if reason in _VOLUME_EVENTS else Cause.CONTAINER
+    return PodFault(cause, pod, reason=reason, detail=message)
+
+
+def _slow_in(pod: str, reason: str, detail: str) -> PodFault:
+    return PodFault(Cause.NOT_READY, pod, reason=reason, detail=detail, is_down=False)
 
 
 def _slow(pod: str, status: Status, events: Collection[Object]) -> PodFault:
@@ -365,7 +387,13 @@ def is_hopeless(fault: PodFault) -> bool:
     if fault.cause is Cause.IMAGE:
         known = bool(_NOT_FOUND_OR_UNAUTHORIZED.search(fault.detail)) and not _MAY_PASS.search(fault.detail)
         return known or fault.reason in _NO_SUCH_IMAGE
-    return fault.cause is Cause.REFUSED and fault.refused in _HOPELESS_REFUSALS
+    is_refused = fault.cause is Cause.REFUSED and fault.refused in _HOPELESS_REFUSALS
+    return is_refused and _CREATED_LATER not in fault.detail
+
+
+def may_pass_at_once(fault: PodFault) -> bool:
+    """Whether nearly every pod has it for a moment."""
+    return fault.cause is Cause.NOT_READY or _CREATED_LATER in fault.detail
 
 
 class FaultTimer:
@@ -374,7 +402,7 @@ class FaultTimer:
     Args:
         lasting_s: How long a fault for which waiting does not help has to last, in seconds.
         crashes: Restarts with the same exit code after which a crashing container counts as such a fault.
-        slow_s: How long a pod may be not ready for no known reason before that is reported, in seconds.
+        slow_s: How long what nearly every pod has for a moment lasts before it is reported, in seconds.
     """
 
     def __init__(self, *, lasting_s: float = 60.0, crashes: int = 3, slow_s: float = 8.0) -> None:
@@ -405,7 +433,7 @@ class FaultTimer:
         told = [
             fault
             for fault in faults
-            if fault.cause is not Cause.NOT_READY or now - self._since[fault.key] >= self._slow_s
+            if not may_pass_at_once(fault) or now - self._since[fault.key] >= self._slow_s
         ]
         over = [
             fault

@@ -59,7 +59,7 @@ def read_pod_faults(kube: Kube, namespace: str, pods: Collection[Object]) -> tup
 
 
 def _events(kube: Kube, namespace: str) -> list[Object]:
-    return _if_allowed(partial(kube.list, objects.EVENT, namespace, fields="type=Warning"))
+    return _if_allowed(partial(kube.list, objects.EVENT, namespace, fields="involvedObject.kind=Pod"))
 
 
 def _if_allowed(read: Callable[[], list[Object]]) -> list[Object]:

@@ -29,7 +29,7 @@ class PodTiming:
     Attributes:
         every_s: Between two looks.
         lasting_s: How long a fault lasts for which waiting does not help before the wait ends.
-        slow_s: How long a pod may be not ready for no known reason before that is reported.
+        slow_s: How long what nearly every pod has for a moment lasts before it is reported.
     """
 
     every_s: float = 3.0
@@ -72,7 +72,7 @@ class PodWatch:
         self._progress = progress
         self._timing = timing
         self._timer = FaultTimer(lasting_s=timing.lasting_s, slow_s=timing.slow_s)
-        self._shown = ""
+        self._shown: object = None
         self._looked: float | None = None
         self._is_over = False
 
@@ -107,9 +107,9 @@ class PodWatch:
             self._looked = time.monotonic()
         told, over = self._timer.look(faults, self._looked)
         self.problem = problem_of(self._kube.context, self._namespace, told)
-        if told and not self._is_over and (text := str(told[0])) != self._shown:
-            self._shown = text
-            detail = " ".join(text.split())
+        if told and not self._is_over and (shown := (told[0].key, told[0].restarts)) != self._shown:
+            self._shown = shown
+            detail = " ".join(str(told[0]).split())
             self._progress(Event(self._kube.context, self._step, State.WAITING, detail))
         if over and (ended := problem_of(self._kube.context, self._namespace, over)):
             raise ProblemError(ended)
