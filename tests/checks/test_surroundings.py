@@ -11,10 +11,11 @@ import pytest
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Facts, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.hint import kubectl
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.surroundings import ControlPlane, Surroundings
+from istio_mc.domain.surroundings import ControlPlane, Surroundings, architectures
 from istio_mc.ops.preflight import judge
 from tests.world import CLUSTERS, World
 
@@ -120,6 +121,30 @@ def test_what_does_not_stand_in_the_way_is_a_warning_of_its_cluster(case: str) -
     found = facts(**spoilt)
     assert {key: problem.seen for key, problem in told(found).items()} == {(code, cluster): seen}
     assert [problem.code for problem in judge(found, strict=False)] == [code]
+
+
+def test_nodes_without_images_are_tainted_all_at_once_in_their_own_cluster() -> None:
+    found = facts(architectures={"amd64": 1, "ppc64le": 1, "s390x": 1})
+    hint = told(found)["architecture", "kt"].hint
+    assert hint == kubectl(
+        *("kt", "taint", "nodes", "-l", "kubernetes.io/arch in (ppc64le,s390x)", "arch=other:NoSchedule"),
+        "--overwrite",
+    )
+
+
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute"])
+def test_nodes_that_are_tainted_need_no_images(effect: str) -> None:
+    """As the hint leaves them."""
+    taint = {"key": "arch", "value": "other", "effect": effect}
+    nodes = [
+        {"spec": {"taints": taints}, "status": {"nodeInfo": {"architecture": name}}}
+        for name, taints in (
+            ("amd64", None),
+            ("amd64", [taint | {"effect": "PreferNoSchedule"}]),
+            ("s390x", [taint]),
+        )
+    ]
+    assert architectures(nodes) == {"amd64": 2}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,18 @@ class TestRefused:
         assert done.code == 2
         assert told in done.err
         assert pair.kt.calls == []
+
+    def test_the_hint_for_host_names_keeps_every_address(self, istio_mc: Run, pair: Pair) -> None:
+        settings = pair.config.with_name("other.yaml")
+        settings.write_text("apiVersion: istio-mc/v1alpha1\n")
+        options = ("--kubeconfig", str(pair.config), "--config", str(settings), "-o", "json")
+        done = istio_mc("address", "--set", f"kt={IP},a.example.com", *options)
+        (error,) = done.envelope["errors"]
+        assert error["hintType"] == "command"
+        assert shlex.split(error["hint"]) == [
+            *("istio-mc", "address", "--set", f"kt={IP},a.example.com", "--via", "gateway"),
+            *("--config", str(settings), "--kubeconfig", str(pair.config)),
+        ]
 
     def test_a_cluster_that_is_no_member(self, istio_mc: Run, pair: Pair) -> None:
         done = istio_mc("address", "--set", f"ncloud={IP}", "--kubeconfig", pair.config)

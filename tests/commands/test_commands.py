@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 import istio_mc
-from istio_mc.cli.app import Verbs
+from istio_mc.cli import edge
+from istio_mc.cli.app import Verbs, app
 from istio_mc.domain import hint
 from istio_mc.domain.hint import Advice, Command, in_order, kubectl, on_this_machine
 from istio_mc.domain.problem import Problem
@@ -93,7 +96,7 @@ WRITTEN = [
     for call in calls(tree, *MAKERS)
     if isinstance(call.func, ast.Name) and call.func.id in imports_from_hint(tree)
 ]
-_KNOWN_AT_RUN_TIME = re.compile(rf"no such (?:kind|command).* '?{_STAND_IN}", re.IGNORECASE)
+_KNOWN_AT_RUN_TIME = re.compile(rf"no such (?:kind|command|--via).* '?{_STAND_IN}", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("call", WRITTEN)
@@ -118,7 +121,7 @@ def test_no_text_of_a_hint_has_a_command_written_into_it() -> None:
     written = [
         f"{name}:{call.lineno}: {text.value!r}"
         for name, tree in modules()
-        for call in calls(tree, "Advice", "_or_other_address")
+        for call in calls(tree, "Advice", "Explained", "_or_other_address")
         for text in ast.walk(call)
         if isinstance(text, ast.Constant) and isinstance(text.value, str)
         if _A_COMMAND.search(text.value)
@@ -196,3 +199,59 @@ class TestTheReader:
             Problem(code="c", message="m", hint=Advice("see ", kubectl("kt", "get", "pods")))
         assert made.hints == [command]
         assert [one.argv[0] for one in made.commands] == ["istio-mc", "kubectl"]
+
+
+ODD_NAMES = [
+    "my cluster",
+    "kt's",
+    'a"b',
+    "$(id)",
+    "`id`",
+    "a;b",
+    "a&b",
+    "KT",
+    "KT (old)",
+    "-kt",
+    "--kt",
+    "고양이",
+    "a\\b",
+]
+
+
+class TestOddNames:
+    """Contexts are named by people and by clouds: whatever they are called, a command means them."""
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_a_shell_passes_them_on_unchanged(self, name: str) -> None:
+        made = hint.istio_mc("address", "--set", f"{name}=203.0.113.7", contexts=["kt", name])
+        done = subprocess.run(
+            ["sh", "-c", f'show() {{ printf "%s\\n" "$@"; }}; show {made}'],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        assert tuple(done.stdout.splitlines()) == made.argv
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_istio_mc_reads_the_same_names(self, name: str) -> None:
+        words = hint.istio_mc("install", "--replace-ca", name, contexts=["kt", name]).argv[1:]
+        command: Any = typer.main.get_command(app)
+        context = command.make_context("istio-mc", list(words))
+        _, verb, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        given = verb.make_context("install", rest, parent=context).params
+        assert edge.each(given["contexts"]) == ("kt", name)
+        assert edge.each(given["replace_ca"]) == (name,)
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_kubectl_and_istioctl_read_the_same_context(self, name: str) -> None:
+        pods = kubectl(name, "-n", "istio-system", "get", "pods")
+        listeners = hint.istioctl(name, "proxy-config", "listeners", "web.shop", "--port", "15443")
+        assert [*faults(pods), *faults(listeners)] == []
+
+    @pytest.mark.parametrize("name", ODD_NAMES)
+    def test_values_that_begin_with_them_are_values(self, name: str) -> None:
+        assert list(faults(hint.istio_mc("link", "--api-server", f"{name}=https://203.0.113.7:6443"))) == []
+
+    def test_files_that_begin_with_a_dash_are_no_options(self) -> None:
+        assert str(on_this_machine("rm", Path("-rf"))) == "rm ./-rf"

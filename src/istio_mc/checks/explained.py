@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from istio_mc.domain.hint import istio_mc, kubectl
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -25,27 +27,32 @@ class Explained(NamedTuple):
     mend: str
 
 
-_INSTALL = "`istio-mc install`"
-_LINK = "`istio-mc link`"
-_PRUNE = "`istio-mc link --prune`"
-_ADDRESS = "`istio-mc address`"
-_RESTART = "restart istiod: `kubectl -n istio-system rollout restart deployment istiod`"
+_INSTALL = f"`{istio_mc('install')}`"
+_LINK = f"`{istio_mc('link')}`"
+_PRUNE = f"`{istio_mc('link', '--prune')}`"
+_ADDRESS = f"`{istio_mc('address')}`"
+_MAY_FORWARD = kubectl(
+    "CONTEXT", "auth", "can-i", "get", "pods", "--subresource=portforward", "-n", "istio-system"
+)
+_ISTIOD = kubectl("CONTEXT", "-n", "istio-system", "rollout", "restart", "deployment", "istiod")
+_RESTART = f"restart istiod: `{_ISTIOD}`"
 
 _ACCESS = {
     "access.reachable": Explained(
         "the answers of the API server to this kubeconfig's user",
         "the VPN is down, the credential has expired, or the user may not read `istio-system`",
-        "`istio-mc contexts` tells the fault of each cluster",
+        f"`{istio_mc('contexts')}` tells the fault of each cluster",
     ),
     "access.observed": Explained(
         "whether all that the other checks look at came in time",
         "a slow cluster, or a right that this user lacks",
-        "ask again; `istio-mc verify --verbose` tells every call and how long it took",
+        f"ask again; `{istio_mc('verify', '--verbose')}` tells every call and how long it took",
     ),
     "access.namespace": Explained(
         "the deletionTimestamp and the conditions of the namespace `istio-system`",
         "someone deleted the namespace; a finalizer or an API that does not respond keeps it",
-        "`kubectl get namespace istio-system -o yaml` shows what it waits for; then `istio-mc install`",
+        f"`{kubectl('CONTEXT', 'get', 'namespace', 'istio-system', '-o', 'yaml')}` shows what it waits for; "
+        f"then {_INSTALL}",
     ),
 }
 _NAMES = {
@@ -131,12 +138,12 @@ _CONTROL_PLANE = {
     "control-plane.istiod": Explained(
         "istiod's Deployment: replicas wanted, updated and available",
         "it was scaled to zero, its image cannot be pulled, or it does not start with this `cacerts`",
-        "`kubectl -n istio-system describe deployment istiod`",
+        f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istiod')}`",
     ),
     "control-plane.gateway": Explained(
         "the gateway's Deployment likewise",
         "it was scaled to zero, or it waits for istiod",
-        "`kubectl -n istio-system describe deployment istio-ingressgateway`",
+        f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istio-ingressgateway')}`",
     ),
     "control-plane.webhooks": Explained(
         "the caBundle of the webhook configurations that call istiod, beside the certificate it serves",
@@ -175,7 +182,7 @@ _LINK_CHECKS = {
     "link.asked": Explained(
         "`/debug/clusterz` of every istiod, through a port-forward",
         "no istiod runs, or this user may not forward ports",
-        "`kubectl auth can-i get pods --subresource=portforward -n istio-system`",
+        f"`{_MAY_FORWARD}`",
     ),
     "link.members": Explained(
         "the Secrets with label `istio/multiCluster`",
@@ -200,7 +207,7 @@ _LINK_CHECKS = {
     "link.address": Explained(
         "the address in that kubeconfig, called from here; and whether istiod has synced the cluster",
         "it is 127.0.0.1, a bastion, or an address that the other network does not reach",
-        "`istio-mc link --api-server CONTEXT=https://ADDRESS`",
+        f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`",
     ),
     "link.address-from-here": Explained(
         "the same call, where istiod has synced the cluster",
@@ -215,7 +222,7 @@ _LINK_CHECKS = {
     "link.api-server": Explained(
         "what comes back when the token's rights are asked for at that address",
         "the address has a path that leads nowhere, or a proxy or portal answers in the API server's stead",
-        "`istio-mc link`; where the kubeconfig has that address too, `--api-server CONTEXT=https://ADDRESS`",
+        f"`{istio_mc('link')}`; where the kubeconfig has that address too, `--api-server CONTEXT=https://ADDRESS`",
     ),
     "link.token": Explained(
         "whether the API server takes the token",
@@ -242,7 +249,7 @@ _DATA_PATH = {
     "data-path.reachable": Explained(
         "a TCP connection to 15443",
         "a firewall or security group; a NAT that leads elsewhere",
-        "let 15443 through; `istio-mc address` lists the ports",
+        f"let 15443 through; `{istio_mc('address')}` lists the ports",
     ),
     "data-path.ready": Explained(
         "`/healthz/ready` on 15021",
@@ -262,7 +269,7 @@ _DATA_PATH = {
     "data-path.probe": Explained(
         "a pod that is run in a namespace of its own, and removed afterwards",
         "injection does not work, or the image cannot be pulled",
-        "`istio-mc verify --deep --probe-image IMAGE`",
+        f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
     ),
     "data-path.deep": Explained(
         "a call of that pod to a service of each other cluster",
@@ -279,7 +286,7 @@ _AROUND = {
     "versions.kubernetes": Explained(
         "the API server's version, and the table of Istio's releases",
         "the cluster was upgraded before Istio, or the other way round",
-        "set `istio.version` in mesh.yaml to one that fits every cluster: `istio-mc tools list`",
+        f"set `istio.version` in mesh.yaml to one that fits every cluster: `{istio_mc('tools', 'list')}`",
     ),
     "versions.end-of-life": Explained(
         "the same table, and the day",
@@ -287,7 +294,7 @@ _AROUND = {
         "set `istio.version` to a newer one",
     ),
     "nodes.architecture": Explained(
-        "the architectures of the nodes",
+        "the architectures of the nodes that have no taint against Istio's pods",
         "a node pool of another architecture",
         "taint those nodes",
     ),
@@ -304,7 +311,7 @@ _AROUND = {
     "cni.cilium": Explained(
         "the ConfigMap `cilium-config`",
         "Cilium's defaults stand in the way of sidecars",
-        "`istio-mc cilium fix`",
+        f"`{istio_mc('cilium', 'fix')}`",
     ),
     "services.agree": Explained(
         "the Services of equal name and namespace that have endpoints in several clusters",
@@ -314,7 +321,7 @@ _AROUND = {
     "drift.none": Explained(
         "the plan that an install would make",
         "somebody changed what the install wrote, or mesh.yaml",
-        "`istio-mc install --dry-run` shows it; `istio-mc install` carries it out",
+        f"`{istio_mc('install', '--dry-run')}` shows it; `{istio_mc('install')}` carries it out",
     ),
     "rights.enough": Explained(
         "whether this user may do each thing that an install does",

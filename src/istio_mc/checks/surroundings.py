@@ -116,7 +116,7 @@ def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
     told = ", ".join(f"{count} {one}" for one, count in found.architectures.items())
     foreign = sorted(set(found.architectures) - _IMAGES)
     if not foreign:
-        return Finding(told)
+        return Finding(told or "no node without a taint")
     problem = Problem(
         code="architecture",
         message="Istio has no images for some nodes",

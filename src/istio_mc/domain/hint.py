@@ -10,6 +10,7 @@ import shlex
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -153,9 +154,14 @@ def istio_mc(*arguments: str, contexts: Iterable[str] = ()) -> Command:
     return Command(("istio-mc", *arguments, *(("--contexts", names) if names else ())))
 
 
-def on_this_machine(program: str, *arguments: object) -> Command:
+def on_this_machine(program: str, *arguments: str | Path) -> Command:
     """A call of a program that touches files of this machine and no cluster."""
-    return Command((program, *map(str, arguments)))
+    # A path that begins with a dash would be read as an option.
+    words = (
+        f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+        for word in arguments
+    )
+    return Command((program, *words))
 
 
 def in_order(commands: Iterable[Command]) -> Command | None:

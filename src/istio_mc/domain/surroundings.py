@@ -42,7 +42,7 @@ class Surroundings:
     Attributes:
         storage_classes: Name of each StorageClass, and whether it is the default.
         metrics: Whether the Metrics API answers; None: no such API is registered.
-        architectures: Nodes by architecture.
+        architectures: Nodes by architecture, without those whose taints keep Istio's pods away.
         cilium: The settings of Cilium's agents; None: no Cilium here.
         denied: Rights that are missing, such as `create deployments.apps in istio-system`.
         control_planes: Every istiod of the cluster.
@@ -74,10 +74,15 @@ def metrics(api_service: Object | None) -> bool | None:
     return any(c["type"] == "Available" and c["status"] == "True" for c in conditions)
 
 
+_KEEP_AWAY = frozenset({"NoSchedule", "NoExecute"})
+
+
 def architectures(nodes: Collection[Object]) -> dict[str, int]:
-    """Number of nodes by architecture."""
+    """Number of nodes by architecture, without those whose taints keep Istio's pods away."""
     counted: dict[str, int] = {}
     for node in nodes:
+        if {taint.get("effect") for taint in node.get("spec", {}).get("taints") or []} & _KEEP_AWAY:
+            continue
         name = str(node.get("status", {}).get("nodeInfo", {}).get("architecture", "unknown"))
         counted[name] = counted.get(name, 0) + 1
     return counted

@@ -13,7 +13,7 @@ from istio_mc.domain.problem import Problem
 from istio_mc.ops.remote_gateways import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from istio_mc.domain.objects import Object
     from istio_mc.gateways.kube import Kube
@@ -24,14 +24,14 @@ def lacks(session: Session, live: Live, name: str, addresses: Sequence[str], via
     """What a way needs and a cluster has not."""
     service = live.service(name)
     if service is None:
-        return [_no_gateway(name)]
+        return [_no_gateway(name, session.names)]
     if via is Via.METALLB:
         return _lacks_metallb(session.kubes[name], live, name, addresses, service)
     if via is Via.GATEWAY:
         others = [other for other in live.observed if other != name]
         if not others:
             return [_alone(name)]
-        return [missing(other) for other in others if not live.observed[other].gateway_api]
+        return [missing(other, session.names) for other in others if not live.observed[other].gateway_api]
     return []
 
 
@@ -98,7 +98,7 @@ def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem
                 message=f"--set: --via {way} takes IP addresses only",
                 seen=", ".join(hosts),
                 expected="an IP address, or a way that takes host names",
-                hint=istio_mc("address", "--set", f"{context}={hosts[0]}", "--via", "gateway"),
+                hint=istio_mc("address", "--set", f"{context}={','.join(addresses)}", "--via", "gateway"),
             )
         ]
     if way is Via.METALLB and len(addresses) > 1:
@@ -111,14 +111,14 @@ def option(message: str, cluster: str | None = None) -> Problem:
     return Problem(code="option-malformed", message=message, cluster=cluster)
 
 
-def _no_gateway(name: str) -> Problem:
+def _no_gateway(name: str, members: Iterable[str]) -> Problem:
     return Problem(
         code="gateway-missing",
         cluster=name,
         message=f"{name} has no gateway yet",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
         expected="the Service that install makes",
-        hint=Advice(istio_mc("install")),
+        hint=istio_mc("install", contexts=members),
     )
 
 

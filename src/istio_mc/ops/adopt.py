@@ -11,7 +11,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import link as linking
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from istio_mc.domain.mesh import Mesh
@@ -52,7 +52,7 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
     prepared = prepare(session, store, options, now, dry_run=True, strict=False)
     bare = [name for name, found in prepared.plans.items() if not found.observed.istiods]
     if bare:
-        raise ProblemError(*(_nothing_to_adopt(name) for name in bare))
+        raise ProblemError(*(_nothing_to_adopt(name, session.names) for name in bare))
     labels = {
         name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
         for name, found in prepared.plans.items()
@@ -73,13 +73,13 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
     return AdoptResult(prepared.mesh, prepared.trust.root_fingerprint, done.clusters, pending)
 
 
-def _nothing_to_adopt(context: str) -> Problem:
+def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:
     return Problem(
         code="nothing-to-adopt",
         cluster=context,
         message=f"{context} has no Istio to take over",
         seen="no Deployment with label app=istiod in istio-system",
         expected="a control plane that other means installed",
-        hint=Advice(istio_mc("install")),
+        hint=Advice("leave it out, or begin with: ", istio_mc("install", contexts=named)),
         docs="from-the-scripts.md#taking-over-a-mesh",
     )

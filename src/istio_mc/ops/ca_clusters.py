@@ -223,7 +223,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                 seen="a CA without its key",
                 hint=Advice(
                     "put it back; or, to have a new CA issued under the same root: ",
-                    on_this_machine("mv", at, f"{at}.old"),
+                    on_this_machine("mv", at, at.with_name(f"{at.name}.old")),
                 ),
             )
         )
@@ -255,7 +255,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                     message=f"{at / cacerts.CA_CERT} is missing, and the chain there is not that of the key",
                     hint=Advice(
                         "to have a new CA issued under the same root: ",
-                        on_this_machine("mv", at, f"{at}.old"),
+                        on_this_machine("mv", at, at.with_name(f"{at.name}.old")),
                     ),
                 )
             )

@@ -138,7 +138,8 @@ def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
                 code="ca-issuer-partial",
                 message=f"{store.folder / absent} is missing",
                 hint=Advice(
-                    "run the same command again: with the same --root-cert, --issuer-cert and --issuer-key"
+                    "run it again with the same files: ",
+                    istio_mc("ca", "init", *_GIVEN),
                 ),
             )
         )
@@ -213,6 +214,9 @@ def prepared_root(store: CaStore, found: StoreFiles) -> bytes | None:
     return found.prepared_root if pem.key_matches(certificate, key) else None
 
 
+_GIVEN = ("--root-cert", "FILE", "--issuer-cert", "FILE", "--issuer-key", "FILE")
+
+
 def no_root(store: CaStore, found: StoreFiles) -> Problem:
     """There is no root certificate, in words that fit what else is there."""
     path = store.folder / cacerts.ROOT_CERT
@@ -243,18 +247,7 @@ def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
         seen=f"neither {store.folder / castore.ROOT_KEY} nor {store.folder / castore.ISSUER_KEY}",
         hint=Advice(
             "put the root's key back for this run, or bring a CA below the root: ",
-            istio_mc(
-                "ca",
-                "init",
-                "--certs-dir",
-                str(store.folder),
-                "--root-cert",
-                "FILE",
-                "--issuer-cert",
-                "FILE",
-                "--issuer-key",
-                "FILE",
-            ),
+            istio_mc("ca", "init", "--certs-dir", str(store.folder), *_GIVEN),
         ),
     )
 

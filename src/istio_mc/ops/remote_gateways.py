@@ -13,7 +13,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from istio_mc.domain.objects import Object
     from istio_mc.gateways.kube import Kube
@@ -32,15 +32,15 @@ def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Objec
     kube = session.kubes[context]
     while not _served(kube):
         if session.remaining_s <= _POLL_S:
-            raise ProblemError(missing(context))
+            raise ProblemError(missing(context, session.names))
         waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
         session.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
         time.sleep(_POLL_S)
     all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
 
 
-def missing(context: str) -> Problem:
-    """What is told of a cluster that cannot hold such a Gateway."""
+def missing(context: str, members: Iterable[str]) -> Problem:
+    """What is told of a cluster that cannot hold such a Gateway, of a mesh with these members."""
     return Problem(
         code="gateway-api-missing",
         cluster=context,
@@ -48,7 +48,8 @@ def missing(context: str) -> Problem:
         seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
         expected="the Gateway API's CRDs",
         hint=Advice(
-            istio_mc("install"), " puts them there where they are absent, unless mesh.yaml says not to"
+            istio_mc("install", contexts=members),
+            " puts them there where they are absent, unless mesh.yaml says not to",
         ),
         docs="address.md#gateway",
     )

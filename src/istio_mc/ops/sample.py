@@ -165,7 +165,7 @@ def _deployed(session: Session) -> dict[str, str]:
                 message="the sample is not deployed everywhere",
                 seen=f"no {sample.SERVICE} in {', '.join(missing)}",
                 expected="one version in each cluster",
-                hint=istio_mc("sample", "deploy"),
+                hint=istio_mc("sample", "deploy", contexts=session.names),
             )
         )
     return {name: have[name] for name in session.names if name in have}

@@ -9,7 +9,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from istio_mc.domain.address_changes import MEANING, Action, Change, Via
+from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.objects import ref_of
+from istio_mc.present.hints import as_printed
 from istio_mc.present.report import Report, exit_for
 from istio_mc.present.terminal import print_words, table
 
@@ -56,7 +58,9 @@ def ways_out(view: ClusterAddress) -> list[dict[str, str]]:
         {
             "via": via.value,
             "meaning": MEANING[via],
-            "command": f"istio-mc address --set {name}={_UNNAMED} --via {via}",
+            "command": str(
+                as_printed(istio_mc("address", "--set", f"{name}={_UNNAMED}", "--via", via.value))
+            ),
         }
         for via in Via
     ]

@@ -28,9 +28,14 @@ def printed_with(options: RunOptions) -> Iterator[None]:
         _OPTIONS.reset(token)
 
 
+def as_printed(hint: Hint | None) -> Hint | None:
+    """A hint, or a command that is shown elsewhere, as it is printed."""
+    return with_options(hint, _OPTIONS.get())
+
+
 def hint_of(problem: Problem) -> Hint | None:
     """What fixes a problem, as it is printed."""
-    return with_options(problem.hint, _OPTIONS.get())
+    return as_printed(problem.hint)
 
 
 def text_of(problem: Problem) -> str | None:
