@@ -112,7 +112,7 @@ def test_a_write_by_somebody_else_after_the_difference_was_shown_is_not_overwrit
     done = op.carry_out(session, planned, NOW, settle_s=0)
 
     assert [(problem.code, str(problem.hint)) for problem in done.failures["kt"]] == [
-        ("changed-meanwhile", "istio-mc cilium fix --contexts kt")
+        ("changed-meanwhile", "look at what changed there, then run the same command again")
     ]
     assert ("PATCH", AGENTS) not in sent(api)
 

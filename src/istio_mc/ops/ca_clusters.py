@@ -18,6 +18,7 @@ from istio_mc.gateways import castore
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from cryptography import x509
 
@@ -150,13 +151,14 @@ _WORTH_IT = timedelta(days=1)
 def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:
     """A cluster's CA as it stands, or None and which files are missing."""
     if missing := _missing(found):
+        at = store.folder / cluster_id
         return None, [
             Problem(
                 code="ca-partial",
-                message=f"{store.folder / cluster_id} is not complete",
+                message=f"{at} is not complete",
                 seen="without " + ", ".join(missing),
                 expected=", ".join(_FILES),
-                hint=reissue(store, cluster_id),
+                hint=_without_key(at) if found.ca_key is None else reissue(store, cluster_id),
             )
         ]
     return (
@@ -212,6 +214,12 @@ def _missing(found: ClusterFiles) -> list[str]:
     return [name for name, content in zip(_FILES, contents, strict=True) if content is None]
 
 
+def _without_key(at: Path) -> Advice:
+    """What to do with a cluster's folder whose key is missing: nothing is issued into it."""
+    aside = on_this_machine("mv", at, at.with_name(f"{at.name}.old"))
+    return Advice("put its key back; or, to have a new CA issued under the same root: ", aside)
+
+
 def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: Root) -> FoundCluster:
     """A cluster's CA as plain PEM, with what other tools leave out: root-cert.pem, in the guide."""
     at = store.folder / cluster_id
@@ -221,10 +229,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                 code="ca-key-lost",
                 message=f"{at / cacerts.CA_KEY} is missing",
                 seen="a CA without its key",
-                hint=Advice(
-                    "put it back; or, to have a new CA issued under the same root: ",
-                    on_this_machine("mv", at, at.with_name(f"{at.name}.old")),
-                ),
+                hint=_without_key(at),
             )
         )
     problems: list[Problem] = []

@@ -228,7 +228,7 @@ class _Work:
             )
         except KubeError as error:
             if error.reason is Reason.CONFLICT:
-                raise ProblemError(_changed_meanwhile(self.kube.context, self.verb)) from None
+                raise ProblemError(_changed_meanwhile(self.kube.context)) from None
             raise
         self._say("settings written; the restart comes next")
 
@@ -353,13 +353,13 @@ def _on_delete(context: str) -> Problem:
     )
 
 
-def _changed_meanwhile(context: str, verb: Verb) -> Problem:
+def _changed_meanwhile(context: str) -> Problem:
     return Problem(
         code="changed-meanwhile",
         cluster=context,
         message=f"somebody wrote to {cilium.CONFIG} of {context} after it was shown; it was left as it is",
         seen="409 Conflict",
         expected="the settings that were shown",
-        hint=istio_mc("cilium", str(verb), contexts=[context]),
+        hint=Advice("look at what changed there, then run the same command again"),
         docs="cilium.md#changed-meanwhile",
     )
