@@ -16,6 +16,7 @@ import pytest
 from istio_mc.domain import pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import new_intermediate, new_root
+from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -694,3 +695,16 @@ def test_a_folder_with_a_space_in_its_name_can_be_pasted_from_the_hint(tmp_path:
     hints = [shlex.split(str(one.hint)) for one in (*found.errors, *found.warnings)]
     assert ["istio-mc", "ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", "kt"] in hints
     assert ["chmod", "600", str(store.folder / "root-ca.key")] in hints
+
+
+def test_a_cluster_without_its_key_is_not_sent_to_a_command_that_refuses_it(store: CaStore) -> None:
+    ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
+    for name in ("kt/ca-key.pem", "nhn/cert-chain.pem"):
+        (store.folder / name).unlink()
+    hints = {problem.cluster: problem.hint for problem in ca.verify(store, now()).errors}
+    assert isinstance(hints["kt"], Advice)
+    assert isinstance(hints["nhn"], Command)
+    with pytest.raises(ProblemError):
+        ca.ensure(store, ["kt"], OPTIONS, now())
+    ca.ensure(store, ["nhn"], OPTIONS, now())
+    assert (store.folder / "nhn" / "cert-chain.pem").exists()
