@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge, uses_exec
 from istio_mc.domain.problem import InputError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 BETA = "client.authentication.k8s.io/v1beta1"
 NOT_BASE64 = "expected a string in base64, saw one that is not"
@@ -200,6 +192,15 @@ def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None
         ({"client-certificate": "a"}, "has a client certificate without a key"),
         ({"token": "t", "password": "p"}, "has both a token and a password"),
         ({"token": "t", "as-groups": ["g"], "as-uid": "u"}, "has as-uid, as-groups without as"),
+        ({"tokenFile": "t", "username": "p"}, "has both a token and a password"),
+        (
+            {"client-certificate": "a", "client-certificate-data": "YQ==", "client-key": "b"},
+            "has its client certificate twice: client-certificate and client-certificate-data",
+        ),
+        (
+            {"client-certificate": "a", "client-key-data": "YQ==", "client-key": "b"},
+            "has its client key twice: client-key and client-key-data",
+        ),
         (
             {"exec": {"command": "x", "apiVersion": BETA}, "auth-provider": {"name": "gcp"}},
             "has both a credential plugin and an auth-provider",
@@ -292,12 +293,10 @@ def test_malformed_documents_are_told_with_file_and_place_all_at_once() -> None:
         "/f/1: contexts[2].name: expected a string, saw a number",
         "/f/1: contexts[2].context.cluster: expected a string, saw a list",
         "/f/1: contexts[2].context.namespace: expected a string, saw a boolean",
-        "/f/1: contexts[3].name: expected a string, saw nothing",
         "/f/1: contexts[4].name: ok is already the name of contexts[0] of the same file",
         "/f/2: current-context: expected a string, saw a list",
         "/f/2: clusters[0].cluster.insecure-skip-tls-verify: expected a boolean, saw a string",
         f"/f/2: clusters[0].cluster.certificate-authority-data: {NOT_BASE64}",
-        "/f/2: clusters[1].name: expected a string, saw an empty one",
         "/f/2: clusters[1].cluster: expected a mapping, saw a number",
         "/f/2: clusters[2].cluster.certificate-authority-data: expected a string in base64, saw a number",
         "/f/2: users[0].user.token: expected a string, saw a number",
@@ -318,7 +317,167 @@ def test_fields_that_are_null_or_missing_are_no_fault() -> None:
         "kind": None,
     }
     assert joined(empty, {}).contexts == ()
-    assert user({"token": None}) == {"token": None}
+    assert user({"token": None, "username": "", "extensions": []}) == {}
+
+
+def test_keys_that_differ_only_in_case_or_dashes_are_skipped_with_a_warning() -> None:
+    found = document("kt")
+    found["clusters"][0]["cluster"] |= {"Server": "https://x", "insecure_skip_tls_verify": True, "other": 1}
+    kubeconfig = joined(found)
+    assert [(warning.code, warning.message, str(warning.hint)) for warning in kubeconfig.warnings] == [
+        (
+            "kubeconfig-key-unknown",
+            f"/f/1: clusters[0].cluster.{key} is no known key and is skipped",
+            f"Write it {right}",
+        )
+        for key, right in (
+            ("Server", "server"),
+            ("insecure_skip_tls_verify", "insecure-skip-tls-verify"),
+        )
+    ]
+    assert kubeconfig.contexts[0].cluster_entry == {"server": "https://kt:6443"}
+
+
+@pytest.mark.parametrize(
+    "item", [None, {}, {"user": {"token": "x"}}, {"name": "", "user": {}}, {"name": None}]
+)
+def test_an_entry_without_a_name_is_warned_of_and_refuses_nothing(item: dict[str, Any] | None) -> None:
+    found = document("kt")
+    found["users"].append(item)
+    kubeconfig = joined(found)
+    assert [context.problems for context in kubeconfig.contexts] == [()]
+    assert [(warning.code, warning.message) for warning in kubeconfig.warnings] == [
+        ("kubeconfig-name-missing", "/f/1: users[1] has no name")
+    ]
+
+
+def test_two_entries_without_a_name_are_one_name_twice() -> None:
+    found = document("kt")
+    found["users"] += [None, {}]
+    assert faults_of(found) == [
+        "/f/1: users[2].name: an empty name is already the name of users[1] of the same file"
+    ]
+
+
+def test_a_context_without_a_name_is_left_out() -> None:
+    found = document("kt")
+    found["contexts"].append({"context": {"cluster": "kt-k"}})
+    assert [context.name for context in joined(found).contexts] == ["kt"]
+
+
+def test_a_context_that_names_no_cluster_or_user_has_those_without_a_name() -> None:
+    found: dict[str, Any] = {
+        "clusters": [{"cluster": {"server": "https://a"}}],
+        "users": [{"user": {"token": "x"}}],
+        "contexts": [{"name": "kt"}],
+    }
+    (kt,) = joined(found).contexts
+    assert (kt.problems, kt.cluster, kt.user_entry) == ((), "kt", {"token": "x"})
+    (again,) = joined(joined(found).document(kt)).contexts
+    assert (again.problems, again.server, again.user_entry) == ((), "https://a", {"token": "x"})
+
+
+def test_null_in_lists_and_mappings_is_what_go_makes_of_it() -> None:
+    plugin = {"command": "x", "apiVersion": BETA, "args": ["a", None], "env": [{"name": "a", "value": None}]}
+    assert user({"exec": plugin, "as-groups": [None], "as-user-extra": {"a": None}, "as": "b"}) == {
+        "exec": {
+            "command": "x",
+            "apiVersion": BETA,
+            "args": ["a", ""],
+            "env": [{"name": "a"}],
+            "interactiveMode": "IfAvailable",
+        },
+        "as-groups": [""],
+        "as-user-extra": {"a": []},
+        "as": "b",
+    }
+    assert user({"auth-provider": {"name": "gcp", "config": {"expiry": None}}}) == {
+        "auth-provider": {"name": "gcp", "config": {"expiry": ""}}
+    }
+
+
+@pytest.mark.parametrize("written", ["YW\nI=\r\n", "YWJ=", [97, 98], "YWI="])
+def test_certificates_are_written_on_as_base64_without_line_breaks(written: object) -> None:
+    assert user({"client-certificate-data": written, "client-key": "x"})["client-certificate-data"] == "YWI="
+
+
+@pytest.mark.parametrize(
+    ("head", "fault"),
+    [
+        ({"apiVersion": "v1", "kind": "Config"}, ""),
+        ({}, ""),
+        ({"apiVersion": "/v1"}, ""),
+        ({"apiVersion": None, "kind": ""}, ""),
+        ({"apiVersion": "v2"}, "apiVersion: expected v1, saw v2"),
+        ({"apiVersion": "a/v1"}, "apiVersion: expected v1, saw a/v1"),
+        ({"apiVersion": "v1", "apiversion": "v2"}, "apiVersion: expected v1, saw v2"),
+        ({"kind": "Config", "KIND": "List"}, ""),
+        ({"KIND": "List"}, "kind: expected Config, saw List"),
+        ({"Kind": 1}, "Kind: expected a string, saw a number"),
+    ],
+)
+def test_kind_and_version_are_read_in_any_capitals(head: dict[str, Any], fault: str) -> None:
+    found = head | {"contexts": []}
+    assert (faults_of(found) if fault else list(joined(found).contexts)) == (
+        [f"/f/1: {fault}"] if fault else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("server", "called"),
+    [
+        ("https://a:6443", "https://a:6443"),
+        ("HTTPS://A/x/", "https://A/x/"),
+        ("a:6443", "http://a:6443"),
+        ("198.18.0.1:8080", "http://198.18.0.1:8080"),
+        ("https://a/k8s?x=1#y", "https://a/k8s"),
+        ("https://[fd00::1]:6443", "https://[fd00::1]:6443"),
+    ],
+)
+def test_the_address_is_the_one_that_kubectl_calls(server: str, called: str) -> None:
+    kubeconfig = joined(document("kt", server=server))
+    (kt,) = kubeconfig.contexts
+    assert (kt.server, kt.problems) == (called, ())
+    (again,) = joined(kubeconfig.document(kt)).contexts
+    assert again.cluster_entry == {"server": called}
+
+
+def test_no_credentials_go_to_an_api_server_without_tls() -> None:
+    found = document("kt", server="http://{}")
+    found["users"][0]["user"] |= {"as": "me", "as-groups": ["us"]}
+    (kt,) = joined(found).contexts
+    assert (kt.user_entry, kt.problems) == ({"as": "me", "as-groups": ["us"]}, ())
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"server": ""}, "has no server"),
+        ({"server": "https://"}, "has a server that is not a URL"),
+        ({"server": "https://a:x"}, "has a server that is not a URL"),
+        ({"server": " https://a"}, "has a server that is not a URL"),
+        (
+            {"certificate-authority": "x", "certificate-authority-data": "YQ=="},
+            "has its CA twice: certificate-authority and certificate-authority-data",
+        ),
+        (
+            {"certificate-authority": "x", "insecure-skip-tls-verify": True},
+            "has a CA and insecure-skip-tls-verify: one of the two",
+        ),
+        ({"proxy-url": "proxy:3128"}, "has a proxy-url that is not of http, https, socks5"),
+        ({"proxy-url": "http://[::1"}, "has a proxy-url that is not of http, https, socks5"),
+        ({"insecure-skip-tls-verify": True, "tls-server-name": "x"}, ""),
+        ({"server": "http://a", "certificate-authority": "x", "insecure-skip-tls-verify": True}, ""),
+    ],
+)
+def test_clusters_that_kubectl_refuses_are_problems_of_their_contexts(
+    entry: dict[str, Any], fault: str
+) -> None:
+    found = document("kt", "nhn")
+    found["clusters"][0]["cluster"] |= entry
+    kt, nhn = joined(found).contexts
+    told = [f"context kt (/f/1): its cluster kt-k (/f/1) {fault}"] if fault else []
+    assert ([problem.message for problem in kt.problems], nhn.problems) == (told, ())
 
 
 def test_user_and_password_in_a_servers_url_stay_out_of_what_is_shown() -> None:
@@ -440,7 +599,7 @@ def test_every_name_is_there_once_and_is_that_of_the_first_file_that_has_it(
             ),
             {},
         )
-        assert context.cluster_entry == first
+        assert context.cluster_entry == {key: value for key, value in first.items() if value}
 
 
 @given(st.lists(documents, max_size=3))
@@ -458,39 +617,3 @@ def test_the_document_of_any_context_gives_the_same_context_again(found: list[di
         assert (again.name, again.cluster, again.user) == (context.name, context.cluster, context.user)
         assert again.cluster_entry == context.cluster_entry
         assert again.user_entry == context.user_entry
-
-
-@pytest.mark.lab
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(documents, min_size=1, max_size=4))
-def test_kubectl_joins_the_same_files_to_the_same(tmp_path: Path, found: list[dict[str, Any]]) -> None:
-    kubectl = shutil.which("kubectl")
-    assert kubectl is not None
-    paths = []
-    for number, one in enumerate(found):
-        paths.append(tmp_path / str(number))
-        paths[-1].write_text(json.dumps(one))
-    shown = subprocess.run(
-        [kubectl, "config", "view", "-o", "json", "--raw"],
-        env={
-            "KUBECONFIG": os.pathsep.join(map(str, paths)),
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-        },
-        capture_output=True,
-        check=True,
-        timeout=30,
-    )
-    theirs = json.loads(shown.stdout)
-    ours = joined(*found)
-    assert (theirs["current-context"] or None) == ours.current_context
-    servers = {item["name"]: item["cluster"].get("server") for item in theirs["clusters"] or []}
-    users = {item["name"]: item["user"] for item in theirs["users"] or []}
-    contexts = {
-        item["name"]: (item["context"]["cluster"], item["context"].get("user") or None)
-        for item in theirs["contexts"] or []
-    }
-    assert contexts == {context.name: (context.cluster, context.user) for context in ours.contexts}
-    for context in ours.contexts:
-        assert context.server == (servers.get(context.cluster) or None)
-        assert context.user_entry == users.get(context.user or "", {})

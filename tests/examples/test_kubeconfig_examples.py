@@ -98,8 +98,7 @@ def test_ncloud_gets_its_token_from_its_plugin(name: str) -> None:
         "apiVersion": "client.authentication.k8s.io/v1beta1",
         "command": "ncp-iam-authenticator",
         "args": ["token", "--clusterUuid", UUID, "--region", "KR"],
-        "env": None,
-        "provideClusterInfo": False,
+        "interactiveMode": "IfAvailable",
     }
 
 

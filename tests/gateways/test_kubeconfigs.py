@@ -101,17 +101,14 @@ def test_the_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
         write(tmp_path / "good", GOOD),
         write(tmp_path / "tab", "a: 1\nb:\n\t- x\n"),
         write(tmp_path / "list", "- a\n"),
-        write(tmp_path / "twice", "kind: Config\nclusters: []\nclusters: []\nusers: [{name: a, name: b}]\n"),
         write(tmp_path / "binary", b"a: b\n\x00\x01"),
         write(tmp_path / "shape", "contexts: [{name: a, context: []}]\n"),
         folder,
     ) == [
         f"{tmp_path}/tab:3:1: not YAML: found character that cannot start any token",
-        f"{tmp_path}/list: expected a mapping, saw a list",
-        f"{tmp_path}/twice:3:1: clusters is already there in line 2",
-        f"{tmp_path}/twice:4:19: name is already there in line 4",
         f"{tmp_path}/binary:2: not YAML: control characters are not allowed",
         f"{tmp_path}/folder: cannot be read: Is a directory",
+        f"{tmp_path}/list: expected a mapping, saw a list",
         f"{tmp_path}/shape: contexts[0].context: expected a mapping, saw a list",
     ]
 
@@ -119,14 +116,43 @@ def test_the_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a: !!python/object:os.system s3cret\n",
+        "a: !!int s3cret\n",
         "token: 's3cret\n",
         "? [s3cret]\n: 1\n? {s3cret: 1}\n: 2\n",
         "a: *s3\n",
-        "a: 0x_\n",
+        "a: !!binary s3cret\n",
     ],
 )
 def test_yaml_that_cannot_be_read_is_refused_without_its_values(tmp_path: Path, text: str) -> None:
     (fault,) = faults_of(write(tmp_path / "x", text))
     assert fault.startswith(f"{tmp_path}/x")
     assert "s3cret" not in fault
+
+
+def test_keys_that_repeat_are_warned_of_with_their_place_and_the_last_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "twice", GOOD + "kind: Config\ncurrent-context: b\ncurrent-context: kt\n")
+    kubeconfig = read_kubeconfig([path])
+    assert kubeconfig.current_context == "kt"
+    assert [(warning.code, warning.message) for warning in kubeconfig.warnings] == [
+        ("kubeconfig-key-repeated", f"{path}:8:1: kind is already in line 3; the last one counts"),
+        ("kubeconfig-key-repeated", f"{path}:9:1: current-context is already in line 4; the last one counts"),
+        (
+            "kubeconfig-key-repeated",
+            f"{path}:10:1: current-context is already in line 9; the last one counts",
+        ),
+    ]
+
+
+def test_a_file_that_powershell_wrote_in_utf_16_is_read(tmp_path: Path) -> None:
+    (context,) = read_kubeconfig([write(tmp_path / "x", GOOD.encode("utf-16"))]).contexts
+    assert context.name == "kt"
+
+
+def test_a_file_with_comments_only_is_an_empty_kubeconfig(tmp_path: Path) -> None:
+    assert read_kubeconfig([write(tmp_path / "x", "# nothing yet\n---\n")]).contexts == ()
+
+
+@pytest.mark.parametrize("text", ["- a\n", "text\n", "12\n"])
+def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    (fault,) = faults_of(write(tmp_path / "x", text))
+    assert fault.startswith(f"{tmp_path}/x: expected a mapping, saw a ")

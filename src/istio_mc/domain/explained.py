@@ -7,7 +7,8 @@ _SECTIONS = {
     "kubeconfig": """
         cluster-named-twice context-named-twice context-passed-over context-unknown current-context-unknown
         kubeconfig-malformed kubeconfig-missing kubeconfig-name-repeated kubeconfig-unreadable
-        kubeconfig-unusable context-incomplete cluster-undefined user-undefined""",
+        kubeconfig-unusable context-incomplete cluster-undefined user-undefined kubeconfig-key-repeated
+        kubeconfig-key-unknown kubeconfig-name-missing cluster-incomplete cluster-unusable user-unusable""",
     "credential-plugins": """
         auth-provider-unsupported credential-pending credential-plugin-missing credential-plugin-failed
         credential-plugin-unusable""",

@@ -13,11 +13,16 @@ import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
 
 from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
-from istio_mc.domain.kubeconfig_shape import items, shape_problems
+from istio_mc.domain.kubeconfig_shape import decode
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.request_headers import without_credentials
+
+if TYPE_CHECKING:
+    from istio_mc.domain.goyaml import RepeatedKey
 
 EXEC_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
 """Credential plugin protocols that client-go v0.32.3 speaks (plugin/pkg/client/auth/exec/exec.go)."""
@@ -25,8 +30,14 @@ EXEC_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k
 INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
 """What a plugin may say of its use of standard input (tools/clientcmd/api/v1/types.go)."""
 
+PROXY_SCHEMES = ("http", "https", "socks5")
+"""Proxies that client-go v0.32.3 speaks to (tools/clientcmd/client_config.go, parseProxyURL)."""
+
 _CLUSTER_PATHS = ("certificate-authority",)
 _ONLY_WITH_A_USER = ("as-uid", "as-groups", "as-user-extra")
+_WITHOUT_TLS = ("as", "as-uid", "as-groups", "as-user-extra")
+"""What counts of a user whose API server is called without TLS: client-go sends no credentials in clear."""
+
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
 
 _Entry = dict[str, object]
@@ -38,11 +49,13 @@ class KubeconfigFile:
 
     Attributes:
         path: Absolute path: relative paths inside the document are taken from its folder.
-        document: What the file holds, {} where it is empty; None: there is no such file.
+        document: What its first YAML document holds, {} where that is empty; None: there is no such file.
+        repeated: Keys that stand twice in one mapping: the last counts.
     """
 
     path: str
-    document: dict[str, object] | None = field(repr=False)
+    document: object = field(repr=False)
+    repeated: tuple[RepeatedKey, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,10 +64,11 @@ class Context:
 
     Attributes:
         name: The context's name.
-        cluster: Name of its cluster; empty where it names none (`problems` then says so).
+        cluster: Name of its cluster; its own where that cluster has none; empty where it names none
+            (`problems` then says so).
         user: Name of its user, or None: kubectl then asks as nobody.
         namespace: Its default namespace.
-        server: The cluster's API server address.
+        server: The address that its API server is called at, without user and password.
         files: Files its context, cluster and user came from, in that order, without repeats.
         problems: What makes this context unusable, each said of this context.
         cluster_entry: The cluster's entry, file paths absolute; empty where no file defines it.
@@ -140,21 +154,20 @@ def merge(files: Sequence[KubeconfigFile]) -> Kubeconfig:
     Raises:
         InputError: One or more documents are malformed; every fault of every file is in it.
     """
-    faults = [
-        problem
-        for file in files
-        if file.document is not None
-        for problem in shape_problems(file.path, file.document)
-    ]
+    present = [(file, decode(file.path, file.document)) for file in files if file.document is not None]
+    faults = [_malformed(file.path, fault) for file, decoded in present for fault in decoded.faults]
     if faults:
         raise InputError(*faults)
-    present = [(file.path, file.document) for file in files if file.document is not None]
     warnings = [_missing(file.path) for file in files if file.document is None]
-    clusters = _first_wins(present, "clusters", warnings)
-    users = _first_wins(present, "users", warnings)
-    contexts = _first_wins(present, "contexts", warnings)
-    currents = (document.get("current-context") for _, document in present)
-    current = next((name for name in currents if isinstance(name, str) and name), None)
+    for file, decoded in present:
+        warnings.extend(_key_repeated(file.path, key) for key in file.repeated)
+        warnings.extend(decoded.ignored)
+    clusters, users, contexts = (
+        _first_wins([(file.path, decoded.entries.get(kind, {})) for file, decoded in present], kind, warnings)
+        for kind in ("clusters", "users", "contexts")
+    )
+    contexts.pop("", None)  # kubectl, too, cannot be told to use it
+    current = next((decoded.current_context for _, decoded in present if decoded.current_context), None)
     if current is not None and current not in contexts:
         warnings.append(
             Problem(
@@ -213,16 +226,35 @@ def _make_absolute(entry: _Entry, key: str, folder: str) -> None:
 
 
 def _first_wins(
-    present: Sequence[tuple[str, Mapping[str, object]]], kind: str, warnings: list[Problem]
+    present: Sequence[tuple[str, Mapping[str, _Entry]]], kind: str, warnings: list[Problem]
 ) -> dict[str, tuple[str, _Entry]]:
     """Name → (file, entry) of one list; names that repeat are added to the warnings."""
     found: dict[str, list[tuple[str, _Entry]]] = {}
-    for path, document in present:
-        for name, entry in items(document, kind):
+    for path, entries in present:
+        for name, entry in entries.items():
             absolute = absolute_entry(kind, entry, posixpath.dirname(path))
             found.setdefault(name, []).append((path, absolute))
-    warnings.extend(_repeated(kind, name, places) for name, places in found.items() if len(places) > 1)
+    warnings.extend(
+        _repeated(kind, name, places) for name, places in found.items() if name and len(places) > 1
+    )
     return {name: places[0] for name, places in found.items()}
+
+
+def _malformed(path: str, fault: str) -> Problem:
+    return Problem(
+        code="kubeconfig-malformed",
+        message=f"{path}: {fault}",
+        hint=Advice("Correct the file; this reads it once it is right: ", kubectl_config("view")),
+    )
+
+
+def _key_repeated(path: str, key: RepeatedKey) -> Problem:
+    return Problem(
+        code="kubeconfig-key-repeated",
+        message=f"{path}:{key.line}:{key.column}: {key.key} is already in line {key.first_line}; "
+        "the last one counts",
+        hint=Advice("Remove one of the two"),
+    )
 
 
 def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Problem:
@@ -260,27 +292,41 @@ def _context(
 ) -> Context:
     path, entry = found
     cluster, user = _text(entry, "cluster"), _text(entry, "user")
+    # An entry without a name is that of a context that names none.
     cluster_path, cluster_entry = clusters.get(cluster or "", (None, {}))
     user_path, user_entry = users.get(user or "", (None, {}))
-    server = _text(cluster_entry, "server")
-    if server is not None:  # its user and password are for requests alone
-        server = without_credentials(server)
+    server = server_url(_text(cluster_entry, "server"))
+    if server is not None:
+        cluster_entry = {**cluster_entry, "server": server}
+        server = without_credentials(server)  # they are for requests alone
+    shown = cluster or "without a name"
     faults = []
-    if cluster is None:
-        faults.append(("context-incomplete", "names no cluster"))
-    elif cluster_path is None:
-        faults.append(("cluster-undefined", f"names the cluster {cluster}, which no file defines"))
-    elif server is None:
-        faults.append(("cluster-incomplete", f"its cluster {cluster} ({cluster_path}) has no server"))
-    if user is not None and user_path is None:
+    if cluster_path is None:
+        faults.append(
+            ("cluster-undefined", f"names the cluster {cluster}, which no file defines")
+            if cluster
+            else ("context-incomplete", "names no cluster")
+        )
+    else:
+        faults.extend(
+            (
+                "cluster-unusable" if server else "cluster-incomplete",
+                f"its cluster {shown} ({cluster_path}) {fault}",
+            )
+            for fault in _cluster_faults(clusters[cluster or ""][1])
+        )
+    if user is not None and user_path is None and (server is None or _is_tls(server)):
         faults.append(("user-undefined", f"names the user {user}, which no file defines"))
     faults.extend(
-        ("user-unusable", f"its user {user} ({user_path}) {fault}") for fault in _user_faults(user_entry)
+        ("user-unusable", f"its user {user or 'without a name'} ({user_path}) {fault}")
+        for fault in _user_faults(user_entry, is_tls=_is_tls(server))
     )
+    if not _is_tls(server):
+        user_entry = {key: value for key, value in user_entry.items() if key in _WITHOUT_TLS}
     paths = [file for file in (path, cluster_path, user_path) if file is not None]
     return Context(
         name=name,
-        cluster=cluster or "",
+        cluster=cluster or (name if cluster_path else ""),
         user=user,
         namespace=_text(entry, "namespace"),
         server=server,
@@ -303,18 +349,81 @@ def _context(
     )
 
 
+def server_url(server: str | None) -> str | None:
+    """The address that client-go calls where a cluster names this server; None where it names none.
+
+    Without a scheme it is http, and what a URL may have behind its path is left out (v0.32.3:
+    DefaultServerURL in rest/url_utils.go, NewRESTClient in rest/client.go).
+    """
+    if server is None:
+        return None
+    try:
+        parts = urlsplit(server)
+        if not parts.scheme or not parts.netloc:
+            parts = urlsplit(f"http://{server}")
+    except ValueError:
+        return server
+    return parts._replace(scheme=parts.scheme.lower(), query="", fragment="").geturl()
+
+
+def _is_tls(server: str | None) -> bool:
+    return server is not None and server.startswith("https://")
+
+
 def _text(entry: Mapping[str, object], key: str) -> str | None:
     value = entry.get(key)
     return value if isinstance(value, str) and value else None
 
 
-def _user_faults(entry: Mapping[str, object]) -> list[str]:
-    """What client-go refuses of a user (tools/clientcmd/validation.go, validateAuthInfo, v0.32.3)."""
+def _cluster_faults(entry: Mapping[str, object]) -> list[str]:
+    """What client-go refuses of a cluster.
+
+    v0.32.3: validateClusterInfo in tools/clientcmd/validation.go, TLSConfigFor in transport/transport.go.
+    """
     faults = []
-    certificate = entry.get("client-certificate") or entry.get("client-certificate-data")
-    if certificate and not (entry.get("client-key") or entry.get("client-key-data")):
-        faults.append("has a client certificate without a key")
-    if entry.get("token") and (entry.get("username") or entry.get("password")):
+    server = _text(entry, "server")
+    authority = entry.get("certificate-authority"), entry.get("certificate-authority-data")
+    if not server:
+        faults.append("has no server")
+    elif not ((parts := _parts(server if "://" in server else f"http://{server}")) and parts.hostname):
+        faults.append("has a server that is not a URL")
+    if all(authority):
+        faults.append("has its CA twice: certificate-authority and certificate-authority-data")
+    if any(authority) and entry.get("insecure-skip-tls-verify") and _is_tls(server_url(server)):
+        faults.append("has a CA and insecure-skip-tls-verify: one of the two")
+    proxy = _text(entry, "proxy-url")
+    if proxy and not ((parts := _parts(proxy)) and parts.scheme in PROXY_SCHEMES):
+        faults.append(f"has a proxy-url that is not of {', '.join(PROXY_SCHEMES)}")
+    return faults
+
+
+def _parts(url: str) -> SplitResult | None:
+    """The parts of a URL that Go would call; None where it would not."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError:
+        return None
+    return None if set(" \t\r\n") & set(url) else parts
+
+
+def _user_faults(entry: Mapping[str, object], *, is_tls: bool) -> list[str]:
+    """What client-go refuses of a user.
+
+    v0.32.3: validateAuthInfo in tools/clientcmd/validation.go, HTTPWrappersForConfig in
+    transport/round_trippers.go.
+    """
+    faults = []
+    if entry.get("client-certificate") or entry.get("client-certificate-data"):
+        if not (entry.get("client-key") or entry.get("client-key-data")):
+            faults.append("has a client certificate without a key")
+        faults.extend(
+            f"has its {what} twice: {key} and {key}-data"
+            for key, what in (("client-certificate", "client certificate"), ("client-key", "client key"))
+            if entry.get(key) and entry.get(f"{key}-data")
+        )
+    token = entry.get("token") or (is_tls and entry.get("tokenFile"))
+    if token and (entry.get("username") or entry.get("password")):
         faults.append("has both a token and a password")
     if not entry.get("as") and any(entry.get(key) for key in _ONLY_WITH_A_USER):
         faults.append(f"has {', '.join(key for key in _ONLY_WITH_A_USER if entry.get(key))} without as")
@@ -335,14 +444,14 @@ def _plugin_faults(plugin: Mapping[str, object]) -> list[str]:
         usable = " and ".join(EXEC_API_VERSIONS)
         faults.append(f"has a credential plugin of apiVersion {version or '(none)'}; usable are {usable}")
     mode = plugin.get("interactiveMode")
-    if not mode and version == EXEC_API_VERSIONS[0]:  # v1beta1 has a default (api/v1/defaults.go)
+    if not mode and version == EXEC_API_VERSIONS[0]:
         faults.append("has a credential plugin without interactiveMode, which apiVersion v1 requires")
     elif mode and mode not in INTERACTIVE_MODES:
         faults.append(
             f"has a credential plugin with interactiveMode {mode}, none of {', '.join(INTERACTIVE_MODES)}"
         )
     variables = plugin.get("env")
-    if isinstance(variables, list) and not all(variable and variable.get("name") for variable in variables):
+    if isinstance(variables, list) and not all(variable.get("name") for variable in variables):
         faults.append("has a credential plugin with a variable without a name")
     return faults
 

@@ -1,23 +1,28 @@
-"""Whether a kubeconfig document has the shape that kubectl expects, told field by field.
+"""A kubeconfig document as client-go decodes it, and what it refuses of one, field by field.
 
-The fields and their types are client-go's: tools/clientcmd/api/v1/types.go, v0.32.3. As there, fields that
-are not known are passed over; a number or a boolean where a string belongs is an error.
+The fields and their types are those of tools/clientcmd/api/v1/types.go (client-go v0.32.3), decoded as Go
+decodes JSON: null is a field's empty value, a key that no field has is skipped, and a number or a boolean
+where a string belongs is an error. A file with one error is refused whole, whichever entry it is in.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from istio_mc.domain.hint import Advice, kubectl_config
+from istio_mc.domain.goyaml import base64_decoded
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
-
-Check = Callable[[str, object], Iterator[str]]
-"""Yields a sentence, starting with the path given, for every fault of a value that is not null."""
 
 LISTS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 """Kubeconfig's three lists, and the key under which each item of one holds its entry beside `name`."""
+
+DEFAULTED_EXEC_API_VERSIONS = (
+    "client.authentication.k8s.io/v1beta1",
+    "client.authentication.k8s.io/v1alpha1",
+)
+"""Protocols of credential plugins for which `interactiveMode` has a default (api/v1/defaults.go)."""
 
 _KINDS: tuple[tuple[type, str], ...] = (
     (bool, "a boolean"),
@@ -27,6 +32,7 @@ _KINDS: tuple[tuple[type, str], ...] = (
     (list, "a list"),
     (Mapping, "a mapping"),
 )
+_BYTE = range(256)
 
 
 def kind_of(value: object) -> str:
@@ -36,97 +42,198 @@ def kind_of(value: object) -> str:
     return next((words for kind, words in _KINDS if isinstance(value, kind)), type(value).__name__)
 
 
-def shape_problems(path: str, document: Mapping[str, object]) -> list[Problem]:
-    """Every fault of one kubeconfig document.
+@dataclass(slots=True)
+class Decoded:
+    """One kubeconfig document.
+
+    Attributes:
+        current_context: The current context, empty where the document sets none.
+        entries: For each of the three lists: name → entry, without empty fields; a name may be empty.
+        faults: What kubectl refuses the file for, each with its place: `contexts[2].context.cluster: expected
+            a string, saw a list`. Values are never shown: they may be credentials.
+        ignored: What kubectl skips, and hardly anybody wrote on purpose.
+    """
+
+    current_context: str = ""
+    entries: dict[str, dict[str, dict[str, object]]] = field(default_factory=dict, repr=False)
+    faults: list[str] = field(default_factory=list)
+    ignored: list[Problem] = field(default_factory=list)
+
+
+def decode(path: str, document: object) -> Decoded:
+    """Decodes what a file holds.
 
     Args:
-        path: The file, as it is to be named in the messages.
-        document: Its top-level mapping.
-
-    Returns:
-        One `kubeconfig-malformed` problem a fault, whose message reads
-        `<file>: contexts[2].context.cluster: expected a string, saw a list`. Values are never shown: they may
-        be credentials.
+        path: The file, as it is named in what is ignored.
+        document: The value of its first document; None where it is empty.
     """
-    return [
-        Problem(
-            code="kubeconfig-malformed",
-            message=f"{path}: {fault}",
-            hint=Advice("Correct the file; this reads it once it is right: ", kubectl_config("view")),
-        )
-        for fault in _document_faults(document)
-    ]
+    decoded = Decoded()
+    if document is None:
+        return decoded
+    if not isinstance(document, Mapping):
+        decoded.faults.append(f"expected a mapping, saw {kind_of(document)}")
+        return decoded
+    report = _Report(path, decoded.faults, decoded.ignored)
+    _check_kind(report, document)
+    found = _CONFIG(report, "", document)
+    decoded.current_context = str(found.get("current-context", ""))
+    for key in LISTS:
+        decoded.entries[key] = _by_name(report, key, found.get(key), document.get(key))
+    return decoded
 
 
-def items(document: Mapping[str, object], key: str) -> list[tuple[str, dict[str, object]]]:
-    """Name and entry of each item of one of the three lists, of a document without faults."""
-    found = document.get(key)
-    if not isinstance(found, list):
-        return []
-    return [(str(item["name"]), dict(item.get(LISTS[key]) or {})) for item in found]
+@dataclass(frozen=True, slots=True)
+class _Report:
+    path: str
+    faults: list[str]
+    ignored: list[Problem]
+
+    def expected(self, place: str, what: str, value: object) -> None:
+        self.faults.append(f"{place}: expected {what}, saw {kind_of(value)}")
+
+    def ignore(self, code: str, message: str, hint: str) -> None:
+        self.ignored.append(Problem(code=code, message=f"{self.path}: {message}", hint=Advice(hint)))
 
 
-def _expected(path: str, what: str, value: object) -> str:
-    return f"{path}: expected {what}, saw {kind_of(value)}"
+_Decode = Callable[[_Report, str, object], object]
+"""Makes a field's value of what the document has there, which is not null; faults go into the report."""
 
 
-def _string(path: str, value: object) -> Iterator[str]:
+def _string(report: _Report, place: str, value: object) -> str:
+    if isinstance(value, str):
+        return value
+    report.expected(place, "a string", value)
+    return ""
+
+
+def _boolean(report: _Report, place: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    report.expected(place, "a boolean", value)
+    return False
+
+
+def _base64(report: _Report, place: str, value: object) -> str:
+    """Bytes: base64 on one line, whatever line breaks the document has in it."""
+    if isinstance(value, list) and all(item is None or _is_byte(item) for item in value):
+        return base64.b64encode(bytes(item or 0 for item in value)).decode()  # Go decodes numbers into bytes
     if not isinstance(value, str):
-        yield _expected(path, "a string", value)
-
-
-def _boolean(path: str, value: object) -> Iterator[str]:
-    if not isinstance(value, bool):
-        yield _expected(path, "a boolean", value)
-
-
-def _base64(path: str, value: object) -> Iterator[str]:
-    if not isinstance(value, str):
-        yield _expected(path, "a string in base64", value)
-        return
+        report.expected(place, "a string in base64", value)
+        return ""
     try:
-        # Go's decoder, too, passes over line breaks and nothing else (encoding/base64, Go 1.24).
-        base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
-    except (binascii.Error, ValueError):
-        yield f"{path}: expected a string in base64, saw one that is not"
+        return base64.b64encode(base64_decoded(value)).decode()
+    except ValueError:
+        report.faults.append(f"{place}: expected a string in base64, saw one that is not")
+        return ""
 
 
-def _list_of(check: Check) -> Check:
-    def faults(path: str, value: object) -> Iterator[str]:
+def _is_byte(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value in _BYTE
+
+
+def _anything(_report: _Report, _place: str, value: object) -> object:
+    return value
+
+
+def _list_of(
+    decode_item: _Decode, empty: Callable[[], object]
+) -> Callable[[_Report, str, object], list[object]]:
+    def decode_list(report: _Report, place: str, value: object) -> list[object]:
         if not isinstance(value, list):
-            yield _expected(path, "a list", value)
-            return
-        for index, item in enumerate(value):
-            yield from check(f"{path}[{index}]", item)
+            report.expected(place, "a list", value)
+            return []
+        return [
+            empty() if item is None else decode_item(report, f"{place}[{index}]", item)
+            for index, item in enumerate(value)
+        ]
 
-    return faults
+    return decode_list
 
 
-def _mapping_of(check: Check) -> Check:
-    def faults(path: str, value: object) -> Iterator[str]:
+def _mapping_of(decode_item: _Decode, empty: Callable[[], object]) -> _Decode:
+    def decode_mapping(report: _Report, place: str, value: object) -> dict[str, object]:
         if not isinstance(value, Mapping):
-            yield _expected(path, "a mapping", value)
-            return
-        for key, item in value.items():
-            yield from check(f"{path}.{key}", item)
+            report.expected(place, "a mapping", value)
+            return {}
+        return {
+            str(key): empty() if item is None else decode_item(report, f"{place}.{key}", item)
+            for key, item in value.items()
+        }
 
-    return faults
+    return decode_mapping
 
 
-def _fields(**checks: Check) -> Check:
-    """Checks a mapping's known fields; a field that is null counts as absent, as in Go's decoder."""
+def _fields(
+    kept_empty: tuple[str, ...] = (), **decoders: _Decode
+) -> Callable[[_Report, str, object], dict[str, object]]:
+    """Decodes a mapping's known fields, by their names with `_` for `-`; empty ones are left out.
 
-    def faults(path: str, value: object) -> Iterator[str]:
+    Args:
+        kept_empty: Fields that count as set even if there is nothing in them.
+        decoders: Each field's decoder.
+    """
+    fields = {name.replace("_", "-").strip("-"): decode_field for name, decode_field in decoders.items()}
+    meant = {_letters(name): name for name in fields}
+
+    def decode_fields(report: _Report, place: str, value: object) -> dict[str, object]:
         if not isinstance(value, Mapping):
-            yield _expected(path, "a mapping", value)
-            return
+            report.expected(place, "a mapping", value)
+            return {}
+        found = {}
         for key, item in value.items():
-            check = checks.get(str(key).replace("-", "_"))
-            if check is not None and item is not None:
-                yield from check(f"{path}.{key}" if path else str(key), item)
+            where = f"{place}.{key}" if place else str(key)
+            if key not in fields and (name := meant.get(_letters(str(key)))):
+                report.ignore(
+                    "kubeconfig-key-unknown", f"{where} is no known key and is skipped", f"Write it {name}"
+                )
+            elif key in fields and item is not None:
+                decoded = fields[key](report, where, item)
+                if decoded or key in kept_empty:
+                    found[str(key)] = decoded
+        return found
 
-    return faults
+    return decode_fields
 
+
+def _letters(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def _extensions(report: _Report, place: str, value: object) -> list[object]:
+    found = _list_of(_fields(("extension",), name=_string, extension=_anything), dict)(report, place, value)
+    places: dict[str, int] = {}
+    for index, item in enumerate(found):
+        if isinstance(item, dict) and item.get("extension") is not None:  # an empty one is overwritten
+            name = str(item.get("name", ""))
+            _refuse_repeated(report, place, index, name, places.setdefault(name, index))
+    return found
+
+
+def _refuse_repeated(report: _Report, key: str, index: int, name: str, first: int) -> None:
+    """As client-go does (tools/clientcmd/api/v1/conversion.go)."""
+    if first != index:
+        shown = name or "an empty name"
+        report.faults.append(
+            f"{key}[{index}].name: {shown} is already the name of {key}[{first}] of the same file"
+        )
+
+
+def _plugin(report: _Report, place: str, value: object) -> dict[str, object]:
+    found = _PLUGIN(report, place, value)
+    if found.get("apiVersion") in DEFAULTED_EXEC_API_VERSIONS:
+        found.setdefault("interactiveMode", "IfAvailable")
+    return found
+
+
+_PLUGIN = _fields(
+    command=_string,
+    args=_list_of(_string, str),
+    env=_list_of(_fields(name=_string, value=_string), dict),
+    apiVersion=_string,
+    installHint=_string,
+    provideClusterInfo=_boolean,
+    interactiveMode=_string,
+)
 
 _CLUSTER = _fields(
     server=_string,
@@ -136,72 +243,75 @@ _CLUSTER = _fields(
     certificate_authority_data=_base64,
     proxy_url=_string,
     disable_compression=_boolean,
+    extensions=_extensions,
 )
 
 _USER = _fields(
+    ("exec", "auth-provider"),
     client_certificate=_string,
     client_certificate_data=_base64,
     client_key=_string,
     client_key_data=_base64,
     token=_string,
     tokenFile=_string,
+    as_=_string,
     as_uid=_string,
-    as_groups=_list_of(_string),
-    as_user_extra=_mapping_of(_list_of(_string)),
+    as_groups=_list_of(_string, str),
+    as_user_extra=_mapping_of(_list_of(_string, str), list),
     username=_string,
     password=_string,
-    auth_provider=_fields(name=_string, config=_mapping_of(_string)),
-    exec=_fields(
-        command=_string,
-        args=_list_of(_string),
-        env=_list_of(_fields(name=_string, value=_string)),
-        apiVersion=_string,
-        installHint=_string,
-        provideClusterInfo=_boolean,
-        interactiveMode=_string,
-    ),
-    **{"as": _string},
+    auth_provider=_fields(name=_string, config=_mapping_of(_string, str)),
+    exec=_plugin,
+    extensions=_extensions,
 )
 
-_CONTEXT = _fields(cluster=_string, user=_string, namespace=_string)
+_CONTEXT = _fields(cluster=_string, user=_string, namespace=_string, extensions=_extensions)
 
-_ENTRIES: Mapping[str, Check] = {"clusters": _CLUSTER, "users": _USER, "contexts": _CONTEXT}
+_CONFIG = _fields(
+    preferences=_fields(colors=_boolean, extensions=_extensions),
+    current_context=_string,
+    clusters=_list_of(_fields(name=_string, cluster=_CLUSTER), dict),
+    users=_list_of(_fields(name=_string, user=_USER), dict),
+    contexts=_list_of(_fields(name=_string, context=_CONTEXT), dict),
+    extensions=_extensions,
+)
 
 
-def _document_faults(document: Mapping[str, object]) -> Iterator[str]:
-    for key, wanted in (("apiVersion", "v1"), ("kind", "Config")):
-        found = document.get(key)
-        if found is not None and found != wanted:
-            yield f"{key}: expected {wanted}, saw {found if isinstance(found, str) else kind_of(found)}"
-    current = document.get("current-context")
-    if current is not None:
-        yield from _string("current-context", current)
-    for key, inner in LISTS.items():
-        value = document.get(key)
-        if value is None:
+def _by_name(report: _Report, key: str, items: object, written: object) -> dict[str, dict[str, object]]:
+    """Name → entry of one list, as decoded and as written; what is no item at all has its fault already."""
+    found: dict[str, dict[str, object]] = {}
+    places: dict[str, int] = {}
+    if not (isinstance(items, list) and isinstance(written, list)):
+        return found
+    for index, (item, raw) in enumerate(zip(items, written, strict=True)):
+        if not _may_be_named(raw):
             continue
-        if not isinstance(value, list):
-            yield _expected(key, "a list", value)
-            continue
-        yield from _list_faults(key, inner, value)
+        name = item.get("name", "")
+        first = places.setdefault(name, index)
+        _refuse_repeated(report, key, index, name, first)
+        if first == index:
+            found[name] = item.get(LISTS[key], {})
+        if not name:
+            report.ignore("kubeconfig-name-missing", f"{key}[{index}] has no name", "Name it, or remove it")
+    return found
 
 
-def _list_faults(key: str, inner: str, value: list[object]) -> Iterator[str]:
-    seen: dict[str, int] = {}
-    for index, item in enumerate(value):
-        path = f"{key}[{index}]"
-        if not isinstance(item, Mapping):
-            yield _expected(path, "a mapping", item)
-            continue
-        name = item.get("name")
-        if not isinstance(name, str) or not name:
-            saw = "an empty one" if name == "" else kind_of(name)
-            yield f"{path}.name: expected a string, saw {saw}"
-        elif name in seen:
-            # client-go refuses the file too (tools/clientcmd/api/v1/conversion.go, v0.32.3).
-            yield f"{path}.name: {name} is already the name of {key}[{seen[name]}] of the same file"
-        else:
-            seen[name] = index
-        entry = item.get(inner)
-        if entry is not None:
-            yield from _ENTRIES[key](f"{path}.{inner}", entry)
+def _may_be_named(item: object) -> bool:
+    return item is None or (isinstance(item, Mapping) and isinstance(item.get("name"), str | None))
+
+
+def _check_kind(report: _Report, document: Mapping[str, object]) -> None:
+    """Go's own JSON reads these two in any capitals, and the last in the order of bytes counts (meta.go)."""
+    said = {"apiVersion": "", "kind": ""}
+    for key in sorted(document, key=str):
+        known = {"apiversion": "apiVersion", "kind": "kind"}.get(_folded(str(key)))
+        if known and document[key] is not None:
+            said[known] = _string(report, str(key), document[key])
+    if said["apiVersion"] not in {"", "/", "v1", "/v1"}:
+        report.faults.append(f"apiVersion: expected v1, saw {said['apiVersion']}")
+    if said["kind"] not in {"", "Config"}:
+        report.faults.append(f"kind: expected Config, saw {said['kind']}")
+
+
+def _folded(key: str) -> str:
+    return key.lower().replace("\u017f", "s").replace("\u212a", "k")

@@ -6,11 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain import goyaml
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge
-from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.gateways.yamldoc import parse_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +49,7 @@ def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
         # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
         absolute = os.path.abspath(path)  # noqa: PTH100
         try:
-            files.append(KubeconfigFile(absolute, _read(absolute)))
+            files.append(_read(absolute))
         except InputError as error:
             faults.extend(error.problems)
     if not faults and all(file.document is None for file in files):
@@ -64,12 +63,11 @@ def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
     return kubeconfig
 
 
-def _read(path: str) -> dict[str, object] | None:
-    """The document of one file, None where there is no such file."""
+def _read(path: str) -> KubeconfigFile:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
-        return None
+        return KubeconfigFile(path, None)
     except OSError as error:
         raise InputError(
             Problem(
@@ -78,18 +76,20 @@ def _read(path: str) -> dict[str, object] | None:
                 hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
             )
         ) from error
-    document = parse_yaml(data, path).value
-    if document is None:
-        return {}  # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load)
-    if not isinstance(document, dict):
+    try:
+        found = goyaml.load(data)
+    except goyaml.GoYamlError as error:
+        where = ":".join(str(part) for part in (path, error.line, error.column) if part)
         raise InputError(
             Problem(
-                code="kubeconfig-malformed",
-                message=f"{path}: expected a mapping, saw {kind_of(document)}",
-                hint=Advice("Is it a kubeconfig?"),
+                code="yaml-invalid",
+                message=f"{where}: not YAML: {error.reason}",
+                hint=Advice("Correct the file"),
+                docs="troubleshooting.md#kubeconfig",
             )
-        )
-    return document
+        ) from None
+    # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load).
+    return KubeconfigFile(path, {} if found.value is None else found.value, found.repeated)
 
 
 def _none_there(paths: Sequence[str]) -> Problem:
