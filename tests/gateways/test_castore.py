@@ -133,9 +133,13 @@ def test_a_prepared_root_that_serves_nothing_is_cleared_away(store: CaStore, the
 
 
 def test_what_killed_runs_left_is_cleared_away(store: CaStore) -> None:
-    for folder in (".abc.new", "kt"):
+    for folder in (".abc.istio-mc.tmp", "kt"):
         (store.folder / folder).mkdir(parents=True)
-    for name in (".root-ca.key.x1.tmp", ".abc.new/ca-key.pem", "kt/.ca-key.pem.x2.tmp"):
+    for name in (
+        ".root-ca.key.x1.istio-mc.tmp",
+        ".abc.istio-mc.tmp/ca-key.pem",
+        "kt/.ca-key.pem.x2.istio-mc.tmp",
+    ):
         (store.folder / name).write_bytes(b"secret")
     with store.locked():
         assert tree(store) == {}

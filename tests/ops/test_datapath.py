@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +20,7 @@ from tests.world import CLUSTERS, MESH, World, authority, ca_certs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 REVIEWS = Meshed("sample", "reviews", 9080, http=True)
@@ -53,7 +53,7 @@ class Gateways:
         ) as session:
             ground = Ground(session, MESH, CLUSTERS, facts.observed, None, {}, lambda _: [])
             found, failures = tried(ground, self.services)
-            left = list(Path(session.folder.name).iterdir())
+            left = list(session.folder.iterdir())
         assert (failures, left) == ({}, [])
         return found
 

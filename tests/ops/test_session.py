@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from istio_mc.domain.kubeconfig import Kubeconfig
 from istio_mc.domain.mesh import Cluster, Mesh
@@ -17,11 +17,14 @@ from istio_mc.ops.inputs import Inputs
 from istio_mc.ops.session import Session, begin
 from tests.fake_api import write_kubeconfig
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: Path) -> None:
     config = write_kubeconfig(tmp_path / "config", {"kt": "http://127.0.0.1:1"})
     session = begin(Inputs(kubeconfig=str(config)))
-    folder = Path(session.folder.name)
+    folder = session.folder
     until = time.monotonic() + 0.3
 
     def write() -> None:
@@ -46,7 +49,7 @@ def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: 
 
 def test_the_private_folder_goes_for_good_while_threads_still_write_into_it(tmp_path: Path) -> None:
     session = Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 1)
-    folder = Path(session.folder.name)
+    folder = session.folder
     begun, ended = threading.Event(), threading.Event()
     mesh, cluster = Mesh("m", "1.26.0"), Cluster("kt", "kt", "network1", "https://kt.test:6443")
 

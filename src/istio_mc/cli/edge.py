@@ -238,7 +238,7 @@ def run(
         formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
     from istio_mc.cli.interrupted import Interruption
-    from istio_mc.gateways import signals
+    from istio_mc.gateways import signals, temporary
     from istio_mc.present import terminal
     from istio_mc.present.formats import SAYS_ALL
     from istio_mc.present.report import Exit
@@ -254,6 +254,7 @@ def run(
     interruption = Interruption(command, output, errors_to)
     try:
         with signals.interrupting(interruption.end_at_last):
+            temporary.remove_abandoned()
             with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
                 report = _report(command, work, interruption.done.and_to(progress))
             interruption.is_reported = True

@@ -64,7 +64,7 @@ class Interruption:
             cleaned_up: Whether the verb has removed what it makes in the clusters for its own time.
         """
         from istio_mc.cli import edge
-        from istio_mc.gateways import process, signals
+        from istio_mc.gateways import process, signals, temporary
         from istio_mc.present import terminal
         from istio_mc.present.report import Exit, Report
 
@@ -72,6 +72,7 @@ class Interruption:
         # A reader that reads nothing more, or a file system that hangs, holds a write for ever.
         threading.Thread(target=_exit_after, args=(_LAST_S, Exit.INTERRUPTED), daemon=True).start()
         process.stop_all(for_good=True)
+        temporary.remove_all()
         problem = self._problem(cleaned_up=cleaned_up)
         with suppress(OSError, ValueError):  # nobody reads it: the terminal is gone, or the file is closed
             if self._output != "table" and not self.is_reported:

@@ -7,7 +7,7 @@
 
 What a run that was killed can leave behind:
 
-- `.new` and `.tmp` names: never seen by anyone; the next run removes them;
+- names that end in `.istio-mc.tmp`: never seen by anyone; the next run removes them;
 - `root-ca.key` and `root-cert.pem.new`, but no `root-cert.pem`: the next run takes the prepared certificate,
   so that it is the same root whenever the first run was killed.
 
@@ -20,22 +20,20 @@ import fcntl
 import hashlib
 import math
 import os
-import shutil
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import files
+from istio_mc.gateways import files, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 ROOT_KEY = "root-ca.key"
 PREPARED_ROOT = "root-cert.pem.new"
@@ -50,7 +48,6 @@ RESERVED = _FILES | {REPLACED}
 _HASH_DIGITS = 12
 
 _LOCK = ".lock"
-_STAGING = ".new"
 _POLL_SECONDS = 0.1
 _LONGEST_WAIT_S = 60.0
 """A run holds the lock for seconds: one that holds it longer does not end by itself."""
@@ -215,7 +212,7 @@ class CaStore:
                     files.write(folder / name, content, exclusive=True)
             return
         try:
-            staging = Path(tempfile.mkdtemp(dir=self.folder, prefix=".", suffix=_STAGING))  # 0700
+            staging = temporary.make_folder(self.folder)
             for name, content in ca.files().items():
                 files.write(staging / name, content)
             staging.rename(folder)
@@ -362,12 +359,10 @@ class CaStore:
     def _sweep(self) -> None:
         """Removes what a killed run left; only with the lock held, so that it is nobody's at work."""
         for leftover in [
-            *self.folder.glob(f".*{files.TEMPORARY_SUFFIX}"),
-            *self.folder.glob(f"*/.*{files.TEMPORARY_SUFFIX}"),
+            *self.folder.glob(f".*{temporary.SUFFIX}"),
+            *self.folder.glob(f"*/.*{temporary.SUFFIX}"),
         ]:
-            leftover.unlink(missing_ok=True)
-        for leftover in self.folder.glob(f".*{_STAGING}"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            temporary.remove(leftover)
         # A prepared certificate counts only with the key it is for, and until there is a root.
         there, key = (self.folder / ROOT_CERT).exists(), (self.folder / ROOT_KEY).exists()
         if there or not key:

@@ -24,7 +24,7 @@ from istio_mc.domain.address import is_ip
 from istio_mc.domain.datapath import Answer, Handshake, Health, Outcome, Reach, Trace
 from istio_mc.domain.identity import trust_domain_of
 from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
-from istio_mc.gateways import files
+from istio_mc.gateways import temporary
 from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.resolve import Resolved, resolve
 
@@ -241,7 +241,7 @@ def _client(roots: str) -> ssl.SSLContext:
 
 
 def _show(context: ssl.SSLContext, identity: Identity, folder: Path) -> None:
-    handle, name = tempfile.mkstemp(dir=folder, suffix=files.TEMPORARY_SUFFIX)  # 0600
+    handle, name = tempfile.mkstemp(dir=folder, suffix=temporary.SUFFIX)  # 0600
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(identity.key + identity.chain)

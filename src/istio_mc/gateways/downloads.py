@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +14,9 @@ import yaml
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import files
+from istio_mc.gateways import files, temporary
 from istio_mc.gateways.downloads_http import MAX_TEXT, STEP, Downloader, Wanted
-from istio_mc.gateways.tools_cache import Cache, copy_into, find_cache, replaced, sha256_of
+from istio_mc.gateways.tools_cache import Cache, copy_into, find_cache, replacing, sha256_of
 
 if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
@@ -51,8 +50,8 @@ def documents(
     try:
         cache.make_folder(cache.manifest(source).parent)
     except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then
-        with tempfile.TemporaryDirectory(prefix="istio-mc-") as folder:
-            return _manifest(source, Cache(Path(folder)), sha256, deadline, progress)
+        with temporary.folder() as folder:
+            return _manifest(source, Cache(folder), sha256, deadline, progress)
     return _manifest(source, cache, sha256, deadline, progress)
 
 
@@ -69,7 +68,7 @@ def _manifest(
             cache.make_folder(target.parent)
             with downloader.fetched(wanted) as (path, _):
                 parsed(url, files.read(path))
-                with replaced(target, files.PRIVATE_FILE) as file:
+                with replacing(target, files.PRIVATE_FILE) as file:
                     copy_into(path, file)
         except ProblemError as error:
             raise ProblemError(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from istio_mc.domain.hint import Hint
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 SHARED_FILE = 0o644
-TEMPORARY_SUFFIX = ".tmp"
 
 
 def read(path: Path) -> bytes:
@@ -84,23 +85,44 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool 
     Raises:
         ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
     """
-    with _told("file-unwritable", f"cannot write {path}"):
-        # In the same folder: a rename is atomic on one file system only. mkstemp gives 0600, so that a key is
-        # at no moment readable by others.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY_SUFFIX)
-        temporary = Path(name)
+    with replacing(path, mode=mode, exclusive=exclusive) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(
+    path: Path, *, mode: int = PRIVATE_FILE, exclusive: bool = False, hint: Hint | None = None
+) -> Iterator[BinaryIO]:
+    """An open file that takes the place of `path` when the block ends well, whole and at once.
+
+    When it does not end well, what was at `path` stays as it was. A link at `path` is replaced, and not
+    followed.
+
+    Args:
+        path: Where to; the folder must exist.
+        mode: Permissions, not reduced by the umask.
+        exclusive: As in `write`.
+        hint: What helps where it cannot be written.
+
+    Raises:
+        ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
+    """
+    with _told("file-unwritable", f"cannot write {path}", hint):
+        # In the same folder: a rename is atomic on one file system only. It is 0600 at first, so that a key
+        # is at no moment readable by others.
+        made, handle = temporary.make_file(path)
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
+            with os.fdopen(handle, "w+b") as file:
+                yield file
                 file.flush()
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            if exclusive:
-                os.link(temporary, path)  # unlike a rename, this fails where the name is taken
-            else:
-                temporary.replace(path)
+                if exclusive:
+                    os.link(made, path)  # unlike a rename, this fails where the name is taken
+                else:
+                    made.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
+            temporary.remove(made)
         sync_folder(path.parent)
 
 
@@ -127,7 +149,7 @@ def readable_by_others(path: Path) -> bool:
 
 
 @contextmanager
-def _told(code: str, message: str) -> Iterator[None]:
+def _told(code: str, message: str, hint: Hint | None = None) -> Iterator[None]:
     """Turns an OSError into a Problem with its reason."""
     try:
         yield
@@ -140,4 +162,5 @@ def _told(code: str, message: str) -> Iterator[None]:
             )
         ) from error
     except OSError as error:
-        raise ProblemError(Problem(code=code, message=message, seen=error.strerror or str(error))) from error
+        problem = Problem(code=code, message=message, seen=error.strerror or str(error), hint=hint)
+        raise ProblemError(problem) from error

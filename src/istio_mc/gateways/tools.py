@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from istio_mc.domain.hint import Advice, istio_mc
@@ -16,7 +14,7 @@ from istio_mc.domain.tools import (
     parse_checksum,
     program_platforms,
 )
-from istio_mc.gateways import archives, files
+from istio_mc.gateways import archives, files, temporary
 from istio_mc.gateways.downloads import parsed
 from istio_mc.gateways.downloads_http import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, mismatch
 from istio_mc.gateways.tools_cache import (
@@ -24,16 +22,16 @@ from istio_mc.gateways.tools_cache import (
     Cache,
     Receipt,
     copy_into,
-    replaced,
+    replacing,
     sha256_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 _HEAD = 256
-_OFFLINE = "offline-"
 _FOLDER_MODE = 0o755
 _READABLE = 0o644
 
@@ -93,9 +91,8 @@ class Offline:
             raise _not_prepared(artifact, path, self.folder)
         expected, source = self._expected(artifact, path)
         self.cache.make_folder(self.cache.folder)
-        self.cache.sweep(f"{_OFFLINE}*")
-        with tempfile.TemporaryDirectory(dir=self.cache.folder, prefix=_OFFLINE) as folder:
-            copy = Path(folder) / path.name
+        with temporary.folder(self.cache.folder) as folder:
+            copy = folder / path.name
             files.write(copy, files.read(path))
             told(copy.stat().st_size, copy.stat().st_size)
             digest = sha256_of(copy)
@@ -175,17 +172,17 @@ def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told
         cache.make_folder(target.parent)
         with source.fetched(artifact, told) as (path, _):
             parsed(artifact.url, files.read(path))
-            with replaced(target, files.PRIVATE_FILE) as file:
+            with replacing(target, files.PRIVATE_FILE) as file:
                 copy_into(path, file)
         return
     cached = cache.program(artifact.tool, artifact.version, artifact.platform)
     _make_folder(target.parent, cache)
     if target != cached and is_installed(artifact, cached, cache):
-        with replaced(target, PROGRAM_MODE) as file:
+        with replacing(target, PROGRAM_MODE) as file:
             copy_into(cached, file)
         return
     with source.fetched(artifact, told) as (path, file_sha256):
-        with replaced(target, PROGRAM_MODE) as file:
+        with replacing(target, PROGRAM_MODE) as file:
             if artifact.member:
                 archives.copy_member(path, artifact.member, file, name=artifact.name)
             else:
@@ -219,7 +216,7 @@ def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> No
     with source.fetched(artifact, told) as (path, digest):
         if not artifact.tool.is_program:
             parsed(artifact.url, files.read(path))
-        with replaced(target, _READABLE) as file:
+        with replacing(target, _READABLE) as file:
             copy_into(path, file)
         files.write(checksum_file(target), f"{digest}  {target.name}\n".encode(), mode=_READABLE)
 

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import time
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -18,12 +13,13 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from istio_mc.domain.tools import Platform, Tool
 
 PROGRAM_MODE = 0o755
-_STALE_S = 3600.0
+_ELSEWHERE = Advice("choose another folder with --bin-dir, or use the private cache")
 _CHUNK = 1 << 20
 
 
@@ -115,13 +111,6 @@ class Cache:
         for folder in (self.folder, *reversed(_below(path, self.folder))):
             files.make_private_folder(folder)
 
-    def sweep(self, pattern: str) -> None:
-        """Removes folders of the cache that a run that was killed left behind."""
-        for left in self.folder.glob(pattern):
-            with suppress(OSError):
-                if time.time() - left.stat().st_mtime > _STALE_S:
-                    shutil.rmtree(left)
-
     def _receipt(self, program_sha256: str) -> Path:
         return self.folder / "receipts" / f"{program_sha256}.json"
 
@@ -150,41 +139,13 @@ def sha256_of(path: Path) -> str:
         ) from None
 
 
-@contextmanager
-def replaced(path: Path, mode: int) -> Iterator[BinaryIO]:
-    """An open file that takes the place of `path` when the block ends well, whole and at once.
-
-    When it does not end well, what was at `path` stays as it was. A link at `path` is replaced, and not
-    followed.
+def replacing(path: Path, mode: int) -> AbstractContextManager[BinaryIO]:
+    """An open file that takes the place of a program or manifest: `files.replacing`.
 
     Raises:
         ProblemError: `file-unwritable`.
     """
-    try:
-        _sweep(path)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.", suffix=files.TEMPORARY_SUFFIX
-        )
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w+b") as file:
-                yield file
-                file.flush()
-                os.fchmod(file.fileno(), mode)
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ProblemError(
-            Problem(
-                code="file-unwritable",
-                message=f"cannot write {path}",
-                seen=error.strerror or str(error),
-                hint=Advice("choose another folder with --bin-dir, or use the private cache"),
-            )
-        ) from None
-    files.sync_folder(path.parent)
+    return files.replacing(path, mode=mode, hint=_ELSEWHERE)
 
 
 def copy_into(source: Path, to: BinaryIO) -> None:
@@ -196,14 +157,6 @@ def copy_into(source: Path, to: BinaryIO) -> None:
     with source.open("rb") as file:
         while chunk := file.read(_CHUNK):
             to.write(chunk)
-
-
-def _sweep(path: Path) -> None:
-    """Removes what a run that was killed in the middle of a write left behind."""
-    for left in path.parent.glob(f".{path.name}.*{files.TEMPORARY_SUFFIX}"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _STALE_S:
-                left.unlink()
 
 
 def _key(url: str) -> str:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import address, cacerts, objects
@@ -118,7 +117,7 @@ def _caller(ground: Ground, name: str, members: Mapping[str, _Member]) -> Caller
         if trusted and not cacerts.faults(member.files, datetime.now(UTC)):
             key = load_key(NamedPem(CA_KEY, member.files.ca_key))
             authority = Authority(member.ca.certificate, key, member.ca.path[1:])
-            return Caller(issuer, partial(_minted, authority), Path(ground.session.folder.name))
+            return Caller(issuer, partial(_minted, authority), ground.session.folder)
     return None
 
 

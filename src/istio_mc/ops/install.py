@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import address, objects, plan
@@ -240,7 +239,7 @@ def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:
 
 def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> None:
     context = cluster.context
-    folder = Path(session.folder.name) / cluster.cluster_id
+    folder = session.folder / cluster.cluster_id
     kubeconfig = credentials.private_kubeconfig(folder, session.document(context))
     # istioctl waits on for a cluster that has fallen silent, and for pods that never start, and does not
     # report why: what looks beside it does.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
@@ -21,7 +19,7 @@ from istio_mc.domain.kubeconfig import uses_exec
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.gateways import credentials, kubeconfigs
+from istio_mc.gateways import credentials, kubeconfigs, temporary
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
@@ -80,9 +78,7 @@ class Session:
     warnings: list[Problem] = field(default_factory=list)
     pod_timing: PodTiming = field(default_factory=PodTiming)
     picked: bool = False
-    folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="istio-mc-"), repr=False
-    )
+    folder: Path = field(default_factory=temporary.make_folder, repr=False)
 
     @property
     def remaining_s(self) -> float:
@@ -116,18 +112,10 @@ class Session:
         return self.kubes[context].kubeconfig
 
     def close(self) -> None:
-        """Ends connections and removes the private folder.
-
-        Threads that Ctrl-C left at work may still write into the folder. Under another name they find it no
-        more, so that nothing is added while it goes.
-        """
+        """Ends connections and removes the private folder."""
         for kube in self.kubes.values():
             kube.close()
-        gone = f"{self.folder.name}-gone"
-        with suppress(OSError):
-            Path(self.folder.name).rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
-        self.folder.cleanup()
+        temporary.remove(self.folder)
 
     def __enter__(self) -> Self:
         return self
