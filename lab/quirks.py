@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _CONFIG = "/tmp/cilium/config-map"  # noqa: S108 (in the pod, where the real one has it)
 
-# As Cilium's own chart writes them on a cluster with its defaults: what an istio mesh needs changed is
-# among them, unchanged.
+# As Cilium's own chart writes them where Cilium replaces kube-proxy: what an Istio mesh needs changed is
+# among them, unchanged. The stand-in for the agent has no dataplane, so that kube-proxy stays.
 CILIUM_CONFIG = {
     "agent-not-ready-taint-key": "node.cilium.io/agent-not-ready",
     "auto-direct-node-routes": "false",
     "bpf-lb-acceleration": "disabled",
     "bpf-lb-map-max": "65536",
-    "bpf-lb-sock": "false",
+    "bpf-lb-sock": "true",
     "bpf-lb-sock-hostns-only": "false",
     "cluster-id": "0",
     "cluster-name": "default",
@@ -42,7 +42,7 @@ CILIUM_CONFIG = {
     "enable-policy": "default",
     "identity-allocation-mode": "crd",
     "ipam": "cluster-pool",
-    "kube-proxy-replacement": "false",
+    "kube-proxy-replacement": "true",
     "monitor-aggregation": "medium",
     "routing-mode": "tunnel",
     "tunnel-protocol": "vxlan",

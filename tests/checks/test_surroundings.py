@@ -11,6 +11,7 @@ import pytest
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Facts, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.calico import Calico
 from istio_mc.domain.hint import kubectl
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
@@ -19,6 +20,11 @@ from istio_mc.domain.surroundings import ControlPlane, Surroundings, architectur
 from istio_mc.ops.preflight import judge
 from tests.world import CLUSTERS, World
 
+SOCKET_LB = (
+    "socket load balancing is on (kube-proxy-replacement: true): it would choose the pod behind a Service "
+    "before the sidecar sees the call"
+)
+ITS_CNI = "Istio's CNI plugin is used: Cilium would remove its configuration"
 WELL = Surroundings(storage_classes={"fast": True}, metrics=True, architectures={"amd64": 3})
 IN_TIME = datetime(2025, 6, 1, tzinfo=UTC)
 """While Istio 1.26 is mended."""
@@ -79,9 +85,21 @@ WARNINGS = {
         {"architectures": {"amd64": 2, "s390x": 1}},
         ("architecture", "kt", "2 amd64, 1 s390x"),
     ),
-    "Cilium's defaults": (
-        {"cilium": {"bpf-lb-sock-hostns-only": "false"}},
-        ("cilium-settings", "kt", "bpf-lb-sock-hostns-only: false, cni-exclusive: absent"),
+    "Cilium in place of kube-proxy": (
+        {"cilium": {"kube-proxy-replacement": "true", "cni-exclusive": "true"}},
+        ("cilium-settings", "kt", f"bpf-lb-sock-hostns-only: absent, and {SOCKET_LB}"),
+    ),
+    "Cilium beside Istio's CNI plugin": (
+        {"cilium": {"cni-exclusive": "true"}, "istio_cni": True},
+        ("cilium-settings", "kt", f"cni-exclusive: true, and {ITS_CNI}"),
+    ),
+    "Calico in eBPF mode": (
+        {"calico": Calico({"bpfEnabled": "true"})},
+        (
+            "calico-settings",
+            "kt",
+            "bpfEnabled: true, bpfConnectTimeLoadBalancing: unset, which is on",
+        ),
     ),
     "a server that is too old": ({"server": "v1.28.10"}, ("kubernetes-too-old", "kt", "v1.28.10")),
     "a server that is too new": ({"server": "v1.34.0"}, ("kubernetes-too-new", "kt", "v1.34.0")),

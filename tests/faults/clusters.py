@@ -44,7 +44,7 @@ def _mesh_config(_site: Site) -> None:
 
 
 def _cilium(_site: Site) -> None:
-    body = {"data": {"cni-exclusive": "true"}}
+    body = {"data": {"bpf-lb-sock-hostns-only": "false"}}
     patch("ncloud", "configmap", "cilium-config", body, namespace="kube-system")
 
 

@@ -16,7 +16,7 @@ from istio_mc.present import terminal
 from istio_mc.present.report import Envelope, Report
 
 Golden = Callable[[str, str], None]
-CHART = {"bpf-lb-sock-hostns-only": "false", "debug": "false"}
+CHART = {"kube-proxy-replacement": "true", "bpf-lb-sock-hostns-only": "false", "debug": "false"}
 OLD, CHANGED, NEW = "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", "2026-03-01T10:00:09Z"
 SILENT = Problem(
     code="cluster-unreachable", cluster="nhn", message="nhn cannot be reached", seen="no route to host"

@@ -313,6 +313,11 @@ _AROUND = {
         "Cilium's defaults stand in the way of sidecars",
         f"`{istio_mc('cilium', 'fix')}`",
     ),
+    "cni.calico": Explained(
+        "the FelixConfiguration `default` and the environment of DaemonSet `calico-node`",
+        "Calico's eBPF mode balances connections when a pod connects, past its sidecar",
+        "set `bpfConnectTimeLoadBalancing: Disabled` in the FelixConfiguration",
+    ),
     "services.agree": Explained(
         "the Services of equal name and namespace that have endpoints in several clusters",
         "two teams use one name for two things",

@@ -12,9 +12,10 @@ from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import annotations_of, labels_of
+from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.support import Support
-from istio_mc.domain.surroundings import HELM_RELEASE
+from istio_mc.domain.surroundings import HELM_RELEASE, uses_istio_cni
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,21 +136,50 @@ def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
     return Finding(told, problem)
 
 
-def _cilium(_facts: Facts, name: str, found: Surroundings) -> Finding:
+def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
     if found.cilium is None:
         return Finding("no Cilium")
-    wanted = cilium.wanted()
-    wrong = {key: found.cilium.get(key) for key, want in wanted.items() if found.cilium.get(key) != want}
+    values = istio_operator(facts.mesh, facts.clusters[name])["spec"]["values"]
+    istio_cni = found.istio_cni or uses_istio_cni(values)
+    needs = cilium.needs(found.cilium, istio_cni=istio_cni)
+    wrong = [need for need in needs if not need.is_met]
+    if not needs:
+        return Finding("no setting matters here: no socket load balancing, no CNI plugin of Istio's")
     if not wrong:
         return Finding("as Istio needs them")
     problem = Problem(
         code="cilium-settings",
         message="Cilium is not set as a mesh needs it",
-        seen=", ".join(f"{key}: {value or 'absent'}" for key, value in wrong.items()),
-        expected=", ".join(f"{key}: {wanted[key]}" for key in wrong),
+        seen="; ".join(
+            f"{need.key}: {found.cilium.get(need.key) or 'absent'}, and {need.why}" for need in wrong
+        ),
+        expected=", ".join(f"{need.key}: {need.wanted}" for need in wrong),
         hint=istio_mc("cilium", "fix", "--yes", contexts=[name]),
     )
     return Finding("not as Istio needs them", problem)
+
+
+def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
+    calico = found.calico
+    if calico is None:
+        return Finding("no Calico")
+    if not calico.bypasses_sidecars:
+        unread = "its FelixConfiguration may not be read"
+        return (
+            Finding(str(calico) or "not in eBPF mode") if calico.is_known else Finding(unread, unknown=True)
+        )
+    patch = '{"spec":{"bpfConnectTimeLoadBalancing":"Disabled"}}'
+    problem = Problem(
+        code="calico-settings",
+        message="Calico chooses the pod behind a Service before the sidecar sees the call",
+        seen=str(calico),
+        expected="bpfConnectTimeLoadBalancing: Disabled",
+        hint=Advice(
+            "before Calico 3.27 it is bpfConnectTimeLoadBalancingEnabled: false; from then on: ",
+            kubectl(name, "patch", "felixconfiguration", "default", "--type=merge", "-p", patch),
+        ),
+    )
+    return Finding(str(calico), problem)
 
 
 def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
@@ -270,12 +300,13 @@ PRESETS = (
         "metrics.available", "the Metrics API answers, so that the HPA can scale", _WARNING, _of(_metrics)
     ),
     _check("cni.cilium", "Cilium, where it is the CNI, is set as a mesh needs it", _WARNING, _of(_cilium)),
+    _check("cni.calico", "Calico, where it is the CNI, leaves calls to the sidecars", _WARNING, _of(_calico)),
 )
 """Asked before an install, where none of them stands in its way, and by verify."""
 
 IN_A_MESH = tuple(
-    # A mesh does install over a Cilium that is set otherwise; then calls pass the sidecars by.
-    replace(check, severity=_ERROR) if check.id == "cni.cilium" else check
+    # A mesh does install over a CNI plugin that is set otherwise; then calls pass the sidecars by.
+    replace(check, severity=_ERROR) if check.topic == "cni" else check
     for check in PRESETS
 )
 """The presets as verify judges them."""

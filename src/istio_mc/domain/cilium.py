@@ -30,13 +30,66 @@ TOUCHED_ANNOTATION = "istio-mc/cilium-revert-begun"
 RESTARTED_ANNOTATION = "kubectl.kubernetes.io/restartedAt"
 """On the DaemonSet's pod template, as `kubectl rollout restart` has it."""
 
-_NEEDED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+_HOSTNS_ONLY, _EXCLUSIVE = "bpf-lb-sock-hostns-only", "cni-exclusive"
+_NEEDED = {_HOSTNS_ONLY: "true", _EXCLUSIVE: "false"}
 _K_PAAS = {"enable-l7-proxy": "false"}
+_SOCKET_LB = ("bpf-lb-sock", "enable-host-reachable-services")
+_REPLACEMENT = "kube-proxy-replacement"
+_REPLACES = frozenset({"true", "strict", "probe"})
+"""Values with which the agent turns socket load balancing on by itself, whatever `bpf-lb-sock` says."""
 
 
 def wanted(*, k_paas: bool = False) -> dict[str, str]:
     """The settings a mesh needs; with `k_paas`, the one that K-PaaS adds too."""
     return _NEEDED | (_K_PAAS if k_paas else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A setting that matters in one cluster.
+
+    Attributes:
+        key: The key of cilium-config.
+        wanted: What it has to be.
+        is_met: Whether it is so.
+        why: Why it matters there.
+    """
+
+    key: str
+    wanted: str
+    is_met: bool
+    why: str
+
+
+def socket_load_balancing(config: Mapping[str, str]) -> str:
+    """The setting with which Cilium translates a Service's address inside the pod; empty: it does not."""
+    on = {key: config[key] for key in _SOCKET_LB if config.get(key) == "true"}
+    if config.get(_REPLACEMENT) in _REPLACES:
+        on[_REPLACEMENT] = config[_REPLACEMENT]
+    return ", ".join(f"{key}: {value}" for key, value in on.items())
+
+
+def needs(config: Mapping[str, str], *, istio_cni: bool) -> tuple[Need, ...]:
+    """The settings that matter in a cluster, judged as istioctl does before an install.
+
+    operator/pkg/apis/validation/validation.go, detectCniIncompatibility (1.26.0); that one overlooks that
+    kube-proxy-replacement "true" turns socket load balancing on.
+
+    Args:
+        config: Its cilium-config.
+        istio_cni: Whether Istio's CNI plugin is used there.
+    """
+    found = []
+    if cause := socket_load_balancing(config):
+        why = (
+            f"socket load balancing is on ({cause}): it would choose the pod behind a Service before the "
+            "sidecar sees the call"
+        )
+        found.append(Need(_HOSTNS_ONLY, "true", config.get(_HOSTNS_ONLY) == "true", why))
+    if istio_cni:
+        why = "Istio's CNI plugin is used: Cilium would remove its configuration"
+        found.append(Need(_EXCLUSIVE, "false", config.get(_EXCLUSIVE) != "true", why))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +139,19 @@ class Cilium:
         daemon_set: DaemonSet kube-system/cilium.
         agents: Its pods, without those on their way out.
         backup: ConfigMap kube-system/istio-mc-cilium-backup, where there is one.
+        istio_cni: Whether Istio's CNI plugin is used in that cluster.
     """
 
     config: Object = field(repr=False)
     daemon_set: Object = field(repr=False)
     agents: tuple[Object, ...] = field(default=(), repr=False)
     backup: Object | None = field(default=None, repr=False)
+    istio_cni: bool = False
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """The settings that matter in this cluster."""
+        return needs(self.data, istio_cni=self.istio_cni)
 
     @property
     def data(self) -> dict[str, str]:

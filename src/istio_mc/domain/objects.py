@@ -16,6 +16,7 @@ CLUSTER_SCOPED = frozenset(
         "ClusterRole",
         "ClusterRoleBinding",
         "CustomResourceDefinition",
+        "FelixConfiguration",
         "GatewayClass",
         "MutatingWebhookConfiguration",
         "Namespace",
@@ -127,6 +128,10 @@ VALIDATING_WEBHOOK = Kind("admissionregistration.k8s.io/v1", "ValidatingWebhookC
 CRD = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition")
 STORAGE_CLASS = Kind("storage.k8s.io/v1", "StorageClass")
 API_SERVICE = Kind("apiregistration.k8s.io/v1", "APIService")
+FELIX_CONFIGURATIONS = tuple(
+    Kind(group, "FelixConfiguration") for group in ("projectcalico.org/v3", "crd.projectcalico.org/v1")
+)
+"""Calico's own API server has the first kind, where there is one; its CRDs are the second."""
 ISTIO_GATEWAY = Kind("networking.istio.io/v1", "Gateway")
 KUBERNETES_GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway")
 IP_ADDRESS_POOL = Kind("metallb.io/v1beta1", "IPAddressPool")

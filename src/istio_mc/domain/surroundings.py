@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
+    from istio_mc.domain.calico import Calico
     from istio_mc.domain.objects import Object
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -44,6 +46,8 @@ class Surroundings:
         metrics: Whether the Metrics API answers; None: no such API is registered.
         architectures: Nodes by architecture, without those whose taints keep Istio's pods away.
         cilium: The settings of Cilium's agents; None: no Cilium here.
+        calico: Calico's settings; None: no Calico here.
+        istio_cni: Whether Istio's CNI plugin runs.
         denied: Rights that are missing, such as `create deployments.apps in istio-system`.
         control_planes: Every istiod of the cluster.
         ambient: Whether ztunnel runs: a mesh in ambient mode.
@@ -53,6 +57,8 @@ class Surroundings:
     metrics: bool | None = None
     architectures: Mapping[str, int] = field(default_factory=dict)
     cilium: Mapping[str, str] | None = None
+    calico: Calico | None = None
+    istio_cni: bool = False
     denied: tuple[str, ...] = ()
     control_planes: tuple[ControlPlane, ...] = ()
     ambient: bool = False
@@ -86,6 +92,21 @@ def architectures(nodes: Collection[Object]) -> dict[str, int]:
         name = str(node.get("status", {}).get("nodeInfo", {}).get("architecture", "unknown"))
         counted[name] = counted.get(name, 0) + 1
     return counted
+
+
+ISTIO_CNI = "istio-cni-node"
+"""The DaemonSet of Istio's CNI plugin."""
+
+
+def uses_istio_cni(values: Mapping[str, Any]) -> bool:
+    """Whether IstioOperator values have sidecars injected for Istio's CNI plugin, under its old name too."""
+    return any(_at(values, *path, "enabled") is True for path in (("pilot", "cni"), ("istio_cni",)))
+
+
+def _at(value: object, *path: str) -> object:
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def control_plane(deployment: Object) -> ControlPlane:

@@ -5,15 +5,20 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import cilium, objects, surroundings
+from istio_mc.domain import calico, cilium, objects, surroundings
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.surroundings import Surroundings
+from istio_mc.domain.objects import labels_of
+from istio_mc.domain.refusal import Reason
+from istio_mc.domain.surroundings import ISTIO_CNI, Surroundings
 from istio_mc.gateways.fanout import all_of
+from istio_mc.gateways.kube_error import KubeError
 from istio_mc.gateways.rights import Right, allowed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
+    from istio_mc.domain.calico import Calico
+    from istio_mc.domain.objects import Object
     from istio_mc.gateways.kube import Kube
 
 _METRICS = "v1beta1.metrics.k8s.io"
@@ -54,7 +59,7 @@ _NEEDED = (
 
 
 def survey(kube: Kube) -> Surroundings:
-    """Looks around in a cluster: seven requests, more only where a right is missing.
+    """Looks around in a cluster: seven requests, more only where a right is missing or Calico runs.
 
     Raises:
         ProblemError: It cannot be reached, or refuses to tell.
@@ -64,9 +69,10 @@ def survey(kube: Kube) -> Surroundings:
             "storage": partial(kube.list, objects.STORAGE_CLASS),
             "nodes": partial(kube.list, objects.NODE),
             "istiods": partial(kube.list, objects.DEPLOYMENT, labels="app=istiod"),
-            "ztunnels": partial(kube.list, objects.DAEMON_SET, labels="app=ztunnel"),
+            "daemon sets": partial(kube.list, objects.DAEMON_SET),
         }
     )
+    daemon_sets = listed["daemon sets"]
     metrics = kube.get(objects.API_SERVICE, _METRICS)
     config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
     return Surroundings(
@@ -74,10 +80,26 @@ def survey(kube: Kube) -> Surroundings:
         metrics=surroundings.metrics(metrics),
         architectures=surroundings.architectures(listed["nodes"]),
         cilium=(config.get("data") or {}) if config else None,
+        calico=_calico(kube, daemon_sets),
+        istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in daemon_sets),
         denied=_denied(kube),
         control_planes=tuple(surroundings.control_plane(item) for item in listed["istiods"]),
-        ambient=bool(listed["ztunnels"]),
+        ambient=any(labels_of(one).get("app") == "ztunnel" for one in daemon_sets),
     )
+
+
+def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
+    """Calico's settings; asked for only where it runs."""
+    node = next((one for one in daemon_sets if one["metadata"]["name"] == calico.DAEMON_SET), None)
+    if node is None:
+        return None
+    try:
+        found = (kube.get(kind, calico.FELIX) for kind in objects.FELIX_CONFIGURATIONS)
+        return calico.calico_of(node, next(filter(None, found), None))
+    except KubeError as error:
+        if error.reason is not Reason.FORBIDDEN:
+            raise
+        return calico.calico_of(node, None, is_known=False)
 
 
 def _denied(kube: Kube) -> tuple[str, ...]:

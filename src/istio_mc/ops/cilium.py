@@ -13,8 +13,10 @@ from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.listed import few
+from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.refusal import Reason
+from istio_mc.domain.surroundings import ISTIO_CNI, uses_istio_cni
 from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.kube_error import KubeError
 
@@ -101,7 +103,7 @@ def _looked(
     session: Session, verb: Verb, settings: Mapping[str, str], decide: Callable[[Cilium], Plan]
 ) -> CiliumResult:
     def look(name: str) -> tuple[Cilium | str, Plan]:
-        found = _look(session.kubes[name])
+        found = _look(session, name)
         if isinstance(found, str):
             return found, Plan()
         plan = decide(found)
@@ -121,8 +123,9 @@ def _looked(
     )
 
 
-def _look(kube: Kube) -> Cilium | str:
+def _look(session: Session, name: str) -> Cilium | str:
     """A cluster's Cilium, or why there is none."""
+    kube = session.kubes[name]
     # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
     config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
     daemon_set = kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
@@ -134,7 +137,11 @@ def _look(kube: Kube) -> Cilium | str:
         ]
         return f"no {' and no '.join(missing)} in {cilium.NAMESPACE}"
     backup = kube.get(objects.CONFIG_MAP, cilium.BACKUP, cilium.NAMESPACE)
-    return Cilium(config, daemon_set, tuple(_agents(kube, daemon_set)), backup)
+    values = merged(session.settings.values, session.settings.cluster(name).values)
+    istio_cni = uses_istio_cni(values) or any(
+        one["metadata"]["name"] == ISTIO_CNI for one in kube.list(objects.DAEMON_SET)
+    )
+    return Cilium(config, daemon_set, tuple(_agents(kube, daemon_set)), backup, istio_cni)
 
 
 def _agents(kube: Kube, daemon_set: Object) -> list[Object]:

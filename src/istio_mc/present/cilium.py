@@ -43,6 +43,7 @@ def question(result: CiliumResult) -> str:
     for name in result.todo:
         lines.append(f"{name}: {_told(result.plans[name])}")
         lines += [text.plain for text in _diff(result.plans[name])]
+        lines += _why(result, name)
     return "\n".join([*lines, "Go on?"])
 
 
@@ -88,6 +89,7 @@ def _found(result: CiliumResult, found: Cilium) -> dict[str, Any]:
     """How it was before anything was done."""
     rollout = found.rollout
     old = found.backed_up
+    why = {need.key: need.why for need in found.needs}
     return {
         "settings": [
             {
@@ -95,6 +97,7 @@ def _found(result: CiliumResult, found: Cilium) -> dict[str, Any]:
                 "wanted": result.wanted.get(key),
                 "live": found.data.get(key),
                 "backup": None if old is None else old.get(key),
+                "why": why.get(key),
             }
             for key in _keys(result, found)
         ],
@@ -139,6 +142,19 @@ def _render(result: CiliumResult, console: Console) -> None:
             _render_found(result, result.found[name], console)
         for change in _diff(result.plans[name]) if name in result.plans else ():
             console.print(change, soft_wrap=True)
+        for reason in _why(result, name):
+            console.print(reason, markup=False, soft_wrap=True)
+
+
+def _why(result: CiliumResult, name: str) -> list[str]:
+    """Which of the settings matter in a cluster; K-PaaS's own addition is nobody's need."""
+    found = result.found.get(name)
+    if found is None or result.verb is Verb.REVERT:
+        return []
+    why = {need.key: need.why for need in found.needs}
+    lines = [f"  {key} matters here: {reason}" for key, reason in why.items()]
+    rest = [key for key in result.wanted if key not in why]
+    return [*lines, f"  without effect on a mesh here: {', '.join(rest)}"] if rest else lines
 
 
 def _render_found(result: CiliumResult, found: Cilium, console: Console) -> None:
