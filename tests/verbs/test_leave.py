@@ -1,0 +1,162 @@
+"""uninstall --contexts: one cluster leaves; the others forget it and replace the tokens it had."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import refusals
+from tests.support.snapshots import changed
+
+if TYPE_CHECKING:
+    from tests.support import Mesh
+    from tests.support.cluster import Cluster
+
+SYSTEM = "istio-system"
+LEAVE = ("uninstall", "--contexts", "nhn", "--yes", "-o", "json")
+OF_NHN = "istio-remote-secret-nhn-nks"
+READER = "istio-reader-service-account-istio-remote-secret-token"
+
+
+def tokens(one: Cluster) -> list[str]:
+    """The tokens of the reader that the cluster accepts."""
+    return sorted(token for token, (_, name) in one.tokens.items() if "reader" in name)
+
+
+def synced(one: Cluster) -> dict[str, str]:
+    (istiod,) = one.istiods.running()
+    return {row["id"]: row["syncStatus"] for row in one.istiods.clusterz(istiod)}
+
+
+def test_nothing_of_the_mesh_stays_in_it(installed: Mesh) -> None:
+    installed.run(*LEAVE).exits(0)
+    assert not installed["nhn"].has("Namespace", SYSTEM)
+
+
+def test_the_others_forget_it(installed: Mesh) -> None:
+    installed.run(*LEAVE).exits(0)
+    assert not installed["kt"].has("Secret", OF_NHN, SYSTEM)
+    assert not installed["ncloud"].has("Secret", OF_NHN, SYSTEM)
+
+
+def test_those_that_stay_see_each_other_and_no_other(installed: Mesh) -> None:
+    installed.run(*LEAVE).exits(0)
+    both = dict.fromkeys(("kt-k2p", "ncloud-nks"), "synced")
+    assert (synced(installed["kt"]), synced(installed["ncloud"])) == (both, both)
+
+
+def test_the_tokens_it_had_are_accepted_no_more(installed: Mesh) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    installed.run(*LEAVE).exits(0)
+    for name, old in before.items():
+        assert len(old) == len(tokens(installed[name])) == 1
+        assert tokens(installed[name]) != old
+
+
+def test_what_went_is_reported_for_each_cluster(installed: Mesh) -> None:
+    result = installed.run(*LEAVE).exits(0)
+    assert f"Secret {SYSTEM}/{OF_NHN}" in result.cluster("kt")["removed"]
+    assert f"Secret {SYSTEM}/{READER} (reader token, replaced)" in result.cluster("kt")["removed"]
+    assert f"Namespace {SYSTEM}" in result.cluster("nhn")["removed"]
+
+
+def test_a_dry_run_changes_nothing(installed: Mesh) -> None:
+    before = installed.snapshots()
+    installed.run("uninstall", "--contexts", "nhn", "--dry-run").exits(0)
+    assert installed.snapshots() == before
+
+
+def test_those_that_stay_keep_all_but_the_links(installed: Mesh) -> None:
+    before = installed.snapshots()["kt"]
+    installed.run(*LEAVE).exits(0)
+    kinds = {name.split()[0] for name in changed(before, installed.snapshots()["kt"])}
+    assert kinds == {"Secret"}
+
+
+def test_it_may_join_again_under_the_same_root(installed: Mesh) -> None:
+    installed.run(*LEAVE).exits(0)
+    installed.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    assert synced(installed["kt"]) == dict.fromkeys(("kt-k2p", "ncloud-nks", "nhn-nks"), "synced")
+
+
+class TestWhereAClusterThatStaysDoesNotAnswer:
+    def test_the_others_old_tokens_live_on(self, installed: Mesh) -> None:
+        before = tokens(installed["kt"])
+        installed.cut("ncloud")
+        installed.run(*LEAVE)
+        assert set(before) <= set(tokens(installed["kt"]))
+
+    def test_that_is_a_warning_with_the_command_that_finishes_it(self, installed: Mesh) -> None:
+        installed.cut("ncloud")
+        result = installed.run(*LEAVE).exits(3)
+        (told,) = [one for one in result.json["messages"] if one["code"] == "tokens-kept"]
+        assert told["hint"].endswith("uninstall --contexts nhn")
+
+    def test_the_cluster_leaves_all_the_same(self, installed: Mesh) -> None:
+        installed.cut("ncloud")
+        installed.run(*LEAVE)
+        assert not installed["nhn"].has("Namespace", SYSTEM)
+        assert not installed["kt"].has("Secret", OF_NHN, SYSTEM)
+
+    def test_the_same_command_later_ends_the_old_tokens(self, installed: Mesh) -> None:
+        before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+        installed.cut("ncloud")
+        installed.run(*LEAVE)
+        installed.heal("ncloud")
+        installed.run(*LEAVE).exits(0)
+        for name, old in before.items():
+            assert not set(old) & set(tokens(installed[name]))
+        assert synced(installed["ncloud"]) == dict.fromkeys(("kt-k2p", "ncloud-nks"), "synced")
+
+    def test_it_stays_a_member_though_it_is_not_among_the_named(self, installed: Mesh) -> None:
+        installed.cut("ncloud")
+        result = installed.run(*LEAVE)
+        assert [error for error in result.errors if error[1] == "ncloud"]
+
+
+def test_one_that_is_gone_for_good_leaves_without_answering(installed: Mesh) -> None:
+    installed.cut("nhn")
+    result = installed.run(*LEAVE).exits(3)
+    assert [cluster for _, cluster in result.errors] == ["nhn"]
+    assert not installed["kt"].has("Secret", OF_NHN, SYSTEM)
+    assert len(tokens(installed["kt"])) == 1
+
+
+@pytest.mark.parametrize("failing", ["POST", "PATCH"])
+def test_old_tokens_live_on_where_new_ones_could_not_be_distributed(installed: Mesh, failing: str) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    installed["kt"].faults.refuse(refusals.Refused(500, "InternalError", "no"), failing, path="/secrets")
+    installed.run(*LEAVE).exits(3)
+    for name, old in before.items():
+        assert set(old) <= set(tokens(installed[name]))
+
+
+@pytest.mark.thorough
+def test_old_tokens_live_on_where_an_istiod_does_not_sync_with_the_new(installed: Mesh) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    kt = installed["kt"]
+    for name in kt.names("ClusterRoleBinding"):
+        if "reader" in name:
+            kt.delete(kt.get("ClusterRoleBinding", name))
+    installed.run(*LEAVE, "--timeout", "8s").exits(3)
+    assert synced(installed["ncloud"])["kt-k2p"] == "timeout"
+    for name, old in before.items():
+        assert set(old) <= set(tokens(installed[name]))
+
+
+_SOME = (1, 4, 8)
+
+
+@pytest.mark.parametrize(
+    "writes", [*_SOME, *(pytest.param(n, marks=pytest.mark.thorough) for n in range(1, 13) if n not in _SOME)]
+)
+def test_a_leave_that_was_killed_is_finished_by_the_same_command(installed: Mesh, writes: int) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    installed.run(*LEAVE, dies_after=writes)
+    installed.run(*LEAVE).exits(0)
+    assert not installed["nhn"].has("Namespace", SYSTEM)
+    for name, old in before.items():
+        assert not installed[name].has("Secret", OF_NHN, SYSTEM)
+        assert not set(old) & set(tokens(installed[name]))
+        assert synced(installed[name]) == dict.fromkeys(("kt-k2p", "ncloud-nks"), "synced")
