@@ -6,11 +6,12 @@ import math
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import fanout
 from istio_mc.gateways.fanout import Watch, all_of, answered, fan_out, in_time, once
 
 NAMES = ["kt", "ncloud", "nhn"]
@@ -130,6 +131,19 @@ class TestTheDeadline:
         _, failures = fan_out(NAMES, work, concurrency=1, until=time.monotonic() + 0.2)
         release.set()
         assert (begun, list(failures)) == (["kt"], NAMES)
+
+    def test_the_time_of_every_call_counts_from_the_beginning(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        ends: list[float] = []
+
+        def a_slow_one(future: Future[object], until: float) -> object:
+            monkeypatch.setattr(fanout.time, "monotonic", lambda: 1007.0)
+            ends.append(until)
+            return future.result(30)
+
+        monkeypatch.setattr(fanout, "result_of", a_slow_one)
+        monkeypatch.setattr(fanout.time, "monotonic", lambda: 1000.0)
+        answered({"first": (8.0, list), "second": (9.0, list)}, context="kt")
+        assert ends == [1008.0, 1009.0]
 
     def test_a_call_has_no_more_time_than_the_run(self) -> None:
         release = threading.Event()

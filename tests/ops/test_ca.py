@@ -21,6 +21,7 @@ from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings import CaSettings
+from istio_mc.gateways import files
 from istio_mc.gateways.castore import CaStore
 from istio_mc.ops import ca
 from istio_mc.ops.ca import Outcome
@@ -122,8 +123,8 @@ def test_openssl_verifies_every_clusters_ca(store: CaStore, key: KeySpec) -> Non
 def test_the_store_holds_what_goes_into_the_clusters(store: CaStore) -> None:
     certs = ca.ensure(store, CLUSTERS, OPTIONS, now()).ca_certs
     assert list(certs) == CLUSTERS
-    for cluster, files in certs.items():
-        assert {name: (store.folder / cluster / name).read_bytes() for name in files.files()} == files.files()
+    for cluster, made in certs.items():
+        assert {name: (store.folder / cluster / name).read_bytes() for name in made.files()} == made.files()
 
 
 def test_everything_new_is_reported_as_created(store: CaStore) -> None:
@@ -265,6 +266,35 @@ def test_an_expired_root_is_reported_and_kept(store: CaStore) -> None:
 
 
 # A run killed in the middle
+
+
+class Killed(BaseException):
+    """The end of a run in the middle of a write."""
+
+
+@pytest.mark.parametrize("after", range(9))
+def test_a_run_that_ends_before_any_of_its_writes_is_finished_by_the_next(
+    store: CaStore, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    left = after
+
+    def write(*arguments: object, **options: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+        whole(*arguments, **options)
+
+    whole = files.write
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "write", write)
+        with pytest.raises(Killed):
+            ca.ensure(store, CLUSTERS, OPTIONS, now())
+    before = store.read().root_key
+    ca.ensure(store, CLUSTERS, OPTIONS, now())
+    assert before in (None, store.read().root_key)
+    assert [openssl_verify(store, cluster) for cluster in CLUSTERS] == ["OK"] * 3
+
 
 ENSURE = """
 import sys
