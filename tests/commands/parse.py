@@ -45,6 +45,7 @@ _LOCAL = {
     "chmod": re.compile(r"[0-7]{3} \S.*"),
     "cp": re.compile(r"\S+ \S+"),
     "ls": re.compile(r"-l \S+"),
+    "mkdir": re.compile(r"-p -m 700 \S+"),
     "mv": re.compile(r"\S+ \S+"),
     "openssl": re.compile(r"(x509|pkey) .*-in \S+.*"),
     "rm": re.compile(r"\S+"),

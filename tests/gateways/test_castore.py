@@ -29,7 +29,7 @@ def tree(store: CaStore) -> dict[str, bytes]:
     return {
         str(path.relative_to(store.folder)): path.read_bytes()
         for path in store.folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in {".lock", ".gitignore"}
     }
 
 

@@ -56,7 +56,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != ".lock"
+        if path.is_file() and path.name not in {".lock", ".gitignore"}
     }
 
 
@@ -165,7 +165,7 @@ def test_ids_that_cannot_be_folders_are_refused_before_anything_is_written(
 def test_an_id_that_differs_from_a_folder_in_case_only_is_refused(store: CaStore) -> None:
     ca.ensure(store, ["kt"], OPTIONS, now())
     with pytest.raises(ProblemError) as error:
-        ca.issue(store, ["KT"], OPTIONS, now())
+        ca.ensure(store, ["KT"], OPTIONS, now())
     assert refused(error) == ["cluster-id"]
 
 

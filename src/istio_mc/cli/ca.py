@@ -26,13 +26,16 @@ CertsDir = Annotated[
 ]
 KeyTypeOption = Annotated[
     Literal["rsa", "ec"] | None,
-    typer.Option(help="Kind of key to make [default: mesh.yaml's ca.key, else rsa].", show_default=False),
+    typer.Option(
+        help="Kind of key to make [default: mesh.yaml's ca.key, else rsa; for a cluster's CA the root's].",
+        show_default=False,
+    ),
 ]
 KeySize = Annotated[
     int | None,
     typer.Option(
         help="Bits: 2048, 3072 or 4096 for rsa, 256 or 384 for ec "
-        "[default: mesh.yaml's ca.key, else 3072 or 256].",
+        "[default: mesh.yaml's ca.key, else 3072 or 256; for a cluster's CA the root's].",
         show_default=False,
     ),
 ]
@@ -74,7 +77,8 @@ def init(
 ) -> None:
     """Make the mesh's root CA, or bring in one of your own.
 
-    A root that is there already is kept: it is never overwritten.
+    A root that is there already is kept: it is never overwritten. An option that it does not fit is an
+    error.
 
     Examples:
 

@@ -135,7 +135,7 @@ class CaCerts:
         return (own.ca, own.key and own.key.public_key(), between, frozenset(own.roots))
 
 
-def faults(ca: CaCerts, now: datetime) -> list[Problem]:
+def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
     """What istiod or the proxies would refuse in a cluster's CA.
 
     Checks what istiod checks when it starts (Istio's security/pkg/pki/util and pilot/pkg/bootstrap: the files
@@ -145,11 +145,12 @@ def faults(ca: CaCerts, now: datetime) -> list[Problem]:
     Args:
         ca: The files.
         now: The moment to judge validity at, aware.
+        folder: Where the files are; empty for those of a Secret.
 
     Returns:
         Every fault; none where the CA can be used.
     """
-    own = _Parsed.of(ca)
+    own = _Parsed.of(ca, folder)
     found = list(own.problems)
     if own.ca and own.key and not key_matches(own.ca, own.key):
         found.append(
@@ -199,12 +200,16 @@ class _Parsed:
     problems: tuple[Problem, ...]
 
     @classmethod
-    def of(cls, ca: CaCerts) -> _Parsed:
+    def of(cls, ca: CaCerts, folder: str = "") -> _Parsed:
         problems: list[Problem] = []
-        certificate = attempt(load_first_certificate, NamedPem(CA_CERT, ca.ca_cert), problems)
-        key = attempt(load_key, NamedPem(CA_KEY, ca.ca_key), problems)
-        chain = attempt(load_certificates, NamedPem(CERT_CHAIN, ca.cert_chain), problems)
-        roots = attempt(load_roots, NamedPem(ROOT_CERT, ca.root_cert), problems)
+
+        def source(name: str, data: bytes) -> NamedPem:
+            return NamedPem(f"{folder}/{name}" if folder else name, data, is_file=bool(folder))
+
+        certificate = attempt(load_first_certificate, source(CA_CERT, ca.ca_cert), problems)
+        key = attempt(load_key, source(CA_KEY, ca.ca_key), problems)
+        chain = attempt(load_certificates, source(CERT_CHAIN, ca.cert_chain), problems)
+        roots = attempt(load_roots, source(ROOT_CERT, ca.root_cert), problems)
         return cls(certificate, key, chain or (), roots or (), tuple(problems))
 
     def path(self) -> tuple[tuple[x509.Certificate, ...], list[Problem]]:

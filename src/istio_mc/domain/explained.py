@@ -18,12 +18,12 @@ _SECTIONS = {
     "versions-end-of-life": "istio-unknown",
     "ca-folder": """
         ca-cannot-sign ca-cert-lost ca-expires-soon ca-extended-key-usage ca-extension
-        ca-issuer-partial ca-key-exposed ca-key-id ca-key-lost ca-name ca-name-constraints ca-no-key
-        ca-no-root ca-no-signer ca-not-a-ca ca-not-yet-valid ca-other-root ca-own ca-partial
-        ca-path-length ca-policies ca-root-exists ca-root-lost ca-short-key ca-weak-key
-        ca-weak-signature certificate-not-alone certificate-unreadable chain-broken cluster-id
-        key-encrypted key-mismatch key-size key-type key-unreadable key-unsupported pem-malformed
-        pem-rewritten root-not-self-signed validity""",
+        ca-flag-differs ca-folder-exposed ca-issuer-partial ca-key-exposed ca-key-id ca-key-lost
+        ca-name ca-name-constraints ca-no-key ca-no-root ca-no-signer ca-not-a-ca ca-not-yet-valid
+        ca-other-root ca-own ca-partial ca-path-length ca-policies ca-root-exists ca-root-lost
+        ca-short-key ca-weak-key ca-weak-signature certificate-not-alone certificate-unreadable
+        chain-broken cluster-id key-encrypted key-mismatch key-size key-type key-unreadable
+        key-unsupported pem-malformed pem-rewritten root-not-self-signed validity""",
     "ca-expired": "ca-expired",
     "cacerts": "cacerts-not-base64 cacerts-partial chain-without-ca",
     "istioctl-missing": "istioctl-unusable",

@@ -85,6 +85,18 @@ class KeySpec:
         default = DEFAULT_RSA_BITS if kind is KeyType.RSA else DEFAULT_EC_BITS
         return cls(kind, default if size is None else size)
 
+    @classmethod
+    def like(cls, key: object) -> KeySpec:
+        """The spec nearest to a CA's public key: its kind, and its size where keys of that size are made."""
+        if isinstance(key, rsa.RSAPublicKey):
+            return cls(KeyType.RSA, key.key_size) if key.key_size in RSA_BITS else cls.of(KeyType.RSA)
+        if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size in CURVES:
+            return cls(KeyType.EC, key.key_size)
+        return cls.of(KeyType.EC)
+
+    def __str__(self) -> str:
+        return f"{self.type.upper()} {self.size}"
+
     def generate(self) -> PrivateKey:
         """A new random key."""
         if self.type is KeyType.RSA:

@@ -48,10 +48,12 @@ class NamedPem:
     Attributes:
         name: A path, or a key of a Secret.
         data: The bytes; kept out of `repr`, as they may be a private key.
+        is_file: Whether the name is a path, for commands that look at the file.
     """
 
     name: str
     data: bytes = field(repr=False)
+    is_file: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +258,7 @@ def _no_certificate(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM certificate",
         seen=", ".join(reasons),
         expected="one or more blocks -----BEGIN CERTIFICATE-----",
-        hint=Advice(
-            "look at it with: ", on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)
-        ),
+        hint=_look(pem, "openssl", "x509", "-noout", "-text", "-in", pem.name),
     )
 
 
@@ -269,11 +269,12 @@ def _unreadable(pem: NamedPem, error: ValueError) -> Problem:
         message=f"{pem.name} has a certificate that {'istiod' if refused else 'istio-mc'} does not read",
         seen=str(error) if refused else "a part of it is malformed",
         expected="a certificate that Go's crypto/x509 reads",
-        hint=Advice(
-            "have it issued again; look at it with: ",
-            on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name),
-        ),
+        hint=_look(pem, "openssl", "x509", "-noout", "-text", "-in", pem.name),
     )
+
+
+def _look(pem: NamedPem, *command: str) -> Advice | None:
+    return Advice("look at it with: ", on_this_machine(*command)) if pem.is_file else None
 
 
 # Keys
@@ -323,7 +324,9 @@ def read_key(pem: NamedPem) -> Reading[PrivateKey]:
                 hint=Advice(
                     "decrypt it into a private file: umask 077; ",
                     on_this_machine("openssl", "pkey", "-in", pem.name, "-out", "plain.key"),
-                ),
+                )
+                if pem.is_file
+                else None,
             )
         )
     if len({block.der for block in keys}) > 1:
@@ -363,9 +366,7 @@ def _no_key(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM private key",
         seen=", ".join(reasons),
         expected=f"one key: {KEY_KINDS}",
-        hint=Advice(
-            "look at it with: ", on_this_machine("openssl", "pkey", "-noout", "-check", "-in", pem.name)
-        ),
+        hint=_look(pem, "openssl", "pkey", "-noout", "-check", "-in", pem.name),
     )
 
 

@@ -40,9 +40,15 @@ class GatewayApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class CaSettings:
-    """How new CAs are made: kind and bits of their keys ("ec-256"), and how long they are valid ("3650d")."""
+    """How new CAs are made.
 
-    key: str = "rsa-3072"
+    Attributes:
+        key: Kind and bits of their keys, such as `ec-256`; None: a root gets RSA 3072, what is below a root
+            gets its kind.
+        validity: How long they are valid, such as `3650d`.
+    """
+
+    key: str | None = None
     validity: str = "87600h"
 
 

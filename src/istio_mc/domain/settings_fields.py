@@ -79,7 +79,9 @@ CA = (
         "key",
         "Kind and bits of the keys of new CAs: rsa-2048, rsa-3072, rsa-4096, ec-256 or ec-384.",
         attribute="ca.key",
+        otherwise="rsa-3072 for a root, and the root's own kind for the clusters' CAs",
         pattern=CA_KEY,
+        example="ec-256",
     ),
     Field(
         "validity",

@@ -174,7 +174,7 @@ def _settings(reader: _Reader, document: object) -> Settings:
         certs_dir=reader.path(reader.string((), top, "certsDir", _empty_fault) or "certs"),
         strict=reader.boolean((), top, "strict", default=defaults.strict),
         ca=CaSettings(
-            key=reader.string(("ca",), ca, "key", _key_fault) or defaults.ca.key,
+            key=reader.string(("ca",), ca, "key", _key_fault) or None,
             validity=reader.string(("ca",), ca, "validity", _validity_fault) or defaults.ca.validity,
         ),
         mesh_id=reader.string((), top, "meshID", _mesh_fault) or defaults.mesh_id,

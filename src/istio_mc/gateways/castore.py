@@ -48,6 +48,7 @@ RESERVED = _FILES | {REPLACED}
 _HASH_DIGITS = 12
 
 _LOCK = ".lock"
+_GIT_IGNORE, _EVERYTHING = ".gitignore", b"*\n"
 _POLL_SECONDS = 0.1
 _LONGEST_WAIT_S = 60.0
 """A run holds the lock for seconds: one that holds it longer does not end by itself."""
@@ -81,7 +82,7 @@ class StoreFiles:
         issuer_key: Its key.
         issuer_chain: From the issuer up to the root.
         clusters: Cluster id to files, for each folder that holds any.
-        exposed: Keys that others than the owner may read.
+        exposed: The folder, and keys, that others than the owner may read or write.
     """
 
     root_cert: bytes | None = None
@@ -116,6 +117,7 @@ class CaStore:
             ProblemError: `ca-store-busy` where another run does not end in time, or `file-unwritable`.
         """
         files.make_private_folder(self.folder)
+        self.keep_out_of_git()
         path = self.folder / _LOCK
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
@@ -129,6 +131,23 @@ class CaStore:
             yield
         finally:
             os.close(handle)  # this gives the lock back, as the end of the process does
+
+    def keep_out_of_git(self) -> None:
+        """Has git ignore the folder, so that no key is committed; a .gitignore that is there stays as it is.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        path = self.folder / _GIT_IGNORE
+        if (
+            path.exists() or (self.folder / ".git").exists()
+        ):  # the top of a repository is no folder of keys alone
+            return
+        try:
+            files.write(path, _EVERYTHING, exclusive=True)
+        except ProblemError as error:
+            if error.problems[0].code != "file-exists":  # another run was quicker
+                raise
 
     def read(self) -> StoreFiles:
         """What is there.
@@ -156,7 +175,7 @@ class CaStore:
             issuer_key=self._read(ISSUER_KEY),
             issuer_chain=self._read(ISSUER_CHAIN),
             clusters=clusters,
-            exposed=tuple(key for key in keys if files.readable_by_others(key)),
+            exposed=tuple(path for path in (self.folder, *keys) if files.readable_by_others(path)),
         )
 
     def create_root(self, cert: bytes, key: bytes) -> None:
@@ -285,6 +304,8 @@ class CaStore:
                     (folder / name).unlink(missing_ok=True)
                 with suppress(OSError):  # something of the user's own is in it
                     folder.rmdir()
+            if self._read(_GIT_IGNORE) == _EVERYTHING:
+                self._remove(_GIT_IGNORE)
             for name in (*_FILES, _LOCK):
                 self._remove(name)
         with suppress(OSError):  # likewise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -141,11 +142,15 @@ def sync_folder(path: Path) -> None:
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether group or others may read a file; False where there is none."""
+    """Whether group or others may read, write or run a file, or read or write a folder.
+
+    False where there is none.
+    """
     try:
-        return bool(path.stat().st_mode & 0o077)
+        mode = path.stat().st_mode
     except OSError:
         return False
+    return bool(mode & (0o066 if stat.S_ISDIR(mode) else 0o077))
 
 
 @contextmanager

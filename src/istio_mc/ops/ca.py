@@ -5,7 +5,7 @@ Results never hold a key, but for `EnsureResult.ca_certs`, which `install` puts 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import cacerts, certificates, pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.chain import path_warnings
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.ops import ca_clusters, ca_root
 
 if TYPE_CHECKING:
@@ -171,9 +171,16 @@ def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
         ProblemError: Every fault in what the store holds; `ca-root-exists` where another root is there.
     """
     own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
+    if own:
+        ca_root.refuse_differences(own.authority.root, options.flags, "the root that is brought in")
     with store.locked():
         outcome, root = _init(store, options, own, now)
-    return _init_result(store, outcome, root, own)
+        if outcome is Outcome.KEPT:
+            where = f"the root that is in {store.folder} already"
+            ca_root.refuse_differences(root.certificate, options.flags, where)
+        exposed = ca_root.exposed_signer(store, store.read())
+    result = _init_result(store, outcome, root, own)
+    return replace(result, warnings=(*result.warnings, *exposed))
 
 
 def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: datetime) -> IssueResult:
@@ -188,11 +195,11 @@ def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: d
         now: The present, aware.
 
     Raises:
-        InputError: `cluster-id` for ids that can be no folder's name.
+        InputError: `cluster-id` or `cluster-id-invalid` for ids that can be none; `ca-flag-differs`.
         ProblemError: `ca-no-root`, `ca-no-signer`, and every fault in what the store holds for these
             clusters; nothing is issued to any of them then.
     """
-    ids = ca_clusters.checked_ids(cluster_ids)
+    ids = ca_clusters.checked_ids(cluster_ids, store.read().clusters)
     with store.locked():
         files = store.read()
         root = ca_root.load_root(store, files, now)
@@ -218,6 +225,9 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
     ids = ca_clusters.checked_ids(cluster_ids)
     own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
     complete = own is None and ca_clusters.is_complete(store.read(), ids) and not to_renew(store, ids, now)
+    if complete:
+        with suppress(ProblemError):  # the folder may be read-only
+            store.keep_out_of_git()
     with nullcontext() if complete else store.locked():
         outcome, root = _init(store, options, own, now)
         issued, ca_certs = _issue(store, store.read(), root, ids, options, now)
@@ -285,31 +295,27 @@ def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) ->
         ProblemError: `file-unreadable`; every other fault is in the result.
     """
     files = store.read()
-    errors: list[Problem] = []
-    warnings = [ca_root.exposed(path) for path in files.exposed]
+    errors = ca_root.exposed_signer(store, files)
+    warnings = [fault for path in files.exposed if (fault := ca_root.exposed(store, path)) not in errors]
     root: Root | None = None
+    of_root: list[Problem] = []
     try:
         root = ca_root.load_root(store, files, now)
-    except ProblemError as error:
-        errors += error.problems
-    of_root = list(errors)
-    if root:
         of_root += path_warnings(root.path, now, within=within)
         warnings += of_root
+    except ProblemError as error:
+        of_root += error.problems
+        errors += error.problems
     if root and root.signer is None:
         warnings.append(ca_root.no_signer(store))
+    # What is wrong with the root is said once, and not again for every cluster below it.
+    said = {(problem.code, problem.message) for problem in of_root}
     for cluster_id, found in files.clusters.items():
-        ca, problems = ca_clusters.whole_ca(store, cluster_id, found)
-        concerns: list[Problem] = []
-        if ca:
-            problems += ca_clusters.cluster_faults(ca, root.certificate if root else None, now)
-            concerns += cacerts.warnings(ca, now, within=within)
-            concerns += ca_clusters.name_warnings(ca, cluster_id)
-        # What is wrong with the root is said once, and not again for every cluster below it.
-        said = {(problem.code, problem.message) for problem in of_root}
-        fixed = (ca_clusters.with_fix(problem, store, cluster_id) for problem in problems)
-        errors += [fault.on(cluster_id) for fault in fixed if (fault.code, fault.message) not in said]
-        warnings += [one.on(cluster_id) for one in concerns if (one.code, one.message) not in said]
+        faults = ca_clusters.faults_in_store(store, cluster_id, files, root, now)
+        errors += [fault.on(cluster_id) for fault in faults if (fault.code, fault.message) not in said]
+        if ca := ca_clusters.whole_ca(found):
+            concerns = cacerts.warnings(ca, now, within=within) + ca_clusters.name_warnings(ca, cluster_id)
+            warnings += [one.on(cluster_id) for one in concerns if (one.code, one.message) not in said]
     return VerifyResult(
         folder=store.folder, clusters=tuple(files.clusters), errors=tuple(errors), warnings=tuple(warnings)
     )
@@ -320,6 +326,7 @@ def _init(store: CaStore, options: CaOptions, own: Brought | None, now: datetime
     files = store.read()
     if own:
         ca_root.refuse_other_root(store, files, own.authority)
+        _refuse_exposed(store, files)
         outcome = _bring(store, files, own.authority)
     elif files.root_cert is not None:
         outcome = Outcome.KEPT
@@ -327,12 +334,23 @@ def _init(store: CaStore, options: CaOptions, own: Brought | None, now: datetime
         store.finish_root(prepared)
         outcome = Outcome.COMPLETED
     elif ca_root.is_bare(files):
+        _refuse_exposed(store, files)
         made = certificates.new_root(now, key=options.key, validity=options.validity)
         store.create_root(pem.dump_certificates([made.certificate]), pem.dump_key(made.key))
         outcome = Outcome.CREATED
     else:
         raise ProblemError(ca_root.no_root(store, files))
     return outcome, ca_root.load_root(store, store.read(), now)
+
+
+def _refuse_exposed(store: CaStore, files: StoreFiles) -> None:
+    """Sees that a key is not put where others can read it.
+
+    Raises:
+        ProblemError: `ca-folder-exposed` or `ca-key-exposed`.
+    """
+    if found := ca_root.exposed_signer(store, files):
+        raise ProblemError(*found)
 
 
 def _bring(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
@@ -381,14 +399,16 @@ def _issue(
     """
     found, problems = ca_clusters.clusters_found(store, files, root, ids, now)
     to_issue = [cluster_id for cluster_id in ids if found[cluster_id].ca is None]
-    if to_issue and root.signer is None:
-        problems.append(ca_root.no_signer(store, to_issue))
-    elif root.signer:
-        for cluster_id in to_issue:
-            faults = certificates.issuer_faults(root.signer, cluster_id, now)
-            problems += [fault.on(cluster_id) for fault in faults]
+    if to_sign := to_issue + [cluster_id for cluster_id in ids if found[cluster_id].renewal]:
+        problems += ca_root.unable_to_sign(store, files, root, to_issue)
+    for cluster_id in to_sign:
+        faults = certificates.issuer_faults(root.signer, cluster_id, now) if root.signer else ()
+        problems += [fault.on(cluster_id) for fault in faults]
     if problems:
         raise ProblemError(*problems)
+    unused = ca_clusters.unused_flags(found, root, options.flags)
+    if unused and not to_sign:
+        raise InputError(*unused)
     ca_certs: dict[str, CaCerts] = {}
     clusters: list[ClusterCa] = []
     for cluster_id in ids:
@@ -409,7 +429,7 @@ def _issue(
         folder=store.folder,
         root=pem.facts(root.certificate),
         clusters=tuple(clusters),
-        warnings=tuple(notices),
+        warnings=(*unused, *notices),
     )
     return result, ca_certs
 
@@ -442,8 +462,9 @@ def _new(
 ) -> CaCerts:
     if signer is None:  # refused before
         raise ValueError(cluster_id)
+    maker = options.key_below(signer.certificate)
     made = certificates.new_intermediate(
-        signer, cluster_id, now, key=options.key, validity=options.validity, private=key
+        signer, cluster_id, now, key=maker, validity=options.validity, private=key
     )
     return CaCerts.from_authority(made)
 

@@ -7,16 +7,17 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import cacerts, certificates, pem
+from istio_mc.domain import cacerts, certificates, names, pem
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.chain import SOON, path_to_root
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pem import NamedPem, PrivateKey, attempt
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways import castore
+from istio_mc.ops import ca_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.hint import Command
     from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
+    from istio_mc.ops.ca_options import Flags
     from istio_mc.ops.ca_root import Root
 
 _FILES = (cacerts.CA_CERT, cacerts.CA_KEY, cacerts.CERT_CHAIN, cacerts.ROOT_CERT)
@@ -50,32 +52,39 @@ class FoundCluster:
     odd: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def checked_ids(cluster_ids: Iterable[str]) -> list[str]:
+def checked_ids(cluster_ids: Iterable[str], known: Collection[str] | None = None) -> list[str]:
     """The ids, each once.
 
+    Args:
+        cluster_ids: The ids.
+        known: Those that have a CA already; None: the ids were found to be usable before.
+
     Raises:
-        InputError: `cluster-id` for each that can be no folder's name, or differs from another in case only.
+        InputError: `cluster-id` for each that can be no folder's name, or differs from another in case only;
+            `cluster-id-invalid` for each that can be none in a mesh and has no CA yet.
     """
     ids = list(dict.fromkeys(cluster_ids))
-    found = [fault for cluster_id in ids for fault in certificates.cluster_id_faults(cluster_id)]
-    found += [
-        Problem(code="cluster-id", message=f"{cluster_id} is the name of a file of the CA itself")
-        for cluster_id in ids
-        if cluster_id.casefold() in castore.RESERVED
-    ]
+    found: list[Problem] = []
     folded: dict[str, str] = {}
     for cluster_id in ids:
-        other = folded.setdefault(cluster_id.casefold(), cluster_id)
+        faults = _id_faults(cluster_id, is_new=known is not None and cluster_id not in known)
+        found += faults
+        other = cluster_id if faults else folded.setdefault(cluster_id.casefold(), cluster_id)
         if other != cluster_id:
-            # One folder on macOS, two on Linux: and certs folders travel.
-            found.append(
-                Problem(
-                    code="cluster-id", message=f"{other} and {cluster_id} differ in upper and lower case only"
-                )
-            )
+            found.append(_case_only(other, cluster_id))
     if found:
         raise InputError(*found)
     return ids
+
+
+def _id_faults(cluster_id: str, *, is_new: bool) -> list[Problem]:
+    if faults := certificates.cluster_id_faults(cluster_id):
+        return faults
+    if cluster_id.casefold() in castore.RESERVED:
+        reserved = f"{cluster_id} is the name of a file of the CA itself"
+        return [Problem(code="cluster-id", message=reserved)]
+    unusable = names.validate_cluster_id(cluster_id) if is_new else None
+    return [unusable] if unusable else []
 
 
 def is_complete(found: StoreFiles, ids: Sequence[str]) -> bool:
@@ -148,33 +157,59 @@ _WORTH_IT = timedelta(days=1)
 """What a renewal must bring at least: a CA ends with its root at the latest."""
 
 
-def whole_ca(store: CaStore, cluster_id: str, found: ClusterFiles) -> tuple[CaCerts | None, list[Problem]]:
-    """A cluster's CA as it stands, or None and which files are missing."""
-    if missing := _missing(found):
-        at = store.folder / cluster_id
-        return None, [
-            Problem(
-                code="ca-partial",
-                message=f"{at} is not complete",
-                seen="without " + ", ".join(missing),
-                expected=", ".join(_FILES),
-                hint=_without_key(at) if found.ca_key is None else reissue(store, cluster_id),
-            )
-        ]
-    return (
-        CaCerts(
-            ca_cert=found.ca_cert or b"",
-            ca_key=found.ca_key or b"",
-            cert_chain=found.cert_chain or b"",
-            root_cert=found.root_cert or b"",
-        ),
-        [],
+def whole_ca(found: ClusterFiles) -> CaCerts | None:
+    """A cluster's CA as its files are; None where one is missing."""
+    if _missing(found):
+        return None
+    return CaCerts(
+        ca_cert=found.ca_cert or b"",
+        ca_key=found.ca_key or b"",
+        cert_chain=found.cert_chain or b"",
+        root_cert=found.root_cert or b"",
     )
 
 
-def cluster_faults(ca: CaCerts, root: x509.Certificate | None, now: datetime) -> list[Problem]:
+def faults_in_store(
+    store: CaStore, cluster_id: str, files: StoreFiles, root: Root | None, now: datetime
+) -> list[Problem]:
+    """What is wrong with a cluster's files as they are in the store, each fault with what fixes it.
+
+    Args:
+        store: The store.
+        cluster_id: The cluster.
+        files: What the store holds.
+        root: Its root; None where that is not in order.
+        now: The moment to judge at, aware.
+    """
+    found = files.clusters[cluster_id]
+    state, stopping = FoundCluster(), list[Problem]()
+    if root:
+        states, stopping = clusters_found(store, files, root, [cluster_id], now)
+        state = states[cluster_id]
+        if not stopping and (state.ca is None or state.renewal):
+            stopping = ca_root.unable_to_sign(store, files, root, [cluster_id])
+    again = reissue(store, cluster_id)
+    fix = again if root and not stopping else Advice("first fix what else is reported, then: ", again)
+    fixed = {"pem-malformed", *(_RENEWED if state.renewal else ())}
+    if ca := whole_ca(found):
+        at = store.folder / cluster_id
+        faults = cluster_faults(ca, root.certificate if root else None, now, at)
+        return [replace(fault, hint=fix) if fault.code in fixed else fault for fault in faults]
+    partial_ca = Problem(
+        code="ca-partial",
+        message=f"{store.folder / cluster_id} is not complete",
+        seen="without " + ", ".join(_missing(found)),
+        expected=", ".join(_FILES),
+        hint=fix,
+    )
+    return stopping or [partial_ca]
+
+
+def cluster_faults(
+    ca: CaCerts, root: x509.Certificate | None, now: datetime, folder: Path | str = ""
+) -> list[Problem]:
     """What is wrong with a cluster's CA, in itself and under the store's root (None if not known)."""
-    found = cacerts.faults(ca, now)
+    found = cacerts.faults(ca, now, str(folder))
     roots = attempt(pem.load_roots, NamedPem(cacerts.ROOT_CERT, ca.root_cert), [])
     if root and roots and root not in roots:
         found.append(
@@ -214,12 +249,6 @@ def _missing(found: ClusterFiles) -> list[str]:
     return [name for name, content in zip(_FILES, contents, strict=True) if content is None]
 
 
-def _without_key(at: Path) -> Advice:
-    """What to do with a cluster's folder whose key is missing: nothing is issued into it."""
-    aside = on_this_machine("mv", at, at.with_name(f"{at.name}.old"))
-    return Advice("put its key back; or, to have a new CA issued under the same root: ", aside)
-
-
 def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: Root) -> FoundCluster:
     """A cluster's CA as plain PEM, with what other tools leave out: root-cert.pem, in the guide."""
     at = store.folder / cluster_id
@@ -229,7 +258,10 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                 code="ca-key-lost",
                 message=f"{at / cacerts.CA_KEY} is missing",
                 seen="a CA without its key",
-                hint=_without_key(at),
+                hint=Advice(
+                    "put it back; or, to have a new CA issued under the same root: ",
+                    _start_over(store, cluster_id),
+                ),
             )
         )
     problems: list[Problem] = []
@@ -259,8 +291,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
                     code="ca-cert-lost",
                     message=f"{at / cacerts.CA_CERT} is missing, and the chain there is not that of the key",
                     hint=Advice(
-                        "to have a new CA issued under the same root: ",
-                        on_this_machine("mv", at, at.with_name(f"{at.name}.old")),
+                        "to have a new CA issued under the same root: ", _start_over(store, cluster_id)
                     ),
                 )
             )
@@ -281,6 +312,26 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
     )
 
 
+def unused_flags(found: Mapping[str, FoundCluster], root: Root, flags: Flags) -> list[Problem]:
+    """Options that say something else of a CA than what it is, which is kept."""
+    latest = min(above.not_valid_after_utc for above in root.path)
+    return [
+        Problem(
+            code="ca-flag-differs",
+            cluster=cluster_id,
+            message=f"{difference.option} does not fit the CA that {cluster_id} has already",
+            seen=difference.seen,
+            expected=difference.expected,
+            hint=Advice("leave the option out: a CA that is there is kept"),
+        )
+        for cluster_id, state in found.items()
+        if state.ca and not state.renewal
+        for difference in flags.differences(
+            pem.load_first_certificate(NamedPem(cacerts.CA_CERT, state.ca.ca_cert)), latest
+        )
+    ]
+
+
 def rewritten(store: CaStore, cluster_id: str, state: FoundCluster) -> list[Problem]:
     """The notices of a cluster's files whose content goes into its Secret in another form."""
     at = store.folder / cluster_id
@@ -292,9 +343,16 @@ def rewritten(store: CaStore, cluster_id: str, state: FoundCluster) -> list[Prob
     return [notice.on(cluster_id) for notice in notices]
 
 
-def with_fix(problem: Problem, store: CaStore, cluster_id: str) -> Problem:
-    """A fault of a file in the store, with the command that fixes it where there is one."""
-    return replace(problem, hint=reissue(store, cluster_id)) if problem.code == "pem-malformed" else problem
+def _start_over(store: CaStore, cluster_id: str) -> Command:
+    """What puts a cluster's files aside, where they count as no cluster's, and has a new CA issued."""
+    aside = store.folder / castore.REPLACED
+    return replace(
+        on_this_machine("mkdir", "-p", "-m", "700", aside),
+        then=(
+            on_this_machine("mv", store.folder / cluster_id, aside / f"{cluster_id}-before"),
+            reissue(store, cluster_id),
+        ),
+    )
 
 
 def reissue(store: CaStore, cluster_id: str) -> Command:

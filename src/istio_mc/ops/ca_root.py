@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.certificates import Authority
     from istio_mc.gateways.castore import CaStore, StoreFiles
+    from istio_mc.ops.ca_options import Flags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,13 +253,59 @@ def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
     )
 
 
-def exposed(path: Path) -> Problem:
-    """A key that others may read."""
+def unable_to_sign(
+    store: CaStore, found: StoreFiles, root: Root, cluster_ids: Sequence[str] = ()
+) -> list[Problem]:
+    """Why nothing can, or may, be signed: no key, or one that others can read."""
+    return [no_signer(store, cluster_ids)] if root.signer is None else exposed_signer(store, found)
+
+
+def exposed(store: CaStore, path: Path) -> Problem:
+    """A key, or the folder, that others may read or write."""
+    if path == store.folder:
+        return Problem(
+            code="ca-folder-exposed",
+            message=f"others on this machine can read or change the folder of the CA, {path}",
+            expected="a folder that only its owner can read and write",
+            hint=on_this_machine("chmod", "700", path),
+        )
     return Problem(
         code="ca-key-exposed",
-        message=f"others on this machine may read the private key {path}",
+        message=f"others on this machine can read the private key {path}",
+        expected="a key that only its owner can read",
         hint=on_this_machine("chmod", "600", path),
     )
+
+
+def exposed_signer(store: CaStore, found: StoreFiles) -> list[Problem]:
+    """Why nothing is to be signed: others can read the key that signs, or the folder it is in."""
+    signs = (store.folder, store.folder / castore.ROOT_KEY, store.folder / castore.ISSUER_KEY)
+    return [exposed(store, path) for path in found.exposed if path in signs]
+
+
+def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) -> None:
+    """Sees that a root is as options say.
+
+    Args:
+        certificate: The root.
+        flags: The options.
+        where: Which root it is, for errors.
+
+    Raises:
+        InputError: `ca-flag-differs` for each option that it does not fit.
+    """
+    found = [
+        Problem(
+            code="ca-flag-differs",
+            message=f"{difference.option} does not fit {where}",
+            seen=difference.seen,
+            expected=difference.expected,
+            hint=Advice("leave the option out; or, for a new root, choose another --certs-dir"),
+        )
+        for difference in flags.differences(certificate)
+    ]
+    if found:
+        raise InputError(*found)
 
 
 def _own_combination(own: OwnCa) -> list[Problem]:

@@ -13,6 +13,7 @@ from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import ca, trust_problems
 from istio_mc.ops.ca_clusters import is_complete
+from istio_mc.ops.ca_root import exposed_signer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -114,6 +115,8 @@ def decide(
     wanting = {name: ids[name] for name in needing}
     renewed = ca.to_renew(store, wanting.values(), now)
     if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
+        if exposed := exposed_signer(store, stored):
+            raise ProblemError(*exposed)
         steps = {
             name: _to_be_made(clusters[name], reason)
             for name in needing
