@@ -30,17 +30,7 @@ _BINARY, _CLOSE = 0x2, 0x8
 def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, Target]) -> None:
     """Answers one port-forward: to where `targets` says the port listens, or as a pod that refuses it."""
     port = int(parse_qs(urlsplit(handler.path).query)["ports"][0])
-    key = handler.headers["Sec-WebSocket-Key"] + _GUID
-    handler.send_response(101)
-    handler.send_header("Upgrade", "websocket")
-    handler.send_header("Connection", "Upgrade")
-    handler.send_header(
-        "Sec-WebSocket-Accept",
-        base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode(),
-    )
-    handler.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
-    handler.end_headers()
-    handler.close_connection = True
+    accept(handler)
     for channel in (0, 1):
         _send(handler.wfile, bytes([channel]) + port.to_bytes(2, "little"))
     try:
@@ -57,6 +47,21 @@ def forward(handler: BaseHTTPRequestHandler, targets: Mapping[int, Target]) -> N
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
         back.join(5)
+
+
+def accept(handler: BaseHTTPRequestHandler) -> None:
+    """Has a request become a WebSocket of channels."""
+    key = handler.headers["Sec-WebSocket-Key"] + _GUID
+    handler.send_response(101)
+    handler.send_header("Upgrade", "websocket")
+    handler.send_header("Connection", "Upgrade")
+    handler.send_header(
+        "Sec-WebSocket-Accept",
+        base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode(),
+    )
+    handler.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+    handler.end_headers()
+    handler.close_connection = True
 
 
 def _connected(target: Target) -> socket.socket:

@@ -13,10 +13,10 @@ Folders whose conftest imports the fixtures (tests/verbs has them) write::
         installed.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
         assert installed.snapshots() == before
 
-`mesh` is three bare clusters, kt, ncloud and nhn; `installed` is the same three as `install` leaves them.
-Both are one mesh for all tests of a process, put back before each test: that costs milliseconds, an install
-half a second. Other clusters, or another beginning: `with remembering_mesh("kt", "ncloud") as mesh:`, and
-`mesh.state()` / `mesh.restore(state)`.
+`mesh` is three bare clusters, kt, ncloud and nhn; `installed` is the same three as `install` leaves them,
+`scripted` as the guide's scripts do. They are one mesh for all tests of a process, put back before each
+test: that costs milliseconds, an install half a second. Other clusters, or another beginning:
+`with remembering_mesh("kt", "ncloud") as mesh:`, and `mesh.state()` / `mesh.restore(state)`.
 
 Runs
 ----
@@ -35,20 +35,24 @@ Clusters
 --------
 `kt = mesh["kt"]`: `kt.get(kind, name, namespace)`, `kt.has(…)`, `kt.names(kind, namespace)`, and
 `kt.store.of(kind)`; as somebody else: `kt.make(document)`, `kt.apply(document)`, `kt.edit(item, change)`,
-`kt.delete(item)`. `kt.settle()` waits until its controllers have nothing more to do; `mesh.snapshots()`
-does so for all, and gives every object by `Kind.group namespace/name`; `changed(before, after)` names the
-differences.
+`kt.delete(item)`; `kt.deploy("reviews", "sample")` runs a service with a sidecar, `kt.istioctl(document)`
+installs (recording.another_revision("canary") is a second control plane). `kt.settle()` waits until its
+controllers have nothing more to do; `mesh.snapshots()` does so for all, and gives every object by
+`Kind.group namespace/name`; `changed(before, after)` names the differences.
 
 Faults
 ------
+- `mesh.when("PATCH .*/deployments/istiod$", lambda: mesh.cut("nhn"))`: once, after that write.
 - `mesh.cut("kt")` (connections refused), `mesh.cut("kt", "silent")`, `mesh.heal("kt")`.
-- `kt.faults.refuse(refusals.Refused(403, "Forbidden", "…"), "PATCH", path="/deployments/", times=1)`.
+- `kt.faults.refuse(refusals.Refused(403, "Forbidden", "…"), "PATCH", path="/deployments/", times=1)`;
+  refusals.too_many, refusals.denied_by_webhook and others are as API servers write them.
 - `kt.faults.denied.add("create secrets")`: a right that the administrator lacks (`* secrets`, `list *`).
 - `kt.faults.slow_s = 0.2`; `kt.faults.requests`, `kt.faults.writes`: what was asked.
 - `kt.stuck["istiod"] = "ImagePullBackOff"`: pods of that name do not become ready.
 - `kt.balancer = ""`: LoadBalancer Services stay pending; a name instead of an IP address: a hostname.
 - `kt.controllers.held.add("tokens")`: a controller that does nothing for now (controllers.ALL has their
   names, `istiods` is istiod's own).
+- `kt.unreached.add("nhn")`: calls from kt's pods to nhn's gateway come to nothing (`sample test`, `--deep`).
 - `mesh.aliases["kt"] = "https://…"`: another address at which istiods of others reach kt.
 
 istiod

@@ -9,13 +9,15 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from tests.fake_forward import forward
-from tests.support import faults, fields, refusals, rights
+from tests.fake_forward import accept, forward
+from tests.stream_server import SUCCESS, Peer, ended
+from tests.support import calls, discovery, faults, fields, refusals, rights
 from tests.support.fields import Merging
 from tests.support.refusals import Refused
 from tests.support.rights import Wanted
@@ -35,6 +37,8 @@ _STRATEGIC = "application/strategic-merge-patch+json"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _NO_SUCH_PATH = b"404 page not found\n"
 _PATIENCE_S = 30.0
+_CHUNK = 8192
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Target(NamedTuple):
@@ -71,12 +75,20 @@ class Reset(Exception):  # noqa: N818 - no fault of ours
 
 
 class Api:
-    """Listens for one cluster."""
+    """Listens for one cluster.
+
+    Attributes:
+        over: Set once it ends.
+        healed: Notified where what keeps requests from being answered may be over.
+        failures: What went wrong in the stand-in itself.
+        port: Where it listens.
+    """
 
     def __init__(self, cluster: Cluster, material: Material) -> None:
         self.cluster = cluster
         self.over = threading.Event()
         self.healed = threading.Condition()
+        self.failures: list[Exception] = []
         self._context = material.context
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -165,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._forward(asked)
                 self._log(asked, url.query, 101)
                 return
-            code, answer = answered(self.api.cluster, asked)
+            code, answer, headers = self._answered(asked)
             self._log(asked, url.query, code)
             if code < 400 and faults.is_write(asked.method, asked.path, url.query):
                 self.api.cluster.mesh.wrote(asked.method, asked.path)
@@ -173,7 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._log(asked, url.query, 0)
             self._reset()
             return
-        self._send(code, answer)
+        self._send(code, answer, headers)
+
+    def _answered(self, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
+        try:
+            return answered(self.api.cluster, asked)
+        except Exception as error:  # noqa: BLE001 - the stand-in's own, whatever it is: the test is to hear of it
+            self.api.failures.append(error)
+            return 500, {"message": f"the stand-in failed: {error!r}"}, _NO_HEADERS
 
     def _log(self, asked: Asked, query: str, code: int) -> None:
         self.api.cluster.faults.requests.append(
@@ -184,21 +203,39 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             _check_who(asked)
             parts = asked.path.split("/")
+            if parts[-1] == "exec":
+                self._execute(asked)
+                return
             ports = self.api.cluster.ports_of(parts[4], parts[6])
         except Refused as refusal:
             self._send(refusal.code, refusal.status())
             return
         forward(self, ports)
 
-    def _send(self, code: int, answer: object) -> None:
+    def _execute(self, asked: Asked) -> None:
+        """Runs a command in a container: output, errors and how it ended, each on its channel."""
+        words = parse_qs(urlsplit(self.path).query)["command"]
+        parts = asked.path.split("/")
+        self.api.cluster.store.get(self.api.cluster.store.kinds["", "pods"], parts[4], parts[6])
+        ran = calls.execute(self.api.cluster, words)
+        accept(self)
+        peer = Peer(self, self.api.over)
+        for channel, text in ((1, ran.stdout), (2, ran.stderr)):
+            for begin in range(0, len(text), _CHUNK):
+                peer.send(channel, text[begin : begin + _CHUNK].encode())
+        peer.end(SUCCESS if ran.code == 0 else ended(ran.code))
+        self.close_connection = True
+
+    def _send(self, code: int, answer: object, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         kind = "text/plain" if isinstance(answer, bytes) else "application/json"
         head = (
             f"HTTP/1.1 {code} {'OK' if code < 400 else 'Refused'}\r\n"
             f"Date: {self.date_time_string()}\r\nContent-Type: {kind}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"Content-Length: {len(body)}\r\n"
         )
-        self.wfile.write(head.encode() + body)
+        more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.wfile.write(f"{head}{more}\r\n".encode() + body)
 
     def _reset(self) -> None:
         with suppress(OSError):
@@ -226,23 +263,29 @@ def _check_who(asked: Asked) -> None:
         raise refusals.unauthorized()
 
 
-def answered(cluster: Cluster, asked: Asked) -> tuple[int, object]:
-    """Status and body of the answer to a request."""
+def answered(cluster: Cluster, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
+    """Status, body and headers of the answer to a request."""
     try:
-        _check_who(asked)
-        if refusal := cluster.faults.refusal(asked.method, asked.path):
-            raise refusal
-        if asked.path == "/version":
-            return 200, {"major": "1", "minor": "32", "gitVersion": VERSION, "platform": "linux/amd64"}
-        if asked.path == _REVIEWS and asked.method == "POST":
-            return 201, _review(cluster, asked)
-        target = _target(cluster, asked.path)
-        if target is None:
-            return 404, _NO_SUCH_PATH
-        _check_right(cluster, asked, target)
-        return _done(cluster, asked, target)
+        return *_answered(cluster, asked), _NO_HEADERS
     except Refused as refusal:
-        return refusal.code, refusal.status()
+        return refusal.code, refusal.status(), refusal.headers
+
+
+def _answered(cluster: Cluster, asked: Asked) -> tuple[int, object]:
+    _check_who(asked)
+    if refusal := cluster.faults.refusal(asked.method, asked.path):
+        raise refusal
+    if asked.path == "/version":
+        return 200, {"major": "1", "minor": "32", "gitVersion": VERSION, "platform": "linux/amd64"}
+    if asked.path == _REVIEWS and asked.method == "POST":
+        return 201, _review(cluster, asked)
+    if asked.method == "GET" and (found := discovery.answer(cluster.store.kinds, asked.path)):
+        return 200, found
+    target = _target(cluster, asked.path)
+    if target is None:
+        return 404, _NO_SUCH_PATH
+    _check_right(cluster, asked, target)
+    return _done(cluster, asked, target)
 
 
 def _review(cluster: Cluster, asked: Asked) -> Object:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support import controllers, faults, gateways, istiod, ports, store
+from tests.support import controllers, faults, gateways, istioctl, istiod, ports, store
 from tests.support.api import Api
 from tests.support.store import By
 
@@ -40,6 +41,7 @@ class Cluster:
         faults: How its API server misbehaves.
         tokens: The tokens of service accounts that are good: namespace and name of each one's account.
         balancer: The address its load balancer gives to Services; empty: none, they stay pending.
+        unreached: Clusters whose gateways this one's pods do not reach, by context.
         stuck: Pods that do not become ready, by the beginning of their names, and why.
         controllers: What works on it after each write.
         istiods: Its control planes, as far as they run.
@@ -60,12 +62,14 @@ class Cluster:
         self.gateway = gateways.Gateway(self)
         self.balancer = self.gateway.address
         self.stuck: dict[str, str] = {}
+        self.unreached: set[str] = set()
         self.ca_certificate = material.certificate
         self.admin_token = f"token-of-{name}"
         self.istiods = istiod.Istiods(self)
         all_of_them = (*controllers.ALL, istiod.istiods)
         self.controllers = controllers.Controllers(self, all_of_them, moment_s)
         self.store.admission.append(self.istiods.admit)
+        self.store.mutation.append(lambda served, item: controllers.injected(self, served, item))
         for namespace in ("default", "kube-system", "kube-public", "kube-node-lease"):
             self.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         self.make({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}, By("kubelet"))
@@ -133,6 +137,15 @@ class Cluster:
         served = self.store.served(item["apiVersion"], item["kind"])
         self.store.delete(served, item["metadata"].get("namespace") or "", item["metadata"]["name"])
 
+    def istioctl(self, document: Object, patience_s: float = 30.0) -> None:
+        """`istioctl install` of a document, as somebody else at this cluster.
+
+        Raises:
+            istioctl.Failed: It gave up.
+        """
+        with closing(istioctl.Server(self.mesh.kubeconfig_document(), self.name)) as server:
+            istioctl.install(document, server, patience_s)
+
     def deploy(self, name: str, namespace: str, port: int = 9080) -> None:
         """Runs a service of somebody's, with a pod behind it: with a sidecar, where istiod is there."""
         if not self.has("Namespace", namespace):
@@ -191,12 +204,19 @@ class Cluster:
             self.faults = faults.Faults()
             self.controllers.held.clear()
             self.stuck.clear()
+            self.unreached.clear()
             self.balancer = self.gateway.address
             self.istiods.restore(state.istiods)
             self.tokens = state.tokens
             self.store.restore(state.store)
             self.controllers.wake()
         self.api.wake()
+
+    def complain(self) -> None:
+        """Raises what went wrong in the stand-in itself since it was asked last."""
+        failures, self.api.failures = self.api.failures, []
+        if failures:
+            raise ExceptionGroup(f"the stand-in of {self.name} failed", failures)
 
     # --- beginning and end
 
@@ -211,6 +231,7 @@ class Cluster:
         self.api.stop()
         self.gateway.stop()
         self.controllers.stop()
+        self.complain()
 
 
 _STORAGE: Object = {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from tests.support.cluster import Cluster
-    from tests.support.kinds import Object
+    from tests.support.kinds import Object, Served
 
 KCM = By("kube-controller-manager")
 _STATUS = By("kube-controller-manager", subresource="status")
@@ -256,7 +256,7 @@ def _roll_out(cluster: Cluster, deployment: Object) -> None:
     wanted = spec["replicas"]
     pods = [pod for pod in cluster.store.of("Pod", namespace) if not _is_leaving(pod)]
     mine = [pod for pod in pods if _owned_by(pod, current)]
-    mine += [cluster.make(_pod(cluster, current, digest), KCM) for _ in range(wanted - len(mine))]
+    mine += [cluster.make(_pod(current, digest), KCM) for _ in range(wanted - len(mine))]
     for pod in mine[wanted:]:
         cluster.delete(pod)
     ready = [pod for pod in mine[:wanted] if is_ready(pod)]
@@ -322,9 +322,9 @@ def _replica_set(deployment: Object, digest: str, revision: int) -> Object:
     }
 
 
-def _pod(cluster: Cluster, replica_set: Object, digest: str) -> Object:
+def _pod(replica_set: Object, digest: str) -> Object:
     template = replica_set["spec"]["template"]
-    made = {
+    return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
@@ -336,22 +336,35 @@ def _pod(cluster: Cluster, replica_set: Object, digest: str) -> Object:
         },
         "spec": dict(template.get("spec") or {}),
     }
-    return injected(cluster, made)
 
 
-def injected(cluster: Cluster, pod: Object) -> Object:
-    """A pod as istiod's webhook leaves it: with a sidecar, where its namespace wants one."""
-    namespace = cluster.store.find("Namespace", pod["metadata"]["namespace"])
-    labels = pod["metadata"].get("labels") or {}
-    wanted = ((namespace or {}).get("metadata", {}).get("labels") or {}).get("istio-injection") == "enabled"
-    if not wanted or labels.get("sidecar.istio.io/inject") == "false" or not cluster.istiods.running():
+def injected(cluster: Cluster, served: Served, pod: Object) -> Object:
+    """What is created as istiod's webhook leaves it: a pod with a sidecar, where one is wanted."""
+    if served.kind != "Pod" or not _wants_sidecar(cluster, pod):
         return pod
-    spec = pod["spec"]
+    labels, spec = pod["metadata"].get("labels") or {}, pod["spec"]
     return {
         **pod,
         "metadata": {**pod["metadata"], "labels": {**labels, "security.istio.io/tlsMode": "istio"}},
         "spec": {**spec, "containers": [*spec.get("containers", []), dict(_PROXY)]},
     }
+
+
+def _wants_sidecar(cluster: Cluster, pod: Object) -> bool:
+    labels = pod["metadata"].get("labels") or {}
+    namespace = cluster.store.find("Namespace", pod["metadata"]["namespace"])
+    around = (namespace or {}).get("metadata", {}).get("labels") or {}
+    wanted = labels.get("sidecar.istio.io/inject") or {"enabled": "true"}.get(
+        around.get("istio-injection", "")
+    )
+    revision = labels.get("istio.io/rev") or around.get("istio.io/rev") or ("default" if wanted else "")
+    running = {one.revision for one in cluster.istiods.running()}
+    # Where there is no revision of that name, the tag `default` leads to one that runs.
+    return (
+        wanted != "false"
+        and bool(revision)
+        and (revision in running or (revision == "default" and bool(running)))
+    )
 
 
 def is_ready(pod: Object) -> bool:

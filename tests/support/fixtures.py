@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.mesh import CLUSTERS, Mesh, State, remembering_mesh
+from tests.support.scripts import run_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,14 @@ def _installed() -> State:
     return mesh.state()
 
 
+@cache
+def _scripted() -> State:
+    mesh = _mesh()
+    mesh.restore(_bare())
+    run_scripts(mesh)
+    return mesh.state()
+
+
 @pytest.fixture(name="mesh")
 def bare_mesh() -> Iterator[Mesh]:
     """Three clusters, kt, ncloud and nhn, without Istio."""
@@ -48,6 +57,15 @@ def bare_mesh() -> Iterator[Mesh]:
 def installed_mesh() -> Iterator[Mesh]:
     """The three clusters as `install` leaves them."""
     state = _installed()
+    _mesh().restore(state)
+    yield _mesh()
+    _mesh().restore(_bare())
+
+
+@pytest.fixture(name="scripted")
+def scripted_mesh() -> Iterator[Mesh]:
+    """The three clusters as the guide's scripts leave them."""
+    state = _scripted()
     _mesh().restore(state)
     yield _mesh()
     _mesh().restore(_bare())

@@ -89,12 +89,15 @@ class Gateway:
 
     def _leads_on(self, connection: socket.socket) -> bool:
         """Whether it knows the service that is asked for, and may be asked."""
-        store = self._cluster.store
         match = _SNI.search(connection.recv(4096, socket.MSG_PEEK))
+        return match is not None and self.leads_to(match[2].decode(), match[3].decode())
+
+    def leads_to(self, name: str, namespace: str) -> bool:
+        """Whether it passes calls of a service through to pods that speak mTLS."""
+        store = self._cluster.store
         opened = store.find("Gateway", "cross-network-gateway", SYSTEM, "networking.istio.io")
-        if match is None or opened is None or not self._cluster.istiods.running():
+        if opened is None or not self._cluster.istiods.running() or not self._runs():
             return False
-        name, namespace = match[2].decode(), match[3].decode()
         selector = ((store.find("Service", name, namespace) or {}).get("spec") or {}).get("selector")
         return bool(selector) and any(
             controllers.is_ready(pod)

@@ -16,6 +16,7 @@ import os
 import ssl
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -126,6 +127,10 @@ class Server:
         )
         self._headers = {"Authorization": f"Bearer {user['token']}", "User-Agent": "istioctl/1.26.0"}
 
+    def close(self) -> None:
+        """Ends the connection."""
+        self._connection.close()
+
     def call(
         self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
     ) -> Object:
@@ -198,8 +203,7 @@ def install(document: Object, server: Server, patience_s: float) -> None:
         labels = {"topology.istio.io/network": network} if network else {}
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
         server.call("POST", "/api/v1/namespaces", body)
-    hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-    exists = bool(server.call("GET", f"{hooks}?labelSelector=app%3Dsidecar-injector")["items"])
+    exists = bool(server.call("GET", f"{_HOOKS}?labelSelector=app%3Dsidecar-injector")["items"])
     revision = spec.get("revision") or (spec.get("values") or {}).get("revision") or ""
     made = manifest(document)
     for component in _COMPONENTS:
@@ -210,6 +214,9 @@ def install(document: Object, server: Server, patience_s: float) -> None:
     if not exists or not revision:
         for item in tagged(server, revision):
             server.apply(item)
+
+
+_HOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 
 def component_of(item: Object) -> str:
@@ -270,13 +277,14 @@ _READY = {"Deployment": _rolled_out, "CustomResourceDefinition": _established}
 def tagged(server: Server, revision: str) -> list[Object]:
     """The webhooks of the revision tag `default`; those of the revision itself are switched off."""
     name = f"istio-sidecar-injector-{revision}" if revision else "istio-sidecar-injector"
-    hooks = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-    live = server.call("GET", f"{hooks}/{name}")
+    live = server.call("GET", f"{_HOOKS}/{name}")
+    if not live:
+        return []  # a document without a control plane, before there is one
     if not revision:
         never = {"matchLabels": {"istio.io/deactivated": "never-match"}}
         for hook in live["webhooks"]:
             hook["namespaceSelector"], hook["objectSelector"] = never, never
-        server.call("PUT", f"{hooks}/{name}", live)
+        server.call("PUT", f"{_HOOKS}/{name}", live)
     recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))["tag"]
     text = json.dumps(recorded["revision" if revision else "default"])
     made: list[Object] = json.loads(text.replace(MARKS["revision"], revision))
@@ -325,7 +333,8 @@ def main(words: list[str]) -> int:
             sys.stdout.write("\n---\n".join(json.dumps(item) for item in manifest(document)) + "\n")
             return 0
         kubeconfig = yaml.load(Path(given.kubeconfig).read_bytes(), loader)  # noqa: S506 - as above
-        install(document, Server(kubeconfig, given.context), float(given.readiness_timeout.rstrip("s")))
+        with closing(Server(kubeconfig, given.context)) as server:
+            install(document, server, float(given.readiness_timeout.rstrip("s")))
     except Failed as failure:
         sys.stderr.write(f"Error: failed to install manifests: {failure}\n")
         return 1

@@ -77,13 +77,14 @@ class Mesh:
         self._lock = threading.Lock()
         self._dead = False
         self._end: _End | None = None
+        self._events: list[tuple[re.Pattern[str], Callable[[], None]]] = []
         material = certificates.material()
         self.clusters = {
             name: cluster.Cluster(self, name, CLUSTERS.get(name, f"{name}-k"), number, material, moment_s)
             for number, name in enumerate(contexts or CLUSTERS, 1)
         }
         self.kubeconfig = folder / "kubeconfig"
-        self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
+        self.kubeconfig.write_text(json.dumps(self.kubeconfig_document()))
         self.kubeconfig.chmod(0o600)
         self.settings()
 
@@ -105,7 +106,8 @@ class Mesh:
         """Where a cluster's API server is."""
         return f"https://{certificates.HOST}:{self.clusters[context].api.port}"
 
-    def _kubeconfig(self) -> Object:
+    def kubeconfig_document(self) -> Object:
+        """A kubeconfig with a context for each cluster, the first one current."""
         ca = base64.b64encode(certificates.material().certificate).decode()
         return {
             "apiVersion": "v1",
@@ -173,6 +175,10 @@ class Mesh:
             self._end = _End(killed_after, lambda: running.process.send_signal(signal.SIGKILL))
         return running
 
+    def when(self, write: str, then: Callable[[], None]) -> None:
+        """Has something happen once: after the first write whose `METHOD path` fits, before its answer."""
+        self._events.append((re.compile(write), then))
+
     def _die(self) -> None:
         self._dead = True
 
@@ -207,6 +213,10 @@ class Mesh:
         """
         with self._lock:
             self.writes += 1
+            happening = [event for event in self._events if event[0].search(f"{method} {path}")]
+            for event in happening:
+                self._events.remove(event)
+                event[1]()
             if self._end and self._end.is_here(f"{method} {path}"):
                 end, self._end = self._end, None
                 end.then()
@@ -238,6 +248,7 @@ class Mesh:
     def restore(self, state: State) -> None:
         """Has all be as it was, without any fault."""
         self._end, self._dead = None, False
+        self._events.clear()
         self.aliases.clear()
         for path in sorted(self.folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
@@ -248,6 +259,8 @@ class Mesh:
         for name, one in self.clusters.items():
             one.restore(state.clusters[name])
         self.settle()
+        for one in self.clusters.values():
+            one.complain()
 
     # --- what is there
 

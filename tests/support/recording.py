@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from benchmarks import documents as guide
 from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.operator import istio_operator
@@ -51,6 +52,9 @@ def documents() -> Iterator[Object]:
                     mesh = Mesh(MARKS["meshID"], VERSION, revision, *images, values)
                     yield istio_operator(mesh, _cluster(given))
     yield another_revision()
+    scripts = guide.Settings(MARKS["meshID"], MARKS["hub"], MARKS["tag"], {}, "", {})
+    yield guide.control_plane(scripts, MARKS["clusterName"], MARKS["network"])
+    yield guide.gateway(scripts, MARKS["clusterName"], MARKS["network"])
 
 
 def another_revision(revision: str = MARKS["revision"]) -> Object:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from tests.support.fields import Conflict
     from tests.support.kinds import Object, Served
@@ -21,12 +21,14 @@ class Refused(Exception):  # noqa: N818 - a refusal is no fault of ours
         reason: Such as `NotFound`.
         message: What people read.
         details: What programs read.
+        headers: Of the answer, such as `Retry-After`.
     """
 
     code: int
     reason: str
     message: str
     details: Object = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def status(self) -> Object:
         """The body of the answer."""
@@ -133,3 +135,14 @@ def internal(message: str) -> Refused:
     return Refused(
         500, "InternalError", f"Internal error occurred: {message}", {"causes": [{"message": message}]}
     )
+
+
+def denied_by_webhook(name: str, why: str) -> Refused:
+    """A webhook of somebody's does not let it through."""
+    return Refused(403, "Forbidden", f'admission webhook "{name}" denied the request: {why}')
+
+
+def too_many(after_s: int = 1) -> Refused:
+    """The server has too much to do, and says when to come again."""
+    message = "too many requests, please try again later"
+    return Refused(429, "TooManyRequests", message, headers={"Retry-After": str(after_s)})

@@ -69,6 +69,7 @@ class Store:
         lock: Held by whoever reads and then writes.
         kinds: What is served, by group and plural.
         on_write: Called after each write, with the lock held.
+        mutation: Called with an object that is to be created, and its kind; gives what is created instead.
         admission: Called before an object is created or changed, with its kind and what it is to be; it
             raises Refused where it objects.
     """
@@ -77,6 +78,7 @@ class Store:
         self.lock = threading.RLock()
         self.kinds = kinds.by_plural(kinds.BUILT_IN)
         self.on_write: list[Callable[[], None]] = []
+        self.mutation: list[Callable[[Served, Object], Object]] = []
         self.admission: list[Callable[[Served, Object], None]] = []
         self._objects: dict[Key, Object] = {}
         self._owners: dict[Key, tuple[Managed, dict[Owner, str]]] = {}
@@ -176,6 +178,10 @@ class Store:
             if not metadata.get("name") and metadata.get("generateName"):
                 metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
             name = metadata.get("name") or ""
+            if served.namespaced:
+                metadata["namespace"] = namespace
+            for mutate in self.mutation:
+                made = mutate(served, made)
             key = self._key(served, namespace, name)
             if key in self._objects:
                 raise refusals.already_exists(served, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,8 @@ from tests.support.comparing import Compared, compared, differences
 if TYPE_CHECKING:
     from tests.support import Mesh
 
-INSTALL = ("install", "--contexts", "kt,ncloud")
+ONE = ("install", "--contexts", "kt")
+TWO = ("install", "--contexts", "kt,ncloud")
 KILLED_AT = [
     "PATCH .*/namespaces/istio-system$",
     "PATCH .*/secrets/cacerts$",
@@ -26,9 +28,12 @@ KILLED_AT = [
     "PATCH .*/customresourcedefinitions/httproutes.gateway.networking.k8s.io$",
     "PATCH .*/customresourcedefinitions/gatewayclasses.gateway.networking.k8s.io$",
     "POST .*/secrets$",
-    "PATCH .*/secrets/istio-remote-secret-.*",
 ]
 """The last write of a run: one for each step of an install, and several for those of many writes."""
+
+_PARTS = 6
+LINKED_AT = ["POST .*/secrets$", "PATCH .*/secrets/istio-remote-secret-ncloud-nks$"]
+"""The same, for what several clusters have to do with each other."""
 
 
 def held(mesh: Mesh) -> dict[str, Compared]:
@@ -40,28 +45,33 @@ def unlike(before: dict[str, Compared], after: dict[str, Compared]) -> list[str]
     return [line for name in before for line in differences(before[name], after[name])]
 
 
-@pytest.mark.parametrize("write", KILLED_AT)
-def test_an_install_that_was_killed_is_finished_by_the_next(
-    mesh: Mesh, whole: dict[str, Compared], write: str
-) -> None:
-    assert mesh.run(*INSTALL, dies_after=write).code == 1
-    mesh.run(*INSTALL).exits(0)
-    assert unlike(whole, held(mesh)) == []
-
-
-@pytest.fixture(scope="module")
-def whole() -> dict[str, Compared]:
+@cache
+def whole(words: tuple[str, ...]) -> dict[str, Compared]:
     """What an install leaves that nothing has interrupted."""
     with remembering_mesh() as mesh:
-        mesh.run(*INSTALL).exits(0)
+        mesh.run(*words).exits(0)
         return held(mesh)
 
 
+@pytest.mark.parametrize("write", KILLED_AT)
+def test_an_install_that_was_killed_is_finished_by_the_next(mesh: Mesh, write: str) -> None:
+    assert mesh.run(*ONE, dies_after=write).code == 1
+    mesh.run(*ONE).exits(0)
+    assert unlike(whole(ONE), held(mesh)) == []
+
+
+@pytest.mark.parametrize("write", LINKED_AT)
+def test_clusters_whose_linking_was_killed_are_linked_by_the_next_run(mesh: Mesh, write: str) -> None:
+    assert mesh.run(*TWO, dies_after=write).code == 1
+    mesh.run(*TWO).exits(0)
+    assert unlike(whole(TWO), held(mesh)) == []
+
+
 def test_the_run_after_the_next_finds_nothing_to_do(mesh: Mesh) -> None:
-    mesh.run(*INSTALL, dies_after="PATCH .*/deployments/istiod$")
-    mesh.run(*INSTALL).exits(0)
+    mesh.run(*ONE, dies_after="PATCH .*/deployments/istiod$")
+    mesh.run(*ONE).exits(0)
     before = mesh.writes
-    mesh.run(*INSTALL).exits(0)
+    mesh.run(*ONE).exits(0)
     assert mesh.writes == before
 
 
@@ -86,22 +96,23 @@ def test_an_uninstall_that_was_killed_is_finished_by_the_next(installed: Mesh, w
 
 @pytest.mark.thorough
 def test_a_process_that_is_killed_is_finished_by_the_next_beside_the_istioctl_that_goes_on(
-    mesh: Mesh, whole: dict[str, Compared]
+    mesh: Mesh,
 ) -> None:
-    running = mesh.start(*INSTALL, killed_after="PATCH .*/deployments/istiod$")
+    running = mesh.start(*TWO, killed_after="PATCH .*/deployments/istiod$")
     assert running.wait().code == -9
-    mesh.run(*INSTALL).exits(0)
+    mesh.run(*TWO).exits(0)
     running.left_behind()
-    assert unlike(whole, held(mesh)) == []
+    assert unlike(whole(TWO), held(mesh)) == []
 
 
 @pytest.mark.thorough
-def test_an_install_may_be_killed_after_any_write(mesh: Mesh, whole: dict[str, Compared]) -> None:
+@pytest.mark.parametrize("part", range(_PARTS))
+def test_an_install_may_be_killed_after_any_write(mesh: Mesh, part: int) -> None:
     bare = mesh.state()
     before = mesh.writes
-    mesh.run(*INSTALL).exits(0)
-    for count in range(1, mesh.writes - before):
+    mesh.run(*ONE).exits(0)
+    for count in range(1 + part, mesh.writes - before, _PARTS):
         mesh.restore(bare)
-        mesh.run(*INSTALL, dies_after=count)
-        mesh.run(*INSTALL).exits(0)
-        assert unlike(whole, held(mesh)) == [], f"killed after write {count}"
+        mesh.run(*ONE, dies_after=count)
+        mesh.run(*ONE).exits(0)
+        assert unlike(whole(ONE), held(mesh)) == [], f"killed after write {count}"

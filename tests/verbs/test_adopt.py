@@ -1,0 +1,74 @@
+"""adopt: a mesh that the guide's scripts installed is taken over as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tests.support.snapshots import changed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support import Mesh
+
+ADOPT = ("adopt", "--contexts", "kt,ncloud,nhn", "-o", "json")
+SYSTEM = "istio-system"
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def labels(mesh: Mesh) -> dict[str, dict[str, Any]]:
+    return {name: one.get("Namespace", SYSTEM)["metadata"]["labels"] for name, one in mesh.clusters.items()}
+
+
+def test_every_cluster_becomes_a_member_under_the_id_and_network_it_has(scripted: Mesh) -> None:
+    data = scripted.run(*ADOPT).exits(0).data
+    for cluster in data["clusters"]:
+        found = labels(scripted)[cluster["name"]]
+        assert found["istio-mc/mesh-id"] == data["meshID"]
+        assert found["istio-mc/cluster-id"] == cluster["clusterId"] == scripted[cluster["name"]].cluster
+        assert found["topology.istio.io/network"] == cluster["network"]
+
+
+def test_nothing_but_the_labels_of_the_namespace_changes(scripted: Mesh) -> None:
+    before, certificates = scripted.snapshots(), contents(scripted.certs)
+    scripted.run(*ADOPT).exits(0)
+    after = scripted.snapshots()
+    assert {name: changed(before[name], after[name]) for name in before} == {
+        name: [f"Namespace {SYSTEM}"] for name in scripted.names
+    }
+    assert contents(scripted.certs) == certificates
+
+
+def test_a_second_run_changes_nothing(scripted: Mesh) -> None:
+    scripted.run(*ADOPT).exits(0)
+    before = scripted.writes
+    scripted.run(*ADOPT).exits(0)
+    assert scripted.writes == before
+
+
+def test_what_an_install_would_change_is_told(scripted: Mesh) -> None:
+    data = scripted.run(*ADOPT).exits(0).data
+    pending = {cluster["name"]: [step["name"] for step in cluster["pending"]] for cluster in data["clusters"]}
+    assert set(pending) == set(scripted.names)
+    assert all("istio" in steps for steps in pending.values())
+
+
+def test_clusters_without_istio_are_not_taken_over(mesh: Mesh) -> None:
+    result = mesh.run(*ADOPT).exits(1)
+    assert sorted(result.errors) == [("nothing-to-adopt", name) for name in sorted(mesh.names)]
+    assert mesh.writes == 0 or not mesh["kt"].has("Namespace", SYSTEM)
+
+
+def test_an_install_afterwards_brings_it_to_what_an_install_makes_under_the_same_ca(scripted: Mesh) -> None:
+    before = {name: one.get("Secret", "cacerts", SYSTEM)["data"] for name, one in scripted.clusters.items()}
+    scripted.run(*ADOPT).exits(0)
+    scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    assert {
+        name: one.get("Secret", "cacerts", SYSTEM)["data"] for name, one in scripted.clusters.items()
+    } == before
+    written = scripted.writes
+    scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    assert scripted.writes == written
