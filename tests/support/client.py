@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.support import certificates
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
 
@@ -23,10 +25,12 @@ class Answer(NamedTuple):
     Attributes:
         code: HTTP status.
         body: Its JSON; its text, where it is none.
+        headers: Its headers.
     """
 
     code: int
     body: Any
+    headers: Mapping[str, str]
 
     @property
     def reason(self) -> str:
@@ -57,9 +61,9 @@ def call(
     finally:
         connection.close()
     try:
-        return Answer(answer.status, json.loads(raw))
+        return Answer(answer.status, json.loads(raw), answer.headers)
     except ValueError:
-        return Answer(answer.status, raw)
+        return Answer(answer.status, raw, answer.headers)
 
 
 def apply(cluster: Cluster, path: str, document: Object, manager: str, *, force: bool = False) -> Answer:
