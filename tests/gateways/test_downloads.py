@@ -311,6 +311,22 @@ def test_a_proxy_of_another_kind_is_told_so(
     assert failure(cache, published(mirror)).code == "proxy-unusable"
 
 
+@pytest.mark.parametrize("proxy", ["http://jane:secret", "http://jane:sec\nret@127.0.0.1:1"])
+def test_a_proxy_that_is_no_url_is_told_so_without_its_password(
+    mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    problem = failure(cache, published(mirror))
+    assert (problem.code, problem.seen) == ("proxy-unusable", "a variable that is not a URL")
+
+
+def test_a_proxy_whose_host_is_no_name_is_a_failed_download(
+    mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://{'x' * 70}:3128")
+    assert failure(cache, published(mirror)).code == "download-failed"
+
+
 def test_two_runs_at_once_do_not_disturb_each_other(mirror: Mirror, cache: Cache) -> None:
     bodies: list[bytes] = []
     threads = [

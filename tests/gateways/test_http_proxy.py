@@ -189,12 +189,25 @@ class TestWhatFails:
         problem = failure(kube(certificate, **{"proxy-url": proxy.url}))
         assert (problem.seen or "").startswith("Tunnel connection failed: 407 Proxy Authentication Required")
 
-    @pytest.mark.parametrize("url", ["socks5://jane:secret@127.0.0.1:1080", "http://", "http://[::1", "kt:1"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "socks5://jane:secret@127.0.0.1:1080",
+            "http://",
+            "http://[::1",
+            "kt:1",
+            "http://jane:secret@no host:3128",
+        ],
+    )
     def test_what_is_no_http_proxy_is_one_clear_error(self, certificate: Path, url: str) -> None:
         problem = failure(kube(certificate, **{"proxy-url": url}))
         assert (problem.code, problem.cluster) == ("proxy-unusable", "kt")
         assert (problem.seen or "") == f"{url.replace('jane:secret@', '')}, proxy-url in the kubeconfig"
         assert "proxy-url of the cluster of kt" in str(problem.hint)
+
+    def test_a_password_without_its_host_is_not_shown(self, certificate: Path) -> None:
+        problem = failure(kube(certificate, **{"proxy-url": "http://jane:secret"}))
+        assert problem.seen == "http://jane:…, proxy-url in the kubeconfig"
 
     @pytest.mark.parametrize("where", ["name", "secret", "host"])
     def test_one_with_a_line_break_is_an_error_without_its_password(

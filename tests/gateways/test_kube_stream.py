@@ -7,13 +7,14 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import websocket
 
 from istio_mc.gateways.kube import Kube
 from istio_mc.gateways.kube_error import KubeError
+from istio_mc.gateways.kube_stream import run
 from tests.fake_api import free_port
 from tests.stream_server import PING, SUCCESS, Peer, StreamServer, ended
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from istio_mc.domain.problem import Problem
-    from istio_mc.gateways.kube_stream import Execution
+    from istio_mc.gateways.kube_stream import Channels, Execution
 
 FORBIDDEN = {
     "kind": "Status",
@@ -167,6 +168,24 @@ class TestExec:
         server.script = script
         done = execute(kube)
         assert (done.stdout, done.exit_code) == ("out", 3)
+
+    def test_is_waited_for_only_a_moment_after_the_status(self) -> None:
+        patience: list[float] = []
+
+        class Stream:
+            """A server that reports the status and never ends the stream."""
+
+            patience = staticmethod(lambda: 3600.0)
+
+            def receive(self) -> tuple[int, bytes]:
+                patience.append(self.patience())
+                if len(patience) > 1:
+                    raise TimeoutError
+                return 3, json.dumps(SUCCESS).encode()
+
+        assert run(cast("Channels", Stream())).exit_code == 0
+        assert patience[0] == 3600.0
+        assert patience[1] <= 5.0
 
     def test_that_cannot_start_is_reported_in_the_clusters_words(
         self, server: StreamServer, kube: Kube

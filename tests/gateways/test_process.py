@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -148,6 +148,17 @@ def test_what_a_child_wrote_is_read_to_the_end_however_busy_the_machine_is(
 
     monkeypatch.setattr(subprocess.Popen, "communicate", starved)
     assert sh("echo all of it").stdout == b"all of it\n"
+
+
+@pytest.mark.parametrize(
+    "given", [{"argv": ["true", "s3cret\0"]}, {"env": {"A": "s3cret\0"}}, {"env": {"A=s3cret": "x"}}]
+)
+def test_what_no_program_can_be_given_is_a_problem_without_the_value(given: dict[str, Any]) -> None:
+    with pytest.raises(process.ProcessStartError) as error:
+        process.run(**{"argv": ["true"], "timeout_s": 5, "name": "plugin"} | given)
+    assert not error.value.missing
+    assert "an argument or an environment variable" in error.value.problems[0].message
+    assert "s3cret" not in error.value.problems[0].message
 
 
 def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path: Path) -> None:

@@ -30,7 +30,10 @@ def address_fault(text: str) -> str | None:
 
 def is_for_us_only(url: str) -> bool:
     """Whether the host of a URL means the machine that reads it, and never another: a tunnel's, or kind's."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False  # what is no URL leads nowhere
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

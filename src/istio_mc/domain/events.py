@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 
 class State(StrEnum):
-    """Where a step of a cluster stands; pending: it is to be done, and not its turn yet."""
+    """Where a step of a cluster stands."""
 
-    PENDING = "pending"
     STARTED = "started"
     WAITING = "waiting"
     DONE = "done"

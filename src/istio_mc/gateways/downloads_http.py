@@ -258,6 +258,8 @@ class Downloader:
                 raise _failed(url, str(error) or type(error).__name__) from None
             except TimeoutError:
                 raise _failed(url, "no end by the deadline") from None
+            except UnicodeError:
+                raise _failed(url, "a host name in it, or in the URL of the proxy, is none") from None
             except OSError as error:
                 where = f"room in {self.cache.folder}, and leave to write there"
                 raise _failed(url, error.strerror or str(error), where) from None
@@ -327,12 +329,14 @@ def _client() -> httpx.Client:
     headers = {"User-Agent": "istio-mc", "Accept-Encoding": "identity"}
     try:
         return httpx.Client(follow_redirects=True, headers=headers)
-    except (ImportError, ValueError, OSError) as error:
+    except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
+        # What is no URL may be quoted by its words, and with it a password.
+        seen = "a variable that is not a URL" if isinstance(error, httpx.InvalidURL) else str(error)
         raise ProblemError(
             Problem(
                 code="proxy-unusable",
                 message="the proxy or certificate settings of the environment cannot be used",
-                seen=str(error).split(". ")[0],
+                seen=seen.split(". ")[0],
                 expected="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY as http://HOST:PORT, SSL_CERT_FILE a file",
                 docs=_DOCS,
             )

@@ -9,9 +9,12 @@ Python client does none of the four.
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+
+from urllib3.util import parse_url
 
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.hint import Advice
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PORTS = {"http": 80, "https": 443}
+_NO_PORT = re.compile(r":(?!\d+$)[^:\]]+$")
 _FROM_KUBECONFIG = "proxy-url in the kubeconfig"
 _FROM_ENVIRONMENT = "HTTPS_PROXY in the environment"
 
@@ -75,24 +79,27 @@ def choose(
 
 def _parsed(context: str, url: str, source: str) -> HttpProxy:
     try:
-        parts = urlsplit(url)  # it would leave out line breaks, which Go refuses
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
+        at = f"{f'[{host}]' if host and ':' in host else host}:{port or _PORTS.get(parts.scheme)}"
+        host = parse_url(f"{parts.scheme}://{at}").host if host else None  # urllib3 allows less in one
     except ValueError:
-        parts, host, port = urlsplit(""), None, None
+        parts, host, at = urlsplit(""), None, ""
+    # urlsplit leaves out line breaks, which Go refuses.
     if parts.scheme not in _PORTS or not host or not is_sendable(url):
         raise KubeError(_unusable(context, url, source), 0)
     headers = {}
     if parts.username:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers = {"proxy-authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
-    # The port is always given: Python's WebSockets ask for it.
-    at = f"{f'[{host}]' if ':' in host else host}:{port or _PORTS[parts.scheme]}"
     return HttpProxy(f"{parts.scheme}://{at}", source, headers)
 
 
 def _unusable(context: str, url: str, source: str) -> Problem:
     head, mark, tail = url.rpartition("://")
-    shown = "".join(c if c.isprintable() else "�" for c in head + mark + tail.rpartition("@")[2])
+    # What is not a port may be a password, where the host is missing.
+    tail = _NO_PORT.sub(":…", tail.rpartition("@")[2])
+    shown = "".join(c if c.isprintable() else "�" for c in head + mark + tail)
     if source == _FROM_KUBECONFIG:
         hint = Advice(f"set proxy-url of the cluster of {context} to http://HOST:PORT, or take it out")
     else:

@@ -248,13 +248,13 @@ def _start(
                 cwd=cwd,
                 start_new_session=not interactive,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:
             missing = isinstance(error, FileNotFoundError) and (cwd is None or os.path.isdir(cwd))  # noqa: PTH112
             problem = Problem(
                 code="program-missing" if missing else "program-not-started",
                 message=f"{name}: there is no program {argv[0]}"
                 if missing
-                else f"{name}: {error.filename or argv[0]}: {error.strerror}",
+                else f"{name}: {_why(error, argv)}",
                 hint=Advice(f"The command: {command_to_paste(argv)}"),
             )
             raise ProcessStartError(problem, missing=missing) from error
@@ -263,6 +263,13 @@ def _start(
     if input is not None:
         _feed(popen, input)
     return child
+
+
+def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
+    """Why a program could not be started; never an argument or variable, which may be a secret."""
+    if isinstance(error, OSError):
+        return f"{error.filename or argv[0]}: {error.strerror}"
+    return "an argument or an environment variable is one that no program can be given (a NUL byte, say)"
 
 
 def _end(child: _Child) -> None:

@@ -265,10 +265,11 @@ def apply(session: Session, changes: Sequence[Change]) -> Failures:
     def work(name: str) -> None:
         kube = session.kubes[name]
         for change in by_cluster[name]:
-            with session.step(name, _STEP, str(change)):
-                _do(kube, change)
+            session.progress(Event(name, _STEP, State.STARTED, str(change)))
+            _do(kube, change)
+        session.progress(Event(name, _STEP, State.DONE))
 
-    _, failures = session.each(by_cluster, work, step=_STEP)
+    _, failures = session.each(by_cluster, work)
     return failures
 
 

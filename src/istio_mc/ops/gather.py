@@ -167,8 +167,6 @@ def gather(
         return observe(session.kubes[name], session.namespaces.pop(name, None))
 
     observed, failed = session.each(session.kubes, read)
-    for name in failed:
-        session.progress(Event(name, "verify", State.FAILED))
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
     injected = once(lambda name: injected_pods(session.kubes[name]))

@@ -45,7 +45,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     gone_ids = [todo.clusters[name].cluster_id for name in todo.going]
 
     def drop_links(name: str) -> None:
-        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))  # ends with the last token
+        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))
         for cluster_id in gone_ids:
             secret = remote_secret_name(cluster_id)
             if session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE):
@@ -55,9 +55,9 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
                 session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
                 removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
 
-    _, failures = session.each(staying, drop_links, step=_STEP)
+    _, failures = session.each(staying, drop_links)
     suffix = random.token_hex(4)
-    tokens, unminted = session.each(staying, lambda name: mint(session, name, _STEP, suffix))
+    tokens, unminted = session.each(staying, lambda name: mint(session, name, suffix))
     failures |= unminted
     _, unlinked = session.each(tokens, lambda name: _give_out(session, name, staying, tokens))
     failures |= unlinked
@@ -75,7 +75,8 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         )
         failures |= undone
     for name in staying:
-        session.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
+        if name not in failures:
+            session.progress(Event(name, _STEP, State.DONE))
     return {name: tuple(what) for name, what in removed.items()}, failures
 
 

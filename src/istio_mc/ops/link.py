@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _TOKEN_DEADLINE_S = 30.0
 _POLL_S = 0.1
-_PRUNE = "prune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +127,9 @@ def link(
     """
 
     def obtain(context: str) -> ReaderToken:
-        return token_in(secrets.get(context, ())) or mint(session, context, plan.LINK)
+        return token_in(secrets.get(context, ())) or mint(session, context)
 
-    tokens, failures = session.each(clusters, obtain, step=plan.LINK)
+    tokens, failures = session.each(clusters, obtain)
 
     wanted = remote_secrets(clusters, tokens)
 
@@ -139,10 +138,11 @@ def link(
         if step is None:
             session.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
-        with session.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
-            kube = session.kubes[context]
-            dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
-            all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
+        session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
+        kube = session.kubes[context]
+        dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
+        all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
+        session.progress(Event(context, plan.LINK, State.DONE))
         return step
 
     steps, unwritten = session.each(clusters, write)
@@ -238,11 +238,10 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
         return LinkResult(todo.clusters, steps, todo.failures, todo.doomed, dry_run=True)
 
     def prune(name: str) -> None:
-        with session.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
-            for secret in todo.doomed[name]:
-                session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
+        for secret in todo.doomed.get(name, ()):
+            session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
 
-    _, failures = session.each([name for name in members if todo.doomed.get(name)], prune, step=_PRUNE)
+    _, failures = session.each(members, prune)
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
     return LinkResult(todo.clusters, linked.steps, failures, todo.doomed, dry_run=False)
@@ -258,14 +257,8 @@ def planned(
     return {name: link_step(others_than(name, wanted), secrets[name]) for name in clusters}
 
 
-def mint(session: Session, context: str, during: str, suffix: str = "") -> ReaderToken:
+def mint(session: Session, context: str, suffix: str = "") -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
-
-    Args:
-        session: The run.
-        context: The cluster.
-        during: The step that waits for it.
-        suffix: Ends the Secret's name.
 
     Raises:
         ProblemError: It stayed empty, or went away.
@@ -303,5 +296,5 @@ def mint(session: Session, context: str, during: str, suffix: str = "") -> Reade
                 )
             )
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
-        session.progress(Event(context, during, State.WAITING, waits))
+        session.progress(Event(context, plan.LINK, State.WAITING, waits))
         time.sleep(min(_POLL_S, left))

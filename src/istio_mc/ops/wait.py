@@ -39,6 +39,7 @@ def wait_ready(
     kube = session.kubes[cluster.context]
     say = _Teller(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
+    _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
     addresses: list[str] = []
 
     def no_address() -> Problem | None:
@@ -46,13 +47,8 @@ def wait_ready(
         addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
         return None if addresses else _pending(cluster)
 
-    try:
-        _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
-        _until(session, say, pods, no_address)
-        _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
-    except ProblemError:
-        session.progress(Event(cluster.context, plan.READY, State.FAILED))
-        raise
+    _until(session, say, pods, no_address)
+    _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
     session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
     return tuple(addresses)
 
