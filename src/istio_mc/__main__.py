@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+# Built into Python: `signal` itself takes milliseconds to import, in which Ctrl-C would be a traceback.
+import _signal  # type: ignore[import-not-found] # typeshed describes `signal` alone
 import gc
-
-from istio_mc.gateways import signals
 
 
 def main() -> None:
     """Entry point of the `istio-mc` program."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
     # Imports make much that stays and next to no garbage: looking for it is a tenth of `--help`.
     # A verb has it looked for again once it runs (cli/edge.py).
     gc.disable()
+    from istio_mc.gateways import signals  # noqa: PLC0415 - the collector is off only now
+
     signals.end_at_once()
-    from istio_mc.cli.app import main as run  # noqa: PLC0415 - the collector is off only now
+    from istio_mc.cli.app import main as run  # noqa: PLC0415 - likewise
 
     run()
 

@@ -260,11 +260,13 @@ def test_a_run_that_ignores_sighup_as_nohup_has_it_goes_on(
     assert json.loads(ended.stdout)["status"] == "success"
 
 
-def test_while_the_program_is_loaded_it_ends_without_a_traceback(tmp_path: Path) -> None:
-    """A package that never finishes its import stands for a slow disk."""
-    (tmp_path / "yaml.py").write_text("open('loading', 'w').close()\nimport time\ntime.sleep(30)\n")
+@pytest.mark.parametrize("package", ["select", "yaml"])
+def test_while_the_program_is_loaded_it_ends_without_a_traceback(tmp_path: Path, package: str) -> None:
+    """A package that never finishes its import stands for a slow disk; one is imported first, one late."""
+    script = "open('loading', 'w').close()\nimport time\ntime.sleep(30)\n"
+    (tmp_path / f"{package}.py").write_text(script)
     run = start(tmp_path, "contexts", before=f"export PYTHONPATH={tmp_path}")
-    wait_for((tmp_path / "loading").exists, "yaml is imported")
+    wait_for((tmp_path / "loading").exists, f"{package} is imported")
 
     ended = interrupt(run, signal.SIGINT)
 
