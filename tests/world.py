@@ -28,11 +28,15 @@ from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
 from istio_mc.domain.remote_secrets import remote_secrets_in
 from tests.leaves import istiod_leaf, workload_leaf
+from tests.self_signed import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cryptography import x509
+
+CA = self_signed("api-server").certificate
+"""That of every API server."""
 
 EC = KeySpec(KeyType.EC, 256)
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
@@ -144,7 +148,7 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
         *(
             documents.remote_secret(
                 cluster.cluster_id,
-                documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, "token", b"ca"),
+                documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, "token", CA),
             )
             for name, cluster in clusters.items()
             if name != context

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain import documents
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.objects import Ref
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.reading import Reading, Tried
-from tests.world import CLUSTERS, IDS, World, encoded, istiod_pod
+from istio_mc.domain.reading import CertificateFault, Reading, Tried
+from tests.world import CA, CLUSTERS, IDS, World, encoded, istiod_pod
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from istio_mc.domain.mesh import Cluster
 
 
@@ -264,6 +269,19 @@ class TestVersions:
         assert self.images(world, nhn="1.25.0-distroless") == []
 
 
+def reader_token(token: str) -> dict[str, Any]:
+    data = {"token": encoded(token), "ca.crt": encoded(CA.decode())}
+    return documents.reader_token_secret() | {"data": data}
+
+
+def change_remote_secret(world: World, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Changes the kubeconfig in the remote secret that kt has of nhn."""
+    secret = world.find("kt", "Secret", "istio-remote-secret-nhn-nks")
+    kubeconfig = yaml.safe_load(base64.b64decode(secret["data"]["nhn-nks"]))
+    edit(kubeconfig)
+    secret["data"]["nhn-nks"] = encoded(yaml.safe_dump(kubeconfig))
+
+
 class TestLink:
     def test_a_missing_remote_secret_is_told_of_its_pair_alone(self, world: World) -> None:
         world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
@@ -273,7 +291,7 @@ class TestLink:
     def test_a_remote_secret_under_another_name(self, world: World) -> None:
         secret = world.find("kt", "Secret", "istio-remote-secret-nhn-nks")
         secret["metadata"]["name"] = "nhn"
-        problem = failures(world)["link.secret kt → nhn"]
+        problem = failures(world)["link.named kt → nhn"]
         assert (problem.code, str(problem.hint)) == (
             "remote-secret-misnamed",
             "istio-mc link --prune --yes --contexts kt,ncloud,nhn",
@@ -296,7 +314,7 @@ class TestLink:
     @pytest.mark.parametrize(
         ("text", "seen"),
         [
-            ("no: kubeconfig", "leads to no server"),
+            ("no: kubeconfig", "it is empty"),
             ("[", "not a kubeconfig"),
         ],
     )
@@ -316,6 +334,76 @@ class TestLink:
     def test_what_came_of_trying_it(self, world: World, reading: Reading, check: str) -> None:
         world.tried["nhn"] = Tried(reading, "as told")
         assert failed(world) == [f"{check} kt → nhn", f"{check} ncloud → nhn"]
+
+    @pytest.mark.parametrize(
+        ("tried", "check", "flag", "key"),
+        [
+            (Tried(Reading.UNTRUSTED), "link.trusted", "--api-server-ca nhn=FILE", "caFile"),
+            (
+                Tried(Reading.UNTRUSTED, "x", CertificateFault.NAME),
+                "link.trusted",
+                "--api-server-name nhn=NAME",
+                "tlsServerName",
+            ),
+            (Tried(Reading.UNAUTHENTICATED), "link.token", "--api-server nhn=https://ADDRESS", "server"),
+            (Tried(Reading.STRANGE), "link.api-server", "--api-server nhn=https://ADDRESS", "server"),
+        ],
+    )
+    def test_where_link_would_write_the_same_again_the_hint_is_a_flag(
+        self, world: World, tried: Tried, check: str, flag: str, key: str
+    ) -> None:
+        world.tried["nhn"] = tried
+        world.objects["nhn"].append(reader_token("token"))
+        hint = str(failures(world)[f"{check} kt → nhn"].hint)
+        assert hint.startswith(f"istio-mc link {flag} --contexts kt,ncloud,nhn, ")
+        assert f"apiServer.{key} of nhn in mesh.yaml keeps it" in hint
+
+    def test_a_token_that_is_refused_without_a_proxy_in_between_is_made_again(self, world: World) -> None:
+        world.tried["nhn"] = Tried(Reading.UNAUTHENTICATED)
+        world.objects["nhn"].append(reader_token("token"))
+        assert str(failures(world)["link.token kt → nhn"].hint).endswith(
+            "; where none is: kubectl --context nhn -n istio-system delete secret "
+            f"{documents.READER_TOKEN_SECRET} and istio-mc link --contexts kt,ncloud,nhn"
+        )
+
+    def test_no_remote_secret_is_written_for_a_certificate_that_expired(self, world: World) -> None:
+        world.tried["nhn"] = Tried(Reading.UNTRUSTED, "x", CertificateFault.DATES)
+        hint = failures(world)["link.trusted kt → nhn"].hint
+        assert str(hint) == "renew the certificate of the API server of nhn"
+
+    @pytest.mark.parametrize("reading", [Reading.UNTRUSTED, Reading.UNAUTHENTICATED, Reading.STRANGE])
+    def test_where_link_would_write_another_it_is_the_hint(self, world: World, reading: Reading) -> None:
+        world.tried["nhn"] = Tried(reading, "x")
+        world.objects["nhn"].append(reader_token("another"))
+        hints = {str(problem.hint) for problem in failures(world).values()}
+        assert hints == {"istio-mc link --contexts kt,ncloud,nhn"}
+
+    def test_one_that_link_would_leave_alone_is_removed_first(self, world: World) -> None:
+        def edit(kubeconfig: dict[str, Any]) -> None:
+            kubeconfig["users"][0]["user"] = {"username": "me"}
+
+        world.tried["nhn"] = Tried(Reading.UNAUTHENTICATED, "x")
+        change_remote_secret(world, edit)
+        assert str(failures(world)["link.token kt → nhn"].hint) == (
+            "kubectl --context kt -n istio-system delete secret istio-remote-secret-nhn-nks && "
+            "istio-mc link --contexts kt,ncloud,nhn"
+        )
+
+    def test_credentials_that_only_istiod_has_leave_unknown_what_they_would_show(self, world: World) -> None:
+        def edit(kubeconfig: dict[str, Any]) -> None:
+            kubeconfig["users"][0]["user"] = {"auth-provider": {"name": "oidc"}}
+
+        world.tried["nhn"] = Tried(Reading.UNTRIED, "its credentials come from OIDC")
+        change_remote_secret(world, edit)
+        assert "link.token kt → nhn" in unknown(world)
+        assert failed(world) == []
+
+    def test_what_istiod_accepts_beside_what_it_refuses_is_what_counts(self, world: World) -> None:
+        again = copy.deepcopy(world.find("kt", "Secret", "istio-remote-secret-nhn-nks"))
+        again["metadata"]["name"] = "another"
+        world.objects["kt"].append(again)
+        world.find("kt", "Secret", "istio-remote-secret-nhn-nks")["data"]["nhn-nks"] = encoded("[")
+        assert failed(world) == ["link.named kt → nhn", "link.unique kt → nhn"]
 
     def test_an_address_that_is_not_reached_explains_a_cluster_that_is_not_synced(self, world: World) -> None:
         world.tried["nhn"] = Tried(Reading.UNREACHABLE, "refused")

@@ -10,6 +10,7 @@ from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
+from tests.world import CA
 
 PUBLIC = "https://203.0.113.8:6443"
 OURS = "https://127.0.0.1:6443"
@@ -17,7 +18,7 @@ OURS = "https://127.0.0.1:6443"
 
 def linked(server: str, *, name: str | None = None) -> Observed:
     """A cluster that holds a remote secret of kt-k2p."""
-    kubeconfig = remote_kubeconfig("kt-k2p", ApiServer(server, tls_server_name=name), "token", b"ca")
+    kubeconfig = remote_kubeconfig("kt-k2p", ApiServer(server, tls_server_name=name), "token", CA)
     secret = remote_secret("kt-k2p", kubeconfig)
     return Observed("v1.32.3", {ref_of(secret): secret})
 
@@ -29,7 +30,7 @@ def clusters(**servers: str) -> dict[str, Cluster]:
 class TestAsLinked:
     def test_what_every_remote_secret_says(self) -> None:
         found = as_linked("kt-k2p", [linked(PUBLIC, name="api.kt"), linked(PUBLIC, name="api.kt")])
-        assert found == ApiServer(PUBLIC, b"ca", "api.kt")
+        assert found == ApiServer(PUBLIC, CA, "api.kt")
 
     def test_nothing_where_they_do_not_agree(self) -> None:
         assert as_linked("kt-k2p", [linked(PUBLIC), linked("https://203.0.113.9:6443")]) is None
@@ -39,7 +40,7 @@ class TestAsLinked:
 
     def test_an_address_that_means_the_reader_itself_does_not_count(self) -> None:
         assert as_linked("kt-k2p", [linked(OURS)]) is None
-        assert as_linked("kt-k2p", [linked(OURS), linked(PUBLIC)]) == ApiServer(PUBLIC, b"ca")
+        assert as_linked("kt-k2p", [linked(OURS), linked(PUBLIC)]) == ApiServer(PUBLIC, CA)
 
 
 class TestRefused:

@@ -100,17 +100,6 @@ class TestRemoteSecret:
     def test_any_cluster_id_stays_a_string(self, cluster_id: str) -> None:
         assert inside(remote_secret(cluster_id=cluster_id))["current-context"] == cluster_id
 
-    def test_opens_to_its_kubeconfig(self) -> None:
-        opened = documents.opened_remote_secret(remote_secret())
-        assert opened["data"]["kt-k2p"]["current-context"] == "kt-k2p"
-
-    def test_what_cannot_be_opened_stays(self) -> None:
-        for value in ("!", base64.b64encode(b"a: b: c").decode(), base64.b64encode(b"\xff\xfe\x00").decode()):
-            assert documents.opened_remote_secret({"data": {"x": value}})["data"] == {"x": value}
-
-    def test_without_data_opens_to_nothing(self) -> None:
-        assert documents.opened_remote_secret({"kind": "Secret"})["data"] == {}
-
 
 def test_namespace_carries_network_and_membership() -> None:
     cluster = Cluster("kt", "kt-k2p", "network1", SERVER)

@@ -185,14 +185,6 @@ def test_a_network_named_after_an_id_is_a_label_that_nobody_has() -> None:
     assert len(set(given_out.values())) == 3
 
 
-@pytest.mark.parametrize(
-    ("secret", "id_"),
-    [("istio-remote-secret-kt-k2p", "kt-k2p"), ("cacerts", None), ("istio-remote-secret", None)],
-)
-def test_a_remote_secrets_name_tells_whose_it_is(secret: str, id_: str | None) -> None:
-    assert names.linked_id(secret) == id_
-
-
 @given(
     st.lists(st.sampled_from("abcdef"), unique=True),
     st.dictionaries(st.sampled_from("abcdxy"), st.sampled_from(["network1", "network2", "mine"])),

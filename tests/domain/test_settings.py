@@ -212,7 +212,6 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         "23: clusters[0].apiServer: 'http://x' is not an https:// URL",
         "24: clusters[1].context: kt is already that of clusters[0] in line 16",
         "26: clusters[1].gatewayAddress: '127.0.0.1' cannot be reached from other clusters",
-        "27: clusters[1].apiServer: has no server (Add server: https://HOST:6443)",
         "27: clusters[1].apiServer.tlsServerName: 'a b' is neither an IP address nor a host name",
         "28: clusters[2]: has no context (Add context: NAME, as istio-mc contexts --offline lists it)",
         "29: clusters[2].network: n is already that of clusters[1] in line 25",
@@ -372,16 +371,19 @@ def test_flags_win_over_the_file() -> None:
         api_server=ApiServerSettings("https://a", Path("/ca"), "n"),
     )
     assert override(file) == file
-    flags = override(file, gateway_address="2.2.2.2, gw.example.com", api_server="https://b")
+    flags = override(
+        file, gateway_address="2.2.2.2, gw.example.com", api_server=ApiServerSettings("https://b")
+    )
     assert flags.gateway_addresses == ("2.2.2.2", "gw.example.com")
     assert flags.api_server == ApiServerSettings("https://b", Path("/ca"), "n")
     assert flags.id == "id"
-    assert override(ClusterSettings("nhn"), api_server="https://b").api_server == ApiServerSettings(
-        "https://b"
-    )
+    assert override(
+        ClusterSettings("nhn"), api_server=ApiServerSettings("https://b")
+    ).api_server == ApiServerSettings("https://b")
     with pytest.raises(InputError) as caught:
-        override(file, gateway_address="x y,1.1.1.1", api_server="b")
+        override(file, gateway_address="x y,1.1.1.1", api_server=ApiServerSettings("b", None, "c d"))
     assert [problem.message for problem in caught.value.problems] == [
         "--gateway-address: 'x y' is neither an IP address nor a host name",
         "--api-server: 'b' is not an https:// URL",
+        "--api-server-name: 'c d' is neither an IP address nor a host name",
     ]

@@ -79,13 +79,6 @@ def _twice(_site: Site) -> None:
     _write(again)
 
 
-def _misnamed(_site: Site) -> None:
-    found = _live()
-    kubectl("kt", "delete", "secret", _SECRET, "-n", SYSTEM)
-    found["metadata"]["name"] = "nhn"
-    _write(found)
-
-
 def _stranger(_site: Site) -> None:
     found = _live()
     found["metadata"]["name"] = "istio-remote-secret-gone"
@@ -120,7 +113,6 @@ FAULTS: tuple[Fault, ...] = (
     ),
     fault("remote secret with a credential plugin", of("link.usable", "kt", "nhn"), make=_edited(_plugin)),
     fault("two secrets claim one cluster ID", of("link.unique", "kt", "nhn"), make=_twice),
-    fault("secret under the wrong name", of("link.secret", "kt", "nhn"), make=_misnamed),
     fault("secret for a cluster that left", of("link.members", "kt"), make=_stranger),
     fault(
         "reader RBAC removed",

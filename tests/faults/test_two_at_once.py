@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NAMED = {fault.name: fault for fault in FAULTS}
 PAIRS = [
     ("remote secret deleted", "settings changed by hand"),
-    ("networks equal", "secret under the wrong name"),
+    ("networks equal", "two secrets claim one cluster ID"),
     ("Gateway resource missing", "token revoked"),
     ("API server down", "gateway Service without an address"),
 ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import pytest
 
-from istio_mc.domain.reading import READS, Reading
+from istio_mc.domain.reading import READS, CertificateFault, Reading, Tried
 from istio_mc.domain.remote_secrets import Access
 from istio_mc.gateways.peers import try_access
 from tests.fake_api import FakeApi, Reply, status
@@ -14,11 +15,12 @@ from tests.fake_mesh import HOST, tls
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ALLOWED = {"status": {"allowed": True}}
+USER = '{"token": "token"}'
 
 
 def reached(api: FakeApi, ca: bytes | None = None) -> Access:
     """An access to a fake API server under a name that is no loopback address."""
-    return Access(api.url.replace("127.0.0.1", HOST), "token", ca)
+    return Access(api.url.replace("127.0.0.1", HOST), USER, ca)
 
 
 def test_one_that_answers_is_asked_for_every_read_of_istiod(api: FakeApi) -> None:
@@ -43,18 +45,31 @@ def test_nothing_listens_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = try_access("nhn", Access(f"https://{HOST}:{port}", "token", None))
+    found = try_access("nhn", Access(f"https://{HOST}:{port}", USER))
     assert found.reading is Reading.UNREACHABLE
 
 
 def test_a_loopback_address_is_not_tried(api: FakeApi) -> None:
-    assert try_access("nhn", Access(api.url, "token", None)).reading is Reading.UNREACHABLE
+    assert try_access("nhn", Access(api.url, USER)).reading is Reading.UNREACHABLE
     assert api.calls == []
 
 
 def test_a_certificate_of_another_ca() -> None:
     with FakeApi(tls()).serve() as api:
-        assert try_access("nhn", reached(api)).reading is Reading.UNTRUSTED
+        found = try_access("nhn", reached(api))
+    assert (found.reading, found.certificate) == (Reading.UNTRUSTED, CertificateFault.ISSUER)
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_certificate_that_istiod_does_not_check_is_not_checked() -> None:
+    with FakeApi(tls()).serve() as api:
+        api.on(REVIEWS, ALLOWED)
+        assert try_access("nhn", replace(reached(api), is_insecure=True)).reading is Reading.OK
+
+
+def test_credentials_that_only_istiod_has_are_not_tried(api: FakeApi) -> None:
+    found = try_access("nhn", replace(reached(api), untried="they come from OIDC"))
+    assert (found, api.calls) == (Tried(Reading.UNTRIED, "they come from OIDC"), [])
 
 
 @pytest.mark.parametrize("reply", [Reply(b"<html>", 200), status(500, "down")], ids=["no JSON", "500"])

@@ -15,12 +15,14 @@ from istio_mc.domain.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.problem import InputError
+from istio_mc.domain.problem import InputError, ProblemError
 from istio_mc.domain.settings import ApiServerSettings, ClusterSettings, IstioSettings, Settings
 from istio_mc.domain.silent import Others
 from istio_mc.ops.preflight import named_after_ids
 from istio_mc.ops.topology import clusters_of, mesh_of
+from tests.self_signed import self_signed
 
+CA = self_signed("ca").certificate
 NAMES = {"kt": "kt-k2p", "ncloud": "nks_kr_ncloud_1", "nhn": "nhn-nks"}
 
 
@@ -56,8 +58,7 @@ def member(
         "metadata": {"name": "istio-system", "labels": {k: v for k, v in labels.items() if v}},
     }
     secrets = [
-        remote_secret(id_, remote_kubeconfig(id_, ApiServer(f"https://{id_}"), "token", b"ca"))
-        for id_ in linked
+        remote_secret(id_, remote_kubeconfig(id_, ApiServer(f"https://{id_}"), "token", CA)) for id_ in linked
     ]
     silent = [Cluster("x", linked[0], stands, ApiServer(""))] if stands else []
     gateways = [remote_gateway(cluster, ["203.0.113.7"]) for cluster in silent]
@@ -208,14 +209,27 @@ class TestApiServers:
 
     def test_the_settings_where_they_say(self, tmp_path: Path) -> None:
         ca = tmp_path / "ca.pem"
-        ca.write_bytes(b"PEM")
+        ca.write_bytes(CA)
         said = ApiServerSettings("https://203.0.113.7:6443", ca_file=ca, tls_server_name="api.kt")
         found = self.server(ClusterSettings("kt", api_server=said), **{"tls-server-name": "x"}).api_server
         assert (found.server, found.ca_data, found.tls_server_name) == (
             "https://203.0.113.7:6443",
-            b"PEM",
+            CA,
             "api.kt",
         )
+
+    def test_what_the_settings_leave_out_is_the_kubeconfigs(self, tmp_path: Path) -> None:
+        ca = tmp_path / "ca.pem"
+        ca.write_bytes(CA)
+        said = ApiServerSettings(ca_file=ca)
+        found = self.server(ClusterSettings("kt", api_server=said), **{"tls-server-name": "x"}).api_server
+        assert found == ApiServer("https://kt:6443", CA, "x")
+
+    def test_a_file_that_contains_no_certificate_is_an_error(self, tmp_path: Path) -> None:
+        ca = tmp_path / "ca.pem"
+        ca.write_bytes(b"PEM")
+        with pytest.raises(ProblemError, match="no certificate that Go reads"):
+            self.server(ClusterSettings("kt", api_server=ApiServerSettings(ca_file=ca)))
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
     def test_the_one_that_others_are_linked_with_where_the_kubeconfigs_means_this_machine(
@@ -223,7 +237,7 @@ class TestApiServers:
     ) -> None:
         live = {"nhn": member("nhn-nks", "network3", linked=("kt-k2p",))}
         found = clusters_of(contexts("kt", "nhn", server=f"https://{host}:6443"), settings(), live)
-        assert found["kt"].api_server == ApiServer("https://kt-k2p", b"ca")
+        assert found["kt"].api_server == ApiServer("https://kt-k2p", CA)
         assert found["nhn"].api_server.server == f"https://{host}:6443"
 
     def test_the_kubeconfigs_where_others_are_linked_with_another(self) -> None:

@@ -190,13 +190,18 @@ _LINK_CHECKS = {
         _PRUNE,
     ),
     "link.secret": Explained(
-        "the same Secrets: one for each other cluster, named as istioctl names it",
+        "the same Secrets: a key for each other cluster ID",
         "a cluster joined when this one did not answer, or the Secret was deleted",
         _LINK,
     ),
+    "link.named": Explained(
+        "the name of that Secret; istiod accepts any",
+        "it was written with other means than istioctl and istio-mc",
+        _PRUNE,
+    ),
     "link.usable": Explained(
-        "the kubeconfig in that Secret",
-        "it was written with an exec plugin, a client certificate, or no token",
+        "the kubeconfig in that Secret, by the rules of istiod",
+        "it names a program (exec) or a file (tokenFile, client-key), or kubectl would refuse it too",
         _LINK,
     ),
     "link.unique": Explained(
@@ -216,8 +221,8 @@ _LINK_CHECKS = {
     ),
     "link.trusted": Explained(
         "the certificate of the API server, beside the CA in that kubeconfig",
-        "the cluster was made anew, or something in between ends TLS",
-        _LINK,
+        "the cluster was made anew, its certificate expired, or a proxy in between ends TLS",
+        f"{_LINK}; where that changes nothing, with `--api-server-ca` or `--api-server-name`",
     ),
     "link.api-server": Explained(
         "what comes back when the token's rights are asked for at that address",
@@ -226,8 +231,8 @@ _LINK_CHECKS = {
     ),
     "link.token": Explained(
         "whether the API server takes the token",
-        "the token's Secret or the ServiceAccount was deleted",
-        _LINK,
+        "the token's Secret or ServiceAccount was deleted, or a proxy with users of its own is in between",
+        f"{_LINK}; where a proxy is in between, with `--api-server`",
     ),
     "link.rights": Explained(
         "whether the token may read what istiod reads (SelfSubjectAccessReview)",

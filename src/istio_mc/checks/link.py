@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY, explained_by_identity, ids_at_odds
-from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
+from istio_mc.domain import objects
+from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
+from istio_mc.domain.links import UNKNOWN_TOKEN, link_step, remote_secrets, token_in
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
@@ -15,6 +19,7 @@ from istio_mc.domain.remote_secrets import RemoteSecret, of_cluster
 
 ASKED = "link.asked"
 SECRET = "link.secret"  # noqa: S105 - a check's id
+NAMED = "link.named"
 USABLE = "link.usable"
 UNIQUE = "link.unique"
 MEMBERS = "link.members"
@@ -26,8 +31,36 @@ def held(facts: Facts, target: Target) -> list[RemoteSecret]:
     return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
 
 
+def used(facts: Facts, target: Target) -> RemoteSecret:
+    """Of those, the one that istiod uses: what it refuses does not count as long as it accepts another."""
+    found = held(facts, target)
+    return next((one for one in found if not one.fault), found[0])
+
+
 def _prune(facts: Facts) -> Command:
     return istio_mc("link", "--prune", "--yes", contexts=facts.clusters)
+
+
+def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
+    """The command that writes a pair's remote secret again, where `link` would write another than there is.
+
+    Args:
+        facts: All that was read.
+        target: The pair.
+        otherwise: What fixes it where `link` would change nothing.
+    """
+    name, peer = str(target.cluster), str(target.peer)
+    present = used(facts, target)
+    if not present.is_named_right:
+        return _prune(facts)
+    if not (present.fault or present.is_of_our_form):
+        # link keeps what somebody else has written, as long as istiod accepts it.
+        removal = kubectl(name, "-n", SYSTEM_NAMESPACE, "delete", "secret", present.secret)
+        return replace(removal, then=(hints.relink(facts),))
+    live = facts.observed.get(peer)
+    token = (token_in(live.of(objects.SECRET)) if live else None) or UNKNOWN_TOKEN
+    wanted = remote_secrets({peer: facts.clusters[peer]}, {peer: token})
+    return hints.relink(facts) if link_step(list(wanted.values()), [present]) else otherwise
 
 
 def _asked(facts: Facts, target: Target) -> Finding:
@@ -51,18 +84,8 @@ def _secret(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
     found = held(facts, target)
-    if found and found[0].is_named_right:
-        return Finding(wanted)
-    explained = explained_by_identity({peer} & ids_at_odds(facts))
     if found:
-        problem = Problem(
-            code="remote-secret-misnamed",
-            message=f"the remote secret of {peer} in {name} has not the name that istioctl gives it",
-            seen=f"Secret {SYSTEM_NAMESPACE}/{found[0].secret} with key {found[0].cluster_id}",
-            expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}: whoever renews or removes the link looks there",
-            hint=_prune(facts),
-        )
-        return Finding(found[0].secret, problem, parts=explained)
+        return Finding(found[0].secret)
     problem = Problem(
         code="remote-secret-missing",
         message=f"{name} has no remote secret of {peer}",
@@ -70,20 +93,36 @@ def _secret(facts: Facts, target: Target) -> Finding:
         expected="one, as link writes it",
         hint=hints.relink(facts),
     )
-    return Finding("missing", problem, parts=explained)
+    return Finding("missing", problem, parts=explained_by_identity({peer} & ids_at_odds(facts)))
+
+
+def _named(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    present = used(facts, target)
+    if present.is_named_right:
+        return Finding(present.secret)
+    wanted = remote_secret_name(facts.clusters[peer].cluster_id)
+    problem = Problem(
+        code="remote-secret-misnamed",
+        message=f"the remote secret of {peer} in {name} does not have the name that istioctl gives it",
+        seen=f"Secret {SYSTEM_NAMESPACE}/{present.secret} with key {present.cluster_id}",
+        expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}, where istioctl looks for it",
+        hint=_prune(facts),
+    )
+    return Finding(present.secret, problem)
 
 
 def _usable(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
-    first = held(facts, target)[0]
+    first = used(facts, target)
     if not first.fault:
-        return Finding("a kubeconfig with a token")
+        return Finding("a kubeconfig with a token" if first.is_of_our_form else "not one that link writes")
     problem = Problem(
         code="remote-secret-unusable",
-        message=f"istiod of {name} cannot use the remote secret of {peer}",
+        message=f"istiod of {name} refuses the remote secret of {peer}",
         seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
-        expected="a kubeconfig with server, CA and token",
-        hint=hints.relink(facts),
+        expected="a kubeconfig that istiod accepts, as link writes it",
+        hint=link_again(facts, target, hints.relink(facts)),
     )
     return Finding(first.fault, problem)
 
@@ -159,13 +198,23 @@ CHECKS = (
     Check(
         id=SECRET,
         topic="link",
-        description="every cluster holds a remote secret of every other, under its right name",
+        description="every cluster holds a remote secret of every other",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_secret,
         needs=(REACHABLE,),
         because=(IDENTITY, NAMESPACE),
         docs="troubleshooting.md#remote-secret-missing",
+    ),
+    Check(
+        id=NAMED,
+        topic="link",
+        description="the remote secret has the name that istioctl gives it",
+        severity=Severity.WARNING,
+        scope=Scope.PAIR,
+        ask=_named,
+        needs=(SECRET,),
+        docs="troubleshooting.md#remote-secret-misnamed",
     ),
     Check(
         id=USABLE,

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, held, not_synced
+from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, link_again, not_synced, used
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import CLUSTER_ID, IDENTITY
+from istio_mc.domain.documents import READER_TOKEN_SECRET
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.reading import Reading, Tried
+from istio_mc.domain.reading import CertificateFault, Reading, Tried
 
 if TYPE_CHECKING:
     from istio_mc.domain.remote_secrets import Access
@@ -27,26 +28,37 @@ _NOT_PROOF = "tried from here; another network may see it otherwise"
 
 
 def _tried(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
-    access = held(facts, target)[0].access
+    access = used(facts, target).access
     found = facts.peers.get(str(target.peer), {})
     return access, found.get(access, Tried(Reading.STRANGE, "not tried")) if access else Tried(Reading.OK)
 
 
-def _mend(facts: Facts, target: Target, access: Access) -> Hint:
-    """`link` writes what is wanted; where that is what failed, somebody has to say another address."""
-    wanted = facts.clusters[str(target.peer)].api_server
-    if access.server != wanted.server or access.tls_server_name != wanted.tls_server_name:
-        return hints.relink(facts)
-    given = ("--api-server", f"{target.peer}=https://ADDRESS")
-    return Advice(
-        istio_mc("link", *given, contexts=facts.clusters), f", an address that {target.cluster} reaches"
+def _passed(tried: Tried, seen: str) -> Finding:
+    """What is said where no fault was seen: with credentials that only istiod has, nothing is known."""
+    untried = tried.reading is Reading.UNTRIED
+    return Finding(f"not tried from here: {tried.detail}" if untried else seen, unknown=untried)
+
+
+def _elsewhere(facts: Facts, target: Target) -> Hint:
+    """Another address, where `link` would write this one again."""
+    return link_again(
+        facts, target, _other_address(facts, target, f"an address that {target.cluster} reaches")
     )
+
+
+def _other_address(facts: Facts, target: Target, what: str) -> Advice:
+    command = istio_mc("link", "--api-server", f"{target.peer}=https://ADDRESS", contexts=facts.clusters)
+    return Advice(command, f", {what}; {_kept(target, 'server')}")
+
+
+def _kept(target: Target, key: str) -> str:
+    return f"apiServer.{key} of {target.peer} in mesh.yaml keeps it"
 
 
 def _address(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.UNREACHABLE:
-        return Finding(access.server if access else "none")
+        return _passed(tried, access.server if access else "none")
     synced = not not_synced(facts, target) and facts.seen.get(str(target.cluster))
     if synced and not access.is_loopback:
         return Finding(f"{access.server}: not reached from here, and synced by istiod")
@@ -56,7 +68,7 @@ def _address(facts: Facts, target: Target) -> Finding:
         message=f"{target.peer} is not reached at the API server address that {target.cluster} has of it",
         seen=f"{access.server}: {tried.detail}{private} ({_NOT_PROOF}, and istiod has not synced it)",
         expected=f"the API server of {target.peer}",
-        hint=_mend(facts, target, access),
+        hint=_elsewhere(facts, target),
     )
     return Finding(access.server, problem)
 
@@ -64,7 +76,7 @@ def _address(facts: Facts, target: Target) -> Finding:
 def _from_here(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.UNREACHABLE:
-        return Finding("reached from here")
+        return _passed(tried, "reached from here")
     problem = Problem(
         code="api-server-not-reached-from-here",
         message=f"whether {target.cluster} still reaches the API server of {target.peer} cannot be told "
@@ -81,29 +93,50 @@ def _from_here(facts: Facts, target: Target) -> Finding:
 def _trusted(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.UNTRUSTED:
-        return Finding("its certificate verifies")
+        return _passed(tried, "its certificate verifies")
+    fault = tried.certificate or CertificateFault.ISSUER
     problem = Problem(
         code="api-server-not-trusted",
-        message=f"the remote secret of {target.peer} in {target.cluster} holds another CA than that of what "
-        "answers at its address",
+        message=f"{target.cluster} does not trust what responds at the address it has of {target.peer}: "
+        f"{_DISTRUST[fault]}",
         seen=f"{access.server}: {tried.detail}",
-        expected=f"a certificate of {target.peer}'s API server, issued by the CA in the remote secret",
-        hint=hints.relink(facts),
+        expected=f"a valid certificate for {access.tls_server_name or access.host}, issued by the CA in the "
+        "remote secret",
+        hint=_trust(facts, target, fault),
     )
     return Finding("not trusted", problem)
+
+
+_DISTRUST = {
+    CertificateFault.ISSUER: "its certificate is not issued by the CA in the remote secret",
+    CertificateFault.NAME: "its certificate is for other names",
+    CertificateFault.DATES: "its certificate has expired or is not valid yet",
+}
+
+
+def _trust(facts: Facts, target: Target, fault: CertificateFault) -> Hint:
+    if fault is CertificateFault.DATES:  # no other remote secret changes that
+        return Advice(f"renew the certificate of the API server of {target.peer}")
+    if fault is CertificateFault.NAME:
+        command = istio_mc("link", "--api-server-name", f"{target.peer}=NAME", contexts=facts.clusters)
+        option = Advice(command, f", a name in that certificate; {_kept(target, 'tlsServerName')}")
+    else:
+        command = istio_mc("link", "--api-server-ca", f"{target.peer}=FILE", contexts=facts.clusters)
+        option = Advice(command, f", the CA of that certificate in PEM; {_kept(target, 'caFile')}")
+    return link_again(facts, target, option)
 
 
 def _api_server(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.STRANGE:
-        return Finding("it is one")
+        return _passed(tried, "it is one")
     problem = Problem(
         code="not-an-api-server",
         message=f"what answers at the API server address that {target.cluster} has of {target.peer} does not "
         "answer as an API server does",
         seen=f"{access.server}: {tried.detail} ({_NOT_PROOF})",
         expected=f"the API server of {target.peer}, which says what the token may do",
-        hint=_mend(facts, target, access),
+        hint=_elsewhere(facts, target),
     )
     return Finding("something else answers", problem)
 
@@ -111,21 +144,30 @@ def _api_server(facts: Facts, target: Target) -> Finding:
 def _token(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.UNAUTHENTICATED:
-        return Finding("taken")
+        return _passed(tried, "taken")
     problem = Problem(
         code="reader-token-refused",
         message=f"{target.peer} does not take the token that {target.cluster} has of it",
-        seen=tried.detail,
+        seen=f"{access.server}: {tried.detail}",
         expected="a token of istio-reader-service-account that lives",
-        hint=hints.relink(facts),
+        hint=link_again(facts, target, _other_token(facts, target)),
     )
     return Finding("refused", problem)
+
+
+def _other_token(facts: Facts, target: Target) -> Advice:
+    # A proxy such as Rancher's has users of its own, and knows no service account of the cluster behind it.
+    direct = _other_address(
+        facts, target, f"where a proxy with users of its own is before the API server of {target.peer}"
+    )
+    token = kubectl(str(target.peer), "-n", SYSTEM_NAMESPACE, "delete", "secret", READER_TOKEN_SECRET)
+    return Advice(*direct.parts, "; where none is: ", token, " and ", hints.relink(facts))
 
 
 def _rights(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.DENIED:
-        return Finding("enough")
+        return _passed(tried, "enough")
     problem = Problem(
         code="reader-rights-missing",
         message=f"the token that {target.cluster} has of {target.peer} may not read what istiod reads",

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from istio_mc.cli import completing, edge
+from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import CertsDir
 
 app = typer.Typer(
@@ -60,14 +61,9 @@ def show(
             autocompletion=completing.context_is,
         ),
     ] = None,
-    api_server: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONTEXT=URL",
-            help="As install takes it; repeat it.",
-            autocompletion=completing.context_is,
-        ),
-    ] = None,
+    api_server: ApiServerOption = None,
+    api_server_ca: ApiServerCaOption = None,
+    api_server_name: ApiServerNameOption = None,
 ) -> None:
     """Show the effective settings, and where each came from: flag, file and line, environment, default.
 
@@ -91,7 +87,7 @@ def show(
     def work(_progress: edge.Progress) -> edge.Report:
         asked = config.Asked(
             inputs=options.inputs(),
-            overrides=Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ())),
+            overrides=Overrides.of(certs_dir, gateway_address, api_server, api_server_ca, api_server_name),
             given=frozenset(
                 name for name in ("timeout", "concurrency") if getattr(options, name) is not None
             ),

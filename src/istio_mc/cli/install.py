@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from istio_mc.cli import asking, completing, edge
+from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
 
@@ -39,14 +40,9 @@ def install(
             autocompletion=completing.context_is,
         ),
     ] = None,
-    api_server: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONTEXT=URL",
-            help="API server as the other clusters reach it; repeat it.",
-            autocompletion=completing.context_is,
-        ),
-    ] = None,
+    api_server: ApiServerOption = None,
+    api_server_ca: ApiServerCaOption = None,
+    api_server_name: ApiServerNameOption = None,
     replace_ca: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,7 +79,7 @@ def install(
     from istio_mc.present.install import report
 
     def work(progress: edge.Progress) -> edge.Report:
-        overrides = Overrides(certs_dir, tuple(gateway_address or ()), tuple(api_server or ()))
+        overrides = Overrides.of(certs_dir, gateway_address, api_server, api_server_ca, api_server_name)
         with open_named(options.inputs(), progress, overrides, asking.contexts_to_join) as session:
             store = session.ca_store()
             do = op.dry_run if dry_run else op.install

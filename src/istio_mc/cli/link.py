@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completing, edge
+from istio_mc.cli import edge
+from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 
 
 @edge.verb
@@ -24,14 +25,9 @@ def link(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")] = False,
-    api_server: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONTEXT=URL",
-            help="API server as the other clusters reach it; repeat it.",
-            autocompletion=completing.context_is,
-        ),
-    ] = None,
+    api_server: ApiServerOption = None,
+    api_server_ca: ApiServerCaOption = None,
+    api_server_name: ApiServerNameOption = None,
 ) -> None:
     """Give every cluster's istiod a remote secret of every other cluster.
 
@@ -51,10 +47,12 @@ def link(
     from istio_mc.ops.session import open_members
     from istio_mc.present.link import question, report
 
+    overrides = Overrides.of(
+        api_servers=api_server, api_server_cas=api_server_ca, api_server_names=api_server_name
+    )
+
     def work(progress: edge.Progress) -> edge.Report:
-        with open_members(
-            options.inputs(), progress, Overrides(api_servers=tuple(api_server or ()))
-        ) as session:
+        with open_members(options.inputs(), progress, overrides) as session:
             todo = op.look(session, prune=prune)
             if not dry_run and any(todo.doomed.values()):
                 edge.confirm(question(todo), yes=yes)

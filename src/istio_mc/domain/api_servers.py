@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
+from istio_mc.domain.remote_secrets import held_by, of_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,7 +22,7 @@ def as_linked(cluster_id: str, observed: Collection[Observed]) -> ApiServer | No
     found = {
         ApiServer(one.access.server, one.access.ca_data, one.access.tls_server_name)
         for each in observed
-        for one in of_cluster(remote_secrets_in(each.of(objects.SECRET)), cluster_id)[:1]
+        for one in of_cluster(held_by(each), cluster_id)[:1]
         if one.access and not one.access.is_loopback
     }
     return found.pop() if len(found) == 1 else None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, cast
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import (
@@ -139,18 +137,3 @@ def remote_secret(cluster_id: str, kubeconfig: Object) -> Object:
         },
         "data": {cluster_id: base64.b64encode(text.encode()).decode()},
     }
-
-
-def opened_remote_secret(secret: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A remote secret with the kubeconfigs in its data parsed, so that two can be compared by meaning.
-
-    What cannot be parsed stays as it is.
-    """
-    return {**secret, "data": {key: _parsed(value) for key, value in (secret.get("data") or {}).items()}}
-
-
-def _parsed(value: str) -> object:
-    try:
-        return cast("object", yamltext.load(base64.b64decode(value, validate=True)))
-    except (ValueError, yaml.YAMLError):
-        return value

@@ -9,6 +9,7 @@ them with Go itself.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -28,6 +29,7 @@ from istio_mc.domain.der import (
     RefusedError,
 )
 from istio_mc.domain.name_constraints import NO_NAMES, NameConstraints, Names, is_domain, is_uri
+from istio_mc.domain.pem_blocks import blocks_of_go
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -419,6 +421,20 @@ _READERS: dict[str, Callable[[Der], _Parts]] = {
     "2.5.29.54": _inhibit_any_policy,
     _AUTHORITY_ACCESS: _authority_access,
 }
+
+
+def read_pool(bundle: bytes) -> list[bytes]:
+    """The certificates of a PEM bundle that Go takes for anchors, in DER: what it does not read is skipped.
+
+    As CertPool.AppendCertsFromPEM does; a bundle without any is an error to client-go.
+    """
+    found = []
+    for block in blocks_of_go(bundle):
+        if block.kind == "CERTIFICATE" and not block.headers and block.der is not None:
+            with suppress(RefusedError):
+                read_certificate(block.der)
+                found.append(block.der)
+    return found
 
 
 def check_key(kind: str, der: bytes) -> None:

@@ -14,9 +14,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
 
 from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
+from istio_mc.domain.kubeconfig_rules import (
+    heeded_user,
+    is_tls,
+    refused_cluster,
+    refused_user,
+    server_url,
+    text_of,
+    unusable_cluster,
+    unusable_user,
+)
 from istio_mc.domain.kubeconfig_shape import decode
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.request_headers import without_credentials
@@ -24,20 +33,7 @@ from istio_mc.domain.request_headers import without_credentials
 if TYPE_CHECKING:
     from istio_mc.domain.goyaml import RepeatedKey
 
-EXEC_API_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-"""Credential plugin protocols that client-go v0.32.3 speaks (plugin/pkg/client/auth/exec/exec.go)."""
-
-INTERACTIVE_MODES = ("Never", "IfAvailable", "Always")
-"""What a plugin may say of its use of standard input (tools/clientcmd/api/v1/types.go)."""
-
-PROXY_SCHEMES = ("http", "https", "socks5")
-"""Proxies that client-go v0.32.3 speaks to (tools/clientcmd/client_config.go, parseProxyURL)."""
-
 _CLUSTER_PATHS = ("certificate-authority",)
-_ONLY_WITH_A_USER = ("as-uid", "as-groups", "as-user-extra")
-_WITHOUT_TLS = ("as", "as-uid", "as-groups", "as-user-extra")
-"""What counts of a user whose API server is called without TLS: client-go sends no credentials in clear."""
-
 _USER_PATHS = ("client-certificate", "client-key", "tokenFile")
 
 _Entry = dict[str, object]
@@ -291,11 +287,11 @@ def _context(
     users: Mapping[str, tuple[str, _Entry]],
 ) -> Context:
     path, entry = found
-    cluster, user = _text(entry, "cluster"), _text(entry, "user")
+    cluster, user = text_of(entry, "cluster"), text_of(entry, "user")
     # An entry without a name is that of a context that names none.
     cluster_path, cluster_entry = clusters.get(cluster or "", (None, {}))
     user_path, user_entry = users.get(user or "", (None, {}))
-    server = server_url(_text(cluster_entry, "server"))
+    server = server_url(text_of(cluster_entry, "server"))
     if server is not None:
         cluster_entry = {**cluster_entry, "server": server}
         server = without_credentials(server)  # they are for requests alone
@@ -313,22 +309,21 @@ def _context(
                 "cluster-unusable" if server else "cluster-incomplete",
                 f"its cluster {shown} ({cluster_path}) {fault}",
             )
-            for fault in _cluster_faults(clusters[cluster or ""][1])
+            for written in [clusters[cluster or ""][1]]
+            for fault in (*refused_cluster(written), *unusable_cluster(written))
         )
-    if user is not None and user_path is None and (server is None or _is_tls(server)):
+    if user is not None and user_path is None and (server is None or is_tls(server)):
         faults.append(("user-undefined", f"names the user {user}, which no file defines"))
     faults.extend(
         ("user-unusable", f"its user {user or 'without a name'} ({user_path}) {fault}")
-        for fault in _user_faults(user_entry, is_tls=_is_tls(server))
+        for fault in (*refused_user(user_entry), *unusable_user(user_entry, server))
     )
-    if not _is_tls(server):
-        user_entry = {key: value for key, value in user_entry.items() if key in _WITHOUT_TLS}
     paths = [file for file in (path, cluster_path, user_path) if file is not None]
     return Context(
         name=name,
         cluster=cluster or (name if cluster_path else ""),
         user=user,
-        namespace=_text(entry, "namespace"),
+        namespace=text_of(entry, "namespace"),
         server=server,
         files=tuple(dict.fromkeys(paths)),
         problems=tuple(
@@ -345,115 +340,8 @@ def _context(
             for code, fault in faults
         ),
         cluster_entry=cluster_entry,
-        user_entry=user_entry,
+        user_entry=heeded_user(user_entry, server),
     )
-
-
-def server_url(server: str | None) -> str | None:
-    """The address that client-go calls where a cluster names this server; None where it names none.
-
-    Without a scheme it is http, and what a URL may have behind its path is left out (v0.32.3:
-    DefaultServerURL in rest/url_utils.go, NewRESTClient in rest/client.go).
-    """
-    if server is None:
-        return None
-    try:
-        parts = urlsplit(server)
-        if not parts.scheme or not parts.netloc:
-            parts = urlsplit(f"http://{server}")
-    except ValueError:
-        return server
-    return parts._replace(scheme=parts.scheme.lower(), query="", fragment="").geturl()
-
-
-def _is_tls(server: str | None) -> bool:
-    return server is not None and server.startswith("https://")
-
-
-def _text(entry: Mapping[str, object], key: str) -> str | None:
-    value = entry.get(key)
-    return value if isinstance(value, str) and value else None
-
-
-def _cluster_faults(entry: Mapping[str, object]) -> list[str]:
-    """What client-go refuses of a cluster.
-
-    v0.32.3: validateClusterInfo in tools/clientcmd/validation.go, TLSConfigFor in transport/transport.go.
-    """
-    faults = []
-    server = _text(entry, "server")
-    authority = entry.get("certificate-authority"), entry.get("certificate-authority-data")
-    if not server:
-        faults.append("has no server")
-    elif not ((parts := _parts(server if "://" in server else f"http://{server}")) and parts.hostname):
-        faults.append("has a server that is not a URL")
-    if all(authority):
-        faults.append("has its CA twice: certificate-authority and certificate-authority-data")
-    if any(authority) and entry.get("insecure-skip-tls-verify") and _is_tls(server_url(server)):
-        faults.append("has a CA and insecure-skip-tls-verify: one of the two")
-    proxy = _text(entry, "proxy-url")
-    if proxy and not ((parts := _parts(proxy)) and parts.scheme in PROXY_SCHEMES):
-        faults.append(f"has a proxy-url that is not of {', '.join(PROXY_SCHEMES)}")
-    return faults
-
-
-def _parts(url: str) -> SplitResult | None:
-    """The parts of a URL that Go would call; None where it would not."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it checks it
-    except ValueError:
-        return None
-    return None if set(" \t\r\n") & set(url) else parts
-
-
-def _user_faults(entry: Mapping[str, object], *, is_tls: bool) -> list[str]:
-    """What client-go refuses of a user.
-
-    v0.32.3: validateAuthInfo in tools/clientcmd/validation.go, HTTPWrappersForConfig in
-    transport/round_trippers.go.
-    """
-    faults = []
-    if entry.get("client-certificate") or entry.get("client-certificate-data"):
-        if not (entry.get("client-key") or entry.get("client-key-data")):
-            faults.append("has a client certificate without a key")
-        faults.extend(
-            f"has its {what} twice: {key} and {key}-data"
-            for key, what in (("client-certificate", "client certificate"), ("client-key", "client key"))
-            if entry.get(key) and entry.get(f"{key}-data")
-        )
-    token = entry.get("token") or (is_tls and entry.get("tokenFile"))
-    if token and (entry.get("username") or entry.get("password")):
-        faults.append("has both a token and a password")
-    if not entry.get("as") and any(entry.get(key) for key in _ONLY_WITH_A_USER):
-        faults.append(f"has {', '.join(key for key in _ONLY_WITH_A_USER if entry.get(key))} without as")
-    plugin = entry.get("exec")
-    if isinstance(plugin, Mapping):
-        faults.extend(_plugin_faults(plugin))
-        if isinstance(entry.get("auth-provider"), Mapping):
-            faults.append("has both a credential plugin and an auth-provider")
-    return faults
-
-
-def _plugin_faults(plugin: Mapping[str, object]) -> list[str]:
-    faults = []
-    if not plugin.get("command"):
-        faults.append("has a credential plugin without a command")
-    version = plugin.get("apiVersion")
-    if version not in EXEC_API_VERSIONS:
-        usable = " and ".join(EXEC_API_VERSIONS)
-        faults.append(f"has a credential plugin of apiVersion {version or '(none)'}; usable are {usable}")
-    mode = plugin.get("interactiveMode")
-    if not mode and version == EXEC_API_VERSIONS[0]:
-        faults.append("has a credential plugin without interactiveMode, which apiVersion v1 requires")
-    elif mode and mode not in INTERACTIVE_MODES:
-        faults.append(
-            f"has a credential plugin with interactiveMode {mode}, none of {', '.join(INTERACTIVE_MODES)}"
-        )
-    variables = plugin.get("env")
-    if isinstance(variables, list) and not all(variable.get("name") for variable in variables):
-        faults.append("has a credential plugin with a variable without a name")
-    return faults
 
 
 def _unknown_contexts(unknown: Sequence[str], known: Sequence[str]) -> Problem:

@@ -81,12 +81,6 @@ def derive_cluster_ids(clusters: Mapping[str, str], taken: Mapping[str, str]) ->
     return {context: taken.get(context) or ids[name] for context, name in clusters.items()}
 
 
-def linked_id(secret_name: str) -> str | None:
-    """The cluster a remote secret is of; None for the name of any other Secret."""
-    id_ = secret_name.removeprefix(_REMOTE_SECRET_PREFIX)
-    return id_ if id_ != secret_name else None
-
-
 def remote_secret_name(id_: str) -> str:
     """Name of the Secret that holds a cluster's reader kubeconfig, as istioctl writes it.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -22,6 +23,15 @@ class Reading(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     DENIED = "denied"
     STRANGE = "strange"
+    UNTRIED = "untried"
+
+
+class CertificateFault(StrEnum):
+    """Why a server's certificate was refused."""
+
+    NAME = "name"
+    DATES = "dates"
+    ISSUER = "issuer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +41,12 @@ class Tried:
     Attributes:
         reading: What came of it.
         detail: As the network or the API server gave it; for DENIED the reads that are not allowed.
+        certificate: For UNTRUSTED, what is wrong with the certificate; None: TLS failed before it came.
     """
 
     reading: Reading
     detail: str = ""
+    certificate: CertificateFault | None = None
 
 
 READS: tuple[tuple[str, str], ...] = (
@@ -55,13 +67,17 @@ def reader_kubeconfig(name: str, access: Access) -> Mapping[str, object]:
     cluster: dict[str, object] = {"server": access.server}
     if access.ca_data:
         cluster["certificate-authority-data"] = base64.b64encode(access.ca_data).decode()
+    if access.is_insecure:
+        cluster["insecure-skip-tls-verify"] = True
     if access.tls_server_name:
         cluster["tls-server-name"] = access.tls_server_name
+    if access.proxy:
+        cluster["proxy-url"] = access.proxy
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": {"token": access.token}}],
+        "users": [{"name": name, "user": json.loads(access.user)}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }

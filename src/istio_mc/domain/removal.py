@@ -154,7 +154,7 @@ def _own_secrets(
             if name in ours or managed_by_us(secret):
                 going.append(doomed(secret))
             else:
-                left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "of a cluster that is no member"))
+                left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not written by istio-mc"))
         elif name == "cacerts" and shared_with:
             left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "another revision of Istio runs under it"))
         elif (name == "cacerts" and MANAGED_BY.items() <= labels.items()) or (

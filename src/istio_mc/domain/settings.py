@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain.addresses import address_fault, https_url_fault
@@ -56,10 +56,11 @@ class CaSettings:
 class ApiServerSettings:
     """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them.
 
-    `server` is an https:// URL; `ca_file` an absolute path; None: as the kubeconfig has it.
+    `server` is an https:// URL, `ca_file` an absolute path. None: the kubeconfig's address and name, and the
+    CA that the cluster gives to its service accounts.
     """
 
-    server: str
+    server: str | None = None
     ca_file: Path | None = None
     tls_server_name: str | None = None
 
@@ -140,6 +141,8 @@ class AssignedOption(NamedTuple):
 
 GATEWAY_ADDRESS = AssignedOption("--gateway-address", "203.0.113.7")
 API_SERVER = AssignedOption("--api-server", "https://203.0.113.7:6443")
+API_SERVER_CA = AssignedOption("--api-server-ca", "rancher-ca.pem")
+API_SERVER_NAME = AssignedOption("--api-server-name", "kubernetes")
 SET_ADDRESS = AssignedOption("--set", GATEWAY_ADDRESS.example)
 
 
@@ -183,17 +186,20 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
 
 
 def override(
-    cluster: ClusterSettings, *, gateway_address: str | None = None, api_server: str | None = None
+    cluster: ClusterSettings,
+    *,
+    gateway_address: str | None = None,
+    api_server: ApiServerSettings | None = None,
 ) -> ClusterSettings:
     """A cluster's settings with what flags say in the file's place.
 
     Args:
         cluster: What the file says.
         gateway_address: One address or several, separated by commas.
-        api_server: An https:// URL. The file's caFile and tlsServerName stay.
+        api_server: What flags say; what they do not say stays.
 
     Raises:
-        InputError: An address or the URL is not one.
+        InputError: An address, the URL or the name is not one.
     """
     problems = []
     if gateway_address is not None:
@@ -203,10 +209,14 @@ def override(
             (f"--gateway-address: {text!r} {fault}") for text in addresses if (fault := address_fault(text))
         ]
     if api_server is not None:
-        base = cluster.api_server or ApiServerSettings(api_server)
-        cluster = replace(cluster, api_server=replace(base, server=api_server))
-        if fault := https_url_fault(api_server):
-            problems.append(f"--api-server: {api_server!r} {fault}")
+        base = cluster.api_server or ApiServerSettings()
+        given = {key: value for key, value in asdict(api_server).items() if value is not None}
+        cluster = replace(cluster, api_server=replace(base, **given))
+        if api_server.server is not None and (fault := https_url_fault(api_server.server)):
+            problems.append(f"--api-server: {api_server.server!r} {fault}")
+        name = api_server.tls_server_name
+        if name is not None and (fault := address_fault(name)):
+            problems.append(f"--api-server-name: {name!r} {fault}")
     if problems:
         raise InputError(
             *(Problem(code="option-malformed", message=text, cluster=cluster.context) for text in problems)

@@ -149,13 +149,12 @@ API_SERVER = (
         attribute="api_server.server",
         otherwise="the kubeconfig's",
         pattern=_HTTPS,
-        required=True,
     ),
     Field(
         "caFile",
         "File of the CA that signs its certificate.",
         attribute="api_server.ca_file",
-        otherwise="the kubeconfig's",
+        otherwise="the cluster's own",
         pattern=_SOMETHING,
     ),
     Field(
@@ -201,7 +200,8 @@ CLUSTER = (
     ),
     Field(
         "apiServer",
-        "Its API server as the other clusters reach it, where the kubeconfig's address is not for them.",
+        "Its API server as the other clusters reach it, where the kubeconfig's address is not for them, or a "
+        "proxy before it has a certificate of its own.",
         kind=Kind.TEXT_OR_MAPPING,
         pattern=_HTTPS,
         fields=API_SERVER,

@@ -271,11 +271,9 @@ def _api_server(reader: _Reader, place: _Place, value: object) -> ApiServerSetti
         reader.fault(place, f"expected a URL or a mapping, saw {kind_of(value)}")
         return None
     entry = reader.mapping(place, value, keys_of(API_SERVER))
-    if entry.get("server") is None:
-        reader.fault(place, "has no server", "Add server: https://HOST:6443")
     ca_file = reader.string(place, entry, "caFile", _empty_fault)
     return ApiServerSettings(
-        server=reader.string(place, entry, "server", https_url_fault) or "",
+        server=reader.string(place, entry, "server", https_url_fault),
         ca_file=None if ca_file is None else reader.path(ca_file),
         tls_server_name=reader.string(place, entry, "tlsServerName", address_fault),
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import names, objects
+from istio_mc.domain import objects
 from istio_mc.domain.address import ours_of
 from istio_mc.domain.mesh import NETWORK_LABEL
 from istio_mc.domain.objects import labels_of
+from istio_mc.domain.remote_secrets import linked_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,9 +52,8 @@ def silent_members(
     said = {ids[name]: network for name in ids if (network := settings.cluster(name).network)}
     found: dict[str, str | None] = {}
     for live in observed.values():
-        for secret in live.of(objects.SECRET):
-            cluster_id = names.linked_id(secret["metadata"]["name"])
-            if cluster_id and cluster_id not in answering:
+        for cluster_id in sorted(linked_ids(live.of(objects.SECRET))):
+            if cluster_id not in answering:
                 told = labels_of(ours_of(cluster_id, live)).get(NETWORK_LABEL)
                 found[cluster_id] = said.get(cluster_id) or found.get(cluster_id) or told
     return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import objects
-from istio_mc.domain.documents import CLUSTER_ANNOTATION, MULTI_CLUSTER_LABEL
+from istio_mc.domain.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.istiod import gateway_addresses, unavailable
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
@@ -355,13 +355,7 @@ def _remote_secrets(secrets: Iterable[Object], clusterz: list[RemoteCluster]) ->
     for secret in secrets:
         if labels_of(secret).get(MULTI_CLUSTER_LABEL) != "true":
             continue
-        annotations = secret["metadata"].get("annotations") or {}
-        keys = (
-            [annotations[CLUSTER_ANNOTATION]]
-            if CLUSTER_ANNOTATION in annotations
-            else secret.get("data") or {}
-        )
-        for cluster_id in keys:
+        for cluster_id in secret.get("data") or {}:
             said = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
             found.append(RemoteSecret(_name(secret), cluster_id, ", ".join(said) or "unknown"))
     return tuple(found)

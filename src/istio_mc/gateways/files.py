@@ -8,7 +8,8 @@ import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from istio_mc.domain.hint import Advice
+from istio_mc.domain.go_x509 import read_pool
+from istio_mc.domain.hint import Advice, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import temporary
 
@@ -31,6 +32,26 @@ def read(path: Path) -> bytes:
     """
     with _told("file-unreadable", f"cannot read {path}"):
         return path.read_bytes()
+
+
+def read_authorities(path: Path) -> bytes:
+    """The content of a file of PEM certificates that servers' certificates are verified with.
+
+    Raises:
+        ProblemError: `file-unreadable`, or `certificate-unreadable` where it contains none.
+    """
+    data = read(path)
+    if not read_pool(data):
+        problem = Problem(
+            code="certificate-unreadable",
+            message=f"{path} contains no certificate that Go reads",
+            expected="one or more blocks -----BEGIN CERTIFICATE-----",
+            hint=Advice(
+                "look at it with: ", on_this_machine("openssl", "x509", "-noout", "-text", "-in", path)
+            ),
+        )
+        raise ProblemError(problem)
+    return data
 
 
 def read_if_there(path: Path) -> bytes | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ssl
-from enum import Enum, auto
 
 import urllib3
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.reading import CertificateFault
 from istio_mc.domain.refusal import Reason, problem_of, read_refusal
 
 
@@ -18,15 +18,23 @@ class KubeError(ProblemError):
     Attributes:
         status: HTTP status of the answer; 0 where none came.
         untrusted: Whether what answered showed a certificate that is not trusted.
+        certificate: What is wrong with that certificate; None where none came.
         reason: Why the API server refused; None where no request was refused.
     """
 
     def __init__(
-        self, problem: Problem, status: int, *, untrusted: bool = False, reason: Reason | None = None
+        self,
+        problem: Problem,
+        status: int,
+        *,
+        untrusted: bool = False,
+        certificate: CertificateFault | None = None,
+        reason: Reason | None = None,
     ) -> None:
         super().__init__(problem)
         self.status = status
         self.untrusted = untrusted
+        self.certificate = certificate
         self.reason = reason
 
     @property
@@ -49,54 +57,46 @@ def unreachable(
         hint=_way_in(context, error),
         docs="troubleshooting.md#cluster-unreachable",
     )
-    return KubeError(problem, 0, untrusted=untrusted)
+    return KubeError(problem, 0, untrusted=untrusted, certificate=_certificate_fault(error))
 
 
 def _way_in(context: str, error: Exception) -> Advice:
     # What is wrong with a certificate is known here; kubectl would only repeat it.
     match _certificate_fault(error):
-        case _CertificateFault.NAME:
+        case CertificateFault.NAME:
             return Advice(
                 f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
             )
-        case _CertificateFault.DATES:
+        case CertificateFault.DATES:
             return Advice(
                 f"renew the certificate of the API server of {context}; "
                 "if its dates are right, correct the clock of this machine"
             )
-        case _CertificateFault.ISSUER:
+        case CertificateFault.ISSUER:
             return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
         case None:
             return Advice(kubectl(context, "get", "--raw", "/readyz"))
 
 
-class _CertificateFault(Enum):
-    """Why a certificate was refused."""
-
-    NAME = auto()
-    DATES = auto()
-    ISSUER = auto()
-
-
 _BY_VERIFY_CODE = {
-    9: _CertificateFault.DATES,
-    10: _CertificateFault.DATES,
-    62: _CertificateFault.NAME,
-    64: _CertificateFault.NAME,
+    9: CertificateFault.DATES,
+    10: CertificateFault.DATES,
+    62: CertificateFault.NAME,
+    64: CertificateFault.NAME,
 }
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH."""
 
 
-def _certificate_fault(error: Exception) -> _CertificateFault | None:
+def _certificate_fault(error: Exception) -> CertificateFault | None:
     """Why the certificate was refused; None where it was not, or none came."""
     reason = getattr(error, "reason", error)
     if not isinstance(reason, urllib3.exceptions.SSLError):
         return None
     cause = reason.args[0] if reason.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return _BY_VERIFY_CODE.get(cause.verify_code, _CertificateFault.ISSUER)
+        return _BY_VERIFY_CODE.get(cause.verify_code, CertificateFault.ISSUER)
     # Where tls-server-name is set, urllib3 compares names itself (util/ssl_match_hostname.py, 2.5).
-    return None if isinstance(cause, ssl.SSLError) else _CertificateFault.NAME
+    return None if isinstance(cause, ssl.SSLError) else CertificateFault.NAME
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:

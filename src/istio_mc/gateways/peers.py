@@ -23,13 +23,16 @@ _READ_S = 5.0
 def try_access(context: str, access: Access, deadline: float | None = None) -> Tried:
     """Asks a cluster, as another's istiod would, whether it may read what istiod reads.
 
-    A loopback address is not tried: from here it would be this machine's own.
+    A loopback address is not tried: from here it would be this machine's own. Neither are credentials that
+    only istiod's pod has.
 
     Args:
         context: The cluster's context, for what is logged.
         access: A remote secret's.
         deadline: `time.monotonic()` value by which the calls end.
     """
+    if access.untried:
+        return Tried(Reading.UNTRIED, access.untried)
     if access.is_loopback:
         return Tried(Reading.UNREACHABLE, "a loopback address is the reader's own machine")
     name = f"{context} as other istiods reach it"
@@ -57,8 +60,10 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> T
 
 def _told(error: KubeError) -> Tried:
     seen = error.problems[0].seen or error.problems[0].message
+    if error.problems[0].code == "kubeconfig-unusable":  # nothing was asked
+        return Tried(Reading.UNTRIED, seen)
     if error.untrusted:
-        return Tried(Reading.UNTRUSTED, seen)
+        return Tried(Reading.UNTRUSTED, seen, error.certificate)
     if error.reason is Reason.UNAUTHENTICATED:
         return Tried(Reading.UNAUTHENTICATED, seen)
     if error.unreachable:

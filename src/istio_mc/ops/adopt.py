@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects, plan
+from istio_mc.domain import plan
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.links import LinkState
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops import link as linking
 
@@ -60,9 +61,8 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
     _, failures = session.each(labels, lambda name: apply_plan(session, prepared, labels[name]))
     done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
-    links = linking.planned(
-        clusters, {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
-    )
+    states = {name: LinkState.of(found.observed) for name, found in prepared.plans.items()}
+    links = linking.planned(clusters, states)
     pending = {
         name: (
             *(step for step in found.steps if step.name != plan.NAMESPACE),

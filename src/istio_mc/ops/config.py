@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import names
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import API_SERVER, GATEWAY_ADDRESS, ClusterSettings, override, parse_assignments
+from istio_mc.domain.settings import (
+    API_SERVER,
+    API_SERVER_CA,
+    API_SERVER_NAME,
+    GATEWAY_ADDRESS,
+    ClusterSettings,
+)
 from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
 from istio_mc.domain.settings_schema import value_of
 from istio_mc.domain.settings_template import TemplateCluster, template
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from istio_mc.domain.settings import Settings
-    from istio_mc.ops.inputs import Inputs, Overrides
+    from istio_mc.ops.inputs import ClusterFlags, Inputs, Overrides
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 KUBECONFIG_VARIABLE = "KUBECONFIG"
@@ -178,17 +184,14 @@ def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     settings = load_settings(asked.inputs.config, cwd)
     document = _document(settings)
     contexts = asked.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
-    clusters = _overridden(asked.overrides, settings, contexts)
+    flags = asked.overrides.flags()
+    clusters = _overridden(flags, settings, contexts)
     return Shown(
         settings.file,
         (
             *_run(asked, settings, document, env, home),
             *_mesh(asked.overrides, settings, document),
-            *(
-                item
-                for cluster in clusters
-                for item in _cluster(asked.overrides, settings, cluster, document)
-            ),
+            *(item for cluster in clusters for item in _cluster(flags, settings, cluster, document)),
         ),
     )
 
@@ -199,10 +202,8 @@ def _document(settings: Settings) -> YamlDocument:
     return parse_yaml(files.read(settings.file), str(settings.file), with_lines=True)
 
 
-def _overridden(overrides: Overrides, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
-    addresses = parse_assignments(overrides.gateway_addresses, GATEWAY_ADDRESS)
-    servers = parse_assignments(overrides.api_servers, API_SERVER)
-    if strangers := [name for name in dict.fromkeys([*addresses, *servers]) if name not in contexts]:
+def _overridden(flags: ClusterFlags, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
+    if strangers := [name for name in flags.contexts if name not in contexts]:
         raise InputError(
             Problem(
                 code="not-in-this-run",
@@ -213,10 +214,7 @@ def _overridden(overrides: Overrides, settings: Settings, contexts: tuple[str, .
                 else "--contexts, or clusters in mesh.yaml",
             )
         )
-    return [
-        override(settings.cluster(name), gateway_address=addresses.get(name), api_server=servers.get(name))
-        for name in contexts
-    ]
+    return [flags.over(settings.cluster(name)) for name in contexts]
 
 
 def _run(
@@ -268,25 +266,27 @@ def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> I
 
 
 def _cluster(
-    overrides: Overrides, settings: Settings, cluster: ClusterSettings, document: YamlDocument
+    said: ClusterFlags, settings: Settings, cluster: ClusterSettings, document: YamlDocument
 ) -> Iterator[Setting]:
     at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), None)
     flags = {
-        "gatewayAddress": (GATEWAY_ADDRESS, overrides.gateway_addresses),
-        "apiServer": (API_SERVER, overrides.api_servers),
+        "gatewayAddress": (GATEWAY_ADDRESS, said.addresses),
+        "apiServer": (API_SERVER, said.servers),
+        "apiServer.server": (API_SERVER, said.servers),
+        "apiServer.caFile": (API_SERVER_CA, said.cas),
+        "apiServer.tlsServerName": (API_SERVER_NAME, said.names),
     }
     for field in CLUSTER:
         if field.key == "context":
             continue
         name = f"clusters[{cluster.context}].{field.key}"
         place: DocumentPath = ("clusters", -1 if at is None else at, field.key)
-        option, given = flags.get(field.key, (None, ()))
-        flagged = option is not None and cluster.context in parse_assignments(given, option)
         if field.kind is Kind.FREE:
             yield from _free(field, place, name, cluster, settings, document)
             continue
         for made in _settings(field, place, name, cluster, settings, document):
-            from_flag = flagged and made.key in (name, f"{name}.server")
+            option, given = flags.get(made.key.removeprefix(f"clusters[{cluster.context}]."), (None, {}))
+            from_flag = option is not None and cluster.context in given
             yield replace(made, source=Source.FLAG, origin=option.name) if option and from_flag else made
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Observation
 from istio_mc.domain import objects
+from istio_mc.domain.links import UNKNOWN_TOKEN, link_step, others_than, remote_secrets, token_in
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.fanout import Failures, answered
 from istio_mc.ops import trust
 from istio_mc.ops.ca_options import CaOptions
-from istio_mc.ops.link import ReaderToken, link_step, others_than, remote_secrets, token_in
 from istio_mc.ops.planning import drift_before_link, istioctl_at_hand
 
 if TYPE_CHECKING:
@@ -35,14 +35,15 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
     session, mesh, clusters = ground.session, ground.mesh, ground.clusters
     istioctl = istioctl_at_hand(mesh, session.settings, session.deadline)
     cacerts = _cacerts(ground)
-    secrets = {name: live.of(objects.SECRET) for name, live in ground.observed.items()}
-    tokens = {name: token_in(held) or ReaderToken("", b"") for name, held in secrets.items()}
-    members = {name: clusters[name] for name in secrets}
+    tokens = {
+        name: token_in(live.of(objects.SECRET)) or UNKNOWN_TOKEN for name, live in ground.observed.items()
+    }
+    members = {name: clusters[name] for name in ground.observed}
     wanted = remote_secrets(members, tokens)
 
     def look(name: str) -> Drift:
         steps = drift_before_link(session, mesh, clusters, ground.observed, name, cacerts.get(name), istioctl)
-        link = link_step(others_than(name, wanted), secrets[name])
+        link = link_step(others_than(name, wanted), ground.remotes[name])
         return Drift(
             (*steps, link) if link else steps,
             "" if istioctl else f"Istio itself was not compared: no istioctl {mesh.version} is here",

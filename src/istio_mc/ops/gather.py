@@ -13,7 +13,7 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.remote_secrets import of_cluster, remote_secrets_in
+from istio_mc.domain.remote_secrets import held_by, of_cluster
 from istio_mc.gateways.fanout import Failures, all_of, answered, once
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
@@ -168,7 +168,7 @@ def gather(
 
     observed, failed = session.each(session.kubes, read)
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
-    remotes = {name: remote_secrets_in(found.of(objects.SECRET)) for name, found in observed.items()}
+    remotes = {name: held_by(found) for name, found in observed.items()}
     injected = once(lambda name: injected_pods(session.kubes[name]))
     ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now, remotes, injected)
     probes = [probe for probe in PROBES if probe.observation in reads]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.settings import API_SERVER, GATEWAY_ADDRESS, Settings, override, parse_assignments
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings import (
+    API_SERVER,
+    API_SERVER_CA,
+    API_SERVER_NAME,
+    GATEWAY_ADDRESS,
+    ApiServerSettings,
+    override,
+    parse_assignments,
+)
+from istio_mc.gateways.files import read_authorities
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Mapping
 
     from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.settings import ClusterSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +60,28 @@ class Overrides:
         certs_dir: `--certs-dir`.
         gateway_addresses: `--gateway-address`, each CONTEXT=ADDRESS.
         api_servers: `--api-server`, each CONTEXT=URL.
+        api_server_cas: `--api-server-ca`, each CONTEXT=FILE.
+        api_server_names: `--api-server-name`, each CONTEXT=NAME.
     """
 
     certs_dir: Path | None = None
     gateway_addresses: tuple[str, ...] = ()
     api_servers: tuple[str, ...] = ()
+    api_server_cas: tuple[str, ...] = ()
+    api_server_names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        certs_dir: Path | None = None,
+        gateway_addresses: Iterable[str] | None = None,
+        api_servers: Iterable[str] | None = None,
+        api_server_cas: Iterable[str] | None = None,
+        api_server_names: Iterable[str] | None = None,
+    ) -> Overrides:
+        """Of options as they are given: None where they are not."""
+        flags = (gateway_addresses, api_servers, api_server_cas, api_server_names)
+        return cls(certs_dir, *(tuple(values or ()) for values in flags))
 
     def over(self, settings: Settings, contexts: Iterable[Context]) -> Settings:
         """The settings with these laid over them, one entry for every context of the run.
@@ -62,17 +89,73 @@ class Overrides:
         Raises:
             InputError: A flag is malformed, or speaks of a cluster that is not part of the run.
         """
-        addresses = parse_assignments(self.gateway_addresses, GATEWAY_ADDRESS)
-        servers = parse_assignments(self.api_servers, API_SERVER)
+        flags = self.flags()
         known = {context.name for context in contexts}
-        refuse_strangers((*addresses, *servers), known)
-        clusters = []
-        for name in sorted(known):
-            cluster = override(
-                settings.cluster(name), gateway_address=addresses.get(name), api_server=servers.get(name)
-            )
-            clusters.append(cluster)
-        return replace(settings, clusters=tuple(clusters), certs_dir=self.certs_dir or settings.certs_dir)
+        refuse_strangers(flags.contexts, known)
+        clusters = tuple(flags.over(settings.cluster(name)) for name in sorted(known))
+        return replace(settings, clusters=clusters, certs_dir=self.certs_dir or settings.certs_dir)
+
+    def flags(self) -> ClusterFlags:
+        """What they say of clusters.
+
+        Raises:
+            InputError: One is not CONTEXT=VALUE, or names a context twice; a file cannot be read.
+        """
+        problems: list[Problem] = []
+        found: list[dict[str, str]] = []
+        for values, option in (
+            (self.gateway_addresses, GATEWAY_ADDRESS),
+            (self.api_servers, API_SERVER),
+            (self.api_server_cas, API_SERVER_CA),
+            (self.api_server_names, API_SERVER_NAME),
+        ):
+            try:
+                found.append(parse_assignments(values, option))
+            except InputError as error:
+                problems.extend(error.problems)
+        if problems:
+            raise InputError(*problems)
+        flags = ClusterFlags(*found)
+        for name, file in flags.cas.items():
+            try:
+                read_authorities(Path(file))
+            except ProblemError as error:
+                problems.extend(problem.on(name) for problem in error.problems)
+        if problems:
+            raise InputError(*problems)
+        return flags
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFlags:
+    """What flags say of clusters, each by context."""
+
+    addresses: Mapping[str, str]
+    servers: Mapping[str, str]
+    cas: Mapping[str, str]
+    names: Mapping[str, str]
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """The contexts that a flag names."""
+        return tuple(dict.fromkeys((*self.addresses, *self.servers, *self.cas, *self.names)))
+
+    def over(self, cluster: ClusterSettings) -> ClusterSettings:
+        """A cluster's settings with what flags say of it in their place.
+
+        Raises:
+            InputError: An address, URL or name is not one.
+        """
+        name = cluster.context
+        file = self.cas.get(name)
+        said = ApiServerSettings(
+            self.servers.get(name), Path(file).absolute() if file else None, self.names.get(name)
+        )
+        return override(
+            cluster,
+            gateway_address=self.addresses.get(name),
+            api_server=None if said == ApiServerSettings() else said,
+        )
 
 
 def refuse_strangers(named: Iterable[str], known: Collection[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.links import LinkState
 from istio_mc.domain.merged import MergedService, merged
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import ref_of
@@ -108,9 +109,8 @@ def install(
         prepared.plans, lambda name: apply_plan(session, prepared, prepared.plans[name])
     )
     reached = {name: prepared.plans[name].cluster for name in done}
-    linked = linking.link(
-        session, reached, {name: prepared.plans[name].observed.of(objects.SECRET) for name in done}
-    )
+    states = {name: LinkState.of(prepared.plans[name].observed) for name in done}
+    linked = linking.link(session, reached, states)
     failures |= linked.failures
     members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
     addresses, unready = session.each(
@@ -135,8 +135,8 @@ def dry_run(
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
     prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
-    secrets = {name: found.observed.of(objects.SECRET) for name, found in prepared.plans.items()}
-    steps = linking.planned(clusters, secrets)
+    states = {name: LinkState.of(found.observed) for name, found in prepared.plans.items()}
+    steps = linking.planned(clusters, states)
 
     def services_of(name: str) -> Services:
         kube = session.kubes[name]

@@ -10,16 +10,19 @@ from istio_mc.domain import documents, objects
 from istio_mc.domain.address import ours_of
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.links import ReaderToken, is_reader_token, link_step, others_than, remote_secrets
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.names import remote_secret_name
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.remote_secrets import held_by
+from istio_mc.domain.remote_secrets import removed as removed_of
 from istio_mc.ops import topology
-from istio_mc.ops.link import ReaderToken, is_reader_token, link_step, mint, others_than, remote_secrets
+from istio_mc.ops.link import mint, remove
 from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.remote_secrets import RemoteSecret
     from istio_mc.domain.settings import Settings
     from istio_mc.gateways.fanout import Failures
     from istio_mc.ops.session import Session
@@ -46,10 +49,10 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
 
     def drop_links(name: str) -> None:
         session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))
+        for links in removed_of(held_by(todo.observed[name]), lambda one: one.cluster_id in gone_ids):
+            remove(session.kubes[name], links)
+            removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{links}")
         for cluster_id in gone_ids:
-            secret = remote_secret_name(cluster_id)
-            if session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE):
-                removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{secret}")
             if gateway := ours_of(cluster_id, todo.observed[name]):
                 doomed = gateway["metadata"]["name"]
                 session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
@@ -59,7 +62,9 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     suffix = random.token_hex(4)
     tokens, unminted = session.each(staying, lambda name: mint(session, name, suffix))
     failures |= unminted
-    _, unlinked = session.each(tokens, lambda name: _give_out(session, name, staying, tokens))
+    _, unlinked = session.each(
+        tokens, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
+    )
     failures |= unlinked
     # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
     time.sleep(min(_PROPAGATION_S, session.remaining_s))
@@ -113,10 +118,14 @@ def still_named(todo: Uninstalling, settings: Settings) -> tuple[Problem, ...]:
 
 
 def _give_out(
-    session: Session, name: str, staying: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]
+    session: Session,
+    name: str,
+    staying: Mapping[str, Cluster],
+    tokens: Mapping[str, ReaderToken],
+    present: Collection[RemoteSecret],
 ) -> None:
     kube = session.kubes[name]
-    step = link_step(others_than(name, remote_secrets(staying, tokens)), ())
+    step = link_step(others_than(name, remote_secrets(staying, tokens)), present)
     for secret in step.documents if step else ():
         kube.apply(secret)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,14 +9,21 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import documents, objects, plan
 from istio_mc.domain.api_servers import refuse_for_us_only
-from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.links import (
+    UNKNOWN_TOKEN,
+    LinkState,
+    ReaderToken,
+    link_step,
+    others_than,
+    remote_secrets,
+    token_in,
+)
 from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.objects import Object, ref_of
-from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.remote_secrets import remote_secrets_in, to_prune
+from istio_mc.domain.remote_secrets import to_prune
 from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.observe import observe
@@ -26,19 +32,13 @@ from istio_mc.ops import topology
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.plan import Step
+    from istio_mc.domain.remote_secrets import Removed
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
 
 _TOKEN_DEADLINE_S = 30.0
 _POLL_S = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderToken:
-    """What another istiod needs to read a cluster."""
-
-    token: str = field(repr=False)
-    ca_data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,93 +54,31 @@ class Linked:
     failures: Failures
 
 
-def is_reader_token(secret: Object) -> bool:
-    """Whether a Secret holds, or is to hold, a token of the reader account."""
-    annotations = secret["metadata"].get("annotations") or {}
-    return (
-        secret.get("type") == "kubernetes.io/service-account-token"
-        and annotations.get("kubernetes.io/service-account.name") == READER_SERVICE_ACCOUNT
-    )
-
-
-def token_in(secrets: Collection[Object]) -> ReaderToken | None:
-    """The reader's token among a namespace's Secrets: the newest, as an older one is on its way out."""
-    fitting = [
-        secret
-        for secret in secrets
-        if is_reader_token(secret) and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
-    ]
-    if not fitting:
-        return None
-    data = max(fitting, key=lambda secret: secret["metadata"].get("creationTimestamp", ""))["data"]
-    return ReaderToken(base64.b64decode(data["token"]).decode(), base64.b64decode(data["ca.crt"]))
-
-
-def remote_secrets(clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderToken]) -> dict[str, Object]:
-    """The remote secret by which others reach each cluster whose token is known, the same in all of them."""
-    return {
-        context: documents.remote_secret(
-            cluster.cluster_id,
-            documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, found.token, found.ca_data),
-        )
-        for context, cluster in clusters.items()
-        if (found := tokens.get(context))
-    }
-
-
-def others_than(target: str, secrets: Mapping[str, Object]) -> list[Object]:
-    """The remote secrets a cluster shall hold: one of every other."""
-    return [secret for context, secret in secrets.items() if context != target]
-
-
-def link_step(wanted: Collection[Object], live: Collection[Object]) -> Step | None:
-    """The step that brings a cluster's remote secrets to what is wanted; no secret is in its reasons."""
-    reasons = []
-    changed = []
-    raw = {ref_of(secret): secret for secret in live}
-    for secret in wanted:
-        ref = ref_of(secret)
-        if not differences([secret], raw):
-            continue  # to the letter; parsing many kubeconfigs takes long
-        found = differences(
-            [dict(documents.opened_remote_secret(secret))],
-            {ref: dict(documents.opened_remote_secret(raw[ref]))} if ref in raw else {},
-        )
-        if found:
-            missing = not found[0].path
-            reasons.append(
-                f"{ref} is missing" if missing else f"{ref} holds another kubeconfig or other labels"
-            )
-            changed.append(secret)
-    return Step(plan.LINK, tuple(reasons), tuple(changed)) if changed else None
-
-
-def link(
-    session: Session, clusters: Mapping[str, Cluster], secrets: Mapping[str, Collection[Object]]
-) -> Linked:
+def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) -> Linked:
     """Links every ordered pair of clusters: one token read per cluster, all writes at once.
 
     Args:
         session: The run.
         clusters: The clusters to link, by context; each must answer and have the reader account.
-        secrets: The Secrets of istio-system as this run has read them, by context.
+        states: What this run has read of each of them, by context.
     """
 
     def obtain(context: str) -> ReaderToken:
-        return token_in(secrets.get(context, ())) or mint(session, context)
+        return states[context].token or mint(session, context)
 
     tokens, failures = session.each(clusters, obtain)
 
     wanted = remote_secrets(clusters, tokens)
 
     def write(context: str) -> Step | None:
-        step = link_step(others_than(context, wanted), secrets.get(context, ()))
+        remotes = states[context].remotes
+        step = link_step(others_than(context, wanted), remotes)
         if step is None:
             session.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
         session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
         kube = session.kubes[context]
-        dead = {one.secret for one in remote_secrets_in(secrets.get(context, ())) if one.fault}
+        dead = {one.secret for one in remotes if one.fault} - {one.secret for one in remotes if not one.fault}
         all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
         session.progress(Event(context, plan.LINK, State.DONE))
         return step
@@ -187,14 +125,14 @@ class Linking:
 
     Attributes:
         clusters: The clusters of the run, by context.
-        secrets: The Secrets of those that can be linked.
-        doomed: Names of those that shall go.
+        states: The links of those that can be linked.
+        doomed: The remote secrets that shall go.
         failures: Clusters that cannot be linked, and why.
     """
 
     clusters: Mapping[str, Cluster]
-    secrets: Mapping[str, Collection[Object]] = field(repr=False)
-    doomed: Mapping[str, tuple[str, ...]]
+    states: Mapping[str, LinkState] = field(repr=False)
+    doomed: Mapping[str, tuple[Removed, ...]]
     failures: Failures
 
 
@@ -213,48 +151,52 @@ def look(session: Session, *, prune: bool) -> Linking:
     failures = session.unusable | failed | going
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
-    secrets = {name: found.of(objects.SECRET) for name, found in observed.items() if name not in going}
-    doomed = {name: _doomed(session, name, clusters, found) for name, found in secrets.items() if prune}
-    return Linking(clusters, secrets, doomed, failures)
+    states = {name: LinkState.of(found) for name, found in observed.items() if name not in going}
+    doomed = {name: _doomed(session, name, clusters, found) for name, found in states.items() if prune}
+    return Linking(clusters, states, doomed, failures)
 
 
 def _doomed(
-    session: Session, name: str, clusters: Mapping[str, Cluster], secrets: Collection[Object]
-) -> tuple[str, ...]:
+    session: Session, name: str, clusters: Mapping[str, Cluster], state: LinkState
+) -> tuple[Removed, ...]:
     others = [cluster.cluster_id for context, cluster in clusters.items() if context != name]
-    kept = topology.elsewhere(session, clusters)
-    return tuple(to_prune(remote_secrets_in(secrets), others, kept))
+    # istiod ignores that of its own cluster.
+    kept = topology.elsewhere(session, clusters) | {clusters[name].cluster_id}
+    return to_prune(state.remotes, others, kept)
 
 
 def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResult:
     """Prunes what shall go, and links every ordered pair of the clusters that answer."""
-    members = {name: todo.clusters[name] for name in todo.secrets}
-    left = {
-        name: [s for s in found if s["metadata"]["name"] not in todo.doomed.get(name, ())]
-        for name, found in todo.secrets.items()
-    }
+    members = {name: todo.clusters[name] for name in todo.states}
+    left = {name: found.without(todo.doomed.get(name, ())) for name, found in todo.states.items()}
+    pruned = {name: tuple(map(str, going)) for name, going in todo.doomed.items()}
     if dry_run:
         steps = planned(members, left)
-        return LinkResult(todo.clusters, steps, todo.failures, todo.doomed, dry_run=True)
+        return LinkResult(todo.clusters, steps, todo.failures, pruned, dry_run=True)
 
     def prune(name: str) -> None:
-        for secret in todo.doomed.get(name, ()):
-            session.kubes[name].delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
+        for going in todo.doomed.get(name, ()):
+            remove(session.kubes[name], going)
 
     _, failures = session.each(members, prune)
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
-    return LinkResult(todo.clusters, linked.steps, failures, todo.doomed, dry_run=False)
+    return LinkResult(todo.clusters, linked.steps, failures, pruned, dry_run=False)
 
 
-def planned(
-    clusters: Mapping[str, Cluster], secrets: Mapping[str, Collection[Object]]
-) -> dict[str, Step | None]:
+def remove(kube: Kube, going: Removed) -> None:
+    """Removes remote secrets: the Secret, or those of its keys that go."""
+    if going.is_whole:
+        kube.delete(objects.SECRET, going.secret, SYSTEM_NAMESPACE)
+    else:
+        body = {"data": dict.fromkeys(going.cluster_ids)}
+        kube.patch(objects.SECRET, going.secret, SYSTEM_NAMESPACE, body)
+
+
+def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) -> dict[str, Step | None]:
     """The link step of each cluster, as far as it can be told without minting a token."""
-    unknown = ReaderToken("", b"")
-    tokens = {name: token_in(secrets[name]) or unknown for name in clusters}
-    wanted = remote_secrets(clusters, tokens)
-    return {name: link_step(others_than(name, wanted), secrets[name]) for name in clusters}
+    wanted = remote_secrets(clusters, {name: states[name].token or UNKNOWN_TOKEN for name in clusters})
+    return {name: link_step(others_than(name, wanted), states[name].remotes) for name in clusters}
 
 
 def mint(session: Session, context: str, suffix: str = "") -> ReaderToken:

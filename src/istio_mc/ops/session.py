@@ -19,6 +19,7 @@ from istio_mc.domain.kubeconfig import uses_exec
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.remote_secrets import linked_ids
 from istio_mc.gateways import credentials, kubeconfigs, temporary
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
@@ -381,9 +382,9 @@ def _linked_but_silent(session: Session, members: list[str]) -> set[str]:
             objects.SECRET, SYSTEM_NAMESPACE, labels=f"{MULTI_CLUSTER_LABEL}=true"
         ),
     )
-    linked = {secret["metadata"]["name"] for secrets in found.values() for secret in secrets}
+    linked = {cluster_id for secrets in found.values() for cluster_id in linked_ids(secrets)}
     derived = names.derive_cluster_ids({c.name: c.cluster for c in session.kubeconfig.contexts}, {})
-    return {name for name in session.unusable if names.remote_secret_name(derived[name]) in linked}
+    return {name for name in session.unusable if derived[name] in linked}
 
 
 def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:

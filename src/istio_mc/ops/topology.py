@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import names
@@ -11,8 +12,9 @@ from istio_mc.domain.api_servers import as_linked
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.settings import ApiServerSettings
 from istio_mc.domain.silent import Others, silent_members
-from istio_mc.gateways.files import read
+from istio_mc.gateways.files import read_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -135,17 +137,18 @@ def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[st
 def _api_server(
     context: Context, wanted: ClusterSettings, cluster_id: str, observed: Mapping[str, Observed]
 ) -> ApiServer:
-    over = wanted.api_server
-    if over is not None:
-        return ApiServer(
-            server=over.server,
-            ca_data=read(over.ca_file) if over.ca_file else None,
-            tls_server_name=over.tls_server_name,
-        )
+    over = wanted.api_server or ApiServerSettings()
+    ca_data = read_authorities(over.ca_file) if over.ca_file else None
+    if over.server is not None:
+        return ApiServer(over.server, ca_data, over.tls_server_name)
     server = context.server or ""
     if is_for_us_only(server) and (kept := as_linked(cluster_id, observed.values())):
-        return kept
-    return ApiServer(server, tls_server_name=_tls_server_name(context))
+        return replace(
+            kept,
+            ca_data=ca_data or kept.ca_data,
+            tls_server_name=over.tls_server_name or kept.tls_server_name,
+        )
+    return ApiServer(server, ca_data, over.tls_server_name or _tls_server_name(context))
 
 
 def _tls_server_name(context: Context) -> str | None:

@@ -43,8 +43,8 @@ def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
 
 def question(todo: Linking) -> str:
     """What is asked before remote secrets are removed."""
-    told = "; ".join(f"{name}: {', '.join(doomed)}" for name, doomed in todo.doomed.items() if doomed)
-    return f"Remove remote secrets: {told}?"
+    what = "; ".join(f"{name}: {', '.join(map(str, going))}" for name, going in todo.doomed.items() if going)
+    return f"Remove remote secrets: {what}?"
 
 
 def _secrets(result: LinkResult, name: str) -> list[str]:
