@@ -160,6 +160,16 @@ class TestExitCodes:
         (problem,) = done.envelope["errors"]
         assert problem["expected"] == "link.secret, trust, or another that istio-mc verify --list shows"
 
+    @pytest.mark.parametrize("verb", [("install", "--dry-run"), ("config", "init")])
+    def test_2_no_clusters_are_named_and_every_context_is_not_suggested_as_the_answer(
+        self, istio_mc: Run, half: Path, verb: tuple[str, ...]
+    ) -> None:
+        """Pasted, it would make a mesh of all that the kubeconfig holds."""
+        done = istio_mc(*verb, "--kubeconfig", half, "-o", "json")
+        (error,) = done.envelope["errors"]
+        assert (done.code, error["code"], error["hintType"]) == (2, "no-contexts", "manual")
+        assert "--contexts kt,nhn" in error["hint"]
+
     def test_2_a_mesh_without_members(self, istio_mc: Run, config: Path, api: FakeApi) -> None:
         api.on(NAMESPACE, status(404, "none"))
         done = istio_mc("verify", "--kubeconfig", config)

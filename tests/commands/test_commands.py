@@ -54,6 +54,15 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
             yield str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
 
 
+def docstrings(tree: ast.Module) -> set[int]:
+    return {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body
+        if isinstance(node.body[0], ast.Expr)
+    }
+
+
 def calls(tree: ast.Module, *names: str) -> Iterator[ast.Call]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
@@ -125,6 +134,19 @@ def test_no_text_of_a_hint_has_a_command_written_into_it() -> None:
         for text in ast.walk(call)
         if isinstance(text, ast.Constant) and isinstance(text.value, str)
         if _A_COMMAND.search(text.value)
+    ]
+    assert written == []
+
+
+def test_no_other_text_of_the_program_is_a_command_with_options() -> None:
+    """Apart from what `--help` shows, which is read in tests/test_docs.py."""
+    written = [
+        f"{name}:{text.lineno}: {text.value!r}"
+        for name, tree in modules()
+        for explained in [docstrings(tree)]
+        for text in ast.walk(tree)
+        if isinstance(text, ast.Constant) and isinstance(text.value, str) and id(text) not in explained
+        if _A_COMMAND.match(text.value) and " -" in text.value
     ]
     assert written == []
 
