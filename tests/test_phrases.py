@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SOURCE = Path(istio_mc.__file__).parent
 READS_OTHERS_TEXTS = {
     "domain/redaction": "secrets are looked for in any text",
+    "domain/goyaml.py": "PyYAML tells its errors apart by their words alone",
     "domain/pod_faults.py": "the kubelet and the controllers give some reasons in an event's message alone",
     "domain/refusal.py": "API servers give some reasons in a Status's message alone",
     "domain/status.py": "the HPA's controller gives a missing Metrics API in a condition's message alone",
@@ -63,7 +64,7 @@ def _held(node: ast.Compare) -> Iterator[tuple[ast.cmpop, ast.expr]]:
 
 def _is_text(node: ast.expr) -> bool:
     if isinstance(node, ast.Name):
-        return node.id in _TEXTS - {"seen"}  # which is also what sets of things seen are called
+        return node.id in ("message", "reason")  # other names are those of sets and mappings, too
     return isinstance(node, ast.Attribute) and node.attr in _TEXTS
 
 
