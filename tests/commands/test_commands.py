@@ -104,7 +104,10 @@ WRITTEN = [
     for name, tree in modules()
     for call in calls(tree, *MAKERS)
     if isinstance(call.func, ast.Name) and call.func.id in imports_from_hint(tree)
+    if not all(isinstance(argument, ast.Starred) for argument in call.args)
 ]
+"""Those of which something can be read without running them."""
+
 _KNOWN_AT_RUN_TIME = re.compile(rf"no such (?:kind|command|--via).* '?{_STAND_IN}", re.IGNORECASE)
 
 
