@@ -11,39 +11,7 @@ from tests.e2e.harness import CONTEXTS, Site, clean, get, live_root
 if TYPE_CHECKING:
     from tests.e2e.harness import Running
 
-STEPS = ("namespace", "cacerts", "gateway-api", "istio", "expose", "link")
 GATEWAY_API = {"gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants"}
-
-
-def test_killed_after_every_step_in_turn_each_next_run_goes_on_from_there_under_the_same_root(
-    site: Site,
-) -> None:
-    clean()
-    roots = set()
-    for index, step in enumerate(STEPS):
-        killed = site.start("install")
-        # (Unchanged: the Gateway API's CRDs are made beside the other steps, and may be there already.)
-        killed.until(rf"\bkt  {step} (done|unchanged)")
-        killed.kill()
-        again = [done for done in STEPS[:index] if f"kt  {done} started" in "".join(killed.stderr)]
-        assert again == [], f"done once more by the run that was killed after {step}"
-        roots.add(site.root)
-
-    site.run("install").exits(0)
-
-    assert roots == {site.root}, "the root CA stood before the first cluster was touched, and stayed"
-    _whole(site)
-
-
-def test_killed_among_the_gateway_apis_crds_the_next_run_makes_the_rest(mesh: Site) -> None:
-    clean(["nhn"])
-    killed = mesh.start("install")
-    killed.until(r"\bnhn  gateway-api started")
-    killed.kill()
-
-    mesh.run("install").exits(0)
-
-    _whole(mesh)
 
 
 def test_killed_while_istioctl_runs_it_is_finished_by_the_next_run_at_once(mesh: Site) -> None:

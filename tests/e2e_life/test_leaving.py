@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
@@ -13,14 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import faults
 from tests.e2e.harness import SYSTEM, Site, command, environment, get, kubectl, secret, soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 WATCHED_S = 90
-READER_ACCOUNT = "istio-reader-service-account"
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
 
@@ -143,65 +140,3 @@ def test_it_can_join_again_under_the_same_root(with_sample: Site) -> None:
     assert with_sample.root == root
     with_sample.run("sample", "deploy").exits(0)
     with_sample.run("sample", "test").exits(0)
-
-
-def held_by(contexts: tuple[str, ...]) -> dict[str, list[str]]:
-    """The reader tokens of clusters, as others hold them."""
-    found = {}
-    for name in contexts:
-        secrets = get(name, "secrets", "--field-selector=type=kubernetes.io/service-account-token")["items"]
-        found[name] = [
-            base64.b64decode(item["data"]["token"]).decode()
-            for item in secrets
-            if item["metadata"]["annotations"]["kubernetes.io/service-account.name"] == READER_ACCOUNT
-        ]
-    return found
-
-
-def test_one_leaves_while_another_is_silent_and_the_same_command_later_ends_its_tokens(
-    with_sample: Site,
-) -> None:
-    held = held_by(("ncloud", "nhn"))
-    faults.cut("nhn")
-    leave = ("uninstall", "--contexts", "kt", "--yes", "-o", "json", "--timeout", "90s")
-
-    first = with_sample.run(*leave).exits(3)
-
-    assert {(error["code"], error["cluster"]) for error in first.json["errors"]} == {
-        ("cluster-unreachable", "nhn")
-    }
-    (kept,) = [told for told in first.json["messages"] if told["code"] == "tokens-kept"]
-    assert (kept["hint"], kept["hintType"]) == ("istio-mc uninstall --contexts kt", "command")
-    assert get("kt", "namespace", "istio-system", namespace=None) is None
-    assert get("ncloud", "secret", "istio-remote-secret-kt-k2p") is None
-    faults.heal("nhn")
-    assert {status(name, token) for name in held for token in held[name]} == {"200"}, "nhn keeps its links"
-
-    with_sample.run(*leave).exits(0)
-
-    assert get("nhn", "secret", "istio-remote-secret-kt-k2p") is None
-    assert_ended((name, token) for name in held for token in held[name])
-    rest = Site.at(with_sample.folder / "rest", certs=with_sample.certs, clusters=None)
-    rest.run("verify", "--wait", "30s", "--skip", "cni").exits(0)
-
-
-def test_one_that_is_gone_for_good_leaves_without_answering(with_sample: Site) -> None:
-    with_sample.run("install").exits(0)
-    held = held_by(("ncloud", "nhn"))
-    faults.cut("kt")
-
-    result = with_sample.run(
-        "uninstall", "--contexts", "kt", "--yes", "-o", "json", "--timeout", "90s"
-    ).exits(3)
-
-    assert {error["cluster"] for error in result.json["errors"]} == {"kt"}
-    assert {cluster["name"]: cluster["status"] for cluster in result.data["clusters"]} == {
-        "kt": "failed",
-        "ncloud": "member",
-        "nhn": "member",
-    }
-    for name in ("ncloud", "nhn"):
-        assert get(name, "secret", "istio-remote-secret-kt-k2p") is None
-    assert_ended((name, token) for name in held for token in held[name])
-    faults.heal("kt")
-    with_sample.run("install").exits(0)

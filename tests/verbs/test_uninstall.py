@@ -198,6 +198,30 @@ class TestRefusals:
         assert "other: kt" in result.json["errors"][0]["seen"]
         assert installed.snapshots() == before
 
+    def test_a_cluster_that_shares_its_network_may_leave_though_link_refuses_it(
+        self, installed: Mesh
+    ) -> None:
+        kt = installed["kt"]
+        kt.edit(
+            kt.get("Namespace", SYSTEM),
+            lambda copy: copy["metadata"]["labels"].update({"topology.istio.io/network": "network2"}),
+        )
+        refused = installed.run("link", "-o", "json").exits(2)
+        assert [code for code, _ in refused.errors] == ["identity-shared"]
+        leaving = installed.run("uninstall", "--contexts", "kt", "--dry-run", "-o", "json").exits(0)
+        assert [one["status"] for one in leaving.data["clusters"]] == ["planned", "member", "member"]
+
+    def test_where_two_of_those_that_stay_share_a_network_nothing_is_done(self, installed: Mesh) -> None:
+        kt = installed["kt"]
+        kt.edit(
+            kt.get("Namespace", SYSTEM),
+            lambda copy: copy["metadata"]["labels"].update({"topology.istio.io/network": "network2"}),
+        )
+        before = installed.snapshots()
+        refused = installed.run("uninstall", "--contexts", "nhn", "--yes", "-o", "json").exits(2)
+        assert [code for code, _ in refused.errors] == ["identity-shared"]
+        assert installed.snapshots() == before
+
     def test_without_any_member_there_is_nothing_to_take_away(self, mesh: Mesh) -> None:
         assert mesh.run("uninstall", "--yes", "-o", "json").exits(2).errors == [("no-members", None)]
 
