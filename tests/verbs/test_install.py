@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.support import refusals
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 
 THREE = "kt,ncloud,nhn"
 SYSTEM = "istio-system"
+NO = refusals.Refused(500, "InternalError", "no")
 
 
 def steps(mesh_data: dict[str, object], name: str) -> list[str]:
@@ -65,3 +69,109 @@ def test_what_somebody_changed_is_put_right_and_nothing_else(installed: Mesh) ->
     after = installed.snapshots()
     assert kt.get("Service", "istiod", SYSTEM)["spec"]["selector"]["app"] == "istiod"
     assert changed(before["ncloud"], after["ncloud"]) == changed(before["nhn"], after["nhn"]) == []
+
+
+class TestAFailedStep:
+    def test_those_after_it_are_not_begun(self, mesh: Mesh) -> None:
+        mesh["kt"].faults.refuse(
+            refusals.Refused(500, "InternalError", "no"), "PATCH", path="/secrets/cacerts"
+        )
+        result = mesh.run("install", "--contexts", THREE, "-o", "json").exits(3)
+        assert {cluster for _, cluster in result.errors} == {"kt"}
+        assert mesh["kt"].has("Namespace", SYSTEM)
+        assert not mesh["kt"].has("Deployment", "istiod", SYSTEM)
+        assert steps(result.data, "kt") == ["namespace"]
+
+    def test_the_other_clusters_are_finished_and_linked(self, mesh: Mesh) -> None:
+        mesh["kt"].faults.refuse(
+            refusals.Refused(500, "InternalError", "no"), "PATCH", path="/secrets/cacerts"
+        )
+        mesh.run("install", "--contexts", THREE).exits(3)
+        assert mesh["ncloud"].has("Secret", "istio-remote-secret-nhn-nks", SYSTEM)
+        assert not mesh["ncloud"].has("Secret", "istio-remote-secret-kt-k2p", SYSTEM)
+
+    def test_the_next_run_does_the_rest(self, mesh: Mesh) -> None:
+        mesh["kt"].faults.refuse(NO, "PATCH", path="/secrets/cacerts", times=1)
+        mesh.run("install", "--contexts", THREE).exits(3)
+        data = mesh.run("install", "--contexts", THREE, "-o", "json").exits(0).data
+        assert steps(data, "kt") == ["cacerts", "istio", "expose", "gateway-api", "link"]
+        assert steps(data, "nhn") == ["link"]
+
+
+class TestCacertsThatWereRewritten:
+    def test_a_running_istiod_is_restarted_after_them(self, installed: Mesh) -> None:
+        kt = installed["kt"]
+        before = set(kt.names("Pod", SYSTEM))
+        kt.delete(kt.get("Secret", "cacerts", SYSTEM))
+        data = installed.run("install", "--contexts", THREE, "-o", "json").exits(0).data
+        kt.settle()
+        assert steps(data, "kt") == ["cacerts", "restart"]
+        istiods = {name for name in kt.names("Pod", SYSTEM) if name.startswith("istiod")}
+        assert istiods
+        assert not istiods & before
+
+    def test_they_are_the_same_ca_again(self, installed: Mesh) -> None:
+        kt = installed["kt"]
+        before = kt.get("Secret", "cacerts", SYSTEM)["data"]
+        kt.delete(kt.get("Secret", "cacerts", SYSTEM))
+        installed.run("install", "--contexts", THREE).exits(0)
+        assert kt.get("Secret", "cacerts", SYSTEM)["data"] == before
+
+    def test_a_cluster_under_another_root_is_refused_until_it_is_named(self, mesh: Mesh) -> None:
+        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
+        before = mesh["nhn"].get("Secret", "cacerts", SYSTEM)["data"]
+        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
+        refused = mesh.run("install", "--contexts", THREE, "-o", "json")
+        assert refused.code in (1, 2)
+        assert mesh["nhn"].get("Secret", "cacerts", SYSTEM)["data"] == before
+
+    def test_the_one_that_is_named_gets_a_ca_under_the_root_of_the_others(self, mesh: Mesh) -> None:
+        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
+        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
+        data = mesh.run("install", "--contexts", THREE, "--replace-ca", "nhn", "-o", "json").exits(0).data
+        assert "restart" in steps(data, "nhn")
+        roots = {
+            one.get("Secret", "cacerts", SYSTEM)["data"]["root-cert.pem"] for one in mesh.clusters.values()
+        }
+        assert len(roots) == 1
+
+    def test_what_its_secret_held_is_kept_in_the_folder(self, mesh: Mesh) -> None:
+        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
+        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
+        mesh.run("install", "--contexts", THREE, "--replace-ca", "nhn").exits(0)
+        (kept,) = (mesh.certs / "replaced").iterdir()
+        old = (mesh.folder / "other" / "nhn-nks" / "ca-key.pem").read_bytes()
+        assert (kept / "ca-key.pem").read_bytes() == old
+
+
+class TestAClusterThatDoesNotAnswer:
+    @pytest.mark.parametrize("how", ["refused", pytest.param("silent", marks=pytest.mark.thorough)])
+    def test_it_is_an_error_and_the_others_are_one_mesh(self, mesh: Mesh, how: str) -> None:
+        mesh.cut("nhn", how)
+        result = mesh.run("install", "--contexts", THREE, "-o", "json").exits(3)
+        assert [cluster for _, cluster in result.errors] == ["nhn"]
+        assert mesh["kt"].has("Secret", "istio-remote-secret-ncloud-nks", SYSTEM)
+        assert not mesh["kt"].has("Secret", "istio-remote-secret-nhn-nks", SYSTEM)
+
+    def test_the_same_command_later_takes_it_in(self, mesh: Mesh) -> None:
+        mesh.cut("nhn")
+        mesh.run("install", "--contexts", THREE).exits(3)
+        mesh.heal("nhn")
+        mesh.run("install", "--contexts", THREE).exits(0)
+        assert mesh["kt"].has("Secret", "istio-remote-secret-nhn-nks", SYSTEM)
+
+    def test_a_member_that_does_not_answer_keeps_its_links(self, installed: Mesh) -> None:
+        installed.cut("nhn")
+        installed.run("install", "--contexts", THREE).exits(3)
+        assert installed["kt"].has("Secret", "istio-remote-secret-nhn-nks", SYSTEM)
+
+
+def test_a_cluster_joins_with_a_network_that_no_other_has(mesh: Mesh) -> None:
+    mesh.run("install", "--contexts", "kt,nhn").exits(0)
+    mesh.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    networks = [
+        one.get("Namespace", SYSTEM)["metadata"]["labels"]["topology.istio.io/network"]
+        for one in mesh.clusters.values()
+    ]
+    assert networks == ["network1", "network3", "network2"]
+    assert mesh["kt"].has("Secret", "istio-remote-secret-ncloud-nks", SYSTEM)
