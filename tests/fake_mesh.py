@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
 
 VERSION = "v1.32.3"
-HOST = "127.1"  # leads to 127.0.0.1, but does not read as this machine, which no remote secret may name
+HOST = "127.1"
+"""A name that leads to 127.0.0.1, but does not read as this machine, which no other cluster may call so."""
 TO_THE_GATEWAY = "a connection to its gateway"
 _ISTIOD, _GATEWAY, _WORKLOAD = "istiod-1", "gateway-1", "reviews-1"
 _READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
@@ -183,7 +184,8 @@ def _secrets(name: str) -> Object:
 def _lead_to(live: dict[Ref, Object], port: int) -> None:
     """Has the gateway's Service name an address and port at which something answers."""
     service = live[Ref("", "Service", SYSTEM_NAMESPACE, EAST_WEST_GATEWAY)]
-    service["spec"]["externalIPs"] = ["127.0.0.1"]
+    service["spec"].pop("externalIPs")
+    service["status"] = {"loadBalancer": {"ingress": [{"hostname": HOST}]}}
     service["metadata"].setdefault("labels", {})["networking.istio.io/gatewayPort"] = str(port)
 
 

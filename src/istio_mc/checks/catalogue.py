@@ -18,7 +18,9 @@ from istio_mc.checks import (
     reading,
     services,
     surroundings,
+    this_machine,
     trust,
+    trust_domains,
     versions,
     webhooks,
 )
@@ -29,10 +31,12 @@ if TYPE_CHECKING:
 EVERY: tuple[Check, ...] = (
     *access.CHECKS,
     *names.CHECKS,
+    *this_machine.CHECKS,
     *clocks.CHECKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
     *trust.CHECKS,
+    *trust_domains.CHECKS,
     *webhooks.CHECKS,
     *gateway.CHECKS,
     *link.CHECKS,
@@ -49,5 +53,11 @@ EVERY: tuple[Check, ...] = (
 ALL: tuple[Check, ...] = tuple(check for check in EVERY if check not in deep.CHECKS)
 """What verify asks."""
 
-PREFLIGHT: tuple[Check, ...] = (*access.CHECKS, *surroundings.PRESETS, *surroundings.BEFORE_AN_INSTALL)
+PREFLIGHT: tuple[Check, ...] = (
+    *access.CHECKS,
+    *this_machine.CHECKS,
+    *trust_domains.BEFORE_AN_INSTALL,
+    *surroundings.PRESETS,
+    *surroundings.BEFORE_AN_INSTALL,
+)
 """What install asks before its first change."""

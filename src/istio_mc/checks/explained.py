@@ -71,6 +71,11 @@ _NAMES = {
         "the namespace was made anew, or a tool that owns it took the label away",
         _INSTALL,
     ),
+    "names.this-machine": Explained(
+        "what those names resolve to here, and the name of this machine",
+        "a tunnel or an entry in /etc/hosts leads the name to 127.0.0.1",
+        f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`, or another gateway address",
+    ),
 }
 _TRUST = {
     "trust.clock": Explained(
@@ -112,6 +117,11 @@ _TRUST = {
         "the roots that each cluster signs under, and those it takes",
         "a cluster was installed with a root of its own: the guide's scripts make a new one in each run",
         "install in that cluster with the folder of the mesh's CA, and `--replace-ca`",
+    ),
+    "trust.domains": Explained(
+        "`trustDomain` and `trustDomainAliases` of each cluster's MeshConfig",
+        "mesh.yaml gives clusters trust domains of their own",
+        "set one `values.meshConfig.trustDomain`, or list the others' under `trustDomainAliases`",
     ),
     "trust.istiod": Explained(
         "the certificate that each istiod serves, through a port-forward",

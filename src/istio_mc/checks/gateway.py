@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from istio_mc.checks import hints, names
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.checks.names import IDENTITY
 from istio_mc.domain import address, documents, objects
+from istio_mc.domain.addresses import is_loopback
 from istio_mc.domain.compare import differences
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istiod import gateway_addresses
@@ -15,6 +18,9 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, NETWORK_LABEL, SYSTEM_NAMESP
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ADDRESS = "gateway.address"
 SERVICE = "gateway.service"
@@ -42,11 +48,13 @@ def _address(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     found = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
     if found:
-        return Finding(", ".join(found))
+        return _for_us_only(name, found) or Finding(", ".join(found))
     standing = address.standing(name, facts.clusters[name], address.kubernetes_gateways(facts.observed))
     where = ", ".join(dict.fromkeys(one.context for one in standing))
     if address.stands_everywhere(standing, facts.observed.keys() - {name}):
-        return Finding(f"{', '.join(address.unique(standing))} (istio-remote Gateway in {where})")
+        addresses = address.unique(standing)
+        told = f"{', '.join(addresses)} (istio-remote Gateway in {where})"
+        return _for_us_only(name, addresses) or Finding(told)
     problem = Problem(
         code="gateway-address-pending",
         message=f"the gateway of {name} has no address",
@@ -58,6 +66,21 @@ def _address(facts: Facts, target: Target) -> Finding:
         else Advice(istio_mc("address", "--set", f"{name}=ADDRESS")),
     )
     return Finding("pending", problem)
+
+
+def _for_us_only(name: str, addresses: Collection[str]) -> Finding | None:
+    """The finding of an address that means whoever reads it, such as Docker Desktop's `localhost`."""
+    loopback = [one for one in addresses if is_loopback(one)]
+    if not loopback:
+        return None
+    problem = Problem(
+        code="gateway-address-for-us-only",
+        message=f"the other clusters cannot reach the gateway of {name} at its address",
+        seen=f"{', '.join(loopback)}, which means the machine that reads it",
+        expected="an IP or hostname that the other clusters reach",
+        hint=Advice(istio_mc("address", "--set", f"{name}=ADDRESS")),
+    )
+    return Finding(", ".join(loopback), problem)
 
 
 def _ports(facts: Facts, target: Target) -> Finding:

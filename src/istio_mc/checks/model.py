@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
     from istio_mc.domain.surroundings import Surroundings
+    from istio_mc.domain.this_machine import Here
 
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Observation(StrEnum):
 
     SURROUNDINGS = "surroundings"
     PODS = "pods that do not come up"
+    NAMES = "names that lead to this machine"
     CLUSTERZ = "clusterz"
     SERVICES = "services"
     DATA_PATH = "data path"
@@ -89,6 +91,7 @@ class Facts:
         elsewhere: Cluster IDs of contexts that the user left out, so that nothing is said of them.
         surroundings: What is around the mesh in each cluster; empty where it was not looked at.
         pod_faults: Why Deployments of each cluster are not available, by Deployment; empty where they are.
+        here: Names of each cluster that lead to the machine this runs on; empty likewise.
         services: The Services of each cluster; empty likewise.
         data_path: The ways from here to each cluster's gateway; empty likewise.
         drift: What an install would do in each cluster; empty likewise.
@@ -112,6 +115,7 @@ class Facts:
     elsewhere: frozenset[str] = frozenset()
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
     pod_faults: Mapping[str, Mapping[str, tuple[PodFault, ...]]] = field(default_factory=dict)
+    here: Mapping[str, tuple[Here, ...]] = field(default_factory=dict)
     services: Mapping[str, Services] = field(default_factory=dict, repr=False)
     data_path: Mapping[str, DataPath] = field(default_factory=dict)
     drift: Mapping[str, Drift] = field(default_factory=dict, repr=False)

@@ -7,6 +7,10 @@ import re
 from urllib.parse import urlsplit
 
 _HOST_LENGTH = 253
+_LOOPBACK_NAMES = frozenset(
+    {"localhost", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "loopback"}
+)
+"""As /etc/hosts of the common systems has them, each also with a domain behind it."""
 _HOST = re.compile(
     r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*", re.IGNORECASE
 )
@@ -19,26 +23,34 @@ def address_fault(text: str) -> str | None:
     unspecified, link-local, multicast) are refused: so does the API server in `externalIPs` (kubernetes
     pkg/apis/core/validation/validation.go, ValidateNonSpecialIP, v1.32.3).
     """
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None if _is_host(text) else "is neither an IP address nor a host name"
-    if address.is_loopback or address.is_unspecified or address.is_link_local or address.is_multicast:
-        return "cannot be reached from other clusters"
-    return None
+    if fault := host_fault(text):
+        return fault
+    address = _ip(text)
+    special = address is not None and (address.is_link_local or address.is_multicast)
+    return "cannot be reached from other clusters" if special or is_loopback(text) else None
+
+
+def host_fault(text: str) -> str | None:
+    """What keeps a text from being an IP address or a host name, or None."""
+    return None if _ip(text) or _is_host(text) else "is neither an IP address nor a host name"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name means the machine that reads it, wherever that is."""
+    address = _ip(host)
+    if address is None:
+        name = host.lower().rstrip(".")
+        return name.partition(".")[0] in _LOOPBACK_NAMES or name.endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return any(one.is_loopback or one.is_unspecified for one in (address, mapped) if one)
 
 
 def is_for_us_only(url: str) -> bool:
     """Whether the host of a URL means the machine that reads it, and never another: a tunnel's, or kind's."""
     try:
-        host = urlsplit(url).hostname or ""
+        return is_loopback(urlsplit(url).hostname or "")
     except ValueError:
         return False  # what is no URL leads nowhere
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
-    return address.is_loopback or address.is_unspecified
 
 
 def https_url_fault(text: str) -> str | None:
@@ -50,19 +62,18 @@ def https_url_fault(text: str) -> str | None:
         return "is not a URL"
     if url.scheme != "https" or not host:
         return "is not an https:// URL"
-    if not _is_ip(host) and not _is_host(host):
+    if host_fault(host):
         return "is a URL whose host is neither an IP address nor a host name"
     if url.username is not None or url.query or url.fragment or re.search(r"\s", text):
         return "is more than https://host[:port][/path]"
     return None
 
 
-def _is_ip(text: str) -> bool:
+def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _is_host(text: str) -> bool:

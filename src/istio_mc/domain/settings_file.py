@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.addresses import address_fault, https_url_fault
+from istio_mc.domain.addresses import address_fault, host_fault, https_url_fault
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.names import is_label, is_label_value, validate_cluster_id, validate_network
@@ -275,7 +275,7 @@ def _api_server(reader: _Reader, place: _Place, value: object) -> ApiServerSetti
     return ApiServerSettings(
         server=reader.string(place, entry, "server", https_url_fault),
         ca_file=None if ca_file is None else reader.path(ca_file),
-        tls_server_name=reader.string(place, entry, "tlsServerName", address_fault),
+        tls_server_name=reader.string(place, entry, "tlsServerName", host_fault),
     )
 
 

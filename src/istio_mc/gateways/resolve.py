@@ -5,6 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.this_machine import Here, Name, leads_here
+from istio_mc.gateways.fanout import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +51,12 @@ def _ask(host: str) -> Resolved:
     except (OSError, UnicodeError) as error:
         return Resolved(host, fault=getattr(error, "strerror", None) or str(error))
     return Resolved(host, tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
+
+
+def names_here(names: Collection[Name], timeout_s: float = 3.0) -> tuple[Here, ...]:
+    """Those of some names that lead to this machine; all are looked up at once."""
+    hosts = dict.fromkeys(name.host for name in names)
+    resolved = all_of({host: partial(resolve, host, timeout_s) for host in hosts})
+    own_name = socket.gethostname()
+    why = {host: leads_here(host, found.addresses, own_name) for host, found in resolved.items()}
+    return tuple(Here(name, why[name.host]) for name in names if why[name.host])

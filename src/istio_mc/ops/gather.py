@@ -14,6 +14,7 @@ from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.remote_secrets import held_by, of_cluster
+from istio_mc.domain.this_machine import names_of
 from istio_mc.gateways.fanout import Failures, all_of, answered, once
 from istio_mc.gateways.given_roots import given_roots
 from istio_mc.gateways.istiod import clusterz
@@ -21,6 +22,7 @@ from istio_mc.gateways.observe import observe
 from istio_mc.gateways.peers import try_access
 from istio_mc.gateways.pods import read_deployment_faults
 from istio_mc.gateways.proxies import injected_pods, proxies_hold
+from istio_mc.gateways.resolve import names_here
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.serving import serving
 from istio_mc.gateways.survey import survey
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
+    from istio_mc.domain.this_machine import Here
     from istio_mc.ops.session import Session
 
 
@@ -91,6 +94,10 @@ def _pods(ground: Ground, name: str) -> Mapping[str, tuple[PodFault, ...]]:
     )
 
 
+def _names(ground: Ground, name: str) -> tuple[Here, ...]:
+    return names_here(names_of(name, ground.clusters[name], ground.observed, ground.remotes))
+
+
 def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
     kube = ground.session.kubes[name]
     pods = running_istiods(ground.observed[name].of(objects.POD))
@@ -134,6 +141,7 @@ def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
 PROBES: tuple[Probe, ...] = (
     Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
     Probe(Observation.PODS, 20.0, _pods),
+    Probe(Observation.NAMES, 10.0, _names),
     Probe(Observation.CLUSTERZ, 20.0, _clusterz),
     Probe(Observation.SERVICES, 20.0, _services),
     Probe(Observation.PEERS, 20.0, _peers),
@@ -217,6 +225,7 @@ def gather(
         elsewhere=topology.elsewhere(session, clusters),
         surroundings=answers[Observation.SURROUNDINGS],
         pod_faults=answers[Observation.PODS],
+        here=answers[Observation.NAMES],
         drift=drifts,
         services=services,
         data_path=ways,

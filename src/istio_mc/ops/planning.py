@@ -20,10 +20,12 @@ from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others
+from istio_mc.domain.this_machine import names_of
 from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.resolve import names_here
 from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
 from istio_mc.ops import preflight, topology, trust
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings import Settings
+    from istio_mc.domain.this_machine import Here
     from istio_mc.gateways.castore import CaStore
     from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
@@ -122,6 +125,7 @@ def prepare(
             session.unusable,
             seen={},
             surroundings={name: pair[1] for name, pair in found.items()},
+            here=_names_here(session, clusters, observed),
             now=now,
         )
         session.warnings += preflight.judge(facts, strict=strict)
@@ -145,6 +149,13 @@ def prepare(
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
     return Prepared(mesh, clusters, plans, trusted, istioctl)
+
+
+def _names_here(
+    session: Session, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
+) -> Mapping[str, tuple[Here, ...]]:
+    found, _ = session.each(observed, lambda name: names_here(names_of(name, clusters[name], observed, {})))
+    return found
 
 
 def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
