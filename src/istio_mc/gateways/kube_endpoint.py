@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import urllib3
 from kubernetes import client, config
-from kubernetes.client import rest
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
 from istio_mc import __version__
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.no_proxy import is_bypassed
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.request_headers import (
     Header,
@@ -137,7 +137,7 @@ def read_endpoint(context: str, kubeconfig: Mapping[str, Any]) -> Endpoint:
         url,
         cluster.get("proxy-url"),
         configuration.proxy,
-        lambda: rest.should_bypass_proxies(url, configuration.no_proxy or ""),
+        lambda: is_bypassed(url, configuration.no_proxy or ""),
     )
     agent = ("User-Agent", f"istio-mc/{__version__}")
     return Endpoint(url, (*headers, agent), tls, server_name, proxy)

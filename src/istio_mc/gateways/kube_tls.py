@@ -7,8 +7,6 @@ not self-signed, and a block that cannot be read is skipped (crypto/x509, CertPo
 from __future__ import annotations
 
 import base64
-import binascii
-import re
 import ssl
 import tempfile
 import threading
@@ -17,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.go_x509 import read_pool
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO, NoReturn
 
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----\s*([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----")
 _PROTOCOLS = ["http/1.1"]
 _NO_PAIR = "KEY_VALUES_MISMATCH"
 
@@ -104,9 +103,9 @@ def _made(settings: TlsSettings) -> ssl.SSLContext:
 
 def _trust(context: ssl.SSLContext, authorities: bytes) -> None:
     trusted = 0
-    for block in _CERTIFICATE.finditer(authorities):
-        with suppress(ssl.SSLError, binascii.Error, ValueError):
-            context.load_verify_locations(cadata=base64.b64decode(b"".join(block[1].split()), validate=True))
+    for der in read_pool(authorities):
+        with suppress(ssl.SSLError):
+            context.load_verify_locations(cadata=der)
             trusted += 1
     if not trusted:
         raise UnusableTlsError("certificate-authority: contains no certificate that can be read")
