@@ -78,7 +78,7 @@ def test_help_loads_nothing_that_only_a_running_verb_needs() -> None:
         "sys.argv = ['istio-mc', '--help']\n"
         f"heavy = {HEAVY!r}\n"
         "atexit.register(lambda: print('LOADED', [n for n in heavy if n in sys.modules], flush=True))\n"
-        "from istio_mc.cli.app import main\n"
+        "from istio_mc.__main__ import main\n"
         "main()\n"
     )
     done = subprocess.run(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from istio_mc.cli.usage import output_asked
+from istio_mc.cli.last_resort import output_asked
 from tests.conftest import Ran
 
 Run = Callable[..., Ran]

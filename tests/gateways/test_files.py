@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -134,3 +136,43 @@ def test_a_key_that_others_may_read_is_noticed(tmp_path: Path, permissions: int,
     path.touch()
     path.chmod(permissions)
     assert files.readable_by_others(path) is exposed
+
+
+@pytest.mark.parametrize("name", ["a\0b", "half \ud83d"])
+def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path, name: str) -> None:
+    for call in (files.read, files.read_if_there, files.make_private_folder):
+        with pytest.raises(ProblemError) as error:
+            call(tmp_path / name)
+        assert "a file cannot have this name" in str(error.value.problems[0].seen)
+    with pytest.raises(ProblemError):
+        files.write(tmp_path / name, b"")
+
+
+def test_a_file_is_read_once_in_a_run_and_again_in_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"first")
+    reader = files.Reader()
+    assert reader(path, math.inf) == b"first"
+    path.write_bytes(b"second")
+    assert reader(path, math.inf) == b"first"
+    assert reader.again()(path, math.inf) == b"second"
+
+
+def test_a_pipe_is_never_read_twice(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        writer = pool.submit(path.write_bytes, b"once")
+        reader = files.Reader()
+        assert reader(path, time.monotonic() + 60) == b"once"
+        writer.result()
+    assert reader(path, 0.0) == reader.again()(path, 0.0) == b"once"
+
+
+def test_without_a_home_folder_there_is_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", none)
+    assert str(files.home_folder()) == "/"

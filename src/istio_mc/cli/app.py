@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from istio_mc.cli import edge, usage
+from istio_mc.cli.last_resort import output_asked
 from istio_mc.cli.lazy import LazyGroup
 
 
@@ -45,7 +46,7 @@ class Verbs(LazyGroup):
     ) -> Any:  # noqa: ANN401 - likewise
         """Runs a command line; one that is refused ends in the envelope where JSON or YAML is asked for."""
         words = list(sys.argv[1:] if args is None else args)
-        output = usage.output_asked(words)
+        output = output_asked(words)
         extra |= {"prog_name": prog_name, "complete_var": complete_var}
         run = partial(super().main, words, windows_expand_args=windows_expand_args, **extra)
         if output == "table" or not standalone_mode:
@@ -68,14 +69,3 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.callback()(edge.root_callback)
-
-
-def main() -> None:
-    """Runs the command line this process was started with."""
-    try:
-        app()
-    except SystemExit as end:
-        if not isinstance(end.code, int):
-            raise
-        # Taking an interpreter apart costs a fifth of `--help`, and a tenth of a second after a verb.
-        edge.leave(end.code)

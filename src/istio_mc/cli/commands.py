@@ -15,6 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from istio_mc.cli.last_resort import begun
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -46,6 +48,7 @@ class Group(TyperGroup):
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Finds the verb; one that is mistyped is answered with those that it may stand for."""
         self.suggest_commands = False  # Typer's own suggestions name what removes, too
+        begun.command = f"{ctx.command_path} {args[0]}".partition(" ")[2]
         try:
             return super().resolve_command(ctx, args)
         except TyperException as error:

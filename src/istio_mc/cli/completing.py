@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,10 +14,11 @@ if TYPE_CHECKING:
 
 def _contexts() -> list[str]:
     from istio_mc.domain.problem import ProblemError
+    from istio_mc.gateways.files import home_folder
     from istio_mc.gateways.kubeconfigs import kubeconfig_paths, read_kubeconfig
 
     try:
-        found = read_kubeconfig(kubeconfig_paths(None, os.environ, Path.home()))
+        found = read_kubeconfig(kubeconfig_paths(None, os.environ, home_folder()))
     except ProblemError:
         return []
     return [context.name for context in found.contexts]

@@ -78,8 +78,8 @@ def show(
       istio-mc config show --gateway-address kt=203.0.113.7
     """
     import os
-    from pathlib import Path
 
+    from istio_mc.gateways import files
     from istio_mc.ops import config
     from istio_mc.ops.inputs import Overrides
     from istio_mc.present.config import shown
@@ -92,7 +92,7 @@ def show(
                 name for name in ("timeout", "concurrency") if getattr(options, name) is not None
             ),
         )
-        return shown(config.show(asked, os.environ, Path.cwd(), Path.home()))
+        return shown(config.show(asked, os.environ, files.current_folder(), files.home_folder()))
 
     edge.run("config show", options, work)
 

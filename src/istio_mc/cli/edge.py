@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import gc
 import inspect
@@ -10,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
@@ -19,10 +18,13 @@ import typer
 
 from istio_mc import __version__
 from istio_mc.cli import commands, completing
+from istio_mc.cli.streams import OutputClosedError, OutputError
 from istio_mc.domain.hint import Advice, RunOptions, istio_mc
 from istio_mc.present.hints import printed_with
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from istio_mc.domain.events import Progress
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.inputs import Inputs
@@ -237,6 +239,7 @@ def run(
         work: Does it.
         formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
+    from istio_mc.cli import last_resort
     from istio_mc.cli.interrupted import Interruption
     from istio_mc.gateways import signals, temporary
     from istio_mc.present import terminal
@@ -247,6 +250,7 @@ def run(
     gc.set_threshold(_OBJECTS_BEFORE_A_LOOK)
     gc.enable()
     output = _output(options.output or "table", formats)
+    last_resort.begun.command = command
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
     if options.verbose:
@@ -261,7 +265,7 @@ def run(
             unwritten = _put_out(command, output, report, color=color)
             if output not in SAYS_ALL:
                 terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
-                terminal.print_problems(errors_to, report.errors, style="red", title="error")
+                _print_errors(errors_to, report.errors)
             terminal.print_problems(errors_to, unwritten, style="red", title="error")
     except BaseException as error:
         # Another error may have taken the place of the interrupt: of a write to a terminal that is gone.
@@ -275,21 +279,45 @@ def run(
 
 def _report(command: str, work: Callable[[Progress], Report], progress: Progress) -> Report:
     """What a verb returns, or a report of what it raised."""
+    from istio_mc.gateways import signals
+
+    try:
+        return work(progress)
+    except (OutputError, OutputClosedError):
+        raise  # standard output is not the verb's
+    except Exception as error:
+        if signals.received():
+            raise  # it came of the interrupt
+        return _failed(command, error)
+
+
+def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
+    """Prints errors for people; an internal one is a single line."""
+    from istio_mc.cli import last_resort
+    from istio_mc.present import terminal
+
+    for error in errors:
+        if error.code == last_resort.CODE:
+            last_resort.say(error.message)
+    known = [error for error in errors if error.code != last_resort.CODE]
+    terminal.print_problems(to, known, style="red", title="error")
+
+
+def _failed(command: str, error: Exception) -> Report:
+    """What a run comes to that ended by an error."""
+    from istio_mc.cli import last_resort
     from istio_mc.domain.problem import InputError, Problem, ProblemError
     from istio_mc.present.report import Exit
     from istio_mc.present.report import Report as Made
 
-    try:
-        return work(progress)
-    except InputError as error:
-        return Made({}, _nothing, error.problems, exit=Exit.USAGE)
-    except typer.BadParameter as error:
-        problem = Problem(
-            code="usage", message=error.message, hint=Advice(istio_mc(*command.split(), "--help"))
-        )
-        return Made({}, _nothing, (problem,), exit=Exit.USAGE)
-    except ProblemError as error:
-        return Made({}, _nothing, error.problems, warnings=error.warnings, exit=Exit.FAILED)
+    if isinstance(error, ProblemError):
+        code = Exit.USAGE if isinstance(error, InputError) else Exit.FAILED
+        return Made({}, _nothing, error.problems, warnings=error.warnings, exit=code)
+    if isinstance(error, typer.BadParameter):
+        hint = Advice(istio_mc(*command.split(), "--help"))
+        return Made({}, _nothing, (Problem(code="usage", message=error.message, hint=hint),), exit=Exit.USAGE)
+    crash = Problem(code=last_resort.CODE, message=last_resort.message_of(error))
+    return Made({}, _nothing, (crash,), exit=Exit.FAILED)
 
 
 def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
@@ -301,7 +329,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
         if output == "table":
             report.render(terminal.console(color=color))
         else:
-            sys.stdout.write(document(command, output, report))
+            write_document(command, output, report)
         sys.stdout.flush()
     except BrokenPipeError:
         raise  # who reads has seen enough
@@ -311,17 +339,26 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
     return ()
 
 
-def document(command: str, output: str, report: Report) -> str:
-    """What goes to standard output where that is no table."""
+def write_document(command: str, output: str, report: Report) -> None:
+    """Writes what goes to standard output where that is no table."""
+    from istio_mc.cli import last_resort
+    from istio_mc.present import encoding
     from istio_mc.present.formats import PROBLEMS
     from istio_mc.present.report import Envelope
 
-    if output in report.formats:
-        return report.formats[output]()
-    if output in PROBLEMS:
+    def special() -> str:
+        if output in report.formats:
+            return report.formats[output]()
         return PROBLEMS[output](report.errors, report.warnings)
-    envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)
-    return envelope.text(output)
+
+    if output == "junit":
+        encoding.write(encoding.Texts(special, lambda: encoding.references(special())))
+    elif output in report.formats or output in PROBLEMS:
+        sys.stdout.write(special())
+    else:
+        envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)
+        encoding.write(envelope.texts(output))
+    last_resort.begun.answered = True
 
 
 def colored(options: Options) -> bool:
@@ -417,11 +454,6 @@ def leave(code: int) -> NoReturn:
 
     What was to be done at exit is done: it stops children, and removes private files.
     """
-    from istio_mc.gateways import signals
+    from istio_mc.cli import last_resort
 
-    signals.end()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):  # it was told, or who read it is gone
-            stream.flush()
-    atexit._run_exitfuncs()  # noqa: SLF001 - os._exit passes them over, and nothing else calls them
-    os._exit(code)
+    last_resort.end(last_resort.flushed(code))

@@ -77,7 +77,7 @@ class Interruption:
         with suppress(OSError, ValueError):  # nobody reads it: the terminal is gone, or the file is closed
             if self._output != "table" and not self.is_reported:
                 stopped = Report({}, lambda _console: None, (problem,), exit=Exit.INTERRUPTED)
-                sys.stdout.write(edge.document(self._command, self._output, stopped))
+                edge.write_document(self._command, self._output, stopped)
                 sys.stdout.flush()
         with suppress(OSError, ValueError):
             terminal.print_problems(self._errors_to, [problem], style="red", title="error")

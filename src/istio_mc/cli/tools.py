@@ -91,6 +91,7 @@ def install(
     import os
 
     from istio_mc.domain.tools import Tool
+    from istio_mc.gateways import files
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools import Offline
     from istio_mc.gateways.tools_cache import find_cache
@@ -100,7 +101,7 @@ def install(
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
         choice = op.choose(
-            load_settings(options.config, Path.cwd()),
+            load_settings(inputs.config, files.current_folder(), inputs.read),
             names=names or (),
             versions={
                 Tool.KUBECTL: kubectl,
@@ -109,9 +110,9 @@ def install(
                 Tool.GATEWAY_API: gateway_api,
             },
             platforms=(platform,) if platform else (),
-            bin_dir=bin_dir.expanduser() if bin_dir else None,
+            bin_dir=files.with_home(bin_dir) if bin_dir else None,
         )
-        cache = find_cache(os.environ, Path.home())
+        cache = find_cache(os.environ, files.home_folder())
         search_path = os.environ.get("PATH", "")
         if offline:
             source = Offline(offline, cache)
@@ -158,6 +159,7 @@ def download(
     import os
 
     from istio_mc.domain.tools import Tool
+    from istio_mc.gateways import files
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools as op
@@ -166,7 +168,7 @@ def download(
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
         choice = op.choose(
-            load_settings(options.config, Path.cwd()),
+            load_settings(inputs.config, files.current_folder(), inputs.read),
             names=names or (),
             versions={
                 Tool.KUBECTL: kubectl,
@@ -176,7 +178,7 @@ def download(
             },
             platforms=edge.each(platform),
         )
-        cache = find_cache(os.environ, Path.home())
+        cache = find_cache(os.environ, files.home_folder())
         with op.online(cache, inputs.deadline, progress) as server:
             return brought(op.download(choice, folder, server, progress, dry_run=dry_run), dry_run=dry_run)
 
@@ -199,17 +201,19 @@ def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     import os
     from datetime import UTC, datetime
 
+    from istio_mc.gateways import files
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools_list as op
     from istio_mc.present.tools import listed
 
     def work(progress: edge.Progress) -> edge.Report:
-        settings = load_settings(options.config, Path.cwd())
+        inputs = options.inputs()
+        settings = load_settings(inputs.config, files.current_folder(), inputs.read)
         result = op.listed(
-            options.inputs(),
+            inputs,
             settings,
-            find_cache(os.environ, Path.home()),
+            find_cache(os.environ, files.home_folder()),
             os.environ,
             datetime.now(UTC).date(),
             bin_dir=bin_dir,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from typer.exceptions import TyperException
@@ -14,23 +13,6 @@ if TYPE_CHECKING:
     from typer._click.exceptions import ClickException
 
 _PROGRAM = "istio-mc"
-
-
-def output_asked(words: Sequence[str]) -> str:
-    """What `-o` says, wherever it stands: what is refused cannot be asked for its options.
-
-    Returns:
-        `json`, `yaml`, or `table` where it says nothing, or nothing that there is.
-    """
-    asked = "table"
-    for word, following in zip(words, [*words, ""][1:], strict=True):
-        if word in ("-o", "--output"):
-            asked = following
-        elif word.startswith("--output="):
-            asked = word.partition("=")[2]
-        elif word.startswith("-o"):
-            asked = word[2:].removeprefix("=")
-    return asked if asked in ("json", "yaml") else "table"
 
 
 def code_of(command_line: Callable[[], object], output: str) -> int:
@@ -51,7 +33,9 @@ def code_of(command_line: Callable[[], object], output: str) -> int:
 
 
 def _told(error: TyperException, output: str) -> int:
+    from istio_mc.cli import last_resort
     from istio_mc.domain.problem import Problem
+    from istio_mc.present import encoding
     from istio_mc.present.report import Envelope, Exit
 
     refused: ClickException = error  # type: ignore[assignment] # its private base; all that Typer raises is one
@@ -61,6 +45,7 @@ def _told(error: TyperException, output: str) -> int:
     message = error.format_message() if "\n" not in error.message else "a verb is missing"
     problem = Problem(code="usage", message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
     command = path.partition(" ")[2]
-    sys.stdout.write(Envelope(command, Exit.USAGE, None, (problem,)).text(output))
+    encoding.write(Envelope(command, Exit.USAGE, None, (problem,)).texts(output))
+    last_resort.begun.answered = True
     refused.show()
     return error.exit_code

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.problem import Problem, ProblemError
@@ -167,7 +168,7 @@ class Cilium:
     def fixed_keys(self) -> tuple[str, ...]:
         """The keys that fixes have set since the backup was made."""
         annotations = (self.backup or {}).get("metadata", {}).get("annotations") or {}
-        return tuple(json.loads(annotations.get(KEYS_ANNOTATION) or "[]"))
+        return tuple(jsontext.load(annotations.get(KEYS_ANNOTATION) or "[]"))
 
     @property
     def strangers(self) -> tuple[str, ...]:

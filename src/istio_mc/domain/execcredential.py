@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.kubeconfig_shape import kind_of
 from istio_mc.domain.request_headers import is_sendable
 
@@ -130,8 +131,8 @@ def parse_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
         ValueError: With a sentence that continues "the plugin …" and holds nothing of the output's values.
     """
     try:
-        document = json.loads(output)
-    except (ValueError, RecursionError):  # the exception would hold the output
+        document = jsontext.load(output)
+    except ValueError:  # the exception would hold the output
         what = "nothing" if not output.strip() else "something that is not JSON"
         raise ValueError(f"printed {what} where an ExecCredential was expected") from None
     if not isinstance(document, Mapping):

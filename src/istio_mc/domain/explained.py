@@ -52,8 +52,9 @@ _SECTIONS = {
     "volume-not-mounted": "volume-not-mounted",
     "pod-failed": "pod-failed",
     "pod-not-ready": "pod-not-ready",
+    "internal": "internal",
     "anything-else": """
-        bin-dir-off-path bundle-full bundle-many-pods ca-store-busy file-exists file-unreadable
+        bin-dir-off-path bundle-full bundle-many-pods ca-store-busy current-folder file-exists file-unreadable
         file-unwritable folder-not-private gateway-missing interrupted no-other-cluster
         not-confirmed not-in-this-run not-ours option-malformed option-repeated output-taken
         platform-unknown sample-not-deployed tool-unknown tool-version tools-missing two-platforms

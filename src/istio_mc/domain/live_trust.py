@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, Hint, in_order, kubectl
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.pem import NamedPem, load_certificates
@@ -195,7 +195,7 @@ def proxy_trust(pod: Object, dump: bytes) -> ProxyTrust:
 
 
 def _secrets(dump: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    document = json.loads(dump)
+    document = jsontext.load(dump)
     if not isinstance(document, dict) or not isinstance(document.get("configs", []), list):
         raise ValueError("no configs")  # noqa: TRY004 - told apart by nobody
     for entry in document.get("configs", []):

@@ -7,12 +7,12 @@ or by Pod Security, and a namespace that is being deleted. The words are those o
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
 
@@ -167,7 +167,7 @@ def read_refusal(method: str, path: str, status: int, raw: bytes) -> Refusal:
 
 def _object(raw: bytes) -> Mapping[str, Any]:
     try:
-        found = json.loads(raw)
+        found = jsontext.load(raw)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.mesh import MANAGED_BY, Mesh
 from istio_mc.domain.operator import CROSS_NETWORK_PORT
 
@@ -233,7 +233,7 @@ def count(output: str) -> Calls:
 
 def _version_in(body: str) -> str | None:
     try:
-        pod = str(json.loads(body).get("podname", ""))
+        pod = str(jsontext.load(body).get("podname", ""))
     except (ValueError, AttributeError):
         return None
     match = _POD.match(pod)

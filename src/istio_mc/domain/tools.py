@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
@@ -264,7 +264,7 @@ def told_version(tool: Tool, output: bytes) -> str | None:
             told = output.decode().strip()
         else:
             key = "gitVersion" if tool is Tool.KUBECTL else "version"
-            told = str(json.loads(output)["clientVersion"][key])
+            told = str(jsontext.load(output)["clientVersion"][key])
     except (ValueError, KeyError, TypeError):
         return None
     told = told.removeprefix("v")

@@ -14,9 +14,12 @@ def load(text: str | bytes) -> Any:  # noqa: ANN401 - whatever the document hold
     """One document, as plain data.
 
     Raises:
-        yaml.YAMLError: It is not YAML.
+        yaml.YAMLError: It is not YAML, or is nested so deeply that it cannot be read.
     """
-    return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
+    except RecursionError:
+        raise yaml.YAMLError("nested too deeply") from None
 
 
 def load_all(text: str | bytes) -> list[Any]:

@@ -33,6 +33,7 @@ from istio_mc.gateways import files, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 ROOT_KEY = "root-ca.key"
@@ -127,7 +128,8 @@ class CaStore:
             ) from error
         try:
             self._wait_for(handle)
-            self._sweep()
+            with self._changed():
+                self._sweep()
             yield
         finally:
             os.close(handle)  # this gives the lock back, as the end of the process does
@@ -298,7 +300,7 @@ class CaStore:
         Raises:
             ProblemError: `ca-store-busy`.
         """
-        with self.locked():
+        with self.locked(), self._changed():
             for folder in self._folders():
                 for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
                     (folder / name).unlink(missing_ok=True)
@@ -312,18 +314,15 @@ class CaStore:
             self.folder.rmdir()
 
     def _folders(self) -> list[Path]:
-        try:
-            return sorted(
-                entry
-                for entry in self.folder.iterdir()
-                if entry.is_dir() and not entry.name.startswith(".") and entry.name != REPLACED
-            )
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise ProblemError(
-                Problem(code="file-unreadable", message=f"cannot read {self.folder}", seen=error.strerror)
-            ) from error
+        with files.as_problem("file-unreadable", f"cannot read {self.folder}"):
+            try:
+                return sorted(
+                    entry
+                    for entry in files.possible(self.folder).iterdir()
+                    if entry.is_dir() and not entry.name.startswith(".") and entry.name != REPLACED
+                )
+            except FileNotFoundError:
+                return []
 
     def _read(self, name: str) -> bytes | None:
         return files.read_if_there(self.folder / name)
@@ -337,7 +336,11 @@ class CaStore:
                 self._write(name, content)
 
     def _remove(self, name: str) -> None:
-        (self.folder / name).unlink(missing_ok=True)
+        with self._changed():
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _changed(self) -> AbstractContextManager[None]:
+        return files.as_problem("file-unwritable", f"cannot change {self.folder}")
 
     def _wait_for(self, handle: int) -> None:
         begun = time.monotonic()

@@ -46,7 +46,7 @@ def documents(
     """
     if "://" not in source:
         return parsed(source, files.read(Path(source)))
-    cache = find_cache(os.environ, Path.home())
+    cache = find_cache(os.environ, files.home_folder())
     try:
         cache.make_folder(cache.manifest(source).parent)
     except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then

@@ -17,7 +17,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.refusal import problem_quoted
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
-from istio_mc.gateways import process, tools_find
+from istio_mc.gateways import files, process, tools_find
 from istio_mc.gateways.tools_cache import find_cache
 
 if TYPE_CHECKING:
@@ -178,7 +178,9 @@ def find_istioctl(
     """
     if env.get(tools_find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[tools_find.BIN_DIR_VARIABLE])
-    found = tools_find.find(Tool.ISTIOCTL, version, env, find_cache(env, Path.home()), bin_dir, deadline)
+    found = tools_find.find(
+        Tool.ISTIOCTL, version, env, find_cache(env, files.home_folder()), bin_dir, deadline
+    )
     hint = istio_mc("tools", "install", "istioctl", *(("--istioctl", version) if version else ()))
     if found is None:
         raise ProblemError(

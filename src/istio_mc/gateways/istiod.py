@@ -5,9 +5,9 @@ They answer localhost only, so the API server's pod proxy does not do (pilot/pkg
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istiod import RemoteCluster
 from istio_mc.domain.istiod_metrics import IstiodMetrics, metrics_of
@@ -71,7 +71,7 @@ def metrics(kube: Kube, pod: Object) -> IstiodMetrics:
 
 
 def _rows(raw: bytes) -> list[Any]:
-    return json.loads(raw) or []
+    return jsontext.load(raw) or []
 
 
 class _Wanted(NamedTuple):

@@ -21,7 +21,7 @@ import urllib3
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from istio_mc.domain import objects
+from istio_mc.domain import jsontext, objects
 from istio_mc.domain.clocks import ahead_s
 from istio_mc.domain.objects import Kind, Object, kind_of
 from istio_mc.domain.refusal import Reason
@@ -180,7 +180,7 @@ class Kube:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         status, raw = self._answer(method, path, headers, query=query, body=body)
         try:
-            found = json.loads(raw)
+            found = jsontext.load(raw)
         except ValueError:
             found = None
         if not isinstance(found, dict):

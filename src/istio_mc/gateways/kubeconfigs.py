@@ -10,9 +10,10 @@ from istio_mc.domain import goyaml
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways import files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> list[Path]:
@@ -36,26 +37,29 @@ def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> 
     return list(dict.fromkeys(home / part[2:] if part.startswith("~/") else Path(part) for part in parts))
 
 
-def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
+def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files.content) -> Kubeconfig:
     """Reads the files and joins them. Files that do not exist become warnings of the result.
+
+    Args:
+        paths: The files, in the order in which they count.
+        read: Reads one.
 
     Raises:
         InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
             fault of every file.
     """
-    files: list[KubeconfigFile] = []
+    found: list[KubeconfigFile] = []
     faults: list[Problem] = []
     for path in paths:
         # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
-        absolute = os.path.abspath(path)  # noqa: PTH100
         try:
-            files.append(_read(absolute))
+            found.append(_read(files.absolute(path), read))
         except InputError as error:
             faults.extend(error.problems)
-    if not faults and all(file.document is None for file in files):
-        raise InputError(_none_there([file.path for file in files]))
+    if not faults and all(file.document is None for file in found):
+        raise InputError(_none_there([file.path for file in found]))
     try:
-        kubeconfig = merge(files)
+        kubeconfig = merge(found)
     except InputError as error:
         raise InputError(*faults, *error.problems) from None
     if faults:
@@ -63,9 +67,9 @@ def read_kubeconfig(paths: Sequence[Path]) -> Kubeconfig:
     return kubeconfig
 
 
-def _read(path: str) -> KubeconfigFile:
+def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
     try:
-        data = Path(path).read_bytes()
+        data = read(Path(path))
     except FileNotFoundError:
         return KubeconfigFile(path, None)
     except OSError as error:

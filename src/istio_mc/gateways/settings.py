@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings import Settings
 from istio_mc.domain.settings_file import parse_settings
+from istio_mc.gateways import files
 from istio_mc.gateways.yamldoc import parse_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FILE_NAME = "mesh.yaml"
 
 
-def load_settings(path: Path | None, cwd: Path) -> Settings:
+def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = files.content) -> Settings:
     """Reads the mesh's settings.
 
     Args:
         path: The file that was asked for; None: `mesh.yaml` in the working folder, if it is there.
         cwd: The working folder.
+        read: Reads a file.
 
     Returns:
         What the file says; all defaults, and `file` None, where there is none.
@@ -30,7 +36,7 @@ def load_settings(path: Path | None, cwd: Path) -> Settings:
     """
     file = Path(os.path.abspath(cwd / (path if path is not None else FILE_NAME)))  # noqa: PTH100 - lexically
     try:
-        data = file.read_bytes()
+        data = read(file)
     except FileNotFoundError:
         if path is None:
             return Settings(certs_dir=cwd / "certs")

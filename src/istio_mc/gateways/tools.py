@@ -93,7 +93,7 @@ class Offline:
         self.cache.make_folder(self.cache.folder)
         with temporary.folder(self.cache.folder) as folder:
             copy = folder / path.name
-            files.write(copy, files.read(path))
+            files.write(copy, files.read(path, most=MAX_FILE))
             told(copy.stat().st_size, copy.stat().st_size)
             digest = sha256_of(copy)
             if digest != expected:

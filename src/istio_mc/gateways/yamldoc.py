@@ -25,6 +25,7 @@ DocumentPath = tuple[str | int, ...]
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 _MAX_LINES = 100_000  # aliases can make a small file very large
+_MAX_VALUES = 1_000_000
 
 
 class _Loader(_BaseLoader):
@@ -66,6 +67,7 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
         node = loader.get_node() if loader.check_node() else None
         if node is None:
             return YamlDocument(None, {})
+        _measure(node, {})
         repeated = list(_repeated_keys(node, path, set()))
         if repeated:
             raise InputError(*repeated)
@@ -78,7 +80,9 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
     except yaml.reader.ReaderError as error:
         line = data[: error.position].count(b"\n") + 1
         raise InputError(_not_yaml(f"{path}:{line}: not YAML: {error.reason}")) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InputError(_not_yaml(f"{path}: not YAML: nested too deeply")) from None
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(_not_yaml(f"{path}: not YAML: {type(error).__name__}")) from None
     finally:
         loader.dispose()
@@ -87,6 +91,29 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
 
 def _not_yaml(message: str) -> Problem:
     return Problem(code="yaml-invalid", message=message, hint=Advice("Correct the file"))
+
+
+def _measure(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many values there are below a node, those that aliases repeat counted each time.
+
+    Raises:
+        MarkedYAMLError: An alias contains itself, or there are far too many values.
+    """
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = [part for pair in node.value for part in pair]
+    size = 1 + sum(_measure(part, sizes) for part in inner)
+    if size > _MAX_VALUES:
+        raise yaml.MarkedYAMLError(problem="aliases repeat too much", problem_mark=node.start_mark)
+    sizes[id(node)] = size
+    return size
 
 
 def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Problem]:

@@ -12,11 +12,9 @@ from istio_mc.domain import objects
 from istio_mc.domain.bundle import Collected, File, begun, fitting, left_out, room_of_each
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import rewritten
-from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
 from istio_mc.domain.redaction.redactor import Redactor
 from istio_mc.domain.tarball import packed
-from istio_mc.gateways import files
 from istio_mc.ops import bundle_parts
 from istio_mc.ops.verify import look
 
@@ -173,7 +171,7 @@ def _settings(session: Session, redactor: Redactor) -> File | None:
     if session.settings.file is None:
         return None
     try:
-        text = files.read(session.settings.file).decode(errors="replace")
-    except ProblemError:
+        text = session.read(session.settings.file).decode(errors="replace")
+    except OSError:
         return None
     return begun("mesh.yaml", redactor.text(text))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain import objects
+from istio_mc.domain import jsontext, objects
 from istio_mc.domain.bundle import File, Missing, begun, ended, listed
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
@@ -212,7 +212,7 @@ def _dump(redactor: Redactor, path: str, text: str) -> File:
     """JSON as such, so that it is looked into by its names too; any other text as a text."""
     if path.endswith(".json"):
         try:
-            found = json.loads(text)
+            found = jsontext.load(text)
         except ValueError:
             return begun(path, redactor.text(text))
         return begun(path, json.dumps(redactor.data(found), indent=1, ensure_ascii=False) + "\n")

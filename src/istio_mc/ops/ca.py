@@ -170,7 +170,7 @@ def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
         InputError: Every fault in the files of the user's own, before anything is written.
         ProblemError: Every fault in what the store holds; `ca-root-exists` where another root is there.
     """
-    own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
+    own = ca_root.load_own(options.own, now, options.trust_domains, store.deadline) if options.own else None
     if own:
         ca_root.refuse_differences(own.authority.root, options.flags, "the root that is brought in")
     with store.locked():
@@ -223,7 +223,7 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
         ProblemError: As `init` and `issue`.
     """
     ids = ca_clusters.checked_ids(cluster_ids)
-    own = ca_root.load_own(options.own, now, options.trust_domains) if options.own else None
+    own = ca_root.load_own(options.own, now, options.trust_domains, store.deadline) if options.own else None
     complete = own is None and ca_clusters.is_complete(store.read(), ids) and not to_renew(store, ids, now)
     if complete:
         with suppress(ProblemError):  # the folder may be read-only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,13 +77,16 @@ class Brought:
     notices: tuple[Problem, ...] = ()
 
 
-def load_own(own: OwnCa, now: datetime, trust_domains: Iterable[str] = ()) -> Brought:
+def load_own(
+    own: OwnCa, now: datetime, trust_domains: Iterable[str] = (), deadline: float = math.inf
+) -> Brought:
     """Reads the user's own CA.
 
     Args:
         own: The files.
         now: The present, aware.
         trust_domains: Those of the mesh's workloads, whose names the CA must allow.
+        deadline: `time.monotonic()` value by which a pipe among the files must have ended.
 
     Raises:
         InputError: Every fault in what was given.
@@ -93,7 +97,7 @@ def load_own(own: OwnCa, now: datetime, trust_domains: Iterable[str] = ()) -> Br
         path: Path | None = getattr(own, part)
         if path is not None:
             try:
-                data[part] = NamedPem(str(path), files.read(path))
+                data[part] = NamedPem(str(path), files.read(path, deadline=deadline))
             except ProblemError as error:
                 found += error.problems
     if found:

@@ -124,7 +124,7 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
         ProblemError: The file cannot be written.
     """
     merged = kubeconfigs.read_kubeconfig(
-        kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, Path.home())
+        kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, files.home_folder()), inputs.read
     )
     if not inputs.contexts:
         known = [context.name for context in merged.contexts]
@@ -148,7 +148,7 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
     text = template(
         [TemplateCluster(c.name, c.cluster, c.server or "?", cluster_id=ids[c.name]) for c in contexts]
     )
-    file = Path(os.path.abspath(inputs.config or FILE_NAME)) if to_file else None  # noqa: PTH100 - lexically
+    file = Path(files.absolute(inputs.config or Path(FILE_NAME))) if to_file else None
     if file is not None:
         _write(file, text, force=force)
     return Written(file, text, tuple(context.name for context in contexts), merged.warnings)
@@ -181,8 +181,8 @@ def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     Raises:
         InputError: mesh.yaml is missing where it was asked for, or holds faults: all of them; or a flag does.
     """
-    settings = load_settings(asked.inputs.config, cwd)
-    document = _document(settings)
+    settings = load_settings(asked.inputs.config, cwd, asked.inputs.read)
+    document = _document(settings, asked.inputs)
     contexts = asked.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
     flags = asked.overrides.flags()
     clusters = _overridden(flags, settings, contexts)
@@ -196,10 +196,10 @@ def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     )
 
 
-def _document(settings: Settings) -> YamlDocument:
+def _document(settings: Settings, inputs: Inputs) -> YamlDocument:
     if settings.file is None:
         return YamlDocument(None, {})
-    return parse_yaml(files.read(settings.file), str(settings.file), with_lines=True)
+    return parse_yaml(inputs.read(settings.file), str(settings.file), with_lines=True)
 
 
 def _overridden(flags: ClusterFlags, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:

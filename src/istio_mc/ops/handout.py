@@ -49,16 +49,18 @@ def place(
             )
         return None
     path = Path(name)
-    if path.is_dir() or not path.parent.is_dir():
+    with files.as_problem("file-unwritable", f"cannot write {path}"):
+        is_folder, has_folder, is_there = path.is_dir(), path.parent.is_dir(), path.exists()
+    if is_folder or not has_folder:
         raise InputError(
             Problem(
                 code="file-unwritable",
                 message=f"cannot write {path}",
-                seen="it is a folder" if path.is_dir() else f"there is no folder {path.parent}",
+                seen="it is a folder" if is_folder else f"there is no folder {path.parent}",
                 hint=Advice("name a file in a folder that is there with --file"),
             )
         )
-    if path.exists() and not force and not ours(files.beginning(path)):
+    if is_there and not force and not ours(files.beginning(path)):
         raise InputError(
             Problem(
                 code="file-exists",

@@ -17,7 +17,7 @@ from istio_mc.domain.settings import (
     override,
     parse_assignments,
 )
-from istio_mc.gateways.files import read_authorities
+from istio_mc.gateways.files import Reader, read_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -37,6 +37,7 @@ class Inputs:
         timeout_s: Deadline of the whole run in seconds.
         concurrency: How many clusters are worked on at once.
         begun_s: `time.monotonic()` value at which the run began.
+        files: Reads each file of the run once.
     """
 
     kubeconfig: str | None = None
@@ -45,6 +46,19 @@ class Inputs:
     timeout_s: float = 600.0
     concurrency: int = 16
     begun_s: float = field(default_factory=time.monotonic, compare=False)
+    files: Reader = field(default_factory=Reader, repr=False, compare=False)
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file; each is read once for a run.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        return self.files(path, self.deadline)
+
+    def again(self) -> Inputs:
+        """The same for another run that begins now."""
+        return replace(self, begun_s=time.monotonic(), files=self.files.again())
 
     @property
     def deadline(self) -> float:

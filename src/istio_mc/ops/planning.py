@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Facts
@@ -22,6 +21,7 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others
 from istio_mc.domain.this_machine import names_of
 from istio_mc.domain.tools import PLATFORMS, Tool
+from istio_mc.gateways import files
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
 from istio_mc.gateways.observe import observe
@@ -198,7 +198,7 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     if not wanted.install or all(found.gateway_api for found in observed.values()):
         return []
     # The HTTP client takes a tenth of verify's start, and verify fetches nothing.
-    from istio_mc.gateways import downloads  # noqa: PLC0415
+    from istio_mc.gateways import downloads  # noqa: PLC0415, files
     from istio_mc.ops.tools import artifact_of  # noqa: PLC0415
 
     if wanted.manifest:
@@ -325,7 +325,7 @@ def _istio_step(
     if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
         istiod = Ref("apps", objects.DEPLOYMENT.kind, SYSTEM_NAMESPACE, mesh.istiod)
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
-    kept = find_cache(os.environ, Path.home()).folder / "istio"
+    kept = find_cache(os.environ, files.home_folder()).folder / "istio"
     wanted = manifest(istioctl, path, kept, session.deadline)
     found = differences(wanted, observed.objects)
     reasons, refs = plan.told(found), plan.refs_of(found)

@@ -7,7 +7,6 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from istio_mc.domain import names, objects
@@ -20,7 +19,7 @@ from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.remote_secrets import linked_ids
-from istio_mc.gateways import credentials, kubeconfigs, temporary
+from istio_mc.gateways import credentials, files, known_secrets, kubeconfigs, temporary
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
@@ -30,6 +29,7 @@ from istio_mc.ops.pod_watch import PodTiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
@@ -63,6 +63,7 @@ class Session:
         pod_timing: How often the pods that are waited for are looked at, and how long.
         picked: Whether the user named the contexts of this run on the command line, or when asked.
         folder: A private folder that goes when the run ends.
+        read: Reads a file of the run, a pipe only once.
     """
 
     settings: Settings
@@ -80,6 +81,7 @@ class Session:
     pod_timing: PodTiming = field(default_factory=PodTiming)
     picked: bool = False
     folder: Path = field(default_factory=temporary.make_folder, repr=False)
+    read: Callable[[Path], bytes] = field(default=files.content, repr=False)
 
     @property
     def remaining_s(self) -> float:
@@ -145,6 +147,7 @@ class Session:
             if isinstance(found, Problem):
                 self.unusable[context.name] = (found,)
                 continue
+            known_secrets.remember(found.user_entry)
             document = self.kubeconfig.document_with(context, found.user_entry)
             self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
 
@@ -219,9 +222,11 @@ def begin(inputs: Inputs, progress: Progress = silent) -> Session:
     Raises:
         InputError: With every fault of what was read.
     """
-    settings = load_settings(inputs.config, Path.cwd())
-    paths = kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, Path.home())
-    merged = kubeconfigs.read_kubeconfig(paths)
+    settings = load_settings(inputs.config, files.current_folder(), inputs.read)
+    paths = kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, files.home_folder())
+    merged = kubeconfigs.read_kubeconfig(paths, inputs.read)
+    for context in merged.contexts:
+        known_secrets.remember(context.user_entry)
     return Session(
         settings=settings,
         kubeconfig=merged,
@@ -230,6 +235,7 @@ def begin(inputs: Inputs, progress: Progress = silent) -> Session:
         concurrency=inputs.concurrency,
         progress=progress,
         warnings=list(merged.warnings),
+        read=inputs.read,
     )
 
 
@@ -434,7 +440,7 @@ def ca_and_settings(
     Raises:
         InputError: The settings cannot be read.
     """
-    settings = load_settings(inputs.config, Path.cwd())
+    settings = load_settings(inputs.config, files.current_folder(), inputs.read)
     return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings
 
 

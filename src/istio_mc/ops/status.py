@@ -103,7 +103,7 @@ def watch(inputs: Inputs, *, every_s: float) -> Iterator[StatusResult]:
     try:
         while True:
             begun = time.monotonic()
-            inputs = replace(inputs, begun_s=begun)
+            inputs = inputs.again()
             if session is None:
                 session = open_members(inputs)
                 # Who is a member can only be asked of those that answer: settled once, for all readings.

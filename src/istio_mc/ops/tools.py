@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.tools import Artifact, Platform, Tool, artifact, parse_platform, parse_version
+from istio_mc.gateways import files
 from istio_mc.gateways import tools as gateway
 from istio_mc.gateways.downloads_http import Downloader
 from istio_mc.gateways.fanout import all_of
@@ -22,7 +24,6 @@ from istio_mc.gateways.tools_find import BIN_DIR_VARIABLE, own_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from istio_mc.domain.settings import Settings
     from istio_mc.gateways.downloads_http import Told
@@ -347,8 +348,8 @@ def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:
     """Says so where a folder of programs is one that neither a shell nor a verb would look in."""
     if choice.bin_dir is None:
         return ()
-    folder = os.path.abspath(choice.bin_dir)  # noqa: PTH100 - lexically: PATH is, too
-    looked_in = {os.path.abspath(part) for part in search_path.split(os.pathsep) if part}  # noqa: PTH100
+    folder = files.absolute(choice.bin_dir)
+    looked_in = {files.absolute(Path(part)) for part in search_path.split(os.pathsep) if part}
     if folder in looked_in:
         return ()
     return (

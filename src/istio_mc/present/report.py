@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from istio_mc.domain.hint import type_of
+from istio_mc.present.encoding import Texts
 from istio_mc.present.hints import hint_of, text_of
 
 if TYPE_CHECKING:
@@ -76,11 +78,15 @@ class Envelope:
             "errors": problems_data(self.errors),
         }
 
-    def text(self, output: str) -> str:
+    def text(self, output: str, *, ascii_only: bool = False) -> str:
         """The envelope as `json` or `yaml`."""
         if output == "yaml":
-            return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=True)
-        return json.dumps(self.document(), indent=2, ensure_ascii=False) + "\n"
+            return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=not ascii_only)
+        return json.dumps(self.document(), indent=2, ensure_ascii=ascii_only) + "\n"
+
+    def texts(self, output: str) -> Texts:
+        """The envelope as `json` or `yaml`, for any encoding."""
+        return Texts(partial(self.text, output), partial(self.text, output, ascii_only=True))
 
 
 def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:

@@ -6,7 +6,8 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Group
@@ -14,7 +15,7 @@ from rich.live import Live
 from rich.segment import SegmentLines
 from rich.text import Text
 
-from istio_mc.present import status, terminal
+from istio_mc.present import encoding, status, terminal
 from istio_mc.present.report import Envelope, Exit
 
 if TYPE_CHECKING:
@@ -81,11 +82,16 @@ def _print(console: Console, result: StatusResult, output: str) -> None:
         console.print()
     else:
         document = Envelope(_COMMAND, report.exit, report.data, report.errors, report.warnings).document()
-        if output == "json":
-            sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
-        else:
-            sys.stdout.write("---\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        encoding.write(
+            encoding.Texts(*(partial(_text, document, output, ascii_only=only) for only in (False, True)))
+        )
     sys.stdout.flush()
+
+
+def _text(document: dict[str, Any], output: str, *, ascii_only: bool) -> str:
+    if output == "json":
+        return json.dumps(document, ensure_ascii=ascii_only) + "\n"
+    return "---\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=not ascii_only)
 
 
 def _now() -> str:

@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.redaction.names import is_about, promises_secret
 from istio_mc.domain.redaction.text import secrets
 
@@ -58,7 +59,7 @@ def _within(key: str, value: str) -> Iterator[str]:
         return
     if value.startswith("{"):
         try:
-            value = json.dumps(json.loads(value), indent=1)
+            value = json.dumps(jsontext.load(value), indent=1)
         except ValueError:
             return
     for span in secrets(value):

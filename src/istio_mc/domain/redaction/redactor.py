@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain import jsontext
 from istio_mc.domain.redaction import commands, context, jwk
 from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
@@ -146,7 +147,7 @@ def _json(text: str) -> dict[str, Any] | list[Any] | None:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
+        found = jsontext.load(text)
+    except ValueError:
         return None
     return found if isinstance(found, dict | list) else None
