@@ -173,6 +173,32 @@ def test_no_step_begins_once_a_run_is_over() -> None:
         progress(Event("kt", "link", State.STARTED))
 
 
+def test_what_had_failed_and_what_had_not_begun_is_told_too() -> None:
+    told = interrupted(
+        Event("kt", "namespace", State.PENDING),
+        Event("ncloud", "namespace", State.PENDING),
+        Event("nhn", "namespace", State.PENDING),
+        Event("nhn", "expose", State.UNCHANGED),
+        Event("kt", "namespace", State.STARTED),
+        Event("kt", "namespace", State.FAILED),
+        Event("ncloud", "namespace", State.STARTED),
+    )
+    assert told == (
+        "done by then: nothing; not finished: ncloud: namespace; failed: kt: namespace; not begun: nhn"
+    )
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_a_step_whose_turn_has_not_come_is_not_shown(moving: bool) -> None:  # noqa: FBT001 - of the table
+    out = io.StringIO()
+    shown = Console(file=out, force_terminal=moving, width=80)
+    progress = terminal._Moving(shown) if moving else terminal._Plain(shown)
+    progress(Event("kt", "istio", State.PENDING))
+    if isinstance(progress, terminal._Moving):
+        shown.print(progress)
+    assert "kt" not in out.getvalue()
+
+
 def test_a_run_that_is_interrupted_at_once_has_done_nothing() -> None:
     assert interrupted() == "done by then: nothing"
 

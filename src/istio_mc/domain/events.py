@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 
 class State(StrEnum):
-    """Where a step of a cluster stands."""
+    """Where a step of a cluster stands; pending: it is to be done, and not its turn yet."""
 
+    PENDING = "pending"
     STARTED = "started"
     WAITING = "waiting"
     DONE = "done"

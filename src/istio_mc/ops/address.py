@@ -265,11 +265,10 @@ def apply(session: Session, changes: Sequence[Change]) -> Failures:
     def work(name: str) -> None:
         kube = session.kubes[name]
         for change in by_cluster[name]:
-            session.progress(Event(name, _STEP, State.STARTED, str(change)))
-            _do(kube, change)
-        session.progress(Event(name, _STEP, State.DONE))
+            with session.step(name, _STEP, str(change)):
+                _do(kube, change)
 
-    _, failures = session.each(by_cluster, work)
+    _, failures = session.each(by_cluster, work, step=_STEP)
     return failures
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.ca_options import CaOptions
     from istio_mc.ops.session import Session
 
-from istio_mc.ops.install import InstalledCluster, addresses_now, apply_plan, result_of
+from istio_mc.ops.install import InstalledCluster, addresses_now, apply_plans, result_of
 from istio_mc.ops.planning import prepare
 
 
@@ -58,7 +58,7 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
         name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
         for name, found in prepared.plans.items()
     }
-    _, failures = session.each(labels, lambda name: apply_plan(session, prepared, labels[name]))
+    _, failures = apply_plans(session, prepared, labels)
     done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     states = {name: LinkState.of(found.observed) for name, found in prepared.plans.items()}

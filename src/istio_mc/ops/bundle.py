@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.catalogue import ALL
 from istio_mc.domain import objects
 from istio_mc.domain.bundle import Collected, File, begun, fitting, left_out, room_of_each
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import rewritten
 from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
 from istio_mc.domain.redaction.redactor import Redactor
@@ -63,7 +62,10 @@ def gather(session: Session, now: datetime, logs: Logs) -> Gathered:
     room = room_of_each(len(facts.clusters))
 
     def collect(name: str) -> Collected:
-        session.progress(Event(name, _STEP, State.STARTED, "reading"))
+        with session.step(name, _STEP, "reading"):
+            return read(name)
+
+    def read(name: str) -> Collected:
         kube = session.kubes[name]
         kube.read_timeout_s = min(kube.read_timeout_s, _READ_TIMEOUT_S)
         own = Redactor(known=redactor.known)
@@ -72,7 +74,6 @@ def gather(session: Session, now: datetime, logs: Logs) -> Gathered:
         more, unknown = bundle_parts.configuration(kube, own)
         came, failed = bundle_parts.answers([*asks, *more], name, session.progress)
         kept, too_much = fitting([*found, *came], room)
-        session.progress(Event(name, _STEP, State.DONE))
         return Collected(
             tuple(kept),
             (*missing, *unknown, *failed, *(left_out(file) for file in too_much)),

@@ -175,13 +175,12 @@ def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_
     """
 
     def work(name: str) -> None:
-        session.progress(Event(name, _STEP, State.STARTED))
-        _Work(session, session.kubes[name], planned.verb, planned.found[name], planned.plans[name]).do(
-            now, settle_s
-        )
-        session.progress(Event(name, _STEP, State.DONE))
+        with session.step(name, _STEP):
+            _Work(session, session.kubes[name], planned.verb, planned.found[name], planned.plans[name]).do(
+                now, settle_s
+            )
 
-    _, failed = session.each(planned.todo, work)
+    _, failed = session.each(planned.todo, work, step=_STEP)
     return CiliumResult(
         planned.verb,
         planned.contexts,

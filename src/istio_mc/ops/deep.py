@@ -54,6 +54,8 @@ def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Fail
         ready, failed = ground.session.each(ground.observed, run.put)
         run.callable = tuple(ready)
         found, unasked = ground.session.each(ready, run.ask)
+        for name in failed | unasked:
+            ground.session.progress(Event(name, _STEP, State.FAILED))
         run.remove(patience_s=min(REMOVE_S, ground.session.remaining_s))
     except BaseException:
         run.remove(patience_s=0.0)  # the clusters finish what was asked of them

@@ -175,6 +175,8 @@ def gather(
         return observe(session.kubes[name], session.namespaces.pop(name, None))
 
     observed, failed = session.each(session.kubes, read)
+    for name in failed:
+        session.progress(Event(name, "verify", State.FAILED))
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: held_by(found) for name, found in observed.items()}
     injected = once(lambda name: injected_pods(session.kubes[name]))

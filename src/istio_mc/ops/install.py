@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import address, objects, plan
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.links import LinkState
 from istio_mc.domain.merged import MergedService, merged
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -105,9 +104,7 @@ def install(
         ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
     """
     prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
-    done, failures = session.each(
-        prepared.plans, lambda name: apply_plan(session, prepared, prepared.plans[name])
-    )
+    done, failures = apply_plans(session, prepared, prepared.plans)
     reached = {name: prepared.plans[name].cluster for name in done}
     states = {name: LinkState.of(prepared.plans[name].observed) for name in done}
     linked = linking.link(session, reached, states)
@@ -155,7 +152,17 @@ def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
     }
 
 
-def apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
+def apply_plans(
+    session: Session, prepared: Prepared, plans: Mapping[str, ClusterPlan]
+) -> tuple[dict[str, None], Failures]:
+    """Does each cluster's steps, clusters at once; those that wait for their turn are reported as pending."""
+    for name, todo in plans.items():
+        for step in todo.steps[:1]:
+            session.queue([name], step.name)
+    return session.each(plans, lambda name: _apply_plan(session, prepared, plans[name]))
+
+
+def _apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
     """Does one cluster's steps, in order; the Gateway API's CRDs, which nothing waits for, beside them.
 
     Raises:
@@ -201,8 +208,7 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
     context = cluster.context
     kube = session.kubes[context]
     for step in steps:
-        session.progress(Event(context, step.name, State.STARTED, step.reasons[0]))
-        try:
+        with session.step(context, step.name, step.reasons[0]):
             if step.name == plan.ISTIO:
                 _run_istioctl(session, prepared, cluster)
             elif step.name == plan.RESTART:
@@ -212,11 +218,7 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
             else:
                 for part in _parts(step):
                     all_of({str(ref_of(document)): partial(kube.apply, document) for document in part})
-        except ProblemError:
-            session.progress(Event(context, step.name, State.FAILED))
-            raise
-        session.done.setdefault(context, []).append(step.name)
-        session.progress(Event(context, step.name, State.DONE))
+            session.done.setdefault(context, []).append(step.name)
 
 
 def _restart(session: Session, cluster: Cluster, deployment: str) -> None:

@@ -48,7 +48,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     gone_ids = [todo.clusters[name].cluster_id for name in todo.going]
 
     def drop_links(name: str) -> None:
-        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))
+        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))  # ends with the last token
         for links in removed_of(held_by(todo.observed[name]), lambda one: one.cluster_id in gone_ids):
             remove(session.kubes[name], links)
             removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{links}")
@@ -58,9 +58,9 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
                 session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
                 removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
 
-    _, failures = session.each(staying, drop_links)
+    _, failures = session.each(staying, drop_links, step=_STEP)
     suffix = random.token_hex(4)
-    tokens, unminted = session.each(staying, lambda name: mint(session, name, suffix))
+    tokens, unminted = session.each(staying, lambda name: mint(session, name, _STEP, suffix))
     failures |= unminted
     _, unlinked = session.each(
         tokens, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
@@ -80,8 +80,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         )
         failures |= undone
     for name in staying:
-        if name not in failures:
-            session.progress(Event(name, _STEP, State.DONE))
+        session.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
     return {name: tuple(what) for name, what in removed.items()}, failures
 
 

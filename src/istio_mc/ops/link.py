@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _TOKEN_DEADLINE_S = 30.0
 _POLL_S = 0.1
+_PRUNE = "prune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
     """
 
     def obtain(context: str) -> ReaderToken:
-        return states[context].token or mint(session, context)
+        return states[context].token or mint(session, context, plan.LINK)
 
-    tokens, failures = session.each(clusters, obtain)
+    tokens, failures = session.each(clusters, obtain, step=plan.LINK)
 
     wanted = remote_secrets(clusters, tokens)
 
@@ -76,11 +77,11 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
         if step is None:
             session.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
-        session.progress(Event(context, plan.LINK, State.STARTED, f"{len(step.documents)} remote secrets"))
-        kube = session.kubes[context]
-        dead = {one.secret for one in remotes if one.fault} - {one.secret for one in remotes if not one.fault}
-        all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
-        session.progress(Event(context, plan.LINK, State.DONE))
+        with session.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
+            kube = session.kubes[context]
+            dead = {one.secret for one in remotes if one.fault}
+            dead -= {one.secret for one in remotes if not one.fault}
+            all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
         return step
 
     steps, unwritten = session.each(clusters, write)
@@ -175,10 +176,11 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
         return LinkResult(todo.clusters, steps, todo.failures, pruned, dry_run=True)
 
     def prune(name: str) -> None:
-        for going in todo.doomed.get(name, ()):
-            remove(session.kubes[name], going)
+        with session.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
+            for going in todo.doomed[name]:
+                remove(session.kubes[name], going)
 
-    _, failures = session.each(members, prune)
+    _, failures = session.each([name for name in members if todo.doomed.get(name)], prune, step=_PRUNE)
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
     return LinkResult(todo.clusters, linked.steps, failures, pruned, dry_run=False)
@@ -199,8 +201,14 @@ def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) ->
     return {name: link_step(others_than(name, wanted), states[name].remotes) for name in clusters}
 
 
-def mint(session: Session, context: str, suffix: str = "") -> ReaderToken:
+def mint(session: Session, context: str, during: str, suffix: str = "") -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
+
+    Args:
+        session: The run.
+        context: The cluster.
+        during: The step that waits for it.
+        suffix: Ends the Secret's name.
 
     Raises:
         ProblemError: It stayed empty, or went away.
@@ -238,5 +246,5 @@ def mint(session: Session, context: str, suffix: str = "") -> ReaderToken:
                 )
             )
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
-        session.progress(Event(context, plan.LINK, State.WAITING, waits))
+        session.progress(Event(context, during, State.WAITING, waits))
         time.sleep(min(_POLL_S, left))

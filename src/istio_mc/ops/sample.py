@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.session import Session
 
 _POLL_S = 0.5
+_STEP = "sample"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +71,13 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
 
     def put(name: str) -> None:
         kube = session.kubes[name]
-        session.progress(Event(name, "sample", State.STARTED, f"reviews {versions[name]}"))
-        for document in sample.documents(mesh, versions[name], client_image=client_image):
-            kube.apply(document)
-        for deployment in (f"{sample.SERVICE}-{versions[name]}", sample.CLIENT):
-            _wait_running(session, kube, deployment)
-        session.progress(Event(name, "sample", State.DONE, f"reviews {versions[name]}"))
+        with session.step(name, _STEP, f"reviews {versions[name]}"):
+            for document in sample.documents(mesh, versions[name], client_image=client_image):
+                kube.apply(document)
+            for deployment in (f"{sample.SERVICE}-{versions[name]}", sample.CLIENT):
+                _wait_running(session, kube, deployment)
 
-    _, failures = session.each(session.kubes, put)
+    _, failures = session.each(session.kubes, put, step=_STEP)
     return Deployed(versions, session.unusable | failures)
 
 
@@ -115,19 +115,19 @@ def remove(session: Session) -> Deployed:
         kube = session.kubes[name]
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
         if namespace is None:
-            session.progress(Event(name, "sample", State.UNCHANGED))
+            session.progress(Event(name, _STEP, State.UNCHANGED))
             return
-        if not MANAGED_BY.items() <= labels_of(namespace).items():
-            raise ProblemError(_foreign(name))
-        kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-        while kube.get(objects.NAMESPACE, sample.NAMESPACE):
-            session.progress(Event(name, "sample", State.WAITING, "for the namespace to go"))
-            if session.remaining_s <= _POLL_S:
-                raise ProblemError(_stuck(name))
-            time.sleep(_POLL_S)
-        session.progress(Event(name, "sample", State.DONE))
+        with session.step(name, _STEP, f"namespace {sample.NAMESPACE} is deleted"):
+            if not MANAGED_BY.items() <= labels_of(namespace).items():
+                raise ProblemError(_foreign(name))
+            kube.delete(objects.NAMESPACE, sample.NAMESPACE)
+            while kube.get(objects.NAMESPACE, sample.NAMESPACE):
+                session.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
+                if session.remaining_s <= _POLL_S:
+                    raise ProblemError(_stuck(name))
+                time.sleep(_POLL_S)
 
-    done, failures = session.each(session.kubes, drop)
+    done, failures = session.each(session.kubes, drop, step=_STEP)
     return Deployed(dict.fromkeys(done, ""), session.unusable | failures)
 
 
@@ -198,7 +198,7 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         except ProblemError as error:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
         if pods.problem is None:
-            session.progress(Event(kube.context, "sample", State.WAITING, f"{deployment}: {seen}"))
+            session.progress(Event(kube.context, _STEP, State.WAITING, f"{deployment}: {seen}"))
         if session.remaining_s <= _POLL_S:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
         time.sleep(_POLL_S)

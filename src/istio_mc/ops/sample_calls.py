@@ -41,15 +41,14 @@ def calls_of(
     Raises:
         ProblemError: The client cannot call at all.
     """
-    session.progress(Event(name, _STEP, State.STARTED, f"calling {sample.SERVICE}"))
-    probed = _probed(session, name, pod, versions, wait_s)
-    found = probed if probed.hopeless(versions) else Calls({}, {})
-    while found.total < calls:
-        if found.hopeless(versions) or session.remaining_s <= _RESERVE_S:
-            found += Calls({}, {}, given_up=True)
-            break
-        found += _called(session, name, pod, calls - found.total, found.each_s)
-    session.progress(Event(name, _STEP, State.DONE))
+    with session.step(name, _STEP, f"calling {sample.SERVICE}"):
+        probed = _probed(session, name, pod, versions, wait_s)
+        found = probed if probed.hopeless(versions) else Calls({}, {})
+        while found.total < calls:
+            if found.hopeless(versions) or session.remaining_s <= _RESERVE_S:
+                found += Calls({}, {}, given_up=True)
+                break
+            found += _called(session, name, pod, calls - found.total, found.each_s)
     return found
 
 

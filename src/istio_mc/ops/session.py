@@ -93,13 +93,39 @@ class Session:
         """`time.monotonic()` value at which calls are abandoned that did not end by the deadline."""
         return self.deadline + _OVERDUE_S
 
-    def each(self, names: Iterable[str], work: Callable[[str], _T]) -> tuple[dict[str, _T], Failures]:
+    def each(
+        self, names: Iterable[str], work: Callable[[str], _T], *, step: str | None = None
+    ) -> tuple[dict[str, _T], Failures]:
         """Does work for each of these clusters at once, and waits for none past the deadline.
+
+        Args:
+            names: Their contexts.
+            work: What is done for each.
+            step: The step that changes each of them, reported as pending until its turn comes.
 
         Returns:
             What came of each, in the order of the names, and the Problems of those that failed.
         """
+        names = tuple(names)
+        if step:
+            self.queue(names, step)
         return fan_out(names, work, concurrency=self.concurrency, until=self.overdue + _OVERDUE_S)
+
+    def queue(self, names: Iterable[str], step: str) -> None:
+        """Reports that a step is to be done in each of these clusters."""
+        for name in names:
+            self.progress(Event(name, step, State.PENDING))
+
+    @contextmanager
+    def step(self, context: str, name: str, detail: str = "") -> Iterator[None]:
+        """Reports that a step of a cluster begins with a `with` block, and how it ends."""
+        self.progress(Event(context, name, State.STARTED, detail))
+        try:
+            yield
+        except ProblemError:
+            self.progress(Event(context, name, State.FAILED))
+            raise
+        self.progress(Event(context, name, State.DONE))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,9 +180,11 @@ class Session:
     @contextmanager
     def _waiting(self, step: str, pending: Mapping[str, str]) -> Iterator[None]:
         """Reports what contexts still wait for, where a `with` block takes long."""
+        reported: list[str] = []
 
         def report() -> None:
             for name, what in [*pending.items()]:
+                reported.append(name)
                 self.progress(Event(name, step, State.WAITING, what))
 
         if not pending:
@@ -169,6 +197,8 @@ class Session:
             yield
         finally:
             late.cancel()
+            for name in reported:
+                self.progress(Event(name, step, State.DONE))
 
     def try_again(self) -> None:
         """Gives this run's unusable clusters another chance: they may answer by now."""

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import running_istiods
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
@@ -58,20 +57,19 @@ def status(session: Session) -> StatusResult:
     silent: Failures = {}
 
     def read(name: str) -> ClusterStatus:
-        session.progress(Event(name, _STEP, State.STARTED, "reading"))
-        kube = session.kubes[name]
-        observed = observe(kube)
-        seen: list[RemoteCluster] = []
-        proxies: list[Proxy] = []
-        try:
-            seen, proxies = _ask(kube, running_istiods(observed.of(objects.POD)))
-        except ProblemError as error:
-            # What the API server tells is worth showing though an istiod keeps silent.
-            silent[name] = error.problems
-        faults: tuple[PodFault, ...] = ()
-        with suppress(ProblemError):  # they are shown without a reason then
-            faults = read_pod_faults(kube, SYSTEM_NAMESPACE, observed.of(objects.POD))
-        session.progress(Event(name, _STEP, State.DONE))
+        with session.step(name, _STEP, "reading"):
+            kube = session.kubes[name]
+            observed = observe(kube)
+            seen: list[RemoteCluster] = []
+            proxies: list[Proxy] = []
+            try:
+                seen, proxies = _ask(kube, running_istiods(observed.of(objects.POD)))
+            except ProblemError as error:
+                # What the API server tells is worth showing though an istiod keeps silent.
+                silent[name] = error.problems
+            faults: tuple[PodFault, ...] = ()
+            with suppress(ProblemError):  # they are shown without a reason then
+                faults = read_pod_faults(kube, SYSTEM_NAMESPACE, observed.of(objects.POD))
         return status_of(observed, seen, proxies, faults)
 
     found, failed = session.each(session.kubes, read)

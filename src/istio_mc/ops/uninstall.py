@@ -179,28 +179,10 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     """Does what was planned, on all clusters at once; one that fails does not stop the others."""
 
     def clear(name: str) -> tuple[str, ...]:
-        kube = session.kubes[name]
-        found = todo.removals[name]
-        session.progress(Event(name, _STEP, State.STARTED, f"{len(found.objects)} objects"))
-        removed: list[str] = []
-        if name in todo.sample:
-            kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-            removed.append(f"Namespace {sample.NAMESPACE}")
-        removed += _delete(kube, found.objects)
-        removed += _delete(kube, found.crds)
-        if found.namespace:
-            kube.delete(objects.NAMESPACE, SYSTEM_NAMESPACE)
-            removed.append(f"Namespace {SYSTEM_NAMESPACE}")
-        else:
-            _unlabel(kube)
-        # Read anew: until it is gone, istiod puts back what is taken away.
-        namespaces = _namespaces(found, sample_goes=name in todo.sample)
-        removed += _delete(kube, _roots(kube, found, namespaces))
-        for namespace in namespaces:
-            _wait_gone(session, kube, namespace)
-        session.progress(Event(name, _STEP, State.DONE))
-        return tuple(removed)
+        with session.step(name, _STEP, f"{len(todo.removals[name].objects)} objects"):
+            return _clear(session, todo, name)
 
+    session.queue(todo.removals, _STEP)
     forgotten: dict[str, tuple[str, ...]] = {}
     unforgotten: Failures = {}
     told: tuple[Problem, ...] = ()
@@ -211,6 +193,29 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
             told = (tokens_kept(todo, unforgotten), *told)
     removed, failures = session.each(todo.removals, clear)
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
+
+
+def _clear(session: Session, todo: Uninstalling, name: str) -> tuple[str, ...]:
+    """Takes away what is planned in one cluster; what went."""
+    kube = session.kubes[name]
+    found = todo.removals[name]
+    removed: list[str] = []
+    if name in todo.sample:
+        kube.delete(objects.NAMESPACE, sample.NAMESPACE)
+        removed.append(f"Namespace {sample.NAMESPACE}")
+    removed += _delete(kube, found.objects)
+    removed += _delete(kube, found.crds)
+    if found.namespace:
+        kube.delete(objects.NAMESPACE, SYSTEM_NAMESPACE)
+        removed.append(f"Namespace {SYSTEM_NAMESPACE}")
+    else:
+        _unlabel(kube)
+    # Read anew: until it is gone, istiod puts back what is taken away.
+    namespaces = _namespaces(found, sample_goes=name in todo.sample)
+    removed += _delete(kube, _roots(kube, found, namespaces))
+    for namespace in namespaces:
+        _wait_gone(session, kube, namespace)
+    return tuple(removed)
 
 
 def _observe(kube: Kube) -> Observed:

@@ -39,7 +39,6 @@ def wait_ready(
     kube = session.kubes[cluster.context]
     say = _Teller(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
-    _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
     addresses: list[str] = []
 
     def no_address() -> Problem | None:
@@ -47,8 +46,13 @@ def wait_ready(
         addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
         return None if addresses else _pending(cluster)
 
-    _until(session, say, pods, no_address)
-    _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
+    try:
+        _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
+        _until(session, say, pods, no_address)
+        _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
+    except ProblemError:
+        session.progress(Event(cluster.context, plan.READY, State.FAILED))
+        raise
     session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
     return tuple(addresses)
 

@@ -173,16 +173,28 @@ class Done:
         return both
 
     def __str__(self) -> str:
-        begun = self._in(State.STARTED, State.WAITING)
-        return f"done by then: {self._in(State.DONE) or 'nothing'}" + (
-            f"; not finished: {begun}" if begun else ""
-        )
+        told = [f"done by then: {self._in(State.DONE) or 'nothing'}"]
+        if begun := self._in(State.STARTED, State.WAITING):
+            told.append(f"not finished: {begun}")
+        if failed := self._in(State.FAILED):
+            told.append(f"failed: {failed}")
+        if pending := self._pending():
+            told.append(f"not begun: {', '.join(pending)}")
+        return "; ".join(told)
 
     def _in(self, *states: State) -> str:
         with self._lock:
             steps = {who: list(found.items()) for who, found in self._steps.items()}
         found = {who: [step for step, state in has if state in states] for who, has in steps.items()}
         return "; ".join(f"{who}: {', '.join(has)}" for who, has in found.items() if has)
+
+    def _pending(self) -> list[str]:
+        """Those that have a step to do, and have begun none."""
+        with self._lock:
+            states = {who: set(found.values()) for who, found in self._steps.items()}
+        return [
+            who for who, found in states.items() if State.PENDING in found <= {State.PENDING, State.UNCHANGED}
+        ]
 
 
 class _Plain:
@@ -196,6 +208,8 @@ class _Plain:
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
+        if event.state is State.PENDING:
+            return
         seconds = time.monotonic() - self._begun
         who = event.who
         last = self._told.get(who)
@@ -236,7 +250,7 @@ class _Moving:
     def __call__(self, event: Event) -> None:
         with self._lock:
             last = self._rows.get(event.who)
-            if event.state is State.UNCHANGED and last:
+            if event.state is State.PENDING or (event.state is State.UNCHANGED and last):
                 return
             # A bar that has moved is still the same step, and so is one that goes on waiting.
             goes_on = last is not None and (
