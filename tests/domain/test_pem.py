@@ -193,16 +193,11 @@ def test_what_is_behind_the_key_is_no_matter_to_istiod_and_odd_where_it_is_broug
     assert reading.oddities == ("PEM block CERTIFICATE", "another private key behind the first")
 
 
-def test_explicit_curve_parameters_of_a_key_are_replaced_by_the_curves_name() -> None:
-    """As OpenSSL writes them with ec_param_enc:explicit; the number of the key is the same."""
+def test_a_key_with_explicit_curve_parameters_is_none_that_istiod_reads() -> None:
+    """As OpenSSL writes them with ec_param_enc:explicit; not every version of cryptography reads it."""
     inner = forge.der(forge.OCTETS, sec1(ROOT.key, named=False))
     odd = forge.der(forge.SEQUENCE, integer(0), explicit_algorithm(), inner)
-    data = block(odd, "PRIVATE KEY")
-    assert "names no curve" in str(problem_of(pem.load_key, data).seen)
-    reading = pem.read_key(NamedPem("file.key", data))
-    assert (
-        pem.load_key(NamedPem("file.key", pem.dump_key(reading.value))).public_key() == ROOT.key.public_key()
-    )
+    assert problem_of(pem.load_key, block(odd, "PRIVATE KEY")).code in {"pem-malformed", "key-unreadable"}
 
 
 @pytest.mark.parametrize("kind", ["K256", "BP256", "BP384", "DSA"])

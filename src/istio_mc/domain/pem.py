@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from istio_mc.domain.hint import Command
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 """The kinds that istiod signs with and Envoy verifies (tried with Envoy 1.40)."""
 
@@ -258,7 +260,7 @@ def _no_certificate(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM certificate",
         seen=", ".join(reasons),
         expected="one or more blocks -----BEGIN CERTIFICATE-----",
-        hint=_look(pem, "openssl", "x509", "-noout", "-text", "-in", pem.name),
+        hint=_look(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
     )
 
 
@@ -269,12 +271,12 @@ def _unreadable(pem: NamedPem, error: ValueError) -> Problem:
         message=f"{pem.name} has a certificate that {'istiod' if refused else 'istio-mc'} does not read",
         seen=str(error) if refused else "a part of it is malformed",
         expected="a certificate that Go's crypto/x509 reads",
-        hint=_look(pem, "openssl", "x509", "-noout", "-text", "-in", pem.name),
+        hint=_look(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
     )
 
 
-def _look(pem: NamedPem, *command: str) -> Advice | None:
-    return Advice("look at it with: ", on_this_machine(*command)) if pem.is_file else None
+def _look(pem: NamedPem, command: Command) -> Advice | None:
+    return Advice("look at it with: ", command) if pem.is_file else None
 
 
 # Keys
@@ -366,7 +368,7 @@ def _no_key(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM private key",
         seen=", ".join(reasons),
         expected=f"one key: {KEY_KINDS}",
-        hint=_look(pem, "openssl", "pkey", "-noout", "-check", "-in", pem.name),
+        hint=_look(pem, on_this_machine("openssl", "pkey", "-noout", "-check", "-in", pem.name)),
     )
 
 
