@@ -15,7 +15,7 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.live_trust import GivenRoots, ProxiesHold
+from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, ProxyTrust
 from istio_mc.domain.pem import dump_certificates, fingerprint
 from istio_mc.domain.problem import Problem
 from tests.leaves import istiod_leaf
@@ -73,6 +73,12 @@ def dated(begins: timedelta, lasts: timedelta) -> Authority:
 
 
 AT_ONCE = timedelta()
+
+
+@cache
+def renewed(ca: Authority) -> Authority:
+    """The same CA with a new certificate for its key."""
+    return new_intermediate(root(), cluster_id_of("nhn"), NOW, key=EC, private=ca.key)
 
 
 @cache
@@ -426,6 +432,43 @@ class TestProxies:
         assert of(world, "trust.workloads").is_warning
         assert problem(world, "trust.workloads").code == "workload-certificate-older"
 
+    def ending(self, ca: Authority, hours: float) -> ProxyTrust:
+        """A proxy whose certificate, of a CA, lasts so long."""
+        leaf = istiod_leaf(ca, hours=hours)
+        return ProxyTrust("sample", "shop-1", (leaf.certificate, *ca.path), (ca.root,), "deployment/shop")
+
+    def test_one_whose_certificate_outlives_its_ca_is_warned_about(self, world: World) -> None:
+        ca = dated(AT_ONCE, timedelta(hours=10))
+        give(world, "nhn", ca)
+        world.proxies["nhn"] = ProxiesHold((self.ending(ca, 24),), {}, 1)
+        assert of(world, "trust.workloads-end").is_warning
+        found = problem(world, "trust.workloads-end")
+        assert found.code == "workload-outlives-ca"
+        assert f"its CA: {ca.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC" in str(found.seen)
+        assert str(found.hint) == INSTALL, "the cluster's CA is renewed in the days before it ends"
+
+    def test_one_of_a_ca_that_was_renewed_since_is_restarted(self, world: World) -> None:
+        before = dated(AT_ONCE, timedelta(hours=10))
+        give(world, "nhn", renewed(before))
+        world.proxies["nhn"] = ProxiesHold((self.ending(before, 24),), {}, 1)
+        restart = "kubectl --context nhn -n sample rollout restart deployment/shop"
+        assert str(problem(world, "trust.workloads-end").hint) == restart
+
+    def test_one_that_outlives_the_root_needs_a_new_root_or_a_shorter_time(self, world: World) -> None:
+        ending = new_root(NOW, key=EC, validity=timedelta(hours=10))
+        ca = new_intermediate(ending, cluster_id_of("nhn"), NOW, key=EC)
+        for context in CLUSTERS:
+            give(world, context, new_intermediate(ending, cluster_id_of(context), NOW, key=EC))
+        give(world, "nhn", ca)
+        world.proxies["nhn"] = ProxiesHold((self.ending(ca, 24),), {}, 1)
+        assert isinstance(problem(world, "trust.workloads-end").hint, Advice)
+
+    def test_one_that_ends_with_its_ca_is_no_fault(self, world: World) -> None:
+        ca = dated(AT_ONCE, timedelta(hours=48))
+        give(world, "nhn", ca)
+        world.proxies["nhn"] = ProxiesHold((self.ending(ca, 24),), {}, 1)
+        assert of(world, "trust.workloads-end").verdict is Verdict.OK
+
     def test_one_that_holds_nothing_yet_is_no_fault(self, world: World) -> None:
         (one,) = world.proxies["nhn"].proxies
         world.proxies["nhn"] = ProxiesHold((replace(one, chain=(), roots=()),), {}, 1)
@@ -436,6 +479,7 @@ class TestProxies:
         world.proxies["nhn"] = ProxiesHold((), {"sample/shop-1": silent}, 1)
         assert of(world, "trust.proxies").verdict is Verdict.UNKNOWN
         assert of(world, "trust.workloads").verdict is Verdict.UNKNOWN
+        assert of(world, "trust.workloads-end").verdict is Verdict.UNKNOWN
         assert root_causes(world) == []
 
     def test_another_root_in_another_cluster_is_no_fault_of_theirs(self, world: World) -> None:

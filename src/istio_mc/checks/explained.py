@@ -143,6 +143,11 @@ _TRUST = {
         "`cacerts` changed, and their certificates have not been renewed yet",
         "they are renewed within a day by themselves, or with a restart",
     ),
+    "trust.workloads-end": Explained(
+        "when the certificates of the same proxies end, and when the CAs in their chains do",
+        "the CA ends soon, or `SECRET_TTL` is longer than what is left of it",
+        "renew the CA in time, or shorten `SECRET_TTL`",
+    ),
 }
 _CONTROL_PLANE = {
     "control-plane.istiod": Explained(

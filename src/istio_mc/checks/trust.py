@@ -10,6 +10,8 @@ from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
 from istio_mc.domain.cacerts import ROOT_CERT
+from istio_mc.domain.chain import SOON, path_to_root
+from istio_mc.domain.hint import Advice
 from istio_mc.domain.listed import few
 from istio_mc.domain.live_trust import restart_command
 from istio_mc.domain.pem import (
@@ -23,12 +25,15 @@ from istio_mc.domain.pem import (
 )
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.signing import leads_to
+from istio_mc.domain.workload_ttl import SETTING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from cryptography import x509
 
+    from istio_mc.domain.hint import Hint
     from istio_mc.domain.live_trust import ProxiesHold, ProxyTrust, Serving
     from istio_mc.domain.signing import Signing
 
@@ -198,6 +203,56 @@ def _older(facts: Facts, name: str, ca: Signing, proxy: ProxyTrust) -> bool:
     return not issued_by(proxy.chain[0], ca.certificate)
 
 
+def _outlive(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    ca, held = cas(facts)[name], facts.proxies[name]
+    if silent := _all_silent(held):
+        return silent
+    ends = {proxy: end for proxy in held.proxies if (end := _end_of_signer(proxy, ca.roots))}
+    late = {proxy: end for proxy, end in ends.items() if end < proxy.chain[0].not_valid_after_utc}
+    if not late:
+        return Finding(held.told)
+    told = (
+        f"{proxy.name}: {proxy.chain[0].not_valid_after_utc:{_MINUTE}} UTC, its CA: {end:{_MINUTE}} UTC"
+        for proxy, end in late.items()
+    )
+    problem = Problem(
+        code="workload-outlives-ca",
+        message=f"certificates of workloads of {name} outlive the CA that signed them",
+        seen=f"{few(told, _MOST_NAMED)} ({held.told})",
+        expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
+        hint=_longer_ca(facts, name, late),
+    )
+    return Finding(few((proxy.name for proxy in late), _MOST_NAMED), problem)
+
+
+_MINUTE = "%Y-%m-%d %H:%M"
+
+
+def _end_of_signer(proxy: ProxyTrust, roots: Sequence[x509.Certificate]) -> datetime | None:
+    """When the first of the CAs above a proxy's certificate ends, as far as its own chain leads to a root."""
+    try:
+        above_it = path_to_root(proxy.chain[0], proxy.chain[1:], roots)[1:] if proxy.chain else ()
+    except ProblemError:
+        return None  # told as an error
+    return min((certificate.not_valid_after_utc for certificate in above_it), default=None)
+
+
+def _longer_ca(facts: Facts, name: str, late: Mapping[ProxyTrust, datetime]) -> Hint:
+    path, now = cas(facts)[name].path, moment(facts, name)
+    needed = max(proxy.chain[0].not_valid_after_utc for proxy in late)
+    if path and min(certificate.not_valid_after_utc for certificate in path) >= needed:
+        return restart_command(name, late)  # the cluster has another CA by now
+    own, above_it = path[:1], path[1:]
+    if own and now and own[0].not_valid_after_utc - now <= SOON and _all_last(above_it, needed):
+        return hints.install(facts)
+    return Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}")
+
+
+def _all_last(path: Sequence[x509.Certificate], until: datetime) -> bool:
+    return all(certificate.not_valid_after_utc >= until for certificate in path)
+
+
 CHECKS = (
     Check(
         id=SIGNS,
@@ -245,5 +300,16 @@ CHECKS = (
         needs=(SIGNS, PROXIES),
         reads=(Observation.PROXIES,),
         docs="troubleshooting.md#proxy-trusts-old-root",
+    ),
+    Check(
+        id="trust.workloads-end",
+        topic="trust",
+        description="no certificate of a workload outlives the CA that signed it",
+        severity=Severity.WARNING,
+        scope=Scope.CLUSTER,
+        ask=_outlive,
+        needs=(SIGNS, PROXIES),
+        reads=(Observation.PROXIES,),
+        docs="troubleshooting.md#workload-outlives-ca",
     ),
 )

@@ -131,7 +131,7 @@ def prepare(
         session.warnings += preflight.judge(facts, strict=strict)
         gateway_api = _gateway_api(session, observed)
         trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
-        session.warnings += trusted.warnings
+        session.warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
     session.progress(Event(None, "preflight", State.DONE))
     plans, failures = session.each(
         observed,

@@ -9,11 +9,14 @@ from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others, unplaced
+from istio_mc.domain.workload_ttl import SETTING, workload_ttl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from istio_mc.checks.model import Facts
     from istio_mc.domain.mesh import Cluster, Mesh
@@ -81,6 +84,33 @@ def named_after_ids(
         )
         for name, found in observed.items()
         if silent and not found.network and not settings.cluster(name).network
+    ]
+
+
+def outlived(
+    ends: Mapping[str, datetime], mesh: Mesh, clusters: Mapping[str, Cluster], now: datetime
+) -> list[Problem]:
+    """Clusters whose workloads would get certificates that outlive the CA above them.
+
+    Args:
+        ends: When the CA of each cluster, or what is above it, ends.
+        mesh: What all clusters share.
+        clusters: The clusters.
+        now: The present, aware.
+    """
+    lasting = {name: workload_ttl(merged(mesh.values, clusters[name].values)) for name in ends}
+    return [
+        Problem(
+            code="workload-outlives-ca",
+            cluster=name,
+            message=f"certificates of workloads of {name} would outlive the CA that signs them",
+            seen=f"the CA is valid until {end:%Y-%m-%d %H:%M} UTC, certificates for {lasting[name]}",
+            expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
+            hint=Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}"),
+            docs="troubleshooting.md#workload-outlives-ca",
+        )
+        for name, end in ends.items()
+        if end < now + lasting[name]
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from istio_mc.domain.live_ca import LiveCa, live_ca
 from istio_mc.domain.pem import NamedPem
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.signing import signing
 from istio_mc.ops import ca, trust_problems
 from istio_mc.ops.ca_clusters import is_complete
 from istio_mc.ops.ca_root import exposed_signer
@@ -37,6 +39,7 @@ class Trust:
         created: Whether this run made the root.
         steps: The cacerts step of each cluster that needs one.
         restarts: Clusters whose istiod takes it only when it is restarted, and why.
+        ends: When the first of the CAs above a cluster's workloads ends, as far as it is known.
         warnings: Files of the store whose content was written into Secrets in another form.
     """
 
@@ -44,6 +47,7 @@ class Trust:
     created: bool
     steps: Mapping[str, Step] = field(repr=False)
     restarts: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, datetime] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
 
 
@@ -110,8 +114,9 @@ def decide(
         name for name in observed if live[name] is None or name in written or ids[name] in stored.clusters
     ]
     roots = {found.root for found in live.values() if found and found.root}
+    living = {name: found.ca for name, found in live.items() if found and found.ca}
     if not needing:
-        return Trust(next(iter(roots), stored_print), created=False, steps={})
+        return Trust(next(iter(roots), stored_print), created=False, steps={}, ends=_ends(living))
     wanting = {name: ids[name] for name in needing}
     renewed = ca.to_renew(store, wanting.values(), now)
     if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
@@ -122,7 +127,7 @@ def decide(
             for name in needing
             if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
         }
-        return Trust(stored_print, created=stored_root is None, steps=steps)
+        return Trust(stored_print, created=stored_root is None, steps=steps, ends=_ends(living))
     made = ca.ensure(store, wanting.values(), options, now)
     steps = {}
     for name, cluster_id in wanting.items():
@@ -138,8 +143,18 @@ def decide(
         created=created,
         steps=steps,
         restarts=restarts,
+        ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
         warnings=(*made.init.warnings, *made.issue.warnings),
     )
+
+
+def _ends(cas: Mapping[str, CaCerts]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for name, files in cas.items():
+        with suppress(ProblemError):  # what cannot be read is a fault elsewhere
+            if path := signing(files).path:
+                found[name] = min(certificate.not_valid_after_utc for certificate in path)
+    return found
 
 
 _RESTART = "istiod takes this CA only when it starts"
