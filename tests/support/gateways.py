@@ -26,8 +26,8 @@ SYSTEM = "istio-system"
 STATUS_PORT, MESH_PORT = 15021, 15443
 _SNI = re.compile(rb"outbound_\.(\d+)_\._\.([-a-z0-9]+)\.([-a-z0-9]+)\.svc\.cluster\.local")
 _PATIENCE_S = 10.0
-# In two parts, which a resolver reads and `ipaddress` does not: a host name, where an IP address of this machine
-# alone would fail verify.
+# In two parts, which a resolver reads and `ipaddress` does not: so they are host names. verify rejects an IP
+# address that other clusters cannot reach.
 _addresses = iter(
     f"127.{(64 + high << 16) + ((os.getpid() % 250 + 1) << 8) + low}"
     for high in range(64)
