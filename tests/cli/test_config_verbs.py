@@ -99,8 +99,10 @@ def test_without_a_flag_the_environment_names_the_file(two_files: Path) -> None:
     assert found == (f"{two_files}/two.yaml", "environment", "ISTIO_MC_CONFIG")
 
 
-def test_an_empty_variable_is_none(two_files: Path) -> None:
-    assert origin(two_files, "config", "config", "show", ISTIO_MC_CONFIG="") == (None, "default", None)
+def test_an_empty_variable_is_refused(two_files: Path) -> None:
+    done = istio_mc(two_files, "config", "show", ISTIO_MC_CONFIG="")
+    assert done.returncode == 2
+    assert "ISTIO_MC_CONFIG is set and empty" in done.stderr
 
 
 def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
@@ -109,7 +111,7 @@ def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
     assert lines[0] == "SETTING VALUE FROM"
     assert "clusters[[kt]].network n1 file mesh.yaml:4" in lines
-    assert "clusters[[kt]].apiServer (the kubeconfig's) default" in lines
+    assert "clusters[[kt]].apiServer.server (the kubeconfig's) default" in lines
     assert "timeout 90s flag --timeout" in lines
     assert "gatewayAPI.install true default" in lines
 

@@ -109,6 +109,7 @@ def test_a_credential_plugin_that_is_slow_is_named_while_it_is_waited_for(
     }
     document = api.kubeconfig()
     document["users"][0]["user"] = {"exec": plugin}
+    document["clusters"][0]["cluster"]["server"] = api.url.replace("http:", "https:")  # no other runs one
     (tmp_path / "config").write_text(str(document).replace("'", '"'))
     done = ended(tmp_path, "contexts", "--kubeconfig", str(tmp_path / "config"), "--timeout", "4s")
     assert f"kt  credentials waiting: for credential plugin {tmp_path / 'plugin'}" in done.stderr

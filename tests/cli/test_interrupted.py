@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.thorough
 
-ENDS_WITHIN_S = 6
+ENDS_WITHIN_S = 15  # a few seconds, and what a busy machine adds
 LOOKS = "nothing was changed; the same command looks anew"
 
 CHANGES_CLUSTERS = {
@@ -353,7 +353,7 @@ def test_while_a_root_ca_is_made_there_is_none_afterwards_and_the_next_run_makes
 
     assert ended.code == 130, ended
     assert "no file is written by halves" in ended.error["expected"]
-    assert {path.name for path in certs.iterdir()} == {".lock"}
+    assert {path.name for path in certs.iterdir()} == {".lock", ".gitignore"}
     assert finished(tmp_path, "ca", "init")["root"]["fingerprint"]
 
 

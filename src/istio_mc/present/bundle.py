@@ -72,6 +72,18 @@ def folder(gathered: Gathered) -> str:
 def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[File]) -> dict[str, Any]:
     facts = gathered.verified.facts
     places = folders(gathered.clusters)
+    clusters = [
+        {
+            "name": name,
+            "clusterId": cluster.cluster_id,
+            "network": cluster.network,
+            "answered": name in gathered.clusters,
+            "problems": problems_data(gathered.unreachable.get(name, ())),
+            "folder": places.get(name),
+            **_collected(gathered, gathered.clusters.get(name)),
+        }
+        for name, cluster in facts.clusters.items()
+    ]
     return {
         "schemaVersion": 1,
         "istioMC": __version__,
@@ -79,21 +91,10 @@ def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[Fi
         "meshID": facts.mesh.mesh_id,
         "istioVersion": facts.mesh.version,
         "logs": {"sinceSeconds": int(logs.since_s), "lines": logs.lines},
-        "redactions": redactions(gathered),
+        "redactions": redactions(gathered),  # those of the clusters' problems, too
         "files": [_file(file) for file in pages],
         "leftOut": [file.path for file in too_large],
-        "clusters": [
-            {
-                "name": name,
-                "clusterId": cluster.cluster_id,
-                "network": cluster.network,
-                "answered": name in gathered.clusters,
-                "problems": problems_data(gathered.unreachable.get(name, ())),
-                "folder": places.get(name),
-                **_collected(gathered, gathered.clusters.get(name)),
-            }
-            for name, cluster in facts.clusters.items()
-        ],
+        "clusters": clusters,
     }
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.segment import SegmentLines
 from rich.text import Text
 
+from istio_mc.gateways import signals
 from istio_mc.present import encoding, status, terminal
 from istio_mc.present.report import Envelope, Exit
 
@@ -50,7 +51,8 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
                 shown = fitted(console, Group(heading, status.screen(last, console.width)))
                 live.update(shown, refresh=True)
             else:
-                _print(console, last, output)
+                with signals.held():  # or what was written already might be written once more at the end
+                    _print(console, last, output)
     if last is None:
         return Exit.INTERRUPTED
     if live:
