@@ -175,3 +175,13 @@ def test_a_cluster_joins_with_a_network_that_no_other_has(mesh: Mesh) -> None:
     ]
     assert networks == ["network1", "network3", "network2"]
     assert mesh["kt"].has("Secret", "istio-remote-secret-ncloud-nks", SYSTEM)
+
+
+def test_what_verify_finds_in_a_gateway_explains_that_an_install_would_change_it(installed: Mesh) -> None:
+    nhn = installed["nhn"]
+    nhn.edit(
+        nhn.get("Service", "istio-ingressgateway", SYSTEM),
+        lambda copy: copy["spec"].update(ports=[p for p in copy["spec"]["ports"] if p["port"] != 15443]),
+    )
+    data = installed.run("verify", "-o", "json").exits(4).data
+    assert [(one["id"], one["cluster"]) for one in data["rootCauses"]] == [("gateway.ports", "nhn")]

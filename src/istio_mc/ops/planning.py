@@ -312,9 +312,7 @@ def istioctl_at_hand(mesh: Mesh, settings: Settings, deadline: float) -> Istioct
         return None
 
 
-_DEFAULT_TAG = Ref(
-    "admissionregistration.k8s.io", objects.MUTATING_WEBHOOK.kind, None, "istio-revision-tag-default"
-)
+_DEFAULT_TAG = "istio-revision-tag-default"
 
 
 def _istio_step(
@@ -330,15 +328,16 @@ def _istio_step(
     found = differences(wanted, observed.objects)
     reasons, refs = plan.told(found), plan.refs_of(found)
     if not mesh.revision:
-        reasons = (*reasons, *_missing_of_default_tag(observed))
-        refs = (*refs, _DEFAULT_TAG)
+        missing = _missing_of_default_tag(observed)
+        reasons = (*reasons, *(f"{kind} of revision tag default is missing" for kind in missing))
+        refs = (*refs, *(Ref("admissionregistration.k8s.io", kind, None, _DEFAULT_TAG) for kind in missing))
     return Step(plan.ISTIO, reasons, (document,), refs) if reasons else None
 
 
 def _missing_of_default_tag(observed: Observed) -> list[str]:
-    """What the revision tag default lacks: istioctl sets it last, so an earlier run was ended before that."""
+    """Kinds that the revision tag default lacks: istioctl sets it last, and a run may end before that."""
     return [
-        f"{kind.kind} of revision tag default is missing"
+        kind.kind
         for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK)
         if not any(labels_of(item).get("istio.io/tag") == "default" for item in observed.of(kind))
     ]
