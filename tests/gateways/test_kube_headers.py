@@ -20,7 +20,7 @@ CALLS: dict[str, Callable[[Kube], object]] = {
     "request": lambda kube: kube.request("GET", "/version"),
     "write": lambda kube: kube.request("POST", "/api/v1/namespaces", body={"kind": "Namespace"}),
     "exec": lambda kube: kube.execute("sample", "sleep-1", "sleep", ["true"], timeout_s=5.0),
-    "port-forward": lambda kube: kube.forward("istio-system", "istiod-1", 15014).__enter__(),
+    "port-forward": lambda kube: kube.forward("istio-system", "istiod-1", 15014, lambda _: None),
 }
 
 OTHER = {"token": "beside"}

@@ -320,11 +320,10 @@ class TestPortForward:
         kube.deadline = time.monotonic() + 0.8
         failure(lambda: get(kube))
 
-    def test_closes_its_stream_at_the_end_of_the_block(self, server: StreamServer, kube: Kube) -> None:
+    def test_closes_its_stream_once_it_is_read(self, server: StreamServer, kube: Kube) -> None:
         received: list[bytes | None] = []
         server.script = lambda peer: received.append(peer.receive())
-        with kube.forward("istio-system", "istiod-1", 15014):
-            pass
+        kube.forward("istio-system", "istiod-1", 15014, lambda _: None)
         until = time.monotonic() + 5
         while not received and time.monotonic() < until:
             time.sleep(0.01)

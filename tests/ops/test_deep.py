@@ -94,9 +94,17 @@ class Cluster:
         return True
 
     def execute(
-        self, _namespace: str, _pod: str, _container: str, command: Sequence[str], *, timeout_s: float
+        self,
+        _namespace: str,
+        _pod: str,
+        _container: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        reads: bool,
     ) -> Execution:
         assert timeout_s > domain.CALL_S
+        assert reads
         lines = []
         for number in map(int, command[5:]):
             given = self.answers.get(number) or [(list(IDS.values())[number], 200)]

@@ -39,7 +39,14 @@ class Client:
         self.runs = 0
 
     def execute(
-        self, _namespace: str, _pod: str, _container: str, command: Sequence[str], *, timeout_s: float
+        self,
+        _namespace: str,
+        _pod: str,
+        _container: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        reads: bool,
     ) -> Execution:
         match = re.search(r"call=\[1-(\d+)\]", command[-1])
         assert match, command
@@ -53,6 +60,7 @@ class Client:
                 lines += ["", "000"]
                 break
             lines += [json.dumps({"podname": f"reviews-{version}-x"}), "200"]
+        assert reads
         assert self.took_s - begun < timeout_s, "no exec outlives its deadline"
         return Execution("\n".join(lines), "", 28 if lines[-1] == "000" else 0)
 

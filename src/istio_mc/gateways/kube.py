@@ -15,7 +15,7 @@ import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import urllib3
 from kubernetes import client
@@ -29,7 +29,7 @@ from istio_mc.domain.request_headers import without_credentials
 from istio_mc.gateways import kube_error
 from istio_mc.gateways.kube_endpoint import read_endpoint
 from istio_mc.gateways.kube_error import KubeError
-from istio_mc.gateways.kube_retries import Patience
+from istio_mc.gateways.kube_retries import Patience, once_more
 from istio_mc.gateways.kube_stream import StreamError, Tunnel, channels, run, time_left
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
     from istio_mc.gateways.kube_endpoint import Endpoint
     from istio_mc.gateways.kube_stream import Channels, Execution
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -171,14 +173,23 @@ class Kube:
         query: Mapping[str, str] | None = None,
         body: object = None,
         content_type: str = "application/json",
+        reads: bool = False,
     ) -> Object:
         """One call, answered in JSON.
+
+        Args:
+            method: A GET is sent once more where its connection breaks.
+            path: Below the API server's URL.
+            query: The parameters.
+            body: What is sent.
+            content_type: Its type.
+            reads: Whether another method changes nothing either.
 
         Raises:
             KubeError: The server refused, answered nonsense, or did not answer in time.
         """
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        status, raw = self._answer(method, path, headers, query=query, body=body)
+        status, raw = self._answer(method, path, headers, query=query, body=body, reads=reads)
         try:
             found = jsontext.load(raw)
         except ValueError:
@@ -204,6 +215,7 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         body: object = None,
+        reads: bool = False,
     ) -> tuple[int, bytes]:
         endpoint, api = self._open()
         begun = time.monotonic()
@@ -212,9 +224,14 @@ class Kube:
         sent = urllib3.HTTPHeaderDict(headers)
         for name, value in endpoint.headers:
             sent.add(name, value.encode().decode("latin-1"))
-        try:
+
+        def attempt() -> tuple[Any, bytes]:
             answer = api.call_api(method, url, cast("Any", sent), body, _request_timeout=self._timeouts())
-            raw = self._body(answer.response)
+            return answer, self._body(answer.response)
+
+        what = f"{self.context}: {method} {path}"
+        try:
+            answer, raw = once_more(what, attempt, left=self._left, reads=reads or method == "GET")
         except urllib3.exceptions.HTTPError as error:
             untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
             raise kube_error.unreachable(
@@ -241,20 +258,30 @@ class Kube:
                 raise urllib3.exceptions.HTTPError("the answer was not complete by the deadline")
         return b"".join(parts)
 
-    @contextmanager
-    def forward(self, namespace: str, pod: str, port: int) -> Iterator[Tunnel]:
-        """A connection to a port of a pod, through the API server's port-forward, for the length of a block.
+    def forward(self, namespace: str, pod: str, port: int, read: Callable[[Tunnel], T]) -> T:
+        """What is read from a port of a pod, through the API server's port-forward; once more if that breaks.
 
-        Whatever breaks on it within the block is told as the forward's failure, in the API server's own
-        words where it gave a reason ("connection refused" by the pod, say).
+        Whatever breaks on it is told as the forward's failure, in the API server's own words where it gave a
+        reason ("connection refused" by the pod, say).
+
+        Args:
+            namespace: The pod's.
+            pod: Its name.
+            port: Its port.
+            read: Given the connection, and a new one the second time. It only reads.
 
         Raises:
-            KubeError: The forward was refused or broke, or the block failed on it.
+            KubeError: The forward was refused or broke twice, or `read` failed on it.
         """
         what = f"port-forward to {namespace}/{pod}:{port}"
         path = objects.POD.path(namespace, pod) + _FORWARD
-        with self._stream(what, path, [("ports", str(port))], self._silence) as stream:
-            yield Tunnel(stream)
+
+        def attempt() -> T:
+            with self._stream(path, [("ports", str(port))], self._silence) as stream:
+                return read(Tunnel(stream))
+
+        with self._stream_faults(what, path):
+            return once_more(f"{self.context}: {what}", attempt, left=self._left)
 
     def http_get(self, namespace: str, pod: str, port: int, path: str, *, most: int | None = None) -> bytes:
         """GETs from a port of a pod through the API server's port-forward, `most` bytes of it where given.
@@ -262,12 +289,18 @@ class Kube:
         Raises:
             KubeError: The forward was refused, or what listens there did not answer 200.
         """
-        with self.forward(namespace, pod, port) as tunnel:
+
+        def read(tunnel: Tunnel) -> tuple[http.client.HTTPResponse, bytes]:
             connection = http.client.HTTPConnection("localhost", port)
             connection.sock = cast("socket.socket", tunnel)
             connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
             answer = connection.getresponse()
             body = answer.read(most)
+            if most is not None and len(body) < most and answer.length:
+                raise http.client.IncompleteRead(body, answer.length)  # read() raises it only without `most`
+            return answer, body
+
+        answer, body = self.forward(namespace, pod, port, read)
         if answer.status != http.HTTPStatus.OK:
             raise kube_error.stream_failed(
                 self.context,
@@ -278,9 +311,24 @@ class Kube:
         return body
 
     def execute(
-        self, namespace: str, pod: str, container: str, command: Sequence[str], *, timeout_s: float
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        reads: bool = False,
     ) -> Execution:
         """Runs a command in a container and waits for its end.
+
+        Args:
+            namespace: The pod's.
+            pod: Its name.
+            container: Its container.
+            command: The words of the command.
+            timeout_s: Seconds within which it must end.
+            reads: Whether it changes nothing: then it is run once more where its stream breaks.
 
         Raises:
             KubeError: It could not be started, or had not ended within `timeout_s` seconds.
@@ -289,11 +337,17 @@ class Kube:
         path = objects.POD.path(namespace, pod) + "/exec"
         asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
         query = [*asked, *(("command", word) for word in command)]
-        with self._stream(what, path, query, time_left(self._remaining(timeout_s, least=0.0))) as stream:
-            try:
-                return run(stream)
-            except TimeoutError:
-                raise TimeoutError(f"no end after {timeout_s:g} s") from None
+        left = time_left(self._remaining(timeout_s, least=0.0))
+
+        def attempt() -> Execution:
+            with self._stream(path, query, left) as stream:
+                try:
+                    return run(stream)
+                except TimeoutError:
+                    raise TimeoutError(f"no end after {timeout_s:g} s") from None
+
+        with self._stream_faults(what, path):
+            return once_more(f"{self.context}: {what}", attempt, left=left, reads=reads)
 
     def close(self) -> None:
         """Ends the connections."""
@@ -302,15 +356,19 @@ class Kube:
 
     @contextmanager
     def _stream(
-        self, what: str, path: str, query: Sequence[tuple[str, str]], patience: Callable[[], float]
+        self, path: str, query: Sequence[tuple[str, str]], patience: Callable[[], float]
     ) -> Iterator[Channels]:
         endpoint, _ = self._open()
         connect_timeout_s = self._remaining(self.connect_timeout_s)
+        with channels(
+            endpoint, path, query, connect_timeout_s=connect_timeout_s, patience=patience
+        ) as stream:
+            yield stream
+
+    @contextmanager
+    def _stream_faults(self, what: str, path: str) -> Iterator[None]:
         try:
-            with channels(
-                endpoint, path, query, connect_timeout_s=connect_timeout_s, patience=patience
-            ) as stream:
-                yield stream
+            yield
         except StreamError as error:
             raise kube_error.stream_failed(self.context, what, path, str(error), error.status) from None
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
@@ -326,7 +384,7 @@ class Kube:
                 # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
                 retries = Patience(
                     total=4,
-                    connect=1,
+                    connect=0,  # what broke is tried again by `once_more`
                     read=0,
                     other=0,  # a certificate that is not trusted will not be at the next try
                     status=3,
@@ -336,11 +394,14 @@ class Kube:
                     respect_retry_after_header=True,
                     raise_on_status=False,
                 )
-                retries.left = lambda: self._remaining(float("inf"), least=0.0)
+                retries.left = self._left
                 # The endpoint's pool knows the proxy: the client is not to look into the environment again.
                 self._api = client.ApiClient(client.Configuration(self._endpoint.url, no_proxy="*"))
                 self._api.rest_client.pool_manager = self._endpoint.pool(retries)
             return self._endpoint, self._api
+
+    def _left(self) -> float:
+        return self._remaining(float("inf"), least=0.0)
 
     def _silence(self) -> float:
         return self._remaining(self.read_timeout_s, least=0.0)

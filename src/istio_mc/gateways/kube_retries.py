@@ -1,14 +1,84 @@
-"""How often a call to an API server is sent again, and how long that may take."""
+"""What is tried again: a connection that broke, once; a call that the API server wants later, as it says.
+
+A broken connection says nothing about the mesh: API servers, kubelets and load balancers drop some where
+they are busy. A refusal is an answer, and is not tried again; neither is what used up its time.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import http.client
+import logging
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import urllib3
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_PAUSE_S = 0.1
+_BREAKS = (
+    ConnectionResetError,  # http.client.RemoteDisconnected is one
+    ConnectionAbortedError,
+    BrokenPipeError,
+    http.client.IncompleteRead,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+
+
+def once_more(what: str, call: Callable[[], T], *, left: Callable[[], float], reads: bool = True) -> T:
+    """Calls, and calls once more where the connection broke, or was not made in the first place.
+
+    Args:
+        what: What is tried, for the log.
+        call: Raises what the connection raised.
+        left: Seconds until the deadline.
+        reads: Whether it changes nothing. Else it is called once more only where nothing was sent.
+    """
+    try:
+        return call()
+    except Exception as error:
+        if not _is_worth_another(error, reads=reads) or left() <= _PAUSE_S:
+            raise
+        _log.debug("%s: %s; tried once more", what, _words(error))
+    time.sleep(_PAUSE_S)
+    return call()
+
+
+def _is_worth_another(error: Exception, *, reads: bool) -> bool:
+    chain = list(_chain(error))
+    if any(isinstance(one, ConnectionRefusedError) for one in chain):
+        return False
+    if any(isinstance(one, urllib3.exceptions.ConnectTimeoutError) for one in chain):
+        return True  # no connection: nothing was sent
+    return reads and any(_is_break(one) for one in chain)
+
+
+def _is_break(error: Exception) -> bool:
+    # urllib3 has no type for chunks that end before the last (response.py, 2.5): an error without a cause.
+    ended = isinstance(error, urllib3.exceptions.ProtocolError) and len(error.args) == 1
+    return ended or isinstance(error, _BREAKS)
+
+
+def _chain(error: Exception) -> Iterator[Exception]:
+    """An error and what it was raised for, as urllib3 nests them."""
+    yield error
+    inner = (error.__cause__, getattr(error, "reason", None), getattr(error, "original_error", None))
+    for one in (*inner, *error.args):
+        if isinstance(one, Exception):
+            yield from _chain(one)
+
+
+def _words(error: Exception) -> str:
+    last = list(_chain(error))[-1]
+    return str(last) or type(last).__name__
 
 
 class Patience(urllib3.Retry):

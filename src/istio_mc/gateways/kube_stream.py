@@ -30,6 +30,7 @@ _CHUNK = 1 << 16
 _DATA, _FORWARD_ERROR = 0, 1  # of a port-forward
 _STDOUT, _STDERR, _STATUS = 1, 2, 3  # of an exec
 _PORT_BYTES = 2
+_BREAKS = ("connection reset by peer", "broken pipe", "use of closed network connection")
 _AFTER_THE_STATUS_S = 5.0
 """What the containers' runtime has still to send once it reported how the command ended."""
 
@@ -44,6 +45,10 @@ class StreamError(ConnectionError):
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
         self.status = status
+
+
+class BrokenStreamError(StreamError, ConnectionAbortedError):
+    """A connection that a stream needs broke, here or behind the API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ class Channels:
             waited = f"no data for {left:.3g} s" if left > 0 else "the deadline has passed"
             raise TimeoutError(waited) from None
         except websocket.WebSocketConnectionClosedException:
-            raise StreamError("the API server broke the connection off") from None
+            raise BrokenStreamError("the API server broke the connection off") from None
         except websocket.WebSocketException as error:
             raise StreamError(f"not the WebSocket protocol: {error}") from None
 
@@ -211,12 +216,21 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except websocket.WebSocketBadStatusException as error:
-        raise StreamError(_refusal(error.status_code, error.resp_body or b""), error.status_code) from None
+        status = error.status_code
+        words = _refusal(status, error.resp_body or b"")
+        kind = _kind(words) if status >= HTTPStatus.INTERNAL_SERVER_ERROR else StreamError
+        raise kind(words, status) from None
 
 
 def _refusal(status: int, body: bytes) -> str:
     message = _message(body)
     return f"{status}: {message}" if message else f"{status}, and not a WebSocket"
+
+
+def _kind(words: str) -> type[StreamError]:
+    """Which error the cluster reports: of a connection behind it that broke, Go's words are the only sign."""
+    broke = words.endswith("EOF") or any(one in words for one in _BREAKS)
+    return BrokenStreamError if broke else StreamError
 
 
 def _message(raw: bytes) -> str:
@@ -271,7 +285,8 @@ class Tunnel:
             self._announced.add(channel)
             data = data[_PORT_BYTES:]
         if channel == _FORWARD_ERROR and data:
-            raise StreamError(data.decode("utf-8", "replace").strip())
+            words = data.decode("utf-8", "replace").strip()
+            raise _kind(words)(words)
         if channel == _DATA:
             self._received = data
 
@@ -315,7 +330,7 @@ def run(stream: Channels) -> Execution:
             raise
     texts = {channel: b"".join(parts) for channel, parts in received.items()}
     if not texts[_STATUS]:
-        raise StreamError("the API server ended the stream without an exit code")
+        raise BrokenStreamError("the API server ended the stream without an exit code")
     code = _exit_code(texts[_STATUS])
     return Execution(
         texts[_STDOUT].decode("utf-8", "replace"), texts[_STDERR].decode("utf-8", "replace"), code

@@ -54,5 +54,7 @@ def allowed(kube: Kube, right: Right) -> bool:
         "kind": _REVIEW.kind,
         "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
     }
-    answer = kube.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+    answer = kube.request(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review, reads=True
+    )
     return bool(answer.get("status", {}).get("allowed"))

@@ -30,8 +30,12 @@ def serving(kube: Kube, pod: Object) -> Serving:
         ProblemError: The forward failed, or what answers does not speak TLS.
     """
     name = pod["metadata"]["name"]
-    with kube.forward(SYSTEM_NAMESPACE, name, _XDS_PORT) as tunnel:
-        shown = leaf(tunnel, f"istiod.{SYSTEM_NAMESPACE}.svc", alpn="h2")
+    shown = kube.forward(
+        SYSTEM_NAMESPACE,
+        name,
+        _XDS_PORT,
+        lambda tunnel: leaf(tunnel, f"istiod.{SYSTEM_NAMESPACE}.svc", alpn="h2"),
+    )
     try:
         return Serving(name, x509.load_der_x509_certificate(shown))
     except ValueError:

@@ -117,7 +117,8 @@ class _Run:
             who = ", ".join(ids[number] for number in pending)
             self._session.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
             command = deep.command(self._run, pending)
-            said = kube.execute(self._namespace, deep.POD, deep.POD, command, timeout_s=deep.CALL_S * 2)
+            within_s = deep.CALL_S * 2
+            said = kube.execute(self._namespace, deep.POD, deep.POD, command, timeout_s=within_s, reads=True)
             found |= deep.replies(said.stdout, pending, said.stderr)
             pending = [number for number in pending if not found[number].is_from(self._ids[number])]
             if time.monotonic() + _POLL_S > until:

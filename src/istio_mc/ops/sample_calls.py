@@ -86,7 +86,7 @@ def _called(session: Session, name: str, pod: str, calls: int, each_s: int) -> C
 
 def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execution:
     kube = session.kubes[name]
-    return kube.execute(sample.NAMESPACE, pod, sample.CLIENT, command, timeout_s=_EXEC_DEADLINE_S)
+    return kube.execute(sample.NAMESPACE, pod, sample.CLIENT, command, timeout_s=_EXEC_DEADLINE_S, reads=True)
 
 
 def _mute(name: str, pod: str, done: Execution) -> Problem:
