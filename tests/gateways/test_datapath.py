@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import stat
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,21 @@ def try_out(
     return found
 
 
+@dataclass
+class BreaksOnce:
+    """Breaks the first connection on which something came, or that one of several at whose turn it is."""
+
+    how: Callable[[Peer, socket.socket], None]
+    then: Callable[[Peer, socket.socket], None]
+    turn: int = 1
+    spoken: int = 0
+
+    def __call__(self, peer: Peer, connection: socket.socket) -> None:
+        if connection.recv(1, socket.MSG_PEEK):  # the stage TCP only connects
+            self.spoken += 1
+            (self.how if self.spoken == self.turn else self.then)(peer, connection)
+
+
 @pytest.fixture
 def sidecar(tmp_path: Path) -> Sidecar:
     """Of a workload in kt."""
@@ -70,6 +87,56 @@ def caller(tmp_path: Path) -> Callable[[Authority], Caller]:
         return Caller("ncloud", lambda domain: client_identity(issuer, domain, datetime.now(UTC)), tmp_path)
 
     return by
+
+
+# A connection that breaks once
+
+
+@pytest.mark.parametrize("how", [closes, resets])
+def test_a_readiness_probe_that_breaks_once_is_tried_once_more(
+    how: Callable[[Peer, socket.socket], None],
+) -> None:
+    with listening(BreaksOnce(how, READY)) as peer:
+        found = try_out(free_port(), peer.port)
+    assert found.health is not None
+    assert found.health.status == HTTPStatus.OK
+
+
+@pytest.mark.parametrize("how", [closes, resets])
+def test_a_handshake_that_breaks_once_is_tried_once_more(
+    how: Callable[[Peer, socket.socket], None], sidecar: Sidecar
+) -> None:
+    with listening(BreaksOnce(how, sidecar)) as peer:
+        (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
+    assert handshake.leaf
+
+
+@pytest.mark.parametrize("how", [closes, resets])
+def test_a_call_that_breaks_once_is_tried_once_more(
+    how: Callable[[Peer, socket.socket], None], sidecar: Sidecar, caller: Callable[[Authority], Caller]
+) -> None:
+    with listening(BreaksOnce(how, sidecar, turn=2)) as peer:
+        found = try_out(peer.port, None, REVIEWS, caller=caller(ca("ncloud")))
+    assert found.answer is not None
+    assert found.answer.outcome is Outcome.OK
+
+
+def test_a_handshake_that_breaks_is_tried_twice_and_no_more() -> None:
+    breaks = BreaksOnce(closes, closes)
+    with listening(breaks) as peer:
+        try_out(peer.port, None, REVIEWS)
+    assert breaks.spoken == 2
+
+
+def test_what_breaks_at_the_end_of_its_stage_is_not_tried_again() -> None:
+    def breaks_late(_: Peer, connection: socket.socket) -> None:
+        time.sleep(STAGE_S - 0.05)
+        connection.recv(4096)
+
+    late = BreaksOnce(breaks_late, keeps_silent)
+    with listening(late) as peer:
+        try_out(peer.port, None, REVIEWS)
+    assert late.spoken == 1
 
 
 # The address

@@ -47,6 +47,7 @@ Faults
 - `kt.faults.refuse(refusals.Refused(403, "Forbidden", "…"), "PATCH", path="/deployments/", times=1)`;
   refusals.too_many, refusals.denied_by_webhook and others are as API servers write them.
 - `kt.faults.denied.add("create secrets")`: a right that the administrator lacks (`* secrets`, `list *`).
+- `kt.faults.breaks_every = 5`: every fifth port-forward breaks; `kt.faults.forwards` counts them.
 - `kt.faults.slow_s = 0.2`; `kt.faults.requests`, `kt.faults.writes`: what was asked.
 - `kt.stuck["istiod"] = "ImagePullBackOff"`: pods of that name do not become ready.
 - `kt.balancer = ""`: LoadBalancer Services stay pending; a name instead of an IP address: a hostname.

@@ -210,6 +210,10 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refusal:
             self._send(refusal.code, refusal.status())
             return
+        if self.api.cluster.faults.breaks():
+            accept(self)
+            self._reset()
+            return
         forward(self, ports)
 
     def _execute(self, asked: Asked) -> None:

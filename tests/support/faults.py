@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -66,6 +67,8 @@ class Faults:
         unreachable: `refused`: nobody listens; `silent`: nobody answers; empty: it is there.
         rules: Refusals.
         slow_s: Seconds before each answer.
+        breaks_every: Every how many-th port-forward breaks once it is open; 0: none.
+        forwards: How many port-forwards were opened so far.
         denied: Rights that the administrator lacks, as `verb resource`; a `*` for all verbs or resources.
         requests: Everything asked so far.
     """
@@ -73,8 +76,11 @@ class Faults:
     unreachable: str = ""
     rules: list[Rule] = field(default_factory=list)
     slow_s: float = 0.0
+    breaks_every: int = 0
+    forwards: int = 0
     denied: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def refuse(self, refusal: Refused, *methods: str, path: str = "", times: int | None = None) -> Rule:
         """Has requests of these methods to paths that fit be refused."""
@@ -84,6 +90,12 @@ class Faults:
     def refusal(self, method: str, path: str) -> Refused | None:
         """Why a request is refused; None: it is not."""
         return next((rule.refusal for rule in self.rules if rule.takes(method, path)), None)
+
+    def breaks(self) -> bool:
+        """Whether the port-forward that is opened now is one that breaks."""
+        with self._lock:
+            self.forwards += 1
+            return self.breaks_every > 0 and self.forwards % self.breaks_every == 0
 
     @property
     def writes(self) -> list[Request]:

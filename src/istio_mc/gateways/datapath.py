@@ -1,6 +1,6 @@
 """The way from here to a gateway, tried stage by stage: DNS, TCP, readiness, TLS. Nothing is changed.
 
-Each stage has its own deadline; all addresses are tried at once.
+Each stage has its own deadline; all addresses are tried at once. What breaks is tried once more within it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 
@@ -26,6 +26,7 @@ from istio_mc.domain.identity import trust_domain_of
 from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.gateways import temporary
 from istio_mc.gateways.fanout import all_of
+from istio_mc.gateways.kube_retries import once_more
 from istio_mc.gateways.resolve import Resolved, resolve
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.identity import Identity
     from istio_mc.domain.meshed import Meshed
+
+T = TypeVar("T")
 
 STAGE_S = 3.0
 """How long each stage may take, in seconds: a TCP connection whose first packet was lost takes one more."""
@@ -46,6 +49,10 @@ _MOST = 4096
 _AT_ONCE = 32
 _CLOSED = "the connection was closed without a word"
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class _ClosedError(ConnectionAbortedError):
+    """A connection was closed before its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +137,36 @@ def _try(route: Route, caller: Caller | None, address: str, ip: str, stage_s: fl
 
 def _reach(ip: str, port: int, stage_s: float) -> Reach:
     try:
-        socket.create_connection((ip, port), stage_s).close()
+        _in_stage(ip, port, stage_s, lambda left_s: socket.create_connection((ip, port), left_s).close())
     except OSError as error:
         outcome = _outcome(error)
         return Reach(port, outcome, _words(error), no_way=error.errno in _NO_ROUTE)
     return Reach(port, Outcome.OK)
 
 
-def _health(ip: str, port: int, stage_s: float) -> Health:
+def _in_stage(ip: str, port: int, stage_s: float, read: Callable[[float], T]) -> T:
+    """What a stage reads, given how many seconds are left of it; once more where its connection breaks."""
     until = time.monotonic() + stage_s
+
+    def left() -> float:
+        return until - time.monotonic()
+
+    return once_more(f"{_bracketed(ip)}:{port}", lambda: read(max(0.01, left())), left=left)
+
+
+def _health(ip: str, port: int, stage_s: float) -> Health:
     request = f"GET /healthz/ready HTTP/1.1\r\nHost: {_bracketed(ip)}:{port}\r\nConnection: close\r\n\r\n"
-    try:
-        with socket.create_connection((ip, port), stage_s) as connection:
+
+    def read(left_s: float) -> Health:
+        until = time.monotonic() + left_s
+        with socket.create_connection((ip, port), left_s) as connection:
             connection.sendall(request.encode())
             return Health(*_first_line(connection, until))
+
+    try:
+        return _in_stage(ip, port, stage_s, read)
+    except _ClosedError:
+        return Health(None, "")
     except OSError as error:
         return Health(None, _words(error))
 
@@ -178,12 +201,15 @@ def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handsh
 
 
 def _leaf(ip: str, port: int, service: Meshed, context: ssl.SSLContext, stage_s: float) -> bytes:
-    with (
-        socket.create_connection((ip, port), stage_s) as connection,
-        context.wrap_socket(connection, server_hostname=service.sni) as tls,
-    ):
-        found = tls.getpeercert(binary_form=True)
-        return found or b""  # a TLS server always shows one
+    def read(left_s: float) -> bytes:
+        with (
+            socket.create_connection((ip, port), left_s) as connection,
+            context.wrap_socket(connection, server_hostname=service.sni) as tls,
+        ):
+            found = tls.getpeercert(binary_form=True)
+            return found or b""  # a TLS server always shows one
+
+    return _in_stage(ip, port, stage_s, read)
 
 
 def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -> Answer:
@@ -196,13 +222,17 @@ def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -
     context = _client("")
     _show(context, caller.mint(trust_domain_of(leaf)), caller.folder)
     service = good.service
-    try:
+
+    def read(left_s: float) -> Answer:
         with (
-            socket.create_connection((ip, port), stage_s) as connection,
+            socket.create_connection((ip, port), left_s) as connection,
             context.wrap_socket(connection, server_hostname=service.sni) as tls,
         ):
-            return _asked(tls, service, stage_s) if service.http else _listened(tls, service, stage_s)
-    except ssl.SSLEOFError:
+            return _asked(tls, service, left_s) if service.http else _listened(tls, service, left_s)
+
+    try:
+        return _in_stage(ip, port, stage_s, read)
+    except (ssl.SSLEOFError, _ClosedError):
         return Answer(Outcome.CLOSED, _CLOSED)
     except ssl.SSLError as error:
         return Answer(Outcome.REJECTED, f"the workload refused it ({_reason(error)})")
@@ -216,7 +246,7 @@ def _asked(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
     status, detail = _first_line(tls, time.monotonic() + stage_s)
     if status:
         return Answer(Outcome.OK, f"HTTP status {status} from {service}")
-    return Answer(Outcome.CLOSED, f"{service} answered {detail}" if detail else _CLOSED)
+    return Answer(Outcome.CLOSED, f"{service} answered {detail}")
 
 
 def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
@@ -225,7 +255,9 @@ def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
         spoke = tls.recv(_MOST)
     except TimeoutError:
         return Answer(Outcome.OK, f"{service}, which speaks no HTTP, did not refuse it")
-    return Answer(Outcome.OK, f"{service} answered") if spoke else Answer(Outcome.CLOSED, _CLOSED)
+    if not spoke:
+        raise _ClosedError
+    return Answer(Outcome.OK, f"{service} answered")
 
 
 def _client(roots: str) -> ssl.SSLContext:
@@ -251,10 +283,10 @@ def _show(context: ssl.SSLContext, identity: Identity, folder: Path) -> None:
 
 
 def _first_line(connection: socket.socket, until: float) -> tuple[int | None, str]:
-    """The HTTP status of an answer; else none, and what came; nothing where it was closed without a word.
+    """The HTTP status of an answer; else none, and what came.
 
     Raises:
-        TimeoutError: There was no line in time.
+        OSError: There was no line in time, or it was closed without a word.
     """
     data = b""
     while b"\n" not in data and len(data) < _MOST:
@@ -263,8 +295,10 @@ def _first_line(connection: socket.socket, until: float) -> tuple[int | None, st
         if not more:
             break
         data += more
+    if not data:
+        raise _ClosedError
     match = _STATUS_LINE.match(data)
-    return (int(match[1]), "") if match else (None, repr(data[:40]) if data else "")
+    return (int(match[1]), "") if match else (None, repr(data[:40]))
 
 
 def _ended(error: OSError) -> tuple[Outcome, str]:
