@@ -15,9 +15,13 @@ from istio_mc.gateways.rights import Right, allowed
 from istio_mc.gateways.serving import serving
 from tests.fake_api import FakeApi, Reply, free_port, kubeconfig, status
 from tests.stream_server import SUCCESS, Peer, StreamServer
+from tests.tls_peer import closes, listening, resets
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
+
+    from tests.tls_peer import Peer as TlsPeer
 
 PORT = (15014).to_bytes(2, "little")
 BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
@@ -260,6 +264,17 @@ class TestRequest:
     def test_whether_something_is_allowed_is_sent_once_more(self, api: FakeApi) -> None:
         api.on(REVIEWS, Reply(reset=True), Reply(body={"status": {"allowed": True}}, status=201))
         assert allowed(kube(api), Right("list", "pods", "", ""))
+
+    @pytest.mark.parametrize("how", [closes, resets])
+    def test_whose_tls_handshake_breaks_twice_says_nothing_of_a_certificate(
+        self, how: Callable[[TlsPeer, socket.socket], None]
+    ) -> None:
+        with listening(how) as peer:
+            asked = Kube("kt", kubeconfig({"kt": f"https://127.0.0.1:{peer.port}"}))
+            with pytest.raises(KubeError) as error:
+                asked.request("GET", PODS)
+        assert peer.served == 2
+        assert not error.value.untrusted
 
     @pytest.mark.parametrize("code", [401, 403, 404, 500])
     def test_that_is_refused_is_not_sent_again(self, api: FakeApi, code: int) -> None:

@@ -29,7 +29,7 @@ from istio_mc.domain.request_headers import without_credentials
 from istio_mc.gateways import kube_error
 from istio_mc.gateways.kube_endpoint import read_endpoint
 from istio_mc.gateways.kube_error import KubeError
-from istio_mc.gateways.kube_retries import Patience, once_more
+from istio_mc.gateways.kube_retries import Patience, is_broken, once_more
 from istio_mc.gateways.kube_stream import StreamError, Tunnel, channels, run, time_left
 
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class Kube:
         try:
             answer, raw = once_more(what, attempt, left=self._left, reads=reads or method == "GET")
         except urllib3.exceptions.HTTPError as error:
-            untrusted = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
+            in_tls = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
+            untrusted = in_tls and not is_broken(error)  # a handshake may break off before any certificate
             raise kube_error.unreachable(
                 self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
             ) from None

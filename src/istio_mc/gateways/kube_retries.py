@@ -58,7 +58,12 @@ def _is_worth_another(error: Exception, *, reads: bool) -> bool:
         return False
     if any(isinstance(one, urllib3.exceptions.ConnectTimeoutError) for one in chain):
         return True  # no connection: nothing was sent
-    return reads and any(_is_break(one) for one in chain)
+    return reads and is_broken(error)
+
+
+def is_broken(error: Exception) -> bool:
+    """Whether a connection broke, which says nothing about who was called."""
+    return any(_is_break(one) for one in _chain(error))
 
 
 def _is_break(error: Exception) -> bool:
