@@ -248,6 +248,14 @@ class TestRequest:
         assert kube(api).request("GET", PODS) == {"items": []}
         assert [path for _, path in api.calls] == [PODS, PODS]
 
+    @pytest.mark.parametrize("part", [b"2\r\n{}\r\n", b"9\r\n{"], ids=["between chunks", "within one"])
+    def test_whose_answer_in_chunks_breaks_off_is_sent_once_more(
+        self, server: StreamServer, part: bytes
+    ) -> None:
+        server.answer = (200, {"Transfer-Encoding": "chunked", "Connection": "close"}, part)
+        failure(lambda: kube(server).request("GET", PODS))
+        assert len(server.requests) == 2
+
     def test_whose_connection_breaks_twice_is_a_problem(self, api: FakeApi) -> None:
         api.on(PODS, Reply(reset=True))
         assert failure(lambda: kube(api).request("GET", PODS)).startswith("cluster-unreachable: ")

@@ -63,13 +63,7 @@ def _is_worth_another(error: Exception, *, reads: bool) -> bool:
 
 def is_broken(error: Exception) -> bool:
     """Whether a connection broke, which says nothing about who was called."""
-    return any(_is_break(one) for one in _chain(error))
-
-
-def _is_break(error: Exception) -> bool:
-    # urllib3 has no type for chunks that end before the last (response.py, 2.5): an error without a cause.
-    ended = isinstance(error, urllib3.exceptions.ProtocolError) and len(error.args) == 1
-    return ended or isinstance(error, _BREAKS)
+    return any(isinstance(one, _BREAKS) for one in _chain(error))
 
 
 def _chain(error: Exception) -> Iterator[Exception]:
