@@ -22,6 +22,7 @@ except ImportError:  # pragma: no cover
 DocumentPath = tuple[str | int, ...]
 """Where something stands in a document: `("clusters", 0, "context")`."""
 
+_NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
 _TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
 _MAX_LINES = 100_000  # aliases can make a small file very large
@@ -39,7 +40,7 @@ class _Loader(_BaseLoader):
 
 @dataclass(frozen=True)
 class YamlDocument:
-    """The first document of a file.
+    """The document of a file.
 
     Attributes:
         value: What it holds; None where it is empty.
@@ -51,7 +52,7 @@ class YamlDocument:
 
 
 def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocument:
-    """Reads the first document of a YAML file; what follows a second `---` is passed over, as kubectl does.
+    """Reads a YAML file that contains exactly one document; empty documents do not count.
 
     Args:
         data: The file's bytes.
@@ -59,18 +60,20 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
         with_lines: Whether `lines` is wanted.
 
     Raises:
-        InputError: It is not YAML, or a mapping holds a key twice (all of those): each with file:line:column.
+        InputError: It is not YAML, contains a second document, or a mapping holds a key twice (all of
+            those): each with file:line:column.
             Its text holds no value of the file, which may be a credential.
     """
     loader = _Loader(data)
     try:
-        node = loader.get_node() if loader.check_node() else None
-        if node is None:
+        nodes = _documents(loader)
+        if not nodes:
             return YamlDocument(None, {})
+        node, *others = nodes
         _measure(node, {})
-        repeated = list(_repeated_keys(node, path, set()))
-        if repeated:
-            raise InputError(*repeated)
+        faults = [*_repeated_keys(node, path, set()), *(_surplus(other, node, path) for other in others)]
+        if faults:
+            raise InputError(*faults)
         value = loader.construct_document(node)
         lines = dict(islice(_lines(node, (), frozenset()), _MAX_LINES)) if with_lines else {}
     except yaml.MarkedYAMLError as error:
@@ -87,6 +90,28 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
     finally:
         loader.dispose()
     return YamlDocument(value, lines)
+
+
+def _documents(loader: _Loader) -> list[yaml.Node]:
+    """The documents of a stream that contain something."""
+    found: list[yaml.Node] = []
+    while loader.check_node():
+        node = loader.get_node()
+        if node is not None and (node.tag, node.value) != (_NULL_TAG, ""):
+            found.append(node)
+    return found
+
+
+def _surplus(node: yaml.Node, first: yaml.Node, path: str) -> Problem:
+    mark = node.start_mark
+    return Problem(
+        code="yaml-second-document",
+        message=f"{path}:{mark.line + 1}:{mark.column + 1}: a second YAML document begins here",
+        seen=f"the first one begins in line {first.start_mark.line + 1}",
+        expected="exactly one document",
+        hint=Advice("Merge the documents into one, or remove all but one and the --- between them"),
+        docs="troubleshooting.md#settings",
+    )
 
 
 def _not_yaml(message: str) -> Problem:
