@@ -185,3 +185,13 @@ def archive(files: Mapping[str, bytes], *others: tarfile.TarInfo) -> bytes:
 def elf(machine: int) -> bytes:
     """The beginning of a Linux program for a processor (e_machine), and some more bytes."""
     return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + machine.to_bytes(2, "little") + bytes(300)
+
+
+def long_elf() -> bytes:
+    """A Linux program for amd64 whose header says how long it is."""
+    body = bytearray(elf(0x3E) + bytes(700))
+    body[40:48] = (len(body) - 64).to_bytes(
+        8, "little"
+    )  # e_shoff: one section header of 64 bytes, at the end
+    body[58:62] = b"\x40\x00\x01\x00"
+    return bytes(body)

@@ -25,7 +25,7 @@ from istio_mc.gateways.tools import Offline, Online, in_folder
 from istio_mc.gateways.tools_cache import Cache
 from istio_mc.gateways.tools_find import Origin, find, own_platform
 from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome, choose, download, install
-from tests.mirror import VERSIONS, Fault, Mirror, archive, elf, program
+from tests.mirror import CRDS, VERSIONS, Fault, Mirror, archive, elf, long_elf, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -452,6 +452,77 @@ class TestOffline:
         assert (problem.expected or "").endswith(f"from {path.name}.sha256")
         assert old.read_bytes() == OLD
 
+    def mismatch(self, bench: Bench, tool: Tool, body: bytes) -> Problem:
+        """What is reported where the prepared folder's file of a tool has another content."""
+        folder = self.prepare(bench)
+        path = in_folder(folder, bench.mirror.artifact(tool))
+        expected = path.with_name(f"{path.name}.sha256").read_text().split()[0]
+        path.write_bytes(body)
+        bench.cache.record(bench.mirror.artifact(tool).url).unlink(missing_ok=True)  # as on another machine
+        problem = bench.problem(tool, source=self.offline(bench, folder))
+        assert problem.code == "checksum-mismatch"
+        assert problem.message.startswith(f"{path} is not the file expected for {tool} {VERSIONS[tool]}")
+        assert (problem.seen or "").startswith(f"SHA-256 {hashlib.sha256(body).hexdigest()}")
+        assert problem.expected == f"SHA-256 {expected}, from {path.name}.sha256"
+        assert f"tools download DIR {tool} --{tool} {VERSIONS[tool]}" in str(problem.hint)
+        told = f"{problem.message} {problem.seen} {problem.hint}"
+        assert bench.mirror.url not in told
+        assert not {"thrown", "server", "mirror", "publisher", "try again"} & set(told.split())
+        return problem
+
+    @pytest.mark.parametrize(
+        ("tool", "body", "what"),
+        [
+            (Tool.HELM, b"", "empty"),
+            (Tool.HELM, archive({"linux-amd64/helm": program(Tool.HELM, "3.15.3")})[:-40], "truncated"),
+            (Tool.HELM, archive({"linux-arm64/helm": elf(0xB7)}), "an archive for linux/arm64"),
+            (Tool.HELM, b"<html>sign in</html>", "an HTML page"),
+            (Tool.HELM, b"not an archive", "not a gzip archive"),
+            (Tool.ISTIOCTL, archive({"istioctl": elf(0xB7)}), "a program for linux/arm64"),
+            (Tool.KUBECTL, elf(0xB7), "a program for linux/arm64"),
+            (Tool.KUBECTL, long_elf()[:-100], "truncated"),
+            (Tool.KUBECTL, b"text", "not a program"),
+            (
+                Tool.GATEWAY_API,
+                CRDS + b"# gateway.networking.k8s.io/bundle-version: v1.3.0\n",
+                "the manifest of gateway-api 1.3.0",
+            ),
+        ],
+    )
+    def test_a_file_that_is_another_is_recognised(
+        self, bench: Bench, tool: Tool, body: bytes, what: str
+    ) -> None:
+        assert (self.mismatch(bench, tool, body).seen or "").endswith(f"; the file is {what}")
+
+    def test_a_change_that_nothing_shows_is_not_explained(self, bench: Bench) -> None:
+        body = archive({"linux-amd64/helm": program(Tool.HELM, "3.15.3") + b"# changed\n"})
+        assert ";" not in (self.mismatch(bench, Tool.HELM, body).seen or "")
+
+    def test_the_file_of_another_version_in_the_folder_is_recognised(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.KUBECTL, version="1.31.5")
+        other = choose(
+            bench.settings(), names=["kubectl"], versions={Tool.KUBECTL: "1.31.5"}, platforms=[LINUX]
+        )
+        download(other, bench.folder / "usb", bench.online())
+        problem = self.mismatch(bench, Tool.KUBECTL, program(Tool.KUBECTL, "1.31.5"))
+        assert (problem.seen or "").endswith("; the file is that of kubectl 1.31.5 for linux/amd64")
+
+    def test_a_digest_of_mesh_yaml_that_is_of_another_file_is_told_so(self, bench: Bench) -> None:
+        folder = self.prepare(bench)
+        bench.digests[Tool.HELM] = Digests(linux_amd64="a" * 64)
+        problem = bench.problem("helm", source=self.offline(bench, folder))
+        assert "unchanged since its download" in (problem.seen or "")
+        assert problem.expected == f"SHA-256 {'a' * 64}, set in mesh.yaml"
+        assert str(problem.hint) == "check the digest under tools.helm.sha256 in mesh.yaml"
+
+    def test_a_file_for_another_platform_with_its_checksum_is_named_by_its_path(self, bench: Bench) -> None:
+        bench.mirror.put(bench.mirror.publish(Tool.KUBECTL), elf(0xB7))
+        folder = self.prepare(bench)
+        problem = bench.problem("kubectl", source=self.offline(bench, folder))
+        assert problem.code == "wrong-platform"
+        assert str(in_folder(folder, bench.mirror.artifact(Tool.KUBECTL))) in problem.message
+        assert "mirror" not in str(problem.hint)
+
     def test_a_file_without_a_checksum_is_refused(self, bench: Bench) -> None:
         folder = self.prepare(bench)
         path = in_folder(folder, bench.mirror.artifact(Tool.HELM))
@@ -479,7 +550,10 @@ class TestOffline:
         other.remember(bench.mirror.artifact(Tool.GATEWAY_API).url, "a" * 64)
         choice = choose(bench.settings(), names=["gateway-api"], versions=VERSIONS, platforms=[LINUX])
         (outcome,) = install(choice, other, Offline(folder, other)).tools
-        assert [problem.code for problem in outcome.problems] == ["digest-changed"]
+        (problem,) = outcome.problems
+        assert problem.code == "digest-changed"
+        assert problem.message.startswith(str(in_folder(folder, choice.artifacts[0])))
+        assert problem.expected == f"SHA-256 {'a' * 64}, of the one that this machine used first"
 
 
 class TestFinding:

@@ -11,6 +11,7 @@ from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+SET_IN_MESH_YAML = "set in mesh.yaml"
 VERSION = re.compile(r"\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?")
 _OS = ("linux", "darwin")
 _ARCH = ("amd64", "arm64")
@@ -29,6 +30,11 @@ class Tool(StrEnum):
     def is_program(self) -> bool:
         """Whether it is run; the Gateway API's CRDs are a manifest."""
         return self is not Tool.GATEWAY_API
+
+    @property
+    def key(self) -> str:
+        """Its key under `tools` in mesh.yaml."""
+        return str(self) if self.is_program else "gatewayAPI"
 
 
 DEFAULT_VERSIONS = {
@@ -160,7 +166,20 @@ def artifact(
         checksum_url=f"{url}.sha256" if checksum else None,
         member=member,
         sha256=sha256 or known,
-        sha256_from="set in mesh.yaml" if sha256 else "known to istio-mc" if known else "",
+        sha256_from=SET_IN_MESH_YAML if sha256 else "known to istio-mc" if known else "",
+    )
+
+
+def known_as(sha256: str) -> str | None:
+    """The published file that has a digest, of those whose digests are known here."""
+    return next(
+        (
+            f"{tool} {version} for {platform}"
+            for (tool, version), digests in _KNOWN.items()
+            for platform, digest in digests.items()
+            if digest == sha256
+        ),
+        None,
     )
 
 

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import (
+    SET_IN_MESH_YAML,
     Artifact,
     parse_checksum,
     program_platforms,
 )
 from istio_mc.gateways import archives, files, temporary
+from istio_mc.gateways.downloaded import recognise
 from istio_mc.gateways.downloads import parsed
-from istio_mc.gateways.downloads_http import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, mismatch
+from istio_mc.gateways.downloads_http import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted
 from istio_mc.gateways.tools_cache import (
     PROGRAM_MODE,
     Cache,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD = 256
+_OF_THE_FIRST = "of the one that this machine used first"
 _FOLDER_MODE = 0o755
 _READABLE = 0o644
 
@@ -97,10 +100,38 @@ class Offline:
             told(copy.stat().st_size, copy.stat().st_size)
             digest = sha256_of(copy)
             if digest != expected:
-                raise mismatch(str(path), digest, expected, source, self.cache.record(artifact.url))
+                raise self._mismatch(artifact, copy, digest, expected, source)
             yield copy, digest
             if not artifact.checksum_url and not artifact.sha256:
                 self.cache.remember(artifact.url, digest)
+
+    def _mismatch(
+        self, artifact: Artifact, copy: Path, digest: str, expected: str, source: str
+    ) -> ProblemError:
+        path = in_folder(self.folder, artifact)
+        changed = source == RECORDED
+        as_downloaded = source != _beside(path) and is_as_downloaded(path, digest)
+        known = recognise(copy, digest, artifact, self.folder)
+        if not known and as_downloaded:
+            known = f"unchanged since its download ({checksum_file(path).name} agrees)"
+        hint: Hint = Advice("download it again where there is internet: ", _download(artifact))
+        if changed:
+            hint = Advice(
+                "find out which of the two is right; if it is this one: ",
+                on_this_machine("rm", self.cache.record(artifact.url)),
+            )
+        elif as_downloaded and artifact.sha256_from == SET_IN_MESH_YAML:
+            hint = Advice(f"check the digest under tools.{artifact.tool.key}.sha256 in mesh.yaml")
+        return ProblemError(
+            Problem(
+                code="digest-changed" if changed else "checksum-mismatch",
+                message=f"{path} is not the file expected for {artifact}; nothing was unpacked or replaced",
+                seen=f"SHA-256 {digest}" + (f"; the file is {known}" if known else ""),
+                expected=f"SHA-256 {expected}, {_OF_THE_FIRST if changed else source}",
+                hint=hint,
+                docs="troubleshooting.md#checksum",
+            )
+        )
 
     def _expected(self, artifact: Artifact, path: Path) -> tuple[str, str]:
         if artifact.sha256:
@@ -121,7 +152,17 @@ class Offline:
                     docs="troubleshooting.md#checksum",
                 )
             )
-        return digest, f"from {beside.name}"
+        return digest, _beside(path)
+
+
+def is_as_downloaded(path: Path, digest: str) -> bool:
+    """Whether a digest is the one that the file's own checksum file has."""
+    text = files.read_if_there(checksum_file(path))
+    return text is not None and parse_checksum(text.decode(errors="replace"), path.name) == digest
+
+
+def _beside(path: Path) -> str:
+    return f"from {checksum_file(path).name}"
 
 
 def in_folder(folder: Path, artifact: Artifact) -> Path:
@@ -171,7 +212,7 @@ def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told
     if artifact.platform is None:
         cache.make_folder(target.parent)
         with source.fetched(artifact, told) as (path, _):
-            parsed(artifact.url, files.read(path))
+            parsed(source.place(artifact), files.read(path))
             with replacing(target, files.PRIVATE_FILE) as file:
                 copy_into(path, file)
         return
@@ -188,7 +229,7 @@ def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told
             else:
                 copy_into(path, file)
             file.seek(0)
-            _refuse_other_platform(artifact, file.read(_HEAD))
+            _refuse_other_platform(artifact, file.read(_HEAD), source.place(artifact))
         receipt = Receipt(
             str(artifact.tool), artifact.version, str(artifact.platform), artifact.url, file_sha256
         )
@@ -221,7 +262,7 @@ def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> No
         files.write(checksum_file(target), f"{digest}  {target.name}\n".encode(), mode=_READABLE)
 
 
-def _refuse_other_platform(artifact: Artifact, head: bytes) -> None:
+def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
     platforms = program_platforms(head)
     if platforms is not None and artifact.platform in platforms:
         return
@@ -229,10 +270,10 @@ def _refuse_other_platform(artifact: Artifact, head: bytes) -> None:
     raise ProblemError(
         Problem(
             code="wrong-platform",
-            message=f"what {artifact.url} holds is not {artifact}; nothing was replaced",
+            message=f"what {place} holds is not {artifact}; nothing was replaced",
             seen=seen,
             expected=f"a program for {artifact.platform}",
-            hint=Advice("check the mirror: it has another platform's file under this name"),
+            hint=Advice(f"check {place}: it has another platform's file under this name"),
             docs="troubleshooting.md#archive-unreadable",
         )
     )
@@ -252,18 +293,21 @@ def _make_folder(path: Path, cache: Cache | None) -> None:
 
 
 def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
-    options = [f"--{artifact.tool}", artifact.version]
-    if artifact.platform:
-        options += ["--platform", str(artifact.platform)]
     return ProblemError(
         Problem(
             code="offline-missing",
             message=f"{folder} does not hold {artifact}",
             seen=f"no file {path.relative_to(folder)}",
             expected="a folder that istio-mc tools download has filled",
-            hint=Advice(
-                "where there is internet: ", istio_mc("tools", "download", "DIR", artifact.tool, *options)
-            ),
+            hint=Advice("where there is internet: ", _download(artifact)),
             docs="troubleshooting.md#offline",
         )
     )
+
+
+def _download(artifact: Artifact) -> Command:
+    """The command that fills a folder of downloads with a file."""
+    options = [f"--{artifact.tool}", artifact.version]
+    if artifact.platform:
+        options += ["--platform", str(artifact.platform)]
+    return istio_mc("tools", "download", "DIR", artifact.tool, *options)

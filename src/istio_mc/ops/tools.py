@@ -337,7 +337,7 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
             code="mirror-unencrypted",
             message=f"{host} is asked over http://: whoever stands in between can change file and checksum",
             expected="an https:// mirror, or digests in mesh.yaml",
-            hint=Advice(f"set tools.{tool}.sha256 in mesh.yaml"),
+            hint=Advice(f"set tools.{tool.key}.sha256 in mesh.yaml"),
             docs="troubleshooting.md#checksum",
         )
         for host, tool in open_lines.items()
