@@ -10,6 +10,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,7 @@ from istio_mc.gateways.downloads import documents
 from istio_mc.gateways.downloads_http import Downloader, Wanted
 from istio_mc.gateways.tools_cache import Cache, find_cache
 from tests.mirror import CRDS, Fault, Mirror
-from tests.self_signed import self_signed
+from tests.self_signed import SelfSigned, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,6 +263,72 @@ def test_no_redirect_leaves_https(
         secure.faults["/file"] = [Fault(302, {"Location": f"{mirror.url}/file"})]
         problem = failure(cache, Wanted(f"{secure.url}/file", sha256=DIGEST))
     assert (problem.seen, problem.expected) == ("redirected to http://127.0.0.1", "https:// throughout")
+
+
+class TestACertificateThatIsNotAccepted:
+    """It is reported after one try: no further one changes it."""
+
+    @pytest.fixture(autouse=True)
+    def _no_cas(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(name, raising=False)
+
+    def problem(self, cache: Cache, folder: Path, made: SelfSigned, host: str = "127.0.0.1") -> Problem:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(made.write(folder / "server.pem"))
+        handshakes: list[object] = []
+        context.sni_callback = lambda *_: handshakes.append(None)
+        with Mirror().serve(context) as secure:
+            url = f"{secure.url}/file".replace("127.0.0.1", host)
+            problem = failure(cache, Wanted(url, sha256=DIGEST))
+        assert len(handshakes) == 1
+        assert problem.code == "download-untrusted"
+        assert problem.message == f"{url} could not be fetched: the certificate of {host} is not trusted"
+        return problem
+
+    def test_of_an_unknown_ca_leads_to_ssl_cert_file(self, cache: Cache, tmp_path: Path) -> None:
+        problem = self.problem(cache, tmp_path, self_signed("127.0.0.1"))
+        assert problem.seen == "self-signed certificate"
+        assert "SSL_CERT_FILE" in str(problem.hint)
+
+    def test_of_a_ca_that_ssl_cert_file_does_not_contain_names_that_file(
+        self, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(self_signed("other").write(tmp_path / "other.pem")))
+        problem = self.problem(cache, tmp_path, self_signed("127.0.0.1"))
+        assert problem.expected == f"a valid certificate from a CA in {tmp_path}/other.pem (SSL_CERT_FILE)"
+
+    def test_that_is_expired_leads_to_the_clock(
+        self, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        valid = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC))
+        problem = self.problem(cache, tmp_path, self_signed("127.0.0.1", valid=valid))
+        assert problem.seen == "certificate has expired"
+        assert "clock" in str(problem.hint)
+
+    def test_of_another_host_leads_to_the_url(
+        self, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
+        problem = self.problem(cache, tmp_path, self_signed("example.com"), host="localhost")
+        assert "another host" in str(problem.hint)
+
+    def test_stops_the_checksum_as_well(self, cache: Cache, tmp_path: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate(tmp_path))
+        with Mirror().serve(context) as secure:
+            assert failure(cache, published(secure)).code == "download-untrusted"
+
+    def test_of_the_crds_host_leads_to_ssl_cert_file_too(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate(tmp_path))
+        with Mirror().serve(context) as secure, pytest.raises(ProblemError) as caught:
+            documents(f"{secure.url}/crds.yaml")
+        assert "SSL_CERT_FILE" in str(caught.value.problems[0].hint)
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_fetched(mirror: Mirror, cache: Cache) -> None:

@@ -20,6 +20,7 @@ from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import parse_checksum
+from istio_mc.gateways.downloads_tls import refuse_untrusted
 from istio_mc.gateways.fanout import in_time
 from istio_mc.gateways.tools_cache import sha256_of
 
@@ -105,7 +106,8 @@ class Downloader:
         digest is remembered.
 
         Raises:
-            ProblemError: `download-failed`, `checksum-missing`, `checksum-mismatch`, `digest-changed`.
+            ProblemError: `download-failed`, `download-untrusted`, `checksum-missing`, `checksum-mismatch`,
+                `digest-changed`.
         """
         expected, source = self._expected(wanted)
         partial = self.cache.partial(wanted.url)
@@ -251,6 +253,7 @@ class Downloader:
             try:
                 return in_time(once, self.deadline + _OVERDUE_S)
             except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
+                refuse_untrusted(url, error)
                 again = _Again(_words(error, self.read_timeout_s))
             except _Again as error:
                 again = error
