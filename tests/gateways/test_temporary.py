@@ -209,3 +209,19 @@ def test_a_long_name_leaves_room_for_that_of_its_unfinished_copy(elsewhere: Path
     files.write(elsewhere / ("n" * 250), b"whole")
     files.write(elsewhere / ("한" * 80), b"whole")
     assert len(listed(elsewhere)) == 3
+
+
+def test_a_folder_that_is_swept_away_before_it_is_opened_is_made_again(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another run, or thread, does that makes a folder in the same place."""
+    opened, sweeps = os.open, iter([True])
+
+    def swept_first(path: Path, flags: int, *rest: int, **given: int) -> int:
+        if str(path).startswith(str(elsewhere)) and next(sweeps, False):
+            path.rmdir()
+        return opened(path, flags, *rest, **given)
+
+    monkeypatch.setattr(os, "open", swept_first)
+    with temporary.folder(elsewhere) as made:
+        assert made.is_dir()

@@ -22,7 +22,7 @@ from istio_mc.gateways.downloads import documents
 from istio_mc.gateways.downloads_http import Downloader
 from istio_mc.gateways.istioctl import find_istioctl
 from istio_mc.gateways.tools import Offline, Online, in_folder
-from istio_mc.gateways.tools_cache import Cache
+from istio_mc.gateways.tools_cache import Cache, Receipt, sha256_of
 from istio_mc.gateways.tools_find import Origin, find, own_platform
 from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome, choose, download, install
 from tests.mirror import CRDS, VERSIONS, Fault, Mirror, archive, elf, long_elf, program
@@ -349,6 +349,81 @@ class TestAFailure:
         kept.unlink()
         assert bench.problem("gateway-api").code == "digest-changed"
         assert not kept.exists()
+
+
+class TestAProgramThatWasFetched:
+    """It runs before it is put in place, where it is for this machine."""
+
+    HERE = str(own_platform())
+
+    def publish(self, bench: Bench, tool: Tool, body: bytes) -> None:
+        path, item = bench.mirror.publish(tool, own_platform()), bench.mirror.artifact(tool, own_platform())
+        bench.mirror.put(path, archive({item.member: body}) if item.member else body)
+
+    def refused(self, bench: Bench, tool: Tool, **given: object) -> Problem:
+        old = bench.old(tool)
+        problem = bench.problem(tool, bin_dir=bench.bin_dir, platform=self.HERE, **given)
+        assert old.read_bytes() == OLD
+        assert bench.left_over() == []
+        return problem
+
+    @pytest.mark.parametrize("tool", [Tool.KUBECTL, Tool.HELM, Tool.ISTIOCTL])
+    def test_of_another_version_is_not_put_in_place(self, bench: Bench, tool: Tool) -> None:
+        self.publish(bench, tool, program(tool, "1.0.0"))
+        problem = self.refused(bench, tool)
+        assert problem.code == "tool-version-mismatch"
+        assert bench.mirror.artifact(tool, own_platform()).url in problem.message
+        assert (problem.seen, problem.expected) == ("version 1.0.0", f"version {VERSIONS[tool]}")
+
+    @pytest.mark.parametrize(
+        ("body", "seen"),
+        [
+            (b"#!/bin/sh\necho no such library >&2; exit 127\n", "no such library"),
+            (b"#!/nowhere/sh\n", "helm version: there is no program helm"),
+            (b"#!/bin/sh\nexit 3\n", "exit code 3"),
+        ],
+    )
+    def test_that_does_not_run_is_not_put_in_place(self, bench: Bench, body: bytes, seen: str) -> None:
+        self.publish(bench, Tool.HELM, body)
+        problem = self.refused(bench, Tool.HELM)
+        assert (problem.code, problem.seen) == ("tool-not-started", seen)
+
+    def test_leaves_no_receipt_when_it_is_refused(self, bench: Bench) -> None:
+        self.publish(bench, Tool.HELM, program(Tool.HELM, "1.0.0"))
+        self.refused(bench, Tool.HELM)
+        assert not list(bench.cache.folder.glob("receipts/*"))
+
+    def test_from_a_folder_is_run_too(self, bench: Bench) -> None:
+        self.publish(bench, Tool.HELM, program(Tool.HELM, "1.0.0"))
+        choice = choose(bench.settings(), names=["helm"], versions=VERSIONS, platforms=[self.HERE])
+        download(choice, bench.folder / "usb", bench.online())
+        problem = self.refused(bench, Tool.HELM, source=Offline(bench.folder / "usb", bench.cache))
+        assert problem.code == "tool-version-mismatch"
+        assert problem.message.startswith(str(bench.folder / "usb"))
+
+    def test_is_not_run_for_another_platform(self, bench: Bench) -> None:
+        (other,) = [p for p in PLATFORMS if (p.os, p.arch) == ("darwin", "arm64")]
+        if other == own_platform():
+            other = PLATFORMS[0]
+        path = bench.mirror.publish(Tool.KUBECTL, other)
+        bench.mirror.put(path, f"#!/bin/sh\ntouch {bench.folder}/ran\n".encode())
+        assert bench.one("kubectl", platform=str(other)).outcome is Outcome.INSTALLED
+        assert not (bench.folder / "ran").exists()
+
+    def test_is_run_without_the_users_kubeconfig(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("KUBECONFIG", "broken")
+        strict = b'#!/bin/sh\n[ "$KUBECONFIG" = broken ] && exit 1\n'
+        self.publish(bench, Tool.KUBECTL, strict + program(Tool.KUBECTL, VERSIONS[Tool.KUBECTL]))
+        assert bench.one("kubectl", platform=self.HERE).outcome is Outcome.INSTALLED
+
+    def test_that_the_cache_has_is_run_where_it_is_copied_to(self, bench: Bench) -> None:
+        bench.mirror.publish(Tool.HELM, own_platform())
+        cached = bench.one("helm", platform=self.HERE).path
+        cached.write_bytes(program(Tool.HELM, "1.0.0"))
+        item = bench.mirror.artifact(Tool.HELM, own_platform())
+        receipt = Receipt("helm", item.version, self.HERE, item.url, "a" * 64)
+        bench.cache.keep_receipt(sha256_of(cached), receipt)
+        assert self.refused(bench, Tool.HELM).code == "tool-version-mismatch"
 
 
 class TestChoosing:

@@ -76,6 +76,7 @@ def install(
 ) -> None:
     """Bring the programs in place, each verified by its SHA-256 before anything is unpacked.
 
+    A program for this machine's platform is run once, and its version compared, before it is put in place.
     What is there already in the right version is left alone; what fails leaves the old one in place. A
     download that broke off goes on where it ended. HTTPS_PROXY and NO_PROXY are honoured. Without
     --bin-dir they go to a private cache, in which the other verbs look first.
@@ -89,6 +90,7 @@ def install(
       istio-mc tools install --offline /media/usb/tools
     """
     import os
+    from functools import partial
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways import files
@@ -114,12 +116,20 @@ def install(
         )
         cache = find_cache(os.environ, files.home_folder())
         search_path = os.environ.get("PATH", "")
+        bring = partial(
+            op.install,
+            choice,
+            cache,
+            progress=progress,
+            search_path=search_path,
+            dry_run=dry_run,
+            deadline=inputs.deadline,
+        )
         if offline:
-            source = Offline(offline, cache)
-            result = op.install(choice, cache, source, progress, search_path=search_path, dry_run=dry_run)
+            result = bring(Offline(offline, cache))
         else:
             with op.online(cache, inputs.deadline, progress) as server:
-                result = op.install(choice, cache, server, progress, search_path=search_path, dry_run=dry_run)
+                result = bring(server)
         return brought(result, dry_run=dry_run)
 
     edge.run("tools install", options, work)

@@ -253,6 +253,17 @@ def replacing(
         sync_folder(path.parent)
 
 
+def move(made: Path, path: Path) -> None:
+    """Puts a finished file in the place of another on the same file system, at once.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with as_problem("file-unwritable", f"cannot write {path}"):
+        made.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """Makes the names in a folder survive a power cut.
 

@@ -128,8 +128,10 @@ def _make_locked(target: Path, make_and_open: Callable[[Path], int]) -> tuple[Pa
 
 
 def _make_and_open_folder(path: Path) -> int:
-    path.mkdir(mode=stat.S_IRWXU)
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    while True:
+        path.mkdir(mode=stat.S_IRWXU)
+        with suppress(FileNotFoundError):  # another run, or thread, swept it away before it was opened
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _make_and_open_file(path: Path) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, on_this_machine
 from istio_mc.domain.problem import Problem, ProblemError
@@ -27,6 +28,7 @@ from istio_mc.gateways.tools_cache import (
     replacing,
     sha256_of,
 )
+from istio_mc.gateways.tools_run import refuse_unusable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,37 +205,55 @@ def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
     )
 
 
-def install(artifact: Artifact, target: Path, cache: Cache, source: Source, told: Told) -> None:
+def install(
+    artifact: Artifact, target: Path, cache: Cache, source: Source, told: Told, deadline: float = math.inf
+) -> None:
     """Puts an artifact in place, whole and at once; until then what is there stays.
 
+    A program for this machine's platform is run first.
+
     Raises:
-        ProblemError: It could not be had, is not what it must be, or cannot be written.
+        ProblemError: It could not be had, is not what it must be, does not run, or cannot be written.
     """
+    place = source.place(artifact)
     if artifact.platform is None:
         cache.make_folder(target.parent)
         with source.fetched(artifact, told) as (path, _):
-            parsed(source.place(artifact), files.read(path))
+            parsed(place, files.read(path))
             with replacing(target, files.PRIVATE_FILE) as file:
                 copy_into(path, file)
         return
     cached = cache.program(artifact.tool, artifact.version, artifact.platform)
     _make_folder(target.parent, cache)
     if target != cached and is_installed(artifact, cached, cache):
-        with replacing(target, PROGRAM_MODE) as file:
+        with _tested(artifact, target, str(cached), deadline) as file:
             copy_into(cached, file)
         return
     with source.fetched(artifact, told) as (path, file_sha256):
-        with replacing(target, PROGRAM_MODE) as file:
+        with _tested(artifact, target, place, deadline) as file:
             if artifact.member:
                 archives.copy_member(path, artifact.member, file, name=artifact.name)
             else:
                 copy_into(path, file)
             file.seek(0)
-            _refuse_other_platform(artifact, file.read(_HEAD), source.place(artifact))
+            _refuse_other_platform(artifact, file.read(_HEAD), place)
         receipt = Receipt(
             str(artifact.tool), artifact.version, str(artifact.platform), artifact.url, file_sha256
         )
         cache.keep_receipt(sha256_of(target), receipt)
+
+
+@contextmanager
+def _tested(artifact: Artifact, target: Path, place: str, deadline: float) -> Iterator[BinaryIO]:
+    """An open file for a program, which takes the place of `target` once it has run as it must."""
+    # In the target's folder: a rename is atomic on one file system only, and another may be mounted noexec. A
+    # file that is open for writing cannot be run.
+    with temporary.folder(target.parent) as folder:
+        made = folder / artifact.tool
+        with replacing(made, PROGRAM_MODE) as file:
+            yield file
+        refuse_unusable(artifact, made, place, deadline)
+        files.move(made, target)
 
 
 def is_downloaded(artifact: Artifact, folder: Path) -> bool:

@@ -90,11 +90,14 @@ def find(
     return first
 
 
-def version_of(tool: Tool, path: Path, deadline: float = math.inf) -> tuple[str | None, str]:
+def version_of(
+    tool: Tool, path: Path, deadline: float = math.inf, env: Mapping[str, str] | None = None
+) -> tuple[str | None, str]:
     """What a program says its version is (None: it does not tell), and what it said instead."""
     timeout_s = process.within(_ASK_S, deadline)
     try:
-        done = process.run([path, *VERSION_ARGUMENTS[tool]], timeout_s=timeout_s, name=f"{tool} version")
+        arguments: list[str | Path] = [path, *VERSION_ARGUMENTS[tool]]
+        done = process.run(arguments, timeout_s=timeout_s, name=f"{tool} version", env=env)
     except process.ProcessCancelled:
         raise
     except ProblemError as error:

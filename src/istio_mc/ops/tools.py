@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -168,6 +169,7 @@ def install(
     *,
     search_path: str = "",
     dry_run: bool = False,
+    deadline: float = math.inf,
 ) -> BringResult:
     """Puts the chosen tools in place, several at once; what is there already stays.
 
@@ -178,6 +180,7 @@ def install(
         progress: Told of each file's progress.
         search_path: $PATH, to say where the programs' folder is missing on it.
         dry_run: Touch nothing.
+        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         InputError: One folder cannot hold the same program for two platforms.
@@ -193,7 +196,7 @@ def install(
             progress,
             source=source.place(item),
             is_there=lambda: gateway.is_installed(item, target, cache),
-            bring=lambda told: gateway.install(item, target, cache, source, told),
+            bring=lambda told: gateway.install(item, target, cache, source, told, deadline),
             dry_run=dry_run,
         )
 
