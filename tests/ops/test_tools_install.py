@@ -379,7 +379,10 @@ class TestAProgramThatWasFetched:
         ("body", "seen"),
         [
             (b"#!/bin/sh\necho no such library >&2; exit 127\n", "no such library"),
-            (b"#!/nowhere/sh\n", "helm version: there is no program helm"),
+            (
+                b"#!/nowhere/sh\n",
+                "helm version: helm: its interpreter or dynamic loader is not on this machine",
+            ),
             (b"#!/bin/sh\nexit 3\n", "exit code 3"),
         ],
     )

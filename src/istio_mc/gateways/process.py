@@ -13,6 +13,7 @@ import os
 import re
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -249,7 +250,11 @@ def _start(
                 start_new_session=not interactive,
             )
         except (OSError, ValueError) as error:
-            missing = isinstance(error, FileNotFoundError) and (cwd is None or os.path.isdir(cwd))  # noqa: PTH112
+            missing = (
+                isinstance(error, FileNotFoundError)
+                and (cwd is None or os.path.isdir(cwd))  # noqa: PTH112
+                and not _is_there(argv[0], env)
+            )
             problem = Problem(
                 code="program-missing" if missing else "program-not-started",
                 message=f"{name}: there is no program {argv[0]}"
@@ -265,8 +270,17 @@ def _start(
     return child
 
 
+def _is_there(program: str, env: Mapping[str, str] | None) -> bool:
+    """Whether the program itself exists: then what is missing is its interpreter or dynamic loader."""
+    return (
+        shutil.which(program, path=(os.environ if env is None else env).get("PATH", os.defpath)) is not None
+    )
+
+
 def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
     """Why a program could not be started; never an argument or variable, which may be a secret."""
+    if isinstance(error, FileNotFoundError) and error.filename == argv[0]:
+        return f"{argv[0]}: its interpreter or dynamic loader is not on this machine"
     if isinstance(error, OSError):
         return f"{error.filename or argv[0]}: {error.strerror}"
     return "an argument or an environment variable is one that no program can be given (a NUL byte, say)"
