@@ -69,6 +69,28 @@ def test_istioctl_and_the_crds_are_of_the_meshs_versions(tmp_path: Path) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "official"),
+    [
+        (f"gatewayAPI: {{sha256: {A.upper()}}}\n", A),
+        (f"gatewayAPI: {{sha256: {A}, manifest: crds.yaml}}\n", None),
+        (f"gatewayAPI: {{sha256: {A}}}\ntools: {{gatewayAPI: {{sha256: {B}}}}}\n", B),
+    ],
+)
+def test_a_digest_of_the_crds_is_that_of_the_manifest_which_is_named(
+    tmp_path: Path, text: str, official: str | None
+) -> None:
+    found = load(tmp_path, text)
+    assert found.gateway_api.sha256 == A
+    assert found.digest(Tool.GATEWAY_API, PLATFORMS[0]) == official
+
+
+def test_a_digest_of_the_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+    assert faults_of(tmp_path, "gatewayAPI: {sha256: abc}\n") == [
+        "3: gatewayAPI.sha256: 'abc' is not a SHA-256: 64 hexadecimal digits"
+    ]
+
+
 def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
     assert faults_of(
         tmp_path,

@@ -528,6 +528,18 @@ class TestDocuments:
         mirror.put("/crds.yaml", CRDS)
         assert len(documents(f"{mirror.url}/crds.yaml")) == 1
 
+    def test_of_a_file_are_held_to_the_digest_of_mesh_yaml(self, tmp_path: Path) -> None:
+        file = tmp_path / "crds.yaml"
+        file.write_bytes(CRDS)
+        assert len(documents(str(file), sha256=hashlib.sha256(CRDS).hexdigest())) == 1
+        with pytest.raises(ProblemError) as caught:
+            documents(str(file), sha256=DIGEST)
+        (problem,) = caught.value.problems
+        assert (problem.code, problem.expected) == (
+            "checksum-mismatch",
+            f"SHA-256 {DIGEST}, set in mesh.yaml",
+        )
+
     def test_that_cannot_be_had_say_what_to_set(self, mirror: Mirror) -> None:
         with pytest.raises(ProblemError) as caught:
             documents(f"{mirror.url}/none.yaml")

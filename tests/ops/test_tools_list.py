@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.settings import IstioSettings, Settings
+from istio_mc.domain.settings import GatewayApiSettings, IstioSettings, Settings
 from istio_mc.domain.support import Support
-from istio_mc.domain.tools import Tool
-from istio_mc.gateways.tools_cache import Cache
+from istio_mc.domain.tools import Tool, artifact
+from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
+from istio_mc.gateways.tools_cache import Cache, Receipt, sha256_of
 from istio_mc.gateways.tools_find import own_platform
 from istio_mc.ops.inputs import Inputs
 from istio_mc.ops.tools_list import ListResult, listed
@@ -73,7 +77,8 @@ def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
     helm = put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
     istioctl = put(cache.program(Tool.ISTIOCTL, "1.26.0", own_platform()), Tool.ISTIOCTL, "1.26.0")
     result = run(tmp_path, bin_dir=tmp_path / "bin")
-    assert report(result).data["tools"] == [
+    shown = report(result).data["tools"]
+    assert [{k: v for k, v in one.items() if k not in ("digest", "pinnedSha256")} for one in shown] == [
         tool("kubectl", "1.32.3", str(kubectl), "bin-dir"),
         tool("helm", "3.16.4", str(helm), "PATH"),
         tool("istioctl", "1.26.0", str(istioctl), "cache"),
@@ -90,6 +95,71 @@ def tool(name: str, wanted: str, path: str | None, origin: str | None) -> dict[s
         "origin": origin,
         "asWanted": path is not None,
     }
+
+
+def digests(folder: Path, settings: Settings | None = None) -> dict[str, str]:
+    """What `tools list` says of each file's digest, in JSON; the table says the same in words."""
+    cache, env = Cache(folder / "cache"), {"PATH": str(folder / "path")}
+    inputs = Inputs(kubeconfig=str(folder / "config"), timeout_s=20)
+    made = report(listed(inputs, settings or Settings(certs_dir=folder), cache, env, TODAY))
+    text = StringIO()
+    made.render(Console(file=text, width=400))
+    words = {"pinned": "pinned", "published": "published beside it", "not-verified": "not verified"}
+    for one, row in zip(made.data["tools"], text.getvalue().splitlines()[1:5], strict=True):
+        assert f"  {words[one['digest']]}  " in row
+    return {one["name"]: one["digest"] for one in made.data["tools"]}
+
+
+class TestTheDigestOfEachFile:
+    def test_is_pinned_published_or_not_verified(self, tmp_path: Path) -> None:
+        assert digests(tmp_path) == {
+            "kubectl": "pinned",
+            "helm": "pinned",
+            "istioctl": "published",
+            "gateway-api": "not-verified",
+        }
+
+    def test_can_be_pinned_in_mesh_yaml_for_each(self, tmp_path: Path) -> None:
+        every = Digests(*["a" * 64] * 5)
+        pinned = ToolsSettings(
+            kubectl=ToolSettings("1.31.0", sha256=every),
+            helm=ToolSettings("3.15.0", sha256=every),
+            istioctl=ToolSettings(sha256=every),
+            gateway_api=ToolSettings(sha256=every),
+        )
+        settings = Settings(certs_dir=tmp_path, tools=pinned)
+        assert set(digests(tmp_path, settings).values()) == {"pinned"}
+
+    def test_of_another_version_is_not_the_one_known_here(self, tmp_path: Path) -> None:
+        settings = Settings(certs_dir=tmp_path, tools=ToolsSettings(helm=ToolSettings("3.15.0")))
+        assert digests(tmp_path, settings)["helm"] == "published"
+
+    def test_of_a_program_from_elsewhere_is_not_verified(self, tmp_path: Path) -> None:
+        put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
+        assert digests(tmp_path)["helm"] == "not-verified"
+
+    @pytest.mark.parametrize(("file_sha256", "expected"), [(None, "pinned"), ("b" * 64, "published")])
+    def test_of_an_installed_program_is_the_one_it_was_installed_with(
+        self, tmp_path: Path, file_sha256: str | None, expected: str
+    ) -> None:
+        path = put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
+        known = artifact(Tool.HELM, "3.16.4", own_platform()).sha256
+        receipt = Receipt("helm", "3.16.4", str(own_platform()), "url", str(file_sha256 or known))
+        Cache(tmp_path / "cache").keep_receipt(sha256_of(path), receipt)
+        assert digests(tmp_path)["helm"] == expected
+
+    @pytest.mark.parametrize(
+        ("sha256", "expected"), [(hashlib.sha256(CRDS).hexdigest(), "pinned"), (None, "not-verified")]
+    )
+    def test_of_kept_crds_is_pinned_only_where_they_match(
+        self, tmp_path: Path, sha256: str | None, expected: str
+    ) -> None:
+        cache = Cache(tmp_path / "cache")
+        kept = cache.manifest(artifact(Tool.GATEWAY_API, "1.3.0", own_platform()).url)
+        cache.make_folder(kept.parent)
+        kept.write_bytes(CRDS)
+        pinned = GatewayApiSettings(sha256=sha256)
+        assert digests(tmp_path, Settings(certs_dir=tmp_path, gateway_api=pinned))["gateway-api"] == expected
 
 
 def test_manifests_are_found_in_the_cache(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from istio_mc.domain.tools import Platform
+
 
 @dataclass(frozen=True, slots=True)
 class IstioSettings:
@@ -30,12 +32,13 @@ class IstioSettings:
 class GatewayApiSettings:
     """Whether the Gateway API's CRDs are installed where absent, which version, and from where.
 
-    `manifest` is an absolute path or an https:// URL; None: the official release.
+    `manifest` is an absolute path or an https:// URL; None: the official release. `sha256` is its digest.
     """
 
     install: bool = True
     version: str = "1.3.0"
     manifest: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +124,13 @@ class Settings:
         if tool is Tool.GATEWAY_API:
             return self.gateway_api.version
         return self.tools.of(tool).version or DEFAULT_VERSIONS[tool]
+
+    def digest(self, tool: Tool, platform: Platform) -> str | None:
+        """The digest pinned for the published file of a tool; None: mesh.yaml pins none."""
+        found = self.tools.digest(tool, platform)
+        if tool is Tool.GATEWAY_API and found is None and self.gateway_api.manifest is None:
+            return self.gateway_api.sha256
+        return found
 
     def cluster(self, context: str) -> ClusterSettings:
         """What is said of a context's cluster: nothing but its name, where it is not in the file."""

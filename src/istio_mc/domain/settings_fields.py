@@ -15,6 +15,7 @@ API_VERSION = "istio-mc/v1alpha1"
 KIND = "Mesh"
 
 VERSION = r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?"
+_SHA256 = "[0-9a-fA-F]{64}"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"  # OCI distribution-spec v1.1.0, "Pulling manifests"
 CA_KEY = "rsa-(2048|3072|4096)|ec-(256|384)"
 VALIDITY = "[1-9][0-9]{0,6}[hd]"
@@ -140,6 +141,13 @@ GATEWAY_API = (
         pattern=_SOMETHING,
         example="standard-install.yaml",
     ),
+    Field(
+        "sha256",
+        "SHA-256 of that manifest.",
+        attribute="gateway_api.sha256",
+        otherwise="tools.gatewayAPI.sha256 for the official release, else the one at the first download",
+        pattern=_SHA256,
+    ),
 )
 
 API_SERVER = (
@@ -216,8 +224,6 @@ CLUSTER = (
         example="{pilot: {autoscaleMin: 2}}",
     ),
 )
-
-_SHA256 = "[0-9a-fA-F]{64}"
 
 
 def _digests(tool: str) -> tuple[Field, ...]:

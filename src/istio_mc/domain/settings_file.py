@@ -36,7 +36,7 @@ from istio_mc.domain.settings_fields import (
     VERSION,
     keys_of,
 )
-from istio_mc.domain.tools_settings_file import read_tools
+from istio_mc.domain.tools_settings_file import digest_fault, read_tools
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -196,10 +196,12 @@ def _gateway_api(reader: _Reader, value: object) -> GatewayApiSettings:
     place = ("gatewayAPI",)
     entry = reader.mapping(place, value, keys_of(GATEWAY_API))
     manifest = reader.string(place, entry, "manifest", _manifest_fault)
+    digest = reader.string(place, entry, "sha256", digest_fault)
     return GatewayApiSettings(
         install=reader.boolean(place, entry, "install", default=True),
         version=reader.string(place, entry, "version", _version_fault) or GatewayApiSettings().version,
         manifest=manifest if manifest is None or "://" in manifest else str(reader.path(manifest)),
+        sha256=digest.lower() if digest else None,
     )
 
 

@@ -85,6 +85,22 @@ _KNOWN = {
 }
 
 
+class Verification(StrEnum):
+    """What the digest of a file is compared with."""
+
+    PINNED = "pinned"
+    """The digest in mesh.yaml, or one that istio-mc contains."""
+    PUBLISHED = "published"
+    """The digest that is published beside the file, by the same host."""
+    NOT_VERIFIED = "not-verified"
+    """None; where istio-mc fetched the file, later downloads are compared with the first one."""
+
+    @property
+    def words(self) -> str:
+        """For a table."""
+        return {"published": "published beside it", "not-verified": "not verified"}.get(self, str(self))
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """One published file.
@@ -113,6 +129,13 @@ class Artifact:
     def name(self) -> str:
         """The file's own name."""
         return self.url.rsplit("/", 1)[1]
+
+    @property
+    def verification(self) -> Verification:
+        """What its digest is compared with when it is fetched."""
+        if self.sha256:
+            return Verification.PINNED
+        return Verification.PUBLISHED if self.checksum_url else Verification.NOT_VERIFIED
 
     @property
     def folder(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import time
@@ -14,6 +15,7 @@ import yaml
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.tools import SET_IN_MESH_YAML
 from istio_mc.gateways import files, temporary
 from istio_mc.gateways.downloads_http import MAX_TEXT, STEP, Downloader, Wanted
 from istio_mc.gateways.tools_cache import Cache, copy_into, find_cache, replacing, sha256_of
@@ -37,7 +39,7 @@ def documents(
 
     Args:
         source: A file's path, or a URL.
-        sha256: The digest that mesh.yaml gives for what is behind the URL.
+        sha256: The digest that mesh.yaml gives for it.
         deadline: `time.monotonic()` value by which the run ends.
         progress: Told of a download.
 
@@ -45,7 +47,9 @@ def documents(
         ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
     """
     if "://" not in source:
-        return parsed(source, files.read(Path(source)))
+        raw = files.read(Path(source))
+        _refuse_other(source, raw, sha256)
+        return parsed(source, raw)
     cache = find_cache(os.environ, files.home_folder())
     try:
         cache.make_folder(cache.manifest(source).parent)
@@ -61,7 +65,7 @@ def _manifest(
     target = cache.manifest(url)
     known = sha256 or cache.recorded(url)
     if not (known and target.exists() and sha256_of(target) == known):
-        wanted = Wanted(url, sha256=sha256, sha256_from="set in mesh.yaml", max_bytes=MAX_TEXT)
+        wanted = Wanted(url, sha256=sha256, sha256_from=SET_IN_MESH_YAML, max_bytes=MAX_TEXT)
         downloader = Downloader(cache, min(deadline, time.monotonic() + _LONGEST_S), progress)
         progress(Event(None, STEP, State.STARTED, url))
         try:
@@ -78,6 +82,21 @@ def _manifest(
             downloader.close()
         progress(Event(None, STEP, State.DONE, url))
     return parsed(url, files.read(target))
+
+
+def _refuse_other(path: str, raw: bytes, sha256: str | None) -> None:
+    digest = hashlib.sha256(raw).hexdigest()
+    if sha256 not in (None, digest):
+        raise ProblemError(
+            Problem(
+                code="checksum-mismatch",
+                message=f"{path} is not the file that mesh.yaml expects",
+                seen=f"SHA-256 {digest}",
+                expected=f"SHA-256 {sha256}, {SET_IN_MESH_YAML}",
+                hint=Advice("check the file, or correct gatewayAPI.sha256 in mesh.yaml"),
+                docs="troubleshooting.md#checksum",
+            )
+        )
 
 
 def parsed(source: str, raw: bytes) -> list[Object]:

@@ -13,6 +13,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import (
     SET_IN_MESH_YAML,
     Artifact,
+    Verification,
     parse_checksum,
     program_platforms,
 )
@@ -203,6 +204,27 @@ def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
         and artifact.sha256 in (None, receipt.file_sha256)
         and os.access(target, os.X_OK)
     )
+
+
+def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Verification:
+    """How the digest of a file was verified; where there is none yet, how `install` will verify it.
+
+    Args:
+        artifact: The published file.
+        there: The program or manifest that is used; None: there is none.
+        cache: Remembers what was installed from where.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    if there is None:
+        return artifact.verification
+    if artifact.platform is None:
+        return Verification.PINNED if sha256_of(there) == artifact.sha256 else Verification.NOT_VERIFIED
+    receipt = cache.receipt(there)
+    if receipt is None:  # it is from elsewhere
+        return Verification.NOT_VERIFIED
+    return Verification.PINNED if receipt.file_sha256 == artifact.sha256 else Verification.PUBLISHED
 
 
 def install(

@@ -202,7 +202,9 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
     from istio_mc.ops.tools import artifact_of  # noqa: PLC0415
 
     if wanted.manifest:
-        found = downloads.documents(wanted.manifest, deadline=session.deadline, progress=session.progress)
+        found = downloads.documents(
+            wanted.manifest, sha256=wanted.sha256, deadline=session.deadline, progress=session.progress
+        )
     else:
         official = artifact_of(session.settings, Tool.GATEWAY_API, PLATFORMS[0])
         found = downloads.documents(

@@ -157,7 +157,7 @@ def artifact_of(settings: Settings, tool: Tool, platform: Platform, version: str
         version: A flag; wins over mesh.yaml.
     """
     ours = settings.tool_version(tool)
-    digest = settings.tools.digest(tool, platform) if version in (None, ours) else None
+    digest = settings.digest(tool, platform) if version in (None, ours) else None
     return artifact(tool, version or ours, platform, mirror=settings.tools.of(tool).mirror, sha256=digest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import support
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.support import Support
-from istio_mc.domain.tools import PLATFORMS, Tool
+from istio_mc.domain.tools import PLATFORMS, Tool, Verification
 from istio_mc.gateways.fanout import all_of
-from istio_mc.gateways.tools_find import Found, find
+from istio_mc.gateways.tools import verification_of
+from istio_mc.gateways.tools_find import Found, find, own_platform
 from istio_mc.ops.session import open_members, open_named
 from istio_mc.ops.tools import artifact_of
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from istio_mc.domain.settings import Settings
+    from istio_mc.domain.tools import Artifact
     from istio_mc.gateways.tools_cache import Cache
     from istio_mc.ops.inputs import Inputs
     from istio_mc.ops.session import Session
@@ -37,12 +40,16 @@ class ListedTool:
         wanted: The version mesh.yaml or the default asks for.
         found: The program that would be used; None: there is none (or it is a manifest).
         manifest: Where the manifest is kept; None: it is not (or it is a program).
+        verification: How its digest was verified, or will be where it is not installed.
+        pinned: The digest that its published file must have; None: none is pinned.
     """
 
     tool: Tool
     wanted: str
     found: Found | None = None
     manifest: Path | None = None
+    verification: Verification = Verification.NOT_VERIFIED
+    pinned: str | None = None
 
     @property
     def version(self) -> str | None:
@@ -151,10 +158,24 @@ def _tool(
     deadline: float,
 ) -> ListedTool:
     wanted = settings.tool_version(tool)
-    if tool.is_program:
+    try:
+        item = artifact_of(settings, tool, own_platform() if tool.is_program else PLATFORMS[0])
+    except InputError:  # a platform that no program is published for
         return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir, deadline))
-    kept = cache.manifest(artifact_of(settings, tool, PLATFORMS[0]).url)
-    return ListedTool(tool, wanted, manifest=kept if kept.is_file() else None)
+    if tool.is_program:
+        found = find(tool, wanted, env, cache, bin_dir, deadline)
+        verification = _verification(item, found.path if found else None, cache)
+        return ListedTool(tool, wanted, found, verification=verification, pinned=item.sha256)
+    kept = cache.manifest(item.url)
+    manifest = kept if kept.is_file() else None
+    verification = _verification(item, manifest, cache)
+    return ListedTool(tool, wanted, manifest=manifest, verification=verification, pinned=item.sha256)
+
+
+def _verification(item: Artifact, there: Path | None, cache: Cache) -> Verification:
+    with suppress(ProblemError):
+        return verification_of(item, there, cache)
+    return Verification.NOT_VERIFIED  # it cannot be read
 
 
 _Servers = tuple[dict[str, str], dict[str, tuple[Problem, ...]], str, tuple[Problem, ...]]

@@ -73,6 +73,8 @@ def _outcome(tool: ToolOutcome) -> dict[str, Any]:
         "path": str(tool.path),
         "outcome": tool.outcome.value,
         "sha256": tool.sha256,
+        "digest": tool.artifact.verification.value,
+        "pinnedSha256": tool.artifact.sha256,
         "problems": problems_data(tool.problems),
     }
 
@@ -86,6 +88,8 @@ def _tool(tool: ListedTool) -> dict[str, Any]:
         "path": str(path) if path else None,
         "origin": _origin(tool),
         "asWanted": tool.version == tool.wanted,
+        "digest": tool.verification.value,
+        "pinnedSha256": tool.pinned,
     }
 
 
@@ -107,11 +111,16 @@ def _cluster(cluster: ListedCluster) -> dict[str, Any]:
 
 
 def _render_outcomes(result: BringResult, console: Console) -> None:
-    rows = table("TOOL", "VERSION", "PLATFORM", "OUTCOME", "PATH")
+    rows = table("TOOL", "VERSION", "PLATFORM", "OUTCOME", "DIGEST", "PATH")
     for tool in result.tools:
         item = tool.artifact
         rows.add_row(
-            str(item.tool), item.version, _platform(item) or "any", tool.outcome.value, str(tool.path)
+            str(item.tool),
+            item.version,
+            _platform(item) or "any",
+            tool.outcome.value,
+            item.verification.words,
+            str(tool.path),
         )
     print_whole(console, rows)
     planned = [tool for tool in result.tools if tool.outcome == "planned"]
@@ -124,11 +133,16 @@ def _render_outcomes(result: BringResult, console: Console) -> None:
 
 
 def _render_list(result: ListResult, console: Console) -> None:
-    rows = table("TOOL", "WANTED", "VERSION", "ORIGIN", "PATH")
+    rows = table("TOOL", "WANTED", "VERSION", "ORIGIN", "DIGEST", "PATH")
     for tool in result.tools:
         path = tool.found.path if tool.found else tool.manifest
         rows.add_row(
-            str(tool.tool), tool.wanted, tool.version or "-", _origin(tool) or "none", str(path or "-")
+            str(tool.tool),
+            tool.wanted,
+            tool.version or "-",
+            _origin(tool) or "none",
+            tool.verification.words,
+            str(path or "-"),
         )
     print_whole(console, rows)
     console.print()
