@@ -145,7 +145,7 @@ GATEWAY_API = (
         "sha256",
         "SHA-256 of that manifest.",
         attribute="gateway_api.sha256",
-        otherwise="tools.gatewayAPI.sha256 for the official release, else the one at the first download",
+        otherwise="as tools.gatewayAPI.sha256",
         pattern=_SHA256,
     ),
 )
@@ -226,13 +226,17 @@ CLUSTER = (
 )
 
 
-def _digests(tool: str) -> tuple[Field, ...]:
+_PUBLISHED = "the one published beside it"
+_CONTAINED = "for the default version the one that istio-mc contains, else the published one"
+
+
+def _digests(tool: str, otherwise: str) -> tuple[Field, ...]:
     return tuple(
         Field(
             str(platform),
             "SHA-256 of the file published for it.",
             attribute=f"tools.{tool}.sha256.{platform.os}_{platform.arch}",
-            otherwise="the one published beside it",
+            otherwise=otherwise,
             pattern=_SHA256,
         )
         for platform in PLATFORMS
@@ -248,7 +252,8 @@ def _tool(tool: str, *, own_version: bool) -> tuple[Field, ...]:
         pattern=VERSION,
         example=DEFAULT_VERSIONS[Tool(tool)],
     )
-    digests = Field("sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=_digests(tool))
+    pinned = _digests(tool, _CONTAINED if own_version else _PUBLISHED)
+    digests = Field("sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=pinned)
     return (*((version,) if own_version else ()), _mirror(f"tools.{tool}.mirror"), digests)
 
 
@@ -262,7 +267,7 @@ def _mirror(attribute: str) -> Field:
 
 TOOL = _tool("kubectl", own_version=True)
 TOOL_OF_THE_MESH = _tool("istioctl", own_version=False)
-TOOL_SHA256 = _digests("kubectl")
+TOOL_SHA256 = _digests("kubectl", _CONTAINED)
 TOOL_MANIFEST = (
     _mirror("tools.gateway_api.mirror"),
     Field(

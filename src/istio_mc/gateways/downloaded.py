@@ -81,13 +81,20 @@ def _archive(path: Path, artifact: Artifact) -> str:
         if file.read(2) != b"\x1f\x8b":
             return "not a gzip archive"
     try:
+        _read_through(path)
         return _unrolled(path, artifact)
     except EOFError:
         return _TRUNCATED
-    except tarfile.ReadError as error:
-        return _TRUNCATED if "end of data" in str(error) else _DAMAGED
     except (tarfile.TarError, zlib.error, OSError):
         return _DAMAGED
+
+
+def _read_through(path: Path) -> None:
+    """Reads an archive to its end, where gzip compares its checksum."""
+    left = _MAX_UNPACKED
+    with gzip.open(path) as raw:
+        while left > 0 and (chunk := raw.read(_CHUNK)):
+            left -= len(chunk)
 
 
 def _unrolled(path: Path, artifact: Artifact) -> str:
@@ -100,8 +107,6 @@ def _unrolled(path: Path, artifact: Artifact) -> str:
             source = tar.extractfile(entry) if names[-1] == artifact.member and entry.isreg() else None
             if source and (words := _program(source.read(HEADER), entry.size, artifact)):
                 return words
-        while raw.read(_CHUNK):
-            """To the end, where gzip compares its checksum."""
     if artifact.member in names:
         return ""
     if platforms := sorted({f"{found[1]}/{found[2]}" for name in names if (found := _PLATFORM.match(name))}):
