@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.snapshots import changed
 if TYPE_CHECKING:
     from tests.support import Mesh
 
+RECORDED = Path(__file__).parents[1] / "support/recorded"
 THREE = "kt,ncloud,nhn"
 SYSTEM = "istio-system"
 NO = refusals.Refused(500, "InternalError", "no")
@@ -59,6 +61,15 @@ def test_a_dry_run_changes_nothing_in_the_clusters_or_on_disk(mesh: Mesh) -> Non
     assert "istio" in steps(data, "kt")
     assert mesh.snapshots() == before
     assert not mesh.certs.exists()
+
+
+def test_a_gateway_api_manifest_with_another_digest_than_mesh_yaml_pins_is_refused(mesh: Mesh) -> None:
+    before = mesh.snapshots()
+    manifest = str(RECORDED / "gateway-api.yaml")
+    mesh.settings(gatewayAPI={"manifest": manifest, "sha256": "a" * 64})
+    done = mesh.run("install", "--contexts", THREE, "-o", "json")
+    assert {code for code, _ in done.errors} == {"checksum-mismatch"}
+    assert mesh.snapshots() == before
 
 
 def test_what_somebody_changed_is_put_right_and_nothing_else(installed: Mesh) -> None:
