@@ -265,9 +265,7 @@ def test_while_the_program_is_loaded_it_ends_without_a_traceback(tmp_path: Path,
     """A package that never finishes its import stands for a slow disk; one is imported first, one late."""
     script = "open('loading', 'w').close()\nimport time\ntime.sleep(30)\n"
     (tmp_path / f"{package}.py").write_text(script)
-    alone = (
-        "unset COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG"  # or coverage, at work in it, imports it first
-    )
+    alone = "unset COVERAGE_PROCESS_START COVERAGE_PROCESS_CONFIG"  # coverage would import it first
     run = start(tmp_path, "contexts", before=f"{alone}; export PYTHONPATH={tmp_path}")
     wait_for((tmp_path / "loading").exists, f"{package} is imported")
 
