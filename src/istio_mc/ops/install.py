@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways import credentials, process
-from istio_mc.gateways.fanout import Failures, Watch, all_of
+from istio_mc.gateways.fanout import Failures, Watch, all_of, in_time
 from istio_mc.gateways.proxies import injected_pods
 from istio_mc.gateways.services import read_services
 from istio_mc.ops import link as linking
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 _SHARE_OF_ISTIOCTL = 0.75
 _POLL_S = 0.5
+_LAST_LOOK_S = 3.0
+"""How long the pods may be read for once istioctl failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,8 +265,10 @@ def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> Non
         except process.ProcessCancelled as error:
             raise ProblemError(*(hopeless.problems or silent.problems or error.problems)) from None
         except ProblemError as error:
-            with suppress(ProblemError):
-                pods.look()
+            with suppress(
+                ProblemError, TimeoutError
+            ):  # a cluster that fell silent takes no time from the others
+                in_time(pods.look, time.monotonic() + _LAST_LOOK_S)
             raise ProblemError(*filter(None, (pods.problem, *error.problems))) from None
 
 
