@@ -41,7 +41,7 @@ demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answer
 	@echo "The clusters stay up:   eval \"\$$($(LAB) env)\"   then kubectl, istioctl, .venv/bin/istio-mc …"
 	@echo "Take them away again:   make lab-down"
 
-check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (under a minute)
+check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (about two minutes)
 	@tests/run.sh check
 
 test: .venv/ready ## Everything, the lab included (about an hour)
