@@ -107,7 +107,8 @@ def codes(document: dict[str, object], key: str) -> set[tuple[str, str]]:
 def cilium_as_it_comes() -> Iterator[None]:
     """ncloud's Cilium with the settings of a default installation."""
     where = ("-n", "kube-system", "--type=merge", "-p")
-    kubectl("ncloud", "patch", "configmap", "cilium-config", *where, '{"data":{"cni-exclusive":"true"}}')
+    default = '{"data":{"bpf-lb-sock-hostns-only":"false"}}'
+    kubectl("ncloud", "patch", "configmap", "cilium-config", *where, default)
     yield
     set_cilium()
 
