@@ -265,9 +265,8 @@ def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> Non
         except process.ProcessCancelled as error:
             raise ProblemError(*(hopeless.problems or silent.problems or error.problems)) from None
         except ProblemError as error:
-            with suppress(
-                ProblemError, TimeoutError
-            ):  # a cluster that fell silent takes no time from the others
+            # Not for long: a cluster that fell silent takes no time from the others.
+            with suppress(ProblemError, TimeoutError):
                 in_time(pods.look, time.monotonic() + _LAST_LOOK_S)
             raise ProblemError(*filter(None, (pods.problem, *error.problems))) from None
 
