@@ -123,6 +123,16 @@ def test_one_that_is_gone_for_good_leaves_without_answering(installed: Mesh) -> 
     assert len(tokens(installed["kt"])) == 1
 
 
+def test_one_that_is_named_is_a_member_though_it_is_silent_and_no_other_is_linked_with_it(
+    installed: Mesh,
+) -> None:
+    for name in ("kt", "ncloud"):
+        installed[name].delete(installed[name].get("Secret", OF_NHN, SYSTEM))
+    installed.cut("nhn")
+    result = installed.run(*LEAVE).exits(3)
+    assert result.errors == [("cluster-unreachable", "nhn")]
+
+
 @pytest.mark.parametrize("failing", ["POST", "PATCH"])
 def test_old_tokens_live_on_where_new_ones_could_not_be_distributed(installed: Mesh, failing: str) -> None:
     before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from tests.support import refusals
 from tests.support.snapshots import changed
@@ -142,3 +145,16 @@ def test_a_token_that_kubernetes_never_writes_is_named_at_the_deadline(installed
     nhn.controllers.held.add("tokens")
     result = installed.run("link", "-o", "json", "--timeout", "3s").exits(3)
     assert ("no-reader-token", "nhn") in result.errors
+
+
+def test_the_secret_of_a_cluster_that_istiod_closed_is_deleted_and_created_again(installed: Mesh) -> None:
+    kt = installed["kt"]
+    document = yaml.safe_load(base64.b64decode(kt.get("Secret", OF_NHN, SYSTEM)["data"]["nhn-nks"]))
+    document["users"][0]["user"]["exec"] = {"command": "aws"}
+    bad = base64.b64encode(json.dumps(document).encode()).decode()
+    kt.edit(kt.get("Secret", OF_NHN, SYSTEM), lambda copy: copy["data"].update({"nhn-nks": bad}))
+    installed.settle()
+    assert synced(kt)["nhn-nks"] == "closed"
+    installed.run("link").exits(0)
+    written = [one.method for one in kt.faults.writes if one.path.endswith(f"/{OF_NHN}")]
+    assert written == ["DELETE", "PATCH"]
