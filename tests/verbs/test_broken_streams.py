@@ -31,6 +31,7 @@ def test_verify_of_a_mesh_whose_every_port_forward_breaks_is_undecided(installed
     assert {code for code, _ in found.errors} == {"stream-failed"}
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.thorough
 def test_verify_of_fifty_clusters_whose_every_third_port_forward_breaks_ends_0() -> None:
     contexts = [f"c{number}" for number in range(50)]

@@ -118,7 +118,6 @@ class CaStore:
             ProblemError: `ca-store-busy` where another run does not end in time, or `file-unwritable`.
         """
         files.make_private_folder(self.folder)
-        self.keep_out_of_git()
         path = self.folder / _LOCK
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
@@ -130,6 +129,7 @@ class CaStore:
             self._wait_for(handle)
             with self._changed():
                 self._sweep()
+            self.keep_out_of_git()  # with the lock held: another run would sweep the half-written file away
             yield
         finally:
             os.close(handle)  # this gives the lock back, as the end of the process does
