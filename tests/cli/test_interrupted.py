@@ -348,7 +348,7 @@ def test_a_watch_ends_with_the_code_of_its_last_reading(
 def test_while_a_root_ca_is_made_there_is_none_afterwards_and_the_next_run_makes_it(tmp_path: Path) -> None:
     certs = tmp_path / "certs"
     run = start(tmp_path, "ca", "init", "--key-size", "4096", "-o", "json")  # takes seconds, as a rule
-    wait_for((certs / ".lock").exists, "ca init is at work")
+    wait_for((certs / ".gitignore").exists, "ca init holds the lock and is at work")
 
     ended = interrupt(run, signal.SIGINT)
 
