@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from istio_mc.gateways.releases import release_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.reading import Tried
+    from istio_mc.domain.releases import ReleaseTable
     from istio_mc.domain.remote_secrets import Access, RemoteSecret
     from istio_mc.domain.surroundings import Surroundings
     from istio_mc.domain.this_machine import Here
@@ -99,6 +102,7 @@ class Facts:
         serving: The certificates that each cluster's istiods serve; empty likewise.
         proxies: What each cluster's proxies hold; empty likewise.
         given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
+        releases: The table of Istio releases.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
         told: What `once_told` functions said of these facts.
@@ -123,6 +127,7 @@ class Facts:
     serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, ProxiesHold] = field(default_factory=dict, repr=False)
     given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
+    releases: ReleaseTable = field(default_factory=release_table, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
     told: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -1,0 +1,297 @@
+"""The table of Istio releases: what each supports, until when, what was tested, known defects. Pure."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.domain.support import Minor, Support, minor_of, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Patch = tuple[int, int, int]
+"""Major, minor and patch version, such as (1, 26, 0)."""
+
+UNKNOWN = "unknown"
+OLD_AFTER_DAYS = 90
+"""Age of the table from which on a run warns of it."""
+
+_PATCH = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:[.+-].*)?")
+_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_SIX_WEEKS = timedelta(weeks=6)
+
+
+@dataclass(frozen=True, slots=True)
+class EndOfLife:
+    """The last day of upstream's support of a release.
+
+    Attributes:
+        day: The day, as a source has it.
+        expected: The last day of the month that upstream only expects.
+    """
+
+    day: date | None = None
+    expected: date | None = None
+
+    def __str__(self) -> str:
+        if self.day:
+            return self.day.isoformat()
+        return f"expected {self.expected:%Y-%m}" if self.expected else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class IstioRelease:
+    """One minor release of Istio; None and empty: no source says.
+
+    Attributes:
+        minor: Its own version.
+        first: The day of its first patch.
+        first_is_latest: Whether its first patch may be older than `first`.
+        newest: The newest patch that was seen.
+        end: The end of upstream's support.
+        oldest_kubernetes: Oldest Kubernetes minor it supports.
+        newest_kubernetes: Newest Kubernetes minor it supports.
+        gateway_api: Release of the Gateway API in its go.mod.
+        lab: Patches that were run on the lab, oldest first.
+        security: The least patch that contains all security fixes known for this minor.
+    """
+
+    minor: Minor
+    first: date
+    end: EndOfLife = EndOfLife()
+    first_is_latest: bool = False
+    newest: str | None = None
+    oldest_kubernetes: Minor | None = None
+    newest_kubernetes: Minor | None = None
+    gateway_api: str | None = None
+    lab: tuple[str, ...] = ()
+    security: str | None = None
+
+    def __str__(self) -> str:
+        return shown(self.minor)
+
+    @property
+    def kubernetes(self) -> str:
+        """The Kubernetes minors it supports, for people."""
+        ends = (self.oldest_kubernetes, self.newest_kubernetes)
+        oldest, newest = (shown(minor) if minor else UNKNOWN for minor in ends)
+        return UNKNOWN if oldest == newest == UNKNOWN else f"{oldest} to {newest}"
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRange:
+    """Patches from `first` to `last`, both included; without `first` from the first release on.
+
+    `fixed` is the patch that has the defect no more; None: none is known.
+    """
+
+    last: str
+    first: str | None = None
+    fixed: str | None = None
+
+    def __contains__(self, version: str) -> bool:
+        patch = patch_of(version)
+        first, last = patch_of(self.first or "0.0.0"), patch_of(self.last)
+        return bool(patch and first and last and first <= patch <= last)
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A known defect of released patches.
+
+    Attributes:
+        id: A short name.
+        effect: What happens, in one sentence.
+        affects: The patches that have it.
+        source: Where it is known from.
+    """
+
+    id: str
+    effect: str
+    affects: tuple[PatchRange, ...]
+    source: str
+
+    def range_of(self, version: str) -> PatchRange | None:
+        """The range of patches with this defect that a version is in; None: it does not have it."""
+        return next((found for found in self.affects if version in found), None)
+
+
+@dataclass(frozen=True, slots=True)
+class DyingHub:
+    """A registry of Istio's images that upstream switches off.
+
+    Attributes:
+        hub: Its address, such as `gcr.io/istio-release`.
+        since: The first day without images.
+        effect: What happens then.
+        source: Where it is known from.
+    """
+
+    hub: str
+    since: date
+    effect: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTable:
+    """What is known of Istio's releases.
+
+    Attributes:
+        read: The day on which the sources were read.
+        istio: Istio's minors, oldest first.
+        kubernetes: The last day of each Kubernetes minor's support.
+        sources: Where it is from, by a short name.
+        defects: Known defects of released patches.
+        hubs: Registries that are switched off.
+    """
+
+    read: date
+    istio: tuple[IstioRelease, ...]
+    kubernetes: Mapping[Minor, date] = field(default_factory=dict, hash=False)
+    sources: Mapping[str, str] = field(default_factory=dict, hash=False)
+    defects: tuple[Defect, ...] = ()
+    hubs: tuple[DyingHub, ...] = ()
+
+    def age_days(self, today: date) -> int:
+        """How many days ago the sources were read."""
+        return (today - self.read).days
+
+    def is_old(self, today: date) -> bool:
+        """Whether the sources were read too long ago to rely on the table."""
+        return self.age_days(today) > OLD_AFTER_DAYS
+
+    def release(self, version: str) -> IstioRelease | None:
+        """The release an Istio version belongs to; None where the table has none."""
+        minor = minor_of(version)
+        return next((release for release in self.istio if release.minor == minor), None)
+
+    def expected_end(self, release: IstioRelease) -> date | None:
+        """The day until which support is expected, where none is announced: upstream's month or its policy.
+
+        By the policy support ends six weeks after the first patch of the second minor that follows.
+        """
+        after = (release.minor[0], release.minor[1] + 2)
+        by_policy = [found.first + _SIX_WEEKS for found in self.istio if found.minor == after]
+        return max([*by_policy, *filter(None, [release.end.expected])], default=None)
+
+    def is_ended(self, release: IstioRelease, today: date) -> bool:
+        """Whether the announced end of a release's support has passed."""
+        return release.end.day is not None and today > release.end.day
+
+    def is_overdue(self, release: IstioRelease, today: date) -> bool:
+        """Whether the end of a release's support is not announced, and the expected one has passed."""
+        expected = self.expected_end(release)
+        return release.end.day is None and expected is not None and today > expected
+
+    def kubernetes_support(self, istio: str, server: str) -> Support:
+        """Whether an Istio version supports an API server's version.
+
+        Where no source gives the newest Kubernetes of a release, it is taken to support what the release
+        before it supports: no release so far took that back.
+        """
+        release, minor = self.release(istio), minor_of(server)
+        if release is None or minor is None or release.oldest_kubernetes is None:
+            return Support.UNKNOWN
+        if minor < release.oldest_kubernetes:
+            return Support.TOO_OLD
+        if release.newest_kubernetes is not None:
+            return Support.SUPPORTED if minor <= release.newest_kubernetes else Support.TOO_NEW
+        known = [found.newest_kubernetes for found in self.istio if found.minor < release.minor]
+        newest = max(filter(None, known), default=release.oldest_kubernetes)
+        return Support.SUPPORTED if minor <= newest else Support.UNKNOWN
+
+    def defects_of(self, version: str) -> tuple[Defect, ...]:
+        """The known defects of a patch."""
+        return tuple(defect for defect in self.defects if defect.range_of(version))
+
+
+def patch_of(version: str) -> Patch | None:
+    """Major, minor and patch of a version, whatever follows them; None where the text is no version."""
+    match = _PATCH.fullmatch(version.strip())
+    return (int(match[1]), int(match[2]), int(match[3])) if match else None
+
+
+def parse_table(document: Mapping[str, Any]) -> ReleaseTable:
+    """The table, as `data/releases.yaml` has it.
+
+    Raises:
+        ValueError: A version or day is none, or a key is missing.
+    """
+    try:
+        return ReleaseTable(
+            read=_day(document["read"]),
+            istio=tuple(_release(text, entry) for text, entry in document["istio"].items()),
+            kubernetes={_minor(text): _day(day) for text, day in document["kubernetes"].items()},
+            sources=document["sources"],
+            defects=tuple(_defect(entry) for entry in document["defects"]),
+            hubs=tuple(
+                DyingHub(entry["hub"], _day(entry["from"]), entry["effect"], entry["source"])
+                for entry in document["hubs"]
+            ),
+        )
+    except KeyError as error:
+        raise ValueError(f"no key {error}") from error
+
+
+def _release(text: str, entry: Mapping[str, Any]) -> IstioRelease:
+    first = entry["first"]
+    by = isinstance(first, dict)
+    oldest, newest = entry["kubernetes"]["oldest"], entry["kubernetes"]["newest"]
+    return IstioRelease(
+        minor=_minor(text),
+        first=_day(first["by"] if by else first),
+        first_is_latest=by,
+        newest=_patch(entry["newest"]),
+        end=_end(entry["endOfLife"]),
+        oldest_kubernetes=None if oldest == UNKNOWN else _minor(oldest),
+        newest_kubernetes=None if newest == UNKNOWN else _minor(newest),
+        gateway_api=_patch(entry["gatewayAPI"]),
+        lab=tuple(filter(None, map(_patch, entry["lab"]))),
+        security=_patch(entry["security"]),
+    )
+
+
+def _defect(entry: Mapping[str, Any]) -> Defect:
+    ranges = [
+        PatchRange(str(_patch(found["to"])), _patch(found.get("from")), _patch(found.get("fixed")))
+        for found in entry["affects"]
+    ]
+    return Defect(entry["id"], entry["effect"], tuple(ranges), entry["source"])
+
+
+def _day(value: object) -> date:
+    if not isinstance(value, date):
+        raise ValueError(f"{value!r} is not a day such as 2026-11-28")  # noqa: TRY004 - of one kind with the others
+    return value
+
+
+def _end(value: object) -> EndOfLife:
+    if value == UNKNOWN:
+        return EndOfLife()
+    if not isinstance(value, dict):
+        return EndOfLife(day=_day(value))
+    month = _MONTH.fullmatch(str(value["expected"]))
+    if month is None:
+        raise ValueError(f"{value['expected']!r} is not a month such as 2026-08")
+    year, number = int(month[1]), int(month[2])
+    return EndOfLife(expected=date(year, number, calendar.monthrange(year, number)[1]))
+
+
+def _minor(value: object) -> Minor:
+    found = minor_of(value) if isinstance(value, str) else None
+    if found is None or shown(found) != value:
+        raise ValueError(f'{value!r} is not a minor version such as "1.26"')
+    return found
+
+
+def _patch(value: object) -> str | None:
+    if value in (None, UNKNOWN):
+        return None
+    if not isinstance(value, str) or patch_of(value) is None:
+        raise ValueError(f"{value!r} is not a version such as 1.26.0")
+    return value

@@ -1,0 +1,16 @@
+"""The table of Istio releases that is packaged with the program."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from istio_mc.domain import yamltext
+from istio_mc.domain.releases import ReleaseTable, parse_table
+
+
+@cache
+def release_table() -> ReleaseTable:
+    """The packaged table; read once for a process."""
+    text = resources.files("istio_mc").joinpath("data", "releases.yaml").read_bytes()
+    return parse_table(yamltext.load(text))
