@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,39 +78,3 @@ def test_a_firewall_that_lets_this_machine_through_and_not_a_cluster_is_found(me
     assert (error["code"], error["hintType"]) == ("no-answer-across", "manual")
     assert "from the nodes of ncloud to 198.18.0.21" in error["hint"]
     assert nothing_left()
-
-
-def test_an_image_that_cannot_be_pulled_is_named_and_its_pods_are_removed(mesh: Site) -> None:
-    result = deep(mesh, 4, "--probe-image", "istio-mc.invalid/no/such:image")
-
-    errors = {error["cluster"]: error for error in result.json["errors"]}
-    assert errors.keys() == set(CONTEXTS)
-    assert {error["code"] for error in errors.values()} == {"probe-not-running"}
-    assert "istio-mc.invalid/no/such:image" in errors["kt"]["expected"]
-    assert set(verdicts(result).values()) == {"unknown"}
-    assert nothing_left()
-
-
-@pytest.mark.parametrize("line", ["deep waiting: for its pod", "deep waiting: for an answer"])
-def test_ctrl_c_removes_what_was_made(mesh: Site, line: str) -> None:
-    running = mesh.start("verify", "--deep", "--only", "data-path.deep")
-    running.until(line)
-    running.process.send_signal(signal.SIGINT)
-
-    told = running.wait(30).exits(130)
-
-    assert "the pods that --deep made are removed" in told.stderr
-
-    soon(nothing_left, "what an interrupted run made is gone", 60)
-
-
-def test_what_a_killed_run_left_is_swept_by_the_next(mesh: Site) -> None:
-    running = mesh.start("verify", "--deep", "--only", "data-path.deep")
-    running.until("deep waiting: for an answer")
-    running.kill()
-    left = each(namespaces)
-    assert all(left.values())
-
-    assert verdicts(deep(mesh)) == dict.fromkeys(PAIRS, "ok")
-
-    soon(nothing_left, "what a killed run left is gone", 60)

@@ -6,6 +6,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.e2e.harness import CONTEXTS, Site, clean, get, live_root
 
 if TYPE_CHECKING:
@@ -14,24 +16,15 @@ if TYPE_CHECKING:
 GATEWAY_API = {"gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants"}
 
 
-def test_killed_while_istioctl_runs_it_is_finished_by_the_next_run_at_once(mesh: Site) -> None:
-    """The next run begins while the killed one's istioctl may still be at work: nothing holds a lock."""
-    root = mesh.root
+@pytest.fixture(scope="module")
+def without_nhn(mesh: Site) -> Site:
+    """The mesh, of which nhn has nothing any more; each test goes on from where the one before has ended."""
     clean(["nhn"])
-    killed = mesh.start("install")
-    killed.until(r"\bnhn  istio started")
-    assert any("istioctl install" in line for line in _soon(killed)), "istioctl runs by now"
-    killed.kill()
-
-    mesh.run("install").exits(0)
-
-    assert mesh.root == root
-    _whole(mesh)
+    return mesh
 
 
-def test_ctrl_c_while_istioctl_runs_ends_it_within_seconds_and_leaves_no_istioctl(mesh: Site) -> None:
-    clean(["nhn"])
-    interrupted = mesh.start("install")
+def test_ctrl_c_while_istioctl_runs_ends_it_within_seconds_and_leaves_no_istioctl(without_nhn: Site) -> None:
+    interrupted = without_nhn.start("install")
     interrupted.until(r"\bnhn  istio started")
     assert any("istioctl install" in line for line in _soon(interrupted)), "istioctl runs by now"
     interrupted.process.send_signal(signal.SIGINT)
@@ -39,8 +32,20 @@ def test_ctrl_c_while_istioctl_runs_ends_it_within_seconds_and_leaves_no_istioct
 
     assert result.code == 130, str(result)
     assert interrupted.left_behind() == []
-    mesh.run("install").exits(0)
-    _whole(mesh)
+
+
+def test_killed_while_istioctl_runs_it_is_finished_by_the_next_run_at_once(without_nhn: Site) -> None:
+    """The next run begins while the killed one's istioctl may still be at work: nothing holds a lock."""
+    root = without_nhn.root
+    killed = without_nhn.start("install")
+    killed.until(r"\bnhn  istio started")
+    assert any("istioctl install" in line for line in _soon(killed)), "istioctl runs by now"
+    killed.kill()
+
+    without_nhn.run("install").exits(0)
+
+    assert without_nhn.root == root
+    _whole(without_nhn)
 
 
 def _soon(running: Running) -> list[str]:

@@ -12,7 +12,6 @@ from tests.e2e.harness import (
     Site,
     clean,
     get,
-    kubectl,
     live_root,
     merged_kubeconfig,
     write_kubeconfig,
@@ -67,19 +66,6 @@ def test_istiod_runs_under_an_ec_ca_and_signs_workloads_with_it(
     assert isinstance(intermediate.public_key(), ec.EllipticCurvePublicKey)
 
 
-def test_members_of_two_meshes_in_one_kubeconfig_are_refused_and_both_meshes_named(small: Site) -> None:
-    kubectl("kt", "label", "namespace", "istio-system", "istio-mc/mesh-id=another", "--overwrite")
-    try:
-        result = small.run("verify", "-o", "json").exits(2)
-    finally:
-        kubectl("kt", "label", "namespace", "istio-system", "istio-mc/mesh-id=k-paas-lab", "--overwrite")
-
-    (error,) = result.json["errors"]
-    assert error["code"] == "two-meshes"
-    assert "another: kt" in error["seen"]
-    assert "k-paas-lab: nhn" in error["seen"]
-
-
 @pytest.fixture
 def renamed(small: Site, tmp_path: Path) -> Site:
     """The same clusters under names as clouds give them: ncloud's with underscores, kt's an ARN."""
@@ -127,16 +113,3 @@ def test_a_cluster_with_a_name_that_kubernetes_refuses_is_installed_linked_and_v
     renamed.run("verify").exits(0)
     renamed.run("sample", "deploy").exits(0)
     renamed.run("sample", "test").exits(0)
-
-
-def test_a_name_is_mapped_whole_where_no_id_was_ever_given(tmp_path: Path) -> None:
-    """An ARN, as `contexts --offline` derives its ID without asking any cluster."""
-    document = merged_kubeconfig()
-    document["clusters"][0]["name"] = ARN
-    document["contexts"][0] = {"name": ARN, "context": {"cluster": ARN, "user": "kt-admin"}}
-    site = Site.at(tmp_path, kubeconfig=write_kubeconfig(tmp_path / "arn.yaml", document), clusters=None)
-
-    shown = site.run("contexts", "--offline", "-o", "json").exits(0)
-
-    ids = {c["name"]: c["clusterId"] for c in shown.data["contexts"]}
-    assert ids[ARN] == "arn-aws-eks-ap-northeast-2-123456789012-cluster-prod"

@@ -53,21 +53,3 @@ def test_a_gateway_that_swallows_packets_fails_its_pairs_alone_and_is_named_as_t
     assert hops.keys() == {"ncloud", "nhn"}
     assert all(re.match(r"first wrong hop: .*\bkt\b", hop) for hop in hops.values()), hops
     assert {error["code"] for error in result.json["errors"]} == {"too-few-answers"}
-
-
-def test_once_packets_get_through_again_so_does_every_version(sample: Site) -> None:
-    sample.run("sample", "test").exits(0)
-
-
-def test_with_a_whole_cluster_lost_the_others_rows_are_shown_and_the_lost_one_is_named(sample: Site) -> None:
-    faults.drop("nhn")
-
-    result = outcome(sample)
-
-    faults.undrop("nhn")
-    codes = [(error["code"], error["cluster"]) for error in result.json["errors"]]
-    assert codes[0] == ("cluster-unreachable", "nhn")
-    assert {code for code, _ in codes[1:]} <= {"calls-unanswered"}
-    rows = {cluster["name"]: cluster["answered"] for cluster in result.data["clusters"]}
-    assert rows.keys() == {"kt", "ncloud"}
-    assert all(min(answered.values()) > 0 for answered in rows.values())

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from istio_mc.domain.redaction.shapes import encoded_forms
-from lab import faults, settings
+from lab import settings
 from lab.images import BUSYBOX
 from tests.bundles import contents
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, command, get, kubectl, secret, soon
@@ -27,12 +27,6 @@ PASSWORD = "Sesame-open-7-for-nobody"  # noqa: S105 - planted, to be looked for
 BOOTSTRAP = "9x8w7v.q1w2e3r4t5y6u7i8"
 OPAQUE = "nobody-knows-this-by-its-shape"
 READER = "istio-reader-service-account-istio-remote-secret-token"
-
-
-@pytest.fixture(autouse=True)
-def healed() -> Iterator[None]:
-    yield
-    faults.heal("nhn")
 
 
 def base64_of(text: str) -> str:
@@ -230,30 +224,3 @@ def test_the_index_counts_what_was_taken_out(bundle: dict[str, str]) -> None:
     assert {"private key", "known secret", "password", "value of a Secret"} <= set(index["redactions"])
     assert all(cluster["answered"] for cluster in index["clusters"])
     assert [entry for cluster in index["clusters"] for entry in cluster["missing"]] == []
-
-
-def test_a_cluster_that_does_not_answer_is_a_note_in_it(whole: Site) -> None:
-    faults.cut("nhn")
-    path = whole.folder / "cut.tar.gz"
-    path.unlink(missing_ok=True)
-
-    whole.run("bundle", "-f", path.name, "--timeout", "60s").exits(3)
-
-    index = json.loads(contents(path)["index.json"])
-    assert {cluster["name"]: cluster["answered"] for cluster in index["clusters"]} == {
-        "kt": True,
-        "ncloud": True,
-        "nhn": False,
-    }
-
-
-def test_the_page_is_written_whatever_the_checks_find(whole: Site) -> None:
-    faults.cut("nhn")
-
-    shown = whole.run("report", "--timeout", "60s", "-o", "json").exits(0)
-
-    page = (whole.folder / "mesh-report.html").read_text()
-    assert shown.data["failed"] > 0
-    assert all(name in page for name in CONTEXTS)
-    assert "does not answer" in page
-    assert page.rstrip().endswith("</html>")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lab import faults
-from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, Running, Site, environment, get, kubectl
+from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, Running, Site, environment, get, kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,18 +81,6 @@ def test_an_hpa_without_metrics_says_why(whole: Site) -> None:
     assert hpa["reason"] == "no Metrics API in this cluster: install Metrics Server"
 
 
-def test_a_gateway_without_an_address_is_pending(whole: Site) -> None:
-    service = ("service", GATEWAY, "-n", SYSTEM, "--type=merge", "-p")
-    kubectl("kt", "patch", *service, '{"spec":{"externalIPs":null}}')
-    try:
-        shown = whole.run("status", "--contexts", "kt", "-o", "json").exits(0)
-    finally:
-        kubectl("kt", "patch", *service, json.dumps({"spec": {"externalIPs": [ADDRESSES["kt"]]}}))
-
-    pending = {s["name"]: s["pending"] for s in clusters(shown.data)["kt"]["services"]}
-    assert pending == {GATEWAY: True, "istiod": False}
-
-
 def _envoy(pod: str) -> int:
     """Process id of a pod's Envoy, on the machine all clusters are on."""
     for folder in Path("/proc").iterdir():
@@ -130,16 +118,6 @@ def test_a_proxy_that_does_not_take_what_it_is_sent_is_out_of_sync(whole: Site) 
         kubectl("kt", "delete", "service", "news", "-n", "default", "--ignore-not-found")
 
     assert "STALE" in proxy["xds"].values()
-
-
-def test_a_cluster_that_does_not_answer_is_shown_as_such_beside_the_others(whole: Site) -> None:
-    faults.cut("nhn")
-
-    shown = whole.run("status", "--no-progress", "--timeout", "30s").exits(3)
-
-    assert "does not answer" in shown.stdout
-    assert ADDRESSES["kt"] in shown.stdout
-    assert "error [nhn]" in shown.stderr
 
 
 def _lines(running: Running, count: int, timeout_s: float = 60) -> list[str]:

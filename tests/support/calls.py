@@ -39,7 +39,7 @@ def answering(caller: Cluster, name: str, namespace: str) -> Iterator[tuple[Clus
     known = {remote for one in caller.istiods.running() for remote in _synced(one.remotes)}
     for cluster in caller.mesh.clusters.values():
         if cluster is not caller and (
-            cluster.cluster not in known or not cluster.gateway.leads_to(name, namespace)
+            known.isdisjoint(_ids(cluster)) or not cluster.gateway.leads_to(name, namespace)
         ):
             continue
         service = cluster.store.find("Service", name, namespace)
@@ -57,6 +57,11 @@ def answering(caller: Cluster, name: str, namespace: str) -> Iterator[tuple[Clus
 
 def _synced(remotes: dict[str, object]) -> Iterator[str]:
     return (name for name, remote in remotes.items() if getattr(remote, "status", "") == "synced")
+
+
+def _ids(cluster: Cluster) -> set[str]:
+    """The IDs that its istiods have of a cluster: made of its name in the kubeconfig."""
+    return {one.cluster_id for one in cluster.istiods.running()}
 
 
 def execute(cluster: Cluster, command: Sequence[str]) -> Ran:

@@ -188,6 +188,19 @@ def test_a_cluster_joins_with_a_network_that_no_other_has(mesh: Mesh) -> None:
     assert mesh["kt"].has("Secret", "istio-remote-secret-ncloud-nks", SYSTEM)
 
 
+def test_one_that_joins_beside_a_silent_member_gets_a_network_that_the_silent_one_cannot_have(
+    mesh: Mesh,
+) -> None:
+    mesh.run("install", "--contexts", "kt,ncloud").exits(0)
+    mesh.cut("kt")
+    joined = mesh.run("install", "--contexts", "ncloud,nhn", "-o", "json").exits(0)
+    assert ("network-by-id", "nhn") in joined.warnings
+    mesh.heal("kt")
+    mesh.run("install", "--contexts", THREE).exits(0)
+    labels = mesh["nhn"].get("Namespace", SYSTEM)["metadata"]["labels"]
+    assert labels["topology.istio.io/network"] == "network-nhn-nks"
+
+
 def test_what_verify_finds_in_a_gateway_explains_that_an_install_would_change_it(installed: Mesh) -> None:
     nhn = installed["nhn"]
     nhn.edit(

@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.support import Mesh
+    from tests.support.runs import Result
 
 
 @pytest.fixture
@@ -28,6 +29,42 @@ def test_a_gateway_that_is_not_reached_is_told_with_the_first_hop_that_fails(sam
     (problem,) = result.json["errors"]
     assert (problem["code"], problem["cluster"]) == ("too-few-answers", "kt")
     assert f"{sampled['nhn'].gateway.address}:15443" in problem["message"]
+
+
+def missing(result: Result) -> dict[str, list[str]]:
+    """The versions that each cluster did not get."""
+    rows = {cluster["name"]: cluster["answered"] for cluster in result.data["clusters"]}
+    return {name: [version for version, count in row.items() if not count] for name, row in rows.items()}
+
+
+def test_a_missing_link_fails_its_one_direction_and_is_the_first_hop_that_fails(sampled: Mesh) -> None:
+    kt = sampled["kt"]
+    kt.delete(kt.get("Secret", "istio-remote-secret-nhn-nks", "istio-system"))
+    result = sampled.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+    assert missing(result) == {"kt": ["v3"], "ncloud": [], "nhn": []}
+    (problem,) = result.json["errors"]
+    assert problem["message"].startswith("v3 in nhn answered kt in 0 of ")
+    assert "link.secret (kt → nhn)" in problem["message"]
+
+
+@pytest.mark.thorough
+def test_a_version_without_pods_fails_from_every_cluster_and_is_named(sampled: Mesh) -> None:
+    ncloud = sampled["ncloud"]
+    ncloud.edit(
+        ncloud.get("Deployment", "reviews-v2", "sample"), lambda copy: copy["spec"].update(replicas=0)
+    )
+    ncloud.settle()
+    result = sampled.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+    assert missing(result) == {name: ["v2"] for name in sampled.names}
+    assert all(one["message"].startswith("v2 in ncloud") for one in result.json["errors"])
+
+
+@pytest.mark.thorough
+def test_without_a_cluster_that_does_not_answer_the_rows_of_the_others_are_shown(sampled: Mesh) -> None:
+    sampled.cut("nhn")
+    result = sampled.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+    assert result.errors[0] == ("cluster-unreachable", "nhn")
+    assert set(missing(result)) == {"kt", "ncloud"}
 
 
 def test_what_is_removed_leaves_nothing(sampled: Mesh) -> None:
