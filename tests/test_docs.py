@@ -18,7 +18,7 @@ from istio_mc.cli.app import app
 from istio_mc.domain.explained import SECTION_OF
 from istio_mc.domain.pod_faults import Cause
 from istio_mc.domain.refusal import Reason
-from scripts import checks_page
+from scripts import checks_page, releases_page
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -166,6 +166,10 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_the_list_of_checks_is_up_to_date() -> None:
     assert checks_page.PAGE.read_text(encoding="utf-8") == checks_page.page(), "make docs"
+
+
+def test_the_page_of_releases_is_up_to_date() -> None:
+    assert releases_page.PAGE.read_text(encoding="utf-8") == releases_page.page(), "make docs"
 
 
 def quoted_help() -> list[tuple[str, str, str]]:

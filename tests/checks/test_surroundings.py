@@ -104,7 +104,10 @@ WARNINGS = {
     "a server that is too old": ({"server": "v1.28.10"}, ("kubernetes-too-old", "kt", "v1.28.10")),
     "a server that is too new": ({"server": "v1.34.0"}, ("kubernetes-too-new", "kt", "v1.34.0")),
     "a server that does not tell": ({"server": "main"}, ("kubernetes-unknown", "kt", "main")),
-    "an Istio of no table": ({"version": "1.23.4"}, ("istio-unknown", None, "in no table of istio-mc")),
+    "an Istio of no table": (
+        {"version": "1.23.4"},
+        ("istio-unknown", None, "releases 1.24 to 1.32, read on 2026-11-28"),
+    ),
     "CRDs of Helm": (
         {
             "crds": (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import date
+from datetime import date, timedelta
 from io import StringIO
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from istio_mc.domain.settings import GatewayApiSettings, IstioSettings, Settings
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import Tool, artifact
 from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
+from istio_mc.gateways.releases import release_table
 from istio_mc.gateways.tools_cache import Cache, Receipt, sha256_of
 from istio_mc.gateways.tools_find import own_platform
 from istio_mc.ops.inputs import Inputs
@@ -63,6 +64,7 @@ def run(
         Cache(folder / "cache"),
         {"PATH": str(folder / "path")},
         today,
+        release_table(),
         bin_dir=bin_dir,
     )
 
@@ -101,7 +103,7 @@ def digests(folder: Path, settings: Settings | None = None) -> dict[str, str]:
     """What `tools list` says of each file's digest, in JSON; the table says the same in words."""
     cache, env = Cache(folder / "cache"), {"PATH": str(folder / "path")}
     inputs = Inputs(kubeconfig=str(folder / "config"), timeout_s=20)
-    made = report(listed(inputs, settings or Settings(certs_dir=folder), cache, env, TODAY))
+    made = report(listed(inputs, settings or Settings(certs_dir=folder), cache, env, TODAY, release_table()))
     text = StringIO()
     made.render(Console(file=text, width=400))
     words = {"pinned": "pinned", "published": "published beside it", "not-verified": "not verified"}
@@ -224,30 +226,45 @@ def test_what_does_not_fit_is_a_warning_of_that_cluster(tmp_path: Path, clusters
     skew, too_old = [problem for problem in result.warnings if problem.cluster == "kt"]
     assert skew.message == "kubectl 1.32.3 is 4 minors ahead of the API server of kt"
     assert str(skew.hint) == "istio-mc tools install kubectl --kubectl 1.28.10"
-    assert (too_old.seen, too_old.expected, too_old.hint) == ("v1.28.10", "1.29 to 1.33", None)
+    assert (too_old.seen, too_old.expected, too_old.hint) == (
+        "v1.28.10",
+        "Kubernetes 1.29 to 1.33",
+        None,
+    )
 
 
 def test_an_istio_that_fits_and_is_maintained_is_named(tmp_path: Path, clusters: dict[str, str]) -> None:
     result = run(tmp_path, *clusters, istio="1.24.0", today=date(2025, 6, 1))
     assert ("kubernetes-too-old", "nhn") not in codes(result)
-    newer = run(tmp_path, *clusters, istio="1.30.0", today=date(2026, 4, 1))
+    newer = run(tmp_path, *clusters, istio="1.30.0", today=date(2026, 4, 10))
     (problem,) = [p for p in newer.warnings if (p.code, p.cluster) == ("kubernetes-too-old", "nhn")]
-    assert str(problem.hint) == "Istio that does and is maintained: 1.27, 1.28, 1.29"
+    assert str(problem.hint) == "supported releases that fit: 1.28.10, 1.29.10"
 
 
 @pytest.mark.parametrize(
-    ("istio", "today", "ended"),
+    ("istio", "today", "code"),
     [
-        ("1.26.0", date(2025, 12, 31), False),
-        ("1.26.0", date(2026, 1, 1), True),
-        ("1.30.1", date(2026, 11, 30), False),
-        ("1.30.1", date(2026, 12, 1), True),
+        ("1.26.0", date(2025, 12, 22), None),
+        ("1.26.0", date(2025, 12, 23), "istio-end-of-life"),
+        ("1.29.1", date(2026, 10, 12), None),  # the expected month has passed, the policy's day has not
+        ("1.29.1", date(2026, 10, 13), "istio-end-of-life-expected"),
+        ("1.31.0", date(2030, 1, 1), None),  # no source has an end of it
     ],
 )
 def test_an_istio_past_its_end_of_life_is_a_warning(
-    tmp_path: Path, istio: str, today: date, *, ended: bool
+    tmp_path: Path, istio: str, today: date, code: str | None
 ) -> None:
-    assert (("istio-end-of-life", None) in codes(run(tmp_path, istio=istio, today=today))) is ended
+    found = [one for one, _ in codes(run(tmp_path, istio=istio, today=today)) if one.startswith("istio-end")]
+    assert found == ([code] if code else [])
+
+
+def test_a_table_that_is_too_old_is_a_warning(tmp_path: Path) -> None:
+    read = release_table().read
+    old = ("releases-old", None)
+    assert old not in codes(run(tmp_path, today=read + timedelta(days=90)))
+    result = run(tmp_path, today=read + timedelta(days=91))
+    (problem,) = [one for one in result.warnings if one.code == "releases-old"]
+    assert problem.message == "the table of Istio releases is 91 days old"
 
 
 def test_an_istio_the_table_does_not_have_is_a_warning(tmp_path: Path) -> None:
@@ -255,11 +272,19 @@ def test_an_istio_the_table_does_not_have_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_the_table_of_releases_is_part_of_the_data(tmp_path: Path) -> None:
-    releases = report(run(tmp_path)).data["istioReleases"]
-    assert releases[2] == {
+    data = report(run(tmp_path)).data
+    releases = {one["release"]: one for one in data["istioReleases"]}
+    assert releases["1.26"] == {
         "release": "1.26",
+        "newest": "1.26.8",
         "kubernetes": {"oldest": "1.29", "newest": "1.33"},
-        "endOfLife": "2025-12",
-        "approximate": False,
+        "endOfLife": "2025-12-22",
+        "expectedEndOfLife": None,
         "ended": True,
+        "gatewayAPI": "1.3.0",
+        "tested": ["1.26.0"],
     }
+    assert (releases["1.29"]["endOfLife"], releases["1.29"]["expectedEndOfLife"]) == (None, "2026-10-12")
+    assert releases["1.32"]["kubernetes"] == {"oldest": None, "newest": None}
+    assert {"release": "1.31", "endOfLife": "2025-11-11", "ended": True} in data["kubernetesReleases"]
+    assert data["releasesRead"] == release_table().read.isoformat()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.tools import Tool, artifact
+from istio_mc.gateways.releases import release_table
 from istio_mc.gateways.tools_find import Found, Origin, own_platform
 from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome
 from istio_mc.ops.tools_list import ListedTool, ListResult
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 LONG = Path("/home/somebody/.cache/istio-mc/bin/linux-amd64/istioctl-1.26.0/istioctl")
 
 
-def listed() -> Report:
+def listed(today: date = date(2025, 6, 1)) -> Report:
     found = Found(LONG, Origin.CACHE, "1.26.0")
     return tools.listed(
         ListResult(
-            (ListedTool(Tool.ISTIOCTL, "1.26.0", found),), "1.26.0", date(2025, 6, 1), not_asked="none"
+            (ListedTool(Tool.ISTIOCTL, "1.26.0", found),),
+            "1.26.0",
+            today,
+            release_table(),
+            not_asked="none",
         )
     )
 
@@ -48,3 +53,17 @@ def test_a_source_is_not_folded(capsys: pytest.CaptureFixture[str], monkeypatch:
     monkeypatch.setenv("COLUMNS", "60")
     brought().render(terminal.console())
     assert artifact(Tool.ISTIOCTL, "1.26.0", own_platform()).url in capsys.readouterr().out
+
+
+def test_each_release_is_shown_with_what_it_supports(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    report = listed(date(2026, 11, 29))
+    report.render(terminal.console())
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "* 1.26 1.26.8 1.29 to 1.33 1.3.0 1.26.0 ended 2025-12-22" in lines
+    assert "1.29 1.29.10 1.31 to 1.35 1.4.1 1.29.1 expected 2026-08 (over)" in lines
+    assert "1.32 1.32.0 unknown unknown - unknown" in lines
+    assert "1.31 ended 2025-11-11" in lines
+    assert "1.35 2027-02-28" in lines

@@ -311,7 +311,7 @@ _AROUND = {
     "versions.end-of-life": Explained(
         "the same table, and the day",
         "time went on",
-        "set `istio.version` to a newer one",
+        f"set `istio.version` in mesh.yaml to a supported one: `{istio_mc('tools', 'list')}` shows them",
     ),
     "nodes.architecture": Explained(
         "the architectures of the nodes that have no taint against Istio's pods",

@@ -14,8 +14,8 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import annotations_of, labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.support import Support
 from istio_mc.domain.surroundings import HELM_RELEASE, uses_istio_cni
+from istio_mc.domain.versions import end_of_life_problem, kubernetes_problem, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,47 +42,24 @@ def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts,
 
 def _kubernetes(facts: Facts, target: Target) -> Finding:
     server = facts.observed[str(target.cluster)].version
-    release = support.istio_release(facts.mesh.version)
-    fits = support.kubernetes_support(facts.mesh.version, server)
-    if fits is Support.SUPPORTED or release is None:  # of a release no table has, the mesh is told once
+    problem = kubernetes_problem(facts.releases, facts.mesh.version, server)
+    if problem is None:  # of a release no table has, the mesh is told once
         return Finding(f"{server} with Istio {facts.mesh.version}")
-    problem = Problem(
-        code="kubernetes-unknown" if fits is Support.UNKNOWN else str(fits),
-        message=f"Istio {facts.mesh.version} is not made for this Kubernetes",
-        seen=server,
-        expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
-        hint=Advice(
-            "set istio.version in mesh.yaml to one that fits every cluster: ", istio_mc("tools", "list")
-        ),
+    hint = Advice(
+        "set istio.version in mesh.yaml to one that fits every cluster: ", istio_mc("tools", "list")
     )
-    return Finding(server, problem)
+    return Finding(server, replace(problem, hint=hint))
 
 
 def _end_of_life(facts: Facts, _target: Target) -> Finding:
-    release = support.istio_release(facts.mesh.version)
+    version = facts.mesh.version
+    release = facts.releases.release(version)
+    problem = end_of_life_problem(facts.releases, version, facts.today)
     if release is None:
-        known = [support.shown(one.minor) for one in support.ISTIO_RELEASES]
-        problem = Problem(
-            code="istio-unknown",
-            message=f"which Kubernetes Istio {facts.mesh.version} supports is not known here",
-            seen="in no table of istio-mc",
-            expected=f"a release of {', '.join(known)}",
-            hint=Advice("set istio.version in mesh.yaml to one of these"),
-        )
-        return Finding("in no table known here", problem)
+        return Finding(f"Istio {version} is not in the table of releases", problem)
     if facts.today is None:
         return Finding("not looked at")
-    until = f"{release.end_of_life:%Y-%m-%d}"
-    if not release.ended(facts.today):
-        return Finding(f"until {until}")
-    problem = Problem(
-        code="istio-end-of-life",
-        message=f"Istio {facts.mesh.version} is past its end of life",
-        seen=f"supported until {until}",
-        expected="a release that upstream still mends",
-        hint=Advice("set istio.version in mesh.yaml to a newer one"),
-    )
-    return Finding(f"ended {until}", problem)
+    return Finding(until(facts.releases, release), problem)
 
 
 def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
@@ -293,7 +270,9 @@ _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 PRESETS = (
     _check("versions.kubernetes", "Istio is made for the server's Kubernetes version", _WARNING, _kubernetes),
-    _check("versions.end-of-life", "upstream still mends this Istio", _WARNING, _end_of_life, Scope.MESH),
+    _check(
+        "versions.end-of-life", "this Istio release is supported upstream", _WARNING, _end_of_life, Scope.MESH
+    ),
     _check("nodes.architecture", "Istio has images for every node", _WARNING, _of(_architecture)),
     _check("storage.default", "there is a default StorageClass", _WARNING, _of(_storage)),
     _check(

@@ -214,6 +214,7 @@ def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     from datetime import UTC, datetime
 
     from istio_mc.gateways import files
+    from istio_mc.gateways.releases import release_table
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools_list as op
@@ -228,6 +229,7 @@ def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
             find_cache(os.environ, files.home_folder()),
             os.environ,
             datetime.now(UTC).date(),
+            release_table(),
             bin_dir=bin_dir,
             progress=progress,
         )

@@ -15,7 +15,8 @@ _SECTIONS = {
     "settings": """
         cluster-id-invalid network-invalid settings-invalid settings-key-unknown settings-missing
         settings-unreadable yaml-invalid yaml-key-repeated""",
-    "versions-end-of-life": "istio-unknown",
+    "versions-end-of-life": "istio-end-of-life istio-end-of-life-expected istio-unknown releases-old",
+    "versions-kubernetes": "kubernetes-unknown",
     "ca-folder": """
         ca-cannot-sign ca-cert-lost ca-expires-soon ca-extended-key-usage ca-extension
         ca-flag-differs ca-folder-exposed ca-issuer-partial ca-key-exposed ca-key-id ca-key-lost

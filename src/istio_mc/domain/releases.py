@@ -188,6 +188,14 @@ class ReleaseTable:
         expected = self.expected_end(release)
         return release.end.day is None and expected is not None and today > expected
 
+    def supported(self, today: date) -> tuple[IstioRelease, ...]:
+        """The releases of which no end has passed, not even an expected one."""
+        return tuple(
+            found
+            for found in self.istio
+            if not self.is_ended(found, today) and not self.is_overdue(found, today)
+        )
+
     def kubernetes_support(self, istio: str, server: str) -> Support:
         """Whether an Istio version supports an API server's version.
 

@@ -12,13 +12,14 @@ from istio_mc.domain.hint import Advice
 from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.silent import Others, unplaced
+from istio_mc.domain.versions import EXPECTED_END
 from istio_mc.domain.workload_ttl import SETTING, workload_ttl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from istio_mc.checks.model import Facts
+    from istio_mc.checks.model import Facts, Result
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings import Settings
@@ -132,9 +133,15 @@ def judge(facts: Facts, *, strict: bool) -> list[Problem]:
     stopping = [
         result
         for result in failed
-        if result.check.severity is Severity.ERROR or (strict and result.check.topic == "versions")
+        if result.check.severity is Severity.ERROR or (strict and _stops_strictly(result))
     ]
     if stopping:
         others = [result.problem for result in failed if result not in stopping and result.problem]
         raise ProblemError(*(result.problem for result in stopping if result.problem), warnings=others)
     return [result.problem for result in failed if result.problem]
+
+
+def _stops_strictly(result: Result) -> bool:
+    """Whether versions do not go together; an end of life that is only expected is no reason to stop."""
+    expected = result.problem is not None and result.problem.code == EXPECTED_END
+    return result.check.topic == "versions" and not expected

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import PLATFORMS, Tool, Verification
+from istio_mc.domain.versions import end_of_life_problem, kubernetes_problem, table_age_problem
 from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.tools import verification_of
 from istio_mc.gateways.tools_find import Found, find, own_platform
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
+    from istio_mc.domain.releases import ReleaseTable
     from istio_mc.domain.settings import Settings
     from istio_mc.domain.tools import Artifact
     from istio_mc.gateways.tools_cache import Cache
     from istio_mc.ops.inputs import Inputs
     from istio_mc.ops.session import Session
+
+_DOCS = "troubleshooting.md#versions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class ListResult:
         tools: One a tool.
         istio: The mesh's Istio version.
         today: The day the end-of-life dates are compared with.
+        table: The table of releases.
         clusters: The clusters of the run.
         not_asked: Why no cluster was asked; "" where some were.
         warnings: What the user should know.
@@ -94,6 +99,7 @@ class ListResult:
     tools: tuple[ListedTool, ...]
     istio: str
     today: date
+    table: ReleaseTable
     clusters: tuple[ListedCluster, ...] = ()
     not_asked: str = ""
     warnings: tuple[Problem, ...] = ()
@@ -105,6 +111,7 @@ def listed(
     cache: Cache,
     env: Mapping[str, str],
     today: date,
+    table: ReleaseTable,
     *,
     bin_dir: Path | None = None,
     progress: Progress = silent,
@@ -119,6 +126,7 @@ def listed(
         cache: The private cache.
         env: The environment.
         today: Compared with the end-of-life dates.
+        table: The table of releases.
         bin_dir: A flag; wins over mesh.yaml.
         progress: Told of what is asked.
 
@@ -135,7 +143,7 @@ def listed(
     istio = settings.istio.version
     clusters = [
         ListedCluster(
-            name, server, support.kubectl_skew(kubectl, server), support.kubernetes_support(istio, server)
+            name, server, support.kubectl_skew(kubectl, server), table.kubernetes_support(istio, server)
         )
         for name, server in servers.items()
     ]
@@ -143,10 +151,14 @@ def listed(
     told = (
         *warnings,
         *_tool_warnings(tools),
-        *_istio_warnings(istio, today),
-        *(problem for cluster in clusters for problem in _cluster_warnings(cluster, kubectl, istio, today)),
+        *_istio_warnings(table, istio, today),
+        *(
+            problem
+            for cluster in clusters
+            for problem in _cluster_warnings(table, cluster, kubectl, istio, today)
+        ),
     )
-    return ListResult(tools, istio, today, tuple(clusters), not_asked, told)
+    return ListResult(tools, istio, today, table, tuple(clusters), not_asked, told)
 
 
 def _tool(
@@ -218,27 +230,16 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
             )
 
 
-def _istio_warnings(istio: str, today: date) -> Iterator[Problem]:
-    release = support.istio_release(istio)
-    if release is None:
-        yield Problem(
-            code="istio-unknown",
-            message=f"which Kubernetes Istio {istio} supports is not known here",
-            expected=f"a release of {', '.join(support.shown(r.minor) for r in support.ISTIO_RELEASES)}",
-        )
-    elif release.ended(today):
-        living = [support.shown(r.minor) for r in support.ISTIO_RELEASES if not r.ended(today)]
-        yield Problem(
-            code="istio-end-of-life",
-            message=f"Istio {support.shown(release.minor)} is past its end of life",
-            seen=f"{'about ' if release.approximate else ''}{release.end_of_life:%B %Y}",
-            expected=f"a release of {', '.join(living)}" if living else "a later release than istio-mc knows",
-            hint=Advice("set istio.version in mesh.yaml"),
-            docs="troubleshooting.md#versions",
-        )
+def _istio_warnings(table: ReleaseTable, istio: str, today: date) -> Iterator[Problem]:
+    if problem := end_of_life_problem(table, istio, today):
+        yield replace(problem, docs=_DOCS)
+    if problem := table_age_problem(table, today):
+        yield problem
 
 
-def _cluster_warnings(cluster: ListedCluster, kubectl: str, istio: str, today: date) -> Iterator[Problem]:
+def _cluster_warnings(
+    table: ReleaseTable, cluster: ListedCluster, kubectl: str, istio: str, today: date
+) -> Iterator[Problem]:
     yield from cluster.problems
     server = cluster.server or ""
     if cluster.skew is not None and abs(cluster.skew) > 1:
@@ -252,17 +253,13 @@ def _cluster_warnings(cluster: ListedCluster, kubectl: str, istio: str, today: d
             hint=istio_mc(
                 "tools", "install", "kubectl", "--kubectl", server.lstrip("v").split("+")[0].split("-")[0]
             ),
-            docs="troubleshooting.md#versions",
+            docs=_DOCS,
         )
-    release = support.istio_release(istio)
-    if release and cluster.support in (Support.TOO_OLD, Support.TOO_NEW):
-        others = ", ".join(support.shown(r.minor) for r in support.supporting(server, today))
-        yield Problem(
-            code=cluster.support.value,
-            cluster=cluster.context,
-            message=f"Istio {istio} does not support the Kubernetes of {cluster.context}",
-            seen=server,
-            expected=f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
-            hint=Advice(f"Istio that does and is maintained: {others}") if others else None,
-            docs="troubleshooting.md#versions",
+    if cluster.server and (problem := kubernetes_problem(table, istio, server)):
+        others = ", ".join(
+            found.newest or str(found)
+            for found in table.supported(today)
+            if table.kubernetes_support(str(found), server) is Support.SUPPORTED
         )
+        hint = Advice(f"supported releases that fit: {others}") if others else None
+        yield replace(problem, cluster=cluster.context, hint=hint, docs=_DOCS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import support
+from istio_mc.domain.releases import UNKNOWN
 from istio_mc.present.report import Report, exit_for, problems_data
 from istio_mc.present.terminal import print_whole, print_words, table
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from istio_mc.domain.releases import IstioRelease
     from istio_mc.domain.tools import Artifact
     from istio_mc.ops.tools import BringResult, ToolOutcome
     from istio_mc.ops.tools_list import ListedCluster, ListedTool, ListResult
@@ -41,23 +43,33 @@ def listed(result: ListResult) -> Report:
             "clusters": [_cluster(cluster) for cluster in result.clusters],
             "notAsked": result.not_asked or None,
             "istio": result.istio,
-            "istioReleases": [
-                {
-                    "release": support.shown(release.minor),
-                    "kubernetes": {
-                        "oldest": support.shown(release.oldest),
-                        "newest": support.shown(release.newest),
-                    },
-                    "endOfLife": f"{release.end_of_life:%Y-%m}",
-                    "approximate": release.approximate,
-                    "ended": release.ended(result.today),
-                }
-                for release in support.ISTIO_RELEASES
+            "istioReleases": [_release(release, result) for release in result.table.istio],
+            "kubernetesReleases": [
+                {"release": support.shown(minor), "endOfLife": day.isoformat(), "ended": result.today > day}
+                for minor, day in result.table.kubernetes.items()
             ],
+            "releasesRead": result.table.read.isoformat(),
         },
         render=lambda console: _render_list(result, console),
         warnings=result.warnings,
     )
+
+
+def _release(release: IstioRelease, result: ListResult) -> dict[str, Any]:
+    expected = None if release.end.day else result.table.expected_end(release)
+    return {
+        "release": str(release),
+        "newest": release.newest,
+        "kubernetes": {
+            "oldest": support.shown(minor) if (minor := release.oldest_kubernetes) else None,
+            "newest": support.shown(minor) if (minor := release.newest_kubernetes) else None,
+        },
+        "endOfLife": release.end.day.isoformat() if release.end.day else None,
+        "expectedEndOfLife": expected.isoformat() if expected else None,
+        "ended": result.table.is_ended(release, result.today),
+        "gatewayAPI": release.gateway_api,
+        "tested": list(release.lab),
+    }
 
 
 def _platform(item: Artifact) -> str | None:
@@ -151,21 +163,36 @@ def _render_list(result: ListResult, console: Console) -> None:
     else:
         console.print(f"clusters: not asked ({result.not_asked})", soft_wrap=True)
     console.print()
-    releases = table("ISTIO", "KUBERNETES", "END OF LIFE", "")
-    ours = support.istio_release(result.istio)
-    for release in support.ISTIO_RELEASES:
-        about = "about " if release.approximate else ""
-        notes = [
-            "past its end of life" if release.ended(result.today) else "",
-            "this mesh's" if release is ours else "",
-        ]
-        releases.add_row(
-            support.shown(release.minor),
-            f"{support.shown(release.oldest)} to {support.shown(release.newest)}",
-            f"{about}{release.end_of_life:%b %Y}",
-            ", ".join(filter(None, notes)),
+    console.print(_releases(result))
+    console.print()
+    kubernetes = table("KUBERNETES", "END OF LIFE")
+    for minor, day in result.table.kubernetes.items():
+        kubernetes.add_row(support.shown(minor), f"ended {day}" if result.today > day else str(day))
+    console.print(kubernetes)
+    console.print()
+    console.print(f"Releases as of {result.table.read}; sources: docs/releases.md", soft_wrap=True)
+
+
+def _releases(result: ListResult) -> Table:
+    rows = table("", "ISTIO", "NEWEST", "KUBERNETES", "GATEWAY API", "TESTED", "END OF LIFE")
+    ours = result.table.release(result.istio)
+    for release in result.table.istio:
+        rows.add_row(
+            "*" if release is ours else "",
+            str(release),
+            release.newest or UNKNOWN,
+            release.kubernetes,
+            release.gateway_api or UNKNOWN,
+            ", ".join(release.lab) or "-",
+            _end(release, result),
         )
-    console.print(releases)
+    return rows
+
+
+def _end(release: IstioRelease, result: ListResult) -> str:
+    if result.table.is_ended(release, result.today):
+        return f"ended {release.end}"
+    return f"{release.end} (over)" if result.table.is_overdue(release, result.today) else str(release.end)
 
 
 def _clusters(result: ListResult) -> Table:

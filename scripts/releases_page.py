@@ -1,0 +1,77 @@
+"""Writes docs/releases.md from the packaged table of Istio releases: `make docs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.releases import UNKNOWN
+from istio_mc.domain.support import shown
+from istio_mc.gateways.releases import release_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.domain.releases import IstioRelease, ReleaseTable
+
+PAGE = Path(__file__).parents[1] / "docs" / "releases.md"
+
+_HEAD = """\
+<!-- Written by `make docs` from src/istio_mc/data/releases.yaml: change that file, not this page. -->
+# Istio and Kubernetes releases
+
+As of {read}. `istio-mc tools list` shows the same table; `istio-mc` warns when it is more than 90 days old.
+
+Only what a source says is in here. `unknown`: no source says it. `expected`: upstream names a month, but
+announced no day. By upstream's policy a release is supported until six weeks after the second release that
+follows it.
+"""
+
+_COLUMNS = """\
+- **Tested**: patches that were run on [the lab](lab.md), with a mesh of three clusters.
+- **Gateway API**: the release in Istio's `go.mod`.
+"""
+
+
+def page() -> str:
+    """The whole page, as it must stand in docs/releases.md."""
+    table = release_table()
+    kubernetes = [(shown(minor), day.isoformat()) for minor, day in table.kubernetes.items()]
+    sources = [f"- {name}: {where}" for name, where in table.sources.items()]
+    parts = [
+        _HEAD.format(read=table.read),
+        "## Istio\n",
+        _rows(
+            ("Istio", "first patch", "newest patch", "end of life", "Kubernetes", "Gateway API", "tested"),
+            (_release(release, table) for release in table.istio),
+        ),
+        _COLUMNS,
+        "## Kubernetes\n",
+        _rows(("Kubernetes", "end of life"), kubernetes),
+        "## Sources\n",
+        *sources,
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _release(release: IstioRelease, table: ReleaseTable) -> tuple[str, ...]:
+    expected = None if release.end.day else table.expected_end(release)
+    return (
+        str(release),
+        f"by {release.first}" if release.first_is_latest else str(release.first),
+        release.newest or UNKNOWN,
+        f"{release.end}" + (f"; by the policy about {expected}" if expected else ""),
+        release.kubernetes,
+        release.gateway_api or UNKNOWN,
+        ", ".join(release.lab) or "-",
+    )
+
+
+def _rows(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
