@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lab import faults, images
+from lab import images
 from lab.quirks import CILIUM_CONFIG
 from lab.settings import find
 from tests.e2e.harness import (
@@ -49,20 +49,8 @@ def edit(kind: str, name: str, body: dict[str, Any]) -> None:
     kubectl("ncloud", "patch", kind, name, "-n", SPACE, "--type=merge", "-p", json.dumps(body))
 
 
-def set_config(**data: str | None) -> None:
-    edit(
-        "configmap", "cilium-config", {"data": {key.replace("_", "-"): value for key, value in data.items()}}
-    )
-
-
-def agent() -> str:
-    """The uid of the one agent."""
-    (pod,) = get("ncloud", "pods", "-l", "k8s-app=cilium", namespace=SPACE)["items"]
-    return str(pod["metadata"]["uid"])
-
-
-def cluster(result: Result, name: str = "ncloud") -> dict[str, Any]:
-    (found,) = [cluster for cluster in result.data["clusters"] if cluster["name"] == name]
+def cluster(result: Result) -> dict[str, Any]:
+    (found,) = [cluster for cluster in result.data["clusters"] if cluster["name"] == "ncloud"]
     return dict(found)
 
 
@@ -91,191 +79,39 @@ def cilium() -> Iterator[None]:
     """Cilium as the lab's cluster was built with it, before and after."""
     as_built()
     yield
-    faults.heal("nhn")
     as_built()
 
 
-def test_fix_restarts_the_agents_with_the_settings_and_revert_gives_back_every_byte(site: Site) -> None:
-    before = raw()
-    assert cilium_running() == CILIUM_CONFIG
-
-    fixed = site.run("cilium", "fix", "--yes", "--settle", "1s", "-o", "json").exits(0)
-
-    assert {c["name"]: c["status"] for c in fixed.data["clusters"]} == {
-        "kt": "no Cilium",
-        "ncloud": "fixed",
-        "nhn": "no Cilium",
-    }
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
-    assert backup() == CILIUM_CONFIG
-
-    reverted = site.run(*REVERT).exits(0)
-
-    assert cluster(reverted)["status"] == "reverted"
-    assert raw() == before
-    assert cilium_running() == CILIUM_CONFIG
-    assert backup() is None
-
-
-def test_a_second_fix_and_a_second_revert_change_nothing_and_restart_nothing(site: Site) -> None:
-    site.run(*FIX).exits(0)
-    uid = agent()
-
-    assert cluster(site.run(*FIX).exits(0))["status"] == "unchanged"
-    assert agent() == uid
-
-    site.run(*REVERT).exits(0)
-    uid = agent()
-
-    assert cluster(site.run(*REVERT).exits(0))["status"] == "unchanged"
-    assert agent() == uid
-
-
-def test_k_paas_turns_the_l7_proxy_off_too_and_the_first_backup_stays(site: Site) -> None:
-    set_config(enable_l7_proxy=None)
+def test_fix_restarts_the_agents_with_the_settings_and_revert_restores_every_byte(site: Site) -> None:
+    edit("configmap", "cilium-config", {"data": {"enable-l7-proxy": None}})
     restart_cilium()
     before = raw()
-    site.run(*FIX).exits(0)
 
-    site.run(*FIX, "--k-paas").exits(0)
+    fixed = site.run(*FIX, "--k-paas").exits(0)
 
+    assert cluster(fixed)["status"] == "fixed"
     assert cilium_running() == json.loads(before) | CILIUM_WANTED | {"enable-l7-proxy": "false"}
     assert backup() == json.loads(before)
 
     site.run(*REVERT).exits(0)
 
-    assert raw() == before
-    assert "enable-l7-proxy" not in (cilium_running() or {})
+    assert (raw(), cilium_running(), backup()) == (before, json.loads(before), None)
 
 
-def test_a_dry_run_shows_the_difference_and_touches_nothing(site: Site) -> None:
-    before = get("ncloud", "configmap", "cilium-config", namespace=SPACE)["metadata"]["resourceVersion"]
-    uid = agent()
-
-    told = site.run("cilium", "fix", "--contexts", "ncloud", "--dry-run").exits(0)
-
-    assert '- cni-exclusive: "true"\n  + cni-exclusive: "false"' in told.stdout
-    assert (
-        get("ncloud", "configmap", "cilium-config", namespace=SPACE)["metadata"]["resourceVersion"] == before
-    )
-    assert (agent(), backup()) == (uid, None)
-
-
-def test_without_a_terminal_and_without_yes_nothing_is_changed(site: Site) -> None:
-    before = raw()
-
-    refused = site.run("cilium", "fix", "--contexts", "ncloud", "-o", "json").exits(2)
-
-    assert [error["code"] for error in refused.json["errors"]] == ["not-confirmed"]
-    assert raw() == before
-
-
-def test_an_agent_that_was_not_restarted_shows_and_fix_restarts_it(site: Site) -> None:
-    set_config(bpf_lb_sock_hostns_only="true", cni_exclusive="false")
-    assert cilium_running() == CILIUM_CONFIG
-
-    seen = cluster(site.run("cilium", "status", "--contexts", "ncloud", "-o", "json").exits(0))
-
-    assert seen["status"] == "to fix"
-    assert len(seen["agents"]["olderThanSettings"]) == 1
-    assert [setting["live"] for setting in seen["settings"]] == ["true", "false"]
-
-    fixed = cluster(site.run(*FIX).exits(0))
-
-    assert (fixed["status"], fixed["changes"]) == ("fixed", [])
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
-    assert cluster(site.run("cilium", "status", "-o", "json").exits(0))["status"] == "right"
-
-
-def test_a_fix_killed_between_the_settings_and_the_restart_is_finished_by_the_next(site: Site) -> None:
-    before = raw()
-    killed = site.start(*FIX)
-    killed.until("settings written")
-    killed.kill()
-    assert raw() != before
-    assert cilium_running() == CILIUM_CONFIG
-
-    site.run(*FIX).exits(0)
-
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
-    site.run(*REVERT).exits(0)
-    assert raw() == before
-
-
-def test_a_revert_killed_between_the_settings_and_the_restart_is_finished_by_the_next(site: Site) -> None:
-    before = raw()
-    site.run(*FIX).exits(0)
-    killed = site.start(*REVERT)
-    killed.until("settings written")
-    killed.kill()
-    assert raw() == before
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
-
-    site.run(*REVERT).exits(0)
-
-    assert (raw(), cilium_running(), backup()) == (before, CILIUM_CONFIG, None)
-
-
-def test_revert_names_keys_that_others_changed_since_and_leaves_all_as_it_is(site: Site) -> None:
-    site.run(*FIX).exits(0)
-    set_config(debug="true")
-    changed = raw()
-
-    refused = site.run(*REVERT).exits(1)
-
-    (error,) = refused.json["errors"]
-    assert (error["code"], error["cluster"], error["seen"]) == (
-        "changed-since-backup",
-        "ncloud",
-        'debug: "false" -> "true"',
-    )
-    assert raw() == changed
-
-    site.run(*REVERT, "--keep-others").exits(0)
-
-    assert cilium_running() == CILIUM_CONFIG | {"debug": "true"}
-
-
-def test_revert_with_force_restores_what_others_changed_too(site: Site) -> None:
-    before = raw()
-    site.run(*FIX).exits(0)
-    set_config(debug="true", somebodys_key="1")
-
-    site.run(*REVERT, "--force").exits(0)
-
-    assert raw() == before
-    assert cilium_running() == CILIUM_CONFIG
-
-
-NOWHERE = {"nodeSelector": {"lab.test/no-such": "node"}}
-NO_IMAGE = {"containers": [{"name": "cilium-agent", "image": "docker.io/lab/no-such-image:1"}]}
-
-
-@pytest.mark.parametrize(
-    ("broken", "seen"),
-    [
-        (NOWHERE, r"no node is to carry an agent"),
-        (NO_IMAGE, "Pod cilium-"),
-    ],
-    ids=["no node matches", "no such image"],
-)
-def test_a_rollout_that_does_not_end_fails_at_the_deadline_and_is_finished_once_mended(
-    site: Site, broken: dict[str, Any], seen: str
-) -> None:
+def test_agents_that_do_not_start_are_named_at_the_deadline_and_the_next_fix_finishes(site: Site) -> None:
     template = get("ncloud", "daemonset", "cilium", namespace=SPACE)["spec"]["template"]["spec"]
     strategic = ("patch", "daemonset", "cilium", "-n", SPACE, "--type=strategic", "-p")
+    broken = {"containers": [{"name": "cilium-agent", "image": "docker.io/lab/no-such-image:1"}]}
     kubectl("ncloud", *strategic, json.dumps({"spec": {"template": {"spec": broken}}}))
     try:
-        failed = site.run(*FIX, "--timeout", "12s").exits(1)
+        failed = site.run(*FIX, "--timeout", "8s").exits(1)
     finally:
-        mended = {"nodeSelector": None, "containers": template["containers"]}
-        kubectl("ncloud", *strategic, json.dumps({"spec": {"template": {"spec": mended}}}))
+        repaired = {"containers": template["containers"]}
+        kubectl("ncloud", *strategic, json.dumps({"spec": {"template": {"spec": repaired}}}))
 
-    assert failed.seconds < 12 + 5
     (error,) = failed.json["errors"]
     assert (error["code"], error["cluster"]) == ("agents-not-rolled-out", "ncloud")
-    assert seen in error["seen"]
-    assert "istio-mc cilium revert --contexts ncloud" in error["hint"]
+    assert "Pod cilium-" in error["seen"]
 
     site.run(*FIX).exits(0)
 
@@ -300,6 +136,7 @@ def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) 
                     "readinessProbe": {
                         "exec": {"command": ["sh", "-c", probe]},
                         "periodSeconds": 1,
+                        "failureThreshold": 1,
                         "timeoutSeconds": 5,
                     },
                 }
@@ -310,7 +147,7 @@ def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) 
     try:
         kubectl("ncloud", "wait", "--for=condition=Ready", "pod/needs-api", "--timeout=30s")
 
-        lost = site.run(*(*FIX, "--settle", "10s")).exits(1)
+        lost = site.run(*(*FIX, "--settle", "4s")).exits(1)
 
         (error,) = lost.json["errors"]
         assert (error["code"], error["seen"]) == ("readiness-lost", "pod default/needs-api")
@@ -321,13 +158,3 @@ def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) 
         kubectl("ncloud", "wait", "--for=condition=Ready", "pod/needs-api", "--timeout=30s")
     finally:
         kubectl("ncloud", "delete", "pod", "needs-api", "--ignore-not-found", "--wait=false")
-
-
-def test_a_cluster_that_does_not_answer_keeps_the_others_from_nothing(site: Site) -> None:
-    faults.cut("nhn")
-
-    partial = site.run(*FIX, "--contexts", "nhn").exits(3)
-
-    assert [(e["cluster"], e["code"]) for e in partial.json["errors"]] == [("nhn", "cluster-unreachable")]
-    assert (cluster(partial)["status"], cluster(partial, "nhn")["status"]) == ("fixed", "failed")
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED

@@ -6,7 +6,7 @@ import zlib
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support import controllers, faults, gateways, istioctl, istiod, ports, store
+from tests.support import controllers, daemons, faults, gateways, istioctl, istiod, ports, store
 from tests.support.api import Api
 from tests.support.store import By
 
@@ -66,7 +66,7 @@ class Cluster:
         self.ca_certificate = material.certificate
         self.admin_token = f"token-of-{name}"
         self.istiods = istiod.Istiods(self)
-        all_of_them = (*controllers.ALL, istiod.istiods)
+        all_of_them = (*controllers.ALL, daemons.daemon_sets, istiod.istiods)
         self.controllers = controllers.Controllers(self, all_of_them, moment_s)
         self.store.admission.append(self.istiods.admit)
         self.store.mutation.append(lambda served, item: controllers.injected(self, served, item))

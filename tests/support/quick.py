@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 POLL_S = 0.01
-_PAUSES = ("_POLL_S", "_PROPAGATION_S")
+_PAUSES = ("_POLL_S", "_PROPAGATION_S", "_TICK_S")
 
 
 @cache
