@@ -1,4 +1,4 @@
-"""cilium: the settings that a mesh requires of Cilium, and the path back; agents read them when they start."""
+"""cilium: the settings that a mesh requires of Cilium, and the path back; agents read them at start."""
 
 from __future__ import annotations
 

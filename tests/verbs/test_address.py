@@ -1,0 +1,208 @@
+"""address: a gateway without an address gets one, by each of the three options, keeps it, and loses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.store import By
+
+if TYPE_CHECKING:
+    from tests.support import Mesh
+    from tests.support.kinds import Object
+    from tests.support.runs import Result
+
+THREE = ("--contexts", "kt,ncloud,nhn")
+SYSTEM = "istio-system"
+GATEWAY = "istio-ingressgateway"
+NAT = "203.0.113.7"
+SET = ("address", "--set", f"kt={NAT}")
+UNSET = ("address", "--unset", "kt", "--yes")
+API = "gateway.networking.k8s.io"
+REMOTE = "istio-remote-kt-k2p"
+POOLS: Object = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "ipaddresspools.metallb.io"},
+    "spec": {
+        "group": "metallb.io",
+        "scope": "Namespaced",
+        "names": {"kind": "IPAddressPool", "plural": "ipaddresspools", "singular": "ipaddresspool"},
+        "versions": [{"name": "v1beta1", "served": True, "storage": True, "schema": {}}],
+    },
+}
+
+
+@pytest.fixture
+def pending(installed: Mesh) -> Mesh:
+    """A mesh whose kt gives its gateway no address."""
+    kt = installed["kt"]
+    kt.balancer = ""
+    service = kt.get("Service", GATEWAY, SYSTEM)
+    kt.set_status(service, {"loadBalancer": {}}, By("cloud-controller-manager", subresource="status"))
+    return installed
+
+
+def spec(mesh: Mesh) -> dict[str, Any]:
+    found: dict[str, Any] = mesh["kt"].get("Service", GATEWAY, SYSTEM)["spec"]
+    return found
+
+
+def external_ips(mesh: Mesh) -> list[str] | None:
+    return spec(mesh).get("externalIPs") or None
+
+
+def remote_gateways(mesh: Mesh) -> dict[str, list[str]]:
+    return {name: one.names("Gateway", SYSTEM, API) for name, one in mesh.clusters.items()}
+
+
+def drift(mesh: Mesh) -> None:
+    """Has the next install run istioctl in kt."""
+    kt = mesh["kt"]
+    kt.edit(kt.get("Service", "istiod", SYSTEM), lambda item: item["spec"].update(selector={"app": "nobody"}))
+
+
+def steps(result: Result) -> dict[str, list[str]]:
+    return {one["name"]: [step["name"] for step in one["steps"]] for one in result.data["clusters"]}
+
+
+class TestPending:
+    @pytest.mark.thorough
+    def test_an_install_ends_at_the_deadline_and_names_the_command_that_fixes_it(self, pending: Mesh) -> None:
+        result = pending.run("install", *THREE, "--timeout", "10s", "-o", "json").exits(3)
+        (error,) = result.json["errors"]
+        assert (error["code"], error["cluster"]) == ("gateway-address-pending", "kt")
+        assert error["hint"].startswith("istio-mc address --set kt=ADDRESS")
+
+    def test_verify_fails_for_that_cluster_alone(self, pending: Mesh) -> None:
+        result = pending.run("verify", "--only", "gateway.address", "-o", "json").exits(4)
+        assert {cluster for _, cluster in result.errors} == {"kt"}
+
+    def test_three_options_are_shown_each_with_its_command(self, pending: Mesh) -> None:
+        shown = pending.run("address", "-o", "json").exits(0).cluster("kt")
+        assert shown["status"] == "pending"
+        assert [option["command"] for option in shown["waysOut"]] == [
+            f"istio-mc address --set kt=ADDRESS --via {via}" for via in ("external-ip", "metallb", "gateway")
+        ]
+
+    def test_status_shows_it(self, pending: Mesh) -> None:
+        services = pending.run("status", "-o", "json").exits(0).cluster("kt")["services"]
+        assert {one["name"]: one["pending"] for one in services} == {GATEWAY: True, "istiod": False}
+
+    def test_a_dry_run_prints_the_documents_and_changes_nothing(self, pending: Mesh) -> None:
+        writes = pending.writes
+        shown = pending.run(*SET, "--via", "gateway", "--dry-run", "-o", "json").exits(0)
+        changes = {(one["cluster"], one["document"]["kind"]) for one in shown.data["changes"]}
+        assert changes == {("ncloud", "Gateway"), ("nhn", "Gateway")}
+        assert pending.writes == writes
+
+
+class TestExternalIp:
+    @pytest.fixture
+    def given(self, pending: Mesh) -> Mesh:
+        pending.run(*SET, "--via", "external-ip").exits(0)
+        return pending
+
+    def test_a_second_time_nothing_is_changed(self, given: Mesh) -> None:
+        writes = given.writes
+        given.run(*SET).exits(0)
+        assert (external_ips(given), given.writes) == ([NAT], writes)
+
+    def test_an_install_that_runs_istioctl_keeps_it(self, given: Mesh) -> None:
+        drift(given)
+        done = given.run("install", *THREE, "-o", "json").exits(0)
+        assert (steps(done)["kt"], external_ips(given)) == (["istio"], [NAT])
+
+    def test_it_is_removed_only_with_confirmation(self, given: Mesh) -> None:
+        given.run("address", "--unset", "kt").exits(2)
+        assert external_ips(given) == [NAT]
+
+    def test_one_that_an_install_wrote_is_removed_too(self, pending: Mesh) -> None:
+        pending.run("install", *THREE, "--gateway-address", f"kt={NAT}").exits(0)
+        assert external_ips(pending) == [NAT]
+        pending.run(*UNSET).exits(0)
+        assert external_ips(pending) is None
+
+
+class TestGateway:
+    @pytest.fixture
+    def given(self, pending: Mesh) -> Mesh:
+        """The others know kt's gateway by a Gateway resource of their own."""
+        pending.run(*SET, "--via", "gateway").exits(0)
+        return pending
+
+    def test_every_other_cluster_has_one_and_kt_itself_is_left_unchanged(self, given: Mesh) -> None:
+        assert remote_gateways(given) == {"kt": [], "ncloud": [REMOTE], "nhn": [REMOTE]}
+        assert not {"externalIPs", "loadBalancerIP"} & spec(given).keys()
+        shown = given.run("address", "-o", "json").exits(0).cluster("kt")
+        assert shown["gatewayAddresses"] == [NAT]
+
+    def test_a_later_install_changes_nothing(self, given: Mesh) -> None:
+        assert not given.run("install", *THREE, "-o", "json").exits(0).data["changed"]
+
+    def test_an_install_that_runs_istioctl_keeps_it(self, given: Mesh) -> None:
+        drift(given)
+        assert steps(given.run("install", *THREE, "-o", "json").exits(0))["kt"] == ["istio"]
+        assert remote_gateways(given)["nhn"] == [REMOTE]
+
+    def test_one_that_is_missing_fails_verify_and_an_install_writes_it_again(self, given: Mesh) -> None:
+        nhn = given["nhn"]
+        nhn.delete(nhn.get("Gateway", REMOTE, SYSTEM, API))
+        found = given.run("verify", "--only", "gateway.address", "-o", "json").exits(4)
+        assert "only in ncloud" in found.json["errors"][0]["seen"]
+
+        done = given.run("install", *THREE, "-o", "json").exits(0)
+
+        assert steps(done) == {"kt": [], "ncloud": [], "nhn": ["remote-gateways"]}
+        assert remote_gateways(given)["nhn"] == [REMOTE]
+
+    def test_another_option_replaces_it(self, given: Mesh) -> None:
+        given.run(*SET, "--via", "external-ip").exits(0)
+        assert (external_ips(given), any(remote_gateways(given).values())) == ([NAT], False)
+
+    def test_it_is_removed_from_every_cluster(self, given: Mesh) -> None:
+        given.run(*UNSET).exits(0)
+        assert not any(remote_gateways(given).values())
+
+    def test_a_cluster_that_leaves_takes_it_along(self, given: Mesh) -> None:
+        left = given.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(0)
+        for name in ("ncloud", "nhn"):
+            assert f"Gateway {SYSTEM}/{REMOTE}" in left.cluster(name)["removed"]
+        assert not any(remote_gateways(given).values())
+
+
+class TestMetalLB:
+    @pytest.fixture
+    def metallb(self, pending: Mesh) -> Mesh:
+        """kt has MetalLB's API, and a pool of somebody else's."""
+        kt = pending["kt"]
+        kt.make(POOLS)
+        kt.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "metallb-system"}})
+        kt.settle()
+        metadata = {"name": "of-others", "namespace": "metallb-system"}
+        pool = {"apiVersion": "metallb.io/v1beta1", "kind": "IPAddressPool", "metadata": metadata}
+        kt.make(pool | {"spec": {"addresses": ["192.0.2.0/28"]}})
+        return pending
+
+    def test_the_pool_and_the_service_are_written_as_the_guide_has_them_and_removed_again(
+        self, metallb: Mesh
+    ) -> None:
+        def pools() -> dict[str, Any]:
+            found = metallb["kt"].store.of("IPAddressPool")
+            return {item["metadata"]["name"]: item["spec"] for item in found}
+
+        before = spec(metallb), pools()
+        metallb.run(*SET, "--via", "metallb").exits(0)
+        assert pools() == {**before[1], GATEWAY: {"addresses": [f"{NAT}/32"], "autoAssign": False}}
+        assert spec(metallb) == {**before[0], "loadBalancerIP": NAT}
+        metallb.run(*UNSET).exits(0)
+        assert (spec(metallb), pools()) == before
+
+    @pytest.mark.thorough
+    def test_an_install_that_runs_istioctl_keeps_what_was_requested(self, metallb: Mesh) -> None:
+        metallb.run(*SET, "--via", "metallb").exits(0)
+        drift(metallb)
+        # No one assigns the address here, so that it stays pending.
+        metallb.run("install", *THREE, "--timeout", "12s").exits(3)
+        assert spec(metallb)["loadBalancerIP"] == NAT
