@@ -36,9 +36,9 @@ Clusters
 `kt = mesh["kt"]`: `kt.get(kind, name, namespace)`, `kt.has(…)`, `kt.names(kind, namespace)`, and
 `kt.store.of(kind)`; as somebody else: `kt.make(document)`, `kt.apply(document)`, `kt.edit(item, change)`,
 `kt.delete(item)`; `kt.deploy("reviews", "sample")` runs a service with a sidecar, `kt.istioctl(document)`
-installs (recording.another_revision("canary") is a second control plane), `daemons.Cilium(kt)` runs Cilium.
-`kt.settle()` waits until its controllers have nothing more to do; `mesh.snapshots()` does so for all, and gives
-every object by `Kind.group namespace/name`; `changed(before, after)` names the differences.
+installs (recording.another_revision("canary") is a second control plane), `daemons.Cilium(kt)` is Cilium.
+`kt.settle()` waits until its controllers have nothing more to do; `mesh.snapshots()` does so for all, and
+gives every object by `Kind.group namespace/name`; `changed(before, after)` names the differences.
 
 Faults
 ------

@@ -92,10 +92,14 @@ def _pod(cluster: Cluster, daemon_set: Object, digest: str) -> Object:
 
 
 class Cilium:
-    """Cilium in a stand-in cluster, as its chart installs it."""
+    """Cilium in a stand-in cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+
+    def install(self) -> None:
+        """Installs it as its chart does."""
+        cluster = self.cluster
         labels = {"k8s-app": AGENTS}
         metadata = {"name": CONFIG, "namespace": SYSTEM}
         cluster.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": dict(CHART)})

@@ -71,6 +71,7 @@ class Faults:
         forwards: How many port-forwards were opened so far.
         denied: Rights that the administrator lacks, as `verb resource`; a `*` for all verbs or resources.
         requests: Everything asked so far.
+        kept: Set once somebody has asked while nobody answers.
     """
 
     unreachable: str = ""
@@ -80,6 +81,7 @@ class Faults:
     forwards: int = 0
     denied: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
+    kept: threading.Event = field(default_factory=threading.Event, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def refuse(self, refusal: Refused, *methods: str, path: str = "", times: int | None = None) -> Rule:

@@ -200,6 +200,8 @@ class Mesh:
         """
         if one.faults.slow_s:
             one.api.over.wait(one.faults.slow_s)
+        if one.faults.unreachable == faults.SILENT:
+            one.faults.kept.set()
         with one.api.healed:
             one.api.healed.wait_for(lambda: one.faults.unreachable != faults.SILENT or one.api.over.is_set())
         if self._dead or one.faults.unreachable or one.api.over.is_set():

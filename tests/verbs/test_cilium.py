@@ -31,7 +31,9 @@ def _settles_in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cilium(mesh: Mesh) -> Cilium:
     """Cilium in ncloud, as its chart installs it."""
-    return Cilium(mesh["ncloud"])
+    made = Cilium(mesh["ncloud"])
+    made.install()
+    return made
 
 
 def status(mesh: Mesh) -> str:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.daemons import CHART, Cilium
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support import Mesh
-    from tests.support.runs import Running
+    from tests.support.runs import Result, Running
 
 pytestmark = pytest.mark.thorough
 
@@ -93,3 +99,140 @@ def test_a_cluster_that_failed_before_is_reported_as_failed(installed: Mesh) -> 
     assert interrupted(run, r"ncloud  uninstall waiting: for namespace") == (
         "done by then: nothing; not finished: ncloud: uninstall; failed: kt: uninstall; not begun: nhn"
     )
+
+
+@dataclass(frozen=True)
+class Case:
+    """A verb that is interrupted while a write of it is not yet answered.
+
+    Attributes:
+        words: Its command line.
+        write: `METHOD path` of that write.
+        said: What the message says of the next run.
+        before: Prepares what the verb is to do.
+        done: Whether all is done, once the same command was run again.
+    """
+
+    words: tuple[str, ...]
+    write: str
+    said: str
+    done: Callable[[Mesh], bool]
+    before: Callable[[Mesh], object] = lambda _mesh: None
+
+
+def without_labels(mesh: Mesh) -> None:
+    for one in mesh.clusters.values():
+        one.edit(
+            one.get("Namespace", SYSTEM),
+            lambda copy: [
+                copy["metadata"]["labels"].pop(f"istio-mc/{key}") for key in ("mesh-id", "cluster-id")
+            ],
+        )
+
+
+def are_members(mesh: Mesh) -> bool:
+    labels = [one.get("Namespace", SYSTEM)["metadata"]["labels"] for one in mesh.clusters.values()]
+    return all("istio-mc/mesh-id" in found for found in labels)
+
+
+def external_ips(mesh: Mesh) -> list[str]:
+    return mesh["kt"].get("Service", "istio-ingressgateway", SYSTEM)["spec"].get("externalIPs") or []
+
+
+def in_use(mesh: Mesh) -> dict[str, str]:
+    return Cilium(mesh["ncloud"]).in_use
+
+
+def with_cilium(mesh: Mesh) -> None:
+    Cilium(mesh["ncloud"]).install()
+
+
+def fixed(mesh: Mesh) -> None:
+    with_cilium(mesh)
+    mesh.run("cilium", "fix", *CILIUM).exits(0)
+
+
+CILIUM = ("--contexts", "ncloud", "--yes", "--settle", "1s")
+NAT = "203.0.113.7"
+PATCHED = "PATCH .*/services/istio-ingressgateway$"
+CASES = {
+    "adopt": Case(
+        ("adopt", "--contexts", THREE),
+        f"PATCH .*/namespaces/{SYSTEM}$",
+        "clusters that are left",
+        are_members,
+        without_labels,
+    ),
+    "address, given": Case(
+        ("address", "--set", f"kt={NAT}", "--via", "external-ip"),
+        PATCHED,
+        "changes that are left",
+        lambda mesh: external_ips(mesh) == [NAT],
+    ),
+    "address, removed": Case(
+        ("address", "--unset", "kt", "--yes"),
+        PATCHED,
+        "changes that are left",
+        lambda mesh: external_ips(mesh) == [],
+        lambda mesh: mesh.run("address", "--set", f"kt={NAT}", "--via", "external-ip").exits(0),
+    ),
+    "cilium fix": Case(
+        ("cilium", "fix", *CILIUM),
+        "PATCH .*/configmaps/cilium-config$",
+        "restarts the agents",
+        lambda mesh: in_use(mesh)["cni-exclusive"] == "false",
+        with_cilium,
+    ),
+    "cilium revert": Case(
+        ("cilium", "revert", *CILIUM),
+        "PATCH .*/configmaps/cilium-config$",
+        "restarts the agents",
+        lambda mesh: in_use(mesh) == CHART,
+        fixed,
+    ),
+}
+
+
+def assert_told(result: Result, said: str) -> None:
+    (error,) = result.exits(130).json["errors"]
+    assert error["seen"].startswith("done by then: ")
+    assert said in error["message"] + error["seen"] + error["expected"] + error["hint"]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_command_does_the_rest(installed: Mesh, name: str) -> None:
+    case = CASES[name]
+    case.before(installed)
+    begun, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        over.wait(60)
+
+    installed.when(case.write, hold)
+    running = installed.start(*case.words, "-o", "json")
+    try:
+        assert begun.wait(60)
+        running.process.send_signal(signal.SIGINT)
+        assert_told(running.wait(), case.said)
+    finally:
+        over.set()
+    installed.run(*case.words).exits(0)
+    assert case.done(installed)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("verify",), ("status",), ("status", "--watch"), ("sample", "test")],
+    ids=" ".join,
+)
+def test_a_verb_that_only_reads_has_changed_nothing(installed: Mesh, words: tuple[str, ...]) -> None:
+    installed.run("sample", "deploy").exits(0)
+    writes = installed.writes
+    installed.cut("nhn", "silent")
+    running = installed.start(*words, "-o", "json")
+    assert installed["nhn"].faults.kept.wait(60)
+    running.process.send_signal(signal.SIGINT)
+    assert_told(running.wait(), "nothing was changed")
+    assert installed.writes == writes
