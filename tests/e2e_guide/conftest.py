@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import health
-from tests.e2e.harness import Site, clean, set_cilium
+from tests.e2e import shared
+from tests.e2e.conftest import lab, site, whole_network
+
+if TYPE_CHECKING:
+    from tests.e2e.harness import Site
+
+__all__ = ["lab", "site", "whole_network"]
 
 _HERE = Path(__file__).parent
+_FIRST = "test_guide.py"
+"""It walks the road to a mesh, which the others then use."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _HERE in item.path.parents:
-            item.add_marker(pytest.mark.lab)
+    ours = [item for item in items if _HERE in item.path.parents]
+    for item in ours:
+        item.add_marker(pytest.mark.lab)
+    others = [item for item in items if _HERE not in item.path.parents]
+    items[:] = others + sorted(ours, key=lambda item: item.path.name != _FIRST)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def guide_lab() -> None:
-    """The lab, up."""
-    if found := health.faults():
-        pytest.fail(
-            f"the lab's clusters are not all up ({'; '.join(found)}): run `make lab-up` first", pytrace=False
-        )
-    set_cilium()
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """The three clusters as one mesh, under a CA of this module's own, every gateway with its address."""
-    site = Site.at(tmp_path_factory.mktemp("guide"))
-    clean()
-    site.run("install", "-o", "json").exits(0)
+@pytest.fixture(scope="session")
+def whole(site: Site) -> Site:
+    """The three clusters as one mesh, every gateway with its address."""
+    shared.make_whole(site)
     return site

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from lab import settings
-from tests.e2e.harness import LAB_KUBECONFIG, Site, clean, get, set_cilium
+from tests.e2e import shared
+from tests.e2e.harness import LAB_KUBECONFIG, Site, clean, get
 
 GUIDE = (Path(__file__).parents[2] / "docs/guide.md").read_text(encoding="utf-8")
 NAT = settings.find("kt").gateway
@@ -28,22 +29,24 @@ def road() -> list[str]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Site:
-    """An empty folder with the three files that the consoles handed out."""
+def desk() -> Site:
+    """An empty folder with the three files that the consoles handed out; all tests share what it becomes."""
     clean()
-    set_cilium()
+    folder = shared.FOLDER
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     for cluster, path in zip(settings.CLUSTERS, LAB_KUBECONFIG.split(":"), strict=True):
-        shutil.copy(path, tmp_path / f"{cluster.name}.yaml")
-        (tmp_path / f"{cluster.name}.yaml").chmod(0o600)
+        shutil.copy(path, folder / f"{cluster.name}.yaml")
+        (folder / f"{cluster.name}.yaml").chmod(0o600)
     (joined,) = re.findall(r"^export KUBECONFIG=(.*)$", GUIDE, re.MULTILINE)
-    return Site(tmp_path, kubeconfig=joined)
+    return Site(folder, kubeconfig=joined)
 
 
 def with_the_labs_values(site: Site) -> None:
     """What the lab's Envoy needs beside a user's own settings: `values`, as anybody may have some."""
     path = site.folder / "mesh.yaml"
     values = yaml.safe_load(settings.MESH.read_text(encoding="utf-8"))
-    kept = {key: values[key] for key in ("values", "gatewayAPI", "tools") if key in values}
+    kept = {key: values[key] for key in ("meshID", "values", "gatewayAPI", "tools") if key in values}
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump(document | kept), encoding="utf-8")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import sides, steptool
-from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, Site, clean, each, get, secret
+from tests.e2e.harness import CLUSTER_IDS, SYSTEM, Site, clean, each, get, secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,16 +95,6 @@ def test_what_an_install_would_change_is_told_and_not_done(
         assert any("differences" in reason for reason in pending["istio"])
 
 
-def test_the_other_verbs_know_its_members(adopted: Adopted) -> None:
-    site, _, _ = adopted
-    members = Site.at(site.folder / "members", certs=site.certs, clusters=None)
-    checked = members.run("verify", "-o", "json").exits(4)
-    assert [cluster["name"] for cluster in checked.data["clusters"]] == list(CONTEXTS)
-    assert {cause["id"] for cause in checked.data["rootCauses"]} == {"drift.none"}
-    members.run("sample", "deploy").exits(0)
-    members.run("sample", "test").exits(0)
-
-
 def test_an_install_finishes_the_takeover_under_the_same_root(
     adopted: Adopted,
 ) -> None:
@@ -113,16 +103,5 @@ def test_an_install_finishes_the_takeover_under_the_same_root(
     assert installed["rootFingerprint"] == data["rootFingerprint"]
     assert each(ca_digest) == before["cacerts"]
     site.run("verify").exits(0)
+    site.run("sample", "deploy").exits(0)
     site.run("sample", "test").exits(0)
-
-
-def test_an_uninstall_leaves_what_the_scripts_made_by_hand(
-    adopted: Adopted,
-) -> None:
-    site, _, _ = adopted
-    data = site.run("uninstall", "--yes", "-o", "json").exits(0).data
-    for cluster in data["clusters"]:
-        left = {item["what"]: item["why"] for item in cluster["left"]}
-        assert left["Namespace istio-system"] == "not made by istio-mc"
-        assert left["Secret istio-system/cacerts"] == "not made by istio-mc"
-    assert (site.certs / "root-ca.key").exists()

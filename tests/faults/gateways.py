@@ -44,47 +44,53 @@ def _view(_site: Site) -> None:
     rolled_out("kt")
 
 
-FAULTS: tuple[Fault, ...] = (
-    fault(
-        "gateway Service without an address",
-        of("gateway.address", "kt"),
-        make=lambda _: _external_ips("kt", None),
+def _without_label(_site: Site) -> None:
+    kubectl("nhn", "label", "service", _SERVICE, "-n", SYSTEM, f"{_NETWORK}-")
+
+
+WITHOUT_ADDRESS = fault(
+    "gateway Service without an address",
+    of("gateway.address", "kt"),
+    make=lambda _: _external_ips("kt", None),
+)
+WITHOUT_ROUTE = fault(
+    "gateway address that nobody routes",
+    of("data-path.reachable", "kt"),
+    make=lambda _: _external_ips("kt", ["198.18.0.99"]),
+    undo=lambda _: _external_ips("kt", ["198.18.0.21"]),
+)
+UNRESOLVED = fault(
+    "gateway hostname that does not resolve",
+    of("data-path.resolves", "ncloud"),
+    make=_unresolved,
+    undo=_resolved,
+)
+WITHOUT_PORT = fault("port 15443 missing", of("gateway.ports", "nhn"), make=_without_port)
+FIREWALL = fault(
+    "firewall drops 15443",
+    of("data-path.reachable", "nhn"),
+    make=lambda _: faults.swallow("nhn", 15443),
+    undo=lambda _: faults.unswallow("nhn"),
+)
+WITHOUT_RESOURCE = fault(
+    "Gateway resource missing",
+    of("gateway.exposed", "nhn"),
+    make=lambda _: kubectl("nhn", "delete", _RESOURCE, "cross-network-gateway", "-n", SYSTEM),
+)
+WRONG_SELECTOR = fault(
+    "Gateway resource with the wrong selector",
+    of("gateway.exposed", "ncloud"),
+    make=lambda _: patch(
+        "ncloud", _RESOURCE, "cross-network-gateway", {"spec": {"selector": {"istio": "eastwestgateway"}}}
     ),
-    fault(
-        "gateway address that nobody routes",
-        of("data-path.reachable", "kt"),
-        make=lambda _: _external_ips("kt", ["198.18.0.99"]),
-        undo=lambda _: _external_ips("kt", ["198.18.0.21"]),
-    ),
-    fault(
-        "gateway hostname that does not resolve",
-        of("data-path.resolves", "ncloud"),
-        make=_unresolved,
-        undo=_resolved,
-    ),
-    fault("port 15443 missing", of("gateway.ports", "nhn"), make=_without_port),
-    fault(
-        "firewall drops 15443",
-        of("data-path.reachable", "nhn"),
-        make=lambda _: faults.swallow("nhn", 15443),
-        undo=lambda _: faults.unswallow("nhn"),
-    ),
-    fault(
-        "Gateway resource missing",
-        of("gateway.exposed", "nhn"),
-        make=lambda _: kubectl("nhn", "delete", _RESOURCE, "cross-network-gateway", "-n", SYSTEM),
-    ),
-    fault(
-        "Gateway resource with the wrong selector",
-        of("gateway.exposed", "nhn"),
-        make=lambda _: patch(
-            "nhn", _RESOURCE, "cross-network-gateway", {"spec": {"selector": {"istio": "eastwestgateway"}}}
-        ),
-    ),
-    fault(
-        "network label missing on the gateway",
-        of("gateway.network", "nhn"),
-        make=lambda _: kubectl("nhn", "label", "service", _SERVICE, "-n", SYSTEM, f"{_NETWORK}-"),
-    ),
-    fault("gateway forwards to other networks", of("gateway.network", "kt"), make=_view),
+)
+WITHOUT_LABEL = fault(
+    "network label missing on the gateway", of("gateway.network", "nhn"), make=_without_label
+)
+FORWARDING = fault("gateway forwards to other networks", of("gateway.network", "kt"), make=_view)
+
+ROUNDS: tuple[tuple[Fault, ...], ...] = (
+    (WITHOUT_ADDRESS, UNRESOLVED, WITHOUT_PORT),
+    (WITHOUT_ROUTE, WRONG_SELECTOR, WITHOUT_LABEL),
+    (FORWARDING, WITHOUT_RESOURCE),
 )

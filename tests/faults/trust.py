@@ -1,4 +1,4 @@
-"""Faults of trust: what nhn signs with, what its proxies hold, what its API server believes of istiod."""
+"""Faults of trust: what clusters sign with, what proxies hold, what API servers believe of istiod."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def _root(site: Site) -> Authority:
     return load_signer(certificate, datetime.now(UTC), root_key=key)
 
 
-def _issued(site: Site, begins: datetime, lasts: timedelta) -> CaCerts:
-    """Another CA for nhn, under the mesh's own root."""
-    made = new_intermediate(_root(site), CLUSTER_IDS["nhn"], begins, key=_EC, validity=lasts)
+def _issued(site: Site, context: str, begins: datetime, lasts: timedelta) -> CaCerts:
+    """Another CA for a cluster, under the mesh's own root."""
+    made = new_intermediate(_root(site), CLUSTER_IDS[context], begins, key=_EC, validity=lasts)
     return CaCerts.from_authority(made)
 
 
@@ -85,54 +85,52 @@ def _take(context: str, ca: CaCerts) -> None:
     soon(written, f"the files of istiod of {context} are as its Secret cacerts", 30)
 
 
-def _given(make: Callable[[Site], CaCerts]) -> Callable[[Site], None]:
-    """nhn gets another CA, and its istiod starts with it, or fails to."""
+def _given(context: str, make: Callable[[Site, str], CaCerts]) -> Callable[[Site], None]:
+    """A cluster gets another CA, and its istiod starts with it, or fails to."""
 
     def give(site: Site) -> None:
-        _put("nhn", make(site).secret_data())
-        _restart("nhn")
+        _put(context, make(site, context).secret_data())
+        _restart(context)
 
     return give
 
 
-def _without(key: str) -> Callable[[Site], None]:
+def _without(context: str, key: str) -> Callable[[Site], None]:
     def take(site: Site) -> None:
-        data = _stored(site, "nhn").secret_data()
+        data = _stored(site, context).secret_data()
         del data[key]
-        _put("nhn", data)
-        _restart("nhn")
+        _put(context, data)
+        _restart(context)
 
     return take
 
 
-def _missing(_site: Site) -> None:
-    kubectl("nhn", "delete", "secret", "cacerts", "-n", SYSTEM)
+def _mismatch(site: Site, context: str) -> CaCerts:
+    other = next(name for name in CONTEXTS if name != context)
+    return replace(_stored(site, context), ca_key=_stored(site, other).ca_key)
 
 
-def _mismatch(site: Site) -> CaCerts:
-    return replace(_stored(site, "nhn"), ca_key=_stored(site, "kt").ca_key)
-
-
-def _expired(site: Site) -> CaCerts:
+def _expired(site: Site, context: str) -> CaCerts:
     begins = _root(site).certificate.not_valid_before_utc + timedelta(minutes=5)
-    return _issued(site, begins, timedelta(seconds=1))
+    return _issued(site, context, begins, timedelta(seconds=1))
 
 
-def _not_yet_valid(site: Site) -> CaCerts:
-    return _issued(site, datetime.now(UTC) + timedelta(hours=3), timedelta(days=365))
+def _not_yet_valid(site: Site, context: str) -> CaCerts:
+    return _issued(site, context, datetime.now(UTC) + timedelta(hours=3), timedelta(days=365))
 
 
-def _other_root(_site: Site) -> CaCerts:
+def _other_root(_site: Site, context: str) -> CaCerts:
     """As an install with another folder makes it: no step of an exchange, in which both roots are taken."""
     now = datetime.now(UTC)
-    return CaCerts.from_authority(new_intermediate(new_root(now, key=_EC), "nhn-nks", now, key=_EC))
+    made = new_intermediate(new_root(now, key=_EC), CLUSTER_IDS[context], now, key=_EC)
+    return CaCerts.from_authority(made)
 
 
 def _stale_ca_bundle(_site: Site) -> None:
-    """Whoever wrote the webhooks left istiod's label out, and filled in a root of some time before."""
+    """Whoever wrote ncloud's webhooks left istiod's label out, and filled in a root of some time before."""
     other = dump_certificates([new_root(datetime.now(UTC), key=_EC).certificate])
-    kubectl("nhn", "label", "mutatingwebhookconfiguration", _TAG, "istio.io/rev-")
-    found = get("nhn", "mutatingwebhookconfiguration", _TAG, namespace=None)
+    kubectl("ncloud", "label", "mutatingwebhookconfiguration", _TAG, "istio.io/rev-")
+    found = get("ncloud", "mutatingwebhookconfiguration", _TAG, namespace=None)
     changes = [
         {
             "op": "replace",
@@ -141,7 +139,7 @@ def _stale_ca_bundle(_site: Site) -> None:
         }
         for place in range(len(found["webhooks"]))
     ]
-    kubectl("nhn", "patch", "mutatingwebhookconfiguration", _TAG, "--type=json", "-p", json.dumps(changes))
+    kubectl("ncloud", "patch", "mutatingwebhookconfiguration", _TAG, "--type=json", "-p", json.dumps(changes))
 
 
 def _inside(context: str) -> node.Inside:
@@ -179,13 +177,32 @@ def _one_root_again(site: Site) -> None:
     until_well(site)
 
 
-FAULTS: tuple[Fault, ...] = (
-    fault("cacerts missing", of("trust.cacerts", "nhn"), make=_missing),
-    fault("cacerts missing a key", of("trust.cacerts", "nhn"), make=_without("ca-key.pem")),
-    fault("key and certificate that do not match", of("trust.cacerts", "nhn"), make=_given(_mismatch)),
-    fault("intermediate expired", of("trust.valid", "nhn"), make=_given(_expired)),
-    fault("intermediate not yet valid", of("trust.valid", "nhn"), make=_given(_not_yet_valid)),
-    fault("another root in one cluster", of("trust.one-root", "nhn"), make=_given(_other_root)),
-    fault("webhook with a stale caBundle", of("control-plane.webhooks", "nhn"), make=_stale_ca_bundle),
-    fault("proxy still on the old root", of("trust.proxies", "nhn"), make=_old_root, tidy=_one_root_again),
+MISSING = fault(
+    "cacerts missing",
+    of("trust.cacerts", "kt"),
+    make=lambda _: kubectl("kt", "delete", "secret", "cacerts", "-n", SYSTEM),
+)
+PARTIAL = fault("cacerts missing a key", of("trust.cacerts", "ncloud"), make=_without("ncloud", "ca-key.pem"))
+MISMATCH = fault(
+    "key and certificate that do not match", of("trust.cacerts", "nhn"), make=_given("nhn", _mismatch)
+)
+EXPIRED = fault("intermediate expired", of("trust.valid", "kt"), make=_given("kt", _expired))
+NOT_YET_VALID = fault(
+    "intermediate not yet valid", of("trust.valid", "nhn"), make=_given("nhn", _not_yet_valid)
+)
+STALE_BUNDLE = fault(
+    "webhook with a stale caBundle", of("control-plane.webhooks", "ncloud"), make=_stale_ca_bundle
+)
+OTHER_ROOT = fault(
+    "another root in one cluster", of("trust.one-root", "nhn"), make=_given("nhn", _other_root)
+)
+OLD_ROOT = fault(
+    "proxy still on the old root", of("trust.proxies", "nhn"), make=_old_root, tidy=_one_root_again
+)
+
+ROUNDS: tuple[tuple[Fault, ...], ...] = (
+    (MISSING, PARTIAL, MISMATCH),
+    (EXPIRED, NOT_YET_VALID, STALE_BUNDLE),
+    (OTHER_ROOT,),
+    (OLD_ROOT,),
 )

@@ -227,9 +227,13 @@ def half_an_up() -> None:
     assert not settings.STAMP.exists()
 
 
-@pytest.mark.parametrize("harm", [kill_kubelet, kill_everything, half_an_up])
-def test_what_is_broken_is_built_anew(harm: Callable[[], None]) -> None:
-    harm()
+def test_a_part_that_is_missing_is_noticed() -> None:
+    kill_kubelet()
+    assert lab("status").returncode == 1
+
+
+def test_what_is_broken_is_built_again() -> None:
+    kill_everything()
     assert lab("status").returncode == 1
     done = lab("up")
     assert done.returncode == 0, done.stderr
@@ -292,11 +296,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-def test_down_leaves_nothing() -> None:
+def test_half_an_up_is_built_again_and_down_leaves_nothing() -> None:
     assert lab("down").returncode == 0
     before = machine()
     assert before["processes"] == []
     assert before["links"] == []
+    half_an_up()
+    assert lab("status").returncode == 1
     done = lab("up")
     assert done.returncode == 0, done.stderr
     assert sorted(network.links()) == [

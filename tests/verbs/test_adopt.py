@@ -72,3 +72,21 @@ def test_an_install_afterwards_brings_it_to_what_an_install_makes_under_the_same
     written = scripted.writes
     scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
     assert scripted.writes == written
+
+
+def test_verify_finds_its_members_and_nothing_wrong_but_what_an_install_would_change(scripted: Mesh) -> None:
+    scripted.run(*ADOPT).exits(0)
+    data = scripted.run("verify", "-o", "json").exits(4).data
+    assert [cluster["name"] for cluster in data["clusters"]] == list(scripted.names)
+    assert {cause["id"] for cause in data["rootCauses"]} == {"drift.none"}
+
+
+def test_an_uninstall_leaves_what_the_scripts_made_themselves(scripted: Mesh) -> None:
+    scripted.run(*ADOPT).exits(0)
+    scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    result = scripted.run("uninstall", "--yes", "-o", "json").exits(0)
+    for name, one in scripted.clusters.items():
+        left = {item["what"]: item["why"] for item in result.cluster(name)["left"]}
+        assert left[f"Namespace {SYSTEM}"] == "not made by istio-mc"
+        assert left[f"Secret {SYSTEM}/cacerts"] == "not made by istio-mc"
+        assert one.has("Secret", "cacerts", SYSTEM)
