@@ -79,8 +79,67 @@ class TestWhatIstioctlMakes:
         assert "ServiceAccount istio-system/istio-reader-service-account" in names(found.objects)
 
 
+def istioctls(
+    kind: Kind,
+    name: str,
+    revision: str = "default",
+    owner: str = "istio-mc",
+    component: str = "Pilot",
+) -> dict[str, Any]:
+    """An object as istioctl labels all that it makes of a document."""
+    labels = {
+        "istio.io/rev": revision,
+        "install.operator.istio.io/owning-resource": owner,
+        "install.operator.istio.io/owning-resource-namespace": SYSTEM,
+        "operator.istio.io/component": component,
+    }
+    return made(kind, name, labels)
+
+
+class TestWhatAnotherVersionMadeOfTheSameDocument:
+    """istioctl prunes only what has the label of its own version: an upgrade leaves what it makes no more."""
+
+    BUDGET = istioctls(objects.PDB, "istiod")
+
+    def test_it_goes_and_does_not_hold_the_namespace(self) -> None:
+        found = planned(NAMESPACE, ISTIOD, self.BUDGET, manifest=(ISTIOD,))
+        assert "PodDisruptionBudget istio-system/istiod" in names(found.objects)
+        assert found.namespace
+
+    def test_it_goes_where_nothing_else_of_the_document_is_left(self) -> None:
+        assert names(planned(self.BUDGET).objects) == ["PodDisruptionBudget istio-system/istiod"]
+
+    def test_it_goes_though_the_document_was_of_others_whose_istio_was_taken_over(self) -> None:
+        gateway = istioctls(objects.DEPLOYMENT, "istio-ingressgateway", owner="guides-gateway")
+        budget = istioctls(objects.PDB, "istio-ingressgateway", owner="guides-gateway")
+        found = planned(NAMESPACE, gateway, budget, manifest=(gateway,))
+        assert len(found.objects) == 2
+        assert found.namespace
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            istioctls(objects.PDB, "istiod-canary", revision="canary"),
+            istioctls(objects.DEPLOYMENT, "gateway-of-others", owner="of-others"),
+            made(objects.PDB, "by-helm", {"install.operator.istio.io/owning-resource": "unknown"}),
+        ],
+        ids=lambda item: str(item["metadata"]["name"]),
+    )
+    def test_what_is_of_another_revision_or_document_stays(self, other: dict[str, Any]) -> None:
+        assert names(planned(ISTIOD, other, manifest=(ISTIOD,)).objects) == ["Deployment istio-system/istiod"]
+
+    def test_what_all_revisions_share_stays_for_another_revision(self) -> None:
+        shared = istioctls(objects.SERVICE_ACCOUNT, "shared", component="Base")
+        assert planned(shared, CANARY).objects == ()
+        assert len(planned(shared).objects) == 1
+
+    def test_a_crd_is_not_among_them(self) -> None:
+        crd = istioctls(objects.CRD, "gateways.networking.istio.io", component="Base")
+        assert planned(crd, users={crd["metadata"]["name"]: ("a/one",)}).empty
+
+
 class TestTags:
-    @pytest.mark.parametrize("kind", [objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK])
+    @pytest.mark.parametrize("kind", [objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK, objects.SERVICE])
     def test_one_that_points_to_the_mesh_s_revision_goes(self, kind: Kind) -> None:
         tag = made(kind, "tag", {"istio.io/tag": "prod", "istio.io/rev": "default"})
         assert len(planned(tag).objects) == 1
@@ -241,7 +300,10 @@ class TestTheNamespace:
         [
             made(objects.POD, "istiod-x", {"app": "istiod"}),
             made(objects.CONFIG_MAP, "istio-leader"),
-            made(objects.CONFIG_MAP, "istio-ca-root-cert"),
+            made(
+                objects.CONFIG_MAP, "renamed-roots", {"istio.io/config": "true"}, data={"root-cert.pem": "x"}
+            ),
+            made(objects.CONFIG_MAP, "renamed-crl", {"istio.io/config": "true"}, data={"ca-crl.pem": ""}),
             made(objects.CONFIG_MAP, "kube-root-ca.crt"),
             made(objects.SERVICE_ACCOUNT, "default"),
             made(objects.SECRET, "default-token-x", type="kubernetes.io/service-account-token"),
@@ -257,6 +319,10 @@ class TestTheNamespace:
         [
             made(objects.POD, "other-x", {"app": "other"}),
             made(objects.SERVICE, "istio-of-others"),
+            made(
+                objects.CONFIG_MAP, "root", {"istio.io/config": "true"}, data={"root-cert.pem": "", "a": ""}
+            ),
+            made(objects.CONFIG_MAP, "empty", {"istio.io/config": "true"}),
             made(objects.SECRET, "of-others", type="Opaque"),
         ],
         ids=lambda item: f"{item['kind']}-{item['metadata']['name']}",

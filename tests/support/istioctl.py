@@ -1,7 +1,7 @@
-"""A stand-in for istioctl 1.26.0: recorded manifests of the real one, applied as the real one applies them.
+"""A stand-in for istioctl: recorded manifests of the real one, applied as the real one applies them.
 
 It is started as a program of its own, without this project's packages, and must start fast: it imports
-little, and PyYAML by the folder that its first argument names.
+little, and PyYAML by the folder that its first argument names. Its second argument is the version it is of.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 VERSION = "1.26.0"
+"""The one that tests run which name none."""
+VERSIONS = (VERSION, "1.31.0")
 FIELD_MANAGER = "istio-operator"
-RECORDED = Path(__file__).with_name("recorded") / f"istioctl-{VERSION}.json.gz"
 MARKS = {
     "revision": "zz-revision",
     "meshID": "zz-mesh",
@@ -35,7 +36,6 @@ MARKS = {
 }
 """What stands in the recorded manifests where a mesh has its own values."""
 
-_DEFAULTS = {"hub": "docker.io/istio", "tag": VERSION}
 _COMPONENTS = ("Base", "Pilot", "IngressGateways")
 _POLL_S = 0.01
 
@@ -44,6 +44,16 @@ Object = dict[str, Any]
 
 class Failed(Exception):  # noqa: N818 - it says what happened
     """istioctl gives up."""
+
+
+def recorded(version: str) -> Path:
+    """The file with what istioctl of that version was recorded to make."""
+    return Path(__file__).with_name("recorded") / f"istioctl-{version}.json.gz"
+
+
+def _read(version: str) -> Object:
+    found: Object = json.loads(gzip.decompress(recorded(version).read_bytes()))
+    return found
 
 
 def shape_of(document: Object) -> tuple[Object, dict[str, Any]]:
@@ -88,18 +98,18 @@ def _told(shape: Object) -> str:
     return json.dumps(shape, sort_keys=True)
 
 
-def manifest(document: Object) -> list[Object]:
+def manifest(document: Object, version: str = VERSION) -> list[Object]:
     """The objects that istioctl makes of an IstioOperator document."""
     shape, own = shape_of(document)
-    recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))
-    digests = recorded["shapes"].get(key_of(shape))
+    known = _read(version)
+    digests = known["shapes"].get(key_of(shape))
     if digests is None:
         raise Failed(
             "no manifest was recorded for this document: name its shape in tests/support/recording.py and run"
             f" it where the real istioctl is.\nThe shape: {_told(shape)}"
         )
-    text = json.dumps([recorded["documents"][digest] for digest in digests])
-    for name, value in (_DEFAULTS | own).items():
+    text = json.dumps([known["documents"][digest] for digest in digests])
+    for name, value in ({"hub": "docker.io/istio", "tag": version} | own).items():
         if isinstance(value, str):
             text = text.replace(MARKS[name], value)
     made: list[Object] = json.loads(text)
@@ -113,7 +123,7 @@ def manifest(document: Object) -> list[Object]:
 class Server:
     """The API server of a kubeconfig's context."""
 
-    def __init__(self, kubeconfig: Object, context: str) -> None:
+    def __init__(self, kubeconfig: Object, context: str, version: str = VERSION) -> None:
         chosen = context or kubeconfig["current-context"]
         found = _named(kubeconfig["contexts"], chosen)["context"]
         cluster = _named(kubeconfig["clusters"], found["cluster"])["cluster"]
@@ -125,7 +135,7 @@ class Server:
         self._connection = http.client.HTTPSConnection(
             url.hostname or "", url.port or 443, context=tls, timeout=30
         )
-        self._headers = {"Authorization": f"Bearer {user['token']}", "User-Agent": "istioctl/1.26.0"}
+        self._headers = {"Authorization": f"Bearer {user['token']}", "User-Agent": f"istioctl/{version}"}
 
     def close(self) -> None:
         """Ends the connection."""
@@ -194,7 +204,7 @@ def path_of(item: Object) -> str:
     return f"/{root}/{version}{where}/{plural}/{metadata['name']}"
 
 
-def install(document: Object, server: Server, patience_s: float) -> None:
+def install(document: Object, server: Server, patience_s: float, version: str = VERSION) -> None:
     """Applies what the document makes, waits for it, and sets the default revision tag last."""
     spec, metadata = document["spec"], document["metadata"]
     namespace = metadata.get("namespace", "istio-system")
@@ -205,14 +215,14 @@ def install(document: Object, server: Server, patience_s: float) -> None:
         server.call("POST", "/api/v1/namespaces", body)
     exists = bool(server.call("GET", f"{_HOOKS}?labelSelector=app%3Dsidecar-injector")["items"])
     revision = spec.get("revision") or (spec.get("values") or {}).get("revision") or ""
-    made = manifest(document)
+    made = manifest(document, version)
     for component in _COMPONENTS:
         of_it = [item for item in made if component_of(item) == component]
         for item in of_it:
-            server.apply(labelled(item, document, component, revision))
+            server.apply(labelled(item, document, component, revision, version))
         wait(server, of_it, patience_s)
     if not exists or not revision:
-        for item in tagged(server, revision):
+        for item in tagged(server, revision, version):
             server.apply(item)
 
 
@@ -226,13 +236,13 @@ def component_of(item: Object) -> str:
     return {"base": "Base", "istiod": "Pilot", "istio-ingress": "IngressGateways"}[chart]
 
 
-def labelled(item: Object, document: Object, component: str, revision: str) -> Object:
+def labelled(item: Object, document: Object, component: str, revision: str, version: str) -> Object:
     """An object with the labels of what owns it."""
     metadata = item["metadata"]
     labels = {
         **(metadata.get("labels") or {}),
         "operator.istio.io/managed": "Reconcile",
-        "operator.istio.io/version": VERSION,
+        "operator.istio.io/version": version,
         "operator.istio.io/component": component,
         "istio.io/rev": revision or "default",
         "install.operator.istio.io/owning-resource": document["metadata"].get("name", ""),
@@ -274,8 +284,8 @@ def _established(crd: Object) -> bool:
 _READY = {"Deployment": _rolled_out, "CustomResourceDefinition": _established}
 
 
-def tagged(server: Server, revision: str) -> list[Object]:
-    """The webhooks of the revision tag `default`; those of the revision itself are switched off."""
+def tagged(server: Server, revision: str, version: str) -> list[Object]:
+    """What makes up the revision tag `default`; the webhooks of the revision itself are switched off."""
     name = f"istio-sidecar-injector-{revision}" if revision else "istio-sidecar-injector"
     live = server.call("GET", f"{_HOOKS}/{name}")
     if not live:
@@ -285,8 +295,7 @@ def tagged(server: Server, revision: str) -> list[Object]:
         for hook in live["webhooks"]:
             hook["namespaceSelector"], hook["objectSelector"] = never, never
         server.call("PUT", f"{_HOOKS}/{name}", live)
-    recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))["tag"]
-    text = json.dumps(recorded["revision" if revision else "default"])
+    text = json.dumps(_read(version)["tag"]["revision" if revision else "default"])
     made: list[Object] = json.loads(text.replace(MARKS["revision"], revision))
     kept = {key: value for key, value in live["metadata"]["labels"].items() if key != "app"}
     bundle = next((hook["clientConfig"].get("caBundle") for hook in live["webhooks"]), None)
@@ -294,19 +303,19 @@ def tagged(server: Server, revision: str) -> list[Object]:
         labels = {**item["metadata"]["labels"], **kept, "istio.io/tag": "default"}
         labels["install.operator.istio.io/owning-resource-not-pruned"] = "true"
         item["metadata"]["labels"] = labels
-        for hook in item["webhooks"]:
+        for hook in item.get("webhooks", ()):
             if bundle:
                 hook["clientConfig"]["caBundle"] = bundle
     return made
 
 
-def main(words: list[str]) -> int:
-    """istioctl."""
+def main(version: str, words: list[str]) -> int:
+    """istioctl of a version."""
     parser = argparse.ArgumentParser(prog="istioctl")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    version = verbs.add_parser("version")
-    version.add_argument("--remote")
-    version.add_argument("--output", "-o")
+    telling = verbs.add_parser("version")
+    telling.add_argument("--remote")
+    telling.add_argument("--output", "-o")
     generating = (
         verbs.add_parser("manifest").add_subparsers(dest="what", required=True).add_parser("generate")
     )
@@ -321,7 +330,7 @@ def main(words: list[str]) -> int:
     given = parser.parse_args(words)
     if given.verb == "version":
         sys.stdout.write(
-            json.dumps({"clientVersion": {"version": VERSION, "tag": VERSION, "status": "Clean"}})
+            json.dumps({"clientVersion": {"version": version, "tag": version, "status": "Clean"}})
         )
         return 0
     import yaml  # half of what it takes to start
@@ -330,11 +339,11 @@ def main(words: list[str]) -> int:
     document = yaml.load(Path(given.filename).read_bytes(), loader)  # noqa: S506 - a safe loader
     try:
         if given.verb == "manifest":
-            sys.stdout.write("\n---\n".join(json.dumps(item) for item in manifest(document)) + "\n")
+            sys.stdout.write("\n---\n".join(json.dumps(item) for item in manifest(document, version)) + "\n")
             return 0
         kubeconfig = yaml.load(Path(given.kubeconfig).read_bytes(), loader)  # noqa: S506 - as above
-        with closing(Server(kubeconfig, given.context)) as server:
-            install(document, server, float(given.readiness_timeout.rstrip("s")))
+        with closing(Server(kubeconfig, given.context, version)) as server:
+            install(document, server, float(given.readiness_timeout.rstrip("s")), version)
     except Failed as failure:
         sys.stderr.write(f"Error: failed to install manifests: {failure}\n")
         return 1
@@ -344,4 +353,4 @@ def main(words: list[str]) -> int:
 
 if __name__ == "__main__":
     sys.path.append(sys.argv[1])
-    sys.exit(main(sys.argv[2:]))
+    sys.exit(main(sys.argv[2], sys.argv[3:]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "istio-system"
 ROOTS = "istio-ca-root-cert"
+_REVOKED = "istio-ca-crl"
+_REVOKED_SINCE = 27
 PILOT = By("pilot-discovery")
 _MULTI_CLUSTER = "istio/multiCluster"
 _WITHOUT_ROOTS = frozenset({"kube-public", "kube-node-lease", "local-path-storage"})
@@ -37,6 +40,7 @@ _LEADERS = (
     "istio-gateway-status-leader",
     "istio-ip-autoallocate",
 )
+_LEASE = "istio-gateway-deployment-default"
 _CLASSES = {"istio": "istio.io/gateway-controller", "istio-remote": "istio.io/unmanaged-gateway"}
 _REFUSED = frozenset(
     {"exec", "auth-provider", "authProvider", "tokenFile", "client-certificate", "client-key"}
@@ -83,6 +87,13 @@ class Istiod:
     def revision(self) -> str:
         """Its revision."""
         return self.env.get("REVISION") or "default"
+
+    @property
+    def minor(self) -> int:
+        """The minor version of its image; 0 where the tag is none of Istio's."""
+        (container,) = self.pod["spec"]["containers"]
+        found = re.search(r":1\.(\d+)\.", container["image"])
+        return int(found[1]) if found else 0
 
     @property
     def cluster_id(self) -> str:
@@ -267,7 +278,9 @@ def istiods(cluster: Cluster) -> None:
         look_at_remotes(cluster, one)
     if running := cluster.istiods.running():
         _lead(cluster)
-        _give_out_roots(cluster, running[0])
+        _give_out(cluster, ROOTS, {"root-cert.pem": dump_certificates([running[0].issuer.root]).decode()})
+        if running[0].minor >= _REVOKED_SINCE:
+            _give_out(cluster, _REVOKED, {"ca-crl.pem": ""})
         _classes(cluster)
 
 
@@ -298,6 +311,9 @@ def _lead(cluster: Cluster) -> None:
             leader = {"control-plane.alpha.kubernetes.io/leader": '{"holderIdentity":"istiod"}'}
             metadata = {"name": name, "namespace": SYSTEM, "annotations": leader}
             cluster.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, PILOT)
+    if not cluster.has("Lease", _LEASE, SYSTEM) and _is_open(cluster, SYSTEM):
+        metadata = {"name": _LEASE, "namespace": SYSTEM}
+        cluster.make({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata}, PILOT)
 
 
 def _is_open(cluster: Cluster, namespace: str) -> bool:
@@ -305,14 +321,13 @@ def _is_open(cluster: Cluster, namespace: str) -> bool:
     return found is not None and "deletionTimestamp" not in found["metadata"]
 
 
-def _give_out_roots(cluster: Cluster, one: Istiod) -> None:
-    data = {"root-cert.pem": dump_certificates([one.issuer.root]).decode()}
+def _give_out(cluster: Cluster, name: str, data: dict[str, str]) -> None:
     for namespace in cluster.names("Namespace"):
         if namespace in _WITHOUT_ROOTS or not _is_open(cluster, namespace):
             continue
-        there = cluster.store.find("ConfigMap", ROOTS, namespace)
+        there = cluster.store.find("ConfigMap", name, namespace)
         if there is None:
-            metadata = {"name": ROOTS, "namespace": namespace, "labels": {"istio.io/config": "true"}}
+            metadata = {"name": name, "namespace": namespace, "labels": {"istio.io/config": "true"}}
             document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
             cluster.make(document, PILOT)
         elif there.get("data") != data:

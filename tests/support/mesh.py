@@ -280,10 +280,10 @@ class Mesh:
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The environment of a run: its own home, the stand-in istioctl, and no proxy."""
     return {
-        "PATH": str(_bin_dir()),
+        "PATH": str(bin_dir(istioctl.VERSION)),
         "HOME": str(folder),
         "XDG_CACHE_HOME": str(shared_folder() / "cache"),
-        "ISTIO_MC_BIN_DIR": str(_bin_dir()),
+        "ISTIO_MC_BIN_DIR": str(bin_dir(istioctl.VERSION)),
         "KUBECONFIG": str(folder / "kubeconfig"),
         "COLUMNS": "200",
         "NO_PROXY": "*",
@@ -292,18 +292,18 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 @cache
-def _bin_dir() -> Path:
+def bin_dir(version: str) -> Path:
     """A folder with the stand-in istioctl: a shell that tells its version starts ten times as fast."""
-    folder = shared_folder() / "bin"
+    folder = shared_folder() / f"bin-{version}"
     folder.mkdir()
     program = folder / "istioctl"
-    told = json.dumps({"clientVersion": {"version": istioctl.VERSION, "tag": istioctl.VERSION}})
+    told = json.dumps({"clientVersion": {"version": version, "tag": version}})
     script = Path(istioctl.__file__)
     packages = sysconfig.get_path("platlib")
     program.write_text(
         "#!/bin/sh\n"
         f"[ \"$1\" = version ] && {{ echo '{told}'; exit; }}\n"
-        f"exec '{sys.executable}' -I -S '{script}' '{packages}' \"$@\"\n"
+        f"exec '{sys.executable}' -I -S '{script}' '{packages}' {version} \"$@\"\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     return folder

@@ -1,8 +1,8 @@
-"""Records what the real istioctl makes, for the stand-in: `python -m tests.support.recording [ISTIOCTL]`.
+"""Records what the real istioctl makes, for the stand-in: `python -m tests.support.recording`.
 
-ISTIOCTL is the real program of version 1.26.0; the lab's, where none is named. Each shape of document is
-recorded once, with marks in place of a mesh's own values. The schemas of CRDs are left out: they are nine
-tenths of the text, and nothing here reads them.
+The real programs are those of the lab's cache. Each shape of document is recorded once, with marks in place
+of a mesh's own values. The schemas of CRDs are left out: they are nine tenths of the text, and nothing here
+reads them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from istio_mc.domain import yamltext
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.operator import istio_operator
 from lab.settings import cache
-from tests.support.istioctl import MARKS, RECORDED, VERSION, key_of, shape_of
+from tests.support.istioctl import MARKS, VERSION, VERSIONS, key_of, recorded, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +39,23 @@ _LAB_VALUES: Object = {
 }
 """The lab's own, so that one mesh.yaml does for it and for the stand-in."""
 
+NETWORK_POLICY: Object = {"global": {"networkPolicy": {"enabled": True}}}
+"""Values that make objects of a kind which no other document has; known since 1.28."""
+
 _NO_SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
 
 
-def documents() -> Iterator[Object]:
+def documents(version: str) -> Iterator[Object]:
     """The IstioOperator documents whose shapes are recorded."""
+    if version != VERSION:  # istioctl refuses values that its version does not know
+        images = (MARKS["hub"], MARKS["tag"])
+        yield istio_operator(Mesh(MARKS["meshID"], version, "", *images, NETWORK_POLICY), _cluster(()))
     addresses = ((), (MARKS["externalIP"],))
     for revision in ("", MARKS["revision"]):
         for images in ((None, None), (MARKS["hub"], MARKS["tag"])):
             for values in ({}, _LAB_VALUES):
                 for given in addresses:
-                    mesh = Mesh(MARKS["meshID"], VERSION, revision, *images, values)
+                    mesh = Mesh(MARKS["meshID"], version, revision, *images, values)
                     yield istio_operator(mesh, _cluster(given))
     yield another_revision()
     scripts = guide.Settings(MARKS["meshID"], MARKS["hub"], MARKS["tag"], {}, "", {})
@@ -78,30 +84,31 @@ def _cluster(addresses: tuple[str, ...]) -> Cluster:
 
 
 def main() -> None:
-    """Records all shapes."""
-    istioctl = sys.argv[1] if len(sys.argv) > 1 else lab_istioctl()
-    sys.stdout.write(f"{RECORDED}: {record(istioctl, RECORDED)}\n")
+    """Records all shapes in all versions."""
+    for version in VERSIONS:
+        path = recorded(version)
+        sys.stdout.write(f"{path}: {record(lab_istioctl(version), path, version)}\n")
 
 
-def lab_istioctl() -> str:
-    """The real istioctl that the lab uses."""
-    return str(cache() / "bin" / f"istio-{VERSION}" / "istioctl")
+def lab_istioctl(version: str) -> str:
+    """The real istioctl of that version, as the lab has it."""
+    return str(cache() / "bin" / f"istio-{version}" / "istioctl")
 
 
-def record(istioctl: str, path: Path) -> str:
+def record(istioctl: str, path: Path, version: str) -> str:
     """Writes what an istioctl makes of each shape into a file; says how much it is."""
     told = json.loads(_run(istioctl, "version", "--remote=false", "--output", "json"))
-    assert told["clientVersion"]["version"] == VERSION, told
+    assert told["clientVersion"]["version"] == version, told
     kept: dict[str, Object] = {}
     shapes: dict[str, list[str]] = {}
-    for document in documents():
+    for document in documents(version):
         shape, _ = shape_of(document)
         assert shape == document, "a mark is missing in a document"
         shapes[key_of(shape)] = [_keep(kept, item) for item in _generated(istioctl, document)]
     revisions = {"default": "", "revision": MARKS["revision"]}
     tags = {name: _tag(istioctl, revision) for name, revision in revisions.items()}
-    recorded = {"istioctl": VERSION, "shapes": shapes, "documents": kept, "tag": tags}
-    raw = json.dumps(recorded, sort_keys=True, separators=(",", ":")).encode()
+    whole = {"istioctl": version, "shapes": shapes, "documents": kept, "tag": tags}
+    raw = json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
     path.write_bytes(gzip.compress(raw, 9, mtime=0))
     return f"{len(shapes)} shapes, {len(kept)} documents, {path.stat().st_size} bytes"
 
@@ -157,9 +164,9 @@ def _tag(istioctl: str, revision: str) -> list[Object]:
         "spec": spec,
     }
     found = _generated(istioctl, document)
-    mutating = [item for item in found if item["metadata"]["name"].startswith("istio-revision-tag")]
+    tagged = [item for item in found if "istio.io/tag" in item["metadata"].get("labels", {})]
     validating = [item for item in found if item["kind"] == "ValidatingWebhookConfiguration"]
-    return [*mutating, *map(_default_validator, validating)]
+    return [*tagged, *map(_default_validator, validating)]
 
 
 def _default_validator(item: Object) -> Object:

@@ -59,13 +59,17 @@ def istio_operator(mesh: Mesh, cluster: Cluster) -> Object:
     }
     optional = {"revision": mesh.revision, "hub": mesh.hub, "tag": mesh.tag}
     spec |= {key: value for key, value in optional.items() if value}
-    name = f"istio-mc-{mesh.revision}" if mesh.revision else "istio-mc"
     return {
         "apiVersion": "install.istio.io/v1alpha1",
         "kind": "IstioOperator",
-        "metadata": {"name": name, "namespace": SYSTEM_NAMESPACE},
+        "metadata": {"name": operator_name(mesh), "namespace": SYSTEM_NAMESPACE},
         "spec": spec,
     }
+
+
+def operator_name(mesh: Mesh) -> str:
+    """The document's own name; istioctl labels all that it makes of the document with it."""
+    return f"istio-mc-{mesh.revision}" if mesh.revision else "istio-mc"
 
 
 def _mesh_config() -> Object:

@@ -17,7 +17,8 @@ from istio_mc.domain.mesh import (
     Mesh,
 )
 from istio_mc.domain.names import remote_secret_name
-from istio_mc.domain.objects import Kind, Object, Ref, kind_of, labels_of, ref_of
+from istio_mc.domain.objects import Kind, Object, Ref, annotations_of, kind_of, labels_of, ref_of
+from istio_mc.domain.operator import operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -25,13 +26,21 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
 
 FIELD_MANAGER = "istio-mc"
-ROOT_CERT_CONFIG_MAP = "istio-ca-root-cert"
+OF_ISTIOD = ("istio.io/config", "true")
+"""Label of the ConfigMaps istiod writes into namespaces (pilot/pkg/.../namespacecontroller.go, 1.31.0)."""
 _TAG_LABEL = "istio.io/tag"
 _REVISION_LABEL = "istio.io/rev"
+_OWNER_LABEL = "install.operator.istio.io/owning-resource"
+_OWNER_NAMESPACE_LABEL = "install.operator.istio.io/owning-resource-namespace"
+_COMPONENT_LABEL = "operator.istio.io/component"
+_BASE = "Base"
+"""The component that all revisions of a cluster share."""
 _SHARED_BY_REVISIONS = frozenset({READER_SERVICE_ACCOUNT})
 _GATEWAY_API_GROUP = "gateway.networking.k8s.io"
-_OF_ITSELF = frozenset({"kube-root-ca.crt", ROOT_CERT_CONFIG_MAP, "default"})
+_OF_ITSELF = frozenset({"kube-root-ca.crt", "default"})
+_GIVEN_OUT = frozenset({"root-cert.pem", "ca-crl.pem"})
 _LEADER = "istio-"
+_LEADER_ANNOTATION = "control-plane.alpha.kubernetes.io/leader"
 
 
 class Left(NamedTuple):
@@ -89,6 +98,23 @@ def managed_by_us(document: Object) -> bool:
     return any(entry.get("manager") == FIELD_MANAGER for entry in entries)
 
 
+def given_by_istiod(config_map: Object) -> bool:
+    """Whether istiod gave a namespace this: the roots and, since 1.27, what its CA revoked.
+
+    Not by their names: values and environment variables of istiod change these.
+    """
+    name, value = OF_ISTIOD
+    keys = {*(config_map.get("data") or {})}
+    return labels_of(config_map).get(name) == value and bool(keys) and keys <= _GIVEN_OUT
+
+
+def is_election(item: Object) -> bool:
+    """Whether istiods elect one of them by this object of istio-system."""
+    if not item["metadata"]["name"].startswith(_LEADER):
+        return False
+    return kind_of(item) == objects.LEASE or _LEADER_ANNOTATION in annotations_of(item)
+
+
 def other_revisions(mesh: Mesh, observed: Observed) -> list[str]:
     """Istiod Deployments of other revisions than the mesh's."""
     return [item["metadata"]["name"] for item in observed.istiods if item["metadata"]["name"] != mesh.istiod]
@@ -119,6 +145,7 @@ def plan(
         and ref.kind != objects.CRD.kind
         and not (others and ref.name in _SHARED_BY_REVISIONS)
     ]
+    going += [doomed(item) for item in _of_other_versions(mesh, observed, going, others)]
     going += [doomed(item) for item in _tags(mesh, observed)]
     going += _own_secrets(observed, cluster_ids, left, shared_with=others)
     if gateway := observed.find(objects.ISTIO_GATEWAY, CROSS_NETWORK_GATEWAY):
@@ -131,12 +158,48 @@ def plan(
     return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left), tuple(others))
 
 
+def _of_other_versions(
+    mesh: Mesh, observed: Observed, going: Collection[Doomed], others: list[str]
+) -> list[Object]:
+    """What istioctl made of the same document in another version, and this one makes no more.
+
+    istioctl itself prunes only what has the label of its own version (operator/pkg/install, `prune`), so that
+    an upgrade leaves it: two PodDisruptionBudgets that 1.26 makes and 1.31 does not.
+    """
+    revision = mesh.revision or "default"
+    named = {(item.kind.kind, item.name) for item in going}
+    owners = {
+        owner
+        for ref, item in observed.objects.items()
+        if (ref.kind, ref.name) in named and (owner := _owner(item))
+    }
+    owners.add((operator_name(mesh), SYSTEM_NAMESPACE))
+    return [
+        item
+        for ref, item in observed.objects.items()
+        if _owner(item) in owners
+        and labels_of(item).get(_REVISION_LABEL) == revision
+        and ref.kind != objects.CRD.kind
+        and not (others and labels_of(item)[_COMPONENT_LABEL] == _BASE)
+    ]
+
+
+def _owner(item: Object) -> tuple[str, str] | None:
+    """Name and namespace of the document that istioctl made an object of."""
+    labels = labels_of(item)
+    name, namespace = labels.get(_OWNER_LABEL), labels.get(_OWNER_NAMESPACE_LABEL)
+    return (name, namespace) if name and namespace and _COMPONENT_LABEL in labels else None
+
+
 def _tags(mesh: Mesh, observed: Observed) -> list[Object]:
-    """Webhooks of revision tags that point to the mesh's revision, and the default validator."""
+    """What belongs to revision tags that point to the mesh's revision, and the default validator.
+
+    Since 1.28 a tag has a Service beside its webhook.
+    """
     revision = mesh.revision or "default"
     return [
         item
-        for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK)
+        for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK, objects.SERVICE)
         for item in observed.of(kind)
         if labels_of(item).get(_TAG_LABEL) and labels_of(item).get(_REVISION_LABEL) == revision
     ]
@@ -222,6 +285,6 @@ def _comes_of_itself(ref: Ref, item: Object, going: Collection[tuple[str, str]])
     if ref.kind == "Pod":
         app = labels_of(item).get("app")
         return any(kind == "Deployment" and name.startswith(str(app)) for kind, name in going)
-    if ref.kind == "ConfigMap" and ref.name.startswith(_LEADER):
+    if ref.kind == "ConfigMap" and (ref.name.startswith(_LEADER) or given_by_istiod(item)):
         return True
     return ref.name in _OF_ITSELF or item.get("type") == "kubernetes.io/service-account-token"

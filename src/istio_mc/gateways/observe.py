@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.objects import Kind, Object, ref_of
+from istio_mc.domain.objects import Kind, Object, kind_of, ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.gateways.fanout import all_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from istio_mc.gateways.kube import Kube
 
@@ -67,6 +69,26 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
     gateway_api = bool(found.pop("gateway-api"))
     live = {ref_of(item): item for items in found.values() for item in items}
     return Observed(version, live, gateway_api, kube.ahead_s)
+
+
+def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Observed:
+    """The same, with what a manifest has of kinds that `observe` does not list.
+
+    Most meshes have none: NetworkPolicies, say, are made where `values.global.networkPolicy` asks for them.
+
+    Raises:
+        ProblemError: One of them may not be read.
+    """
+    listed = {kind.kind for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE, objects.NAMESPACE)}
+    unread = {ref_of(item): kind_of(item) for item in manifest if item["kind"] not in listed}
+    if not unread:
+        return observed
+    found = all_of(
+        {str(ref): partial(kube.get, kind, ref.name, ref.namespace) for ref, kind in unread.items()}
+    )
+    return replace(
+        observed, objects={**observed.objects, **{ref_of(item): item for item in found.values() if item}}
+    )
 
 
 def _one(found: Object | None) -> list[Object]:

@@ -18,6 +18,7 @@ from istio_mc.domain.live_trust import gateway_pods
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import Kind, Object, labels_of
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.sample import is_injected
 from istio_mc.gateways import collect
 from istio_mc.gateways.fanout import fan_out
 
@@ -183,8 +184,7 @@ def _talkative(pods: list[Object]) -> tuple[list[Object], list[Object]]:
     rest: list[Object] = []
     for pod in sorted(pods, key=lambda item: str(item["metadata"]["name"])):
         app = labels_of(pod).get("app", "")
-        containers = {container["name"] for container in (pod.get("spec") or {}).get("containers") or []}
-        if app != "istiod" and "istio-proxy" not in containers:
+        if app != "istiod" and not is_injected(pod):
             continue
         told[app] += 1
         (chosen if told[app] <= _MOST_PODS else rest).append(pod)

@@ -24,7 +24,7 @@ from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways import files
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
 from istio_mc.gateways.manifests import manifest
-from istio_mc.gateways.observe import observe
+from istio_mc.gateways.observe import completed, observe
 from istio_mc.gateways.resolve import names_here
 from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
@@ -327,7 +327,7 @@ def _istio_step(
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
     kept = find_cache(os.environ, files.home_folder()).folder / "istio"
     wanted = manifest(istioctl, path, kept, session.deadline)
-    found = differences(wanted, observed.objects)
+    found = differences(wanted, completed(session.kubes[cluster.context], observed, wanted).objects)
     reasons, refs = plan.told(found), plan.refs_of(found)
     if not mesh.revision:
         missing = _missing_of_default_tag(observed)

@@ -26,7 +26,7 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.terminating import held_by
 from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.istioctl import Istioctl, find_istioctl
-from istio_mc.gateways.observe import observe
+from istio_mc.gateways.observe import completed, observe
 from istio_mc.ops import topology
 from istio_mc.ops.documents import written
 from istio_mc.ops.leave import forget, still_named, tokens_kept
@@ -44,8 +44,6 @@ _POLL_S = 0.5
 _STEP = "uninstall"
 _ISTIO_CONTROLLERS = "istio.io/"
 _BY_US = "app.kubernetes.io/managed-by=istio-mc"
-_OF_ISTIOD = "istio.io/config=true"
-"""Label of the ConfigMaps istiod writes into namespaces (pilot/pkg/.../namespacecontroller.go, 1.26.0)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,8 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
     def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
         kube = session.kubes[name]
         manifest = _manifest(session, istioctl, clusters[name])
-        found = removal.plan(mesh, observed[name], manifest, ids, _users(kube, observed[name]))
+        seen = completed(kube, observed[name], manifest)
+        found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
         ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
         return found, ours, _meshed(kube), _roots(kube, found, _namespaces(found, sample_goes=ours))
@@ -210,6 +209,7 @@ def _clear(session: Session, todo: Uninstalling, name: str) -> tuple[str, ...]:
         removed.append(f"Namespace {SYSTEM_NAMESPACE}")
     else:
         _unlabel(kube)
+        removed += _delete(kube, _elections(kube, found))
     # Read anew: until it is gone, istiod puts back what is taken away.
     namespaces = _namespaces(found, sample_goes=name in todo.sample)
     removed += _delete(kube, _roots(kube, found, namespaces))
@@ -284,12 +284,20 @@ def _unlabel(kube: Kube) -> None:
 
 
 def _roots(kube: Kube, found: Removal, going: Collection[str]) -> tuple[Doomed, ...]:
-    """The root certificate that istiod leaves in every namespace; not of namespaces that go themselves."""
+    """What istiod gives every namespace, and leaves there; not of namespaces that go themselves."""
     if found.other_revisions:
         return ()
-    named = f"metadata.name={removal.ROOT_CERT_CONFIG_MAP}"
-    left = kube.list(objects.CONFIG_MAP, labels=_OF_ISTIOD, fields=named)
-    return tuple(item for item in map(removal.doomed, left) if item.namespace not in going)
+    left = kube.list(objects.CONFIG_MAP, labels="=".join(removal.OF_ISTIOD))
+    given = map(removal.doomed, filter(removal.given_by_istiod, left))
+    return tuple(item for item in given if item.namespace not in going)
+
+
+def _elections(kube: Kube, found: Removal) -> tuple[Doomed, ...]:
+    """What a dead istiod was elected by: in a namespace that stays, the next one would wait for its end."""
+    if found.other_revisions:
+        return ()
+    kept = [*kube.list(objects.CONFIG_MAP, SYSTEM_NAMESPACE), *kube.list(objects.LEASE, SYSTEM_NAMESPACE)]
+    return tuple(removal.doomed(item) for item in kept if removal.is_election(item))
 
 
 def _namespaces(found: Removal, *, sample_goes: bool) -> list[str]:
