@@ -111,6 +111,33 @@ class Api:
         with self.healed:
             self.healed.notify_all()
 
+    def ask(self, asked: Asked, query: str) -> tuple[int, object, Mapping[str, str]]:
+        """Status, body and headers of the answer to a request, which is written down.
+
+        Raises:
+            Reset: It gets no answer.
+        """
+        code = 0
+        try:
+            self.cluster.mesh.gate(self.cluster)
+            code, answer, headers = self._answered(asked)
+        finally:
+            self.note(asked, query, code)
+        if code < 400 and faults.is_write(asked.method, asked.path, query):
+            self.cluster.mesh.wrote(asked.method, asked.path)
+        return code, answer, headers
+
+    def _answered(self, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
+        try:
+            return answered(self.cluster, asked)
+        except Exception as error:  # noqa: BLE001 - the stand-in's own, whatever it is: the test is to hear of it
+            self.failures.append(error)
+            return 500, {"message": f"the stand-in failed: {error!r}"}, _NO_HEADERS
+
+    def note(self, asked: Asked, query: str, code: int) -> None:
+        """Writes down what was asked."""
+        self.cluster.faults.requests.append(faults.Request(asked.method, asked.path, query, asked.who, code))
+
     def cut(self) -> None:
         """Ends the listening socket and every connection."""
         with suppress(OSError):
@@ -167,37 +194,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        url = urlsplit(self.path)
-        query = {key: values[0] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
-        who = _identity(self.api.cluster, self.headers.get("Authorization") or "")
-        asked = Asked(self.command, unquote(url.path), query, self.headers, body, who)
+        path, _, query = self.path.partition("?")
+        asked = request(self.api.cluster, self.command, path, query, self.headers, body)
         try:
-            self.api.cluster.mesh.gate(self.api.cluster)
             if self.headers.get("Upgrade"):
+                self.api.cluster.mesh.gate(self.api.cluster)
                 self._forward(asked)
-                self._log(asked, url.query, 101)
+                self.api.note(asked, query, 101)
                 return
-            code, answer, headers = self._answered(asked)
-            self._log(asked, url.query, code)
-            if code < 400 and faults.is_write(asked.method, asked.path, url.query):
-                self.api.cluster.mesh.wrote(asked.method, asked.path)
+            answer = self.api.ask(asked, query)
         except Reset:
-            self._log(asked, url.query, 0)
             self._reset()
             return
-        self._send(code, answer, headers)
-
-    def _answered(self, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
-        try:
-            return answered(self.api.cluster, asked)
-        except Exception as error:  # noqa: BLE001 - the stand-in's own, whatever it is: the test is to hear of it
-            self.api.failures.append(error)
-            return 500, {"message": f"the stand-in failed: {error!r}"}, _NO_HEADERS
-
-    def _log(self, asked: Asked, query: str, code: int) -> None:
-        self.api.cluster.faults.requests.append(
-            faults.Request(asked.method, asked.path, query, asked.who, code)
-        )
+        self._send(*answer)
 
     def _forward(self, asked: Asked) -> None:
         try:
@@ -251,6 +260,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
     do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _take  # noqa: N815 - http.server's names
+
+
+def request(
+    cluster: Cluster, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
+) -> Asked:
+    """A request, taken apart."""
+    found = {key: values[0] for key, values in parse_qs(query, keep_blank_values=True).items()}
+    return Asked(
+        method, unquote(path), found, headers, body, _identity(cluster, headers.get("Authorization") or "")
+    )
 
 
 def _identity(cluster: Cluster, authorization: str) -> str:

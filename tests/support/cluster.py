@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import zlib
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.support import controllers, daemons, faults, gateways, istioctl, istiod, ports, store
+from tests.support import (
+    controllers,
+    daemons,
+    faults,
+    gateways,
+    istioctl,
+    istioctl_serving,
+    istiod,
+    ports,
+    store,
+)
 from tests.support.api import Api
 from tests.support.store import By
 
@@ -143,8 +152,8 @@ class Cluster:
         Raises:
             istioctl.Failed: It gave up.
         """
-        with closing(istioctl.Server(self.mesh.kubeconfig_document(), self.name)) as server:
-            istioctl.install(document, server, patience_s)
+        server = istioctl_serving.Direct(self, self.admin_token, istioctl.VERSION)
+        istioctl.install(document, server, patience_s)
 
     def deploy(self, name: str, namespace: str, port: int = 9080) -> None:
         """Runs a service of somebody's, with a pod behind it: with a sidecar, where istiod is there."""

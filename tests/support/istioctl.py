@@ -1,25 +1,25 @@
 """A stand-in for istioctl: recorded manifests of the real one, applied as the real one applies them.
 
-It is started as a program of its own, without this project's packages, and must start fast: it imports
-little, and PyYAML by the folder that its first argument names. Its second argument is the version it is of.
+The program (istioctl_program.py) only starts and ends: what it does, this module does in the tests' process.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import gzip
 import hashlib
-import http.client
 import json
-import os
-import ssl
-import sys
 import time
-from contextlib import closing
+from functools import cache
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+
+import yaml
+
+from istio_mc.domain import yamltext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 VERSION = "1.26.0"
 """The one that tests run which name none."""
@@ -37,7 +37,7 @@ MARKS = {
 """What stands in the recorded manifests where a mesh has its own values."""
 
 _COMPONENTS = ("Base", "Pilot", "IngressGateways")
-_POLL_S = 0.01
+_POLL_S = 0.003
 
 Object = dict[str, Any]
 
@@ -51,6 +51,7 @@ def recorded(version: str) -> Path:
     return Path(__file__).with_name("recorded") / f"istioctl-{version}.json.gz"
 
 
+@cache
 def _read(version: str) -> Object:
     found: Object = json.loads(gzip.decompress(recorded(version).read_bytes()))
     return found
@@ -120,66 +121,27 @@ def manifest(document: Object, version: str = VERSION) -> list[Object]:
     return made
 
 
-class Server:
-    """The API server of a kubeconfig's context."""
-
-    def __init__(self, kubeconfig: Object, context: str, version: str = VERSION) -> None:
-        chosen = context or kubeconfig["current-context"]
-        found = _named(kubeconfig["contexts"], chosen)["context"]
-        cluster = _named(kubeconfig["clusters"], found["cluster"])["cluster"]
-        user = _named(kubeconfig["users"], found["user"])["user"]
-        url = urlsplit(cluster["server"])
-        tls = ssl.create_default_context(
-            cadata=base64.b64decode(cluster["certificate-authority-data"]).decode()
-        )
-        self._connection = http.client.HTTPSConnection(
-            url.hostname or "", url.port or 443, context=tls, timeout=30
-        )
-        self._headers = {"Authorization": f"Bearer {user['token']}", "User-Agent": f"istioctl/{version}"}
-
-    def close(self) -> None:
-        """Ends the connection."""
-        self._connection.close()
+class Server(Protocol):
+    """The API server of a cluster, as istioctl reaches it."""
 
     def call(
         self, method: str, path: str, body: Object | None = None, kind: str = "application/json"
     ) -> Object:
-        """One request; an empty object where there is nothing of that name."""
-        sent = json.dumps(body) if body is not None else None
-        try:
-            self._connection.request(method, path, sent, {**self._headers, "Content-Type": kind})
-            answer = self._connection.getresponse()
-            raw = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise Failed(f"{method} {path}: {error}") from None
-        if answer.status == 404 and method == "GET":
-            return {}
-        if answer.status >= 400:
-            try:
-                message = json.loads(raw)["message"]
-            except (ValueError, KeyError):
-                message = raw.decode(errors="replace").strip()
-            raise Failed(message)
-        found: Object = json.loads(raw)
-        return found
+        """One request; an empty object where there is nothing of that name.
 
-    def apply(self, item: Object) -> None:
-        """Server-side apply, as istioctl does it."""
-        path = f"{path_of(item)}?fieldManager={FIELD_MANAGER}&force=true"
-        try:
-            self.call("PATCH", path, item, "application/apply-patch+yaml")
-        except Failed as failure:
-            name = f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
-            raise Failed(
-                f"failed to update resource with server-side apply for obj {name}: {failure}"
-            ) from None
+        Raises:
+            Failed: It was refused, or not answered.
+        """
 
 
-def _named(items: list[Object], name: str) -> Object:
-    for item in items:
-        if item["name"] == name:
-            return item
-    raise Failed(f'context "{name}" does not exist')
+def _apply(server: Server, item: Object) -> None:
+    """Server-side apply, as istioctl does it."""
+    path = f"{path_of(item)}?fieldManager={FIELD_MANAGER}&force=true"
+    try:
+        server.call("PATCH", path, item, "application/apply-patch+yaml")
+    except Failed as failure:
+        name = f"{item['kind']}/{item['metadata'].get('namespace', '')}/{item['metadata']['name']}"
+        raise Failed(f"failed to update resource with server-side apply for obj {name}: {failure}") from None
 
 
 _PLURALS = {"NetworkPolicy": "networkpolicies"}
@@ -219,11 +181,11 @@ def install(document: Object, server: Server, patience_s: float, version: str = 
     for component in _COMPONENTS:
         of_it = [item for item in made if component_of(item) == component]
         for item in of_it:
-            server.apply(labelled(item, document, component, revision, version))
+            _apply(server, labelled(item, document, component, revision, version))
         wait(server, of_it, patience_s)
     if not exists or not revision:
         for item in tagged(server, revision, version):
-            server.apply(item)
+            _apply(server, item)
 
 
 _HOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
@@ -309,13 +271,22 @@ def tagged(server: Server, revision: str, version: str) -> list[Object]:
     return made
 
 
-def main(version: str, words: list[str]) -> int:
-    """istioctl of a version."""
-    parser = argparse.ArgumentParser(prog="istioctl")
+class Ended(NamedTuple):
+    """How a run of istioctl ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Failed(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="istioctl")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    telling = verbs.add_parser("version")
-    telling.add_argument("--remote")
-    telling.add_argument("--output", "-o")
     generating = (
         verbs.add_parser("manifest").add_subparsers(dest="what", required=True).add_parser("generate")
     )
@@ -323,34 +294,38 @@ def main(version: str, words: list[str]) -> int:
     for verb in (generating, installing):
         verb.add_argument("-f", "--filename", required=True)
     installing.add_argument("--context", default="")
-    installing.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
+    installing.add_argument("--kubeconfig", default="")
     installing.add_argument("--namespace", "-n", default="istio-system")
     installing.add_argument("--readiness-timeout", default="300s")
     installing.add_argument("--skip-confirmation", "-y", action="store_true")
-    given = parser.parse_args(words)
-    if given.verb == "version":
-        sys.stdout.write(
-            json.dumps({"clientVersion": {"version": version, "tag": version, "status": "Clean"}})
-        )
-        return 0
-    import yaml  # half of what it takes to start
+    return parser
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document = yaml.load(Path(given.filename).read_bytes(), loader)  # noqa: S506 - a safe loader
+
+def run(
+    version: str,
+    words: Sequence[str],
+    folder: Path,
+    kubeconfig: str,
+    reach: Callable[[Object, str], Server],
+) -> Ended:
+    """One run.
+
+    Args:
+        version: Of which it is.
+        words: Its arguments.
+        folder: Where it runs.
+        kubeconfig: KUBECONFIG of its environment.
+        reach: Gives the API server of a context, once it is given a kubeconfig and the context's name.
+    """
     try:
+        given = _parser().parse_args(words)
+        document = yamltext.load((folder / given.filename).read_bytes())
         if given.verb == "manifest":
-            sys.stdout.write("\n---\n".join(json.dumps(item) for item in manifest(document, version)) + "\n")
-            return 0
-        kubeconfig = yaml.load(Path(given.kubeconfig).read_bytes(), loader)  # noqa: S506 - as above
-        with closing(Server(kubeconfig, given.context, version)) as server:
-            install(document, server, float(given.readiness_timeout.rstrip("s")), version)
-    except Failed as failure:
-        sys.stderr.write(f"Error: failed to install manifests: {failure}\n")
-        return 1
-    sys.stdout.write("✔ Installation complete\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.path.append(sys.argv[1])
-    sys.exit(main(sys.argv[2], sys.argv[3:]))
+            return Ended(
+                0, "\n---\n".join(json.dumps(item) for item in manifest(document, version)) + "\n", ""
+            )
+        read = yamltext.load((folder / (given.kubeconfig or kubeconfig)).read_bytes())
+        install(document, reach(read, given.context), float(given.readiness_timeout.rstrip("s")), version)
+    except (Failed, OSError, yaml.YAMLError) as failure:
+        return Ended(1, "", f"Error: failed to install manifests: {failure}\n")
+    return Ended(0, "✔ Installation complete\n", "")

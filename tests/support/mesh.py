@@ -6,22 +6,19 @@ import base64
 import json
 import re
 import signal
-import stat
-import sys
-import sysconfig
 import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from tests.support import certificates, cluster, faults, istioctl, runs
+from tests.support import certificates, cluster, faults, istioctl, istioctl_serving, runs
 from tests.support.api import Reset
 from tests.support.folders import shared_folder
+from tests.support.istioctl_serving import bin_dir
 from tests.support.snapshots import snapshot
 
 if TYPE_CHECKING:
@@ -87,6 +84,7 @@ class Mesh:
         self.kubeconfig.write_text(json.dumps(self.kubeconfig_document()))
         self.kubeconfig.chmod(0o600)
         self.settings()
+        istioctl_serving.meshes.add(self)
 
     def __getitem__(self, context: str) -> Cluster:
         """The cluster of a context."""
@@ -289,24 +287,6 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
         "NO_PROXY": "*",
         **more,
     }
-
-
-@cache
-def bin_dir(version: str) -> Path:
-    """A folder with the stand-in istioctl: a shell that tells its version starts ten times as fast."""
-    folder = shared_folder() / f"bin-{version}"
-    folder.mkdir()
-    program = folder / "istioctl"
-    told = json.dumps({"clientVersion": {"version": version, "tag": version}})
-    script = Path(istioctl.__file__)
-    packages = sysconfig.get_path("platlib")
-    program.write_text(
-        "#!/bin/sh\n"
-        f"[ \"$1\" = version ] && {{ echo '{told}'; exit; }}\n"
-        f"exec '{sys.executable}' -I -S '{script}' '{packages}' {version} \"$@\"\n"
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    return folder
 
 
 @contextmanager
