@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import json
 import os
+import shutil
 import signal
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
-from typer.testing import CliRunner
 
-from tests import commands
+from tests import command_line, commands
 from tests.fake_api import FakeApi
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ settings.load_profile("patient")
 # tests interrupt would go on.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each run looks through the folder for temporary files: what runs leave there goes with the tests.
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(prefix="tests-of-istio-mc-")
+atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -86,8 +93,6 @@ class Ran:
 @pytest.fixture
 def istio_mc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ran]]:
     """Runs `istio-mc` in this process, in an empty folder, with nobody at the keyboard."""
-    from istio_mc.cli.app import app
-
     monkeypatch.chdir(tmp_path)
     for name in ("KUBECONFIG", "ISTIO_MC_CONFIG", "NO_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
@@ -96,7 +101,7 @@ def istio_mc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     handler = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: object) -> Ran:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+        done = command_line.run([str(argument) for argument in arguments])
         return Ran(done.exit_code, done.stdout, done.stderr)
 
     yield run

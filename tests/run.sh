@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=.venv/bin
+export PYTHONDONTWRITEBYTECODE= # without bytecode, each program that is started compiles istio-mc again
 begun=$SECONDS
 declare -a parts=()
 

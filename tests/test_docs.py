@@ -7,7 +7,7 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -49,25 +49,47 @@ def anchors(page: Path) -> set[str]:
 # What the program refers to
 
 
-def strings(tree: ast.AST) -> list[str]:
-    """Every string of a module; what an f-string fills in is `*`."""
-    found = []
+class Facts(NamedTuple):
+    """What a module says of the documentation.
+
+    Attributes:
+        references: Every `page.md#anchor` in it; what an f-string fills in is `*`.
+        codes: The codes of its Problems.
+        unsaid: Those of them that do not say themselves where they are explained.
+    """
+
+    references: frozenset[str]
+    codes: frozenset[str]
+    unsaid: frozenset[str]
+
+
+@cache
+def facts() -> dict[Path, Facts]:
+    """All modules, each read once."""
+    return {source: facts_of(ast.parse(source.read_text(encoding="utf-8"))) for source in SOURCES}
+
+
+def facts_of(tree: ast.Module) -> Facts:
+    texts, codes, unsaid = set(), set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
+            texts.add(node.value)
         elif isinstance(node, ast.JoinedStr):
             parts = (str(v.value) if isinstance(v, ast.Constant) else "*" for v in node.values)
-            found.append("".join(parts))
-    return found
+            texts.add("".join(parts))
+        elif keywords := getattr(node, "keywords", ()):
+            given = {keyword.arg: keyword.value for keyword in keywords}
+            code = given.get("code")
+            if "message" in given and isinstance(code, ast.Constant):
+                codes.add(str(code.value))
+                if "docs" not in given:
+                    unsaid.add(str(code.value))
+    return Facts(frozenset(filter(ANCHOR.match, texts)), frozenset(codes), frozenset(unsaid))
 
 
 def references() -> dict[str, str]:
     """Each `page.md#anchor` of the sources, with a module that has it."""
-    found = {}
-    for source in SOURCES:
-        for text in strings(ast.parse(source.read_text(encoding="utf-8"))):
-            if ANCHOR.match(text):
-                found[text] = named(source)
+    found = {text: named(source) for source, one in facts().items() for text in sorted(one.references)}
     for check in [*ALL, *PREFLIGHT]:
         if check.docs:
             found[check.docs] = f"check {check.id}"
@@ -96,14 +118,7 @@ def test_each_reason_of_a_refused_request_or_a_failing_pod_has_its_section() -> 
 
 def codes() -> dict[str, str]:
     """Each code of a Problem that stands in the sources, with the module that has it."""
-    found = {}
-    for source in SOURCES:
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            given = {keyword.arg: keyword.value for keyword in getattr(node, "keywords", ())}
-            code = given.get("code")
-            if "message" in given and isinstance(code, ast.Constant):
-                found[str(code.value)] = named(source)
-    return found
+    return {code: named(source) for source, one in facts().items() for code in sorted(one.codes)}
 
 
 @pytest.mark.parametrize("code", codes())
@@ -117,16 +132,12 @@ def test_each_code_of_an_error_is_explained(code: str) -> None:
 
 def unsaid() -> dict[str, str]:
     """Codes of problems that do not say themselves where they are explained, but for those of checks."""
-    found = {}
-    for source in SOURCES:
-        if source.parent.name == "checks":
-            continue  # a check says it, see below
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-            given = {keyword.arg: keyword.value for keyword in getattr(node, "keywords", ())}
-            code = given.get("code")
-            if {"message"} <= given.keys() - {"docs"} == given.keys() and isinstance(code, ast.Constant):
-                found[str(code.value)] = named(source)
-    return found
+    return {
+        code: named(source)
+        for source, one in facts().items()
+        if source.parent.name != "checks"  # a check says it, see below
+        for code in sorted(one.unsaid)
+    }
 
 
 @pytest.mark.parametrize("code", unsaid())

@@ -12,11 +12,11 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from typer.core import TyperGroup
 from typer.exceptions import Exit, TyperException
 
 from istio_mc.domain.address_changes import Via
+from tests.command_line import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,7 +81,7 @@ def _istio_mc(words: tuple[str, ...]) -> str:
     """What Typer says of a command line of our own."""
     from istio_mc.cli.app import app
 
-    command: Any = typer.main.get_command(app)
+    command: Any = tree(app)
     parent, name, rest = None, "istio-mc", list(words)
     try:
         while True:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import pytest
 import typer
@@ -24,11 +25,10 @@ from istio_mc.domain.problem import Problem
 from tests import commands
 from tests.commands.parse import faults, recorded
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SOURCE = Path(istio_mc.__file__).parent
 MAKERS = ("kubectl", "kubectl_config", "istioctl", "istio_mc", "on_this_machine")
+HINTS = ("Advice", "Explained", "_or_other_address")
+LOOKED_AT = frozenset({*MAKERS, *HINTS, "Command"})
 _STAND_IN = "1"
 _VERBS = {
     "istio-mc": set(Verbs.verbs),
@@ -47,35 +47,48 @@ def _pasted() -> None:
     """What is made here on purpose need not be right."""
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the program, but the one that makes commands."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        if path != Path(hint.__file__):
-            yield str(path.relative_to(SOURCE)), ast.parse(path.read_text(encoding="utf-8"))
+class Module(NamedTuple):
+    """What of a module is looked at here.
+
+    Attributes:
+        name: Its path.
+        imported: What it imports from domain/hint.py.
+        calls: Calls of functions by their names.
+        hints: The values of arguments that are named `hint`.
+        texts: Its texts, but for docstrings: those at which a command begins.
+    """
+
+    name: str
+    imported: frozenset[str]
+    calls: tuple[ast.Call, ...]
+    hints: tuple[ast.expr, ...]
+    texts: tuple[ast.Constant, ...]
 
 
-def docstrings(tree: ast.Module) -> set[int]:
-    return {
-        id(node.body[0].value)
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body
-        if isinstance(node.body[0], ast.Expr)
-    }
+@cache
+def modules() -> tuple[Module, ...]:
+    """Every module of the program, but the one that makes commands; each is read once."""
+    paths = [path for path in sorted(SOURCE.rglob("*.py")) if path != Path(hint.__file__)]
+    return tuple(module(str(path.relative_to(SOURCE)), path.read_text(encoding="utf-8")) for path in paths)
 
 
-def calls(tree: ast.Module, *names: str) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
-            yield node
-
-
-def imports_from_hint(tree: ast.Module) -> set[str]:
-    return {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module == "istio_mc.domain.hint"
-        for alias in node.names
-    }
+def module(name: str, source: str) -> Module:
+    imported: set[str] = set()
+    calls, hints, texts, docstrings = [], [], [], set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
+            if isinstance(node.body[0], ast.Expr):
+                docstrings.add(id(node.body[0].value))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in LOOKED_AT:
+            calls.append(node)
+        elif isinstance(node, ast.ImportFrom) and node.module == "istio_mc.domain.hint":
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.keyword) and node.arg == "hint":
+            hints.append(node.value)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _A_COMMAND.match(node.value):
+            texts.append(node)
+    kept = [text for text in texts if id(text) not in docstrings]
+    return Module(name, frozenset(imported), tuple(calls), tuple(hints), tuple(kept))
 
 
 def as_written(call: ast.Call) -> Command:
@@ -100,10 +113,10 @@ def _word(node: ast.expr) -> str:
 
 
 WRITTEN = [
-    pytest.param(call, id=f"{name}:{call.lineno}")
-    for name, tree in modules()
-    for call in calls(tree, *MAKERS)
-    if isinstance(call.func, ast.Name) and call.func.id in imports_from_hint(tree)
+    pytest.param(call, id=f"{one.name}:{call.lineno}")
+    for one in modules()
+    for call in one.calls
+    if isinstance(call.func, ast.Name) and call.func.id in one.imported.intersection(MAKERS)
     if not all(isinstance(argument, ast.Starred) for argument in call.args)
 ]
 """Those of which something can be read without running them."""
@@ -121,19 +134,21 @@ def test_its_program_accepts_it(call: ast.Call) -> None:
 
 def test_no_module_makes_a_command_otherwise() -> None:
     made = [
-        f"{name}:{call.lineno}"
-        for name, tree in modules()
-        if "Command" in imports_from_hint(tree)
-        for call in calls(tree, "Command")
+        f"{one.name}:{call.lineno}"
+        for one in modules()
+        if "Command" in one.imported
+        for call in one.calls
+        if isinstance(call.func, ast.Name) and call.func.id == "Command"
     ]
     assert made == []
 
 
 def test_no_text_of_a_hint_has_a_command_written_into_it() -> None:
     written = [
-        f"{name}:{call.lineno}: {text.value!r}"
-        for name, tree in modules()
-        for call in calls(tree, "Advice", "Explained", "_or_other_address")
+        f"{one.name}:{call.lineno}: {text.value!r}"
+        for one in modules()
+        for call in one.calls
+        if isinstance(call.func, ast.Name) and call.func.id in HINTS
         for text in ast.walk(call)
         if isinstance(text, ast.Constant) and isinstance(text.value, str)
         if _A_COMMAND.search(text.value)
@@ -144,12 +159,10 @@ def test_no_text_of_a_hint_has_a_command_written_into_it() -> None:
 def test_no_other_text_of_the_program_is_a_command_with_options() -> None:
     """Apart from what `--help` shows, which is read in tests/test_docs.py."""
     written = [
-        f"{name}:{text.lineno}: {text.value!r}"
-        for name, tree in modules()
-        for explained in [docstrings(tree)]
-        for text in ast.walk(tree)
-        if isinstance(text, ast.Constant) and isinstance(text.value, str) and id(text) not in explained
-        if _A_COMMAND.match(text.value) and " -" in text.value
+        f"{one.name}:{text.lineno}: {text.value!r}"
+        for one in modules()
+        for text in one.texts
+        if " -" in str(text.value)
     ]
     assert written == []
 
@@ -157,12 +170,11 @@ def test_no_other_text_of_the_program_is_a_command_with_options() -> None:
 def test_every_hint_is_made_as_a_command_or_as_advice() -> None:
     """Types are checked for the source; this is for what gets past them, such as `Any`."""
     texts = [
-        f"{name}:{node.lineno}"
-        for name, tree in modules()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.keyword) and node.arg == "hint"
-        if isinstance(node.value, (ast.JoinedStr, ast.BinOp))
-        or (isinstance(node.value, ast.Constant) and node.value.value is not None)
+        f"{one.name}:{value.lineno}"
+        for one in modules()
+        for value in one.hints
+        if isinstance(value, (ast.JoinedStr, ast.BinOp))
+        or (isinstance(value, ast.Constant) and value.value is not None)
     ]
     assert texts == []
 

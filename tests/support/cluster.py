@@ -139,7 +139,7 @@ class Cluster:
         """Sets an object's status, as a controller does."""
         if item.get("status") == status:
             return item
-        return self.edit(item, lambda copy: copy.update(status=status), by)
+        return self.store.set_status(item, status, by)
 
     def delete(self, item: Object) -> None:
         """Deletes an object, as somebody else at this cluster."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -321,7 +321,9 @@ def as_managed_fields(managed: Managed, api_version: str, times: Mapping[Owner, 
     ]
 
 
-def _tree(paths: Iterable[Path]) -> Object:
+@lru_cache(4096)
+def _tree(paths: frozenset[Path]) -> Object:
+    """Paths as managedFields writes them; not to be changed by whoever reads it."""
     tree: Object = {}
     for path in sorted(paths):
         node = tree

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -13,12 +14,11 @@ import uuid
 import warnings
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer.testing import CliRunner
-
+from istio_mc.domain import yamltext
+from tests import command_line
 from tests.support import quick
 
 if TYPE_CHECKING:
@@ -82,16 +82,14 @@ class Result:
 
 def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
     """Runs istio-mc in this process to its end, with nobody at the keyboard."""
-    from istio_mc.cli.app import app
-
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = dict(os.environ)
     quick.hurry()
     os.environ.clear()
     os.environ.update(_kept(before) | dict(env))
     try:
-        with chdir(folder), _garbage_collected():
-            done = CliRunner().invoke(app, _with_deadline(words), catch_exceptions=False)
+        with chdir(folder), _garbage_collected(), _yaml_read_once():
+            done = command_line.run(_with_deadline(words))
     finally:
         os.environ.clear()
         os.environ.update(before)
@@ -105,9 +103,10 @@ def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
 def _garbage_collected() -> Iterator[None]:
     """Ends what a run leaves to the end of its process, which is not this one's: sockets of port-forwards.
 
-    What this process has loaded is looked through once only.
+    What is left then is not looked through again: a mesh and its tests are much, a run is little.
     """
-    _freeze()
+    gc.collect()
+    gc.freeze()
     kept = gc.freeze, gc.set_threshold
     gc.freeze = gc.set_threshold = lambda *_: None  # type: ignore[assignment] - the program's own are for good
     try:
@@ -119,10 +118,25 @@ def _garbage_collected() -> Iterator[None]:
             gc.collect()
 
 
-@cache
-def _freeze() -> None:
-    gc.collect()
-    gc.freeze()
+_read: dict[str | bytes, bytes] = {}
+
+
+@contextmanager
+def _yaml_read_once() -> Iterator[None]:
+    """Has what istioctl makes of the same document be parsed once for all runs."""
+    kept = yamltext.load_all
+
+    def load_all(text: str | bytes) -> list[Any]:
+        if text not in _read:
+            _read[text] = pickle.dumps(kept(text))
+        found: list[Any] = pickle.loads(_read[text])  # noqa: S301 - our own, a line above
+        return found
+
+    yamltext.load_all = load_all
+    try:
+        yield
+    finally:
+        yamltext.load_all = kept
 
 
 def _kept(env: Mapping[str, str]) -> dict[str, str]:

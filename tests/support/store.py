@@ -17,7 +17,7 @@ from tests.support.fields import Managed, Merging, Owner
 from tests.support.kinds import Key, Object, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _PROTECTED = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _WITH_GENERATION = frozenset(
@@ -77,6 +77,7 @@ class Store:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.kinds = kinds.by_plural(kinds.BUILT_IN)
+        self._named = _by_kind(self.kinds.values())
         self.on_write: list[Callable[[], None]] = []
         self.mutation: list[Callable[[Served, Object], Object]] = []
         self.admission: list[Callable[[Served, Object], None]] = []
@@ -117,8 +118,8 @@ class Store:
 
     def find(self, kind: str, name: str, namespace: str = "", group: str | None = None) -> Object | None:
         """An object by its kind; None where there is none."""
-        for served in list(self.kinds.values()):
-            if served.kind == kind and group in (None, served.group):
+        for served in self._named.get(kind, ()):
+            if group in (None, served.group):
                 found = self._objects.get(Key(served.group, served.plural, namespace, name))
                 if found:
                     return found
@@ -126,15 +127,11 @@ class Store:
 
     def of(self, kind: str, namespace: str | None = None, group: str | None = None) -> list[Object]:
         """All objects of a kind, in a namespace or in all."""
-        plurals = {
-            (one.group, one.plural)
-            for one in list(self.kinds.values())
-            if one.kind == kind and group in (None, one.group)
-        }
+        plurals = {(one.group, one.plural) for one in self._named.get(kind, ()) if group in (None, one.group)}
         return [
             item
             for key, item in self.everything().items()
-            if (key.group, key.plural) in plurals and namespace in (None, key.namespace)
+            if key[:2] in plurals and namespace in (None, key.namespace)
         ]
 
     def everything(self) -> dict[Key, Object]:
@@ -160,7 +157,7 @@ class Store:
         found = sorted(
             (key, item)
             for key, item in self.everything().items()
-            if (key.group, key.plural) == (served.group, served.plural) and namespace in ("", key.namespace)
+            if key[:2] == (served.group, served.plural) and namespace in ("", key.namespace)
         )
         return [item for _, item in found if selectors.matches(item, labels, where)]
 
@@ -221,19 +218,39 @@ class Store:
         with self.lock:
             key = self._key(served, namespace, name)
             old = self.get(served, namespace, name)
-            new = defaults.normalised(how(fields.copied(old)), served)
-            asked = new["metadata"].get("resourceVersion")
-            if asked not in (None, old["metadata"]["resourceVersion"]):
+            asked = how(fields.copied(old))
+            if asked["metadata"].get("resourceVersion") not in (None, old["metadata"]["resourceVersion"]):
                 raise refusals.changed_meanwhile(served, name)
             if by.subresource == "status":
-                new = {**fields.copied(old), "status": new.get("status", {})}
-            elif served.has_status:
+                return self._set_status(key, served, old, asked.get("status", {}), by)
+            new = defaults.normalised(asked, served)
+            if served.has_status:
                 new = {**new, **({"status": old["status"]} if "status" in old else {})}
                 if "status" not in old:
                     new.pop("status", None)
             owner = Owner(by.manager, by.operation, by.subresource)
             managed = fields.updated(old, new, owner, self._owners[key][0], Merging.of(served))
             return self._put(key, served, old, new, managed, by)
+
+    def set_status(self, item: Object, status: Object, by: By) -> Object:
+        """Sets the status of an object that is kept, as a controller does.
+
+        Raises:
+            Refused: There is none any more.
+        """
+        with self.lock:
+            served = self.served(item["apiVersion"], item["kind"])
+            namespace, name = item["metadata"].get("namespace") or "", item["metadata"]["name"]
+            old = self.get(served, namespace, name)
+            return self._set_status(self._key(served, namespace, name), served, old, status, by)
+
+    def _set_status(self, key: Key, served: Served, old: Object, status: Object, by: By) -> Object:
+        """Only the status is looked at: nothing else of the object changes."""
+        status = defaults.normalised({"status": status}, served)["status"]
+        before, after = ({"status": old["status"]} if "status" in old else {}), {"status": status}
+        owner = Owner(by.manager, by.operation, by.subresource)
+        managed = fields.updated(before, after, owner, self._owners[key][0], Merging.of(served))
+        return self._put(key, served, old, {**old, **after}, managed, by)
 
     def delete(self, served: Served, namespace: str, name: str, *, dry_run: bool = False) -> Object:
         """Deletes an object, or begins to where finalizers hold it.
@@ -276,8 +293,8 @@ class Store:
             KeyError: It is not served.
         """
         group = api_version.rpartition("/")[0]
-        for one in list(self.kinds.values()):
-            if (one.group, one.kind) == (group, kind):
+        for one in self._named.get(kind, ()):
+            if one.group == group:
                 return one
         raise KeyError(f"{api_version} {kind}")
 
@@ -377,6 +394,7 @@ class Store:
     def _serve_crds(self) -> None:
         custom = [kinds.of_crd(crd) for crd in self._established()]
         self.kinds = kinds.by_plural((*kinds.BUILT_IN, *custom))
+        self._named = _by_kind(self.kinds.values())
 
     def _established(self) -> Iterator[Object]:
         for key, crd in self._objects.items():
@@ -384,6 +402,13 @@ class Store:
                 conditions = (crd.get("status") or {}).get("conditions") or []
                 if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
                     yield crd
+
+
+def _by_kind(served: Iterable[Served]) -> dict[str, list[Served]]:
+    found: dict[str, list[Served]] = {}
+    for one in served:
+        found.setdefault(one.kind, []).append(one)
+    return found
 
 
 def _without_status(document: Object, served: Served) -> Object:
