@@ -12,7 +12,7 @@ from istio_mc.gateways.releases import release_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from istio_mc.domain.releases import IstioRelease, ReleaseTable
+    from istio_mc.domain.releases import Defect, IstioRelease, ReleaseTable
 
 PAGE = Path(__file__).parents[1] / "docs" / "releases.md"
 
@@ -33,6 +33,11 @@ _COLUMNS = """\
 """
 
 
+_HAZARDS = """\
+`verify`, `install`, `link` and `tools list` report what holds for the versions that run or are chosen.
+"""
+
+
 def page() -> str:
     """The whole page, as it must stand in docs/releases.md."""
     table = release_table()
@@ -48,10 +53,45 @@ def page() -> str:
         _COLUMNS,
         "## Kubernetes\n",
         _rows(("Kubernetes", "end of life"), kubernetes),
+        "## Known to be wrong\n",
+        _HAZARDS,
+        _rows(("what happens", "in", "fixed in", "source"), map(_defect, _hazards(table))),
+        _rows(
+            ("registry", "what happens", "use instead", "source"),
+            ((f"`{hub.hub}`", hub.effect, f"`{hub.instead}`", f"<{hub.source}>") for hub in table.hubs),
+        ),
+        _rows(
+            ("Istio", "least patch with security fixes that a source names", "source"),
+            (
+                (str(one), one.security or "", f"<{one.security_source}>")
+                for one in table.istio
+                if one.security
+            ),
+        ),
         "## Sources\n",
         *sources,
     ]
     return "\n".join(parts) + "\n"
+
+
+def _hazards(table: ReleaseTable) -> list[tuple[str, Defect]]:
+    """What happens where, and the rest of what is known of it."""
+    found = [(defect.effect, defect) for defect in (*table.defects, table.analyze)]
+    for one in table.crds:
+        bundles = f"{one.first} and newer" if one.first else f"older than {one.below}"
+        variable = f", with `{one.variable}`" if one.variable else ""
+        found.append((f"{one.defect.effect}; CRD `{one.crd}` {bundles}{variable}", one.defect))
+    return found
+
+
+def _defect(found: tuple[str, Defect]) -> tuple[str, ...]:
+    effect, defect = found
+    return (
+        effect,
+        ", ".join(f"{one.first or 'the first'} to {one.last or 'the newest'}" for one in defect.affects),
+        ", ".join(one.fixed or "-" for one in defect.affects),
+        f"<{defect.source}>",
+    )
 
 
 def _release(release: IstioRelease, table: ReleaseTable) -> tuple[str, ...]:

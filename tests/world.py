@@ -26,7 +26,9 @@ from istio_mc.domain.pem import fingerprint
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.reading import Reading, Tried
+from istio_mc.domain.releases import Defect
 from istio_mc.domain.remote_secrets import remote_secrets_in
+from istio_mc.gateways.releases import release_table
 from tests.leaves import istiod_leaf, workload_leaf
 from tests.self_signed import self_signed
 
@@ -34,6 +36,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cryptography import x509
+
+    from istio_mc.domain.releases import ReleaseTable
+
+HARMLESS = replace(
+    release_table(),
+    istio=tuple(replace(release, security=None) for release in release_table().istio),
+    defects=(),
+    analyze=Defect("analyze", "", (), ""),
+    crds=(),
+    hubs=(),
+)
+"""The table of releases, as if nothing were known to be wrong with any: tests/checks/test_hazards.py is about
+that."""
 
 CA = self_signed("api-server").certificate
 """That of every API server."""
@@ -250,6 +265,7 @@ class World:
         }
     )
     now: datetime | None = None
+    releases: ReleaseTable = HARMLESS
     ahead_s: dict[str, float | None] = field(default_factory=dict)
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = field(default_factory=dict)
 
@@ -305,6 +321,7 @@ class World:
                 for context, items in self.objects.items()
             },
             unreachable=self.unreachable,
+            releases=self.releases,
             seen=self.seen,
             data_path=self.ways,
             serving=self.serving,

@@ -167,7 +167,15 @@ def test_defects_and_hubs_are_read() -> None:
             "affects": [{"from": "1.29.0", "to": "1.29.2", "fixed": "1.29.3"}],
         }
     ]
-    made["hubs"] = [{"hub": "gcr.io/istio-release", "from": date(2026, 12, 8), "effect": "e", "source": "s"}]
+    made["hubs"] = [
+        {
+            "hub": "gcr.io/istio-release",
+            "from": date(2026, 12, 8),
+            "effect": "e",
+            "source": "s",
+            "instead": "docker.io/istio",
+        }
+    ]
     table = parse_table(made)
     assert [defect.id for defect in table.defects_of("1.29.1")] == ["x"]
     assert table.defects_of("1.29.3") == ()

@@ -13,6 +13,7 @@ from istio_mc.checks import (
     deep,
     drift,
     gateway,
+    hazards,
     link,
     names,
     reading,
@@ -44,6 +45,7 @@ EVERY: tuple[Check, ...] = (
     *data_path.CHECKS,
     *deep.CHECKS,
     *versions.CHECKS,
+    *hazards.CHECKS,
     *surroundings.IN_A_MESH,
     *services.CHECKS,
     *drift.CHECKS,
@@ -59,5 +61,6 @@ PREFLIGHT: tuple[Check, ...] = (
     *trust_domains.BEFORE_AN_INSTALL,
     *surroundings.PRESETS,
     *surroundings.BEFORE_AN_INSTALL,
+    *hazards.BEFORE_AN_INSTALL,
 )
 """What install asks before its first change."""

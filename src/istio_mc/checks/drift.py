@@ -20,7 +20,8 @@ from istio_mc.checks import (
 )
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import plan
+from istio_mc.domain import objects, plan
+from istio_mc.domain.istiod import running_tags
 from istio_mc.domain.listed import few
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem
@@ -85,7 +86,11 @@ def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     everywhere = _NAMES if name in odd_ids | names.networks_at_odds(facts) else _NAMES - {names.IDENTITY}
     # A remote secret bears the ID of another cluster.
     linked = _NAMES if odd_ids else everywhere
-    own = frozenset() if versions.running_tags(facts, name) == {facts.mesh.version} else _VERSIONS
+    own = (
+        frozenset()
+        if running_tags(facts.observed[name].of(objects.POD)) == {facts.mesh.version}
+        else _VERSIONS
+    )
     parts = set()
     for step in facts.drift[name].steps:
         if step.name == plan.ISTIO:

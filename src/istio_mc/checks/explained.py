@@ -313,6 +313,36 @@ _AROUND = {
         "time went on",
         f"set `istio.version` in mesh.yaml to a supported one: `{istio_mc('tools', 'list')}` shows them",
     ),
+    "hazards.defects": Explained(
+        "the versions of the istiods, and the defects that are known of them",
+        "a patch that has a defect which a later one repairs",
+        "set `istio.version` in mesh.yaml to the patch in `expected`, and install",
+    ),
+    "hazards.security": Explained(
+        "the same versions, and the least patch of each minor with the fixes that a source names",
+        "upstream published security fixes after this patch",
+        "set `istio.version` to a newer patch, and install",
+    ),
+    "hazards.hub": Explained(
+        "the images of the pods in `istio-system`, and the hub that sidecars are injected from",
+        "Istio was installed from `gcr.io/istio-release` or `registry.istio.io`",
+        "set `istio.hub: docker.io/istio` in mesh.yaml, install, and restart the workloads",
+    ),
+    "hazards.gateway-api-new": Explained(
+        "bundle versions of the Gateway API's CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`",
+        "newer CRDs were installed beside an istiod that reads versions of them which they no longer serve",
+        "set `istio.version` to the patch in `expected`",
+    ),
+    "hazards.gateway-api-old": Explained(
+        "the same, and the least bundle version that istiod reads of each CRD",
+        "Istio was upgraded, and the CRDs were not",
+        "have them updated by who installed them",
+    ),
+    "hazards.istioctl": Explained(
+        "the version of istioctl that the mesh is installed with",
+        "`istioctl analyze` of that version runs programs which remote secrets of the cluster name",
+        "call `istioctl analyze` with `--remote-contexts`, or with a newer istioctl",
+    ),
     "nodes.architecture": Explained(
         "the architectures of the nodes that have no taint against Istio's pods",
         "a node pool of another architecture",

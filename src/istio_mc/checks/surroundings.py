@@ -14,7 +14,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.objects import annotations_of, labels_of
 from istio_mc.domain.operator import istio_operator
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.surroundings import HELM_RELEASE, uses_istio_cni
+from istio_mc.domain.surroundings import BUNDLE_VERSION, HELM_RELEASE, uses_istio_cni
 from istio_mc.domain.versions import end_of_life_problem, kubernetes_problem, until
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
     crd = facts.observed[str(target.cluster)].find(objects.CRD, objects.GATEWAY_API_SIGN)
     if crd is None:
         return Finding("not there yet")
-    version = annotations_of(crd).get("gateway.networking.k8s.io/bundle-version", "of no version it tells")
+    version = annotations_of(crd).get(BUNDLE_VERSION, "of no version it tells")
     if any(one["name"] == "v1" and one.get("served") for one in crd["spec"]["versions"]):
         return Finding(str(version))
     problem = Problem(

@@ -7,7 +7,7 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain import objects
-from istio_mc.domain.istiod import running_istiods
+from istio_mc.domain.istiod import running_tags
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.support import minor_of
 
@@ -17,22 +17,8 @@ _MOST_APART = 1
 skew, and canary upgrades from one minor to the next)."""
 
 
-def running_tags(facts: Facts, name: str) -> set[str]:
-    """The tags of the images that istiods of a cluster run; those pinned by digest alone tell none."""
-    images = (
-        container.get("image", "")
-        for pod in running_istiods(facts.observed[name].of(objects.POD))
-        for container in pod.get("spec", {}).get("containers") or []
-    )
-    return {
-        image.partition("@")[0].rpartition(":")[2]
-        for image in images
-        if ":" in image.partition("@")[0].rpartition("/")[2]
-    }
-
-
 def _apart(facts: Facts, _target: Target) -> Finding:
-    tags = {name: sorted(running_tags(facts, name)) for name in facts.observed}
+    tags = {name: sorted(running_tags(found.of(objects.POD))) for name, found in facts.observed.items()}
     minors = {name: {minor for tag in found if (minor := minor_of(tag))} for name, found in tags.items()}
     told = ", ".join(f"{name}: {'/'.join(found) or 'untold'}" for name, found in tags.items())
     every = {minor for found in minors.values() for minor in found}

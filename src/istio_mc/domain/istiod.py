@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from istio_mc.domain.objects import Object
 
@@ -52,6 +52,23 @@ def running_istiods(pods: Collection[Object]) -> list[Object]:
         and pod.get("status", {}).get("phase") == "Running"
         and not pod["metadata"].get("deletionTimestamp")
     ]
+
+
+def images_of(pods: Iterable[Object]) -> set[str]:
+    """The images of pods' containers, also of those that start before the others."""
+    return {
+        str(container["image"])
+        for pod in pods
+        for kind in ("initContainers", "containers")
+        for container in (pod.get("spec") or {}).get(kind) or []
+        if container.get("image")
+    }
+
+
+def running_tags(pods: Collection[Object]) -> set[str]:
+    """The tags of the images that istiods run, among a cluster's pods; one pinned by digest may have none."""
+    images = (image.partition("@")[0] for image in images_of(running_istiods(pods)))
+    return {image.rpartition(":")[2] for image in images if ":" in image.rpartition("/")[2]}
 
 
 def unavailable(deployment: Object | None) -> str:

@@ -137,5 +137,9 @@ ISTIO_GATEWAY = Kind("networking.istio.io/v1", "Gateway")
 KUBERNETES_GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway")
 IP_ADDRESS_POOL = Kind("metallb.io/v1beta1", "IPAddressPool")
 
+GATEWAY_API_VERSIONED = tuple(
+    f"{plural}.gateway.networking.k8s.io" for plural in ("tlsroutes", "tcproutes", "backendtlspolicies")
+)
+"""CRDs that istiod reads at certain bundle versions only; data/releases.yaml has which."""
 GATEWAY_API_SIGN = "gatewayclasses.gateway.networking.k8s.io"
 """The CRD whose being there tells that the Gateway API is installed."""

@@ -20,7 +20,11 @@ UNKNOWN = "unknown"
 OLD_AFTER_DAYS = 90
 """Age of the table from which on a run warns of it."""
 
-_PATCH = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:[.+-].*)?")
+_PATCH = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:[._+-](.*))?")
+_PRERELEASE = re.compile(r"(?:alpha|beta|rc|dev)(?![a-z])")
+_FLAVOURS = frozenset({"distroless", "debug"})
+"""Ends of tags of upstream's own images, which contain the same program."""
+
 _MONTH = re.compile(r"(\d{4})-(\d{2})")
 _SIX_WEEKS = timedelta(weeks=6)
 
@@ -57,7 +61,8 @@ class IstioRelease:
         newest_kubernetes: Newest Kubernetes minor it supports.
         gateway_api: Release of the Gateway API in its go.mod.
         lab: Patches that were run on the lab, oldest first.
-        security: The least patch that contains all security fixes known for this minor.
+        security: The least patch that contains the security fixes that a source names for this minor.
+        security_source: That source.
     """
 
     minor: Minor
@@ -70,6 +75,7 @@ class IstioRelease:
     gateway_api: str | None = None
     lab: tuple[str, ...] = ()
     security: str | None = None
+    security_source: str | None = None
 
     def __str__(self) -> str:
         return shown(self.minor)
@@ -84,19 +90,25 @@ class IstioRelease:
 
 @dataclass(frozen=True, slots=True)
 class PatchRange:
-    """Patches from `first` to `last`, both included; without `first` from the first release on.
+    """Patches from `first` to `last`, both included.
 
-    `fixed` is the patch that has the defect no more; None: none is known.
+    A pre-release of a patch stands between the patch before it and that patch, and has not all its fixes.
+
+    Attributes:
+        last: Its last patch; None: the newest.
+        first: Its first patch; None: that of the first release.
+        fixed: The patch that has the defect no more; None: none is known.
     """
 
-    last: str
+    last: str | None = None
     first: str | None = None
     fixed: str | None = None
 
     def __contains__(self, version: str) -> bool:
         patch = patch_of(version)
-        first, last = patch_of(self.first or "0.0.0"), patch_of(self.last)
-        return bool(patch and first and last and first <= patch <= last)
+        if is_prerelease(version) and patch is not None and patch == patch_of(self.fixed or ""):
+            return True
+        return _is_between(patch, self.first, last=self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +133,51 @@ class Defect:
 
 
 @dataclass(frozen=True, slots=True)
+class CrdHazard:
+    """A CRD of the Gateway API that some istiods do not get on with.
+
+    Attributes:
+        defect: What happens, with which istiods, and where it is known from.
+        crd: The CRD.
+        first: The bundle version from which on it happens; None: it happens with older ones.
+        below: The bundle version that it does not happen with any more; None: it happens with newer ones.
+        variable: The variable of istiod without which, as `true`, it does not happen; None: it always does.
+        blocks: Whether istiod does not start because of it.
+    """
+
+    defect: Defect
+    crd: str
+    first: str | None = None
+    below: str | None = None
+    variable: str | None = None
+    blocks: bool = False
+
+    def has(self, bundle: str) -> bool:
+        """Whether a bundle version is one of these; istiod reads a pre-release as the version it precedes."""
+        return _is_between(patch_of(bundle), self.first, below=self.below)
+
+
+@dataclass(frozen=True, slots=True)
 class DyingHub:
     """A registry of Istio's images that upstream switches off.
 
     Attributes:
-        hub: Its address, such as `gcr.io/istio-release`.
+        hub: Its address, such as `gcr.io/istio-release`, or what addresses of it begin with.
         since: The first day without images.
         effect: What happens then.
         source: Where it is known from.
+        instead: The hub to use instead.
     """
 
     hub: str
     since: date
     effect: str
     source: str
+    instead: str
+
+    def has(self, image: str) -> bool:
+        """Whether an image, or a hub, is of this registry."""
+        return image == self.hub or image.startswith(f"{self.hub}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +190,8 @@ class ReleaseTable:
         kubernetes: The last day of each Kubernetes minor's support.
         sources: Where it is from, by a short name.
         defects: Known defects of released patches.
+        analyze: What `istioctl analyze` of some patches does to who runs it.
+        crds: CRDs of the Gateway API that some istiods do not get on with.
         hubs: Registries that are switched off.
     """
 
@@ -155,6 +200,8 @@ class ReleaseTable:
     kubernetes: Mapping[Minor, date] = field(default_factory=dict, hash=False)
     sources: Mapping[str, str] = field(default_factory=dict, hash=False)
     defects: tuple[Defect, ...] = ()
+    analyze: Defect = Defect("analyze", "", (), "")
+    crds: tuple[CrdHazard, ...] = ()
     hubs: tuple[DyingHub, ...] = ()
 
     def age_days(self, today: date) -> int:
@@ -224,6 +271,34 @@ def patch_of(version: str) -> Patch | None:
     return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
 
+def _is_between(
+    patch: Patch | None, first: str | None, *, last: str | None = None, below: str | None = None
+) -> bool:
+    """Whether a patch is one of those from `first` to `last`, and before `below`; None: no such end."""
+    if patch is None:
+        return False
+    least, most, end = (patch_of(text or "") for text in (first, last, below))
+    return (
+        (least is None or patch >= least) and (most is None or patch <= most) and (end is None or patch < end)
+    )
+
+
+def _suffix(version: str) -> str:
+    match = _PATCH.fullmatch(version.strip())
+    return (match[4] or "").lower() if match else ""
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether a version comes before the patch it names: `1.26.0-alpha.0`, `1.30.0-rc.1-distroless`."""
+    return _PRERELEASE.match(_suffix(version)) is not None
+
+
+def is_vendors(version: str) -> bool:
+    """Whether a version is a vendor's build of a patch, which may contain fixes of its own."""
+    suffix = _suffix(version)
+    return bool(suffix) and not is_prerelease(version) and not set(re.split(r"[._+-]", suffix)) <= _FLAVOURS
+
+
 def parse_table(document: Mapping[str, Any]) -> ReleaseTable:
     """The table, as `data/releases.yaml` has it.
 
@@ -237,8 +312,12 @@ def parse_table(document: Mapping[str, Any]) -> ReleaseTable:
             kubernetes={_minor(text): _day(day) for text, day in document["kubernetes"].items()},
             sources=document["sources"],
             defects=tuple(_defect(entry) for entry in document["defects"]),
+            analyze=_defect(document["analyze"]),
+            crds=tuple(_crd(entry) for entry in document["gatewayAPICRDs"]),
             hubs=tuple(
-                DyingHub(entry["hub"], _day(entry["from"]), entry["effect"], entry["source"])
+                DyingHub(
+                    entry["hub"], _day(entry["from"]), entry["effect"], entry["source"], entry["instead"]
+                )
                 for entry in document["hubs"]
             ),
         )
@@ -250,6 +329,7 @@ def _release(text: str, entry: Mapping[str, Any]) -> IstioRelease:
     first = entry["first"]
     by = isinstance(first, dict)
     oldest, newest = entry["kubernetes"]["oldest"], entry["kubernetes"]["newest"]
+    security = {} if entry["security"] == UNKNOWN else entry["security"]
     return IstioRelease(
         minor=_minor(text),
         first=_day(first["by"] if by else first),
@@ -260,16 +340,28 @@ def _release(text: str, entry: Mapping[str, Any]) -> IstioRelease:
         newest_kubernetes=None if newest == UNKNOWN else _minor(newest),
         gateway_api=_patch(entry["gatewayAPI"]),
         lab=tuple(filter(None, map(_patch, entry["lab"]))),
-        security=_patch(entry["security"]),
+        security=_patch(security.get("least")),
+        security_source=security.get("source"),
     )
 
 
 def _defect(entry: Mapping[str, Any]) -> Defect:
     ranges = [
-        PatchRange(str(_patch(found["to"])), _patch(found.get("from")), _patch(found.get("fixed")))
+        PatchRange(_patch(found.get("to")), _patch(found.get("from")), _patch(found.get("fixed")))
         for found in entry["affects"]
     ]
     return Defect(entry["id"], entry["effect"], tuple(ranges), entry["source"])
+
+
+def _crd(entry: Mapping[str, Any]) -> CrdHazard:
+    return CrdHazard(
+        _defect(entry),
+        entry["crd"],
+        first=_patch(entry.get("from")),
+        below=_patch(entry.get("below")),
+        variable=entry.get("variable"),
+        blocks=entry["blocks"],
+    )
 
 
 def _day(value: object) -> date:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.objects import labels_of
+from istio_mc.domain.objects import annotations_of, labels_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,6 +51,8 @@ class Surroundings:
         denied: Rights that are missing, such as `create deployments.apps in istio-system`.
         control_planes: Every istiod of the cluster.
         ambient: Whether ztunnel runs: a mesh in ambient mode.
+        gateway_api: Bundle version of those CRDs of the Gateway API that not every istiod reads, by name;
+            empty where a CRD names none.
     """
 
     storage_classes: Mapping[str, bool] = field(default_factory=dict)
@@ -62,6 +64,15 @@ class Surroundings:
     denied: tuple[str, ...] = ()
     control_planes: tuple[ControlPlane, ...] = ()
     ambient: bool = False
+    gateway_api: Mapping[str, str] = field(default_factory=dict)
+
+
+BUNDLE_VERSION = "gateway.networking.k8s.io/bundle-version"
+
+
+def bundle_versions(crds: Collection[Object]) -> dict[str, str]:
+    """Bundle versions of CRDs of the Gateway API, by name; empty where one names none."""
+    return {crd["metadata"]["name"]: annotations_of(crd).get(BUNDLE_VERSION, "") for crd in crds}
 
 
 def storage_classes(found: Collection[Object]) -> dict[str, bool]:

@@ -59,7 +59,7 @@ _NEEDED = (
 
 
 def survey(kube: Kube) -> Surroundings:
-    """Looks around in a cluster: seven requests, more only where a right is missing or Calico runs.
+    """Looks around in a cluster: ten requests, more only where a right is missing or Calico runs.
 
     Raises:
         ProblemError: It cannot be reached, or refuses to tell.
@@ -73,6 +73,7 @@ def survey(kube: Kube) -> Surroundings:
         }
     )
     daemon_sets = listed["daemon sets"]
+    crds = all_of({name: partial(kube.get, objects.CRD, name) for name in objects.GATEWAY_API_VERSIONED})
     metrics = kube.get(objects.API_SERVICE, _METRICS)
     config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
     return Surroundings(
@@ -84,6 +85,7 @@ def survey(kube: Kube) -> Surroundings:
         istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in daemon_sets),
         denied=_denied(kube),
         control_planes=tuple(surroundings.control_plane(item) for item in listed["istiods"]),
+        gateway_api=surroundings.bundle_versions([crd for crd in crds.values() if crd]),
         ambient=any(labels_of(one).get("app") == "ztunnel" for one in daemon_sets),
     )
 

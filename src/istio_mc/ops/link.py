@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import documents, objects, plan
+from istio_mc.domain import documents, hazards, objects, plan
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.hint import Advice, Command, kubectl
+from istio_mc.domain.istiod import running_tags
 from istio_mc.domain.links import (
     UNKNOWN_TOKEN,
     LinkState,
@@ -27,11 +28,13 @@ from istio_mc.domain.remote_secrets import to_prune
 from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, all_of
 from istio_mc.gateways.observe import observe
+from istio_mc.gateways.releases import release_table
 from istio_mc.ops import topology
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.observed import Observed
     from istio_mc.domain.plan import Step
     from istio_mc.domain.remote_secrets import Removed
     from istio_mc.gateways.kube import Kube
@@ -150,11 +153,24 @@ def look(session: Session, *, prune: bool) -> Linking:
         if (problem := terminating(name, found.find(objects.NAMESPACE, SYSTEM_NAMESPACE)))
     }
     failures = session.unusable | failed | going
+    session.warnings += _known_defects(session, observed)
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
     states = {name: LinkState.of(found) for name, found in observed.items() if name not in going}
     doomed = {name: _doomed(session, name, clusters, found) for name, found in states.items() if prune}
     return Linking(clusters, states, doomed, failures)
+
+
+def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[Problem]:
+    """What is known of istiods that are about to be given other remote secrets."""
+    istiod = topology.mesh_of(session.settings).istiod
+
+    def restart(context: str) -> Command:
+        return kubectl(context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", istiod)
+
+    running = {name: running_tags(found.of(objects.POD)) for name, found in observed.items()}
+    problem = hazards.defects(release_table(), hazards.by_version(running), restart)
+    return [problem] if problem else []
 
 
 def _doomed(

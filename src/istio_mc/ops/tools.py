@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.hazards import analyze
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.tools import Artifact, Platform, Tool, artifact, parse_platform, parse_version
@@ -20,6 +21,7 @@ from istio_mc.gateways import files
 from istio_mc.gateways import tools as gateway
 from istio_mc.gateways.downloads_http import Downloader
 from istio_mc.gateways.fanout import all_of
+from istio_mc.gateways.releases import release_table
 from istio_mc.gateways.tools_cache import sha256_of
 from istio_mc.gateways.tools_find import BIN_DIR_VARIABLE, own_platform
 
@@ -201,7 +203,7 @@ def install(
         )
 
     tools = _all(choice, one)
-    warnings = (*_unencrypted(choice), *_off_path(choice, search_path))
+    warnings = (*_unencrypted(choice), *_off_path(choice, search_path), *_analyzing(choice))
     return BringResult(tools, choice.bin_dir or cache.folder, warnings)
 
 
@@ -227,7 +229,7 @@ def download(
             dry_run=dry_run,
         )
 
-    return BringResult(_all(choice, one), folder, _unencrypted(choice))
+    return BringResult(_all(choice, one), folder, (*_unencrypted(choice), *_analyzing(choice)))
 
 
 @contextmanager
@@ -345,6 +347,12 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
         )
         for host, tool in open_lines.items()
     )
+
+
+def _analyzing(choice: Choice) -> Iterator[Problem]:
+    """The versions of istioctl among them whose `analyze` runs what remote secrets contain."""
+    versions = dict.fromkeys(one.version for one in choice.artifacts if one.tool is Tool.ISTIOCTL)
+    yield from filter(None, (analyze(release_table(), version) for version in versions))
 
 
 def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import support
+from istio_mc.domain import hazards, support
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -152,6 +152,7 @@ def listed(
         *warnings,
         *_tool_warnings(tools),
         *_istio_warnings(table, istio, today),
+        *_hazards(table, settings),
         *(
             problem
             for cluster in clusters
@@ -235,6 +236,19 @@ def _istio_warnings(table: ReleaseTable, istio: str, today: date) -> Iterator[Pr
         yield replace(problem, docs=_DOCS)
     if problem := table_age_problem(table, today):
         yield problem
+
+
+def _hazards(table: ReleaseTable, settings: Settings) -> Iterator[Problem]:
+    """What is known to be wrong with the Istio that is chosen, and with its istioctl."""
+    istio = settings.istio
+    chosen: hazards.Running = {istio.version: []}
+    found = (
+        hazards.defects(table, chosen),
+        hazards.security(table, chosen),
+        hazards.analyze(table, settings.tool_version(Tool.ISTIOCTL)),
+        hazards.dying_hub(table, {"istio.hub": [istio.hub]}),
+    )
+    yield from (problem for problem in found if problem)
 
 
 def _cluster_warnings(

@@ -1,0 +1,209 @@
+"""Hazards: what is known to be wrong with the Istio that runs, or that an install would write."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.checks import hints
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain import hazards, objects
+from istio_mc.domain.istiod import images_of, running_tags
+from istio_mc.domain.operator import istio_operator
+from istio_mc.domain.releases import patch_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from istio_mc.domain.hint import Command
+    from istio_mc.domain.problem import Problem
+
+DEFECTS, SECURITY, HUB = "hazards.defects", "hazards.security", "hazards.hub"
+CRDS_TOO_NEW, CRDS_TOO_OLD = "hazards.gateway-api-new", "hazards.gateway-api-old"
+_SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api")
+
+_INJECTOR = "istio-sidecar-injector"
+"""The ConfigMap in which istiod has the values that it injects sidecars by."""
+
+_Versions = dict[str, "Collection[str]"]
+
+
+def _running(facts: Facts) -> _Versions:
+    """The versions of the istiods that run, by context."""
+    return {
+        name: [tag for tag in running_tags(found.of(objects.POD)) if patch_of(tag)]
+        for name, found in facts.observed.items()
+    }
+
+
+def _chosen(facts: Facts) -> _Versions:
+    """The version that an install would write, by context: that of the images, where their tag has one."""
+    tag = facts.mesh.tag or ""
+    return dict.fromkeys(facts.observed, (tag if patch_of(tag) else facts.mesh.version,))
+
+
+def _defects(facts: Facts, versions: _Versions, restart: Callable[[str], Command] | None = None) -> Finding:
+    problem = hazards.defects(facts.releases, hazards.by_version(versions), restart)
+    return _finding(versions, problem, "none is known")
+
+
+def _security(facts: Facts, versions: _Versions) -> Finding:
+    return _finding(
+        versions,
+        hazards.security(facts.releases, hazards.by_version(versions)),
+        "none is known to be missing",
+    )
+
+
+def _finding(versions: _Versions, problem: Problem | None, well: str) -> Finding:
+    told = ", ".join(sorted({version for found in versions.values() for version in found}))
+    if problem:
+        return Finding(_seen(problem), problem)
+    return Finding(f"{well} in {told}") if told else Finding("no istiod reports its version", unknown=True)
+
+
+def _seen(problem: Problem) -> str:
+    return "; ".join((problem.seen or "").split("\n"))
+
+
+def _hub(facts: Facts, images: Mapping[str, Collection[str]]) -> Finding:
+    problem = hazards.dying_hub(facts.releases, images)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
+def _images(facts: Facts) -> dict[str, set[str]]:
+    """The images of Istio's own pods, and the hub that sidecars are injected from, by context."""
+    found = {}
+    for name, observed in facts.observed.items():
+        images = images_of(observed.of(objects.POD))
+        if injected := _injected_hub(observed.find(objects.CONFIG_MAP, _INJECTOR)):
+            images.add(injected)
+        found[name] = images
+    return found
+
+
+def _injected_hub(injector: objects.Object | None) -> str:
+    with suppress(ValueError, AttributeError):
+        values = json.loads(((injector or {}).get("data") or {}).get("values") or "{}")
+        return str(values.get("global", {}).get("hub") or "")
+    return ""
+
+
+def _chosen_hubs(facts: Facts) -> dict[str, set[str]]:
+    found = {}
+    for name in facts.observed:
+        spec = istio_operator(facts.mesh, facts.clusters[name])["spec"]
+        hubs = (spec.get("hub"), _at(spec["values"], "global", "hub"), _at(spec["values"], "pilot", "hub"))
+        found[name] = {str(hub) for hub in hubs if hub}
+    return found
+
+
+def _at(values: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - whatever a user wrote there
+    found: Any = values
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _running_environment(facts: Facts, name: str) -> Mapping[str, str]:
+    return {
+        key: value for one in facts.observed[name].istiods for key, value in objects.environment(one).items()
+    }
+
+
+def _chosen_environment(facts: Facts, name: str) -> Mapping[str, str]:
+    values = istio_operator(facts.mesh, facts.clusters[name])["spec"]["values"]
+    found = _at(values, "pilot", "env")
+    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _crds(
+    facts: Facts, versions: _Versions, environment: Callable[[Facts, str], Mapping[str, str]], *, blocks: bool
+) -> Finding:
+    crds = {name: around.gateway_api for name, around in facts.surroundings.items() if name in versions}
+    found = {
+        name: [
+            hazard
+            for version in versions[name]
+            for hazard in hazards.crd_hazards(facts.releases, version, there, environment(facts, name))
+            if hazard.blocks is blocks
+        ]
+        for name, there in crds.items()
+    }
+    problem = hazards.unfit_crds(found, crds, versions)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
+def _analyze(facts: Facts, _target: Target) -> Finding:
+    problem = hazards.analyze(facts.releases, facts.mesh.version)
+    return Finding(facts.mesh.version, problem)
+
+
+def _check(
+    check_id: str, description: str, ask: Callable[[Facts, Target], Finding], *reads: Observation
+) -> Check:
+    return Check(
+        check_id,
+        "hazards",
+        description,
+        Severity.WARNING,
+        Scope.MESH,
+        ask,
+        needs=(REACHABLE,),
+        reads=reads,
+        docs=f"troubleshooting.md#{_SECTIONS.get(check_id) or check_id.replace('.', '-')}",
+    )
+
+
+CHECKS = (
+    _check(
+        DEFECTS,
+        "known defects of istiod with remote secrets",
+        lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
+    ),
+    _check(SECURITY, "published security fixes", lambda facts, _: _security(facts, _running(facts))),
+    _check(
+        HUB,
+        "images from registries that are switched off",
+        lambda facts, _: _hub(facts, _images(facts)),
+    ),
+    _check(
+        CRDS_TOO_NEW,
+        "Gateway API CRDs beside which istiod does not start",
+        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
+        Observation.SURROUNDINGS,
+    ),
+    _check(
+        CRDS_TOO_OLD,
+        "Gateway API CRDs that istiod ignores",
+        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
+        Observation.SURROUNDINGS,
+    ),
+)
+"""What verify asks: of what runs. What has not happened yet, and can, is a warning."""
+
+_OF_CHOSEN: dict[str, Callable[[Facts, Target], Finding]] = {
+    DEFECTS: lambda facts, _: _defects(facts, _chosen(facts)),
+    SECURITY: lambda facts, _: _security(facts, _chosen(facts)),
+    HUB: lambda facts, _: _hub(facts, _chosen_hubs(facts)),
+    CRDS_TOO_NEW: lambda facts, _: _crds(facts, _chosen(facts), _chosen_environment, blocks=True),
+    CRDS_TOO_OLD: lambda facts, _: _crds(facts, _chosen(facts), _chosen_environment, blocks=False),
+}
+
+BEFORE_AN_INSTALL = (
+    *(
+        # An istiod that would never become ready is not installed.
+        replace(
+            check,
+            ask=_OF_CHOSEN[check.id],
+            severity=Severity.ERROR if check.id == CRDS_TOO_NEW else check.severity,
+        )
+        for check in CHECKS
+    ),
+    _check("hazards.istioctl", "what istioctl does to the machine it runs on", _analyze),
+)
+"""What install asks: of what it would write."""
