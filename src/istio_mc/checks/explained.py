@@ -338,6 +338,11 @@ _AROUND = {
         "Istio was upgraded, and the CRDs were not",
         "have them updated by who installed them",
     ),
+    "hazards.remote-secret-programs": Explained(
+        "the kubeconfigs in remote secrets, which it reads as data and never as a client would",
+        "somebody wrote a remote secret with a credential plugin (`exec`) in it",
+        f"{_LINK}; until then no `istioctl analyze` below 1.30.5, and none of 1.31.0",
+    ),
     "hazards.istioctl": Explained(
         "the version of istioctl that the mesh is installed with",
         "`istioctl analyze` of that version runs programs which remote secrets of the cluster name",

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 DEFECTS, SECURITY, HUB = "hazards.defects", "hazards.security", "hazards.hub"
 CRDS_TOO_NEW, CRDS_TOO_OLD = "hazards.gateway-api-new", "hazards.gateway-api-old"
-_SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api")
+PROGRAMS = "hazards.remote-secret-programs"
+_SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api") | {
+    PROGRAMS: "hazards-istioctl"
+}
 
 _INJECTOR = "istio-sidecar-injector"
 """The ConfigMap in which istiod has the values that it injects sidecars by."""
@@ -159,6 +162,14 @@ def _check(
     )
 
 
+def _programs(facts: Facts, _target: Target) -> Finding:
+    found = {
+        name: [one.secret for one in remotes if one.names_programs] for name, remotes in facts.remotes.items()
+    }
+    problem = hazards.remote_programs(facts.releases, found)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
 CHECKS = (
     _check(
         DEFECTS,
@@ -171,6 +182,7 @@ CHECKS = (
         "images from registries that are switched off",
         lambda facts, _: _hub(facts, _images(facts)),
     ),
+    _check(PROGRAMS, "programs that remote secrets name", _programs),
     _check(
         CRDS_TOO_NEW,
         "Gateway API CRDs beside which istiod does not start",
@@ -203,6 +215,7 @@ BEFORE_AN_INSTALL = (
             severity=Severity.ERROR if check.id == CRDS_TOO_NEW else check.severity,
         )
         for check in CHECKS
+        if check.id in _OF_CHOSEN
     ),
     _check("hazards.istioctl", "what istioctl does to the machine it runs on", _analyze),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.hint import Advice
+from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.listed import few, plural
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.releases import is_prerelease, is_vendors, patch_of
@@ -107,6 +107,36 @@ def analyze(table: ReleaseTable, version: str) -> Problem | None:
         hint=Advice(
             "istio-mc never runs analyze; call it with --remote-contexts, which reads no remote secret, "
             "or with a newer istioctl"
+        ),
+        docs="troubleshooting.md#hazards-istioctl",
+    )
+
+
+def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]]) -> Problem | None:
+    """Remote secrets that name a program for their reader to run; None: there is none.
+
+    Args:
+        table: The table of releases.
+        secrets: Names of such Secrets, by context.
+    """
+    lines = [
+        f"{context}: {few((f'Secret istio-system/{one}' for one in dict.fromkeys(those)), _MOST_NAMED)}"
+        for context, those in secrets.items()
+        if those
+    ]
+    if not lines:
+        return None
+    fixed = " and ".join(one.fixed for one in table.analyze.affects if one.fixed)
+    return Problem(
+        code="remote-secret-programs",
+        message="remote secrets name programs for their reader to run",
+        seen="\n".join(lines),
+        expected="a kubeconfig with a token, as link writes it",
+        hint=Advice(
+            f"do not run `istioctl analyze` older than {fixed} in these clusters: it runs these programs on "
+            "your machine; then ",
+            istio_mc("link"),
+            ", and find out who wrote these Secrets",
         ),
         docs="troubleshooting.md#hazards-istioctl",
     )

@@ -62,8 +62,16 @@ Source: pilot/pkg/serviceregistry/kube/controller/controller.go and network.go, 
 """
 
 
+NOT_DATA = frozenset({"exec", "auth-provider", "tokenFile", "client-key", "client-certificate"})
+"""Keys of a kubeconfig's user whose value is no credential, but where a reader gets one from."""
+
+
 def reader_kubeconfig(name: str, access: Access) -> Mapping[str, object]:
-    """A kubeconfig of one context, by which this program reaches a cluster as an istiod does."""
+    """A kubeconfig of one context, by which this program reaches a cluster as an istiod does.
+
+    Only what is data in it: a program or file that a remote secret names is not for this machine.
+    """
+    user = {key: value for key, value in json.loads(access.user).items() if key not in NOT_DATA}
     cluster: dict[str, object] = {"server": access.server}
     if access.ca_data:
         cluster["certificate-authority-data"] = base64.b64encode(access.ca_data).decode()
@@ -77,7 +85,7 @@ def reader_kubeconfig(name: str, access: Access) -> Mapping[str, object]:
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": json.loads(access.user)}],
+        "users": [{"name": name, "user": user}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
         "current-context": name,
     }

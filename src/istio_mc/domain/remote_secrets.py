@@ -98,6 +98,7 @@ class RemoteSecret:
         access: How the cluster is reached; None where istiod refuses the kubeconfig.
         fault: Why istiod refuses it; empty where it accepts it.
         is_of_our_form: Whether its kubeconfig has what those of `link` have: server, CA, token, and no more.
+        names_programs: Whether its kubeconfig names a program (exec) for its reader to run.
     """
 
     secret: str
@@ -106,6 +107,7 @@ class RemoteSecret:
     access: Access | None
     fault: str = ""
     is_of_our_form: bool = False
+    names_programs: bool = False
 
     @property
     def is_named_right(self) -> bool:
@@ -153,7 +155,17 @@ def of_cluster(found: Collection[RemoteSecret], cluster_id: str) -> list[RemoteS
 def _remote(secret: Object, key: str, value: str, allowed: frozenset[str]) -> RemoteSecret:
     metadata = secret["metadata"]
     access, fault, ours = _read(value, allowed)
-    return RemoteSecret(metadata["name"], key, metadata.get("creationTimestamp", ""), access, fault, ours)
+    created = metadata.get("creationTimestamp", "")
+    return RemoteSecret(metadata["name"], key, created, access, fault, ours, _names_programs(value))
+
+
+@lru_cache(maxsize=1024)
+def _names_programs(value: str) -> bool:
+    try:
+        users = _decoded(value).entries.get("users", {})
+    except _UnusableError:  # of which no client makes anything
+        return False
+    return any("exec" in user for user in users.values())
 
 
 @lru_cache(maxsize=1024)  # every other cluster holds the same of one
