@@ -1,0 +1,183 @@
+"""What an install waits for once all is applied: Deployments, the gateway's address, and istiod's links."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from istio_mc.domain.mesh import ApiServer, Cluster
+from istio_mc.domain.mesh import Mesh as Shared
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops.inputs import Inputs
+from istio_mc.ops.session import Session, open_named
+from istio_mc.ops.wait import wait_ready, wait_rolled_out
+from tests.support.store import By
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.events import Event
+    from tests.support import Mesh
+
+SYSTEM = "istio-system"
+GATEWAY = "istio-ingressgateway"
+SHARED = Shared("mesh1", "1.26.0")
+
+
+def cluster(context: str, cluster_id: str) -> Cluster:
+    return Cluster(context, cluster_id, f"network-{context}", ApiServer("https://unused.example"))
+
+
+KT, NCLOUD, NHN = cluster("kt", "kt-k2p"), cluster("ncloud", "ncloud-nks"), cluster("nhn", "nhn-nks")
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def session(installed: Mesh, events: list[Event]) -> Iterator[Session]:
+    """A run on all three clusters whose time is up: whatever is not there at the first look is an error."""
+    inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
+    with open_named(inputs, events.append) as found:
+        found.deadline = time.monotonic()
+        yield found
+
+
+def problem(session: Session) -> Problem:
+    with pytest.raises(ProblemError) as error:
+        wait_ready(session, SHARED, KT, [NCLOUD, NHN])
+    return error.value.problems[-1]
+
+
+def test_a_cluster_that_runs_has_its_gateways_address(installed: Mesh, session: Session) -> None:
+    assert wait_ready(session, SHARED, KT, [NCLOUD, NHN]) == (installed["kt"].balancer,)
+
+
+@pytest.mark.parametrize("name", ["istiod", GATEWAY])
+def test_each_deployment_is_waited_for(installed: Mesh, session: Session, name: str) -> None:
+    kt = installed["kt"]
+    kt.stuck[name] = "ContainerCreating"
+    for pod in kt.names("Pod", SYSTEM):
+        if pod.startswith(name):
+            kt.delete(kt.get("Pod", pod, SYSTEM))
+    kt.settle()
+    found = problem(session)
+    assert (found.code, found.cluster) == ("not-ready", "kt")
+    assert name in found.message
+
+
+def test_a_deployment_that_is_not_there_is_not_ready(installed: Mesh, session: Session) -> None:
+    installed["kt"].delete(installed["kt"].get("Deployment", GATEWAY, SYSTEM))
+    assert problem(session).code == "not-ready"
+
+
+def test_a_rollout_is_waited_for_of_the_deployment_that_is_named_alone(
+    installed: Mesh, session: Session
+) -> None:
+    kt = installed["kt"]
+    kt.delete(kt.get("Deployment", GATEWAY, SYSTEM))
+    wait_rolled_out(session, KT, "istiod")
+    with pytest.raises(ProblemError) as error:
+        wait_rolled_out(session, KT, GATEWAY)
+    assert error.value.problems[-1].code == "not-ready"
+
+
+class TestTheAddress:
+    @pytest.fixture
+    def pending(self, installed: Mesh) -> Mesh:
+        """kt's LoadBalancer has no address."""
+        kt = installed["kt"]
+        kt.balancer = ""
+        service = kt.get("Service", GATEWAY, SYSTEM)
+        kt.set_status(service, {"loadBalancer": {}}, By("cloud-controller", subresource="status"))
+        kt.settle()
+        return installed
+
+    def stand(self, mesh: Mesh, context: str, address: str = "203.0.113.7") -> None:
+        """Has a cluster hold a Gateway that stands for kt."""
+        mesh[context].make(
+            {
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "Gateway",
+                "metadata": {
+                    "name": "istio-remote-kt-k2p",
+                    "namespace": SYSTEM,
+                    "labels": {"topology.istio.io/network": KT.network},
+                },
+                "spec": {
+                    "gatewayClassName": "istio-remote",
+                    "addresses": [{"type": "IPAddress", "value": address}],
+                    "listeners": [
+                        {
+                            "name": "cross-network",
+                            "port": 15443,
+                            "protocol": "TLS",
+                            "tls": {
+                                "mode": "Passthrough",
+                                "options": {"gateway.istio.io/listener-protocol": "auto-passthrough"},
+                            },
+                        }
+                    ],
+                },
+            }
+        )
+
+    def test_it_is_waited_for(self, pending: Mesh, session: Session) -> None:
+        assert not pending["kt"].balancer
+        found = problem(session)
+        assert (found.code, found.cluster) == ("gateway-address-pending", "kt")
+
+    def test_gateways_for_it_in_every_other_cluster_are_as_good(
+        self, pending: Mesh, session: Session
+    ) -> None:
+        self.stand(pending, "ncloud")
+        self.stand(pending, "nhn")
+        assert wait_ready(session, SHARED, KT, [NCLOUD, NHN]) == ("203.0.113.7",)
+
+    def test_one_in_some_of_them_is_not_enough(self, pending: Mesh, session: Session) -> None:
+        self.stand(pending, "ncloud")
+        assert problem(session).code == "gateway-address-pending"
+
+
+class TestLinks:
+    def test_each_other_cluster_has_to_be_synced(self, installed: Mesh, session: Session) -> None:
+        kt = installed["kt"]
+        kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))
+        kt.settle()
+        found = problem(session)
+        assert (found.code, found.cluster, found.seen) == ("not-synced", "kt", "ncloud-nks: absent")
+
+    def test_those_that_are_no_members_have_not(self, installed: Mesh, session: Session) -> None:
+        kt = installed["kt"]
+        kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))
+        kt.settle()
+        assert wait_ready(session, SHARED, KT, [NHN])
+
+    def test_where_no_istiod_runs_nothing_is_synced(self, installed: Mesh, session: Session) -> None:
+        kt = installed["kt"]
+        kt.controllers.held.add("workloads")
+        for pod in kt.names("Pod", SYSTEM):
+            if pod.startswith("istiod"):
+                kt.delete(kt.get("Pod", pod, SYSTEM))
+        found = problem(session)
+        assert (found.code, found.seen) == ("not-synced", "no istiod runs")
+
+
+def test_what_is_waited_for_is_reported_once_and_then_how_it_ended(
+    installed: Mesh, session: Session, events: list[Event]
+) -> None:
+    events.clear()
+    wait_ready(session, SHARED, KT, [NCLOUD, NHN])
+    assert [(event.cluster, event.step, event.state.name, event.detail) for event in events] == [
+        ("kt", "ready", "DONE", installed["kt"].balancer)
+    ]
+    kt = installed["kt"]
+    kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))
+    kt.settle()
+    events.clear()
+    problem(session)
+    assert [event.state.name for event in events] == ["WAITING", "FAILED"]
