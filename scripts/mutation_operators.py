@@ -1,8 +1,8 @@
 """What `make mutants` changes in the code: mutmut's own operators but those of texts, and what people do.
 
-mutmut changes operators, arguments and values. These are added: a statement left out, a condition that always
-or never holds, a filter of a comprehension left out, an operand of `and`, `or` and `|` left out, an entry of a
-tuple, list, set or dict left out.
+mutmut changes operators, arguments and values. These are added: a statement left out, a condition that holds
+always or never, a filter of a comprehension left out, an operand of `and`, `or` and `|` left out, an entry of
+a tuple, list, set or dict left out.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ import pytest
 
 from istio_mc.domain import objects
 from istio_mc.domain.removal import Doomed, Left, Removal
-from istio_mc.domain.settings import ClusterSettings, Settings
 from istio_mc.ops.leave import still_named, tokens_kept
 from istio_mc.ops.purge import Fate
 from istio_mc.ops.uninstall import Uninstalling, UninstallResult, untouched
@@ -19,7 +18,6 @@ from istio_mc.present.report import Envelope, Exit
 from istio_mc.present.uninstall import question, report
 from tests.world import CLUSTERS, UNREACHABLE, World
 
-NOTHING_SAID = Settings(Path("certs"))
 Golden = Callable[[str, str], None]
 SYSTEM = "istio-system"
 REMOVAL = Removal(
@@ -71,7 +69,7 @@ FORGOTTEN = dict.fromkeys(
 )
 RESULTS = {
     "uninstall": UninstallResult(ALL, WENT, ALL.failures),
-    "uninstall-dry-run": untouched(ALL, NOTHING_SAID),
+    "uninstall-dry-run": untouched(ALL, (), None),
     "uninstall-leaving": UninstallResult(replace(LEAVING), {"kt": WENT["kt"], **FORGOTTEN}, {}),
 }
 
@@ -124,11 +122,12 @@ def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -
 
 
 def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:
-    settings = replace(NOTHING_SAID, clusters=(ClusterSettings("kt"), ClusterSettings("nhn")))
-    (told,) = still_named(LEAVING, settings)
+    (told,) = still_named(LEAVING, ("kt", "nhn"), Path("mesh.yaml"))
     assert told.message.startswith("the next install takes kt in again")
-    assert still_named(LEAVING, replace(settings, clusters=(ClusterSettings("nhn"),))) == ()
-    assert still_named(ALL, settings) == (), "a mesh that is taken away whole may be installed again"
+    assert still_named(LEAVING, ("nhn",), Path("mesh.yaml")) == ()
+    assert still_named(ALL, ("kt", "nhn"), Path("mesh.yaml")) == (), (
+        "a mesh that is taken away whole may be installed again"
+    )
 
 
 CA = Fate("/site/certs", goes=True, asked=True)

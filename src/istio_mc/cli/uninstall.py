@@ -51,7 +51,8 @@ def uninstall(
             store = session.ca_store() if certs_dir is None else ca_store(inputs, certs_dir, progress)
             ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:
-                return shown.report(op.untouched(todo, session.settings), session.warnings, ca)
+                planned = op.untouched(todo, session.listed, session.settings.file)
+                return shown.report(planned, session.warnings, ca)
             edge.confirm(shown.question(todo, ca), yes=yes, typed=todo.mesh_id if todo.whole else None)
             result = op.uninstall(session, todo)
             if ca and ca.goes and not result.failures:

@@ -21,9 +21,9 @@ from istio_mc.ops.wait import wait_ready
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from istio_mc.domain.remote_secrets import RemoteSecret
-    from istio_mc.domain.settings import Settings
     from istio_mc.gateways.fanout import Failures
     from istio_mc.ops.session import Session
     from istio_mc.ops.uninstall import Uninstalling
@@ -98,19 +98,24 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
     )
 
 
-def still_named(todo: Uninstalling, settings: Settings) -> tuple[Problem, ...]:
-    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install."""
-    named = {cluster.context for cluster in settings.clusters}
-    gone = ", ".join(name for name in todo.going if name in named)
+def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
+    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install.
+
+    Args:
+        todo: What is to go.
+        listed: The contexts that mesh.yaml names.
+        file: Where that is.
+    """
+    gone = ", ".join(name for name in todo.going if name in listed)
     if not (gone and todo.staying):
         return ()
     return (
         Problem(
             code="settings-name-it",
             message=f"the next install takes {gone} in again: mesh.yaml still names it",
-            seen=f"{gone} under clusters in {settings.file}",
+            seen=f"{gone} under clusters in {file}",
             expected="the clusters that stay, and no others",
-            hint=Advice(f"take {gone} out of {settings.file}"),
+            hint=Advice(f"take {gone} out of {file}"),
             docs="troubleshooting.md#settings-name-it",
         ),
     )

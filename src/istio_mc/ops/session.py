@@ -62,6 +62,7 @@ class Session:
         warnings: What the user should know though nothing failed.
         pod_timing: How often the pods that are waited for are looked at, and how long.
         picked: Whether the user named the contexts of this run on the command line, or when asked.
+        listed: The contexts that mesh.yaml names.
         folder: A private folder that goes when the run ends.
         read: Reads a file of the run, a pipe only once.
     """
@@ -80,6 +81,7 @@ class Session:
     warnings: list[Problem] = field(default_factory=list)
     pod_timing: PodTiming = field(default_factory=PodTiming)
     picked: bool = False
+    listed: tuple[str, ...] = ()
     folder: Path = field(default_factory=temporary.make_folder, repr=False)
     read: Callable[[Path], bytes] = field(default=files.content, repr=False)
 
@@ -265,14 +267,14 @@ def begin(inputs: Inputs, progress: Progress = silent) -> Session:
         concurrency=inputs.concurrency,
         progress=progress,
         warnings=list(merged.warnings),
+        listed=tuple(cluster.context for cluster in settings.clusters),
         read=inputs.read,
     )
 
 
 def named(session: Session, inputs: Inputs) -> tuple[Context, ...]:
     """The contexts the user named: `--contexts`, else the settings'; none where neither does."""
-    chosen = inputs.contexts or tuple(cluster.context for cluster in session.settings.clusters)
-    return session.kubeconfig.select(chosen)
+    return session.kubeconfig.select(inputs.contexts or session.listed)
 
 
 def open_named(
@@ -331,7 +333,7 @@ def open_mesh(inputs: Inputs, progress: Progress = silent) -> tuple[Session, tup
         raise
     session.close()
     around = tuple(context.name for context in chosen)
-    listed = tuple(cluster.context for cluster in session.settings.clusters)
+    listed = session.listed
     everyone = replace(inputs, contexts=tuple(dict.fromkeys((*listed, *around))) if listed else ())
 
     def members(found: Session) -> tuple[Context, ...]:

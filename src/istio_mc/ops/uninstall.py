@@ -33,10 +33,10 @@ from istio_mc.ops.leave import forget, still_named, tokens_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.removal import Doomed, Left, Removal
-    from istio_mc.domain.settings import Settings
     from istio_mc.gateways.kube import Kube
     from istio_mc.ops.session import Session
 
@@ -187,7 +187,7 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     told: tuple[Problem, ...] = ()
     if todo.staying:
         forgotten, unforgotten = forget(session, todo)
-        told = still_named(todo, session.settings)
+        told = still_named(todo, session.listed, session.settings.file)
         if todo.absent or unforgotten:
             told = (tokens_kept(todo, unforgotten), *told)
     removed, failures = session.each(todo.removals, clear)
@@ -354,7 +354,7 @@ def leftovers(todo: Uninstalling) -> dict[str, tuple[Left, ...]]:
     return {name: found.left for name, found in todo.removals.items()}
 
 
-def untouched(todo: Uninstalling, settings: Settings) -> UninstallResult:
-    """What a dry run tells."""
-    told = still_named(todo, settings)
+def untouched(todo: Uninstalling, listed: Collection[str], file: Path | None) -> UninstallResult:
+    """What a dry run tells; `listed` and `file` as for `still_named`."""
+    told = still_named(todo, listed, file)
     return UninstallResult(todo, {}, todo.failures, dry_run=True, warnings=told)

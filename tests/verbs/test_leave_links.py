@@ -1,0 +1,111 @@
+"""uninstall --contexts: how the clusters that stay are linked afterwards."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from tests.support import Mesh
+
+SYSTEM = "istio-system"
+LEAVE = ("uninstall", "--contexts", "nhn", "--yes", "-o", "json")
+OF_KT, OF_NHN = "istio-remote-secret-kt-k2p", "istio-remote-secret-nhn-nks"
+ELSEWHERE = "https://kt.example:6443"
+
+
+def server_of_kt(mesh: Mesh, context: str) -> str:
+    """Where a cluster's remote secret for kt reaches it."""
+    kubeconfig = yaml.safe_load(
+        base64.b64decode(mesh[context].get("Secret", OF_KT, SYSTEM)["data"]["kt-k2p"])
+    )
+    return str(kubeconfig["clusters"][0]["cluster"]["server"])
+
+
+def test_a_cluster_is_reached_where_it_was_though_the_kubeconfig_has_another_address(
+    installed: Mesh,
+) -> None:
+    installed.aliases["kt"] = ELSEWHERE
+    installed.run("link", "--api-server", f"kt={ELSEWHERE}").exits(0)
+    installed.run(*LEAVE).exits(0)
+    assert server_of_kt(installed, "ncloud") == ELSEWHERE
+
+
+def test_a_cluster_that_stays_under_an_address_of_this_machine_is_refused(installed: Mesh) -> None:
+    for name in ("ncloud", "nhn"):
+        installed[name].delete(installed[name].get("Secret", OF_KT, SYSTEM))
+    flags = ("--kubeconfig", local(installed, "kt"))
+    before = installed.snapshots()
+    refused = installed.run(*LEAVE, *flags)
+    assert refused.errors == [("api-server-for-us-only", "kt")]
+    assert installed.snapshots() == before
+
+
+def local(mesh: Mesh, context: str) -> str:
+    """A kubeconfig that has a cluster's API server at 127.0.0.1."""
+    document = yaml.safe_load(mesh.kubeconfig.read_text())
+    for one in document["clusters"]:
+        if one["name"] == mesh[context].cluster:
+            one["cluster"]["server"] = f"https://127.0.0.1:{mesh[context].api.port}"
+            one["cluster"]["tls-server-name"] = "127.1"
+    path = mesh.folder / "local"
+    path.write_text(yaml.safe_dump(document))
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_one_that_goes_may_be_under_such_an_address(installed: Mesh) -> None:
+    installed.run(*LEAVE, "--kubeconfig", local(installed, "nhn")).exits(0)
+    assert not installed["nhn"].has("Namespace", SYSTEM)
+
+
+def test_mesh_yaml_that_still_names_it_is_a_warning(installed: Mesh) -> None:
+    installed.settings(clusters=[{"context": name} for name in installed.names])
+    assert installed.run(*LEAVE).exits(0).warnings == [("settings-name-it", None)]
+
+
+@pytest.mark.parametrize("listed", [("kt", "ncloud"), ()])
+def test_a_mesh_yaml_that_does_not_name_it_is_none(installed: Mesh, listed: tuple[str, ...]) -> None:
+    installed.settings(clusters=[{"context": name} for name in listed])
+    result = installed.run(*LEAVE).exits(0)
+    assert result.warnings == []
+    assert not installed["nhn"].has("Namespace", SYSTEM)
+    assert installed["kt"].has("Deployment", "istiod", SYSTEM)
+
+
+def test_a_remote_secret_that_is_not_of_the_cluster_that_leaves_stays(installed: Mesh) -> None:
+    kt = installed["kt"]
+    metadata = {"name": "of-others", "namespace": SYSTEM, "labels": {"istio/multiCluster": "true"}}
+    kt.make({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"other": "e30="}})
+    installed.run(*LEAVE).exits(0)
+    assert kt.has("Secret", "of-others", SYSTEM)
+    assert not kt.has("Secret", OF_NHN, SYSTEM)
+
+
+@pytest.mark.parametrize("going", ["kt", "nhn"])
+def test_a_gateway_that_stands_for_it_goes_and_no_other(installed: Mesh, going: str) -> None:
+    ncloud = installed["ncloud"]
+    for one in ("kt-k2p", "nhn-nks"):
+        ncloud.make(
+            {
+                "apiVersion": "gateway.networking.k8s.io/v1",
+                "kind": "Gateway",
+                "metadata": {
+                    "name": f"istio-remote-{one}",
+                    "namespace": SYSTEM,
+                    "labels": {
+                        "app.kubernetes.io/managed-by": "istio-mc",
+                        "istio-mc/cluster-id": one,
+                    },
+                },
+                "spec": {"gatewayClassName": "istio-remote", "listeners": []},
+            }
+        )
+    installed.run("uninstall", "--contexts", going, "--yes").exits(0)
+    left = {"kt": "istio-remote-nhn-nks", "nhn": "istio-remote-kt-k2p"}
+    assert [name for name in ncloud.names("Gateway", SYSTEM) if name.startswith("istio-remote")] == [
+        left[going]
+    ]
