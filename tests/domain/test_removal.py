@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,6 +10,9 @@ from istio_mc.domain import objects, removal
 from istio_mc.domain.mesh import Mesh
 from istio_mc.domain.objects import Kind, ref_of
 from istio_mc.domain.observed import Observed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SYSTEM = "istio-system"
 OURS = {"app.kubernetes.io/managed-by": "istio-mc"}
@@ -29,7 +32,7 @@ def planned(
     *live: dict[str, Any],
     manifest: tuple[dict[str, Any], ...] = (),
     ids: tuple[str, ...] = ("kt-k2p", "nhn-nks"),
-    users: dict[str, tuple[str, ...]] | None = None,
+    users: dict[str, Sequence[str]] | None = None,
     mesh: Mesh = MESH,
 ) -> removal.Removal:
     observed = Observed("v1.32.3", {ref_of(item): item for item in live})
@@ -173,6 +176,9 @@ class TestSecrets:
         assert found.objects == ()
         assert "Secret istio-system/istio-remote-secret-other" in reasons(found)
 
+    def test_a_remote_secret_of_which_no_writer_is_known_stays(self) -> None:
+        assert planned(made(objects.SECRET, "istio-remote-secret-other", REMOTE)).objects == ()
+
     def test_a_secret_that_only_has_the_name_of_a_remote_one_stays(self) -> None:
         assert planned(made(objects.SECRET, "istio-remote-secret-nhn-nks")).objects == ()
 
@@ -196,9 +202,14 @@ class TestSecrets:
     def test_reader_tokens_stay_for_another_revision(self) -> None:
         assert planned(TOKEN, CANARY).objects == ()
 
-    def test_any_other_secret_stays_without_a_word(self) -> None:
-        found = planned(made(objects.SECRET, "of-others"))
+    @pytest.mark.parametrize("labels", [{}, OURS], ids=["of others", "with our label"])
+    def test_any_other_secret_stays_without_a_word(self, labels: dict[str, str]) -> None:
+        found = planned(made(objects.SECRET, "of-others", labels))
         assert (found.objects, found.left) == ((), ())
+
+    def test_beside_another_revision_too(self) -> None:
+        found = planned(made(objects.SECRET, "of-others"), TOKEN, CANARY)
+        assert [left.what for left in found.left] == ["Deployment istio-system/istiod-canary"]
 
 
 class TestGateways:
@@ -237,6 +248,17 @@ class TestCrds:
         found = planned(self.ISTIO, users={self.ISTIO["metadata"]["name"]: ("b/two", "a/one")})
         assert found.crds == ()
         assert "a/one, b/two" in next(iter(reasons(found).values()))
+
+    @pytest.mark.parametrize(("count", "ends"), [(3, "a/o0, a/o1, a/o2"), (4, "a/o0, a/o1, a/o2 and 1 more")])
+    def test_at_most_three_of_their_objects_are_named(self, count: int, ends: str) -> None:
+        found = planned(self.ISTIO, users={self.ISTIO["metadata"]["name"]: [f"a/o{n}" for n in range(count)]})
+        assert next(iter(reasons(found).values())).endswith(ends)
+
+    def test_one_that_stays_keeps_no_other(self) -> None:
+        theirs = made(objects.CRD, self.GATEWAY_API)
+        assert len(planned(theirs, self.ISTIO).crds) == 1
+        ours = made(objects.CRD, "httproutes.gateway.networking.k8s.io", OURS)
+        assert len(planned(self.ISTIO, ours, CANARY).crds) == 1
 
     def test_one_that_is_used_by_nothing_goes(self) -> None:
         assert len(planned(self.ISTIO, users={self.ISTIO["metadata"]["name"]: ()}).crds) == 1
@@ -289,7 +311,7 @@ class TestTheNamespace:
 
     @pytest.mark.parametrize(
         ("count", "ends"),
-        [(3, "ConfigMap istio-system/c2"), (4, "ConfigMap istio-system/c2 …")],
+        [(3, "ConfigMap istio-system/c2"), (4, "ConfigMap istio-system/c2 and 1 more")],
     )
     def test_at_most_three_of_others_are_named(self, count: int, ends: str) -> None:
         found = planned(NAMESPACE, *(made(objects.CONFIG_MAP, f"c{n}") for n in range(count)))
@@ -329,6 +351,13 @@ class TestTheNamespace:
     )
     def test_what_others_put_there_holds_it(self, item: dict[str, Any]) -> None:
         assert not planned(NAMESPACE, ISTIOD, item, manifest=(ISTIOD,)).namespace
+
+    def test_a_pod_whose_app_is_named_like_something_that_goes_and_no_deployment_holds_it(self) -> None:
+        pod = made(objects.POD, "x", {"app": "istio-reader"})
+        assert not planned(NAMESPACE, READER, pod, manifest=(READER,)).namespace
+
+    def test_a_pod_without_an_app_holds_it(self) -> None:
+        assert not planned(NAMESPACE, ISTIOD, made(objects.POD, "x"), manifest=(ISTIOD,)).namespace
 
     def test_an_object_of_another_namespace_does_not_hold_it(self) -> None:
         elsewhere = made(objects.CONFIG_MAP, "of-others", metadata={"namespace": "default"})

@@ -41,6 +41,8 @@ _OF_ITSELF = frozenset({"kube-root-ca.crt", "default"})
 _GIVEN_OUT = frozenset({"root-cert.pem", "ca-crl.pem"})
 _LEADER = "istio-"
 _LEADER_ANNOTATION = "control-plane.alpha.kubernetes.io/leader"
+_NAMED = 3
+"""How many objects of others are named, of those that keep something."""
 
 
 class Left(NamedTuple):
@@ -87,9 +89,8 @@ class Removal:
 
 def doomed(document: Object) -> Doomed:
     """A live object, named for deletion."""
-    kind = kind_of(document)
-    namespace = document["metadata"].get("namespace") if kind.namespaced else None
-    return Doomed(kind, namespace, document["metadata"]["name"])
+    metadata = document["metadata"]
+    return Doomed(kind_of(document), metadata.get("namespace"), metadata["name"])
 
 
 def managed_by_us(document: Object) -> bool:
@@ -244,8 +245,7 @@ def _crds(
             left.append(Left(what, "another revision of Istio needs it"))
             continue
         if used := users.get(name):
-            told = few(sorted(used), 3)
-            left.append(Left(what, f"in use: {told}"))
+            left.append(Left(what, f"in use: {few(sorted(used), _NAMED)}"))
         else:
             going.append(doomed(crd))
     return going
@@ -272,8 +272,7 @@ def _namespace_goes(
         and not _comes_of_itself(ref, item, going)
     ]
     if strangers:
-        told = ", ".join(sorted(strangers)[:3]) + (" …" if len(strangers) > 3 else "")  # noqa: PLR2004 - as above
-        left.append(Left(what, f"holds what others put there: {told}"))
+        left.append(Left(what, f"holds what others put there: {few(sorted(strangers), _NAMED)}"))
         return False
     return True
 
