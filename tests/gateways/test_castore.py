@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import stat
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
 from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways import files
 from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
 
 if TYPE_CHECKING:
@@ -243,3 +248,245 @@ class TestReplaced:
         folder = store.keep_replaced("kt", self.CONTENTS)
         store.purge()
         assert (folder / "ca-key.pem").exists()
+
+
+class TestTheOrderOfWrites:
+    """Whenever a run is killed, what is there can be finished and is mistaken for nothing else."""
+
+    @pytest.fixture
+    def written(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The names of files, as they are written."""
+        names: list[str] = []
+        write = files.write
+
+        def noted(path: Path, data: bytes, **how: Any) -> None:  # noqa: ANN401 - as files.write takes it
+            write(path, data, **how)
+            names.append(path.name)
+
+        monkeypatch.setattr(files, "write", noted)
+        return names
+
+    def test_a_new_root_is_prepared_then_its_key_is_kept_then_it_counts(
+        self, store: CaStore, written: list[str]
+    ) -> None:
+        with store.locked():
+            written.clear()
+            store.create_root(b"root", b"root key")
+            assert not (store.folder / "root-cert.pem.new").exists()
+        assert written == ["root-cert.pem.new", "root-ca.key", "root-cert.pem"]
+
+    def test_a_root_of_ones_own_comes_before_its_key(self, store: CaStore, written: list[str]) -> None:
+        with store.locked():
+            written.clear()
+            store.bring_root(b"root", b"root key")
+        assert written == ["root-cert.pem", "root-ca.key"]
+
+    def test_the_key_of_an_issuer_comes_last(self, store: CaStore, written: list[str]) -> None:
+        with store.locked():
+            written.clear()
+            store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+        assert written == ["root-cert.pem", "issuer-chain.pem", "issuer-cert.pem", "issuer-ca.key"]
+
+    def test_a_renewed_certificate_comes_after_the_chain_that_holds_both(
+        self, store: CaStore, written: list[str]
+    ) -> None:
+        with store.locked():
+            store.write_cluster("kt", KT)
+            written.clear()
+            store.renew_cluster(
+                "kt", CaCerts(ca_cert=b"new", ca_key=b"other", cert_chain=b"both", root_cert=b"other")
+            )
+        assert written == ["cert-chain.pem", "ca-cert.pem"]
+        assert store.read().clusters["kt"] == ClusterFiles(
+            ca_cert=b"new", ca_key=b"key", cert_chain=b"both", root_cert=b"root"
+        )
+
+
+def test_an_issuer_reads_back(store: CaStore) -> None:
+    with store.locked():
+        store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+    assert store.read() == StoreFiles(root_cert=b"root", issuer_cert=b"i", issuer_key=b"k", issuer_chain=b"c")
+
+
+@pytest.mark.parametrize("name", ["root-ca.key", "issuer-ca.key"])
+def test_each_key_above_the_clusters_that_others_may_read_is_listed(store: CaStore, name: str) -> None:
+    with store.locked():
+        store.create_root(b"root", b"root key")
+        store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+    (store.folder / name).chmod(0o644)
+    assert store.read().exposed == (store.folder / name,)
+
+
+def test_a_folder_that_others_may_read_is_listed(store: CaStore) -> None:
+    with store.locked():
+        store.create_root(b"root", b"root key")
+    store.folder.chmod(0o755)
+    assert store.read().exposed == (store.folder,)
+
+
+@pytest.mark.parametrize("missing", ["ca_cert", "ca_key", "cert_chain", "root_cert"])
+def test_a_folder_with_any_file_of_a_ca_is_a_clusters(store: CaStore, missing: str) -> None:
+    content = {"ca_cert": b"ca", "ca_key": b"key", "cert_chain": b"chain", "root_cert": b"root"}
+    with store.locked():
+        store.write_cluster("kt", KT)
+    name = missing.replace("_", "-") + ".pem"
+    (store.folder / "kt" / name).unlink()
+    assert store.read().clusters == {"kt": ClusterFiles(**content | {missing: None})}
+
+
+class TestRewriting:
+    def test_the_files_hold_the_new_content_and_what_they_held_is_kept(self, store: CaStore) -> None:
+        with store.locked():
+            store.write_cluster("kt", KT)
+            store.rewrite_cluster("kt", {"ca-key.pem": b"as PKCS #8", "ca-cert.pem": b"without a text"})
+        (kept,) = (store.folder / "replaced").iterdir()
+        assert {path.name: path.read_bytes() for path in kept.iterdir()} == {
+            "ca-key.pem": b"key",
+            "ca-cert.pem": b"ca",
+        }
+        assert kept.name.startswith("kt-")
+        assert store.read().clusters["kt"] == ClusterFiles(
+            ca_cert=b"without a text", ca_key=b"as PKCS #8", cert_chain=b"chain", root_cert=b"root"
+        )
+
+    def test_what_is_kept_already_is_not_written_again(self, store: CaStore) -> None:
+        folder = store.keep_replaced("kt", TestReplaced.CONTENTS)
+        (folder / "ca-key.pem").write_bytes(b"seen and edited")
+        (folder / "ca-cert.pem").unlink()
+        store.keep_replaced("kt", TestReplaced.CONTENTS)
+        assert (folder / "ca-key.pem").read_bytes() == b"seen and edited"
+        assert (folder / "ca-cert.pem").read_bytes() == b"old certificate"
+
+    def test_the_order_of_the_files_makes_no_other_folder(self, store: CaStore) -> None:
+        turned = dict(reversed(TestReplaced.CONTENTS.items()))
+        assert store.keep_replaced("kt", TestReplaced.CONTENTS) == store.keep_replaced("kt", turned)
+
+
+class TestPurge:
+    def test_nothing_stays_of_a_store(self, store: CaStore) -> None:
+        with store.locked():
+            store.create_root(b"root", b"root key")
+            store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+            store.write_cluster("kt", KT)
+            store.write_cluster("nhn", KT)
+        store.purge()
+        assert not store.folder.exists()
+
+    def test_what_is_of_the_users_own_stays_where_it_is(self, store: CaStore) -> None:
+        with store.locked():
+            store.create_root(b"root", b"root key")
+            store.write_cluster("kt", KT)
+            store.write_cluster("nhn", KT)
+        (store.folder / "kt" / "notes.txt").write_bytes(b"mine")
+        (store.folder / ".gitignore").write_bytes(b"*.pem\n")
+        store.purge()
+        assert {str(path.relative_to(store.folder)) for path in store.folder.rglob("*")} == {
+            ".gitignore",
+            "kt",
+            "kt/notes.txt",
+        }
+
+    def test_it_waits_for_another_run(self, store: CaStore) -> None:
+        with store.locked():
+            store.create_root(b"root", b"root key")
+            with pytest.raises(ProblemError) as error:
+                CaStore(store.folder, time.monotonic() + 0.1).purge()
+        assert code(error) == "ca-store-busy"
+        assert tree(store)
+
+
+class TestTheLock:
+    def test_a_run_goes_on_once_the_one_before_it_has_ended(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        first = CaStore(tmp_path / "certs")
+        released = threading.Event()
+
+        def told(event: Event) -> None:
+            events.append(event)
+            released.set()
+
+        def hold() -> None:
+            with first.locked():
+                held.set()
+                released.wait(20)
+
+        held = threading.Event()
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(20)
+        with CaStore(tmp_path / "certs", time.monotonic() + 20, told).locked():
+            pass
+        holder.join()
+        assert [event.state for event in (events[0], events[-1])] == [State.WAITING, State.DONE]
+
+    def test_where_nobody_holds_it_nothing_is_reported(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with CaStore(tmp_path / "certs", progress=events.append).locked():
+            pass
+        assert events == []
+
+    def test_a_fault_within_gives_it_back(self, store: CaStore) -> None:
+        with pytest.raises(KeyError), store.locked():
+            raise KeyError
+        with store.locked():
+            pass
+
+    def test_a_file_system_without_locks_is_named(
+        self, store: CaStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(fcntl, "flock", refused)
+        with pytest.raises(ProblemError) as error, store.locked():
+            pass
+        (problem,) = error.value.problems
+        assert (problem.code, problem.seen) == ("file-unwritable", "No locks available")
+
+
+class TestGit:
+    def test_the_folder_is_ignored_as_a_whole(self, store: CaStore) -> None:
+        with store.locked():
+            pass
+        assert (store.folder / ".gitignore").read_bytes() == b"*\n"
+
+    def test_the_users_own_file_stays(self, store: CaStore) -> None:
+        store.folder.mkdir()
+        (store.folder / ".gitignore").write_bytes(b"mine")
+        store.keep_out_of_git()
+        assert (store.folder / ".gitignore").read_bytes() == b"mine"
+
+    def test_the_top_of_a_repository_gets_none(self, store: CaStore) -> None:
+        (store.folder / ".git").mkdir(parents=True)
+        store.keep_out_of_git()
+        assert not (store.folder / ".gitignore").exists()
+
+    def test_another_run_may_be_quicker(self, store: CaStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        def too_late(path: Path, *_: object, **__: object) -> None:
+            path.write_bytes(b"*\n")
+            raise ProblemError(Problem(code="file-exists", message="it is there"))
+
+        store.folder.mkdir()
+        monkeypatch.setattr(files, "write", too_late)
+        store.keep_out_of_git()
+
+    def test_a_folder_that_cannot_be_written_is_reported(
+        self, store: CaStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(*_: object, **__: object) -> None:
+            raise ProblemError(Problem(code="file-unwritable", message="no space"))
+
+        store.folder.mkdir()
+        monkeypatch.setattr(files, "write", refused)
+        with pytest.raises(ProblemError) as error:
+            store.keep_out_of_git()
+        assert code(error) == "file-unwritable"
+
+
+def test_a_cluster_is_written_while_the_folder_holds_other_things(store: CaStore) -> None:
+    (store.folder / ".hidden").mkdir(parents=True)
+    (store.folder / ".hidden" / "ca-key.pem").write_bytes(b"not a cluster's")
+    (store.folder / "ca-key.pem").write_bytes(b"nor this")
+    with store.locked():
+        store.write_cluster("kt", KT)
+    assert set(store.read().clusters) == {"kt"}

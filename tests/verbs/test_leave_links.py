@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from tests.support import refusals
+
 if TYPE_CHECKING:
     from tests.support import Mesh
 
@@ -109,3 +111,31 @@ def test_a_gateway_that_stands_for_it_goes_and_no_other(installed: Mesh, going: 
     assert [name for name in ncloud.names("Gateway", SYSTEM) if name.startswith("istio-remote")] == [
         left[going]
     ]
+
+
+class TestAClusterThatDidNotRespondOnce:
+    """It is an error of this run, though it may respond later: what is done fits what was seen."""
+
+    def unwell_once(self, mesh: Mesh) -> None:
+        mesh["nhn"].faults.refuse(refusals.internal("etcd"), "GET", path=f"/namespaces/{SYSTEM}$", times=1)
+
+    def test_where_the_whole_mesh_goes(self, installed: Mesh) -> None:
+        self.unwell_once(installed)
+        result = installed.run("uninstall", "--yes", "-o", "json").exits(3)
+        assert [cluster for _, cluster in result.errors] == ["nhn"]
+        assert installed["nhn"].has("Deployment", "istiod", SYSTEM)
+
+    def test_where_it_is_to_leave(self, installed: Mesh) -> None:
+        self.unwell_once(installed)
+        result = installed.run(*LEAVE).exits(3)
+        assert [cluster for _, cluster in result.errors] == ["nhn"]
+        assert ("context-passed-over", "nhn") not in result.warnings
+        assert installed["nhn"].has("Deployment", "istiod", SYSTEM)
+
+    def test_where_it_is_to_leave_and_no_other_is_linked_with_it(self, installed: Mesh) -> None:
+        for name in ("kt", "ncloud"):
+            installed[name].delete(installed[name].get("Secret", OF_NHN, SYSTEM))
+        self.unwell_once(installed)
+        result = installed.run(*LEAVE).exits(3)
+        assert [cluster for _, cluster in result.errors] == ["nhn"]
+        assert ("context-passed-over", "nhn") not in result.warnings
