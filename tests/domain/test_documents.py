@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from istio_mc.domain import documents
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
+from istio_mc.domain.operator import istio_operator
 
 SERVER = ApiServer("https://203.0.113.7:6443")
 CA = b"-----BEGIN-----\nMIIB\n-----END-----\n"
@@ -140,6 +141,15 @@ def test_cross_network_gateway_passes_every_service_through() -> None:
             }
         ],
     }
+
+
+def test_cross_network_gateway_is_beside_the_pods_it_selects() -> None:
+    """As strict merging of Gateways requires (Istio 1.31); the labels are those of istioctl 1.31.0."""
+    pods = {"app": "istio-ingressgateway", "istio": "ingressgateway", "topology.istio.io/network": "network1"}
+    found = documents.cross_network_gateway()
+    operator = istio_operator(Mesh("mesh1", "1.31.0"), Cluster("kt", "kt-k2p", "network1", SERVER))
+    assert found["metadata"]["namespace"] == operator["metadata"]["namespace"] == "istio-system"
+    assert found["spec"]["selector"].items() <= pods.items()
 
 
 def test_reader_token_secret_is_named_as_istioctl_names_it() -> None:

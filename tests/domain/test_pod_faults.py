@@ -75,6 +75,18 @@ class TestReason:
         told = fault(pod(container(waiting("PodInitializing")), inits=(init,)))
         assert (told.cause, told.container) == (Cause.CRASH, "istio-validation")
 
+    def test_a_native_sidecar_that_ends_well_is_a_crash_as_of_any_container_that_should_run(self) -> None:
+        ended_well = container(ended(0, "Completed"), name="istio-proxy")
+        found = pod(container(waiting("PodInitializing")), inits=(ended_well,))
+        found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
+        told = fault(found)
+        assert (told.cause, told.container) == (Cause.CRASH, "istio-proxy")
+
+    def test_a_native_sidecar_that_runs_and_is_not_ready_has_its_log(self) -> None:
+        found = pod(container(waiting("PodInitializing")), inits=(container(RUNNING, name="istio-proxy"),))
+        found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
+        assert (fault(found).container, fault(found).log) == ("istio-proxy", Log.CURRENT)
+
     def test_an_init_container_that_is_done_is_none(self) -> None:
         done = container(ended(0, "Completed"), name="istio-init", ready=True)
         assert fault(pod(not_pulled(), inits=(done,))).cause is Cause.IMAGE

@@ -53,6 +53,7 @@ Faults
 - `kt.balancer = ""`: LoadBalancer Services stay pending; a name instead of an IP address: a hostname.
 - `kt.controllers.held.add("tokens")`: a controller that does nothing for now (controllers.ALL has their
   names, `istiods` is istiod's own).
+- `kt.native_sidecars = True`: sidecars are injected as since Istio 1.27.
 - `kt.unreached.add("nhn")`: calls from kt's pods to nhn's gateway come to nothing (`sample test`, `--deep`).
 - `mesh.aliases["kt"] = "https://…"`: another address at which istiods of others reach kt.
 

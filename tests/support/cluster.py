@@ -51,6 +51,7 @@ class Cluster:
         tokens: The tokens of service accounts that are good: namespace and name of each one's account.
         balancer: The address its load balancer gives to Services; empty: none, they stay pending.
         unreached: Clusters whose gateways this one's pods do not reach, by context.
+        native_sidecars: Whether sidecars are injected as init containers that stay, as Istio does since 1.27.
         stuck: Pods that do not become ready, by the beginning of their names, and why.
         controllers: What works on it after each write.
         istiods: Its control planes, as far as they run.
@@ -72,6 +73,7 @@ class Cluster:
         self.balancer = self.gateway.address
         self.stuck: dict[str, str] = {}
         self.unreached: set[str] = set()
+        self.native_sidecars = False
         self.ca_certificate = material.certificate
         self.admin_token = f"token-of-{name}"
         self.istiods = istiod.Istiods(self)
@@ -214,6 +216,7 @@ class Cluster:
             self.controllers.held.clear()
             self.stuck.clear()
             self.unreached.clear()
+            self.native_sidecars = False
             self.balancer = self.gateway.address
             self.istiods.restore(state.istiods)
             self.tokens = state.tokens

@@ -343,11 +343,20 @@ def injected(cluster: Cluster, served: Served, pod: Object) -> Object:
     if served.kind != "Pod" or not _wants_sidecar(cluster, pod):
         return pod
     labels, spec = pod["metadata"].get("labels") or {}, pod["spec"]
+    kind = "initContainers" if cluster.native_sidecars else "containers"
+    sidecar = _PROXY | ({"restartPolicy": "Always"} if cluster.native_sidecars else {})
     return {
         **pod,
         "metadata": {**pod["metadata"], "labels": {**labels, "security.istio.io/tlsMode": "istio"}},
-        "spec": {**spec, "containers": [*spec.get("containers", []), dict(_PROXY)]},
+        "spec": {**spec, kind: [*spec.get(kind, []), sidecar]},
     }
+
+
+def has_proxy(pod: Object) -> bool:
+    """Whether a pod has Istio's proxy, as a container or as a native sidecar."""
+    spec = pod["spec"]
+    containers = [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]
+    return any(one["name"] == "istio-proxy" for one in containers)
 
 
 def _wants_sidecar(cluster: Cluster, pod: Object) -> bool:
@@ -388,17 +397,7 @@ def node(cluster: Cluster) -> None:
 
 
 def _running(cluster: Cluster, pod: Object) -> Object:
-    containers = [
-        {
-            "name": one["name"],
-            "image": one.get("image", ""),
-            "imageID": one.get("image", ""),
-            "ready": True,
-            "restartCount": 0,
-            "state": {"running": {"startedAt": cluster.store.now()}},
-        }
-        for one in pod["spec"].get("containers") or []
-    ]
+    inits, containers = (_run(cluster, pod["spec"].get(kind)) for kind in ("initContainers", "containers"))
     return {
         "phase": "Running",
         "podIP": cluster.pod_address(pod),
@@ -408,7 +407,22 @@ def _running(cluster: Cluster, pod: Object) -> Object:
             for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
         ],
         "containerStatuses": containers,
+        **({"initContainerStatuses": inits} if inits else {}),
     }
+
+
+def _run(cluster: Cluster, containers: Iterable[Object] | None) -> list[Object]:
+    return [
+        {
+            "name": one["name"],
+            "image": one.get("image", ""),
+            "imageID": one.get("image", ""),
+            "ready": True,
+            "restartCount": 0,
+            "state": {"running": {"startedAt": cluster.store.now()}},
+        }
+        for one in containers or []
+    ]
 
 
 def _stuck(pod: Object, why: str) -> Object:

@@ -394,6 +394,5 @@ def _opened(cluster: Cluster, value: str) -> str:
 def proxies(cluster: Cluster) -> Iterator[Object]:
     """The pods with a proxy that are ready: gateways, and those with a sidecar."""
     for pod in cluster.store.of("Pod"):
-        containers = pod["spec"].get("containers") or []
-        if controllers.is_ready(pod) and any(one["name"] == "istio-proxy" for one in containers):
+        if controllers.is_ready(pod) and controllers.has_proxy(pod):
             yield pod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.pem import dump_certificates, dump_key
 from tests.leaves import istiod_leaf, secrets_dump, workload_leaf
-from tests.support import istiod, refusals
+from tests.support import controllers, istiod, refusals
 
 if TYPE_CHECKING:
     import socket
@@ -46,8 +46,7 @@ def of_pod(cluster: Cluster, namespace: str, name: str) -> Mapping[int, Callable
             _MONITORING: lambda peer: _http(peer, _istiod_pages(cluster, one)),
             _XDS: lambda peer: _tls(peer, one.issuer),
         }
-    containers = pod["spec"].get("containers") or []
-    if any(container["name"] == "istio-proxy" for container in containers) and cluster.istiods.running():
+    if controllers.has_proxy(pod) and cluster.istiods.running():
         issuer = cluster.istiods.running()[0].issuer
         return {_ENVOY_ADMIN: lambda peer: _http(peer, {"/config_dump": lambda: _held(issuer)})}
     return {}

@@ -160,6 +160,11 @@ _CONTROL_PLANE = {
         "it was scaled to zero, or it waits for istiod",
         f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istio-ingressgateway')}`",
     ),
+    "control-plane.network-policies": Explained(
+        "the NetworkPolicies of `istio-system`, and the ports by which istiod and the gateway are called",
+        "a gateway's chart with `global.networkPolicy.enabled`, or a policy that denies by default",
+        "add a rule for the ports that are named",
+    ),
     "control-plane.webhooks": Explained(
         "the caBundle of the webhook configurations that call istiod, beside the certificate it serves",
         "another tool wrote the configuration, or its label `istio.io/rev` is gone: istiod leaves it alone",

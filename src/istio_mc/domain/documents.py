@@ -66,7 +66,12 @@ def cacerts(data: Mapping[str, str]) -> Object:
 
 
 def cross_network_gateway() -> Object:
-    """Opens every service of the cluster to the other networks, by SNI and without ending TLS."""
+    """Opens every service of the cluster to the other networks, by SNI and without ending TLS.
+
+    It is in the namespace of the pods that it selects: since 1.31 istiod leaves Gateways of other namespaces
+    out where a managed Gateway of the Gateway API has the same pods (PILOT_ENABLE_STRICT_GATEWAY_MERGING;
+    pilot/pkg/model/push_context.go, filterStrictGatewayMerging).
+    """
     return {
         "apiVersion": "networking.istio.io/v1",
         "kind": "Gateway",

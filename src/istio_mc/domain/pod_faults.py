@@ -147,22 +147,20 @@ def pod_fault(pod: Object, events: Collection[Object] = ()) -> PodFault | None:
         return PodFault(Cause.FAILED, name, reason=str(status.get("reason") or "Failed"), detail=detail)
     mine = [event for event in events if _is_of(event, pod)]
     found = [
-        fault
-        for one, is_init in _containers(status)
-        if (fault := _container(name, one, mine, is_init=is_init))
+        fault for one, is_init in _containers(pod) if (fault := _container(name, one, mine, is_init=is_init))
     ]
     if found:
         return min(found, key=_order)
     return (
         _unschedulable(name, status)
-        or (None if _has_started(status) else _in_events(name, mine))
-        or _slow(name, status, mine)
+        or (None if _has_started(pod) else _in_events(name, mine))
+        or _slow(name, pod, mine)
     )
 
 
-def _has_started(status: Status) -> bool:
+def _has_started(pod: Object) -> bool:
     """Whether a container has run: then volumes are mounted, whatever older events say."""
-    return any({"running", "terminated"} & (one.get("state") or {}).keys() for one, _ in _containers(status))
+    return any({"running", "terminated"} & (one.get("state") or {}).keys() for one, _ in _containers(pod))
 
 
 def is_ready(document: Object) -> bool:
@@ -178,8 +176,15 @@ def _is_of(event: Object, pod: Object) -> bool:
     return same and (not uid or involved.get("uid", uid) == uid)
 
 
-def _containers(status: Status) -> Iterator[tuple[Status, bool]]:
-    yield from ((one, True) for one in status.get("initContainerStatuses") or [])
+def _containers(pod: Object) -> Iterator[tuple[Status, bool]]:
+    """The statuses of a pod's containers, and whether each has to end before the others start.
+
+    An init container with restartPolicy Always, as injection makes the sidecar since Istio 1.27, runs on.
+    """
+    status: Status = pod.get("status") or {}
+    inits = (pod.get("spec") or {}).get("initContainers") or []
+    runs_on = {one["name"] for one in inits if one.get("restartPolicy") == "Always"}
+    yield from ((one, one.get("name") not in runs_on) for one in status.get("initContainerStatuses") or [])
     yield from ((one, False) for one in status.get("containerStatuses") or [])
 
 
@@ -288,9 +293,9 @@ def _slow_in(pod: str, reason: str, detail: str) -> PodFault:
     return PodFault(Cause.NOT_READY, pod, reason=reason, detail=detail, is_down=False)
 
 
-def _slow(pod: str, status: Status, events: Collection[Object]) -> PodFault:
+def _slow(pod: str, document: Object, events: Collection[Object]) -> PodFault:
     """The fault of a pod of which nothing is known but that it is not ready."""
-    for one, is_init in _containers(status):
+    for one, is_init in _containers(document):
         state = one.get("state") or {}
         if not one.get("ready") and "terminated" not in state:
             name = str(one.get("name"))
@@ -306,7 +311,8 @@ def _slow(pod: str, status: Status, events: Collection[Object]) -> PodFault:
                 is_down=False,
                 log=Log.CURRENT if is_running else Log.NONE,
             )
-    return PodFault(Cause.NOT_READY, pod, reason=str(status.get("phase") or "Pending"), is_down=False)
+    phase = (document.get("status") or {}).get("phase")
+    return PodFault(Cause.NOT_READY, pod, reason=str(phase or "Pending"), is_down=False)
 
 
 def refused_fault(deployment: Object) -> PodFault | None:

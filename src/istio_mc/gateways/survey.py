@@ -52,6 +52,7 @@ _NEEDED = (
             ("customresourcedefinitions", "apiextensions.k8s.io"),
         )
     ),
+    Right("list", "networkpolicies", "networking.k8s.io"),
     # A WebSocket begins with a GET; Kubernetes 1.35 and newer require the other right for it too.
     Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
     Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
