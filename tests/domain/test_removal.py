@@ -55,6 +55,16 @@ CACERTS = made(objects.SECRET, "cacerts", OURS)
 TOKEN = made(objects.SECRET, "istio-reader-service-account-istio-remote-secret-token")
 
 
+@pytest.mark.parametrize(("manager", "goes"), [("istio-mc", True), ("kubectl", False)])
+def test_the_token_of_another_account_goes_where_this_tool_made_it(manager: str, *, goes: bool) -> None:
+    token = made(
+        objects.SECRET,
+        "reader-istio-remote-secret-token",
+        metadata={"managedFields": [{"manager": manager}]},
+    )
+    assert bool(planned(token).objects) is goes
+
+
 class TestWhatIstioctlMakes:
     def test_it_goes_where_it_is_there(self) -> None:
         found = planned(ISTIOD, manifest=(ISTIOD, made(objects.SERVICE, "istiod")))

@@ -42,7 +42,7 @@ class TestMint:
         name = wanted["metadata"]["name"]
         api.on(objects.SECRET.path("istio-system", name), wanted)
         with pytest.raises(ProblemError) as error:
-            mint(session, "kt", plan.LINK)
+            mint(session, CLUSTERS["kt"], plan.LINK)
         seen = error.value.problems[0].seen
         assert seen in [f"Secret {name} without a token after {seconds} s" for seconds in (0, 1)]
         assert Event("kt", "link", State.WAITING, f"for a token in Secret istio-system/{name}") in self.seen

@@ -475,6 +475,17 @@ class TestChoosing:
             result = bench.install("helm", dry_run=True)
             assert [problem.code for problem in result.warnings] == codes
 
+    @pytest.mark.parametrize(
+        ("version", "codes"),
+        [("1.30.4", ["istioctl-analyze"]), ("1.30.5", []), ("1.31.0", ["istioctl-analyze"])],
+    )
+    def test_an_istioctl_whose_analyze_runs_programs_is_pointed_out(
+        self, bench: Bench, version: str, codes: list[str]
+    ) -> None:
+        choice = choose(bench.settings(), names=["istioctl"], versions={Tool.ISTIOCTL: version})
+        result = install(choice, bench.cache, bench.online(), dry_run=True)
+        assert [problem.code for problem in result.warnings] == codes
+
 
 class TestOffline:
     def prepare(self, bench: Bench, *platforms: str) -> Path:

@@ -73,6 +73,21 @@ def codes(result: ListResult) -> list[tuple[str, str | None]]:
     return [(problem.code, problem.cluster) for problem in result.warnings]
 
 
+@pytest.mark.parametrize(
+    ("istio", "known"),
+    [
+        ("1.26.0", {"istio-defects", "istio-security"}),
+        ("1.30.3", {"istio-defects", "istio-security"}),
+        ("1.31.4", set()),
+    ],
+)
+def test_what_is_known_to_be_wrong_with_the_chosen_istio_is_a_warning(
+    tmp_path: Path, istio: str, known: set[str]
+) -> None:
+    hazards = {"istio-defects", "istio-security", "hub-switched-off"}
+    assert {code for code, _ in codes(run(tmp_path, istio=istio))} & hazards == known
+
+
 def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     kubectl = put(tmp_path / "bin/kubectl", Tool.KUBECTL, "1.32.3")

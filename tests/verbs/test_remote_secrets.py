@@ -42,6 +42,12 @@ def test_a_whole_mesh_is_left_unchanged(installed: Mesh) -> None:
     assert installed.writes == before
 
 
+def test_known_defects_of_istiods_are_reported_once_for_all_clusters(installed: Mesh) -> None:
+    (problem,) = installed.run("link", "-o", "json").exits(0).json["messages"]
+    assert (problem["code"], problem["cluster"]) == ("istio-defects", None)
+    assert "1.26.0 (kt, ncloud, nhn)" in problem["seen"]
+
+
 def test_a_missing_remote_secret_is_written_and_nothing_else(installed: Mesh) -> None:
     kt = installed["kt"]
     kt.delete(kt.get("Secret", OF_NHN, SYSTEM))

@@ -17,6 +17,7 @@ from istio_mc.checks import (
     link,
     names,
     network_policies,
+    reader_account,
     reading,
     services,
     surroundings,
@@ -64,5 +65,6 @@ PREFLIGHT: tuple[Check, ...] = (
     *surroundings.PRESETS,
     *surroundings.BEFORE_AN_INSTALL,
     *hazards.BEFORE_AN_INSTALL,
+    *reader_account.BEFORE_AN_INSTALL,
 )
 """What install asks before its first change."""

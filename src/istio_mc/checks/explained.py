@@ -204,6 +204,11 @@ _LINK_CHECKS = {
         "no istiod runs, or this user may not forward ports",
         f"`{_MAY_FORWARD}`",
     ),
+    "link.reader-account": Explained(
+        "`global.readerServiceAccount` and `global.enableReaderRBAC` of the values, and the ServiceAccounts",
+        "the values leave the account to somebody else, who has not made it",
+        "make the account and its rights, or remove the values",
+    ),
     "link.members": Explained(
         "the Secrets with label `istio/multiCluster`",
         "a cluster left the mesh, and its remote secret stayed",

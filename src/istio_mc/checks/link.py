@@ -58,7 +58,9 @@ def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
         removal = kubectl(name, "-n", SYSTEM_NAMESPACE, "delete", "secret", present.secret)
         return replace(removal, then=(hints.relink(facts),))
     live = facts.observed.get(peer)
-    token = (token_in(live.of(objects.SECRET)) if live else None) or UNKNOWN_TOKEN
+    token = (
+        token_in(live.of(objects.SECRET), facts.clusters[peer].reader) if live else None
+    ) or UNKNOWN_TOKEN
     wanted = remote_secrets({peer: facts.clusters[peer]}, {peer: token})
     return hints.relink(facts) if link_step(list(wanted.values()), [present]) else otherwise
 

@@ -9,10 +9,12 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.link import ASKED, SECRET, UNIQUE, USABLE, link_again, not_synced, used
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.names import CLUSTER_ID, IDENTITY
-from istio_mc.domain.documents import READER_TOKEN_SECRET
+from istio_mc.domain.documents import reader_token_secret
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.reader_account import has_rights_of_charts
 from istio_mc.domain.reading import CertificateFault, Reading, Tried
 
 if TYPE_CHECKING:
@@ -160,7 +162,9 @@ def _other_token(facts: Facts, target: Target) -> Advice:
     direct = _other_address(
         facts, target, f"where a proxy with users of its own is before the API server of {target.peer}"
     )
-    token = kubectl(str(target.peer), "-n", SYSTEM_NAMESPACE, "delete", "secret", READER_TOKEN_SECRET)
+    peer = str(target.peer)
+    secret = reader_token_secret(account=facts.clusters[peer].reader)["metadata"]["name"]
+    token = kubectl(peer, "-n", SYSTEM_NAMESPACE, "delete", "secret", secret)
     return Advice(*direct.parts, "; where none is: ", token, " and ", hints.relink(facts))
 
 
@@ -168,12 +172,15 @@ def _rights(facts: Facts, target: Target) -> Finding:
     access, tried = _tried(facts, target)
     if access is None or tried.reading is not Reading.DENIED:
         return _passed(tried, "enough")
+    values = merged(facts.mesh.values, facts.clusters[str(target.peer)].values)
     problem = Problem(
         code="reader-rights-missing",
         message=f"the token that {target.cluster} has of {target.peer} may not read what istiod reads",
         seen=f"may not: {tried.detail}",
-        expected="the ClusterRole of istio-reader-service-account, and its binding",
-        hint=hints.install(facts),
+        expected=f"a ClusterRole for {facts.clusters[str(target.peer)].reader}, and its binding",
+        hint=hints.install(facts)
+        if has_rights_of_charts(values, facts.mesh.version)
+        else Advice("the values of this cluster leave the rights to you: bind a ClusterRole to this account"),
     )
     return Finding("too few", problem)
 

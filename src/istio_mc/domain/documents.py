@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 MULTI_CLUSTER_LABEL = "istio/multiCluster"
 CLUSTER_ANNOTATION = "networking.istio.io/cluster"
-READER_TOKEN_SECRET = f"{READER_SERVICE_ACCOUNT}-istio-remote-secret-token"
+READER_TOKEN_SUFFIX = "-istio-remote-secret-token"  # noqa: S105 - the end of a Secret's name
+READER_TOKEN_SECRET = f"{READER_SERVICE_ACCOUNT}{READER_TOKEN_SUFFIX}"
 """The token Secret's name as istioctl gives it (istioctl/pkg/multicluster/remote_secret.go, 1.26.0)."""
 
 
@@ -89,7 +90,7 @@ def cross_network_gateway() -> Object:
     }
 
 
-def reader_token_secret(suffix: str = "") -> Object:
+def reader_token_secret(suffix: str = "", account: str = READER_SERVICE_ACCOUNT) -> Object:
     """Asks Kubernetes for a token that does not expire; its controller fills in the data.
 
     A suffix makes it another Secret, and so another token, beside the first.
@@ -98,9 +99,9 @@ def reader_token_secret(suffix: str = "") -> Object:
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": READER_TOKEN_SECRET + (f"-{suffix}" if suffix else ""),
+            "name": account + READER_TOKEN_SUFFIX + (f"-{suffix}" if suffix else ""),
             "namespace": SYSTEM_NAMESPACE,
-            "annotations": {"kubernetes.io/service-account.name": READER_SERVICE_ACCOUNT},
+            "annotations": {"kubernetes.io/service-account.name": account},
         },
         "type": "kubernetes.io/service-account-token",
     }

@@ -42,9 +42,9 @@ class LinkState:
     remotes: tuple[RemoteSecret, ...]
 
     @classmethod
-    def of(cls, observed: Observed) -> LinkState:
-        """Of a cluster as it was read."""
-        return cls(token_in(observed.of(objects.SECRET)), held_by(observed))
+    def of(cls, observed: Observed, account: str = READER_SERVICE_ACCOUNT) -> LinkState:
+        """Of a cluster as it was read, whose reader is this ServiceAccount."""
+        return cls(token_in(observed.of(objects.SECRET), account), held_by(observed))
 
     def without(self, removed: Collection[Removed]) -> LinkState:
         """The same once this is removed."""
@@ -57,21 +57,21 @@ UNKNOWN_TOKEN = ReaderToken("", b"")
 """That of a cluster which has none yet: a remote secret with it differs from every other."""
 
 
-def is_reader_token(secret: Object) -> bool:
+def is_reader_token(secret: Object, account: str = READER_SERVICE_ACCOUNT) -> bool:
     """Whether a Secret holds, or is to hold, a token of the reader account."""
     annotations = secret["metadata"].get("annotations") or {}
     return (
         secret.get("type") == "kubernetes.io/service-account-token"
-        and annotations.get("kubernetes.io/service-account.name") == READER_SERVICE_ACCOUNT
+        and annotations.get("kubernetes.io/service-account.name") == account
     )
 
 
-def token_in(secrets: Collection[Object]) -> ReaderToken | None:
+def token_in(secrets: Collection[Object], account: str = READER_SERVICE_ACCOUNT) -> ReaderToken | None:
     """The reader's token among a namespace's Secrets: the newest, as an older one is on its way out."""
     fitting = [
         secret
         for secret in secrets
-        if is_reader_token(secret) and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
+        if is_reader_token(secret, account) and {"token", "ca.crt"} <= (secret.get("data") or {}).keys()
     ]
     if not fitting:
         return None

@@ -47,6 +47,7 @@ class Cluster:
         gateway_addresses: Addresses to put on its gateway Service as `externalIPs`; none: its
             LoadBalancer gives one.
         values: IstioOperator values that differ from the mesh's.
+        reader: Its ServiceAccount whose token the other clusters' istiods read it with.
     """
 
     context: str
@@ -55,6 +56,7 @@ class Cluster:
     api_server: ApiServer
     gateway_addresses: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
+    reader: str = READER_SERVICE_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

@@ -222,12 +222,20 @@ def _own_secrets(
         elif name == "cacerts" and shared_with:
             left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "another revision of Istio runs under it"))
         elif (name == "cacerts" and MANAGED_BY.items() <= labels.items()) or (
-            name.startswith(documents.READER_TOKEN_SECRET) and not shared_with
+            _is_token_of_ours(secret) and not shared_with
         ):
             going.append(doomed(secret))
         elif name == "cacerts":
             left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not made by istio-mc"))
     return going
+
+
+def _is_token_of_ours(secret: Object) -> bool:
+    """Whether a Secret has a reader's token: the usual account's, or another's that this tool made."""
+    name = secret["metadata"]["name"]
+    return name.startswith(documents.READER_TOKEN_SECRET) or (
+        documents.READER_TOKEN_SUFFIX in name and managed_by_us(secret)
+    )
 
 
 def _crds(

@@ -61,7 +61,9 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
     _, failures = apply_plans(session, prepared, labels)
     done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
-    states = {name: LinkState.of(found.observed) for name, found in prepared.plans.items()}
+    states = {
+        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+    }
     links = linking.planned(clusters, states)
     pending = {
         name: (

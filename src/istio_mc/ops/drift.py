@@ -36,7 +36,8 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
     istioctl = istioctl_at_hand(mesh, session.settings, session.deadline)
     cacerts = _cacerts(ground)
     tokens = {
-        name: token_in(live.of(objects.SECRET)) or UNKNOWN_TOKEN for name, live in ground.observed.items()
+        name: token_in(live.of(objects.SECRET), clusters[name].reader) or UNKNOWN_TOKEN
+        for name, live in ground.observed.items()
     }
     members = {name: clusters[name] for name in ground.observed}
     wanted = remote_secrets(members, tokens)

@@ -109,7 +109,7 @@ def install(
     prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
     done, failures = apply_plans(session, prepared, prepared.plans)
     reached = {name: prepared.plans[name].cluster for name in done}
-    states = {name: LinkState.of(prepared.plans[name].observed) for name in done}
+    states = {name: LinkState.of(prepared.plans[name].observed, reached[name].reader) for name in done}
     linked = linking.link(session, reached, states)
     failures |= linked.failures
     members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
@@ -135,7 +135,9 @@ def dry_run(
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
     prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
-    states = {name: LinkState.of(found.observed) for name, found in prepared.plans.items()}
+    states = {
+        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+    }
     steps = linking.planned(clusters, states)
 
     def services_of(name: str) -> Services:

@@ -60,7 +60,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
 
     _, failures = session.each(staying, drop_links, step=_STEP)
     suffix = random.token_hex(4)
-    tokens, unminted = session.each(staying, lambda name: mint(session, name, _STEP, suffix))
+    tokens, unminted = session.each(staying, lambda name: mint(session, staying[name], _STEP, suffix))
     failures |= unminted
     _, unlinked = session.each(
         tokens, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
@@ -76,7 +76,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     failures |= unsynced
     if not failures and not todo.absent:
         _, undone = session.each(
-            staying, lambda name: removed[name].extend(_drop_old_tokens(session, name, suffix))
+            staying, lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix))
         )
         failures |= undone
     for name in staying:
@@ -134,13 +134,13 @@ def _give_out(
         kube.apply(secret)
 
 
-def _drop_old_tokens(session: Session, name: str, suffix: str) -> list[str]:
-    kube = session.kubes[name]
-    current = documents.reader_token_secret(suffix)["metadata"]["name"]
+def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str) -> list[str]:
+    kube = session.kubes[cluster.context]
+    current = documents.reader_token_secret(suffix, cluster.reader)["metadata"]["name"]
     old = [
         secret["metadata"]["name"]
         for secret in kube.list(objects.SECRET, SYSTEM_NAMESPACE)
-        if is_reader_token(secret) and secret["metadata"]["name"] != current
+        if is_reader_token(secret, cluster.reader) and secret["metadata"]["name"] != current
     ]
     for secret in old:
         kube.delete(objects.SECRET, secret, SYSTEM_NAMESPACE)

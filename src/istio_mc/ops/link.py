@@ -21,7 +21,7 @@ from istio_mc.domain.links import (
     remote_secrets,
     token_in,
 )
-from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.remote_secrets import to_prune
@@ -68,7 +68,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
     """
 
     def obtain(context: str) -> ReaderToken:
-        return states[context].token or mint(session, context, plan.LINK)
+        return states[context].token or mint(session, clusters[context], plan.LINK)
 
     tokens, failures = session.each(clusters, obtain, step=plan.LINK)
 
@@ -156,7 +156,11 @@ def look(session: Session, *, prune: bool) -> Linking:
     session.warnings += _known_defects(session, observed)
     clusters = topology.clusters_of(session.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
-    states = {name: LinkState.of(found) for name, found in observed.items() if name not in going}
+    states = {
+        name: LinkState.of(found, clusters[name].reader)
+        for name, found in observed.items()
+        if name not in going
+    }
     doomed = {name: _doomed(session, name, clusters, found) for name, found in states.items() if prune}
     return Linking(clusters, states, doomed, failures)
 
@@ -217,19 +221,20 @@ def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) ->
     return {name: link_step(others_than(name, wanted), states[name].remotes) for name in clusters}
 
 
-def mint(session: Session, context: str, during: str, suffix: str = "") -> ReaderToken:
+def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
 
     Args:
         session: The run.
-        context: The cluster.
+        cluster: The cluster.
         during: The step that waits for it.
         suffix: Ends the Secret's name.
 
     Raises:
         ProblemError: It stayed empty, or went away.
     """
-    wanted = documents.reader_token_secret(suffix)
+    context, account = cluster.context, cluster.reader
+    wanted = documents.reader_token_secret(suffix, account)
     name = wanted["metadata"]["name"]
     kube = session.kubes[context]
     kube.create(wanted)
@@ -237,14 +242,14 @@ def mint(session: Session, context: str, during: str, suffix: str = "") -> Reade
     until = min(session.deadline, begun + _TOKEN_DEADLINE_S)
     while True:
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
-        if secret and (found := token_in([secret])):
+        if secret and (found := token_in([secret], account)):
             return found
         if (left := until - time.monotonic()) <= 0:
             raise ProblemError(
                 Problem(
                     code="no-reader-token",
                     cluster=kube.context,
-                    message=f"{kube.context} gave no token for {READER_SERVICE_ACCOUNT}",
+                    message=f"{kube.context} gave no token for {account}",
                     seen=f"Secret {name} "
                     + ("is gone" if secret is None else f"without a token after {until - begun:.0f} s"),
                     expected="a token written by Kubernetes' token controller",
@@ -255,7 +260,7 @@ def mint(session: Session, context: str, during: str, suffix: str = "") -> Reade
                             SYSTEM_NAMESPACE,
                             "get",
                             "serviceaccount",
-                            READER_SERVICE_ACCOUNT,
+                            account,
                         )
                     ),
                     docs="troubleshooting.md#no-reader-token",

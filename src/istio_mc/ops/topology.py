@@ -11,7 +11,9 @@ from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.api_servers import as_linked
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
+from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.reader_account import reader_account
 from istio_mc.domain.settings import ApiServerSettings
 from istio_mc.domain.silent import Others, silent_members
 from istio_mc.gateways.files import read_authorities
@@ -113,6 +115,9 @@ def identified(
             gateway_addresses=settings.cluster(context.name).gateway_addresses
             or external_ips(observed.get(context.name)),
             values=settings.cluster(context.name).values,
+            reader=reader_account(
+                merged(settings.values, settings.cluster(context.name).values), settings.istio.version
+            ),
         )
         for context in contexts
     }

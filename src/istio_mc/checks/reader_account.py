@@ -1,0 +1,57 @@
+"""The reader's account, before an install: where the values have somebody else make it, it must be there."""
+
+from __future__ import annotations
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain import objects
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.operator import merged
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.reader_account import is_made_by_charts, reader_namespace
+
+_DOCS = "troubleshooting.md#reader-account"
+
+
+def _account(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    account, version = facts.clusters[name].reader, facts.mesh.version
+    values = merged(facts.mesh.values, facts.clusters[name].values)
+    namespace = reader_namespace(values, version) or SYSTEM_NAMESPACE
+    if namespace != SYSTEM_NAMESPACE:
+        problem = Problem(
+            code="reader-account-elsewhere",
+            message=f"values.global.readerServiceAccount of {name} is in another namespace",
+            seen=f"ServiceAccount {namespace}/{account}",
+            expected=f"an account in {SYSTEM_NAMESPACE}: istio-mc makes and reads tokens there only",
+            hint=Advice(f"set values.global.readerServiceAccount.namespace: {SYSTEM_NAMESPACE} in mesh.yaml"),
+        )
+        return Finding(f"{namespace}/{account}", problem)
+    if is_made_by_charts(values, version) or facts.observed[name].find(objects.SERVICE_ACCOUNT, account):
+        return Finding(account)
+    problem = Problem(
+        code="reader-account-missing",
+        message=f"{name} has no ServiceAccount {account}, and its values have an install make none",
+        seen=f"no ServiceAccount {SYSTEM_NAMESPACE}/{account}",
+        expected="the account, and its rights: the other clusters' istiods read this one with it",
+        hint=Advice(
+            kubectl(name, "-n", SYSTEM_NAMESPACE, "create", "serviceaccount", account),
+            " and a ClusterRoleBinding; or remove enableReaderRBAC and readerServiceAccount from mesh.yaml",
+        ),
+    )
+    return Finding("missing", problem)
+
+
+BEFORE_AN_INSTALL = (
+    Check(
+        id="link.reader-account",
+        topic="link",
+        description="the ServiceAccount that other clusters read this one with",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_account,
+        needs=(REACHABLE,),
+        docs=_DOCS,
+    ),
+)
