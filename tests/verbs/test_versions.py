@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"
-CONTEXTS = "kt,ncloud,nhn"
+CONTEXTS = "kt"
 OLD, NEW = istioctl.VERSIONS
 
 
@@ -43,7 +43,7 @@ def test_a_second_install_of_that_version_finds_nothing_to_change(mesh: Mesh, ve
     run(mesh, version, "install", "--contexts", CONTEXTS)
     before = mesh.snapshots()
     result = run(mesh, version, "install", "--contexts", CONTEXTS, "-o", "json")
-    assert [cluster["status"] for cluster in result.data["clusters"]] == ["unchanged"] * 3
+    assert [cluster["status"] for cluster in result.data["clusters"]] == ["unchanged"]
     assert mesh.snapshots() == before
 
 
@@ -78,7 +78,7 @@ def test_objects_of_kinds_that_only_some_values_make_are_seen_mended_and_taken_a
     before = {name: set(found) for name, found in mesh.snapshots().items()}
     run(mesh, NEW, "install", "--contexts", CONTEXTS, values=NETWORK_POLICY)
     again = run(mesh, NEW, "install", "--contexts", CONTEXTS, "-o", "json", values=NETWORK_POLICY)
-    assert [cluster["status"] for cluster in again.data["clusters"]] == ["unchanged"] * 3
+    assert [cluster["status"] for cluster in again.data["clusters"]] == ["unchanged"]
     mesh["kt"].delete(mesh["kt"].get(*policy))
     run(mesh, NEW, "install", "--contexts", CONTEXTS, values=NETWORK_POLICY)
     assert mesh["kt"].has(*policy)
