@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import world
 from tests.support import refusals
 from tests.support.snapshots import changed
 
@@ -128,31 +129,36 @@ class TestCacertsThatWereRewritten:
         installed.run("install", "--contexts", THREE).exits(0)
         assert kt.get("Secret", "cacerts", SYSTEM)["data"] == before
 
-    def test_a_cluster_under_another_root_is_refused_until_it_is_named(self, mesh: Mesh) -> None:
-        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
-        before = mesh["nhn"].get("Secret", "cacerts", SYSTEM)["data"]
-        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
-        refused = mesh.run("install", "--contexts", THREE, "-o", "json")
-        assert refused.code in (1, 2)
-        assert mesh["nhn"].get("Secret", "cacerts", SYSTEM)["data"] == before
 
-    def test_the_one_that_is_named_gets_a_ca_under_the_root_of_the_others(self, mesh: Mesh) -> None:
-        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
-        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
-        data = mesh.run("install", "--contexts", THREE, "--replace-ca", "nhn", "-o", "json").exits(0).data
+class TestAClusterUnderAnotherRoot:
+    OTHER = world.ca_certs("nhn", "another")
+
+    @pytest.fixture
+    def two_roots(self, installed: Mesh) -> Mesh:
+        nhn, data = installed["nhn"], self.OTHER.secret_data()
+        nhn.edit(nhn.get("Secret", "cacerts", SYSTEM), lambda item: item.update(data=data))
+        return installed
+
+    def test_is_refused_until_it_is_named(self, two_roots: Mesh) -> None:
+        refused = two_roots.run("install", "--contexts", THREE, "-o", "json").exits(1)
+        assert refused.errors == [("roots-differ", None)]
+        assert two_roots["nhn"].get("Secret", "cacerts", SYSTEM)["data"] == self.OTHER.secret_data()
+
+    def test_gets_a_ca_under_the_root_of_the_others_where_it_is_named(self, two_roots: Mesh) -> None:
+        data = (
+            two_roots.run("install", "--contexts", THREE, "--replace-ca", "nhn", "-o", "json").exits(0).data
+        )
         assert "restart" in steps(data, "nhn")
         roots = {
-            one.get("Secret", "cacerts", SYSTEM)["data"]["root-cert.pem"] for one in mesh.clusters.values()
+            one.get("Secret", "cacerts", SYSTEM)["data"]["root-cert.pem"]
+            for one in two_roots.clusters.values()
         }
         assert len(roots) == 1
 
-    def test_what_its_secret_held_is_kept_in_the_folder(self, mesh: Mesh) -> None:
-        mesh.run("install", "--contexts", "nhn", "--certs-dir", mesh.folder / "other").exits(0)
-        mesh.run("install", "--contexts", "kt,ncloud").exits(0)
-        mesh.run("install", "--contexts", THREE, "--replace-ca", "nhn").exits(0)
-        (kept,) = (mesh.certs / "replaced").iterdir()
-        old = (mesh.folder / "other" / "nhn-nks" / "ca-key.pem").read_bytes()
-        assert (kept / "ca-key.pem").read_bytes() == old
+    def test_keeps_what_its_secret_held_in_the_folder(self, two_roots: Mesh) -> None:
+        two_roots.run("install", "--contexts", THREE, "--replace-ca", "nhn").exits(0)
+        (kept,) = (two_roots.certs / "replaced").iterdir()
+        assert (kept / "ca-key.pem").read_bytes() == self.OTHER.ca_key
 
 
 class TestAClusterThatDoesNotAnswer:
