@@ -59,9 +59,10 @@ lab-env: ## Shell lines that point kubectl, istioctl and istio-mc at the lab
 bench: .venv/ready ## Measure against the published scripts, side by side on the lab
 	@$(BIN)/python -m benchmarks
 
-coverage: .venv/ready ## Branch coverage of ops/ by the tests that need no lab: at least 90 %
+coverage: .venv/ready ## Branch coverage of ops/ by tests of make check: at least 90 %
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -q -m "not lab" -n 2 --dist worksteal --timeout 120 tests/ops tests/verbs tests/cli tests/present
+	@# One process: a worker that does not end in time, on a busy machine, takes what it measured with it.
+	@$(BIN)/coverage run -m pytest -q -p no:xdist -m "not lab and not thorough" tests/ops tests/verbs tests/cli tests/present
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include="src/istio_mc/ops/*" --sort=cover --fail-under=90
 

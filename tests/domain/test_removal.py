@@ -87,6 +87,11 @@ class TestWhatIstioctlMakes:
     def test_the_reader_account_stays_for_another_revision(self) -> None:
         assert planned(READER, CANARY, manifest=(READER,)).objects == ()
 
+    def test_all_else_of_the_revision_goes_beside_another(self) -> None:
+        assert names(planned(ISTIOD, CANARY, manifest=(ISTIOD,)).objects) == [
+            "Deployment istio-system/istiod"
+        ]
+
     def test_the_reader_account_goes_where_no_other_revision_is_there(self) -> None:
         found = planned(READER, ISTIOD, manifest=(READER, ISTIOD))
         assert "ServiceAccount istio-system/istio-reader-service-account" in names(found.objects)
@@ -307,6 +312,7 @@ class TestTheNamespace:
         found = planned(NAMESPACE, CANARY)
         assert not found.namespace
         assert found.other_revisions == ("istiod-canary",)
+        assert reasons(found)["Namespace istio-system"] == "another revision of Istio lives in it"
         assert "Deployment istio-system/istiod-canary" in reasons(found)
 
     def test_where_there_is_none_nothing_is_said_of_it(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import files
+from istio_mc.gateways import files, temporary
 from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
 
 if TYPE_CHECKING:
@@ -225,8 +225,8 @@ class TestReplaced:
     def test_it_is_kept_for_the_owner_alone(self, tmp_path: Path) -> None:
         folder = CaStore(tmp_path / "certs").keep_replaced("kt", self.CONTENTS)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == self.CONTENTS
-        modes = [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())]
-        assert modes == [0o700, 0o600, 0o600]
+        modes = [path.stat().st_mode & 0o777 for path in (folder.parent, folder, *folder.iterdir())]
+        assert modes == [0o700, 0o700, 0o600, 0o600]
 
     def test_the_same_is_kept_once(self, tmp_path: Path) -> None:
         store = CaStore(tmp_path / "certs")
@@ -481,6 +481,22 @@ class TestGit:
         with pytest.raises(ProblemError) as error:
             store.keep_out_of_git()
         assert code(error) == "file-unwritable"
+
+
+def test_a_clusters_folder_is_made_on_the_file_system_that_it_is_moved_to(
+    store: CaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents: list[Path | None] = []
+    make = temporary.make_folder
+
+    def noted(parent: Path | None = None) -> Path:
+        parents.append(parent)
+        return make(parent)
+
+    monkeypatch.setattr(temporary, "make_folder", noted)
+    with store.locked():
+        store.write_cluster("kt", KT)
+    assert parents == [store.folder]
 
 
 def test_a_cluster_is_written_while_the_folder_holds_other_things(store: CaStore) -> None:

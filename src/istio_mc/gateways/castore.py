@@ -120,7 +120,7 @@ class CaStore:
         files.make_private_folder(self.folder)
         path = self.folder / _LOCK
         try:
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, files.PRIVATE_FILE)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, files.PRIVATE_FILE)
         except OSError as error:
             raise ProblemError(
                 Problem(code="file-unwritable", message=f"cannot write {path}", seen=error.strerror)
@@ -319,7 +319,7 @@ class CaStore:
                 return sorted(
                     entry
                     for entry in files.possible(self.folder).iterdir()
-                    if entry.is_dir() and not entry.name.startswith(".") and entry.name != REPLACED
+                    if entry.is_dir() and not entry.name.startswith(".")
                 )
             except FileNotFoundError:
                 return []
