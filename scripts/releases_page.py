@@ -25,11 +25,14 @@ As of {read}. `istio-mc tools list` shows the same table; `istio-mc` warns when 
 Only what a source says is in here. `unknown`: no source says it. `expected`: upstream names a month, but
 announced no day. By upstream's policy a release is supported until six weeks after the second release that
 follows it.
+
+A mesh that has no Istio yet gets the newest tested minor that supports the Kubernetes of every cluster,
+minors that are supported upstream first, and of it the newest patch ([which Istio](usage.md#which-istio)).
 """
 
 _COLUMNS = """\
 - **Tested**: patches that were run on [the lab](lab.md), with a mesh of three clusters.
-- **Gateway API**: the release in Istio's `go.mod`.
+- **Gateway API**: the release in Istio's `go.mod`; `install` takes its CRDs where a cluster has none.
 """
 
 

@@ -14,6 +14,7 @@ from istio_mc.domain import documents
 from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.datapath import Answer, DataPath, Handshake, Health, Judged, Outcome, Reach, Trace
+from istio_mc.domain.istio_choice import IstioChoice
 from istio_mc.domain.istiod import RemoteCluster
 from istio_mc.domain.keys import KeySpec, KeyType
 from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, ProxyTrust, Serving
@@ -55,6 +56,7 @@ CA = self_signed("api-server").certificate
 
 EC = KeySpec(KeyType.EC, 256)
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
+CHOICE = IstioChoice("1.26.0", "set by istio.version in mesh.yaml", "1.26.0")
 IDS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
 CLUSTERS = {
     context: Cluster(context, cluster_id, f"network{number}", ApiServer(f"https://{context}:6443"))
@@ -120,6 +122,12 @@ def deployment(
     }
 
 
+def istiod_deployment(context: str, tag: str = "1.26.0") -> dict[str, Any]:
+    made = deployment("istiod", "istiod", {"CLUSTER_ID": cluster_id_of(context)})
+    made["spec"]["template"]["spec"]["containers"][0]["image"] = f"registry:5000/istio/pilot:{tag}"
+    return made
+
+
 def istiod_pod(tag: str = "1.26.0") -> dict[str, Any]:
     return {
         "apiVersion": "v1",
@@ -136,7 +144,7 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
     return [
         documents.namespace(MESH, clusters[context], None),
         documents.cacerts(ca_certs(context).secret_data()),
-        deployment("istiod", "istiod", {"CLUSTER_ID": cluster_id_of(context)}),
+        istiod_deployment(context),
         istiod_pod(),
         deployment(
             "istio-ingressgateway",

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain import yamltext
-from istio_mc.domain.releases import Defect, IstioRelease, PatchRange, parse_table, patch_of
+from istio_mc.domain import releases, yamltext
+from istio_mc.domain.releases import OLD_AFTER_DAYS, Defect, IstioRelease, PatchRange, parse_table, patch_of
 from istio_mc.domain.support import Support, minor_of, shown
 from istio_mc.gateways.releases import release_table
 
@@ -119,7 +119,8 @@ def test_a_release_without_any_end_is_neither_ended_nor_overdue() -> None:
     assert not TABLE.is_overdue(release, date(2030, 1, 1))
 
 
-def test_the_table_is_old_after_ninety_days() -> None:
+def test_the_table_is_old_after_ninety_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "OLD_AFTER_DAYS", OLD_AFTER_DAYS)
     assert not TABLE.is_old(TABLE.read + 90 * DAY)
     assert TABLE.is_old(TABLE.read + 91 * DAY)
 

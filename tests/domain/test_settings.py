@@ -56,8 +56,8 @@ def test_without_a_file_all_is_default(tmp_path: Path) -> None:
     assert found == Settings(certs_dir=tmp_path / "certs")
     assert (found.mesh_id, found.istio.version, found.istio.tag, found.gateway_api.install) == (
         "mesh1",
-        "1.26.0",
-        "1.26.0",
+        None,
+        None,
         True,
     )
     assert found.file is None
@@ -139,10 +139,6 @@ def test_keys_and_validities_that_are_none_are_refused_with_their_lines(tmp_path
         "4: ca.key: 'rsa-1024' is not one of rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384",
         "5: ca.validity: '10y' is not a number of hours or days, such as 3650d",
     ]
-
-
-def test_the_tag_follows_the_version(tmp_path: Path) -> None:
-    assert load(tmp_path, "istio: {version: 1.30.2}\n").istio.tag == "1.30.2"
 
 
 def test_a_manifest_may_be_a_url(tmp_path: Path) -> None:

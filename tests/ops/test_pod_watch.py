@@ -37,7 +37,7 @@ from tests.pod_objects import (
     replica_set,
     unschedulable,
 )
-from tests.world import CLUSTERS, MESH
+from tests.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,9 @@ class Run:
         """Runs istioctl, which waits for ever unless told otherwise."""
         path = write_istioctl(self.folder / "bin", install=install) / "istioctl"
         written(self.session, MESH, CLUSTERS["kt"])
-        prepared = Prepared(MESH, CLUSTERS, {}, Trust("", created=False, steps={}), Istioctl(path, "1.26.0"))
+        prepared = Prepared(
+            MESH, CLUSTERS, {}, Trust("", created=False, steps={}), Istioctl(path, "1.26.0"), CHOICE
+        )
         _run_istioctl(self.session, prepared, CLUSTERS["kt"])
 
     def problems(self, install: str = f"exec sleep {NEVER_S}") -> tuple[Problem, ...]:

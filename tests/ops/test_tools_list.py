@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from istio_mc.domain import releases
 from istio_mc.domain.problem import InputError
+from istio_mc.domain.releases import OLD_AFTER_DAYS
 from istio_mc.domain.settings import GatewayApiSettings, IstioSettings, Settings
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import Tool, artifact
@@ -273,7 +275,8 @@ def test_an_istio_past_its_end_of_life_is_a_warning(
     assert found == ([code] if code else [])
 
 
-def test_a_table_that_is_too_old_is_a_warning(tmp_path: Path) -> None:
+def test_a_table_that_is_too_old_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(releases, "OLD_AFTER_DAYS", OLD_AFTER_DAYS)
     read = release_table().read
     old = ("releases-old", None)
     assert old not in codes(run(tmp_path, today=read + timedelta(days=90)))

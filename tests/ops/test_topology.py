@@ -253,8 +253,8 @@ class TestApiServers:
 
 
 def test_the_mesh_is_what_the_settings_say() -> None:
-    istio = IstioSettings(version="1.27.1", revision="1-27-1", hub="r.example/istio", tag="1.27.1-debug")
-    mesh = mesh_of(Settings(certs_dir=Path("/c"), mesh_id="m", istio=istio, values={"a": 1}))
+    istio = IstioSettings(revision="1-27-1", hub="r.example/istio", tag="1.27.1-debug")
+    mesh = mesh_of(Settings(certs_dir=Path("/c"), mesh_id="m", istio=istio, values={"a": 1}), "1.27.1")
     assert (mesh.mesh_id, mesh.version, mesh.revision, mesh.hub, mesh.tag, mesh.values) == (
         "m",
         "1.27.1",
@@ -264,3 +264,7 @@ def test_the_mesh_is_what_the_settings_say() -> None:
         {"a": 1},
     )
     assert mesh.istiod == "istiod-1-27-1"
+
+
+def test_the_tag_follows_the_version() -> None:
+    assert mesh_of(Settings(certs_dir=Path("/c")), "1.30.2").tag == "1.30.2"

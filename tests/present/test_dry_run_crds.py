@@ -8,7 +8,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.plan import Step
 from istio_mc.ops.install import InstalledCluster, InstallResult
 from istio_mc.present import install, terminal
-from tests.world import CLUSTERS, MESH
+from tests.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:
     import pytest
@@ -24,7 +24,7 @@ CRD = {
 def test_people_read_the_names_and_programs_get_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
     step = Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), (CRD,))
     cluster = InstalledCluster(CLUSTERS["kt"], (step,))
-    report = install.report(InstallResult(MESH, None, (cluster,), dry_run=True), ())
+    report = install.report(InstallResult(MESH, None, (cluster,), CHOICE, dry_run=True), ())
     report.render(terminal.console())
     text = capsys.readouterr().out
     assert "CustomResourceDefinition gateways.gateway.networking.k8s.io" in text

@@ -37,10 +37,10 @@ from istio_mc.present import ca, contexts, install, sample, terminal, verify
 from istio_mc.present import link as link_present
 from istio_mc.present.report import Envelope, Report
 from tests.fake_api import kubeconfig
-from tests.world import CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
+from tests.world import CHOICE, CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
 
 Golden = Callable[[str, str], None]
-SENTENCE = re.compile(r"Root CA  |  [√×‼?] |      because ")
+SENTENCE = re.compile(r"Root CA  |Istio |  [√×‼?] |      because ")
 ROOT = "AB:" * 31 + "AB"
 CHECKS = (
     *access.CHECKS,
@@ -154,7 +154,7 @@ STEPS = (
 
 
 def installed(*clusters: InstalledCluster, dry_run: bool = False) -> Report:
-    return install.report(InstallResult(MESH, ROOT, clusters, dry_run=dry_run), ())
+    return install.report(InstallResult(MESH, ROOT, clusters, CHOICE, dry_run=dry_run), ())
 
 
 class TestInstall:

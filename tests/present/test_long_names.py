@@ -18,7 +18,7 @@ from istio_mc.ops.link import LinkResult
 from istio_mc.ops.verify import VerifyResult
 from istio_mc.present import install, link, sample, terminal, verify_table
 from istio_mc.present.merged import render_services
-from tests.world import CLUSTERS, MESH
+from tests.world import CHOICE, CLUSTERS, MESH
 
 NAMES = (
     "nks_kr_결제서비스_0f0f0f0f-1234-4abc-9def-0123456789ab",
@@ -31,7 +31,7 @@ STEP = Step("expose", ("it is missing",), (cross_network_gateway(),))
 CALLS = Calls(answered=dict.fromkeys(VERSIONS.values(), 20), failed={})
 REPORTS = {
     "install": install.report(
-        InstallResult(MESH, None, tuple(InstalledCluster(one, (STEP,)) for one in LONG.values())), ()
+        InstallResult(MESH, None, tuple(InstalledCluster(one, (STEP,)) for one in LONG.values()), CHOICE), ()
     ),
     "link": link.report(LinkResult(LONG, dict.fromkeys(NAMES, STEP), {}, {}, dry_run=True), ()),
     "sample deploy": sample.deployed(sample_op.Deployed(VERSIONS, {}), (), done="running"),

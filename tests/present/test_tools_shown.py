@@ -14,6 +14,7 @@ from istio_mc.gateways.tools_find import Found, Origin, own_platform
 from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome
 from istio_mc.ops.tools_list import ListedTool, ListResult
 from istio_mc.present import terminal, tools
+from tests.world import CHOICE
 
 if TYPE_CHECKING:
     from istio_mc.present.report import Report
@@ -26,7 +27,7 @@ def listed(today: date = date(2025, 6, 1)) -> Report:
     return tools.listed(
         ListResult(
             (ListedTool(Tool.ISTIOCTL, "1.26.0", found),),
-            "1.26.0",
+            CHOICE,
             today,
             release_table(),
             not_asked="none",

@@ -128,11 +128,12 @@ class Mesh:
     # --- mesh.yaml
 
     def settings(self, **edits: Any) -> None:  # noqa: ANN401 - whatever mesh.yaml takes
-        """Writes mesh.yaml: small keys, the Gateway API from a file, and what `edits` says."""
+        """Writes mesh.yaml: small keys, the stand-in's Istio, the Gateway API from a file, and `edits`."""
         document = {
             "apiVersion": "istio-mc/v1alpha1",
             "kind": "Mesh",
             "ca": {"key": "ec-256"},
+            "istio": {"version": istioctl.VERSION},
             "gatewayAPI": {"manifest": str(_RECORDED / "gateway-api.yaml")},
             **edits,
         }

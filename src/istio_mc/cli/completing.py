@@ -64,6 +64,14 @@ def tools(incomplete: str) -> list[str]:
     return _begun(Tool, incomplete)
 
 
+def istio_versions(incomplete: str) -> list[str]:
+    """Patches of Istio that the table of releases has: those that were tested, and the newest ones."""
+    from istio_mc.gateways.releases import release_table
+
+    found = (patch for one in release_table().istio for patch in (*one.lab, one.newest) if patch)
+    return _begun(dict.fromkeys(found), incomplete)
+
+
 def platforms(incomplete: str) -> list[str]:
     """The platforms that tools are published for."""
     from istio_mc.domain.tools import PLATFORMS

@@ -64,6 +64,12 @@ def show(
     api_server: ApiServerOption = None,
     api_server_ca: ApiServerCaOption = None,
     api_server_name: ApiServerNameOption = None,
+    istio_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="As install takes it.", autocompletion=completing.istio_versions
+        ),
+    ] = None,
 ) -> None:
     """Show the effective settings, and where each came from: flag, file and line, environment, default.
 
@@ -87,7 +93,9 @@ def show(
     def work(_progress: edge.Progress) -> edge.Report:
         asked = config.Asked(
             inputs=options.inputs(),
-            overrides=Overrides.of(certs_dir, gateway_address, api_server, api_server_ca, api_server_name),
+            overrides=Overrides.of(
+                certs_dir, gateway_address, api_server, api_server_ca, api_server_name, istio_version
+            ),
             given=frozenset(
                 name for name in ("timeout", "concurrency") if getattr(options, name) is not None
             ),

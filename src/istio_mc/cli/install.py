@@ -26,6 +26,15 @@ def install(
             help="Stop where Istio and Kubernetes versions do not go together [default: mesh.yaml's strict].",
         ),
     ] = None,
+    istio_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Istio's version [default: mesh.yaml's, else the mesh's own, else the newest tested one "
+            "that supports every cluster].",
+            autocompletion=completing.istio_versions,
+        ),
+    ] = None,
     certs_dir: Annotated[
         Path | None,
         typer.Option(
@@ -66,6 +75,8 @@ def install(
 
       istio-mc install --contexts kt,ncloud,nhn --gateway-address kt=203.0.113.7
 
+      istio-mc install --contexts kt,ncloud,nhn --istio-version 1.30.4
+
       istio-mc install --config mesh.yaml --dry-run
 
       istio-mc install --contexts kt,ncloud,nhn --replace-ca nhn
@@ -79,7 +90,9 @@ def install(
     from istio_mc.present.install import report
 
     def work(progress: edge.Progress) -> edge.Report:
-        overrides = Overrides.of(certs_dir, gateway_address, api_server, api_server_ca, api_server_name)
+        overrides = Overrides.of(
+            certs_dir, gateway_address, api_server, api_server_ca, api_server_name, istio_version
+        )
         with open_named(options.inputs(), progress, overrides, asking.contexts_to_join) as session:
             store = session.ca_store()
             do = op.dry_run if dry_run else op.install

@@ -36,11 +36,17 @@ BinDir = Annotated[
 Kubectl = Annotated[str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else 1.32.3].")]
 Helm = Annotated[str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else 3.16.4].")]
 Istioctl = Annotated[
-    str | None, typer.Option(metavar="VERSION", help="[default: mesh.yaml's istio.version, else 1.26.0].")
+    str | None,
+    typer.Option(
+        metavar="VERSION",
+        help="[default: mesh.yaml's istio.version, else the mesh's own, else the newest tested one that "
+        "supports every cluster].",
+        autocompletion=completing.istio_versions,
+    ),
 ]
 GatewayApi = Annotated[
     str | None,
-    typer.Option(metavar="VERSION", help="[default: mesh.yaml's gatewayAPI.version, else 1.3.0]."),
+    typer.Option(metavar="VERSION", help="[default: mesh.yaml's gatewayAPI.version, else Istio's]."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be fetched, from where; touch nothing.")
@@ -90,20 +96,32 @@ def install(
       istio-mc tools install --offline /media/usb/tools
     """
     import os
+    from datetime import UTC, datetime
     from functools import partial
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways import files
+    from istio_mc.gateways.releases import release_table
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools import Offline
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools as op
+    from istio_mc.ops.tools_versions import settled
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        choice = op.choose(
+        settings, istio = settled(
+            inputs,
             load_settings(inputs.config, files.current_folder(), inputs.read),
+            names or (),
+            istioctl,
+            release_table(),
+            datetime.now(UTC).date(),
+            progress,
+        )
+        choice = op.choose(
+            settings,
             names=names or (),
             versions={
                 Tool.KUBECTL: kubectl,
@@ -130,7 +148,7 @@ def install(
         else:
             with op.online(cache, inputs.deadline, progress) as server:
                 result = bring(server)
-        return brought(result, dry_run=dry_run)
+        return brought(result, dry_run=dry_run, istio=istio)
 
     edge.run("tools install", options, work)
 
@@ -167,18 +185,30 @@ def download(
       istio-mc tools download tools --platform darwin/arm64
     """
     import os
+    from datetime import UTC, datetime
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways import files
+    from istio_mc.gateways.releases import release_table
     from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools as op
+    from istio_mc.ops.tools_versions import settled
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        choice = op.choose(
+        settings, istio = settled(
+            inputs,
             load_settings(inputs.config, files.current_folder(), inputs.read),
+            names or (),
+            istioctl,
+            release_table(),
+            datetime.now(UTC).date(),
+            progress,
+        )
+        choice = op.choose(
+            settings,
             names=names or (),
             versions={
                 Tool.KUBECTL: kubectl,
@@ -190,7 +220,8 @@ def download(
         )
         cache = find_cache(os.environ, files.home_folder())
         with op.online(cache, inputs.deadline, progress) as server:
-            return brought(op.download(choice, folder, server, progress, dry_run=dry_run), dry_run=dry_run)
+            result = op.download(choice, folder, server, progress, dry_run=dry_run)
+        return brought(result, dry_run=dry_run, istio=istio)
 
     edge.run("tools download", options, work)
 

@@ -16,6 +16,7 @@ _SECTIONS = {
         cluster-id-invalid network-invalid settings-invalid settings-key-unknown settings-missing
         settings-unreadable yaml-invalid yaml-key-repeated""",
     "versions-end-of-life": "istio-end-of-life istio-end-of-life-expected istio-unknown releases-old",
+    "istio-version": "istio-none-fits istio-tag istio-version-unknown istio-versions-differ",
     "versions-kubernetes": "kubernetes-unknown",
     "ca-folder": """
         ca-cannot-sign ca-cert-lost ca-expires-soon ca-extended-key-usage ca-extension

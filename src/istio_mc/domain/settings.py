@@ -20,23 +20,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class IstioSettings:
-    """Which Istio: version ("1.26.0"), revision ("" is the default one), image hub and tag."""
+    """Which Istio.
 
-    version: str = "1.26.0"
+    Attributes:
+        version: Such as "1.26.0"; None: it is chosen for the clusters.
+        revision: Revision of the control plane; "" is the default one.
+        hub: Registry of the images.
+        tag: Tag of the images; None: the version.
+        version_by: Where the version was named.
+    """
+
+    version: str | None = None
     revision: str = ""
     hub: str = "docker.io/istio"
-    tag: str = "1.26.0"
+    tag: str | None = None
+    version_by: str = field(default="istio.version in mesh.yaml", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayApiSettings:
     """Whether the Gateway API's CRDs are installed where absent, which version, and from where.
 
-    `manifest` is an absolute path or an https:// URL; None: the official release. `sha256` is its digest.
+    `version` None: the one for Istio's version. `manifest` is an absolute path or an https:// URL; None: the
+    official release. `sha256` is its digest.
     """
 
     install: bool = True
-    version: str = "1.3.0"
+    version: str | None = None
     manifest: str | None = None
     sha256: str | None = None
 
@@ -117,13 +127,21 @@ class Settings:
     clusters: tuple[ClusterSettings, ...] = ()
     file: Path | None = None
 
-    def tool_version(self, tool: Tool) -> str:
-        """The version of a tool: the mesh's own for istioctl and the Gateway API."""
+    def tool_version(self, tool: Tool) -> str | None:
+        """The version of a tool; None: that of istioctl and the Gateway API is chosen for the clusters."""
         if tool is Tool.ISTIOCTL:
             return self.istio.version
         if tool is Tool.GATEWAY_API:
             return self.gateway_api.version
         return self.tools.of(tool).version or DEFAULT_VERSIONS[tool]
+
+    def with_versions(self, istio: str, gateway_api: str) -> Settings:
+        """These settings, with versions in place of those that they leave open."""
+        return replace(
+            self,
+            istio=replace(self.istio, version=self.istio.version or istio),
+            gateway_api=replace(self.gateway_api, version=self.gateway_api.version or gateway_api),
+        )
 
     def digest(self, tool: Tool, platform: Platform) -> str | None:
         """The digest pinned for the published file of a tool; None: mesh.yaml pins none."""

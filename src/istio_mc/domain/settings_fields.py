@@ -97,8 +97,9 @@ ISTIO = (
         "version",
         "Istio's version; the istioctl in use must be of the same one.",
         attribute="istio.version",
+        otherwise="the one that the mesh runs, else the newest tested one that supports every cluster",
         pattern=VERSION,
-        written=True,
+        example="1.31.0",
     ),
     Field(
         "revision",
@@ -132,7 +133,14 @@ GATEWAY_API = (
         attribute="gateway_api.install",
         written=True,
     ),
-    Field("version", "Which version of them.", attribute="gateway_api.version", pattern=VERSION),
+    Field(
+        "version",
+        "Which version of them.",
+        attribute="gateway_api.version",
+        otherwise="the one that Istio's version is built with",
+        pattern=VERSION,
+        example="1.5.1",
+    ),
     Field(
         "manifest",
         "Where from, a file or an https:// URL, where the clusters' release page is out of reach.",
@@ -243,18 +251,25 @@ def _digests(tool: str, otherwise: str) -> tuple[Field, ...]:
     )
 
 
-def _tool(tool: str, *, own_version: bool) -> tuple[Field, ...]:
+def _tool(tool: str) -> tuple[Field, ...]:
+    """The keys of a tool that has a version of its own."""
+    default = DEFAULT_VERSIONS[Tool(tool)]
     version = Field(
         "version",
         "Its version.",
         attribute=f"tools.{tool}.version",
-        otherwise=f"the default one, {DEFAULT_VERSIONS[Tool(tool)]}" if own_version else "",
+        otherwise=f"the default one, {default}",
         pattern=VERSION,
-        example=DEFAULT_VERSIONS[Tool(tool)],
+        example=default,
     )
-    pinned = _digests(tool, _CONTAINED if own_version else _PUBLISHED)
-    digests = Field("sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=pinned)
-    return (*((version,) if own_version else ()), _mirror(f"tools.{tool}.mirror"), digests)
+    return (version, *_origin(tool, _CONTAINED))
+
+
+def _origin(tool: str, otherwise: str) -> tuple[Field, ...]:
+    digests = Field(
+        "sha256", "Digests, which win over published ones.", Kind.MAPPING, fields=_digests(tool, otherwise)
+    )
+    return (_mirror(f"tools.{tool}.mirror"), digests)
 
 
 def _mirror(attribute: str) -> Field:
@@ -265,8 +280,8 @@ def _mirror(attribute: str) -> Field:
     )
 
 
-TOOL = _tool("kubectl", own_version=True)
-TOOL_OF_THE_MESH = _tool("istioctl", own_version=False)
+TOOL = _tool("kubectl")
+TOOL_OF_THE_MESH = _origin("istioctl", _PUBLISHED)
 TOOL_SHA256 = _digests("kubectl", _CONTAINED)
 TOOL_MANIFEST = (
     _mirror("tools.gateway_api.mirror"),
@@ -288,7 +303,7 @@ TOOLS = (
         example="bin",
     ),
     Field("kubectl", "kubectl.", kind=Kind.MAPPING, fields=TOOL),
-    Field("helm", "Helm.", kind=Kind.MAPPING, fields=_tool("helm", own_version=True)),
+    Field("helm", "Helm.", kind=Kind.MAPPING, fields=_tool("helm")),
     Field("istioctl", "istioctl; its version is istio.version.", Kind.MAPPING, fields=TOOL_OF_THE_MESH),
     Field("gatewayAPI", "The Gateway API's CRDs; see gatewayAPI.", Kind.MAPPING, fields=TOOL_MANIFEST),
 )

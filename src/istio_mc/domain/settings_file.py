@@ -167,7 +167,6 @@ def _settings(reader: _Reader, document: object) -> Settings:
             shown = repr(saw) if isinstance(saw, str) else kind_of(saw)
             reader.fault((key,), f"expected {wanted}, saw {shown}", f"Write {key}: {wanted}")
     istio = reader.mapping(("istio",), top.get("istio"), keys_of(ISTIO))
-    version = reader.string(("istio",), istio, "version", _version_fault) or IstioSettings().version
     ca = reader.mapping(("ca",), top.get("ca"), keys_of(CA))
     defaults = Settings(certs_dir=reader.path("certs"))
     return Settings(
@@ -179,10 +178,10 @@ def _settings(reader: _Reader, document: object) -> Settings:
         ),
         mesh_id=reader.string((), top, "meshID", _mesh_fault) or defaults.mesh_id,
         istio=IstioSettings(
-            version=version,
+            version=reader.string(("istio",), istio, "version", _version_fault),
             revision=reader.string(("istio",), istio, "revision", _revision_fault) or "",
             hub=reader.string(("istio",), istio, "hub", _hub_fault) or defaults.istio.hub,
-            tag=reader.string(("istio",), istio, "tag", _tag_fault) or version,
+            tag=reader.string(("istio",), istio, "tag", _tag_fault),
         ),
         gateway_api=_gateway_api(reader, top.get("gatewayAPI")),
         tools=read_tools(reader, top.get("tools")),
@@ -199,7 +198,7 @@ def _gateway_api(reader: _Reader, value: object) -> GatewayApiSettings:
     digest = reader.string(place, entry, "sha256", digest_fault)
     return GatewayApiSettings(
         install=reader.boolean(place, entry, "install", default=True),
-        version=reader.string(place, entry, "version", _version_fault) or GatewayApiSettings().version,
+        version=reader.string(place, entry, "version", _version_fault),
         manifest=manifest if manifest is None or "://" in manifest else str(reader.path(manifest)),
         sha256=digest.lower() if digest else None,
     )

@@ -40,10 +40,8 @@ class Tool(StrEnum):
 DEFAULT_VERSIONS = {
     Tool.KUBECTL: "1.32.3",
     Tool.HELM: "3.16.4",
-    Tool.ISTIOCTL: "1.26.0",
-    Tool.GATEWAY_API: "1.3.0",
 }
-"""The K-PaaS guide's own set."""
+"""The K-PaaS guide's own; istioctl's and the Gateway API's follow the mesh's Istio."""
 
 UPSTREAM = {
     Tool.KUBECTL: "https://dl.k8s.io",
@@ -234,8 +232,13 @@ def parse_platform(text: str) -> Platform:
     return found
 
 
-def parse_version(tool: Tool, text: str) -> str:
+def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
     """Reads a version given with or without a leading v.
+
+    Args:
+        tool: Of what.
+        text: As the user gave it.
+        option: The option that gave it; None: the one named after the tool.
 
     Raises:
         InputError: It is not one such as `1.32.3`.
@@ -245,7 +248,7 @@ def parse_version(tool: Tool, text: str) -> str:
         raise InputError(
             Problem(
                 code="option-malformed",
-                message=f"--{tool}: {text!r} is not a version such as {DEFAULT_VERSIONS[tool]}",
+                message=f"{option or f'--{tool}'}: {text!r} is not a version such as 1.30.4",
             )
         )
     return bare

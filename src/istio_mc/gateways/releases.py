@@ -9,8 +9,13 @@ from istio_mc.domain import yamltext
 from istio_mc.domain.releases import ReleaseTable, parse_table
 
 
-@cache
 def release_table() -> ReleaseTable:
-    """The packaged table; read once for a process."""
+    """The packaged table."""
+    return _packaged()
+
+
+@cache
+def _packaged() -> ReleaseTable:
+    """The table as the file has it; read once for a process."""
     text = resources.files("istio_mc").joinpath("data", "releases.yaml").read_bytes()
     return parse_table(yamltext.load(text))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.mesh import Mesh
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.castore import CaStore
@@ -33,12 +34,14 @@ class AdoptResult:
         mesh: What the clusters share.
         root_fingerprint: SHA-256 of the root they run under.
         clusters: One a cluster: what was done in it, and what is wrong.
+        istio: The version of Istio, and why.
         pending: What an install would change in each, by context.
     """
 
     mesh: Mesh
     root_fingerprint: str | None
     clusters: tuple[InstalledCluster, ...]
+    istio: IstioChoice
     pending: Mapping[str, tuple[Step, ...]]
 
 
@@ -72,7 +75,8 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
         )
         for name, found in prepared.plans.items()
     }
-    return AdoptResult(prepared.mesh, prepared.trust.root_fingerprint, done.clusters, pending)
+    root = prepared.trust.root_fingerprint
+    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending)
 
 
 def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:

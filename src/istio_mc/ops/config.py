@@ -24,6 +24,7 @@ from istio_mc.domain.settings_template import TemplateCluster, template
 from istio_mc.gateways import files, kubeconfigs
 from istio_mc.gateways.settings import FILE_NAME, load_settings
 from istio_mc.gateways.yamldoc import DocumentPath, YamlDocument, parse_yaml
+from istio_mc.ops.inputs import ISTIO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -251,8 +252,7 @@ def _run(
 
 
 def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> Iterator[Setting]:
-    if overrides.certs_dir is not None:
-        settings = replace(settings, certs_dir=overrides.certs_dir)
+    settings = overrides.over_mesh(settings)
     for field in MESH:
         place = (field.key,)
         if field.constant or field.kind is Kind.ENTRIES:
@@ -262,7 +262,9 @@ def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> I
         elif field.key == "certsDir" and overrides.certs_dir is not None:
             yield Setting(field.key, value_of(field, settings), Source.FLAG, "--certs-dir")
         else:
-            yield from _settings(field, place, field.key, settings, settings, document)
+            for made in _settings(field, place, field.key, settings, settings, document):
+                flagged = made.key == "istio.version" and overrides.istio_version is not None
+                yield replace(made, source=Source.FLAG, origin=ISTIO_VERSION) if flagged else made
 
 
 def _cluster(

@@ -26,7 +26,7 @@ from istio_mc.gateways.resolve import names_here
 from istio_mc.gateways.services import read_services
 from istio_mc.gateways.serving import serving
 from istio_mc.gateways.survey import survey
-from istio_mc.ops import datapath, deep, drift, topology
+from istio_mc.ops import datapath, deep, drift, istio_version, topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -180,7 +180,9 @@ def gather(
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
     remotes = {name: held_by(found) for name, found in observed.items()}
     injected = once(lambda name: injected_pods(session.kubes[name]))
-    ground = Ground(session, topology.mesh_of(session.settings), clusters, observed, now, remotes, injected)
+    istio = istio_version.decide(session, observed, now.date() if now else None)
+    mesh = topology.mesh_of(session.settings, istio.version)
+    ground = Ground(session, mesh, clusters, observed, now, remotes, injected)
     probes = [probe for probe in PROBES if probe.observation in reads]
 
     def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
@@ -235,6 +237,7 @@ def gather(
         serving=answers[Observation.SERVING],
         proxies=answers[Observation.PROXIES],
         given_roots=answers[Observation.GIVEN_ROOTS],
+        releases=session.releases,
         now=now,
         failures=failures,
     )

@@ -17,6 +17,7 @@ from istio_mc.domain.settings import (
     override,
     parse_assignments,
 )
+from istio_mc.domain.tools import Tool, parse_version
 from istio_mc.gateways.files import Reader, read_authorities
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.kubeconfig import Context
     from istio_mc.domain.settings import ClusterSettings, Settings
+
+ISTIO_VERSION = "--istio-version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Overrides:
         api_servers: `--api-server`, each CONTEXT=URL.
         api_server_cas: `--api-server-ca`, each CONTEXT=FILE.
         api_server_names: `--api-server-name`, each CONTEXT=NAME.
+        istio_version: `--istio-version`.
     """
 
     certs_dir: Path | None = None
@@ -83,6 +87,7 @@ class Overrides:
     api_servers: tuple[str, ...] = ()
     api_server_cas: tuple[str, ...] = ()
     api_server_names: tuple[str, ...] = ()
+    istio_version: str | None = None
 
     @classmethod
     def of(
@@ -92,10 +97,12 @@ class Overrides:
         api_servers: Iterable[str] | None = None,
         api_server_cas: Iterable[str] | None = None,
         api_server_names: Iterable[str] | None = None,
+        istio_version: str | None = None,
     ) -> Overrides:
         """Of options as they are given: None where they are not."""
         flags = (gateway_addresses, api_servers, api_server_cas, api_server_names)
-        return cls(certs_dir, *(tuple(values or ()) for values in flags))
+        addresses, servers, cas, names = (tuple(values or ()) for values in flags)
+        return cls(certs_dir, addresses, servers, cas, names, istio_version)
 
     def over(self, settings: Settings, contexts: Iterable[Context]) -> Settings:
         """The settings with these laid over them, one entry for every context of the run.
@@ -107,7 +114,20 @@ class Overrides:
         known = {context.name for context in contexts}
         refuse_strangers(flags.contexts, known)
         clusters = tuple(flags.over(settings.cluster(name)) for name in sorted(known))
-        return replace(settings, clusters=clusters, certs_dir=self.certs_dir or settings.certs_dir)
+        settings = self.over_mesh(settings)
+        return replace(settings, clusters=clusters)
+
+    def over_mesh(self, settings: Settings) -> Settings:
+        """The settings with what these say of the mesh as a whole laid over them.
+
+        Raises:
+            InputError: The version is malformed.
+        """
+        settings = replace(settings, certs_dir=self.certs_dir or settings.certs_dir)
+        if self.istio_version is None:
+            return settings
+        version = parse_version(Tool.ISTIOCTL, self.istio_version, ISTIO_VERSION)
+        return replace(settings, istio=replace(settings.istio, version=version, version_by=ISTIO_VERSION))
 
     def flags(self) -> ClusterFlags:
         """What they say of clusters.

@@ -28,6 +28,7 @@ from istio_mc.ops.wait import wait_ready, wait_rolled_out, watch_pods
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.meshed import Services
     from istio_mc.domain.objects import Object
@@ -68,6 +69,7 @@ class InstallResult:
         mesh: What the clusters share.
         root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
         clusters: One a cluster, in the user's order.
+        istio: The version of Istio, and why.
         dry_run: Whether nothing was touched.
         merged: In a dry run the services that the mesh makes, or would make, one of.
     """
@@ -75,6 +77,7 @@ class InstallResult:
     mesh: Mesh
     root_fingerprint: str | None
     clusters: tuple[InstalledCluster, ...]
+    istio: IstioChoice
     dry_run: bool = False
     merged: tuple[MergedService, ...] = ()
 
@@ -291,4 +294,5 @@ def result_of(
             done = (*done, step)
         problems = failures.get(name) or session.unusable.get(name) or ()
         installed.append(InstalledCluster(cluster, done, addresses.get(name, ()), tuple(problems)))
-    return InstallResult(prepared.mesh, prepared.trust.root_fingerprint, tuple(installed), dry_run=is_dry_run)
+    root = prepared.trust.root_fingerprint
+    return InstallResult(prepared.mesh, root, tuple(installed), prepared.istio, dry_run=is_dry_run)

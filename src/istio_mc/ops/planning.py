@@ -12,7 +12,8 @@ from istio_mc.domain.address import remote_gateways_wanted
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.compare import differences
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import istio_mc
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio_choice import gateway_api_of
 from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.objects import Ref, labels_of
 from istio_mc.domain.operator import istio_operator
@@ -28,7 +29,7 @@ from istio_mc.gateways.observe import completed, observe
 from istio_mc.gateways.resolve import names_here
 from istio_mc.gateways.survey import survey
 from istio_mc.gateways.tools_cache import find_cache
-from istio_mc.ops import preflight, topology, trust
+from istio_mc.ops import istio_version, preflight, topology, trust
 from istio_mc.ops.ca_root import is_bare
 from istio_mc.ops.documents import written
 from istio_mc.ops.inputs import refuse_strangers
@@ -36,8 +37,9 @@ from istio_mc.ops.spare_keys import SpareKeys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.objects import Object
     from istio_mc.domain.observed import Observed
@@ -73,6 +75,7 @@ class Prepared:
         plans: What is to be done in those that answer.
         trust: The mesh's root.
         istioctl: The istioctl that does it.
+        istio: The version of Istio, and why.
     """
 
     mesh: Mesh
@@ -80,6 +83,7 @@ class Prepared:
     plans: Mapping[str, ClusterPlan]
     trust: trust.Trust
     istioctl: Istioctl
+    istio: IstioChoice
 
 
 def prepare(
@@ -104,8 +108,8 @@ def prepare(
     refuse_strangers(replace_ca, session.names)
     with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
         ahead = replace(options, key=keys)
-        mesh = topology.mesh_of(session.settings)
-        istioctl = _istioctl(mesh, session.settings, session.deadline)
+        pinned = session.settings.istio.version
+        istioctl = _istioctl(pinned, session.settings, session.deadline) if pinned else None
         session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
         found, unreachable = session.each(
             session.kubes, lambda name: (observe(session.kubes[name]), survey(session.kubes[name]))
@@ -113,6 +117,9 @@ def prepare(
         preflight.stop_unless_unreachable(unreachable)
         session.unusable |= unreachable
         observed = {name: pair[0] for name, pair in found.items()}
+        istio = _chosen(session, observed, now.date())
+        mesh = topology.mesh_of(session.settings, istio.version)
+        istioctl = istioctl or _istioctl(istio.version, session.settings, session.deadline, istio)
         others = _others(session)
         clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
         session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
@@ -129,10 +136,10 @@ def prepare(
             now=now,
         )
         session.warnings += preflight.judge(facts, strict=strict)
-        gateway_api = _gateway_api(session, observed)
+        gateway_api = _gateway_api(session, observed, istio.version)
         trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
         session.warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
-    session.progress(Event(None, "preflight", State.DONE))
+    session.progress(Event(None, "preflight", State.DONE, str(istio)))
     plans, failures = session.each(
         observed,
         lambda name: _plan(
@@ -148,7 +155,23 @@ def prepare(
     )
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
-    return Prepared(mesh, clusters, plans, trusted, istioctl)
+    return Prepared(mesh, clusters, plans, trusted, istioctl, istio)
+
+
+def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> IstioChoice:
+    """The version of Istio that is installed.
+
+    Raises:
+        InputError: The user has to name one.
+        ProblemError: No cluster can be reached, so that there is nothing to choose it by.
+    """
+    if not observed and not session.settings.istio.version:
+        raise ProblemError(*(problem for problems in session.unusable.values() for problem in problems))
+    chosen = istio_version.decide(session, observed, today)
+    if chosen.problem:
+        raise InputError(chosen.problem)
+    session.warnings += istio_version.warnings(session, chosen, today)
+    return chosen
 
 
 def _names_here(
@@ -164,16 +187,27 @@ def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run
     return SpareKeys(options.key, wanted)
 
 
-def _istioctl(mesh: Mesh, settings: Settings, deadline: float) -> Istioctl:
-    found = find_istioctl(os.environ, settings.tools.bin_dir, mesh.version, deadline)
-    if found.version != mesh.version:
+def _istioctl(
+    version: str, settings: Settings, deadline: float, choice: IstioChoice | None = None
+) -> Istioctl:
+    """The istioctl of a version.
+
+    Raises:
+        InputError: There is one, of another version.
+        ProblemError: There is none.
+    """
+    found = find_istioctl(os.environ, settings.tools.bin_dir, version, deadline)
+    if found.version != version:
+        install = istio_mc("tools", "install", "istioctl", "--istioctl", version)
         raise InputError(
             Problem(
                 code="istioctl-version",
                 message="istioctl is of another version than the mesh",
                 seen=f"{found.path}: {found.version}",
-                expected=mesh.version,
-                hint=istio_mc("tools", "install", "istioctl", "--istioctl", mesh.version),
+                expected=f"{version} ({choice.reason})" if choice else version,
+                hint=Advice(install, f"; or pin the one that is installed: --istio-version {found.version}")
+                if choice and choice.is_default
+                else install,
                 docs="troubleshooting.md#istioctl-version",
             )
         )
@@ -192,7 +226,7 @@ def _others(session: Session) -> Others:
     )
 
 
-def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Object]:
+def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: str) -> list[Object]:
     """The Gateway API's CRDs, fetched only where a cluster lacks them."""
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
@@ -206,7 +240,8 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed]) -> list[Obj
             wanted.manifest, sha256=wanted.sha256, deadline=session.deadline, progress=session.progress
         )
     else:
-        official = artifact_of(session.settings, Tool.GATEWAY_API, PLATFORMS[0])
+        settings = session.settings.with_versions(istio, gateway_api_of(session.releases, istio))
+        official = artifact_of(settings, Tool.GATEWAY_API, PLATFORMS[0])
         found = downloads.documents(
             official.url, sha256=official.sha256, deadline=session.deadline, progress=session.progress
         )
@@ -309,7 +344,7 @@ def drift_before_link(
 def istioctl_at_hand(mesh: Mesh, settings: Settings, deadline: float) -> Istioctl | None:
     """The istioctl that an install would use; None where there is none of the mesh's version."""
     try:
-        return _istioctl(mesh, settings, deadline)
+        return _istioctl(mesh.version, settings, deadline)
     except ProblemError:
         return None
 

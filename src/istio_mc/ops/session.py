@@ -23,6 +23,7 @@ from istio_mc.gateways import credentials, files, known_secrets, kubeconfigs, te
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
 from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.releases import release_table
 from istio_mc.gateways.settings import load_settings
 from istio_mc.ops.inputs import Inputs, Overrides
 from istio_mc.ops.pod_watch import PodTiming
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.objects import Object
+    from istio_mc.domain.releases import ReleaseTable
     from istio_mc.domain.settings import Settings
 
 _PLUGIN_DEADLINE_S = 30.0
@@ -63,6 +65,7 @@ class Session:
         pod_timing: How often the pods that are waited for are looked at, and how long.
         picked: Whether the user named the contexts of this run on the command line, or when asked.
         listed: The contexts that mesh.yaml names.
+        releases: The table of Istio releases.
         folder: A private folder that goes when the run ends.
         read: Reads a file of the run, a pipe only once.
     """
@@ -82,6 +85,7 @@ class Session:
     pod_timing: PodTiming = field(default_factory=PodTiming)
     picked: bool = False
     listed: tuple[str, ...] = ()
+    releases: ReleaseTable = field(default_factory=release_table, repr=False)
     folder: Path = field(default_factory=temporary.make_folder, repr=False)
     read: Callable[[Path], bytes] = field(default=files.content, repr=False)
 

@@ -116,7 +116,7 @@ def choose(
     """What flags and mesh.yaml ask for.
 
     Args:
-        settings: mesh.yaml's, or the defaults.
+        settings: mesh.yaml's, or the defaults, with a version for each tool.
         names: Tools by name; none: all.
         versions: Flags; they win over mesh.yaml, whose digests hold for mesh.yaml's own versions only.
         platforms: Each `os/arch`; none: this machine's.
@@ -153,12 +153,14 @@ def artifact_of(settings: Settings, tool: Tool, platform: Platform, version: str
     """Where a tool is published (or mirrored), with the digest mesh.yaml has for it.
 
     Args:
-        settings: mesh.yaml's; its digests hold for its own versions only.
+        settings: mesh.yaml's, with a version for each tool; its digests hold for its own versions only.
         tool: Which one.
         platform: For whom; it does not matter to the Gateway API's CRDs.
         version: A flag; wins over mesh.yaml.
     """
-    ours = settings.tool_version(tool)
+    ours = settings.tool_version(tool) or version
+    if ours is None:
+        raise ValueError(f"{tool}: its version is not settled")
     digest = settings.digest(tool, platform) if version in (None, ours) else None
     return artifact(tool, version or ours, platform, mirror=settings.tools.of(tool).mirror, sha256=digest)
 

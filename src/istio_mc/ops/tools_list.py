@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import hazards, support
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio_choice import gateway_api_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.support import Support
 from istio_mc.domain.tools import PLATFORMS, Tool, Verification
@@ -17,20 +18,20 @@ from istio_mc.domain.versions import end_of_life_problem, kubernetes_problem, ta
 from istio_mc.gateways.fanout import all_of
 from istio_mc.gateways.tools import verification_of
 from istio_mc.gateways.tools_find import Found, find, own_platform
-from istio_mc.ops.session import open_members, open_named
 from istio_mc.ops.tools import artifact_of
+from istio_mc.ops.tools_versions import read_clusters, version_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date
     from pathlib import Path
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.releases import ReleaseTable
     from istio_mc.domain.settings import Settings
     from istio_mc.domain.tools import Artifact
     from istio_mc.gateways.tools_cache import Cache
     from istio_mc.ops.inputs import Inputs
-    from istio_mc.ops.session import Session
 
 _DOCS = "troubleshooting.md#versions"
 
@@ -88,7 +89,7 @@ class ListResult:
 
     Attributes:
         tools: One a tool.
-        istio: The mesh's Istio version.
+        istio: The mesh's Istio version, and why.
         today: The day the end-of-life dates are compared with.
         table: The table of releases.
         clusters: The clusters of the run.
@@ -97,7 +98,7 @@ class ListResult:
     """
 
     tools: tuple[ListedTool, ...]
-    istio: str
+    istio: IstioChoice
     today: date
     table: ReleaseTable
     clusters: tuple[ListedCluster, ...] = ()
@@ -133,33 +134,37 @@ def listed(
     Raises:
         InputError: A cluster is named that the kubeconfig does not have.
     """
+    read = read_clusters(inputs, settings, progress)
+    choice = version_for(read, settings, table, today)
+    settings = settings.with_versions(choice.version, gateway_api_of(table, choice.version))
     folder = bin_dir or settings.tools.bin_dir
     found = all_of(
         {tool: partial(_tool, tool, settings, cache, env, folder, inputs.deadline) for tool in Tool}
     )
     tools = tuple(found.values())
-    servers, unusable, not_asked, warnings = _servers(inputs, settings, progress)
     kubectl = found[Tool.KUBECTL].version or ""
-    istio = settings.istio.version
     clusters = [
         ListedCluster(
-            name, server, support.kubectl_skew(kubectl, server), table.kubernetes_support(istio, server)
+            name,
+            one.version,
+            support.kubectl_skew(kubectl, one.version),
+            table.kubernetes_support(choice.version, one.version),
         )
-        for name, server in servers.items()
+        for name, one in read.observed.items()
     ]
-    clusters += [ListedCluster(name, problems=problems) for name, problems in unusable.items()]
+    clusters += [ListedCluster(name, problems=problems) for name, problems in read.unusable.items()]
     told = (
-        *warnings,
+        *read.warnings,
         *_tool_warnings(tools),
-        *_istio_warnings(table, istio, today),
-        *_hazards(table, settings),
+        *_istio_warnings(table, choice, today),
+        *_hazards(table, settings, choice.version),
         *(
             problem
             for cluster in clusters
-            for problem in _cluster_warnings(table, cluster, kubectl, istio, today)
+            for problem in _cluster_warnings(table, cluster, kubectl, choice.version, today)
         ),
     )
-    return ListResult(tools, istio, today, table, tuple(clusters), not_asked, told)
+    return ListResult(tools, choice, today, table, tuple(clusters), read.not_asked, told)
 
 
 def _tool(
@@ -170,7 +175,7 @@ def _tool(
     bin_dir: Path | None,
     deadline: float,
 ) -> ListedTool:
-    wanted = settings.tool_version(tool)
+    wanted = str(settings.tool_version(tool))
     try:
         item = artifact_of(settings, tool, own_platform() if tool.is_program else PLATFORMS[0])
     except InputError:  # a platform that no program is published for
@@ -189,27 +194,6 @@ def _verification(item: Artifact, there: Path | None, cache: Cache) -> Verificat
     with suppress(ProblemError):
         return verification_of(item, there, cache)
     return Verification.NOT_VERIFIED  # it cannot be read
-
-
-_Servers = tuple[dict[str, str], dict[str, tuple[Problem, ...]], str, tuple[Problem, ...]]
-
-
-def _servers(inputs: Inputs, settings: Settings, progress: Progress) -> _Servers:
-    """Server versions by context, who did not answer and why, why none was asked, and warnings."""
-    named = bool(inputs.contexts or settings.clusters)
-    try:
-        session = (open_named if named else open_members)(inputs, progress)
-    except InputError as error:
-        if named:
-            raise
-        return {}, {}, error.problems[0].message, ()
-    with session:
-        versions, failed = _versions(session)
-        return versions, session.unusable | failed, "", tuple(session.warnings)
-
-
-def _versions(session: Session) -> tuple[dict[str, str], dict[str, tuple[Problem, ...]]]:
-    return session.each(session.kubes, lambda name: session.kubes[name].version())
 
 
 def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
@@ -231,22 +215,22 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
             )
 
 
-def _istio_warnings(table: ReleaseTable, istio: str, today: date) -> Iterator[Problem]:
-    if problem := end_of_life_problem(table, istio, today):
+def _istio_warnings(table: ReleaseTable, istio: IstioChoice, today: date) -> Iterator[Problem]:
+    yield from filter(None, (istio.problem, istio.warning))
+    if istio.is_known and (problem := end_of_life_problem(table, istio.version, today)):
         yield replace(problem, docs=_DOCS)
     if problem := table_age_problem(table, today):
         yield problem
 
 
-def _hazards(table: ReleaseTable, settings: Settings) -> Iterator[Problem]:
+def _hazards(table: ReleaseTable, settings: Settings, version: str) -> Iterator[Problem]:
     """What is known to be wrong with the Istio that is chosen, and with its istioctl."""
-    istio = settings.istio
-    chosen: hazards.Running = {istio.version: []}
+    chosen: hazards.Running = {version: []}
     found = (
         hazards.defects(table, chosen),
         hazards.security(table, chosen),
-        hazards.analyze(table, settings.tool_version(Tool.ISTIOCTL)),
-        hazards.dying_hub(table, {"istio.hub": [istio.hub]}),
+        hazards.analyze(table, version),
+        hazards.dying_hub(table, {"istio.hub": [settings.istio.hub]}),
     )
     yield from (problem for problem in found if problem)
 

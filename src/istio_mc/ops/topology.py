@@ -10,6 +10,7 @@ from istio_mc.domain.address import external_ips
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.api_servers import as_linked
 from istio_mc.domain.hint import Advice, Command, kubectl
+from istio_mc.domain.istio_choice import UNKNOWN_VERSION
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import InputError, Problem
@@ -27,14 +28,19 @@ if TYPE_CHECKING:
     from istio_mc.ops.session import Session
 
 
-def mesh_of(settings: Settings) -> Mesh:
-    """What all clusters share, as the settings have it."""
+def mesh_of(settings: Settings, version: str = UNKNOWN_VERSION) -> Mesh:
+    """What all clusters share, as the settings have it.
+
+    Args:
+        settings: mesh.yaml's, with what flags say.
+        version: Istio's, where it matters.
+    """
     return Mesh(
         mesh_id=settings.mesh_id,
-        version=settings.istio.version,
+        version=version,
         revision=settings.istio.revision,
         hub=settings.istio.hub,
-        tag=settings.istio.tag,
+        tag=settings.istio.tag or version,
         values=settings.values,
     )
 

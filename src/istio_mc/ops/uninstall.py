@@ -13,6 +13,7 @@ from istio_mc.domain.address import is_ours
 from istio_mc.domain.api_servers import as_linked, refuse_for_us_only
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.istio_choice import INSTALLED, newest, version_in
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     CROSS_NETWORK_GATEWAY,
@@ -25,9 +26,9 @@ from istio_mc.domain.objects import Kind, Object, kind_of, labels_of, ref_of
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.terminating import held_by
 from istio_mc.gateways.fanout import Failures, all_of
-from istio_mc.gateways.istioctl import Istioctl, find_istioctl
+from istio_mc.gateways.istioctl import find_istioctl
 from istio_mc.gateways.observe import completed, observe
-from istio_mc.ops import topology
+from istio_mc.ops import istio_version, topology
 from istio_mc.ops.documents import written
 from istio_mc.ops.leave import forget, still_named, tokens_kept
 
@@ -123,9 +124,9 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
             or the IDs or networks of clusters that stay contradict each other or the settings.
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
-    mesh = topology.mesh_of(session.settings)
-    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.deadline)
     observed, failed = session.each(session.kubes, lambda name: _observe(session.kubes[name]))
+    mesh = topology.mesh_of(session.settings, _version(session, observed))
+    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.deadline)
     going = session.names if going is None else going
     if strangers := [
         name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
@@ -143,7 +144,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
 
     def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
         kube = session.kubes[name]
-        manifest = _manifest(session, istioctl, clusters[name])
+        manifest = istioctl.manifest(written(session, mesh, clusters[name]), session.deadline)
         seen = completed(kube, observed[name], manifest)
         found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
@@ -163,6 +164,15 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         mesh_id=_mesh_ids(observed.values()) or mesh.mesh_id,
         servers={context.name: context.server or "" for context in session.contexts},
     )
+
+
+def _version(session: Session, observed: Mapping[str, Observed]) -> str:
+    """The version of Istio that is removed: of what runs, else of what an interrupted removal left."""
+    chosen = istio_version.decide(session, observed, None)
+    if session.settings.istio.version or any(found.istiods for found in observed.values()):
+        return chosen.version
+    left = [item for found in observed.values() for item in found.objects.values()]
+    return newest(version_in(labels_of(item).get(INSTALLED, "")) for item in left) or chosen.version
 
 
 def _mesh_ids(observed: Iterable[Observed]) -> str:
@@ -231,10 +241,6 @@ def _delete(kube: Kube, going: Collection[Doomed]) -> list[str]:
     return [
         *all_of({str(item): partial(kube.delete, item.kind, item.name, item.namespace) for item in going})
     ]
-
-
-def _manifest(session: Session, istioctl: Istioctl, cluster: Cluster) -> list[Object]:
-    return istioctl.manifest(written(session, topology.mesh_of(session.settings), cluster), session.deadline)
 
 
 def _users(kube: Kube, observed: Observed) -> dict[str, tuple[str, ...]]:

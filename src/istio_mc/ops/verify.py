@@ -12,6 +12,7 @@ from istio_mc.checks.runner import run, told, with_needs
 from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.listed import few
+from istio_mc.domain.versions import table_age_problem
 from istio_mc.ops.gather import gather
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def verify(
     asked once more: what was true before may not be so any longer. Changes nothing in any cluster, unless
     one of the checks is of those that --deep adds.
     """
+    if age := table_age_problem(session.releases, now.date()):
+        session.warnings.append(age)
     ask = partial(look, session, now=now, probe_image=probe_image)
     until = min(session.deadline, time.monotonic() + wait_s)
     result = ask(checks)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.domain.problem import Problem
@@ -31,7 +32,7 @@ def report(result: InstallResult, warnings: Iterable[Problem]) -> Report:
     return Report(
         data={
             "meshID": result.mesh.mesh_id,
-            "istioVersion": result.mesh.version,
+            **_istio(result.istio),
             "rootFingerprint": result.root_fingerprint,
             "dryRun": result.dry_run,
             **({"mergedServices": services_data(result.merged)} if result.dry_run else {}),
@@ -61,6 +62,7 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
                 ", ".join(step.name for step in pending) or "nothing",
             )
         print_words(console, shown)
+        console.print(str(result.istio), markup=False, soft_wrap=True)
         for name, steps in result.pending.items():
             for step in steps:
                 for reason in step.reasons:
@@ -69,6 +71,7 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
     return Report(
         data={
             "meshID": result.mesh.mesh_id,
+            **_istio(result.istio),
             "rootFingerprint": result.root_fingerprint,
             "clusters": [
                 {
@@ -94,6 +97,14 @@ def without_secrets(document: Object) -> Object:
         return document
     hidden = dict.fromkeys(document.get("data") or {}, _HIDDEN)
     return {**document, "data": hidden} if hidden else document
+
+
+def _istio(choice: IstioChoice) -> dict[str, Any]:
+    return {
+        "istioVersion": choice.version,
+        "istioVersionReason": choice.reason,
+        "istioVersionTested": choice.tested,
+    }
 
 
 def _cluster(cluster: InstalledCluster, *, documents: bool) -> dict[str, Any]:
@@ -136,6 +147,7 @@ def _render(result: InstallResult, console: Console) -> None:
             _told(cluster, dry_run=result.dry_run),
         )
     print_words(console, shown)
+    console.print(str(result.istio), markup=False, soft_wrap=True)
     if result.root_fingerprint:
         console.print(f"Root CA  {result.root_fingerprint}", soft_wrap=True)
     if not result.changed and not result.problems:

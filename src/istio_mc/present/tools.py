@@ -13,22 +13,31 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from istio_mc.domain.istio_choice import IstioChoice
     from istio_mc.domain.releases import IstioRelease
     from istio_mc.domain.tools import Artifact
     from istio_mc.ops.tools import BringResult, ToolOutcome
     from istio_mc.ops.tools_list import ListedCluster, ListedTool, ListResult
 
 
-def brought(result: BringResult, *, dry_run: bool) -> Report:
-    """What became of each file."""
+def brought(result: BringResult, *, dry_run: bool, istio: IstioChoice | None = None) -> Report:
+    """What became of each file.
+
+    Args:
+        result: What became of them.
+        dry_run: Whether nothing was touched.
+        istio: Which Istio was chosen, and why; None: none had to be.
+    """
     failed = sum(1 for tool in result.tools if tool.problems)
     return Report(
         data={
             "folder": str(result.folder),
             "dryRun": dry_run,
+            "istioVersion": istio.version if istio else None,
+            "istioVersionReason": istio.reason if istio else None,
             "tools": [_outcome(tool) for tool in result.tools],
         },
-        render=lambda console: _render_outcomes(result, console),
+        render=lambda console: _render_outcomes(result, istio, console),
         errors=result.problems,
         warnings=result.warnings,
         exit=exit_for(failed, len(result.tools)),
@@ -42,7 +51,9 @@ def listed(result: ListResult) -> Report:
             "tools": [_tool(tool) for tool in result.tools],
             "clusters": [_cluster(cluster) for cluster in result.clusters],
             "notAsked": result.not_asked or None,
-            "istio": result.istio,
+            "istio": result.istio.version,
+            "istioVersionReason": result.istio.reason,
+            "istioVersionTested": result.istio.tested,
             "istioReleases": [_release(release, result) for release in result.table.istio],
             "kubernetesReleases": [
                 {"release": support.shown(minor), "endOfLife": day.isoformat(), "ended": result.today > day}
@@ -122,7 +133,9 @@ def _cluster(cluster: ListedCluster) -> dict[str, Any]:
     }
 
 
-def _render_outcomes(result: BringResult, console: Console) -> None:
+def _render_outcomes(result: BringResult, istio: IstioChoice | None, console: Console) -> None:
+    if istio:
+        console.print(str(istio), markup=False, soft_wrap=True)
     rows = table("TOOL", "VERSION", "PLATFORM", "OUTCOME", "DIGEST", "PATH")
     for tool in result.tools:
         item = tool.artifact
@@ -158,6 +171,8 @@ def _render_list(result: ListResult, console: Console) -> None:
         )
     print_whole(console, rows)
     console.print()
+    console.print(str(result.istio), markup=False, soft_wrap=True)
+    console.print()
     if result.clusters:
         print_words(console, _clusters(result))
     else:
@@ -175,7 +190,7 @@ def _render_list(result: ListResult, console: Console) -> None:
 
 def _releases(result: ListResult) -> Table:
     rows = table("", "ISTIO", "NEWEST", "KUBERNETES", "GATEWAY API", "TESTED", "END OF LIFE")
-    ours = result.table.release(result.istio)
+    ours = result.table.release(result.istio.version)
     for release in result.table.istio:
         rows.add_row(
             "*" if release is ours else "",
@@ -196,7 +211,7 @@ def _end(release: IstioRelease, result: ListResult) -> str:
 
 
 def _clusters(result: ListResult) -> Table:
-    rows = table("CLUSTER", "VERSION", "KUBECTL", f"ISTIO {result.istio}")
+    rows = table("CLUSTER", "VERSION", "KUBECTL", f"ISTIO {result.istio.version}")
     for cluster in result.clusters:
         skew = cluster.skew
         fits = "-"
