@@ -74,7 +74,8 @@ def fresh_clusters(folder: Path, *names: str) -> Iterator[FreshClusters]:
         urls = {name: f"http://127.1:{server.address[1]}" for name, server in made.servers.items()}
         write_kubeconfig(folder / "config", urls)
         (folder / "mesh.yaml").write_text(
-            "apiVersion: istio-mc/v1alpha1\nkind: Mesh\nistio:\n  version: 1.26.0\ngatewayAPI:\n  install: false\n"
+            "apiVersion: istio-mc/v1alpha1\nkind: Mesh\n"
+            "istio:\n  version: 1.26.0\ngatewayAPI:\n  install: false\n"
         )
         (folder / "istioctl").write_text(_ISTIOCTL % (folder / "istioctl.pids"))
         (folder / "istioctl").chmod(0o755)
