@@ -121,7 +121,7 @@ def prepare(
         mesh = topology.mesh_of(session.settings, istio.version)
         istioctl = istioctl or _istioctl(istio.version, session.settings, session.deadline, istio)
         others = _others(session)
-        clusters = topology.clusters_of(session.contexts, session.settings, observed, others=others)
+        clusters = topology.clusters_of(session.contexts, _settled(session, istio), observed, others=others)
         session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
         preflight.refuse_other_mesh(mesh, observed)
         refuse_for_us_only(clusters)
@@ -136,7 +136,7 @@ def prepare(
             now=now,
         )
         session.warnings += preflight.judge(facts, strict=strict)
-        gateway_api = _gateway_api(session, observed, istio.version)
+        gateway_api = _gateway_api(session, observed, istio)
         trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
         session.warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
     session.progress(Event(None, "preflight", State.DONE, str(istio)))
@@ -226,7 +226,12 @@ def _others(session: Session) -> Others:
     )
 
 
-def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: str) -> list[Object]:
+def _settled(session: Session, istio: IstioChoice) -> Settings:
+    """The settings, with the versions that are installed."""
+    return session.settings.with_versions(istio.version, gateway_api_of(session.releases, istio.version))
+
+
+def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: IstioChoice) -> list[Object]:
     """The Gateway API's CRDs, fetched only where a cluster lacks them."""
     wanted = session.settings.gateway_api
     if not wanted.install or all(found.gateway_api for found in observed.values()):
@@ -240,7 +245,7 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: str)
             wanted.manifest, sha256=wanted.sha256, deadline=session.deadline, progress=session.progress
         )
     else:
-        settings = session.settings.with_versions(istio, gateway_api_of(session.releases, istio))
+        settings = _settled(session, istio)
         official = artifact_of(settings, Tool.GATEWAY_API, PLATFORMS[0])
         found = downloads.documents(
             official.url, sha256=official.sha256, deadline=session.deadline, progress=session.progress

@@ -10,7 +10,7 @@ from istio_mc.domain.address import external_ips
 from istio_mc.domain.addresses import is_for_us_only
 from istio_mc.domain.api_servers import as_linked
 from istio_mc.domain.hint import Advice, Command, kubectl
-from istio_mc.domain.istio_choice import UNKNOWN_VERSION
+from istio_mc.domain.istio_choice import UNKNOWN_VERSION, newest, running
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
 from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import InputError, Problem
@@ -105,6 +105,8 @@ def identified(
     ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
     others = others or Others()
     silent = silent_members(ids, settings, observed, others)
+    own = newest(running(observed, settings.istio.revision).values())
+    version = settings.istio.version or own or UNKNOWN_VERSION
     networks = names.assign_networks(
         [context.name for context in contexts],
         networks,
@@ -121,9 +123,7 @@ def identified(
             gateway_addresses=settings.cluster(context.name).gateway_addresses
             or external_ips(observed.get(context.name)),
             values=settings.cluster(context.name).values,
-            reader=reader_account(
-                merged(settings.values, settings.cluster(context.name).values), settings.istio.version
-            ),
+            reader=reader_account(merged(settings.values, settings.cluster(context.name).values), version),
         )
         for context in contexts
     }
