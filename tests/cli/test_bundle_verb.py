@@ -239,3 +239,25 @@ def test_a_dash_is_standard_output(config: Path, tmp_path: Path) -> None:
 )
 def test_names_of_contexts_stay_within_the_bundle(contexts: list[str], expected: list[str]) -> None:
     assert list(folders(contexts).values()) == expected
+
+
+def test_what_own_patterns_match_is_nowhere_in_it(istio_mc: Run, config: Path, tmp_path: Path) -> None:
+    done = istio_mc(*arguments(config, "--redact", "discovery", "--redact", "(?i)SHOP", "-o", "json"))
+
+    assert done.code == 0, done.err
+    found = contents(tmp_path / "b.tar.gz")
+    assert [path for path, text in found.items() if "discovery" in path + text or "shop" in text] == []
+    assert "name: web" in found["clusters/kt/configuration/networking.istio.io/gateways.yaml"]
+    assert done.envelope["data"]["redactions"]["own pattern"] >= 3
+
+
+def test_a_pattern_that_is_none_is_refused_before_anything_is_read(
+    istio_mc: Run, config: Path, tmp_path: Path, api: FakeApi
+) -> None:
+    done = istio_mc(*arguments(config, "--redact", "a(b", "--redact", "c,", "-o", "json"))
+
+    assert done.code == 2
+    (error,) = done.envelope["errors"]
+    assert error["seen"] == "missing ), unterminated subpattern at position 1"
+    assert not (tmp_path / "b.tar.gz").exists()
+    assert api.calls == []

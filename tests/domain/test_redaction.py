@@ -92,10 +92,6 @@ def json_string(text: str) -> str:
     return json.dumps(text)
 
 
-def hex_of(text: str) -> str:
-    return text.encode().hex()
-
-
 def wrapped(width: int, line_break: str, indent: int) -> Form:
     def form(text: str) -> str:
         lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width)]
@@ -110,11 +106,12 @@ WRAPPED = st.builds(
     st.sampled_from(["\n", "\r\n", "\\n", "\\\\n", "\\r\\n"]),
     st.integers(0, 8),
 )
-LAYER = st.tuples(
-    st.sampled_from([base64_of, url_base64_of, json_string, hex_of]), st.lists(WRAPPED, max_size=1)
-).map(lambda layer: [layer[0], *([] if layer[0] is json_string else layer[1])])
-FORMS = st.tuples(st.lists(WRAPPED, max_size=1), st.lists(LAYER, max_size=3)).map(
-    lambda parts: [*parts[0], *(form for layer in parts[1] for form in layer)]
+QUOTED = st.lists(st.just(json_string), max_size=2)
+LAYER = st.tuples(st.sampled_from([base64_of, url_base64_of]), st.lists(WRAPPED, max_size=1)).map(
+    lambda layer: [layer[0], *layer[1]]
+)
+FORMS = st.tuples(st.lists(WRAPPED, max_size=1), QUOTED, st.lists(LAYER, max_size=1), QUOTED).map(
+    lambda parts: [*parts[0], *parts[1], *(form for layer in parts[2] for form in layer), *parts[3]]
 )
 AROUND = st.sampled_from(
     [

@@ -1,18 +1,17 @@
-"""Secrets without a shape of their own: by their names, their lists, their commands and their formats."""
+"""Secrets without a shape: by their names and lists; random letters; and names that are neither."""
 
 from __future__ import annotations
 
-import base64
 import json
+import string
+from random import Random
 
 import pytest
-import yaml
 
 from istio_mc.domain.redaction.names import lists_secrets, promises_secret
 from istio_mc.domain.redaction.redactor import Redactor
 
 WORD, OTHER = "correcthorsebattery", "stapleandmore"
-JWK = {"kty": "RSA", "e": "AQAB", "kid": "key-of-2026", "d": WORD, "p": OTHER, "dq": WORD}
 
 
 def shown(text: str) -> str:
@@ -124,43 +123,6 @@ def test_the_words_of_another_list_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        f"? password\n: {WORD}\nuser: me",
-        f'a:\n  ? "db.password"\n  : "{WORD}"\n  user: me',
-        f"? clientSecret\n: |\n  {WORD}\n  {OTHER}\nuser: me",
-    ],
-)
-def test_the_value_of_a_key_with_a_question_mark_goes(text: str) -> None:
-    assert [way for way in ways(text) if come_out(way)] == []
-    assert shown(text).endswith("user: me")
-
-
-COMMANDS = [
-    ["mysql", "-h", "db", "-uroot", f"-p{WORD}"],
-    ["/usr/bin/mysqldump", f"-p{WORD}", "db"],
-    ["mariadb-dump", "-h", "db", f"-p{WORD}"],
-    ["redis-cli", "-h", "db", "-a", WORD],
-    ["sshpass", "-p", WORD, "ssh", "db"],
-    ["mongosh", "-u", "me", "-p", WORD, "db"],
-    ["docker", "login", "-u", "me", "-p", WORD, "db"],
-    ["ldapsearch", "-D", "me", "-w", WORD, "db"],
-    ["rabbitmqctl", "add_user", "db", WORD],
-    ["curl", "-b", f"session={WORD}", "https://db"],
-    ["kubectl", "create", "secret", "generic", "db", f"--from-literal=x={WORD}"],
-]
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_the_password_among_the_words_of_a_command_goes_and_the_rest_stays(command: list[str]) -> None:
-    written = (" ".join(command), json.dumps(command), yaml.safe_dump({"command": command}))
-
-    for redacted in [*(way for text in written for way in ways(text)), shown_object({"command": command})]:
-        assert come_out(redacted) == []
-        assert all(word in redacted for word in command if WORD not in word)
-
-
-@pytest.mark.parametrize(
     "command",
     [
         "docker run -p 8080:80 -u 1000:1000 image",
@@ -178,7 +140,17 @@ def test_a_command_without_a_password_stays(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "user", [f"ghp_{WORD}", "ghp_2V", "k3yOf12", WORD, f"{WORD}:", f"{WORD}:x-oauth-basic", f"{WORD}%40x"]
+    "user",
+    [
+        f"ghp_{WORD}",
+        "ghp_2V",
+        "k3yOf12",
+        WORD,
+        f"{WORD}:",
+        f"{WORD}:x-oauth-basic",
+        f"me:{OTHER}",
+        f"{WORD}%40x",
+    ],
 )
 def test_a_token_as_the_only_user_of_an_address_goes(user: str) -> None:
     redacted = shown(f"cloning https://{user}@git.example/me/x.git now")
@@ -201,32 +173,7 @@ def test_an_address_without_a_token_stays(address: str) -> None:
     assert shown(address) == address
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        JWK,
-        {"keys": [JWK]},
-        {"kty": "oct", "k": WORD},
-        {"k": WORD, "alg": "HS256", "kty": "oct"},
-        {"kty": "RSA", "oth": [{"r": WORD, "d": OTHER, "t": WORD}]},
-    ],
-)
-def test_the_private_numbers_of_a_json_web_key_go_however_short(document: dict[str, object]) -> None:
-    texts = (json.dumps(document), json.dumps(document, indent=2), yaml.safe_dump(document))
-
-    for redacted in [*(way for text in texts for way in ways(text)), shown_object(document)]:
-        assert come_out(redacted) == []
-        assert "key-of-2026" in redacted or "kid" not in str(document)
-
-
-def test_the_public_half_of_a_json_web_key_stays() -> None:
-    key = json.dumps({"kty": "EC", "crv": "P-256", "x": "Zm9v", "y": "YmFy", "kid": "d", "use": "sig"})
-
-    assert shown(key) == key
-    assert shown('{"d": "stays", "p": "too"}') == '{"d": "stays", "p": "too"}'
-
-
-@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\ufeff", "\u2060", "\u00ad", "\x1b[0m", "\\u200b"])
+@pytest.mark.parametrize("unseen", ["\u200b", "\ufeff", "\x1b[0m"])
 def test_letters_that_are_not_seen_hide_nothing(unseen: str) -> None:
     hidden = unseen.join(WORD)
 
@@ -234,7 +181,7 @@ def test_letters_that_are_not_seen_hide_nothing(unseen: str) -> None:
         assert hidden not in shown(text)
         assert WORD not in shown(text)
     assert hidden not in shown_object({f"pass{unseen}word": hidden})
-    assert shown(f"a{unseen}b") == f"a{unseen}b"
+    assert shown(f"a{unseen}[b]") == "a[b]"
 
 
 def test_what_is_known_goes_with_letters_that_are_not_seen_in_it_too() -> None:
@@ -243,34 +190,32 @@ def test_what_is_known_goes_with_letters_that_are_not_seen_in_it_too() -> None:
     assert redacted == "got [redacted: known secret] there"
 
 
-BASE32 = base64.b32encode(b"-----BEGIN PRIVATE KEY-----\nnobody's key, that no one can use\n").decode()
-
-
-@pytest.mark.parametrize("written", [BASE32, BASE32.lower(), BASE32[:40] + "\n" + BASE32[40:]])
-def test_a_key_in_base32_goes(written: str) -> None:
-    assert written[45:75] not in shown(f"key: {written}\n")
-
-
 @pytest.mark.parametrize(
-    "text",
+    "token",
     [
-        "joining with 9x8w7v.q1w2e3r4t5y6u7i8 now",
-        "- 9x8w7v.q1w2e3r4t5y6u7i8\n",
-        "got glrt-2nDkidqs5ipkZQO9zErD there",
-        "got xapp-1-A6084360785-3307890391129-966bf9c3d33c44dd867c0e0bb3 there",
-        "got 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 there",
-        "got sk_test_mTCzTumT04giwE5TwrboyxAS there",
-        "got hf_dFr4oVYCOgViORBJ2CPQ0nGCcjq7MtIgIR there",
-        "got dckr_pat_z9H9d3ncStJCnCgIK0hCEs58Fx4 there",
-        "got 940669122:AABss17iEyAmj6lcQogCcDcB2sAMZ1s9zqf there",
-        "secret 6RNUECY2KLE6GDDV63GNVYSAE665UOFO there",
+        "glrt-2nDkidqs5ipkZQO9zErD",
+        "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",
+        "sk_test_mTCzTumT04giwE5TwrboyxAS",
+        "hf_dFr4oVYCOgViORBJ2CPQ0nGCcjq7MtIgIR",
+        "dckr_pat_z9H9d3ncStJCnCgIK0hCEs58Fx4",
+        "$2y$05$c4WoMPo3SXsafkva.HHa6uXQZWr7oboPiC2bT/r7q1BB8I2s0BRqC",
     ],
 )
-def test_a_token_is_known_by_its_shape(text: str) -> None:
-    redacted = shown(text)
+def test_a_token_of_random_letters_goes_whoever_made_it(token: str) -> None:
+    redacted = shown(f"got {token} there")
 
-    assert "[redacted" in redacted
-    assert max(map(len, text.split()), default=0) > max(map(len, redacted.replace("[redacted: ", "").split()))
+    assert "[redacted: opaque letters]" in redacted
+    assert token[-20:] not in redacted
+
+
+def test_random_letters_and_digits_go_from_20_letters_on() -> None:
+    numbers = Random(11)  # noqa: S311 - the same in every run
+    letters = string.ascii_letters + string.digits
+    tokens = ["".join(numbers.choices(letters, k=numbers.randint(20, 39))) for _ in range(1_000)]
+
+    stay = [token for token in tokens if token in shown(f"got {token} there")]
+
+    assert len(stay) < 80  # what has no digit, or seems to have words in it, is as a name
 
 
 @pytest.mark.parametrize(
@@ -288,6 +233,10 @@ def test_a_token_is_known_by_its_shape(text: str) -> None:
         "serial 6a:1f:00:9c; not after 2036-01-02T03:04:05Z",
         "the password is required, the token was refused; a PIN was not asked for",
         "spiffe://cluster.local/ns/istio-system/sa/istiod-service-account",
+        "ValidatingAdmissionPolicyBindingV1Beta1Informer",
+        "GatewayClassConditionReasonUnsupportedVersion2",
+        "/var/lib/kubelet/pods/5b0c3d3e-6f0a-4a9e-9d7e-0f3b2a1c4d5e/volumes/kubernetes.io~projected/istio-token",
+        "EnvoyFilter/istio-system/stats-filter-1.26-HTTP2ProtocolOptions",
     ],
 )
 def test_what_a_reader_of_a_ticket_needs_stays(text: str) -> None:
@@ -296,12 +245,12 @@ def test_what_a_reader_of_a_ticket_needs_stays(text: str) -> None:
 
 def test_a_long_text_takes_no_more_than_its_length() -> None:
     for text in (
-        '{"kty": "RSA", "d": [' * 2_000,
-        "kty: RSA\nd: x\n" * 3_000,
-        "mysql -h db " * 4_000,
         "tokens: [a, " * 4_000,
         "tokens:\n- a\n" * 4_000,
-        "? a\n: " * 8_000,
+        "{}!$" * 20_000,
+        "a://b:" * 8_000,
+        "-----BEGIN PRIVATE KEY-----\n" * 2_000,
+        "'a', 'b', " * 8_000,
         "\u200b" * 40_000,
         "A2" * 20_000,
     ):

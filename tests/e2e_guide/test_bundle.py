@@ -14,7 +14,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from istio_mc.domain.redaction.shapes import encoded_forms
+from istio_mc.domain.redaction.texts import encoded_forms
 from lab import settings
 from lab.images import BUSYBOX
 from tests.bundles import contents
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PASSWORD = "Sesame-open-7-for-nobody"  # noqa: S105 - planted, to be looked for
-BOOTSTRAP = "9x8w7v.q1w2e3r4t5y6u7i8"
 OPAQUE = "nobody-knows-this-by-its-shape"
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
@@ -80,12 +79,10 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
     manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}}
     written["manifest"] = yaml.safe_dump(manifest | {"stringData": {"x": PASSWORD}})
     written["applied"] = json.dumps({"log": json.dumps(manifest | {"data": {"x": base64_of(PASSWORD)}})})
-    written["script"] = f"curl -u me:{PASSWORD} https://db.test/?sig={PASSWORD}"
-    written["lists"] = f"tokens: [{PASSWORD}]\n? password\n: {PASSWORD}\nbootstrap:\n- {BOOTSTRAP}\n"
-    written["jwk"] = json.dumps({"kty": "oct", "k": PASSWORD})
-    written["commands"] = json.dumps({"command": ["mysql", f"-p{PASSWORD}"]})
-    written["address"] = f"cloning https://{PASSWORD}@git.test/x, then redis-cli -a {PASSWORD}"
-    written["bytes"] = str(list(key.encode()))
+    written["script"] = f"curl https://db.test/?sig={PASSWORD} --token {PASSWORD}"
+    written["lists"] = f"tokens: [{PASSWORD}]\npasswords:\n- {PASSWORD}\n"
+    written["headers"] = f"'x-api-key', '{PASSWORD}'\n'cookie', 'session={PASSWORD}'\n"
+    written["address"] = f"cloning https://{PASSWORD}@git.test/x"
     env = [{"name": f"PLANTED_{number}", "value": text} for number, text in enumerate(written.values())]
     env += [{"name": "DB_PASSWORD", "value": PASSWORD}, {"name": "HARMLESS", "value": "stays"}]
     say_all = 'for n in $(seq 0 99); do eval "echo \\"\\$PLANTED_$n\\""; done'
@@ -164,7 +161,7 @@ def test_no_secret_comes_out_in_any_form(planted: Site, bundle: dict[str, str], 
     wanted = real_secrets(planted)
     wanted["planted key"] = lines_of(key)
     wanted["planted token"] = token.split(".")[1:]
-    wanted["password"], wanted["opaque"] = [PASSWORD, BOOTSTRAP], [OPAQUE]
+    wanted["password"], wanted["opaque"] = [PASSWORD], [OPAQUE]
     everything = squeezed("\n".join(bundle.values()))
 
     assert all(len(parts) > 10 for name, parts in wanted.items() if "CA" in name or "key" in name)
@@ -172,7 +169,7 @@ def test_no_secret_comes_out_in_any_form(planted: Site, bundle: dict[str, str], 
         name
         for name, parts in wanted.items()
         for part in parts
-        for form in {part, *encoded_forms(part, 2), str(list(part.encode())).replace(" ", "").strip("[]")}
+        for form in {part, *encoded_forms(part)}
         if form in everything
     }
     assert come_out == set()

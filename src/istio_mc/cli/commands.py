@@ -26,6 +26,8 @@ REMOVING_VERBS = frozenset({"uninstall", "remove", "revert"})
 """Verbs that remove what is there; none of them is ever suggested."""
 REMOVING_OPTIONS = frozenset({"--yes", "--force", "--purge-ca", "--prune", "--replace-ca", "--unset"})
 """Options that remove or replace something, or that skip the question before it; none is ever suggested."""
+PATTERN = "REGEX"
+"""The metavar of an option whose values are patterns: a comma in one parts no list."""
 
 
 class Verb(TyperCommand):
@@ -108,10 +110,14 @@ def _faults(parameter: Parameter, given: Any) -> Iterator[str]:  # noqa: ANN401 
             continue
         if is_empty(text):
             yield f"{name} is empty"
-        elif parameter.multiple and any(is_empty(part) for part in text.split(",")):
+        elif _is_list(parameter) and any(is_empty(part) for part in text.split(",")):
             yield f"{name} has an empty item: {text!r}"
         elif name == "--kubeconfig" and is_empty(text.replace(os.pathsep, "")):
             yield f"{name} names no file: {text!r}"
+
+
+def _is_list(parameter: Parameter) -> bool:
+    return bool(parameter.multiple and getattr(parameter, "metavar", None) != PATTERN)
 
 
 def empty_variable(variable: str, option: str) -> str:

@@ -22,6 +22,9 @@ MOST_OF_A_CLUSTER = 16 << 20
 MOST_IN_ALL = 96 << 20
 """Bytes of all files, uncompressed: no bundle is larger, of however many clusters."""
 
+_WIDTH = 1_000_000
+"""Of YAML's lines: no value is folded, so that a pattern finds it whole."""
+
 _CUT_LINE = "[cut here: {missing:,} bytes more]"
 
 
@@ -87,7 +90,7 @@ _Dumper.add_representer(str, _text)
 
 def dumped(document: object) -> str:
     """Plain data as YAML."""
-    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH)
     return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,12 +17,13 @@ from istio_mc.ops import bundle_parts
 from istio_mc.ops.verify import look
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from istio_mc.checks.model import Facts
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.bundle_parts import Logs
+    from istio_mc.ops.own_patterns import OwnPatterns
     from istio_mc.ops.session import Session
     from istio_mc.ops.verify import VerifyResult
 
@@ -42,7 +42,9 @@ class Gathered:
         clusters: What was collected of each cluster that answered, by context.
         unreachable: Those that did not answer, and why.
         settings: mesh.yaml; None where there is none.
+        folders: The folder of each of these clusters.
         redactor: What takes secrets out of all that is of no single cluster.
+        own: What takes out what the user's own patterns match.
     """
 
     verified: VerifyResult
@@ -50,10 +52,12 @@ class Gathered:
     clusters: Mapping[str, Collected]
     unreachable: Mapping[str, tuple[Problem, ...]]
     settings: File | None
+    folders: Mapping[str, str]
     redactor: Redactor = field(repr=False)
+    own: OwnPatterns
 
 
-def gather(session: Session, now: datetime, logs: Logs) -> Gathered:
+def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gathered:
     """Verifies the mesh, and asks every cluster that answers for what explains it; changes nothing."""
     verified = look(session, ALL, now)
     facts = verified.facts
@@ -68,27 +72,31 @@ def gather(session: Session, now: datetime, logs: Logs) -> Gathered:
     def read(name: str) -> Collected:
         kube = session.kubes[name]
         kube.read_timeout_s = min(kube.read_timeout_s, _READ_TIMEOUT_S)
-        own = Redactor(known=redactor.known)
-        found = bundle_parts.known(facts, name, own)
-        asks, missing = bundle_parts.asks(kube, facts.observed[name], logs, own)
-        more, unknown = bundle_parts.configuration(kube, own)
+        apart = Redactor(known=redactor.known)
+        found = bundle_parts.known(facts, name, apart)
+        asks, missing = bundle_parts.asks(kube, facts.observed[name], logs, apart)
+        more, unknown = bundle_parts.configuration(kube, apart)
         came, failed = bundle_parts.answers([*asks, *more], name, session.progress)
         kept, too_much = fitting([*found, *came], room)
         return Collected(
             tuple(kept),
             (*missing, *unknown, *failed, *(left_out(file) for file in too_much)),
-            own.counts,
+            apart.counts,
         )
 
     collected, failed = session.each(facts.observed, collect)
-    shown = _redacted(verified, redactor)
+    collected = {name: _hiding(own, one, room) for name, one in collected.items()}
+    shown = _redacted(verified, lambda text: own.text(redactor.text(text)))
+    settings = _settings(session, redactor)
     return Gathered(
         verified=shown,
         made=now,
         clusters=collected,
         unreachable={**shown.facts.unreachable, **failed},
-        settings=_settings(session, redactor),
+        settings=own.files([settings])[0] if settings else None,
+        folders=folders(collected, own.path),
         redactor=redactor,
+        own=own,
     )
 
 
@@ -101,17 +109,16 @@ def archive(gathered: Gathered, folder: str, about: Sequence[File]) -> bytes:
         about: Files of no single cluster: index, what verify found, the page.
     """
     everything = [*about, *([gathered.settings] if gathered.settings else [])]
-    places = folders(gathered.clusters)
     for name, collected in gathered.clusters.items():
-        everything += [File(f"{places[name]}/{file.path}", file.text) for file in collected.files]
+        everything += [File(f"{gathered.folders[name]}/{file.path}", file.text) for file in collected.files]
     return packed(folder, everything, gathered.made)
 
 
-def folders(contexts: Iterable[str]) -> dict[str, str]:
+def folders(contexts: Iterable[str], hidden: Callable[[str], str] = str) -> dict[str, str]:
     """A folder for each context: whatever it is called, it stays within the bundle, and no two share one."""
     found: dict[str, str] = {}
     for context in contexts:
-        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in context)
+        safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in hidden(context))
         folder = f"clusters/{safe.lstrip('.')[:_LONGEST_NAME] or '_'}"
         taken = set(found.values())
         names = (folder, *(f"{folder}-{number}" for number in range(2, len(found) + 3)))
@@ -121,15 +128,22 @@ def folders(contexts: Iterable[str]) -> dict[str, str]:
 
 def redactions(gathered: Gathered) -> dict[str, int]:
     """How many secrets of each kind were taken out, in all."""
-    total = Counter(gathered.redactor.counts)
+    total = gathered.redactor.counts + gathered.own.counts
     for collected in gathered.clusters.values():
         total.update(collected.redactions)
     return dict(sorted(total.items()))
 
 
-def _redacted(verified: VerifyResult, redactor: Redactor) -> VerifyResult:
+def _hiding(own: OwnPatterns, collected: Collected, room: int) -> Collected:
+    """What was collected of a cluster, without what the user's own patterns match."""
+    kept, too_much = fitting(own.files(collected.files), room)
+    missing = (*collected.missing, *(left_out(file) for file in too_much))
+    return replace(collected, files=tuple(kept), missing=missing)
+
+
+def _redacted(verified: VerifyResult, hide: Callable[[str], str]) -> VerifyResult:
     """What was found, its texts looked through: each once, for results repeat them."""
-    once = cache(redactor.text)
+    once = cache(hide)
 
     def problem_of(problem: Problem) -> Problem:
         texts = {name: getattr(problem, name) for name in ("message", "seen", "expected")}

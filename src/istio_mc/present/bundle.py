@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc import __version__
 from istio_mc.domain.bundle import MOST_OF_A_CLUSTER, File, fitting
 from istio_mc.domain.listed import plural
-from istio_mc.ops.bundle import folders, redactions
+from istio_mc.ops.bundle import redactions
 from istio_mc.present import verify
 from istio_mc.present.report import Envelope, Report, exit_for, problems_data
 from istio_mc.present.report_html.page import page
@@ -41,7 +41,7 @@ clusters/      a folder for each cluster that answered:
   gateway/                          what each gateway's Envoy tells of itself
 
 Secrets are taken out, and "[redacted: ...]" stands in their place: values of Secrets, private keys,
-tokens, passwords, wherever they stood and however they were encoded. Certificates are public and stay.
+tokens, passwords, what is called one, and random letters, also in base64. Certificates are public and stay.
 Names and addresses of your clusters stay too: look before you attach this to a public ticket.
 """
 
@@ -54,12 +54,12 @@ def about(gathered: Gathered, logs: Logs, warnings: Iterable[Problem]) -> list[F
         File("verify.json", json.dumps(envelope, indent=1, ensure_ascii=False) + "\n"),
         File("report.html", page(gathered.verified, gathered.made)),
     ]
-    kept, too_large = fitting(pages, MOST_OF_A_CLUSTER)
+    kept, too_large = fitting(gathered.own.files(pages), MOST_OF_A_CLUSTER)
     index = _index(gathered, logs, kept, too_large)
     readme = _README.format(version=__version__, made=f"{gathered.made:%Y-%m-%d %H:%M:%S} UTC")
     return [
         File("README.txt", readme),
-        File("index.json", json.dumps(index, indent=1, ensure_ascii=False) + "\n"),
+        File("index.json", gathered.own.text(json.dumps(index, indent=1, ensure_ascii=False)) + "\n"),
         *kept,
     ]
 
@@ -71,7 +71,6 @@ def folder(gathered: Gathered) -> str:
 
 def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[File]) -> dict[str, Any]:
     facts = gathered.verified.facts
-    places = folders(gathered.clusters)
     clusters = [
         {
             "name": name,
@@ -79,7 +78,7 @@ def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[Fi
             "network": cluster.network,
             "answered": name in gathered.clusters,
             "problems": problems_data(gathered.unreachable.get(name, ())),
-            "folder": places.get(name),
+            "folder": gathered.folders.get(name),
             **_collected(gathered, gathered.clusters.get(name)),
         }
         for name, cluster in facts.clusters.items()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction import listed
-from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
+from istio_mc.domain.redaction.names import KOREAN, lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.spans import MARK, Span
 
 if TYPE_CHECKING:
@@ -19,27 +18,22 @@ URL = "password in a URL"
 _LONGEST = 20_000
 _LINE_BEFORE = 400
 
-# A name begins at a word's beginning, which may stand behind a line break written as `\n`.
-_NAME = r"(?:(?<=\\[nrt])|(?<![\w\\]))(?P<name>[A-Za-z_.][\w.-]*+)"
-_ASSIGNED = re.compile(rf"""{_NAME}\\*+["']?[ \t]*+(?:=>|[:=])""")
+_PLAIN_NAME = r"(?P<name>[A-Za-z_.][\w.-]*+)"
+_NAME = rf"(?:(?<=\\[nrt])|(?<![\w\\]))(?P<name>[A-Za-z_.][\w.-]*+|{KOREAN})"
+_ASSIGNED = re.compile(rf"""{_NAME}(?:\\*+["']?[ \t]*+(?:=>|[:=])|>)""")  # > is XML's
 _FLAG = re.compile(
-    r"""(?<![\w-])--?(?P<name>[A-Za-z_.][\w.-]*+)"""
+    rf"""(?<![\w-])--?{_PLAIN_NAME}"""
     r"""(?:[ \t]++|\\*+["']\s*+,|[ \t]*+(?:\n|\\++n)[ \t]*+-[ \t])(?!\s*+\\*["']?-)"""
 )
-# YAML's long way: `? password`, and in the next line `: …`.
-_QUESTION = re.compile(
-    r"""\?[ \t]++\\*+["']?(?P<name>[A-Za-z_.][\w.-]*+)(?:\\*+["'])?+[ \t]*+"""
-    r"""(?:\n|\\++n)[ \t]*+:(?=[ \t\n\\])"""
-)
+# Headers, as Envoy's debug log has them: 'authorization', '…'
+_HEADER = re.compile(rf"""["']{_PLAIN_NAME}\\*+["'][ \t]*+,[ \t]*+(?=\\*+["'])""")
 # `name: DB_PASSWORD`, `value: …`, as in a Pod's env; in either order, in YAML and in JSON.
 _BETWEEN = rf"{MARK}(?:\s|,|\\++[nt])*+(?:-\s++)?{MARK}"
 _KEY = rf"{MARK}[ \t]*+:[ \t]*+{MARK}"
-_ENV = re.compile(rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+){_BETWEEN}value{MARK}[ \t]*+:")
+_ENV = re.compile(rf"\b(?:name|key){_KEY}{_PLAIN_NAME}{_BETWEEN}value{MARK}[ \t]*+:")
 _ENV_BACKWARDS = re.compile(
-    rf"\bvalue{MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}"
-    rf"\b(?:name|key){_KEY}(?P<name>[A-Za-z_.][\w.-]*+)"
+    rf"\bvalue{MARK}[ \t]*+:(?P<value>[^\n]{{1,{_LINE_BEFORE}}}?){_BETWEEN}\b(?:name|key){_KEY}{_PLAIN_NAME}"
 )
-_TAG = re.compile(r"<(?P<name>[A-Za-z_.][\w.-]*+)(?:\s[^<>]{0,200})?>(?P<value>[^<>\s]++)</(?P=name)>")
 
 _BEARER = re.compile(
     r"""\bBearer[ \t]++(?P<value>[A-Za-z0-9._~+/=-]{6,})
@@ -47,51 +41,56 @@ _BEARER = re.compile(
     re.VERBOSE,
 )
 _URL = re.compile(
-    r"""(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://(?:(?P<bare>(?!oauth2:|x-)[^\s/?\#@"':]++):(?:x-oauth-basic|x)?@
-    | [^\s/?\#@"':]*+:(?P<value>[^\s/?\#"']+)@
-    | (?<=https://)(?P<only>(?!(?:git|oauth2|x-[a-z-]+|user|username|admin|anonymous)@)[^\s/?\#@"'\\:<>${}]++)@(?=[\w\[])
-    | (?P<alone>[A-Za-z0-9_-]{16,})@
-    | [^\s/?\#@"':]*+:(?P<odd>(?![0-9]{1,5}[/?\#])[^\s"'@<>,]{1,200})@(?=[\w.-]))""",
+    r"""(?<![a-z0-9+.-])[a-z][a-z0-9+.-]*+://
+    (?:(?P<value>[^\s/?\#@"':]*+:(?![0-9]{1,5}[/?\#])[^\s"'<>,]{0,200})@(?=[\w\[.-])
+    | (?<=https://)(?P<user>(?!git@)[^\s/?\#@"'\\:<>${}]++)@(?=[\w\[]))
+    | (?<![\w.-])[\w.-]++:(?P<source>[^\s@:/"']{3,}+)@(?:tcp|unix)\(""",  # of Go's MySQL driver
     re.VERBOSE,
 )
 
 _BLANK = re.compile(r"(?:[ \t]|\\++t)*+")
 _QUOTE = re.compile(r"""(?P<one>\\*+["'])(?:(?P=one){2})?+""")
-_BARE = re.compile(r"""(?:[^\s"']|["'](?![\s,;:}\])>\\]|\Z))*+""")
+_BARE = re.compile(r"""(?:[^\s"'\[]|["'](?![\s,;:}\])>\\]|\Z)|\[(?!redacted))*+""")
 _PARAMETER = re.compile(r"""[^\s"'&\#]*+""")
 _BLOCK = re.compile(r"[|>][-+0-9]*+[ \t]*+(?P<break>\n|\\++n)")
-_MAPPING = re.compile(r"""[^\s:]++:(?:\s|\\++[nrt]|\Z)|-(?:\s|\Z)|\{\{|#""")
-_LINE_START = re.compile(r"""(?P<break>\A|[\n\r]|\\++[nr])(?P<indent>[ \t]*+(?:-[ \t]++)*+)\\*+["']*+\Z""")
+_BELOW = re.compile(r"(?P<break>\n|\\++n)(?:\s|\\++n)*+")
+_MAPPING = re.compile(r"""(?:-[ \t]++)?[^\s:]++:(?:\s|\\++[nrt]|\Z)|\{\{|#""")
+_QUOTES = r"""(?:\\*+["'])*+"""
+_LINE_START = re.compile(
+    rf"(?P<break>\A|[\n\r]|\\++[nr]){_QUOTES}(?P<indent>[ \t]*+(?:-[ \t]++)*+){_QUOTES}\Z"
+)
+_LIST = re.compile(r"(?:\s|\\++[nrt])*+\[(?!redacted)(?P<words>[^\[\]{}]*+)\]?+", re.DOTALL)
+_LISTED = re.compile(
+    r"""(?P<quote>\\*+["'])(?P<quoted>.*?)(?P=quote)|(?P<bare>[^\s,"'\\](?:[^\n,"'\\])*+)""", re.DOTALL
+)
 
 
 def spans(text: str) -> Iterator[Span]:
     """Every secret that its surroundings give away."""
-    for pattern in (_ASSIGNED, _QUESTION, _ENV, _FLAG):
+    for pattern in (_ASSIGNED, _ENV, _FLAG, _HEADER):
         for match in pattern.finditer(text):
-            key = None if pattern is _FLAG else match.start()
-            if key is not None and lists_secrets(match["name"]) and (found := _list(text, key, match.end())):
-                yield from found
-            elif promises_secret(match["name"]):
+            key = match.start() if pattern in (_ASSIGNED, _ENV) else None
+            if lists_secrets(match["name"]):
                 yield from _value(text, key, match.end(), match["name"])
-    for pattern in (_ENV_BACKWARDS, _TAG):
+    for match in _ENV_BACKWARDS.finditer(text):
+        if promises_secret(match["name"]) and may_be_secret(match["name"], match["value"]):
+            yield Span(*match.span("value"), PASSWORD)
+    for pattern, kind in ((_BEARER, BEARER), (_URL, URL)):
         for match in pattern.finditer(text):
-            if promises_secret(match["name"]) and may_be_secret(match["name"], match["value"]):
-                yield Span(*match.span("value"), PASSWORD)
-    for match in _BEARER.finditer(text):
-        yield Span(*match.span(match.lastgroup or 0), BEARER)
-    for match in _URL.finditer(text):
-        yield Span(*match.span(match.lastgroup or 0), URL)
-
-
-def _list(text: str, key: int, at: int) -> list[Span]:
-    line = _LINE_START.search(text[max(0, key - _LINE_BEFORE) : key])
-    return [Span(*word, PASSWORD) for word in listed.words(text, at, len(line["indent"]) if line else 0)]
+            yield Span(*match.span(match.lastgroup or 0), kind)
 
 
 def _value(text: str, key: int | None, at: int, name: str) -> Iterator[Span]:
+    if found := _LIST.match(text, at):
+        for word in _LISTED.finditer(text, *found.span("words")):
+            start, end = word.span("quoted" if word["quote"] else "bare")
+            if may_be_secret("", text[start:end]):
+                yield Span(start, end, PASSWORD)
+        return
     start, end = extent(text, key, at)
-    if may_be_secret(name, text[start:end]):
-        yield Span(start, end, PASSWORD)
+    below = _BELOW.match(text, start, end)
+    if (promises_secret(name) or below) and may_be_secret(name, text[start:end]):
+        yield Span(below.end() if below else start, end, PASSWORD)
 
 
 def extent(text: str, key: int | None, at: int) -> tuple[int, int]:
@@ -106,36 +105,47 @@ def extent(text: str, key: int | None, at: int) -> tuple[int, int]:
     line = _LINE_START.search(text[max(0, key - _LINE_BEFORE) : key]) if key is not None else None
     if quote := _QUOTE.match(text, start):
         close = re.compile(rf"(?<!\\){re.escape(quote[0])}").search(text, quote.end(), start + _LONGEST)
-        start, end = quote.end(), close.start() if close else _end_of_line(text, quote.end(), "\n")
+        start, end = quote.end(), close.start() if close else end_of_line(text, quote.end(), "\n")
     elif line:
-        end = _end_of_entry(text, start, line["break"] or "\n", len(line["indent"]))
+        below = _BELOW.match(text, start)
+        line_break = (below["break"] if below else line["break"]) or "\n"
+        end = end_of_entry(text, start, line_break, len(line["indent"]))
     elif block := _BLOCK.match(text, start):
-        end = _end_of_entry(text, start, block["break"], 0)
+        end = end_of_entry(text, start, block["break"], 0)
     elif key and text[key - 1] in "?&":
-        end = _PARAMETER.match(text, start).end()  # type: ignore[union-attr] # likewise
+        end = _PARAMETER.match(text, start).end()  # type: ignore[union-attr] # as above
     else:
-        end = _BARE.match(text, start).end()  # type: ignore[union-attr] # likewise
+        end = _BARE.match(text, start).end()  # type: ignore[union-attr] # as above
     return start, end
 
 
-def _end_of_entry(text: str, start: int, line_break: str, indent: int) -> int:
-    """The end of a YAML value: of its line, and of all lines below that stand further in than its key."""
-    end = _end_of_line(text, start, line_break)
+def end_of_entry(text: str, start: int, line_break: str, indent: int, *, mapping: bool = False) -> int:
+    """The end of a YAML value: of its line, and of all lines below that are further in than its key.
+
+    Args:
+        text: The whole text.
+        start: Where the value begins.
+        line_break: How line breaks are written there.
+        indent: How far in its key is.
+        mapping: Whether the value may be a mapping; else one is left to the names in it.
+    """
+    end = end_of_line(text, start, line_break)
+    written = re.escape(line_break)
     deeper = re.compile(
-        rf"{re.escape(line_break)}(?:[ \t]{{{indent + 1},}}+(?=[^ \t])|[ \t]*+(?={re.escape(line_break)}))"
+        rf"{written}(?:[ \t]{{{indent + 1},}}+(?=[^ \t])|[ \t]{{{indent}}}(?=-[ \t])|[ \t]*+(?={written}))"
     )
     while further := deeper.match(text, end):
-        if end == start and _MAPPING.match(text, further.end()):
-            return start  # a key with other keys or a list below it: they are looked at by themselves
-        end = _end_of_line(text, further.end(), line_break)
+        if end == start and not mapping and _MAPPING.match(text, further.end()):
+            return start
+        end = end_of_line(text, further.end(), line_break)
     return end
 
 
-def _end_of_line(text: str, start: int, line_break: str) -> int:
+def end_of_line(text: str, start: int, line_break: str) -> int:
     r"""The end of a line, whose break may be written as `\n` in a quoted text, which then ends it too."""
     if line_break.startswith("\\"):
         depth = line_break.count("\\") - 1
-        until = re.compile(rf"""[\n\r]|{re.escape(line_break)}|(?<!\\)\\{{{depth}}}["']""")
+        until = re.compile(rf'[\n\r]|{re.escape(line_break)}|(?<!\\)\\{{{depth}}}"')
     else:
         until = re.compile(r"[\n\r]")
     found = until.search(text, start)

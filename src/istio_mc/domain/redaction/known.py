@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.redaction.names import is_about, promises_secret
-from istio_mc.domain.redaction.text import secrets
+from istio_mc.domain.redaction.texts import secrets
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

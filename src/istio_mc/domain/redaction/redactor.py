@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.redaction import commands, context, jwk
+from istio_mc.domain.redaction import context
 from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
-from istio_mc.domain.redaction.shapes import BASE64, KEY
-from istio_mc.domain.redaction.text import known_forms, secrets
-from istio_mc.domain.redaction.told import HEADERS, USER_FLAGS
+from istio_mc.domain.redaction.texts import known_forms, secrets, seen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +19,12 @@ if TYPE_CHECKING:
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SHORTEST_KNOWN = 8
 _SECRET_LIST = "SecretList"  # noqa: S105 - a kind
+_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "set-cookie"})
+
+
+def mark(kind: str) -> str:
+    """What is written in the place of a secret."""
+    return f"[redacted: {kind}]"
 
 
 @dataclass
@@ -43,6 +47,7 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A text with every secret in it replaced by what it was: `[redacted: private key]`."""
+        text = seen(text)
         kept, at = [], 0
         for span in secrets(text, self.known):
             kept += [text[at : span.start], self._mark(span.kind)]
@@ -75,14 +80,11 @@ class Redactor:
 
     def _mapping(self, value: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         is_secret = value.get("kind") == "Secret" or above == _SECRET_LIST
-        is_key = isinstance(value.get("kty"), str)
         kept: dict[str, Any] = {}
         for key, inner in value.items():
             name = str(key)
             if is_secret and name in ("data", "stringData") and isinstance(inner, dict):
                 kept[name] = {self.text(str(part)): self._mark(SECRET_DATA) for part in inner}
-            elif is_key and name in jwk.PRIVATE:
-                kept[name] = self._mark(KEY)
             elif name == "managedFields" and isinstance(inner, list):
                 continue
             elif name == LAST_APPLIED and isinstance(inner, str):
@@ -90,7 +92,7 @@ class Redactor:
             elif name == "items" and value.get("kind") == _SECRET_LIST and isinstance(inner, list):
                 kept[name] = [self._value(item, _SECRET_LIST) for item in inner]
             else:
-                kept[self.text(name)] = self._value(inner, name)
+                kept[self.text(name)] = self._value(inner, seen(name))
         if is_secret and LAST_APPLIED in (kept.get("metadata") or {}).get("annotations", {}):
             kept["metadata"]["annotations"][LAST_APPLIED] = self._mark(SECRET_DATA)
         named = str(value.get("name") or value.get("key") or above)
@@ -100,32 +102,21 @@ class Redactor:
 
     def _list(self, value: list[Any], name: str) -> list[Any]:
         kept: list[Any] = []
-        if value and all(isinstance(item, int) and not isinstance(item, bool) for item in value):
-            # Bytes, it may be.
-            return [self._mark(BASE64)] if secrets(str(value), self.known) else value
-        words = [item if isinstance(item, str) else "" for item in value]
-        is_header = len(words) == 2 and words[0].lower() in HEADERS  # noqa: PLR2004 - its name and value
-        hidden = {1: 0} if is_header else dict(commands.secret_words(words))
-        flag = ""
-        for number, item in enumerate(value):
-            if number in hidden:
-                kept.append(item[: hidden[number]] + self._mark(context.PASSWORD))
-            elif isinstance(item, str) and lists_secrets(name) and may_be_secret(name, item):
+        before = ""
+        for item in value:
+            if isinstance(item, str) and not before and lists_secrets(name) and may_be_secret(name, item):
                 kept.append(self._mark(context.PASSWORD))
-            elif flag in USER_FLAGS and isinstance(item, str):
-                kept.append(self.text(f"-u {item}").removeprefix("-u "))
             else:
-                kept.append(self._value(item, flag or name))
-            # `--password`, `hunter2`: two words of one command.
-            is_flag = isinstance(item, str) and item.startswith("-") and "=" not in item
-            flag = str(item).lstrip("-") if is_flag else ""
+                kept.append(self._value(item, before or name))
+            # `--password`, `hunter2`: two words of one command; or a header's name, and its value.
+            is_name = isinstance(item, str) and "=" not in item
+            names_next = is_name and (item.startswith("-") or item.lower() in _HEADERS)
+            before = item.lstrip("-") if names_next else ""
         return kept
 
     def _string(self, value: str, name: str) -> str:
         if name and promises_secret(name) and may_be_secret(name, value):
             return self._mark(context.PASSWORD)
-        if name.lower().endswith("dsn"):
-            return self.text(f"dsn={value}").removeprefix("dsn=")
         if inner := _json(value):
             found = self._value(inner, "")
             return value if found == inner else json.dumps(found, ensure_ascii=False)
@@ -139,7 +130,7 @@ class Redactor:
 
     def _mark(self, kind: str) -> str:
         self.counts[kind] += 1
-        return f"[redacted: {kind}]"
+        return mark(kind)
 
 
 def _json(text: str) -> dict[str, Any] | list[Any] | None:

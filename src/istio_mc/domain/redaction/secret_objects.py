@@ -3,116 +3,48 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction.context import extent
+from istio_mc.domain.redaction.context import end_of_entry, extent
 from istio_mc.domain.redaction.names import may_be_secret
-from istio_mc.domain.redaction.spans import MARK, Span
+from istio_mc.domain.redaction.spans import MARK, WORD, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SECRET_DATA = "value of a Secret"  # noqa: S105 - what a span is called
 
-_WORD = r"(?:(?<=\\[nrt])|(?<![\w-]))"
-_KIND = rf"{_WORD}kind{MARK}[ \t]*+:[ \t]*+{MARK}Secret(?![\w-])"
-_ANY = re.compile(_KIND)
-_FLOW = re.compile(rf"{_WORD}(?:data|stringData){MARK}[ \t]*+:\s*+(?P<open>\{{)")
-_BLOCK = re.compile(rf"[ \t]*+(?:-[ \t]++)?{MARK}(?:data|stringData){MARK}[ \t]*+:[ \t]*+")
-_LINE = re.compile(r"(?:[^\n\\]|\\(?!\\*n))*+(?P<break>\n|\\++n|\Z)")
-_INDENT = re.compile(r"[ \t]*+(?:-[ \t]++)*+")
-_ENTRY = re.compile(rf"(?<![\w.\\-]){MARK}(?P<name>[\w.-]++){MARK}[ \t]*+:")
-_BRACE = re.compile(r"[{}]")
-_FARTHEST, _MOST_LINES = 20_000, 300
-
-
-class _Line(NamedTuple):
-    start: int
-    end: int
-    text: str
-    indent: int
-    begins_item: bool
+_KIND = re.compile(rf"{WORD}{MARK}kind{MARK}[ \t]*+:[ \t]*+{MARK}Secret(?:List)?(?![\w-])")
+_DOCUMENT = re.compile(r"(?:\A|\n|\\++n)---[ \t]*+(?=\n|\\++n)|\Z")
+_DATA = re.compile(
+    rf"(?P<break>\A|\n|\\++n)?(?P<indent>[ \t]*+(?:-[ \t]++)*+){WORD}{MARK}(?:data|stringData){MARK}"
+    r"[ \t]*+:(?P<open>\s*+\{)?"
+)
+_ENTRY = re.compile(rf"(?:[\s,}}]|\\++[nrt])*+(?<![\w.\\-]){MARK}(?P<name>[\w.-]++){MARK}[ \t]*+:")
+_CLOSED = re.compile(MARK)
 
 
 def spans(text: str) -> Iterator[Span]:
-    """Every value of a Secret that is written out as JSON or YAML, in whatever escapes."""
-    if _ANY.search(text):
-        yield from _in_json(text)
-        yield from _in_yaml(text)
+    """Every value of a Secret that is written out as JSON or YAML, in whatever escapes.
+
+    Of a document with a Secret in it, such as a list, the data of the other objects goes too.
+    """
+    begin = 0
+    for end in _DOCUMENT.finditer(text) if _KIND.search(text) else ():
+        if _KIND.search(text, begin, end.start()):
+            for data in _DATA.finditer(text, begin, end.start()):
+                yield from _values(text, data)
+        begin = end.end()
 
 
-def _in_json(text: str) -> Iterator[Span]:
-    around = braces(text)
-    done = 0
-    for match in _FLOW.finditer(text):
-        if match.start() < done:
-            continue  # within what is taken out already
-        end, outer = around[match.start("open")]
-        begin, last = (outer, around[outer][0]) if outer >= 0 else (0, len(text))
-        own = (
-            text[max(begin, match.start() - _FARTHEST) : match.start()]
-            + text[end : min(last, end + _FARTHEST)]
-        )
-        if _ANY.search(own):
-            yield from _values(text, match.end(), end)
-            done = end
-
-
-def braces(text: str) -> dict[int, tuple[int, int]]:
-    """For each opening brace: where it is closed, and the one around it; the text's end, and -1, without."""
-    open_: list[int] = []
-    found: dict[int, tuple[int, int]] = {}
-    for brace in _BRACE.finditer(text):
-        if brace[0] == "{":
-            found[brace.start()] = (len(text), open_[-1] if open_ else -1)
-            open_.append(brace.start())
-        elif open_:
-            begun = open_.pop()
-            found[begun] = (brace.start(), found[begun][1])
-    return found
-
-
-def _in_yaml(text: str) -> Iterator[Span]:
-    lines = [_line(match) for match in _LINE.finditer(text)]
-    for number, line in enumerate(lines):
-        if not _BLOCK.fullmatch(line.text):
-            continue
-        first, last = number, number + 1
-        while (
-            first > number - _MOST_LINES
-            and first
-            and not lines[first].begins_item
-            and _same_document(lines[first - 1], line.indent)
-        ):
-            first -= 1
-        while (
-            last < min(len(lines), number + _MOST_LINES)
-            and _same_document(lines[last], line.indent)
-            and not (lines[last].begins_item and lines[last].indent == line.indent)
-        ):
-            last += 1
-        if any(other.indent == line.indent and _ANY.search(other.text) for other in lines[first:last]):
-            behind = number + 1
-            while behind < last and (not lines[behind].text.strip() or lines[behind].indent > line.indent):
-                behind += 1
-            yield from _values(text, line.end, lines[behind - 1].end)
-
-
-def _line(match: re.Match[str]) -> _Line:
-    text = match[0][: match.start("break") - match.start()]
-    indent = _INDENT.match(text)
-    width = indent.end() if indent else 0
-    return _Line(match.start(), match.end(), text, width, "-" in text[:width])
-
-
-def _same_document(line: _Line, indent: int) -> bool:
-    return not line.text.startswith("---") and (not line.text.strip() or line.indent >= indent)
-
-
-def _values(text: str, start: int, end: int) -> Iterator[Span]:
-    at = start
-    while entry := _ENTRY.search(text, at, end):
+def _values(text: str, data: re.Match[str]) -> Iterator[Span]:
+    """The values of a mapping, one entry after the other."""
+    at, until = data.end(), len(text)
+    if not data["open"]:
+        until = end_of_entry(text, at, data["break"] or "\n", len(data["indent"]), mapping=True)
+    while entry := _ENTRY.match(text, at, until):
         begin, behind = extent(text, entry.start("name"), entry.end())
-        at = max(entry.end(), behind)
-        if begin < (behind := min(behind, end)) and may_be_secret("", text[begin:behind]):
+        behind = min(behind, until)
+        if begin < behind and may_be_secret("", text[begin:behind]):
             yield Span(begin, behind, SECRET_DATA)
+        at = _CLOSED.match(text, max(entry.end(), behind)).end()  # type: ignore[union-attr] # it may be nothing

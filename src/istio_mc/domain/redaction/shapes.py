@@ -1,140 +1,138 @@
-"""Secrets by their own shape, however they are wrapped: private keys, tokens, and runs of random letters."""
+"""Secrets by their own shape: private keys, tokens, random letters, and all of these in base64."""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.redaction.spans import Span, Squeezed, mixed
+from istio_mc.domain.redaction.spans import BREAK, GAP, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 KEY = "private key"
 JWT = "token (JWT)"
-CLOUD = "cloud credential"
-BOOTSTRAP = "bootstrap token"
-HASH = "hash of a password"
 BASE64 = "base64"
 OPAQUE = "opaque letters"
-CERTIFICATE = "certificate"
-"""Not a secret: what is found under this kind is left in."""
 
-_MARK = "PRIVATE KEY-----"
-_DEPTH = 3
+_LEAST = 16
 _LEAST_OPAQUE = 40
 _LEAST_ENTROPY = 4.4
+_LEAST_TOKEN = 20
+_LEAST_CHANGES = 0.45  # of random letters and digits, 0.62 of the neighbours are of different classes
+_MOST_OF_A_DIGEST = 128
 
-# Squeezed: `-----BEGIN RSA PRIVATE KEY-----` has lost its blanks.
-_HEAD = r"-{4,5}BEGIN[A-Z0-9+]*PRIVATE\+?KEY(?:BLOCK)?-{4,5}"
-_FOOT = r"-{4,5}END[A-Z0-9+]*PRIVATE\+?KEY(?:BLOCK)?-{4,5}"
-_BLOCK = re.compile(rf"{_HEAD}(?:(?!-{{4,5}}BEGIN).){{0,20000}}?{_FOOT}", re.DOTALL)
-_HALF = re.compile(rf"(?P<head>{_HEAD})|{_FOOT}")
+_END_OF_LINE = r"(?=[ \t]*+(?:[\r\n\"']|\\++(?:[nr\"']|\Z)|%0|\Z))"
+_LAST = rf"{{{_LEAST},}}+(?=[ \t,;<>)}}\]])"  # of several lines, with other words behind it
+_PEM_GAP = rf"(?:{GAP}|\+)*+"  # a form has + for a blank
+_LABEL = (
+    rf"{_PEM_GAP}(?:[A-Z0-9]++{_PEM_GAP}){{0,3}}?PRIVATE{_PEM_GAP}KEY{_PEM_GAP}(?:BLOCK{_PEM_GAP})?-{{4,5}}"
+)
+_PEM_LINES = rf"[A-Za-z0-9+/=%]*+(?:{BREAK}[A-Za-z0-9+/=%]++{_END_OF_LINE})*+"
+_PEM_HEADERS = rf"(?:{BREAK}[A-Z][\w-]++:[^\n\\\"]*+)*+"
+_PEM = re.compile(
+    rf"-{{4,5}}BEGIN{_LABEL}(?:(?:(?!-{{4,5}}BEGIN).){{0,20000}}?-{{4,5}}END{_LABEL}"
+    rf"|(?:{_PEM_HEADERS}{BREAK}{_PEM_LINES})?+)"
+    rf"|(?P<end>-{{4,5}}END{_LABEL})",
+    re.DOTALL,
+)
+_LINE_BEFORE = re.compile(rf"[A-Za-z0-9+/=%]++{BREAK}\Z")
+_LONGEST_LINE = 200
 _PUBLIC = re.compile(
-    r"-----BEGIN(?:TRUSTED|X509)?CERTIFICATE-----(?P<body>[A-Za-z0-9+/=]++)-----END(?:TRUSTED|X509)?CERTIFICATE-----"
+    rf"-----BEGIN{GAP}*+(?:TRUSTED|X509)?{GAP}*+CERTIFICATE-----(?P<body>(?:[A-Za-z0-9+/=]|{GAP})*+)"
+    rf"-----END{GAP}*+(?:TRUSTED|X509)?{GAP}*+CERTIFICATE-----"
 )
-_JWT = re.compile(r"eyJ(?:[A-Za-z0-9_-]{5,}+\.[A-Za-z0-9_-]{5}|hbGci|0eXAi|raWQi|jdHki)")
-# The beginning of a DER private key in base64: PKCS#1, PKCS#8, PKCS#8 encrypted, SEC1 and Ed25519.
-_DER = re.compile(
-    r"MII[A-Za-z0-9+/]{3}IBA(?:A[Kk]C|DAN|DAL)[A-Za-z0-9+/]"
-    r"|MI(?:GH|G2|Ht)AgEAM[A-Za-z0-9+/]{2}GByqGSM49|M(?:HcCAQEEI|IGkAgEBBD|IHcAgEBBE)"
-    r"|M(?:II[A-Za-z0-9+/]{2}|IG|IH)[A-Za-z0-9+/]{1,8}BgkqhkiG9w0BBQ[0-9A-Z]|MC4CAQAwBQYDK2V[uw]"
+_JWT = re.compile(
+    r"eyJ(?:[\w-]{5,}+\.[\w-]{5}|hbGci|0eXAi|raWQi|jdHki)[\w.=-]*+"
+    rf"(?:{BREAK}[\w.=-]++{_END_OF_LINE})*+(?:{BREAK}[\w.=-]{_LAST})?+"
 )
-_CLOUD = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
-    r"|gl(?:pat|rt|dt|ptt|cbt|ft|soat|imt|agent|oas)-[\w-]{20,}|xox[abeprs]-[\w-]{10,}|xapp-[0-9]-[\w-]{20,}"
-    r"|AIza[\w-]{35}|GOCSPX-[\w-]{20,}|ya29\.[\w-]{20,}|[sr]k_(?:live|test)_\w{16,}|hv[sbr]\.[\w-]{20,}"
-    r"|s\.(?=[A-Za-z]*[0-9])(?=[a-z0-9]*[A-Z])[A-Za-z0-9]{24}(?![\w.-])|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,}"
-    r"|do[opr]_v1_[0-9a-f]{64}|SK[0-9a-f]{32}(?!\w)|dckr_[a-z]+_[\w-]{20,}|[0-9]{8,10}:AA[\w-]{33}(?![\w-])"
-    r"|pul-[0-9a-f]{40}|dapi[0-9a-f]{32}|K10[0-9a-f]{64}::\w+:\w+|v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}"
-    r"|tskey-[a-z]+-[\w-]{16,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}|AGE-SECRET-KEY-1[0-9A-Z]{50,})"
-    r"|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,}"
+_RUN = rf"(?:(?<=\\[nrt])|(?<![A-Za-z0-9+/_\\-]))[A-Za-z0-9+/_-]{{{_LEAST},}}+"
+_BLOB = re.compile(
+    rf"{_RUN}(?:={{1,2}}|(?:{BREAK}[A-Za-z0-9+/_-]++(?:==?)?(?<!-){_END_OF_LINE})*+"
+    rf"(?:{BREAK}[A-Za-z0-9+/_-]{_LAST})?+)"
 )
-# Of kubeadm. The name of an event looks alike, but behind its dot all is hexadecimal.
-_BOOTSTRAP = re.compile(
-    r"(?<![\w.-])[a-z0-9]{6}\.(?=[a-z]*[0-9])(?=[0-9a-f]*[g-z])[a-z0-9]{16}(?![\w-]|\.\w)"
-)
-# crypt(3), as in htpasswd and shadow.
-_HASH = re.compile(r"\$(?:apr1|2[abxy]|[1567y]|argon2\w*|scrypt)\$[A-Za-z0-9./$=,+]{16,}")
-# A seed of one-time passwords, as authenticators are given it; hexadecimal has at most 4 bits a letter.
-_BASE32 = re.compile(r"(?<![\w/+-])(?=(?:[A-Z]*[2-7]){3})[A-Z2-7]{32,}+={0,6}(?![\w/+-])")
-_LEAST_BASE32_ENTROPY = 4.0
-_OPAQUE = re.compile(rf"[A-Za-z0-9+/_=-]{{{_LEAST_OPAQUE},}}+")
+_GAPS = re.compile(rf"{GAP}++")
+_HEX = re.compile(r"[0-9a-fA-F]*+")
 
 
-def encoded_forms(text: str, depth: int = _DEPTH) -> frozenset[str]:
-    """What is always to be found in base64 of any text that holds this one, and in base64 of that, and so on.
+def spans(text: str, look: Callable[[str], object] | None) -> Iterator[Span]:
+    """Every secret that its own shape gives away.
 
-    A byte's letters depend on where it stands among three: so there are three forms at each depth, without
-    the letters at both ends that its neighbours change.
+    Args:
+        text: The text.
+        look: Finds secrets in what base64 stands for; None: nothing is decoded.
     """
-    if not depth:
-        return frozenset()
-    found = set()
-    for shift in range(3):
-        raw = base64.b64encode(b"\0" * shift + text.encode())
-        whole = (len(text) + shift) // 3 * 4
-        core = raw[(0, 2, 3)[shift] : whole].decode()
-        found |= {core, core.replace("+", "-").replace("/", "_")} | encoded_forms(core, depth - 1)
-    return frozenset(found)
+    at = 0
+    judged: dict[str, str | None] = {}
+    if "PRIVATE" in text:
+        yield from _pem(text)
+    yield from (Span(*match.span(), JWT) for match in _JWT.finditer(text))
+    # A certificate is random letters too, and no secret.
+    public = [match.span() for match in _PUBLIC.finditer(text) if is_certificate(_decoded(match["body"]))]
+    for start, end in [*public, (len(text), len(text))]:
+        for match in _BLOB.finditer(text, at, start):
+            letters = match[0]
+            if letters not in judged:
+                judged[letters] = _kind(letters, look)
+            if kind := judged[letters]:
+                yield Span(*match.span(), kind)
+        at = end
 
 
-_ENCODED = re.compile(
-    "|".join(
-        sorted(
-            form
-            for text in (_MARK, "eyJhbGciOi", "eyJ0eXAiOi", "eyJraWQiOi")
-            for form in (*encoded_forms(text), text.encode().hex(), text.encode().hex().upper())
-        )
-    )
-)
-
-
-def spans(squeezed: Squeezed) -> Iterator[Span]:
-    """Every secret that its own shape gives away, and every certificate."""
-    text = squeezed.text
-    for match in _PUBLIC.finditer(text):
-        if is_certificate(match["body"]):
-            yield squeezed.span(*match.span(), CERTIFICATE)
-    yield from _pem(squeezed)
-    for pattern, kind, back in ((_DER, KEY, False), (_JWT, JWT, False), (_ENCODED, BASE64, True)):
-        for match in pattern.finditer(text):
-            yield squeezed.grown(*match.span(), kind, back=back)
-    for pattern, kind in ((_CLOUD, CLOUD), (_HASH, HASH), (_BOOTSTRAP, BOOTSTRAP)):
-        for match in pattern.finditer(squeezed.original):
-            yield Span(*match.span(), kind)
-    yield from _random(squeezed.original)
-
-
-def _random(text: str) -> Iterator[Span]:
-    """Runs of letters that are no words."""
-    for match in _OPAQUE.finditer(text):
-        if is_random(match[0]):
-            yield Span(*match.span(), OPAQUE)
-    for match in _BASE32.finditer(text):
-        if _entropy(match[0]) > _LEAST_BASE32_ENTROPY:
-            yield Span(*match.span(), OPAQUE)
-
-
-def _pem(squeezed: Squeezed) -> Iterator[Span]:
+def _pem(text: str) -> Iterator[Span]:
     """Private keys in PEM, whole, or from their first line on, or up to their last."""
-    whole = [match.span() for match in _BLOCK.finditer(squeezed.text)]
-    for start, end in whole:
-        yield squeezed.span(start, end, KEY)
-    for match in _HALF.finditer(squeezed.text):
-        if not any(start <= match.start() < end for start, end in whole):
-            yield squeezed.grown(*match.span(), KEY, back=not match["head"], on=bool(match["head"]))
+    for match in _PEM.finditer(text):
+        start = match.start()
+        while match["end"] and (line := _LINE_BEFORE.search(text, max(0, start - _LONGEST_LINE), start)):
+            start = line.start()
+        yield Span(start, match.end(), KEY)
 
 
-def is_certificate(body: str) -> bool:
-    """Whether base64 is a certificate's DER: a sequence of a sequence of a version or serial and more."""
+def _kind(letters: str, look: Callable[[str], object] | None) -> str | None:
+    """What a run of letters of base64 is; None: no secret."""
+    letters = _GAPS.sub("", letters)
+    if letters.islower():  # most names are; base64 of a text has capitals
+        return OPAQUE if len(letters) > _MOST_OF_A_DIGEST and _HEX.fullmatch(letters) else None
+    data = _decoded(letters)
+    if is_key(data):
+        return KEY
+    if is_certificate(data):
+        return None
+    if look and (inner := _readable(data)):
+        if look(inner):
+            return BASE64
+        if _PUBLIC.search(inner):
+            return None
+    return OPAQUE if is_random(letters) else None
+
+
+def _decoded(letters: str) -> bytes:
+    letters = _GAPS.sub("", letters).rstrip("=").replace("-", "+").replace("_", "/")
+    letters = letters[: len(letters) - (len(letters) % 4 == 1)]
     try:
-        der = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
-    except ValueError:
-        return False
+        return base64.b64decode(letters + "=" * (-len(letters) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _readable(data: bytes) -> str:
+    """The text that bytes are, without a letter that was cut off at their end; "" where they are none."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 3:
+            return ""
+        text = data[: error.start].decode()
+    return "" if re.search(r"[\x00-\x08\x0e-\x1a]", text) else text
+
+
+def is_certificate(der: bytes) -> bool:
+    """Whether bytes are a certificate's DER: a sequence of a sequence of a version or serial and more."""
     inner = _inside(der)
     return inner[:1] == b"\x30" and _inside(inner)[:1] in (b"\xa0", b"\x02")
 
@@ -144,9 +142,30 @@ def is_key(der: bytes) -> bool:
     return der[:1] == b"\x30" and _inside(der)[:3] in (b"\x02\x01\0", b"\x02\x01\1", b"\x02\x01\3")
 
 
-def is_random(text: str) -> bool:
-    """Whether letters are too well mixed to be words: a path or a name has less than 4.4 bits a letter."""
-    return mixed(text) and _entropy(text) >= _LEAST_ENTROPY
+def is_random(letters: str) -> bool:
+    """Whether letters are too well mixed to be words: capitals, small letters and digits in one.
+
+    40 and more by their entropy: a path or a name has less than 4.4 bits a letter. Fewer by how often
+    capitals, small letters and digits follow each other.
+    """
+    if not all(re.search(kind, letters) for kind in ("[A-Z]", "[a-z]", "[0-9]")):
+        return len(letters) > _MOST_OF_A_DIGEST and _HEX.fullmatch(letters) is not None
+    if len(letters) >= _LEAST_OPAQUE and _entropy(letters) >= _LEAST_ENTROPY:
+        return True
+    parts = [*re.split("[/+=]", letters), *re.split("[/+=_-]", letters)]
+    return any(_changes_often(re.sub("[-_]", "", part)) for part in parts)
+
+
+def _changes_often(letters: str) -> bool:
+    classes = [letter.isupper() - letter.isdigit() for letter in letters]
+    changes = sum(one != other for one, other in pairwise(classes))
+    few = len(letters) * 0.15  # of a hexadecimal number in small letters and a word, hardly any is a capital
+    return (
+        len(letters) >= _LEAST_TOKEN
+        and changes >= len(letters) * _LEAST_CHANGES
+        and classes.count(1) >= few
+        and classes.count(0) >= few
+    )
 
 
 def _entropy(text: str) -> float:
