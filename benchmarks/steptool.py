@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab import proc, settings
 from lab.binaries import has_version
-from lab.golang import Go
+from lab.golang import Go, discard
 
 VERSION = "0.24.4"
 MODULE = Path(__file__).parents[1] / "lab" / "binaries" / "step"
@@ -26,7 +26,6 @@ def gather() -> Path:
         return Path(found)
     target = settings.cache() / "bin" / f"step-{VERSION}" / "step"
     if not target.exists():
-        go = Go(settings.cache(), MODULE)
-        go.build(_PACKAGE, f"-X main.Version={VERSION}", target)
-        go.discard()
+        Go(settings.cache(), MODULE).build(_PACKAGE, f"-X main.Version={VERSION}", target)
+        discard(settings.cache())
     return target

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from lab import down, files, health, proc, settings
+from lab import binaries, down, files, health, proc, settings
 from lab.errors import LabError
 from lab.lock import locked
 from lab.log import say
@@ -23,9 +23,24 @@ def parser() -> argparse.ArgumentParser:
     verbs = root.add_subparsers(dest="verb", required=True, metavar="VERB")
     verb = verbs.add_parser("up", help="bring the lab up; leave it if it is whole")
     verb.add_argument("--fresh", action="store_true", help="build the clusters anew in any case")
+    verb.add_argument(
+        "--istio",
+        action="append",
+        choices=binaries.known("istio"),
+        metavar="VERSION",
+        help=f"once for each, the mesh's own first (default: {', '.join(settings.ISTIO)})",
+    )
+    verb.add_argument(
+        "--kubernetes",
+        choices=binaries.known("kubernetes"),
+        default=settings.KUBERNETES,
+        metavar="VERSION",
+        help="(default: %(default)s)",
+    )
     verbs.add_parser("down", help="remove everything but the cache")
     verbs.add_parser("status", help="tell whether every part runs (exit code 1: not)")
-    verbs.add_parser("env", help='print lines for a shell: eval "$(python -m lab env)"')
+    verb = verbs.add_parser("env", help='print lines for a shell: eval "$(python -m lab env)"')
+    verb.add_argument("--istio", default="", metavar="VERSION", help="of another Istio than the mesh's own")
     verb = verbs.add_parser("exec", help="run a command in a node's namespaces")
     verb.add_argument("node", choices=[name for c in settings.CLUSTERS for name in (c.name, c.edge) if name])
     verb.add_argument("command", nargs=argparse.REMAINDER)
@@ -39,11 +54,11 @@ def _need_root() -> None:
         raise LabError("the lab needs root, for namespaces and mounts: run it with sudo")
 
 
-def _up(*, fresh: bool) -> None:
+def _up(versions: settings.Versions, *, fresh: bool) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both mean: stop, and clean up
     with locked(settings.LOCK):
         try:
-            up(fresh=fresh)
+            up(versions, fresh=fresh)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             proc.cancel()
@@ -83,13 +98,14 @@ def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
         if options.verb == "env":
-            sys.stdout.write(files.shell())
+            sys.stdout.write(files.shell(options.istio))
             return 0
         _need_root()
         os.environ.update(settings.past_proxies())
         match options.verb:
             case "up":
-                _up(fresh=options.fresh)
+                chosen = tuple(dict.fromkeys(options.istio or settings.ISTIO))
+                _up(settings.Versions(options.kubernetes, chosen), fresh=options.fresh)
             case "down":
                 _down()
             case "status":

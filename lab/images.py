@@ -6,14 +6,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import debian, settings
+from lab import debian
+from lab.binaries import istio_name
 from lab.oci import Archive, Entry, Image, Layer, folder, program
 from lab.proc import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_REGISTRY = "registry.k8s.io"
+    from lab.settings import Versions
+
+PAUSE = "registry.k8s.io/pause:3.10"
 CILIUM = "quay.io/cilium/cilium:v1.17.4"
 REVIEWS = "docker.io/istio/examples-bookinfo-reviews-{}:1.20.3"
 CURL = "docker.io/curlimages/curl:8.16.0"
@@ -65,45 +68,58 @@ def _network() -> list[Entry]:
     return entries + _libraries([*multi.values(), curl, *extensions])
 
 
-def _proxy(files: Mapping[str, Path]) -> list[Entry]:
+def _envoy(files: Mapping[str, Path]) -> list[Entry]:
     return [
-        program("usr/local/bin/pilot-agent", files["pilot-agent"]),
         program("usr/local/bin/envoy", files["envoy"]),
         *_libraries([files["envoy"]]),
-        Entry("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", source=files["envoy_bootstrap.json"]),
         # A sidecar's user writes here; in a pod these are volumes, in a bare container they are not.
         folder("etc/istio/proxy", 0o1777),
         folder("var/lib/istio/data", 0o1777),
     ]
 
 
-def write(files: Mapping[str, Path], archive: Archive, scratch: Path) -> None:
+def _agent(files: Mapping[str, Path], version: str) -> list[Entry]:
+    bootstrap = files[istio_name(version, "envoy_bootstrap.json")]
+    return [
+        program("usr/local/bin/pilot-agent", files[istio_name(version, "pilot-agent")]),
+        Entry("var/lib/istio/envoy/envoy_bootstrap_tmpl.json", source=bootstrap),
+    ]
+
+
+def kubernetes_names(files: Mapping[str, Path], version: str) -> dict[str, str]:
+    """Return the images that kubeadm of this version asks for, by the program in them."""
+    listed = run([files["kubeadm"], "config", "images", "list", f"--kubernetes-version=v{version}"]).stdout
+    return {name.rpartition(":")[0].rpartition("/")[2]: name for name in listed.split()}
+
+
+def write(files: Mapping[str, Path], versions: Versions, archive: Archive, scratch: Path) -> None:
     """Write every image of the lab into an archive."""
 
     def layer(name: str, entries: list[Entry]) -> Layer:
-        return Layer.write(scratch / f"{name}.tar", entries)
+        return Layer.write(scratch / f"{name.replace('/', '-')}.tar", entries)
 
-    def lone(name: str, path: str = "") -> Layer:
-        return layer(name, [program(path or f"usr/local/bin/{name}", files[name]), *_ACCOUNTS])
+    def lone(name: str, path: str = "", file: str = "") -> Layer:
+        entries = [program(path or f"usr/local/bin/{name}", files[file or name]), *_ACCOUNTS]
+        return layer(file or name, entries)
 
     shell, network = layer("shell", _shell()), layer("network", _network())
     base = [shell, network]
-    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler"):
-        archive.add(Image(f"{_REGISTRY}/{name}:v{settings.KUBERNETES}", [lone(name)], [name]))
-    kube_proxy = [*base, lone("kube-proxy")]
-    archive.add(Image(f"{_REGISTRY}/kube-proxy:v{settings.KUBERNETES}", kube_proxy, ["kube-proxy"]))
-    archive.add(Image(f"{_REGISTRY}/etcd:3.5.16-0", [lone("etcd")], ["etcd"]))
-    coredns = lone("coredns", "coredns")
-    archive.add(Image(f"{_REGISTRY}/coredns/coredns:v1.11.3", [coredns], ["/coredns"]))
-    archive.add(Image(f"{_REGISTRY}/pause:3.10", [lone("pause", "pause")], ["/pause"]))
+    names = kubernetes_names(files, versions.kubernetes)
+    for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"):
+        archive.add(Image(names[name], [lone(name)], [name]))
+    archive.add(Image(names["kube-proxy"], [*base, lone("kube-proxy")], ["kube-proxy"]))
+    archive.add(Image(names["coredns"], [lone("coredns", "coredns")], ["/coredns"]))
+    archive.add(Image(PAUSE, [lone("pause", "pause")], ["/pause"]))
 
-    pilot = [shell, lone("pilot-discovery")]
     user = "1337:1337"
-    start = ["/usr/local/bin/pilot-discovery"]
-    archive.add(Image(f"docker.io/istio/pilot:{settings.ISTIO}", pilot, start, user=user))
-    proxy = [*base, layer("proxyv2", _proxy(files))]
-    start = ["/usr/local/bin/pilot-agent"]
-    archive.add(Image(f"docker.io/istio/proxyv2:{settings.ISTIO}", proxy, start, user=user))
+    envoy = layer("envoy", _envoy(files))
+    for version in versions.istio:
+        pilot = [shell, lone("pilot-discovery", file=istio_name(version, "pilot-discovery"))]
+        start = ["/usr/local/bin/pilot-discovery"]
+        archive.add(Image(f"docker.io/istio/pilot:{version}", pilot, start, user=user))
+        proxy = [*base, envoy, layer(istio_name(version, "proxyv2"), _agent(files, version))]
+        start = ["/usr/local/bin/pilot-agent"]
+        archive.add(Image(f"docker.io/istio/proxyv2:{version}", proxy, start, user=user))
 
     reviews = [shell, lone("reviews")]
     for version in ("v1", "v2", "v3"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lab import debian, settings
+from lab import debian, images, settings
 
 if TYPE_CHECKING:
     from lab.settings import Cluster
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CONTAINERD = f"""\
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "registry.k8s.io/pause:3.10"
+  sandbox_image = "{images.PAUSE}"
   # Without CAP_SYS_RESOURCE runc may not lower the score: "can't get final child's PID from pipe".
   restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
@@ -90,7 +90,7 @@ def go_settings(memory: int) -> list[dict[str, str]]:
     return [{"name": "GOGC", "value": "400"}, {"name": "GOMEMLIMIT", "value": f"{limit}MiB"}]
 
 
-def config(cluster: Cluster) -> str:
+def config(cluster: Cluster, kubernetes: str = settings.KUBERNETES) -> str:
     """Return kubeadm's configuration of one cluster."""
     api = "kubeadm.k8s.io/v1beta4"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -111,7 +111,7 @@ def config(cluster: Cluster) -> str:
             "apiVersion": api,
             "kind": "ClusterConfiguration",
             "clusterName": cluster.cluster,
-            "kubernetesVersion": f"v{settings.KUBERNETES}",
+            "kubernetesVersion": f"v{kubernetes}",
             "encryptionAlgorithm": "ECDSA-P256",  # quicker to make than RSA
             "networking": {"podSubnet": cluster.pods},
             # A lab's data is worth nothing: no waiting for the disk.

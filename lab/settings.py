@@ -8,8 +8,9 @@ from enum import Enum
 from pathlib import Path
 
 KUBERNETES = "1.32.3"
-ISTIO = "1.26.0"
-ETCD = "3.5.21"
+ISTIO = ("1.26.0", "1.30.4", "1.31.0")
+"""The first is the mesh's own; the others' programs and images are there too."""
+
 COREDNS = "1.12.1"
 ENVOY = "1.40.0"
 
@@ -21,7 +22,7 @@ BRIDGE_ADDRESS = "198.18.0.1"
 LINK_PREFIX = "lab-"
 
 BIN = STATE / "bin"
-"""kubectl and istioctl, for people and tests."""
+"""kubectl and the mesh's own istioctl, for people and tests."""
 
 SBIN = STATE / "sbin"
 """What the lab itself runs; its processes are recognised by this path."""
@@ -31,7 +32,7 @@ BALANCER = SBIN / "loadbalancer"
 LOGS = STATE / "logs"
 KUBECONFIGS = STATE / "kubeconfigs"
 MESH = STATE / "mesh.yaml"
-STAMP = STATE / "stamp"
+STAMP = STATE / "stamp.json"
 SYSCTLS = STATE / "sysctls.json"
 
 
@@ -104,6 +105,35 @@ CLUSTERS = (
     Cluster("ncloud", "ncloud-nks", 2, Provider.HOSTNAME, "gw.ncloud.lab.test", cilium=True),
     Cluster("nhn", "nhn-nks", 3, Provider.IP),
 )
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What a lab is made of."""
+
+    kubernetes: str = KUBERNETES
+    istio: tuple[str, ...] = ISTIO
+
+    @property
+    def main(self) -> str:
+        """The Istio that `lab env` leads to."""
+        return self.istio[0]
+
+    @property
+    def label(self) -> str:
+        """Name of the folder for what is made of these, whatever else goes into it."""
+        return "-".join(["kubernetes", self.kubernetes, "istio", *self.istio])
+
+    def do_for(self, asked: Versions) -> bool:
+        """Whether a lab of these has all that is asked for."""
+        return (self.kubernetes, self.main) == (asked.kubernetes, asked.main) and {*asked.istio} <= {
+            *self.istio
+        }
+
+
+def istio_home(version: str) -> Path:
+    """Folder of one Istio version: its mesh.yaml, Gateway API, and `bin` with its istioctl and kubectl."""
+    return STATE / f"istio-{version}"
 
 
 def find(name: str) -> Cluster:

@@ -16,6 +16,8 @@ from lab.proc import run, wait_for
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lab.settings import Versions
+
 
 def key(files: Mapping[str, Path]) -> str:
     """Name the images by all that goes into them."""
@@ -28,9 +30,9 @@ def key(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def ensure(cache: Path, files: Mapping[str, Path]) -> Path:
+def ensure(cache: Path, versions: Versions, files: Mapping[str, Path]) -> Path:
     """Return the template of exactly these files, made if it is not there."""
-    home = cache / "containerd"
+    home = cache / "containerd" / versions.label
     template = home / key(files)
     if template.exists():
         return template
@@ -39,10 +41,11 @@ def ensure(cache: Path, files: Mapping[str, Path]) -> Path:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
     archive = Archive(scratch / "images.tar", architecture())
-    images.write(files, archive, scratch)
+    images.write(files, versions, archive, scratch)
     archive.close()
     _import(scratch, files["pause"])
-    # The old ones go only now: an import that fails must not cost what worked before.
+    # Those of other versions stay. The old one goes only now: an import that fails must not cost what
+    # worked before.
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
     (scratch / "root").replace(template)

