@@ -14,7 +14,14 @@ _HERE = Path(__file__).parent
 
 
 # What begins with the shared mesh comes first; its end leaves empty clusters, as the others want them.
-_ORDER = ("test_leaving.py", "test_uninstall.py", "test_stand_in.py", "test_joining.py", "test_adopt.py")
+_ORDER = (
+    "test_leaving.py",
+    "test_uninstall.py",
+    "test_stand_in.py",
+    "test_joining.py",
+    "test_adopt.py",
+    "test_versions.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
