@@ -52,24 +52,19 @@ class Mirror:
     Attributes:
         url: Its address.
         files: What it has, by path.
-        etags: Entity tags, by path; a path without one has no validator.
         faults: What the next requests for a path get, one after another.
-        requests: Path, Range and Host of every request so far.
-        ranges: Whether it answers with parts.
+        requests: Path and Host of every request so far.
     """
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    etags: dict[str, str] = field(default_factory=dict)
     faults: dict[str, list[Fault]] = field(default_factory=dict)
-    requests: list[tuple[str, str, str]] = field(default_factory=list)
-    ranges: bool = True
+    requests: list[tuple[str, str]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def put(self, path: str, body: bytes, *, checksum: bool = True) -> None:
         """Publishes a file, with its checksum beside it."""
         self.files[path] = body
-        self.etags[path] = f'"{hashlib.md5(body).hexdigest()}"'  # noqa: S324 - a tag, as object stores make them
         if checksum:
             self.files[f"{path}.sha256"] = f"{hashlib.sha256(body).hexdigest()}\n".encode()
 
@@ -89,8 +84,8 @@ class Mirror:
         return artifact(tool, version or VERSIONS[tool], platform, mirror=self.url)
 
     def asked(self, path: str) -> list[str]:
-        """The Range of each request for a path."""
-        return [part for asked, part, _ in self.requests if asked == path]
+        """The Host of each request for a path."""
+        return [host for asked, host in self.requests if asked == path]
 
     @contextmanager
     def serve(self, tls: ssl.SSLContext | None = None) -> Iterator[Mirror]:
@@ -103,7 +98,7 @@ class Mirror:
             def do_GET(self) -> None:
                 # A proxy is asked for the whole URL.
                 path = urlsplit(self.path).path
-                mirror.requests.append((path, self.headers.get("Range", ""), self.headers.get("Host", "")))
+                mirror.requests.append((path, self.headers.get("Host", "")))
                 faults = mirror.faults.get(path, [])
                 with suppress(BrokenPipeError, ConnectionResetError):
                     mirror._answer(self, path, faults.pop(0) if faults else Fault())
@@ -135,17 +130,6 @@ class Mirror:
         status = fault.status or (200 if body is not None else 404)
         body = body if body is not None and not fault.status else b""
         headers = dict(fault.headers)
-        tag = self.etags.get(path)
-        if tag and not fault.status:
-            headers["ETag"] = tag
-        wanted = to.headers.get("Range")
-        if wanted and self.ranges and status == 200 and to.headers.get("If-Range") in (None, tag):
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            if start >= len(body):
-                status, headers["Content-Range"], body = 416, f"bytes */{len(body)}", b""
-            else:
-                headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-                status, body = 206, body[start:]
         to.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             to.send_header(name, value)

@@ -31,8 +31,8 @@ _NEXT = {
     "ca init": "no file is written by halves; the same command keeps a root that is there",
     "ca issue": "no file is written by halves; the same command makes the CAs that are still missing",
     "config init": "no file is written by halves; the same command writes it",
-    "tools install": "old programs stay until new ones are whole; downloads go on where they ended",
-    "tools download": "files in the folder are whole; downloads go on where they ended",
+    "tools install": "old programs stay until new ones are whole; the same command installs the rest",
+    "tools download": "files in the folder are whole; the same command downloads the rest",
 }
 _LOOKS = "nothing was changed; the same command looks anew"
 _LOOKED_DEEP = "the pods that --deep made are removed; the same command looks anew"

@@ -83,9 +83,9 @@ def install(
     """Bring the programs in place, each verified by its SHA-256 before anything is unpacked.
 
     A program for this machine's platform is run once, and its version compared, before it is put in place.
-    What is there already in the right version is left alone; what fails leaves the old one in place. A
-    download that broke off goes on where it ended. HTTPS_PROXY and NO_PROXY are honoured. Without
-    --bin-dir they go to a private cache, in which the other verbs look first.
+    What is there already in the right version is left alone; what fails leaves the old one in place.
+    HTTPS_PROXY and NO_PROXY are honoured. Without --bin-dir they go to a private cache, in which the other
+    verbs look first.
 
     Examples:
 

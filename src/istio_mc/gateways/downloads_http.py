@@ -1,7 +1,7 @@
-"""Files over HTTP: resumed, tried again, and verified.
+"""Files over HTTP: tried again, and verified.
 
-A file grows in the private cache, where a later try, or a later run, goes on from its end; it is handed out
-only once its SHA-256 is the one it must have.
+A file is written in the private cache, and handed out only once its SHA-256 is the one it must have. What is
+left of a try that failed is removed.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Downloader:
     """Fetches files, each as often as it takes within its bounds. Proxy variables are honoured.
 
     Attributes:
-        cache: Where unfinished files and first-seen digests are kept.
+        cache: Where files are written, and first-seen digests are kept.
         deadline: `time.monotonic()` value by which all is done.
         progress: Told of a wait for another run.
         read_timeout_s: Seconds without a byte after which a try is given up.
@@ -102,8 +102,8 @@ class Downloader:
     def fetched(self, wanted: Wanted, told: Told = lambda _done, _total: None) -> Iterator[tuple[Path, str]]:
         """A file that is what it must be, and its SHA-256, for the time of a `with` block.
 
-        When the block ends well the file is gone from the cache, and, where no checksum is published, its
-        digest is remembered.
+        When the block ends the file is gone from the cache; where it ends well and no checksum is published,
+        the digest is remembered.
 
         Raises:
             ProblemError: `download-failed`, `download-untrusted`, `checksum-missing`, `checksum-mismatch`,
@@ -113,11 +113,17 @@ class Downloader:
         partial = self.cache.partial(wanted.url)
         self.cache.make_folder(partial.parent)
         with self._locked(wanted.url, partial):
-            digest = self._complete(wanted, partial, expected, source, told)
-            yield partial, digest
-            if not wanted.checksum_url and not wanted.sha256:
-                self.cache.remember(wanted.url, digest)
-            _discard(partial)
+            try:
+                self._tried(wanted.url, lambda: self._download(wanted, partial, told))
+                digest = sha256_of(partial)
+                if expected not in (None, digest):
+                    record = self.cache.record(wanted.url)
+                    raise mismatch(wanted.url, digest, str(expected), source, record)
+                yield partial, digest
+                if not wanted.checksum_url and not wanted.sha256:
+                    self.cache.remember(wanted.url, digest)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def text(self, url: str) -> str | None:
         """A small text, such as a checksum; None where the server has none (404, 403).
@@ -127,7 +133,7 @@ class Downloader:
         """
 
         def once() -> str | None:
-            with self._get(url, {}) as answer:
+            with self._get(url) as answer:
                 if answer.status_code in (403, 404):  # object stores say 403 of what is not there
                     return None
                 _stop_unless_good(url, answer)
@@ -182,46 +188,17 @@ class Downloader:
             )
         return digest, "published beside it"
 
-    def _complete(self, wanted: Wanted, partial: Path, expected: str | None, source: str, told: Told) -> str:
-        """Brings a file to its end, and returns its digest."""
-        if expected and partial.exists() and sha256_of(partial) == expected:
-            return expected
-        resumed = partial.exists()
-        self._tried(wanted.url, lambda: self._download(wanted, partial, told))
-        digest = sha256_of(partial)
-        if expected in (None, digest):
-            return digest
-        _discard(partial)
-        if resumed:  # what an earlier run left may be at fault: once more, from the beginning
-            return self._complete(wanted, partial, expected, source, told)
-        raise mismatch(wanted.url, digest, str(expected), source, self.cache.record(wanted.url))
-
     def _download(self, wanted: Wanted, partial: Path, told: Told) -> None:
-        """One try, going on where the last one ended if the server still has the same file."""
-        mark = _mark(partial)
-        have = partial.stat().st_size if partial.exists() else 0
-        validator = mark.read_text().strip() if have and mark.exists() else ""
-        headers = {"Range": f"bytes={have}-", "If-Range": validator} if validator else {}
-        with self._get(wanted.url, headers) as answer:
-            if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE and validator:
-                if answer.headers.get("content-range") == f"bytes */{have}":
-                    return  # it is all there
-                _discard(partial)
-                raise _Again("the unfinished file is longer than the server's")
+        """One try, from the beginning."""
+        with self._get(wanted.url) as answer:
             _stop_unless_good(wanted.url, answer)
-            goes_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
-            if goes_on and not answer.headers.get("content-range", "").startswith(f"bytes {have}-"):
-                _discard(partial)
-                raise _Again("the server sent another part than the one asked for")
-            done = have if goes_on else 0
+            done = 0
             length = answer.headers.get("content-length", "")
-            total = done + int(length) if length.isdigit() else None
-            with partial.open("ab" if goes_on else "wb", buffering=0) as file:
-                mark.write_text(_validator(answer))
+            total = int(length) if length.isdigit() else None
+            with partial.open("wb", buffering=0) as file:
                 for chunk in answer.iter_raw():
                     done += len(chunk)
                     if max(done, total or 0) > wanted.max_bytes:
-                        _discard(partial)
                         limit = f"at most {wanted.max_bytes >> 20} MiB"
                         raise _failed(wanted.url, f"{max(done, total or 0)} bytes", limit)
                     file.write(chunk)
@@ -230,10 +207,10 @@ class Downloader:
                         raise _Again(f"{done} of {total or '?'} bytes")
 
     @contextmanager
-    def _get(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    def _get(self, url: str) -> Iterator[httpx.Response]:
         left = max(0.1, self.deadline - time.monotonic())
         timeout = httpx.Timeout(min(self.read_timeout_s, left), connect=min(_CONNECT_S, left))
-        with self._open().stream("GET", url, headers=headers, timeout=timeout) as answer:
+        with self._open().stream("GET", url, timeout=timeout) as answer:
             hops = [*answer.history, answer]
             if hops[0].url.scheme == "https" and any(hop.url.scheme != "https" for hop in hops):
                 raise _failed(
@@ -309,8 +286,7 @@ def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
             seen=seen,
             expected=expected,
             hint=Advice(
-                "the same command goes on where this one ended; behind a proxy set HTTPS_PROXY; "
-                "without internet: ",
+                "run the same command again; behind a proxy set HTTPS_PROXY; without internet: ",
                 istio_mc("tools", "install", "--offline", "DIR"),
             ),
             docs=_DOCS,
@@ -328,7 +304,7 @@ def _stop_unless_good(url: str, answer: httpx.Response) -> None:
 
 
 def _client() -> httpx.Client:
-    # identity: a Range counts the bytes of the encoding it was asked in.
+    # identity: what is verified is the file's own bytes.
     headers = {"User-Agent": "istio-mc", "Accept-Encoding": "identity"}
     try:
         return httpx.Client(follow_redirects=True, headers=headers)
@@ -350,18 +326,3 @@ def _words(error: httpx.HTTPError, read_timeout_s: float) -> str:
     if isinstance(error, httpx.ReadTimeout):
         return f"no byte for {read_timeout_s:g} s"
     return str(error) or type(error).__name__
-
-
-def _validator(answer: httpx.Response) -> str:
-    """What tells the server's file from a later one: a strong ETag, else its date (RFC 9110, If-Range)."""
-    tag: str = answer.headers.get("etag", "")
-    return tag if tag.startswith('"') else str(answer.headers.get("last-modified", ""))
-
-
-def _mark(partial: Path) -> Path:
-    return partial.with_name(f"{partial.name}.validator")
-
-
-def _discard(partial: Path) -> None:
-    for path in (partial, _mark(partial)):
-        path.unlink(missing_ok=True)

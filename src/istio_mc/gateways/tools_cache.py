@@ -57,7 +57,7 @@ class Cache:
         return self.folder / "manifests" / _key(url)
 
     def partial(self, url: str) -> Path:
-        """Where the download of a URL grows."""
+        """Where a URL is downloaded to; removed when it is used."""
         return self.folder / "partial" / _key(url)
 
     def record(self, url: str) -> Path:
