@@ -25,7 +25,7 @@ from lab import proc
 from lab.errors import LabError
 from lab.log import say
 from tests.fake_mesh import FakeMesh
-from tests.world import CLUSTERS
+from tests.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,7 +99,7 @@ def _verified(count: int, mesh: FakeMesh, folder: Path, more: Mapping[str, str],
 def _istios_objects() -> Callable[[Cluster], list[Object]]:
     """Istio's objects of any cluster, from one run of istioctl: they differ in ID and network alone."""
     model = CLUSTERS["kt"]
-    document = yaml.safe_dump(istio_operator(mesh_of(Settings(Path.cwd())), model))
+    document = yaml.safe_dump(istio_operator(mesh_of(Settings(Path.cwd()), MESH.version), model))
     with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
         path = Path(folder) / "operator.yaml"
         path.write_text(document, encoding="utf-8")
