@@ -77,6 +77,9 @@ class Ended:
         return found
 
 
+PINNED = "apiVersion: istio-mc/v1alpha1\nkind: Mesh\nistio:\n  version: 1.26.0\n"
+
+
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
     """An API server that takes connections and says nothing."""
@@ -169,6 +172,7 @@ def test_while_a_cluster_keeps_silent(
 def test_a_child_that_will_not_end_is_ended(
     kubeconfig: Path, tmp_path: Path, line: str, signals: tuple[signal.Signals, ...]
 ) -> None:
+    (tmp_path / "mesh.yaml").write_text(PINNED, encoding="utf-8")  # then istioctl is run before any cluster
     (tmp_path / "istioctl").write_text(
         "#!/bin/sh\ntrap '' TERM INT\necho $$ > pid\nwhile :; do sleep 0.1; done\n", encoding="utf-8"
     )
@@ -197,6 +201,7 @@ def test_a_closed_terminal_ends_the_children_and_removes_what_is_temporary(
 ) -> None:
     """As when a connection over SSH is lost: SIGHUP, and nothing can be written any more."""
     wait_for_a_child = "#!/bin/sh\ntrap '' HUP TERM\necho $$ > pid\nwhile :; do sleep 0.1; done\n"
+    (tmp_path / "mesh.yaml").write_text(PINNED, encoding="utf-8")
     (tmp_path / "istioctl").write_text(wait_for_a_child, encoding="utf-8")
     (tmp_path / "istioctl").chmod(0o755)
     ours, theirs = os.openpty()

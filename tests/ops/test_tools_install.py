@@ -62,7 +62,7 @@ class Bench:
             return ToolSettings(VERSIONS[tool], self.mirror.url, self.digests.get(tool, Digests()))
 
         tools = ToolsSettings(None, of(Tool.KUBECTL), of(Tool.HELM), of(Tool.ISTIOCTL), of(Tool.GATEWAY_API))
-        return Settings(certs_dir=self.folder, tools=tools)
+        return Settings(certs_dir=self.folder, tools=tools).with_versions("1.26.0", "1.3.0")
 
     def online(self) -> Source:
         made = Downloader(self.cache, time.monotonic() + 20, read_timeout_s=0.5, backoff_s=0.01)

@@ -245,10 +245,11 @@ def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
     """
     bare = text.strip().removeprefix("v")
     if not VERSION.fullmatch(bare):
+        example = DEFAULT_VERSIONS.get(tool, "1.30.4")
         raise InputError(
             Problem(
                 code="option-malformed",
-                message=f"{option or f'--{tool}'}: {text!r} is not a version such as 1.30.4",
+                message=f"{option or f'--{tool}'}: {text!r} is not a version such as {example}",
             )
         )
     return bare
