@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import urllib3
-from kubernetes import client
-from kubernetes.client.exceptions import ApiException
 
 from istio_mc.domain import jsontext, objects
 from istio_mc.domain.clocks import ahead_s
@@ -35,6 +33,8 @@ from istio_mc.gateways.kube_stream import StreamError, Tunnel, channels, run, ti
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kubernetes import client
 
     from istio_mc.gateways.kube_endpoint import Endpoint
     from istio_mc.gateways.kube_stream import Channels, Execution
@@ -229,6 +229,9 @@ class Kube:
             answer = api.call_api(method, url, cast("Any", sent), body, _request_timeout=self._timeouts())
             return answer, self._body(answer.response)
 
+        # A verb that calls no API server does not pay for the client.
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - as above
+
         what = f"{self.context}: {method} {path}"
         try:
             answer, raw = once_more(what, attempt, left=self._left, reads=reads or method == "GET")
@@ -377,6 +380,8 @@ class Kube:
 
     def _open(self) -> tuple[Endpoint, client.ApiClient]:
         """Where the API server is, and the client that requests go through; made at the first call."""
+        from kubernetes import client  # noqa: PLC0415 - not loaded by verbs that call no API server
+
         with self._lock:
             self.requests += 1
             if self._endpoint is None:

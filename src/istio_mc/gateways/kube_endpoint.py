@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import urllib3
-from kubernetes import client, config
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Mapping
+
+    from kubernetes.client import Configuration
 
 _CONNECTIONS = 16
 """Kept open to one API server; urllib3 opens more where more are needed at once."""
@@ -119,6 +120,8 @@ def read_endpoint(context: str, kubeconfig: Mapping[str, Any]) -> Endpoint:
     Raises:
         KubeError: The kubeconfig cannot be used.
     """
+    from kubernetes import config  # noqa: PLC0415 - not loaded by verbs that call no API server
+
     cluster, user = _entry(kubeconfig, "cluster"), _entry(kubeconfig, "user")
     try:
         configuration = _configuration(cluster)
@@ -153,12 +156,14 @@ def _entry(kubeconfig: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return entries[0].get(kind) or {}
 
 
-def _configuration(cluster: Mapping[str, Any]) -> client.Configuration:
+def _configuration(cluster: Mapping[str, Any]) -> Configuration:
     """The client's own reading of a cluster's entry, and of the environment's proxies.
 
     Credentials and certificates are left out: the client would write them to files, and sends fewer of them
     than kubectl does.
     """
+    from kubernetes import client, config  # noqa: PLC0415 - not loaded by verbs that call no API server
+
     for key in ("server", "tls-server-name"):
         if not is_sendable(str(cluster.get(key) or "")):
             raise _UnusableError(f"{key}: contains a control character, such as a line break")
