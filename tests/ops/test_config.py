@@ -272,3 +272,9 @@ def test_all_that_is_shown_is_json(tmp_path: Path) -> None:
     assert json.loads(json.dumps([setting.value for setting in found.settings])) == [
         setting.value for setting in found.settings
     ]
+
+
+def test_the_version_of_a_flag_is_told_as_the_flags(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(HEAD + "istio: {version: 1.27.1}\n")
+    found = shown(tmp_path, overrides=Overrides(istio_version="v1.30.4"))
+    assert found["istio.version"] == ("1.30.4", "flag", "--istio-version")
