@@ -88,7 +88,10 @@ class TestABareMesh:
         )
         assert error["hint"].endswith("--istio-version 1.26.0")
 
-    def test_whose_clusters_are_all_silent_is_told_just_that(self, mesh: Mesh) -> None:
+    def test_whose_clusters_are_all_silent_is_told_just_that(
+        self, mesh: Mesh, table: Callable[[IstioRelease], None]
+    ) -> None:
+        table(replace(ONLY, newest="1.26.8"))  # of which no istioctl is here: that is not what stops the run
         for name in mesh.names:
             mesh.cut(name)
         done = unpinned(mesh).run("install", *THREE, "-o", "json").exits(1)
