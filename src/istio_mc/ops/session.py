@@ -22,7 +22,7 @@ from istio_mc.domain.remote_secrets import linked_ids
 from istio_mc.gateways import credentials, files, known_secrets, kubeconfigs, temporary
 from istio_mc.gateways.castore import CaStore
 from istio_mc.gateways.fanout import Failures, fan_out
-from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.kube import READ_TIMEOUT_S, Kube
 from istio_mc.gateways.releases import release_table
 from istio_mc.gateways.settings import load_settings
 from istio_mc.ops.inputs import Inputs, Overrides
@@ -42,6 +42,9 @@ _ASK_DEADLINE_S = 15.0
 _LATE_S = 2.0
 _OVERDUE_S = 1.0
 """How long after the deadline what has no deadline of its own is abandoned: what has one reports more."""
+_SHARE_OF_SILENCE = 1 / 3
+"""How much of a run's time a cluster may be silent within one answer."""
+_LEAST_PATIENCE_S = 1.0
 _T = TypeVar("_T")
 
 
@@ -181,7 +184,14 @@ class Session:
                 continue
             known_secrets.remember(found.user_entry)
             document = self.kubeconfig.document_with(context, found.user_entry)
-            self.kubes[context.name] = Kube(context.name, document, deadline=self.deadline)
+            self.kubes[context.name] = Kube(
+                context.name, document, deadline=self.deadline, read_timeout_s=self._patience_s
+            )
+
+    @property
+    def _patience_s(self) -> float:
+        """Seconds for which a cluster may be silent; one that is lost leaves the others time to go on."""
+        return min(READ_TIMEOUT_S, max(_LEAST_PATIENCE_S, self.remaining_s * _SHARE_OF_SILENCE))
 
     @contextmanager
     def _waiting(self, step: str, pending: Mapping[str, str]) -> Iterator[None]:
