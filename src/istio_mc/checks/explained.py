@@ -351,12 +351,12 @@ _AROUND = {
     "hazards.remote-secret-programs": Explained(
         "the kubeconfigs in remote secrets, which it reads as data and never as a client would",
         "somebody wrote a remote secret with a credential plugin (`exec`) in it",
-        f"{_LINK}; until then no `istioctl analyze` below 1.30.5, and none of 1.31.0",
+        f"{_LINK}; until then no `analyze` of istioctl below 1.30.5 or of 1.31.0",
     ),
     "hazards.istioctl": Explained(
         "the version of istioctl that the mesh is installed with",
-        "`istioctl analyze` of that version runs programs which remote secrets of the cluster name",
-        "call `istioctl analyze` with `--remote-contexts`, or with a newer istioctl",
+        "`analyze` of that version runs programs which remote secrets of the cluster name",
+        "call its `analyze` with `--remote-contexts`, or that of a newer istioctl",
     ),
     "nodes.architecture": Explained(
         "the architectures of the nodes that have no taint against Istio's pods",

@@ -133,8 +133,8 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
         seen="\n".join(lines),
         expected="a kubeconfig with a token, as link writes it",
         hint=Advice(
-            f"do not run `istioctl analyze` older than {fixed} in these clusters: it runs these programs on "
-            "your machine; then ",
+            f"do not run `analyze` of an istioctl older than {fixed} in these clusters: it runs these "
+            "programs on your machine; then ",
             istio_mc("link"),
             ", and find out who wrote these Secrets",
         ),
