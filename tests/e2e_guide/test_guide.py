@@ -43,10 +43,10 @@ def desk() -> Site:
 
 
 def with_the_labs_values(site: Site) -> None:
-    """What the lab's Envoy needs beside a user's own settings: `values`, as anybody may have some."""
+    """What the lab needs beside a user's own settings: the Istio that it has, and `values` for its Envoy."""
     path = site.folder / "mesh.yaml"
     values = yaml.safe_load(settings.MESH.read_text(encoding="utf-8"))
-    kept = {key: values[key] for key in ("meshID", "values", "gatewayAPI", "tools") if key in values}
+    kept = {key: values[key] for key in ("meshID", "istio", "values", "gatewayAPI", "tools") if key in values}
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump(document | kept), encoding="utf-8")
 
