@@ -33,3 +33,16 @@ def test_a_secret_in_which_another_cluster_is_well_is_never_absent(installed: Me
     assert {one.method for one in kt.faults.writes if one.path.endswith(f"/{OF_NHN}")} == {"PATCH"}
     assert kt.get("Secret", OF_NHN, SYSTEM)["data"]["ncloud-nks"] == well["data"]["ncloud-nks"]
     assert kt.get("Secret", OF_NHN, SYSTEM)["data"]["nhn-nks"] != data["nhn-nks"]
+
+
+def test_a_secret_comes_back_only_once_istiod_has_seen_it_go(installed: Mesh) -> None:
+    kt = installed["kt"]
+    kt.edit(kt.get("Secret", OF_NHN, SYSTEM), lambda copy: copy.update(data={"nhn-nks": refused(installed)}))
+    installed.settle()
+    known: list[bool] = []
+    installed.when(
+        f"PATCH .*/secrets/{OF_NHN}$",
+        lambda: known.extend("nhn-nks" in one.remotes for one in kt.istiods.running()),
+    )
+    installed.run("link").exits(0)
+    assert known == [False]

@@ -11,6 +11,7 @@ from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.mesh import Mesh as Shared
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops.inputs import Inputs
+from istio_mc.ops.pod_watch import PodTiming
 from istio_mc.ops.session import Session, open_named
 from istio_mc.ops.wait import wait_ready, wait_rolled_out
 from tests.support.store import By
@@ -150,6 +151,22 @@ class TestLinks:
         kt.settle()
         found = problem(session)
         assert (found.code, found.cluster, found.seen) == ("not-synced", "kt", "ncloud-nks: absent")
+
+    def test_one_that_stays_closed_is_not_waited_for_until_the_deadline(
+        self, installed: Mesh, session: Session
+    ) -> None:
+        kt = installed["kt"]
+        secret = kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM)
+        kt.edit(secret, lambda copy: copy.update(data={"ncloud-nks": "bm8ga3ViZWNvbmZpZw=="}))
+        kt.settle()
+        kt.edit(secret, lambda copy: copy.update(data=secret["data"]))
+        kt.settle()
+        session.deadline = time.monotonic() + 60
+        session.pod_timing = PodTiming(lasting_s=0.3)
+        found = problem(session)
+        assert (found.code, found.seen) == ("not-synced", "ncloud-nks: closed")
+        assert session.remaining_s > 30
+        assert "rollout restart deployment istiod" in str(found.hint)
 
     def test_those_that_are_no_members_have_not(self, installed: Mesh, session: Session) -> None:
         kt = installed["kt"]

@@ -11,7 +11,7 @@ from istio_mc.domain import documents, hazards, objects, plan
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, kubectl
-from istio_mc.domain.istiod import running_tags
+from istio_mc.domain.istiod import running_istiods, running_tags
 from istio_mc.domain.links import (
     UNKNOWN_TOKEN,
     LinkState,
@@ -27,6 +27,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.remote_secrets import to_prune
 from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, all_of
+from istio_mc.gateways.istiod import clusterz
 from istio_mc.gateways.observe import observe
 from istio_mc.gateways.releases import release_table
 from istio_mc.ops import topology
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.session import Session
 
 _TOKEN_DEADLINE_S = 30.0
+_FORGOTTEN_WITHIN_S = 5.0
 _POLL_S = 0.1
 _PRUNE = "prune"
 
@@ -92,7 +94,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
 
 
 def _replace(kube: Kube, secret: Object, dead: Collection[str]) -> None:
-    """Writes a remote secret; anew where its name is among those that istiod could not use.
+    """Writes a remote secret; where its name is among those that istiod could not use, it is made again.
 
     An istiod that met a kubeconfig it refuses closes the cluster, and does not open it again when the Secret
     changes, only when it goes and comes back (seen on 1.26.0: `closed` in clusterz for good).
@@ -100,7 +102,24 @@ def _replace(kube: Kube, secret: Object, dead: Collection[str]) -> None:
     name = secret["metadata"]["name"]
     if name in dead:
         kube.delete(objects.SECRET, name, SYSTEM_NAMESPACE)
+        _forgotten(kube, f"{SYSTEM_NAMESPACE}/{name}")
     kube.apply(secret)
+
+
+def _forgotten(kube: Kube, secret: str) -> None:
+    """Waits until no istiod of a cluster knows of a remote secret that is gone, but not for long.
+
+    An istiod that looks only once it is back takes it for one that changed, and the cluster stays closed.
+    """
+    until = time.monotonic() + _FORGOTTEN_WITHIN_S
+    while time.monotonic() < until:
+        try:
+            pods = running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+            if not any(row.secret == secret for pod in pods for row in clusterz(kube, pod)):
+                return
+        except ProblemError:  # one that cannot be asked is given the time all the same
+            pass
+        time.sleep(_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def wait_ready(
     try:
         _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
         _until(session, say, pods, no_address)
-        _until(session, say, pods, lambda: _unsynced(kube, cluster, others))
+        _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
     except ProblemError:
         session.progress(Event(cluster.context, plan.READY, State.FAILED))
         raise
@@ -151,17 +152,50 @@ def _pending(cluster: Cluster) -> Problem:
     )
 
 
-def _unsynced(kube: Kube, cluster: Cluster, others: Collection[Cluster]) -> Problem | None:
-    pods = running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
-    seen: Mapping[str, str] = {}
-    for pod in pods:
-        seen = {row.cluster_id: row.status for row in clusterz(kube, pod)}
-        missing = {o.cluster_id: seen.get(o.cluster_id, "absent") for o in others}
-        missing = {cluster_id: status for cluster_id, status in missing.items() if status != "synced"}
-        if missing:
-            told = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
-            return _not_synced(cluster, told, pod["metadata"]["name"])
-    return None if pods else _not_synced(cluster, "no istiod runs", "istiod")
+class _Links:
+    """Asks a cluster's istiods whether they see the others; ends the wait where one of these stays closed."""
+
+    def __init__(self, session: Session, istiod: str, cluster: Cluster, others: Collection[Cluster]) -> None:
+        self._kube = session.kubes[cluster.context]
+        self._lasting_s = session.pod_timing.lasting_s
+        self._istiod = istiod
+        self._cluster = cluster
+        self._others = others
+        self._closed_since: float | None = None
+
+    def __call__(self) -> Problem | None:
+        """What is missing; None: nothing.
+
+        Raises:
+            ProblemError: An istiod keeps a cluster closed: up to 1.28.2 only its restart opens it again.
+        """
+        pods = running_istiods(self._kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+        if not pods:
+            self._closed_since = None
+            return _not_synced(self._cluster, "no istiod runs", "istiod")
+        for pod in pods:
+            seen: Mapping[str, str] = {row.cluster_id: row.status for row in clusterz(self._kube, pod)}
+            missing = {o.cluster_id: seen.get(o.cluster_id, "absent") for o in self._others}
+            missing = {cluster_id: status for cluster_id, status in missing.items() if status != "synced"}
+            if missing:
+                shown = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
+                problem = _not_synced(self._cluster, shown, pod["metadata"]["name"])
+                self._end_if_hopeless(problem, is_closed="closed" in missing.values())
+                return problem
+        return None
+
+    def _end_if_hopeless(self, problem: Problem, *, is_closed: bool) -> None:
+        now = time.monotonic()
+        if not is_closed:
+            self._closed_since = None
+        elif self._closed_since is None:
+            self._closed_since = now
+        elif now - self._closed_since >= self._lasting_s:
+            context = self._cluster.context
+            restart = kubectl(
+                context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", self._istiod
+            )
+            raise ProblemError(replace(problem, hint=restart))
 
 
 def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
