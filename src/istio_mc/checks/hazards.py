@@ -63,10 +63,10 @@ def _security(facts: Facts, versions: _Versions) -> Finding:
 
 
 def _finding(versions: _Versions, problem: Problem | None, well: str) -> Finding:
-    told = ", ".join(sorted({version for found in versions.values() for version in found}))
+    shown = ", ".join(sorted({version for found in versions.values() for version in found}))
     if problem:
         return Finding(_seen(problem), problem)
-    return Finding(f"{well} in {told}") if told else Finding("no istiod reports its version", unknown=True)
+    return Finding(f"{well} in {shown}") if shown else Finding("no istiod reports its version", unknown=True)
 
 
 def _seen(problem: Problem) -> str:

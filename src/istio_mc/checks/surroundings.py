@@ -43,7 +43,7 @@ def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts,
 def _kubernetes(facts: Facts, target: Target) -> Finding:
     server = facts.observed[str(target.cluster)].version
     problem = kubernetes_problem(facts.releases, facts.mesh.version, server)
-    if problem is None:  # of a release no table has, the mesh is told once
+    if problem is None:  # a release that the table lacks is reported once for the mesh
         return Finding(f"{server} with Istio {facts.mesh.version}")
     hint = Advice(
         "set istio.version in mesh.yaml to one that fits every cluster: ", istio_mc("tools", "list")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from istio_mc.domain import jsontext
+from istio_mc.domain import jsontext, objects
 from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.istiod import RemoteCluster
+from istio_mc.domain.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.istiod_metrics import IstiodMetrics, metrics_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MONITORING_PORT = 15014
+
+
+def istiod_pods(kube: Kube) -> list[Object]:
+    """The pods of a cluster's istiods that run now.
+
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    return running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
 
 
 def clusterz(kube: Kube, pod: Object) -> tuple[RemoteCluster, ...]:

@@ -11,7 +11,7 @@ from istio_mc.domain import documents, hazards, objects, plan
 from istio_mc.domain.api_servers import refuse_for_us_only
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, kubectl
-from istio_mc.domain.istiod import running_istiods, running_tags
+from istio_mc.domain.istiod import running_tags
 from istio_mc.domain.links import (
     UNKNOWN_TOKEN,
     LinkState,
@@ -27,9 +27,8 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.remote_secrets import to_prune
 from istio_mc.domain.terminating import terminating
 from istio_mc.gateways.fanout import Failures, all_of
-from istio_mc.gateways.istiod import clusterz
+from istio_mc.gateways.istiod import clusterz, istiod_pods
 from istio_mc.gateways.observe import observe
-from istio_mc.gateways.releases import release_table
 from istio_mc.ops import topology
 
 if TYPE_CHECKING:
@@ -114,8 +113,7 @@ def _forgotten(kube: Kube, secret: str) -> None:
     until = time.monotonic() + _FORGOTTEN_WITHIN_S
     while time.monotonic() < until:
         try:
-            pods = running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
-            if not any(row.secret == secret for pod in pods for row in clusterz(kube, pod)):
+            if not any(row.secret == secret for pod in istiod_pods(kube) for row in clusterz(kube, pod)):
                 return
         except ProblemError:  # one that cannot be asked is given the time all the same
             pass
@@ -192,7 +190,7 @@ def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[P
         return kubectl(context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", istiod)
 
     running = {name: running_tags(found.of(objects.POD)) for name, found in observed.items()}
-    problem = hazards.defects(release_table(), hazards.by_version(running), restart)
+    problem = hazards.defects(session.releases, hazards.by_version(running), restart)
     return [problem] if problem else []
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import address, objects, plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
-from istio_mc.domain.istiod import gateway_addresses, running_istiods, unavailable
+from istio_mc.domain.istiod import gateway_addresses, unavailable
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.fanout import all_of
-from istio_mc.gateways.istiod import clusterz
+from istio_mc.gateways.istiod import clusterz, istiod_pods
 from istio_mc.ops.pod_watch import PodWatch
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class _Links:
         Raises:
             ProblemError: An istiod keeps a cluster closed: up to 1.28.2 only its restart opens it again.
         """
-        pods = running_istiods(self._kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+        pods = istiod_pods(self._kube)
         if not pods:
             self._closed_since = None
             return _not_synced(self._cluster, "no istiod runs", "istiod")
