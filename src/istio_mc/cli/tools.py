@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from istio_mc.cli import completing, edge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from istio_mc.domain.istio_choice import IstioChoice
+    from istio_mc.domain.tools import Tool
+    from istio_mc.ops.inputs import Inputs
+    from istio_mc.ops.tools import Choice
 
 app = typer.Typer(
     name="tools",
@@ -96,39 +104,27 @@ def install(
       istio-mc tools install --offline /media/usb/tools
     """
     import os
-    from datetime import UTC, datetime
     from functools import partial
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways import files
-    from istio_mc.gateways.releases import release_table
-    from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools import Offline
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools as op
-    from istio_mc.ops.tools_versions import settled
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        settings, istio = settled(
+        choice, istio = _chosen(
             inputs,
-            load_settings(inputs.config, files.current_folder(), inputs.read),
             names or (),
-            istioctl,
-            release_table(),
-            datetime.now(UTC).date(),
-            progress,
-        )
-        choice = op.choose(
-            settings,
-            names=names or (),
-            versions={
+            {
                 Tool.KUBECTL: kubectl,
                 Tool.HELM: helm,
                 Tool.ISTIOCTL: istioctl,
                 Tool.GATEWAY_API: gateway_api,
             },
+            progress,
             platforms=(platform,) if platform else (),
             bin_dir=files.with_home(bin_dir) if bin_dir else None,
         )
@@ -185,37 +181,25 @@ def download(
       istio-mc tools download tools --platform darwin/arm64
     """
     import os
-    from datetime import UTC, datetime
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways import files
-    from istio_mc.gateways.releases import release_table
-    from istio_mc.gateways.settings import load_settings
     from istio_mc.gateways.tools_cache import find_cache
     from istio_mc.ops import tools as op
-    from istio_mc.ops.tools_versions import settled
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        settings, istio = settled(
+        choice, istio = _chosen(
             inputs,
-            load_settings(inputs.config, files.current_folder(), inputs.read),
             names or (),
-            istioctl,
-            release_table(),
-            datetime.now(UTC).date(),
-            progress,
-        )
-        choice = op.choose(
-            settings,
-            names=names or (),
-            versions={
+            {
                 Tool.KUBECTL: kubectl,
                 Tool.HELM: helm,
                 Tool.ISTIOCTL: istioctl,
                 Tool.GATEWAY_API: gateway_api,
             },
+            progress,
             platforms=edge.each(platform),
         )
         cache = find_cache(os.environ, files.home_folder())
@@ -224,6 +208,37 @@ def download(
         return brought(result, dry_run=dry_run, istio=istio)
 
     edge.run("tools download", options, work)
+
+
+def _chosen(
+    inputs: Inputs,
+    names: Sequence[str],
+    versions: Mapping[Tool, str | None],
+    progress: edge.Progress,
+    *,
+    platforms: Sequence[str],
+    bin_dir: Path | None = None,
+) -> tuple[Choice, IstioChoice | None]:
+    """What is to be brought, and the version of Istio that it is brought for."""
+    from datetime import UTC, datetime
+
+    from istio_mc.domain.tools import Tool
+    from istio_mc.gateways import files
+    from istio_mc.gateways.releases import release_table
+    from istio_mc.gateways.settings import load_settings
+    from istio_mc.ops import tools as op
+    from istio_mc.ops.tools_versions import settled
+
+    settings, istio = settled(
+        inputs,
+        load_settings(inputs.config, files.current_folder(), inputs.read),
+        names,
+        versions[Tool.ISTIOCTL],
+        release_table(),
+        datetime.now(UTC).date(),
+        progress,
+    )
+    return op.choose(settings, names=names, versions=versions, platforms=platforms, bin_dir=bin_dir), istio
 
 
 @app.command("list", short_help="Show which programs would be used, and the clusters they fit.")
