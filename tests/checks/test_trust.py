@@ -371,13 +371,14 @@ class TestNamespaces:
     def test_one_that_has_another_root(self, world: World) -> None:
         self.other(world, "shop")
         assert root_causes(world) == ["trust.namespaces nhn"]
-        assert problem(world, "trust.namespaces").seen == f"shop: {root_fingerprint('other')}"
+        seen = f"ConfigMap istio-ca-root-cert: shop: {root_fingerprint('other')}"
+        assert problem(world, "trust.namespaces").seen == seen
         assert str(problem(world, "trust.namespaces").hint) == RESTART
 
     @pytest.mark.parametrize("bundle", ["", "no certificate"])
     def test_one_whose_bundle_cannot_be_read(self, world: World, bundle: str) -> None:
         self.other(world, "shop", bundle=bundle)
-        assert problem(world, "trust.namespaces").seen == "shop: no certificate"
+        assert problem(world, "trust.namespaces").seen == "ConfigMap istio-ca-root-cert: shop: no certificate"
 
     def test_many_are_not_all_named(self, world: World) -> None:
         self.other(world, *(f"shop-{number:02}" for number in range(30)))

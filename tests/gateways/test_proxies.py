@@ -187,8 +187,8 @@ class TestGivenRoots:
             {"metadata": {"namespace": "shop"}, "data": None},
         ]
         api.on("/api/v1/configmaps", {"items": items})
-        found = given_roots(kube)
+        found = given_roots(kube, "our-roots")
         assert found.by_bundle() == {"A": ["sample", "default"], "": ["shop"]}
         assert [path for _, path in api.calls] == [
-            "/api/v1/configmaps?fieldSelector=metadata.name%3Distio-ca-root-cert"
+            "/api/v1/configmaps?fieldSelector=metadata.name%3Dour-roots"
         ]

@@ -278,7 +278,8 @@ def istiods(cluster: Cluster) -> None:
         look_at_remotes(cluster, one)
     if running := cluster.istiods.running():
         _lead(cluster)
-        _give_out(cluster, ROOTS, {"root-cert.pem": dump_certificates([running[0].issuer.root]).decode()})
+        roots = running[0].env.get("PILOT_CA_CERT_CONFIGMAP") or ROOTS
+        _give_out(cluster, roots, {"root-cert.pem": dump_certificates([running[0].issuer.root]).decode()})
         if running[0].minor >= _REVOKED_SINCE:
             _give_out(cluster, _REVOKED, {"ca-crl.pem": ""})
         _classes(cluster)

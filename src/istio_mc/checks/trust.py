@@ -108,6 +108,8 @@ def _of_cas(facts: Facts) -> Mapping[x509.Certificate, None]:
 def _namespaces(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     given, wanted = facts.given_roots[name], cas(facts)[name].trusted
+    if not given.bundles:
+        return Finding("none", _no_config_map(facts, name, given.config_map))
     others: dict[str, list[str]] = {}
     for bundle, namespaces in given.by_bundle().items():
         found = frozenset(map(fingerprint, _certificates(bundle)))
@@ -118,11 +120,22 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code="namespace-roots-differ",
         message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
-        seen="; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
+        seen=f"ConfigMap {given.config_map}: "
+        + "; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
         expected=", ".join(sorted(wanted)),
         hint=hints.restart_istiod(facts, name),
     )
     return Finding(few(sorted(where for found in others.values() for where in found), _MOST_NAMED), problem)
+
+
+def _no_config_map(facts: Facts, name: str, config_map: str) -> Problem:
+    return Problem(
+        code="namespace-roots-missing",
+        message=f"no namespace of {name} was given roots: proxies that start there trust no one",
+        seen=f"no ConfigMap {config_map} in any namespace",
+        expected=f"a ConfigMap {config_map} in each, written by istiod",
+        hint=hints.restart_istiod(facts, name),
+    )
 
 
 def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:

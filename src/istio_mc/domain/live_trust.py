@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, Hint, in_order, kubectl
-from istio_mc.domain.objects import labels_of
+from istio_mc.domain.objects import environment, labels_of
 from istio_mc.domain.pem import NamedPem, load_certificates
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 ROOT_CONFIG_MAP = "istio-ca-root-cert"
 """The ConfigMap in which istiod gives every namespace the roots it trusts (Istio 1.26.0,
 pilot/pkg/serviceregistry/kube/controller/namespacecontroller.go)."""
+
+_ROOT_CONFIG_MAP_VARIABLE = "PILOT_CA_CERT_CONFIGMAP"
+"""Variable of istiod that names another; since 1.27 its chart sets it from `global.trustBundleName`."""
 
 _LEAF, _ROOTS = "default", "ROOTCA"
 
@@ -99,9 +102,11 @@ class GivenRoots:
 
     Attributes:
         bundles: The PEM text of each namespace's ConfigMap, by namespace.
+        config_map: The name of these ConfigMaps.
     """
 
     bundles: Mapping[str, str] = field(repr=False)
+    config_map: str = ROOT_CONFIG_MAP
 
     def by_bundle(self) -> dict[str, list[str]]:
         """The namespaces that have each text: where all is well, one."""
@@ -109,6 +114,11 @@ class GivenRoots:
         for namespace, bundle in self.bundles.items():
             found.setdefault(bundle, []).append(namespace)
         return found
+
+
+def root_config_map(istiod: Object | None) -> str:
+    """The name of the ConfigMap in which an istiod, by its Deployment, gives namespaces the roots."""
+    return environment(istiod).get(_ROOT_CONFIG_MAP_VARIABLE) or ROOT_CONFIG_MAP
 
 
 def oldest(pods: Iterable[Object], most: int) -> list[Object]:

@@ -11,7 +11,14 @@ from istio_mc.domain import objects
 from istio_mc.domain.deep import DEFAULT_IMAGE
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istiod import RemoteCluster, running_istiods
-from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving, gateway_pods, ready
+from istio_mc.domain.live_trust import (
+    GivenRoots,
+    ProxiesHold,
+    Serving,
+    gateway_pods,
+    ready,
+    root_config_map,
+)
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.remote_secrets import held_by, of_cluster
 from istio_mc.domain.this_machine import names_of
@@ -120,7 +127,8 @@ def _proxies(ground: Ground, name: str) -> ProxiesHold:
 
 
 def _given_roots(ground: Ground, name: str) -> GivenRoots:
-    return given_roots(ground.session.kubes[name])
+    istiod = ground.observed[name].find(objects.DEPLOYMENT, ground.mesh.istiod)
+    return given_roots(ground.session.kubes[name], root_config_map(istiod))
 
 
 def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:

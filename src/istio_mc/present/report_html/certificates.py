@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 from istio_mc.domain import objects
 from istio_mc.domain.cacerts import CA_CERT, CERT_CHAIN, ROOT_CERT
 from istio_mc.domain.datapath import Handshake
-from istio_mc.domain.live_trust import ROOT_CONFIG_MAP, ProxyTrust, Serving
+from istio_mc.domain.live_trust import ProxyTrust, Serving, root_config_map
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.pem import NamedPem, basic_constraints, common_name, facts, load_certificates
 from istio_mc.domain.problem import ProblemError
@@ -74,20 +74,24 @@ def certificates(read: Facts, now: datetime) -> list[Shown]:
 
 def _seen(read: Facts) -> Iterator[tuple[str, str, x509.Certificate]]:
     for context, observed in read.observed.items():
-        yield from _of_objects(context, observed)
+        yield from _of_objects(
+            context, observed, root_config_map(observed.find(objects.DEPLOYMENT, read.mesh.istiod))
+        )
     for field in fields(read):
         if field.name != "observed":
             yield from _within(getattr(read, field.name), "")
 
 
-def _of_objects(context: str, observed: Observed) -> Iterator[tuple[str, str, x509.Certificate]]:
+def _of_objects(
+    context: str, observed: Observed, config_map: str
+) -> Iterator[tuple[str, str, x509.Certificate]]:
     secret = observed.find(objects.SECRET, "cacerts") or {}
     for key in (ROOT_CERT, CERT_CHAIN, CA_CERT, "ca.crt", "tls.crt"):
         if encoded := (secret.get("data") or {}).get(key):
             yield from _authorities(_decoded(encoded), f"{context}: cacerts")
-    given = observed.find(objects.CONFIG_MAP, ROOT_CONFIG_MAP) or {}
+    given = observed.find(objects.CONFIG_MAP, config_map) or {}
     for text in (given.get("data") or {}).values():
-        yield from _authorities(str(text).encode(), f"{context}: {ROOT_CONFIG_MAP}")
+        yield from _authorities(str(text).encode(), f"{context}: {config_map}")
 
 
 def _authorities(data: bytes, holder: str) -> Iterator[tuple[str, str, x509.Certificate]]:
