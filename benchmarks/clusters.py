@@ -18,9 +18,9 @@ import yaml
 
 from benchmarks.growth import Growth, Size
 from benchmarks.sides import ISTIO_MC
-from istio_mc.domain.operator import istio_operator
-from istio_mc.domain.settings import Settings
-from istio_mc.ops.topology import mesh_of
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.settings.model import Settings
+from istio_mc.ops.session.topology import mesh_of
 from lab import proc
 from lab.errors import LabError
 from lab.log import say
@@ -30,8 +30,8 @@ from tests.world import CLUSTERS, MESH
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
-    from istio_mc.domain.objects import Object
 
 COUNTS = (5, 50)
 _DEADLINE_S = 300

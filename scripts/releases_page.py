@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.releases import UNKNOWN
-from istio_mc.domain.support import shown
-from istio_mc.gateways.releases import release_table
+from istio_mc.domain.istio.releases import UNKNOWN
+from istio_mc.domain.istio.versions import shown
+from istio_mc.gateways.istio.releases import release_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from istio_mc.domain.releases import Defect, IstioRelease, ReleaseTable
+    from istio_mc.domain.istio.releases import Defect, IstioRelease, ReleaseTable
 
 PAGE = Path(__file__).parents[1] / "docs" / "releases.md"
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from istio_mc.domain import releases
+from istio_mc.domain.istio import releases
 from tests import command_line, commands
 from tests.fake_api import FakeApi
 

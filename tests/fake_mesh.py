@@ -16,11 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import documents, objects
+from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Ref, kind_of, ref_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
-from istio_mc.domain.objects import Ref, kind_of, ref_of
-from istio_mc.domain.operator import merged
-from istio_mc.domain.pem import dump_certificates
+from istio_mc.domain.pki.pem import dump_certificates
 from tests.fake_api import FakeApi, kubeconfig
 from tests.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
 from tests.self_signed import SelfSigned, self_signed, server_context
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from istio_mc.domain.objects import Object
+    from istio_mc.domain.kube.objects import Object
 
 VERSION = "v1.32.3"
 HOST = "127.1"

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from istio_mc.domain.pem import dump_certificates
+from istio_mc.domain.pki.pem import dump_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from istio_mc.domain.certificates import Authority
-    from istio_mc.domain.pem import PrivateKey
+    from istio_mc.domain.pki.certificates import Authority
+    from istio_mc.domain.pki.pem import PrivateKey
 
 
 class Leaf(NamedTuple):

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from istio_mc.domain.cacerts import CaCerts
+from istio_mc.domain.pki.cacerts import CaCerts
 from tests import forge
 from tests.forge import (
     ANY_USE,

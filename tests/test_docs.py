@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from istio_mc.checks.catalogue import ALL, PREFLIGHT
 from istio_mc.cli.app import app
-from istio_mc.domain.explained import SECTION_OF
-from istio_mc.domain.pod_faults import Cause
-from istio_mc.domain.refusal import Reason
+from istio_mc.domain.istio.pod_faults import Cause
+from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.problem import SECTION_OF
 from scripts import checks_page, releases_page
 
 ROOT = Path(__file__).parents[1]
@@ -142,7 +142,7 @@ def unsaid() -> dict[str, str]:
 
 @pytest.mark.parametrize("code", unsaid())
 def test_each_error_leads_to_a_section(code: str) -> None:
-    assert code in SECTION_OF, f"{unsaid()[code]}: give docs, or put it into domain/explained.py"
+    assert code in SECTION_OF, f"{unsaid()[code]}: give docs, or put it into domain/problem.py"
 
 
 @pytest.mark.parametrize("code", SECTION_OF)

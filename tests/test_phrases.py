@@ -19,9 +19,9 @@ SOURCE = Path(istio_mc.__file__).parent
 READS_OTHERS_TEXTS = {
     "domain/redaction": "secrets are looked for in any text",
     "domain/goyaml.py": "PyYAML tells its errors apart by their words alone",
-    "domain/pod_faults.py": "the kubelet and the controllers give some reasons in an event's message alone",
-    "domain/refusal.py": "API servers give some reasons in a Status's message alone",
-    "domain/status.py": "the HPA's controller gives a missing Metrics API in a condition's message alone",
+    "domain/istio/pod_faults.py": "kubelet and controllers give some reasons in an event's message alone",
+    "domain/kube/refusal.py": "API servers give some reasons in a Status's message alone",
+    "domain/istio/status.py": "the HPA's controller gives a missing Metrics API in a message alone",
 }
 """Modules, or folders of them, that read texts of other programs, and why these have no type."""
 

@@ -10,26 +10,34 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
-from istio_mc.domain import documents
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import Authority, new_intermediate, new_root
-from istio_mc.domain.datapath import Answer, DataPath, Handshake, Health, Judged, Outcome, Reach, Trace
-from istio_mc.domain.istio_choice import IstioChoice
-from istio_mc.domain.istiod import RemoteCluster
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, ProxyTrust, Serving
+from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.choice import IstioChoice
+from istio_mc.domain.istio.istiod import RemoteCluster
+from istio_mc.domain.istio.operator import GATEWAY_PORTS
+from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust, Serving
+from istio_mc.domain.istio.releases import Defect
+from istio_mc.domain.istio.services import Meshed
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.remote_secrets import Reading, Tried, remote_secrets_in
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
-from istio_mc.domain.meshed import Meshed
-from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.operator import GATEWAY_PORTS
-from istio_mc.domain.pem import fingerprint
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.pem import fingerprint
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.reading import Reading, Tried
-from istio_mc.domain.releases import Defect
-from istio_mc.domain.remote_secrets import remote_secrets_in
-from istio_mc.gateways.releases import release_table
+from istio_mc.domain.traffic.data_path import (
+    Answer,
+    DataPath,
+    Handshake,
+    Health,
+    Judged,
+    Outcome,
+    Reach,
+    Trace,
+)
+from istio_mc.gateways.istio.releases import release_table
 from tests.leaves import istiod_leaf, workload_leaf
 from tests.self_signed import self_signed
 
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from istio_mc.domain.releases import ReleaseTable
+    from istio_mc.domain.istio.releases import ReleaseTable
 
 HARMLESS = replace(
     release_table(),

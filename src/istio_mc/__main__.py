@@ -14,7 +14,7 @@ def main() -> None:
     # Imports make much that stays and next to no garbage: looking for it is a tenth of `--help`.
     # A verb has it looked for again once it runs (cli/edge.py).
     gc.disable()
-    from istio_mc.gateways import signals  # noqa: PLC0415 - the collector is off only now
+    from istio_mc.gateways.host import signals  # noqa: PLC0415 - the collector is off only now
 
     signals.end_at_once()
     from istio_mc.cli.last_resort import guard  # noqa: PLC0415 - likewise

@@ -13,12 +13,12 @@ import yaml
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain import documents
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.objects import Ref
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.objects import Ref
+from istio_mc.domain.links.remote_secrets import CertificateFault, Reading, Tried
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.reading import CertificateFault, Reading, Tried
 from tests.world import CA, CLUSTERS, IDS, World, encoded, istiod_pod
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.datapath import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.traffic.data_path import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
 from tests.world import World, ca_certs, encoded, way
 
 if TYPE_CHECKING:

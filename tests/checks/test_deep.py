@@ -10,9 +10,9 @@ from istio_mc.checks import deep
 from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.deep import Reply
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.traffic.probe_pod import Reply
 from tests.world import IDS, World
 
 

@@ -11,10 +11,10 @@ import pytest
 from istio_mc.checks import access, hazards
 from istio_mc.checks.model import Facts, Result, Severity, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.observed import Surroundings
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.surroundings import Surroundings
-from istio_mc.gateways.releases import release_table
-from istio_mc.ops.preflight import judge
+from istio_mc.gateways.istio.releases import release_table
+from istio_mc.ops.install.preflight import judge
 from tests.world import CLUSTERS, World
 
 if TYPE_CHECKING:

@@ -13,11 +13,10 @@ from istio_mc.checks.model import Facts, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.calico import Calico
 from istio_mc.domain.hint import kubectl
-from istio_mc.domain.objects import ref_of
-from istio_mc.domain.observed import Observed
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.observed import ControlPlane, Observed, Surroundings, architectures
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.surroundings import ControlPlane, Surroundings, architectures
-from istio_mc.ops.preflight import judge
+from istio_mc.ops.install.preflight import judge
 from tests.world import CLUSTERS, World
 
 SOCKET_LB = (

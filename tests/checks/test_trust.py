@@ -12,11 +12,11 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Observation, Result, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, ProxyTrust
-from istio_mc.domain.pem import dump_certificates, fingerprint
+from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
+from istio_mc.domain.pki.pem import dump_certificates, fingerprint
 from istio_mc.domain.problem import Problem
 from tests.leaves import istiod_leaf
 from tests.odd_cas import TEXTS

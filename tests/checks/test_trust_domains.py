@@ -10,7 +10,13 @@ import yaml
 
 from istio_mc.checks.catalogue import ALL, PREFLIGHT
 from istio_mc.checks.runner import run
-from istio_mc.domain.trust_domains import TrustDomain, in_config_map, in_mesh_config, in_operator, strangers
+from istio_mc.domain.istio.trust_domains import (
+    TrustDomain,
+    in_config_map,
+    in_mesh_config,
+    in_operator,
+    strangers,
+)
 from tests.world import CLUSTERS, World
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from istio_mc.cli.asking import chosen_of
+from istio_mc.cli.prompts import chosen_of
 from tests.cli.test_asking import answered
 from tests.fake_api import FakeApi, write_kubeconfig
 

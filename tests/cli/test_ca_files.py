@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain import cacerts, pem
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.pem import NamedPem
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops import ca
-from istio_mc.ops.ca_options import CaOptions
+from istio_mc.domain.pki import cacerts, pem
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.pem import NamedPem
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.options import CaOptions
 from tests import forge
 from tests.conftest import Ran
 from tests.odd_cas import TEXTS, key, key_pem
@@ -109,7 +109,7 @@ def test_an_install_writes_plain_pem_into_the_secret_and_names_the_file(istio_mc
     path = store / "c1" / "ca-key.pem"
     odd = PARAMETERS + path.read_bytes()
     path.write_bytes(odd)
-    made = ca.ensure(CaStore(store), ["c1"], CaOptions(), datetime.now(UTC))
+    made = authority.ensure(CaStore(store), ["c1"], CaOptions(), datetime.now(UTC))
     assert pem.load_key(NamedPem("ca-key.pem", made.ca_certs["c1"].ca_key))
     (notice,) = made.issue.warnings
     assert (notice.code, notice.cluster) == ("pem-rewritten", "c1")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from istio_mc.domain import pem
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import Authority, new_intermediate
-from istio_mc.domain.keys import KeySpec
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import Authority, new_intermediate
+from istio_mc.domain.pki.keys import KeySpec
+from istio_mc.domain.pki.pem import NamedPem
 from tests import forge
 from tests.conftest import Ran
 from tests.odd_cas import key, key_pem

@@ -99,7 +99,7 @@ def test_a_bug_of_verify_ends_in_the_form_that_was_asked_for(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("istio_mc.ops.verify.verify", fail)
+    monkeypatch.setattr("istio_mc.ops.verify.verify.verify", fail)
     done = istio_mc("verify", "--contexts", "kt", "--kubeconfig", config, "-o", output)
     assert done.code == 1
     assert "internal" in done.out

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from istio_mc.cli import streams
-from istio_mc.present import encoding
-from istio_mc.present.report import Envelope, Exit
+from istio_mc.present.output import encoding
+from istio_mc.present.output.envelope import Envelope, Exit
 from tests.fake_api import FakeApi, write_kubeconfig
 from tests.self_signed import self_signed, server_context
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain.tools import Tool
-from istio_mc.gateways.tools_find import own_platform
+from istio_mc.gateways.tools.find import own_platform
 from tests.mirror import VERSIONS, Fault, Mirror
 
 if TYPE_CHECKING:

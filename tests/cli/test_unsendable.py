@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import documents
+from istio_mc.domain.istio import documents
 from istio_mc.domain.mesh import ApiServer
 from tests.fake_mesh import FakeMesh
 from tests.world import cluster_id_of

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typer.core import TyperGroup
 from typer.exceptions import Exit, TyperException
 
-from istio_mc.domain.address_changes import Via
+from istio_mc.domain.gateway.changes import Via
 from tests.command_line import tree
 
 if TYPE_CHECKING:

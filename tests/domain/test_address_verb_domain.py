@@ -9,9 +9,11 @@ import pytest
 
 from istio_mc.checks.gateway import _address
 from istio_mc.checks.model import Finding, Target
-from istio_mc.domain import address, objects, removal
-from istio_mc.domain.address_changes import Change, Live, Via, foreign, pool, setting, unsetting
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain import removal
+from istio_mc.domain.gateway import address
+from istio_mc.domain.gateway.changes import Change, Live, Via, foreign, pool, setting, unsetting
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
 from tests.world import CLUSTERS, MESH, World
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from istio_mc.domain.api_servers import as_linked, refuse_for_us_only
-from istio_mc.domain.documents import remote_kubeconfig, remote_secret
+from istio_mc.domain.istio.documents import remote_kubeconfig, remote_secret
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.members import as_linked, refuse_for_us_only
 from istio_mc.domain.mesh import ApiServer, Cluster
-from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
 from tests.world import CA

@@ -17,9 +17,9 @@ from cryptography.x509.oid import ExtensionOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from istio_mc.domain import cacerts, pem
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import (
+from istio_mc.domain.pki import cacerts, pem
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import (
     Authority,
     ca_names,
     cluster_id_faults,
@@ -29,9 +29,9 @@ from istio_mc.domain.certificates import (
     new_root,
     parse_validity,
 )
-from istio_mc.domain.chain import path_faults
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pki.chain import path_faults
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 
 if TYPE_CHECKING:

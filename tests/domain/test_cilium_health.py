@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.cilium_health import lost, ready, why_not_ready
+from istio_mc.domain.cilium import lost, ready, why_not_ready
 
 
 def thing(name: str, *, is_ready: bool = True, phase: str = "Running", **metadata: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from istio_mc.domain.clocks import ahead_s
+from istio_mc.domain.pki.chain import ahead_s
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from istio_mc.domain.calico import calico_of
 from istio_mc.domain.cilium import needs
-from istio_mc.domain.surroundings import uses_istio_cni
+from istio_mc.domain.observed import uses_istio_cni
 
 KPR, SOCK, HOSTNS, EXCLUSIVE = (
     "kube-proxy-replacement",

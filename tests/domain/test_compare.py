@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain.compare import Difference, differences, quantity
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.kube.diff import Difference, differences, quantity
+from istio_mc.domain.kube.objects import ref_of
 
 HPA = {
     "apiVersion": "autoscaling/v2",

@@ -9,8 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.datapath import (
+from istio_mc.domain.istio.services import Meshed
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.signing import Signing, signing
+from istio_mc.domain.traffic.data_path import (
     Answer,
     Handshake,
     Health,
@@ -24,8 +26,6 @@ from istio_mc.domain.datapath import (
     resolved,
     shown,
 )
-from istio_mc.domain.meshed import Meshed
-from istio_mc.domain.signing import Signing, signing
 from tests.tls_peer import ca, workload
 
 PUBLIC, PRIVATE = "203.0.113.7", "10.0.0.7"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import deep
-from istio_mc.domain.deep import Reply
 from istio_mc.domain.mesh import Mesh
+from istio_mc.domain.traffic import probe_pod
+from istio_mc.domain.traffic.probe_pod import Reply
 from tests.world import MESH
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ IDS = ["kt-k2p", "ncloud-nks", "nhn-nks"]
 
 
 def made(number: int = 1, mesh: Mesh = MESH) -> dict[str, dict[str, Any]]:
-    documents = deep.documents("ab12cd", mesh, IDS, number, image="curl:1", lives_s=120)
+    documents = probe_pod.documents("ab12cd", mesh, IDS, number, image="curl:1", lives_s=120)
     return {f"{one['kind']} {one['metadata']['name']}": one for one in documents}
 
 
@@ -68,7 +68,7 @@ class TestDocuments:
 
     def test_a_revision_is_asked_for_its_sidecar(self) -> None:
         mesh = Mesh(mesh_id="mesh1", version="1.26.0", revision="canary")
-        labels = deep.namespace("ab12cd", mesh, "me/1", NOW)["metadata"]["labels"]
+        labels = probe_pod.namespace("ab12cd", mesh, "me/1", NOW)["metadata"]["labels"]
         assert labels["istio.io/rev"] == "canary"
         assert "istio-injection" not in labels
 
@@ -76,9 +76,9 @@ class TestDocuments:
 class TestLeftBehind:
     @staticmethod
     def left(until: datetime, *, ended: bool = False, **labels: str) -> bool:
-        found = deep.namespace("ab12cd", MESH, "me/1", until)
+        found = probe_pod.namespace("ab12cd", MESH, "me/1", until)
         found["metadata"]["labels"] |= labels
-        return deep.is_left_behind(found, NOW, lambda holder: ended and holder == "me/1")
+        return probe_pod.is_left_behind(found, NOW, lambda holder: ended and holder == "me/1")
 
     def test_a_run_that_goes_on_keeps_its_namespace(self) -> None:
         assert not self.left(NOW + timedelta(minutes=5))
@@ -93,9 +93,9 @@ class TestLeftBehind:
         assert not self.left(NOW - timedelta(days=1), **{"app.kubernetes.io/managed-by": "somebody"})
 
     def test_one_of_ours_that_names_no_end_is_swept(self) -> None:
-        found = deep.namespace("ab12cd", MESH, "me/1", NOW)
+        found = probe_pod.namespace("ab12cd", MESH, "me/1", NOW)
         del found["metadata"]["annotations"]
-        assert deep.is_left_behind(found, NOW, lambda _: False)
+        assert probe_pod.is_left_behind(found, NOW, lambda _: False)
 
 
 class TestCalls:
@@ -111,14 +111,14 @@ class TestCalls:
                 f"{tmp_path}{os.pathsep}/nowhere" if curl is None else f"{tmp_path}{os.pathsep}/bin:/usr/bin"
             )
             done = subprocess.run(
-                deep.command("ab12cd", numbers),
+                probe_pod.command("ab12cd", numbers),
                 capture_output=True,
                 text=True,
                 timeout=10,
                 env={"PATH": path},
                 check=False,
             )
-            return dict(deep.replies(done.stdout, numbers, done.stderr))
+            return dict(probe_pod.replies(done.stdout, numbers, done.stderr))
 
         return run
 

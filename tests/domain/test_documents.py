@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain import documents
+from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
-from istio_mc.domain.operator import istio_operator
 
 SERVER = ApiServer("https://203.0.113.7:6443")
 CA = b"-----BEGIN-----\nMIIB\n-----END-----\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain import cacerts
+from istio_mc.domain.pki import cacerts
 from lab import settings
 from lab.golang import Go
 from tests.mutated_cas import mutations

@@ -7,9 +7,9 @@ from itertools import product
 
 import pytest
 
-from istio_mc.domain import hazards
-from istio_mc.domain.releases import Defect, PatchRange, is_prerelease, is_vendors, patch_of
-from istio_mc.gateways.releases import release_table
+from istio_mc.domain.istio import hazards
+from istio_mc.domain.istio.releases import Defect, PatchRange, is_prerelease, is_vendors, patch_of
+from istio_mc.gateways.istio.releases import release_table
 
 TABLE = release_table()
 PATCHES = [f"1.{minor}.{patch}" for minor, patch in product(range(24, 33), range(12))]

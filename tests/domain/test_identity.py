@@ -9,8 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from istio_mc.domain.identity import client_identity, trust_domain_of
-from istio_mc.domain.pem import issued_by
+from istio_mc.domain.pki.pem import issued_by
+from istio_mc.domain.pki.workload import client_identity, trust_domain_of
 from tests.tls_peer import ca, root, workload
 
 NOW = datetime.now(UTC)

@@ -8,17 +8,10 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.istio_choice import (
-    IstioChoice,
-    Servers,
-    choose,
-    gateway_api_of,
-    istiod_version,
-    running,
-)
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.istio.choice import IstioChoice, Servers, choose, gateway_api_of, istiod_version, running
+from istio_mc.domain.istio.releases import EndOfLife, IstioRelease, ReleaseTable
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.releases import EndOfLife, IstioRelease, ReleaseTable
 
 TODAY = date(2026, 11, 29)
 ENDED, OVERDUE = ", but past its end of life", ", but past its expected end of life"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.istiod import gateway_addresses, running_istiods, unavailable
+from istio_mc.domain.istio.istiod import gateway_addresses, running_istiods, unavailable
 
 
 def service(*ingress: dict[str, str], external: list[str] | None = None) -> dict[str, Any]:

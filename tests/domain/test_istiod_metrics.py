@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from istio_mc.domain.istiod_metrics import Sample, metrics_of, samples
+from istio_mc.domain.istio.istiod import Sample, metrics_of, samples
 
 WHOLE = """\
 # TYPE istiod_managed_clusters gauge

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain.kubeconfig import Kubeconfig, KubeconfigFile, merge, uses_exec
+from istio_mc.domain.kube.kubeconfig import Kubeconfig, KubeconfigFile, merge, uses_exec
 from istio_mc.domain.problem import InputError
 
 BETA = "client.authentication.k8s.io/v1beta1"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from istio_mc.domain import documents
-from istio_mc.domain.links import ReaderToken, link_step, others_than, remote_secrets, token_in
-from istio_mc.domain.remote_secrets import RemoteSecret, remote_secrets_in
+from istio_mc.domain.istio import documents
+from istio_mc.domain.links.remote_secrets import RemoteSecret, remote_secrets_in
+from istio_mc.domain.links.state import ReaderToken, link_step, others_than, remote_secrets, token_in
 from tests.self_signed import self_signed
 from tests.world import CLUSTERS, encoded
 

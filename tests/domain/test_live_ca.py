@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain import documents
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import new_intermediate, new_root
-from istio_mc.domain.live_ca import LiveCa, live_ca
+from istio_mc.domain.istio import documents
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import new_intermediate, new_root
+from istio_mc.domain.pki.signing import LiveCa, live_ca
 from tests.world import EC, ca_certs, root, root_fingerprint
 
 NOW = datetime.now(UTC)

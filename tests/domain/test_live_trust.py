@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.live_trust import ProxyTrust, gateway_pods, oldest, ready, restart_command, workload_of
+from istio_mc.domain.istio.proxies import (
+    ProxyTrust,
+    gateway_pods,
+    oldest,
+    ready,
+    restart_command,
+    workload_of,
+)
 
 
 def pod(name: str = "sleep-1", **metadata: object) -> dict[str, Any]:

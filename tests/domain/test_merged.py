@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from istio_mc.domain.merged import MergedService, endpoints_of, merged
-from istio_mc.domain.meshed import Services
+from istio_mc.domain.istio.services import MergedService, Services, endpoints_of, merged
 
 
 def service(name: str = "reviews", namespace: str = "shop", port: int = 80, **more: Any) -> dict[str, Any]:  # noqa: ANN401

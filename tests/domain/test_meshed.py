@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.meshed import Meshed, meshed
+from istio_mc.domain.istio.services import Meshed, meshed
 
 
 def service(annotations: dict[str, str] | None = None, **spec: object) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain import names
-from istio_mc.domain.kubeconfig import Context
+from istio_mc.domain import naming
+from istio_mc.domain.kube.kubeconfig import Context
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 ALMOST = st.text(alphabet="aA1-_./:@é한", min_size=0, max_size=70)
@@ -35,67 +35,67 @@ IDS = st.text(alphabet="a1-", max_size=8).map(lambda text: text.strip("-") or "a
     ],
 )
 def test_a_cluster_name_becomes_a_label(name: str, made: str) -> None:
-    assert names.cluster_id(name) == made
+    assert naming.cluster_id(name) == made
 
 
 def test_an_over_long_name_is_cut_and_ends_in_a_hash_of_the_whole() -> None:
-    one, two = names.cluster_id("x" * 63 + "1"), names.cluster_id("x" * 63 + "2")
+    one, two = naming.cluster_id("x" * 63 + "1"), naming.cluster_id("x" * 63 + "2")
     assert len(one) == len(two) == 63
     assert one != two
     assert re.fullmatch(r"x{54}-[0-9a-f]{8}", one)
-    assert names.cluster_id("x" * 63) == "x" * 63
+    assert naming.cluster_id("x" * 63) == "x" * 63
 
 
 @given(ANY_NAME)
 def test_every_name_maps_to_a_valid_id_always_the_same(name: str) -> None:
-    made = names.cluster_id(name)
+    made = naming.cluster_id(name)
     assert LABEL.fullmatch(made)
-    assert names.validate_cluster_id(made) is None
-    assert names.cluster_id(name) == made
-    assert names.cluster_id(made) == made
-    assert len(names.remote_secret_name(made)) <= 253
+    assert naming.validate_cluster_id(made) is None
+    assert naming.cluster_id(name) == made
+    assert naming.cluster_id(made) == made
+    assert len(naming.remote_secret_name(made)) <= 253
 
 
 @given(st.from_regex(LABEL, fullmatch=True))
 def test_a_name_that_is_valid_stays_as_it_is(name: str) -> None:
-    assert names.cluster_id(name) == name
+    assert naming.cluster_id(name) == name
 
 
 def test_the_secret_is_named_as_istioctl_names_it() -> None:
-    assert names.remote_secret_name("kt-k2p") == "istio-remote-secret-kt-k2p"
+    assert naming.remote_secret_name("kt-k2p") == "istio-remote-secret-kt-k2p"
 
 
 def test_names_that_map_to_the_same_id_are_told_apart_by_a_hash() -> None:
-    ids = names.derive_cluster_ids({"one": "a_b", "two": "a.b"}, {})
+    ids = naming.derive_cluster_ids({"one": "a_b", "two": "a.b"}, {})
     assert set(ids) == {"one", "two"}
     assert all(re.fullmatch(r"a-b-[0-9a-f]{8}", made) for made in ids.values())
     assert ids["one"] != ids["two"]
 
 
 def test_of_names_that_collide_one_that_is_valid_stays_as_it_is() -> None:
-    ids = names.derive_cluster_ids({"one": "a_b", "two": "a-b"}, {})
+    ids = naming.derive_cluster_ids({"one": "a_b", "two": "a-b"}, {})
     assert ids["two"] == "a-b"
     assert ids["one"].startswith("a-b-")
 
 
 def test_a_hash_that_is_taken_too_is_made_longer() -> None:
-    first = names.derive_cluster_ids({"one": "a_b"}, {"other": "a-b"})["one"]
-    second = names.derive_cluster_ids({"one": "a_b"}, {"other": "a-b", "more": first})["one"]
+    first = naming.derive_cluster_ids({"one": "a_b"}, {"other": "a-b"})["one"]
+    second = naming.derive_cluster_ids({"one": "a_b"}, {"other": "a-b", "more": first})["one"]
     assert len(second) == len(first) + 1
-    third = names.derive_cluster_ids({"one": "a_b", "two": "a-b", "three": first}, {})
+    third = naming.derive_cluster_ids({"one": "a_b", "two": "a-b", "three": first}, {})
     assert third["three"] == first
     assert len(set(third.values())) == 3
 
 
 def test_an_id_once_taken_is_kept_and_given_to_nobody_else() -> None:
-    ids = names.derive_cluster_ids({"kt": "a", "nhn": "b_c"}, {"nhn": "a", "gone": "x"})
+    ids = naming.derive_cluster_ids({"kt": "a", "nhn": "b_c"}, {"nhn": "a", "gone": "x"})
     assert ids["nhn"] == "a"
     assert re.fullmatch(r"a-[0-9a-f]{8}", ids["kt"])
-    assert names.derive_cluster_ids({"kt": "x"}, {"gone": "x"})["kt"] != "x"
+    assert naming.derive_cluster_ids({"kt": "x"}, {"gone": "x"})["kt"] != "x"
 
 
 def test_contexts_of_one_cluster_name_share_its_id() -> None:
-    assert names.derive_cluster_ids({"a": "k", "b": "k"}, {}) == {"a": "k", "b": "k"}
+    assert naming.derive_cluster_ids({"a": "k", "b": "k"}, {}) == {"a": "k", "b": "k"}
 
 
 clusters = st.dictionaries(st.sampled_from("uvwxyz"), ANY_NAME, max_size=6)
@@ -108,7 +108,7 @@ close_clusters = st.dictionaries(
 def test_ids_are_valid_unique_sticky_and_do_not_depend_on_order(
     found: dict[str, str], taken: dict[str, str]
 ) -> None:
-    ids = names.derive_cluster_ids(found, taken)
+    ids = naming.derive_cluster_ids(found, taken)
     assert list(ids) == list(found)
     assert all(LABEL.fullmatch(made) for made in ids.values())
     new = [context for context in found if context not in taken]
@@ -119,7 +119,7 @@ def test_ids_are_valid_unique_sticky_and_do_not_depend_on_order(
         assert ids[context] not in taken.values()
         for other in new:
             assert (ids[context] == ids[other]) == (found[context] == found[other])
-    backwards = names.derive_cluster_ids(dict(reversed(found.items())), dict(reversed(taken.items())))
+    backwards = naming.derive_cluster_ids(dict(reversed(found.items())), dict(reversed(taken.items())))
     assert backwards == ids
 
 
@@ -132,56 +132,56 @@ def test_ids_stay_when_clusters_are_added_once_they_are_taken(
         if found
         else {}
     )
-    before = names.derive_cluster_ids(few, {})
-    after = names.derive_cluster_ids(found, before)
+    before = naming.derive_cluster_ids(few, {})
+    after = naming.derive_cluster_ids(found, before)
     assert {key: after[key] for key in before} == before
-    assert names.derive_cluster_ids(found, after) == after
+    assert naming.derive_cluster_ids(found, after) == after
 
 
 @pytest.mark.parametrize("good", ["a", "0", "a-b", "x" * 63])
 def test_labels_are_accepted_as_ids(good: str) -> None:
-    assert names.validate_cluster_id(good) is None
+    assert naming.validate_cluster_id(good) is None
 
 
 @pytest.mark.parametrize("bad", ["", "A", "a_b", "a.b", "-a", "a-", "x" * 64, "a\n", "한"])
 def test_what_kubernetes_would_reject_is_refused_as_an_id_with_an_example(bad: str) -> None:
-    problem = names.validate_cluster_id(bad)
+    problem = naming.validate_cluster_id(bad)
     assert problem is not None
     assert problem.code == "cluster-id-invalid"
-    assert str(problem.hint) == f"For example {names.cluster_id(bad)}"
+    assert str(problem.hint) == f"For example {naming.cluster_id(bad)}"
 
 
 @pytest.mark.parametrize("good", ["network1", "Net_1.a", "x" * 63])
 def test_label_values_are_accepted_as_networks(good: str) -> None:
-    assert names.validate_network(good) is None
+    assert naming.validate_network(good) is None
 
 
 @pytest.mark.parametrize("bad", ["", "a b", "-a", "a.", "x" * 64, "a,b", "a\n", "한"])
 def test_what_no_label_value_can_be_is_refused_as_a_network(bad: str) -> None:
-    problem = names.validate_network(bad)
+    problem = naming.validate_network(bad)
     assert problem is not None
     assert problem.code == "network-invalid"
 
 
 def test_the_next_network_is_the_lowest_that_nobody_uses() -> None:
-    assert names.next_network([]) == "network1"
-    assert names.next_network(["network1", "network3", "other"]) == "network2"
+    assert naming.next_network([]) == "network1"
+    assert naming.next_network(["network1", "network3", "other"]) == "network2"
 
 
 def test_a_cluster_keeps_its_network_whatever_order_it_is_named_in() -> None:
-    alone = names.assign_networks(["nhn"], {}, [])
+    alone = naming.assign_networks(["nhn"], {}, [])
     assert alone == {"nhn": "network1"}
-    assert names.assign_networks(["kt", "nhn"], alone, []) == {"kt": "network2", "nhn": "network1"}
+    assert naming.assign_networks(["kt", "nhn"], alone, []) == {"kt": "network2", "nhn": "network1"}
 
 
 def test_a_network_named_after_an_id_is_a_label_that_nobody_has() -> None:
     long = "n" * 63
-    given_out = names.assign_networks(
+    given_out = naming.assign_networks(
         ["kt", "nhn", "long"], {}, ["network-nhn"], by_id={"kt": "kt-k2p", "nhn": "nhn", "long": long}
     )
     assert given_out["kt"] == "network-kt-k2p"
     assert given_out["nhn"].startswith("network-nhn-")
-    assert all(names.is_label_value(network) for network in given_out.values())
+    assert all(naming.is_label_value(network) for network in given_out.values())
     assert len(set(given_out.values())) == 3
 
 
@@ -193,7 +193,7 @@ def test_a_network_named_after_an_id_is_a_label_that_nobody_has() -> None:
 def test_networks_are_sticky_and_new_ones_unused(
     contexts: list[str], taken: dict[str, str], used: set[str]
 ) -> None:
-    given_out = names.assign_networks(contexts, taken, used)
+    given_out = naming.assign_networks(contexts, taken, used)
     assert list(given_out) == contexts
     new = [given_out[context] for context in contexts if context not in taken]
     assert len(set(new)) == len(new)
@@ -226,18 +226,18 @@ def test_two_contexts_of_one_cluster_are_found() -> None:
     other = replace(
         KT, name="nhn", cluster="nhn-k", server="https://nhn", cluster_entry={"server": "https://nhn"}
     )
-    (problem,) = names.same_clusters([KT, other, by_name, by_content])
+    (problem,) = naming.same_clusters([KT, other, by_name, by_content])
     assert problem.message == "contexts kt, admin, copy are the same cluster"
     assert str(problem.hint) == "Leave out admin, copy"
-    assert names.same_clusters([KT, other]) == ()
+    assert naming.same_clusters([KT, other]) == ()
 
 
 def test_clusters_behind_one_address_with_different_server_names_are_not_the_same() -> None:
     one = replace(KT, cluster="a", cluster_entry={**KT.cluster_entry, "tls-server-name": "a"})
     two = replace(KT, cluster="b", cluster_entry={**KT.cluster_entry, "tls-server-name": "b"})
-    assert names.same_clusters([one, two]) == ()
+    assert naming.same_clusters([one, two]) == ()
 
 
 def test_clusters_of_which_nothing_is_known_are_not_the_same() -> None:
     one = replace(KT, cluster="a", server=None, cluster_entry={})
-    assert names.same_clusters([one, replace(one, cluster="b")]) == ()
+    assert naming.same_clusters([one, replace(one, cluster="b")]) == ()

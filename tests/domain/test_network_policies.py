@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.network_policies import closed_ports
+from istio_mc.domain.kube.network_policies import closed_ports
 
 APP = "istio-ingressgateway"
 GATEWAY = {"app": APP, "istio": "ingressgateway", "topology.istio.io/network": "network1"}

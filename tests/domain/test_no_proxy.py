@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from istio_mc.domain.no_proxy import is_bypassed
+from istio_mc.domain.hosts import is_bypassed
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from istio_mc.domain import objects
-from istio_mc.domain.objects import Kind, Ref, labels_of, ref_of
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, Ref, labels_of, ref_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from istio_mc.domain import objects
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from istio_mc.domain.istio.operator import istio_operator, merged
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
-from istio_mc.domain.operator import istio_operator, merged
-from istio_mc.gateways.istioctl import find_istioctl
+from istio_mc.gateways.istio.istioctl import find_istioctl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from istio_mc.domain import pem
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import ProblemError
 from tests import forge
 from tests.forge import Extension, basic, integer, oid, root, usage

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from istio_mc.domain import plan
-from istio_mc.domain.compare import Difference
-from istio_mc.domain.objects import Ref, ref_of
+from istio_mc.domain.kube.diff import Difference
+from istio_mc.domain.kube.objects import Ref, ref_of
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:

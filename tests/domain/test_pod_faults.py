@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.pod_faults import (
+from istio_mc.domain.istio.pod_faults import (
     Cause,
     FaultTimer,
     Log,
@@ -16,7 +16,7 @@ from istio_mc.domain.pod_faults import (
     pod_fault,
     problem_of,
 )
-from istio_mc.domain.refusal import Reason
+from istio_mc.domain.kube.refusal import Reason
 from tests.pod_objects import (
     NOT_FOUND,
     POD,

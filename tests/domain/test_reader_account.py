@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.documents import reader_token_secret
-from istio_mc.domain.links import LinkState, token_in
-from istio_mc.domain.objects import ref_of
-from istio_mc.domain.observed import Observed
-from istio_mc.domain.reader_account import (
+from istio_mc.domain.istio.documents import reader_token_secret
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.reader_account import (
     has_rights_of_charts,
     is_made_by_charts,
     reader_account,
     reader_namespace,
 )
+from istio_mc.domain.links.state import LinkState, token_in
+from istio_mc.domain.observed import Observed
 
 USUAL = "istio-reader-service-account"
 NAMED: dict[str, Any] = {"global": {"readerServiceAccount": {"name": "reader", "namespace": "istio-system"}}}

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from istio_mc.domain.reading import reader_kubeconfig
-from istio_mc.domain.remote_secrets import Access, remote_secrets_in
+from istio_mc.domain.links.remote_secrets import Access, reader_kubeconfig, remote_secrets_in
 
 PROGRAM = {
     "apiVersion": "client.authentication.k8s.io/v1",

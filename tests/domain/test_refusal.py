@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.refusal import Reason, problem_of, read_refusal, read_words
+from istio_mc.domain.kube.refusal import Reason, problem_of, read_refusal, read_words
 
 SECRETS = "/api/v1/namespaces/istio-system/secrets/x"
 QUOTA = "exceeded quota: objects, requested: count/secrets=1, used: count/secrets=20, limited: 20"

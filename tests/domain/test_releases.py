@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain import releases, yamltext
-from istio_mc.domain.releases import OLD_AFTER_DAYS, Defect, IstioRelease, PatchRange, parse_table, patch_of
-from istio_mc.domain.support import Support, minor_of, shown
-from istio_mc.gateways.releases import release_table
+from istio_mc.domain import yamltext
+from istio_mc.domain.istio import releases
+from istio_mc.domain.istio.releases import (
+    OLD_AFTER_DAYS,
+    Defect,
+    IstioRelease,
+    PatchRange,
+    parse_table,
+    patch_of,
+)
+from istio_mc.domain.istio.versions import Support, minor_of, shown
+from istio_mc.gateways.istio.releases import release_table
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "src/istio_mc/data/releases.yaml"

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import documents
-from istio_mc.domain.mesh import ApiServer
-from istio_mc.domain.objects import ref_of
-from istio_mc.domain.observed import Observed
-from istio_mc.domain.remote_secrets import (
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.remote_secrets import (
     INSECURE_OPTIONS,
     Access,
     RemoteSecret,
@@ -20,6 +18,8 @@ from istio_mc.domain.remote_secrets import (
     remote_secrets_in,
     to_prune,
 )
+from istio_mc.domain.mesh import ApiServer
+from istio_mc.domain.observed import Observed
 from tests.world import CA
 
 if TYPE_CHECKING:

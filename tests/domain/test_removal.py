@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects, removal
+from istio_mc.domain import removal
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, ref_of
 from istio_mc.domain.mesh import Mesh
-from istio_mc.domain.objects import Kind, ref_of
 from istio_mc.domain.observed import Observed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.request_headers import (
+from istio_mc.domain.kube.request_headers import (
     UnsendableError,
     is_sendable,
     request_headers,

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from istio_mc.domain import pem
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import ProblemError
 
 if TYPE_CHECKING:

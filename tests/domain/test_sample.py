@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain import sample
 from istio_mc.domain.mesh import Mesh
-from istio_mc.domain.sample import Calls, count
+from istio_mc.domain.traffic import sample
+from istio_mc.domain.traffic.sample import Calls, count
 
 MESH = Mesh(mesh_id="mesh1", version="1.26.0")
 

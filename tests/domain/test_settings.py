@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from istio_mc.domain.addresses import address_fault, https_url_fault
+from istio_mc.domain.hosts import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.settings import (
+from istio_mc.domain.settings.model import (
     API_SERVER,
     GATEWAY_ADDRESS,
     ApiServerSettings,
@@ -23,7 +23,7 @@ from istio_mc.domain.settings import (
     override,
     parse_assignments,
 )
-from istio_mc.gateways.settings import load_settings
+from istio_mc.gateways.host.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -278,7 +278,7 @@ anything = st.recursive(
 def test_any_document_at_all_gives_settings_or_an_input_error(document: object) -> None:
     from pathlib import Path
 
-    from istio_mc.domain.settings_file import parse_settings
+    from istio_mc.domain.settings.parse import parse_settings
 
     problems: tuple[Problem, ...] = ()
     try:

@@ -15,13 +15,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain.names import is_label, is_label_value
+from istio_mc.domain.naming import is_label, is_label_value
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.settings import ApiServerSettings, ClusterSettings, Settings
-from istio_mc.domain.settings_fields import MESH, Field, Kind
-from istio_mc.domain.settings_file import parse_settings
-from istio_mc.domain.settings_schema import json_schema, value_of
-from istio_mc.gateways.yamldoc import parse_yaml
+from istio_mc.domain.settings.fields import MESH, Field, Kind
+from istio_mc.domain.settings.model import ApiServerSettings, ClusterSettings, Settings
+from istio_mc.domain.settings.parse import parse_settings
+from istio_mc.domain.settings.schema import json_schema, value_of
+from istio_mc.gateways.host.settings_file import parse_yaml
 from istio_mc.present.config import schema_text
 from lab import files as lab_files
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from istio_mc.domain.pem import dump_certificates
-from istio_mc.domain.signing import Outsider, Signing, most_take, outsiders, signing
+from istio_mc.domain.pki.pem import dump_certificates
+from istio_mc.domain.pki.signing import Outsider, Signing, most_take, outsiders, signing
 from tests.world import ca_certs, root
 
 ROOTS = {"A": "mesh", "B": "other", "C": "third"}

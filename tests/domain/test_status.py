@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.istiod import RemoteCluster
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.istio.istiod import RemoteCluster
+from istio_mc.domain.istio.status import hpa_of, pod_of, proxy_of, service_of, status_of
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.status import hpa_of, pod_of, service_of, status_of
-from istio_mc.domain.status_proxy import proxy_of
 
 NO_METRICS = (
     "the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics "

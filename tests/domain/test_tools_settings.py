@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import InputError
+from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
+from istio_mc.domain.settings.tools_file import mirror_fault
 from istio_mc.domain.tools import PLATFORMS, Tool
-from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
-from istio_mc.domain.tools_settings_file import mirror_fault
-from istio_mc.gateways.settings import load_settings
+from istio_mc.gateways.host.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from istio_mc.domain.settings import Settings
+    from istio_mc.domain.settings.model import Settings
 
 A, B = "a" * 64, "b" * 64
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.workload_ttl import DEFAULT_TTL, workload_ttl
+from istio_mc.domain.pki.workload import DEFAULT_TTL, workload_ttl
 
 
 def values(ttl: Any) -> dict[str, Any]:  # noqa: ANN401 (as a file may hold anything)

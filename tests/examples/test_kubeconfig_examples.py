@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from istio_mc.domain import names
-from istio_mc.domain.kubeconfig import Context, Kubeconfig, uses_exec
-from istio_mc.gateways.kubeconfigs import read_kubeconfig
+from istio_mc.domain import naming
+from istio_mc.domain.kube.kubeconfig import Context, Kubeconfig, uses_exec
+from istio_mc.gateways.kube.kubeconfig import read_kubeconfig
 
 pytestmark = pytest.mark.thorough
 
@@ -35,7 +35,7 @@ def joined(*files: str) -> Kubeconfig:
 
 
 def ids(contexts: tuple[Context, ...]) -> dict[str, str]:
-    return names.derive_cluster_ids({context.name: context.cluster for context in contexts}, {})
+    return naming.derive_cluster_ids({context.name: context.cluster for context in contexts}, {})
 
 
 def run(folder: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -65,7 +65,7 @@ def test_each_file_holds_one_context_that_can_be_used(file: str) -> None:
 def test_as_handed_out_the_three_join_without_a_clash() -> None:
     kubeconfig = joined(*AS_HANDED_OUT)
     assert kubeconfig.warnings == ()
-    assert names.same_clusters(kubeconfig.contexts) == ()
+    assert naming.same_clusters(kubeconfig.contexts) == ()
     assert ids(kubeconfig.contexts) == {
         "kt": "kt-k2p",
         f"nks_kr_ncloud-nks_{UUID}": f"nks-kr-ncloud-nks-{UUID}",
@@ -164,7 +164,7 @@ def test_the_readmes_table_of_ids_is_what_comes_out() -> None:
     _, _, section = README.partition("## How names become cluster IDs")
     rows = re.findall(r"^\| `(.+?)` \| `(.+?)` \|$", section, re.MULTILINE)
     assert len(rows) == 5
-    assert {name: names.cluster_id(name) for name, _ in rows} == dict(rows)
+    assert {name: naming.cluster_id(name) for name, _ in rows} == dict(rows)
 
 
 def test_the_readme_names_every_file_there_is() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.tools import Tool
-from istio_mc.gateways.settings import load_settings
+from istio_mc.gateways.host.settings_file import load_settings
 
 if TYPE_CHECKING:
-    from istio_mc.domain.settings import Settings
+    from istio_mc.domain.settings.model import Settings
 
 FOLDER = Path(__file__).parents[2] / "examples"
 FILES = sorted(FOLDER.glob("mesh*.yaml"))

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import Authority, load_signer, new_intermediate, new_root
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.domain.pem import NamedPem, dump_certificates
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import Authority, load_signer, new_intermediate, new_root
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.pem import NamedPem, dump_certificates
 from lab import node
 from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, each, get, kubectl, soon
 from tests.faults.harness import Fault, fault, of, until_well

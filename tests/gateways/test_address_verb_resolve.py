@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from istio_mc.gateways.resolve import resolve
+from istio_mc.gateways.host.dns import resolve
 
 if TYPE_CHECKING:
     import pytest

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import archives
-from istio_mc.gateways.archives import copy_member
+from istio_mc.gateways.tools import archives
+from istio_mc.gateways.tools.archives import copy_member
 from tests.mirror import archive
 
 if TYPE_CHECKING:

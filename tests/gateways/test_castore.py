@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from istio_mc.domain.cacerts import CaCerts
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import files, temporary
-from istio_mc.gateways.castore import CaStore, ClusterFiles, StoreFiles
+from istio_mc.gateways.host import files, temporary
+from istio_mc.gateways.host.ca_store import CaStore, ClusterFiles, StoreFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -183,7 +183,8 @@ def test_a_killed_run_holds_no_lock(store: CaStore) -> None:
             sys.executable,
             "-c",
             (
-                "import sys, time; from pathlib import Path; from istio_mc.gateways.castore import CaStore\n"
+                "import sys, time; from pathlib import Path\n"
+                "from istio_mc.gateways.host.ca_store import CaStore\n"
                 "with CaStore(Path(sys.argv[1])).locked(): print('held', flush=True); time.sleep(60)"
             ),
             str(store.folder),

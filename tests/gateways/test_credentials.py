@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.kubeconfig import Context, KubeconfigFile, merge
+from istio_mc.domain.kube.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import process
-from istio_mc.gateways.credentials import Credential, private_kubeconfig, resolve
+from istio_mc.gateways.host import process
+from istio_mc.gateways.kube.credentials import Credential, private_kubeconfig, resolve
 from tests.self_signed import self_signed
 
 V1 = "client.authentication.k8s.io/v1"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from istio_mc.domain.datapath import Outcome, Trace
-from istio_mc.domain.identity import Identity, client_identity
-from istio_mc.domain.meshed import Meshed
-from istio_mc.domain.pem import dump_certificates, issued_by
-from istio_mc.gateways.datapath import Caller, Route, trace
+from istio_mc.domain.istio.services import Meshed
+from istio_mc.domain.pki.pem import dump_certificates, issued_by
+from istio_mc.domain.pki.workload import Identity, client_identity
+from istio_mc.domain.traffic.data_path import Outcome, Trace
+from istio_mc.gateways.istio.data_path import Caller, Route, trace
 from tests.fake_api import elapsed, free_port
 from tests.tls_peer import (
     Peer,
@@ -36,7 +36,7 @@ from tests.tls_peer import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from istio_mc.domain.certificates import Authority
+    from istio_mc.domain.pki.certificates import Authority
 
 STAGE_S = 0.5
 REVIEWS = Meshed("sample", "reviews", 9080, http=True)

@@ -17,9 +17,9 @@ import pytest
 
 from istio_mc.domain.events import Event
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.downloads import documents
-from istio_mc.gateways.downloads_http import Downloader, Wanted
-from istio_mc.gateways.tools_cache import Cache, find_cache
+from istio_mc.gateways.tools.cache import Cache, find_cache
+from istio_mc.gateways.tools.download import Downloader, Wanted
+from istio_mc.gateways.tools.manifests import documents
 from tests.mirror import CRDS, Fault, Mirror
 from tests.self_signed import SelfSigned, self_signed
 

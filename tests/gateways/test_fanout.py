@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways import fanout
-from istio_mc.gateways.fanout import Watch, all_of, answered, fan_out, in_time, once
+from istio_mc.gateways.host import parallel
+from istio_mc.gateways.host.parallel import Watch, all_of, answered, fan_out, in_time, once
 
 NAMES = ["kt", "ncloud", "nhn"]
 FAULT = Problem(code="fault", message="it failed")
@@ -136,12 +136,12 @@ class TestTheDeadline:
         ends: list[float] = []
 
         def a_slow_one(future: Future[object], until: float) -> object:
-            monkeypatch.setattr(fanout.time, "monotonic", lambda: 1007.0)
+            monkeypatch.setattr(parallel.time, "monotonic", lambda: 1007.0)
             ends.append(until)
             return future.result(30)
 
-        monkeypatch.setattr(fanout, "result_of", a_slow_one)
-        monkeypatch.setattr(fanout.time, "monotonic", lambda: 1000.0)
+        monkeypatch.setattr(parallel, "result_of", a_slow_one)
+        monkeypatch.setattr(parallel.time, "monotonic", lambda: 1000.0)
         answered({"first": (8.0, list), "second": (9.0, list)}, context="kt")
         assert ends == [1008.0, 1009.0]
 

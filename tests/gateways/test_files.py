@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways import files
+from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
+from istio_mc.domain.kube import objects
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
 from tests.connect_proxy import ConnectProxy
 from tests.fake_api import FakeApi, free_port, kubeconfig
 from tests.self_signed import self_signed, server_context

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.istioctl import Istioctl
+from istio_mc.gateways.istio.istioctl import Istioctl
 from tests.fake_istioctl import write_istioctl
 
 if TYPE_CHECKING:

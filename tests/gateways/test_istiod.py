@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.istiod import clusterz, metrics, syncz
-from istio_mc.gateways.kube import Kube
+from istio_mc.gateways.istio.istiod import clusterz, metrics, syncz
+from istio_mc.gateways.kube.client import Kube
 from tests.fake_api import FakeApi, Reply
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError
 
-from istio_mc.domain import objects
-from istio_mc.gateways.fanout import fan_out
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError, unreachable
-from istio_mc.gateways.observe import observe
+from istio_mc.domain.kube import objects
+from istio_mc.gateways.host.parallel import fan_out
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError, unreachable
+from istio_mc.gateways.kube.snapshot import observe
 from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
 from tests.self_signed import self_signed, server_context
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
 from tests.self_signed import self_signed, server_context
 from tests.stream_server import StreamServer
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
-from istio_mc.gateways.kube_retries import once_more
-from istio_mc.gateways.rights import Right, allowed
-from istio_mc.gateways.serving import serving
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.gateways.kube.retries import once_more
+from istio_mc.gateways.kube.snapshot import Right, allowed
 from tests.fake_api import FakeApi, Reply, free_port, kubeconfig, status
 from tests.stream_server import SUCCESS, Peer, StreamServer
 from tests.tls_peer import closes, listening, resets

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import websocket
 
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
-from istio_mc.gateways.kube_stream import run
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.gateways.kube.stream import run
 from tests.fake_api import free_port
 from tests.stream_server import PING, SUCCESS, Peer, StreamServer, ended
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from istio_mc.domain.problem import Problem
-    from istio_mc.gateways.kube_stream import Channels, Execution
+    from istio_mc.gateways.kube.stream import Channels, Execution
 
 FORBIDDEN = {
     "kind": "Status",

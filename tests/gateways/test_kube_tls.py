@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from istio_mc.domain.certificates import new_intermediate
-from istio_mc.gateways import kube_tls
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.kube_error import KubeError
+from istio_mc.domain.pki.certificates import new_intermediate
+from istio_mc.gateways.kube import tls
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
 from tests.leaves import leaf
 from tests.self_signed import SelfSigned, self_signed, server_context
 from tests.stream_server import StreamServer
@@ -232,14 +232,14 @@ class TestTheClient:
         folder.mkdir()
         program = (
             "import os, ssl, sys\n"
-            "from istio_mc.gateways import kube_tls\n"
+            "from istio_mc.gateways.kube import tls\n"
             "loaded = ssl.SSLContext.load_cert_chain\n"
             "def load(*given, **named):\n"
             "    loaded(*given, **named)\n"
             "    os.kill(os.getpid(), 9)\n"
             "ssl.SSLContext.load_cert_chain = load\n"
             "certificate, _, key = sys.stdin.buffer.read().partition(b'|')\n"
-            "kube_tls.context_of(kube_tls.TlsSettings(certificate=certificate, key=key))\n"
+            "tls.context_of(tls.TlsSettings(certificate=certificate, key=key))\n"
         )
         ended = subprocess.run(
             [sys.executable, "-c", program],
@@ -254,16 +254,16 @@ class TestTheClient:
 
 class TestContexts:
     def test_the_same_settings_have_one_context(self, own: SelfSigned) -> None:
-        first, again = (kube_tls.TlsSettings(authorities=own.certificate) for _ in range(2))
-        assert kube_tls.context_of(first) is kube_tls.context_of(again)
+        first, again = (tls.TlsSettings(authorities=own.certificate) for _ in range(2))
+        assert tls.context_of(first) is tls.context_of(again)
 
     @pytest.mark.parametrize("other", [{"verify": False}, {"authorities": None}])
     def test_other_settings_have_another(self, own: SelfSigned, other: dict[str, Any]) -> None:
-        first = kube_tls.TlsSettings(authorities=own.certificate)
-        assert kube_tls.context_of(first) is not kube_tls.context_of(
-            kube_tls.TlsSettings(**{"authorities": own.certificate, **other})
+        first = tls.TlsSettings(authorities=own.certificate)
+        assert tls.context_of(first) is not tls.context_of(
+            tls.TlsSettings(**{"authorities": own.certificate, **other})
         )
 
     def test_a_key_is_in_no_representation(self, own: SelfSigned) -> None:
-        settings = kube_tls.TlsSettings(certificate=own.certificate, key=own.key)
+        settings = tls.TlsSettings(certificate=own.certificate, key=own.key)
         assert "PRIVATE" not in repr(settings)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from istio_mc.domain.problem import InputError
-from istio_mc.gateways.kubeconfigs import kubeconfig_paths, read_kubeconfig
+from istio_mc.gateways.kube.kubeconfig import kubeconfig_paths, read_kubeconfig
 
 HOME = Path("/home/me")
 GOOD = """

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.istioctl import Istioctl, find_istioctl
-from istio_mc.gateways.manifests import manifest
+from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

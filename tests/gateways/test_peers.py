@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from istio_mc.domain.reading import READS, CertificateFault, Reading, Tried
-from istio_mc.domain.remote_secrets import Access
-from istio_mc.gateways.peers import try_access
+from istio_mc.domain.links.remote_secrets import READS, Access, CertificateFault, Reading, Tried
+from istio_mc.gateways.kube.remote_access import try_access
 from tests.fake_api import FakeApi, Reply, status
 from tests.fake_mesh import HOST, tls
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.pods import read_deployment_faults, read_pod_faults, shown
+from istio_mc.domain.kube import objects
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.pods import read_deployment_faults, read_pod_faults, shown
 from tests.fake_api import FakeApi, Reply, status
 from tests.pod_objects import POD, back_off, container, deployment, ended, event, pod, replica_set, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from istio_mc.domain.pod_faults import PodFault
+    from istio_mc.domain.istio.pod_faults import PodFault
 
 SYSTEM = "istio-system"
 PODS, SETS = objects.POD.path(SYSTEM), objects.REPLICA_SET.path(SYSTEM)

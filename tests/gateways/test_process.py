@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.gateways import process
+from istio_mc.gateways.host import process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,7 +205,7 @@ def test_stop_all_ends_every_child_and_its_callers_learn_it(tmp_path: Path) -> N
 
 def test_ctrl_c_ends_the_child(tmp_path: Path) -> None:
     script = (
-        "from istio_mc.gateways import process\n"
+        "from istio_mc.gateways.host import process\n"
         f"process.run(['sh', '-c', 'echo $$ > {tmp_path}/pid; exec sleep 60'], timeout_s=60, name='x')\n"
     )
     with ThreadPoolExecutor(1) as pool:
@@ -228,7 +228,7 @@ def test_a_child_is_not_left_behind_that_starts_while_an_interrupt_comes(tmp_pat
     """On a busy machine a child may run for a while before its program knows that it has one."""
     script = (
         "import subprocess, time\n"
-        "from istio_mc.gateways import process, signals\n"
+        "from istio_mc.gateways.host import process, signals\n"
         "signals.end_at_once()\n"
         "class Busy(subprocess.Popen):\n"
         "    def __init__(self, *words, **more):\n"
@@ -248,7 +248,7 @@ def test_a_program_that_ends_by_an_error_of_its_own_leaves_no_child(tmp_path: Pa
     script = (
         "import pathlib, threading, time\n"
         "from istio_mc.cli.edge import leave\n"
-        "from istio_mc.gateways import process\n"
+        "from istio_mc.gateways.host import process\n"
         f"child = 'echo $$ > {tmp_path}/pid; exec sleep 60'\n"
         "work = lambda: process.run(['sh', '-c', child], timeout_s=60, name='x')\n"
         "threading.Thread(target=work, daemon=True).start()\n"
@@ -264,7 +264,7 @@ def test_a_program_that_ends_by_an_error_of_its_own_leaves_no_child(tmp_path: Pa
 
 def test_once_the_program_ends_no_child_is_started() -> None:
     script = (
-        "from istio_mc.gateways import process\n"
+        "from istio_mc.gateways.host import process\n"
         "process.stop_all(for_good=True)\n"
         "try:\n"
         "    process.run(['echo', 'started'], timeout_s=60, name='x')\n"
@@ -278,7 +278,7 @@ def test_once_the_program_ends_no_child_is_started() -> None:
 def test_an_interactive_child_reads_the_terminal_and_writes_its_prompt_there() -> None:
     ours, theirs = os.openpty()
     program = (
-        "from istio_mc.gateways import process\n"
+        "from istio_mc.gateways.host import process\n"
         "script = 'echo Code: >&2; read code; echo got $code'\n"
         "done = process.run(['sh', '-c', script], timeout_s=20, name='x', interactive=True)\n"
         "print(done.stdout, done.stderr)\n"

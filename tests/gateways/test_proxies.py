@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.certificates import Authority, new_intermediate
-from istio_mc.gateways.given_roots import given_roots
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.proxies import injected_pods, proxies_hold
+from istio_mc.domain.pki.certificates import Authority, new_intermediate
+from istio_mc.gateways.istio.istiod import given_roots
+from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
+from istio_mc.gateways.kube.client import Kube
 from tests.fake_api import FakeApi, Reply, status
 from tests.leaves import secrets_dump, workload_leaf
 from tests.world import EC, root
@@ -19,7 +19,7 @@ from tests.world import EC, root
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from istio_mc.domain.live_trust import ProxiesHold
+    from istio_mc.domain.istio.proxies import ProxiesHold
 
 GATEWAY = {
     "metadata": {

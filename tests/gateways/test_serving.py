@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain.certificates import Authority, new_intermediate
-from istio_mc.domain.pem import issued_by
+from istio_mc.domain.pki.certificates import Authority, new_intermediate
+from istio_mc.domain.pki.pem import issued_by
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.serving import serving
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.kube.client import Kube
 from tests.fake_api import FakeApi
 from tests.leaves import Leaf, istiod_leaf, talker, tls_server
 from tests.world import EC, root

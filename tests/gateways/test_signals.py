@@ -11,12 +11,12 @@ import time
 
 import pytest
 
-from istio_mc.gateways import signals
+from istio_mc.gateways.host import signals
 
 NAMES = [number.name for number in signals.ENDING]
 PROGRAM = """
 import hashlib, os, signal, sys, threading, time
-from istio_mc.gateways import signals
+from istio_mc.gateways.host import signals
 
 def send(number, after=0.0):
     threading.Timer(after, os.kill, (os.getpid(), number)).start()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.survey import survey
+from istio_mc.domain.kube import objects
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.snapshot import survey
 from tests.fake_api import FakeApi, status
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.survey import survey
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.snapshot import survey
 
 if TYPE_CHECKING:
     from tests.fake_api import FakeApi

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways import files, temporary
+from istio_mc.gateways.host import files, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RUN = """
 import os, pathlib, sys
-from istio_mc.gateways import files, temporary
+from istio_mc.gateways.host import files, temporary
 elsewhere = pathlib.Path(sys.argv[1])
 files.write(temporary.make_folder() / "kubeconfig", b"token")
 files.write(temporary.make_folder(elsewhere) / "ca-key.pem", b"key")

@@ -10,8 +10,7 @@ from typer.testing import CliRunner
 
 from istio_mc.cli.app import app
 from istio_mc.domain.problem import InputError
-from istio_mc.gateways.settings import load_settings
-from istio_mc.gateways.yamldoc import parse_yaml
+from istio_mc.gateways.host.settings_file import load_settings, parse_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.kubeconfig import server_url
+from istio_mc.domain.kube.kubeconfig import server_url
 from istio_mc.domain.problem import InputError
-from istio_mc.gateways.kubeconfigs import read_kubeconfig
+from istio_mc.gateways.kube.kubeconfig import read_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

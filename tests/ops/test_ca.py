@@ -13,20 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from istio_mc.domain import pem
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.certificates import new_intermediate, new_root
 from istio_mc.domain.hint import Advice, Command
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.domain.pem import NamedPem
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.certificates import new_intermediate, new_root
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import CaSettings
-from istio_mc.gateways import files
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops import ca
-from istio_mc.ops.ca import Outcome
-from istio_mc.ops.ca_options import CaOptions, options_of
-from istio_mc.ops.ca_root import OwnCa
+from istio_mc.domain.settings.model import CaSettings
+from istio_mc.gateways.host import files
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.authority import Outcome
+from istio_mc.ops.ca.options import CaOptions, OwnCa, options_of
 
 EC = KeySpec(KeyType.EC, 256)
 OPTIONS = CaOptions(key=EC)
@@ -82,7 +81,7 @@ def key_is_the_certificates(store: CaStore, cluster: str) -> bool:
 
 
 def root_of(store: CaStore) -> str:
-    return ca.show(store).root.fingerprint
+    return authority.show(store).root.fingerprint
 
 
 # From nothing
@@ -115,20 +114,20 @@ def test_a_flag_wins_over_the_settings_validity() -> None:
 
 @pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
 def test_openssl_verifies_every_clusters_ca(store: CaStore, key: KeySpec) -> None:
-    ca.ensure(store, CLUSTERS, CaOptions(key=key), now())
+    authority.ensure(store, CLUSTERS, CaOptions(key=key), now())
     assert {cluster: openssl_verify(store, cluster) for cluster in CLUSTERS} == dict.fromkeys(CLUSTERS, "OK")
     assert all(key_is_the_certificates(store, cluster) for cluster in CLUSTERS)
 
 
 def test_the_store_holds_what_goes_into_the_clusters(store: CaStore) -> None:
-    certs = ca.ensure(store, CLUSTERS, OPTIONS, now()).ca_certs
+    certs = authority.ensure(store, CLUSTERS, OPTIONS, now()).ca_certs
     assert list(certs) == CLUSTERS
     for cluster, made in certs.items():
         assert {name: (store.folder / cluster / name).read_bytes() for name in made.files()} == made.files()
 
 
 def test_everything_new_is_reported_as_created(store: CaStore) -> None:
-    result = ca.ensure(store, CLUSTERS, OPTIONS, now())
+    result = authority.ensure(store, CLUSTERS, OPTIONS, now())
     assert result.init.outcome is Outcome.CREATED
     assert [(c.cluster_id, c.outcome) for c in result.issue.clusters] == [
         (cluster, Outcome.CREATED) for cluster in CLUSTERS
@@ -136,20 +135,20 @@ def test_everything_new_is_reported_as_created(store: CaStore) -> None:
 
 
 def test_init_makes_a_root_and_no_cluster(store: CaStore) -> None:
-    result = ca.init(store, OPTIONS, now())
+    result = authority.init(store, OPTIONS, now())
     assert (result.outcome, result.can_issue, result.issuer) == (Outcome.CREATED, True, None)
     assert sorted(tree(store.folder)) == ["root-ca.key", "root-cert.pem"]
 
 
 def test_issue_needs_a_root(store: CaStore) -> None:
     with pytest.raises(ProblemError) as error:
-        ca.issue(store, ["kt"], OPTIONS, now())
+        authority.issue(store, ["kt"], OPTIONS, now())
     assert refused(error) == ["ca-no-root"]
     assert "istio-mc ca init" in str(error.value.problems[0].hint)
 
 
 def test_a_cluster_named_twice_counts_once(store: CaStore) -> None:
-    assert len(ca.ensure(store, ["kt", "kt"], OPTIONS, now()).issue.clusters) == 1
+    assert len(authority.ensure(store, ["kt", "kt"], OPTIONS, now()).issue.clusters) == 1
 
 
 @pytest.mark.parametrize("ids", [["../kt"], ["root-cert.pem"], ["kt", "KT"], [""]])
@@ -157,15 +156,15 @@ def test_ids_that_cannot_be_folders_are_refused_before_anything_is_written(
     store: CaStore, ids: list[str]
 ) -> None:
     with pytest.raises(InputError) as error:
-        ca.ensure(store, ids, OPTIONS, now())
+        authority.ensure(store, ids, OPTIONS, now())
     assert refused(error) == ["cluster-id"]
     assert not store.folder.exists()
 
 
 def test_an_id_that_differs_from_a_folder_in_case_only_is_refused(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["KT"], OPTIONS, now())
+        authority.ensure(store, ["KT"], OPTIONS, now())
     assert refused(error) == ["cluster-id"]
 
 
@@ -173,42 +172,42 @@ def test_an_id_that_differs_from_a_folder_in_case_only_is_refused(store: CaStore
 
 
 def test_a_second_run_changes_nothing_and_says_kept(store: CaStore) -> None:
-    first = ca.ensure(store, CLUSTERS, OPTIONS, now())
+    first = authority.ensure(store, CLUSTERS, OPTIONS, now())
     before = tree(store.folder)
-    second = ca.ensure(store, CLUSTERS, CaOptions(key=KeySpec()), now() + timedelta(days=1))
+    second = authority.ensure(store, CLUSTERS, CaOptions(key=KeySpec()), now() + timedelta(days=1))
     assert tree(store.folder) == before
     assert {second.init.outcome, *(c.outcome for c in second.issue.clusters)} == {Outcome.KEPT}
     assert second.ca_certs == first.ca_certs
 
 
 def test_a_cluster_that_joins_gets_a_ca_under_the_same_root(store: CaStore) -> None:
-    ca.ensure(store, CLUSTERS[:2], OPTIONS, now())
+    authority.ensure(store, CLUSTERS[:2], OPTIONS, now())
     before = tree(store.folder)
-    result = ca.ensure(store, CLUSTERS, OPTIONS, now())
+    result = authority.ensure(store, CLUSTERS, OPTIONS, now())
     assert [c.outcome for c in result.issue.clusters] == [Outcome.KEPT, Outcome.KEPT, Outcome.CREATED]
     assert before.items() <= tree(store.folder).items()
     assert openssl_verify(store, CLUSTERS[2]) == "OK"
 
 
 def test_a_complete_store_may_be_read_only(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / ".lock").unlink()
-    assert ca.ensure(store, ["kt"], OPTIONS, now()).init.outcome is Outcome.KEPT
+    assert authority.ensure(store, ["kt"], OPTIONS, now()).init.outcome is Outcome.KEPT
     assert not (store.folder / ".lock").exists()
 
 
 def test_the_root_key_may_be_kept_elsewhere_once_every_cluster_has_its_ca(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "root-ca.key").unlink()
-    result = ca.ensure(store, ["kt"], OPTIONS, now())
+    result = authority.ensure(store, ["kt"], OPTIONS, now())
     assert (result.init.outcome, result.init.can_issue) == (Outcome.KEPT, False)
 
 
 def test_without_the_root_key_a_further_cluster_is_refused_by_name(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "root-ca.key").unlink()
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
+        authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
     assert refused(error) == ["ca-no-signer"]
     assert "nhn" in error.value.problems[0].message
 
@@ -218,12 +217,12 @@ def test_without_the_root_key_a_further_cluster_is_refused_by_name(store: CaStor
 
 @pytest.mark.parametrize("lost", [["root-cert.pem"], ["root-cert.pem", "root-ca.key"]])
 def test_a_lost_root_is_reported_with_the_copy_to_put_back(store: CaStore, lost: list[str]) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     for name in lost:
         (store.folder / name).unlink()
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now())
+        authority.ensure(store, ["kt"], OPTIONS, now())
     assert refused(error) == ["ca-root-lost"]
     assert f"cp {store.folder}/kt/root-cert.pem {store.folder}/root-cert.pem" in str(
         error.value.problems[0].hint
@@ -232,35 +231,35 @@ def test_a_lost_root_is_reported_with_the_copy_to_put_back(store: CaStore, lost:
 
 
 def test_a_root_key_alone_gets_no_new_certificate(store: CaStore) -> None:
-    ca.init(store, OPTIONS, now())
+    authority.init(store, OPTIONS, now())
     (store.folder / "root-cert.pem").unlink()
     with pytest.raises(ProblemError) as error:
-        ca.init(store, OPTIONS, now())
+        authority.init(store, OPTIONS, now())
     assert refused(error) == ["ca-root-lost"]
 
 
 def test_a_prepared_root_of_another_key_is_not_taken(store: CaStore) -> None:
-    ca.init(store, OPTIONS, now())
+    authority.init(store, OPTIONS, now())
     (store.folder / "root-cert.pem").rename(store.folder / "root-cert.pem.new")
     (store.folder / "root-ca.key").write_bytes(pem.dump_key(EC.generate()))
     with pytest.raises(ProblemError) as error:
-        ca.init(store, OPTIONS, now())
+        authority.init(store, OPTIONS, now())
     assert refused(error) == ["ca-root-lost"]
 
 
 def test_an_expired_root_whose_key_is_elsewhere_is_reported(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "root-ca.key").unlink()
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now() + timedelta(days=4000))
+        authority.ensure(store, ["kt"], OPTIONS, now() + timedelta(days=4000))
     assert refused(error) == ["ca-expired"]
 
 
 def test_an_expired_root_is_reported_and_kept(store: CaStore) -> None:
-    ca.init(store, OPTIONS, now())
+    authority.init(store, OPTIONS, now())
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now() + timedelta(days=4000))
+        authority.ensure(store, ["kt"], OPTIONS, now() + timedelta(days=4000))
     assert refused(error) == ["ca-expired"]
     assert tree(store.folder) == before
 
@@ -289,9 +288,9 @@ def test_a_run_that_ends_before_any_of_its_writes_is_finished_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(files, "write", write)
         with pytest.raises(Killed):
-            ca.ensure(store, CLUSTERS, OPTIONS, now())
+            authority.ensure(store, CLUSTERS, OPTIONS, now())
     before = store.read().root_key
-    ca.ensure(store, CLUSTERS, OPTIONS, now())
+    authority.ensure(store, CLUSTERS, OPTIONS, now())
     assert before in (None, store.read().root_key)
     assert [openssl_verify(store, cluster) for cluster in CLUSTERS] == ["OK"] * 3
 
@@ -300,14 +299,14 @@ ENSURE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops import ca
-from istio_mc.ops.ca_options import CaOptions
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.options import CaOptions
 
 def ensure(folder):
     options = CaOptions(key=KeySpec(KeyType.EC, 256))
-    ca.ensure(CaStore(Path(folder)), sys.argv[2:], options, datetime.now(UTC))
+    authority.ensure(CaStore(Path(folder)), sys.argv[2:], options, datetime.now(UTC))
 """
 
 # Makes folders 0, 1, 2 …, the run in each killed after so many changes to the disk, until one is not killed.
@@ -355,7 +354,7 @@ def test_a_run_killed_at_any_point_is_finished_by_the_next_under_the_same_root(t
             name: content for name, content in tree(store.folder).items() if name[0] != "." and "/" in name
         }
 
-        ca.ensure(store, CLUSTERS, OPTIONS, now())
+        authority.ensure(store, CLUSTERS, OPTIONS, now())
 
         there = tree(store.folder)
         assert root in {None, there["root-cert.pem"]}, after
@@ -385,63 +384,63 @@ def test_two_processes_at_once_make_one_root(store: CaStore) -> None:
 
 
 def test_the_guides_folders_without_a_copy_of_the_root_are_completed(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     before = tree(store.folder)
     (store.folder / "kt" / "root-cert.pem").unlink()
-    result = ca.issue(store, ["kt"], OPTIONS, now())
+    result = authority.issue(store, ["kt"], OPTIONS, now())
     assert result.clusters[0].outcome is Outcome.COMPLETED
     assert tree(store.folder) == before
 
 
 @pytest.mark.parametrize("absent", [["cert-chain.pem"], ["ca-cert.pem"], ["cert-chain.pem", "root-cert.pem"]])
 def test_what_can_be_derived_is_derived_and_not_made_anew(store: CaStore, absent: list[str]) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     before = tree(store.folder)
     for name in absent:
         (store.folder / "kt" / name).unlink()
-    ca.issue(store, ["kt"], OPTIONS, now())
+    authority.issue(store, ["kt"], OPTIONS, now())
     assert tree(store.folder) == before
 
 
 def test_a_key_without_any_certificate_gets_one(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     key = (store.folder / "kt" / "ca-key.pem").read_bytes()
     for name in ("ca-cert.pem", "cert-chain.pem", "root-cert.pem"):
         (store.folder / "kt" / name).unlink()
-    assert ca.issue(store, ["kt"], OPTIONS, now()).clusters[0].outcome is Outcome.COMPLETED
+    assert authority.issue(store, ["kt"], OPTIONS, now()).clusters[0].outcome is Outcome.COMPLETED
     assert (store.folder / "kt" / "ca-key.pem").read_bytes() == key
     assert openssl_verify(store, "kt") == "OK"
     assert key_is_the_certificates(store, "kt")
 
 
 def test_a_key_beside_the_chain_of_another_is_reported_and_kept(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "kt" / "ca-cert.pem").unlink()
     (store.folder / "kt" / "ca-key.pem").write_bytes(pem.dump_key(EC.generate()))
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now())
+        authority.ensure(store, ["kt"], OPTIONS, now())
     assert refused(error) == ["ca-cert-lost"]
     assert tree(store.folder) == before
 
 
 def test_a_certificate_without_its_key_is_reported_and_kept(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "kt" / "ca-key.pem").unlink()
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now())
+        authority.ensure(store, ["kt"], OPTIONS, now())
     assert refused(error) == ["ca-key-lost"]
     assert tree(store.folder) == before
 
 
 def test_all_faults_of_all_clusters_are_told_at_once_and_nothing_is_written(store: CaStore) -> None:
-    ca.ensure(store, CLUSTERS[:2], OPTIONS, now())
+    authority.ensure(store, CLUSTERS[:2], OPTIONS, now())
     (store.folder / CLUSTERS[0] / "ca-cert.pem").write_text("rubbish")
     (store.folder / CLUSTERS[0] / "ca-key.pem").write_text("rubbish")
     (store.folder / CLUSTERS[1] / "ca-key.pem").write_bytes(pem.dump_key(EC.generate()))
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, CLUSTERS, OPTIONS, now())
+        authority.ensure(store, CLUSTERS, OPTIONS, now())
     assert {(problem.cluster, problem.code) for problem in error.value.problems} == {
         (CLUSTERS[0], "certificate-unreadable"),
         (CLUSTERS[0], "key-unreadable"),
@@ -451,11 +450,11 @@ def test_all_faults_of_all_clusters_are_told_at_once_and_nothing_is_written(stor
 
 
 def test_a_clusters_ca_under_another_root_is_refused(store: CaStore, tmp_path: Path) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
-    ca.ensure(CaStore(tmp_path / "other"), ["nhn"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(CaStore(tmp_path / "other"), ["nhn"], OPTIONS, now())
     shutil.copytree(tmp_path / "other" / "nhn", store.folder / "nhn")
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
+        authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
     assert [(problem.cluster, problem.code) for problem in error.value.problems] == [("nhn", "ca-other-root")]
 
 
@@ -500,13 +499,13 @@ def own_issuer(corp: Path) -> CaOptions:
 
 
 def test_a_root_of_ones_own_signs_the_clusters_cas(store: CaStore, corp: Path) -> None:
-    result = ca.ensure(store, ["kt"], own_root(corp), now())
+    result = authority.ensure(store, ["kt"], own_root(corp), now())
     assert result.init.root.subject == "CN=Corp Root,O=Corp"
     assert openssl_verify(store, "kt") == "OK"
 
 
 def test_an_issuer_of_ones_own_signs_and_the_roots_key_is_not_needed(store: CaStore, corp: Path) -> None:
-    result = ca.ensure(store, ["kt"], own_issuer(corp), now())
+    result = authority.ensure(store, ["kt"], own_issuer(corp), now())
     assert result.init.issuer is not None
     assert result.init.issuer.subject == "CN=Corp Mesh CA,O=Corp"
     assert not (store.folder / "root-ca.key").exists()
@@ -514,21 +513,24 @@ def test_an_issuer_of_ones_own_signs_and_the_roots_key_is_not_needed(store: CaSt
 
 
 def test_the_chain_goes_through_ones_own_issuer_to_the_root(store: CaStore, corp: Path) -> None:
-    files = ca.ensure(store, ["kt"], own_issuer(corp), now()).ca_certs["kt"]
+    files = authority.ensure(store, ["kt"], own_issuer(corp), now()).ca_certs["kt"]
     names = [pem.common_name(c) for c in pem.load_certificates(NamedPem("chain", files.cert_chain))]
     assert names == ["kt.intermediate.istio.io", "Corp Mesh CA", "Corp Policy CA", "Corp Root"]
 
 
 def test_later_runs_need_not_name_ones_own_issuer_again(store: CaStore, corp: Path) -> None:
-    ca.init(store, own_issuer(corp), now())
-    assert ca.issue(store, ["kt"], OPTIONS, now()).clusters[0].certificate.issuer == "CN=Corp Mesh CA,O=Corp"
+    authority.init(store, own_issuer(corp), now())
+    assert (
+        authority.issue(store, ["kt"], OPTIONS, now()).clusters[0].certificate.issuer
+        == "CN=Corp Mesh CA,O=Corp"
+    )
 
 
 @pytest.mark.parametrize("brought", [own_root, own_issuer])
 def test_bringing_the_same_again_keeps_it(store: CaStore, corp: Path, brought: Brought) -> None:
-    ca.init(store, brought(corp), now())
+    authority.init(store, brought(corp), now())
     before = tree(store.folder)
-    assert ca.init(store, brought(corp), now()).outcome is Outcome.KEPT
+    assert authority.init(store, brought(corp), now()).outcome is Outcome.KEPT
     assert tree(store.folder) == before
 
 
@@ -536,40 +538,40 @@ def test_bringing_the_same_again_keeps_it(store: CaStore, corp: Path, brought: B
 def test_a_bringing_in_that_was_cut_short_is_completed_by_the_same_again(
     store: CaStore, corp: Path, brought: Brought
 ) -> None:
-    ca.init(store, brought(corp), now())
+    authority.init(store, brought(corp), now())
     before = tree(store.folder)
     for name in sorted(before):
         if name.endswith(".key"):
             (store.folder / name).unlink()
-    assert ca.init(store, brought(corp), now()).outcome is Outcome.COMPLETED
+    assert authority.init(store, brought(corp), now()).outcome is Outcome.COMPLETED
     assert tree(store.folder) == before
 
 
 def test_an_issuer_cut_short_says_what_to_run(store: CaStore, corp: Path) -> None:
-    ca.init(store, own_issuer(corp), now())
+    authority.init(store, own_issuer(corp), now())
     (store.folder / "issuer-ca.key").unlink()
     with pytest.raises(ProblemError) as error:
-        ca.issue(store, ["kt"], OPTIONS, now())
+        authority.issue(store, ["kt"], OPTIONS, now())
     assert refused(error) == ["ca-issuer-partial"]
     assert "--issuer-key" in str(error.value.problems[0].hint)
 
 
 @pytest.mark.parametrize("brought", [own_root, own_issuer])
 def test_ones_own_root_never_replaces_another(store: CaStore, corp: Path, brought: Brought) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.init(store, brought(corp), now())
+        authority.init(store, brought(corp), now())
     assert refused(error) == ["ca-root-exists"]
     assert tree(store.folder) == before
 
 
 def test_ones_own_certificate_does_not_join_another_roots_key(store: CaStore, corp: Path) -> None:
-    ca.init(store, OPTIONS, now())
+    authority.init(store, OPTIONS, now())
     (store.folder / "root-cert.pem").unlink()
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
-        ca.init(store, own_root(corp), now())
+        authority.init(store, own_root(corp), now())
     assert refused(error) == ["ca-root-exists"]
     assert tree(store.folder) == before
 
@@ -577,17 +579,17 @@ def test_ones_own_certificate_does_not_join_another_roots_key(store: CaStore, co
 def test_ones_own_root_is_refused_where_clusters_run_under_another_that_was_lost(
     store: CaStore, corp: Path
 ) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "root-cert.pem").unlink()
     (store.folder / "root-ca.key").unlink()
     with pytest.raises(ProblemError) as error:
-        ca.init(store, own_root(corp), now())
+        authority.init(store, own_root(corp), now())
     assert refused(error) == ["ca-root-exists"]
 
 
 def test_an_issuer_may_take_over_from_its_root(store: CaStore, corp: Path) -> None:
-    ca.ensure(store, ["kt"], own_root(corp), now())
-    ca.ensure(store, ["nhn"], own_issuer(corp), now())
+    authority.ensure(store, ["kt"], own_root(corp), now())
+    authority.ensure(store, ["nhn"], own_issuer(corp), now())
     assert [openssl_verify(store, cluster) for cluster in ("kt", "nhn")] == ["OK", "OK"]
 
 
@@ -599,7 +601,7 @@ def test_an_issuer_that_allows_no_ca_below_it_is_one_clear_error(store: CaStore,
     (tmp_path / "i.key").write_bytes(pem.dump_key(leafy.key))
     own = OwnCa(root_cert=tmp_path / "r.pem", issuer_cert=tmp_path / "i.pem", issuer_key=tmp_path / "i.key")
     with pytest.raises(InputError) as error:
-        ca.ensure(store, ["kt"], replace(OPTIONS, own=own), now())
+        authority.ensure(store, ["kt"], replace(OPTIONS, own=own), now())
     (problem,) = error.value.problems
     assert (problem.code, problem.seen) == ("ca-path-length", "basicConstraints pathlen:0")
     assert not store.folder.exists()
@@ -618,25 +620,27 @@ def test_everything_wrong_with_what_is_brought_in_is_told_at_once(
     store: CaStore, own: OwnCa, count: int
 ) -> None:
     with pytest.raises(InputError) as error:
-        ca.init(store, replace(OPTIONS, own=own), now())
+        authority.init(store, replace(OPTIONS, own=own), now())
     assert len(error.value.problems) == count
     assert not store.folder.exists()
 
 
 def test_no_private_key_shows_in_a_result_or_an_error(store: CaStore, corp: Path) -> None:
-    result = ca.ensure(store, ["kt"], own_issuer(corp), now())
+    result = authority.ensure(store, ["kt"], own_issuer(corp), now())
     (store.folder / "kt" / "ca-key.pem").write_bytes(pem.dump_key(EC.generate()))
     with pytest.raises(ProblemError) as error:
-        ca.ensure(store, ["kt"], OPTIONS, now())
-    assert "PRIVATE KEY" not in repr((result, error.value.problems, ca.show(store), ca.verify(store, now())))
+        authority.ensure(store, ["kt"], OPTIONS, now())
+    assert "PRIVATE KEY" not in repr(
+        (result, error.value.problems, authority.show(store), authority.verify(store, now()))
+    )
 
 
 # show and verify
 
 
 def test_show_gives_what_openssl_prints(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
-    (shown,) = ca.show(store).clusters
+    authority.ensure(store, ["kt"], OPTIONS, now())
+    (shown,) = authority.show(store).clusters
     at = store.folder / "kt" / "ca-cert.pem"
     assert shown.certificate is not None
     assert openssl("x509", "-noout", "-serial", "-in", at) == f"serial={shown.certificate.serial}"
@@ -646,34 +650,34 @@ def test_show_gives_what_openssl_prints(store: CaStore) -> None:
 
 
 def test_show_goes_on_past_a_cluster_that_cannot_be_read(store: CaStore) -> None:
-    ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
+    authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
     (store.folder / "kt" / "ca-cert.pem").write_text("rubbish")
-    kt, nhn = ca.show(store).clusters
+    kt, nhn = authority.show(store).clusters
     assert (kt.certificate, codes(kt.problems)) == (None, ["certificate-unreadable"])
     assert nhn.certificate is not None
 
 
 def test_show_of_nothing_says_how_to_begin(store: CaStore) -> None:
     with pytest.raises(ProblemError) as error:
-        ca.show(store)
+        authority.show(store)
     assert refused(error) == ["ca-no-root"]
 
 
 def test_verify_finds_nothing_wrong_with_what_was_just_made(store: CaStore) -> None:
-    ca.ensure(store, CLUSTERS, OPTIONS, now())
-    result = ca.verify(store, now())
+    authority.ensure(store, CLUSTERS, OPTIONS, now())
+    result = authority.verify(store, now())
     assert (result.ok, result.errors, result.warnings) == (True, (), ())
     assert list(result.clusters) == sorted(CLUSTERS)
 
 
 def test_verify_tells_every_fault_and_changes_nothing(store: CaStore, tmp_path: Path) -> None:
-    ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
-    ca.ensure(CaStore(tmp_path / "other"), ["ncloud"], OPTIONS, now())
+    authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
+    authority.ensure(CaStore(tmp_path / "other"), ["ncloud"], OPTIONS, now())
     shutil.copytree(tmp_path / "other" / "ncloud", store.folder / "ncloud")
     (store.folder / "kt" / "cert-chain.pem").unlink()
     (store.folder / "nhn" / "ca-key.pem").write_text("rubbish")
     before = tree(store.folder)
-    result = ca.verify(store, now())
+    result = authority.verify(store, now())
     assert {(problem.cluster, problem.code) for problem in result.errors} == {
         ("kt", "ca-partial"),
         ("nhn", "key-unreadable"),
@@ -683,28 +687,28 @@ def test_verify_tells_every_fault_and_changes_nothing(store: CaStore, tmp_path: 
 
 
 def test_verify_warns_before_an_end_comes(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], replace(OPTIONS, validity=timedelta(days=60)), now())
-    result = ca.verify(store, now(), within=timedelta(days=90))
+    authority.ensure(store, ["kt"], replace(OPTIONS, validity=timedelta(days=60)), now())
+    result = authority.verify(store, now(), within=timedelta(days=90))
     assert result.ok
     assert codes(result.warnings) == ["ca-expires-soon"] * 2
 
 
 def test_verify_warns_of_exposed_keys_and_an_absent_root_key(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "kt" / "ca-key.pem").chmod(0o644)
     (store.folder / "root-ca.key").unlink()
-    assert codes(ca.verify(store, now()).warnings) == ["ca-key-exposed", "ca-no-signer"]
+    assert codes(authority.verify(store, now()).warnings) == ["ca-key-exposed", "ca-no-signer"]
 
 
 def test_verify_warns_of_a_ca_named_for_another_cluster(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "kt").rename(store.folder / "kt-k2p")
-    assert codes(ca.verify(store, now()).warnings) == ["ca-name"]
+    assert codes(authority.verify(store, now()).warnings) == ["ca-name"]
 
 
 def test_verify_says_once_of_every_certificate_that_it_has_expired(store: CaStore) -> None:
-    ca.ensure(store, ["kt"], OPTIONS, now())
-    result = ca.verify(store, now() + timedelta(days=4000))
+    authority.ensure(store, ["kt"], OPTIONS, now())
+    result = authority.verify(store, now() + timedelta(days=4000))
     assert [(problem.cluster, problem.code) for problem in result.errors] == [
         (None, "ca-expired"),
         ("kt", "ca-expired"),
@@ -712,29 +716,29 @@ def test_verify_says_once_of_every_certificate_that_it_has_expired(store: CaStor
 
 
 def test_a_live_secret_can_be_compared_with_the_store(store: CaStore) -> None:
-    files = ca.ensure(store, ["kt"], OPTIONS, now()).ca_certs["kt"]
+    files = authority.ensure(store, ["kt"], OPTIONS, now()).ca_certs["kt"]
     assert CaCerts.from_secret_data(files.secret_data()).same_as(files)
 
 
 def test_a_folder_with_a_space_in_its_name_can_be_pasted_from_the_hint(tmp_path: Path) -> None:
     store = CaStore(tmp_path / "my certs")
-    ca.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["kt"], OPTIONS, now())
     (store.folder / "kt" / "ca-cert.pem").unlink()
     (store.folder / "root-ca.key").chmod(0o644)
-    found = ca.verify(store, now())
+    found = authority.verify(store, now())
     hints = [shlex.split(str(one.hint)) for one in (*found.errors, *found.warnings)]
     assert ["istio-mc", "ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", "kt"] in hints
     assert ["chmod", "600", str(store.folder / "root-ca.key")] in hints
 
 
 def test_a_cluster_without_its_key_is_not_sent_to_a_command_that_refuses_it(store: CaStore) -> None:
-    ca.ensure(store, ["kt", "nhn"], OPTIONS, now())
+    authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
     for name in ("kt/ca-key.pem", "nhn/cert-chain.pem"):
         (store.folder / name).unlink()
-    hints = {problem.cluster: problem.hint for problem in ca.verify(store, now()).errors}
+    hints = {problem.cluster: problem.hint for problem in authority.verify(store, now()).errors}
     assert isinstance(hints["kt"], Advice)
     assert isinstance(hints["nhn"], Command)
     with pytest.raises(ProblemError):
-        ca.ensure(store, ["kt"], OPTIONS, now())
-    ca.ensure(store, ["nhn"], OPTIONS, now())
+        authority.ensure(store, ["kt"], OPTIONS, now())
+    authority.ensure(store, ["nhn"], OPTIONS, now())
     assert (store.folder / "nhn" / "cert-chain.pem").exists()

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from istio_mc.domain import pem
-from istio_mc.domain.keys import KeySpec, KeyType
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.keys import KeySpec, KeyType
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import CaSettings
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops import ca
-from istio_mc.ops.ca import Outcome
-from istio_mc.ops.ca_options import CaOptions, options_of
-from istio_mc.ops.ca_root import OwnCa
+from istio_mc.domain.settings.model import CaSettings
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.authority import Outcome
+from istio_mc.ops.ca.options import CaOptions, OwnCa, options_of
 from tests import forge
 from tests.odd_cas import key, key_pem
 from tests.odd_cas import pem as block
@@ -71,65 +70,65 @@ class TestOthersCanRead:
     def test_nothing_is_signed_until_the_command_is_run_that_fixes_it(
         self, store: CaStore, name: str, mode: int, code: str, fix: str
     ) -> None:
-        ca.init(store, EC, now())
+        authority.init(store, EC, now())
         path = store.folder / name if name else store.folder
         path.chmod(mode)
-        for sign in (ca.issue, ca.ensure):
+        for sign in (authority.issue, authority.ensure):
             with pytest.raises(ProblemError) as error:
                 sign(store, ["kt"], EC, now())
             (problem,) = problems_of(error)
             assert (problem.code, str(problem.hint)) == (code, f"{fix} {path}")
             assert not (store.folder / "kt").exists()
         subprocess.run(str(problem.hint).split(), check=True)
-        assert ca.issue(store, ["kt"], EC, now()).clusters[0].outcome is Outcome.CREATED
+        assert authority.issue(store, ["kt"], EC, now()).clusters[0].outcome is Outcome.CREATED
 
     def test_a_folder_that_others_can_only_pass_through_is_no_fault(self, store: CaStore) -> None:
-        ca.init(store, EC, now())
+        authority.init(store, EC, now())
         store.folder.chmod(0o711)
-        assert ca.issue(store, ["kt"], EC, now()).clusters[0].outcome is Outcome.CREATED
+        assert authority.issue(store, ["kt"], EC, now()).clusters[0].outcome is Outcome.CREATED
 
     def test_a_renewal_is_a_signature_too(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], replace(EC, validity=timedelta(days=60)), now())
+        authority.ensure(store, ["kt"], replace(EC, validity=timedelta(days=60)), now())
         shutil.rmtree(store.folder / "kt")
-        ca.issue(store, ["kt"], replace(EC, validity=timedelta(days=10)), now())
+        authority.issue(store, ["kt"], replace(EC, validity=timedelta(days=10)), now())
         (store.folder / "root-ca.key").chmod(0o644)
         with pytest.raises(ProblemError) as error:
-            ca.ensure(store, ["kt"], EC, now())
+            authority.ensure(store, ["kt"], EC, now())
         assert [problem.code for problem in problems_of(error)] == ["ca-key-exposed"]
 
     def test_where_nothing_is_signed_it_does_not_matter(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         (store.folder / "root-ca.key").chmod(0o644)
-        assert ca.ensure(store, ["kt"], EC, now()).issue.clusters[0].outcome is Outcome.KEPT
+        assert authority.ensure(store, ["kt"], EC, now()).issue.clusters[0].outcome is Outcome.KEPT
 
     def test_no_key_is_put_into_a_folder_that_others_can_read(self, store: CaStore, tmp_path: Path) -> None:
         store.folder.mkdir()
         store.folder.chmod(0o755)
         for made in (EC, replace(EC, own=own_root(tmp_path, key("P256")))):
             with pytest.raises(ProblemError) as error:
-                ca.init(store, made, now())
+                authority.init(store, made, now())
             assert [problem.code for problem in problems_of(error)] == ["ca-folder-exposed"]
             assert not (store.folder / "root-ca.key").exists()
 
     def test_verify_calls_it_an_error_and_that_of_a_cluster_a_warning(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         for path in (store.folder, store.folder / "root-ca.key", store.folder / "kt" / "ca-key.pem"):
             path.chmod(0o755)
-        found = ca.verify(store, now())
+        found = authority.verify(store, now())
         assert [problem.code for problem in found.errors] == ["ca-folder-exposed", "ca-key-exposed"]
         assert [str(problem.hint) for problem in found.warnings] == [
             f"chmod 600 {store.folder / 'kt' / 'ca-key.pem'}"
         ]
 
     def test_an_init_that_changes_nothing_warns_of_it(self, store: CaStore) -> None:
-        ca.init(store, EC, now())
+        authority.init(store, EC, now())
         (store.folder / "root-ca.key").chmod(0o644)
-        assert [problem.code for problem in ca.init(store, EC, now()).warnings] == ["ca-key-exposed"]
+        assert [problem.code for problem in authority.init(store, EC, now()).warnings] == ["ca-key-exposed"]
 
 
 class TestGit:
     def test_git_sees_nothing_of_the_folder(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         subprocess.run(["git", "init", "-q"], cwd=store.folder.parent, check=True)
         said = subprocess.run(
             ["git", "status", "--porcelain", "-uall"],
@@ -138,34 +137,34 @@ class TestGit:
         assert said.stdout == ""
 
     def test_a_folder_from_before_gets_the_file_when_it_is_used(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         (store.folder / ".gitignore").unlink()
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         assert (store.folder / ".gitignore").read_text() == "*\n"
 
     def test_a_file_that_is_there_stays_as_it_is(self, store: CaStore) -> None:
         store.folder.mkdir(mode=0o700)
         (store.folder / ".gitignore").write_text("*.key\n")
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         store.purge()
         assert (store.folder / ".gitignore").read_text() == "*.key\n"
 
     def test_a_purge_takes_it_away_with_the_folder(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         store.purge()
         assert not store.folder.exists()
 
     def test_the_top_of_a_repository_is_not_ignored(self, store: CaStore) -> None:
         store.folder.mkdir(mode=0o700)
         subprocess.run(["git", "init", "-q"], cwd=store.folder, check=True)
-        ca.init(store, EC, now())
+        authority.init(store, EC, now())
         assert not (store.folder / ".gitignore").exists()
 
     def test_reading_writes_nothing(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], EC, now())
+        authority.ensure(store, ["kt"], EC, now())
         (store.folder / ".gitignore").unlink()
-        ca.verify(store, now())
-        ca.show(store)
+        authority.verify(store, now())
+        authority.show(store)
         assert not (store.folder / ".gitignore").exists()
 
 
@@ -175,8 +174,8 @@ class TestFlags:
         [options("ec"), options("ec", 256), options("ec", 256, "240h"), options(validity="10d"), options()],
     )
     def test_a_root_that_fits_the_options_is_kept(self, store: CaStore, same: CaOptions) -> None:
-        ca.init(store, options("ec", 256, "10d"), now())
-        assert ca.init(store, same, now()).outcome is Outcome.KEPT
+        authority.init(store, options("ec", 256, "10d"), now())
+        assert authority.init(store, same, now()).outcome is Outcome.KEPT
 
     @pytest.mark.parametrize(
         ("other", "said"),
@@ -197,9 +196,9 @@ class TestFlags:
     def test_an_option_that_the_root_does_not_fit_is_an_error(
         self, store: CaStore, other: CaOptions, said: list[tuple[str, str, str]]
     ) -> None:
-        ca.init(store, options("ec", 256, "10d"), now())
+        authority.init(store, options("ec", 256, "10d"), now())
         with pytest.raises(InputError) as error:
-            ca.init(store, other, now())
+            authority.init(store, other, now())
         found = [(p.message.split(" does not fit")[0], p.seen, p.expected) for p in problems_of(error)]
         assert found == said
         assert {problem.code for problem in problems_of(error)} == {"ca-flag-differs"}
@@ -207,16 +206,16 @@ class TestFlags:
     def test_a_root_that_is_brought_in_must_fit_too(self, store: CaStore, tmp_path: Path) -> None:
         own = own_root(tmp_path, key("P256"))
         with pytest.raises(InputError) as error:
-            ca.init(store, replace(options("rsa"), own=own), now())
+            authority.init(store, replace(options("rsa"), own=own), now())
         assert [problem.code for problem in problems_of(error)] == ["ca-flag-differs"]
         assert not store.folder.exists()
-        assert ca.init(store, replace(options("ec"), own=own), now()).outcome is Outcome.CREATED
+        assert authority.init(store, replace(options("ec"), own=own), now()).outcome is Outcome.CREATED
 
     def test_an_option_that_a_clusters_ca_does_not_fit_is_an_error_where_none_is_made(
         self, store: CaStore
     ) -> None:
-        ca.ensure(store, ["kt"], options("ec"), now())
-        for again in (ca.issue, ca.ensure):
+        authority.ensure(store, ["kt"], options("ec"), now())
+        for again in (authority.issue, authority.ensure):
             assert again(store, ["kt"], options("ec"), now())
             with pytest.raises(InputError) as error:
                 again(store, ["kt"], options("rsa"), now())
@@ -224,15 +223,15 @@ class TestFlags:
             assert (problem.code, problem.cluster) == ("ca-flag-differs", "kt")
 
     def test_where_another_is_made_the_kept_ones_are_named(self, store: CaStore) -> None:
-        ca.ensure(store, ["kt"], options("ec"), now())
-        done = ca.issue(store, ["kt", "nhn"], options("rsa", 2048), now())
+        authority.ensure(store, ["kt"], options("ec"), now())
+        done = authority.issue(store, ["kt", "nhn"], options("rsa", 2048), now())
         assert [one.certificate.key for one in done.clusters] == ["EC secp256r1", "RSA 2048"]
         assert [(warning.code, warning.cluster) for warning in done.warnings] == [("ca-flag-differs", "kt")]
 
     def test_a_ca_that_ends_with_its_root_fits_a_longer_validity(self, store: CaStore) -> None:
-        ca.init(store, options("ec", validity="10d"), now())
+        authority.init(store, options("ec", validity="10d"), now())
         for _ in range(2):
-            assert ca.issue(store, ["kt"], options(validity="3650d"), now())
+            assert authority.issue(store, ["kt"], options(validity="3650d"), now())
 
 
 class TestKeysBelowARoot:
@@ -250,8 +249,8 @@ class TestKeysBelowARoot:
     def test_the_kind_of_key_is_the_roots(
         self, store: CaStore, tmp_path: Path, root: str, wanted: KeySpec
     ) -> None:
-        ca.init(store, replace(options(), own=own_root(tmp_path, key(root))), now())
-        (made,) = ca.issue(store, ["kt"], options(), now()).clusters
+        authority.init(store, replace(options(), own=own_root(tmp_path, key(root))), now())
+        (made,) = authority.issue(store, ["kt"], options(), now()).clusters
         assert made.certificate.key.startswith(wanted.type.upper())
         assert str(wanted.size) in made.certificate.key
 
@@ -259,12 +258,12 @@ class TestKeysBelowARoot:
         "told", [options("ec", 384), options_of(CaSettings(key="ec-384"))], ids=["option", "mesh.yaml"]
     )
     def test_unless_another_is_chosen(self, store: CaStore, tmp_path: Path, told: CaOptions) -> None:
-        ca.init(store, replace(options(), own=own_root(tmp_path, key("RSA2048"))), now())
-        (made,) = ca.issue(store, ["kt"], told, now()).clusters
+        authority.init(store, replace(options(), own=own_root(tmp_path, key("RSA2048"))), now())
+        (made,) = authority.issue(store, ["kt"], told, now()).clusters
         assert made.certificate.key == "EC secp384r1"
 
     def test_a_new_root_and_what_is_below_it_are_of_one_kind(self, store: CaStore) -> None:
-        done = ca.ensure(store, ["kt"], options("ec", 384), now())
+        done = authority.ensure(store, ["kt"], options("ec", 384), now())
         assert {done.init.root.key, done.issue.clusters[0].certificate.key} == {"EC secp384r1"}
 
     def test_that_of_other_kinds_is_the_nearest(self) -> None:
@@ -277,22 +276,22 @@ class TestClusterIds:
     def test_all_that_can_be_none_in_a_mesh_are_refused_at_once_before_anything_is_issued(
         self, store: CaStore
     ) -> None:
-        ca.init(store, EC, now())
+        authority.init(store, EC, now())
         with pytest.raises(InputError) as error:
-            ca.issue(store, ["kt", "nks_kr_1", "KT", "../x", "a" * 64, "root-ca.key"], EC, now())
+            authority.issue(store, ["kt", "nks_kr_1", "KT", "../x", "a" * 64, "root-ca.key"], EC, now())
         messages = " ".join(problem.message for problem in problems_of(error))
         assert len(problems_of(error)) == 5
         assert all(name in messages for name in ("nks_kr_1", "KT", "../x", "a" * 64, "root-ca.key"))
         assert not (store.folder / "kt").exists()
 
     def test_one_that_has_a_ca_already_is_completed_whatever_its_name(self, store: CaStore) -> None:
-        ca.ensure(store, ["NKS_kr"], EC, now())
+        authority.ensure(store, ["NKS_kr"], EC, now())
         (store.folder / "NKS_kr" / "root-cert.pem").unlink()
-        assert ca.issue(store, ["NKS_kr"], EC, now()).clusters[0].outcome is Outcome.COMPLETED
+        assert authority.issue(store, ["NKS_kr"], EC, now()).clusters[0].outcome is Outcome.COMPLETED
 
 
 def test_a_ca_of_a_corporate_root_is_read_back(store: CaStore, tmp_path: Path) -> None:
-    ca.init(store, replace(options(), own=own_root(tmp_path, key("ED"))), now())
-    ca.issue(store, ["kt"], options(), now())
-    assert ca.verify(store, now()).ok
-    assert pem.fingerprint(ca.ca_root.load_root(store, store.read(), now()).certificate)
+    authority.init(store, replace(options(), own=own_root(tmp_path, key("ED"))), now())
+    authority.issue(store, ["kt"], options(), now())
+    assert authority.verify(store, now()).ok
+    assert pem.fingerprint(authority.ca_root.load_root(store, store.read(), now()).certificate)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.kubeconfig import KubeconfigFile, merge
-from istio_mc.domain.settings import Settings
-from istio_mc.gateways.kube import Kube
+from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
+from istio_mc.domain.settings.model import Settings
+from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops import cilium as op
-from istio_mc.ops.session import Session
+from istio_mc.ops.session.session import Session
 from tests.fake_api import FakeApi, Reply, status
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.settings import ClusterSettings, Settings
-from istio_mc.domain.settings_schema import json_schema
-from istio_mc.domain.settings_template import TemplateCluster, scalar, template
-from istio_mc.gateways.settings import load_settings
+from istio_mc.domain.settings.model import ClusterSettings, Settings
+from istio_mc.domain.settings.schema import json_schema
+from istio_mc.domain.settings.template import TemplateCluster, scalar, template
+from istio_mc.gateways.host.settings_file import load_settings
 from istio_mc.ops import config
-from istio_mc.ops.inputs import Inputs, Overrides
+from istio_mc.ops.session.inputs import Inputs, Overrides
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 KUBECONFIGS = EXAMPLES / "kubeconfigs"

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain.datapath import DataPath, Outcome, accepted
-from istio_mc.domain.kubeconfig import Kubeconfig
-from istio_mc.domain.meshed import Meshed, Services
-from istio_mc.domain.settings import Settings
-from istio_mc.ops.datapath import tried
-from istio_mc.ops.gather import Ground
-from istio_mc.ops.session import Session
+from istio_mc.domain.istio.services import Meshed, Services
+from istio_mc.domain.kube.kubeconfig import Kubeconfig
+from istio_mc.domain.settings.model import Settings
+from istio_mc.domain.traffic.data_path import DataPath, Outcome, accepted
+from istio_mc.ops.session.session import Session
+from istio_mc.ops.verify.data_path import tried
+from istio_mc.ops.verify.snapshot import Ground
 from tests.tls_peer import Peer, Sidecar, listening
 from tests.world import CLUSTERS, MESH, World, authority, ca_certs
 

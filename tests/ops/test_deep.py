@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import deep as domain
-from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.settings import Settings
-from istio_mc.gateways.kube_stream import Execution
-from istio_mc.ops import deep
-from istio_mc.ops.gather import Ground
-from istio_mc.ops.session import Session
+from istio_mc.domain.settings.model import Settings
+from istio_mc.domain.traffic import probe_pod as domain
+from istio_mc.gateways.kube.stream import Execution
+from istio_mc.ops.session.session import Session
+from istio_mc.ops.verify import deep
+from istio_mc.ops.verify.snapshot import Ground
 from tests.world import CLUSTERS, IDS, MESH, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from istio_mc.domain.objects import Kind, Object
+    from istio_mc.domain.kube.objects import Kind, Object
 
 SIDECAR = {"name": "istio-proxy"}
 

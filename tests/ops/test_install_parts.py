@@ -3,10 +3,11 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from istio_mc.domain import objects, plan
+from istio_mc.domain import plan
+from istio_mc.domain.kube import objects
 from istio_mc.domain.plan import Step
-from istio_mc.gateways.kube import Kube
-from istio_mc.ops.install import _istiod_starts, _parts
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.ops.install.install import _istiod_starts, _parts
 from tests.fake_api import FakeApi, status
 
 

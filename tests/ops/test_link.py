@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from istio_mc.domain import documents, objects, plan
+from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.links import LinkState, ReaderToken
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.state import LinkState, ReaderToken
 from istio_mc.domain.problem import ProblemError
-from istio_mc.ops.inputs import Inputs
 from istio_mc.ops.link import mint, planned
-from istio_mc.ops.session import Session, open_named
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.session import Session, open_named
 from tests.fake_api import FakeApi, write_kubeconfig
 from tests.world import CLUSTERS, encoded
 

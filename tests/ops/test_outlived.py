@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import documents
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.mesh import Mesh
-from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops.ca_options import CaOptions
-from istio_mc.ops.preflight import outlived
-from istio_mc.ops.trust import decide
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca.options import CaOptions
+from istio_mc.ops.ca.trust import decide
+from istio_mc.ops.install.preflight import outlived
 from tests.world import CLUSTERS, EC
 
 if TYPE_CHECKING:

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.settings import Settings
-from istio_mc.gateways.istioctl import Istioctl
-from istio_mc.gateways.kube import Kube
-from istio_mc.ops.documents import written
-from istio_mc.ops.install import _run_istioctl
-from istio_mc.ops.planning import Prepared
-from istio_mc.ops.pod_watch import PodTiming
-from istio_mc.ops.session import Session
-from istio_mc.ops.trust import Trust
-from istio_mc.ops.wait import wait_ready, wait_rolled_out
+from istio_mc.domain.settings.model import Settings
+from istio_mc.gateways.istio.istioctl import Istioctl
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.ops.ca.trust import Trust
+from istio_mc.ops.install.install import _run_istioctl
+from istio_mc.ops.install.planning import Prepared
+from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.session.istio_documents import written
+from istio_mc.ops.session.pod_watch import PodTiming
+from istio_mc.ops.session.session import Session
 from tests.fake_api import FakeApi, Reply
 from tests.fake_istioctl import write_istioctl
 from tests.pod_objects import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
+from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from tests.fake_api import Reply
 from tests.fake_mesh import FakeMesh

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain import documents
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops.purge import fate, purge
-from istio_mc.ops.uninstall import Uninstalling
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.uninstall.plan import Uninstalling
+from istio_mc.ops.uninstall.purge import fate, purge
 from tests.world import CLUSTERS, UNREACHABLE, World, ca_certs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from istio_mc.domain.cacerts import CaCerts
+    from istio_mc.domain.pki.cacerts import CaCerts
 
 
 def running(found: CaCerts) -> dict[str, Observed]:

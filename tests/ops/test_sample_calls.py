@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from istio_mc.domain.kubeconfig import KubeconfigFile, merge
+from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.sample import Calls
-from istio_mc.domain.settings import Settings
-from istio_mc.gateways.kube_stream import Execution
-from istio_mc.ops import sample_calls
-from istio_mc.ops.sample_calls import calls_of, silent_gateway
-from istio_mc.ops.session import Session
+from istio_mc.domain.settings.model import Settings
+from istio_mc.domain.traffic.sample import Calls
+from istio_mc.gateways.kube.stream import Execution
+from istio_mc.ops import sample
+from istio_mc.ops.sample import calls_of, silent_gateway
+from istio_mc.ops.session.session import Session
 from tests.fake_api import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from istio_mc.gateways.kube import Kube
+    from istio_mc.gateways.kube.client import Kube
 
 VERSIONS = ("v1", "v2", "v3")
 SILENT = None
@@ -122,7 +122,7 @@ def test_a_few_lost_calls_do_not_end_the_count() -> None:
 
 
 def test_the_runs_deadline_ends_it_with_what_was_counted() -> None:
-    found = called(Client(["v1", "v2", "v3"]), within_s=sample_calls._RESERVE_S)
+    found = called(Client(["v1", "v2", "v3"]), within_s=sample._RESERVE_S)
     assert found == Calls({}, {}, given_up=True)
 
 

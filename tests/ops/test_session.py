@@ -7,14 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.kubeconfig import Kubeconfig
+from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.mesh import Cluster, Mesh
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.settings import Settings
-from istio_mc.gateways.credentials import private_kubeconfig
-from istio_mc.ops.documents import written
-from istio_mc.ops.inputs import Inputs
-from istio_mc.ops.session import Session, begin
+from istio_mc.domain.settings.model import Settings
+from istio_mc.gateways.kube.credentials import private_kubeconfig
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.istio_documents import written
+from istio_mc.ops.session.session import Session, begin
 from tests.fake_api import write_kubeconfig
 
 if TYPE_CHECKING:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.keys import KeySpec, KeyType
-from istio_mc.ops.spare_keys import SpareKeys
+from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.ops.ca.keys_ahead import SpareKeys
 
 if TYPE_CHECKING:
-    from istio_mc.domain.pem import PrivateKey
+    from istio_mc.domain.pki.pem import PrivateKey
 
 EC = KeySpec(KeyType.EC, 256)
 

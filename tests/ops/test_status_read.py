@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.ops import status as op
-from istio_mc.ops.inputs import Inputs
+from istio_mc.ops.session.inputs import Inputs
 from tests.fake_api import FakeApi, status, write_kubeconfig
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.runner import run as run_checks
+from istio_mc.domain.kube.terminating import held_by, terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.terminating import held_by, terminating
 from tests.fake_istioctl import write_istioctl
 from tests.fake_mesh import FakeMesh
 from tests.world import World

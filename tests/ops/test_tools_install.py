@@ -15,23 +15,23 @@ import pytest
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import Settings
+from istio_mc.domain.settings.model import Settings
+from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
 from istio_mc.domain.tools import PLATFORMS, Tool
-from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
-from istio_mc.gateways.downloads import documents
-from istio_mc.gateways.downloads_http import Downloader
-from istio_mc.gateways.istioctl import find_istioctl
-from istio_mc.gateways.tools import Offline, Online, in_folder
-from istio_mc.gateways.tools_cache import Cache, Receipt, sha256_of
-from istio_mc.gateways.tools_find import Origin, find, own_platform
-from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome, choose, download, install
+from istio_mc.gateways.istio.istioctl import find_istioctl
+from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
+from istio_mc.gateways.tools.download import Downloader
+from istio_mc.gateways.tools.find import Origin, find, own_platform
+from istio_mc.gateways.tools.install import Offline, Online, in_folder
+from istio_mc.gateways.tools.manifests import documents
+from istio_mc.ops.tools.fetch import BringResult, Outcome, ToolOutcome, choose, download, install
 from tests.mirror import CRDS, VERSIONS, Fault, Mirror, archive, elf, long_elf, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from istio_mc.gateways.tools import Source
+    from istio_mc.gateways.tools.install import Source
 
 pytestmark = pytest.mark.thorough
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from istio_mc.domain import releases
+from istio_mc.domain.istio import releases
+from istio_mc.domain.istio.releases import OLD_AFTER_DAYS
+from istio_mc.domain.istio.versions import Support
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.releases import OLD_AFTER_DAYS
-from istio_mc.domain.settings import GatewayApiSettings, IstioSettings, Settings
-from istio_mc.domain.support import Support
+from istio_mc.domain.settings.model import GatewayApiSettings, IstioSettings, Settings
+from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
 from istio_mc.domain.tools import Tool, artifact
-from istio_mc.domain.tools_settings import Digests, ToolSettings, ToolsSettings
-from istio_mc.gateways.releases import release_table
-from istio_mc.gateways.tools_cache import Cache, Receipt, sha256_of
-from istio_mc.gateways.tools_find import own_platform
-from istio_mc.ops.inputs import Inputs
-from istio_mc.ops.tools_list import ListResult, listed
+from istio_mc.gateways.istio.releases import release_table
+from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
+from istio_mc.gateways.tools.find import own_platform
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.tools.listing import ListResult, listed
 from istio_mc.present.tools import listed as report
 from tests.fake_api import FakeApi, free_port, kubeconfig
 from tests.mirror import CRDS, program

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from istio_mc.domain.address import remote_gateway
-from istio_mc.domain.documents import remote_kubeconfig, remote_secret
-from istio_mc.domain.kubeconfig import Context, KubeconfigFile, merge
+from istio_mc.domain.gateway.address import remote_gateway
+from istio_mc.domain.istio.documents import remote_kubeconfig, remote_secret
+from istio_mc.domain.kube.kubeconfig import Context, KubeconfigFile, merge
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.members import Others
 from istio_mc.domain.mesh import ApiServer, Cluster
-from istio_mc.domain.objects import ref_of
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError, ProblemError
-from istio_mc.domain.settings import ApiServerSettings, ClusterSettings, IstioSettings, Settings
-from istio_mc.domain.silent import Others
-from istio_mc.ops.preflight import named_after_ids
-from istio_mc.ops.topology import clusters_of, mesh_of
+from istio_mc.domain.settings.model import ApiServerSettings, ClusterSettings, IstioSettings, Settings
+from istio_mc.ops.install.preflight import named_after_ids
+from istio_mc.ops.session.topology import clusters_of, mesh_of
 from tests.self_signed import self_signed
 
 CA = self_signed("ca").certificate

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import documents
-from istio_mc.domain.cacerts import CaCerts, faults
-from istio_mc.domain.certificates import load_signer, new_intermediate
-from istio_mc.domain.objects import ref_of
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.pem import NamedPem, load_key
+from istio_mc.domain.pki.cacerts import CaCerts, faults
+from istio_mc.domain.pki.certificates import load_signer, new_intermediate
+from istio_mc.domain.pki.pem import NamedPem, load_key
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.castore import CaStore
-from istio_mc.ops.ca_options import CaOptions
-from istio_mc.ops.trust import Trust, decide, live_cacerts
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.ops.ca.options import CaOptions
+from istio_mc.ops.ca.trust import Trust, decide, live_cacerts
 from tests.odd_cas import TEXTS
 from tests.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain.removal import Left, Removal
-from istio_mc.gateways.kube import Kube
-from istio_mc.ops.uninstall import _roots
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.ops.uninstall.plan import roots_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,4 +47,4 @@ def test_they_stay_where_another_revision_of_istiod_runs_and_nowhere_else(
     kube: Kube, others: tuple[str, ...], left: tuple[Left, ...], goes: list[str]
 ) -> None:
     found = Removal(objects=(), crds=(), namespace=False, left=left, other_revisions=others)
-    assert [item.name for item in _roots(kube, found, ())] == goes
+    assert [item.name for item in roots_left(kube, found, ())] == goes

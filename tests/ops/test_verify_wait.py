@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import objects
+from istio_mc.domain.kube import objects
 from tests.fake_api import Reply, status
 from tests.fake_mesh import FakeMesh
 

@@ -12,8 +12,8 @@ from istio_mc.domain.cilium import Cilium
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.cilium import CiliumResult, Verb
 from istio_mc.present import cilium as present
-from istio_mc.present import terminal
-from istio_mc.present.report import Envelope, Report
+from istio_mc.present.output import terminal
+from istio_mc.present.output.envelope import Envelope, Report
 
 Golden = Callable[[str, str], None]
 CHART = {"kube-proxy-replacement": "true", "bpf-lb-sock-hostns-only": "false", "debug": "false"}

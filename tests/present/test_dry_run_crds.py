@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
 from istio_mc.domain.plan import Step
-from istio_mc.ops.install import InstalledCluster, InstallResult
-from istio_mc.present import install, terminal
+from istio_mc.ops.install.install import InstalledCluster, InstallResult
+from istio_mc.present import install
+from istio_mc.present.output import terminal
 from tests.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:

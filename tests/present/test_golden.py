@@ -14,28 +14,31 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from istio_mc.checks import access, cacerts, control_plane, gateway, link, trust
+from istio_mc.checks import access, cacerts, control_plane, gateway, remote_secret, trust
+from istio_mc.checks.environment import PRESETS
 from istio_mc.checks.runner import run
-from istio_mc.checks.surroundings import PRESETS
-from istio_mc.domain import documents, plan
+from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.kubeconfig import KubeconfigFile, merge
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.mesh import MANAGED_BY
-from istio_mc.domain.pem import CertificateFacts
+from istio_mc.domain.observed import Surroundings
+from istio_mc.domain.pki.pem import CertificateFacts
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.sample import Calls
-from istio_mc.domain.surroundings import Surroundings
-from istio_mc.ops import ca as ca_op
+from istio_mc.domain.traffic.sample import Calls
 from istio_mc.ops import sample as sample_op
+from istio_mc.ops.ca import authority as ca_op
 from istio_mc.ops.contexts import ContextsResult, ShownContext
-from istio_mc.ops.install import InstalledCluster, InstallResult
+from istio_mc.ops.install.install import InstalledCluster, InstallResult
 from istio_mc.ops.link import LinkResult
-from istio_mc.ops.verify import VerifyResult
-from istio_mc.present import ca, contexts, install, sample, terminal, verify
+from istio_mc.ops.verify.verify import VerifyResult
+from istio_mc.present import ca, contexts, install, sample
 from istio_mc.present import link as link_present
-from istio_mc.present.report import Envelope, Report
+from istio_mc.present.output import terminal
+from istio_mc.present.output.envelope import Envelope, Report
+from istio_mc.present.verify import summary
 from tests.fake_api import kubeconfig
 from tests.world import CHOICE, CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
 
@@ -48,7 +51,7 @@ CHECKS = (
     *control_plane.CHECKS,
     *trust.CHECKS,
     *gateway.CHECKS,
-    *link.CHECKS,
+    *remote_secret.CHECKS,
 )
 
 
@@ -81,7 +84,7 @@ Shown = Callable[..., None]
 
 def verified(world: World) -> Report:
     facts = world.facts()
-    return verify.report(VerifyResult(facts, tuple(run(CHECKS, facts))), ())
+    return summary.report(VerifyResult(facts, tuple(run(CHECKS, facts))), ())
 
 
 def steady(text: str) -> str:
@@ -107,7 +110,7 @@ class TestVerify:
         storage = [check for check in PRESETS if check.id == "storage.default"]
         result = VerifyResult(facts, tuple(run(storage, facts)))
         assert result.failed == ()
-        shown("verify-warnings", verify.report(result, ()))
+        shown("verify-warnings", summary.report(result, ()))
 
 
 class TestContexts:

@@ -8,16 +8,18 @@ import pytest
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Facts, Result, Target, Verdict
-from istio_mc.domain.documents import cross_network_gateway
-from istio_mc.domain.merged import MergedService
+from istio_mc.domain.istio.documents import cross_network_gateway
+from istio_mc.domain.istio.services import MergedService
 from istio_mc.domain.plan import Step
-from istio_mc.domain.sample import Calls
+from istio_mc.domain.traffic.sample import Calls
 from istio_mc.ops import sample as sample_op
-from istio_mc.ops.install import InstalledCluster, InstallResult
+from istio_mc.ops.install.install import InstalledCluster, InstallResult
 from istio_mc.ops.link import LinkResult
-from istio_mc.ops.verify import VerifyResult
-from istio_mc.present import install, link, sample, terminal, verify_table
-from istio_mc.present.merged import render_services
+from istio_mc.ops.verify.verify import VerifyResult
+from istio_mc.present import install, link, sample
+from istio_mc.present.output import terminal
+from istio_mc.present.output.services import render_services
+from istio_mc.present.verify import table
 from tests.world import CHOICE, CLUSTERS, MESH
 
 NAMES = (
@@ -64,7 +66,7 @@ def test_whom_an_istiod_sees_stands_beside_it(
     (synced,) = [check for check in ALL if check.id == "link.synced"]
     pairs = [(name, peer) for name in NAMES for peer in NAMES if name != peer]
     results = tuple(Result(synced, Target(*pair), Verdict.OK, "synced") for pair in pairs)
-    verify_table.render(VerifyResult(Facts(MESH, LONG, {}, {}, seen={}), results), terminal.console())
+    table.render(VerifyResult(Facts(MESH, LONG, {}, {}, seen={}), results), terminal.console())
     lines = capsys.readouterr().out.partition("whom each istiod sees\n")[2].splitlines()
     assert lines[:4] == [NAMES[0], f"  {NAMES[0]}  -", f"  {NAMES[1]}  √ synced", f"  {NAMES[2]}  √ synced"]
 

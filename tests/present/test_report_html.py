@@ -14,20 +14,18 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.certificates import new_intermediate
 from istio_mc.domain.hint import Advice, Command
-from istio_mc.domain.live_trust import ProxyTrust, Serving
+from istio_mc.domain.istio.proxies import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
-from istio_mc.domain.pem import fingerprint
+from istio_mc.domain.pki.certificates import new_intermediate
+from istio_mc.domain.pki.pem import fingerprint
 from istio_mc.domain.problem import Problem
-from istio_mc.ops.verify import VerifyResult
-from istio_mc.present.report_html.certificates import Shown, certificates, soonest
-from istio_mc.present.report_html.page import page, page_of_ours
-from istio_mc.present.report_html.state import State
-from istio_mc.present.report_html.style import STYLE
-from istio_mc.present.report_html.timeline import timeline
-from istio_mc.present.report_html.topology import links
-from istio_mc.present.report_html.words import clipped, clipped_name, left, width
+from istio_mc.ops.verify.verify import VerifyResult
+from istio_mc.present.html.certificates import Shown, certificates, soonest
+from istio_mc.present.html.markup import STYLE, State, clipped, clipped_name, left, width
+from istio_mc.present.html.page import page, page_of_ours
+from istio_mc.present.html.timeline import timeline
+from istio_mc.present.html.topology import links
 from tests.leaves import workload_leaf
 from tests.world import CLUSTERS, EC, MESH, World, root
 

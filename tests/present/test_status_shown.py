@@ -10,19 +10,19 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from istio_mc.domain.problem import Problem
-from istio_mc.domain.status import (
+from istio_mc.domain.istio.status import (
     ClusterStatus,
     Deployment,
     Gateway,
     Hpa,
     Pod,
+    Proxy,
     RemoteSecret,
     Service,
 )
-from istio_mc.domain.status_proxy import Proxy
+from istio_mc.domain.problem import Problem
 from istio_mc.ops.status import StatusResult
-from istio_mc.present.report import Envelope, Exit
+from istio_mc.present.output.envelope import Envelope, Exit
 from istio_mc.present.status import report, screen
 from istio_mc.present.status_watch import fitted, watch
 

@@ -16,12 +16,12 @@ from rich.console import Console
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.present import terminal
+from istio_mc.present.output import terminal
 
 RUN = """
 import time
 from istio_mc.domain.events import Event, State
-from istio_mc.present import terminal
+from istio_mc.present.output import terminal
 
 with terminal.progress(terminal.console(stderr=True), wanted=True) as progress:
     progress(Event("kt", "istio", State.STARTED, "istiod is missing"))

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from istio_mc.domain.events import Event, State
-from istio_mc.present import terminal
+from istio_mc.present.output import terminal
 
 
 def told(fraction: float, subject: str = "helm") -> Event:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.tools import Tool, artifact
-from istio_mc.gateways.releases import release_table
-from istio_mc.gateways.tools_find import Found, Origin, own_platform
-from istio_mc.ops.tools import BringResult, Outcome, ToolOutcome
-from istio_mc.ops.tools_list import ListedTool, ListResult
-from istio_mc.present import terminal, tools
+from istio_mc.gateways.istio.releases import release_table
+from istio_mc.gateways.tools.find import Found, Origin, own_platform
+from istio_mc.ops.tools.fetch import BringResult, Outcome, ToolOutcome
+from istio_mc.ops.tools.listing import ListedTool, ListResult
+from istio_mc.present import tools
+from istio_mc.present.output import terminal
 from tests.world import CHOICE
 
 if TYPE_CHECKING:
-    from istio_mc.present.report import Report
+    from istio_mc.present.output.envelope import Report
 
 LONG = Path("/home/somebody/.cache/istio-mc/bin/linux-amd64/istioctl-1.26.0/istioctl")
 

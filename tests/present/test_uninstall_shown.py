@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from istio_mc.domain import objects
+from istio_mc.domain.kube import objects
 from istio_mc.domain.removal import Doomed, Left, Removal
-from istio_mc.ops.leave import still_named, tokens_kept
-from istio_mc.ops.purge import Fate
-from istio_mc.ops.uninstall import Uninstalling, UninstallResult, untouched
-from istio_mc.present import terminal
-from istio_mc.present.report import Envelope, Exit
+from istio_mc.ops.uninstall.leave import still_named, tokens_kept
+from istio_mc.ops.uninstall.plan import Uninstalling
+from istio_mc.ops.uninstall.purge import Fate
+from istio_mc.ops.uninstall.uninstall import UninstallResult, untouched
+from istio_mc.present.output import terminal
+from istio_mc.present.output.envelope import Envelope, Exit
 from istio_mc.present.uninstall import question, report
 from tests.world import CLUSTERS, UNREACHABLE, World
 

@@ -13,9 +13,11 @@ from rich.console import Console
 from istio_mc.checks.model import Cause, Check, Finding, Result, Scope, Severity, Target, Verdict
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
-from istio_mc.ops.verify import VerifyResult
-from istio_mc.present import verify, verify_github, verify_junit, verify_short, verify_table
-from istio_mc.present.formats import PROBLEMS
+from istio_mc.ops.verify.verify import VerifyResult
+from istio_mc.present.verify import github, short, summary
+from istio_mc.present.verify import junit as verify_junit
+from istio_mc.present.verify import table as verify_table
+from istio_mc.present.verify.summary import PROBLEMS
 from tests.world import World
 
 Golden = Callable[[str, str], None]
@@ -102,7 +104,7 @@ FORMS = {"short": "txt", "junit": "xml", "github": "txt"}
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_form_is_as_it_was(golden: Golden, form: str) -> None:
-    report = verify.report(told(), (PASSED_OVER,))
+    report = summary.report(told(), (PASSED_OVER,))
     golden(f"verify.{form}.{FORMS[form]}", report.formats[form]())
 
 
@@ -189,7 +191,7 @@ def test_no_text_of_a_cluster_begins_a_line() -> None:
 
 
 def test_each_failed_result_is_one_line() -> None:
-    lines = verify_short.results(told(), ()).splitlines()
+    lines = short.results(told(), ()).splitlines()
     assert [line.partition(" ")[0] for line in lines] == [
         "error[reach.answers]",
         "error[plane.runs]",
@@ -199,7 +201,7 @@ def test_each_failed_result_is_one_line() -> None:
 
 
 def test_a_mesh_that_works_is_no_line_at_all() -> None:
-    assert verify_short.results(told(ok(RUNS, Target("kt"), "available")), ()) == ""
+    assert short.results(told(ok(RUNS, Target("kt"), "available")), ()) == ""
 
 
 # For GitHub
@@ -210,17 +212,17 @@ def test_a_mesh_that_works_is_no_line_at_all() -> None:
     [("50% of it", "50%25 of it"), ("one\r\ntwo", "one%0D%0Atwo"), ("a: b, c", "a: b, c")],
 )
 def test_a_message_is_escaped_as_github_reads_it(said: str, written: str) -> None:
-    (line,) = verify_github.problems((Problem(code="c", message=said),), ()).splitlines()
+    (line,) = github.problems((Problem(code="c", message=said),), ()).splitlines()
     assert line == f"::error title=c::{written}"
 
 
 def test_a_title_is_escaped_as_a_property() -> None:
-    line = verify_github.problems((Problem(code="a:b,c%", message="m"),), ())
+    line = github.problems((Problem(code="a:b,c%", message="m"),), ())
     assert line == "::error title=a%3Ab%2Cc%25::m\n"
 
 
 def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
-    lines = [line for line in verify_github.results(told(), ()).splitlines() if line.startswith("::")]
+    lines = [line for line in github.results(told(), ()).splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in lines] == [
         "error title=reach.answers nhn",
         "error title=plane.runs kt",
@@ -230,7 +232,7 @@ def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
 
 def test_what_is_told_of_several_places_alike_is_one_annotation() -> None:
     result = told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "nhn")))
-    lines = [line for line in verify_github.results(result, ()).splitlines() if line.startswith("::")]
+    lines = [line for line in github.results(result, ()).splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in lines] == ["warning title=extra.storage kt%2C nhn"]
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from istio_mc.domain import objects
-from istio_mc.domain.pem import dump_certificates
-from istio_mc.gateways.istiod import clusterz, metrics, syncz
-from istio_mc.gateways.kube import Kube
-from istio_mc.gateways.serving import serving
+from istio_mc.domain.kube import objects
+from istio_mc.domain.pki.pem import dump_certificates
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.istio.istiod import clusterz, metrics, syncz
+from istio_mc.gateways.kube.client import Kube
 from tests.support.client import call
 from tests.support.istiod import ROOTS, SYSTEM
 from tests.world import authority, ca_certs

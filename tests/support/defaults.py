@@ -6,7 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.compare import quantity
+from istio_mc.domain.kube.diff import quantity
 from tests.support import refusals
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tests.support.folders import shared_folder
 from tests.tls_peer import Peer, Sidecar, workload
 
 if TYPE_CHECKING:
-    from istio_mc.domain.certificates import Authority
+    from istio_mc.domain.pki.certificates import Authority
     from tests.support.cluster import Cluster
 
 SYSTEM = "istio-system"

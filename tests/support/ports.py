@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.pem import dump_certificates, dump_key
+from istio_mc.domain.pki.pem import dump_certificates, dump_key
 from tests.leaves import istiod_leaf, secrets_dump, workload_leaf
 from tests.support import controllers, istiod, refusals
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-    from istio_mc.domain.certificates import Authority
+    from istio_mc.domain.pki.certificates import Authority
     from tests.support.cluster import Cluster
     from tests.support.istiod import Istiod
     from tests.support.kinds import Object

@@ -20,8 +20,8 @@ import yaml
 
 from benchmarks import documents as guide
 from istio_mc.domain import yamltext
+from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
-from istio_mc.domain.operator import istio_operator
 from lab.settings import cache
 from tests.support.istioctl import MARKS, VERSION, VERSIONS, key_of, recorded, shape_of
 

@@ -9,9 +9,9 @@ import base64
 from typing import TYPE_CHECKING
 
 from benchmarks import documents as guide
-from istio_mc.domain import documents
+from istio_mc.domain.istio import documents
 from istio_mc.domain.mesh import ApiServer
-from istio_mc.domain.pem import dump_certificates, dump_key
+from istio_mc.domain.pki.pem import dump_certificates, dump_key
 from tests import world
 from tests.support import istioctl
 from tests.support.istiod import SYSTEM

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain import releases
-from istio_mc.domain.releases import IstioRelease, ReleaseTable
-from istio_mc.gateways import releases as packaged
+from istio_mc.domain.istio import releases
+from istio_mc.domain.istio.releases import IstioRelease, ReleaseTable
+from istio_mc.gateways.istio import releases as packaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from istio_mc.domain.documents import READER_TOKEN_SECRET
+from istio_mc.domain.istio.documents import READER_TOKEN_SECRET
 from tests.self_signed import self_signed
 
 if TYPE_CHECKING:

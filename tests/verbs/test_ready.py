@@ -10,10 +10,10 @@ import pytest
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.mesh import Mesh as Shared
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.ops.inputs import Inputs
-from istio_mc.ops.pod_watch import PodTiming
-from istio_mc.ops.session import Session, open_named
-from istio_mc.ops.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.pod_watch import PodTiming
+from istio_mc.ops.session.session import Session, open_named
 from tests.support.store import By
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from istio_mc.checks.model import OBSERVED, Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import objects
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.terminating import terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.terminating import terminating
 
 REACHABLE = "access.reachable"
 NAMESPACE = "access.namespace"

@@ -9,18 +9,19 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
-from istio_mc.domain import cacerts, objects, signing
-from istio_mc.domain.cacerts import CaCerts
-from istio_mc.domain.chain import SOON, path_faults, path_warnings
 from istio_mc.domain.hint import Advice, Hint, istio_mc
+from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.pki import cacerts, signing
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.chain import SOON, path_faults, path_warnings
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from istio_mc.domain.observed import Observed
-    from istio_mc.domain.signing import Certificates, Outsider, Signing
+    from istio_mc.domain.pki.signing import Certificates, Outsider, Signing
 
 CACERTS = "trust.cacerts"
 ROOT_VALID = "trust.root-valid"

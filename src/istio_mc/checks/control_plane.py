@@ -9,11 +9,11 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.clocks import CLOCK
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import objects
 from istio_mc.domain.hint import Advice, Hint, kubectl
-from istio_mc.domain.istiod import unavailable
+from istio_mc.domain.istio.istiod import unavailable
+from istio_mc.domain.istio.pod_faults import problem_of
+from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.pod_faults import problem_of
 from istio_mc.domain.problem import Problem
 
 ISTIOD = "control-plane.istiod"

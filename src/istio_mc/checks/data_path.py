@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import datapath
-from istio_mc.domain.datapath import DataPath, Judged, Outcome, Trace
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.traffic import data_path
+from istio_mc.domain.traffic.data_path import DataPath, Judged, Outcome, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -191,7 +191,7 @@ def _handshake(facts: Facts, target: Target) -> Finding:
 
 
 def _accepted(facts: Facts, target: Target) -> Finding:
-    return _told(datapath.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
+    return _told(data_path.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
 
 
 def _found(
@@ -236,7 +236,7 @@ CHECKS = (
     _cluster(
         id=RESOLVES,
         description="the gateway's address resolves here",
-        ask=partial(_told, datapath.resolved, _FAULTS),
+        ask=partial(_told, data_path.resolved, _FAULTS),
         needs=(gateway.ADDRESS,),
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-unresolved",
@@ -244,7 +244,7 @@ CHECKS = (
     _cluster(
         id=REACHABLE,
         description="TCP gets from here to the gateway's port for the other clusters",
-        ask=partial(_told, datapath.reached, _FAULTS),
+        ask=partial(_told, data_path.reached, _FAULTS),
         needs=(RESOLVES,),
         because=_THE_GATEWAY,
         reads=(Observation.DATA_PATH,),
@@ -253,7 +253,7 @@ CHECKS = (
     _cluster(
         id=READY,
         description="the gateway says, at its address, that it is ready",
-        ask=partial(_told, datapath.ready, _FAULTS),
+        ask=partial(_told, data_path.ready, _FAULTS),
         needs=(RESOLVES,),
         because=(*_THE_GATEWAY, REACHABLE),
         reads=(Observation.DATA_PATH,),

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from istio_mc.checks import access, control_plane, data_path, gateway, link, names, reading, trust
+from istio_mc.checks import (
+    access,
+    control_plane,
+    data_path,
+    gateway,
+    identity,
+    remote_access,
+    remote_secret,
+    trust,
+)
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import address
+from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem
 
@@ -40,7 +49,7 @@ def _deep(facts: Facts, target: Target) -> Finding:
     return Finding(str(reply), problem)
 
 
-_BEFORE = (access, names, trust, control_plane, gateway, link, reading, data_path)
+_BEFORE = (access, identity, trust, control_plane, gateway, remote_secret, remote_access, data_path)
 
 CHECKS = (
     Check(

@@ -11,23 +11,24 @@ from istio_mc.checks import (
     data_path,
     gateway,
     hints,
-    link,
-    names,
-    reading,
+    identity,
+    remote_access,
+    remote_secret,
     trust,
     versions,
     webhooks,
 )
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import objects, plan
-from istio_mc.domain.istiod import running_tags
-from istio_mc.domain.listed import few
+from istio_mc.domain import plan
+from istio_mc.domain.istio.istiod import running_tags
+from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
-    from istio_mc.domain.objects import Ref
+    from istio_mc.domain.kube.objects import Ref
 
 _SHOWN = 6
 
@@ -37,24 +38,24 @@ def _ids(*groups: tuple[Check, ...]) -> frozenset[str]:
 
 
 _EXPLAINING = (
-    *names.CHECKS,
+    *identity.CHECKS,
     *clocks.CHECKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
     *trust.CHECKS,
     *webhooks.CHECKS,
     *gateway.CHECKS,
-    *link.CHECKS,
-    *reading.CHECKS,
+    *remote_secret.CHECKS,
+    *remote_access.CHECKS,
     *data_path.CHECKS,
     *versions.CHECKS,
 )
-_NAMES = _ids(names.CHECKS)
+_NAMES = _ids(identity.CHECKS)
 _VERSIONS = _ids(versions.CHECKS)
 _CA = _ids(clocks.CHECKS, cacerts.CHECKS, trust.CHECKS)
 _GATEWAY = _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
-_ISTIO = _ids(control_plane.CHECKS, webhooks.CHECKS, reading.CHECKS)
-_LINK = _ids(link.CHECKS, reading.CHECKS)
+_ISTIO = _ids(control_plane.CHECKS, webhooks.CHECKS, remote_access.CHECKS)
+_LINK = _ids(remote_secret.CHECKS, remote_access.CHECKS)
 _TOLD_ELSEWHERE = {
     plan.CACERTS: _CA,
     plan.RESTART: _CA,
@@ -82,8 +83,10 @@ def _none(facts: Facts, target: Target) -> Finding:
 
 def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     """The checks that may explain each part of the plan, as far as what they found is of this cluster."""
-    odd_ids = names.ids_at_odds(facts)
-    everywhere = _NAMES if name in odd_ids | names.networks_at_odds(facts) else _NAMES - {names.IDENTITY}
+    odd_ids = identity.ids_at_odds(facts)
+    everywhere = (
+        _NAMES if name in odd_ids | identity.networks_at_odds(facts) else _NAMES - {identity.IDENTITY}
+    )
     # A remote secret bears the ID of another cluster.
     linked = _NAMES if odd_ids else everywhere
     own = (

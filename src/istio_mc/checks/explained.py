@@ -129,7 +129,7 @@ _TRUST = {
         _RESTART,
     ),
     "trust.namespaces": Explained(
-        "the ConfigMap `istio-ca-root-cert` of every namespace, or the one that `global.trustBundleName` names",
+        "the ConfigMap `istio-ca-root-cert` (or what `global.trustBundleName` names) of every namespace",
         "istiod was down, or may not write ConfigMaps, when the root changed",
         _RESTART,
     ),

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import hints, names
+from istio_mc.checks import hints, identity
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
+from istio_mc.checks.identity import IDENTITY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.checks.names import IDENTITY
-from istio_mc.domain import address, documents, objects
-from istio_mc.domain.addresses import is_loopback
-from istio_mc.domain.compare import differences
+from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.istiod import gateway_addresses
+from istio_mc.domain.hosts import is_loopback
+from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.istiod import gateway_addresses
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.diff import differences
+from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.objects import labels_of
-from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -123,7 +125,9 @@ def _network(facts: Facts, target: Target) -> Finding:
         expected=f"{wanted} in each",
         hint=hints.install(facts),
     )
-    explaining = {names.NETWORK, GATEWAY} | ({IDENTITY} if name in names.networks_at_odds(facts) else set())
+    explaining = {identity.NETWORK, GATEWAY} | (
+        {IDENTITY} if name in identity.networks_at_odds(facts) else set()
+    )
     told = ", ".join(str(value or "absent") for value in wrong.values())
     return Finding(told, problem, parts=frozenset({frozenset(explaining)}))
 
@@ -183,7 +187,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         ask=_network,
         needs=(SERVICE,),
-        because=(IDENTITY, names.NETWORK, GATEWAY),
+        because=(IDENTITY, identity.NETWORK, GATEWAY),
         docs="troubleshooting.md#gateway-network-differs",
     ),
     Check(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain import hazards, objects
-from istio_mc.domain.istiod import images_of, running_tags
-from istio_mc.domain.operator import istio_operator
-from istio_mc.domain.releases import patch_of
+from istio_mc.domain.istio import hazards
+from istio_mc.domain.istio.istiod import images_of, running_tags
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.releases import patch_of
+from istio_mc.domain.kube import objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

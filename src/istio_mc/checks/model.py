@@ -7,28 +7,26 @@ from enum import StrEnum
 from functools import wraps
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from istio_mc.gateways.releases import release_table
+from istio_mc.gateways.istio.releases import release_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
-    from istio_mc.domain.datapath import DataPath
-    from istio_mc.domain.deep import Reply
     from istio_mc.domain.hint import Hint
-    from istio_mc.domain.istiod import RemoteCluster
-    from istio_mc.domain.live_trust import GivenRoots, ProxiesHold, Serving
+    from istio_mc.domain.istio.istiod import RemoteCluster
+    from istio_mc.domain.istio.pod_faults import PodFault
+    from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, Serving
+    from istio_mc.domain.istio.releases import ReleaseTable
+    from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.links.remote_secrets import Access, RemoteSecret, Tried
     from istio_mc.domain.mesh import Cluster, Mesh
-    from istio_mc.domain.meshed import Services
-    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.observed import Observed, Surroundings
     from istio_mc.domain.plan import Drift
-    from istio_mc.domain.pod_faults import PodFault
     from istio_mc.domain.problem import Problem
-    from istio_mc.domain.reading import Tried
-    from istio_mc.domain.releases import ReleaseTable
-    from istio_mc.domain.remote_secrets import Access, RemoteSecret
-    from istio_mc.domain.surroundings import Surroundings
     from istio_mc.domain.this_machine import Here
+    from istio_mc.domain.traffic.data_path import DataPath
+    from istio_mc.domain.traffic.probe_pod import Reply
 
 
 T = TypeVar("T")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import objects
 from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.network_policies import closed_ports
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.network_policies import closed_ports
-from istio_mc.domain.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:

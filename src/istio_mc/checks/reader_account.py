@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import objects
 from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.reader_account import is_made_by_charts, reader_namespace
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.operator import merged
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.reader_account import is_made_by_charts, reader_namespace
 
 _DOCS = "troubleshooting.md#reader-account"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.listed import few
-from istio_mc.domain.merged import merged
+from istio_mc.domain.istio.services import merged
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few
 
 _SHOWN = 5
 

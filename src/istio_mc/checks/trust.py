@@ -9,12 +9,11 @@ from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
-from istio_mc.domain.cacerts import ROOT_CERT
-from istio_mc.domain.chain import SOON, path_to_root
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.listed import few
-from istio_mc.domain.live_trust import restart_command
-from istio_mc.domain.pem import (
+from istio_mc.domain.istio.proxies import restart_command
+from istio_mc.domain.pki.cacerts import ROOT_CERT
+from istio_mc.domain.pki.chain import SOON, path_to_root
+from istio_mc.domain.pki.pem import (
     NamedPem,
     common_name,
     fingerprint,
@@ -23,9 +22,10 @@ from istio_mc.domain.pem import (
     key_id,
     load_certificates,
 )
+from istio_mc.domain.pki.signing import leads_to
+from istio_mc.domain.pki.workload import SETTING
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.signing import leads_to
-from istio_mc.domain.workload_ttl import SETTING
+from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from istio_mc.domain.hint import Hint
-    from istio_mc.domain.live_trust import ProxiesHold, ProxyTrust, Serving
-    from istio_mc.domain.signing import Signing
+    from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, Serving
+    from istio_mc.domain.pki.signing import Signing
 
 SIGNS = "trust.istiod"
 NAMESPACES = "trust.namespaces"

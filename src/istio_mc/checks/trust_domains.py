@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
-from istio_mc.domain import objects
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.operator import istio_operator
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.trust_domains import in_config_map, in_operator, strangers
+from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.trust_domains import in_config_map, in_operator, strangers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from istio_mc.domain.trust_domains import TrustDomain
+    from istio_mc.domain.istio.trust_domains import TrustDomain
 
 DOMAINS = "trust.domains"
 

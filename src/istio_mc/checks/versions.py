@@ -6,10 +6,10 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain import objects
-from istio_mc.domain.istiod import running_tags
+from istio_mc.domain.istio.istiod import running_tags
+from istio_mc.domain.istio.versions import minor_of
+from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem
-from istio_mc.domain.support import minor_of
 
 APART = "versions.apart"
 _MOST_APART = 1

@@ -13,18 +13,18 @@ from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.trust import SIGNS, above
-from istio_mc.domain import objects
 from istio_mc.domain.hint import Command, in_order, kubectl
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.objects import labels_of
-from istio_mc.domain.pem import NamedPem, fingerprint, load_certificates
+from istio_mc.domain.pki.pem import NamedPem, fingerprint, load_certificates
+from istio_mc.domain.pki.signing import leads_to
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.signing import leads_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from istio_mc.domain.objects import Kind, Object
+    from istio_mc.domain.kube.objects import Kind, Object
     from istio_mc.domain.observed import Observed
 
 _REVISION = "istio.io/rev"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completing, edge
+from istio_mc.cli import completion, edge
 
 
 @edge.verb
@@ -19,7 +19,7 @@ def address(
             "--set",
             metavar="CONTEXT=ADDRESS",
             help="Give a gateway this address; repeat it.",
-            autocompletion=completing.context_is,
+            autocompletion=completion.context_is,
         ),
     ] = None,
     via: Annotated[
@@ -27,7 +27,7 @@ def address(
         typer.Option(
             metavar="WAY",
             help="external-ip, metallb or gateway [default: external-ip].",
-            autocompletion=completing.ways,
+            autocompletion=completion.ways,
         ),
     ] = None,
     unset: Annotated[
@@ -35,7 +35,7 @@ def address(
         typer.Option(
             metavar="CONTEXT",
             help="Take away what --set gave, by whatever way; repeat it.",
-            autocompletion=completing.contexts,
+            autocompletion=completion.contexts,
         ),
     ] = None,
     dry_run: Annotated[
@@ -58,9 +58,9 @@ def address(
 
       istio-mc address --unset kt
     """
-    from istio_mc.gateways.fanout import Failures
+    from istio_mc.gateways.host.parallel import Failures
     from istio_mc.ops import address as op
-    from istio_mc.ops.session import open_mesh
+    from istio_mc.ops.session.session import open_mesh
     from istio_mc.present import address as shown
 
     def work(progress: edge.Progress) -> edge.Report:

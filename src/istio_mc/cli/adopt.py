@@ -19,10 +19,10 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """
     from datetime import UTC, datetime
 
-    from istio_mc.ops import adopt as op
-    from istio_mc.ops.ca_options import options_of
-    from istio_mc.ops.inputs import Overrides
-    from istio_mc.ops.session import open_named
+    from istio_mc.ops.ca.options import options_of
+    from istio_mc.ops.install import adopt as op
+    from istio_mc.ops.session.inputs import Overrides
+    from istio_mc.ops.session.session import open_named
     from istio_mc.present.install import adopted
 
     def work(progress: edge.Progress) -> edge.Report:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completing
+from istio_mc.cli import completion
 
 ApiServerOption = Annotated[
     list[str] | None,
@@ -14,7 +14,7 @@ ApiServerOption = Annotated[
         "--api-server",
         metavar="CONTEXT=URL",
         help="API server as the other clusters reach it; repeat it.",
-        autocompletion=completing.context_is,
+        autocompletion=completion.context_is,
     ),
 ]
 ApiServerCaOption = Annotated[
@@ -23,7 +23,7 @@ ApiServerCaOption = Annotated[
         "--api-server-ca",
         metavar="CONTEXT=FILE",
         help="CA of the certificate shown there, in PEM [default: the cluster's own]; repeat it.",
-        autocompletion=completing.context_is,
+        autocompletion=completion.context_is,
     ),
 ]
 ApiServerNameOption = Annotated[
@@ -32,6 +32,6 @@ ApiServerNameOption = Annotated[
         "--api-server-name",
         metavar="CONTEXT=NAME",
         help="Name in that certificate, where it is not the URL's host; repeat it.",
-        autocompletion=completing.context_is,
+        autocompletion=completion.context_is,
     ),
 ]

@@ -92,10 +92,9 @@ def init(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.ops import ca
-    from istio_mc.ops.ca_options import options_of, trust_domains
-    from istio_mc.ops.ca_root import OwnCa
-    from istio_mc.ops.session import ca_and_settings
+    from istio_mc.ops.ca import authority
+    from istio_mc.ops.ca.options import OwnCa, options_of, trust_domains
+    from istio_mc.ops.session.session import ca_and_settings
     from istio_mc.present.ca import initialised
 
     own = OwnCa(
@@ -116,7 +115,7 @@ def init(
             own=own if own != OwnCa() else None,
             trust_domains=trust_domains(settings),
         )
-        return initialised(ca.init(store, made, datetime.now(UTC)))
+        return initialised(authority.init(store, made, datetime.now(UTC)))
 
     edge.run("ca init", options, work)
 
@@ -147,9 +146,9 @@ def issue(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.ops import ca
-    from istio_mc.ops.ca_options import options_of
-    from istio_mc.ops.session import ca_and_settings, cluster_ids
+    from istio_mc.ops.ca import authority
+    from istio_mc.ops.ca.options import options_of
+    from istio_mc.ops.session.session import ca_and_settings, cluster_ids
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -157,7 +156,7 @@ def issue(
         store, settings = ca_and_settings(inputs, certs_dir, progress)
         made = options_of(settings.ca, key_type, key_size, validity)
         ids = edge.each(cluster_id) or cluster_ids(inputs, progress)
-        return issued(ca.issue(store, ids, made, datetime.now(UTC)))
+        return issued(authority.issue(store, ids, made, datetime.now(UTC)))
 
     edge.run("ca issue", options, work)
 
@@ -171,11 +170,13 @@ def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
 
       istio-mc ca show --certs-dir certs
     """
-    from istio_mc.ops import ca
-    from istio_mc.ops.session import ca_store
+    from istio_mc.ops.ca import authority
+    from istio_mc.ops.session.session import ca_store
     from istio_mc.present.ca import shown
 
-    edge.run("ca show", options, lambda _progress: shown(ca.show(ca_store(options.inputs(), certs_dir))))
+    edge.run(
+        "ca show", options, lambda _progress: shown(authority.show(ca_store(options.inputs(), certs_dir)))
+    )
 
 
 @app.command(short_help="Check chains, keys and dates, and what the clusters run under.")
@@ -191,11 +192,11 @@ def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     """
     from datetime import UTC, datetime
 
-    from istio_mc.ops import ca
-    from istio_mc.ops.session import ca_store
+    from istio_mc.ops.ca import authority
+    from istio_mc.ops.session.session import ca_store
     from istio_mc.present.ca import verified
 
     def work(_progress: edge.Progress) -> edge.Report:
-        return verified(ca.verify(ca_store(options.inputs(), certs_dir), datetime.now(UTC)))
+        return verified(authority.verify(ca_store(options.inputs(), certs_dir), datetime.now(UTC)))
 
     edge.run("ca verify", options, work)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from istio_mc.ops.cilium import CiliumResult
-    from istio_mc.ops.session import Session
+    from istio_mc.ops.session.session import Session
 
 app = typer.Typer(
     name="cilium",
@@ -122,7 +122,7 @@ def status(options: edge.Options, *, k_paas: KPaas = False) -> None:
       istio-mc cilium status --contexts kt,ncloud,nhn -o json
     """
     from istio_mc.ops import cilium as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.cilium import report
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -144,7 +144,7 @@ def _change(
     from datetime import UTC, datetime
 
     from istio_mc.ops import cilium as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present import cilium as shown
 
     settle_s = edge.seconds(settle)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completing, edge
+from istio_mc.cli import completion, edge
 from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import CertsDir
 
@@ -58,7 +58,7 @@ def show(
         typer.Option(
             metavar="CONTEXT=ADDRESS",
             help="As install takes it; repeat it.",
-            autocompletion=completing.context_is,
+            autocompletion=completion.context_is,
         ),
     ] = None,
     api_server: ApiServerOption = None,
@@ -67,7 +67,7 @@ def show(
     istio_version: Annotated[
         str | None,
         typer.Option(
-            metavar="VERSION", help="As install takes it.", autocompletion=completing.istio_versions
+            metavar="VERSION", help="As install takes it.", autocompletion=completion.istio_versions
         ),
     ] = None,
 ) -> None:
@@ -85,9 +85,9 @@ def show(
     """
     import os
 
-    from istio_mc.gateways import files
+    from istio_mc.gateways.host import files
     from istio_mc.ops import config
-    from istio_mc.ops.inputs import Overrides
+    from istio_mc.ops.session.inputs import Overrides
     from istio_mc.present.config import shown
 
     def work(_progress: edge.Progress) -> edge.Report:
@@ -117,7 +117,7 @@ def schema(options: edge.Options) -> None:
 
       istio-mc config schema > mesh.schema.json
     """
-    from istio_mc.domain.settings_schema import json_schema
+    from istio_mc.domain.settings.schema import json_schema
     from istio_mc.present import config
 
     edge.run("config schema", options, lambda _progress: config.schema(json_schema()))

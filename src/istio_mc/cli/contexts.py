@@ -26,7 +26,7 @@ def contexts(
       istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml --offline -o json
     """
     from istio_mc.ops import contexts as op
-    from istio_mc.ops.session import begin
+    from istio_mc.ops.session.session import begin
     from istio_mc.present.contexts import report
 
     def work(progress: edge.Progress) -> edge.Report:

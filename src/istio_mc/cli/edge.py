@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 import typer
 
 from istio_mc import __version__
-from istio_mc.cli import commands, completing
+from istio_mc.cli import commands, completion
 from istio_mc.cli.streams import OutputClosedError, OutputError
 from istio_mc.domain.hint import Advice, RunOptions, istio_mc
-from istio_mc.present.hints import printed_with
+from istio_mc.present.output.hints import printed_with
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from istio_mc.domain.events import Progress
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.inputs import Inputs
-    from istio_mc.present.report import Report
+    from istio_mc.ops.session.inputs import Inputs
+    from istio_mc.present.output.envelope import Report
 
     __all__ = ["Progress", "Report"]
 
@@ -84,7 +84,7 @@ class Options:
             metavar="A,B",
             help="Contexts of the clusters; repeated, they add up "
             "[default: those of mesh.yaml, else the members].",
-            autocompletion=completing.contexts,
+            autocompletion=completion.contexts,
         ),
     ] = None
     config: Annotated[
@@ -100,7 +100,7 @@ class Options:
             "--output",
             "-o",
             metavar="FORMAT",
-            autocompletion=completing.formats,
+            autocompletion=completion.formats,
             help="table, json or yaml; for verify also short, junit or github [default: table].",
         ),
     ] = None
@@ -132,7 +132,7 @@ class Options:
 
     def inputs(self) -> Inputs:
         """What the ops layer is told of them."""
-        from istio_mc.ops.inputs import Inputs
+        from istio_mc.ops.session.inputs import Inputs
 
         return Inputs(
             kubeconfig=self.kubeconfig,
@@ -241,10 +241,10 @@ def run(
     """
     from istio_mc.cli import last_resort
     from istio_mc.cli.interrupted import Interruption
-    from istio_mc.gateways import signals, temporary
-    from istio_mc.present import terminal
-    from istio_mc.present.formats import SAYS_ALL
-    from istio_mc.present.report import Exit
+    from istio_mc.gateways.host import signals, temporary
+    from istio_mc.present.output import terminal
+    from istio_mc.present.output.envelope import Exit
+    from istio_mc.present.verify.summary import SAYS_ALL
 
     gc.freeze()  # what was imported stays; from here on garbage is looked for, and only in what comes now
     gc.set_threshold(_OBJECTS_BEFORE_A_LOOK)
@@ -255,7 +255,7 @@ def run(
     errors_to = terminal.console(stderr=True, color=color)
     if options.verbose:
         _tell_calls()
-    interruption = Interruption(command, output, errors_to)
+    interruption = Interruption(command, output, errors_to, write_document)
     try:
         with signals.interrupting(interruption.end_at_last):
             temporary.remove_abandoned()
@@ -279,7 +279,7 @@ def run(
 
 def _report(command: str, work: Callable[[Progress], Report], progress: Progress) -> Report:
     """What a verb returns, or a report of what it raised."""
-    from istio_mc.gateways import signals
+    from istio_mc.gateways.host import signals
 
     try:
         return work(progress)
@@ -294,7 +294,7 @@ def _report(command: str, work: Callable[[Progress], Report], progress: Progress
 def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
     """Prints errors for people; an internal one is a single line."""
     from istio_mc.cli import last_resort
-    from istio_mc.present import terminal
+    from istio_mc.present.output import terminal
 
     for error in errors:
         if error.code == last_resort.CODE:
@@ -307,8 +307,8 @@ def _failed(command: str, error: Exception) -> Report:
     """What a run comes to that ended by an error."""
     from istio_mc.cli import last_resort
     from istio_mc.domain.problem import InputError, Problem, ProblemError
-    from istio_mc.present.report import Exit
-    from istio_mc.present.report import Report as Made
+    from istio_mc.present.output.envelope import Exit
+    from istio_mc.present.output.envelope import Report as Made
 
     if isinstance(error, ProblemError):
         code = Exit.USAGE if isinstance(error, InputError) else Exit.FAILED
@@ -323,7 +323,7 @@ def _failed(command: str, error: Exception) -> Report:
 def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
     """Writes the result to standard output; why that failed."""
     from istio_mc.domain.problem import Problem
-    from istio_mc.present import terminal
+    from istio_mc.present.output import terminal
 
     try:
         if output == "table":
@@ -342,9 +342,9 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
 def write_document(command: str, output: str, report: Report) -> None:
     """Writes what goes to standard output where that is no table."""
     from istio_mc.cli import last_resort
-    from istio_mc.present import encoding
-    from istio_mc.present.formats import PROBLEMS
-    from istio_mc.present.report import Envelope
+    from istio_mc.present.output import encoding
+    from istio_mc.present.output.envelope import Envelope
+    from istio_mc.present.verify.summary import PROBLEMS
 
     def special() -> str:
         if output in report.formats:
@@ -405,7 +405,7 @@ def answer(question: Callable[[], _T]) -> _T | None:
     Raises:
         KeyboardInterrupt: They pressed Ctrl-C.
     """
-    from istio_mc.present.terminal import paused
+    from istio_mc.present.output.terminal import paused
 
     with paused(), _standard_output_kept():
         try:
@@ -428,7 +428,7 @@ def _standard_output_kept() -> Iterator[None]:
 
 def tell(text: str) -> None:
     """Says on standard error what is about to happen, whatever progress is shown."""
-    from istio_mc.present.terminal import paused
+    from istio_mc.present.output.terminal import paused
 
     with paused():
         typer.echo(text, err=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import asking, completing, edge
+from istio_mc.cli import completion, edge, prompts
 from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
@@ -32,7 +32,7 @@ def install(
             metavar="VERSION",
             help="Istio's version [default: mesh.yaml's, else the mesh's own, else the newest tested one "
             "that supports every cluster].",
-            autocompletion=completing.istio_versions,
+            autocompletion=completion.istio_versions,
         ),
     ] = None,
     certs_dir: Annotated[
@@ -46,7 +46,7 @@ def install(
         typer.Option(
             metavar="CONTEXT=ADDRESS",
             help="Address in front of a cluster's gateway; repeat it.",
-            autocompletion=completing.context_is,
+            autocompletion=completion.context_is,
         ),
     ] = None,
     api_server: ApiServerOption = None,
@@ -57,7 +57,7 @@ def install(
         typer.Option(
             metavar="CONTEXT",
             help="Give a cluster a CA under the mesh's root in place of another one's; repeat it.",
-            autocompletion=completing.contexts,
+            autocompletion=completion.contexts,
         ),
     ] = None,
     key_type: KeyTypeOption = None,
@@ -83,17 +83,17 @@ def install(
     """
     from datetime import UTC, datetime
 
-    from istio_mc.ops import install as op
-    from istio_mc.ops.ca_options import options_of
-    from istio_mc.ops.inputs import Overrides
-    from istio_mc.ops.session import open_named
+    from istio_mc.ops.ca.options import options_of
+    from istio_mc.ops.install import install as op
+    from istio_mc.ops.session.inputs import Overrides
+    from istio_mc.ops.session.session import open_named
     from istio_mc.present.install import report
 
     def work(progress: edge.Progress) -> edge.Report:
         overrides = Overrides.of(
             certs_dir, gateway_address, api_server, api_server_ca, api_server_name, istio_version
         )
-        with open_named(options.inputs(), progress, overrides, asking.contexts_to_join) as session:
+        with open_named(options.inputs(), progress, overrides, prompts.contexts_to_join) as session:
             store = session.ca_store()
             do = op.dry_run if dry_run else op.install
             made = options_of(session.settings.ca, key_type, key_size)

@@ -10,9 +10,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
 
     from istio_mc.domain.problem import Problem
+    from istio_mc.present.output.envelope import Report
 
 _LAST_S = 15.0
 """Seconds within which children have ended, files are removed and the message is written."""
@@ -47,13 +50,16 @@ class Interruption:
         is_reported: Whether the result is being written: it is followed by no second document.
     """
 
-    def __init__(self, command: str, output: str, errors_to: Console) -> None:
-        from istio_mc.gateways import signals
-        from istio_mc.present.terminal import Done
+    def __init__(
+        self, command: str, output: str, errors_to: Console, write: Callable[[str, str, Report], None]
+    ) -> None:
+        from istio_mc.gateways.host import signals
+        from istio_mc.present.output.terminal import Done
 
         self._command = command
         self._output = output
         self._errors_to = errors_to
+        self._write = write
         self.done = Done(is_over=lambda: signals.received() is not None)
         self.is_reported = False
 
@@ -63,10 +69,10 @@ class Interruption:
         Args:
             cleaned_up: Whether the verb has removed what it makes in the clusters for its own time.
         """
-        from istio_mc.cli import edge
-        from istio_mc.gateways import process, signals, temporary
-        from istio_mc.present import terminal
-        from istio_mc.present.report import Exit, Report
+        from istio_mc.cli import last_resort
+        from istio_mc.gateways.host import process, signals, temporary
+        from istio_mc.present.output import terminal
+        from istio_mc.present.output.envelope import Exit, Report
 
         signals.end()
         # A reader that reads nothing more, or a file system that hangs, holds a write for ever.
@@ -77,15 +83,15 @@ class Interruption:
         with suppress(OSError, ValueError):  # nobody reads it: the terminal is gone, or the file is closed
             if self._output != "table" and not self.is_reported:
                 stopped = Report({}, lambda _console: None, (problem,), exit=Exit.INTERRUPTED)
-                edge.write_document(self._command, self._output, stopped)
+                self._write(self._command, self._output, stopped)
                 sys.stdout.flush()
         with suppress(OSError, ValueError):
             terminal.print_problems(self._errors_to, [problem], style="red", title="error")
-        edge.leave(Exit.INTERRUPTED)
+        last_resort.end(last_resort.flushed(Exit.INTERRUPTED))
 
     def end_at_last(self) -> NoReturn:
         """As `end`, where the main thread does not get there, or somebody does not want to wait for it."""
-        from istio_mc.present import terminal
+        from istio_mc.present.output import terminal
 
         with suppress(OSError, ValueError):
             terminal.stop_moving()
@@ -94,7 +100,7 @@ class Interruption:
     def _problem(self, *, cleaned_up: bool) -> Problem:
         from istio_mc.domain.hint import istio_mc
         from istio_mc.domain.problem import Problem
-        from istio_mc.gateways import signals
+        from istio_mc.gateways.host import signals
 
         number = signals.received()
         expected = _NEXT.get(self._command, _LOOKS)

@@ -212,7 +212,7 @@ def _redacted(text: str) -> str:
         return ""
     from istio_mc.domain.redaction.redactor import Redactor
 
-    credentials = sys.modules.get("istio_mc.gateways.known_secrets")
+    credentials = sys.modules.get("istio_mc.gateways.kube.known_secrets")
     return Redactor.knowing(credentials.values() if credentials else ()).text(text)
 
 
@@ -224,7 +224,7 @@ def end(code: int) -> NoReturn:
     try:
         import atexit
 
-        from istio_mc.gateways import signals
+        from istio_mc.gateways.host import signals
 
         signals.end()
         atexit._run_exitfuncs()  # noqa: SLF001 - os._exit passes them over, and nothing else calls them

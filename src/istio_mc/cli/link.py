@@ -43,8 +43,8 @@ def link(
       istio-mc link --api-server kt=https://203.0.113.7:6443
     """
     from istio_mc.ops import link as op
-    from istio_mc.ops.inputs import Overrides
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.inputs import Overrides
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.link import question, report
 
     overrides = Overrides.of(

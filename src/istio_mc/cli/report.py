@@ -38,10 +38,10 @@ def report(
 
     from istio_mc.checks.catalogue import ALL
     from istio_mc.ops import handout
-    from istio_mc.ops import verify as op
-    from istio_mc.ops.session import open_members
-    from istio_mc.present.report_html import told
-    from istio_mc.present.report_html.page import page, page_of_ours
+    from istio_mc.ops.session.session import open_members
+    from istio_mc.ops.verify import verify as op
+    from istio_mc.present.html import page as told
+    from istio_mc.present.html.page import page, page_of_ours
 
     def work(progress: edge.Progress) -> edge.Report:
         place = handout.place(file, force=force, ours=page_of_ours, output=options.output)

@@ -32,7 +32,7 @@ def deploy(
       istio-mc sample deploy
     """
     from istio_mc.ops import sample as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import deployed
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -67,7 +67,7 @@ def try_out(
       istio-mc sample test --calls 300 -o json
     """
     from istio_mc.ops import sample as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import tested
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -91,7 +91,7 @@ def remove(
       istio-mc sample remove --yes
     """
     from istio_mc.ops import sample as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import deployed
 
     def work(progress: edge.Progress) -> edge.Report:

@@ -33,7 +33,7 @@ def status(
       istio-mc status -o json
     """
     from istio_mc.ops import status as op
-    from istio_mc.ops.session import open_members
+    from istio_mc.ops.session.session import open_members
     from istio_mc.present.status import report
 
     def once(progress: edge.Progress) -> edge.Report:
@@ -42,7 +42,7 @@ def status(
 
     def again(_progress: edge.Progress) -> edge.Report:
         from istio_mc.present import status_watch
-        from istio_mc.present.report import Exit
+        from istio_mc.present.output.envelope import Exit
 
         readings = op.watch(options.inputs(), every_s=edge.seconds(every))
         color = edge.colored(options)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from istio_mc.cli import completing, edge
+from istio_mc.cli import completion, edge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from istio_mc.domain.istio_choice import IstioChoice
+    from istio_mc.domain.istio.choice import IstioChoice
     from istio_mc.domain.tools import Tool
-    from istio_mc.ops.inputs import Inputs
-    from istio_mc.ops.tools import Choice
+    from istio_mc.ops.session.inputs import Inputs
+    from istio_mc.ops.tools.fetch import Choice
 
 app = typer.Typer(
     name="tools",
@@ -30,7 +30,7 @@ Names = Annotated[
         metavar="TOOL",
         help="kubectl, helm, istioctl, gateway-api [default: all].",
         show_default=False,
-        autocompletion=completing.tools,
+        autocompletion=completion.tools,
     ),
 ]
 BinDir = Annotated[
@@ -49,7 +49,7 @@ Istioctl = Annotated[
         metavar="VERSION",
         help="[default: mesh.yaml's istio.version, else the mesh's own, else the newest tested one that "
         "supports every cluster].",
-        autocompletion=completing.istio_versions,
+        autocompletion=completion.istio_versions,
     ),
 ]
 GatewayApi = Annotated[
@@ -76,7 +76,7 @@ def install(
         typer.Option(
             metavar="OS/ARCH",
             help="linux or darwin, amd64 or arm64 [default: this machine's].",
-            autocompletion=completing.platforms,
+            autocompletion=completion.platforms,
         ),
     ] = None,
     bin_dir: BinDir = None,
@@ -107,10 +107,10 @@ def install(
     from functools import partial
 
     from istio_mc.domain.tools import Tool
-    from istio_mc.gateways import files
-    from istio_mc.gateways.tools import Offline
-    from istio_mc.gateways.tools_cache import find_cache
-    from istio_mc.ops import tools as op
+    from istio_mc.gateways.host import files
+    from istio_mc.gateways.tools.cache import find_cache
+    from istio_mc.gateways.tools.install import Offline
+    from istio_mc.ops.tools import fetch as op
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -165,7 +165,7 @@ def download(
         typer.Option(
             metavar="OS/ARCH",
             help="For whom; repeat it [default: this machine's].",
-            autocompletion=completing.platforms,
+            autocompletion=completion.platforms,
         ),
     ] = None,
     dry_run: DryRun = False,
@@ -183,9 +183,9 @@ def download(
     import os
 
     from istio_mc.domain.tools import Tool
-    from istio_mc.gateways import files
-    from istio_mc.gateways.tools_cache import find_cache
-    from istio_mc.ops import tools as op
+    from istio_mc.gateways.host import files
+    from istio_mc.gateways.tools.cache import find_cache
+    from istio_mc.ops.tools import fetch as op
     from istio_mc.present.tools import brought
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -223,11 +223,11 @@ def _chosen(
     from datetime import UTC, datetime
 
     from istio_mc.domain.tools import Tool
-    from istio_mc.gateways import files
-    from istio_mc.gateways.releases import release_table
-    from istio_mc.gateways.settings import load_settings
-    from istio_mc.ops import tools as op
-    from istio_mc.ops.tools_versions import settled
+    from istio_mc.gateways.host import files
+    from istio_mc.gateways.host.settings_file import load_settings
+    from istio_mc.gateways.istio.releases import release_table
+    from istio_mc.ops.tools import fetch as op
+    from istio_mc.ops.tools.versions import settled
 
     settings, istio = settled(
         inputs,
@@ -259,11 +259,11 @@ def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     import os
     from datetime import UTC, datetime
 
-    from istio_mc.gateways import files
-    from istio_mc.gateways.releases import release_table
-    from istio_mc.gateways.settings import load_settings
-    from istio_mc.gateways.tools_cache import find_cache
-    from istio_mc.ops import tools_list as op
+    from istio_mc.gateways.host import files
+    from istio_mc.gateways.host.settings_file import load_settings
+    from istio_mc.gateways.istio.releases import release_table
+    from istio_mc.gateways.tools.cache import find_cache
+    from istio_mc.ops.tools import listing as op
     from istio_mc.present.tools import listed
 
     def work(progress: edge.Progress) -> edge.Report:

@@ -38,16 +38,17 @@ def uninstall(
 
       istio-mc uninstall --contexts kt
     """
-    from istio_mc.ops import purge
-    from istio_mc.ops import uninstall as op
-    from istio_mc.ops.session import ca_store, open_mesh
+    from istio_mc.ops.session.session import ca_store, open_mesh
+    from istio_mc.ops.uninstall import purge
+    from istio_mc.ops.uninstall import uninstall as op
+    from istio_mc.ops.uninstall.plan import plan
     from istio_mc.present import uninstall as shown
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
         session, named = open_mesh(inputs, progress)
         with session:
-            todo = op.plan(session, named or None)
+            todo = plan(session, named or None)
             store = session.ca_store() if certs_dir is None else ca_store(inputs, certs_dir, progress)
             ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:

@@ -35,8 +35,8 @@ def code_of(command_line: Callable[[], object], output: str) -> int:
 def _told(error: TyperException, output: str) -> int:
     from istio_mc.cli import last_resort
     from istio_mc.domain.problem import Problem
-    from istio_mc.present import encoding
-    from istio_mc.present.report import Envelope, Exit
+    from istio_mc.present.output import encoding
+    from istio_mc.present.output.envelope import Envelope, Exit
 
     refused: ClickException = error  # type: ignore[assignment] # its private base; all that Typer raises is one
     context = getattr(error, "ctx", None)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completing, edge
+from istio_mc.cli import completion, edge
 from istio_mc.domain.hint import Advice, istio_mc
 
 _LAST_LOOK_S = 60.0
@@ -22,13 +22,13 @@ def verify(
         typer.Option(
             metavar="A,B",
             help="Ask only these checks or topics, and what they need.",
-            autocompletion=completing.checks,
+            autocompletion=completion.checks,
         ),
     ] = None,
     skip: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completing.checks
+            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completion.checks
         ),
     ] = None,
     wait: Annotated[
@@ -69,11 +69,11 @@ def verify(
 
     from istio_mc.checks.catalogue import ALL, EVERY
     from istio_mc.checks.runner import nearest, select
-    from istio_mc.domain.deep import DEFAULT_IMAGE
     from istio_mc.domain.problem import InputError, Problem
-    from istio_mc.ops import verify as op
-    from istio_mc.ops.session import open_members
-    from istio_mc.present.verify import listing, report
+    from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
+    from istio_mc.ops.session.session import open_members
+    from istio_mc.ops.verify import verify as op
+    from istio_mc.present.verify.summary import listing, report
 
     def work(progress: edge.Progress) -> edge.Report:
         asked = EVERY if deep or list_checks else ALL

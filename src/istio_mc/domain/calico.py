@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from istio_mc.domain.objects import Object
+    from istio_mc.domain.kube.objects import Object
 
 DAEMON_SET = "calico-node"
 FELIX = "default"

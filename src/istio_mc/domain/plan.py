@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.compare import Difference, differences
-from istio_mc.domain.objects import Object, Ref, ref_of
+from istio_mc.domain.kube.diff import Difference, differences
+from istio_mc.domain.kube.objects import Object, Ref, ref_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from istio_mc.domain import documents, objects
-from istio_mc.domain.address import is_ours
-from istio_mc.domain.address_changes import is_our_pool
-from istio_mc.domain.listed import few
+from istio_mc.domain.gateway.address import is_ours
+from istio_mc.domain.gateway.changes import is_our_pool
+from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.operator import operator_name
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, Object, Ref, annotations_of, kind_of, labels_of, ref_of
 from istio_mc.domain.mesh import (
     CROSS_NETWORK_GATEWAY,
     MANAGED_BY,
@@ -16,9 +18,8 @@ from istio_mc.domain.mesh import (
     SYSTEM_NAMESPACE,
     Mesh,
 )
-from istio_mc.domain.names import remote_secret_name
-from istio_mc.domain.objects import Kind, Object, Ref, annotations_of, kind_of, labels_of, ref_of
-from istio_mc.domain.operator import operator_name
+from istio_mc.domain.naming import remote_secret_name
+from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

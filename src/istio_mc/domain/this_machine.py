@@ -6,16 +6,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from istio_mc.domain.address import is_ip, seen_addresses
-from istio_mc.domain.addresses import is_loopback
-from istio_mc.domain.remote_secrets import of_cluster
+from istio_mc.domain.gateway.address import is_ip, seen_addresses
+from istio_mc.domain.hosts import is_loopback
+from istio_mc.domain.links.remote_secrets import of_cluster
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.links.remote_secrets import RemoteSecret
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
-    from istio_mc.domain.remote_secrets import RemoteSecret
 
 
 class Use(StrEnum):

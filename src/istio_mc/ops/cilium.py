@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import cilium, objects
-from istio_mc.domain.cilium import Cilium, Plan
-from istio_mc.domain.cilium_health import Ready, lost, ready, why_not_ready
+from istio_mc.domain import cilium
+from istio_mc.domain.cilium import Cilium, Plan, Ready, lost, ready, why_not_ready
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
-from istio_mc.domain.listed import few
-from istio_mc.domain.operator import merged
+from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.observed import ISTIO_CNI, uses_istio_cni
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.refusal import Reason
-from istio_mc.domain.surroundings import ISTIO_CNI, uses_istio_cni
-from istio_mc.gateways.fanout import Failures, all_of
-from istio_mc.gateways.kube_error import KubeError
+from istio_mc.domain.text import few
+from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from istio_mc.domain.objects import Object
-    from istio_mc.gateways.kube import Kube
-    from istio_mc.ops.session import Session
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
 
 _STEP = "cilium"
 _POLL_S = 1.0

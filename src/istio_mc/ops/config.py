@@ -8,29 +8,35 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import names
+from istio_mc.domain import naming
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings import (
+from istio_mc.domain.settings.fields import CLUSTER, MESH, Field, Kind
+from istio_mc.domain.settings.model import (
     API_SERVER,
     API_SERVER_CA,
     API_SERVER_NAME,
     GATEWAY_ADDRESS,
     ClusterSettings,
 )
-from istio_mc.domain.settings_fields import CLUSTER, MESH, Field, Kind
-from istio_mc.domain.settings_schema import value_of
-from istio_mc.domain.settings_template import TemplateCluster, template
-from istio_mc.gateways import files, kubeconfigs
-from istio_mc.gateways.settings import FILE_NAME, load_settings
-from istio_mc.gateways.yamldoc import DocumentPath, YamlDocument, parse_yaml
-from istio_mc.ops.inputs import ISTIO_VERSION
+from istio_mc.domain.settings.schema import value_of
+from istio_mc.domain.settings.template import TemplateCluster, template
+from istio_mc.gateways.host import files
+from istio_mc.gateways.host.settings_file import (
+    FILE_NAME,
+    DocumentPath,
+    YamlDocument,
+    load_settings,
+    parse_yaml,
+)
+from istio_mc.gateways.kube import kubeconfig
+from istio_mc.ops.session.inputs import ISTIO_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from istio_mc.domain.settings import Settings
-    from istio_mc.ops.inputs import ClusterFlags, Inputs, Overrides
+    from istio_mc.domain.settings.model import Settings
+    from istio_mc.ops.session.inputs import ClusterFlags, Inputs, Overrides
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 KUBECONFIG_VARIABLE = "KUBECONFIG"
@@ -124,8 +130,8 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
             there already.
         ProblemError: The file cannot be written.
     """
-    merged = kubeconfigs.read_kubeconfig(
-        kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, files.home_folder()), inputs.read
+    merged = kubeconfig.read_kubeconfig(
+        kubeconfig.kubeconfig_paths(inputs.kubeconfig, os.environ, files.home_folder()), inputs.read
     )
     if not inputs.contexts:
         known = [context.name for context in merged.contexts]
@@ -143,9 +149,9 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
     contexts = merged.select(inputs.contexts)
     if faults := [fault for context in contexts for fault in context.problems]:
         raise InputError(*faults)
-    if twice := names.same_clusters(contexts):
+    if twice := naming.same_clusters(contexts):
         raise InputError(*twice)
-    ids = names.derive_cluster_ids({context.name: context.cluster for context in contexts}, {})
+    ids = naming.derive_cluster_ids({context.name: context.cluster for context in contexts}, {})
     text = template(
         [TemplateCluster(c.name, c.cluster, c.server or "?", cluster_id=ids[c.name]) for c in contexts]
     )
@@ -223,7 +229,7 @@ def _run(
 ) -> Iterator[Setting]:
     """What is set for one run, and never in mesh.yaml; but for the clusters."""
     inputs = asked.inputs
-    paths = [str(path) for path in kubeconfigs.kubeconfig_paths(inputs.kubeconfig, env, home)]
+    paths = [str(path) for path in kubeconfig.kubeconfig_paths(inputs.kubeconfig, env, home)]
     if inputs.kubeconfig:
         yield Setting("kubeconfig", paths, Source.FLAG, "--kubeconfig")
     elif env.get(KUBECONFIG_VARIABLE):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import names
+from istio_mc.domain import naming
+from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL
-from istio_mc.domain.objects import labels_of
 
 if TYPE_CHECKING:
-    from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.kube.kubeconfig import Context
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.session import Session
+    from istio_mc.ops.session.session import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def contexts(session: Session, *, offline: bool) -> ContextsResult:
     labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}
     taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
     said = {cluster.context: cluster.id for cluster in session.settings.clusters if cluster.id}
-    ids = names.derive_cluster_ids({context.name: context.cluster for context in chosen}, said | taken)
+    ids = naming.derive_cluster_ids({context.name: context.cluster for context in chosen}, said | taken)
     return ContextsResult(
         session.kubeconfig.current_context,
         tuple(

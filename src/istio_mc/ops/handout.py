@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.gateways import files
+from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable

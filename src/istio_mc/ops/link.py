@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import documents, hazards, objects, plan
-from istio_mc.domain.api_servers import refuse_for_us_only
+from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, kubectl
-from istio_mc.domain.istiod import running_tags
-from istio_mc.domain.links import (
+from istio_mc.domain.istio import documents, hazards
+from istio_mc.domain.istio.istiod import running_tags
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Object, ref_of
+from istio_mc.domain.kube.terminating import terminating
+from istio_mc.domain.links.members import refuse_for_us_only
+from istio_mc.domain.links.remote_secrets import to_prune
+from istio_mc.domain.links.state import (
     UNKNOWN_TOKEN,
     LinkState,
     ReaderToken,
@@ -22,23 +27,20 @@ from istio_mc.domain.links import (
     token_in,
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.objects import Object, ref_of
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.remote_secrets import to_prune
-from istio_mc.domain.terminating import terminating
-from istio_mc.gateways.fanout import Failures, all_of
-from istio_mc.gateways.istiod import clusterz, istiod_pods
-from istio_mc.gateways.observe import observe
-from istio_mc.ops import topology
+from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
+from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.session import topology
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from istio_mc.domain.links.remote_secrets import Removed
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.plan import Step
-    from istio_mc.domain.remote_secrets import Removed
-    from istio_mc.gateways.kube import Kube
-    from istio_mc.ops.session import Session
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
 
 _TOKEN_DEADLINE_S = 30.0
 _FORGOTTEN_WITHIN_S = 5.0

@@ -10,7 +10,7 @@ from istio_mc.domain.bundle import begun
 from istio_mc.domain.problem import InputError
 from istio_mc.domain.redaction.own import OWN, compiled, too_slow, trials, without
 from istio_mc.domain.redaction.redactor import mark
-from istio_mc.gateways.alarm import alarm
+from istio_mc.gateways.host.alarm import alarm
 
 if TYPE_CHECKING:
     import re

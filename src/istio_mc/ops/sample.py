@@ -6,26 +6,34 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects, sample
+from istio_mc.checks import data_path
+from istio_mc.checks.catalogue import ALL
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice, istio_mc, kubectl
-from istio_mc.domain.istiod import unavailable
+from istio_mc.domain.gateway.address import seen_addresses
+from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
+from istio_mc.domain.istio.istiod import unavailable
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import labels_of
+from istio_mc.domain.kube.terminating import terminating
 from istio_mc.domain.mesh import MANAGED_BY
-from istio_mc.domain.objects import labels_of
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.terminating import terminating
-from istio_mc.ops import topology
-from istio_mc.ops.pod_watch import PodWatch
-from istio_mc.ops.sample_calls import calls_of
-from istio_mc.ops.sample_hops import not_as_wanted
+from istio_mc.domain.traffic import sample
+from istio_mc.domain.traffic.sample import HURRY_S, PATIENCE_S, Calls, least_share
+from istio_mc.ops.session import topology
+from istio_mc.ops.session.pod_watch import PodWatch
+from istio_mc.ops.verify.verify import look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
-    from istio_mc.domain.sample import Calls
-    from istio_mc.gateways.fanout import Failures
-    from istio_mc.gateways.kube import Kube
-    from istio_mc.ops.session import Session
+    from istio_mc.checks.model import Result
+    from istio_mc.gateways.host.parallel import Failures
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.gateways.kube.stream import Execution
+    from istio_mc.ops.session.session import Session
+    from istio_mc.ops.verify.verify import VerifyResult
+
 
 _POLL_S = 0.5
 _STEP = "sample"
@@ -269,3 +277,211 @@ def _stuck(context: str) -> Problem:
         expected="gone",
         hint=Advice(kubectl(context, "get", "namespace", sample.NAMESPACE, "-o", "yaml")),
     )
+
+
+_TEST_STEP = "test"
+_EXEC_DEADLINE_S = 120.0
+_PROBES_PER_VERSION = 4
+_RESERVE_S = 10.0
+"""What is kept of the run's time, to look at the hops of what failed."""
+
+
+def calls_of(
+    session: Session, name: str, pod: str, versions: Collection[str], *, calls: int, wait_s: float
+) -> Calls:
+    """Calls from one cluster's client: first until every version has answered once, then to be counted.
+
+    Args:
+        session: The run.
+        name: The cluster.
+        pod: Its client.
+        versions: All there are.
+        calls: How many are counted.
+        wait_s: How long a version may take to answer for the first time, in seconds.
+
+    Raises:
+        ProblemError: The client cannot call at all.
+    """
+    with session.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
+        probed = _probed(session, name, pod, versions, wait_s)
+        found = probed if probed.hopeless(versions) else Calls({}, {})
+        while found.total < calls:
+            if found.hopeless(versions) or session.remaining_s <= _RESERVE_S:
+                found += Calls({}, {}, given_up=True)
+                break
+            found += _called(session, name, pod, calls - found.total, found.each_s)
+    return found
+
+
+def silent_gateway(session: Session, name: str, pod: str, addresses: Iterable[str]) -> str | None:
+    """The first of another cluster's gateway addresses from which nothing comes back to this client."""
+    for address in addresses:
+        if _execute(session, name, pod, sample.knock(address)).exit_code == sample.SWALLOWED:
+            return address
+    return None
+
+
+def _probed(session: Session, name: str, pod: str, versions: Collection[str], wait_s: float) -> Calls:
+    until = time.monotonic() + wait_s
+    found = Calls({}, {})
+    told = False
+    while True:
+        found += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, found.each_s)
+        if found.answered.keys() >= set(versions):
+            return found
+        if time.monotonic() > until or session.remaining_s <= _RESERVE_S:
+            return found
+        if not told:
+            told = True
+            session.progress(Event(name, _TEST_STEP, State.WAITING, "for every version to answer once"))
+        time.sleep(_POLL_S)
+
+
+def _called(session: Session, name: str, pod: str, calls: int, each_s: int) -> Calls:
+    done = _execute(session, name, pod, sample.command(calls, each_s=each_s))
+    found = sample.count(done.stdout)
+    if not found.total:
+        raise ProblemError(_mute(name, pod, done))
+    return found
+
+
+def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execution:
+    kube = session.kubes[name]
+    return kube.execute(sample.NAMESPACE, pod, sample.CLIENT, command, timeout_s=_EXEC_DEADLINE_S, reads=True)
+
+
+def _mute(name: str, pod: str, done: Execution) -> Problem:
+    return Problem(
+        code="client-cannot-call",
+        cluster=name,
+        message=f"the client in {name} made no call",
+        seen=done.stderr.strip() or f"curl ended with exit code {done.exit_code} and said nothing",
+        expected=f"curl in {sample.NAMESPACE}/{pod}",
+        hint=Advice(
+            kubectl(name, "-n", sample.NAMESPACE, "exec", pod, "-c", sample.CLIENT, "--", "curl", "--version")
+        ),
+        docs="troubleshooting.md#client-cannot-call",
+    )
+
+
+def not_as_wanted(
+    session: Session, versions: Mapping[str, str], found: Mapping[str, Calls], clients: Mapping[str, str]
+) -> list[Problem]:
+    """A Problem for each pair that failed, and for each client that gave up though all had answered it.
+
+    Args:
+        session: The run.
+        versions: The version in each cluster, by context.
+        found: What each client got, by context.
+        clients: The pods that called, by context.
+    """
+    pairs = [
+        (name, peer)
+        for name, calls in found.items()
+        for peer, version in versions.items()
+        if calls.seldom(version, len(versions))
+    ]
+    blamed = {name for name, _ in pairs}
+    gave_up = [name for name, calls in found.items() if calls.given_up and name not in blamed]
+    if not pairs and not gave_up:
+        return []
+    # What the way to a gateway is like from here says less than what the clients in the clusters find.
+    checks = [check for check in ALL if check.topic != data_path.TOPIC]
+    hops = _Hops(session, look(session, checks, None), clients)
+    seldom = [_too_seldom(name, peer, versions, found[name], hops.first(name, peer)) for name, peer in pairs]
+    return [*seldom, *(_unanswered(name, found[name], hops.any_wrong()) for name in gave_up)]
+
+
+_VERIFY = Advice(istio_mc("verify"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Hop:
+    """What is wrong on the way, and what mends it."""
+
+    told: str
+    hint: Hint
+
+
+class _Hops:
+    """The checks of one look at the mesh, and what a client itself gets from a gateway."""
+
+    def __init__(self, session: Session, looked: VerifyResult, clients: Mapping[str, str]) -> None:
+        self._session = session
+        self._facts = looked.facts
+        self._clients = clients
+        self._wrong = [result for result in looked.root_causes if result.problem]
+
+    def first(self, name: str, peer: str) -> _Hop:
+        """The first wrong hop from one cluster to another."""
+        for result in self._wrong:
+            ends = {result.target.cluster, result.target.peer}
+            if ends <= {None, name, peer}:
+                return _hop(result)
+        addresses = self._addresses(peer) if name != peer else ()
+        if address := self._silent(name, addresses):
+            return _Hop(
+                f"first wrong hop: the gateway of {peer}: nothing comes back to {name} "
+                f"from {address}:{CROSS_NETWORK_PORT}",
+                Advice(istio_mc("address", contexts=[peer])),
+            )
+        where = f" at {', '.join(addresses)}" if addresses else ""
+        told = f"every hop that can be looked at is right: look at the path to {peer}'s gateway{where}"
+        return _Hop(told, _VERIFY)
+
+    def any_wrong(self) -> _Hop:
+        """The first wrong hop anywhere, where nothing tells which cluster kept silent."""
+        for result in self._wrong:
+            return _hop(result)
+        return _Hop("every hop that can be looked at is right", _VERIFY)
+
+    def _addresses(self, peer: str) -> tuple[str, ...]:
+        cluster = self._facts.clusters.get(peer)
+        return seen_addresses(peer, cluster, self._facts.observed) if cluster else ()
+
+    def _silent(self, name: str, addresses: tuple[str, ...]) -> str | None:
+        try:
+            return silent_gateway(self._session, name, self._clients[name], addresses)
+        except ProblemError:
+            return None  # the client has gone: nothing can be told of the way
+
+
+def _hop(result: Result) -> _Hop:
+    hint = result.problem.hint if result.problem else None
+    return _Hop(f"first wrong hop: {result.check.id} ({result.target})", hint or _VERIFY)
+
+
+def _too_seldom(name: str, peer: str, versions: Mapping[str, str], calls: Calls, hop: _Hop) -> Problem:
+    version = versions[peer]
+    answers, least = calls.answered.get(version, 0), least_share(len(versions))
+    return Problem(
+        code="too-few-answers",
+        cluster=name,
+        message=f"{version} in {peer} answered {name} in {answers} of {calls.total} calls; {hop.told}",
+        seen=_got(calls),
+        expected="an answer" if calls.given_up else f"at least {least:.0%} of the calls",
+        hint=hop.hint,
+        docs="troubleshooting.md#too-few-answers",
+    )
+
+
+def _unanswered(name: str, calls: Calls, hop: _Hop) -> Problem:
+    return Problem(
+        code="calls-unanswered",
+        cluster=name,
+        message=f"{name} gave up calling, though every version had answered it; {hop.told}",
+        seen=_got(calls),
+        expected=f"an answer to each call within {PATIENCE_S} s",
+        hint=hop.hint,
+        docs="troubleshooting.md#calls-unanswered",
+    )
+
+
+def _got(calls: Calls) -> str:
+    statuses = [f"{code}: {times}" for code, times in calls.failed.items() if code != "000"]
+    parts = [f"HTTP status {', '.join(statuses)}"] if statuses else []
+    if calls.unanswered:
+        parts.append(f"no answer within {PATIENCE_S} s, later {HURRY_S} s: {calls.unanswered} calls")
+    if calls.given_up:
+        parts.append(f"given up after {calls.total} calls")
+    return "; ".join(parts) or f"answers by version: {dict(calls.answered)}"

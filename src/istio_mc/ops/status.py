@@ -8,27 +8,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain import objects
-from istio_mc.domain.istiod import running_istiods
+from istio_mc.domain.istio.istiod import running_istiods
+from istio_mc.domain.istio.status import ClusterStatus, status_of
+from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.status import ClusterStatus, status_of
-from istio_mc.gateways.fanout import Failures, all_of
-from istio_mc.gateways.istiod import clusterz, syncz
-from istio_mc.gateways.observe import observe
-from istio_mc.gateways.pods import read_pod_faults
-from istio_mc.ops.session import open_members
+from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.istio.istiod import clusterz, syncz
+from istio_mc.gateways.kube.pods import read_pod_faults
+from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.session.session import open_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from istio_mc.domain.istiod import RemoteCluster
-    from istio_mc.domain.objects import Object
-    from istio_mc.domain.pod_faults import PodFault
-    from istio_mc.domain.status_proxy import Proxy
-    from istio_mc.gateways.kube import Kube
-    from istio_mc.ops.inputs import Inputs
-    from istio_mc.ops.session import Session
+    from istio_mc.domain.istio.istiod import RemoteCluster
+    from istio_mc.domain.istio.pod_faults import PodFault
+    from istio_mc.domain.istio.status import Proxy
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.inputs import Inputs
+    from istio_mc.ops.session.session import Session
 
 _STEP = "status"
 

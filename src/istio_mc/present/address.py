@@ -8,12 +8,12 @@ import yaml
 from rich.padding import Padding
 from rich.text import Text
 
-from istio_mc.domain.address_changes import MEANING, Action, Change, Via
+from istio_mc.domain.gateway.changes import MEANING, Action, Change, Via
 from istio_mc.domain.hint import istio_mc
-from istio_mc.domain.objects import ref_of
-from istio_mc.present.hints import as_printed
-from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import print_words, table
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.present.output.envelope import Report, exit_for
+from istio_mc.present.output.hints import as_printed
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

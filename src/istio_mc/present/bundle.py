@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc import __version__
 from istio_mc.domain.bundle import MOST_OF_A_CLUSTER, File, fitting
-from istio_mc.domain.listed import plural
+from istio_mc.domain.text import plural
 from istio_mc.ops.bundle import redactions
-from istio_mc.present import verify
-from istio_mc.present.report import Envelope, Report, exit_for, problems_data
-from istio_mc.present.report_html.page import page
+from istio_mc.present.html.page import page
+from istio_mc.present.output.envelope import Envelope, Report, exit_for, problems_data
+from istio_mc.present.verify import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.bundle import Collected
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.bundle import Gathered
-    from istio_mc.ops.bundle_parts import Logs
+    from istio_mc.ops.bundle import Gathered, Logs
 
 _README = """\
 A bundle of istio-mc {version}, made at {made}.
@@ -48,7 +47,7 @@ Names and addresses of your clusters stay too: look before you attach this to a 
 
 def about(gathered: Gathered, logs: Logs, warnings: Iterable[Problem]) -> list[File]:
     """Readme, index, what verify found, and the page."""
-    found = verify.report(gathered.verified, warnings)
+    found = summary.report(gathered.verified, warnings)
     envelope = Envelope("verify", found.exit, found.data, found.errors, found.warnings).document()
     pages = [
         File("verify.json", json.dumps(envelope, indent=1, ensure_ascii=False) + "\n"),

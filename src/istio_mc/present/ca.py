@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.listed import plural
-from istio_mc.present.report import Exit, Report, problems_data
-from istio_mc.present.terminal import table
+from istio_mc.domain.text import plural
+from istio_mc.present.output.envelope import Exit, Report, problems_data
+from istio_mc.present.output.terminal import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import Console
 
-    from istio_mc.domain.pem import CertificateFacts
-    from istio_mc.ops.ca import InitResult, IssueResult, ShowResult, VerifyResult
+    from istio_mc.domain.pki.pem import CertificateFacts
+    from istio_mc.ops.ca.authority import InitResult, IssueResult, ShowResult, VerifyResult
 
 _Row = tuple[str, "CertificateFacts | None", str]
 

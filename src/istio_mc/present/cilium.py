@@ -9,8 +9,8 @@ from rich.text import Text
 
 from istio_mc.domain import cilium
 from istio_mc.ops.cilium import Verb
-from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.output.envelope import Report, exit_for
+from istio_mc.present.output.terminal import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

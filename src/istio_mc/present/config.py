@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.present.report import Report
-from istio_mc.present.terminal import print_words, table
+from istio_mc.present.output.envelope import Report
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.present.report import Report, problems_data
-from istio_mc.present.terminal import print_whole, table
+from istio_mc.present.output.envelope import Report, problems_data
+from istio_mc.present.output.terminal import print_whole, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from istio_mc.domain.kubeconfig import Context
+    from istio_mc.domain.kube.kubeconfig import Context
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.contexts import ContextsResult, ShownContext
 

@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from istio_mc.domain.objects import CRD, ref_of
-from istio_mc.present.merged import render_services, services_data
-from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import print_words, table
+from istio_mc.domain.kube.objects import CRD, ref_of
+from istio_mc.present.output.envelope import Report, exit_for
+from istio_mc.present.output.services import render_services, services_data
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rich.console import Console
 
-    from istio_mc.domain.istio_choice import IstioChoice
-    from istio_mc.domain.objects import Object
+    from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.plan import Step
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.adopt import AdoptResult
-    from istio_mc.ops.install import InstalledCluster, InstallResult
+    from istio_mc.ops.install.adopt import AdoptResult
+    from istio_mc.ops.install.install import InstalledCluster, InstallResult
 
 _HIDDEN = "(hidden)"
 

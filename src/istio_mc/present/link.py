@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import print_words, table
+from istio_mc.present.output.envelope import Report, exit_for
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

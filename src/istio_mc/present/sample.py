@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from istio_mc.domain.sample import least_share
-from istio_mc.present.report import Exit, Report, exit_for
-from istio_mc.present.terminal import print_words, table
+from istio_mc.domain.traffic.sample import least_share
+from istio_mc.present.output.envelope import Exit, Report, exit_for
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,16 +10,16 @@ from rich.cells import cell_len
 from rich.console import Group
 from rich.text import Text
 
-from istio_mc.present.report import Report, exit_for
-from istio_mc.present.terminal import table
+from istio_mc.present.output.envelope import Report, exit_for
+from istio_mc.present.output.terminal import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
+    from istio_mc.domain.istio.status import ClusterStatus, Deployment, Gateway, Hpa, Pod, Service
     from istio_mc.domain.problem import Problem
-    from istio_mc.domain.status import ClusterStatus, Deployment, Gateway, Hpa, Pod, Service
     from istio_mc.ops.status import StatusResult
 
 _WORD = 24

@@ -15,9 +15,10 @@ from rich.live import Live
 from rich.segment import SegmentLines
 from rich.text import Text
 
-from istio_mc.gateways import signals
-from istio_mc.present import encoding, status, terminal
-from istio_mc.present.report import Envelope, Exit
+from istio_mc.gateways.host import signals
+from istio_mc.present import status
+from istio_mc.present.output import encoding, terminal
+from istio_mc.present.output.envelope import Envelope, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.domain.listed import few, plural
-from istio_mc.present.report import Report, exit_for
+from istio_mc.domain.text import few, plural
+from istio_mc.present.output.envelope import Report, exit_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.purge import Fate
-    from istio_mc.ops.uninstall import Uninstalling, UninstallResult
+    from istio_mc.ops.uninstall.plan import Uninstalling
+    from istio_mc.ops.uninstall.purge import Fate
+    from istio_mc.ops.uninstall.uninstall import UninstallResult
 
 
 _SHOWN_PODS = 3

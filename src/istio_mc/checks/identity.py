@@ -1,0 +1,125 @@
+"""Names: cluster IDs and networks are unique, and everywhere the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from istio_mc.checks import hints
+from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+IDENTITY = "names.identity"
+CLUSTER_ID = "names.cluster-id"
+NETWORK = "names.network"
+
+
+@once_told
+def ids_at_odds(facts: Facts) -> frozenset[str]:
+    """The contexts whose cluster ID is another's too, or is not what mesh.yaml says."""
+    return _at_odds(facts, {name: cluster.cluster_id for name, cluster in facts.clusters.items()})
+
+
+@once_told
+def networks_at_odds(facts: Facts) -> frozenset[str]:
+    """The same of networks."""
+    return _at_odds(facts, {name: cluster.network for name, cluster in facts.clusters.items()})
+
+
+def _at_odds(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
+    count = Counter(values.values())
+    moved = {fault.cluster for fault in facts.identity_faults if fault.cluster}
+    return frozenset(name for name, value in values.items() if count[value] > 1 or name in moved)
+
+
+def explained_by_identity(at_odds: Iterable[str]) -> frozenset[frozenset[str]]:
+    """For a Finding: it may come of IDENTITY where any cluster is at odds, and of a namespace that goes."""
+    return frozenset({frozenset({IDENTITY, NAMESPACE} if any(at_odds) else {NAMESPACE})})
+
+
+def _identity(facts: Facts, _target: Target) -> Finding:
+    if facts.identity_faults:
+        first, *more = facts.identity_faults
+        told = "; ".join(fault.seen or fault.message for fault in facts.identity_faults)
+        message = "; ".join(fault.message for fault in facts.identity_faults)
+        return Finding(told, replace(first, message=message, seen=told) if more else first)
+    told = ", ".join(f"{cluster.cluster_id} on {cluster.network}" for cluster in facts.clusters.values())
+    return Finding(told)
+
+
+def _cluster_id(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    wanted = facts.clusters[name].cluster_id
+    istiod = facts.observed[name].find(objects.DEPLOYMENT, facts.mesh.istiod)
+    live = objects.environment(istiod).get("CLUSTER_ID")
+    if live in (wanted, None):
+        return Finding(wanted)
+    problem = Problem(
+        code="cluster-id-differs",
+        message=f"istiod of {name} runs under another cluster ID than the others know {name} by",
+        seen=f"CLUSTER_ID={live}",
+        expected=f"CLUSTER_ID={wanted}",
+        hint=hints.install(facts),
+    )
+    return Finding(str(live), problem)
+
+
+def _network(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    wanted = facts.clusters[name].network
+    live = facts.observed[name].labels.get(NETWORK_LABEL)
+    if live == wanted:
+        return Finding(wanted)
+    problem = Problem(
+        code="network-label-missing" if live is None else "network-label-differs",
+        message=f"namespace {SYSTEM_NAMESPACE} of {name} does not say on which network {name} is: "
+        "istiod takes its pods for neighbours of every other cluster's",
+        seen=f"label {NETWORK_LABEL} is {live or 'absent'}",
+        expected=f"{NETWORK_LABEL}={wanted}",
+        hint=hints.install(facts),
+    )
+    parts = explained_by_identity({name} & networks_at_odds(facts))
+    return Finding(live or "absent", problem, parts=parts)
+
+
+CHECKS = (
+    Check(
+        id=IDENTITY,
+        topic="names",
+        description="every cluster has a cluster ID and a network of its own, as mesh.yaml has them",
+        severity=Severity.ERROR,
+        scope=Scope.MESH,
+        ask=_identity,
+        needs=(REACHABLE,),
+        docs="usage.md#identity",
+    ),
+    Check(
+        id=CLUSTER_ID,
+        topic="names",
+        description="istiod runs under the cluster's ID",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_cluster_id,
+        needs=(REACHABLE,),
+        because=(NAMESPACE,),
+        docs="troubleshooting.md#cluster-id-differs",
+    ),
+    Check(
+        id=NETWORK,
+        topic="names",
+        description="the namespace istio-system says which network the cluster is on",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_network,
+        needs=(REACHABLE,),
+        because=(IDENTITY, NAMESPACE),
+        docs="troubleshooting.md#network-label-missing",
+    ),
+)

@@ -1,0 +1,241 @@
+"""Link: every cluster holds a remote secret of every other, and its istiod has taken it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from istio_mc.checks import hints
+from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.control_plane import ISTIOD
+from istio_mc.checks.identity import IDENTITY, explained_by_identity, ids_at_odds
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import RemoteSecret, of_cluster
+from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets, token_in
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.naming import remote_secret_name
+from istio_mc.domain.problem import Problem
+
+ASKED = "link.asked"
+SECRET = "link.secret"  # noqa: S105 - a check's id
+NAMED = "link.named"
+USABLE = "link.usable"
+UNIQUE = "link.unique"
+MEMBERS = "link.members"
+
+
+def held(facts: Facts, target: Target) -> list[RemoteSecret]:
+    """The remote secrets that a pair's first cluster holds of its second."""
+    cluster_id = facts.clusters[str(target.peer)].cluster_id
+    return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
+
+
+def used(facts: Facts, target: Target) -> RemoteSecret:
+    """Of those, the one that istiod uses: what it refuses does not count as long as it accepts another."""
+    found = held(facts, target)
+    return next((one for one in found if not one.fault), found[0])
+
+
+def _prune(facts: Facts) -> Command:
+    return istio_mc("link", "--prune", "--yes", contexts=facts.clusters)
+
+
+def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
+    """The command that writes a pair's remote secret again, where `link` would write another than there is.
+
+    Args:
+        facts: All that was read.
+        target: The pair.
+        otherwise: What fixes it where `link` would change nothing.
+    """
+    name, peer = str(target.cluster), str(target.peer)
+    present = used(facts, target)
+    if not present.is_named_right:
+        return _prune(facts)
+    if not (present.fault or present.is_of_our_form):
+        # link keeps what somebody else has written, as long as istiod accepts it.
+        removal = kubectl(name, "-n", SYSTEM_NAMESPACE, "delete", "secret", present.secret)
+        return replace(removal, then=(hints.relink(facts),))
+    live = facts.observed.get(peer)
+    token = (
+        token_in(live.of(objects.SECRET), facts.clusters[peer].reader) if live else None
+    ) or UNKNOWN_TOKEN
+    wanted = remote_secrets({peer: facts.clusters[peer]}, {peer: token})
+    return hints.relink(facts) if link_step(list(wanted.values()), [present]) else otherwise
+
+
+def _asked(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    if problems := facts.failed(Observation.CLUSTERZ, name):
+        return Finding(problems[0].seen or problems[0].message, problems[0])
+    pods = facts.seen.get(name) or {}
+    if pods:
+        return Finding(f"{len(pods)} istiod" + ("s" if len(pods) > 1 else ""))
+    problem = Problem(
+        code="no-istiod",
+        message=f"no istiod runs in {name}",
+        seen="no pod with label app=istiod in phase Running",
+        expected="at least one",
+        hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
+    )
+    return Finding("no istiod runs", problem)
+
+
+def _secret(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    wanted = remote_secret_name(facts.clusters[peer].cluster_id)
+    found = held(facts, target)
+    if found:
+        return Finding(found[0].secret)
+    problem = Problem(
+        code="remote-secret-missing",
+        message=f"{name} has no remote secret of {peer}",
+        seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
+        expected="one, as link writes it",
+        hint=hints.relink(facts),
+    )
+    return Finding("missing", problem, parts=explained_by_identity({peer} & ids_at_odds(facts)))
+
+
+def _named(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    present = used(facts, target)
+    if present.is_named_right:
+        return Finding(present.secret)
+    wanted = remote_secret_name(facts.clusters[peer].cluster_id)
+    problem = Problem(
+        code="remote-secret-misnamed",
+        message=f"the remote secret of {peer} in {name} does not have the name that istioctl gives it",
+        seen=f"Secret {SYSTEM_NAMESPACE}/{present.secret} with key {present.cluster_id}",
+        expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}, where istioctl looks for it",
+        hint=_prune(facts),
+    )
+    return Finding(present.secret, problem)
+
+
+def _usable(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    first = used(facts, target)
+    if not first.fault:
+        return Finding("a kubeconfig with a token" if first.is_of_our_form else "not one that link writes")
+    problem = Problem(
+        code="remote-secret-unusable",
+        message=f"istiod of {name} refuses the remote secret of {peer}",
+        seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
+        expected="a kubeconfig that istiod accepts, as link writes it",
+        hint=link_again(facts, target, hints.relink(facts)),
+    )
+    return Finding(first.fault, problem)
+
+
+def _unique(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    found = [one.secret for one in held(facts, target)]
+    if len(found) <= 1:
+        return Finding("one")
+    problem = Problem(
+        code="cluster-id-claimed-twice",
+        message=f"{len(found)} remote secrets of {name} claim the cluster ID of {peer}: istiod takes one, "
+        "and only its log tells which",
+        seen=", ".join(found),
+        expected=f"{remote_secret_name(facts.clusters[peer].cluster_id)} alone",
+        hint=_prune(facts),
+    )
+    return Finding(f"{len(found)} Secrets", problem)
+
+
+def _members(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    members = {cluster.cluster_id for cluster in facts.clusters.values()} | facts.elsewhere
+    strangers = [one for one in facts.remotes[name] if one.cluster_id not in members]
+    if not strangers:
+        return Finding("of members only")
+    told = ", ".join(one.cluster_id for one in strangers)
+    problem = Problem(
+        code="remote-secret-of-a-stranger",
+        message=f"{name} holds a remote secret of a cluster that is no member: its istiod goes on asking it, "
+        "and sends requests to what it says lives there",
+        seen=f"{told}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in strangers)}",
+        expected=f"remote secrets of {', '.join(sorted(members))} only",
+        hint=_prune(facts),
+    )
+    return Finding(told, problem, parts=explained_by_identity(ids_at_odds(facts)))
+
+
+def not_synced(facts: Facts, target: Target) -> dict[str, str]:
+    """The istiods of a pair's first cluster that do not see the second as synced, and as what."""
+    cluster_id = facts.clusters[str(target.peer)].cluster_id
+    status = {
+        pod: next((row.status for row in rows if row.cluster_id == cluster_id), "absent")
+        for pod, rows in facts.seen.get(str(target.cluster), {}).items()
+    }
+    return {pod: found for pod, found in status.items() if found != "synced"}
+
+
+CHECKS = (
+    Check(
+        id=ASKED,
+        topic="link",
+        description="every istiod tells which remote clusters it sees",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_asked,
+        needs=(REACHABLE, ISTIOD),
+        reads=(Observation.CLUSTERZ,),
+        tells_failures=True,
+        docs="troubleshooting.md#stream-failed",
+    ),
+    Check(
+        id=MEMBERS,
+        topic="link",
+        description="a cluster holds remote secrets of members only",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_members,
+        needs=(REACHABLE,),
+        because=(IDENTITY,),
+        docs="troubleshooting.md#remote-secret-of-a-stranger",
+    ),
+    Check(
+        id=SECRET,
+        topic="link",
+        description="every cluster holds a remote secret of every other",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_secret,
+        needs=(REACHABLE,),
+        because=(IDENTITY, NAMESPACE),
+        docs="troubleshooting.md#remote-secret-missing",
+    ),
+    Check(
+        id=NAMED,
+        topic="link",
+        description="the remote secret has the name that istioctl gives it",
+        severity=Severity.WARNING,
+        scope=Scope.PAIR,
+        ask=_named,
+        needs=(SECRET,),
+        docs="troubleshooting.md#remote-secret-misnamed",
+    ),
+    Check(
+        id=USABLE,
+        topic="link",
+        description="the remote secret holds a kubeconfig that istiod takes",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_usable,
+        needs=(SECRET,),
+        docs="troubleshooting.md#remote-secret-unusable",
+    ),
+    Check(
+        id=UNIQUE,
+        topic="link",
+        description="no two remote secrets claim the same cluster ID",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_unique,
+        needs=(SECRET,),
+        docs="troubleshooting.md#cluster-id-claimed-twice",
+    ),
+)

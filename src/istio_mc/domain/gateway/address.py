@@ -1,0 +1,275 @@
+"""Addresses of east-west gateways: which one the other clusters take, and what must be open for them.
+
+istiod takes the LoadBalancer's addresses and `spec.externalIPs` of a gateway's Service; and a Gateway of
+class `istio-remote`, which it reads from its own cluster only, so that a cluster's stands in every other
+one (pilot/pkg/serviceregistry/kube/controller/network.go, Istio 1.26.0).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.istio.istiod import gateway_addresses
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Object, labels_of
+from istio_mc.domain.mesh import (
+    CLUSTER_LABEL,
+    EAST_WEST_GATEWAY,
+    MANAGED_BY,
+    NETWORK_LABEL,
+    SYSTEM_NAMESPACE,
+    Cluster,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from istio_mc.domain.observed import Observed
+
+REMOTE_CLASS = "istio-remote"
+_PROTOCOL_OPTION = "gateway.istio.io/listener-protocol"
+_AUTO_PASSTHROUGH = "auto-passthrough"
+_TYPES = frozenset({"IPAddress", "Hostname"})
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+
+_PURPOSES: Mapping[int, tuple[str, bool]] = {
+    CROSS_NETWORK_PORT: ("calls from the other clusters (mTLS)", True),
+    STATUS_PORT: ("health checks of load balancers, and istio-mc's own", True),
+    80: ("ingress over HTTP, where this gateway is an ingress too", False),
+    443: ("ingress over HTTPS, likewise", False),
+    31400: ("ingress over TCP, likewise", False),
+    15012: ("istiod for clusters without one: primary-remote only", False),
+    15017: ("webhooks for clusters without an istiod: primary-remote only", False),
+}
+"""What each port of the guide's gateway is for, and whether a multi-primary mesh needs it.
+
+Source: Istio's samples/multicluster/gen-eastwest-gateway.sh and its multi-primary guide (1.26.0).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port of a gateway's Service, as a load balancer or firewall in front of it is set up.
+
+    Attributes:
+        name: Its name in the Service.
+        port: What the other clusters call, on the address.
+        protocol: `TCP` or `UDP`.
+        node_port: Where each node takes it; None: nowhere.
+        purpose: What it is for.
+        needed: Whether a multi-primary mesh needs it.
+    """
+
+    name: str
+    port: int
+    protocol: str
+    node_port: int | None
+    purpose: str
+    needed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A Gateway of class `istio-remote` that stands for a cluster in another one.
+
+    Attributes:
+        context: The cluster it stands in.
+        name: Its name in istio-system.
+        addresses: The addresses istiod takes from it.
+        ours: Whether this tool wrote it.
+    """
+
+    context: str
+    name: str
+    addresses: tuple[str, ...]
+    ours: bool
+
+
+def ports(service: Object) -> tuple[Port, ...]:
+    """A gateway's ports, those first that multi-primary needs."""
+    found = []
+    for entry in service["spec"].get("ports") or []:
+        purpose, needed = _PURPOSES.get(entry["port"], ("not one of the mesh's", False))
+        found.append(
+            Port(
+                entry.get("name", ""),
+                entry["port"],
+                entry.get("protocol", "TCP"),
+                entry.get("nodePort"),
+                purpose,
+                needed,
+            )
+        )
+    return tuple(sorted(found, key=lambda port: (not port.needed, -port.port if port.needed else 0)))
+
+
+def reach_doubt(text: str) -> str | None:
+    """Why another provider's cluster may not reach an IP address, or None."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if address.version == _SHARED.version and address in _SHARED:
+        return "shared address space of carriers (100.64.0.0/10), not reached from outside"
+    if address.is_private:
+        return "private: reached only where the clusters' networks are joined, as by a VPN or peering"
+    return None
+
+
+def is_ip(text: str) -> bool:
+    """Whether an address is an IP address and no host name."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def remote_gateway_name(cluster_id: str) -> str:
+    """Name of the Gateway that stands for a cluster in the others."""
+    return f"{REMOTE_CLASS}-{cluster_id}"
+
+
+def remote_gateway(cluster: Cluster, addresses: Sequence[str]) -> Object:
+    """The Gateway by which another cluster's istiod learns a cluster's addresses.
+
+    Nothing is deployed for it. An address without a type is passed over by istiod, and so is a listener
+    that does not pass TLS through by SNI.
+    """
+    return {
+        "apiVersion": objects.KUBERNETES_GATEWAY.api_version,
+        "kind": objects.KUBERNETES_GATEWAY.kind,
+        "metadata": {
+            "name": remote_gateway_name(cluster.cluster_id),
+            "namespace": SYSTEM_NAMESPACE,
+            "labels": {**MANAGED_BY, NETWORK_LABEL: cluster.network, CLUSTER_LABEL: cluster.cluster_id},
+        },
+        "spec": {
+            "gatewayClassName": REMOTE_CLASS,
+            "addresses": [
+                {"type": "IPAddress" if is_ip(address) else "Hostname", "value": address}
+                for address in addresses
+            ],
+            "listeners": [
+                {
+                    "name": "cross-network",
+                    "port": CROSS_NETWORK_PORT,
+                    "protocol": "TLS",
+                    "tls": {"mode": "Passthrough", "options": {_PROTOCOL_OPTION: _AUTO_PASSTHROUGH}},
+                }
+            ],
+        },
+    }
+
+
+def is_ours(gateway: Object) -> bool:
+    """Whether a Gateway is one of class `istio-remote` that this tool wrote."""
+    ours = {**MANAGED_BY}.items() <= labels_of(gateway).items()
+    return ours and gateway["spec"].get("gatewayClassName") == REMOTE_CLASS
+
+
+def ours_of(cluster_id: str, observed: Observed) -> Object | None:
+    """The Gateway this tool wrote into a cluster for another one."""
+    found = observed.find(objects.KUBERNETES_GATEWAY, remote_gateway_name(cluster_id))
+    return found if found and is_ours(found) else None
+
+
+def given(network: str, gateway: Object) -> tuple[str, ...]:
+    """The addresses istiod takes from a Gateway for a network; none where it passes the Gateway over."""
+    labels = labels_of(gateway)
+    spec = gateway["spec"]
+    if spec.get("gatewayClassName") != REMOTE_CLASS or labels.get(NETWORK_LABEL) != network:
+        return ()
+    if not any(_passes(listener) for listener in spec.get("listeners") or []):
+        return ()
+    return tuple(entry["value"] for entry in spec.get("addresses") or [] if entry.get("type") in _TYPES)
+
+
+def _passes(listener: Object) -> bool:
+    tls = listener.get("tls")
+    if tls is None:
+        return False
+    options = tls.get("options") or {}
+    # In a Gateway that has the network's label, Istio's own port passes through without the option too.
+    return options.get(_PROTOCOL_OPTION) == _AUTO_PASSTHROUGH or listener.get("port") == CROSS_NETWORK_PORT
+
+
+def standing(
+    context: str, cluster: Cluster, gateways: Mapping[str, Iterable[Object]]
+) -> tuple[Standing, ...]:
+    """The Gateways that stand for a cluster in the others.
+
+    Args:
+        context: The cluster's context; its own Gateways do not count.
+        cluster: The cluster.
+        gateways: The Gateway API's Gateways of istio-system, by context.
+    """
+    return tuple(
+        Standing(name, gateway["metadata"]["name"], addresses, is_ours(gateway))
+        for name, found in gateways.items()
+        if name != context
+        for gateway in found
+        if (addresses := given(cluster.network, gateway))
+    )
+
+
+def stands_everywhere(found: Iterable[Standing], others: Iterable[str]) -> bool:
+    """Whether every other cluster, of which there must be one, has a Gateway for the cluster."""
+    others = set(others)
+    return bool(others) and others <= {one.context for one in found}
+
+
+def unique(found: Iterable[Standing]) -> tuple[str, ...]:
+    """Their addresses, each once."""
+    return tuple(dict.fromkeys(address for one in found for address in one.addresses))
+
+
+def external_ips(observed: Observed | None) -> tuple[str, ...]:
+    """What stands in the gateway Service's `spec.externalIPs`."""
+    service = observed.find(objects.SERVICE, EAST_WEST_GATEWAY) if observed else None
+    return tuple((service or {}).get("spec", {}).get("externalIPs") or ())
+
+
+def seen_addresses(context: str, cluster: Cluster, observed: Mapping[str, Observed]) -> tuple[str, ...]:
+    """The addresses at which the other clusters call a cluster's gateway.
+
+    Those of its Service, which istiod prefers; where it has none, and every other cluster that answered
+    has a Gateway that stands for it, that Gateway's.
+    """
+    live = observed.get(context)
+    if live and (own := gateway_addresses(live.find(objects.SERVICE, EAST_WEST_GATEWAY))):
+        return own
+    found = standing(context, cluster, kubernetes_gateways(observed))
+    return unique(found) if stands_everywhere(found, observed.keys() - {context}) else ()
+
+
+def kubernetes_gateways(observed: Mapping[str, Observed]) -> dict[str, list[Object]]:
+    """The Gateway API's Gateways of each cluster's istio-system."""
+    return {name: found.of(objects.KUBERNETES_GATEWAY) for name, found in observed.items()}
+
+
+def remote_gateways_wanted(
+    context: str, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
+) -> list[Object]:
+    """The Gateways of ours that a cluster shall hold, as told by those that stand in it or in another.
+
+    There is no list of them but in the clusters: a cluster that joins gets those the others have.
+    """
+    wanted = []
+    held = {holder: live for holder, live in observed.items() if live.of(objects.KUBERNETES_GATEWAY)}
+    for name, cluster in clusters.items():
+        if name == context:
+            continue
+        holders = [context, *(other for other in held if other not in (context, name))]
+        for holder in holders:
+            live = held.get(holder)
+            gateway = ours_of(cluster.cluster_id, live) if live else None
+            if gateway and (
+                addresses := [entry["value"] for entry in gateway["spec"].get("addresses") or []]
+            ):
+                wanted.append(remote_gateway(cluster, addresses))
+                break
+    return wanted

@@ -1,0 +1,212 @@
+"""What gives a gateway an address, and what takes it away again: changes, and no doing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.gateway import address
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.diff import differences
+from istio_mc.domain.kube.objects import Object, labels_of, ref_of
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, MANAGED_BY, SYSTEM_NAMESPACE, Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from istio_mc.domain.observed import Observed
+
+POOL_CRD = "ipaddresspools.metallb.io"
+METALLB_NAMESPACE = "metallb-system"
+_MANAGERS = frozenset({"istio-mc", "istio-operator"})
+"""Who may have written the Service's fields on this tool's behalf: itself, and istioctl (1.26.0)."""
+
+
+class Via(StrEnum):
+    """The three ways to give a gateway an address that its provider does not give."""
+
+    EXTERNAL_IP = "external-ip"
+    METALLB = "metallb"
+    GATEWAY = "gateway"
+
+
+MEANING: Mapping[Via, str] = {
+    Via.EXTERNAL_IP: "writes the IP into the gateway's Service (spec.externalIPs), where all istiods see it. "
+    "What has the address must forward each port to its nodePort on the nodes. Inside the cluster, "
+    "kube-proxy answers on it itself. The admission plugin DenyServiceExternalIPs refuses it.",
+    Via.METALLB: "has MetalLB give the Service the IP (a pool of that one address, and "
+    "spec.loadBalancerIP), so that it is not pending any more. What has the address must forward each port "
+    "to its nodePort all the same, unless MetalLB announces it (by an L2Advertisement or BGPAdvertisement, "
+    "which are yours to make).",
+    Via.GATEWAY: "changes nothing in the cluster itself: every other cluster gets a Gateway of class "
+    "istio-remote that says where to call. Takes host names too. What has the address must forward 15443 "
+    "to its nodePort. Counts only while the Service has no address of its own.",
+}
+"""What each way does, and what it means for traffic."""
+
+
+class Action(StrEnum):
+    """How a change is made."""
+
+    APPLY = "apply"
+    PATCH = "patch"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one object.
+
+    Attributes:
+        context: The cluster it is made in.
+        action: How.
+        document: The object; of a patch, what names it and the fields to set (None: to remove).
+        reason: Why, for people.
+    """
+
+    context: str
+    action: Action
+    document: Object
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.action} {ref_of(self.document)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What this is decided on.
+
+    Attributes:
+        clusters: Every member, by context.
+        observed: Those that answered.
+        pools: MetalLB's pool of the gateway's name, by context, where there is one.
+    """
+
+    clusters: Mapping[str, Cluster]
+    observed: Mapping[str, Observed]
+    pools: Mapping[str, Object]
+
+    def service(self, context: str) -> Object | None:
+        """A cluster's gateway Service."""
+        return self.observed[context].find(objects.SERVICE, EAST_WEST_GATEWAY)
+
+
+def pool(addresses: Sequence[str]) -> Object:
+    """MetalLB's pool of just the gateway's addresses, as the guide has it (MetalLB 0.14.8)."""
+    return {
+        "apiVersion": objects.IP_ADDRESS_POOL.api_version,
+        "kind": objects.IP_ADDRESS_POOL.kind,
+        "metadata": {
+            "name": EAST_WEST_GATEWAY,
+            "namespace": METALLB_NAMESPACE,
+            "labels": dict(MANAGED_BY),
+        },
+        "spec": {
+            "addresses": [f"{one}/{128 if ':' in one else 32}" for one in addresses],
+            "autoAssign": False,
+        },
+    }
+
+
+def is_our_pool(found: Object) -> bool:
+    """Whether this tool wrote a pool."""
+    return {**MANAGED_BY}.items() <= labels_of(found).items()
+
+
+def setting(live: Live, context: str, addresses: Sequence[str], via: Via) -> list[Change]:
+    """What gives a cluster's gateway these addresses in this way, and no other way of ours any more."""
+    if via is Via.EXTERNAL_IP:
+        changes = _external_ips(live, context, addresses)
+    elif via is Via.METALLB:
+        changes = _metallb(live, context, addresses)
+    else:
+        changes = _remote(live, context, addresses)
+    return changes + unsetting(live, context, but=via)
+
+
+def unsetting(live: Live, context: str, but: Via | None = None) -> list[Change]:
+    """What takes away every address that this tool gave a cluster's gateway, but for one way of it."""
+    cluster = live.clusters[context]
+    changes: list[Change] = []
+    service = live.service(context) if context in live.observed else None
+    for via, key in ((Via.EXTERNAL_IP, "externalIPs"), (Via.METALLB, "loadBalancerIP")):
+        value = (service or {}).get("spec", {}).get(key)
+        if via is not but and service and value and _written_by_us(service, key):
+            changes.append(_service(context, key, None, f"spec.{key} {_told(value)} goes"))
+    found = live.pools.get(context)
+    if but is not Via.METALLB and found and is_our_pool(found):
+        changes.append(Change(context, Action.DELETE, found, "MetalLB's pool for the gateway goes"))
+    if but is not Via.GATEWAY:
+        changes += [
+            Change(other, Action.DELETE, gateway, f"it stands for {context}")
+            for other, observed in live.observed.items()
+            if other != context and (gateway := address.ours_of(cluster.cluster_id, observed))
+        ]
+    return changes
+
+
+def foreign(live: Live, context: str) -> list[str]:
+    """Addresses a cluster's gateway has that this tool did not give it, and will not take away."""
+    service = live.service(context)
+    spec = (service or {}).get("spec", {})
+    told = [
+        f"spec.{key} {_told(spec[key])}"
+        for key in ("externalIPs", "loadBalancerIP")
+        if service and spec.get(key) and not _written_by_us(service, key)
+    ]
+    found = address.standing(context, live.clusters[context], address.kubernetes_gateways(live.observed))
+    return told + [f"Gateway {one.name} in {one.context}" for one in found if not one.ours]
+
+
+def _external_ips(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
+    if address.external_ips(live.observed[context]) == tuple(addresses):
+        return []
+    why = f"the other clusters call {', '.join(addresses)}"
+    return [_service(context, "externalIPs", list(addresses), why)]
+
+
+def _metallb(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
+    changes = []
+    wanted, found = pool(addresses), live.pools.get(context)
+    # A pool of somebody else's that says the same is as good.
+    same = found is not None and found.get("spec", {}).items() >= wanted["spec"].items()
+    if not same:
+        changes.append(Change(context, Action.APPLY, wanted, "MetalLB may give out this address alone"))
+    service = live.service(context) or {}
+    if service.get("spec", {}).get("loadBalancerIP") != addresses[0]:
+        changes.append(_service(context, "loadBalancerIP", addresses[0], "MetalLB is asked for this address"))
+    return changes
+
+
+def _remote(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
+    wanted = address.remote_gateway(live.clusters[context], addresses)
+    return [
+        Change(other, Action.APPLY, wanted, f"{other} calls {context} at {', '.join(addresses)}")
+        for other, observed in live.observed.items()
+        if other != context and differences([wanted], observed.objects)
+    ]
+
+
+def _service(context: str, key: str, value: object, reason: str) -> Change:
+    document: Object = {
+        "apiVersion": objects.SERVICE.api_version,
+        "kind": objects.SERVICE.kind,
+        "metadata": {"name": EAST_WEST_GATEWAY, "namespace": SYSTEM_NAMESPACE},
+        "spec": {key: value},
+    }
+    return Change(context, Action.PATCH, document, reason)
+
+
+def _written_by_us(service: Object, key: str) -> bool:
+    """Whether this tool, or istioctl for it, set a field, as the API server itself remembers."""
+    return any(
+        entry.get("manager") in _MANAGERS
+        and f"f:{key}" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+        for entry in service["metadata"].get("managedFields") or []
+    )
+
+
+def _told(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

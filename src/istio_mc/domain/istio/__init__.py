@@ -1,0 +1,1 @@
+"""Istio: documents, versions, what istiod and the proxies report."""

@@ -1,0 +1,261 @@
+"""What is known to be wrong with the Istio that runs, or is chosen, from the table of releases. Pure.
+
+A vendor's build may contain fixes that upstream's patch of the same number has not: it is reported as that
+patch is, and called a vendor's build.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.releases import is_prerelease, is_vendors, patch_of
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from istio_mc.domain.hint import Command
+    from istio_mc.domain.istio.releases import CrdHazard, DyingHub, ReleaseTable
+
+_MOST_NAMED = 5
+
+Running = dict[str, list[str]]
+"""Contexts by the version of Istio that is concerned there; no contexts: the version was only chosen."""
+
+
+def by_version(versions: Mapping[str, Collection[str]]) -> Running:
+    """Contexts by version, from the versions of each; what is no version, such as `latest`, is left out."""
+    found: Running = {}
+    for context, those in versions.items():
+        for version in sorted(those):
+            if patch_of(version):
+                found.setdefault(version, []).append(context)
+    return found
+
+
+def defects(
+    table: ReleaseTable, running: Running, restart: Callable[[str], Command] | None = None
+) -> Problem | None:
+    """The known defects of istiods, one line for each version and defect; None: none is known.
+
+    Args:
+        table: The table of releases.
+        running: The versions.
+        restart: Makes the command that restarts istiod in a cluster; None: none runs yet.
+    """
+    found = [
+        (version, defect.effect, affected.fixed)
+        for version in running
+        for defect in table.defects_of(version)
+        if (affected := defect.range_of(version))
+    ]
+    if not found:
+        return None
+    lines = [
+        f"{_place(version, running)}: {effect} (fixed in {fixed or 'no patch yet'})"
+        for version, effect, fixed in found
+    ]
+    advice = "set istio.version in mesh.yaml, and install"
+    context = next((name for version, _, _ in found for name in running[version]), "")
+    count = len({effect for _, effect, _ in found})
+    return Problem(
+        code="istio-defects",
+        message=f"istiod has {plural(count, 'known defect')} with remote secrets",
+        seen="\n".join(lines),
+        expected=_newer(fixed for _, _, fixed in found),
+        hint=Advice(f"{advice}; a restart of istiod ends what they did: ", restart(context))
+        if restart and context
+        else Advice(advice),
+        docs="troubleshooting.md#hazards-defects",
+    )
+
+
+def security(table: ReleaseTable, running: Running) -> Problem | None:
+    """Patches older than the one with the security fixes that a source names; None: there is none."""
+    found = {
+        version: release
+        for version in running
+        if (release := table.release(version)) and release.security and _is_older(version, release.security)
+    }
+    if not found:
+        return None
+    return Problem(
+        code="istio-security",
+        message="Istio lacks published security fixes",
+        seen=", ".join(_place(version, running) for version in found),
+        expected=", ".join(
+            dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in found.values())
+        ),
+        hint=Advice("set istio.version in mesh.yaml, and install"),
+        docs="troubleshooting.md#hazards-security",
+    )
+
+
+def analyze(table: ReleaseTable, version: str) -> Problem | None:
+    """What `istioctl analyze` of a version does to the machine that it runs on; None: nothing is known."""
+    affected = table.analyze.range_of(version)
+    if affected is None:
+        return None
+    fixed = " or ".join(one.fixed for one in table.analyze.affects if one.fixed)
+    return Problem(
+        code="istioctl-analyze",
+        message=f"istioctl {version}: `analyze` runs programs that remote secrets of a cluster name",
+        seen="whoever can write Secrets in istio-system runs programs on the machine of whoever calls it",
+        expected=f"istioctl {fixed}, or newer",
+        hint=Advice(
+            "istio-mc never runs analyze; call it with --remote-contexts, which reads no remote secret, "
+            "or with a newer istioctl"
+        ),
+        docs="troubleshooting.md#hazards-istioctl",
+    )
+
+
+def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]]) -> Problem | None:
+    """Remote secrets that name a program for their reader to run; None: there is none.
+
+    Args:
+        table: The table of releases.
+        secrets: Names of such Secrets, by context.
+    """
+    lines = [
+        f"{context}: {few((f'Secret istio-system/{one}' for one in dict.fromkeys(those)), _MOST_NAMED)}"
+        for context, those in secrets.items()
+        if those
+    ]
+    if not lines:
+        return None
+    fixed = " and ".join(one.fixed for one in table.analyze.affects if one.fixed)
+    return Problem(
+        code="remote-secret-programs",
+        message="remote secrets name programs for their reader to run",
+        seen="\n".join(lines),
+        expected="a kubeconfig with a token, as link writes it",
+        hint=Advice(
+            f"do not run `analyze` of an istioctl older than {fixed} in these clusters: it runs these "
+            "programs on your machine; then ",
+            istio_mc("link"),
+            ", and find out who wrote these Secrets",
+        ),
+        docs="troubleshooting.md#hazards-istioctl",
+    )
+
+
+def dying_hub(table: ReleaseTable, images: Mapping[str, Collection[str]]) -> Problem | None:
+    """Registries of images, or hubs, that upstream switches off; None: there is none.
+
+    Args:
+        table: The table of releases.
+        images: Images or hubs, by context.
+    """
+    found: dict[str, list[str]] = {}
+    dying: dict[str, DyingHub] = {}
+    for context, those in images.items():
+        for hub in table.hubs:
+            if any(hub.has(image) for image in those):
+                dying[hub.hub] = hub
+                found.setdefault(hub.hub, []).append(context)
+    if not dying:
+        return None
+    first = next(iter(dying.values()))
+    return Problem(
+        code="hub-switched-off",
+        message="Istio's images come from a registry that is switched off",
+        seen="\n".join(f"{name}{_at(found[name])}: {hub.effect}" for name, hub in dying.items()),
+        expected=f"{first.instead}, or a registry of your own that mirrors it",
+        hint=Advice(f"set istio.hub: {first.instead} in mesh.yaml, and install; then restart the workloads"),
+        docs="troubleshooting.md#hazards-hub",
+    )
+
+
+def crd_hazards(
+    table: ReleaseTable,
+    version: str,
+    crds: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> list[CrdHazard]:
+    """The CRDs of the Gateway API that an istiod does not get on with.
+
+    Args:
+        table: The table of releases.
+        version: Of the istiod.
+        crds: Bundle version of each CRD of the Gateway API in its cluster.
+        environment: Its variables.
+    """
+    return [
+        hazard
+        for hazard in table.crds
+        if hazard.has(crds.get(hazard.crd, ""))
+        and hazard.defect.range_of(version)
+        and (hazard.variable is None or environment.get(hazard.variable, "").lower() in _TRUE)
+    ]
+
+
+_TRUE = frozenset({"1", "t", "true"})
+"""What Go's strconv.ParseBool takes for true, in lower case (istio.io/istio/pkg/env)."""
+
+
+def unfit_crds(
+    found: Mapping[str, Collection[CrdHazard]],
+    crds: Mapping[str, Mapping[str, str]],
+    versions: Mapping[str, Collection[str]],
+) -> Problem | None:
+    """What CRDs of the Gateway API do to istiods, one line for each kind; None: nothing.
+
+    Args:
+        found: By context.
+        crds: Bundle version of each CRD, by context.
+        versions: Of the istiods, by context.
+    """
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    fixes: dict[str, None] = {}
+    for context, hazards in found.items():
+        for hazard in hazards:
+            version = ", ".join(sorted(versions[context]))
+            line = (f"{hazard.crd} {crds[context][hazard.crd]}", version, hazard.defect.effect)
+            lines.setdefault(line, []).append(context)
+            fixed = [one.fixed for v in versions[context] if (one := hazard.defect.range_of(v)) and one.fixed]
+            fixes |= dict.fromkeys(
+                [f"Istio {fixed[0]} or newer"] if fixed else [f"bundle version {hazard.below} or newer"]
+            )
+    if not lines:
+        return None
+    blocks = any(hazard.blocks for hazards in found.values() for hazard in hazards)
+    return Problem(
+        code="gateway-api-unfit",
+        message="istiod does not become ready beside these CRDs of the Gateway API"
+        if blocks
+        else "istiod ignores CRDs of the Gateway API that are too old for it",
+        seen="\n".join(f"{crd}{_at(at)}, Istio {v}: {effect}" for (crd, v, effect), at in lines.items()),
+        expected=", ".join(fixes),
+        hint=Advice(
+            "set istio.version in mesh.yaml"
+            if blocks
+            else "have the CRDs updated by whoever installed them; istio-mc leaves those that are there"
+        ),
+        docs="troubleshooting.md#hazards-gateway-api",
+    )
+
+
+def _is_older(version: str, than: str) -> bool:
+    ours, least = patch_of(version), patch_of(than)
+    if ours is None or least is None:
+        return False
+    return ours < least or (ours == least and is_prerelease(version))
+
+
+def _newer(fixes: Iterable[str | None]) -> str:
+    known = {patch: text for text in fixes if text and (patch := patch_of(text))}
+    return f"Istio {known[max(known)]} or newer" if known else "a newer Istio"
+
+
+def _place(version: str, running: Running) -> str:
+    vendors = ", a vendor's build" if is_vendors(version) else ""
+    names = few(running[version], _MOST_NAMED)
+    inside = names + vendors if names else vendors.removeprefix(", ")
+    return f"{version} ({inside})" if inside else version
+
+
+def _at(contexts: Collection[str]) -> str:
+    return f" ({few(contexts, _MOST_NAMED)})"

@@ -1,0 +1,1 @@
+"""Kubernetes: objects, kubeconfigs, refusals."""

@@ -1,0 +1,1 @@
+"""Remote secrets and the members they link."""

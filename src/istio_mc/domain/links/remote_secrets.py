@@ -1,0 +1,424 @@
+"""The remote secrets that live in a cluster, as its istiod takes them. Pure."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from istio_mc.domain import goyaml
+from istio_mc.domain.hosts import is_for_us_only
+from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
+from istio_mc.domain.kube.kubeconfig import has_own_credentials
+from istio_mc.domain.kube.kubeconfig_rules import (
+    heeded_user,
+    is_tls,
+    refused_cluster,
+    refused_user,
+    server_url,
+    text_of,
+    unusable_cluster,
+    unusable_user,
+)
+from istio_mc.domain.kube.kubeconfig_schema import decode
+from istio_mc.domain.kube.objects import SECRET, environment, labels_of
+from istio_mc.domain.kube.request_headers import is_sendable
+from istio_mc.domain.naming import is_label, remote_secret_name
+from istio_mc.domain.pki.go_x509 import read_pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from istio_mc.domain.kube.kubeconfig_schema import Decoded
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.observed import Observed
+
+
+INSECURE_OPTIONS = "PILOT_INSECURE_MULTICLUSTER_KUBECONFIG_OPTIONS"
+"""Variable of istiod that names what it accepts although it reads files or runs programs."""
+
+_REQUIRED, _OPTIONAL = {"server", "certificate-authority-data"}, {"tls-server-name"}
+"""What `link` writes of a cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a holder reaches the cluster of a remote secret; two that are equal need to be tried but once.
+
+    Attributes:
+        server: URL of the API server.
+        user: The user's entry of the kubeconfig, as JSON.
+        ca_data: PEM of the CA that the server's certificate is checked with; None: the system's.
+        tls_server_name: Name looked for in the certificate where it is not the URL's host.
+        is_insecure: Whether the certificate is not checked at all.
+        proxy: URL of the proxy before the server.
+        untried: Why it cannot be tried from another machine than istiod's; empty where it can.
+    """
+
+    server: str
+    user: str = field(repr=False)
+    ca_data: bytes | None = field(default=None, repr=False)
+    tls_server_name: str | None = None
+    is_insecure: bool = False
+    proxy: str | None = field(default=None, repr=False)
+    untried: str = ""
+
+    @property
+    def host(self) -> str:
+        """Host of the URL; empty where it has none."""
+        return urlsplit(self.server).hostname or ""
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the address means the machine that reads it, and so never another cluster."""
+        return is_for_us_only(self.server)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the address is of a range that means another network in each place (RFC 1918 and such)."""
+        try:
+            return ipaddress.ip_address(self.host).is_private
+        except ValueError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSecret:
+    """One key of one Secret with label `istio/multiCluster`: what istiod takes for a cluster.
+
+    Attributes:
+        secret: Name of the Secret.
+        cluster_id: The key, which is the cluster ID.
+        created: When the Secret was created, as Kubernetes writes it.
+        access: How the cluster is reached; None where istiod refuses the kubeconfig.
+        fault: Why istiod refuses it; empty where it accepts it.
+        is_of_our_form: Whether its kubeconfig has what those of `link` have: server, CA, token, and no more.
+        names_programs: Whether its kubeconfig names a program (exec) for its reader to run.
+    """
+
+    secret: str
+    cluster_id: str
+    created: str
+    access: Access | None
+    fault: str = ""
+    is_of_our_form: bool = False
+    names_programs: bool = False
+
+    @property
+    def is_named_right(self) -> bool:
+        """Whether the Secret is named as istioctl names it."""
+        return self.secret == remote_secret_name(self.cluster_id)
+
+
+def remote_secrets_in(secrets: Collection[Object], allowed: Collection[str] = ()) -> tuple[RemoteSecret, ...]:
+    """What istiod takes for clusters among the Secrets of its namespace, by name of Secret and key.
+
+    istiod reads the label, and each data key as a cluster ID; it heeds neither the Secret's name nor its
+    annotation (pkg/kube/multicluster/secretcontroller.go, Istio 1.26.0).
+
+    Args:
+        secrets: The Secrets.
+        allowed: What istiod's `INSECURE_OPTIONS` names.
+    """
+    found = [
+        _remote(secret, key, value, frozenset(allowed))
+        for secret in secrets
+        if labels_of(secret).get(MULTI_CLUSTER_LABEL) == "true"
+        for key, value in (secret.get("data") or {}).items()
+    ]
+    return tuple(sorted(found, key=lambda one: (one.cluster_id, not one.is_named_right, one.secret)))
+
+
+def held_by(observed: Observed) -> tuple[RemoteSecret, ...]:
+    """The remote secrets of a cluster, judged by the settings of its own istiods."""
+    options = [environment(istiod).get(INSECURE_OPTIONS, "").split(",") for istiod in observed.istiods]
+    allowed = frozenset[str].intersection(*map(frozenset, options)) if options else frozenset()
+    return remote_secrets_in(observed.of(SECRET), allowed)
+
+
+def linked_ids(secrets: Collection[Object]) -> set[str]:
+    """The cluster IDs of the remote secrets among the Secrets of istiod's namespace, whatever is in them."""
+    labelled = (one for one in secrets if labels_of(one).get(MULTI_CLUSTER_LABEL) == "true")
+    return {key for secret in labelled for key in secret.get("data") or {}}
+
+
+def of_cluster(found: Collection[RemoteSecret], cluster_id: str) -> list[RemoteSecret]:
+    """Those of one cluster ID; the one that is named right comes first."""
+    return [one for one in found if one.cluster_id == cluster_id]
+
+
+def _remote(secret: Object, key: str, value: str, allowed: frozenset[str]) -> RemoteSecret:
+    metadata = secret["metadata"]
+    access, fault, ours = _read(value, allowed)
+    created = metadata.get("creationTimestamp", "")
+    return RemoteSecret(metadata["name"], key, created, access, fault, ours, _names_programs(value))
+
+
+@lru_cache(maxsize=1024)
+def _names_programs(value: str) -> bool:
+    try:
+        users = _decoded(value).entries.get("users", {})
+    except _UnusableError:  # of which no client makes anything
+        return False
+    return any("exec" in user for user in users.values())
+
+
+@lru_cache(maxsize=1024)  # every other cluster holds the same of one
+def _read(value: str, allowed: frozenset[str]) -> tuple[Access | None, str, bool]:
+    try:
+        access, ours = _access(value, allowed)
+    except _UnusableError as error:
+        return None, str(error), False
+    return access, "", ours
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What is removed of a Secret.
+
+    Attributes:
+        secret: Name of the Secret.
+        cluster_ids: The keys that are removed.
+        is_whole: Whether the Secret goes with them, as it has no others.
+    """
+
+    secret: str
+    cluster_ids: tuple[str, ...]
+    is_whole: bool
+
+    def __str__(self) -> str:
+        return self.secret if self.is_whole else f"{self.secret} (key {', '.join(self.cluster_ids)})"
+
+
+def removed(found: Collection[RemoteSecret], going: Callable[[RemoteSecret], bool]) -> tuple[Removed, ...]:
+    """What has to be removed of Secrets so that some of the remote secrets in them go, and no others."""
+    by_secret: dict[str, list[RemoteSecret]] = {}
+    for one in found:
+        by_secret.setdefault(one.secret, []).append(one)
+    return tuple(
+        Removed(secret, ids, len(ids) == len(inside))
+        for secret, inside in by_secret.items()
+        if (ids := tuple(one.cluster_id for one in inside if going(one)))
+    )
+
+
+def to_prune(
+    found: Collection[RemoteSecret], members: Collection[str], kept: Collection[str]
+) -> tuple[Removed, ...]:
+    """What does not belong in a cluster, or stands in the way of what does.
+
+    Those of clusters that are no members; those of members under another name than istioctl gives; and,
+    where two claim one member, both: an istiod that took the one ignores the other until it is written
+    anew (pkg/kube/multicluster/secretcontroller.go, Istio 1.26.0).
+
+    Args:
+        found: What a cluster holds.
+        members: Cluster IDs of the clusters it shall be linked with.
+        kept: Cluster IDs of which nothing is known, whose Secrets stay.
+    """
+    claims = Counter(one.cluster_id for one in found)
+
+    def is_wrong(one: RemoteSecret) -> bool:
+        if one.cluster_id in members:
+            return not one.is_named_right or claims[one.cluster_id] > 1
+        return one.cluster_id not in kept
+
+    return removed(found, is_wrong)
+
+
+class _UnusableError(Exception):
+    """A kubeconfig that istiod refuses, and why."""
+
+
+def _access(value: str, allowed: frozenset[str]) -> tuple[Access, bool]:
+    """What istiod makes of a kubeconfig, in its own order (pkg/kube/util.go, NewUntrustedRestConfig)."""
+    found = _decoded(value)
+    for fault in (*_invalid(found), *_insecure(found, allowed)):
+        raise _UnusableError(fault)
+    if not found.current_context:
+        raise _UnusableError("it has no current-context")
+    clusters, users, contexts = (found.entries[kind] for kind in ("clusters", "users", "contexts"))
+    context = contexts[found.current_context]
+    cluster, whole_user = clusters[str(context["cluster"])], users[str(context["user"])]
+    server = server_url(text_of(cluster, "server")) or ""
+    for fault in unusable_cluster(cluster):
+        raise _UnusableError(f"its cluster {context['cluster']} {fault}")
+    for fault in unusable_user(whole_user, server):
+        raise _UnusableError(f"its user {context['user']} {fault}")
+    user = heeded_user(whole_user, server)
+    if not is_sendable(text_of(user, "token") or ""):
+        raise _UnusableError("its token contains a control character, such as a line break")
+    ca_data = text_of(cluster, "certificate-authority-data") if is_tls(server) else None
+    if ca_data and not read_pool(base64.b64decode(ca_data)):
+        raise _UnusableError("its certificate-authority-data contains no certificate that Go reads")
+    access = Access(
+        server,
+        json.dumps(user, sort_keys=True),
+        base64.b64decode(ca_data) if ca_data else None,
+        text_of(cluster, "tls-server-name"),
+        is_insecure=bool(cluster.get("insecure-skip-tls-verify")),
+        proxy=text_of(cluster, "proxy-url"),
+        untried=_untried(cluster, user) if is_tls(server) else "",
+    )
+    return access, whole_user.keys() == {"token"} and _REQUIRED <= cluster.keys() <= _REQUIRED | _OPTIONAL
+
+
+def _decoded(value: str) -> Decoded:
+    try:
+        data = base64.b64decode(value, validate=True)
+        document = goyaml.load(data).value
+    except goyaml.GoYamlError as error:
+        where = f" in line {error.line}" if error.line else ""
+        raise _UnusableError(f"it is not a kubeconfig in YAML: {error.reason}{where}") from None
+    except ValueError:
+        raise _UnusableError("it is not base64") from None
+    found = decode("", document)
+    for fault in found.faults:
+        raise _UnusableError(f"it is not a kubeconfig: {fault}")
+    return found
+
+
+def _invalid(found: Decoded) -> Iterator[str]:
+    """What validation refuses, of whatever entry (client-go v0.32.3, tools/clientcmd/validation.go)."""
+    clusters, users, contexts = (found.entries.get(kind, {}) for kind in ("clusters", "users", "contexts"))
+    if not (clusters or users or contexts or found.current_context):
+        yield "it is empty"
+        return
+    if found.current_context and found.current_context not in contexts:
+        yield f"its current-context {found.current_context} is not defined"
+    for name, context in contexts.items():
+        yield from _invalid_context(name, context, {"user": users, "cluster": clusters})
+    for name, user in users.items():
+        yield from (f"its user {name} {fault}" for fault in refused_user(user))
+    for name, cluster in clusters.items():
+        yield from (f"its cluster {name} {fault}" for fault in refused_cluster(cluster))
+
+
+def _invalid_context(
+    name: str, context: Mapping[str, object], defined: Mapping[str, Mapping[str, object]]
+) -> Iterator[str]:
+    if not name:
+        yield "it has a context without a name"
+    for key, names in defined.items():
+        wanted = text_of(context, key)
+        if wanted is None:
+            yield f"its context {name} names no {key}"
+        elif wanted not in names:
+            yield f"its context {name} names the {key} {wanted}, which is not defined"
+    namespace = text_of(context, "namespace")
+    if namespace and not is_label(namespace):
+        yield f"its context {name} names the namespace {namespace}, which cannot be one"
+
+
+def _insecure(found: Decoded, allowed: frozenset[str]) -> Iterator[str]:
+    """What would have istiod read a file or run a program (pkg/kube/util.go, sanitizeKubeConfig)."""
+    for name, user in found.entries.get("users", {}).items():
+        provider = user.get("auth-provider")
+        kind = str(provider.get("name", "")) if isinstance(provider, Mapping) else ""
+        if provider is not None and kind != "oidc" and kind not in allowed:
+            yield f"istiod refuses auth-provider {kind} (user {name})"
+        for key, option in _FILES_AND_PROGRAMS.items():
+            if key in user and option not in allowed:
+                yield f"istiod refuses {key} (user {name}): it accepts credentials as data only"
+
+
+_FILES_AND_PROGRAMS = {
+    "client-key": "clientKey",
+    "client-certificate": "clientCertificate",
+    "tokenFile": "tokenFile",
+    "exec": "exec",
+}
+
+
+def _untried(cluster: Mapping[str, object], user: Mapping[str, object]) -> str:
+    if "certificate-authority" in cluster:
+        return "its CA is a file in the pod of istiod"
+    if has_own_credentials(user) and not _FILES_AND_PROGRAMS.keys() & user.keys():
+        return ""
+    if "auth-provider" in user:
+        return "its credentials come from OIDC"
+    return "its credentials come from the pod of istiod" if _FILES_AND_PROGRAMS.keys() & user.keys() else ""
+
+
+class Reading(StrEnum):
+    """What came of it."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"
+    UNAUTHENTICATED = "unauthenticated"
+    DENIED = "denied"
+    STRANGE = "strange"
+    UNTRIED = "untried"
+
+
+class CertificateFault(StrEnum):
+    """Why a server's certificate was refused."""
+
+    NAME = "name"
+    DATES = "dates"
+    ISSUER = "issuer"
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One access that was tried.
+
+    Attributes:
+        reading: What came of it.
+        detail: As the network or the API server gave it; for DENIED the reads that are not allowed.
+        certificate: For UNTRUSTED, what is wrong with the certificate; None: TLS failed before it came.
+    """
+
+    reading: Reading
+    detail: str = ""
+    certificate: CertificateFault | None = None
+
+
+READS: tuple[tuple[str, str], ...] = (
+    ("", "services"),
+    ("", "pods"),
+    ("", "nodes"),
+    ("", "namespaces"),
+    ("discovery.k8s.io", "endpointslices"),
+)
+"""API group and resource of what an istiod watches in a remote cluster.
+
+Source: pilot/pkg/serviceregistry/kube/controller/controller.go and network.go, Istio 1.26.0.
+"""
+
+
+NOT_DATA = frozenset({"exec", "auth-provider", "tokenFile", "client-key", "client-certificate"})
+"""Keys of a kubeconfig's user whose value is no credential, but where a reader gets one from."""
+
+
+def reader_kubeconfig(name: str, access: Access) -> Mapping[str, object]:
+    """A kubeconfig of one context, by which this program reaches a cluster as an istiod does.
+
+    Only what is data in it: a program or file that a remote secret names is not for this machine.
+    """
+    user = {key: value for key, value in json.loads(access.user).items() if key not in NOT_DATA}
+    cluster: dict[str, object] = {"server": access.server}
+    if access.ca_data:
+        cluster["certificate-authority-data"] = base64.b64encode(access.ca_data).decode()
+    if access.is_insecure:
+        cluster["insecure-skip-tls-verify"] = True
+    if access.tls_server_name:
+        cluster["tls-server-name"] = access.tls_server_name
+    if access.proxy:
+        cluster["proxy-url"] = access.proxy
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": name, "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        "current-context": name,
+    }

@@ -1,0 +1,370 @@
+"""The mesh's certificate authorities: one root, and one intermediate for each cluster.
+
+Names and validity are those of the K-PaaS guide; the extensions are RFC 5280's. Pure: the caller gives the
+time and keeps the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.pki.chain import ISTIOD_NAMES, path_faults, path_to_root
+from istio_mc.domain.pki.name_constraints import Names
+from istio_mc.domain.pki.pem import (
+    NamedPem,
+    PrivateKey,
+    attempt,
+    common_name,
+    is_root,
+    key_matches,
+    read_certificate,
+    read_certificates,
+    read_key,
+    signing_hash,
+)
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.domain.pki.keys import KeyMaker
+    from istio_mc.domain.pki.pem import Reading
+
+T = TypeVar("T")
+
+ROOT_NAME = "root.istio.io"
+INTERMEDIATE_SUFFIX = ".intermediate.istio.io"
+
+DEFAULT_VALIDITY = timedelta(hours=87_600)
+"""Ten years, as in the guide."""
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far in the past validity starts: a cluster's clock may be behind this machine's."""
+
+ROOT_PATH_LENGTH = 2
+"""Root, an issuing CA that may one day stand between, and the cluster's CA."""
+
+_ANY_CLUSTER = "CLUSTER-ID"
+
+MAX_COMMON_NAME = 64
+"""RFC 5280 appendix A.1, ub-common-name."""
+
+MAX_CLUSTER_ID = 200
+"""So that a folder, and the name with its suffix (253 in DNS), can hold it."""
+
+_HASH_DIGITS = 12
+_MAX_DNS_LABEL = 63
+_CLUSTER_ID = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
+_VALIDITY = re.compile(r"([0-9]{1,7})([hd])")
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA at hand: its certificate, its key, and the certificates above it.
+
+    Attributes:
+        certificate: The CA's own certificate.
+        key: Its private key; kept out of `repr`.
+        chain: The certificates above it, its issuer first and the root last; empty for a root.
+    """
+
+    certificate: x509.Certificate
+    key: PrivateKey = field(repr=False)
+    chain: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def root(self) -> x509.Certificate:
+        """The root that this authority leads to."""
+        return self.path[-1]
+
+    @property
+    def path(self) -> tuple[x509.Certificate, ...]:
+        """From the authority's own certificate up to the root."""
+        return (self.certificate, *self.chain)
+
+
+@dataclass(frozen=True, slots=True)
+class CaNames:
+    """The names in a cluster's CA certificate.
+
+    Attributes:
+        common_name: At most 64 characters, different for every cluster id.
+        dns: A DNS name: `<cluster id>.intermediate.istio.io`, or `common_name` where that is no DNS name.
+        uri: The whole cluster id as a URI where `dns` cannot hold it, else None.
+    """
+
+    common_name: str
+    dns: str
+    uri: str | None = None
+
+
+def parse_validity(text: str) -> timedelta:
+    """A validity such as `87600h` or `3650d`.
+
+    Raises:
+        InputError: `validity` where it is neither, or not more than nothing.
+    """
+    match = _VALIDITY.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        raise InputError(
+            Problem(
+                code="validity",
+                message=f"no such validity: {text}",
+                seen=text,
+                expected="a whole number of hours or days, such as 87600h or 3650d",
+            )
+        )
+    return timedelta(hours=int(match[1])) if match[2] == "h" else timedelta(days=int(match[1]))
+
+
+def cluster_id_faults(cluster_id: str) -> list[Problem]:
+    """Why a cluster id can be neither a folder's nor a certificate's name; empty where it can."""
+    if _CLUSTER_ID.fullmatch(cluster_id) and ".." not in cluster_id and len(cluster_id) <= MAX_CLUSTER_ID:
+        return []
+    return [
+        Problem(
+            code="cluster-id",
+            message=f"not a cluster id: {cluster_id!r}",
+            seen=f"{len(cluster_id)} characters",
+            expected=f"at most {MAX_CLUSTER_ID} letters, digits, '-', '_' and single '.', "
+            "a letter or digit at both ends",
+        )
+    ]
+
+
+def ca_names(cluster_id: str) -> CaNames:
+    """The names for a cluster's CA.
+
+    A common name that would be longer than 64 characters is cut and ends in a hash of the whole. The DNS name
+    is whole as long as DNS allows it (63 characters a label): Go's crypto/x509, and so istiod, calls a
+    certificate with a longer label malformed in some releases. The whole id is then in a URI.
+
+    Istio's own Makefile also puts `istiod.istio-system.svc` here. It is left out, as in the guide: istiod
+    signs a serving certificate with that name for itself, and a CA has no use for it.
+
+    Raises:
+        InputError: `cluster-id`.
+    """
+    if faults := cluster_id_faults(cluster_id):
+        raise InputError(*faults)
+    whole = cluster_id + INTERMEDIATE_SUFFIX
+    short = whole
+    if len(whole) > MAX_COMMON_NAME:
+        digest = hashlib.sha256(cluster_id.encode()).hexdigest()[:_HASH_DIGITS]
+        room = MAX_COMMON_NAME - len(INTERMEDIATE_SUFFIX) - len(digest) - 1
+        short = f"{cluster_id[:room].rstrip('._-')}-{digest}{INTERMEDIATE_SUFFIX}"
+    if max(map(len, whole.split("."))) <= _MAX_DNS_LABEL:
+        return CaNames(short, whole)
+    return CaNames(short, short, f"urn:istio-mc:cluster:{cluster_id}")
+
+
+def new_root(now: datetime, *, key: KeyMaker, validity: timedelta = DEFAULT_VALIDITY) -> Authority:
+    """A new self-signed root, CN and SAN `root.istio.io`.
+
+    Args:
+        now: The present, aware.
+        key: What makes its key.
+        validity: How long from now it is valid.
+
+    Raises:
+        InputError: `validity` where its end is past the year 9999.
+    """
+    private = key.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, ROOT_NAME)])
+    builder = _builder(name, [x509.DNSName(ROOT_NAME)], private, ROOT_PATH_LENGTH)
+    builder = builder.issuer_name(name).not_valid_before(_start(now)).not_valid_after(_end(now, validity))
+    return Authority(_sign(builder, private), private)
+
+
+def new_intermediate(
+    issuer: Authority,
+    cluster_id: str,
+    now: datetime,
+    *,
+    key: KeyMaker,
+    validity: timedelta = DEFAULT_VALIDITY,
+    private: PrivateKey | None = None,
+) -> Authority:
+    """A new CA for one cluster.
+
+    It may sign workloads but no further CA, and ends with its issuer at the latest.
+
+    Args:
+        issuer: Who signs: the root, or a CA below it.
+        cluster_id: The cluster.
+        now: The present, aware.
+        key: What makes its key.
+        validity: How long from now it is valid; cut to the end of everything above it.
+        private: A key to certify rather than making one.
+
+    Raises:
+        InputError: `cluster-id` or `validity`.
+        ProblemError: Whatever `issuer_faults` finds.
+    """
+    names = ca_names(cluster_id)
+    if faults := issuer_faults(issuer, cluster_id, now):
+        raise ProblemError(*faults)
+    private = private or key.generate()
+    alternatives: list[x509.GeneralName] = [x509.DNSName(names.dns)]
+    if names.uri:
+        alternatives.append(x509.UniformResourceIdentifier(names.uri))
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names.common_name)])
+    start = max(_start(now), *(above.not_valid_before_utc for above in issuer.path))
+    end = min(_end(now, validity), *(above.not_valid_after_utc for above in issuer.path))
+    builder = _builder(subject, alternatives, private, 0)
+    builder = builder.issuer_name(issuer.certificate.subject).not_valid_before(start).not_valid_after(end)
+    builder = builder.add_extension(_authority_key_id(issuer.certificate), critical=False)
+    return Authority(_sign(builder, issuer.key), private, issuer.path)
+
+
+def issuer_faults(issuer: Authority, cluster_id: str, now: datetime) -> list[Problem]:
+    """Why an authority cannot issue the CA of a cluster: expired, no CA, path length, names not allowed."""
+    names = ca_names(cluster_id)
+    uris = (names.uri,) if names.uri else ()
+    below = Names(dns=(names.dns, *ISTIOD_NAMES.dns), uris=uris)
+    return path_faults(issuer.path, now, below=1, names=below)
+
+
+def names_below(trust_domains: Iterable[str] = ()) -> Names:
+    """The names of certificates below an issuer: clusters' CAs, istiod, workloads of these trust domains."""
+    return Names(
+        dns=(_ANY_CLUSTER + INTERMEDIATE_SUFFIX, *ISTIOD_NAMES.dns),
+        uris=tuple(f"spiffe://{domain}/ns/NAMESPACE/sa/ACCOUNT" for domain in trust_domains),
+    )
+
+
+def load_signer(
+    root_cert: NamedPem,
+    now: datetime,
+    *,
+    root_key: NamedPem | None = None,
+    issuer: tuple[NamedPem, NamedPem] | None = None,
+    issuer_chain: NamedPem | None = None,
+    names: Names | None = None,
+) -> Authority:
+    """The authority that signs the clusters' CAs, from PEM files: a root, or a CA somewhere below one.
+
+    Args:
+        root_cert: The root certificate alone.
+        now: The present, aware.
+        root_key: The root's key; not needed with an issuer.
+        issuer: Certificate and key of a CA below the root, where that one signs.
+        issuer_chain: What stands between issuer and root, in any order; the issuer and the root may be in it.
+        names: What certificates below it are named; as `names_below` where none is given.
+
+    Returns:
+        The issuer where there is one, else the root.
+
+    Raises:
+        ProblemError: Every fault found in any of the files, at once.
+    """
+    cert_pem, key_pem = issuer or (root_cert, root_key)
+    if key_pem is None:
+        raise ProblemError(
+            Problem(
+                code="ca-no-key",
+                message=f"there is no key for the CA in {root_cert.name}",
+                expected="the root's key, or a CA below the root with its key",
+            )
+        )
+    found: list[Problem] = []
+    root = _value(attempt(read_certificate, root_cert, found))
+    certificate = root if cert_pem is root_cert else _value(attempt(read_certificate, cert_pem, found))
+    key = _value(attempt(read_key, key_pem, found))
+    between = _value(attempt(read_certificates, issuer_chain, found)) if issuer_chain else ()
+    if certificate and key and not key_matches(certificate, key):
+        found.append(
+            Problem(
+                code="key-mismatch",
+                message=f"the key in {key_pem.name} is not that of the certificate in {cert_pem.name}",
+            )
+        )
+    path: tuple[x509.Certificate, ...] = ()
+    if root and not is_root(root):
+        found.append(
+            Problem(
+                code="root-not-self-signed",
+                message=f"the certificate in {root_cert.name} is not a root",
+                seen=f"issued by {root.issuer.rfc4514_string()}",
+                expected=f"a certificate that {common_name(root)} issued to itself",
+                hint=Advice("give the CA above it as the root, and this one as the issuer"),
+            )
+        )
+    elif root and certificate and between is not None:
+        try:
+            path = path_to_root(certificate, between, [root])
+        except ProblemError as error:
+            found += error.problems
+    whole = path or tuple(filter(None, (certificate,)))
+    found += path_faults(whole, now, below=1, names=names or names_below())
+    if found or certificate is None or key is None:
+        raise ProblemError(*found)
+    return Authority(certificate, key, path[1:])
+
+
+def _value(reading: Reading[T] | None) -> T | None:
+    return reading.value if reading else None
+
+
+def _builder(
+    subject: x509.Name, alternatives: list[x509.GeneralName], private: PrivateKey, path_length: int
+) -> x509.CertificateBuilder:
+    usage = x509.KeyUsage(
+        # A CA signs certificates and revocation lists, nothing else. istiod asks for no further bit: it
+        # serves with certificates that it signs for itself.
+        key_cert_sign=True,
+        crl_sign=True,
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+    )
+
+
+def _sign(builder: x509.CertificateBuilder, key: PrivateKey) -> x509.Certificate:
+    return builder.sign(key, signing_hash(key))
+
+
+def _authority_key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """The issuer's own subject key id where it has one: others may have derived it in another way."""
+    try:
+        own = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        own = x509.SubjectKeyIdentifier.from_public_key(issuer.public_key())
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def _start(now: datetime) -> datetime:
+    return now.replace(microsecond=0) - CLOCK_SKEW
+
+
+def _end(now: datetime, validity: timedelta) -> datetime:
+    try:
+        return now.replace(microsecond=0) + validity
+    except OverflowError as error:
+        raise InputError(
+            Problem(
+                code="validity", message="the validity ends past the year 9999", seen=f"{validity.days} days"
+            )
+        ) from error

@@ -1,0 +1,1 @@
+"""Requests through the mesh: the data path, the probe pod, the sample."""

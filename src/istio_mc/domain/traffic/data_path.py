@@ -1,0 +1,332 @@
+"""The way to a gateway as it was tried from here, and what each stage of it tells. Pure.
+
+The stages: the address resolves; TCP gets to the ports; the gateway says that it is ready; a TLS handshake
+through 15443 ends at a workload of the cluster, which shows its certificate; the workload accepts a
+certificate of the mesh's. In TLS 1.3 the server shows its certificate before it asks for the client's, so
+that who answers is told without any key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from istio_mc.domain.pki.pem import fingerprint, issued_by
+from istio_mc.domain.pki.signing import outsiders
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.domain.istio.services import Meshed
+    from istio_mc.domain.pki.signing import Signing
+
+_OK = 200
+_CLOUDS_OWN = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "169.254.0.0/16",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+"""Ranges that mean another network in each place: RFC 1918, 6598, 3927, 4193, 4291. Not the rest of what
+Python calls private: the ranges for documents and tests are routed where somebody routes them."""
+
+
+class Outcome(StrEnum):
+    """What came of a stage."""
+
+    OK = "ok"
+    UNRESOLVED = "unresolved"
+    REFUSED = "refused"
+    TIMED_OUT = "timed-out"
+    UNREACHABLE = "unreachable"
+    UNTOLD = "cannot-be-told"
+    NOT_READY = "not-ready"
+    NOTHING_MESHED = "nothing-meshed"
+    CLOSED = "closed"
+    NOT_TLS = "not-tls"
+    OTHER_CLUSTER = "other-cluster"
+    OTHER_ROOT = "other-root"
+    FORMER_CA = "former-ca"
+    NOT_VALID = "not-valid"
+    REJECTED = "rejected"
+    NO_KEY = "no-key"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """One TCP connection that was tried.
+
+    Attributes:
+        port: To which port.
+        outcome: OK, REFUSED, TIMED_OUT or UNREACHABLE.
+        detail: As the network gave it.
+        no_way: Whether it was this machine itself that knows no way to the address.
+    """
+
+    port: int
+    outcome: Outcome
+    detail: str = ""
+    no_way: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the gateway's status port answered.
+
+    Attributes:
+        status: HTTP status; None: no answer in HTTP.
+        detail: What came instead.
+    """
+
+    status: int | None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """One TLS handshake that was begun for a service.
+
+    Attributes:
+        service: Which one was asked for.
+        outcome: OK: a certificate was shown; else UNREACHABLE, REFUSED, TIMED_OUT, CLOSED or NOT_TLS.
+        detail: Why it ended.
+        leaf: The certificate, DER.
+        unverified: Why it does not lead to one of the mesh's roots, in OpenSSL's words; empty where it does.
+    """
+
+    service: Meshed
+    outcome: Outcome
+    detail: str = ""
+    leaf: bytes | None = field(default=None, repr=False)
+    unverified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a call with a certificate of the mesh's.
+
+    Attributes:
+        outcome: OK: the workload took it; else REJECTED, CLOSED, TIMED_OUT, REFUSED or UNREACHABLE.
+        detail: What was answered, or why there was no answer.
+    """
+
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """All that was tried with one address of a gateway.
+
+    Attributes:
+        address: As the other clusters' istiods take it: an IP address or a host name.
+        ip: What it stands for; empty where it does not resolve.
+        unresolved: Why it does not.
+        mesh: The port for the other clusters, 15443 as a rule.
+        status: The port for health checks, 15021.
+        health: What was answered there; None: not asked.
+        handshakes: With which services, in the order they were tried.
+        answer: What came of a call; None: not called.
+        issuer: The cluster whose CA made the certificate for the call; empty: no CA's key was at hand.
+    """
+
+    address: str
+    ip: str = ""
+    unresolved: str = ""
+    mesh: Reach | None = None
+    status: Reach | None = None
+    health: Health | None = None
+    handshakes: tuple[Handshake, ...] = ()
+    answer: Answer | None = None
+    issuer: str = ""
+
+    @property
+    def name(self) -> str:
+        """How the address is called: with the IP address behind a host name."""
+        return self.address if self.ip in ("", self.address) else f"{self.address} ({self.ip})"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a stage tells of an address.
+
+    Attributes:
+        outcome: What came of it.
+        seen: In a few words, the address not named; empty where that says all.
+        who: The cluster that answered in the place of the right one.
+    """
+
+    outcome: Outcome
+    seen: str
+    who: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DataPath:
+    """The ways to a cluster's gateway.
+
+    Attributes:
+        traces: One for each of its addresses, and for each IP address behind a host name.
+        shown: Who answered on each.
+    """
+
+    traces: tuple[Trace, ...] = ()
+    shown: tuple[Judged, ...] = ()
+
+
+def is_clouds_own(ip: str) -> bool:
+    """Whether an address may be one of a cloud's own network, which this machine has no part in."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return any(address in network for network in _CLOUDS_OWN if network.version == address.version)
+
+
+def resolved(trace: Trace) -> Judged:
+    """Whether the address stands for an IP address."""
+    if trace.ip:
+        return Judged(Outcome.OK, "")
+    return Judged(Outcome.UNRESOLVED, trace.unresolved)
+
+
+def reached(trace: Trace) -> Judged:
+    """Whether TCP gets to the port for the other clusters."""
+    mesh, status = trace.mesh, trace.status
+    if mesh is None or status is None:
+        return resolved(trace)
+    if mesh.outcome is Outcome.OK:
+        return Judged(Outcome.OK, f"TCP to {mesh.port}")
+    if status.outcome is not Outcome.OK and (doubt := _doubt(trace.ip, mesh)):
+        return Judged(Outcome.UNTOLD, f"cannot be told from here: {doubt}")
+    return Judged(mesh.outcome, f"{_told(mesh)}; {_told(status)}: {_why(mesh, status)}")
+
+
+def ready(trace: Trace) -> Judged:
+    """Whether the gateway says that it is ready."""
+    if trace.status is None:
+        return resolved(trace)
+    if trace.health is None:
+        return Judged(Outcome.UNTOLD, f"cannot be told: {_told(trace.status)}")
+    if trace.health.status == _OK:
+        return Judged(Outcome.OK, "ready")
+    told = f"HTTP status {trace.health.status}" if trace.health.status else trace.health.detail
+    return Judged(Outcome.NOT_READY, f"{told} to GET /healthz/ready on {trace.status.port}")
+
+
+def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
+    """Whether it was the cluster's own workload that answered, under the mesh's root.
+
+    Args:
+        trace: What was tried.
+        context: The cluster.
+        members: The CAs of all clusters whose cacerts can be read, by context.
+    """
+    if trace.mesh is None or trace.mesh.outcome is not Outcome.OK:
+        return Judged(Outcome.UNTOLD, "cannot be told: not reached")
+    if not trace.handshakes:
+        return Judged(Outcome.NOTHING_MESHED, "no service of this cluster has a pod with a sidecar yet")
+    answered = [handshake for handshake in trace.handshakes if handshake.leaf]
+    if not answered:
+        last = trace.handshakes[-1]
+        tried = ", ".join(dict.fromkeys(str(handshake.service) for handshake in trace.handshakes))
+        return Judged(last.outcome, f"{last.detail}, asked for {tried}")
+    if context not in members:
+        return Judged(Outcome.UNTOLD, "cannot be told: its Secret cacerts cannot be read")
+    judged = [_judge(handshake, context, members) for handshake in answered]
+    # Where a gateway forwards to others too, some connections end where they should.
+    return next((one for one in judged if one.outcome is not Outcome.OK), judged[0])
+
+
+def accepted(trace: Trace) -> Judged:
+    """Whether the workload takes a certificate of the mesh's."""
+    if trace.answer is None:
+        if trace.issuer:
+            return Judged(Outcome.UNTOLD, "cannot be told: no workload answered")
+        return Judged(Outcome.NO_KEY, "cannot be told: no CA's key is at hand")
+    by = f"a certificate of {trace.issuer}'s CA"
+    if trace.answer.outcome is Outcome.OK:
+        return Judged(Outcome.OK, f"{by} taken: {trace.answer.detail}")
+    return Judged(trace.answer.outcome, f"{by}: {trace.answer.detail}")
+
+
+def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -> Judged:
+    leaf = x509.load_der_x509_certificate(handshake.leaf or b"")
+    issuers = sorted(members, key=lambda name: name != context)  # where two have one CA, it is its own
+    who = next((name for name in issuers if issued_by(leaf, members[name].certificate)), None)
+    told = f"{handshake.service}, certificate issued by {_issuer(leaf)}"
+    if who is None:
+        if handshake.unverified:
+            return Judged(Outcome.OTHER_ROOT, f"{told}, not under the mesh's root: {handshake.unverified}")
+        return Judged(Outcome.FORMER_CA, f"{told}, under the mesh's root, but no cluster's CA of today")
+    if who != context:
+        return Judged(Outcome.OTHER_CLUSTER, f"{told}: that is {who}", who)
+    strangers = [name for name, other in members.items() if not _leads(members[context], other)]
+    # One that stands outside the mesh's trust is at fault itself, and not those that it does not trust.
+    outside = outsiders(members) if strangers else {}
+    if context not in outside:
+        strangers = [name for name in strangers if name not in outside]
+    if strangers:
+        root = members[context].path[-1:] or members[context].roots[:1]
+        prints = ", ".join(map(fingerprint, root))
+        return Judged(
+            Outcome.OTHER_ROOT, f"{told}, root {prints}, which {', '.join(strangers)} does not trust"
+        )
+    if handshake.unverified:
+        return Judged(Outcome.NOT_VALID, f"{told}: {handshake.unverified}")
+    return Judged(Outcome.OK, told)
+
+
+def _leads(one: Signing, other: Signing) -> bool:
+    return bool(one.path) and one.path[-1] in other.roots
+
+
+def _issuer(leaf: x509.Certificate) -> str:
+    # Istio's own CA, where it signs with one that it made itself, names an organisation and no common name.
+    organisation = leaf.issuer.rfc4514_string()
+    names = leaf.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else organisation
+
+
+def _doubt(ip: str, mesh: Reach) -> str:
+    """Why this machine is no judge of an address that it does not get to; empty where it is."""
+    if is_clouds_own(ip):
+        return f"{ip} is an address of a private network, and {_told(mesh)}"
+    if mesh.no_way and ":" in ip:
+        return f"this machine has no way to IPv6 addresses ({mesh.detail})"
+    return ""
+
+
+def _told(reach: Reach) -> str:
+    what = {
+        Outcome.OK: "answers",
+        Outcome.REFUSED: "is refused",
+        Outcome.TIMED_OUT: "gives no answer",
+        Outcome.UNREACHABLE: f"cannot be reached ({reach.detail})",
+    }
+    return f"{reach.port} {what[reach.outcome]}"
+
+
+def _why(mesh: Reach, status: Reach) -> str:
+    if mesh.outcome is Outcome.UNREACHABLE:
+        return "nobody routes to this address"
+    if mesh.outcome is Outcome.REFUSED:
+        if status.outcome is Outcome.OK:
+            return f"the gateway is there, but nothing listens on {mesh.port}"
+        return "something has this address, but no gateway listens there"
+    if status.outcome is Outcome.OK:
+        return f"a firewall drops {mesh.port}"
+    if status.outcome is Outcome.REFUSED:
+        return f"a firewall drops {mesh.port}, and no gateway listens"
+    return "a firewall drops both, or nobody has this address"

@@ -1,0 +1,206 @@
+"""verify --deep: a pod with a sidecar in each cluster, which each of the others calls by a name of its own.
+
+The pod of the n-th cluster alone stands behind Service `probe-<n>`, which is in every cluster: so a call
+to it from another cluster takes the way through its gateway, and the answer names the cluster.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.kube.objects import labels_of
+from istio_mc.domain.mesh import MANAGED_BY, Mesh
+from istio_mc.domain.traffic.sample import is_injected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from istio_mc.domain.kube.objects import Object
+
+DEFAULT_IMAGE = "docker.io/curlimages/curl:8.16.0"
+"""Has sh, curl and nc, as each image for this must. The sample's client is the same one."""
+
+COMPONENT = {"app.kubernetes.io/component": "probe"}
+SELECTOR = "app.kubernetes.io/managed-by=istio-mc,app.kubernetes.io/component=probe"
+POD = "probe"
+PORT = 8080
+CALL_S = 8
+
+_PREFIX = "istio-mc-probe-"
+_HOLDER, _UNTIL = "istio-mc/holder", "istio-mc/until"
+_NUMBER = "istio-mc/probe"
+_USER = 65_532
+_ANSWERED = 200
+_FORBIDDEN = 403
+_DENIED = "RBAC: access denied"
+"""How a sidecar answers what an AuthorizationPolicy does not allow (Envoy's RBAC filter)."""
+
+# nc's option to go on listening has another name in each busybox: so it is begun again each time.
+_SERVE = 'while :; do nc -l -p "$PORT" -e /bin/sh -c "$ANSWER"; done'
+# What is left unread when the connection is closed would turn it into a reset: so the head is read first.
+_ANSWER = (
+    "while read -r line && [ ${{#line}} -gt 1 ]; do :; done; "
+    'printf "HTTP/1.1 200 OK\\r\\ncontent-length: {length}\\r\\nconnection: close\\r\\n\\r\\n{text}"'
+)
+_ASK = (
+    'namespace=$1; shift; for number in "$@"; do {{ '
+    "said=$(curl --silent --max-time {call_s} --write-out ' %{{http_code}} %{{exitcode}}' "
+    '"http://probe-$number.$namespace:{port}/" | tr "\\r\\n" "  "); echo "$number $said"; }} & done; wait'
+)
+_REPLY = re.compile(r"(\d+) (.*) (\d{3}) (\d+) *", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a pod got that called a cluster.
+
+    Attributes:
+        status: HTTP status; 0: none.
+        body: What was answered, or the client's own words where there was no answer.
+    """
+
+    status: int
+    body: str = ""
+
+    def is_from(self, cluster_id: str) -> bool:
+        """Whether it shows that a sidecar of that cluster was reached: by its answer, or its refusal."""
+        denied = self.status == _FORBIDDEN and _DENIED in self.body
+        return denied or (self.status == _ANSWERED and self.body == cluster_id)
+
+    def __str__(self) -> str:
+        if not self.status:
+            return self.body or f"no answer within {CALL_S} s"
+        return f"HTTP status {self.status}: {self.body}" if self.body else f"HTTP status {self.status}"
+
+
+def namespace_of(run: str) -> str:
+    """Name of a run's namespace, the same in every cluster."""
+    return _PREFIX + run
+
+
+def namespace(run: str, mesh: Mesh, holder: str, until: datetime) -> Object:
+    """The namespace; it says who made it, and when that run is over at the latest."""
+    injection = {"istio.io/rev": mesh.revision} if mesh.revision else {"istio-injection": "enabled"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {
+            "name": namespace_of(run),
+            "labels": {**MANAGED_BY, **COMPONENT, **injection},
+            "annotations": {_HOLDER: holder, _UNTIL: until.isoformat()},
+        },
+    }
+
+
+def is_left_behind(found: Object, now: datetime, has_ended: Callable[[str], bool]) -> bool:
+    """Whether the run that made a namespace is over.
+
+    Args:
+        found: The namespace.
+        now: The present, aware.
+        has_ended: Whether a holder is known to be gone; one on another machine is not.
+    """
+    if not {**MANAGED_BY, **COMPONENT}.items() <= labels_of(found).items():
+        return False
+    annotations = found["metadata"].get("annotations") or {}
+    try:
+        over = datetime.fromisoformat(annotations.get(_UNTIL, "")) < now
+    except (ValueError, TypeError):
+        over = True
+    return over or has_ended(annotations.get(_HOLDER, ""))
+
+
+def documents(
+    run: str, mesh: Mesh, cluster_ids: Sequence[str], number: int, *, image: str, lives_s: int
+) -> list[Object]:
+    """What a cluster gets beside the namespace: a Service for each cluster, and its own pod.
+
+    Args:
+        run: Name of the run.
+        mesh: What the clusters share.
+        cluster_ids: Of all clusters that are called.
+        number: The place of this cluster among them.
+        image: Of the pod.
+        lives_s: After how many seconds the pod ends by itself, should nobody remove it.
+    """
+    return [
+        _object(run, "ServiceAccount", POD),
+        *(_service(run, each) for each in range(len(cluster_ids))),
+        _pod(run, mesh, cluster_ids[number], number, image=image, lives_s=lives_s),
+    ]
+
+
+def _object(run: str, kind: str, name: str) -> Object:
+    labels = {**MANAGED_BY, **COMPONENT}
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": namespace_of(run), "labels": labels},
+    }
+
+
+def _service(run: str, number: int) -> Object:
+    found = _object(run, "Service", f"probe-{number}")
+    # The gateway, in another namespace, must know it whatever the mesh's default is.
+    found["metadata"]["annotations"] = {"networking.istio.io/exportTo": "*"}
+    return found | {"spec": {"ports": [{"name": "http", "port": PORT}], "selector": {_NUMBER: str(number)}}}
+
+
+def _pod(run: str, mesh: Mesh, cluster_id: str, number: int, *, image: str, lives_s: int) -> Object:
+    found = _object(run, "Pod", POD)
+    found["metadata"]["labels"] |= {"app": POD, _NUMBER: str(number)}
+    if mesh.revision:
+        found["metadata"]["labels"]["istio.io/rev"] = mesh.revision
+    answer = _ANSWER.format(length=len(cluster_id), text=cluster_id)
+    return found | {
+        "spec": {
+            "serviceAccountName": POD,
+            "automountServiceAccountToken": False,
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": lives_s,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [
+                {
+                    "name": POD,
+                    "image": image,
+                    "imagePullPolicy": "IfNotPresent",
+                    "command": ["/bin/sh", "-c", _SERVE],
+                    "env": [{"name": "PORT", "value": str(PORT)}, {"name": "ANSWER", "value": answer}],
+                    "ports": [{"containerPort": PORT}],
+                    "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}},
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": _USER,
+                        "runAsGroup": _USER,
+                        "allowPrivilegeEscalation": False,
+                        "readOnlyRootFilesystem": True,
+                        "capabilities": {"drop": ["ALL"]},
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                }
+            ],
+        }
+    }
+
+
+def has_sidecar(pod: Object) -> bool:
+    """Whether istiod's webhook gave the pod a sidecar."""
+    return is_injected(pod)
+
+
+def command(run: str, numbers: Sequence[int]) -> list[str]:
+    """Calls these clusters at once, from within a pod; a line for each."""
+    script = _ASK.format(call_s=CALL_S, port=PORT)
+    return ["/bin/sh", "-c", script, "sh", namespace_of(run), *map(str, numbers)]
+
+
+def replies(output: str, numbers: Sequence[int], complaint: str = "") -> Mapping[int, Reply]:
+    """What `command` printed, by number; what is missing there is told in the pod's own words."""
+    found = {number: Reply(0, " ".join(complaint.split())) for number in numbers}
+    for line in output.splitlines():
+        if match := _REPLY.fullmatch(line):
+            found[int(match[1])] = Reply(int(match[3]), match[2].strip())
+    return found

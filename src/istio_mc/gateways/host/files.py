@@ -1,0 +1,359 @@
+"""Files: read with a clear error and an end, written whole or not at all, over another only where wanted."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import select
+import stat
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from istio_mc.domain.hint import Advice, on_this_machine
+from istio_mc.domain.pki.go_x509 import read_pool
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.gateways.host import temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.hint import Hint
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+SHARED_FILE = 0o644
+MOST = 64 << 20
+"""Bytes of the largest file that is read: a kubeconfig, settings, a certificate, a manifest."""
+
+_PATIENCE_S = 30.0
+_NOT_REGULAR = "it is not a regular file"
+_NO_NAME = "a file cannot have this name: it contains a NUL, or characters that the locale lacks"
+_POLL_MS = 250
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads the files of a run, each once: the pipe that a shell makes of `<(…)` can be read only once."""
+
+    _read: dict[str, bytes] = field(default_factory=dict, repr=False)
+    _pipes: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+    def __call__(self, path: Path, deadline: float) -> bytes:
+        """The content of a file, as it was when it was first read.
+
+        Args:
+            path: The file.
+            deadline: `time.monotonic()` value by which a pipe must have ended.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        name = str(path)
+        if name in self._pipes:
+            return self._pipes[name]
+        if name not in self._read:
+            data, is_regular = _content(path, deadline)
+            (self._read if is_regular else self._pipes)[name] = data
+            return data
+        return self._read[name]
+
+    def again(self) -> Reader:
+        """One for another run of the same program: it reads files again, but no pipe."""
+        return Reader({}, self._pipes)
+
+
+def content(path: Path) -> bytes:
+    """The content of a file, or of a pipe that ends within half a minute.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    return _content(path, time.monotonic() + _PATIENCE_S)[0]
+
+
+def current_folder() -> Path:
+    """The folder that relative paths start from.
+
+    Raises:
+        InputError: It was deleted, or cannot be read.
+    """
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise InputError(
+            Problem(
+                code="current-folder",
+                message="the current folder cannot be used",
+                seen=error.strerror,
+                expected="a folder that exists",
+                hint=Advice("change to a folder that exists, and run the same command again"),
+            )
+        ) from None
+
+
+def home_folder() -> Path:
+    """The user's home folder; the root folder where the user has none, as in many containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def with_home(path: Path) -> Path:
+    """A path with the home folder in place of `~`, which a shell leaves in `--bin-dir=~/bin`."""
+    return home_folder() / path.relative_to("~") if path.parts[:1] == ("~",) else path
+
+
+def absolute(path: Path) -> str:
+    """An absolute path, lexically, as Go's filepath.Abs makes it: links are not followed.
+
+    Raises:
+        InputError: It is relative, and the current folder cannot be used.
+    """
+    return os.path.normpath(path if path.is_absolute() else current_folder() / path)
+
+
+def read(path: Path, *, deadline: float = math.inf, most: int = MOST) -> bytes:
+    """The content of a file, or of a pipe.
+
+    Args:
+        path: The file.
+        deadline: `time.monotonic()` value by which a pipe must have ended; half a minute at most.
+        most: Bytes of the largest file.
+
+    Raises:
+        ProblemError: `file-unreadable`, saying why.
+    """
+    with as_problem("file-unreadable", f"cannot read {path}"):
+        return _content(path, min(deadline, time.monotonic() + _PATIENCE_S), most)[0]
+
+
+def read_authorities(path: Path) -> bytes:
+    """The content of a file of PEM certificates that servers' certificates are verified with.
+
+    Raises:
+        ProblemError: `file-unreadable`, or `certificate-unreadable` where it contains none.
+    """
+    data = read(path)
+    if not read_pool(data):
+        problem = Problem(
+            code="certificate-unreadable",
+            message=f"{path} contains no certificate that Go reads",
+            expected="one or more blocks -----BEGIN CERTIFICATE-----",
+            hint=Advice(
+                "look at it with: ", on_this_machine("openssl", "x509", "-noout", "-text", "-in", path)
+            ),
+        )
+        raise ProblemError(problem)
+    return data
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """The content of a regular file, or None where there is no such file.
+
+    Raises:
+        ProblemError: `file-unreadable` where it is there and cannot be read.
+    """
+    with as_problem("file-unreadable", f"cannot read {path}"):
+        try:
+            data, is_regular = _content(path, deadline=0.0)
+        except FileNotFoundError:
+            return None
+        if not is_regular:
+            raise OSError(errno.EINVAL, _NOT_REGULAR)
+        return data
+
+
+def beginning(path: Path, most: int = 4096) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        ProblemError: `file-unreadable`, saying why.
+    """
+    with as_problem("file-unreadable", f"cannot read {path}"):
+        if not path.is_file():
+            raise OSError(errno.EINVAL, _NOT_REGULAR)
+        with path.open("rb") as file:
+            return file.read(most)
+
+
+def make_private_folder(path: Path, *, parents: bool = True) -> None:
+    """Makes a folder that only its owner can enter (0700); one that is there already stays as it is.
+
+    Args:
+        path: The folder.
+        parents: Make the folders above it too. Not within a run's own: an interrupted run removes it while
+            threads are still at work, and must not find it made again.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with as_problem("file-unwritable", f"cannot make the folder {path}"):
+        try:
+            possible(path).mkdir(mode=PRIVATE_FOLDER, parents=parents, exist_ok=True)
+        except FileExistsError as error:  # as exist_ok passes over folders, this is something else
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
+
+
+def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool = False) -> None:
+    """Writes a file so that it is there whole, after a crash too, or not at all.
+
+    Args:
+        path: Where to; the folder must exist.
+        data: The whole content.
+        mode: Permissions, not reduced by the umask.
+        exclusive: Leave a file that is there alone, and raise; of several processes at once one wins.
+
+    Raises:
+        ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
+    """
+    with replacing(path, mode=mode, exclusive=exclusive) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(
+    path: Path, *, mode: int = PRIVATE_FILE, exclusive: bool = False, hint: Hint | None = None
+) -> Iterator[BinaryIO]:
+    """An open file that takes the place of `path` when the block ends well, whole and at once.
+
+    When it does not end well, what was at `path` stays as it was. A link at `path` is replaced, and not
+    followed.
+
+    Args:
+        path: Where to; the folder must exist.
+        mode: Permissions, not reduced by the umask.
+        exclusive: As in `write`.
+        hint: What helps where it cannot be written.
+
+    Raises:
+        ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
+    """
+    with as_problem("file-unwritable", f"cannot write {path}", hint):
+        # In the same folder: a rename is atomic on one file system only. It is 0600 at first, so that a key
+        # is at no moment readable by others.
+        made, handle = temporary.make_file(possible(path))
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+                if exclusive:
+                    os.link(made, path)  # unlike a rename, this fails where the name is taken
+                else:
+                    made.replace(path)
+        finally:
+            temporary.remove(made)
+        sync_folder(path.parent)
+
+
+def move(made: Path, path: Path) -> None:
+    """Puts a finished file in the place of another on the same file system, at once.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with as_problem("file-unwritable", f"cannot write {path}"):
+        made.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder survive a power cut.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    with as_problem("file-unwritable", f"cannot sync {path}"):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether group or others may read, write or run a file, or read or write a folder.
+
+    False where there is none.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & (0o066 if stat.S_ISDIR(mode) else 0o077))
+
+
+@contextmanager
+def as_problem(code: str, message: str, hint: Hint | None = None) -> Iterator[None]:
+    """Makes a Problem of an OSError in a `with` block, with its reason.
+
+    Raises:
+        ProblemError: With this code, message and hint; `file-exists` where a file is there already.
+    """
+    try:
+        yield
+    except FileExistsError as error:
+        raise ProblemError(
+            Problem(
+                code="file-exists",
+                message=f"{error.filename2 or error.filename} is there already",
+                hint=Advice("nothing was overwritten"),
+            )
+        ) from error
+    except OSError as error:
+        problem = Problem(code=code, message=message, seen=error.strerror or str(error), hint=hint)
+        raise ProblemError(problem) from error
+
+
+def possible(path: Path) -> Path:
+    """The path itself, where a file can have it.
+
+    Raises:
+        OSError: It contains a NUL, or characters that the locale's encoding lacks.
+    """
+    try:
+        has_nul = b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        has_nul = True
+    if has_nul:
+        raise OSError(errno.EINVAL, _NO_NAME)
+    return path
+
+
+def _content(path: Path, deadline: float, most: int = MOST) -> tuple[bytes, bool]:
+    """What can be read, and whether it is a regular file, which can be read again."""
+    # Without blocking: a pipe that nothing writes to would be waited for here for ever.
+    handle = os.open(possible(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        is_regular = stat.S_ISREG(mode)
+        return b"".join(_chunks(handle, deadline, most, waits=not is_regular)), is_regular
+    finally:
+        os.close(handle)
+
+
+def _chunks(handle: int, deadline: float, most: int, *, waits: bool) -> Iterator[bytes]:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    total = 0
+    while True:
+        if waits and not poll.poll(_POLL_MS):
+            if time.monotonic() > deadline:
+                raise TimeoutError(errno.ETIMEDOUT, "nothing more was written to it in time")
+            continue
+        chunk = os.read(handle, _CHUNK)
+        total += len(chunk)
+        if total > most:
+            raise OSError(errno.EFBIG, f"it is larger than {most >> 20} MiB")
+        if not chunk:
+            return
+        yield chunk

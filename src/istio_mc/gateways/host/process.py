@@ -1,0 +1,399 @@
+"""Child processes: the one module that starts them.
+
+Every child has a deadline, an argument list (never a shell), a closed standard input unless it is given
+something to read, and a session of its own, so that it and whatever it starts can be stopped together and a
+Ctrl-C on the terminal reaches this program first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import selectors
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host import signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+_log = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+_LEAST_S = 0.1  # for a child that is started at the deadline
+_POLL_S = 0.1  # how soon a cancel is noticed; output and exit are noticed at once
+_HELD_PIPE_S = 0.5  # how long to read on after the child has gone, when something it started holds its pipes
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A child that ended by itself, whatever its exit code.
+
+    Attributes:
+        returncode: Exit code; negative: the number of the signal that ended it.
+        stdout: All it wrote to standard output; kept out of `repr`, for it may be a credential.
+        stderr: All it wrote to standard error.
+        seconds: Wall-clock time it took.
+    """
+
+    returncode: int
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(repr=False)
+    seconds: float
+
+
+class ProcessStartError(ProblemError):
+    """The program could not be started.
+
+    Attributes:
+        missing: True where there is no such program (as against one that may not be executed).
+    """
+
+    def __init__(self, problem: Problem, *, missing: bool) -> None:
+        super().__init__(problem)
+        self.missing = missing
+
+
+class ProcessTimeout(ProblemError):  # noqa: N818 - as in subprocess.TimeoutExpired: the name says what happened
+    """The child did not end within its deadline; it and all it had started are gone.
+
+    Attributes:
+        stderr: What it had written to standard error by then.
+    """
+
+    def __init__(self, problem: Problem, *, stderr: bytes) -> None:
+        super().__init__(problem)
+        self.stderr = stderr
+
+
+class ProcessCancelled(ProblemError):  # noqa: N818 - as above
+    """The child was stopped, or never started, because the whole run is being given up."""
+
+
+class _Child:
+    """A running child and whether `stop_all` has asked it to end."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], *, own_group: bool) -> None:
+        self.popen = popen
+        self.own_group = own_group
+        self.stopped = False
+
+    def signal(self, number: signal.Signals) -> None:
+        # PermissionError: macOS says so of a group in which only zombies are left.
+        with suppress(ProcessLookupError, PermissionError):
+            if self.own_group:
+                os.killpg(self.popen.pid, number)
+            else:
+                self.popen.send_signal(number)
+
+    def gone(self) -> bool:
+        ended = self.popen.poll() is not None
+        if not self.own_group or not ended:
+            return ended
+        try:
+            os.killpg(self.popen.pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return True
+        return False
+
+
+# Re-entrant: a signal handler may call stop_all while the same thread is in the middle of starting a child.
+_lock = threading.RLock()
+_running: set[_Child] = set()
+_over = threading.Event()
+"""Set once no more children may be started."""
+
+
+def command_to_paste(argv: Sequence[str | Path]) -> str:
+    """The command as a line for a shell, every argument quoted where it must be."""
+    return shlex.join([str(part) for part in argv])
+
+
+def tail(output: bytes, *, lines: int = 15, characters: int = 2000) -> str:
+    """The end of a child's output, for people: at most so many lines and characters, without colours."""
+    text = _ESCAPES.sub("", output.decode(errors="replace")).replace("\r\n", "\n").strip()
+    kept = "\n".join(text.splitlines()[-lines:])
+    return kept if len(kept) <= characters else f"…{kept[-characters:]}"
+
+
+def within(longest_s: float, deadline: float) -> float:
+    """The seconds that a child may take: `longest_s`, but not past a `time.monotonic()` value."""
+    return max(_LEAST_S, min(longest_s, deadline - time.monotonic()))
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    name: str,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,  # noqa: A002 - as in subprocess.run
+    cwd: Path | str | None = None,
+    cancel: threading.Event | None = None,
+    interactive: bool = False,
+) -> Completed:
+    """Runs a program to its end. Safe to call from many threads at once.
+
+    Args:
+        argv: Program (a path, or a name to find on PATH) and its arguments.
+        timeout_s: Deadline in seconds; then SIGTERM to the child's process group, and SIGKILL 2 s later.
+        name: What to call it in errors, such as "istioctl install".
+        env: The child's whole environment; None: this program's own.
+        input: What it reads on standard input; None: it finds standard input closed (/dev/null).
+        cwd: Folder to run it in.
+        cancel: An event shared by many calls: once it is set, they all stop their children.
+        interactive: Hand it this program's own terminal: standard input and standard error are inherited
+            (`Completed.stderr` is then empty), and it stays in this session, to ask for a password.
+
+    Returns:
+        Exit code, output and time. An exit code other than 0 is not an error here.
+
+    Raises:
+        ProcessStartError: There is no such program, or it cannot be executed.
+        ProcessTimeout: The deadline passed.
+        ProcessCancelled: `cancel` was set, or `stop_all` called.
+    """
+    if cancel is not None and cancel.is_set():
+        raise _cancelled(name, argv)
+    started = time.monotonic()
+    child: _Child | None = None
+    try:
+        # A child that is started already, but not known yet, would be left behind.
+        with signals.held():
+            child = _start(
+                [str(part) for part in argv],
+                name=name,
+                env=env,
+                input=input,
+                cwd=cwd,
+                interactive=interactive,
+            )
+        stdout, stderr = _communicate(child, deadline=started + timeout_s, cancel=cancel)
+    except TimeoutError as error:
+        (written,) = error.args
+        raise _timeout(name, argv, timeout_s, written) from None
+    except InterruptedError:
+        raise _cancelled(name, argv) from None
+    finally:
+        if child is not None:
+            _end(child)
+    if child.stopped:
+        raise _cancelled(name, argv)
+    ended = Completed(child.popen.returncode, stdout, stderr, time.monotonic() - started)
+    # Its arguments may hold a credential, so it is told by name.
+    _log.debug("%s: exit code %d after %.2f s", name, ended.returncode, ended.seconds)
+    return ended
+
+
+def stop_all(*, for_good: bool = False) -> None:
+    """Ends every child now running: SIGTERM to all at once, SIGKILL after 2 s to those that stay.
+
+    The `run` calls that wait for them raise ProcessCancelled. Children started later are not touched: what
+    starts them is given a `cancel` event.
+
+    Args:
+        for_good: No child is started any more: threads may still be about to, while the program ends.
+    """
+    with _lock:
+        if for_good:
+            _over.set()
+        children = list(_running)
+        for child in children:
+            child.stopped = True
+    _stop(children)
+
+
+# However the program ends, it leaves no child: an error of our own, or a result that nobody reads any more.
+atexit.register(stop_all, for_good=True)
+
+
+def _start(
+    argv: list[str],
+    *,
+    name: str,
+    env: Mapping[str, str] | None,
+    input: bytes | None,  # noqa: A002 - run's own
+    cwd: Path | str | None,
+    interactive: bool,
+) -> _Child:
+    stdin: int | None = subprocess.PIPE if input is not None else subprocess.DEVNULL
+    if interactive:
+        stdin = None
+    # Under the lock, so that stop_all either sees the child or comes before it.
+    with _lock:
+        if _over.is_set():
+            raise _cancelled(name, argv)
+        try:
+            popen = subprocess.Popen(  # the caller's `finally` closes it
+                argv,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=None if interactive else subprocess.PIPE,
+                env=env,
+                cwd=cwd,
+                start_new_session=not interactive,
+            )
+        except (OSError, ValueError) as error:
+            missing = (
+                isinstance(error, FileNotFoundError)
+                and (cwd is None or os.path.isdir(cwd))  # noqa: PTH112
+                and not _is_there(argv[0], env)
+            )
+            problem = Problem(
+                code="program-missing" if missing else "program-not-started",
+                message=f"{name}: there is no program {argv[0]}"
+                if missing
+                else f"{name}: {_why(error, argv)}",
+                hint=Advice(f"The command: {command_to_paste(argv)}"),
+            )
+            raise ProcessStartError(problem, missing=missing) from error
+        child = _Child(popen, own_group=not interactive)
+        _running.add(child)
+    if input is not None:
+        _feed(popen, input)
+    return child
+
+
+def _is_there(program: str, env: Mapping[str, str] | None) -> bool:
+    """Whether the program itself exists: then what is missing is its interpreter or dynamic loader."""
+    return (
+        shutil.which(program, path=(os.environ if env is None else env).get("PATH", os.defpath)) is not None
+    )
+
+
+def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
+    """Why a program could not be started; never an argument or variable, which may be a secret."""
+    if isinstance(error, FileNotFoundError) and error.filename == argv[0]:
+        return f"{argv[0]}: its interpreter or dynamic loader is not on this machine"
+    if isinstance(error, OSError):
+        return f"{error.filename or argv[0]}: {error.strerror}"
+    return "an argument or an environment variable is one that no program can be given (a NUL byte, say)"
+
+
+def _end(child: _Child) -> None:
+    """Reached with the child alive when it ran out of time, was cancelled, or on KeyboardInterrupt."""
+    if child.popen.poll() is None:
+        _stop([child])
+    _close(child.popen)
+    with _lock:
+        _running.discard(child)
+
+
+def _feed(popen: subprocess.Popen[bytes], data: bytes) -> None:
+    """Writes the child's input from a thread of its own.
+
+    `Popen.communicate` forgets the rest of its input when a slice of waiting ends before all of it was read
+    (CPython 3.11, subprocess.py: `_communicate` registers stdin only where `input` is passed again, and
+    `communicate` refuses that).
+    """
+    pipe, popen.stdin = popen.stdin, None
+    if pipe is None:
+        return
+
+    def write() -> None:
+        with suppress(OSError), pipe:  # a child need not read it all
+            pipe.write(data)
+
+    threading.Thread(target=write, name="child's input", daemon=True).start()
+
+
+def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | None) -> tuple[bytes, bytes]:
+    """Reads the child until it ends.
+
+    Raises:
+        TimeoutError: With what it wrote to standard error until then.
+        InterruptedError: It was cancelled.
+    """
+    ended: float | None = None
+    while True:
+        patience = _POLL_S if ended is None else _HELD_PIPE_S
+        slice_s = max(0.0, min(patience, deadline - time.monotonic()))
+        try:
+            stdout, stderr = child.popen.communicate(timeout=slice_s)
+        except subprocess.TimeoutExpired as waiting:
+            now = time.monotonic()
+            if child.popen.poll() is not None:
+                # It has ended, and something it started (an agent in the background) holds its pipes open;
+                # or the machine is so busy that all it wrote is yet to be read, and that is not given up.
+                ended = ended or now
+                if now >= deadline or (now - ended >= _HELD_PIPE_S and not _readable(child.popen)):
+                    return waiting.stdout or b"", waiting.stderr or b""
+            elif cancel is not None and cancel.is_set():
+                raise InterruptedError from None
+            elif now >= deadline:
+                raise TimeoutError(waiting.stderr or b"") from None
+            else:
+                continue
+            time.sleep(0.01)  # past the deadline a slice is zero long
+        else:
+            return stdout or b"", stderr or b""
+
+
+def _readable(popen: subprocess.Popen[bytes]) -> bool:
+    """Whether something that a child wrote waits to be read, or the end of it."""
+    with selectors.DefaultSelector() as selector:
+        for pipe in (popen.stdout, popen.stderr):
+            if pipe is not None and not pipe.closed:
+                selector.register(pipe, selectors.EVENT_READ)
+        return bool(selector.get_map()) and bool(selector.select(0))
+
+
+def _stop(children: Iterable[_Child]) -> None:
+    left = list(children)
+    for child in left:
+        child.signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    while left and time.monotonic() < deadline:
+        left = [child for child in left if not child.gone()]
+        if left:
+            time.sleep(0.02)
+    for child in left:
+        child.signal(signal.SIGKILL)
+    for child in left:
+        with suppress(subprocess.TimeoutExpired):
+            child.popen.wait(GRACE_S)
+
+
+def _close(popen: subprocess.Popen[bytes]) -> None:
+    for pipe in (popen.stdout, popen.stderr):
+        if pipe is not None:
+            with suppress(OSError):  # a pipe whose reader has gone
+                pipe.close()
+
+
+def _timeout(name: str, argv: Sequence[str | Path], timeout_s: float, stderr: bytes) -> ProcessTimeout:
+    return ProcessTimeout(
+        Problem(
+            code="process-timeout",
+            message=f"{name} did not end within {timeout_s:g} s and was stopped",
+            seen=tail(stderr) or None,
+            hint=Advice(f"The command: {command_to_paste(argv)}"),
+        ),
+        stderr=stderr,
+    )
+
+
+def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
+    return ProcessCancelled(
+        Problem(
+            code="process-cancelled",
+            message=f"{name} was stopped before it ended",
+            hint=Advice(f"The command: {command_to_paste(argv)}"),
+        )
+    )

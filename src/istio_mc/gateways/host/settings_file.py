@@ -1,0 +1,223 @@
+"""YAML files read so that every fault can be told with its file, line and column."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.settings.model import Settings
+from istio_mc.domain.settings.parse import parse_settings
+from istio_mc.gateways.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+try:  # libyaml is some ten times as quick; a wheel of PyYAML for an unusual machine may come without it
+    from yaml import CSafeLoader as _BaseLoader
+except ImportError:  # pragma: no cover
+    from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
+
+DocumentPath = tuple[str | int, ...]
+"""Where something stands in a document: `("clusters", 0, "context")`."""
+
+_NULL_TAG = "tag:yaml.org,2002:null"
+_MERGE_TAG = "tag:yaml.org,2002:merge"
+_TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+_MAX_LINES = 100_000  # aliases can make a small file very large
+_MAX_VALUES = 1_000_000
+
+
+class _Loader(_BaseLoader):
+    """Leaves what looks like a date a string, as Kubernetes' own YAML does (sigs.k8s.io/yaml v1.4.0)."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]
+        for first, resolvers in _BaseLoader.yaml_implicit_resolvers.items()
+    }
+
+
+@dataclass(frozen=True)
+class YamlDocument:
+    """The document of a file.
+
+    Attributes:
+        value: What it holds; None where it is empty.
+        lines: Line, counted from 1, of every key and list item.
+    """
+
+    value: object = field(repr=False)
+    lines: dict[DocumentPath, int] = field(repr=False)
+
+
+def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocument:
+    """Reads a YAML file that contains exactly one document; empty documents do not count.
+
+    Args:
+        data: The file's bytes.
+        path: Its name, for messages.
+        with_lines: Whether `lines` is wanted.
+
+    Raises:
+        InputError: It is not YAML, contains a second document, or a mapping holds a key twice (all of
+            those): each with file:line:column.
+            Its text holds no value of the file, which may be a credential.
+    """
+    loader = _Loader(data)
+    try:
+        nodes = _documents(loader)
+        if not nodes:
+            return YamlDocument(None, {})
+        node, *others = nodes
+        _measure(node, {})
+        faults = [*_repeated_keys(node, path, set()), *(_surplus(other, node, path) for other in others)]
+        if faults:
+            raise InputError(*faults)
+        value = loader.construct_document(node)
+        lines = dict(islice(_lines(node, (), frozenset()), _MAX_LINES)) if with_lines else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else path
+        raise InputError(_not_yaml(f"{place}: not YAML: {error.problem or error.context}")) from None
+    except yaml.reader.ReaderError as error:
+        line = data[: error.position].count(b"\n") + 1
+        raise InputError(_not_yaml(f"{path}:{line}: not YAML: {error.reason}")) from None
+    except RecursionError:
+        raise InputError(_not_yaml(f"{path}: not YAML: nested too deeply")) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError(_not_yaml(f"{path}: not YAML: {type(error).__name__}")) from None
+    finally:
+        loader.dispose()
+    return YamlDocument(value, lines)
+
+
+def _documents(loader: _Loader) -> list[yaml.Node]:
+    """The documents of a stream that contain something."""
+    found: list[yaml.Node] = []
+    while loader.check_node():
+        node = loader.get_node()
+        if node is not None and (node.tag, node.value) != (_NULL_TAG, ""):
+            found.append(node)
+    return found
+
+
+def _surplus(node: yaml.Node, first: yaml.Node, path: str) -> Problem:
+    mark = node.start_mark
+    return Problem(
+        code="yaml-second-document",
+        message=f"{path}:{mark.line + 1}:{mark.column + 1}: a second YAML document begins here",
+        seen=f"the first one begins in line {first.start_mark.line + 1}",
+        expected="exactly one document",
+        hint=Advice("Merge the documents into one, or remove all but one and the --- between them"),
+        docs="troubleshooting.md#settings",
+    )
+
+
+def _not_yaml(message: str) -> Problem:
+    return Problem(code="yaml-invalid", message=message, hint=Advice("Correct the file"))
+
+
+def _measure(node: yaml.Node, sizes: dict[int, int]) -> int:
+    """How many values there are below a node, those that aliases repeat counted each time.
+
+    Raises:
+        MarkedYAMLError: An alias contains itself, or there are far too many values.
+    """
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    elif isinstance(node, yaml.MappingNode):
+        inner = [part for pair in node.value for part in pair]
+    size = 1 + sum(_measure(part, sizes) for part in inner)
+    if size > _MAX_VALUES:
+        raise yaml.MarkedYAMLError(problem="aliases repeat too much", problem_mark=node.start_mark)
+    sizes[id(node)] = size
+    return size
+
+
+def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Problem]:
+    if id(node) in seen:  # reached again by an alias
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _repeated_keys(item, path, seen)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    first: dict[tuple[str, str], int] = {}
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE_TAG:
+            line, column = key.start_mark.line + 1, key.start_mark.column + 1
+            if (key.tag, key.value) in first:
+                yield Problem(
+                    code="yaml-key-repeated",
+                    message=f"{path}:{line}:{column}: {key.value} is already there in line "
+                    f"{first[key.tag, key.value]}",
+                    hint=Advice("Remove one of the two"),
+                )
+            first.setdefault((key.tag, key.value), line)
+        yield from _repeated_keys(value, path, seen)
+
+
+def _lines(node: yaml.Node, at: DocumentPath, above: frozenset[int]) -> Iterator[tuple[DocumentPath, int]]:
+    """Path → line of everything below a node; call it once merge keys (`<<`) are resolved."""
+    if id(node) in above:
+        return
+    inner = above | {id(node)}
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*at, index), item.start_mark.line + 1
+            yield from _lines(item, (*at, index), inner)
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield (*at, str(key.value)), key.start_mark.line + 1
+            yield from _lines(value, (*at, str(key.value)), inner)
+
+
+FILE_NAME = "mesh.yaml"
+
+
+def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = files.content) -> Settings:
+    """Reads the mesh's settings.
+
+    Args:
+        path: The file that was asked for; None: `mesh.yaml` in the working folder, if it is there.
+        cwd: The working folder.
+        read: Reads a file.
+
+    Returns:
+        What the file says; all defaults, and `file` None, where there is none.
+
+    Raises:
+        InputError: The file that was asked for is missing; or a file cannot be read or holds faults: all of
+            them, each with file and line.
+    """
+    file = Path(os.path.abspath(cwd / (path if path is not None else FILE_NAME)))  # noqa: PTH100 - lexically
+    try:
+        data = read(file)
+    except FileNotFoundError:
+        if path is None:
+            return Settings(certs_dir=cwd / "certs")
+        problem = Problem(
+            code="settings-missing",
+            message=f"{file} does not exist",
+            hint=Advice("Correct --config; without it ./mesh.yaml is read if it is there"),
+        )
+        raise InputError(problem) from None
+    except OSError as error:
+        problem = Problem(code="settings-unreadable", message=f"{file}: cannot be read: {error.strerror}")
+        raise InputError(problem) from error
+    document = parse_yaml(data, str(file), with_lines=True)
+    return parse_settings(document.value, document.lines, file)

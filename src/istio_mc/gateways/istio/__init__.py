@@ -1,0 +1,1 @@
+"""istioctl, istiod and the proxies."""

@@ -1,0 +1,407 @@
+"""The way from here to a gateway, stage by stage: DNS, TCP, readiness, TLS; and the certificate it serves."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import socket
+import ssl
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+
+from istio_mc.domain.gateway.address import is_ip
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
+from istio_mc.domain.istio.proxies import Serving
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.pki.workload import trust_domain_of
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.traffic.data_path import Answer, Handshake, Health, Outcome, Reach, Trace
+from istio_mc.gateways.host import temporary
+from istio_mc.gateways.host.dns import Resolved, resolve
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.kube.retries import once_more
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.domain.istio.services import Meshed
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.pki.workload import Identity
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.gateways.kube.stream import Tunnel
+
+
+_XDS_PORT = 15012
+_CHUNK = 64 * 1024
+
+
+def serving(kube: Kube, pod: Object) -> Serving:
+    """What one istiod shows on its port for proxies, 15012, through a port-forward.
+
+    The webhooks' port shows the same certificate (pilot/pkg/bootstrap/server.go, Istio 1.26.0).
+
+    Raises:
+        ProblemError: The forward failed, or what answers does not speak TLS.
+    """
+    name = pod["metadata"]["name"]
+    shown = kube.forward(
+        SYSTEM_NAMESPACE,
+        name,
+        _XDS_PORT,
+        lambda tunnel: leaf(tunnel, f"istiod.{SYSTEM_NAMESPACE}.svc", alpn="h2"),
+    )
+    try:
+        return Serving(name, x509.load_der_x509_certificate(shown))
+    except ValueError:
+        raise ProblemError(
+            Problem(
+                code="malformed-answer",
+                cluster=kube.context,
+                message=f"{name} serves port {_XDS_PORT} with something that is no certificate",
+                seen=f"{len(shown)} bytes",
+                expected="an X.509 certificate",
+                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
+            )
+        ) from None
+
+
+def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
+    """The certificate that whoever is at the other end of a connection shows, in DER.
+
+    A handshake in memory, as what a port-forward gives is not a socket that `ssl` could wrap. It is carried
+    to its end, so that the server does not log a broken one.
+
+    Raises:
+        OSError: The handshake failed (ssl.SSLError is one), or the connection broke.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # who signed it is what is to be found out
+    context.set_alpn_protocols([alpn])
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(received, to_send, server_hostname=server_name)
+    while True:
+        try:
+            tls.do_handshake()
+        except ssl.SSLWantReadError:
+            tunnel.sendall(to_send.read())
+            if data := tunnel.recv(_CHUNK):
+                received.write(data)
+            else:
+                received.write_eof()
+        else:
+            tunnel.sendall(to_send.read())
+            return tls.getpeercert(binary_form=True) or b""
+
+
+T = TypeVar("T")
+
+STAGE_S = 3.0
+"""How long each stage may take, in seconds: a TCP connection whose first packet was lost takes one more."""
+
+_ALPN = "istio"
+_QUIET_S = 1.0
+_SERVICES = 4
+_AGAIN = 5
+_STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
+_MOST = 4096
+_AT_ONCE = 32
+_CLOSED = "the connection was closed without a word"
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+class _ClosedError(ConnectionAbortedError):
+    """A connection was closed before its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a cluster's gateway is, and what to ask it for.
+
+    Attributes:
+        addresses: IP addresses and host names.
+        services: Services behind it that have a meshed pod, the best to ask for first.
+        shared: Those of them that other clusters have too: asked for repeatedly, as a gateway that forwards
+            to others does so in turn.
+        roots: PEM of the roots that a workload's certificate may lead to.
+        port: For the other clusters.
+        status_port: For health checks.
+    """
+
+    addresses: tuple[str, ...]
+    services: tuple[Meshed, ...] = ()
+    shared: frozenset[Meshed] = frozenset()
+    roots: str = field(default="", repr=False)
+    port: int = CROSS_NETWORK_PORT
+    status_port: int = STATUS_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """How a certificate for a call is come by.
+
+    Attributes:
+        issuer: The context whose CA makes it.
+        mint: Makes it for a trust domain.
+        folder: A private folder: OpenSSL reads it from a file, which is gone at once.
+    """
+
+    issuer: str
+    mint: Callable[[str], Identity]
+    folder: Path
+
+
+def trace(route: Route, caller: Caller | None = None, *, stage_s: float = STAGE_S) -> tuple[Trace, ...]:
+    """Tries every address of a gateway, and every IP address behind a host name; never raises for a fault.
+
+    Args:
+        route: The gateway.
+        caller: How to come by a certificate to call with; None: none is shown.
+        stage_s: How long each stage may take, in seconds.
+    """
+    names = {address: partial(_look_up, address, stage_s) for address in route.addresses}
+    found = all_of(names, concurrency=_AT_ONCE)
+    tries = {
+        f"{address} {ip}": partial(_try, route, caller, address, ip, stage_s)
+        for address, resolution in found.items()
+        for ip in resolution.addresses
+    }
+    lost = tuple(
+        Trace(address, unresolved=resolution.fault)
+        for address, resolution in found.items()
+        if not resolution.addresses
+    )
+    return (*lost, *all_of(tries, concurrency=_AT_ONCE).values())
+
+
+def _look_up(address: str, stage_s: float) -> Resolved:
+    return Resolved(address, (address,)) if is_ip(address) else resolve(address, stage_s)
+
+
+def _try(route: Route, caller: Caller | None, address: str, ip: str, stage_s: float) -> Trace:
+    ports = all_of(
+        {
+            "mesh": partial(_reach, ip, route.port, stage_s),
+            "status": partial(_reach, ip, route.status_port, stage_s),
+        }
+    )
+    mesh, status = ports["mesh"], ports["status"]
+    health = _health(ip, route.status_port, stage_s) if status.outcome is Outcome.OK else None
+    handshakes = _handshakes(ip, route, stage_s) if mesh.outcome is Outcome.OK else ()
+    good = next((one for one in handshakes if one.leaf), None)
+    answer = _call(ip, route.port, good, caller, stage_s) if good and caller else None
+    issuer = caller.issuer if caller else ""
+    return Trace(address, ip, "", mesh, status, health, handshakes, answer, issuer)
+
+
+def _reach(ip: str, port: int, stage_s: float) -> Reach:
+    try:
+        _in_stage(ip, port, stage_s, lambda left_s: socket.create_connection((ip, port), left_s).close())
+    except OSError as error:
+        outcome = _outcome(error)
+        return Reach(port, outcome, _words(error), no_way=error.errno in _NO_ROUTE)
+    return Reach(port, Outcome.OK)
+
+
+def _in_stage(ip: str, port: int, stage_s: float, read: Callable[[float], T]) -> T:
+    """What a stage reads, given how many seconds are left of it; once more where its connection breaks."""
+    until = time.monotonic() + stage_s
+
+    def left() -> float:
+        return until - time.monotonic()
+
+    return once_more(f"{_bracketed(ip)}:{port}", lambda: read(max(0.01, left())), left=left)
+
+
+def _health(ip: str, port: int, stage_s: float) -> Health:
+    request = f"GET /healthz/ready HTTP/1.1\r\nHost: {_bracketed(ip)}:{port}\r\nConnection: close\r\n\r\n"
+
+    def read(left_s: float) -> Health:
+        until = time.monotonic() + left_s
+        with socket.create_connection((ip, port), left_s) as connection:
+            connection.sendall(request.encode())
+            return Health(*_first_line(connection, until))
+
+    try:
+        return _in_stage(ip, port, stage_s, read)
+    except _ClosedError:
+        return Health(None, "")
+    except OSError as error:
+        return Health(None, _words(error))
+
+
+def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
+    """With one service after another until one shows its certificate; silence is not waited for twice."""
+    done: list[Handshake] = []
+    for service in route.services[:_SERVICES]:
+        one = _handshake(ip, route, service, stage_s)
+        done.append(one)
+        if one.leaf or one.outcome is Outcome.TIMED_OUT:
+            break
+    if done and done[-1].leaf and done[-1].service in route.shared:
+        done += (_handshake(ip, route, done[-1].service, stage_s) for _ in range(_AGAIN))
+    return tuple(done)
+
+
+def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
+    """Reads the certificate; where it does not lead to the roots, reads it once more, unverified."""
+    unverified = "" if route.roots else "no root at hand"
+    context = _client(route.roots)
+    try:
+        try:
+            leaf = _leaf(ip, route.port, service, context, stage_s)
+        except ssl.SSLCertVerificationError as error:
+            unverified = error.verify_message
+            leaf = _leaf(ip, route.port, service, _client(""), stage_s)
+    except OSError as error:
+        outcome, detail = _ended(error)
+        return Handshake(service, outcome, detail)
+    return Handshake(service, Outcome.OK, "", leaf, unverified)
+
+
+def _leaf(ip: str, port: int, service: Meshed, context: ssl.SSLContext, stage_s: float) -> bytes:
+    def read(left_s: float) -> bytes:
+        with (
+            socket.create_connection((ip, port), left_s) as connection,
+            context.wrap_socket(connection, server_hostname=service.sni) as tls,
+        ):
+            found = tls.getpeercert(binary_form=True)
+            return found or b""  # a TLS server always shows one
+
+    return _in_stage(ip, port, stage_s, read)
+
+
+def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -> Answer:
+    """Shows a certificate of the mesh's; the refusal of one comes with the first answer in TLS 1.3.
+
+    An HTTP service is asked for its head. Another one is sent nothing: where the refusal does not come, the
+    certificate was taken.
+    """
+    leaf = x509.load_der_x509_certificate(good.leaf or b"")
+    context = _client("")
+    _show(context, caller.mint(trust_domain_of(leaf)), caller.folder)
+    service = good.service
+
+    def read(left_s: float) -> Answer:
+        with (
+            socket.create_connection((ip, port), left_s) as connection,
+            context.wrap_socket(connection, server_hostname=service.sni) as tls,
+        ):
+            return _asked(tls, service, left_s) if service.http else _listened(tls, service, left_s)
+
+    try:
+        return _in_stage(ip, port, stage_s, read)
+    except (ssl.SSLEOFError, _ClosedError):
+        return Answer(Outcome.CLOSED, _CLOSED)
+    except ssl.SSLError as error:
+        return Answer(Outcome.REJECTED, f"the workload refused it ({_reason(error)})")
+    except OSError as error:
+        return Answer(_outcome(error), _words(error))
+
+
+def _asked(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
+    request = f"HEAD / HTTP/1.1\r\nHost: {service.host}:{service.port}\r\nConnection: close\r\n\r\n"
+    tls.sendall(request.encode())
+    status, detail = _first_line(tls, time.monotonic() + stage_s)
+    if status:
+        return Answer(Outcome.OK, f"HTTP status {status} from {service}")
+    return Answer(Outcome.CLOSED, f"{service} answered {detail}")
+
+
+def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
+    tls.settimeout(min(_QUIET_S, stage_s))
+    try:
+        spoke = tls.recv(_MOST)
+    except TimeoutError:
+        return Answer(Outcome.OK, f"{service}, which speaks no HTTP, did not refuse it")
+    if not spoke:
+        raise _ClosedError
+    return Answer(Outcome.OK, f"{service} answered")
+
+
+def _client(roots: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False  # the name is an SNI for the gateway; workloads have SPIFFE URIs
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols([_ALPN])
+    if roots:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cadata=roots)
+    return context
+
+
+def _show(context: ssl.SSLContext, identity: Identity, folder: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=folder, suffix=temporary.SUFFIX)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(identity.key + identity.chain)
+        context.load_cert_chain(name)
+    finally:
+        Path(name).unlink()
+
+
+def _first_line(connection: socket.socket, until: float) -> tuple[int | None, str]:
+    """The HTTP status of an answer; else none, and what came.
+
+    Raises:
+        OSError: There was no line in time, or it was closed without a word.
+    """
+    data = b""
+    while b"\n" not in data and len(data) < _MOST:
+        connection.settimeout(max(0.01, until - time.monotonic()))
+        more = connection.recv(_MOST)
+        if not more:
+            break
+        data += more
+    if not data:
+        raise _ClosedError
+    match = _STATUS_LINE.match(data)
+    return (int(match[1]), "") if match else (None, repr(data[:40]))
+
+
+def _ended(error: OSError) -> tuple[Outcome, str]:
+    """Why a handshake brought no certificate."""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionResetError | BrokenPipeError):
+        return Outcome.CLOSED, "accepted, and closed at the handshake"
+    if isinstance(error, ssl.SSLError):
+        return Outcome.NOT_TLS, f"no TLS 1.3 as Istio speaks it ({_reason(error)})"
+    outcome = _outcome(error)
+    if outcome is Outcome.TIMED_OUT:
+        return outcome, "accepted, and then silent"
+    return outcome, _words(error)
+
+
+def _outcome(error: OSError) -> Outcome:
+    if isinstance(error, ConnectionRefusedError):
+        return Outcome.REFUSED
+    if isinstance(error, TimeoutError):
+        return Outcome.TIMED_OUT
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return Outcome.CLOSED
+    return Outcome.UNREACHABLE
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return (error.strerror or str(error)).lower()
+
+
+def _reason(error: ssl.SSLError) -> str:
+    with suppress(AttributeError):
+        return str(error.reason).lower().replace("_", " ")
+    return str(error)
+
+
+def _bracketed(ip: str) -> str:
+    return f"[{ip}]" if ":" in ip else ip

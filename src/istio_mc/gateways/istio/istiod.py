@@ -1,0 +1,128 @@
+"""istiod's own endpoints, through a port-forward: whom it sees, which proxies it serves, what it counts.
+
+They answer localhost only, so the API server's pod proxy does not do (pilot/pkg/xds/debug.go, Istio 1.26.0).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from istio_mc.domain import jsontext
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.istiod import IstiodMetrics, RemoteCluster, metrics_of, running_istiods
+from istio_mc.domain.istio.proxies import GivenRoots
+from istio_mc.domain.istio.status import Proxy, proxy_of
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.pki.cacerts import ROOT_CERT
+from istio_mc.domain.problem import Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+
+
+T = TypeVar("T")
+
+_MONITORING_PORT = 15014
+
+
+def istiod_pods(kube: Kube) -> list[Object]:
+    """The pods of a cluster's istiods that run now.
+
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    return running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod"))
+
+
+def clusterz(kube: Kube, pod: Object) -> tuple[RemoteCluster, ...]:
+    """Whom one istiod sees.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+
+    def read(raw: bytes) -> tuple[RemoteCluster, ...]:
+        return tuple(
+            RemoteCluster(name, row["id"], row.get("secretName") or "", row["syncStatus"])
+            for row in _rows(raw)
+        )
+
+    wanted = _Wanted("/debug/clusterz", "its clusters", "a JSON list of id, secretName and syncStatus")
+    return _ask(kube, pod, wanted, read)
+
+
+def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
+    """The proxies connected to one istiod.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+
+    def read(raw: bytes) -> tuple[Proxy, ...]:
+        return tuple(proxy_of(row, name) for row in _rows(raw))
+
+    wanted = _Wanted("/debug/syncz", "its proxies", "a JSON list with proxy, and sent and acked nonces")
+    return _ask(kube, pod, wanted, read)
+
+
+def metrics(kube: Kube, pod: Object) -> IstiodMetrics:
+    """What one istiod counts.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends.
+    """
+    name = pod["metadata"]["name"]
+    wanted = _Wanted("/metrics", "its metrics", "Prometheus text with istiod_managed_clusters")
+    return _ask(kube, pod, wanted, lambda raw: metrics_of(name, raw.decode()))
+
+
+def _rows(raw: bytes) -> list[Any]:
+    return jsontext.load(raw) or []
+
+
+class _Wanted(NamedTuple):
+    path: str
+    what: str
+    form: str
+
+
+def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T]) -> T:
+    name = pod["metadata"]["name"]
+    annotations = pod["metadata"].get("annotations") or {}
+    try:
+        port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
+    except ValueError:
+        port = _MONITORING_PORT
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, wanted.path)
+    try:
+        return read(raw)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ProblemError(
+            Problem(
+                code="malformed-answer",
+                cluster=kube.context,
+                message=f"{name} answered {wanted.path} with something else than {wanted.what}",
+                seen=repr(raw[:80]),
+                expected=wanted.form,
+                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
+            )
+        ) from None
+
+
+def given_roots(kube: Kube, config_map: str) -> GivenRoots:
+    """Reads the ConfigMaps of that name in all namespaces with one request.
+
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    found = kube.list(objects.CONFIG_MAP, fields=f"metadata.name={config_map}")
+    return GivenRoots(
+        {item["metadata"]["namespace"]: (item.get("data") or {}).get(ROOT_CERT, "") for item in found},
+        config_map,
+    )

@@ -1,0 +1,88 @@
+"""What proxies hold: their own certificates and the roots they trust, from Envoy's admin port."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, oldest, proxy_trust
+from istio_mc.domain.istio.services import MTLS, TLS_MODE_LABEL
+from istio_mc.domain.kube import objects
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host.parallel import fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+
+MOST_ASKED = 20
+"""Pods with a sidecar that are asked in one cluster, the oldest of them; gateways always are."""
+
+_ADMIN_PORT = 15000
+_DUMP = "/config_dump?resource=dynamic_active_secrets"
+_AT_ONCE = 8
+
+
+def injected_pods(kube: Kube) -> list[Object]:
+    """The running pods that speak mTLS, of all namespaces: those with a sidecar.
+
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    found = kube.list(objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}", fields="status.phase=Running")
+    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+
+
+def proxies_hold(
+    kube: Kube, gateways: Collection[Object], injected: Collection[Object], *, most: int = MOST_ASKED
+) -> ProxiesHold:
+    """Asks a gateway's pods, and the oldest pods with a sidecar, at most so many.
+
+    One that does not answer is no error: it may have gone.
+
+    Args:
+        kube: The cluster's API server.
+        gateways: The gateway's pods: always asked.
+        injected: The pods with a sidecar.
+        most: How many of these are asked.
+    """
+    chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
+    found, failed = fan_out(
+        chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE, until=math.inf
+    )
+    return ProxiesHold(
+        proxies=tuple(found.values()),
+        silent={name: problems[0].on(kube.context) for name, problems in failed.items()},
+        running=len({_name(pod) for pod in (*gateways, *injected)}),
+    )
+
+
+def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
+    """What one proxy holds, through a port-forward to Envoy's admin port, which answers localhost only.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what Envoy sends.
+    """
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    raw = kube.http_get(namespace, name, _ADMIN_PORT, _DUMP)
+    try:
+        return proxy_trust(pod, raw)
+    except (ValueError, AttributeError, ProblemError):
+        # The answer itself is not told: it is about secrets.
+        raise ProblemError(
+            Problem(
+                code="malformed-answer",
+                cluster=kube.context,
+                message=f"the proxy of {namespace}/{name} answered {_DUMP} with something else",
+                seen=f"{len(raw)} bytes",
+                expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
+                hint=Advice(kubectl(kube.context, "-n", namespace, "logs", name, "-c", "istio-proxy")),
+            )
+        ) from None
+
+
+def _name(pod: Object) -> str:
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

@@ -1,0 +1,21 @@
+"""The table of Istio releases that is packaged with the program."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from istio_mc.domain import yamltext
+from istio_mc.domain.istio.releases import ReleaseTable, parse_table
+
+
+def release_table() -> ReleaseTable:
+    """The packaged table."""
+    return _packaged()
+
+
+@cache
+def _packaged() -> ReleaseTable:
+    """The table as the file has it; read once for a process."""
+    text = resources.files("istio_mc").joinpath("data", "releases.yaml").read_bytes()
+    return parse_table(yamltext.load(text))

@@ -1,0 +1,426 @@
+"""One API server, spoken to in raw JSON.
+
+Typed models cost about ten times the raw JSON (seen with the 37.x client and 1,000 pods), and nothing
+here needs them. Every call has a connect and a read timeout, and names its context when it fails.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import threading
+import time
+import urllib.parse
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import urllib3
+
+from istio_mc.domain import jsontext
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, Object, kind_of
+from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.kube.request_headers import without_credentials
+from istio_mc.domain.pki.chain import ahead_s
+from istio_mc.gateways.kube import errors
+from istio_mc.gateways.kube.endpoint import read_endpoint
+from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.gateways.kube.retries import Patience, is_broken, once_more
+from istio_mc.gateways.kube.stream import StreamError, Tunnel, channels, run, time_left
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from kubernetes import client
+
+    from istio_mc.gateways.kube.endpoint import Endpoint
+    from istio_mc.gateways.kube.stream import Channels, Execution
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+FIELD_MANAGER = "istio-mc"
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+_APPLY = "application/apply-patch+yaml"
+_CHUNK = 1 << 16
+_FORWARD = "/portforward"
+
+
+@dataclass(slots=True)
+class Kube:
+    """The API server of one context.
+
+    Attributes:
+        context: Name of the context, in every error.
+        kubeconfig: A self-contained kubeconfig of that one context, credentials already obtained.
+        deadline: `time.monotonic()` value past which no call is sent again and none goes on; None for none.
+        requests: How many calls were made.
+        connect_timeout_s: How long a connection may take, in seconds.
+        read_timeout_s: How long the server may keep silent within an answer, in seconds.
+        ahead_s: How many seconds its clock is ahead of this machine's, by its last answer; None: not told.
+    """
+
+    context: str
+    kubeconfig: Mapping[str, Any] = field(repr=False)
+    deadline: float | None = None
+    requests: int = 0
+    connect_timeout_s: float = CONNECT_TIMEOUT_S
+    read_timeout_s: float = READ_TIMEOUT_S
+    ahead_s: float | None = None
+    _endpoint: Endpoint | None = field(default=None, repr=False)
+    _api: client.ApiClient | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """One object, or None where there is none."""
+        try:
+            return self.request("GET", kind.path(namespace, name))
+        except KubeError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+    ) -> list[Object]:
+        """All objects of a kind, in a namespace or in all; none where the kind itself is not served.
+
+        Each object carries the kind and version that lists leave out.
+        """
+        query = {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
+        try:
+            answer = self.request("GET", kind.path(namespace), query=query)
+        except KubeError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return []
+            raise
+        head = {"apiVersion": kind.api_version, "kind": kind.kind}
+        return [head | item for item in answer.get("items") or []]
+
+    def apply(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Server-side apply: sets what the document says, and leaves alone what it does not say."""
+        kind = kind_of(document)
+        metadata = document["metadata"]
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        return self.request(
+            "PATCH",
+            kind.path(metadata.get("namespace"), metadata["name"]),
+            query=query,
+            body=json.dumps(document),
+            content_type=_APPLY,
+        )
+
+    def create(self, document: Object) -> Object | None:
+        """Creates an object; None where one of that name is there already (it is left as it is)."""
+        kind = kind_of(document)
+        path = kind.path(document["metadata"].get("namespace"))
+        try:
+            return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=document)
+        except KubeError as error:
+            if error.reason is Reason.EXISTS:
+                return None
+            raise
+
+    def patch(self, kind: Kind, name: str, namespace: str | None, body: Mapping[str, Any]) -> Object:
+        """Merge-patches an object (RFC 7386)."""
+        return self.request(
+            "PATCH",
+            kind.path(namespace, name),
+            query={"fieldManager": FIELD_MANAGER},
+            body=dict(body),  # the client itself writes bodies of types that end in json
+            content_type="application/merge-patch+json",
+        )
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
+        """Deletes an object and, after it, what it owns. False where there was none."""
+        try:
+            self.request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
+        except KubeError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def version(self) -> str:
+        """The server's version, such as `v1.32.3`."""
+        answer = self.request("GET", "/version")
+        if "gitVersion" not in answer:
+            raise errors.malformed(
+                self.context,
+                self._server(),
+                "GET",
+                "/version",
+                http.HTTPStatus.OK,
+                json.dumps(answer).encode(),
+            )
+        return str(answer["gitVersion"])
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        reads: bool = False,
+    ) -> Object:
+        """One call, answered in JSON.
+
+        Args:
+            method: A GET is sent once more where its connection breaks.
+            path: Below the API server's URL.
+            query: The parameters.
+            body: What is sent.
+            content_type: Its type.
+            reads: Whether another method changes nothing either.
+
+        Raises:
+            KubeError: The server refused, answered nonsense, or did not answer in time.
+        """
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        status, raw = self._answer(method, path, headers, query=query, body=body, reads=reads)
+        try:
+            found = jsontext.load(raw)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise errors.malformed(self.context, self._server(), method, path, status, raw)
+        return found
+
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
+        """One call answered in plain text, as a pod's log is.
+
+        Raises:
+            KubeError: The server refused, or did not answer in time.
+        """
+        _, raw = self._answer("GET", path, {"Accept": "*/*"}, query=query)
+        return raw.decode(errors="replace")
+
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        reads: bool = False,
+    ) -> tuple[int, bytes]:
+        endpoint, api = self._open()
+        begun = time.monotonic()
+        url = endpoint.url + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        # A header may be sent several times, and as UTF-8: http.client would have each text be Latin-1.
+        sent = urllib3.HTTPHeaderDict(headers)
+        for name, value in endpoint.headers:
+            sent.add(name, value.encode().decode("latin-1"))
+
+        def attempt() -> tuple[Any, bytes]:
+            answer = api.call_api(method, url, cast("Any", sent), body, _request_timeout=self._timeouts())
+            return answer, self._body(answer.response)
+
+        # A verb that calls no API server does not pay for the client.
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - as above
+
+        what = f"{self.context}: {method} {path}"
+        try:
+            answer, raw = once_more(what, attempt, left=self._left, reads=reads or method == "GET")
+        except urllib3.exceptions.HTTPError as error:
+            in_tls = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
+            untrusted = in_tls and not is_broken(error)  # a handshake may break off before any certificate
+            raise errors.unreachable(
+                self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
+            ) from None
+        except ApiException as error:
+            raise errors.unreachable(self.context, self._server(), error, through=endpoint.proxy) from None
+        self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
+        took = (time.monotonic() - begun) * 1000
+        _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
+        if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
+            raise errors.refused(self.context, method, path, answer.status, raw)
+        return answer.status, raw
+
+    def _body(self, response: urllib3.HTTPResponse) -> bytes:
+        """All of an answer. A server that goes on sending little by little is given up at the deadline."""
+        parts = []
+        while part := response.read1(_CHUNK):
+            parts.append(part)
+            if self._remaining(1.0, least=0.0) <= 0 and response.length_remaining != 0:
+                response.close()
+                raise urllib3.exceptions.HTTPError("the answer was not complete by the deadline")
+        return b"".join(parts)
+
+    def forward(self, namespace: str, pod: str, port: int, read: Callable[[Tunnel], T]) -> T:
+        """What is read from a port of a pod, through the API server's port-forward; once more if that breaks.
+
+        Whatever breaks on it is told as the forward's failure, in the API server's own words where it gave a
+        reason ("connection refused" by the pod, say).
+
+        Args:
+            namespace: The pod's.
+            pod: Its name.
+            port: Its port.
+            read: Given the connection, and a new one the second time. It only reads.
+
+        Raises:
+            KubeError: The forward was refused or broke twice, or `read` failed on it.
+        """
+        what = f"port-forward to {namespace}/{pod}:{port}"
+        path = objects.POD.path(namespace, pod) + _FORWARD
+
+        def attempt() -> T:
+            with self._stream(path, [("ports", str(port))], self._silence) as stream:
+                return read(Tunnel(stream))
+
+        with self._stream_faults(what, path):
+            return once_more(f"{self.context}: {what}", attempt, left=self._left)
+
+    def http_get(self, namespace: str, pod: str, port: int, path: str, *, most: int | None = None) -> bytes:
+        """GETs from a port of a pod through the API server's port-forward, `most` bytes of it where given.
+
+        Raises:
+            KubeError: The forward was refused, or what listens there did not answer 200.
+        """
+
+        def read(tunnel: Tunnel) -> tuple[http.client.HTTPResponse, bytes]:
+            connection = http.client.HTTPConnection("localhost", port)
+            connection.sock = cast("socket.socket", tunnel)
+            connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read(most)
+            if most is not None and len(body) < most and answer.length:
+                raise http.client.IncompleteRead(body, answer.length)  # read() raises it only without `most`
+            return answer, body
+
+        answer, body = self.forward(namespace, pod, port, read)
+        if answer.status != http.HTTPStatus.OK:
+            raise errors.stream_failed(
+                self.context,
+                f"GET {path} on {namespace}/{pod}:{port}",
+                objects.POD.path(namespace, pod) + _FORWARD,
+                f"{answer.status} {answer.reason}",
+            )
+        return body
+
+    def execute(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        command: Sequence[str],
+        *,
+        timeout_s: float,
+        reads: bool = False,
+    ) -> Execution:
+        """Runs a command in a container and waits for its end.
+
+        Args:
+            namespace: The pod's.
+            pod: Its name.
+            container: Its container.
+            command: The words of the command.
+            timeout_s: Seconds within which it must end.
+            reads: Whether it changes nothing: then it is run once more where its stream breaks.
+
+        Raises:
+            KubeError: It could not be started, or had not ended within `timeout_s` seconds.
+        """
+        what = f"exec in {namespace}/{pod}"
+        path = objects.POD.path(namespace, pod) + "/exec"
+        asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query = [*asked, *(("command", word) for word in command)]
+        left = time_left(self._remaining(timeout_s, least=0.0))
+
+        def attempt() -> Execution:
+            with self._stream(path, query, left) as stream:
+                try:
+                    return run(stream)
+                except TimeoutError:
+                    raise TimeoutError(f"no end after {timeout_s:g} s") from None
+
+        with self._stream_faults(what, path):
+            return once_more(f"{self.context}: {what}", attempt, left=left, reads=reads)
+
+    def close(self) -> None:
+        """Ends the connections."""
+        if self._api is not None:
+            self._api.close()
+
+    @contextmanager
+    def _stream(
+        self, path: str, query: Sequence[tuple[str, str]], patience: Callable[[], float]
+    ) -> Iterator[Channels]:
+        endpoint, _ = self._open()
+        connect_timeout_s = self._remaining(self.connect_timeout_s)
+        with channels(
+            endpoint, path, query, connect_timeout_s=connect_timeout_s, patience=patience
+        ) as stream:
+            yield stream
+
+    @contextmanager
+    def _stream_faults(self, what: str, path: str) -> Iterator[None]:
+        try:
+            yield
+        except StreamError as error:
+            raise errors.stream_failed(self.context, what, path, str(error), error.status) from None
+        except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            raise errors.stream_failed(self.context, what, path, error) from None
+
+    def _open(self) -> tuple[Endpoint, client.ApiClient]:
+        """Where the API server is, and the client that requests go through; made at the first call."""
+        from kubernetes import client  # noqa: PLC0415 - not loaded by verbs that call no API server
+
+        with self._lock:
+            self.requests += 1
+            if self._endpoint is None:
+                self._endpoint = read_endpoint(self.context, self.kubeconfig)
+            if self._api is None:
+                # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
+                retries = Patience(
+                    total=4,
+                    connect=0,  # what broke is tried again by `once_more`
+                    read=0,
+                    other=0,  # a certificate that is not trusted will not be at the next try
+                    status=3,
+                    status_forcelist=(429, 503),
+                    allowed_methods=None,
+                    backoff_factor=0.2,
+                    respect_retry_after_header=True,
+                    raise_on_status=False,
+                )
+                retries.left = self._left
+                # The endpoint's pool knows the proxy: the client is not to look into the environment again.
+                self._api = client.ApiClient(client.Configuration(self._endpoint.url, no_proxy="*"))
+                self._api.rest_client.pool_manager = self._endpoint.pool(retries)
+            return self._endpoint, self._api
+
+    def _left(self) -> float:
+        return self._remaining(float("inf"), least=0.0)
+
+    def _silence(self) -> float:
+        return self._remaining(self.read_timeout_s, least=0.0)
+
+    def _remaining(self, timeout_s: float, least: float = 0.1) -> float:
+        if self.deadline is None:
+            return timeout_s
+        return max(least, min(timeout_s, self.deadline - time.monotonic()))
+
+    def _timeouts(self) -> tuple[float, float]:
+        return self._remaining(self.connect_timeout_s), self._remaining(self.read_timeout_s)
+
+    def _server(self) -> str:
+        try:
+            return without_credentials(str(self.kubeconfig["clusters"][0]["cluster"]["server"]))
+        except (KeyError, IndexError, TypeError):
+            return "an unnamed server"

@@ -1,0 +1,138 @@
+"""What a ticket needs beside the mesh's objects: logs, events, configuration, what istiod and Envoy tell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from istio_mc.domain.kube.objects import POD, Object
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.gateways.kube.client import Kube
+
+MOST_LISTED = 500
+"""Objects of one kind that are asked for."""
+
+MOST_OF_AN_ANSWER = 4 << 20
+"""Bytes that are read of a log or a dump."""
+
+ISTIOD_PORT, ADMIN_PORT = 15014, 15000
+
+ISTIOD_PATHS = ("/debug/syncz", "/debug/networkz", "/debug/mesh", "/debug/endpointShardz", "/metrics")
+"""What an istiod is asked for (pilot/pkg/xds/debug.go, Istio 1.26.0)."""
+
+ENVOY_PATHS = ("/server_info", "/certs", "/clusters", "/listeners?format=json", "/config_dump")
+"""What a gateway's Envoy is asked for; it leaves private keys out by itself (Envoy's admin interface)."""
+
+_GROUPS = (".istio.io", "gateway.networking.k8s.io")
+
+
+class Log(NamedTuple):
+    """One container's log.
+
+    Attributes:
+        pod: The pod.
+        container: The container.
+        previous: Whether it is of the run before the last restart.
+    """
+
+    pod: str
+    container: str
+    previous: bool = False
+
+
+class Listed(NamedTuple):
+    """Objects of one kind.
+
+    Attributes:
+        group: The API group.
+        plural: The kind's name in URLs.
+        items: The objects, with the kind and version that lists leave out.
+        more: Whether there are more than were asked for.
+    """
+
+    group: str
+    plural: str
+    items: list[Object]
+    more: bool
+
+
+def logs_of(pods: Iterable[Object]) -> list[Log]:
+    """The logs of some pods: of every container, and where it was restarted, of the run before."""
+    return [
+        Log(pod["metadata"]["name"], container["name"], previous)
+        for pod in pods
+        for kind in ("initContainers", "containers")
+        for container in (pod.get("spec") or {}).get(kind) or []
+        for previous in ((False, True) if container["name"] in _restarted(pod) else (False,))
+    ]
+
+
+def _restarted(pod: Object) -> set[str]:
+    status = pod.get("status") or {}
+    kinds = ("initContainerStatuses", "containerStatuses")
+    return {entry["name"] for kind in kinds for entry in status.get(kind) or [] if entry.get("restartCount")}
+
+
+def read_log(kube: Kube, log: Log, *, since_s: float, lines: int) -> str:
+    """The last lines of a log, as they were written: istiod and Envoy put the time into each.
+
+    Raises:
+        ProblemError: The API server or the kubelet refused, or did not answer in time.
+    """
+    query = {
+        "container": log.container,
+        "tailLines": str(lines),
+        "sinceSeconds": str(int(since_s)),
+        # A limit cuts what is newest: far above what is kept, which is cut at its beginning.
+        "limitBytes": str(MOST_OF_AN_ANSWER),
+    }
+    if log.previous:
+        query["previous"] = "true"
+    return kube.text(f"{POD.path(SYSTEM_NAMESPACE, log.pod)}/log", query)
+
+
+def some(kube: Kube, path: str, group: str = "", api_version: str = "v1", kind: str = "") -> Listed:
+    """The objects under a path, at most so many.
+
+    Raises:
+        ProblemError: The API server refused, or did not answer in time.
+    """
+    answer = kube.request("GET", path, query={"limit": str(MOST_LISTED)})
+    head = {"apiVersion": api_version, "kind": kind or str(answer.get("kind", "")).removesuffix("List")}
+    items = [head | item for item in answer.get("items") or []]
+    more = bool((answer.get("metadata") or {}).get("continue"))
+    return Listed(group, path.rpartition("/")[2], items, more)
+
+
+def configuration_kinds(kube: Kube) -> list[tuple[str, str, str, str]]:
+    """Istio's and the Gateway API's kinds that this cluster serves: path, group, version and kind.
+
+    Raises:
+        ProblemError: The API server refused, or did not answer in time.
+    """
+    found: list[tuple[str, str, str, str]] = []
+    for group in kube.request("GET", "/apis").get("groups") or []:
+        name = str(group.get("name", ""))
+        if name.endswith(_GROUPS):
+            version = group["preferredVersion"]["groupVersion"]
+            served = kube.request("GET", f"/apis/{version}").get("resources") or []
+            found += [
+                (f"/apis/{version}/{kind['name']}", name, version, kind["kind"])
+                for kind in served
+                if "/" not in kind["name"] and "list" in (kind.get("verbs") or [])
+            ]
+    return found
+
+
+def asked(kube: Kube, pod: Object, port: int, path: str) -> str:
+    """What a pod answers on a port that listens to itself alone, as far as it is read.
+
+    Raises:
+        ProblemError: The forward failed, or it did not answer 200.
+    """
+    name = pod["metadata"]["name"]
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, path, most=MOST_OF_AN_ANSWER)
+    return raw.decode(errors="replace")

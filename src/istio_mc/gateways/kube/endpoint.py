@@ -1,0 +1,224 @@
+"""How an API server is reached, and as which user: read once from a kubeconfig, for requests and streams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import MemoryBIO
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
+from urllib3.util import Url, parse_url
+
+from istio_mc import __version__
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.hosts import is_bypassed
+from istio_mc.domain.kube.request_headers import (
+    Header,
+    UnsendableError,
+    is_sendable,
+    request_headers,
+    without_credentials,
+)
+from istio_mc.domain.problem import Problem
+from istio_mc.gateways.kube import http_proxy
+from istio_mc.gateways.kube import tls as kube_tls
+from istio_mc.gateways.kube.errors import KubeError
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Mapping
+
+    from kubernetes.client import Configuration
+
+_CONNECTIONS = 16
+"""Kept open to one API server; urllib3 opens more where more are needed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An API server and a user of it.
+
+    Attributes:
+        url: The server's URL, without a slash at its end.
+        headers: What every request carries: credentials, impersonation, and the name of this program.
+        tls: How connections are encrypted; None for an http server.
+        server_name: Name that the server's certificate is valid for, where it is not the URL's host.
+        proxy: The proxy before the server, where there is one.
+    """
+
+    url: str = field(repr=False)
+    headers: tuple[Header, ...] = field(repr=False)
+    tls: ssl.SSLContext | None
+    server_name: str | None
+    proxy: http_proxy.HttpProxy | None
+
+    def pool(self, retries: urllib3.Retry) -> urllib3.PoolManager:
+        """The connections that requests take."""
+        common: dict[str, Any] = {
+            "maxsize": _CONNECTIONS,
+            "retries": retries,
+            "ssl_context": self.tls,
+            "server_hostname": self.server_name,
+        }
+        if self.proxy is None:
+            return urllib3.PoolManager(**common)
+        return urllib3.ProxyManager(
+            self.proxy.url, proxy_headers=self.proxy.headers, proxy_ssl_context=self.tls, **common
+        )
+
+    def connect(self, timeout_s: float) -> socket.socket:
+        """Opens one more connection, as those of the pool are opened.
+
+        Args:
+            timeout_s: How long each step may take, in seconds.
+
+        Raises:
+            OSError: It was refused, or TLS failed (ssl.SSLError).
+            urllib3.exceptions.HTTPError: Nothing responds there in time.
+        """
+        server = parse_url(self.url)
+        host, port = _address(server)
+        proxy = parse_url(self.proxy.url) if self.proxy else None
+        at = _address(proxy or server)
+        proxied = ProxyConfig(
+            self.tls, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
+        )
+        connection: HTTPConnection = (
+            HTTPConnection(*at, timeout=timeout_s, proxy=proxy, proxy_config=proxied)
+            if self.tls is None
+            else HTTPSConnection(
+                *at,
+                timeout=timeout_s,
+                ssl_context=self.tls,
+                server_hostname=self.server_name,
+                proxy=proxy,
+                proxy_config=proxied,
+            )
+        )
+        if self.proxy and proxy:
+            connection.set_tunnel(
+                host, port or connection.default_port, self.proxy.headers, proxy.scheme or "http"
+            )
+        try:
+            connection.connect()
+        except BaseException:
+            connection.close()
+            raise
+        return cast("socket.socket", connection.sock)
+
+
+class _UnusableError(ValueError):
+    """A kubeconfig that no request can be made with; the message contains no credential."""
+
+
+def read_endpoint(context: str, kubeconfig: Mapping[str, Any]) -> Endpoint:
+    """The endpoint of a kubeconfig of one context, whose credential plugin has been run.
+
+    Raises:
+        KubeError: The kubeconfig cannot be used.
+    """
+    from kubernetes import config  # noqa: PLC0415 - not loaded by verbs that call no API server
+
+    cluster, user = _entry(kubeconfig, "cluster"), _entry(kubeconfig, "user")
+    try:
+        configuration = _configuration(cluster)
+        given = configuration.host if "://" in configuration.host else f"http://{configuration.host}"
+        url = without_credentials(given)
+        secure = parse_url(url).scheme == "https"
+        headers = request_headers(user, _token(user) if secure else "", given)
+        tls = kube_tls.context_of(kube_tls.read_settings(cluster, user)) if secure else None
+        server_name = _server_name(cluster, url, tls)
+    except (_UnusableError, UnsendableError, kube_tls.UnusableTlsError) as error:
+        raise KubeError(_unusable(context, str(error)), 0) from None
+    except (config.ConfigException, ValueError):  # its words may contain the value
+        raise KubeError(_unusable(context, "server: is not a URL"), 0) from None
+    proxy = http_proxy.choose(
+        context,
+        url,
+        cluster.get("proxy-url"),
+        configuration.proxy,
+        lambda: is_bypassed(url, configuration.no_proxy or ""),
+    )
+    agent = ("User-Agent", f"istio-mc/{__version__}")
+    return Endpoint(url, (*headers, agent), tls, server_name, proxy)
+
+
+def _address(url: Url) -> tuple[str, int | None]:
+    return (url.host or "").strip("[]"), url.port
+
+
+def _entry(kubeconfig: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    """The one entry of a kind; empty where there is none."""
+    entries = kubeconfig.get(f"{kind}s") or [{}]
+    return entries[0].get(kind) or {}
+
+
+def _configuration(cluster: Mapping[str, Any]) -> Configuration:
+    """The client's own reading of a cluster's entry, and of the environment's proxies.
+
+    Credentials and certificates are left out: the client would write them to files, and sends fewer of them
+    than kubectl does.
+    """
+    from kubernetes import client, config  # noqa: PLC0415 - not loaded by verbs that call no API server
+
+    for key in ("server", "tls-server-name"):
+        if not is_sendable(str(cluster.get(key) or "")):
+            raise _UnusableError(f"{key}: contains a control character, such as a line break")
+    kept = {key: cluster[key] for key in ("server", "proxy-url") if cluster.get(key)}
+    if "server" not in kept:
+        raise _UnusableError("server: is missing")
+    configuration = client.Configuration()
+    config.load_kube_config_from_dict(
+        {
+            "current-context": "only",
+            "contexts": [{"name": "only", "context": {"cluster": "only"}}],
+            "clusters": [{"name": "only", "cluster": kept}],
+        },
+        persist_config=False,
+        client_configuration=configuration,
+    )
+    return configuration
+
+
+def _token(user: Mapping[str, Any]) -> str:
+    """The user's bearer token: that of its tokenFile where it can be read, without the space around it."""
+    given = str(user.get("token") or "")
+    path = user.get("tokenFile")
+    if not path:
+        return given
+    try:
+        found = Path(str(path)).read_bytes().decode().strip()
+    except (OSError, ValueError) as error:
+        found, fault = "", getattr(error, "strerror", None) or "it is not UTF-8"
+    else:
+        fault = "it is empty"
+    if not found and not given:
+        raise _UnusableError(f"tokenFile: cannot read a token from {path}: {fault}")
+    return found or given
+
+
+def _server_name(cluster: Mapping[str, Any], url: str, tls: ssl.SSLContext | None) -> str | None:
+    """The cluster's tls-server-name, where there is one. Whatever name is sent has been tried."""
+    given = str(cluster.get("tls-server-name") or "")
+    name = given or urlsplit(url).hostname or ""
+    if tls is not None:
+        try:
+            tls.wrap_bio(MemoryBIO(), MemoryBIO(), server_hostname=name.rstrip("."))
+        except ValueError:
+            field = "tls-server-name" if given else "server"
+            raise _UnusableError(f"{field}: is not a host name") from None
+    return given or None
+
+
+def _unusable(context: str, fault: str) -> Problem:
+    return Problem(
+        code="kubeconfig-unusable",
+        cluster=context,
+        message=f"the kubeconfig entry of {context} cannot be used: {fault}",
+        hint=Advice("correct the entry, or obtain it again from the provider"),
+        docs="troubleshooting.md#kubeconfig",
+    )

@@ -1,0 +1,159 @@
+"""What an API server's fault is called, and what mends it."""
+
+from __future__ import annotations
+
+import ssl
+
+import urllib3
+
+from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.kube.refusal import Reason, problem_of, read_refusal
+from istio_mc.domain.links.remote_secrets import CertificateFault
+from istio_mc.domain.problem import Problem, ProblemError
+
+
+class KubeError(ProblemError):
+    """An API server answered with a fault, or not at all.
+
+    Attributes:
+        status: HTTP status of the answer; 0 where none came.
+        untrusted: Whether what answered showed a certificate that is not trusted.
+        certificate: What is wrong with that certificate; None where none came.
+        reason: Why the API server refused; None where no request was refused.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        status: int,
+        *,
+        untrusted: bool = False,
+        certificate: CertificateFault | None = None,
+        reason: Reason | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.status = status
+        self.untrusted = untrusted
+        self.certificate = certificate
+        self.reason = reason
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no answer came at all."""
+        return self.status == 0
+
+
+def unreachable(
+    context: str, server: str, error: Exception, *, untrusted: bool = False, through: object = None
+) -> KubeError:
+    """No answer came, or none that can be trusted; `through` is the proxy that was asked, where one was."""
+    seen = _short(error)
+    problem = Problem(
+        code="cluster-unreachable",
+        cluster=context,
+        message=f"{context} cannot be reached",
+        seen=f"{seen}; asked through {through}" if through else seen,
+        expected=f"an answer from {server}",
+        hint=_way_in(context, error),
+        docs="troubleshooting.md#cluster-unreachable",
+    )
+    return KubeError(problem, 0, untrusted=untrusted, certificate=_certificate_fault(error))
+
+
+def _way_in(context: str, error: Exception) -> Advice:
+    # What is wrong with a certificate is known here; kubectl would only repeat it.
+    match _certificate_fault(error):
+        case CertificateFault.NAME:
+            return Advice(
+                f"in the kubeconfig, set tls-server-name of the cluster of {context} to a name it shows"
+            )
+        case CertificateFault.DATES:
+            return Advice(
+                f"renew the certificate of the API server of {context}; "
+                "if its dates are right, correct the clock of this machine"
+            )
+        case CertificateFault.ISSUER:
+            return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
+        case None:
+            return Advice(kubectl(context, "get", "--raw", "/readyz"))
+
+
+_BY_VERIFY_CODE = {
+    9: CertificateFault.DATES,
+    10: CertificateFault.DATES,
+    62: CertificateFault.NAME,
+    64: CertificateFault.NAME,
+}
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, CERT_HAS_EXPIRED, HOSTNAME_MISMATCH and IP_ADDRESS_MISMATCH."""
+
+
+def _certificate_fault(error: Exception) -> CertificateFault | None:
+    """Why the certificate was refused; None where it was not, or none came."""
+    reason = getattr(error, "reason", error)
+    if not isinstance(reason, urllib3.exceptions.SSLError):
+        return None
+    cause = reason.args[0] if reason.args else None
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _BY_VERIFY_CODE.get(cause.verify_code, CertificateFault.ISSUER)
+    # Where tls-server-name is set, urllib3 compares names itself (util/ssl_match_hostname.py, 2.5).
+    return None if isinstance(cause, ssl.SSLError) else CertificateFault.NAME
+
+
+def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
+    """Something answered that is no API server."""
+    problem = Problem(
+        code="malformed-answer",
+        cluster=context,
+        message=f"what answered {method} {path} for {context} is no API server",
+        seen=f"{len(raw)} bytes, {raw[:80]!r}",
+        expected="a JSON object as Kubernetes writes it",
+        hint=Advice(f"look for a proxy between here and {server} that answers in its stead"),
+    )
+    return KubeError(problem, status)
+
+
+def refused(context: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
+    """The API server refused, and says why."""
+    refusal = read_refusal(method, path, status, raw)
+    return KubeError(problem_of(context, refusal), status, reason=refusal.reason)
+
+
+def stream_failed(context: str, what: str, path: str, error: Exception | str, status: int = 0) -> KubeError:
+    """A stream through the API server was not opened, or broke.
+
+    Args:
+        context: Whose API server it is.
+        what: The stream, for the message.
+        path: What was connected to: the subresource of a pod.
+        error: Why, where a text says it in the words of the cluster.
+        status: The HTTP status of a refusal.
+    """
+    namespace, _, _, subresource = path.split("/")[-4:]
+    problem = Problem(
+        code="stream-failed",
+        cluster=context,
+        message=f"{what} failed in {context}",
+        seen=error if isinstance(error, str) else _short(error),
+        expected="an open stream through the API server",
+        hint=Advice(
+            kubectl(context, "-n", namespace, "auth", "can-i", "get", "pods", f"--subresource={subresource}")
+        ),
+        docs="troubleshooting.md#stream-failed",
+    )
+    return KubeError(problem, status)
+
+
+def _short(error: Exception) -> str:
+    """An error's text without the object addresses and class paths urllib3 puts before it."""
+    reason = getattr(error, "reason", None)
+    if not isinstance(reason, Exception):  # of an ssl.SSLError it is OpenSSL's name of the fault
+        reason = error
+    # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
+    reason = getattr(reason, "original_error", reason)
+    # urllib3 gives a timed out connection two parts: itself, and the sentence.
+    parts: tuple[object, ...] = getattr(reason, "args", ())
+    text = str(parts[-1] if len(parts) > 1 and isinstance(parts[-1], str) else reason)
+    head, mark, tail = text.partition(">: ")
+    if not mark:
+        head, mark, tail = text.partition("): ")
+    return (tail if mark else head).strip() or type(error).__name__

@@ -1,0 +1,110 @@
+"""The user's kubeconfig files: which they are, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import goyaml
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.kube.kubeconfig import Kubeconfig, KubeconfigFile, merge
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.gateways.host import files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> list[Path]:
+    """The kubeconfig files to read, in the order in which they count.
+
+    As kubectl has it (client-go tools/clientcmd/loader.go, NewDefaultClientConfigLoadingRules, v0.32.3), but
+    that the option, too, may be a list, and that `~` is expanded: a shell does so only at the beginning.
+
+    Args:
+        option: Value of `--kubeconfig`: one path or several, separated as in $PATH; None or empty: not given.
+        env: The environment, of which KUBECONFIG comes next.
+        home: Home folder, whose `.kube/config` comes last.
+
+    Returns:
+        Paths without empty ones and repeats.
+    """
+    value = option or env.get("KUBECONFIG")
+    if not value:
+        return [home / ".kube" / "config"]
+    parts = (part for part in value.split(os.pathsep) if part)
+    return list(dict.fromkeys(home / part[2:] if part.startswith("~/") else Path(part) for part in parts))
+
+
+def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files.content) -> Kubeconfig:
+    """Reads the files and joins them. Files that do not exist become warnings of the result.
+
+    Args:
+        paths: The files, in the order in which they count.
+        read: Reads one.
+
+    Raises:
+        InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
+            fault of every file.
+    """
+    found: list[KubeconfigFile] = []
+    faults: list[Problem] = []
+    for path in paths:
+        # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
+        try:
+            found.append(_read(files.absolute(path), read))
+        except InputError as error:
+            faults.extend(error.problems)
+    if not faults and all(file.document is None for file in found):
+        raise InputError(_none_there([file.path for file in found]))
+    try:
+        kubeconfig = merge(found)
+    except InputError as error:
+        raise InputError(*faults, *error.problems) from None
+    if faults:
+        raise InputError(*faults)
+    return kubeconfig
+
+
+def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
+    try:
+        data = read(Path(path))
+    except FileNotFoundError:
+        return KubeconfigFile(path, None)
+    except OSError as error:
+        raise InputError(
+            Problem(
+                code="kubeconfig-unreadable",
+                message=f"{path}: cannot be read: {error.strerror}",
+                hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
+            )
+        ) from error
+    try:
+        found = goyaml.load(data)
+    except goyaml.GoYamlError as error:
+        where = ":".join(str(part) for part in (path, error.line, error.column) if part)
+        raise InputError(
+            Problem(
+                code="yaml-invalid",
+                message=f"{where}: not YAML: {error.reason}",
+                hint=Advice("Correct the file"),
+                docs="troubleshooting.md#kubeconfig",
+            )
+        ) from None
+    # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load).
+    return KubeconfigFile(path, {} if found.value is None else found.value, found.repeated)
+
+
+def _none_there(paths: Sequence[str]) -> Problem:
+    if not paths:
+        return Problem(
+            code="kubeconfig-missing",
+            message="the list of kubeconfig files is empty",
+            hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
+        )
+    return Problem(
+        code="kubeconfig-missing",
+        message=f"there is no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
+        hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
+    )

@@ -1,0 +1,100 @@
+"""Pods that do not come up, with the events and the end of the log that tell why."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.istio.istiod import unavailable
+from istio_mc.domain.istio.pod_faults import Log, PodFault, deployment_faults, is_seen, pod_fault
+from istio_mc.domain.kube import objects
+from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.redaction.redactor import Redactor
+from istio_mc.gateways.host.parallel import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+
+_MOST_LOGS = 3
+_LINES = 20
+_LONGEST_LINE = 300
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def read_deployment_faults(
+    kube: Kube, namespace: str, deployments: Collection[Object]
+) -> dict[str, tuple[PodFault, ...]]:
+    """Why Deployments are not available, by name; no request where all of them are.
+
+    Raises:
+        ProblemError: The cluster's pods cannot be listed.
+    """
+    broken = [one for one in deployments if unavailable(one) and is_seen(one)]
+    if not broken:
+        return {}
+    found = all_of(
+        {
+            "pods": partial(kube.list, objects.POD, namespace),
+            "replica sets": partial(_if_allowed, partial(kube.list, objects.REPLICA_SET, namespace)),
+            "events": partial(_events, kube, namespace),
+        }
+    )
+    faults = deployment_faults(broken, found["replica sets"], found["pods"], found["events"])
+    return {name: _with_logs(kube, namespace, one) for name, one in faults.items()}
+
+
+def read_pod_faults(kube: Kube, namespace: str, pods: Collection[Object]) -> tuple[PodFault, ...]:
+    """Why pods that were read already do not come up; no request where all of them are ready."""
+    broken = [pod for pod in pods if pod_fault(pod)]
+    if not broken:
+        return ()
+    events = _events(kube, namespace)
+    faults = tuple(fault for pod in broken if (fault := pod_fault(pod, events)))
+    return _with_logs(kube, namespace, faults)
+
+
+def _events(kube: Kube, namespace: str) -> list[Object]:
+    return _if_allowed(partial(kube.list, objects.EVENT, namespace, fields="involvedObject.kind=Pod"))
+
+
+def _if_allowed(read: Callable[[], list[Object]]) -> list[Object]:
+    """What is worth having and not worth failing for."""
+    try:
+        return read()
+    except ProblemError:
+        return []
+
+
+def _with_logs(kube: Kube, namespace: str, faults: tuple[PodFault, ...]) -> tuple[PodFault, ...]:
+    first = [fault for fault in faults if fault.log is not Log.NONE][:_MOST_LOGS]
+    calls = {str(number): partial(_last_line, kube, namespace, fault) for number, fault in enumerate(first)}
+    lines = dict(zip(map(id, first), all_of(calls).values(), strict=True)) if calls else {}
+    return tuple(replace(fault, last_line=lines.get(id(fault)) or shown(fault.last_line)) for fault in faults)
+
+
+def _last_line(kube: Kube, namespace: str, fault: PodFault) -> str:
+    path = f"{objects.POD.path(namespace, fault.pod)}/log"
+    query = {"container": fault.container, "tailLines": str(_LINES)}
+    # The kubelet may have removed what ended last: then the run before or after it tells most.
+    for more in ({"previous": "true"}, {}) if fault.log is Log.PREVIOUS else ({},):
+        try:
+            text = kube.text(path, query | more)
+        except ProblemError:
+            continue
+        if line := shown(text):
+            return line
+    return ""
+
+
+def shown(log: str) -> str:
+    """The last line of a log as it can be printed: on one line, of bounded length, without secrets."""
+    text = Redactor().text(_ESCAPES.sub(" ", log))  # as a whole: a key may go over several lines
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    if not lines:
+        return ""
+    return lines[-1] if len(lines[-1]) <= _LONGEST_LINE else f"{lines[-1][:_LONGEST_LINE]}…"

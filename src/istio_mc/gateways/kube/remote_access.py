@@ -1,0 +1,71 @@
+"""A cluster as the istiods of others reach it: with a remote secret's own address, CA and token."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.links.remote_secrets import READS, Reading, Tried, reader_kubeconfig
+from istio_mc.domain.problem import ProblemError
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.kube.client import Kube
+from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.gateways.kube.snapshot import Right, allowed
+
+if TYPE_CHECKING:
+    from istio_mc.domain.links.remote_secrets import Access
+
+_CONNECT_S = 3.0
+_READ_S = 5.0
+
+
+def try_access(context: str, access: Access, deadline: float | None = None) -> Tried:
+    """Asks a cluster, as another's istiod would, whether it may read what istiod reads.
+
+    A loopback address is not tried: from here it would be this machine's own. Neither are credentials that
+    only istiod's pod has.
+
+    Args:
+        context: The cluster's context, for what is logged.
+        access: A remote secret's.
+        deadline: `time.monotonic()` value by which the calls end.
+    """
+    if access.untried:
+        return Tried(Reading.UNTRIED, access.untried)
+    if access.is_loopback:
+        return Tried(Reading.UNREACHABLE, "a loopback address is the reader's own machine")
+    name = f"{context} as other istiods reach it"
+    kube = Kube(
+        name,
+        reader_kubeconfig(name, access),
+        deadline=deadline,
+        connect_timeout_s=_CONNECT_S,
+        read_timeout_s=_READ_S,
+    )
+    try:
+        # One question first: what cannot be reached shall cost one timeout.
+        first, *others = [Right(verb, r, group, "") for group, r in READS for verb in ("list", "watch")]
+        found = {str(first): allowed(kube, first)}
+        found |= all_of({str(right): partial(allowed, kube, right) for right in others})
+    except KubeError as error:
+        return _told(error)
+    except ProblemError as error:  # of several questions at once
+        return Tried(Reading.STRANGE, str(error))
+    finally:
+        kube.close()
+    denied = [right for right, may in found.items() if not may]
+    return Tried(Reading.DENIED, ", ".join(denied)) if denied else Tried(Reading.OK)
+
+
+def _told(error: KubeError) -> Tried:
+    seen = error.problems[0].seen or error.problems[0].message
+    if error.problems[0].code == "kubeconfig-unusable":  # nothing was asked
+        return Tried(Reading.UNTRIED, seen)
+    if error.untrusted:
+        return Tried(Reading.UNTRUSTED, seen, error.certificate)
+    if error.reason is Reason.UNAUTHENTICATED:
+        return Tried(Reading.UNAUTHENTICATED, seen)
+    if error.unreachable:
+        return Tried(Reading.UNREACHABLE, seen)
+    return Tried(Reading.STRANGE, seen)

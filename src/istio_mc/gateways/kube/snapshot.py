@@ -1,0 +1,265 @@
+"""What lives in a cluster, and what is around the mesh there: read once a run and all at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from istio_mc.domain import calico, cilium, observed
+from istio_mc.domain.istio.services import Services, endpoints_of, meshed
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, Object, kind_of, labels_of, ref_of
+from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.observed import ISTIO_CNI, Observed, Surroundings
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.kube.errors import KubeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from istio_mc.domain.calico import Calico
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.gateways.kube.client import Kube
+
+
+_REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
+
+
+class Right(NamedTuple):
+    """Something one may do, or not.
+
+    Attributes:
+        verb: Such as `list`.
+        resource: Its plural in URLs.
+        group: Its API group; empty for the core's.
+        namespace: Where; empty: in all.
+        subresource: Such as `portforward`.
+    """
+
+    verb: str
+    resource: str
+    group: str = ""
+    namespace: str = SYSTEM_NAMESPACE
+    subresource: str = ""
+
+    def __str__(self) -> str:
+        what = self.resource + (f".{self.group}" if self.group else "")
+        what += f"/{self.subresource}" if self.subresource else ""
+        return f"{self.verb} {what}" + (f" in {self.namespace}" if self.namespace else "")
+
+
+def allowed(kube: Kube, right: Right) -> bool:
+    """Whether the API server grants it.
+
+    Raises:
+        KubeError: It does not say.
+    """
+    attributes = {
+        "verb": right.verb,
+        "resource": right.resource,
+        "group": right.group,
+        "namespace": right.namespace,
+        "subresource": right.subresource,
+    }
+    review = {
+        "apiVersion": _REVIEW.api_version,
+        "kind": _REVIEW.kind,
+        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
+    }
+    answer = kube.request(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review, reads=True
+    )
+    return bool(answer.get("status", {}).get("allowed"))
+
+
+_METRICS = "v1beta1.metrics.k8s.io"
+_EVERYTHING = Right("*", "*", "*", "")
+_NEEDED = (
+    Right("create", "namespaces", "", ""),
+    Right("patch", "namespaces", "", ""),
+    *(
+        Right(verb, resource, group)
+        for verb in ("list", "create", "patch")
+        for resource, group in (
+            ("secrets", ""),
+            ("configmaps", ""),
+            ("services", ""),
+            ("serviceaccounts", ""),
+            ("deployments", "apps"),
+            ("horizontalpodautoscalers", "autoscaling"),
+            ("poddisruptionbudgets", "policy"),
+            ("roles", "rbac.authorization.k8s.io"),
+            ("rolebindings", "rbac.authorization.k8s.io"),
+        )
+    ),
+    *(
+        Right(verb, resource, group, "")
+        for verb in ("list", "create", "patch")
+        for resource, group in (
+            ("clusterroles", "rbac.authorization.k8s.io"),
+            ("clusterrolebindings", "rbac.authorization.k8s.io"),
+            ("mutatingwebhookconfigurations", "admissionregistration.k8s.io"),
+            ("validatingwebhookconfigurations", "admissionregistration.k8s.io"),
+            ("customresourcedefinitions", "apiextensions.k8s.io"),
+        )
+    ),
+    Right("list", "networkpolicies", "networking.k8s.io"),
+    # A WebSocket begins with a GET; Kubernetes 1.35 and newer require the other right for it too.
+    Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
+    Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
+)
+
+
+def survey(kube: Kube) -> Surroundings:
+    """Looks around in a cluster: ten requests, more only where a right is missing or Calico runs.
+
+    Raises:
+        ProblemError: It cannot be reached, or refuses to tell.
+    """
+    listed = all_of(
+        {
+            "storage": partial(kube.list, objects.STORAGE_CLASS),
+            "nodes": partial(kube.list, objects.NODE),
+            "istiods": partial(kube.list, objects.DEPLOYMENT, labels="app=istiod"),
+            "daemon sets": partial(kube.list, objects.DAEMON_SET),
+        }
+    )
+    daemon_sets = listed["daemon sets"]
+    crds = all_of({name: partial(kube.get, objects.CRD, name) for name in objects.GATEWAY_API_VERSIONED})
+    metrics = kube.get(objects.API_SERVICE, _METRICS)
+    config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
+    return Surroundings(
+        storage_classes=observed.storage_classes(listed["storage"]),
+        metrics=observed.metrics(metrics),
+        architectures=observed.architectures(listed["nodes"]),
+        cilium=(config.get("data") or {}) if config else None,
+        calico=_calico(kube, daemon_sets),
+        istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in daemon_sets),
+        denied=_denied(kube),
+        control_planes=tuple(observed.control_plane(item) for item in listed["istiods"]),
+        gateway_api=observed.bundle_versions([crd for crd in crds.values() if crd]),
+        ambient=any(labels_of(one).get("app") == "ztunnel" for one in daemon_sets),
+    )
+
+
+def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
+    """Calico's settings; asked for only where it runs."""
+    node = next((one for one in daemon_sets if one["metadata"]["name"] == calico.DAEMON_SET), None)
+    if node is None:
+        return None
+    try:
+        found = (kube.get(kind, calico.FELIX) for kind in objects.FELIX_CONFIGURATIONS)
+        return calico.calico_of(node, next(filter(None, found), None))
+    except KubeError as error:
+        if error.reason is not Reason.FORBIDDEN:
+            raise
+        return calico.calico_of(node, None, is_known=False)
+
+
+def _denied(kube: Kube) -> tuple[str, ...]:
+    """The rights that are missing; one question is enough for whoever may do everything."""
+    if allowed(kube, _EVERYTHING):
+        return ()
+    asked: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in _NEEDED}
+    return tuple(right for right, may in all_of(asked).items() if not may)
+
+
+_IN_SYSTEM_NAMESPACE = (
+    objects.SECRET,
+    objects.SERVICE,
+    objects.SERVICE_ACCOUNT,
+    objects.CONFIG_MAP,
+    objects.POD,
+    objects.DEPLOYMENT,
+    objects.HPA,
+    objects.PDB,
+    objects.NETWORK_POLICY,
+    objects.ROLE,
+    objects.ROLE_BINDING,
+    objects.ISTIO_GATEWAY,
+    objects.KUBERNETES_GATEWAY,
+)
+_CLUSTER_WIDE = (
+    objects.CLUSTER_ROLE,
+    objects.CLUSTER_ROLE_BINDING,
+    objects.MUTATING_WEBHOOK,
+    objects.VALIDATING_WEBHOOK,
+    objects.CRD,
+)
+_MANY = (objects.CLUSTER_ROLE, objects.CLUSTER_ROLE_BINDING, objects.CRD)
+_OF_ISTIO = "app.kubernetes.io/part-of=istio"
+
+
+def observe(kube: Kube, namespace: Object | None = None) -> Observed:
+    """Reads a cluster: some nineteen requests at once, each kind listed once.
+
+    Args:
+        kube: Its API server.
+        namespace: istio-system, where this run has read it before.
+
+    Raises:
+        ProblemError: It cannot be reached, or refuses to tell.
+    """
+    # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
+    version = kube.version()
+
+    def listed(kind: Kind) -> Callable[[], list[Object]]:
+        if kind.namespaced:
+            return lambda: kube.list(kind, SYSTEM_NAMESPACE)
+        return lambda: kube.list(kind, labels=_OF_ISTIO if kind in _MANY else None)
+
+    calls: dict[str, Callable[[], list[Object]]] = {
+        " ".join(kind): listed(kind) for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE)
+    }
+    calls["namespace"] = lambda: _one(namespace or kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE))
+    calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, objects.GATEWAY_API_SIGN))
+    found = all_of(calls)
+    gateway_api = bool(found.pop("gateway-api"))
+    live = {ref_of(item): item for items in found.values() for item in items}
+    return Observed(version, live, gateway_api, kube.ahead_s)
+
+
+def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Observed:
+    """The same, with what a manifest has of kinds that `observe` does not list.
+
+    Most meshes have none: NetworkPolicies, say, are made where `values.global.networkPolicy` asks for them.
+
+    Raises:
+        ProblemError: One of them may not be read.
+    """
+    listed = {kind.kind for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE, objects.NAMESPACE)}
+    unread = {ref_of(item): kind_of(item) for item in manifest if item["kind"] not in listed}
+    if not unread:
+        return observed
+    found = all_of(
+        {str(ref): partial(kube.get, kind, ref.name, ref.namespace) for ref, kind in unread.items()}
+    )
+    return replace(
+        observed, objects={**observed.objects, **{ref_of(item): item for item in found.values() if item}}
+    )
+
+
+def _one(found: Object | None) -> list[Object]:
+    return [found] if found else []
+
+
+def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
+    """Reads the Services of all namespaces and their endpoints, in two calls.
+
+    Args:
+        kube: The cluster's API server.
+        injected: Gives the pods that speak mTLS, which others of this run look at too.
+
+    Raises:
+        ProblemError: The API server refused, or did not answer.
+    """
+    calls: dict[str, Callable[[], list[Object]]] = {
+        "services": partial(kube.list, objects.SERVICE),
+        "slices": partial(kube.list, objects.ENDPOINT_SLICE),
+        "pods": injected,
+    }
+    found = all_of(calls)
+    offered = meshed(found["services"], found["pods"])
+    return Services(tuple(found["services"]), offered, endpoints_of(found["slices"]))

@@ -1,0 +1,119 @@
+"""Which program is used: the bin-dir's, the private cache's, or the one on PATH."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.problem import InputError, ProblemError
+from istio_mc.domain.tools import VERSION_ARGUMENTS, Platform, Tool, platform_of, told_version
+from istio_mc.gateways.host import process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.gateways.tools.cache import Cache
+
+BIN_DIR_VARIABLE = "ISTIO_MC_BIN_DIR"
+_ASK_S = 15.0
+
+
+class Origin(StrEnum):
+    """Where a program was found."""
+
+    BIN_DIR = "bin-dir"
+    CACHE = "cache"
+    PATH = "PATH"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A program that would be used.
+
+    Attributes:
+        path: Where it is.
+        origin: Which place that is.
+        version: What it says it is; None: it does not tell.
+        said: What it said instead.
+    """
+
+    path: Path
+    origin: Origin
+    version: str | None
+    said: str = ""
+
+
+def own_platform() -> Platform:
+    """This machine's platform.
+
+    Raises:
+        InputError: None of the tools is published for it.
+    """
+    return platform_of(platform.system(), platform.machine())
+
+
+def find(
+    tool: Tool,
+    version: str | None,
+    env: Mapping[str, str],
+    cache: Cache,
+    bin_dir: Path | None = None,
+    deadline: float = math.inf,
+) -> Found | None:
+    """The program that is used: of those there are, the first that is of the version wanted.
+
+    They are looked at in the order bin-dir, cache, PATH. Where none is of that version it is the first there
+    is, and what to say of it is the caller's.
+
+    Args:
+        tool: Which program.
+        version: The version wanted; None: any.
+        env: Holds PATH.
+        cache: The private cache.
+        bin_dir: Folder to look in first.
+        deadline: `time.monotonic()` value by which the run ends.
+    """
+    first: Found | None = None
+    for origin, path in _candidates(tool, version, env, cache, bin_dir):
+        told, said = version_of(tool, path, deadline)
+        found = Found(path, origin, told, said)
+        if version is None or told == version:
+            return found
+        first = first or found
+    return first
+
+
+def version_of(
+    tool: Tool, path: Path, deadline: float = math.inf, env: Mapping[str, str] | None = None
+) -> tuple[str | None, str]:
+    """What a program says its version is (None: it does not tell), and what it said instead."""
+    timeout_s = process.within(_ASK_S, deadline)
+    try:
+        arguments: list[str | Path] = [path, *VERSION_ARGUMENTS[tool]]
+        done = process.run(arguments, timeout_s=timeout_s, name=f"{tool} version", env=env)
+    except process.ProcessCancelled:
+        raise
+    except ProblemError as error:
+        return None, error.problems[0].message
+    told = told_version(tool, done.stdout)
+    return told, process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}"
+
+
+def _candidates(
+    tool: Tool, version: str | None, env: Mapping[str, str], cache: Cache, bin_dir: Path | None
+) -> Iterator[tuple[Origin, Path]]:
+    if bin_dir and (found := shutil.which(tool, path=str(bin_dir))):
+        yield Origin.BIN_DIR, Path(found)
+    with suppress(InputError):  # a platform for which nothing is ever in the cache
+        cached = cache.program(tool, version or "", own_platform())
+        if version and os.access(cached, os.X_OK):
+            yield Origin.CACHE, cached
+    if found := shutil.which(tool, path=env.get("PATH", os.defpath)):
+        yield Origin.PATH, Path(found)

@@ -1,0 +1,404 @@
+"""Programs and manifests: put in place whole and verified, or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, on_this_machine
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.tools import (
+    SET_IN_MESH_YAML,
+    Artifact,
+    Verification,
+    parse_checksum,
+    program_platforms,
+)
+from istio_mc.gateways.host import files, temporary
+from istio_mc.gateways.tools import archives
+from istio_mc.gateways.tools.cache import PROGRAM_MODE, Cache, Receipt, copy_into, replacing, sha256_of
+from istio_mc.gateways.tools.download import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, recognise
+from istio_mc.gateways.tools.find import own_platform, version_of
+from istio_mc.gateways.tools.manifests import parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from istio_mc.domain.tools import Artifact
+
+
+_HEAD = 256
+_OF_THE_FIRST = "of the one that this machine used first"
+_FOLDER_MODE = 0o755
+_READABLE = 0o644
+
+
+class Source(Protocol):
+    """Where published files are had from."""
+
+    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+        """A verified file and its SHA-256, for the time of a `with` block."""
+
+    def place(self, artifact: Artifact) -> str:
+        """Where it would be had from: a URL, or a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Online:
+    """Published files from their servers."""
+
+    downloader: Downloader
+
+    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+        """See `Downloader.fetched`."""
+        wanted = Wanted(
+            artifact.url,
+            artifact.checksum_url,
+            artifact.sha256,
+            artifact.sha256_from,
+            MAX_FILE if artifact.tool.is_program else MAX_TEXT,
+        )
+        return self.downloader.fetched(wanted, told)
+
+    def place(self, artifact: Artifact) -> str:
+        """Its URL."""
+        return artifact.url
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """Published files from a folder that `tools download` filled."""
+
+    folder: Path
+    cache: Cache
+
+    def place(self, artifact: Artifact) -> str:
+        """The folder's file."""
+        return str(in_folder(self.folder, artifact))
+
+    @contextmanager
+    def fetched(self, artifact: Artifact, told: Told) -> Iterator[tuple[Path, str]]:
+        """The folder's file, copied first, so that what is verified is what is used.
+
+        Raises:
+            ProblemError: `offline-missing`, `checksum-missing`, `checksum-mismatch`, `digest-changed`.
+        """
+        path = in_folder(self.folder, artifact)
+        if not path.is_file():
+            raise _not_prepared(artifact, path, self.folder)
+        expected, source = self._expected(artifact, path)
+        self.cache.make_folder(self.cache.folder)
+        with temporary.folder(self.cache.folder) as folder:
+            copy = folder / path.name
+            files.write(copy, files.read(path, most=MAX_FILE))
+            told(copy.stat().st_size, copy.stat().st_size)
+            digest = sha256_of(copy)
+            if digest != expected:
+                raise self._mismatch(artifact, copy, digest, expected, source)
+            yield copy, digest
+            if not artifact.checksum_url and not artifact.sha256:
+                self.cache.remember(artifact.url, digest)
+
+    def _mismatch(
+        self, artifact: Artifact, copy: Path, digest: str, expected: str, source: str
+    ) -> ProblemError:
+        path = in_folder(self.folder, artifact)
+        changed = source == RECORDED
+        as_downloaded = source != _beside(path) and is_as_downloaded(path, digest)
+        known = recognise(copy, digest, artifact, self.folder)
+        if not known and as_downloaded:
+            known = f"unchanged since its download ({checksum_file(path).name} agrees)"
+        hint: Hint = Advice("download it again where there is internet: ", _download(artifact))
+        if changed:
+            hint = Advice(
+                "find out which of the two is right; if it is this one: ",
+                on_this_machine("rm", self.cache.record(artifact.url)),
+            )
+        elif as_downloaded and artifact.sha256_from == SET_IN_MESH_YAML:
+            hint = Advice(f"check the digest under tools.{artifact.tool.key}.sha256 in mesh.yaml")
+        return ProblemError(
+            Problem(
+                code="digest-changed" if changed else "checksum-mismatch",
+                message=f"{path} is not the file expected for {artifact}; nothing was unpacked or replaced",
+                seen=f"SHA-256 {digest}" + (f"; the file is {known}" if known else ""),
+                expected=f"SHA-256 {expected}, {_OF_THE_FIRST if changed else source}",
+                hint=hint,
+                docs="troubleshooting.md#checksum",
+            )
+        )
+
+    def _expected(self, artifact: Artifact, path: Path) -> tuple[str, str]:
+        if artifact.sha256:
+            return artifact.sha256, artifact.sha256_from
+        if not artifact.checksum_url and (recorded := self.cache.recorded(artifact.url)):
+            return recorded, RECORDED
+        beside = checksum_file(path)
+        text = files.read_if_there(beside)
+        digest = parse_checksum(text.decode(errors="replace"), path.name) if text is not None else None
+        if digest is None:
+            raise ProblemError(
+                Problem(
+                    code="checksum-missing",
+                    message=f"{path} has no checksum, and is not used without one",
+                    seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
+                    expected="a SHA-256, as istio-mc tools download writes it",
+                    hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
+                    docs="troubleshooting.md#checksum",
+                )
+            )
+        return digest, _beside(path)
+
+
+def is_as_downloaded(path: Path, digest: str) -> bool:
+    """Whether a digest is the one that the file's own checksum file has."""
+    text = files.read_if_there(checksum_file(path))
+    return text is not None and parse_checksum(text.decode(errors="replace"), path.name) == digest
+
+
+def _beside(path: Path) -> str:
+    return f"from {checksum_file(path).name}"
+
+
+def in_folder(folder: Path, artifact: Artifact) -> Path:
+    """Where a folder of downloads has a file."""
+    return folder / artifact.folder / artifact.name
+
+
+def checksum_file(path: Path) -> Path:
+    """Where the checksum of a downloaded file stands."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def target_of(artifact: Artifact, cache: Cache, bin_dir: Path | None) -> Path:
+    """Where an artifact is installed: programs in `bin_dir` or the cache, manifests in the cache."""
+    if artifact.platform is None:
+        return cache.manifest(artifact.url)
+    if bin_dir:
+        return bin_dir / artifact.tool
+    return cache.program(artifact.tool, artifact.version, artifact.platform)
+
+
+def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
+    """Whether what is at a target is the artifact already; asks nobody.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    if artifact.platform is None:
+        known = artifact.sha256 or cache.recorded(artifact.url)
+        return target.is_file() and sha256_of(target) == known
+    receipt = cache.receipt(target)
+    wanted = (artifact.tool, artifact.version, str(artifact.platform))
+    return (
+        receipt is not None
+        and (receipt.tool, receipt.version, receipt.platform) == wanted
+        and artifact.sha256 in (None, receipt.file_sha256)
+        and os.access(target, os.X_OK)
+    )
+
+
+def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Verification:
+    """How the digest of a file was verified; where there is none yet, how `install` will verify it.
+
+    Args:
+        artifact: The published file.
+        there: The program or manifest that is used; None: there is none.
+        cache: Remembers what was installed from where.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    if there is None:
+        return artifact.verification
+    if artifact.platform is None:
+        return Verification.PINNED if sha256_of(there) == artifact.sha256 else Verification.NOT_VERIFIED
+    receipt = cache.receipt(there)
+    if receipt is None:  # it is from elsewhere
+        return Verification.NOT_VERIFIED
+    return Verification.PINNED if receipt.file_sha256 == artifact.sha256 else Verification.PUBLISHED
+
+
+def install(
+    artifact: Artifact, target: Path, cache: Cache, source: Source, told: Told, deadline: float = math.inf
+) -> None:
+    """Puts an artifact in place, whole and at once; until then what is there stays.
+
+    A program for this machine's platform is run first.
+
+    Raises:
+        ProblemError: It could not be had, is not what it must be, does not run, or cannot be written.
+    """
+    place = source.place(artifact)
+    if artifact.platform is None:
+        cache.make_folder(target.parent)
+        with source.fetched(artifact, told) as (path, _):
+            parsed(place, files.read(path))
+            with replacing(target, files.PRIVATE_FILE) as file:
+                copy_into(path, file)
+        return
+    cached = cache.program(artifact.tool, artifact.version, artifact.platform)
+    _make_folder(target.parent, cache)
+    if target != cached and is_installed(artifact, cached, cache):
+        with _tested(artifact, target, str(cached), deadline) as file:
+            copy_into(cached, file)
+        return
+    with source.fetched(artifact, told) as (path, file_sha256):
+        with _tested(artifact, target, place, deadline) as file:
+            if artifact.member:
+                archives.copy_member(path, artifact.member, file, name=artifact.name)
+            else:
+                copy_into(path, file)
+            file.seek(0)
+            _refuse_other_platform(artifact, file.read(_HEAD), place)
+        receipt = Receipt(
+            str(artifact.tool), artifact.version, str(artifact.platform), artifact.url, file_sha256
+        )
+        cache.keep_receipt(sha256_of(target), receipt)
+
+
+@contextmanager
+def _tested(artifact: Artifact, target: Path, place: str, deadline: float) -> Iterator[BinaryIO]:
+    """An open file for a program, which takes the place of `target` once it has run as it must."""
+    # In the target's folder: a rename is atomic on one file system only, and another may be mounted noexec. A
+    # file that is open for writing cannot be run.
+    with temporary.folder(target.parent) as folder:
+        made = folder / artifact.tool
+        with replacing(made, PROGRAM_MODE) as file:
+            yield file
+        refuse_unusable(artifact, made, place, deadline)
+        files.move(made, target)
+
+
+def is_downloaded(artifact: Artifact, folder: Path) -> bool:
+    """Whether a folder of downloads holds a file with the checksum it must have; asks nobody."""
+    path = in_folder(folder, artifact)
+    text = files.read_if_there(checksum_file(path))
+    if text is None or not path.is_file():
+        return False
+    beside = parse_checksum(text.decode(errors="replace"), path.name)
+    return sha256_of(path) == beside and artifact.sha256 in (None, beside)
+
+
+def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> None:
+    """Puts a published file, as it is, and its checksum into a folder of downloads.
+
+    Raises:
+        ProblemError: It could not be had, is not what it must be, or cannot be written.
+    """
+    target = in_folder(folder, artifact)
+    _make_folder(target.parent, None)
+    with source.fetched(artifact, told) as (path, digest):
+        if not artifact.tool.is_program:
+            parsed(artifact.url, files.read(path))
+        with replacing(target, _READABLE) as file:
+            copy_into(path, file)
+        files.write(checksum_file(target), f"{digest}  {target.name}\n".encode(), mode=_READABLE)
+
+
+def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
+    platforms = program_platforms(head)
+    if platforms is not None and artifact.platform in platforms:
+        return
+    seen = "no program" if platforms is None else ", ".join(map(str, platforms)) or "another processor"
+    raise ProblemError(
+        Problem(
+            code="wrong-platform",
+            message=f"what {place} holds is not {artifact}; nothing was replaced",
+            seen=seen,
+            expected=f"a program for {artifact.platform}",
+            hint=Advice(f"check {place}: it has another platform's file under this name"),
+            docs="troubleshooting.md#archive-unreadable",
+        )
+    )
+
+
+def _make_folder(path: Path, cache: Cache | None) -> None:
+    """Makes a folder: private in the cache, everybody's to read elsewhere."""
+    if cache and path.is_relative_to(cache.folder):
+        cache.make_folder(path)
+        return
+    try:
+        path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProblemError(
+            Problem(code="file-unwritable", message=f"cannot make the folder {path}", seen=error.strerror)
+        ) from None
+
+
+def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
+    return ProblemError(
+        Problem(
+            code="offline-missing",
+            message=f"{folder} does not hold {artifact}",
+            seen=f"no file {path.relative_to(folder)}",
+            expected="a folder that istio-mc tools download has filled",
+            hint=Advice("where there is internet: ", _download(artifact)),
+            docs="troubleshooting.md#offline",
+        )
+    )
+
+
+def _download(artifact: Artifact) -> Command:
+    """The command that fills a folder of downloads with a file."""
+    options = [f"--{artifact.tool}", artifact.version]
+    if artifact.platform:
+        options += ["--platform", str(artifact.platform)]
+    return istio_mc("tools", "download", "DIR", artifact.tool, *options)
+
+
+_DOCS = "troubleshooting.md#tool-not-started"
+
+
+def refuse_unusable(artifact: Artifact, program: Path, place: str, deadline: float) -> None:
+    """Runs a program's version command, where the program is for this machine's platform.
+
+    Args:
+        artifact: What it is expected to be.
+        program: Where it is, not yet in its place.
+        place: Where it was fetched from, for messages.
+        deadline: `time.monotonic()` value by which the run ends.
+
+    Raises:
+        ProblemError: `tool-not-started`: it does not start, or reports no version.
+            `tool-version-mismatch`: it reports another one.
+    """
+    with suppress(InputError):  # a platform that no tool is published for
+        if artifact.platform == own_platform():
+            _run(artifact, program, place, deadline)
+
+
+def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None:
+    # A kubeconfig that cannot be read is no fault of the program.
+    env = {**os.environ, "KUBECONFIG": os.devnull}
+    version, output = version_of(artifact.tool, program, deadline, env)
+    if version == artifact.version:
+        return
+    if version is None:
+        raise ProblemError(
+            Problem(
+                code="tool-not-started",
+                message=f"{artifact} from {place} does not run on this machine; nothing was replaced",
+                seen=output.replace(str(program), str(artifact.tool)),
+                expected=f"version {artifact.version}, reported by its version command",
+                hint=Advice(
+                    f"check {place}; where programs in {program.parent.parent} must not run (noexec), "
+                    "choose another folder with --bin-dir"
+                ),
+                docs=_DOCS,
+            )
+        )
+    raise ProblemError(
+        Problem(
+            code="tool-version-mismatch",
+            message=f"{place} contains {artifact.tool} {version}; nothing was replaced",
+            seen=f"version {version}",
+            expected=f"version {artifact.version}",
+            hint=Advice(f"check {place}: it has another version's file under this name"),
+            docs=_DOCS,
+        )
+    )

@@ -1,0 +1,125 @@
+"""Manifests from files and URLs: fetched once, kept, and never taken when they have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.tools import SET_IN_MESH_YAML
+from istio_mc.gateways.host import files, temporary
+from istio_mc.gateways.tools.cache import Cache, copy_into, find_cache, replacing, sha256_of
+from istio_mc.gateways.tools.download import MAX_TEXT, STEP, Downloader, Wanted
+
+if TYPE_CHECKING:
+    from istio_mc.domain.kube.objects import Object
+
+_LONGEST_S = 120.0
+# The CRDs are 600 KB: a tenth of the time.
+_CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BY_HAND = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
+
+
+def documents(
+    source: str, *, sha256: str | None = None, deadline: float = math.inf, progress: Progress = silent
+) -> list[Object]:
+    """The Kubernetes documents of a YAML file or `https://` URL.
+
+    What a URL held when it was first fetched is kept in the private cache, and used from then on without
+    asking again.
+
+    Args:
+        source: A file's path, or a URL.
+        sha256: The digest that mesh.yaml gives for it.
+        deadline: `time.monotonic()` value by which the run ends.
+        progress: Told of a download.
+
+    Raises:
+        ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
+    """
+    if "://" not in source:
+        raw = files.read(Path(source))
+        _refuse_other(source, raw, sha256)
+        return parsed(source, raw)
+    cache = find_cache(os.environ, files.home_folder())
+    try:
+        cache.make_folder(cache.manifest(source).parent)
+    except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then
+        with temporary.folder() as folder:
+            return _manifest(source, Cache(folder), sha256, deadline, progress)
+    return _manifest(source, cache, sha256, deadline, progress)
+
+
+def _manifest(
+    url: str, cache: Cache, sha256: str | None, deadline: float, progress: Progress
+) -> list[Object]:
+    target = cache.manifest(url)
+    known = sha256 or cache.recorded(url)
+    if not (known and target.exists() and sha256_of(target) == known):
+        wanted = Wanted(url, sha256=sha256, sha256_from=SET_IN_MESH_YAML, max_bytes=MAX_TEXT)
+        downloader = Downloader(cache, min(deadline, time.monotonic() + _LONGEST_S), progress)
+        progress(Event(None, STEP, State.STARTED, url))
+        try:
+            cache.make_folder(target.parent)
+            with downloader.fetched(wanted) as (path, _):
+                parsed(url, files.read(path))
+                with replacing(target, files.PRIVATE_FILE) as file:
+                    copy_into(path, file)
+        except ProblemError as error:
+            raise ProblemError(
+                *(replace(p, hint=_BY_HAND) if p.code == "download-failed" else p for p in error.problems)
+            ) from None
+        finally:
+            downloader.close()
+        progress(Event(None, STEP, State.DONE, url))
+    return parsed(url, files.read(target))
+
+
+def _refuse_other(path: str, raw: bytes, sha256: str | None) -> None:
+    digest = hashlib.sha256(raw).hexdigest()
+    if sha256 not in (None, digest):
+        raise ProblemError(
+            Problem(
+                code="checksum-mismatch",
+                message=f"{path} is not the file that mesh.yaml expects",
+                seen=f"SHA-256 {digest}",
+                expected=f"SHA-256 {sha256}, {SET_IN_MESH_YAML}",
+                hint=Advice("check the file, or correct gatewayAPI.sha256 in mesh.yaml"),
+                docs="troubleshooting.md#checksum",
+            )
+        )
+
+
+def parsed(source: str, raw: bytes) -> list[Object]:
+    """The Kubernetes documents in YAML.
+
+    Raises:
+        ProblemError: `manifest-unreadable`: it is not YAML, or holds none.
+    """
+    try:
+        found = [item for item in yaml.load_all(raw, _CSafeLoader) if isinstance(item, dict)]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _unreadable(source, str(error).splitlines()[0]) from None
+    if not any("kind" in item for item in found):
+        raise _unreadable(source, f"{len(raw)} bytes without any")
+    return found
+
+
+def _unreadable(source: str, seen: str) -> ProblemError:
+    return ProblemError(
+        Problem(
+            code="manifest-unreadable",
+            message=f"{source} holds no Kubernetes documents",
+            seen=seen,
+            expected="Kubernetes documents in YAML",
+        )
+    )

@@ -1,0 +1,305 @@
+"""Which CA each cluster shall run under: one root for all, and no root replaced that nobody named."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import plan
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.cacerts import ROOT_CERT, CaCerts
+from istio_mc.domain.pki.pem import NamedPem
+from istio_mc.domain.pki.signing import LiveCa, live_ca, signing
+from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.intermediates import is_complete
+from istio_mc.ops.ca.root import exposed_signer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Cluster
+    from istio_mc.domain.observed import Observed
+    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.ops.ca.options import CaOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The mesh's root and the cacerts still to be written.
+
+    Attributes:
+        root_fingerprint: SHA-256 of the root certificate; None only in a dry run before there is one.
+        created: Whether this run made the root.
+        steps: The cacerts step of each cluster that needs one.
+        restarts: Clusters whose istiod takes it only when it is restarted, and why.
+        ends: When the first of the CAs above a cluster's workloads ends, as far as it is known.
+        warnings: Files of the store whose content was written into Secrets in another form.
+    """
+
+    root_fingerprint: str | None
+    created: bool
+    steps: Mapping[str, Step] = field(repr=False)
+    restarts: Mapping[str, str] = field(default_factory=dict)
+    ends: Mapping[str, datetime] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
+
+
+def live_cacerts(context: str, observed: Observed) -> CaCerts | None:
+    """The CA a cluster runs under as its Secret has it; None where there is no Secret.
+
+    Raises:
+        ProblemError: The Secret is not whole.
+    """
+    secret = observed.find(objects.SECRET, "cacerts")
+    if secret is None:
+        return None
+    try:
+        return CaCerts.from_secret_data(secret.get("data") or {})
+    except ProblemError as error:
+        raise ProblemError(*(problem.on(context) for problem in error.problems)) from None
+
+
+def root_fingerprint(ca_certs: CaCerts) -> str:
+    """SHA-256 of the first root of a bundle.
+
+    Raises:
+        ProblemError: It cannot be read.
+    """
+    return pem.fingerprint(pem.load_certificates(NamedPem(ROOT_CERT, ca_certs.root_cert))[0])
+
+
+def decide(
+    store: CaStore,
+    clusters: Mapping[str, Cluster],
+    observed: Mapping[str, Observed],
+    options: CaOptions,
+    now: datetime,
+    *,
+    dry_run: bool = False,
+    replace: Collection[str] = (),
+) -> Trust:
+    """Settles the CA of every cluster, making what is missing in the store.
+
+    Where every cluster runs under one root already and the store holds nothing newer, the store is not
+    needed at all: so a run from a machine without the keys changes nothing. A Secret that istiod cannot use
+    is written anew under the same root; one under another root only where its cluster is named in `replace`.
+    Private keys that would be lost by that are kept in the store first.
+
+    Raises:
+        ProblemError: Clusters run under different roots, or under one that is not the store's; or a Secret
+            that is not whole was made by others.
+    """
+    stored = store.read()
+    stored_root = _stored_root(store, stored.root_cert)
+    stored_print = pem.fingerprint(stored_root) if stored_root else None
+    live = {name: _live(found, now, stored_root) for name, found in observed.items()}
+    damaged = {name: found for name, found in live.items() if found and found.damage}
+    swapped = {
+        name: found
+        for name, found in live.items()
+        if found and name in replace and found.root != stored_print and name not in damaged
+    }
+    written = damaged | swapped
+    if faults := _refused(store, live, written, stored_print, replace):
+        raise ProblemError(*faults)
+    ids = {name: clusters[name].cluster_id for name in observed}
+    needing = [
+        name for name in observed if live[name] is None or name in written or ids[name] in stored.clusters
+    ]
+    roots = {found.root for found in live.values() if found and found.root}
+    living = {name: found.ca for name, found in live.items() if found and found.ca}
+    if not needing:
+        return Trust(next(iter(roots), stored_print), created=False, steps={}, ends=_ends(living))
+    wanting = {name: ids[name] for name in needing}
+    renewed = authority.to_renew(store, wanting.values(), now)
+    if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
+        if exposed := exposed_signer(store, stored):
+            raise ProblemError(*exposed)
+        steps = {
+            name: _to_be_made(clusters[name], reason)
+            for name in needing
+            if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
+        }
+        return Trust(stored_print, created=stored_root is None, steps=steps, ends=_ends(living))
+    made = authority.ensure(store, wanting.values(), options, now)
+    steps = {}
+    for name, cluster_id in wanting.items():
+        wanted, found = made.ca_certs[cluster_id], live[name]
+        if step := _step(wanted, found, swapped=name in swapped):
+            steps[name] = step
+            if found and name in written and not dry_run and found.holds_another_key(wanted):
+                store.keep_replaced(cluster_id, found.contents)
+    restarts = {name: _RESTART for name in steps if name in written or live[name] is None}
+    created = made.init.outcome is authority.Outcome.CREATED
+    return Trust(
+        made.init.root.fingerprint,
+        created=created,
+        steps=steps,
+        restarts=restarts,
+        ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
+        warnings=(*made.init.warnings, *made.issue.warnings),
+    )
+
+
+def _ends(cas: Mapping[str, CaCerts]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for name, files in cas.items():
+        with suppress(ProblemError):  # what cannot be read is a fault elsewhere
+            if path := signing(files).path:
+                found[name] = min(certificate.not_valid_after_utc for certificate in path)
+    return found
+
+
+_RESTART = "istiod takes this CA only when it starts"
+
+
+def _live(observed: Observed, now: datetime, stored_root: x509.Certificate | None) -> LiveCa | None:
+    secret = observed.find(objects.SECRET, "cacerts")
+    return live_ca(secret, now, (stored_root,) if stored_root else ()) if secret else None
+
+
+def _refused(
+    store: CaStore,
+    live: Mapping[str, LiveCa | None],
+    written: Mapping[str, LiveCa],
+    stored_root: str | None,
+    replace: Collection[str],
+) -> list[Problem]:
+    """Why nothing may be written."""
+    foreign = [(name, found) for name, found in written.items() if found.foreign]
+    if foreign:
+        return [made_by_others(name, found.told) for name, found in foreign]
+    roots = {
+        name: found.root
+        for name, found in live.items()
+        if found and found.root and not (name in replace and name in written)
+    }
+    whole = all(found and name not in written for name, found in live.items())
+    faults = of_roots(store.folder, roots, stored_root, all_live=whole)
+    if stored_root is not None or not written:
+        return faults
+    # There is nothing at hand to write them anew with.
+    damage = [fault.on(name) for name, found in written.items() for fault in found.damage]
+    there = {name: found.root or "unknown" for name, found in written.items()}
+    return [*(faults or [not_at_hand(store.folder, there)]), *damage]
+
+
+def _step(wanted: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | None:
+    if live is None:
+        reason = "Secret cacerts is missing"
+    elif live.damage:
+        reason = f"Secret cacerts is of no use to istiod: {live.told}"
+    elif swapped:
+        reason = f"Secret cacerts is under another root: {live.root}"
+    elif live.ca and live.ca.same_as(wanted):
+        return None
+    else:
+        reason = "Secret cacerts holds another intermediate CA of the same root than the store"
+    return Step(plan.CACERTS, (reason,), (documents.cacerts(wanted.secret_data()),))
+
+
+def _unmade(live: LiveCa | None, written: bool, renewed: str | None) -> str | None:  # noqa: FBT001 - told apart below
+    """Why a CA would be made that a dry run may not make; None where none would."""
+    if live is None:
+        return "Secret cacerts is missing; the CA of {} would be made"
+    if written:
+        return "Secret cacerts is of no use; the CA of {} would be made"
+    return f"the CA of {{}} {renewed}; it would be renewed" if renewed else None
+
+
+def _to_be_made(cluster: Cluster, reason: str) -> Step:
+    """What a dry run says of a CA that it may not make."""
+    document: Object = documents.cacerts({})
+    return Step(plan.CACERTS, (reason.format(cluster.cluster_id),), (document,))
+
+
+def _stored_root(store: CaStore, certificate: bytes | None) -> x509.Certificate | None:
+    if certificate is None:
+        return None
+    return pem.read_certificate(NamedPem(str(store.folder / ROOT_CERT), certificate)).value
+
+
+def of_roots(
+    folder: Path, roots: Mapping[str, str], stored_root: str | None, *, all_live: bool
+) -> list[Problem]:
+    """What is wrong with the roots of clusters: they differ, or are not the store's.
+
+    Args:
+        folder: The store.
+        roots: SHA-256 of each cluster's root.
+        stored_root: That of the store's; None: it has none.
+        all_live: Whether every cluster has a CA already, so that the store is not needed.
+    """
+    distinct = sorted(set(roots.values()))
+    if len(distinct) > 1:
+        return [_differ(roots)]
+    if not distinct:
+        return []
+    if stored_root is None and not all_live:
+        return [not_at_hand(folder, roots)]
+    if stored_root is not None and stored_root != distinct[0]:
+        return [
+            Problem(
+                code="root-is-another",
+                message=f"{', '.join(roots)} run under another root CA than the one in {folder}",
+                seen=f"root {distinct[0]}",
+                expected=f"root {stored_root}",
+                hint=Advice("name the folder of the mesh's own CA with --certs-dir"),
+                docs="troubleshooting.md#root-is-another",
+            )
+        ]
+    return []
+
+
+def _differ(roots: Mapping[str, str]) -> Problem:
+    return Problem(
+        code="roots-differ",
+        message="the clusters run under different root CAs",
+        seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
+        expected="one root everywhere",
+        hint=Advice("name those that shall get a CA under the root of the others: --replace-ca CONTEXT"),
+        docs="troubleshooting.md#roots-differ",
+    )
+
+
+def not_at_hand(folder: Path, roots: Mapping[str, str]) -> Problem:
+    """A CA is wanted, and the root that would sign it is not in the store."""
+    return Problem(
+        code="root-not-at-hand",
+        message=f"{', '.join(roots)} already run under a root CA that is not in {folder}",
+        seen=f"root {next(iter(roots.values()))}; no root in {folder}",
+        expected="the root CA that the mesh already has",
+        hint=Advice(
+            "name its folder with --certs-dir, or bring it in: ",
+            istio_mc("ca", "init", "--root-cert", "FILE", "--root-key", "FILE"),
+        ),
+        docs="troubleshooting.md#root-not-at-hand",
+    )
+
+
+def made_by_others(context: str, seen: str) -> Problem:
+    """The Secret has a layout that istio-mc does not write, so it is not istio-mc's to mend."""
+    return Problem(
+        code="cacerts-made-by-others",
+        cluster=context,
+        message=f"the Secret cacerts of {context} was made by others, cert-manager for example",
+        seen=seen or "keys tls.crt, tls.key and ca.crt",
+        expected="a CA under the mesh's root, from who made it",
+        hint=Advice(
+            "have it issued anew there; or, to have istio-mc make one: take the maker away, then ",
+            kubectl(context, "-n", SYSTEM_NAMESPACE, "delete", "secret", "cacerts"),
+        ),
+        docs="troubleshooting.md#cacerts",
+    )

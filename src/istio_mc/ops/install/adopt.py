@@ -1,0 +1,91 @@
+"""adopt: takes over, without a restart, a mesh that other means installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import plan
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.links.state import LinkState
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops import link as linking
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.mesh import Mesh
+    from istio_mc.domain.plan import Step
+    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.session.session import Session
+
+from istio_mc.ops.install.install import InstalledCluster, addresses_now, apply_plans, result_of
+from istio_mc.ops.install.planning import prepare
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptResult:
+    """A mesh that other means installed, taken over as it is.
+
+    Attributes:
+        mesh: What the clusters share.
+        root_fingerprint: SHA-256 of the root they run under.
+        clusters: One a cluster: what was done in it, and what is wrong.
+        istio: The version of Istio, and why.
+        pending: What an install would change in each, by context.
+    """
+
+    mesh: Mesh
+    root_fingerprint: str | None
+    clusters: tuple[InstalledCluster, ...]
+    istio: IstioChoice
+    pending: Mapping[str, tuple[Step, ...]]
+
+
+def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -> AdoptResult:
+    """Makes members of the session's clusters as they are: labels on istio-system, and nothing else.
+
+    Nothing restarts, for Istio itself is not touched; what an install would change in it is told.
+
+    Raises:
+        ProblemError: A cluster has no Istio yet, or something other than an unreachable cluster is wrong.
+    """
+    prepared = prepare(session, store, options, now, dry_run=True, strict=False)
+    bare = [name for name, found in prepared.plans.items() if not found.observed.istiods]
+    if bare:
+        raise ProblemError(*(_nothing_to_adopt(name, session.names) for name in bare))
+    labels = {
+        name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
+        for name, found in prepared.plans.items()
+    }
+    _, failures = apply_plans(session, prepared, labels)
+    done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
+    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    states = {
+        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+    }
+    links = linking.planned(clusters, states)
+    pending = {
+        name: (
+            *(step for step in found.steps if step.name != plan.NAMESPACE),
+            *filter(None, [links[name]]),
+        )
+        for name, found in prepared.plans.items()
+    }
+    root = prepared.trust.root_fingerprint
+    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending)
+
+
+def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:
+    return Problem(
+        code="nothing-to-adopt",
+        cluster=context,
+        message=f"{context} has no Istio to take over",
+        seen="no Deployment with label app=istiod in istio-system",
+        expected="a control plane that other means installed",
+        hint=Advice("leave it out, or begin with: ", istio_mc("install", contexts=named)),
+        docs="from-the-scripts.md#taking-over-a-mesh",
+    )

@@ -1,0 +1,301 @@
+"""install: plan what is missing everywhere, apply it to all clusters at once, link them, wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import plan
+from istio_mc.domain.gateway import address
+from istio_mc.domain.istio.services import MergedService, merged
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.state import LinkState
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host import process
+from istio_mc.gateways.host.parallel import Failures, Watch, all_of, in_time
+from istio_mc.gateways.istio.proxies import injected_pods
+from istio_mc.gateways.kube import credentials
+from istio_mc.gateways.kube.snapshot import read_services
+from istio_mc.ops import link as linking
+from istio_mc.ops.install.planning import ClusterPlan, Prepared, prepare
+from istio_mc.ops.install.wait import wait_ready, wait_rolled_out, watch_pods
+from istio_mc.ops.session.istio_documents import apply_remote_gateways
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.plan import Step
+    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.session.session import Session
+
+_SHARE_OF_ISTIOCTL = 0.75
+_POLL_S = 0.5
+_LAST_LOOK_S = 3.0
+"""How long the pods may be read for once istioctl failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledCluster:
+    """What became of one cluster.
+
+    Attributes:
+        cluster: The cluster.
+        steps: What was done in it (in a dry run: would be done).
+        addresses: Its gateway's addresses.
+        problems: Why it is not done; empty where it is.
+    """
+
+    cluster: Cluster
+    steps: tuple[Step, ...]
+    addresses: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InstallResult:
+    """What became of an install.
+
+    Attributes:
+        mesh: What the clusters share.
+        root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
+        clusters: One a cluster, in the user's order.
+        istio: The version of Istio, and why.
+        dry_run: Whether nothing was touched.
+        merged: In a dry run the services that the mesh makes, or would make, one of.
+    """
+
+    mesh: Mesh
+    root_fingerprint: str | None
+    clusters: tuple[InstalledCluster, ...]
+    istio: IstioChoice
+    dry_run: bool = False
+    merged: tuple[MergedService, ...] = ()
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every Problem of every cluster."""
+        return tuple(problem for cluster in self.clusters for problem in cluster.problems)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was done, or would be."""
+        return any(cluster.steps for cluster in self.clusters)
+
+
+def install(
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    strict: bool = False,
+    replace_ca: Collection[str] = (),
+) -> InstallResult:
+    """Makes one mesh of the session's clusters.
+
+    Nothing is changed before every cluster was looked at. A cluster that cannot be reached is set aside,
+    and the others are finished.
+
+    Raises:
+        ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
+    """
+    prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
+    done, failures = apply_plans(session, prepared, prepared.plans)
+    reached = {name: prepared.plans[name].cluster for name in done}
+    states = {name: LinkState.of(prepared.plans[name].observed, reached[name].reader) for name in done}
+    linked = linking.link(session, reached, states)
+    failures |= linked.failures
+    members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
+    addresses, unready = session.each(
+        members,
+        lambda name: wait_ready(
+            session, prepared.mesh, members[name], [c for n, c in members.items() if n != name]
+        ),
+    )
+    failures |= unready
+    return result_of(session, prepared, failures, linked.steps, addresses)
+
+
+def dry_run(
+    session: Session,
+    store: CaStore,
+    options: CaOptions,
+    now: datetime,
+    *,
+    strict: bool = False,
+    replace_ca: Collection[str] = (),
+) -> InstallResult:
+    """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
+    prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)
+    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    states = {
+        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+    }
+    steps = linking.planned(clusters, states)
+
+    def services_of(name: str) -> Services:
+        kube = session.kubes[name]
+        return read_services(kube, partial(injected_pods, kube))
+
+    services, unread = session.each(prepared.plans, services_of)
+    result = result_of(session, prepared, unread, steps, addresses_now(prepared), is_dry_run=True)
+    return replace(result, merged=merged(services))
+
+
+def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
+    """The addresses at which each gateway is called already, by context."""
+    observed = {name: found.observed for name, found in prepared.plans.items()}
+    return {
+        name: address.seen_addresses(name, found.cluster, observed) for name, found in prepared.plans.items()
+    }
+
+
+def apply_plans(
+    session: Session, prepared: Prepared, plans: Mapping[str, ClusterPlan]
+) -> tuple[dict[str, None], Failures]:
+    """Does each cluster's steps, clusters at once; those that wait for their turn are reported as pending."""
+    for name, todo in plans.items():
+        for step in todo.steps[:1]:
+            session.queue([name], step.name)
+    return session.each(plans, lambda name: _apply_plan(session, prepared, plans[name]))
+
+
+def _apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
+    """Does one cluster's steps, in order; the Gateway API's CRDs, which nothing waits for, beside them.
+
+    Raises:
+        ProblemError: A step failed; those after it were not begun.
+    """
+    beside = tuple(step for step in todo.steps if step.name == plan.GATEWAY_API)
+    last = tuple(step for step in todo.steps if step.name == plan.REMOTE_GATEWAYS)
+    first = tuple(step for step in todo.steps if step not in (*beside, *last))
+    ended, done = threading.Event(), threading.Event()
+
+    def in_order() -> None:
+        try:
+            _do(session, prepared, todo.cluster, first)
+            done.set()
+        finally:
+            ended.set()
+
+    def when_istiod_starts() -> None:
+        kube = session.kubes[todo.cluster.context]
+        if _istiod_starts(kube, prepared.mesh.istiod, ended) or done.is_set():
+            _do(session, prepared, todo.cluster, beside)
+
+    all_of({"in order": in_order, "beside": when_istiod_starts} if beside else {"in order": in_order})
+    _do(session, prepared, todo.cluster, last)
+
+
+def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event) -> bool:
+    """Waits until istiod's Deployment is there, or the steps that make it have ended, by their own deadlines.
+
+    Until then istioctl has the API server busy with Istio's own CRDs; from then on a cluster waits for pods.
+    """
+    while not ended.is_set():
+        try:
+            if kube.get(objects.DEPLOYMENT, istiod, SYSTEM_NAMESPACE):
+                return True
+        except ProblemError:  # a cluster that does not answer is for istioctl's run to tell
+            ended.wait()
+        ended.wait(_POLL_S)
+    return False
+
+
+def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Step, ...]) -> None:
+    context = cluster.context
+    kube = session.kubes[context]
+    for step in steps:
+        with session.step(context, step.name, step.reasons[0]):
+            if step.name == plan.ISTIO:
+                _run_istioctl(session, prepared, cluster)
+            elif step.name == plan.RESTART:
+                _restart(session, cluster, prepared.mesh.istiod)
+            elif step.name == plan.REMOTE_GATEWAYS:
+                apply_remote_gateways(session, context, step.documents)
+            else:
+                for part in _parts(step):
+                    all_of({str(ref_of(document)): partial(kube.apply, document) for document in part})
+            session.done.setdefault(context, []).append(step.name)
+
+
+def _restart(session: Session, cluster: Cluster, deployment: str) -> None:
+    """As `kubectl rollout restart` does, and waits for its end: what follows may need its webhooks."""
+    stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat(timespec="seconds")}
+    body = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
+    session.kubes[cluster.context].patch(objects.DEPLOYMENT, deployment, SYSTEM_NAMESPACE, body)
+    wait_rolled_out(session, cluster, deployment)
+
+
+def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:
+    """A step's documents, in parts that are applied one after another.
+
+    The CRD by which a later run knows that the Gateway API is there comes last: a run that is killed in
+    between is then finished by the next.
+    """
+    last = tuple(d for d in step.documents if d["metadata"]["name"] == objects.GATEWAY_API_SIGN)
+    return tuple(document for document in step.documents if document not in last), last
+
+
+def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> None:
+    context = cluster.context
+    folder = session.folder / cluster.cluster_id
+    kubeconfig = credentials.private_kubeconfig(folder, session.document(context))
+    # istioctl waits on for a cluster that has fallen silent, and for pods that never start, and does not
+    # report why: what looks beside it does.
+    with (
+        watch_pods(session, context, plan.ISTIO, prepared.mesh.istiod, EAST_WEST_GATEWAY) as pods,
+        Watch(session.kubes[context].version) as silent,
+        Watch(pods.look, every_s=session.pod_timing.every_s, failures=1, gone=silent.gone) as hopeless,
+    ):
+        try:
+            prepared.istioctl.install(
+                folder / "istio-operator.yaml",
+                context=context,
+                kubeconfig=kubeconfig,
+                timeout_s=session.remaining_s * _SHARE_OF_ISTIOCTL,
+                cancel=silent.gone,
+                pasted_kubeconfig=session.paths,
+            )
+        except process.ProcessCancelled as error:
+            raise ProblemError(*(hopeless.problems or silent.problems or error.problems)) from None
+        except ProblemError as error:
+            # Not for long: a cluster that fell silent takes no time from the others.
+            with suppress(ProblemError, TimeoutError):
+                in_time(pods.look, time.monotonic() + _LAST_LOOK_S)
+            raise ProblemError(*filter(None, (pods.problem, *error.problems))) from None
+
+
+def result_of(
+    session: Session,
+    prepared: Prepared,
+    failures: Failures,
+    link_steps: Mapping[str, Step | None],
+    addresses: Mapping[str, tuple[str, ...]],
+    *,
+    is_dry_run: bool = False,
+) -> InstallResult:
+    """What became of every cluster, in the user's order."""
+    installed = []
+    for name, cluster in prepared.clusters.items():
+        planned = prepared.plans[name].steps if name in prepared.plans else ()
+        done = tuple(step for step in planned if is_dry_run or step.name in session.done.get(name, ()))
+        if step := link_steps.get(name):
+            done = (*done, step)
+        problems = failures.get(name) or session.unusable.get(name) or ()
+        installed.append(InstalledCluster(cluster, done, addresses.get(name, ()), tuple(problems)))
+    root = prepared.trust.root_fingerprint
+    return InstallResult(prepared.mesh, root, tuple(installed), prepared.istio, dry_run=is_dry_run)

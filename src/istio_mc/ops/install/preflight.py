@@ -1,0 +1,147 @@
+"""What is looked at before the first change, in every cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.catalogue import PREFLIGHT
+from istio_mc.checks.model import Severity, Verdict
+from istio_mc.checks.runner import run
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.istio.releases import EXPECTED_END
+from istio_mc.domain.links.members import Others, unplaced
+from istio_mc.domain.pki.workload import SETTING, workload_ttl
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from istio_mc.checks.model import Facts, Result
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings.model import Settings
+    from istio_mc.gateways.host.parallel import Failures
+
+
+def stop_unless_unreachable(failures: Failures) -> None:
+    """An unreachable cluster is set aside; any other fault found before the first change stops the run.
+
+    Raises:
+        ProblemError: With every such fault.
+    """
+    others = [
+        problem
+        for problems in failures.values()
+        for problem in problems
+        if problem.code != "cluster-unreachable"
+    ]
+    if others:
+        raise ProblemError(*others)
+
+
+def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
+    """A cluster that is a member of another mesh is not taken from it.
+
+    Raises:
+        InputError: With every such cluster.
+    """
+    faults = [
+        Problem(
+            code="member-of-another-mesh",
+            cluster=name,
+            message=f"{name} is a member of another mesh",
+            seen=str(found.mesh_id),
+            expected=mesh.mesh_id,
+            hint=Advice(f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first"),
+            docs="troubleshooting.md#member-of-another-mesh",
+        )
+        for name, found in observed.items()
+        if found.mesh_id not in (None, mesh.mesh_id)
+    ]
+    if faults:
+        raise InputError(*faults)
+
+
+def named_after_ids(
+    clusters: Mapping[str, Cluster],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    others: Others,
+) -> list[Problem]:
+    """What is told of new clusters that get no network's number, for it may be a silent member's."""
+    silent = unplaced(clusters, settings, observed, others)
+    return [
+        Problem(
+            code="network-by-id",
+            cluster=name,
+            message=f"{name} gets network {clusters[name].network}, named after its cluster ID",
+            seen=f"{', '.join(silent)} is linked and does not answer, so that its network is not known",
+            expected="a network that no member has",
+            hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
+            docs="usage.md#identity",
+        )
+        for name, found in observed.items()
+        if silent and not found.network and not settings.cluster(name).network
+    ]
+
+
+def outlived(
+    ends: Mapping[str, datetime], mesh: Mesh, clusters: Mapping[str, Cluster], now: datetime
+) -> list[Problem]:
+    """Clusters whose workloads would get certificates that outlive the CA above them.
+
+    Args:
+        ends: When the CA of each cluster, or what is above it, ends.
+        mesh: What all clusters share.
+        clusters: The clusters.
+        now: The present, aware.
+    """
+    lasting = {name: workload_ttl(merged(mesh.values, clusters[name].values)) for name in ends}
+    return [
+        Problem(
+            code="workload-outlives-ca",
+            cluster=name,
+            message=f"certificates of workloads of {name} would outlive the CA that signs them",
+            seen=f"the CA is valid until {end:%Y-%m-%d %H:%M} UTC, certificates for {lasting[name]}",
+            expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
+            hint=Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}"),
+            docs="troubleshooting.md#workload-outlives-ca",
+        )
+        for name, end in ends.items()
+        if end < now + lasting[name]
+    ]
+
+
+def judge(facts: Facts, *, strict: bool) -> list[Problem]:
+    """Every cluster's findings at once.
+
+    Returns:
+        Those that do not stand in the way.
+
+    Raises:
+        ProblemError: With all of them, where one stands in the way; with `strict`, versions that do not
+            fit do.
+    """
+    failed = [
+        result
+        for result in run(PREFLIGHT, facts)
+        if result.verdict is Verdict.FAILED and result.problem and result.check.id != REACHABLE
+    ]
+    stopping = [
+        result
+        for result in failed
+        if result.check.severity is Severity.ERROR or (strict and _stops_strictly(result))
+    ]
+    if stopping:
+        others = [result.problem for result in failed if result not in stopping and result.problem]
+        raise ProblemError(*(result.problem for result in stopping if result.problem), warnings=others)
+    return [result.problem for result in failed if result.problem]
+
+
+def _stops_strictly(result: Result) -> bool:
+    """Whether versions do not go together; an end of life that is only expected is no reason to stop."""
+    expected = result.problem is not None and result.problem.code == EXPECTED_END
+    return result.check.topic == "versions" and not expected

@@ -1,0 +1,215 @@
+"""What counts after an install: what runs, what address a gateway has, whom each istiod sees."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import plan
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.gateway import address
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
+from istio_mc.ops.session.pod_watch import PodWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
+
+_POLL_S = 0.5
+
+
+def wait_ready(
+    session: Session, mesh: Mesh, cluster: Cluster, others: Collection[Cluster]
+) -> tuple[str, ...]:
+    """Waits until a cluster's control plane and gateway run, have an address, and see all the others.
+
+    Returns:
+        The gateway's addresses.
+
+    Raises:
+        ProblemError: One of these did not come true before the run's deadline; it says which.
+    """
+    kube = session.kubes[cluster.context]
+    say = _Teller(session, cluster.context)
+    pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
+    addresses: list[str] = []
+
+    def no_address() -> Problem | None:
+        service = kube.get(objects.SERVICE, EAST_WEST_GATEWAY, SYSTEM_NAMESPACE)
+        addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
+        return None if addresses else _pending(cluster)
+
+    try:
+        _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
+        _until(session, say, pods, no_address)
+        _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
+    except ProblemError:
+        session.progress(Event(cluster.context, plan.READY, State.FAILED))
+        raise
+    session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
+    return tuple(addresses)
+
+
+class _Teller:
+    """Tells what is waited for, once for each new thing."""
+
+    def __init__(self, session: Session, context: str) -> None:
+        self._session = session
+        self._context = context
+        self._last = ""
+
+    def __call__(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            self._session.progress(Event(self._context, plan.READY, State.WAITING, text))
+
+
+def watch_pods(session: Session, context: str, step: str, *deployments: str) -> PodWatch:
+    """What looks at the pods of Deployments of istio-system while a step of a cluster waits for them."""
+    return PodWatch(
+        session.kubes[context],
+        SYSTEM_NAMESPACE,
+        deployments,
+        step=step,
+        progress=session.progress,
+        timing=session.pod_timing,
+    )
+
+
+def _until(session: Session, say: _Teller, pods: PodWatch, wanting: Callable[[], Problem | None]) -> None:
+    while problem := wanting():
+        say(problem.message)
+        pods.look_when_due()
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(*filter(None, (pods.problem, problem)))
+        time.sleep(_POLL_S)
+
+
+def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None:
+    """Waits until a Deployment's last change is rolled out.
+
+    Raises:
+        ProblemError: It is not before the run's deadline.
+    """
+    say = _Teller(session, cluster.context)
+    pods = watch_pods(session, cluster.context, plan.RESTART, deployment)
+    _until(session, say, pods, lambda: _unready(session.kubes[cluster.context], cluster, deployment))
+
+
+def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
+    for name in names:
+        deployment = kube.get(objects.DEPLOYMENT, name, SYSTEM_NAMESPACE)
+        if seen := unavailable(deployment):
+            return Problem(
+                code="not-ready",
+                cluster=cluster.context,
+                message=f"Deployment {name} of {cluster.context} is not ready",
+                seen=seen,
+                expected="all replicas updated and available",
+                hint=Advice(kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "describe", "deployment", name)),
+                docs="troubleshooting.md#not-ready",
+            )
+    return None
+
+
+def _told_by_others(session: Session, cluster: Cluster, others: Collection[Cluster]) -> tuple[str, ...]:
+    """The addresses of the Gateways that stand for a cluster; none where one of the others has none."""
+    kind = objects.KUBERNETES_GATEWAY
+    gateways = all_of(
+        {
+            other.context: partial(session.kubes[other.context].list, kind, SYSTEM_NAMESPACE)
+            for other in others
+        }
+    )
+    found = address.standing(cluster.context, cluster, gateways)
+    return address.unique(found) if address.stands_everywhere(found, gateways) else ()
+
+
+def _pending(cluster: Cluster) -> Problem:
+    context = cluster.context
+    return Problem(
+        code="gateway-address-pending",
+        cluster=context,
+        message=f"the gateway of {context} has no address",
+        seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs; "
+        "no istio-remote Gateway for it in every other cluster",
+        expected="an IP or hostname that the other clusters reach",
+        hint=Advice(
+            istio_mc("address", "--set", f"{context}=ADDRESS"),
+            "\n(ADDRESS forwards to its nodePorts; ",
+            istio_mc("address"),
+            " shows these, and the ways to set it)",
+        ),
+        docs="address.md#three-ways",
+    )
+
+
+class _Links:
+    """Asks a cluster's istiods whether they see the others; ends the wait where one of these stays closed."""
+
+    def __init__(self, session: Session, istiod: str, cluster: Cluster, others: Collection[Cluster]) -> None:
+        self._kube = session.kubes[cluster.context]
+        self._lasting_s = session.pod_timing.lasting_s
+        self._istiod = istiod
+        self._cluster = cluster
+        self._others = others
+        self._closed_since: float | None = None
+
+    def __call__(self) -> Problem | None:
+        """What is missing; None: nothing.
+
+        Raises:
+            ProblemError: An istiod keeps a cluster closed: up to 1.28.2 only its restart opens it again.
+        """
+        pods = istiod_pods(self._kube)
+        if not pods:
+            self._closed_since = None
+            return _not_synced(self._cluster, "no istiod runs", "istiod")
+        for pod in pods:
+            seen: Mapping[str, str] = {row.cluster_id: row.status for row in clusterz(self._kube, pod)}
+            missing = {o.cluster_id: seen.get(o.cluster_id, "absent") for o in self._others}
+            missing = {cluster_id: status for cluster_id, status in missing.items() if status != "synced"}
+            if missing:
+                shown = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
+                problem = _not_synced(self._cluster, shown, pod["metadata"]["name"])
+                self._end_if_hopeless(problem, is_closed="closed" in missing.values())
+                return problem
+        return None
+
+    def _end_if_hopeless(self, problem: Problem, *, is_closed: bool) -> None:
+        now = time.monotonic()
+        if not is_closed:
+            self._closed_since = None
+        elif self._closed_since is None:
+            self._closed_since = now
+        elif now - self._closed_since >= self._lasting_s:
+            context = self._cluster.context
+            restart = kubectl(
+                context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", self._istiod
+            )
+            raise ProblemError(replace(problem, hint=restart))
+
+
+def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
+    return Problem(
+        code="not-synced",
+        cluster=cluster.context,
+        message=f"{cluster.context} does not see every other cluster as synced",
+        seen=seen,
+        expected="synced",
+        hint=Advice(
+            "see what its log says of remote clusters: ",
+            kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "logs", pod),
+        ),
+        docs="troubleshooting.md#not-synced",
+    )

@@ -1,0 +1,75 @@
+"""Documents of a run: files for child processes, and the Gateways that stand for other clusters."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import plan, yamltext
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.kube import objects
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host import files
+from istio_mc.gateways.host.parallel import all_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Cluster, Mesh
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
+
+
+GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
+_POLL_S = 0.2
+
+
+def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Object]) -> None:
+    """Writes Gateways into a cluster whose Gateway API CRDs may have been written a moment ago.
+
+    Raises:
+        ProblemError: The kind is not served by the run's deadline, or the API server refuses.
+    """
+    kube = session.kubes[context]
+    while not _served(kube):
+        if session.remaining_s <= _POLL_S:
+            raise ProblemError(missing(context, session.names))
+        waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
+        session.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
+        time.sleep(_POLL_S)
+    all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
+
+
+def missing(context: str, members: Iterable[str]) -> Problem:
+    """What is told of a cluster that cannot hold such a Gateway, of a mesh with these members."""
+    return Problem(
+        code="gateway-api-missing",
+        cluster=context,
+        message=f"{context} has no Gateway API, and so cannot hold a Gateway for another cluster",
+        seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
+        expected="the Gateway API's CRDs",
+        hint=Advice(
+            istio_mc("install", contexts=members),
+            " puts them there where they are absent, unless mesh.yaml says not to",
+        ),
+        docs="address.md#gateway",
+    )
+
+
+def _served(kube: Kube) -> bool:
+    crd = kube.get(objects.CRD, GATEWAY_CRD)
+    conditions = (crd or {}).get("status", {}).get("conditions") or []
+    return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
+
+
+def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
+    """The cluster's IstioOperator document, in a file that goes with the run."""
+    path = session.folder / cluster.cluster_id / "istio-operator.yaml"
+    files.make_private_folder(path.parent, parents=False)
+    files.write(path, yamltext.dump(istio_operator(mesh, cluster)).encode())
+    return path

@@ -1,0 +1,211 @@
+"""Who is who: cluster IDs, networks and addresses, decided once for every verb, and sticky."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import naming
+from istio_mc.domain.gateway.address import external_ips
+from istio_mc.domain.hint import Advice, Command, kubectl
+from istio_mc.domain.hosts import is_for_us_only
+from istio_mc.domain.istio.choice import UNKNOWN_VERSION, newest, running
+from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.links.members import Others, as_linked, silent_members
+from istio_mc.domain.links.reader_account import reader_account
+from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.settings.model import ApiServerSettings
+from istio_mc.gateways.host.files import read_authorities
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from istio_mc.domain.kube.kubeconfig import Context
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings.model import ClusterSettings, Settings
+    from istio_mc.ops.session.session import Session
+
+
+def mesh_of(settings: Settings, version: str = UNKNOWN_VERSION) -> Mesh:
+    """What all clusters share, as the settings have it.
+
+    Args:
+        settings: mesh.yaml's, with what flags say.
+        version: Istio's, where it matters.
+    """
+    return Mesh(
+        mesh_id=settings.mesh_id,
+        version=version,
+        revision=settings.istio.revision,
+        hub=settings.istio.hub,
+        tag=settings.istio.tag or version,
+        values=settings.values,
+    )
+
+
+def clusters_of(
+    contexts: Collection[Context],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    *,
+    others: Others | None = None,
+) -> dict[str, Cluster]:
+    """Every cluster with its ID, network and addresses, by context, as `identified` finds them.
+
+    Raises:
+        InputError: An ID or network is set that is not the live one, or two clusters have the same.
+    """
+    clusters, faults = identified(contexts, settings, observed, others=others)
+    if faults:
+        raise InputError(*faults)
+    return clusters
+
+
+def identified(
+    contexts: Collection[Context],
+    settings: Settings,
+    observed: Mapping[str, Observed],
+    *,
+    others: Others | None = None,
+) -> tuple[dict[str, Cluster], list[Problem]]:
+    """Every cluster with its ID, network and addresses, by context, and what contradicts in them.
+
+    What a cluster already has stays; what the settings say must agree with it; the rest is derived from
+    the kubeconfig's cluster name, and the lowest network number nobody uses. Where a member keeps silent
+    and its network is not known, any number may be its own: new clusters then get a network named after
+    their ID.
+
+    Args:
+        contexts: The clusters, in the user's order.
+        settings: What the user set for them.
+        observed: What lives in those that answered.
+        others: What is known of clusters outside this run.
+
+    Returns:
+        The clusters, and the IDs and networks that are set otherwise than they live, or that two share.
+    """
+    faults: list[Problem] = []
+    ids: dict[str, str] = {}
+    networks: dict[str, str] = {}
+    for context in contexts:
+        wanted = settings.cluster(context.name)
+        live = observed.get(context.name)
+        for what, kept, want, have in (
+            ("cluster ID", ids, wanted.id, live and live.cluster_id),
+            ("network", networks, wanted.network, live and live.network),
+        ):
+            if want and have and want != have:
+                faults.append(_moved(context.name, what, want, have))
+            if value := have or want:
+                kept[context.name] = value
+    faults += _shared("cluster ID", ids, {})
+    faults += _shared("network", networks, {name: found.gateway_network for name, found in observed.items()})
+    ids = naming.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
+    others = others or Others()
+    silent = silent_members(ids, settings, observed, others)
+    own = newest(running(observed, settings.istio.revision).values())
+    version = settings.istio.version or own or UNKNOWN_VERSION
+    networks = naming.assign_networks(
+        [context.name for context in contexts],
+        networks,
+        others.networks | {network for network in silent.values() if network},
+        by_id={name: ids[name] for name in observed} if None in silent.values() else {},
+    )
+    clusters = {
+        context.name: Cluster(
+            context=context.name,
+            cluster_id=ids[context.name],
+            network=networks[context.name],
+            api_server=_api_server(context, settings.cluster(context.name), ids[context.name], observed),
+            # A Service's own stay where the settings name none: istioctl would else take its own away.
+            gateway_addresses=settings.cluster(context.name).gateway_addresses
+            or external_ips(observed.get(context.name)),
+            values=settings.cluster(context.name).values,
+            reader=reader_account(merged(settings.values, settings.cluster(context.name).values), version),
+        )
+        for context in contexts
+    }
+    return clusters, faults
+
+
+def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[str]:
+    """The cluster IDs that contexts outside the run have or would get, where the user named those of the run.
+
+    They may well be members: a run on some clusters of a mesh says nothing of the others. Where nobody
+    named clusters, the run has every member, and a context outside it is none.
+    """
+    if not session.picked:
+        return frozenset()
+    everyone = {context.name: context.cluster for context in session.kubeconfig.contexts}
+    known = {name: cluster.cluster_id for name, cluster in clusters.items()}
+    known |= {cluster.context: cluster.id for cluster in session.settings.clusters if cluster.id}
+    derived = naming.derive_cluster_ids(everyone, known)
+    return frozenset(id_ for name, id_ in derived.items() if name not in clusters)
+
+
+def _api_server(
+    context: Context, wanted: ClusterSettings, cluster_id: str, observed: Mapping[str, Observed]
+) -> ApiServer:
+    over = wanted.api_server or ApiServerSettings()
+    ca_data = read_authorities(over.ca_file) if over.ca_file else None
+    if over.server is not None:
+        return ApiServer(over.server, ca_data, over.tls_server_name)
+    server = context.server or ""
+    if is_for_us_only(server) and (kept := as_linked(cluster_id, observed.values())):
+        return replace(
+            kept,
+            ca_data=ca_data or kept.ca_data,
+            tls_server_name=over.tls_server_name or kept.tls_server_name,
+        )
+    return ApiServer(server, ca_data, over.tls_server_name or _tls_server_name(context))
+
+
+def _tls_server_name(context: Context) -> str | None:
+    found = context.cluster_entry.get("tls-server-name")
+    return str(found) if found else None
+
+
+def _moved(context: str, what: str, want: str, have: str) -> Problem:
+    return Problem(
+        code="identity-changed",
+        cluster=context,
+        message=f"the {what} of {context} cannot be changed while it is in a mesh",
+        seen=f"{have} (live)",
+        expected=f"{want} (mesh.yaml)",
+        hint=Advice(f"set it to {have} in mesh.yaml, or let {context} leave the mesh first"),
+        docs="usage.md#identity",
+    )
+
+
+def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | None]) -> list[Problem]:
+    """Two clusters with one ID or network; the way back where the gateway of one still has another."""
+    owners: dict[str, list[str]] = {}
+    for context, value in values.items():
+        owners.setdefault(value, []).append(context)
+    return [
+        Problem(
+            code="identity-shared",
+            message=f"clusters {' and '.join(contexts)} have the same {what}",
+            seen=value,
+            expected=f"a {what} of its own for each cluster",
+            hint=_way_back(contexts, value, former)
+            or Advice(f"let {contexts[-1]} leave its mesh and join anew"),
+            docs="usage.md#identity",
+        )
+        for value, contexts in owners.items()
+        if len(contexts) > 1
+    ]
+
+
+def _way_back(contexts: list[str], value: str, former: Mapping[str, str | None]) -> Command | None:
+    for context in contexts:
+        if (network := former.get(context)) and network not in {value, *_others(former, context)}:
+            return kubectl(
+                context, "label", "namespace", SYSTEM_NAMESPACE, f"{NETWORK_LABEL}={network}", "--overwrite"
+            )
+    return None
+
+
+def _others(former: Mapping[str, str | None], context: str) -> list[str | None]:
+    return [network for name, network in former.items() if name != context]

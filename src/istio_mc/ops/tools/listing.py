@@ -1,0 +1,263 @@
+"""tools list: which programs would be used, and which clusters they fit."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio import hazards, versions
+from istio_mc.domain.istio.choice import gateway_api_of
+from istio_mc.domain.istio.releases import end_of_life_problem, kubernetes_problem, table_age_problem
+from istio_mc.domain.istio.versions import Support
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.tools import PLATFORMS, Tool, Verification
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.tools.find import Found, find, own_platform
+from istio_mc.gateways.tools.install import verification_of
+from istio_mc.ops.tools.fetch import artifact_of
+from istio_mc.ops.tools.versions import read_clusters, version_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date
+    from pathlib import Path
+
+    from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.istio.releases import ReleaseTable
+    from istio_mc.domain.settings.model import Settings
+    from istio_mc.domain.tools import Artifact
+    from istio_mc.gateways.tools.cache import Cache
+    from istio_mc.ops.session.inputs import Inputs
+
+_DOCS = "troubleshooting.md#versions"
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTool:
+    """One tool, and what would be used for it.
+
+    Attributes:
+        tool: Which one.
+        wanted: The version mesh.yaml or the default asks for.
+        found: The program that would be used; None: there is none (or it is a manifest).
+        manifest: Where the manifest is kept; None: it is not (or it is a program).
+        verification: How its digest was verified, or will be where it is not installed.
+        pinned: The digest that its published file must have; None: none is pinned.
+    """
+
+    tool: Tool
+    wanted: str
+    found: Found | None = None
+    manifest: Path | None = None
+    verification: Verification = Verification.NOT_VERIFIED
+    pinned: str | None = None
+
+    @property
+    def version(self) -> str | None:
+        """The version there is."""
+        if self.tool.is_program:
+            return self.found.version if self.found else None
+        return self.wanted if self.manifest else None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCluster:
+    """One cluster's server, and what fits it.
+
+    Attributes:
+        context: Its context.
+        server: Its API server's version; None where it did not answer.
+        skew: Minors by which kubectl is ahead of it; None where either is not known.
+        support: Whether the mesh's Istio supports it.
+        problems: Why it could not be asked.
+    """
+
+    context: str
+    server: str | None = None
+    skew: int | None = None
+    support: Support = Support.UNKNOWN
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult:
+    """What would be used, and what it fits.
+
+    Attributes:
+        tools: One a tool.
+        istio: The mesh's Istio version, and why.
+        today: The day the end-of-life dates are compared with.
+        table: The table of releases.
+        clusters: The clusters of the run.
+        not_asked: Why no cluster was asked; "" where some were.
+        warnings: What the user should know.
+    """
+
+    tools: tuple[ListedTool, ...]
+    istio: IstioChoice
+    today: date
+    table: ReleaseTable
+    clusters: tuple[ListedCluster, ...] = ()
+    not_asked: str = ""
+    warnings: tuple[Problem, ...] = ()
+
+
+def listed(
+    inputs: Inputs,
+    settings: Settings,
+    cache: Cache,
+    env: Mapping[str, str],
+    today: date,
+    table: ReleaseTable,
+    *,
+    bin_dir: Path | None = None,
+    progress: Progress = silent,
+) -> ListResult:
+    """Which programs would be used, and which clusters they fit.
+
+    Clusters are those named, else the members; where none is named and there is no member, none is asked.
+
+    Args:
+        inputs: The global flags.
+        settings: mesh.yaml's.
+        cache: The private cache.
+        env: The environment.
+        today: Compared with the end-of-life dates.
+        table: The table of releases.
+        bin_dir: A flag; wins over mesh.yaml.
+        progress: Told of what is asked.
+
+    Raises:
+        InputError: A cluster is named that the kubeconfig does not have.
+    """
+    read = read_clusters(inputs, settings, progress)
+    choice = version_for(read, settings, table, today)
+    settings = settings.with_versions(choice.version, gateway_api_of(table, choice.version))
+    folder = bin_dir or settings.tools.bin_dir
+    found = all_of(
+        {tool: partial(_tool, tool, settings, cache, env, folder, inputs.deadline) for tool in Tool}
+    )
+    tools = tuple(found.values())
+    kubectl = found[Tool.KUBECTL].version or ""
+    clusters = [
+        ListedCluster(
+            name,
+            one.version,
+            versions.kubectl_skew(kubectl, one.version),
+            table.kubernetes_support(choice.version, one.version),
+        )
+        for name, one in read.observed.items()
+    ]
+    clusters += [ListedCluster(name, problems=problems) for name, problems in read.unusable.items()]
+    told = (
+        *read.warnings,
+        *_tool_warnings(tools),
+        *_istio_warnings(table, choice, today),
+        *_hazards(table, settings, choice.version),
+        *(
+            problem
+            for cluster in clusters
+            for problem in _cluster_warnings(table, cluster, kubectl, choice.version, today)
+        ),
+    )
+    return ListResult(tools, choice, today, table, tuple(clusters), read.not_asked, told)
+
+
+def _tool(
+    tool: Tool,
+    settings: Settings,
+    cache: Cache,
+    env: Mapping[str, str],
+    bin_dir: Path | None,
+    deadline: float,
+) -> ListedTool:
+    wanted = str(settings.tool_version(tool))
+    try:
+        item = artifact_of(settings, tool, own_platform() if tool.is_program else PLATFORMS[0])
+    except InputError:  # a platform that no program is published for
+        return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir, deadline))
+    if tool.is_program:
+        found = find(tool, wanted, env, cache, bin_dir, deadline)
+        verification = _verification(item, found.path if found else None, cache)
+        return ListedTool(tool, wanted, found, verification=verification, pinned=item.sha256)
+    kept = cache.manifest(item.url)
+    manifest = kept if kept.is_file() else None
+    verification = _verification(item, manifest, cache)
+    return ListedTool(tool, wanted, manifest=manifest, verification=verification, pinned=item.sha256)
+
+
+def _verification(item: Artifact, there: Path | None, cache: Cache) -> Verification:
+    with suppress(ProblemError):
+        return verification_of(item, there, cache)
+    return Verification.NOT_VERIFIED  # it cannot be read
+
+
+def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
+    missing = [tool for tool in tools if not tool.found and not tool.manifest]
+    if missing:
+        yield Problem(
+            code="tools-missing",
+            message=f"not installed: {', '.join(f'{tool.tool} {tool.wanted}' for tool in missing)}",
+            hint=istio_mc("tools", "install", *(tool.tool for tool in missing)),
+        )
+    for tool in tools:
+        if tool.found and tool.version != tool.wanted:
+            yield Problem(
+                code="tool-version",
+                message=f"{tool.tool} is of another version than wanted",
+                seen=f"{tool.found.path}: {tool.version or tool.found.said}",
+                expected=tool.wanted,
+                hint=istio_mc("tools", "install", tool.tool),
+            )
+
+
+def _istio_warnings(table: ReleaseTable, istio: IstioChoice, today: date) -> Iterator[Problem]:
+    yield from filter(None, (istio.problem, istio.warning))
+    if istio.is_known and (problem := end_of_life_problem(table, istio.version, today)):
+        yield replace(problem, docs=_DOCS)
+    if problem := table_age_problem(table, today):
+        yield problem
+
+
+def _hazards(table: ReleaseTable, settings: Settings, version: str) -> Iterator[Problem]:
+    """What is known to be wrong with the Istio that is chosen, and with its istioctl."""
+    chosen: hazards.Running = {version: []}
+    found = (
+        hazards.defects(table, chosen),
+        hazards.security(table, chosen),
+        hazards.analyze(table, version),
+        hazards.dying_hub(table, {"istio.hub": [settings.istio.hub]}),
+    )
+    yield from (problem for problem in found if problem)
+
+
+def _cluster_warnings(
+    table: ReleaseTable, cluster: ListedCluster, kubectl: str, istio: str, today: date
+) -> Iterator[Problem]:
+    yield from cluster.problems
+    server = cluster.server or ""
+    if cluster.skew is not None and abs(cluster.skew) > 1:
+        yield Problem(
+            code="kubectl-skew",
+            cluster=cluster.context,
+            message=f"kubectl {kubectl} is {abs(cluster.skew)} minors "
+            f"{'ahead of' if cluster.skew > 0 else 'behind'} the API server of {cluster.context}",
+            seen=server,
+            expected="at most one minor either way",
+            hint=istio_mc(
+                "tools", "install", "kubectl", "--kubectl", server.lstrip("v").split("+")[0].split("-")[0]
+            ),
+            docs=_DOCS,
+        )
+    if cluster.server and (problem := kubernetes_problem(table, istio, server)):
+        others = ", ".join(
+            found.newest or str(found)
+            for found in table.supported(today)
+            if table.kubernetes_support(str(found), server) is Support.SUPPORTED
+        )
+        hint = Advice(f"supported releases that fit: {others}") if others else None
+        yield replace(problem, cluster=cluster.context, hint=hint, docs=_DOCS)

@@ -1,0 +1,148 @@
+"""leave: the clusters that stay forget one that goes, and take back the keys it held."""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.gateway.address import ours_of
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio import documents
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import held_by
+from istio_mc.domain.links.remote_secrets import removed as removed_of
+from istio_mc.domain.links.state import ReaderToken, is_reader_token, link_step, others_than, remote_secrets
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.problem import Problem
+from istio_mc.ops.install.wait import wait_ready
+from istio_mc.ops.link import mint, remove
+from istio_mc.ops.session import topology
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from istio_mc.domain.links.remote_secrets import RemoteSecret
+    from istio_mc.gateways.host.parallel import Failures
+    from istio_mc.ops.session.session import Session
+    from istio_mc.ops.uninstall.plan import Uninstalling
+
+_STEP = "forget"
+_PROPAGATION_S = 1.0
+
+
+def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, ...]], Failures]:
+    """Has the clusters that stay forget those that go, with new reader tokens for all that stay.
+
+    A reader token reads every Secret of its cluster and never expires, so one that a cluster took with
+    it must not live on. The new one is given out first, and the old one is deleted only when every
+    istiod has synced with the new: no link is ever down.
+
+    Returns:
+        What went in each cluster that stays, and those where it failed. Where a cluster that stays does
+        not answer, no old token is deleted in the others it reads: it would lose them.
+    """
+    staying: dict[str, Cluster] = {name: todo.clusters[name] for name in todo.staying}
+    removed: dict[str, list[str]] = {name: [] for name in staying}
+    gone_ids = [todo.clusters[name].cluster_id for name in todo.going]
+
+    def drop_links(name: str) -> None:
+        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))  # ends with the last token
+        for links in removed_of(held_by(todo.observed[name]), lambda one: one.cluster_id in gone_ids):
+            remove(session.kubes[name], links)
+            removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{links}")
+        for cluster_id in gone_ids:
+            if gateway := ours_of(cluster_id, todo.observed[name]):
+                doomed = gateway["metadata"]["name"]
+                session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
+                removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
+
+    _, failures = session.each(staying, drop_links, step=_STEP)
+    suffix = random.token_hex(4)
+    tokens, unminted = session.each(staying, lambda name: mint(session, staying[name], _STEP, suffix))
+    failures |= unminted
+    _, unlinked = session.each(
+        tokens, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
+    )
+    failures |= unlinked
+    # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
+    time.sleep(min(_PROPAGATION_S, session.remaining_s))
+    mesh = topology.mesh_of(session.settings)
+    _, unsynced = session.each(
+        staying,
+        lambda name: wait_ready(session, mesh, staying[name], [c for n, c in staying.items() if n != name]),
+    )
+    failures |= unsynced
+    if not failures and not todo.absent:
+        _, undone = session.each(
+            staying, lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix))
+        )
+        failures |= undone
+    for name in staying:
+        session.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
+    return {name: tuple(what) for name, what in removed.items()}, failures
+
+
+def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
+    """What is told where the old tokens had to be kept, and one that left still holds them."""
+    gone = ", ".join(todo.going)
+    waiting = ", ".join(dict.fromkeys([*todo.absent, *failures]))
+    return Problem(
+        code="tokens-kept",
+        message=f"the tokens that {gone} holds still work: they are what links {waiting} to the others",
+        seen=f"{waiting} did not answer, or is not done",
+        expected="new tokens in every cluster that stays, and the old ones deleted",
+        hint=istio_mc("uninstall", contexts=todo.going),
+        docs="troubleshooting.md#tokens-kept",
+    )
+
+
+def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
+    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install.
+
+    Args:
+        todo: What is to go.
+        listed: The contexts that mesh.yaml names.
+        file: Where that is.
+    """
+    gone = ", ".join(name for name in todo.going if name in listed)
+    if not (gone and todo.staying):
+        return ()
+    return (
+        Problem(
+            code="settings-name-it",
+            message=f"the next install takes {gone} in again: mesh.yaml still names it",
+            seen=f"{gone} under clusters in {file}",
+            expected="the clusters that stay, and no others",
+            hint=Advice(f"take {gone} out of {file}"),
+            docs="troubleshooting.md#settings-name-it",
+        ),
+    )
+
+
+def _give_out(
+    session: Session,
+    name: str,
+    staying: Mapping[str, Cluster],
+    tokens: Mapping[str, ReaderToken],
+    present: Collection[RemoteSecret],
+) -> None:
+    kube = session.kubes[name]
+    step = link_step(others_than(name, remote_secrets(staying, tokens)), present)
+    for secret in step.documents if step else ():
+        kube.apply(secret)
+
+
+def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str) -> list[str]:
+    kube = session.kubes[cluster.context]
+    current = documents.reader_token_secret(suffix, cluster.reader)["metadata"]["name"]
+    old = [
+        secret["metadata"]["name"]
+        for secret in kube.list(objects.SECRET, SYSTEM_NAMESPACE)
+        if is_reader_token(secret, cluster.reader) and secret["metadata"]["name"] != current
+    ]
+    for secret in old:
+        kube.delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
+    return [f"Secret {SYSTEM_NAMESPACE}/{secret} (reader token, replaced)" for secret in old]

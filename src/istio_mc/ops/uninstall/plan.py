@@ -1,0 +1,235 @@
+"""What an uninstall would take away, cluster by cluster: looked at, and nothing touched."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain import removal
+from istio_mc.domain.gateway.address import is_ours
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.choice import INSTALLED, newest, version_in
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import Kind, Object, kind_of, labels_of, ref_of
+from istio_mc.domain.links.members import as_linked, refuse_for_us_only
+from istio_mc.domain.mesh import (
+    CROSS_NETWORK_GATEWAY,
+    MANAGED_BY,
+    MESH_LABEL,
+    SYSTEM_NAMESPACE,
+    Cluster,
+)
+from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.traffic import sample
+from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.istio.istioctl import find_istioctl
+from istio_mc.gateways.kube.snapshot import completed, observe
+from istio_mc.ops.session import istio_version, topology
+from istio_mc.ops.session.istio_documents import written
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.removal import Doomed, Removal
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
+
+_ISTIO_CONTROLLERS = "istio.io/"
+_BY_US = "app.kubernetes.io/managed-by=istio-mc"
+
+
+@dataclass(frozen=True, slots=True)
+class Uninstalling:
+    """What is to go, cluster by cluster.
+
+    Attributes:
+        clusters: Every member of the mesh, by context.
+        going: The contexts that are cleared.
+        observed: How each that answers was found.
+        removals: What is to go in each that answers.
+        roots: What istiod has left in namespaces that stay, and goes too, by context.
+        sample: Contexts whose sample goes too.
+        meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
+        failures: Clusters that do not answer, and why.
+        mesh_id: The mesh that they are members of; several are joined by commas.
+        servers: Their API servers as the kubeconfig has them, by context.
+    """
+
+    clusters: Mapping[str, Cluster]
+    going: tuple[str, ...]
+    observed: Mapping[str, Observed] = field(repr=False)
+    removals: Mapping[str, Removal]
+    sample: tuple[str, ...]
+    meshed: Mapping[str, tuple[str, ...]]
+    failures: Failures
+    roots: Mapping[str, tuple[Doomed, ...]] = field(default_factory=dict)
+    mesh_id: str = ""
+    servers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole mesh goes: no member stays, whether it answers or not."""
+        return not (self.staying or self.absent)
+
+    @property
+    def staying(self) -> tuple[str, ...]:
+        """The members that stay a mesh, of those that answer."""
+        return tuple(
+            name for name, found in self.observed.items() if name not in self.going and found.istiods
+        )
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The members that stay, and do not answer."""
+        return tuple(name for name in self.clusters if name not in (*self.going, *self.observed))
+
+
+def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling:
+    """Looks at the session's clusters and settles what is to go; touches nothing.
+
+    Args:
+        session: The run, with every member of the mesh.
+        going: The contexts to clear; None: all.
+
+    Raises:
+        InputError: A cluster runs an Istio that this tool neither installed nor took over (`not-a-member`);
+            or the IDs or networks of clusters that stay contradict each other or the settings.
+        ProblemError: istioctl is missing, or refuses the mesh's document.
+    """
+    observed, failed = session.each(session.kubes, lambda name: _observe(session.kubes[name]))
+    mesh = topology.mesh_of(session.settings, _version(session, observed))
+    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.deadline)
+    going = session.names if going is None else going
+    if strangers := [
+        name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
+    ]:
+        raise InputError(*map(_no_member, strangers))
+    # What contradicts in the identity of a cluster that goes is no reason to keep it: it is the way out.
+    remaining = [context for context in session.contexts if context.name not in going]
+    seen = {context.name: observed[context.name] for context in remaining if context.name in observed}
+    topology.clusters_of(remaining, session.settings, seen)
+    clusters, _ = topology.identified(session.contexts, session.settings, observed)
+    ids = [cluster.cluster_id for cluster in clusters.values()]
+    # Those that stay get new tokens of each other, and are reached where they are reached now.
+    staying = {name: _as_linked(clusters[name], observed) for name in clusters if name not in going}
+    refuse_for_us_only(staying)
+
+    def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
+        kube = session.kubes[name]
+        manifest = istioctl.manifest(written(session, mesh, clusters[name]), session.deadline)
+        seen = completed(kube, observed[name], manifest)
+        found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
+        namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
+        ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
+        return found, ours, _meshed(kube), roots_left(kube, found, namespaces_going(found, sample_goes=ours))
+
+    settled, unsettled = session.each([name for name in observed if name in going], settle)
+    return Uninstalling(
+        clusters=clusters | staying,
+        going=tuple(going),
+        observed=observed,
+        removals={name: found for name, (found, *_) in settled.items()},
+        roots={name: roots for name, (*_, roots) in settled.items()},
+        sample=tuple(name for name, (_, ours, *_) in settled.items() if ours),
+        meshed={name: pods for name, (_, _, pods, _) in settled.items() if pods},
+        failures=session.unusable | failed | unsettled,
+        mesh_id=_mesh_ids(observed.values()) or mesh.mesh_id,
+        servers={context.name: context.server or "" for context in session.contexts},
+    )
+
+
+def _version(session: Session, observed: Mapping[str, Observed]) -> str:
+    """The version of Istio that is removed: of what runs, else of what an interrupted removal left."""
+    chosen = istio_version.decide(session, observed, None)
+    if session.settings.istio.version or any(found.istiods for found in observed.values()):
+        return chosen.version
+    left = [item for found in observed.values() for item in found.objects.values()]
+    return newest(version_in(labels_of(item).get(INSTALLED, "")) for item in left) or chosen.version
+
+
+def _mesh_ids(observed: Iterable[Observed]) -> str:
+    return ",".join(sorted({found.mesh_id for found in observed if found.mesh_id}))
+
+
+def _as_linked(cluster: Cluster, observed: Mapping[str, Observed]) -> Cluster:
+    live = as_linked(cluster.cluster_id, observed.values())
+    return replace(cluster, api_server=live) if live else cluster
+
+
+def _observe(kube: Kube) -> Observed:
+    """A cluster, with the Gateway API CRDs that install put there, and the gateway's pool of MetalLB's."""
+    found = observe(kube)
+    kinds = (objects.CRD, objects.IP_ADDRESS_POOL)
+    ours = [item for kind in kinds for item in kube.list(kind, labels=_BY_US)]
+    return replace(found, objects={**found.objects, **{ref_of(item): item for item in ours}})
+
+
+def _users(kube: Kube, observed: Observed) -> dict[str, tuple[str, ...]]:
+    """The custom resources of others, by CRD: a CRD with any is not removed, for they would go with it."""
+    crds = [*observed.of(objects.CRD)]
+    found = all_of({crd["metadata"]["name"]: partial(kube.list, _served(crd)) for crd in crds})
+    return {
+        name: tuple(_called(item) for item in items if not _expected(item)) for name, items in found.items()
+    }
+
+
+def _served(crd: Object) -> Kind:
+    spec = crd["spec"]
+    version = next(version["name"] for version in spec["versions"] if version.get("served"))
+    return Kind(f"{spec['group']}/{version}", spec["names"]["kind"])
+
+
+def _expected(item: Object) -> bool:
+    """What goes anyway: our own Gateways, and the classes istiod makes for itself."""
+    if str(item.get("spec", {}).get("controllerName", "")).startswith(_ISTIO_CONTROLLERS):
+        return True
+    metadata = item["metadata"]
+    if kind_of(item) == objects.KUBERNETES_GATEWAY and metadata.get("namespace") == SYSTEM_NAMESPACE:
+        return is_ours(item)
+    return (metadata.get("namespace"), metadata["name"]) == (SYSTEM_NAMESPACE, CROSS_NETWORK_GATEWAY)
+
+
+def _called(item: Object) -> str:
+    metadata = item["metadata"]
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
+
+
+def _meshed(kube: Kube) -> tuple[str, ...]:
+    pods = kube.list(objects.POD, labels="security.istio.io/tlsMode=istio")
+    return tuple(
+        _called(pod)
+        for pod in pods
+        if pod["metadata"]["namespace"] not in (SYSTEM_NAMESPACE, sample.NAMESPACE)
+    )
+
+
+def roots_left(kube: Kube, found: Removal, going: Collection[str]) -> tuple[Doomed, ...]:
+    """What istiod gives every namespace, and leaves there; not of namespaces that go themselves."""
+    if found.other_revisions:
+        return ()
+    left = kube.list(objects.CONFIG_MAP, labels="=".join(removal.OF_ISTIOD))
+    given = map(removal.doomed, filter(removal.given_by_istiod, left))
+    return tuple(item for item in given if item.namespace not in going)
+
+
+def namespaces_going(found: Removal, *, sample_goes: bool) -> list[str]:
+    """The namespaces of a cluster that go, with all that is in them."""
+    return [sample.NAMESPACE] * sample_goes + [SYSTEM_NAMESPACE] * found.namespace
+
+
+def _no_member(context: str) -> Problem:
+    return Problem(
+        code="not-a-member",
+        cluster=context,
+        message=f"{context} runs an Istio that istio-mc did not install: it is left alone",
+        seen=f"namespace {SYSTEM_NAMESPACE} has no label {MESH_LABEL}",
+        expected="a member of the mesh",
+        hint=Advice(
+            "take it away with what installed it; or take it over first: ",
+            istio_mc("adopt", contexts=[context]),
+        ),
+        docs="troubleshooting.md#not-a-member",
+    )

@@ -1,0 +1,120 @@
+"""--purge-ca: the mesh's CA goes with the mesh, and only where it is this mesh's."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.pki import pem
+from istio_mc.domain.pki.cacerts import ROOT_CERT
+from istio_mc.domain.pki.pem import NamedPem
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.ops.ca.trust import live_cacerts
+
+if TYPE_CHECKING:
+    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.ops.uninstall.plan import Uninstalling
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of the CA of a mesh that is taken away.
+
+    Attributes:
+        folder: Where it lies.
+        goes: Whether it is removed: asked for, and nothing stands in the way.
+        asked: Whether it was asked for.
+        gone: Whether it has been removed.
+    """
+
+    folder: str
+    goes: bool
+    asked: bool
+    gone: bool = False
+
+
+def fate(store: CaStore, todo: Uninstalling, *, asked: bool) -> Fate | None:
+    """What is to become of the CA; None where there is none in the folder, or the mesh goes on.
+
+    Raises:
+        InputError: It was asked for, and clusters stay that need it (`ca-in-use`), or the folder holds the
+            CA of another mesh (`ca-of-another-mesh`), or none (`ca-absent`).
+        ProblemError: The folder cannot be read, and it was asked for.
+    """
+    folder = str(store.folder)
+    remaining = (*todo.staying, *todo.absent)
+    if asked and remaining:
+        raise InputError(_in_use(folder, remaining))
+    if remaining:
+        return None
+    try:
+        stored = store.read()
+    except ProblemError:
+        if asked:
+            raise
+        return None
+    if not (stored.root_cert or stored.root_key or stored.clusters):
+        if asked:
+            raise InputError(_absent(folder))
+        return None
+    if asked and stored.root_cert:
+        _refuse_another(folder, stored.root_cert, todo)
+    return Fate(folder, goes=asked and not todo.failures, asked=asked)
+
+
+def purge(store: CaStore, found: Fate) -> Fate:
+    """Removes the mesh's CA, root key and all.
+
+    Raises:
+        ProblemError: `ca-store-busy`.
+    """
+    store.purge()
+    return replace(found, gone=True)
+
+
+def _refuse_another(folder: str, root: bytes, todo: Uninstalling) -> None:
+    own = pem.fingerprint(pem.read_certificates(NamedPem(ROOT_CERT, root)).value[0])
+    live: dict[str, list[str]] = {}
+    for name in todo.going:
+        # A Secret that cannot be read tells of no root.
+        with suppress(ProblemError):
+            if name in todo.observed and (ca := live_cacerts(name, todo.observed[name])):
+                roots = pem.read_certificates(NamedPem(ROOT_CERT, ca.root_cert)).value
+                live[name] = [pem.fingerprint(one) for one in roots]
+    if live and not any(own in roots for roots in live.values()):
+        raise InputError(_another(folder, own, next(iter(live.values()))[0]))
+
+
+def _in_use(folder: str, remaining: tuple[str, ...]) -> Problem:
+    return Problem(
+        code="ca-in-use",
+        message=f"the CA in {folder} is not removed: {', '.join(remaining)} go on with it",
+        seen="--purge-ca, and clusters that stay a mesh",
+        expected="--purge-ca with the last clusters",
+        hint=Advice("the same command without --purge-ca"),
+        docs="troubleshooting.md#ca-not-purged",
+    )
+
+
+def _absent(folder: str) -> Problem:
+    return Problem(
+        code="ca-absent",
+        message=f"there is no CA in {folder} to remove",
+        seen="no root, and no cluster's CA",
+        expected="the folder of the mesh's CA",
+        hint=Advice("name it with --certs-dir, or leave --purge-ca out"),
+        docs="troubleshooting.md#ca-not-purged",
+    )
+
+
+def _another(folder: str, own: str, live: str) -> Problem:
+    return Problem(
+        code="ca-of-another-mesh",
+        message=f"the CA in {folder} is not this mesh's, and is not removed",
+        seen=own,
+        expected=live,
+        hint=Advice("name the right folder with --certs-dir"),
+        docs="troubleshooting.md#ca-not-purged",
+    )

@@ -1,0 +1,127 @@
+"""The ways from here to every gateway: where each is, what to ask it for, and as whom."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.gateway import address
+from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
+from istio_mc.domain.kube import objects
+from istio_mc.domain.kube.objects import labels_of
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.pki import cacerts
+from istio_mc.domain.pki.cacerts import CA_KEY, CaCerts
+from istio_mc.domain.pki.certificates import Authority
+from istio_mc.domain.pki.pem import NamedPem, dump_certificates, load_key
+from istio_mc.domain.pki.signing import signing
+from istio_mc.domain.pki.workload import Identity, client_identity
+from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.traffic.data_path import DataPath, shown
+from istio_mc.gateways.host.parallel import Failures, answered
+from istio_mc.gateways.istio.data_path import Caller, Route, trace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.pki.signing import Signing
+    from istio_mc.ops.verify.snapshot import Ground
+
+_DEADLINE_S = 25.0
+"""DNS, TCP, readiness, up to four handshakes that end and one that is silent, and a call."""
+
+_PORT_LABEL = "networking.istio.io/gatewayPort"
+"""On a gateway's Service: the port istiod gives to the other clusters (pilot/pkg/model, Istio 1.26.0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A cluster's CA, as its cacerts hold it."""
+
+    files: CaCerts
+    ca: Signing
+
+
+def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, DataPath], Failures]:
+    """Tries the way to every gateway that has an address, all at once; nothing is changed.
+
+    Args:
+        ground: The clusters' objects.
+        services: The Services of each cluster, where they could be read.
+
+    Returns:
+        What came of each, and why a gateway could not be tried to the end.
+    """
+    members = _members(ground.observed)
+    cas = {name: member.ca for name, member in members.items()}
+    roots = _roots(cas)
+
+    def look(name: str) -> DataPath:
+        route = _route(ground, name, services, roots)
+        traces = trace(route, _caller(ground, name, members))
+        return DataPath(traces, tuple(shown(one, name, cas) for one in traces))
+
+    def within(name: str) -> DataPath:
+        calls = {"data path": (_DEADLINE_S, partial(look, name))}
+        found, late = answered(calls, context=name, until=ground.session.overdue)
+        if late:
+            raise ProblemError(*late["data path"])
+        return found["data path"]
+
+    return ground.session.each(ground.observed, within)
+
+
+def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:
+    """The CAs of the clusters whose cacerts can be read; the others are told by another check."""
+    found = {}
+    for name, live in observed.items():
+        with suppress(ProblemError):
+            secret = live.find(objects.SECRET, "cacerts") or {}
+            files = CaCerts.from_secret_data(secret.get("data") or {})
+            found[name] = _Member(files, signing(files))
+    return found
+
+
+def _roots(cas: Mapping[str, Signing]) -> str:
+    roots = dict.fromkeys(root for ca in cas.values() for root in ca.roots)
+    return dump_certificates(roots).decode()
+
+
+def _route(ground: Ground, name: str, services: Mapping[str, Services], roots: str) -> Route:
+    behind = services[name].meshed if name in services else ()
+    elsewhere = {one for other, found in services.items() if other != name for one in found.meshed}
+    gateway = ground.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    label = labels_of(gateway).get(_PORT_LABEL, "")
+    return Route(
+        addresses=address.seen_addresses(name, ground.clusters[name], ground.observed),
+        # Those first that other clusters have too: only they tell whether the gateway forwards to others.
+        services=tuple(sorted(behind, key=lambda one: (one not in elsewhere, not one.http, one))),
+        shared=frozenset(elsewhere.intersection(behind)),
+        roots=roots,
+        port=int(label) if label.isdigit() else CROSS_NETWORK_PORT,
+    )
+
+
+def _caller(ground: Ground, name: str, members: Mapping[str, _Member]) -> Caller | None:
+    """Another cluster's CA under the same root where there is one, for so the calls of the mesh come."""
+    if name not in members:
+        return None
+    names = list(members)
+    at = names.index(name)
+    for issuer in [*names[at + 1 :], *names[:at], name]:
+        member = members[issuer]
+        trusted = member.ca.path[-1:] and member.ca.path[-1] in members[name].ca.roots
+        if trusted and not cacerts.faults(member.files, datetime.now(UTC)):
+            key = load_key(NamedPem(CA_KEY, member.files.ca_key))
+            authority = Authority(member.ca.certificate, key, member.ca.path[1:])
+            return Caller(issuer, partial(_minted, authority), ground.session.folder)
+    return None
+
+
+def _minted(authority: Authority, trust_domain: str) -> Identity:
+    return client_identity(authority, trust_domain, datetime.now(UTC))

@@ -1,0 +1,242 @@
+"""verify --deep: a pod with a sidecar in every cluster calls every other one, and all is removed again."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc, kubectl
+from istio_mc.domain.istio.pod_faults import Cause, is_ready, pod_fault
+from istio_mc.domain.kube import objects
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.traffic import probe_pod
+from istio_mc.gateways.host.holder import has_ended, holder
+from istio_mc.gateways.host.parallel import Failures, fan_out
+from istio_mc.gateways.kube.pods import read_pod_faults
+
+if TYPE_CHECKING:
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.traffic.probe_pod import Reply
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.verify.snapshot import Ground
+
+READY_S = 90.0
+ANSWER_S = 30.0
+REMOVE_S = 30.0
+_HOPELESS = frozenset({Cause.CRASH, Cause.IMAGE, Cause.CONTAINER, Cause.FAILED})
+_HOPELESS_S = 15.0
+"""How long a pod is waited for that one of these keeps: a registry may fail once."""
+
+_LAST_S = 5.0
+"""What is left of a run's time for its last words once the pods are gone."""
+
+_POLL_S = 0.5
+_STEP = "deep"
+
+
+def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Failures]:
+    """Has a pod in each cluster call every other cluster, and takes everything away again.
+
+    Also where it is interrupted: what was made by then is removed before the interrupt goes on.
+
+    Args:
+        ground: The clusters' objects.
+        image: Of the pods.
+
+    Returns:
+        What each cluster's pod got from each other cluster, and why a cluster has no pod that can call.
+    """
+    run = _Run(ground, image)
+    try:
+        ready, failed = ground.session.each(ground.observed, run.put)
+        run.callable = tuple(ready)
+        found, unasked = ground.session.each(ready, run.ask)
+        for name in failed | unasked:
+            ground.session.progress(Event(name, _STEP, State.FAILED))
+        run.remove(patience_s=min(REMOVE_S, ground.session.remaining_s))
+    except BaseException:
+        run.remove(patience_s=0.0)  # the clusters finish what was asked of them
+        raise
+    return found, failed | unasked
+
+
+class _Run:
+    """One run's pods.
+
+    Attributes:
+        callable: The contexts whose pods run.
+    """
+
+    def __init__(self, ground: Ground, image: str) -> None:
+        self._session = ground.session
+        self._mesh = ground.mesh
+        self._image = image
+        self._names = list(ground.observed)
+        self._ids = [ground.clusters[name].cluster_id for name in self._names]
+        self._run = secrets.token_hex(3)
+        self._namespace = probe_pod.namespace_of(self._run)
+        self._until = min(ground.session.deadline - _LAST_S, time.monotonic() + READY_S)
+        self._stop = threading.Event()
+        self._locks = {name: threading.Lock() for name in self._names}
+        self._made: set[str] = set()
+        self.callable: tuple[str, ...] = ()
+
+    def put(self, name: str) -> None:
+        """Sweeps what killed runs left, makes this run's objects, and waits until the pod can call.
+
+        Raises:
+            ProblemError: `probe-not-running` or `no-sidecar`; or the API server refused.
+        """
+        self._session.progress(Event(name, _STEP, State.STARTED, f"a pod in namespace {self._namespace}"))
+        self._sweep(name)
+        lives = timedelta(seconds=max(60.0, self._session.remaining_s + REMOVE_S))
+        until = datetime.now(UTC) + lives
+        self._make(name, probe_pod.namespace(self._run, self._mesh, holder(), until))
+        for document in probe_pod.documents(
+            self._run,
+            self._mesh,
+            self._ids,
+            self._names.index(name),
+            image=self._image,
+            lives_s=int(lives.total_seconds()),
+        ):
+            self._make(name, document)
+        self._wait(name)
+
+    def ask(self, name: str) -> dict[str, Reply]:
+        """Calls every other cluster until each has answered, or time is over."""
+        kube = self._session.kubes[name]
+        ids = {self._names.index(peer): peer for peer in self.callable if peer != name}
+        found: dict[int, Reply] = {}
+        pending = list(ids)
+        until = min(self._session.deadline - _LAST_S, time.monotonic() + ANSWER_S)
+        while pending:
+            who = ", ".join(ids[number] for number in pending)
+            self._session.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
+            command = probe_pod.command(self._run, pending)
+            within_s = probe_pod.CALL_S * 2
+            said = kube.execute(
+                self._namespace, probe_pod.POD, probe_pod.POD, command, timeout_s=within_s, reads=True
+            )
+            found |= probe_pod.replies(said.stdout, pending, said.stderr)
+            pending = [number for number in pending if not found[number].is_from(self._ids[number])]
+            if time.monotonic() + _POLL_S > until:
+                break
+            time.sleep(_POLL_S if pending else 0)
+        self._session.progress(Event(name, _STEP, State.DONE))
+        return {ids[number]: reply for number, reply in found.items()}
+
+    def remove(self, patience_s: float) -> None:
+        """Takes away what was made, and waits as long until it is gone; what stays is warned of."""
+        self._stop.set()
+        left = time.monotonic() + max(patience_s, _LAST_S)
+
+        def drop(name: str) -> None:
+            kube = self._session.kubes[name]
+            # A call that is on its way could make what has just been removed: it is waited for.
+            waited = self._locks[name].acquire(timeout=_LAST_S)
+            try:
+                kube.deadline = left + _LAST_S
+                kube.delete(objects.NAMESPACE, self._namespace)
+            finally:
+                if waited:
+                    self._locks[name].release()
+            while patience_s and kube.get(objects.NAMESPACE, self._namespace):
+                if time.monotonic() > left:
+                    raise ProblemError(_left(name, self._namespace, "it is still going"))
+                time.sleep(_POLL_S)
+
+        self._session.progress(Event(None, _STEP, State.WAITING, f"for {self._namespace} to be removed"))
+        # The run's deadline may have passed: what was made is removed all the same.
+        concurrency, until = self._session.concurrency, left + 2 * _LAST_S
+        _, failed = fan_out(sorted(self._made), drop, concurrency=concurrency, until=until)
+        for name, problems in failed.items():
+            seen = problems[0].seen or problems[0].message
+            self._session.warnings.append(_left(name, self._namespace, seen))
+        for name in self._made:
+            self._session.kubes[name].deadline = self._session.deadline
+        self._session.progress(Event(None, _STEP, State.DONE, "removed"))
+
+    def _sweep(self, name: str) -> None:
+        kube = self._session.kubes[name]
+        for found in kube.list(objects.NAMESPACE, labels=probe_pod.SELECTOR):
+            if probe_pod.is_left_behind(found, datetime.now(UTC), has_ended):
+                kube.delete(objects.NAMESPACE, found["metadata"]["name"])
+
+    def _make(self, name: str, document: Object) -> None:
+        with self._locks[name]:
+            if self._stop.is_set():
+                raise ProblemError(Problem(code="interrupted", message="interrupted"))
+            self._made.add(name)
+            self._session.kubes[name].create(document)
+
+    def _wait(self, name: str) -> None:
+        kube = self._session.kubes[name]
+        begun = time.monotonic()
+        while True:
+            pod = kube.get(objects.POD, probe_pod.POD, self._namespace)
+            if pod and not probe_pod.has_sidecar(pod):
+                raise ProblemError(_bare(name))
+            if pod and is_ready(pod):
+                return
+            fault = pod_fault(pod) if pod else None
+            is_hopeless = fault is not None and fault.cause in _HOPELESS
+            until = min(self._until, begun + _HOPELESS_S) if is_hopeless else self._until
+            if self._stop.is_set() or time.monotonic() > until:
+                raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
+            told = fault.in_short if fault else "no pod"
+            self._session.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
+            time.sleep(_POLL_S)
+
+    def _why(self, kube: Kube, pod: Object | None) -> str:
+        """Why the pod does not run, with what its events and its log say."""
+        if pod is None:
+            return "no pod"
+        faults = read_pod_faults(kube, self._namespace, [pod])
+        return str(faults[0]) if faults else str((pod.get("status") or {}).get("phase"))
+
+
+def _not_running(context: str, image: str, seen: str) -> Problem:
+    return Problem(
+        code="probe-not-running",
+        cluster=context,
+        message=f"no pod could be run in {context} to call the other clusters from",
+        seen=seen,
+        expected=f"a pod of image {image}, running with a sidecar",
+        hint=Advice(
+            "name an image that this cluster can pull, with sh, curl and nc: ",
+            istio_mc("verify", "--deep", "--probe-image", "IMAGE"),
+        ),
+        docs="troubleshooting.md#probe-not-running",
+    )
+
+
+def _bare(context: str) -> Problem:
+    return Problem(
+        code="probe-not-running",
+        cluster=context,
+        message=f"the pod that was to call from {context} was not given a sidecar",
+        seen="no container istio-proxy",
+        expected="one, injected by istiod's webhook",
+        hint=Advice(
+            "see what the webhook injects: ",
+            kubectl(context, "get", "mutatingwebhookconfigurations", "-l", "app=sidecar-injector"),
+        ),
+        docs="troubleshooting.md#probe-not-running",
+    )
+
+
+def _left(context: str, namespace: str, seen: str) -> Problem:
+    return Problem(
+        code="probe-left",
+        cluster=context,
+        message=f"namespace {namespace} of {context} could not be removed",
+        seen=seen,
+        expected="gone",
+        hint=kubectl(context, "delete", "namespace", namespace),
+        docs="troubleshooting.md#probe-left",
+    )

@@ -1,0 +1,78 @@
+"""Drift: what an install would do in the clusters of a mesh that stands."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.model import Observation
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, others_than, remote_secrets, token_in
+from istio_mc.domain.plan import Drift
+from istio_mc.domain.problem import ProblemError
+from istio_mc.gateways.host.parallel import Failures, answered
+from istio_mc.ops.ca import trust
+from istio_mc.ops.ca.options import CaOptions
+from istio_mc.ops.install.planning import drift_before_link, istioctl_at_hand
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.domain.plan import Step
+    from istio_mc.ops.verify.snapshot import Ground
+
+_DEADLINE_S = 60.0
+
+
+def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
+    """The plan of an install in each cluster that answers; nothing is changed, nothing more is read.
+
+    What keeps an install from beginning at all, such as roots that differ, is for other checks to tell.
+
+    Returns:
+        The drift of each cluster, and why it could not be told for others.
+    """
+    session, mesh, clusters = ground.session, ground.mesh, ground.clusters
+    istioctl = istioctl_at_hand(mesh, session.settings, session.deadline)
+    cacerts = _cacerts(ground)
+    tokens = {
+        name: token_in(live.of(objects.SECRET), clusters[name].reader) or UNKNOWN_TOKEN
+        for name, live in ground.observed.items()
+    }
+    members = {name: clusters[name] for name in ground.observed}
+    wanted = remote_secrets(members, tokens)
+
+    def look(name: str) -> Drift:
+        steps = drift_before_link(session, mesh, clusters, ground.observed, name, cacerts.get(name), istioctl)
+        link = link_step(others_than(name, wanted), ground.remotes[name])
+        return Drift(
+            (*steps, link) if link else steps,
+            "" if istioctl else f"Istio itself was not compared: no istioctl {mesh.version} is here",
+        )
+
+    drifts: dict[str, Drift] = {}
+    failures: Failures = {}
+    what = Observation.DRIFT.value
+    came, _ = session.each(
+        ground.observed,
+        lambda name: answered(
+            {what: (_DEADLINE_S, partial(look, name))}, context=name, until=session.overdue
+        ),
+    )
+    for name, (brought, missed) in came.items():
+        if what in brought:
+            drifts[name] = brought[what]
+        else:
+            failures[name] = missed[what]
+    return drifts, failures
+
+
+def _cacerts(ground: Ground) -> Mapping[str, Step]:
+    if ground.now is None:
+        return {}
+    try:
+        return trust.decide(
+            ground.session.ca_store(), ground.clusters, ground.observed, CaOptions(), ground.now, dry_run=True
+        ).steps
+    except ProblemError:
+        return {}

@@ -1,0 +1,224 @@
+"""Reads the mesh once for the checks: only what they look at, all clusters at once, each with a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.checks.model import Facts, Observation
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istio.istiod import RemoteCluster, running_istiods
+from istio_mc.domain.istio.proxies import (
+    GivenRoots,
+    ProxiesHold,
+    Serving,
+    gateway_pods,
+    ready,
+    root_config_map,
+)
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import held_by, of_cluster
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.this_machine import names_of
+from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
+from istio_mc.gateways.host.dns import names_here
+from istio_mc.gateways.host.parallel import Failures, all_of, answered, once
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.istio.istiod import clusterz, given_roots
+from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
+from istio_mc.gateways.kube.pods import read_deployment_faults
+from istio_mc.gateways.kube.remote_access import try_access
+from istio_mc.gateways.kube.snapshot import observe, read_services, survey
+from istio_mc.ops.session import istio_version, topology
+from istio_mc.ops.verify import data_path, deep, drift
+from istio_mc.ops.verify.snapshot import Ground
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.istio.pod_faults import PodFault
+    from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.links.remote_secrets import Access, Tried
+    from istio_mc.domain.observed import Observed
+    from istio_mc.domain.problem import Problem
+    from istio_mc.domain.this_machine import Here
+    from istio_mc.ops.session.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How one observation is made of a cluster.
+
+    Attributes:
+        observation: What it brings.
+        deadline_s: How long it may take, in seconds; the calls it makes have timeouts of their own.
+        read: Makes it of a context's cluster; a ProblemError says why it could not.
+    """
+
+    observation: Observation
+    deadline_s: float
+    read: Callable[[Ground, str], object]
+
+
+def _surroundings(ground: Ground, name: str) -> object:
+    return survey(ground.session.kubes[name])
+
+
+def _pods(ground: Ground, name: str) -> Mapping[str, tuple[PodFault, ...]]:
+    wanted = (ground.mesh.istiod, EAST_WEST_GATEWAY)
+    deployments = [ground.observed[name].find(objects.DEPLOYMENT, one) for one in wanted]
+    return read_deployment_faults(
+        ground.session.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
+    )
+
+
+def _names(ground: Ground, name: str) -> tuple[Here, ...]:
+    return names_here(names_of(name, ground.clusters[name], ground.observed, ground.remotes))
+
+
+def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
+    kube = ground.session.kubes[name]
+    pods = running_istiods(ground.observed[name].of(objects.POD))
+    return all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in pods})
+
+
+def _services(ground: Ground, name: str) -> Services:
+    return read_services(ground.session.kubes[name], partial(ground.injected, name))
+
+
+def _serving(ground: Ground, name: str) -> tuple[Serving, ...]:
+    pods = ready(running_istiods(ground.observed[name].of(objects.POD)))
+    kube = ground.session.kubes[name]
+    return tuple(all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods}).values())
+
+
+def _proxies(ground: Ground, name: str) -> ProxiesHold:
+    gateways = gateway_pods(ground.observed[name].of(objects.POD), EAST_WEST_GATEWAY)
+    return proxies_hold(ground.session.kubes[name], gateways, ground.injected(name))
+
+
+def _given_roots(ground: Ground, name: str) -> GivenRoots:
+    istiod = ground.observed[name].find(objects.DEPLOYMENT, ground.mesh.istiod)
+    return given_roots(ground.session.kubes[name], root_config_map(istiod))
+
+
+def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
+    """Tries each access that another cluster holds to this one; equal ones once."""
+    cluster_id = ground.clusters[name].cluster_id
+    accesses = {
+        remote.access
+        for holder, remotes in ground.remotes.items()
+        if holder != name
+        for remote in of_cluster(remotes, cluster_id)
+        if remote.access
+    }
+    calls = {a: partial(try_access, name, a, ground.session.deadline) for a in accesses}
+    found = all_of({str(number): call for number, call in enumerate(calls.values())})
+    return dict(zip(calls, found.values(), strict=True))
+
+
+PROBES: tuple[Probe, ...] = (
+    Probe(Observation.SURROUNDINGS, 20.0, _surroundings),
+    Probe(Observation.PODS, 20.0, _pods),
+    Probe(Observation.NAMES, 10.0, _names),
+    Probe(Observation.CLUSTERZ, 20.0, _clusterz),
+    Probe(Observation.SERVICES, 20.0, _services),
+    Probe(Observation.PEERS, 20.0, _peers),
+    Probe(Observation.SERVING, 20.0, _serving),
+    Probe(Observation.PROXIES, 25.0, _proxies),
+    Probe(Observation.GIVEN_ROOTS, 20.0, _given_roots),
+)
+"""What is observed of each cluster beside its objects; the data path is tried once this is there."""
+
+
+def gather(
+    session: Session,
+    now: datetime | None,
+    reads: Collection[Observation],
+    probe_image: str = DEFAULT_IMAGE,
+) -> Facts:
+    """Reads what checks look at: every cluster's objects, and the observations of `reads`.
+
+    Nothing is asked of an API server twice. Only for the observation `deep` is anything changed.
+
+    Args:
+        session: The run.
+        now: When, for what is judged by the calendar; None: nothing is.
+        reads: The observations.
+        probe_image: Of the pods for `deep`.
+    """
+
+    def read(name: str) -> Observed:
+        session.progress(Event(name, "verify", State.STARTED, "reading"))
+        # What told that it is a member is good for one reading: a run that waits reads it anew.
+        return observe(session.kubes[name], session.namespaces.pop(name, None))
+
+    observed, failed = session.each(session.kubes, read)
+    for name in failed:
+        session.progress(Event(name, "verify", State.FAILED))
+    clusters, faults = topology.identified(session.contexts, session.settings, observed)
+    remotes = {name: held_by(found) for name, found in observed.items()}
+    injected = once(lambda name: injected_pods(session.kubes[name]))
+    istio = istio_version.decide(session, observed, now.date() if now else None)
+    mesh = topology.mesh_of(session.settings, istio.version)
+    ground = Ground(session, mesh, clusters, observed, now, remotes, injected)
+    probes = [probe for probe in PROBES if probe.observation in reads]
+
+    def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
+        found = answered(
+            {probe.observation: (probe.deadline_s, partial(probe.read, ground, name)) for probe in probes},
+            context=name,
+            until=session.overdue,
+        )
+        session.progress(Event(name, "verify", State.DONE))
+        return found
+
+    came, _ = session.each(observed, probe)
+    answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
+    failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
+    for name, (brought, missed) in came.items():
+        for observation, answer in brought.items():
+            answers[Observation(observation)][name] = answer
+        for observation, problems in missed.items():
+            failures.setdefault(Observation(observation), {})[name] = problems
+    services = answers[Observation.SERVICES]
+    # The one waits for gateways, the other compares: neither needs what the other brings.
+    last: dict[Observation, Callable[[], tuple[dict[str, Any], Failures]]] = {
+        Observation.DATA_PATH: partial(data_path.tried, ground, services),
+        Observation.DRIFT: partial(drift.found, ground),
+    }
+    both = all_of({observation: call for observation, call in last.items() if observation in reads})
+    ways, lost = both.get(Observation.DATA_PATH, ({}, {}))
+    drifts, uncompared = both.get(Observation.DRIFT, ({}, {}))
+    calls, uncalled = deep.tried(ground, probe_image) if Observation.DEEP in reads else ({}, {})
+    failures |= {
+        Observation.DATA_PATH: lost,
+        Observation.DRIFT: uncompared,
+        Observation.DEEP: uncalled,
+    }
+    return Facts(
+        mesh=ground.mesh,
+        clusters=clusters,
+        observed=observed,
+        unreachable=session.unusable | failed,
+        identity_faults=tuple(faults),
+        seen=answers[Observation.CLUSTERZ],
+        remotes=remotes,
+        peers=answers[Observation.PEERS],
+        elsewhere=topology.elsewhere(session, clusters),
+        surroundings=answers[Observation.SURROUNDINGS],
+        pod_faults=answers[Observation.PODS],
+        here=answers[Observation.NAMES],
+        drift=drifts,
+        services=services,
+        data_path=ways,
+        deep=calls,
+        serving=answers[Observation.SERVING],
+        proxies=answers[Observation.PROXIES],
+        given_roots=answers[Observation.GIVEN_ROOTS],
+        releases=session.releases,
+        now=now,
+        failures=failures,
+    )

@@ -1,0 +1,114 @@
+"""verify: reads the mesh once, asks every check of what was read, and says what is wrong where."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.catalogue import EVERY
+from istio_mc.checks.runner import run, told, with_needs
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.istio.releases import table_age_problem
+from istio_mc.domain.text import few
+from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
+from istio_mc.ops.verify.gather import gather
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from istio_mc.checks.model import Check, Facts, Result
+    from istio_mc.ops.session.session import Session
+
+_POLL_S = 3.0
+_TOLD = 4
+"""Faults that a line of progress names."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """What came of every check.
+
+    Attributes:
+        facts: What was read.
+        results: One for each check and target.
+    """
+
+    facts: Facts
+    results: tuple[Result, ...]
+
+    @property
+    def failed(self) -> tuple[Result, ...]:
+        """The results that are errors."""
+        return tuple(result for result in self.results if result.is_error)
+
+    @property
+    def root_causes(self) -> tuple[Result, ...]:
+        """The errors that no other check explains: mend these, and the rest goes away."""
+        return tuple(result for result in self.results if result.is_root_cause)
+
+    @property
+    def warned(self) -> tuple[Result, ...]:
+        """The results that say no more than that one should know."""
+        return tuple(result for result in self.results if result.is_warning)
+
+    def with_news(self, news: VerifyResult) -> VerifyResult:
+        """These results, but for the checks that were asked again: of those the news."""
+        again = {found.check.id for found in news.results}
+        both = [*(found for found in self.results if found.check.id not in again), *news.results]
+        order = {check.id: place for place, check in enumerate(EVERY)}
+        return VerifyResult(news.facts, tuple(sorted(both, key=lambda found: order[found.check.id])))
+
+
+def verify(
+    session: Session,
+    checks: Sequence[Check],
+    now: datetime,
+    *,
+    wait_s: float = 0.0,
+    probe_image: str = DEFAULT_IMAGE,
+) -> VerifyResult:
+    """Asks the checks of the session's clusters; with `wait_s`, again and again until all are true.
+
+    Only what was not true is asked again, and only what that looks at is read. Once it is true, everything is
+    asked once more: what was true before may not be so any longer. Changes nothing in any cluster, unless
+    one of the checks is of those that --deep adds.
+    """
+    if age := table_age_problem(session.releases, now.date()):
+        session.warnings.append(age)
+    ask = partial(look, session, now=now, probe_image=probe_image)
+    until = min(session.deadline, time.monotonic() + wait_s)
+    result = ask(checks)
+    while result.failed and (left := until - time.monotonic()) > _POLL_S:
+        session.progress(Event(None, "verify", State.WAITING, f"{_waited_for(result)}; {left:.0f} s left"))
+        time.sleep(_POLL_S)
+        session.try_again()
+        pending = _pending(result, checks)
+        result = result.with_news(ask(pending))
+        if not result.failed and len(pending) < len(checks):
+            result = ask(checks)
+    return result
+
+
+def look(
+    session: Session, checks: Sequence[Check], now: datetime | None, probe_image: str = DEFAULT_IMAGE
+) -> VerifyResult:
+    """Asks the checks once. What they need is asked too, and told where it explains what they say."""
+    asked = with_needs(EVERY, checks)
+    reads = {observation for check in asked for observation in check.reads}
+    facts = gather(session, now, reads, probe_image)
+    return VerifyResult(facts, tuple(told(run(asked, facts), checks)))
+
+
+def _pending(result: VerifyResult, checks: Sequence[Check]) -> list[Check]:
+    """The checks of which something is not true, or cannot be told."""
+    open_ids = {found.check.id for found in result.results if found.is_error or found.caused_by}
+    return [check for check in checks if check.id in open_ids] or list(checks)
+
+
+def _waited_for(result: VerifyResult) -> str:
+    """The faults that a run waits for, as far as a line holds them."""
+    faults = [f"{found.check.id} {found.target}" for found in result.root_causes or result.failed]
+    return f"not true yet: {few(faults, _TOLD)}"

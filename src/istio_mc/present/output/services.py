@@ -1,0 +1,44 @@
+"""How services look that a mesh makes one of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from istio_mc.present.output.terminal import print_words, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.istio.services import MergedService
+
+
+def services_data(found: Iterable[MergedService]) -> list[dict[str, Any]]:
+    """Services that more than one cluster has, for programs."""
+    return [
+        {
+            "namespace": one.namespace,
+            "name": one.name,
+            "endpoints": dict(one.endpoints),
+            "ports": {context: list(ports) for context, ports in one.ports.items()},
+            "agrees": one.agrees,
+        }
+        for one in found
+    ]
+
+
+def render_services(found: Iterable[MergedService], console: Console) -> None:
+    """Services that more than one cluster has, where there are any."""
+    found = list(found)
+    if not found:
+        return
+    contexts = list(dict.fromkeys(context for one in found for context in one.endpoints))
+    console.print(Text("\nservices that the mesh makes one of, and their endpoints", style="bold"))
+    rows = table("NAMESPACE", "SERVICE", *contexts, "PORTS AND LABELS")
+    for one in found:
+        counts = [str(one.endpoints.get(context, "-")) for context in contexts]
+        rows.add_row(one.namespace, one.name, *counts, one.disagreement or "alike")
+    print_words(console, rows)

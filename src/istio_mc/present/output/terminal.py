@@ -1,0 +1,322 @@
+"""Text for people: consoles, problems, and progress that moves on a terminal and is plain lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from istio_mc.domain.events import Event, Progress, State, silent
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.present.output.hints import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_WIDTH_IN_A_PIPE = 200
+_ANY_WIDTH = 100_000
+_TOLD_AGAIN_S = 30.0
+_BAR = 24
+_GAP = 2
+_LABEL = 12
+_LONG = 20
+_MARKS = {
+    State.DONE: ("√", "green"),
+    State.UNCHANGED: ("=", "dim"),
+    State.FAILED: ("×", "red"),
+}
+
+
+def console(*, stderr: bool = False, color: bool = True) -> Console:
+    """A console on standard output, or standard error; wide in a pipe, so that no line is folded there."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_A_PIPE
+    return Console(
+        stderr=stderr,
+        width=width,
+        no_color=not color,
+        markup=False,
+        highlight=False,
+        soft_wrap=False,
+        emoji=False,
+    )
+
+
+def table(*headers: str) -> Table:
+    """A table without frames, as kubectl prints them."""
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for header in headers:
+        made.add_column(header, overflow="fold")
+    return made
+
+
+def print_whole(to: Console, rows: Table) -> None:
+    """Prints a table; too wide for a terminal, each row as lines of their own, so that names stay whole.
+
+    Args:
+        to: Where to.
+        rows: A table of text. Columns without a header, and the first that has one, make a row's title.
+    """
+    wanted = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
+    in_a_pipe = not to.is_terminal and to.width >= _WIDTH_IN_A_PIPE
+    if wanted <= to.width or in_a_pipe:
+        width, to.width = to.width, max(wanted, to.width)
+        to.print(rows)
+        to.width = width
+        return
+    labels = [str(column.header) for column in rows.columns]
+    named = next(index for index, label in enumerate(labels) if label) + 1
+    wide = min(max(_LABEL, *(cell_len(label) + _GAP for label in labels[named:])), to.width // 2)
+    for row in zip(*(column.cells for column in rows.columns), strict=True):
+        to.print(Text(" ".join(str(cell) for cell in row[:named] if str(cell)), style="bold"), soft_wrap=True)
+        for label, cell in zip(labels[named:], row[named:], strict=True):
+            told = cell if isinstance(cell, Text) else str(cell)
+            gap = " " * max(_GAP, wide - cell_len(label))
+            to.print(Text.assemble((f"  {label}{gap}", "dim"), told), soft_wrap=True)
+
+
+def print_words(to: Console, rows: Table, *, but: str = "") -> None:
+    """Prints a table of text, its cells folded between words only; too wide for that, as `print_whole`.
+
+    Args:
+        to: Where to.
+        rows: The table.
+        but: The column, by its header, in which a long word is folded rather than the table taken apart.
+    """
+    cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
+    least = [max(cell_len(word) for cell in column for word in cell.split() or [""]) for column in cells]
+    least = [
+        min(word, _LONG) if column.header == but else word
+        for word, column in zip(least, rows.columns, strict=True)
+    ]
+    widths = [max(map(cell_len, column)) for column in cells]
+    room = to.width - _GAP * (len(widths) - 1)
+    if sum(least) > room:
+        print_whole(to, rows)
+        return
+    while sum(widths) > room:
+        # The one that has most to give, for rich would take from all alike.
+        spare = [width - word for width, word in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    for column, width in zip(rows.columns, widths, strict=True):
+        column.width = width
+    to.print(rows)
+
+
+def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
+    """Prints each problem: which cluster, what, seen, expected, and what mends it.
+
+    The same problem of several clusters is told once, with all their names.
+    """
+    clusters: dict[Problem, list[str]] = {}
+    for problem in problems:
+        clusters.setdefault(replace(problem, cluster=None), []).append(problem.cluster or "")
+    for problem, names in clusters.items():
+        told = ", ".join(filter(None, names))
+        where = f" [{told}]" if told else ""
+        to.print(Text.assemble((f"{title}{where}: ", style), problem.message), soft_wrap=True)
+        for label, value in (
+            ("seen", problem.seen),
+            ("expected", problem.expected),
+            ("try", text_of(problem)),
+            ("see", f"docs/{problem.docs}" if problem.docs else None),
+        ):
+            if value:
+                first, *rest = value.splitlines() or [""]
+                to.print(Text.assemble((f"  {label + ':':<10}", "dim"), first), soft_wrap=True)
+                for line in rest:
+                    to.print(Text(" " * 12 + line), soft_wrap=True)
+
+
+class Done:
+    """Remembers which steps were done or begun, to report them where a run is interrupted.
+
+    Once a run is over no step begins any more, and none of those that were begun counts as failed: what fails
+    from then on fails because its children are stopped.
+    """
+
+    def __init__(self, is_over: Callable[[], bool] = lambda: False) -> None:
+        self._is_over = is_over
+        self._steps: dict[str, dict[str, State]] = {}
+        self._lock = Lock()
+
+    def and_to(self, progress: Progress) -> Progress:
+        """A progress that tells another, too."""
+
+        def both(event: Event) -> None:
+            if self._is_over():
+                if event.state is State.STARTED:
+                    raise ProblemError(
+                        Problem(code="interrupted", message="interrupted", cluster=event.cluster)
+                    )
+                if event.state is State.FAILED:
+                    return
+            else:
+                with self._lock:
+                    self._steps.setdefault(event.who, {})[event.step] = event.state
+                    if not event.cluster and not event.subject and event.state is State.DONE:
+                        del self._steps[event.who][event.step]  # it was read: nothing was done to it
+            progress(event)
+
+        return both
+
+    def __str__(self) -> str:
+        told = [f"done by then: {self._in(State.DONE) or 'nothing'}"]
+        if begun := self._in(State.STARTED, State.WAITING):
+            told.append(f"not finished: {begun}")
+        if failed := self._in(State.FAILED):
+            told.append(f"failed: {failed}")
+        if pending := self._pending():
+            told.append(f"not begun: {', '.join(pending)}")
+        return "; ".join(told)
+
+    def _in(self, *states: State) -> str:
+        with self._lock:
+            steps = {who: list(found.items()) for who, found in self._steps.items()}
+        found = {who: [step for step, state in has if state in states] for who, has in steps.items()}
+        return "; ".join(f"{who}: {', '.join(has)}" for who, has in found.items() if has)
+
+    def _pending(self) -> list[str]:
+        """Those that have a step to do, and have begun none."""
+        with self._lock:
+            states = {who: set(found.values()) for who, found in self._steps.items()}
+        return [
+            who for who, found in states.items() if State.PENDING in found <= {State.PENDING, State.UNCHANGED}
+        ]
+
+
+class _Plain:
+    """One line for each change, for pipes and CI."""
+
+    def __init__(self, to: Console) -> None:
+        self._to = to
+        self._begun = time.monotonic()
+        self._quarters: dict[str, int] = {}
+        self._told: dict[str, tuple[Event, float]] = {}
+        self._lock = Lock()
+
+    def __call__(self, event: Event) -> None:
+        if event.state is State.PENDING:
+            return
+        seconds = time.monotonic() - self._begun
+        who = event.who
+        last = self._told.get(who)
+        if last and last[0] == event and seconds - last[1] < _TOLD_AGAIN_S:
+            return
+        self._told[who] = (event, seconds)
+        if event.fraction is not None:
+            quarter = int(event.fraction * 4)
+            if self._quarters.get(who, 0) == quarter:
+                return
+            self._quarters[who] = quarter
+        detail = f": {event.detail}" if event.detail else ""
+        with self._lock:
+            self._to.print(
+                Text(f"{seconds:6.1f}s  {who}  {event.step} {event.state}{detail}"), soft_wrap=True
+            )
+
+
+class _Moving:
+    """One line a cluster, redrawn: what it is at, and for how long."""
+
+    def __init__(self, to: Console) -> None:
+        self._to = to
+        self._rows: dict[str, tuple[Event, float]] = {}
+        self._spinner = Spinner("dots")
+        self._begun = time.monotonic()
+        self._lock = Lock()
+        self._live = Live(self, console=to, refresh_per_second=8, transient=True)
+
+    def start(self) -> None:
+        """Draws from now on."""
+        self._live.start()
+
+    def stop(self) -> None:
+        """Takes what was drawn off the screen."""
+        self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            last = self._rows.get(event.who)
+            if event.state is State.PENDING or (event.state is State.UNCHANGED and last):
+                return
+            # A bar that has moved is still the same step, and so is one that goes on waiting.
+            goes_on = last is not None and (
+                event.fraction is not None or (last[0].step == event.step and event.state is State.WAITING)
+            )
+            self._rows[event.who] = (event, last[1] if last and goes_on else time.monotonic())
+
+    def __rich__(self) -> Group:
+        now = time.monotonic()
+        grid = Table.grid(padding=(0, 1))
+        for _ in range(5):
+            grid.add_column(no_wrap=True)
+        with self._lock:
+            rows = list(self._rows.items())
+        bars = any(event.fraction is not None for _, (event, _) in rows)
+        names = max((cell_len(who) for who, _ in rows), default=0)
+        steps = max((cell_len(event.step) for _, (event, _) in rows), default=0)
+        # What is left beside mark, name, step with seconds, bar, and a space after each; rich would take it
+        # from the names.
+        room = self._to.width - names - steps - (_BAR if bars else 0) - 11
+        for who, (event, since) in rows:
+            mark = _MARKS.get(event.state)
+            sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
+            bar: RenderableType = ""
+            if event.fraction is not None:
+                bar = ProgressBar(total=1.0, completed=event.fraction, width=_BAR)
+            detail = Text(event.detail, style="dim")
+            detail.truncate(max(0, room), overflow="ellipsis")
+            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", bar, detail)
+        return Group(grid)
+
+
+_on_screen: list[_Moving] = []
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Takes moving progress off the screen while a person is asked something."""
+    for moving in _on_screen:
+        moving.stop()
+    try:
+        yield
+    finally:
+        for moving in _on_screen:
+            moving.start()
+
+
+def stop_moving() -> None:
+    """Takes moving progress off the screen for good."""
+    for moving in _on_screen:
+        moving.stop()
+
+
+@contextmanager
+def progress(to: Console, *, wanted: bool) -> Iterator[Progress]:
+    """Shows progress on a console for the time of a `with` block."""
+    if not wanted:
+        yield silent
+    elif to.is_terminal and not os.environ.get("CI"):
+        moving = _Moving(to)
+        moving.start()
+        _on_screen.append(moving)
+        try:
+            yield moving
+        finally:
+            _on_screen.remove(moving)
+            moving.stop()
+    else:
+        yield _Plain(to)

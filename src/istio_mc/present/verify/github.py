@@ -1,0 +1,72 @@
+"""verify for GitHub Actions: the table for the log, then an annotation for each root cause and warning.
+
+Workflow commands: `::error title=…::…`, with `%`, line breaks and, in properties, `:` and `,` escaped
+(actions/toolkit, packages/core/src/command.ts). GitHub shows ten annotations of a kind for a step, so what a
+root cause explains is left to the log.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from istio_mc.present.output.hints import text_of
+from istio_mc.present.verify import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.checks.model import Result
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.verify.verify import VerifyResult
+
+_WIDTH = 200
+
+
+def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
+    """The log and the annotations."""
+    log = io.StringIO()
+    table.render(result, Console(file=log, width=_WIDTH, no_color=True, emoji=False, markup=False))
+    lines = [*_alike("error", result.root_causes), *_alike("warning", result.warned)]
+    lines += [_annotation("warning", _title(warning), warning) for warning in warnings]
+    return log.getvalue() + "".join(f"{line}\n" for line in lines)
+
+
+def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
+    """Annotations of what is said where no check was asked."""
+    told = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
+    return "".join(f"{_annotation(kind, _title(one), one)}\n" for kind, one in told)
+
+
+def _alike(kind: str, found: Iterable[Result]) -> list[str]:
+    """An annotation for each fault; one for all the places of which the same is told."""
+    places: dict[tuple[str, Problem], list[str]] = {}
+    for one in found:
+        if one.problem:
+            said = (one.check.id, replace(one.problem, cluster=None))
+            places.setdefault(said, []).append(str(one.target))
+    return [
+        _annotation(kind, f"{check_id} {', '.join(targets)}", problem)
+        for (check_id, problem), targets in places.items()
+    ]
+
+
+def _title(problem: Problem) -> str:
+    return f"{problem.code} {problem.cluster}" if problem.cluster else problem.code
+
+
+def _annotation(kind: str, title: str, problem: Problem) -> str:
+    named = (("seen", problem.seen), ("expected", problem.expected), ("try", text_of(problem)))
+    text = "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
+    return f"::{kind} title={_property(title)}::{_data(text)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,45 @@
+"""verify for grep and editors: one line for each fault, as compilers write theirs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.present.output.hints import hint_of
+from istio_mc.present.verify.table import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from istio_mc.checks.model import Check
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.verify.verify import VerifyResult
+
+
+def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
+    """A line for each failed result: severity, check, target, what is wrong, what mends it."""
+    lines = [_line("warning", warning.code, warning.cluster or "mesh", warning) for warning in warnings]
+    for found in result.results:
+        if found.problem is None:
+            continue
+        because = f"; because of: {', '.join(map(str, found.caused_by))}" if found.caused_by else ""
+        line = _line(found.check.severity.value, found.check.id, str(found.target), found.problem)
+        lines.append(line + because)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
+    """A line for each: what is said where no check was asked."""
+    told = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
+    return "".join(f"{_line(kind, one.code, one.cluster or 'mesh', one)}\n" for kind, one in told)
+
+
+def listing(checks: Iterable[Check]) -> str:
+    """A line for each check."""
+    return "".join(f"{check.id}: {check.severity}, {check.scope}: {check.description}\n" for check in checks)
+
+
+def _line(kind: str, what: str, where: str, problem: Problem) -> str:
+    parts = [problem.message]
+    parts += [f"seen: {problem.seen}"] if problem.seen else []
+    parts += [f"try: {hint}"] if (hint := hint_of(problem)) else []
+    return f"{kind}[{what}] {where}: {'; '.join(map(one_line, parts))}"

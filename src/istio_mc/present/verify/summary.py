@@ -1,0 +1,138 @@
+"""How verify looks."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from istio_mc.checks.explained import EXPLAINED
+from istio_mc.checks.model import Check, Result, Target, Verdict
+from istio_mc.domain.gateway.address import seen_addresses
+from istio_mc.domain.istio.services import merged
+from istio_mc.present.output.envelope import Exit, Report, problems_data
+from istio_mc.present.output.services import services_data
+from istio_mc.present.verify import github, junit, short, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.verify.verify import VerifyResult
+
+
+def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
+    """Every check's result, in each form of output."""
+    warnings = tuple(warnings)
+    return Report(
+        data={
+            "clusters": [_cluster(result, name) for name in result.facts.clusters],
+            "mergedServices": services_data(merged(result.facts.services)),
+            "checks": [_result(found) for found in result.results],
+            "passed": sum(found.verdict is Verdict.OK for found in result.results),
+            "failed": len(result.failed),
+            "rootCauses": [_place(found.check.id, found.target) for found in result.root_causes],
+            "warned": len(result.warned),
+            "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
+        },
+        render=partial(table.render, result),
+        errors=tuple(found.problem for found in result.root_causes if found.problem),
+        warnings=(*warnings, *(found.problem for found in result.warned if found.problem)),
+        exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
+        formats={
+            "short": partial(short.results, result, warnings),
+            "junit": partial(junit.results, result, warnings),
+            "github": partial(github.results, result, warnings),
+        },
+    )
+
+
+def listing(checks: Sequence[Check]) -> Report:
+    """What checks there are, and all that is to be known of each."""
+
+    def render(console: Console) -> None:
+        for check in checks:
+            asked = Text(f"  {check.severity}, {check.scope}", style="dim")
+            console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
+            told = EXPLAINED[check.id]
+            named = (
+                ("true when", check.description),
+                ("sees", told.sees),
+                ("cause", told.cause),
+                ("mend", told.mend),
+                ("reads", ", ".join(_reads(check))),
+                ("needs", ", ".join(check.needs)),
+                ("see", f"docs/{check.docs}" if check.docs else ""),
+            )
+            for name, value in named:
+                if value:
+                    line = Text.assemble((f"  {name + ':':<11}", "dim"), value.replace("`", ""))
+                    console.print(line, soft_wrap=True)
+
+    return Report(
+        data={
+            "checks": [
+                {
+                    "id": check.id,
+                    "topic": check.topic,
+                    "severity": check.severity.value,
+                    "scope": check.scope.value,
+                    "description": check.description,
+                    "reads": _reads(check),
+                    "needs": list(check.needs),
+                    "because": list(check.because),
+                    **EXPLAINED[check.id]._asdict(),
+                    "docs": check.docs or None,
+                }
+                for check in checks
+            ],
+        },
+        render=render,
+        formats={"short": partial(short.listing, checks)},
+    )
+
+
+def _reads(check: Check) -> list[str]:
+    return ["objects of istio-system", *(observation.value for observation in check.reads)]
+
+
+def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
+    cluster = result.facts.clusters[name]
+    observed = result.facts.observed.get(name)
+    return {
+        "name": name,
+        "clusterId": cluster.cluster_id,
+        "network": cluster.network,
+        "reachable": observed is not None,
+        "gatewayAddresses": list(seen_addresses(name, cluster, result.facts.observed)),
+    }
+
+
+def _place(check_id: str, target: Target) -> dict[str, Any]:
+    return {"id": check_id, "cluster": target.cluster, "peer": target.peer}
+
+
+def _result(found: Result) -> dict[str, Any]:
+    return {
+        **_place(found.check.id, found.target),
+        "topic": found.check.topic,
+        "severity": found.check.severity.value,
+        "verdict": found.verdict.value,
+        "seen": found.seen,
+        "causedBy": [_place(cause.id, cause.target) for cause in found.caused_by],
+        "problem": problems_data([found.problem])[0] if found.problem else None,
+    }
+
+
+PROBLEMS: Mapping[str, Callable[[Iterable[Problem], Iterable[Problem]], str]] = {
+    "short": short.problems,
+    "junit": junit.problems,
+    "github": github.problems,
+}
+"""How errors and warnings are told in each form where a run came to no result."""
+
+SAYS_ALL = ("short", "github")
+"""Forms in which people read every error and warning: they are not told them again on standard error."""
