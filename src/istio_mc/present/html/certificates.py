@@ -74,21 +74,18 @@ def certificates(read: Facts, now: datetime) -> list[Shown]:
 
 def _seen(read: Facts) -> Iterator[tuple[str, str, x509.Certificate]]:
     for context, observed in read.observed.items():
-        yield from _of_objects(
-            context, observed, root_config_map(observed.find(objects.DEPLOYMENT, read.mesh.istiod))
-        )
+        yield from _of_objects(context, observed, read.mesh.istiod)
     for field in fields(read):
         if field.name != "observed":
             yield from _within(getattr(read, field.name), "")
 
 
-def _of_objects(
-    context: str, observed: Observed, config_map: str
-) -> Iterator[tuple[str, str, x509.Certificate]]:
+def _of_objects(context: str, observed: Observed, istiod: str) -> Iterator[tuple[str, str, x509.Certificate]]:
     secret = observed.find(objects.SECRET, "cacerts") or {}
     for key in (ROOT_CERT, CERT_CHAIN, CA_CERT, "ca.crt", "tls.crt"):
         if encoded := (secret.get("data") or {}).get(key):
             yield from _authorities(_decoded(encoded), f"{context}: cacerts")
+    config_map = root_config_map(observed.find(objects.DEPLOYMENT, istiod))
     given = observed.find(objects.CONFIG_MAP, config_map) or {}
     for text in (given.get("data") or {}).values():
         yield from _authorities(str(text).encode(), f"{context}: {config_map}")
