@@ -129,6 +129,38 @@ class TestCacerts:
         assert root_causes(world) == ["trust.cacerts nhn"]
         assert problem(world, "trust.cacerts").seen == f"without {key}"
 
+    @pytest.mark.parametrize(
+        ("tag", "missing", "does"),
+        [
+            ("1.26.8", ["ca-key.pem"], "1.26.8 signs with a root of its own"),
+            ("1.26.8", ["root-cert.pem"], "1.26.8 does not start"),
+            ("1.27.0-distroless", ["ca-key.pem"], "1.27.0 does not start"),
+            ("1.31.0", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem"], "1.31.0 does not start"),
+            ("1.31.0", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"], "1.31.0 signs"),
+            ("ours", ["ca-key.pem"], "1.26.0 signs with a root of its own"),
+        ],
+    )
+    def test_what_istiod_does_with_files_missing_depends_on_its_version(
+        self, world: World, tag: str, missing: list[str], does: str
+    ) -> None:
+        (container,) = world.find("nhn", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
+        container["image"] = f"registry:5000/istio/pilot:{tag}"
+        for key in missing:
+            del world.find("nhn", "Secret", "cacerts")["data"][key]
+        message = problem(world, "trust.cacerts").message
+        assert message.startswith(f"the Secret cacerts is not complete: istiod {does}")
+
+    @pytest.mark.parametrize(
+        ("tag", "does"),
+        [("1.26.0", "signs with a root of its own"), ("1.27.0", "does not start")],
+    )
+    def test_so_it_does_in_the_layout_of_cert_manager(self, world: World, tag: str, does: str) -> None:
+        (container,) = world.find("nhn", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
+        container["image"] = f"registry:5000/istio/pilot:{tag}"
+        data = {"tls.crt": encoded("certificate"), "ca.crt": encoded("certificate")}
+        world.find("nhn", "Secret", "cacerts")["data"] = data
+        assert problem(world, "trust.cacerts").message.endswith(f"istiod {tag} {does}")
+
     def test_a_certificate_that_cannot_be_read(self, world: World) -> None:
         world.find("nhn", "Secret", "cacerts")["data"]["root-cert.pem"] = encoded("no certificate")
         assert root_causes(world) == ["trust.cacerts nhn"]

@@ -10,6 +10,7 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain.hint import Advice, Hint, istio_mc
+from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import cacerts, signing
@@ -79,12 +80,23 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
     first = found[0]
     problem = Problem(
         code=first.code,
-        message=first.message,
+        message=first.message + _what_istiod_does(facts, observed, first),
         seen="; ".join(fault.seen or fault.message for fault in found),
         expected=first.expected or "a CA that istiod and the proxies take",
         hint=_mend_secret(facts, observed),
     )
     return Finding(first.message, problem)
+
+
+def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:
+    """What the cluster's istiod does when it starts with a Secret that is not complete, by its version."""
+    if fault.code != "cacerts-partial":
+        return ""
+    deployment = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
+    version = (deployment and istiod_version(deployment)) or facts.mesh.version
+    keys = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
+    does = "signs with a root of its own" if cacerts.signs_for_itself(keys, version) else "does not start"
+    return f": istiod {version} {does}"
 
 
 def _mend_secret(facts: Facts, observed: Observed) -> Hint:

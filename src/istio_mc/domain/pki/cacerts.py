@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.versions import minor_of
 from istio_mc.domain.pki.chain import path_faults, path_to_root, path_warnings, time_faults
 from istio_mc.domain.pki.pem import (
     NamedPem,
@@ -25,7 +26,7 @@ from istio_mc.domain.pki.pem import (
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime, timedelta
 
     from cryptography import x509
@@ -34,6 +35,11 @@ if TYPE_CHECKING:
 
 CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT = "ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"
 _FOUR = (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT)
+_TLS_KEY = "tls.key"
+_TLS = ("tls.crt", _TLS_KEY, "ca.crt")
+_WHOLE_SINCE = (1, 27)
+"""Istio's first minor that does not start with some of the files (pilot/pkg/bootstrap/istio_ca.go,
+checkCABundleCompleteness); before, only the key counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +83,7 @@ class CaCerts:
         Raises:
             ProblemError: `cacerts-partial` naming the absent or empty keys, and `cacerts-not-base64`.
         """
-        names = ("tls.crt", "tls.key", "ca.crt") if "tls.crt" in data else _FOUR
+        names = _TLS if "tls.crt" in data else _FOUR
         found: list[Problem] = []
         if absent := sorted({name for name in names if not data.get(name)}):
             found.append(
@@ -133,6 +139,19 @@ class CaCerts:
             raise ProblemError(*own.problems)
         between = frozenset(own.chain) - {own.ca} - frozenset(own.roots)
         return (own.ca, own.key and own.key.public_key(), between, frozenset(own.roots))
+
+
+def signs_for_itself(keys: Collection[str], version: str) -> bool:
+    """Whether an istiod that starts with a partial cacerts makes a root of its own; else it does not start.
+
+    Args:
+        keys: The keys that the Secret has.
+        version: Istio's; one that cannot be read counts as new.
+    """
+    names = _TLS if "tls.crt" in keys else _FOUR
+    if (minor_of(version) or _WHOLE_SINCE) >= _WHOLE_SINCE:
+        return not any(name in keys for name in names)
+    return (_TLS_KEY if names is _TLS else CA_KEY) not in keys
 
 
 def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
