@@ -150,6 +150,14 @@ class TestCacerts:
         message = problem(world, "trust.cacerts").message
         assert message.startswith(f"the Secret cacerts is not complete: istiod {does}")
 
+    def test_revocation_lists_with_which_istiod_does_not_start(self, world: World) -> None:
+        world.find("nhn", "Secret", "cacerts")["data"]["ca-crl.pem"] = encoded("none")
+        assert root_causes(world) == []  # 1.26 does not read them
+        (container,) = world.find("nhn", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
+        container["image"] = "registry:5000/istio/pilot:1.27.0"
+        assert root_causes(world) == ["trust.cacerts nhn"]
+        assert problem(world, "trust.cacerts").code == "cacerts-crl"
+
     @pytest.mark.parametrize(
         ("tag", "does"),
         [("1.26.0", "signs with a root of its own"), ("1.27.0", "does not start")],

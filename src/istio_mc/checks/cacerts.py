@@ -9,6 +9,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
+from istio_mc.domain import crl
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.kube import objects
@@ -16,6 +17,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import cacerts, signing
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.chain import SOON, path_faults, path_warnings
+from istio_mc.domain.pki.signing import contents_of
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -76,7 +78,10 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
     except ProblemError as error:
         found = list(error.problems)
     if not found:
-        return Finding("an intermediate CA, its key, and the way to its root")
+        lists = _revocation_lists(facts, observed)
+        return Finding(
+            str(lists.seen) if lists else "an intermediate CA, its key, and the way to its root", lists
+        )
     first = found[0]
     problem = Problem(
         code=first.code,
@@ -86,6 +91,21 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
         hint=_mend_secret(facts, observed),
     )
     return Finding(first.message, problem)
+
+
+def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
+    """What is wrong with the revocation lists in the Secret of an istiod that reads them."""
+    istiod = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
+    fault = crl.crl_fault(contents_of(observed.find(objects.SECRET, "cacerts") or {}))
+    if not (istiod and fault and crl.reads_crl([istiod], facts.mesh.version)):
+        return None
+    return Problem(
+        code="cacerts-crl",
+        message="the revocation lists in the Secret cacerts do not fit its CA: istiod does not start",
+        seen=fault,
+        expected="a list signed by each certificate of cert-chain.pem, or no ca-crl.pem",
+        hint=Advice("replace ca-crl.pem in the Secret, or remove it: istio-mc leaves it alone"),
+    )
 
 
 def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:

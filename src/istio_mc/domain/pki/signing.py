@@ -176,6 +176,17 @@ class LiveCa:
         return own != read_key(NamedPem(CA_KEY, wanted.ca_key)).value.public_key()
 
 
+def contents_of(secret: Object) -> dict[str, bytes]:
+    """What a Secret contains, decoded; values that are not base64 are left out."""
+    contents: dict[str, bytes] = {}
+    for name, value in (secret.get("data") or {}).items():
+        try:
+            contents[name] = base64.b64decode(value or "", validate=True)
+        except (binascii.Error, ValueError):
+            continue
+    return contents
+
+
 def live_ca(secret: Object, now: datetime, known: Certificates = ()) -> LiveCa:
     """Reads a cluster's Secret `cacerts`.
 
@@ -185,12 +196,7 @@ def live_ca(secret: Object, now: datetime, known: Certificates = ()) -> LiveCa:
         known: Roots at hand, under which its CA certificate may stand whatever the Secret says is its root.
     """
     data = secret.get("data") or {}
-    contents: dict[str, bytes] = {}
-    for name, value in data.items():
-        try:
-            contents[name] = base64.b64decode(value or "", validate=True)
-        except (binascii.Error, ValueError):
-            continue
+    contents = contents_of(secret)
     foreign = "tls.crt" in data
     try:
         ca = CaCerts.from_secret_data(data)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
+from istio_mc.domain.crl import crl_fault, reads_crl
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import documents
 from istio_mc.domain.kube import objects
@@ -124,9 +125,13 @@ def decide(
         return Trust(next(iter(roots), stored_print), created=False, steps={}, ends=_ends(living))
     wanting = {name: ids[name] for name in needing}
     renewed = authority.to_renew(store, wanting.values(), now)
+    listed = {name: found for name in needing if (found := live[name]) and reads_crl(observed[name].istiods)}
     if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
         if exposed := exposed_signer(store, stored):
             raise ProblemError(*exposed)
+        _refuse_lists(
+            {n: one for n, one in listed.items() if n in written and ids[n] not in stored.clusters}, {}
+        )
         steps = {
             name: _to_be_made(clusters[name], reason)
             for name in needing
@@ -134,6 +139,7 @@ def decide(
         }
         return Trust(stored_print, created=stored_root is None, steps=steps, ends=_ends(living))
     made = authority.ensure(store, wanting.values(), options, now)
+    _refuse_lists(listed, {name: made.ca_certs[cluster_id] for name, cluster_id in wanting.items()})
     steps = {}
     for name, cluster_id in wanting.items():
         wanted, found = made.ca_certs[cluster_id], live[name]
@@ -151,6 +157,25 @@ def decide(
         ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
         warnings=(*made.init.warnings, *made.issue.warnings),
     )
+
+
+def _refuse_lists(listed: Mapping[str, LiveCa], wanted: Mapping[str, CaCerts]) -> None:
+    """Refuses to write a CA beside revocation lists with which istiod would not start under it.
+
+    Args:
+        listed: The Secrets of istiods that read such lists.
+        wanted: The CAs; a cluster without one gets one that does not exist yet, so that no list fits it.
+
+    Raises:
+        ProblemError: One for each cluster whose lists do not fit.
+    """
+    faults = {
+        name: crl_fault(found.contents, wanted[name].cert_chain if name in wanted else None)
+        for name, found in listed.items()
+        if name not in wanted or found.ca is None or not found.ca.same_as(wanted[name])
+    }
+    if unfit := [lists_do_not_fit(name, fault) for name, fault in faults.items() if fault]:
+        raise ProblemError(*unfit)
 
 
 def _ends(cas: Mapping[str, CaCerts]) -> dict[str, datetime]:
@@ -286,6 +311,22 @@ def not_at_hand(folder: Path, roots: Mapping[str, str]) -> Problem:
             istio_mc("ca", "init", "--root-cert", "FILE", "--root-key", "FILE"),
         ),
         docs="troubleshooting.md#root-not-at-hand",
+    )
+
+
+def lists_do_not_fit(context: str, seen: str) -> Problem:
+    """The Secret has revocation lists with which istiod does not start under the CA that would be written."""
+    return Problem(
+        code="cacerts-crl",
+        cluster=context,
+        message=f"with the revocation lists of {context} and another CA, istiod does not start",
+        seen=seen,
+        expected="a list signed by each certificate of the new chain, or no ca-crl.pem",
+        hint=Advice(
+            "replace or remove ca-crl.pem in the Secret cacerts, which istio-mc leaves alone: ",
+            kubectl(context, "-n", SYSTEM_NAMESPACE, "edit", "secret", "cacerts"),
+        ),
+        docs="troubleshooting.md#cacerts",
     )
 
 
