@@ -9,9 +9,9 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
-from istio_mc.domain import crl
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
+from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl, signs_for_itself
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import cacerts, signing
@@ -96,8 +96,8 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
 def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
     """What is wrong with the revocation lists in the Secret of an istiod that reads them."""
     istiod = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
-    fault = crl.crl_fault(contents_of(observed.find(objects.SECRET, "cacerts") or {}))
-    if not (istiod and fault and crl.reads_crl([istiod], facts.mesh.version)):
+    fault = crl_fault(contents_of(observed.find(objects.SECRET, "cacerts") or {}))
+    if not (istiod and fault and reads_crl([istiod], facts.mesh.version)):
         return None
     return Problem(
         code="cacerts-crl",
@@ -115,7 +115,7 @@ def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:
     deployment = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
     version = (deployment and istiod_version(deployment)) or facts.mesh.version
     keys = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
-    does = "signs with a root of its own" if cacerts.signs_for_itself(keys, version) else "does not start"
+    does = "signs with a root of its own" if signs_for_itself(keys, version) else "does not start"
     return f": istiod {version} {does}"
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.versions import minor_of
 from istio_mc.domain.pki.chain import path_faults, path_to_root, path_warnings, time_faults
 from istio_mc.domain.pki.pem import (
     NamedPem,
@@ -26,7 +25,7 @@ from istio_mc.domain.pki.pem import (
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
     from datetime import datetime, timedelta
 
     from cryptography import x509
@@ -34,12 +33,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.pki.certificates import Authority
 
 CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT = "ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"
-_FOUR = (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT)
-_TLS_KEY = "tls.key"
-_TLS = ("tls.crt", _TLS_KEY, "ca.crt")
-_WHOLE_SINCE = (1, 27)
-"""Istio's first minor that does not start with some of the files (pilot/pkg/bootstrap/istio_ca.go,
-checkCABundleCompleteness); before, only the key counts."""
+FILES = (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT)
+TLS_CERT, TLS_KEY, TLS_ROOT = "tls.crt", "tls.key", "ca.crt"
+TLS_FILES = (TLS_CERT, TLS_KEY, TLS_ROOT)
+"""Those of cert-manager's layout."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +80,7 @@ class CaCerts:
         Raises:
             ProblemError: `cacerts-partial` naming the absent or empty keys, and `cacerts-not-base64`.
         """
-        names = _TLS if "tls.crt" in data else _FOUR
+        names = TLS_FILES if TLS_CERT in data else FILES
         found: list[Problem] = []
         if absent := sorted({name for name in names if not data.get(name)}):
             found.append(
@@ -104,7 +101,7 @@ class CaCerts:
                 )
         if found:
             raise ProblemError(*found)
-        if names != _FOUR:
+        if names is not FILES:
             cert, key, root = (decoded[name] for name in names)
             return cls(ca_cert=cert, ca_key=key, cert_chain=cert + root, root_cert=root)
         cert, key, chain, root = (decoded[name] for name in names)
@@ -139,19 +136,6 @@ class CaCerts:
             raise ProblemError(*own.problems)
         between = frozenset(own.chain) - {own.ca} - frozenset(own.roots)
         return (own.ca, own.key and own.key.public_key(), between, frozenset(own.roots))
-
-
-def signs_for_itself(keys: Collection[str], version: str) -> bool:
-    """Whether an istiod that starts with a partial cacerts makes a root of its own; else it does not start.
-
-    Args:
-        keys: The keys that the Secret has.
-        version: Istio's; one that cannot be read counts as new.
-    """
-    names = _TLS if "tls.crt" in keys else _FOUR
-    if (minor_of(version) or _WHOLE_SINCE) >= _WHOLE_SINCE:
-        return not any(name in keys for name in names)
-    return (_TLS_KEY if names is _TLS else CA_KEY) not in keys
 
 
 def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:

@@ -1,4 +1,4 @@
-"""The revocation lists in `ca-crl.pem` of a Secret `cacerts`, judged as istiod judges them. Pure."""
+"""What istiod does with the Secret `cacerts` when it starts, by its version. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.versions import minor_of
 from istio_mc.domain.kube.objects import environment
-from istio_mc.domain.pki.cacerts import CERT_CHAIN
+from istio_mc.domain.pki.cacerts import CA_KEY, CERT_CHAIN, FILES, TLS_CERT, TLS_FILES, TLS_KEY
 from istio_mc.domain.pki.pem import NamedPem, common_name, load_certificates
 from istio_mc.domain.pki.pem_blocks import blocks_of_go
 from istio_mc.domain.problem import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 
@@ -26,9 +26,26 @@ CA_CRL = "ca-crl.pem"
 """Key of the lists; istio-mc never writes it and never removes it."""
 
 _SINCE = (1, 27)
+"""Istio's first minor that does not start with some of the files, and that reads the lists
+(pilot/pkg/bootstrap/istio_ca.go, checkCABundleCompleteness and detectSigningCABundleAndCRL); before, only the
+key counts."""
+
 _SWITCH = "PILOT_ENABLE_CA_CRL"
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 """What Go's strconv.ParseBool reads as false."""
+
+
+def signs_for_itself(keys: Collection[str], version: str) -> bool:
+    """Whether an istiod that starts with a partial cacerts makes a root of its own; else it does not start.
+
+    Args:
+        keys: The keys that the Secret has.
+        version: Istio's; one that cannot be read counts as new.
+    """
+    is_tls = TLS_CERT in keys
+    if (minor_of(version) or _SINCE) >= _SINCE:
+        return not any(name in keys for name in (TLS_FILES if is_tls else FILES))
+    return (TLS_KEY if is_tls else CA_KEY) not in keys
 
 
 def reads_crl(istiods: Iterable[Object], default_version: str = "") -> bool:
@@ -55,7 +72,7 @@ def crl_fault(contents: Mapping[str, bytes], chain: bytes | None = None) -> str:
         contents: The Secret's, decoded.
         chain: The chain that it is to have; None: its own.
     """
-    lists = b"" if "tls.crt" in contents else contents.get(CA_CRL, b"")
+    lists = b"" if TLS_CERT in contents else contents.get(CA_CRL, b"")
     if not lists:
         return ""
     try:
