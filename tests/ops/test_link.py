@@ -40,15 +40,21 @@ class TestMint:
 
     seen: ClassVar[list[Event]] = []
 
-    def test_a_token_is_waited_for_until_the_runs_deadline(self, session: Session, api: FakeApi) -> None:
+    @pytest.mark.parametrize(
+        ("there", "seen"), [(True, r"without a token after \d s"), (False, "is gone")], ids=["empty", "gone"]
+    )
+    def test_a_token_is_waited_for_until_the_runs_deadline(
+        self, session: Session, api: FakeApi, seen: str, *, there: bool
+    ) -> None:
         wanted = documents.reader_token_secret()
         name = wanted["metadata"]["name"]
-        api.on(objects.SECRET.path("istio-system", name), wanted)
+        if there:
+            api.on(objects.SECRET.path("istio-system", name), wanted)
         with pytest.raises(ProblemError) as error:
             mint(session, CLUSTERS["kt"], plan.LINK)
-        seen = error.value.problems[0].seen
-        assert re.fullmatch(rf"Secret {name} without a token after \d s", seen)
+        assert re.fullmatch(rf"Secret {name} {seen}", error.value.problems[0].seen)
         assert Event("kt", "link", State.WAITING, f"for a token in Secret istio-system/{name}") in self.seen
+        assert len(api.calls) < 10  # ten a second are enough
 
 
 class TestPlanned:

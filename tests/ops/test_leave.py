@@ -1,0 +1,48 @@
+"""What is reported where a cluster leaves and something is left to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from istio_mc.domain.observed import Observed
+from istio_mc.ops.uninstall.leave import still_named, tokens_kept
+from istio_mc.ops.uninstall.uninstall import Uninstalling, untouched
+from tests.world import CLUSTERS, UNREACHABLE, World
+
+FILE = Path("mesh.yaml")
+
+
+def leaving(*going: str, observed: dict[str, Observed] | None = None) -> Uninstalling:
+    """Some clusters are to leave the mesh of three; all of it responds."""
+    seen = World().facts().observed if observed is None else observed
+    return Uninstalling(CLUSTERS, going, seen, {}, (), {}, {})
+
+
+def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_command() -> None:
+    seen = {"kt": World().facts().observed["kt"]}
+    todo = leaving("nhn", observed=seen)
+    problem = tokens_kept(todo, {"kt": (UNREACHABLE,), "ncloud": (UNREACHABLE,)})
+    assert (problem.code, problem.seen) == ("tokens-kept", "ncloud, kt did not answer, or is not done")
+    assert "tokens that nhn holds" in problem.message
+    assert str(problem.hint).endswith("uninstall --contexts nhn")
+
+
+@pytest.mark.parametrize(
+    ("going", "listed", "named"),
+    [
+        (("nhn",), ("kt", "ncloud", "nhn"), "nhn"),
+        (("ncloud", "nhn"), ("kt", "nhn"), "nhn"),
+        (("ncloud", "nhn"), ("kt", "ncloud", "nhn"), "ncloud, nhn"),
+        (("nhn",), ("kt", "ncloud"), None),
+        (("kt", "ncloud", "nhn"), ("kt", "ncloud", "nhn"), None),  # the whole mesh goes: nothing takes it in
+    ],
+)
+def test_a_cluster_that_leaves_though_mesh_yaml_names_it_is_a_warning(
+    going: tuple[str, ...], listed: tuple[str, ...], named: str | None
+) -> None:
+    found = still_named(leaving(*going), listed, FILE)
+    assert [problem.seen for problem in found] == ([f"{named} under clusters in {FILE}"] if named else [])
+    planned = untouched(leaving(*going), listed, FILE)
+    assert (planned.dry_run, planned.removed, planned.warnings) == (True, {}, found)

@@ -1,0 +1,156 @@
+"""What the clusters that stay do when one leaves, step by step, and what is reported where a step fails."""
+
+from __future__ import annotations
+
+import base64
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from istio_mc.domain.events import Event, State
+from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.session import topology
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.session import Session, open_named
+from istio_mc.ops.uninstall import leave
+from istio_mc.ops.uninstall.leave import forget
+from istio_mc.ops.uninstall.uninstall import Uninstalling
+from tests.support.own_reader import ACCOUNT, with_own_reader
+from tests.support.refusals import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support import Mesh
+    from tests.support.cluster import Cluster
+
+SYSTEM = "istio-system"
+OF_NHN, OF_NCLOUD = "istio-remote-secret-nhn-nks", "istio-remote-secret-ncloud-nks"
+READER = "istio-reader-service-account-istio-remote-secret-token"
+NO = Refused(403, "Forbidden", "no")
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses of `forget`, none of which takes time."""
+    pauses: list[float] = []
+    monkeypatch.setattr(leave, "time", SimpleNamespace(sleep=pauses.append))
+    return pauses
+
+
+@pytest.fixture
+def session(installed: Mesh, events: list[Event], paused: list[float]) -> Iterator[Session]:
+    assert not paused
+    inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
+    with open_named(inputs, events.append) as found:
+        yield found
+
+
+def leaving(session: Session) -> Uninstalling:
+    """nhn is to leave."""
+    observed = {name: observe(kube) for name, kube in session.kubes.items()}
+    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    return Uninstalling(clusters, ("nhn",), observed, {}, (), {}, {})
+
+
+def readers(one: Cluster) -> set[str]:
+    """The token Secrets of the readers."""
+    return {name for name in one.names("Secret", SYSTEM) if "-istio-remote-secret-token" in name}
+
+
+def states(events: list[Event]) -> list[tuple[str | None, str]]:
+    return [(event.cluster, event.state.name) for event in events if event.step == "forget"]
+
+
+def test_the_new_token_is_distributed_before_the_old_one_goes(
+    installed: Mesh, session: Session, paused: list[float], events: list[Event]
+) -> None:
+    removed, failures = forget(session, leaving(session))
+    assert failures == {}
+    for name in ("kt", "ncloud"):
+        assert set(removed[name]) == {
+            f"Secret {SYSTEM}/{OF_NHN}",
+            f"Secret {SYSTEM}/{READER} (reader token, replaced)",
+        }
+        writes = [f"{one.method} {one.path.rpartition('/')[2]}" for one in installed[name].faults.writes][-4:]
+        other = {"kt": OF_NCLOUD, "ncloud": "istio-remote-secret-kt-k2p"}[name]
+        assert writes == [f"DELETE {OF_NHN}", "POST secrets", f"PATCH {other}", f"DELETE {READER}"]
+    assert paused == [1.0]  # istiod is not asked before it can have seen the new token
+    assert states(events)[:2] == [("kt", "PENDING"), ("ncloud", "PENDING")]
+    assert Event("kt", "forget", State.STARTED, "nhn-nks") in events
+    assert states(events)[-2:] == [("kt", "DONE"), ("ncloud", "DONE")]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/secrets$"), ("PATCH", "/secrets/istio-remote"), ("GET", "/deployments/istiod$")],
+    ids=["new token", "remote secret", "readiness"],
+)
+def test_every_cluster_that_is_not_done_is_an_error_whatever_failed_in_it(
+    installed: Mesh, session: Session, events: list[Event], method: str, path: str
+) -> None:
+    todo = leaving(session)
+    installed["kt"].faults.refuse(NO, "DELETE", path=f"/secrets/{OF_NHN}$")
+    installed["ncloud"].faults.refuse(NO, method, path=path)
+    _, failures = forget(session, todo)
+    assert set(failures) == {"kt", "ncloud"}
+    assert states(events)[-2:] == [("kt", "FAILED"), ("ncloud", "FAILED")]
+    assert all(READER in readers(installed[name]) for name in ("kt", "ncloud"))
+
+
+def test_an_old_token_that_cannot_be_deleted_is_an_error_of_its_cluster(
+    installed: Mesh, session: Session, events: list[Event]
+) -> None:
+    installed["ncloud"].faults.refuse(NO, "DELETE", path=f"/secrets/{READER}$")
+    removed, failures = forget(session, leaving(session))
+    assert set(failures) == {"ncloud"}
+    assert any("replaced" in one for one in removed["kt"])
+    assert states(events)[-2:] == [("kt", "DONE"), ("ncloud", "FAILED")]
+
+
+def test_old_tokens_stay_where_an_istiod_does_not_see_another_cluster_with_the_new(
+    installed: Mesh, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    todo = leaving(session)
+    kt = installed["kt"]
+    for name in kt.names("ClusterRoleBinding"):
+        if "reader" in name:
+            kt.delete(kt.get("ClusterRoleBinding", name))
+
+    def time_is_up(_seconds: float) -> None:
+        installed.settle()
+        session.deadline = time.monotonic()
+
+    monkeypatch.setattr(leave, "time", SimpleNamespace(sleep=time_is_up))
+    _, failures = forget(session, todo)
+    assert [(name, problem.code) for name, found in failures.items() for problem in found] == [
+        ("ncloud", "not-synced")
+    ]
+    assert all(READER in readers(installed[name]) for name in ("kt", "ncloud"))
+
+
+def test_the_token_that_is_replaced_is_that_of_the_reader_that_mesh_yaml_names(installed: Mesh) -> None:
+    with_own_reader(installed)
+    installed.run("link").exits(0)
+    inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
+    with open_named(inputs) as session:
+        before = readers(installed["kt"])
+        removed, failures = forget(session, leaving(session))
+    assert failures == {}
+    (old,) = (name for name in before if name.startswith(ACCOUNT))
+    assert f"Secret {SYSTEM}/{old} (reader token, replaced)" in removed["kt"]
+    after = readers(installed["kt"])
+    assert READER in after  # another program's
+    assert old not in after
+    assert any(name.startswith(ACCOUNT) for name in after)
+    data = installed["ncloud"].get("Secret", "istio-remote-secret-kt-k2p", SYSTEM)["data"]["kt-k2p"]
+    token = yaml.safe_load(base64.b64decode(data))["users"][0]["user"]["token"]
+    assert installed["kt"].tokens[token] == (SYSTEM, ACCOUNT)
