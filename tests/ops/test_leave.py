@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain.observed import Observed
 from istio_mc.ops.uninstall.leave import still_named, tokens_kept
 from istio_mc.ops.uninstall.uninstall import Uninstalling, untouched
 from tests.world import CLUSTERS, UNREACHABLE, World
+
+if TYPE_CHECKING:
+    from istio_mc.domain.observed import Observed
 
 FILE = Path("mesh.yaml")
 

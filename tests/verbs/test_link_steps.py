@@ -1,4 +1,4 @@
-"""link, step by step: what is read of each cluster, pruned and written, and what is reported where that fails."""
+"""link, step by step: what is read of each cluster, pruned and written, and what is reported on failure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import yaml
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem
-from istio_mc.gateways.host.parallel import Failures
 from istio_mc.ops.link import link_members, look
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
@@ -20,6 +19,7 @@ from tests.support.refusals import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from istio_mc.gateways.host.parallel import Failures
     from tests.support import Mesh
     from tests.support.kinds import Object
 

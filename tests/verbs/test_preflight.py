@@ -101,10 +101,13 @@ def test_an_istio_past_its_end_of_life_is_a_warning_of_the_mesh(mesh: Mesh) -> N
 
 
 class TestStrict:
-    def test_stops_at_an_istio_past_its_end_of_life_before_the_first_change(self, mesh: Mesh) -> None:
+    @pytest.mark.parametrize("more", [(), ("--dry-run",)])
+    def test_stops_at_an_istio_past_its_end_of_life_before_the_first_change(
+        self, mesh: Mesh, more: tuple[str, ...]
+    ) -> None:
         mesh.settings(istio={"version": PAST_ITS_END})
         before = mesh.snapshots()
-        assert mesh.run(*INSTALL, "--strict").exits(1).errors == [("istio-end-of-life", None)]
+        assert mesh.run(*INSTALL, "--strict", *more).exits(1).errors == [("istio-end-of-life", None)]
         assert mesh.snapshots() == before
 
     def test_may_stand_in_mesh_yaml(self, mesh: Mesh) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.mesh import Mesh as Shared
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops.install.install import _restart
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.pod_watch import PodTiming
@@ -85,6 +87,22 @@ def test_a_rollout_is_waited_for_of_the_deployment_that_is_named_alone(
     with pytest.raises(ProblemError) as error:
         wait_rolled_out(session, KT, GATEWAY)
     assert error.value.problems[-1].code == "not-ready"
+
+
+def test_a_restart_is_that_of_kubectl_and_ends_once_it_is_rolled_out(
+    installed: Mesh, session: Session
+) -> None:
+    kt = installed["kt"]
+    kt.stuck["istiod"] = "ContainerCreating"
+    with pytest.raises(ProblemError) as error:
+        _restart(session, KT, "istiod")
+    assert error.value.problems[-1].code == "not-ready"
+    template = kt.get("Deployment", "istiod", SYSTEM)["spec"]["template"]
+    restarted = datetime.fromisoformat(
+        template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"]
+    )
+    assert (restarted.utcoffset(), restarted.microsecond) == (timedelta(0), 0)
+    assert datetime.now(UTC) - restarted < timedelta(minutes=1)
 
 
 class TestTheAddress:

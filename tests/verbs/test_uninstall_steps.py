@@ -1,4 +1,4 @@
-"""uninstall, step by step: what is planned for each cluster, what goes, and what is reported where that fails."""
+"""uninstall, step by step: what is planned for each cluster, what goes, and what is reported on failure."""
 
 from __future__ import annotations
 

@@ -101,8 +101,8 @@ def install(
     options: CaOptions,
     now: datetime,
     *,
-    strict: bool = False,
-    replace_ca: Collection[str] = (),
+    strict: bool,
+    replace_ca: Collection[str],
 ) -> InstallResult:
     """Makes one mesh of the session's clusters.
 
@@ -135,8 +135,8 @@ def dry_run(
     options: CaOptions,
     now: datetime,
     *,
-    strict: bool = False,
-    replace_ca: Collection[str] = (),
+    strict: bool,
+    replace_ca: Collection[str],
 ) -> InstallResult:
     """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
     prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)

@@ -1,0 +1,320 @@
+"""Planning: which steps a cluster gets, in which order, and what is fetched or made for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from istio_mc.domain import plan
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.gateway.address import remote_gateway
+from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.links.members import Others
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.observed import Observed
+from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.settings.model import ClusterSettings, GatewayApiSettings, Settings
+from istio_mc.gateways.istio.releases import release_table
+from istio_mc.gateways.tools import manifests
+from istio_mc.ops.install import planning
+from istio_mc.ops.install.planning import drift_before_link
+from tests.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
+
+if TYPE_CHECKING:
+    from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.gateways.istio.istioctl import Istioctl
+    from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.ca.trust import Trust
+    from istio_mc.ops.session.session import Session
+
+KT = CLUSTERS["kt"]
+SETTINGS = Settings(Path("/certs"))
+CACERTS = Step(plan.CACERTS, ("missing",))
+ISTIO = Step(plan.ISTIO, ("differs",))
+CRD = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "gateways.gateway.networking.k8s.io", "labels": {"of": "upstream"}},
+}
+STANDING = remote_gateway(CLUSTERS["nhn"], ["203.0.113.7"])
+
+
+def observed(*more: dict[str, Any], gateway_api: bool = True, without: tuple[str, ...] = ()) -> Observed:
+    """kt as an install leaves it, with more, and without objects of these names."""
+    live = [item for item in objects_of("kt") if item["metadata"]["name"] not in without]
+    live.append(webhook("Mutating", "istio-revision-tag-default", b""))
+    live.append(webhook("Validating", "istio-revision-tag-default", b""))
+    for item in live[-2:]:
+        item["metadata"]["labels"]["istio.io/tag"] = "default"
+    return Observed("v1.32.3", {ref_of(item): item for item in [*live, *more]}, gateway_api=gateway_api)
+
+
+def session_with(settings: Settings = SETTINGS, **more: object) -> Session:
+    found = SimpleNamespace(settings=settings, deadline=1.0, progress=[].append, releases=release_table())
+    vars(found).update(more)
+    return cast("Session", found)
+
+
+def trusted(cacerts: Step | None = None, reason: str | None = None) -> Trust:
+    found = SimpleNamespace(
+        steps={"kt": cacerts} if cacerts else {}, restarts={"kt": reason} if reason else {}
+    )
+    return cast("Trust", found)
+
+
+@pytest.fixture
+def istio(monkeypatch: pytest.MonkeyPatch) -> dict[str, Step | None]:
+    """What is to be done about Istio itself: nothing, unless a test says otherwise."""
+    found: dict[str, Step | None] = {"step": None}
+    monkeypatch.setattr(planning, "_istio_step", lambda *_: found["step"])
+    return found
+
+
+class TestSteps:
+    def planned(
+        self, live: Observed, events: list[Event], trust: Trust, *crds: dict[str, Any]
+    ) -> tuple[str, ...]:
+        session = session_with(progress=events.append)
+        made = planning._plan(session, MESH, KT, live, trust, cast("Istioctl", object()), crds, [STANDING])
+        assert (made.cluster, made.observed) == (KT, live)
+        return tuple(step.name for step in made.steps)
+
+    def test_a_cluster_gets_what_it_lacks_in_order_and_the_restart_right_after_its_certificates(
+        self, istio: dict[str, Step | None]
+    ) -> None:
+        istio["step"] = ISTIO
+        events: list[Event] = []
+        live = observed(gateway_api=False, without=(SYSTEM_NAMESPACE, "cross-network-gateway"))
+        assert self.planned(live, events, trusted(CACERTS, "they changed"), CRD) == (
+            "namespace", "cacerts", "restart", "istio", "expose", "gateway-api", "remote-gateways"
+        )  # fmt: skip
+        assert events == []
+
+    @pytest.mark.usefixtures("istio")
+    def test_what_a_cluster_has_is_reported_as_unchanged(self) -> None:
+        events: list[Event] = []
+        assert self.planned(observed(STANDING), events, trusted()) == ()
+        assert events == [
+            Event("kt", step, State.UNCHANGED)
+            for step in ("namespace", "cacerts", "istio", "expose", "gateway-api")
+        ]
+
+    @pytest.mark.usefixtures("istio")
+    def test_an_istiod_that_is_not_there_is_not_restarted(self) -> None:
+        live = observed(STANDING, without=("istiod",))
+        assert self.planned(live, [], trusted(CACERTS, "they changed")) == ("cacerts",)
+
+    @pytest.mark.parametrize(
+        ("has", "fetched", "steps"),
+        [
+            (True, True, ("remote-gateways",)),
+            (True, False, ("remote-gateways",)),
+            (False, True, ("gateway-api", "remote-gateways")),
+            (False, False, ()),  # mesh.yaml keeps it away
+        ],
+    )
+    @pytest.mark.usefixtures("istio")
+    def test_gateways_for_other_clusters_need_the_gateway_api(
+        self, steps: tuple[str, ...], *, has: bool, fetched: bool
+    ) -> None:
+        assert self.planned(observed(gateway_api=has), [], trusted(), *[CRD] * fetched) == steps
+
+
+class TestDrift:
+    def drift(self, live: Observed, *, install: bool = True, istioctl: bool = True) -> tuple[str, ...]:
+        settings = replace(SETTINGS, gateway_api=GatewayApiSettings(install=install))
+        # nhn's gateway is known to ncloud: a run would write it to kt too.
+        seen = {"kt": live, "ncloud": Observed("v1.32.3", {ref_of(STANDING): STANDING}, gateway_api=True)}
+        program = cast("Istioctl", object()) if istioctl else None
+        found = drift_before_link(session_with(settings), MESH, CLUSTERS, seen, "kt", CACERTS, program)
+        return tuple(step.name for step in found)
+
+    @pytest.mark.parametrize(
+        ("has", "install", "steps"),
+        [
+            (True, True, ("remote-gateways",)),
+            (True, False, ("remote-gateways",)),
+            (False, True, ("gateway-api",)),
+            (False, False, ()),
+        ],
+    )
+    def test_is_what_an_install_would_do(
+        self, istio: dict[str, Step | None], steps: tuple[str, ...], *, has: bool, install: bool
+    ) -> None:
+        istio["step"] = ISTIO
+        assert self.drift(observed(gateway_api=has), install=install) == ("cacerts", "istio", *steps)
+
+    def test_says_nothing_of_istio_without_an_istioctl(self, istio: dict[str, Step | None]) -> None:
+        istio["step"] = ISTIO
+        assert self.drift(observed(STANDING), istioctl=False) == ("cacerts",)
+
+
+class TestIstio:
+    @pytest.fixture(autouse=True)
+    def no_difference(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What istioctl makes is what is there."""
+        monkeypatch.setattr(planning, "written", lambda *_: Path("document"))
+        monkeypatch.setattr(planning, "manifest", lambda *_: [])
+        monkeypatch.setattr(planning, "completed", lambda _kube, live, _manifest: live)
+
+    def step(self, live: Observed, revision: str = "") -> Step | None:
+        mesh = replace(MESH, revision=revision)
+        session = session_with(kubes={"kt": None})
+        return planning._istio_step(session, mesh, KT, live, cast("Istioctl", None))
+
+    def test_that_is_as_desired_needs_nothing(self) -> None:
+        assert self.step(observed()) is None
+
+    def test_that_is_missing_is_installed(self) -> None:
+        step = self.step(observed(without=("istiod",)))
+        assert step is not None
+        assert step.reasons == ("Deployment istiod is missing",)
+        assert [str(ref) for ref in step.refs] == ["Deployment istio-system/istiod"]
+        assert [document["kind"] for document in step.documents] == ["IstioOperator"]
+
+    def test_whose_default_tag_is_missing_is_finished(self) -> None:
+        live = observed()
+        for ref in [ref for ref in live.objects if ref.name == "istio-revision-tag-default"]:
+            if ref.kind.startswith("Validating"):
+                live = replace(live, objects={key: item for key, item in live.objects.items() if key != ref})
+        step = self.step(live)
+        assert step is not None
+        assert step.reasons == ("ValidatingWebhookConfiguration of revision tag default is missing",)
+        assert [str(ref) for ref in step.refs] == [
+            "ValidatingWebhookConfiguration istio-revision-tag-default"
+        ]
+
+    def test_of_a_named_revision_has_no_default_tag(self) -> None:
+        live = observed()
+        tags = {ref for ref in live.objects if ref.name == "istio-revision-tag-default"}
+        canary = objects_of("kt")[2]
+        canary["metadata"]["name"] = "istiod-canary"
+        kept = {ref: item for ref, item in live.objects.items() if ref not in tags}
+        assert self.step(replace(live, objects={**kept, ref_of(canary): canary}), "canary") is None
+
+
+class TestTheGatewayApi:
+    @pytest.fixture
+    def fetched(self, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+        calls: list[tuple[str, dict[str, Any]]] = []
+        namespace = {"kind": "Namespace", "metadata": {"name": "of-upstream"}}
+
+        def get(source: str, **given: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever it is given
+            calls.append((source, given))
+            return [namespace, CRD]
+
+        monkeypatch.setattr(manifests, "documents", get)
+        return calls
+
+    def crds(self, live: dict[str, Observed], **gateway_api: Any) -> tuple[Session, list[dict[str, Any]]]:  # noqa: ANN401 - as mesh.yaml
+        session = session_with(replace(SETTINGS, gateway_api=GatewayApiSettings(**gateway_api)))
+        return session, planning._gateway_api(session, live, CHOICE)
+
+    SOME = {"kt": observed(gateway_api=True), "nhn": observed(gateway_api=False)}  # noqa: RUF012 - read only
+
+    def test_its_crds_and_nothing_else_are_installed_with_the_label_by_which_an_uninstall_knows_them(
+        self, fetched: list[tuple[str, dict[str, Any]]]
+    ) -> None:
+        session, found = self.crds(self.SOME, sha256="b")
+        assert [crd["metadata"]["labels"] for crd in found] == [
+            {"of": "upstream", "app.kubernetes.io/managed-by": "istio-mc"}
+        ]
+        ((source, given),) = fetched
+        assert source.startswith("https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/")
+        assert given == {"sha256": "b", "deadline": session.deadline, "progress": session.progress}
+
+    def test_they_come_from_where_mesh_yaml_says(self, fetched: list[tuple[str, dict[str, Any]]]) -> None:
+        session, _ = self.crds(self.SOME, manifest="/own.yaml", sha256="a")
+        given = {"sha256": "a", "deadline": session.deadline, "progress": session.progress}
+        assert fetched == [("/own.yaml", given)]
+
+    @pytest.mark.parametrize(
+        ("live", "install"), [({"kt": observed()}, True), ({"kt": observed(gateway_api=False)}, False)]
+    )
+    def test_nothing_is_fetched_where_every_cluster_has_it_or_mesh_yaml_keeps_it_away(
+        self, fetched: list[tuple[str, dict[str, Any]]], live: dict[str, Observed], *, install: bool
+    ) -> None:
+        assert self.crds(live, install=install)[1] == []
+        assert fetched == []
+
+
+@pytest.mark.parametrize(
+    ("bare", "dry_run", "keys"), [(True, False, 4), (True, True, 0), (False, False, 0), (False, True, 0)]
+)
+def test_keys_are_made_ahead_for_the_root_and_each_cluster_of_a_mesh_without_a_root(
+    monkeypatch: pytest.MonkeyPatch, keys: int, *, bare: bool, dry_run: bool
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr(planning, "SpareKeys", lambda _key, wanted: made.append(wanted))
+    monkeypatch.setattr(planning, "is_bare", lambda _store: bare)
+    store = cast("CaStore", SimpleNamespace(read=lambda: None))
+    session = session_with(contexts=(1, 2, 3))
+    planning._keys_ahead(session, store, cast("CaOptions", SimpleNamespace(key=EC)), dry_run=dry_run)
+    assert made == [keys]
+
+
+class TestClustersOutsideTheRun:
+    LABELS = (
+        {"topology.istio.io/network": "network7", "istio-mc/cluster-id": "seven"},
+        {"topology.istio.io/network": "network8"},
+        {"istio-mc/cluster-id": "nine"},
+        {},
+    )
+
+    def others(self, *clusters: ClusterSettings) -> tuple[list[str], Others]:
+        asked: list[str] = []
+
+        def labels_around(contexts: list[Any]) -> tuple[dict[str, str], ...]:
+            asked.extend(context.name for context in contexts)
+            return self.LABELS
+
+        contexts = [SimpleNamespace(name=name) for name in ("kt", "other")]
+        session = session_with(
+            replace(SETTINGS, clusters=clusters),
+            kubeconfig=SimpleNamespace(contexts=contexts),
+            names=("kt",),
+            labels_around=labels_around,
+        )
+        return asked, planning._others(session)
+
+    def test_their_networks_are_taken(self) -> None:
+        for clusters in ((), (ClusterSettings("kt", network="network1"), ClusterSettings("nhn"))):
+            asked, found = self.others(*clusters)
+            assert asked == ["other"]
+            assert found == Others(frozenset({"network7", "network8"}), frozenset({"seven"}))
+
+    def test_they_are_not_asked_where_mesh_yaml_gives_every_cluster_its_network(self) -> None:
+        assert self.others(ClusterSettings("kt", network="network1")) == ([], Others())
+
+
+class TestTheVersion:
+    def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:
+        problem = Problem(code="cluster-unreachable", message="not reached")
+        session = session_with(unusable={"kt": (problem,)})
+        with pytest.raises(ProblemError) as error:
+            planning._chosen(session, {}, date(2026, 1, 1))
+        assert error.value.problems == (problem,)
+
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_its_warnings_come_after_those_of_the_run(
+        self, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+    ) -> None:
+        before, more = (Problem(code="known", message=text) for text in ("before", "of the version"))
+        chosen = replace(CHOICE, problem=before) if fails else CHOICE
+        monkeypatch.setattr(planning.istio_version, "decide", lambda *_: chosen)
+        monkeypatch.setattr(planning.istio_version, "warnings", lambda *_: [more])
+        session = session_with(warnings=[before])
+        if fails:
+            with pytest.raises(InputError):
+                planning._chosen(session, {"kt": observed()}, date(2026, 1, 1))
+        else:
+            found: IstioChoice = planning._chosen(session, {"kt": observed()}, date(2026, 1, 1))
+            assert found is chosen
+            assert session.warnings == [before, more]

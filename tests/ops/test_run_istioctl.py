@@ -1,0 +1,141 @@
+"""How an install runs istioctl: its arguments, its share of the time, and what is reported where it fails."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import pytest
+
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host.parallel import Watch
+from istio_mc.gateways.host.process import ProcessCancelled
+from istio_mc.ops.install import install
+from istio_mc.ops.install.install import _run_istioctl
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.pod_watch import PodTiming
+from istio_mc.ops.session.session import Session, open_named
+from tests.fake_api import FakeApi, status, write_kubeconfig
+from tests.world import CLUSTERS, MESH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from istio_mc.ops.install.planning import Prepared
+
+STUCK = Problem(code="pods-stuck", message="istiod-1 cannot be scheduled")
+FAILED = Problem(code="istioctl-failed", message="istioctl failed")
+
+
+@dataclass
+class Pods:
+    """What looks at the pods meanwhile."""
+
+    problem: Problem | None = None
+    is_hopeless: bool = False
+    looks: int = 0
+
+    def look(self) -> None:
+        self.looks += 1
+        if self.is_hopeless:
+            raise ProblemError(STUCK)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@dataclass
+class Istioctl:
+    """An istioctl that ends as it is told to."""
+
+    ends: Callable[[dict[str, Any]], None] = lambda _: None
+    given: dict[str, Any] = field(default_factory=dict)
+
+    def install(self, document: Path, **given: Any) -> None:  # noqa: ANN401 - whatever it is given
+        self.given = {"document": document, **given}
+        self.ends(given)
+
+
+@pytest.fixture
+def pods(monkeypatch: pytest.MonkeyPatch) -> Pods:
+    made = Pods()
+
+    def watch(_session: Session, context: str, step: str, *deployments: str) -> Pods:
+        assert (context, step, deployments) == ("kt", "istio", ("istiod", EAST_WEST_GATEWAY))
+        return made
+
+    monkeypatch.setattr(install, "watch_pods", watch)
+    return made
+
+
+@pytest.fixture
+def session(api: FakeApi, tmp_path: Path, pods: Pods) -> Iterator[Session]:
+    assert not pods.looks
+    api.on("/version", {"gitVersion": "v1.32.3"})
+    config = write_kubeconfig(tmp_path / "config", {"kt": api.url})
+    with open_named(Inputs(str(config), ("kt",), timeout_s=100)) as found:
+        found.pod_timing = PodTiming(every_s=0.02)
+        yield found
+
+
+def run(session: Session, istioctl: Istioctl) -> None:
+    _run_istioctl(session, cast("Prepared", SimpleNamespace(istioctl=istioctl, mesh=MESH)), CLUSTERS["kt"])
+
+
+def problems(session: Session, istioctl: Istioctl) -> tuple[Problem, ...]:
+    with pytest.raises(ProblemError) as error:
+        run(session, istioctl)
+    return error.value.problems
+
+
+def until_cancelled(given: dict[str, Any]) -> None:
+    assert given["cancel"].wait(20)
+    raise ProcessCancelled(FAILED)
+
+
+def failing(_given: dict[str, Any]) -> None:
+    raise ProblemError(FAILED)
+
+
+def test_it_has_its_document_one_context_and_three_quarters_of_the_time(session: Session) -> None:
+    istioctl = Istioctl()
+    run(session, istioctl)
+    given = istioctl.given
+    folder = session.folder / "kt-k2p"
+    assert (given["document"], given["context"]) == (folder / "istio-operator.yaml", "kt")
+    assert given["pasted_kubeconfig"] == session.paths
+    assert json.loads(given["kubeconfig"].read_text())["current-context"] == "kt"
+    assert 60 < given["timeout_s"] < 75
+
+
+def test_it_is_ended_where_its_pods_will_never_start_and_they_are_the_reason(
+    session: Session, pods: Pods
+) -> None:
+    pods.is_hopeless = True
+    assert problems(session, Istioctl(until_cancelled)) == (STUCK,)
+
+
+def test_it_is_ended_where_its_cluster_stops_responding_and_that_is_the_reason(
+    session: Session, api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every_s", 0.02)
+    api.on("/version", status(403, "no"))
+    found = problems(session, Istioctl(until_cancelled))
+    assert [problem.code for problem in found] == ["forbidden"]
+
+
+@pytest.mark.parametrize("seen", [STUCK, None])
+def test_where_it_fails_its_pods_are_looked_at_once_more_and_named_first(
+    session: Session, pods: Pods, seen: Problem | None
+) -> None:
+    session.pod_timing = PodTiming(every_s=60)
+    pods.problem = seen
+    assert problems(session, Istioctl(failing)) == tuple(filter(None, (seen, FAILED)))
+    assert pods.looks == 1

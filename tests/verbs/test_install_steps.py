@@ -1,0 +1,55 @@
+"""install: what is reported where a step fails, and whom each cluster is waited for to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.ops.install import install
+from tests.support.refusals import Refused
+
+if TYPE_CHECKING:
+    import pytest
+
+    from istio_mc.domain.mesh import Cluster
+    from tests.support import Mesh
+
+SYSTEM = "istio-system"
+INSTALL = ("install", "--contexts", "kt,ncloud,nhn", "-o", "json")
+OF_NHN = "istio-remote-secret-nhn-nks"
+NO = Refused(403, "Forbidden", "no")
+
+
+def test_every_cluster_that_is_not_done_is_an_error_whichever_step_failed_in_it(installed: Mesh) -> None:
+    kt, ncloud, nhn = installed.clusters.values()
+    kt.delete(kt.get("Gateway", "cross-network-gateway", SYSTEM))
+    kt.faults.refuse(NO, "PATCH", path="/gateways/cross-network-gateway$")
+    ncloud.delete(ncloud.get("Secret", OF_NHN, SYSTEM))
+    ncloud.faults.refuse(NO, "PATCH", path="/secrets/")
+    nhn.faults.refuse(NO, "GET", path="/deployments/istiod$")
+    result = installed.run(*INSTALL).exits(1)
+    assert result.errors == [("forbidden", "kt"), ("forbidden", "ncloud"), ("forbidden", "nhn")]
+
+
+def test_each_cluster_is_waited_for_until_it_sees_all_the_others(
+    installed: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awaited: dict[str, list[str]] = {}
+
+    def wait_ready(_session: object, _mesh: object, cluster: Cluster, others: list[Cluster]) -> tuple[str]:
+        awaited[cluster.context] = [one.context for one in others]
+        return (f"address-of-{cluster.context}",)
+
+    monkeypatch.setattr(install, "wait_ready", wait_ready)
+    done = installed.run(*INSTALL).exits(0)
+    assert awaited == {"kt": ["ncloud", "nhn"], "ncloud": ["kt", "nhn"], "nhn": ["kt", "ncloud"]}
+    assert [one["gatewayAddresses"] for one in done.data["clusters"]] == [
+        [f"address-of-{name}"] for name in installed.names
+    ]
+
+
+def test_a_dry_run_reports_a_cluster_whose_services_it_cannot_read(installed: Mesh) -> None:
+    installed["nhn"].faults.refuse(NO, "GET", path="^/api/v1/services$")
+    done = installed.run(*INSTALL, "--dry-run").exits(3)
+    assert done.errors == [("forbidden", "nhn")]
+    addresses = [one["gatewayAddresses"] for one in done.data["clusters"]]
+    assert addresses == [[one.balancer] for one in installed.clusters.values()]
