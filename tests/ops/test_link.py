@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -35,7 +36,7 @@ class TestMint:
     def session(self, api: FakeApi, tmp_path: Path) -> Iterator[Session]:
         api.on(objects.SECRET.path("istio-system"), {})
         config = write_kubeconfig(tmp_path / "c", {"kt": api.url})
-        with open_named(Inputs(str(config), ("kt",), timeout_s=0.5), self.seen.append) as found:
+        with open_named(Inputs(str(config), ("kt",), timeout_s=60), self.seen.append) as found:
             yield found
 
     seen: ClassVar[list[Event]] = []
@@ -50,6 +51,7 @@ class TestMint:
         name = wanted["metadata"]["name"]
         if there:
             api.on(objects.SECRET.path("istio-system", name), wanted)
+        session.deadline = time.monotonic() + 0.5
         with pytest.raises(ProblemError) as error:
             mint(session, CLUSTERS["kt"], plan.LINK)
         assert re.fullmatch(rf"Secret {name} {seen}", error.value.problems[0].seen)

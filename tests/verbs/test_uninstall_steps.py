@@ -12,7 +12,8 @@ from istio_mc.domain.problem import Problem
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall import leave
-from istio_mc.ops.uninstall.uninstall import leftovers, plan, uninstall
+from istio_mc.ops.uninstall.plan import plan
+from istio_mc.ops.uninstall.uninstall import leftovers, uninstall
 from tests.support import quick
 from tests.support.mesh import environment
 from tests.support.refusals import Refused

@@ -258,7 +258,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
     kube = session.kubes[context]
     kube.create(wanted)
     begun = time.monotonic()
-    until = min(session.deadline, begun + _TOKEN_DEADLINE_S)
+    until = max(begun, min(session.deadline, begun + _TOKEN_DEADLINE_S))
     while True:
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (found := token_in([secret], account)):
