@@ -23,7 +23,8 @@ Runs
 `mesh.run("uninstall", "--yes", "-o", "json")` runs the real command line in this process, in `mesh.folder`
 (mesh.yaml, certs, kubeconfig); it gives a Result: `code`, `stdout`, `stderr`, `json`, `data`, `errors` and
 `warnings` as (code, cluster), `cluster("kt")`, `exits(0)`. A deadline of a minute is added where none is
-given. `mesh.settings(meshID="other", clusters=[...])` writes another mesh.yaml.
+given. It returns once the controllers are idle; most requests skip TLS and HTTP (tests/support/direct.py).
+`mesh.settings(meshID="other", clusters=[...])` writes another mesh.yaml.
 
 `mesh.run(..., dies_after=n)`: nothing of this run reaches a cluster after its n-th write; the next run
 finds the clusters as if it had been killed there. `dies_after="PATCH .*/deployments/istiod$"` names the write

@@ -74,6 +74,10 @@ class Reset(Exception):  # noqa: N818 - no fault of ours
     """The connection is to end without an answer."""
 
 
+class NotAtOnce(Exception):  # noqa: N818 - likewise
+    """The answer would have to be waited for."""
+
+
 class Api:
     """Listens for one cluster.
 
@@ -111,18 +115,23 @@ class Api:
         with self.healed:
             self.healed.notify_all()
 
-    def ask(self, asked: Asked, query: str) -> tuple[int, object, Mapping[str, str]]:
+    def ask(self, asked: Asked, query: str, *, waits: bool = True) -> tuple[int, object, Mapping[str, str]]:
         """Status, body and headers of the answer to a request, which is written down.
 
         Raises:
             Reset: It gets no answer.
+            NotAtOnce: It would have to wait, and `waits` is False.
         """
         code = 0
         try:
-            self.cluster.mesh.gate(self.cluster)
+            self.cluster.mesh.gate(self.cluster, waits=waits)
             code, answer, headers = self._answered(asked)
-        finally:
-            self.note(asked, query, code)
+        except NotAtOnce:
+            raise
+        except Reset:
+            self.note(asked, query, 0)
+            raise
+        self.note(asked, query, code)
         if code < 400 and faults.is_write(asked.method, asked.path, query):
             self.cluster.mesh.wrote(asked.method, asked.path)
         return code, answer, headers
@@ -180,7 +189,7 @@ class Api:
             connection.close()
 
 
-class _Headers(dict[str, str]):
+class Headers(dict[str, str]):
     """Headers by their names, in whatever case these are asked for."""
 
     def __getitem__(self, name: str) -> str:
@@ -205,7 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
     def parse_request(self) -> bool:
         """Reads a request's head as istio-mc and istioctl write it: http.server takes ten times as long."""
         self.command, self.path, self.request_version = self.raw_requestline.decode("latin-1").split()
-        self.headers = _Headers()
+        self.headers = Headers()
         while (line := self.rfile.readline()) not in (b"\r\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
             self.headers[name.lower()] = value.strip()

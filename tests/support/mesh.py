@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from tests.support import certificates, cluster, faults, istioctl, istioctl_serving, runs
-from tests.support.api import Reset
+from tests.support import certificates, cluster, direct, faults, istioctl, istioctl_serving, runs
+from tests.support.api import NotAtOnce, Reset
 from tests.support.folders import shared_folder
 from tests.support.istioctl_serving import bin_dir
 from tests.support.snapshots import snapshot
@@ -155,10 +155,14 @@ class Mesh:
         if dies_after is not None:
             self._end = _End(dies_after, self._die)
         try:
-            return runs.run(self.folder, [str(word) for word in words], environment(self.folder, **env))
+            with direct.connections({one.api.port: one for one in self.clusters.values()}):
+                result = runs.run(self.folder, [str(word) for word in words], environment(self.folder, **env))
         finally:
             assert self._end is None, f"the run ended before it was to die: after {dies_after}"
             self._dead = False
+        if dies_after is None:
+            self.settle()  # tests may read at once what the controllers do next
+        return result
 
     def start(self, *words: object, killed_after: int | str | None = None, **env: str) -> Running:
         """Starts istio-mc as a process of its own.
@@ -191,20 +195,28 @@ class Mesh:
                 return one
         return None
 
-    def gate(self, one: Cluster) -> None:
+    def gate(self, one: Cluster, *, waits: bool = True) -> None:
         """What keeps a request from being looked at.
 
         Raises:
             Reset: It gets no answer.
+            NotAtOnce: It would have to wait, and `waits` is False.
         """
+        if waits:
+            self._wait(one)
+        elif one.faults.slow_s or one.faults.unreachable == faults.SILENT:
+            raise NotAtOnce
+        if self._dead or one.faults.unreachable or one.api.over.is_set():
+            raise Reset
+
+    @staticmethod
+    def _wait(one: Cluster) -> None:
         if one.faults.slow_s:
             one.api.over.wait(one.faults.slow_s)
         if one.faults.unreachable == faults.SILENT:
             one.faults.kept.set()
         with one.api.healed:
             one.api.healed.wait_for(lambda: one.faults.unreachable != faults.SILENT or one.api.over.is_set())
-        if self._dead or one.faults.unreachable or one.api.over.is_set():
-            raise Reset
 
     def wrote(self, method: str, path: str) -> None:
         """Counts a write.
