@@ -42,6 +42,26 @@ _LAB_VALUES: Object = {
 NETWORK_POLICY: Object = {"global": {"networkPolicy": {"enabled": True}}}
 """Values that make objects of a kind which no other document has; known since 1.28."""
 
+READER: Object = {"global": {"readerServiceAccount": {"name": "reader", "namespace": "istio-system"}}}
+"""Values that bind the reader's rights to an account which others make; known since 1.31."""
+
+NO_READER: Object = {"global": {"enableReaderRBAC": False}}
+"""Values that make neither the reader's account nor its rights; known since 1.30."""
+
+TRUST_BUNDLE: Object = {"global": {"trustBundleName": "our-roots"}}
+"""Values that give the ConfigMap with the roots another name; known since 1.27."""
+
+KUBECONFIGS: Object = {
+    "pilot": {
+        "env": {"PILOT_MULTICLUSTER_KUBECONFIG_PATH": "/var/run/remote-kubeconfigs"},
+        "volumes": [{"name": "remote-kubeconfigs", "secret": {"secretName": "remote-kubeconfigs"}}],
+        "volumeMounts": [{"name": "remote-kubeconfigs", "mountPath": "/var/run/remote-kubeconfigs"}],
+    }
+}
+"""Values that have istiod read kubeconfigs of other clusters from a mounted Secret; known since 1.30."""
+
+_OF_NEWER = (NETWORK_POLICY, READER, NO_READER, TRUST_BUNDLE, KUBECONFIGS)
+
 _NO_SCHEMA = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
 
 
@@ -49,7 +69,8 @@ def documents(version: str) -> Iterator[Object]:
     """The IstioOperator documents whose shapes are recorded."""
     if version != VERSION:  # istioctl refuses values that its version does not know
         images = (MARKS["hub"], MARKS["tag"])
-        yield istio_operator(Mesh(MARKS["meshID"], version, "", *images, NETWORK_POLICY), _cluster(()))
+        for values in _OF_NEWER:
+            yield istio_operator(Mesh(MARKS["meshID"], version, "", *images, values), _cluster(()))
     addresses = ((), (MARKS["externalIP"],))
     for revision in ("", MARKS["revision"]):
         for images in ((None, None), (MARKS["hub"], MARKS["tag"])):

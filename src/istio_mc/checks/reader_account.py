@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.reader_account import is_made_by_charts, reader_namespace
@@ -36,11 +36,18 @@ def _account(facts: Facts, target: Target) -> Finding:
         seen=f"no ServiceAccount {SYSTEM_NAMESPACE}/{account}",
         expected="the account, and its rights: the other clusters' istiods read this one with it",
         hint=Advice(
+            *_namespace_first(facts, name),
             kubectl(name, "-n", SYSTEM_NAMESPACE, "create", "serviceaccount", account),
             " and a ClusterRoleBinding; or remove enableReaderRBAC and readerServiceAccount from mesh.yaml",
         ),
     )
     return Finding("missing", problem)
+
+
+def _namespace_first(facts: Facts, name: str) -> tuple[Command | str, ...]:
+    if facts.observed[name].find(objects.NAMESPACE, SYSTEM_NAMESPACE):
+        return ()
+    return kubectl(name, "create", "namespace", SYSTEM_NAMESPACE), " and "
 
 
 BEFORE_AN_INSTALL = (

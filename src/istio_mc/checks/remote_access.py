@@ -151,7 +151,7 @@ def _token(facts: Facts, target: Target) -> Finding:
         code="reader-token-refused",
         message=f"{target.peer} does not take the token that {target.cluster} has of it",
         seen=f"{access.server}: {tried.detail}",
-        expected="a token of istio-reader-service-account that lives",
+        expected=f"a token of {facts.clusters[str(target.peer)].reader} that lives",
         hint=link_again(facts, target, _other_token(facts, target)),
     )
     return Finding("refused", problem)

@@ -37,6 +37,8 @@ _COMPONENT_LABEL = "operator.istio.io/component"
 _BASE = "Base"
 """The component that all revisions of a cluster share."""
 _SHARED_BY_REVISIONS = frozenset({READER_SERVICE_ACCOUNT})
+_READER_APP = "istio-reader"
+"""Label `app` that the charts give the account."""
 _GATEWAY_API_GROUP = "gateway.networking.k8s.io"
 _OF_ITSELF = frozenset({"kube-root-ca.crt", "default"})
 _GIVEN_OUT = frozenset({"root-cert.pem", "ca-crl.pem"})
@@ -146,6 +148,7 @@ def plan(
         if (ref := ref_of(document)) in observed.objects
         and ref.kind != objects.CRD.kind
         and not (others and ref.name in _SHARED_BY_REVISIONS)
+        and not _is_reader_of_others(observed.objects[ref])
     ]
     going += [doomed(item) for item in _of_other_versions(mesh, observed, going, others)]
     going += [doomed(item) for item in _tags(mesh, observed)]
@@ -158,6 +161,12 @@ def plan(
     namespace = _namespace_goes(observed, {(d.kind.kind, d.name) for d in going}, others, left)
     left += [Left(f"Deployment {SYSTEM_NAMESPACE}/{other}", "another revision of Istio") for other in others]
     return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left), tuple(others))
+
+
+def _is_reader_of_others(item: Object) -> bool:
+    """Whether it is the reader's account, made by others where values have the charts make none."""
+    is_reader = (item["kind"], item["metadata"]["name"]) == ("ServiceAccount", READER_SERVICE_ACCOUNT)
+    return is_reader and labels_of(item).get("app") != _READER_APP
 
 
 def _of_other_versions(

@@ -263,7 +263,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (found := token_in([secret], account)):
             return found
-        if (left := until - time.monotonic()) <= 0:
+        if secret is None or (left := until - time.monotonic()) <= 0:
             raise ProblemError(
                 Problem(
                     code="no-reader-token",
@@ -271,7 +271,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
                     message=f"{kube.context} gave no token for {account}",
                     seen=f"Secret {name} "
                     + ("is gone" if secret is None else f"without a token after {until - begun:.0f} s"),
-                    expected="a token written by Kubernetes' token controller",
+                    expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
                     hint=Advice(
                         kubectl(
                             kube.context,

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MULTI_CLUSTER_LABEL = "istio/multiCluster"
 CLUSTER_ANNOTATION = "networking.istio.io/cluster"
+SERVICE_ACCOUNT_ANNOTATION = "kubernetes.io/service-account.name"
+"""Of a Secret with a token: whose token."""
+
 READER_TOKEN_SUFFIX = "-istio-remote-secret-token"  # noqa: S105 - the end of a Secret's name
 READER_TOKEN_SECRET = f"{READER_SERVICE_ACCOUNT}{READER_TOKEN_SUFFIX}"
 """The token Secret's name as istioctl gives it (istioctl/pkg/multicluster/remote_secret.go, 1.26.0)."""
@@ -101,7 +104,7 @@ def reader_token_secret(suffix: str = "", account: str = READER_SERVICE_ACCOUNT)
         "metadata": {
             "name": account + READER_TOKEN_SUFFIX + (f"-{suffix}" if suffix else ""),
             "namespace": SYSTEM_NAMESPACE,
-            "annotations": {"kubernetes.io/service-account.name": account},
+            "annotations": {SERVICE_ACCOUNT_ANNOTATION: account},
         },
         "type": "kubernetes.io/service-account-token",
     }

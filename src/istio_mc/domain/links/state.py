@@ -64,7 +64,7 @@ def is_reader_token(secret: Object, account: str = READER_SERVICE_ACCOUNT) -> bo
     annotations = secret["metadata"].get("annotations") or {}
     return (
         secret.get("type") == "kubernetes.io/service-account-token"
-        and annotations.get("kubernetes.io/service-account.name") == account
+        and annotations.get(documents.SERVICE_ACCOUNT_ANNOTATION) == account
     )
 
 

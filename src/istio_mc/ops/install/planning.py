@@ -122,7 +122,10 @@ def prepare(
         mesh = topology.mesh_of(session.settings, istio.version)
         istioctl = istioctl or _istioctl(istio.version, session.settings, session.deadline, istio)
         others = _others(session)
-        clusters = topology.clusters_of(session.contexts, _settled(session, istio), observed, others=others)
+        found_clusters = topology.clusters_of(
+            session.contexts, _settled(session, istio), observed, others=others
+        )
+        clusters = topology.as_installed(found_clusters, mesh)
         session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
         preflight.refuse_other_mesh(mesh, observed)
         refuse_for_us_only(clusters)

@@ -122,11 +122,23 @@ def identified(
             gateway_addresses=settings.cluster(context.name).gateway_addresses
             or external_ips(observed.get(context.name)),
             values=settings.cluster(context.name).values,
-            reader=reader_account(merged(settings.values, settings.cluster(context.name).values), version),
+            reader=reader_account(
+                merged(settings.values, settings.cluster(context.name).values),
+                version,
+                observed.get(context.name),
+            ),
         )
         for context in contexts
     }
     return clusters, faults
+
+
+def as_installed(clusters: Mapping[str, Cluster], mesh: Mesh) -> dict[str, Cluster]:
+    """The clusters as an install leaves them: their values decide, whatever lives in them now."""
+    return {
+        name: replace(cluster, reader=reader_account(merged(mesh.values, cluster.values), mesh.version))
+        for name, cluster in clusters.items()
+    }
 
 
 def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[str]:
