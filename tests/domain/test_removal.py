@@ -51,7 +51,7 @@ def reasons(found: removal.Removal) -> dict[str, str]:
 NAMESPACE = made(objects.NAMESPACE, SYSTEM, OURS)
 ISTIOD = made(objects.DEPLOYMENT, "istiod", {"app": "istiod"})
 CANARY = made(objects.DEPLOYMENT, "istiod-canary", {"app": "istiod"})
-READER = made(objects.SERVICE_ACCOUNT, "istio-reader-service-account")
+READER = made(objects.SERVICE_ACCOUNT, "istio-reader-service-account", {"app": "istio-reader"})
 CACERTS = made(objects.SECRET, "cacerts", OURS)
 TOKEN = made(objects.SECRET, "istio-reader-service-account-istio-remote-secret-token")
 
@@ -96,6 +96,11 @@ class TestWhatIstioctlMakes:
     def test_the_reader_account_goes_where_no_other_revision_is_there(self) -> None:
         found = planned(READER, ISTIOD, manifest=(READER, ISTIOD))
         assert "ServiceAccount istio-system/istio-reader-service-account" in names(found.objects)
+
+    def test_one_that_no_chart_made_stays(self) -> None:
+        theirs = made(objects.SERVICE_ACCOUNT, "istio-reader-service-account")
+        found = planned(theirs, ISTIOD, manifest=(theirs, ISTIOD))
+        assert names(found.objects) == ["Deployment istio-system/istiod"]
 
 
 def istioctls(
