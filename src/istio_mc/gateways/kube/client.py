@@ -15,6 +15,7 @@ import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import urllib3
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from kubernetes import client
-
-    from istio_mc.gateways.kube.endpoint import Endpoint
+    from istio_mc.gateways.kube.endpoint import Endpoint, Send
     from istio_mc.gateways.kube.stream import Channels, Execution
 
 T = TypeVar("T")
@@ -49,6 +48,12 @@ CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
 _CHUNK = 1 << 16
+_AT_ONCE = 4
+"""Calls of a cluster at once: each further one costs a TLS handshake, which takes longer than most calls."""
+
+_TURN_S = 1.0
+"""Seconds that a call waits for its turn: where answers take that long, a handshake costs less."""
+
 _FORWARD = "/portforward"
 
 
@@ -74,8 +79,9 @@ class Kube:
     read_timeout_s: float = READ_TIMEOUT_S
     ahead_s: float | None = None
     _endpoint: Endpoint | None = field(default=None, repr=False)
-    _api: client.ApiClient | None = field(default=None, repr=False)
+    _send: Send | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _turns: threading.Semaphore = field(default_factory=partial(threading.Semaphore, _AT_ONCE), repr=False)
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None where there is none."""
@@ -218,20 +224,19 @@ class Kube:
         body: object = None,
         reads: bool = False,
     ) -> tuple[int, bytes]:
-        endpoint, api = self._open()
+        endpoint, send = self._open()
         begun = time.monotonic()
-        url = endpoint.url + path + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         # A header may be sent several times, and as UTF-8: http.client would have each text be Latin-1.
         sent = urllib3.HTTPHeaderDict(headers)
         for name, value in endpoint.headers:
             sent.add(name, value.encode().decode("latin-1"))
+        content = json.dumps(body) if isinstance(body, dict) else body
 
-        def attempt() -> tuple[Any, bytes]:
-            answer = api.call_api(method, url, cast("Any", sent), body, _request_timeout=self._timeouts())
-            return answer, self._body(answer.response)
-
-        # A verb that calls no API server does not pay for the client.
-        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415 - as above
+        def attempt() -> tuple[urllib3.BaseHTTPResponse, bytes]:
+            with self._turn():
+                answer = send(method, target, sent, content, self._timeouts())
+                return answer, self._body(answer)
 
         what = f"{self.context}: {method} {path}"
         try:
@@ -242,8 +247,6 @@ class Kube:
             raise errors.unreachable(
                 self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
             ) from None
-        except ApiException as error:
-            raise errors.unreachable(self.context, self._server(), error, through=endpoint.proxy) from None
         self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
         took = (time.monotonic() - begun) * 1000
         _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
@@ -251,7 +254,16 @@ class Kube:
             raise errors.refused(self.context, method, path, answer.status, raw)
         return answer.status, raw
 
-    def _body(self, response: urllib3.HTTPResponse) -> bytes:
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        mine = self._turns.acquire(timeout=self._remaining(_TURN_S, least=0.0))
+        try:
+            yield
+        finally:
+            if mine:
+                self._turns.release()
+
+    def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """All of an answer. A server that goes on sending little by little is given up at the deadline."""
         parts = []
         while part := response.read1(_CHUNK):
@@ -354,8 +366,8 @@ class Kube:
 
     def close(self) -> None:
         """Ends the connections."""
-        if self._api is not None:
-            self._api.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
 
     @contextmanager
     def _stream(
@@ -377,15 +389,13 @@ class Kube:
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise errors.stream_failed(self.context, what, path, error) from None
 
-    def _open(self) -> tuple[Endpoint, client.ApiClient]:
-        """Where the API server is, and the client that requests go through; made at the first call."""
-        from kubernetes import client  # noqa: PLC0415 - not loaded by verbs that call no API server
-
+    def _open(self) -> tuple[Endpoint, Send]:
+        """Where the API server is, and what requests are sent with; made at the first call."""
         with self._lock:
             self.requests += 1
             if self._endpoint is None:
                 self._endpoint = read_endpoint(self.context, self.kubeconfig)
-            if self._api is None:
+            if self._send is None:
                 # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
                 retries = Patience(
                     total=4,
@@ -400,10 +410,8 @@ class Kube:
                     raise_on_status=False,
                 )
                 retries.left = self._left
-                # The endpoint's pool knows the proxy: the client is not to look into the environment again.
-                self._api = client.ApiClient(client.Configuration(self._endpoint.url, no_proxy="*"))
-                self._api.rest_client.pool_manager = self._endpoint.pool(retries)
-            return self._endpoint, self._api
+                self._send = self._endpoint.sender(retries)
+            return self._endpoint, self._send
 
     def _left(self) -> float:
         return self._remaining(float("inf"), least=0.0)
