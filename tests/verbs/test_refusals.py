@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support import Mesh
+    from tests.support.kinds import Object
 
 SYSTEM = "istio-system"
 SOURCE = Path(istio_mc.__file__).parent
@@ -52,6 +53,19 @@ def no_cacerts_on_kt(mesh: Mesh) -> None:
 def no_ca_of_kt(mesh: Mesh) -> None:
     no_cacerts_on_kt(mesh)
     shutil.rmtree(mesh.certs / "kt-k2p")
+
+
+def revocation_lists_that_its_istiod_refuses(mesh: Mesh) -> None:
+    nhn = mesh["nhn"]
+    data = dict(nhn.get("Secret", "cacerts", SYSTEM)["data"])
+    del data["ca-key.pem"]
+    cacerts_of_nhn(mesh, {**data, "ca-crl.pem": base64.b64encode(b"lists").decode()})
+
+    def newer(item: Object) -> None:  # the first that reads them at its start
+        (container,) = item["spec"]["template"]["spec"]["containers"]
+        container["image"] = container["image"].replace("1.26.0", "1.31.0")
+
+    nhn.edit(nhn.get("Deployment", "istiod", SYSTEM), newer)
 
 
 def readable_root_key(mesh: Mesh) -> None:
@@ -147,6 +161,9 @@ REFUSALS = {
     ),
     "a CA of others that is not whole": Refusal(
         "cacerts-made-by-others", "nhn", 1, half_a_certificate_of_cert_manager
+    ),
+    "revocation lists that do not fit": Refusal(
+        "cacerts-crl", "nhn", 1, revocation_lists_that_its_istiod_refuses
     ),
     "a key that others can read": Refusal("ca-key-exposed", None, 1, readable_root_key),
     "no key to sign with": Refusal("ca-no-signer", None, 1, no_root_key),
