@@ -13,14 +13,14 @@ from tests.e2e.harness import Site, set_cilium
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HERE = Path(__file__).parent
+_HERE = f"{Path(__file__).parent}/"
 _OF_THE_SHARED_MESH = {"mesh", "whole", "whole_mesh"}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _HERE in item.path.parents:
+        if str(item.path).startswith(_HERE):
             item.add_marker(pytest.mark.lab)
 
 

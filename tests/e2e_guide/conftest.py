@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["lab", "site", "whole_network"]
 
-_HERE = Path(__file__).parent
+_HERE = f"{Path(__file__).parent}/"
 _FIRST = "test_guide.py"
 """It walks the road to a mesh, which the others then use."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ours = [item for item in items if _HERE in item.path.parents]
+    ours = [item for item in items if str(item.path).startswith(_HERE)]
     for item in ours:
         item.add_marker(pytest.mark.lab)
-    others = [item for item in items if _HERE not in item.path.parents]
+    others = [item for item in items if not str(item.path).startswith(_HERE)]
     items[:] = others + sorted(ours, key=lambda item: item.path.name != _FIRST)
 
 

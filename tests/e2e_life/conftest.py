@@ -10,7 +10,7 @@ from tests.e2e.conftest import lab, mesh, site, whole_network
 
 __all__ = ["lab", "mesh", "site", "whole_network"]
 
-_HERE = Path(__file__).parent
+_HERE = f"{Path(__file__).parent}/"
 
 
 # What begins with the shared mesh comes first; its end leaves empty clusters, as the others want them.
@@ -25,8 +25,8 @@ _ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ours = [item for item in items if _HERE in item.path.parents]
+    ours = [item for item in items if str(item.path).startswith(_HERE)]
     for item in ours:
         item.add_marker(pytest.mark.lab)
-    others = [item for item in items if _HERE not in item.path.parents]
+    others = [item for item in items if not str(item.path).startswith(_HERE)]
     items[:] = others + sorted(ours, key=lambda item: _ORDER.index(item.path.name))

@@ -3,10 +3,13 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import pytest
+
 from istio_mc.domain import plan
 from istio_mc.domain.kube import objects
 from istio_mc.domain.plan import Step
 from istio_mc.gateways.kube.client import Kube
+from istio_mc.ops.install import install
 from istio_mc.ops.install.install import _istiod_starts, _parts
 from tests.fake_api import FakeApi, status
 
@@ -38,6 +41,11 @@ def test_any_other_step_is_applied_at_once() -> None:
     assert _parts(Step(plan.NAMESPACE, ("missing",), (document,))) == ((document,), ())
 
 
+@pytest.fixture(autouse=True)
+def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "_POLL_S", 0.02)
+
+
 DEPLOYMENT = objects.DEPLOYMENT.path("istio-system", "istiod")
 
 
@@ -58,7 +66,7 @@ def test_they_wait_no_longer_than_for_the_steps_that_make_istiod(api: FakeApi) -
 def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeApi) -> None:
     api.on(DEPLOYMENT, status(500, "not well"))
     ended = threading.Event()
-    threading.Timer(1.5, ended.set).start()
+    threading.Timer(0.3, ended.set).start()
 
     assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
     assert len(api.calls) == 1

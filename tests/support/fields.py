@@ -119,12 +119,6 @@ class Merging:
         gateway = group == "gateway.networking.k8s.io"
         return Merging({**_KEYS_OF_ALL, **(_KEYS_OF_GATEWAYS if gateway else {})})
 
-    def is_whole(self, name: str, value: object) -> bool:
-        """Whether a value is one leaf."""
-        if isinstance(value, dict):
-            return not value or name in self.atomic
-        return self.steps(name, value) is None
-
     def steps(self, name: str, value: object) -> list[str] | None:
         """What names each item of a list that is merged; None: it is one leaf."""
         if not isinstance(value, list) or not value:
@@ -154,24 +148,26 @@ def leaves(document: Object, rules: Merging) -> dict[Path, Any]:
         if key == "metadata":
             for name, inner in value.items():
                 if name not in _UNOWNED:
-                    found.update(_leaves(inner, name, ("f:metadata", f"f:{name}"), rules))
+                    _find_leaves(inner, name, ("f:metadata", f"f:{name}"), rules, found)
             continue
-        found.update(_leaves(value, key, (f"f:{key}",), rules))
+        _find_leaves(value, key, (f"f:{key}",), rules, found)
     return found
 
 
-def _leaves(value: Any, name: str, path: Path, rules: Merging) -> Iterator[tuple[Path, Any]]:  # noqa: ANN401
-    if rules.is_whole(name, value):
-        yield path, value
-    elif isinstance(value, dict):
+def _find_leaves(value: Any, name: str, path: Path, rules: Merging, found: dict[Path, Any]) -> None:  # noqa: ANN401
+    if isinstance(value, dict) and value and name not in rules.atomic:
         for key, inner in value.items():
-            yield from _leaves(inner, key, (*path, f"f:{key}"), rules)
-    else:
-        for step, item in zip(rules.steps(name, value) or (), value, strict=True):
-            yield (*path, step), None  # that it is there
-            if isinstance(item, dict):
-                for key, inner in item.items():
-                    yield from _leaves(inner, key, (*path, step, f"f:{key}"), rules)
+            _find_leaves(inner, key, (*path, f"f:{key}"), rules, found)
+        return
+    steps = rules.steps(name, value)
+    if steps is None:
+        found[path] = value
+        return
+    for step, item in zip(steps, value, strict=True):
+        found[*path, step] = None  # that it is there
+        if isinstance(item, dict):
+            for key, inner in item.items():
+                _find_leaves(inner, key, (*path, step, f"f:{key}"), rules, found)
 
 
 def laid_over(live: Any, wanted: Any, name: str, rules: Merging) -> Any:  # noqa: ANN401

@@ -17,7 +17,7 @@ from tests.support.fields import Managed, Merging, Owner
 from tests.support.kinds import Key, Object, Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
 _PROTECTED = frozenset({"default", "kube-system", "kube-public", "kube-node-lease"})
 _WITH_GENERATION = frozenset(
@@ -76,8 +76,8 @@ class Store:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.kinds = kinds.by_plural(kinds.BUILT_IN)
-        self._named = _by_kind(self.kinds.values())
+        self._custom: dict[Key, Served] = {}
+        self._serve()
         self.on_write: list[Callable[[], None]] = []
         self.mutation: list[Callable[[Served, Object], Object]] = []
         self.admission: list[Callable[[Served, Object], None]] = []
@@ -101,7 +101,9 @@ class Store:
         with self.lock:
             self._objects, self._owners = state.objects.copy(), state.owners.copy()
             self._version = state.version
-            self._serve_crds()
+            crds = (key for key in self._objects if key[:2] == (_CRDS.group, _CRDS.plural))
+            self._custom = {key: served for key in crds if (served := self._defined_by(key))}
+            self._serve()
             for call in self.on_write:
                 call()
 
@@ -386,22 +388,32 @@ class Store:
         self._told(key)
 
     def _told(self, key: Key) -> None:
-        if (key.group, key.plural) == (kinds.APIEXTENSIONS, _CRDS.plural):
-            self._serve_crds()
+        if key[:2] == (_CRDS.group, _CRDS.plural):
+            self._serve_crd(key)
         for call in self.on_write:
             call()
 
-    def _serve_crds(self) -> None:
-        custom = [kinds.of_crd(crd) for crd in self._established()]
-        self.kinds = kinds.by_plural((*kinds.BUILT_IN, *custom))
+    def _serve_crd(self, key: Key) -> None:
+        served = self._defined_by(key)
+        if served == self._custom.get(key):
+            return
+        if served:
+            self._custom[key] = served
+        else:
+            del self._custom[key]
+        self._serve()
+
+    def _serve(self) -> None:
+        self.kinds = kinds.by_plural((*kinds.BUILT_IN, *self._custom.values()))
         self._named = _by_kind(self.kinds.values())
 
-    def _established(self) -> Iterator[Object]:
-        for key, crd in self._objects.items():
-            if (key.group, key.plural) == (kinds.APIEXTENSIONS, _CRDS.plural):
-                conditions = (crd.get("status") or {}).get("conditions") or []
-                if any(one["type"] == "Established" and one["status"] == "True" for one in conditions):
-                    yield crd
+    def _defined_by(self, key: Key) -> Served | None:
+        """The kind that a CRD defines; None: there is no such CRD, or it is not established."""
+        crd = self._objects.get(key, {})
+        for one in (crd.get("status") or {}).get("conditions") or []:
+            if one["type"] == "Established" and one["status"] == "True":
+                return kinds.of_crd(crd)
+        return None
 
 
 def _by_kind(served: Iterable[Served]) -> dict[str, list[Served]]:
