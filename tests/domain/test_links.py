@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,15 @@ import yaml
 
 from istio_mc.domain.istio import documents
 from istio_mc.domain.links.remote_secrets import RemoteSecret, remote_secrets_in
-from istio_mc.domain.links.state import ReaderToken, link_step, others_than, remote_secrets, token_in
+from istio_mc.domain.links.state import (
+    ReaderToken,
+    link_step,
+    read_with_files,
+    read_with_secrets,
+    remote_secrets,
+    required_by,
+    token_in,
+)
 from tests.self_signed import self_signed
 from tests.world import CLUSTERS, encoded
 
@@ -67,14 +76,14 @@ class TestTokenIn:
 
 class TestRemoteSecrets:
     def test_one_of_every_other_cluster(self) -> None:
-        made = others_than("kt", remote_secrets(CLUSTERS, TOKENS))
+        made = required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS))
         assert [secret["metadata"]["name"] for secret in made] == [
             "istio-remote-secret-ncloud-nks",
             "istio-remote-secret-nhn-nks",
         ]
 
     def test_each_with_the_token_and_ca_of_its_own_cluster(self) -> None:
-        made = others_than("kt", remote_secrets(CLUSTERS, TOKENS))[1]
+        made = required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS))[1]
         kubeconfig = yaml.safe_load(base64.b64decode(made["data"]["nhn-nks"]))
         assert kubeconfig["users"][0]["user"]["token"] == TOKENS["nhn"].token
         ca = kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"]
@@ -82,11 +91,11 @@ class TestRemoteSecrets:
 
     def test_a_cluster_whose_token_is_unknown_is_left_out(self) -> None:
         tokens = {name: token for name, token in TOKENS.items() if name != "nhn"}
-        assert len(others_than("kt", remote_secrets(CLUSTERS, tokens))) == 1
+        assert len(required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, tokens))) == 1
 
 
 class TestLinkStep:
-    WANTED = others_than("kt", remote_secrets(CLUSTERS, TOKENS))
+    WANTED = required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS))
 
     def test_nothing_to_do(self) -> None:
         assert link_step(self.WANTED, present(*self.WANTED)) is None
@@ -103,8 +112,8 @@ class TestLinkStep:
         assert step.reasons == ("Secret istio-system/istio-remote-secret-nhn-nks is missing",)
 
     def test_a_token_that_was_replaced_is_written_and_told_nowhere(self) -> None:
-        stale = others_than(
-            "kt", remote_secrets(CLUSTERS, TOKENS | {"nhn": ReaderToken("stale", CAS["nhn"])})
+        stale = required_by(
+            CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS | {"nhn": ReaderToken("stale", CAS["nhn"])})
         )
         step = link_step(self.WANTED, present(*stale))
         assert step is not None
@@ -166,3 +175,19 @@ class TestLinkStep:
         refused = edited(self.WANTED[0], lambda found: found.pop("current-context"))
         accepted = self.WANTED[0] | {"metadata": {"name": "other", "labels": LABELS}}
         assert link_step(self.WANTED, present(refused, accepted, self.WANTED[1])) is None
+
+
+class TestKubeconfigFiles:
+    KT = replace(CLUSTERS["kt"], kubeconfig_folder="/files")
+
+    def test_an_istiod_that_reads_files_requires_no_remote_secret(self) -> None:
+        assert required_by(self.KT, remote_secrets(CLUSTERS, TOKENS)) == []
+
+    def test_who_is_read_by_which(self) -> None:
+        names, mixed = [*CLUSTERS], {**CLUSTERS, "kt": self.KT}
+        assert (read_with_secrets(CLUSTERS), read_with_files(CLUSTERS)) == (names, [])
+        assert read_with_secrets(mixed) == names
+        assert read_with_files(mixed) == [name for name in names if name != "kt"]
+
+    def test_a_cluster_that_only_files_read_needs_no_token(self) -> None:
+        assert read_with_secrets({"kt": self.KT, "nhn": CLUSTERS["nhn"]}) == ["kt"]

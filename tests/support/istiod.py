@@ -31,6 +31,8 @@ SYSTEM = "istio-system"
 ROOTS = "istio-ca-root-cert"
 _REVOKED = "istio-ca-crl"
 _REVOKED_SINCE = 27
+_FOLDER = "PILOT_MULTICLUSTER_KUBECONFIG_PATH"
+_FOLDER_SINCE = 30
 PILOT = By("pilot-discovery")
 _MULTI_CLUSTER = "istio/multiCluster"
 _WITHOUT_ROOTS = frozenset({"kube-public", "kube-node-lease", "local-path-storage"})
@@ -51,14 +53,21 @@ class Remote(NamedTuple):
     """A cluster that an istiod learnt of from a remote secret.
 
     Attributes:
-        secret: The Secret's name.
+        secret: The Secret's name; of a kubeconfig in a file the cluster ID.
         digest: Of the kubeconfig it was opened with.
         status: As clusterz has it.
+        namespace: The Secret's; of a kubeconfig in a file none.
     """
 
     secret: str
     digest: str
     status: str
+    namespace: str = SYSTEM
+
+    @property
+    def key(self) -> str:
+        """As clusterz names it."""
+        return f"{self.namespace}/{self.secret}"
 
 
 @dataclass
@@ -214,7 +223,7 @@ class Istiods:
             return [
                 own,
                 *(
-                    {"id": name, "secretName": f"{SYSTEM}/{remote.secret}", "syncStatus": remote.status}
+                    {"id": name, "secretName": remote.key, "syncStatus": remote.status}
                     for name, remote in sorted(one.remotes.items())
                 ),
             ]
@@ -349,8 +358,12 @@ def look_at_remotes(cluster: Cluster, one: Istiod) -> None:
 
     What is synced stays so until its Secret changes; what was closed stays closed until its Secret goes.
     """
-    there = {}
-    for secret in cluster.store.of("Secret", SYSTEM):
+    there: dict[str, dict[str, str]] = {}
+    namespace = SYSTEM
+    if (folder := one.env.get(_FOLDER)) and one.minor >= _FOLDER_SINCE:
+        namespace = ""
+        there = {name: {name: value} for name, value in _files(cluster, one, folder)}
+    for secret in cluster.store.of("Secret", SYSTEM) if namespace else ():
         if (secret["metadata"].get("labels") or {}).get(_MULTI_CLUSTER) == "true":
             for cluster_id, value in (secret.get("data") or {}).items():
                 there.setdefault(cluster_id, {})[secret["metadata"]["name"]] = value
@@ -364,7 +377,22 @@ def look_at_remotes(cluster: Cluster, one: Istiod) -> None:
         digest = hashlib.sha256(secrets[name].encode()).hexdigest()
         if known and (known.status == "closed" or (known.status, known.digest) == ("synced", digest)):
             continue
-        one.remotes[cluster_id] = Remote(name, digest, _opened(cluster, secrets[name]))
+        one.remotes[cluster_id] = Remote(name, digest, _opened(cluster, secrets[name]), namespace)
+
+
+def _files(cluster: Cluster, one: Istiod, folder: str) -> Iterator[tuple[str, str]]:
+    """The kubeconfigs in a folder of an istiod, in base64, by the cluster ID that istiod takes from them."""
+    spec = one.pod["spec"]
+    (container,) = spec["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    for volume in spec["volumes"]:
+        if mounted.get(volume["name"]) == folder:
+            secret = cluster.store.find("Secret", volume["secret"]["secretName"], SYSTEM)
+            for name, value in ((secret or {}).get("data") or {}).items():
+                if name.endswith((".yaml", ".yml")):
+                    read = yaml.safe_load(base64.b64decode(value))
+                    contexts = {entry["name"]: entry["context"]["cluster"] for entry in read["contexts"]}
+                    yield contexts[read["current-context"]], value
 
 
 def _opened(cluster: Cluster, value: str) -> str:

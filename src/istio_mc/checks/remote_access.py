@@ -8,7 +8,16 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.identity import CLUSTER_ID, IDENTITY
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.checks.remote_secret import ASKED, SECRET, UNIQUE, USABLE, link_again, not_synced, used
+from istio_mc.checks.remote_secret import (
+    ASKED,
+    SECRET,
+    UNIQUE,
+    USABLE,
+    from_files,
+    link_again,
+    not_synced,
+    used,
+)
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.documents import reader_token_secret
 from istio_mc.domain.istio.operator import merged
@@ -30,6 +39,9 @@ _NOT_PROOF = "tried from here; another network may see it otherwise"
 
 
 def _tried(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
+    if from_files(facts, target):
+        folder = facts.clusters[str(target.cluster)].kubeconfig_folder
+        return None, Tried(Reading.UNTRIED, f"istiod reads a kubeconfig in {folder}")
     access = used(facts, target).access
     found = facts.peers.get(str(target.peer), {})
     return access, found.get(access, Tried(Reading.STRANGE, "not tried")) if access else Tried(Reading.OK)

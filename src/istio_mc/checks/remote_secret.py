@@ -65,6 +65,12 @@ def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
     return hints.relink(facts) if link_step(list(wanted.values()), [present]) else otherwise
 
 
+def from_files(facts: Facts, target: Target) -> Finding | None:
+    """What is said of a remote secret that an istiod does not need: it reads a kubeconfig from a file."""
+    folder = facts.clusters[str(target.cluster)].kubeconfig_folder
+    return Finding(f"not needed: istiod reads kubeconfigs in {folder}") if folder else None
+
+
 def _asked(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     if problems := facts.failed(Observation.CLUSTERZ, name):
@@ -83,6 +89,8 @@ def _asked(facts: Facts, target: Target) -> Finding:
 
 
 def _secret(facts: Facts, target: Target) -> Finding:
+    if unneeded := from_files(facts, target):
+        return unneeded
     name, peer = str(target.cluster), str(target.peer)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
     found = held(facts, target)
@@ -99,6 +107,8 @@ def _secret(facts: Facts, target: Target) -> Finding:
 
 
 def _named(facts: Facts, target: Target) -> Finding:
+    if unneeded := from_files(facts, target):
+        return unneeded
     name, peer = str(target.cluster), str(target.peer)
     present = used(facts, target)
     if present.is_named_right:
@@ -115,6 +125,8 @@ def _named(facts: Facts, target: Target) -> Finding:
 
 
 def _usable(facts: Facts, target: Target) -> Finding:
+    if unneeded := from_files(facts, target):
+        return unneeded
     name, peer = str(target.cluster), str(target.peer)
     first = used(facts, target)
     if not first.fault:
@@ -130,6 +142,8 @@ def _usable(facts: Facts, target: Target) -> Finding:
 
 
 def _unique(facts: Facts, target: Target) -> Finding:
+    if unneeded := from_files(facts, target):
+        return unneeded
     name, peer = str(target.cluster), str(target.peer)
     found = [one.secret for one in held(facts, target)]
     if len(found) <= 1:

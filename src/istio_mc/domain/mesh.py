@@ -48,6 +48,8 @@ class Cluster:
             LoadBalancer gives one.
         values: IstioOperator values that differ from the mesh's.
         reader: Its ServiceAccount whose token the other clusters' istiods read it with.
+        kubeconfig_folder: Where its istiod reads kubeconfigs of the others, instead of remote secrets; empty:
+            it reads remote secrets.
     """
 
     context: str
@@ -57,6 +59,7 @@ class Cluster:
     gateway_addresses: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
     reader: str = READER_SERVICE_ACCOUNT
+    kubeconfig_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from istio_mc.domain.links.state import (
     LinkState,
     ReaderToken,
     link_step,
-    others_than,
+    read_with_secrets,
     remote_secrets,
+    required_by,
     token_in,
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
@@ -73,13 +74,13 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
     def obtain(context: str) -> ReaderToken:
         return states[context].token or mint(session, clusters[context], plan.LINK)
 
-    tokens, failures = session.each(clusters, obtain, step=plan.LINK)
+    tokens, failures = session.each(read_with_secrets(clusters), obtain, step=plan.LINK)
 
     wanted = remote_secrets(clusters, tokens)
 
     def write(context: str) -> Step | None:
         remotes = states[context].remotes
-        step = link_step(others_than(context, wanted), remotes)
+        step = link_step(required_by(clusters[context], wanted), remotes)
         if step is None:
             session.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
@@ -237,7 +238,10 @@ def remove(kube: Kube, going: Removed) -> None:
 def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) -> dict[str, Step | None]:
     """The link step of each cluster, as far as it can be told without minting a token."""
     wanted = remote_secrets(clusters, {name: states[name].token or UNKNOWN_TOKEN for name in clusters})
-    return {name: link_step(others_than(name, wanted), states[name].remotes) for name in clusters}
+    return {
+        name: link_step(required_by(cluster, wanted), states[name].remotes)
+        for name, cluster in clusters.items()
+    }
 
 
 def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> ReaderToken:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.problem import Problem
     from istio_mc.ops.link import Linking, LinkResult
 
@@ -29,6 +30,7 @@ def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
                     "network": cluster.network,
                     "status": _status(result, name),
                     "remoteSecrets": _secrets(result, name),
+                    "kubeconfigFolder": cluster.kubeconfig_folder or None,
                     "pruned": list(result.pruned.get(name, ())),
                 }
                 for name, cluster in result.clusters.items()
@@ -58,12 +60,17 @@ def _status(result: LinkResult, name: str) -> str:
     return "changed" if _secrets(result, name) or result.pruned.get(name) else "unchanged"
 
 
+def _why_nothing(cluster: Cluster) -> str:
+    folder = cluster.kubeconfig_folder
+    return f"none: istiod reads kubeconfigs in {folder}" if folder else "nothing to change"
+
+
 def _render(result: LinkResult, console: Console) -> None:
     written, removed = ("TO WRITE", "TO REMOVE") if result.dry_run else ("WRITTEN", "REMOVED")
     prunes = any(result.pruned.values())
     rows = table("CLUSTER", "CLUSTER ID", "STATUS", written, *([removed] if prunes else []))
     for name, cluster in result.clusters.items():
-        nothing = "-" if name in result.failures else "nothing to change"
+        nothing = "-" if name in result.failures else _why_nothing(cluster)
         cells = [
             name,
             cluster.cluster_id,

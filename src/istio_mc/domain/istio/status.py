@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
+from istio_mc.domain.istio.kubeconfig_files import live_folder
 from istio_mc.domain.istio.pod_faults import refused_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
@@ -119,7 +120,10 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSecret:
-    """A remote secret, and what istiod says of its cluster: `synced`, …, or `unknown` where none says."""
+    """A remote secret, and what istiod says of its cluster: `synced`, …, or `unknown` where none says.
+
+    Where istiod reads kubeconfigs from files, the name is that of their folder.
+    """
 
     name: str
     cluster_id: str
@@ -190,7 +194,7 @@ def status_of(
             *(_istio_gateway(found, services) for found in _named(observed, objects.ISTIO_GATEWAY)),
             *(_api_gateway(found) for found in _named(observed, objects.KUBERNETES_GATEWAY)),
         ),
-        remote_secrets=_remote_secrets(_named(observed, objects.SECRET), list(clusterz)),
+        remote_secrets=_remote_secrets(observed, list(clusterz)),
         proxies=tuple(sorted(proxies, key=lambda proxy: (proxy.name, proxy.istiod))),
         notes=tuple(_notes(observed)),
     )
@@ -350,15 +354,22 @@ def _api_gateway(found: Object) -> Gateway:
     )
 
 
-def _remote_secrets(secrets: Iterable[Object], clusterz: list[RemoteCluster]) -> tuple[RemoteSecret, ...]:
-    found = []
-    for secret in secrets:
-        if labels_of(secret).get(MULTI_CLUSTER_LABEL) != "true":
-            continue
-        for cluster_id in secret.get("data") or {}:
-            said = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
-            found.append(RemoteSecret(_name(secret), cluster_id, ", ".join(said) or "unknown"))
-    return tuple(found)
+def _remote_secrets(observed: Observed, clusterz: list[RemoteCluster]) -> tuple[RemoteSecret, ...]:
+    if folder := live_folder(observed):  # istiod heeds no remote secret
+        ids = sorted({row.cluster_id for row in clusterz if row.secret})
+        return tuple(RemoteSecret(folder, one, _told(one, clusterz)) for one in ids)
+    return tuple(
+        RemoteSecret(_name(secret), cluster_id, _told(cluster_id, clusterz))
+        for secret in _named(observed, objects.SECRET)
+        if labels_of(secret).get(MULTI_CLUSTER_LABEL) == "true"
+        for cluster_id in secret.get("data") or {}
+    )
+
+
+def _told(cluster_id: str, clusterz: Iterable[RemoteCluster]) -> str:
+    """What the istiods of a cluster report of another."""
+    found = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
+    return ", ".join(found) or "unknown"
 
 
 def _named(observed: Observed, kind: objects.Kind) -> list[Object]:

@@ -93,9 +93,23 @@ def remote_secrets(clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderT
     }
 
 
-def others_than(target: str, secrets: Mapping[str, Object]) -> list[Object]:
-    """The remote secrets a cluster shall hold: one of every other."""
-    return [secret for context, secret in secrets.items() if context != target]
+def required_by(cluster: Cluster, secrets: Mapping[str, Object]) -> list[Object]:
+    """The remote secrets that a cluster requires: one of every other, where its istiod reads them."""
+    if cluster.kubeconfig_folder:
+        return []
+    return [secret for context, secret in secrets.items() if context != cluster.context]
+
+
+def read_with_secrets(clusters: Mapping[str, Cluster]) -> list[str]:
+    """The clusters, by context, that another one requires a remote secret of."""
+    holders = [name for name, cluster in clusters.items() if not cluster.kubeconfig_folder]
+    return [name for name in clusters if any(holder != name for holder in holders)]
+
+
+def read_with_files(clusters: Mapping[str, Cluster]) -> list[str]:
+    """The clusters, by context, that the istiod of another one reads with a kubeconfig in a file."""
+    holders = [name for name, cluster in clusters.items() if cluster.kubeconfig_folder]
+    return [name for name in clusters if any(holder != name for holder in holders)]
 
 
 def link_step(required: Collection[Object], present: Collection[RemoteSecret]) -> Step | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
 from istio_mc.domain.gateway import address
+from istio_mc.domain.istio.kubeconfig_files import folder_of
 from istio_mc.domain.istio.services import MergedService, merged
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
@@ -25,7 +26,7 @@ from istio_mc.gateways.kube import credentials
 from istio_mc.gateways.kube.snapshot import read_services
 from istio_mc.ops import link as linking
 from istio_mc.ops.install.planning import ClusterPlan, Prepared, prepare
-from istio_mc.ops.install.wait import wait_ready, wait_rolled_out, watch_pods
+from istio_mc.ops.install.wait import missing_in_files, wait_ready, wait_rolled_out, watch_pods
 from istio_mc.ops.session.istio_documents import apply_remote_gateways
 
 if TYPE_CHECKING:
@@ -114,19 +115,33 @@ def install(
     """
     prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
     done, failures = apply_plans(session, prepared, prepared.plans)
-    reached = {name: prepared.plans[name].cluster for name in done}
+    reached = {name: _as_it_runs(session, prepared.plans[name].cluster) for name in done}
     states = {name: LinkState.of(prepared.plans[name].observed, reached[name].reader) for name in done}
     linked = linking.link(session, reached, states)
     failures |= linked.failures
     members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
+
+    def others_than(name: str) -> list[Cluster]:
+        return [cluster for other, cluster in members.items() if other != name]
+
     addresses, unready = session.each(
-        members,
-        lambda name: wait_ready(
-            session, prepared.mesh, members[name], [c for n, c in members.items() if n != name]
-        ),
+        members, lambda name: wait_ready(session, prepared.mesh, members[name], others_than(name))
     )
     failures |= unready
+    unseen, _ = session.each(
+        addresses, lambda name: missing_in_files(session, prepared.mesh, members[name], others_than(name))
+    )
+    session.warnings += filter(None, (unseen.get(name) for name in session.names))
     return result_of(session, prepared, failures, linked.steps, addresses)
+
+
+def _as_it_runs(session: Session, cluster: Cluster) -> Cluster:
+    """A cluster that was installed; whether its istiod really reads kubeconfigs from files is read again."""
+    if not cluster.kubeconfig_folder:
+        return cluster
+    kube = session.kubes[cluster.context]
+    istiods = kube.list(objects.DEPLOYMENT, SYSTEM_NAMESPACE, labels="app=istiod")
+    return replace(cluster, kubeconfig_folder=folder_of(istiods))
 
 
 def dry_run(

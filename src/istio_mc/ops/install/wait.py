@@ -52,12 +52,27 @@ def wait_ready(
     try:
         _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
         _until(session, say, pods, no_address)
-        _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
+        if not cluster.kubeconfig_folder:  # else others link it, whenever they do
+            _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
     except ProblemError:
         session.progress(Event(cluster.context, plan.READY, State.FAILED))
         raise
     session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
     return tuple(addresses)
+
+
+def missing_in_files(
+    session: Session, mesh: Mesh, cluster: Cluster, others: Collection[Cluster]
+) -> Problem | None:
+    """What an istiod that reads kubeconfigs from files does not see; None: nothing, or it reads none."""
+    if not cluster.kubeconfig_folder:
+        return None
+    problem = _Links(session, mesh.istiod, cluster, others)()
+    advice = (
+        f"put a kubeconfig of each other cluster into {cluster.kubeconfig_folder} of istiod, which reads no "
+        "remote secrets"
+    )
+    return problem and replace(problem, hint=Advice(advice), docs="troubleshooting.md#kubeconfig-files")
 
 
 class _Teller:

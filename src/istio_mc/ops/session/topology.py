@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
 from istio_mc.domain.gateway.address import external_ips
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.istio.choice import UNKNOWN_VERSION, newest, running
+from istio_mc.domain.istio.kubeconfig_files import folder_of_values, live_folder
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.members import Others, as_linked, silent_members
 from istio_mc.domain.links.reader_account import reader_account
@@ -127,6 +128,11 @@ def identified(
                 version,
                 observed.get(context.name),
             ),
+            kubeconfig_folder=_kubeconfig_folder(
+                merged(settings.values, settings.cluster(context.name).values),
+                version,
+                observed.get(context.name),
+            ),
         )
         for context in contexts
     }
@@ -134,11 +140,21 @@ def identified(
 
 
 def as_installed(clusters: Mapping[str, Cluster], mesh: Mesh) -> dict[str, Cluster]:
-    """The clusters as an install leaves them: their values decide, whatever lives in them now."""
-    return {
-        name: replace(cluster, reader=reader_account(merged(mesh.values, cluster.values), mesh.version))
-        for name, cluster in clusters.items()
-    }
+    """The clusters as an install leaves them, as far as their values say: they decide before what lives."""
+    made = {}
+    for name, cluster in clusters.items():
+        values = merged(mesh.values, cluster.values)
+        made[name] = replace(
+            cluster,
+            reader=reader_account(values, mesh.version),
+            kubeconfig_folder=folder_of_values(values, mesh.version) or cluster.kubeconfig_folder,
+        )
+    return made
+
+
+def _kubeconfig_folder(values: Mapping[str, Any], version: str, observed: Observed | None) -> str:
+    """Where a cluster's istiod reads kubeconfigs: what runs counts, and the values where nothing does."""
+    return live_folder(observed) if observed and observed.istiods else folder_of_values(values, version)
 
 
 def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[str]:

@@ -13,7 +13,15 @@ from istio_mc.domain.istio import documents
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import held_by
 from istio_mc.domain.links.remote_secrets import removed as removed_of
-from istio_mc.domain.links.state import ReaderToken, is_reader_token, link_step, others_than, remote_secrets
+from istio_mc.domain.links.state import (
+    ReaderToken,
+    is_reader_token,
+    link_step,
+    read_with_files,
+    read_with_secrets,
+    remote_secrets,
+    required_by,
+)
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.install.wait import wait_ready
@@ -61,10 +69,12 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
 
     _, failures = session.each(staying, drop_links, step=_STEP)
     suffix = random.token_hex(4)
-    tokens, unminted = session.each(staying, lambda name: mint(session, staying[name], _STEP, suffix))
+    tokens, unminted = session.each(
+        read_with_secrets(staying), lambda name: mint(session, staying[name], _STEP, suffix)
+    )
     failures |= unminted
     _, unlinked = session.each(
-        tokens, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
+        staying, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
     )
     failures |= unlinked
     # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
@@ -77,7 +87,8 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     failures |= unsynced
     if not failures and not todo.absent:
         _, undone = session.each(
-            staying, lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix))
+            [name for name in tokens if name not in read_with_files(staying)],
+            lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix)),
         )
         failures |= undone
     for name in staying:
@@ -96,6 +107,30 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
         expected="new tokens in every cluster that stays, and the old ones deleted",
         hint=istio_mc("uninstall", contexts=todo.going),
         docs="troubleshooting.md#tokens-kept",
+    )
+
+
+def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
+    """What is told where the old tokens are kept because kubeconfigs in files of others have them."""
+    staying = {name: todo.clusters[name] for name in todo.staying}
+    kept = read_with_files(staying)
+    if not kept:
+        return ()
+    holders = ", ".join(
+        f"{n} ({one.kubeconfig_folder})" for n, one in staying.items() if one.kubeconfig_folder
+    )
+    return (
+        Problem(
+            code="tokens-kept",
+            message=f"the tokens of {', '.join(kept)} that {', '.join(todo.going)} has still work",
+            seen=f"istiod reads kubeconfigs with them from files in {holders}",
+            expected="new tokens in these files, and the old ones deleted",
+            hint=Advice(
+                "replace the kubeconfigs in these files; then delete the older token Secrets in "
+                f"{SYSTEM_NAMESPACE} of {', '.join(kept)}"
+            ),
+            docs="troubleshooting.md#tokens-kept",
+        ),
     )
 
 
@@ -130,7 +165,7 @@ def _give_out(
     present: Collection[RemoteSecret],
 ) -> None:
     kube = session.kubes[name]
-    step = link_step(others_than(name, remote_secrets(staying, tokens)), present)
+    step = link_step(required_by(staying[name], remote_secrets(staying, tokens)), present)
     for secret in step.documents if step else ():
         kube.apply(secret)
 

@@ -20,7 +20,7 @@ from istio_mc.domain.mesh import (
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.gateways.host.parallel import Failures, all_of
-from istio_mc.ops.uninstall.leave import forget, still_named, tokens_kept
+from istio_mc.ops.uninstall.leave import forget, still_named, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling, namespaces_going, roots_left
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
         told = still_named(todo, session.listed, session.settings.file)
         if todo.absent or unforgotten:
             told = (tokens_kept(todo, unforgotten), *told)
+        else:
+            told = (*tokens_in_files(todo), *told)
     removed, failures = session.each(todo.removals, clear)
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 

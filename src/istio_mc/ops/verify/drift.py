@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Observation
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, others_than, remote_secrets, token_in
+from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets, required_by, token_in
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.host.parallel import Failures, answered
@@ -44,7 +44,7 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
 
     def look(name: str) -> Drift:
         steps = drift_before_link(session, mesh, clusters, ground.observed, name, cacerts.get(name), istioctl)
-        link = link_step(others_than(name, wanted), ground.remotes[name])
+        link = link_step(required_by(ground.clusters[name], wanted), ground.remotes[name])
         return Drift(
             (*steps, link) if link else steps,
             "" if istioctl else f"Istio itself was not compared: no istioctl {mesh.version} is here",

@@ -159,7 +159,10 @@ def gather(
     for name in failed:
         session.progress(Event(name, "verify", State.FAILED))
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
-    remotes = {name: held_by(found) for name, found in observed.items()}
+    # An istiod that reads kubeconfigs from files heeds no remote secret.
+    remotes = {
+        name: () if clusters[name].kubeconfig_folder else held_by(found) for name, found in observed.items()
+    }
     injected = once(lambda name: injected_pods(session.kubes[name]))
     istio = istio_version.decide(session, observed, now.date() if now else None)
     mesh = topology.mesh_of(session.settings, istio.version)
