@@ -49,6 +49,24 @@ def test_a_second_run_changes_nothing(scripted: Mesh) -> None:
     assert scripted.writes == before
 
 
+def test_a_dry_run_shows_who_would_become_a_member_and_touches_nothing(scripted: Mesh) -> None:
+    before, files = scripted.writes, contents(scripted.folder)
+    data = scripted.run(*ADOPT, "--dry-run").exits(0).data
+    assert data["dryRun"] is True
+    for cluster in data["clusters"]:
+        (step,) = cluster["steps"]
+        (namespace,) = step["documents"]
+        assert namespace["metadata"]["labels"]["istio-mc/cluster-id"] == cluster["clusterId"]
+        assert cluster["pending"]
+    shown = scripted.run(*ADOPT[:3], "--dry-run").exits(0).stdout
+    assert shown.count("to adopt") == len(scripted.names)
+    assert (scripted.writes, contents(scripted.folder)) == (before, files)
+    done = scripted.run(*ADOPT).exits(0).data
+    assert [one["steps"][0]["reasons"] for one in done["clusters"]] == [
+        one["steps"][0]["reasons"] for one in data["clusters"]
+    ]
+
+
 def test_what_an_install_would_change_is_told(scripted: Mesh) -> None:
     data = scripted.run(*ADOPT).exits(0).data
     pending = {cluster["name"]: [step["name"] for step in cluster["pending"]] for cluster in data["clusters"]}

@@ -215,3 +215,12 @@ def test_what_verify_finds_in_a_gateway_explains_that_an_install_would_change_it
     )
     data = installed.run("verify", "-o", "json").exits(4).data
     assert [(one["id"], one["cluster"]) for one in data["rootCauses"]] == [("gateway.ports", "nhn")]
+
+
+def test_a_file_of_the_ca_that_is_written_in_another_form_is_reported_with_its_context(mesh: Mesh) -> None:
+    mesh.run("ca", "init").exits(0)
+    mesh.run("ca", "issue", "--cluster-id", "kt-k2p").exits(0)
+    file = mesh.certs / "kt-k2p" / "ca-cert.pem"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    result = mesh.run("install", "--contexts", "kt", "-o", "json").exits(0)
+    assert [one["cluster"] for one in result.json["messages"] if one["code"] == "pem-rewritten"] == ["kt"]

@@ -167,7 +167,7 @@ REFUSALS = {
     ),
     "a key that others can read": Refusal("ca-key-exposed", None, 1, readable_root_key),
     "no key to sign with": Refusal("ca-no-signer", None, 1, no_root_key),
-    "a certificate without its key": Refusal("ca-key-lost", "kt-k2p", 1, no_key_beside_kts_certificate),
+    "a certificate without its key": Refusal("ca-key-lost", "kt", 1, no_key_beside_kts_certificate),
     "a CA for a cluster that is not named": Refusal(
         "not-in-this-run", None, 2, lambda _: None, ("--replace-ca", "other")
     ),

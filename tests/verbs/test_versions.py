@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import istioctl
 from tests.support.mesh import bin_dir
-from tests.support.recording import NETWORK_POLICY
+from tests.support.recording import NETWORK_POLICY, TRUST_BUNDLE
 
 if TYPE_CHECKING:
     from tests.support import Mesh
@@ -82,6 +82,23 @@ def test_objects_of_kinds_that_only_some_values_make_are_seen_mended_and_taken_a
     mesh["kt"].delete(mesh["kt"].get(*policy))
     run(mesh, NEW, "install", "--contexts", CONTEXTS, values=NETWORK_POLICY)
     assert mesh["kt"].has(*policy)
+    checked = run(mesh, NEW, "verify", "--only", "control-plane,drift", "-o", "json", values=NETWORK_POLICY)
+    assert {one["verdict"] for one in checked.data["checks"]} == {"ok"}
     removed = run(mesh, NEW, "uninstall", "--yes", "-o", "json", values=NETWORK_POLICY)
     assert "NetworkPolicy istio-system/istiod" in removed.cluster("kt")["removed"]
+    assert {name: set(found) for name, found in mesh.snapshots().items()} == before
+
+
+def test_a_trust_bundle_of_another_name_is_read_and_taken_away(mesh: Mesh) -> None:
+    before = {name: set(found) for name, found in mesh.snapshots().items()}
+    run(mesh, NEW, "install", "--contexts", CONTEXTS, values=TRUST_BUNDLE)
+    kt = mesh["kt"]
+    assert kt.has("ConfigMap", "our-roots", "default")
+    assert not kt.has("ConfigMap", "istio-ca-root-cert", "default")
+    again = run(mesh, NEW, "install", "--contexts", CONTEXTS, "-o", "json", values=TRUST_BUNDLE)
+    assert [cluster["status"] for cluster in again.data["clusters"]] == ["unchanged"]
+    checked = run(mesh, NEW, "verify", "--only", "trust.namespaces", "-o", "json", values=TRUST_BUNDLE)
+    found = {one["id"]: one["seen"] for one in checked.data["checks"] if one["verdict"] == "ok"}
+    assert found["trust.namespaces"] == "3 namespaces have it"
+    run(mesh, NEW, "uninstall", "--yes", values=TRUST_BUNDLE)
     assert {name: set(found) for name, found in mesh.snapshots().items()} == before

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from istio_mc.cli import edge
 from istio_mc.cli.ca import CertsDir
 
 
 @edge.verb
-def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
+def adopt(
+    options: edge.Options,
+    *,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say which clusters would be labelled; touch nothing.")
+    ] = False,
+    certs_dir: CertsDir = None,
+) -> None:
     """Take over a mesh that other means installed, such as the K-PaaS scripts, without a restart.
 
     Labels istio-system of each cluster, so that verify, link, sample, status and uninstall know its
     members; keeps their cluster IDs, networks, CA and secrets. What an install would change is told.
 
     Examples:
+
+      istio-mc adopt --contexts kt,ncloud,nhn --certs-dir certs --dry-run
 
       istio-mc adopt --contexts kt,ncloud,nhn --certs-dir certs
     """
@@ -28,7 +41,8 @@ def adopt(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     def work(progress: edge.Progress) -> edge.Report:
         with open_named(options.inputs(), progress, Overrides(certs_dir)) as session:
             store = session.ca_store()
-            result = op.adopt(session, store, options_of(session.settings.ca), datetime.now(UTC))
+            settings = options_of(session.settings.ca)
+            result = op.adopt(session, store, settings, datetime.now(UTC), dry_run=dry_run)
             return adopted(result, session.warnings)
 
     edge.run("adopt", options, work)

@@ -58,7 +58,7 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
                 cluster.cluster.context,
                 cluster.cluster.cluster_id,
                 cluster.cluster.network,
-                "failed" if cluster.problems else "member",
+                _membership(cluster, dry_run=result.dry_run),
                 ", ".join(step.name for step in pending) or "nothing",
             )
         print_words(console, shown)
@@ -70,12 +70,13 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
 
     return Report(
         data={
+            "dryRun": result.dry_run,
             "meshID": result.mesh.mesh_id,
             **_istio(result.istio),
             "rootFingerprint": result.root_fingerprint,
             "clusters": [
                 {
-                    **_cluster(cluster, documents=False),
+                    **_cluster(cluster, documents=result.dry_run),
                     "pending": [
                         _step(step, documents=False)
                         for step in result.pending.get(cluster.cluster.context, ())
@@ -89,6 +90,12 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
         warnings=tuple(warnings),
         exit=exit_for(sum(1 for cluster in result.clusters if cluster.problems), len(result.clusters)),
     )
+
+
+def _membership(cluster: InstalledCluster, *, dry_run: bool) -> str:
+    if cluster.problems:
+        return "failed"
+    return "to adopt" if dry_run and cluster.steps else "member"
 
 
 def without_secrets(document: Object) -> Object:

@@ -23,7 +23,7 @@ from istio_mc.ops.ca.intermediates import is_complete
 from istio_mc.ops.ca.root import exposed_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -138,7 +138,7 @@ def decide(
             if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
         }
         return Trust(stored_print, created=stored_root is None, steps=steps, ends=_ends(living))
-    made = authority.ensure(store, wanting.values(), options, now)
+    made = _ensure(store, wanting, options, now)
     _refuse_lists(listed, {name: made.ca_certs[cluster_id] for name, cluster_id in wanting.items()})
     steps = {}
     for name, cluster_id in wanting.items():
@@ -155,7 +155,35 @@ def decide(
         steps=steps,
         restarts=restarts,
         ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
-        warnings=(*made.init.warnings, *made.issue.warnings),
+        warnings=_by_context((*made.init.warnings, *made.issue.warnings), wanting),
+    )
+
+
+def _ensure(
+    store: CaStore, wanting: Mapping[str, str], options: CaOptions, now: datetime
+) -> authority.EnsureResult:
+    """Makes what is missing in the store; what it reports names contexts instead of cluster IDs.
+
+    Args:
+        store: The store, which knows clusters by their cluster IDs.
+        wanting: The cluster IDs that need a CA, by context.
+        options: What a new root and new CAs are like.
+        now: The present, aware.
+
+    Raises:
+        ProblemError: The store cannot give each cluster a CA.
+    """
+    try:
+        return authority.ensure(store, wanting.values(), options, now)
+    except ProblemError as error:
+        named = _by_context(error.problems, wanting)
+        raise type(error)(*named, warnings=_by_context(error.warnings, wanting)) from None
+
+
+def _by_context(problems: Iterable[Problem], ids: Mapping[str, str]) -> tuple[Problem, ...]:
+    names = {cluster_id: name for name, cluster_id in ids.items()}
+    return tuple(
+        problem.on(names.get(at, at)) if (at := problem.cluster) else problem for problem in problems
     )
 
 

@@ -36,6 +36,7 @@ class AdoptResult:
         clusters: One a cluster: what was done in it, and what is wrong.
         istio: The version of Istio, and why.
         pending: What an install would change in each, by context.
+        dry_run: Whether nothing was touched.
     """
 
     mesh: Mesh
@@ -43,12 +44,16 @@ class AdoptResult:
     clusters: tuple[InstalledCluster, ...]
     istio: IstioChoice
     pending: Mapping[str, tuple[Step, ...]]
+    dry_run: bool = False
 
 
-def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -> AdoptResult:
+def adopt(
+    session: Session, store: CaStore, options: CaOptions, now: datetime, *, dry_run: bool = False
+) -> AdoptResult:
     """Makes members of the session's clusters as they are: labels on istio-system, and nothing else.
 
     Nothing restarts, for Istio itself is not touched; what an install would change in it is told.
+    In a dry run nothing is labelled either.
 
     Raises:
         ProblemError: A cluster has no Istio yet, or something other than an unreachable cluster is wrong.
@@ -61,8 +66,15 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
         name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
         for name, found in prepared.plans.items()
     }
-    _, failures = apply_plans(session, prepared, labels)
-    done = result_of(session, replace(prepared, plans=labels), failures, {}, addresses_now(prepared))
+    _, failures = ({}, {}) if dry_run else apply_plans(session, prepared, labels)
+    done = result_of(
+        session,
+        replace(prepared, plans=labels),
+        failures,
+        {},
+        addresses_now(prepared),
+        is_dry_run=dry_run,
+    )
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     states = {
         name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
@@ -76,7 +88,7 @@ def adopt(session: Session, store: CaStore, options: CaOptions, now: datetime) -
         for name, found in prepared.plans.items()
     }
     root = prepared.trust.root_fingerprint
-    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending)
+    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending, dry_run)
 
 
 def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:
