@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 
     from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.kinds import Object
 
 SYSTEM = "istio-system"
 OF_NHN, OF_NCLOUD = "istio-remote-secret-nhn-nks", "istio-remote-secret-ncloud-nks"
-READER = "istio-reader-service-account-istio-remote-secret-token"
+READER_ACCOUNT = "istio-reader-service-account"
+READER = f"{READER_ACCOUNT}-istio-remote-secret-token"
 NO = Refused(403, "Forbidden", "no")
 
 
@@ -66,6 +68,20 @@ def readers(one: Cluster) -> set[str]:
     return {name for name in one.names("Secret", SYSTEM) if "-istio-remote-secret-token" in name}
 
 
+def of_another_namespace(kind: str) -> Object:
+    """An account of the reader's name in another namespace, or its token."""
+    made: Object = {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": {"name": READER_ACCOUNT, "namespace": "default"},
+    }
+    if kind == "Secret":
+        made["metadata"]["name"] = "of-others"
+        made["metadata"]["annotations"] = {"kubernetes.io/service-account.name": READER_ACCOUNT}
+        made["type"] = "kubernetes.io/service-account-token"
+    return made
+
+
 def states(events: list[Event]) -> list[tuple[str | None, str]]:
     return [(event.cluster, event.state.name) for event in events if event.step == "forget"]
 
@@ -73,8 +89,11 @@ def states(events: list[Event]) -> list[tuple[str | None, str]]:
 def test_the_new_token_is_distributed_before_the_old_one_goes(
     installed: Mesh, session: Session, paused: list[float], events: list[Event]
 ) -> None:
+    for kind in ("ServiceAccount", "Secret"):
+        installed["kt"].make(of_another_namespace(kind))
     removed, failures = forget(session, leaving(session))
     assert failures == {}
+    assert installed["kt"].has("Secret", "of-others", "default")
     for name in ("kt", "ncloud"):
         assert set(removed[name]) == {
             f"Secret {SYSTEM}/{OF_NHN}",

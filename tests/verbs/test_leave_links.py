@@ -106,7 +106,9 @@ def test_a_gateway_that_stands_for_it_goes_and_no_other(installed: Mesh, going: 
                 "spec": {"gatewayClassName": "istio-remote", "listeners": []},
             }
         )
-    installed.run("uninstall", "--contexts", going, "--yes").exits(0)
+    result = installed.run("uninstall", "--contexts", going, "--yes", "-o", "json").exits(0)
+    gone = {"kt": "istio-remote-kt-k2p", "nhn": "istio-remote-nhn-nks"}
+    assert f"Gateway {SYSTEM}/{gone[going]}" in result.cluster("ncloud")["removed"]
     left = {"kt": "istio-remote-nhn-nks", "nhn": "istio-remote-kt-k2p"}
     assert [name for name in ncloud.names("Gateway", SYSTEM) if name.startswith("istio-remote")] == [
         left[going]

@@ -116,7 +116,7 @@ class TestTheAddress:
         kt.settle()
         return installed
 
-    def stand(self, mesh: Mesh, context: str, address: str = "203.0.113.7") -> None:
+    def stand(self, mesh: Mesh, context: str, address: str = "203.0.113.7", namespace: str = SYSTEM) -> None:
         """Has a cluster hold a Gateway that stands for kt."""
         mesh[context].make(
             {
@@ -124,7 +124,7 @@ class TestTheAddress:
                 "kind": "Gateway",
                 "metadata": {
                     "name": "istio-remote-kt-k2p",
-                    "namespace": SYSTEM,
+                    "namespace": namespace,
                     "labels": {"topology.istio.io/network": KT.network},
                 },
                 "spec": {
@@ -159,6 +159,7 @@ class TestTheAddress:
 
     def test_one_in_some_of_them_is_not_enough(self, pending: Mesh, session: Session) -> None:
         self.stand(pending, "ncloud")
+        self.stand(pending, "nhn", namespace="default")  # where no istiod looks for it
         assert problem(session).code == "gateway-address-pending"
 
 

@@ -117,6 +117,10 @@ def test_all_that_goes_from_a_namespace_that_stays_is_reported(
     sample_namespace(installed, "kt", **OURS)
     metadata = {"name": "of-others", "namespace": SYSTEM}
     kt.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    leader = {"control-plane.alpha.kubernetes.io/leader": "{}"}
+    elsewhere = {"name": "istio-leader", "namespace": "default", "annotations": leader}
+    kt.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere})
+    kt.make({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": elsewhere})
     installed.settle()
     todo = plan(session)
     events.clear()
@@ -131,6 +135,10 @@ def test_all_that_goes_from_a_namespace_that_stays_is_reported(
         "ConfigMap default/istio-ca-root-cert",
     } <= set(done.removed["kt"])
     assert f"Namespace {SYSTEM}" not in done.removed["kt"]
+    assert kt.has("ConfigMap", "istio-leader", "default")
+    assert kt.has("Lease", "istio-leader", "default")
+    labels = kt.get("Namespace", SYSTEM)["metadata"]["labels"]
+    assert not [label for label in labels if label.startswith("istio-mc/")]
     assert f"Namespace {SYSTEM}" in done.removed["nhn"]
     assert not kt.has("Namespace", "sample")
     assert any(one.what == f"Namespace {SYSTEM}" for one in leftovers(todo)["kt"])
