@@ -20,6 +20,7 @@ from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.model import ClusterSettings, GatewayApiSettings, Settings
+from istio_mc.domain.settings.tools import ToolsSettings
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools import manifests
 from istio_mc.ops.install import planning
@@ -318,3 +319,46 @@ class TestTheVersion:
             found: IstioChoice = planning._chosen(session, {"kt": observed()}, date(2026, 1, 1))
             assert found is chosen
             assert session.warnings == [before, more]
+
+
+class TestIstioctl:
+    @pytest.fixture(autouse=True)
+    def found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The one that is found is of 1.27.0, wherever it is looked for."""
+
+        def find(_environment: object, bin_dir: Path | None, wanted: str, deadline: float) -> SimpleNamespace:
+            assert (bin_dir, deadline) == (Path("/bin"), 9.0)
+            if wanted == "1.20.0":
+                raise ProblemError(Problem(code="istioctl-missing", message="there is none"))
+            return SimpleNamespace(version="1.27.0", path=Path("/bin/istioctl"))
+
+        monkeypatch.setattr(planning, "find_istioctl", find)
+
+    SETTINGS = replace(SETTINGS, tools=ToolsSettings(bin_dir=Path("/bin")))
+
+    def refusal(self, choice: IstioChoice | None) -> Problem:
+        with pytest.raises(InputError) as error:
+            planning._istioctl("1.26.0", self.SETTINGS, 9.0, choice)
+        return error.value.problems[0]
+
+    def test_of_the_meshs_version_is_used(self) -> None:
+        assert planning._istioctl("1.27.0", self.SETTINGS, 9.0).path == Path("/bin/istioctl")
+
+    def test_of_another_version_is_refused_with_the_reason_for_the_version(self) -> None:
+        assert self.refusal(None).expected == "1.26.0"
+        pinned = self.refusal(CHOICE)
+        assert pinned.expected == f"1.26.0 ({CHOICE.reason})"
+        assert str(pinned.hint) == "istio-mc tools install istioctl --istioctl 1.26.0"
+
+    def test_of_another_version_than_the_one_chosen_by_default_may_be_pinned(self) -> None:
+        problem = self.refusal(replace(CHOICE, is_default=True))
+        assert str(problem.hint).endswith("--istio-version 1.27.0")
+
+    @pytest.mark.parametrize(
+        ("version", "is_there"), [("1.27.0", True), ("1.26.0", False), ("1.20.0", False)]
+    )
+    def test_is_at_hand_where_there_is_one_of_the_meshs_version(
+        self, version: str, *, is_there: bool
+    ) -> None:
+        found = planning.istioctl_at_hand(replace(MESH, version=version), self.SETTINGS, 9.0)
+        assert (found is not None) is is_there

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.problem import Problem
+from istio_mc.ops.ca.options import options_of
 from istio_mc.ops.install import install
+from istio_mc.ops.install.planning import prepare
+from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.session import open_named
+from tests.support.mesh import environment
 from tests.support.refusals import Refused
 
 if TYPE_CHECKING:
@@ -53,3 +60,26 @@ def test_a_dry_run_reports_a_cluster_whose_services_it_cannot_read(installed: Me
     assert done.errors == [("forbidden", "nhn")]
     addresses = [one["gatewayAddresses"] for one in done.data["clusters"]]
     assert addresses == [[one.balancer] for one in installed.clusters.values()]
+
+
+def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
+    installed: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(installed.folder).items():
+        monkeypatch.setenv(name, value)
+    known = Problem(code="known-before", message="known before")
+    inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
+    with open_named(inputs) as session:
+        session.kubes.pop("nhn").close()
+        session.unusable["nhn"] = (known,)
+        session.warnings = [known]
+        installed.cut("kt")
+        options = options_of(session.settings.ca, None, None)
+        store, now = session.ca_store(), datetime.now(UTC)
+        prepared = prepare(session, store, options, now, dry_run=True, strict=False)
+    assert (list(prepared.clusters), list(prepared.plans)) == ([*installed.names], ["ncloud"])
+    assert session.unusable["nhn"] == (known,)
+    assert [problem.code for problem in session.unusable["kt"]] == ["cluster-unreachable"]
+    codes = [problem.code for problem in session.warnings]
+    assert codes[0] == "known-before"
+    assert "istio-end-of-life" in codes
