@@ -54,6 +54,12 @@ def test_the_tokens_it_had_are_accepted_no_more(installed: Mesh) -> None:
         assert tokens(installed[name]) != old
 
 
+def test_the_tokens_of_a_cluster_that_stays_alone_are_accepted_no_more(installed: Mesh) -> None:
+    assert tokens(installed["kt"])
+    installed.run("uninstall", "--contexts", "ncloud,nhn", "--yes").exits(0)
+    assert tokens(installed["kt"]) == []
+
+
 def test_what_went_is_reported_for_each_cluster(installed: Mesh) -> None:
     result = installed.run(*LEAVE).exits(0)
     assert f"Secret {SYSTEM}/{OF_NHN}" in result.cluster("kt")["removed"]

@@ -42,7 +42,7 @@ _PROPAGATION_S = 1.0
 
 
 def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, ...]], Failures]:
-    """Has the clusters that stay forget those that go, with new reader tokens for all that stay.
+    """Has the clusters that stay forget those that go, with new reader tokens for those that others read.
 
     A reader token reads every Secret of its cluster and never expires, so one that a cluster took with
     it must not live on. The new one is given out first, and the old one is deleted only when every
@@ -87,7 +87,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     failures |= unsynced
     if not failures and not todo.absent:
         _, undone = session.each(
-            [name for name in tokens if name not in read_with_files(staying)],
+            [name for name in staying if name not in read_with_files(staying)],
             lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix)),
         )
         failures |= undone
