@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.istio.proxies import ROOT_CONFIG_MAP
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Ref, kind_of, ref_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
@@ -26,7 +27,7 @@ from tests.fake_api import FakeApi, kubeconfig
 from tests.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
 from tests.self_signed import SelfSigned, self_signed, server_context
 from tests.tls_peer import Peer, Sidecar, listening, workload
-from tests.world import authority, cluster_id_of, objects_of
+from tests.world import authority, ca_certs, cluster_id_of, objects_of
 
 if TYPE_CHECKING:
     import ssl
@@ -76,7 +77,9 @@ class FakeMesh:
         }
         for name, server in self.servers.items():
             server.selects = True
-            self._live[name] = {ref_of(item): item for item in [*objects_of(name, clusters), *_pods()]}
+            self._live[name] = {
+                ref_of(item): item for item in [*objects_of(name, clusters), *_pods(), _roots(name)]
+            }
             for item in own(clusters[name]):
                 found = self._live[name].get(ref_of(item), {})
                 self._live[name][ref_of(item)] = merged(found, item)
@@ -166,6 +169,13 @@ def _pods() -> list[Object]:
             "spec": {"selector": labels, "ports": [{"name": "http", "port": 9080}]},
         },
     ]
+
+
+def _roots(name: str) -> Object:
+    """The ConfigMap in which istiod gives a namespace the roots."""
+    metadata = {"name": ROOT_CONFIG_MAP, "namespace": "sample"}
+    data = {"root-cert.pem": ca_certs(name).root_cert.decode()}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def _trust_istiod(name: str, live: Iterable[Object]) -> None:

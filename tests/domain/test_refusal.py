@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.kube.refusal import Reason, problem_of, read_refusal, read_words
+from istio_mc.domain.kube.refusal import Reason, merged, problem_of, read_refusal, read_words
+
+if TYPE_CHECKING:
+    from istio_mc.domain.problem import Problem
 
 SECRETS = "/api/v1/namespaces/istio-system/secrets/x"
 QUOTA = "exceeded quota: objects, requested: count/secrets=1, used: count/secrets=20, limited: 20"
@@ -166,3 +169,28 @@ def test_the_message_names_what_refused() -> None:
     problem = problem_of("kt", read_refusal("PATCH", SECRETS, 403, answer(FORBIDDEN + QUOTA)))
     assert problem.message == f"ResourceQuota objects of kt is exceeded by PATCH {SECRETS}"
     assert "-n istio-system describe resourcequotas" in str(problem.hint)
+
+
+class TestMerged:
+    def refused(self, path: str, context: str = "kt", status: int = 403) -> Problem:
+        return problem_of(context, read_refusal("GET", path, status, answer(FORBIDDEN + RBAC)))
+
+    def test_a_missing_right_of_a_cluster_is_one_problem_with_all_requests(self) -> None:
+        one, *others = [self.refused(f"/api/v1/{kind}") for kind in ("pods", "services", "secrets")]
+        (found,) = merged([one, *others, one])
+        assert found.message == "the API server of kt refused GET /api/v1/pods and 2 others"
+        assert found.seen == f"{one.seen}; also GET /api/v1/services, GET /api/v1/secrets"
+        assert found.expected == "a user with the right to GET /api/v1/pods and 2 others"
+        assert (found.code, found.cluster, found.hint, found.docs) == (one.code, "kt", one.hint, one.docs)
+        assert merged([found, *others]) == (found,)
+
+    def test_those_of_two_clusters_are_two(self) -> None:
+        both = (self.refused("/api/v1/pods"), self.refused("/api/v1/pods", "nhn"))
+        assert merged(both) == both
+
+    def test_what_concerns_one_object_alone_stays_apart(self) -> None:
+        both = tuple(
+            problem_of("kt", read_refusal("POST", f"/api/v1/{kind}", 409, answer("x already exists")))
+            for kind in ("pods", "services")
+        )
+        assert merged(both) == both

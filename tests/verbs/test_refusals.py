@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SYSTEM = "istio-system"
 SOURCE = Path(istio_mc.__file__).parent
 THREE = "kt,ncloud,nhn"
+SECRETS = "/api/v1/namespaces/istio-system/secrets"
 
 
 def settings_of_kt(mesh: Mesh, **settings: Any) -> None:  # noqa: ANN401 - whatever mesh.yaml takes
@@ -205,6 +206,16 @@ def test_nothing_is_written_anywhere(installed: Mesh, refusal: Refusal) -> None:
     assert refused.errors[0][1] == refusal.cluster
     assert installed.snapshots() == before
     assert sorted(installed.folder.rglob("*")) == files
+
+
+@pytest.mark.parametrize("words", [("status",), ("link",), ("install", "--contexts", THREE)])
+def test_a_missing_right_to_list_is_one_error(installed: Mesh, words: tuple[str, ...]) -> None:
+    installed["nhn"].faults.denied.add("list *")
+    (error,) = installed.run(*words, "-o", "json").json["errors"]
+    assert (error["code"], error["cluster"]) == ("forbidden", "nhn")
+    assert error["message"].startswith(f"the API server of nhn refused GET {SECRETS} and ")
+    assert 'User "kubernetes-admin" cannot list resource "secrets"' in error["seen"]
+    assert "; also GET /api/v1/namespaces/istio-system/services, GET " in error["seen"]
 
 
 ONLY_WARNINGS = frozenset({"network-by-id", "workload-outlives-ca"})

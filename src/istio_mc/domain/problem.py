@@ -24,6 +24,8 @@ class Problem:
         hint: What fixes it: a command that can be pasted unchanged, or advice.
         docs: Anchor in the documentation, such as `troubleshooting.md#unreachable`; where none is given, the
             section that explains the code.
+        requests: What was requested, where a cluster refused it for a reason that concerns other requests
+            too, such as a missing right.
     """
 
     code: str
@@ -33,6 +35,7 @@ class Problem:
     expected: str | None = None
     hint: Hint | None = None
     docs: str | None = None
+    requests: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.docs is None:

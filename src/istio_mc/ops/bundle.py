@@ -401,9 +401,16 @@ def _redacted(verified: VerifyResult, hide: Callable[[str], str]) -> VerifyResul
     once = cache(hide)
 
     def problem_of(problem: Problem) -> Problem:
-        texts = {name: getattr(problem, name) for name in ("message", "seen", "expected")}
-        redacted = {name: once(text) if text else text for name, text in texts.items()}
-        return replace(problem, **redacted, hint=rewritten(problem.hint, once))
+        texts = (problem.message, problem.seen, problem.expected)
+        message, seen, expected = (once(text) if text else text for text in texts)
+        return replace(
+            problem,
+            message=str(message),
+            seen=seen,
+            expected=expected,
+            hint=rewritten(problem.hint, once),
+            requests=tuple(map(once, problem.requests)),
+        )
 
     results = tuple(
         replace(

@@ -8,16 +8,17 @@ or by Pod Security, and a namespace that is being deleted. The words are those o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
@@ -112,6 +113,10 @@ _FORMS = tuple(
 )
 """Forms of messages, what refused, and in the group of the pattern its name."""
 
+_OF_THE_CLUSTER = frozenset({Reason.FORBIDDEN, Reason.UNAUTHENTICATED, Reason.TOO_MANY, Reason.UNAVAILABLE})
+"""Reasons that stop other requests to the same API server too."""
+
+_MOST_REQUESTS = 10
 _BY_STATUS = {
     400: Reason.INVALID,
     401: Reason.UNAUTHENTICATED,
@@ -213,7 +218,28 @@ def problem_of(context: str, refusal: Refusal) -> Problem:
         "namespace": refusal.namespace or refusal.name,
     }
     seen = f"{refusal.status}: {refusal.message}"
-    return _problem(context, refusal.reason, refusal.name, names, seen)
+    problem = _problem(context, refusal.reason, refusal.name, names, seen)
+    return replace(problem, requests=(names["request"],)) if refusal.reason in _OF_THE_CLUSTER else problem
+
+
+def merged(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """The problems, each once; requests that a cluster refused for one such reason are one problem."""
+    groups: dict[object, list[Problem]] = {}
+    for problem in dict.fromkeys(problems):
+        key = (problem.code, problem.cluster) if problem.requests else problem
+        groups.setdefault(key, []).append(problem)
+    return tuple(group[0] if len(group) == 1 else _merged(group) for group in groups.values())
+
+
+def _merged(problems: list[Problem]) -> Problem:
+    first = problems[0]
+    requests = tuple(dict.fromkeys(request for problem in problems for request in problem.requests))
+    named = requests[0] if len(requests) == 1 else f"{requests[0]} and {plural(len(requests) - 1, 'other')}"
+    further = requests[len(first.requests) :]  # what the first names already is in what it says
+    also = f"; also {few(further, _MOST_REQUESTS)}" if further else ""
+    names = {"request": named, "path": named, "namespace": ""}
+    problem = _problem(str(first.cluster), Reason(first.code), "", names, f"{first.seen}{also}")
+    return replace(problem, requests=requests)
 
 
 def problem_quoted(context: str, request: str, namespace: str, text: str) -> Problem | None:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.kube.refusal import merged
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
@@ -53,11 +54,11 @@ def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dic
     """Runs independent calls of one cluster at once.
 
     Raises:
-        ProblemError: With the Problems of those that failed, each told once.
+        ProblemError: With the Problems of those that failed, a missing right as one of them.
     """
     results, errors = _gather(calls, concurrency)
     if errors:
-        raise ProblemError(*dict.fromkeys(problem for error in errors.values() for problem in error.problems))
+        raise ProblemError(*merged(problem for error in errors.values() for problem in error.problems))
     return results
 
 
