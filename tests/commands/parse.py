@@ -60,6 +60,7 @@ def faults(command: Command) -> Iterator[str]:
             yield f"{one}: {fault}"
 
 
+@cache
 def _fault(command: Command) -> str:
     alone = replace(command, then=())
     variable = [] if command.kubeconfig is None else [f"KUBECONFIG={command.kubeconfig}"]

@@ -12,7 +12,7 @@ from tests.support.mesh import CLUSTERS, Mesh, State, remembering_mesh
 from tests.support.scripts import run_scripts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @cache
@@ -42,6 +42,25 @@ def _scripted() -> State:
     mesh.restore(_bare())
     run_scripts(mesh)
     return mesh.state()
+
+
+_made: dict[object, State] = {}
+
+
+def made_once(mesh: Mesh, name: object, make: Callable[[], object]) -> None:
+    """Brings the mesh of this process into a state that is made once, and restored in later tests.
+
+    Args:
+        mesh: That of the fixture `mesh`, as it is given to a test.
+        name: Of the state: all that `make` depends on.
+        make: Brings the mesh there.
+    """
+    assert mesh is _mesh()
+    if name in _made:
+        mesh.restore(_made[name])
+        return
+    make()
+    _made[name] = mesh.state()
 
 
 @pytest.fixture(name="mesh")

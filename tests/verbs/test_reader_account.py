@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 import yaml
 
+from tests.support.fixtures import made_once
 from tests.support.mesh import bin_dir
 from tests.support.recording import NO_READER, READER
 
@@ -66,6 +67,10 @@ CASES = pytest.mark.parametrize(
 
 
 def install(mesh: Mesh, case: Case) -> None:
+    made_once(mesh, ("reader account", case.account), lambda: install_first(mesh, case))
+
+
+def install_first(mesh: Mesh, case: Case) -> None:
     for cluster in mesh.clusters.values():
         case.make(cluster)
     case.run(mesh, "install", *ALL).exits(0)
