@@ -29,7 +29,7 @@ help: ## What there is to make
 venv: .venv/ready ## A virtual environment in .venv, from the hashed lock file
 
 demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answers whom
-	@$(LAB) up --istio 1.31.0
+	@$(LAB) up
 	@$(WITH_LAB) set -ex; \
 	  $(BIN)/istio-mc contexts; \
 	  $(BIN)/istio-mc cilium fix --contexts kt,ncloud,nhn --yes; \

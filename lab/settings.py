@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-KUBERNETES = "1.32.3"
-ISTIO = ("1.26.0", "1.30.4", "1.31.0")
+KUBERNETES = "1.33.13"
+ISTIO = ("1.31.0", "1.30.4", "1.26.0")
 """The first is the mesh's own; the others' programs and images are there too."""
 
 COREDNS = "1.12.1"

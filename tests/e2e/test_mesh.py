@@ -177,5 +177,16 @@ def _bytes_of(site: Site) -> dict[str, bytes]:
 
 
 def _kubeconfigs(secret: dict[str, Any]) -> dict[str, Any]:
+    """The kubeconfigs in a remote Secret, without `kind` and `preferences`.
+
+    No reader looks at these two; istioctl up to 1.30 writes them, newer ones do not.
+    """
     opened = {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
-    return {key: yaml.safe_load(text) for key, text in (opened | secret.get("stringData", {})).items()}
+    texts = opened | secret.get("stringData", {})
+    return {key: _without_what_none_reads(yaml.safe_load(text)) for key, text in texts.items()}
+
+
+def _without_what_none_reads(kubeconfig: dict[str, Any]) -> dict[str, Any]:
+    assert kubeconfig.pop("kind", "Config") == "Config"
+    assert not kubeconfig.pop("preferences", None)
+    return kubeconfig
