@@ -436,6 +436,8 @@ class TestLink:
         world.status("kt", "nhn", status)
         problem = failures(world)["link.synced kt → nhn"]
         assert (problem.cluster, problem.seen) == ("kt", f"istiod-1: {status}")
+        only_a_restart_helps = status in {"closed", "absent"}
+        assert ("rollout restart deployment" in str(problem.hint)) is only_a_restart_helps
 
     def test_one_istiod_of_two_that_is_behind(self, world: World) -> None:
         world.status("kt", "ncloud", "synced", "istiod-2")

@@ -75,7 +75,7 @@ def test_what_runs_is_judged_and_not_what_mesh_yaml_says() -> None:
 
 
 def test_security_fixes_that_are_missing_are_a_warning() -> None:
-    assert warned(facts(world(everywhere("1.31.0")))) == [hazards.SECURITY]
+    assert warned(facts(world(everywhere("1.30.4")))) == [hazards.SECURITY]
 
 
 def test_istiods_whose_images_name_no_version_are_unknown() -> None:

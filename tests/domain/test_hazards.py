@@ -144,7 +144,7 @@ def test_a_defect_without_a_repair_is_said_to_have_none() -> None:
     table = replace(TABLE, defects=(Defect("new", "it fails", (PatchRange(first="1.31.0"),), "s"),))
     problem = hazards.defects(table, {"1.31.4": []})
     assert problem
-    assert (problem.seen, problem.expected) == ("1.31.4: it fails (fixed in no patch yet)", "a newer Istio")
+    assert (problem.seen, problem.expected) == ("1.31.4: it fails (no fix is known)", "a newer Istio")
 
 
 @pytest.mark.parametrize(

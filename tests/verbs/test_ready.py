@@ -187,6 +187,19 @@ class TestLinks:
         assert session.remaining_s > 30
         assert "rollout restart deployment istiod" in str(found.hint)
 
+    def test_one_that_istiod_does_not_read_is_not_waited_for_until_the_deadline(
+        self, installed: Mesh, session: Session
+    ) -> None:
+        kt = installed["kt"]
+        kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))
+        kt.settle()
+        session.deadline = time.monotonic() + 60
+        session.pod_timing = PodTiming(lasting_s=0.3)
+        found = problem(session)
+        assert (found.code, found.seen) == ("not-synced", "ncloud-nks: absent")
+        assert session.remaining_s > 30
+        assert "rollout restart deployment istiod" in str(found.hint)
+
     def test_those_that_are_no_members_have_not(self, installed: Mesh, session: Session) -> None:
         kt = installed["kt"]
         kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))

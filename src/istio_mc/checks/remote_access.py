@@ -208,9 +208,10 @@ def _synced(facts: Facts, target: Target) -> Finding:
         message=f"istiod of {name} does not see {peer} as synced",
         seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
         expected="synced",
-        # istiod 1.26.0 never opens again by itself what it has closed over a kubeconfig it refused.
+        # istiod up to 1.28.2 never opens again by itself what it has closed over a kubeconfig it refused; one
+        # whose secret controller hangs (1.31.0) does not read what is written from then on.
         hint=hints.restart_istiod(facts, name)
-        if "closed" in bad.values()
+        if {"closed", "absent"} & {*bad.values()}
         else Advice(
             "see what its log says of ",
             cluster_id,

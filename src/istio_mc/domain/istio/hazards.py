@@ -54,7 +54,7 @@ def defects(
     if not found:
         return None
     lines = [
-        f"{_place(version, running)}: {effect} (fixed in {fixed or 'no patch yet'})"
+        f"{_place(version, running)}: {effect} ({f'fixed in {fixed}' if fixed else 'no fix is known'})"
         for version, effect, fixed in found
     ]
     advice = "set istio.version in mesh.yaml, and install"

@@ -170,7 +170,7 @@ def _pending(cluster: Cluster) -> Problem:
 
 
 class _Links:
-    """Asks a cluster's istiods whether they see the others; ends the wait where one of these stays closed."""
+    """Asks a cluster's istiods whether they see the others; ends the wait where only a restart helps."""
 
     def __init__(self, session: Session, istiod: str, cluster: Cluster, others: Collection[Cluster]) -> None:
         self._kube = session.kubes[cluster.context]
@@ -178,17 +178,18 @@ class _Links:
         self._istiod = istiod
         self._cluster = cluster
         self._others = others
-        self._closed_since: float | None = None
+        self._stuck_since: float | None = None
 
     def __call__(self) -> Problem | None:
         """What is missing; None: nothing.
 
         Raises:
-            ProblemError: An istiod keeps a cluster closed: up to 1.28.2 only its restart opens it again.
+            ProblemError: An istiod keeps a cluster closed, as up to 1.28.2, or does not read its remote
+                secret, as 1.31.0 may: only a restart helps.
         """
         pods = istiod_pods(self._kube)
         if not pods:
-            self._closed_since = None
+            self._stuck_since = None
             return _not_synced(self._cluster, "no istiod runs", "istiod")
         for pod in pods:
             seen: Mapping[str, str] = {row.cluster_id: row.status for row in clusterz(self._kube, pod)}
@@ -197,17 +198,17 @@ class _Links:
             if missing:
                 shown = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
                 problem = _not_synced(self._cluster, shown, pod["metadata"]["name"])
-                self._end_if_hopeless(problem, is_closed="closed" in missing.values())
+                self._end_if_hopeless(problem, is_stuck=bool({"closed", "absent"} & {*missing.values()}))
                 return problem
         return None
 
-    def _end_if_hopeless(self, problem: Problem, *, is_closed: bool) -> None:
+    def _end_if_hopeless(self, problem: Problem, *, is_stuck: bool) -> None:
         now = time.monotonic()
-        if not is_closed:
-            self._closed_since = None
-        elif self._closed_since is None:
-            self._closed_since = now
-        elif now - self._closed_since >= self._lasting_s:
+        if not is_stuck:
+            self._stuck_since = None
+        elif self._stuck_since is None:
+            self._stuck_since = now
+        elif now - self._stuck_since >= self._lasting_s:
             context = self._cluster.context
             restart = kubectl(
                 context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", self._istiod
