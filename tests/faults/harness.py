@@ -23,7 +23,6 @@ Where = tuple[str, str | None, str | None]
 
 _TOLD_WITHIN_S = 75.0
 _MENDED_WITHIN_S = 120.0
-_TAKEN_WITHIN_S = 40
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,6 @@ def until_well(site: Site) -> None:
     )
     assert roots_of(result) == frozenset(), told(result)
     result.exits(0)
-
-
-def fix_what_istiod_did_not_take(site: Site) -> None:
-    """Runs what verify then says of istiods that do not see another cluster.
-
-    istiod 1.31.0 may hang when a remote secret goes that was repaired before: data/releases.yaml has it.
-    """
-    result = site.run("verify", "--wait", f"{_TAKEN_WITHIN_S}s", "-o", "json", timeout_s=_TAKEN_WITHIN_S + 60)
-    left = frozenset(root for root in roots_of(result) if root[0] == "link.synced")
-    for hint in dict.fromkeys(problem["hint"] for problem in problems_of(result, left)):
-        run_hint(site, hint)
 
 
 def told(result: Result) -> str:

@@ -140,5 +140,7 @@ OF_NO_MEMBER = fault(
 
 ROUNDS: tuple[tuple[Fault, ...], ...] = (
     (DELETED, UNREACHABLE, LOOPBACK, OTHER_CA, ELSEWHERE, PLUGIN),
-    (REVOKED, NO_RIGHTS, TWICE, OF_NO_MEMBER),
+    (REVOKED, NO_RIGHTS, OF_NO_MEMBER),
 )
+"""`TWICE` is made later, among those of several topics: what fixes it deletes a remote secret, and istiod
+1.31.0 hangs where that one was repaired before (data/releases.yaml)."""

@@ -14,7 +14,6 @@ import pytest
 from tests.faults import clusters, gateways, links, trust
 from tests.faults.harness import (
     Fault,
-    fix_what_istiod_did_not_take,
     problems_of,
     roots_of,
     run_hint,
@@ -55,7 +54,6 @@ def test_they_are_the_root_causes_and_fixed_by_their_hints(mesh: Site, faults: t
         hints = [one["hint"] for one in problems_of(result, desired) if one["hintType"] == "command"]
         for hint in dict.fromkeys(hints):
             run_hint(mesh, hint)
-        fix_what_istiod_did_not_take(mesh)
         until_well(mesh)
     finally:
         for undo in to_undo.values():
