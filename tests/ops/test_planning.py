@@ -19,7 +19,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.model import ClusterSettings, GatewayApiSettings, Settings
+from istio_mc.domain.settings.model import ClusterSettings, GatewayApiSettings, IstioSettings, Settings
 from istio_mc.domain.settings.tools import ToolsSettings
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools import manifests
@@ -296,29 +296,43 @@ class TestClustersOutsideTheRun:
 
 
 class TestTheVersion:
-    def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:
-        problem = Problem(code="cluster-unreachable", message="not reached")
-        session = session_with(unusable={"kt": (problem,)})
-        with pytest.raises(ProblemError) as error:
-            planning._chosen(session, {}, date(2026, 1, 1))
-        assert error.value.problems == (problem,)
+    TODAY = date(2026, 1, 1)
+    BEFORE, MORE = (Problem(code="known", message=text) for text in ("before", "of the version"))
 
-    @pytest.mark.parametrize("fails", [True, False])
+    def chosen(self, session: Session, live: dict[str, Observed], choice: IstioChoice) -> IstioChoice:
+        """What is chosen, where that is the choice for these clusters."""
+
+        def decide(*given: object) -> IstioChoice:
+            assert given == (session, live, self.TODAY)
+            return choice
+
+        def warnings(*given: object) -> list[Problem]:
+            assert given == (session, choice, self.TODAY)
+            return [self.MORE]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(planning.istio_version, "decide", decide)
+            patch.setattr(planning.istio_version, "warnings", warnings)
+            return planning._chosen(session, live, self.TODAY)
+
+    def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:
+        session = session_with(unusable={"kt": (self.BEFORE,)})
+        with pytest.raises(ProblemError) as error:
+            self.chosen(session, {}, CHOICE)
+        assert error.value.problems == (self.BEFORE,)
+
+    @pytest.mark.parametrize(("pinned", "live"), [(None, {"kt": observed()}), ("1.26.0", {})])
     def test_its_warnings_come_after_those_of_the_run(
-        self, monkeypatch: pytest.MonkeyPatch, *, fails: bool
+        self, pinned: str | None, live: dict[str, Observed]
     ) -> None:
-        before, more = (Problem(code="known", message=text) for text in ("before", "of the version"))
-        chosen = replace(CHOICE, problem=before) if fails else CHOICE
-        monkeypatch.setattr(planning.istio_version, "decide", lambda *_: chosen)
-        monkeypatch.setattr(planning.istio_version, "warnings", lambda *_: [more])
-        session = session_with(warnings=[before])
-        if fails:
-            with pytest.raises(InputError):
-                planning._chosen(session, {"kt": observed()}, date(2026, 1, 1))
-        else:
-            found: IstioChoice = planning._chosen(session, {"kt": observed()}, date(2026, 1, 1))
-            assert found is chosen
-            assert session.warnings == [before, more]
+        settings = replace(SETTINGS, istio=IstioSettings(version=pinned))
+        session = session_with(settings, warnings=[self.BEFORE], unusable={})
+        assert self.chosen(session, live, CHOICE) is CHOICE
+        assert session.warnings == [self.BEFORE, self.MORE]
+
+    def test_has_to_be_named_where_none_fits(self) -> None:
+        with pytest.raises(InputError):
+            self.chosen(session_with(), {"kt": observed()}, replace(CHOICE, problem=self.BEFORE))
 
 
 class TestIstioctl:
