@@ -1,17 +1,32 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from istio_mc.domain import plan
 from istio_mc.domain.kube import objects
+from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.install import install
 from istio_mc.ops.install.install import _istiod_starts, _parts
+from istio_mc.ops.install.planning import ClusterPlan
 from tests.fake_api import FakeApi, status
+from tests.world import CLUSTERS, MESH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from istio_mc.domain.mesh import Cluster
+    from istio_mc.ops.install.planning import Prepared
+    from istio_mc.ops.session.session import Session
+
+FAILED = Problem(code="failed", message="failed")
 
 
 def crd(name: str) -> dict[str, Any]:
@@ -70,3 +85,90 @@ def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeA
 
     assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
     assert len(api.calls) == 1
+
+
+class TestTheStepsOfACluster:
+    """All in order, but for the Gateway API's CRDs: these are applied beside, once istiod starts."""
+
+    @pytest.fixture
+    def done(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The steps that were done; the Deployment is there once a step `starts` was begun."""
+        self.starts, self.applied = threading.Event(), threading.Event()
+        made: list[str] = []
+
+        def do(_session: object, _prepared: object, cluster: Cluster, steps: tuple[Step, ...]) -> None:
+            assert cluster is CLUSTERS["kt"]
+            for step in steps:
+                if step.name == "fails":
+                    raise ProblemError(FAILED)
+                if step.name == "starts":
+                    self.starts.set()
+                    assert self.applied.wait(10)
+                made.append(step.name)
+                if step.name == plan.GATEWAY_API:
+                    self.applied.set()
+
+        def istiod_starts(_kube: object, istiod: str, ended: threading.Event) -> bool:
+            assert istiod == "istiod"
+            while not (self.starts.is_set() or ended.is_set()):
+                ended.wait(0.01)
+            return self.starts.is_set()
+
+        monkeypatch.setattr(install, "_do", do)
+        monkeypatch.setattr(install, "_istiod_starts", istiod_starts)
+        return made
+
+    def apply(self, *names: str) -> None:
+        todo = ClusterPlan(CLUSTERS["kt"], Observed("v1", {}), tuple(Step(name, ("why",)) for name in names))
+        session = cast("Session", SimpleNamespace(kubes={"kt": None}))
+        install._apply_plan(session, cast("Prepared", SimpleNamespace(mesh=MESH)), todo)
+
+    def test_are_done_once_each_in_order(self, done: list[str]) -> None:
+        self.apply("namespace", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
+        assert done == ["namespace", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS]
+
+    def test_need_nothing_beside_them(self, done: list[str]) -> None:
+        self.apply("namespace", plan.REMOTE_GATEWAYS)
+        assert done == ["namespace", plan.REMOTE_GATEWAYS]
+
+    def test_go_on_while_what_is_beside_them_is_applied(self, done: list[str]) -> None:
+        self.apply("starts", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
+        assert done == [plan.GATEWAY_API, "starts", "expose", plan.REMOTE_GATEWAYS]
+
+    def test_end_with_the_one_that_fails(self, done: list[str]) -> None:
+        with pytest.raises(ProblemError):
+            self.apply("namespace", "fails", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
+        assert done == ["namespace"]
+
+
+@pytest.mark.parametrize(
+    ("name", "by"),
+    [
+        (plan.ISTIO, "istioctl"),
+        (plan.RESTART, "restart istiod"),
+        (plan.REMOTE_GATEWAYS, "remote gateways"),
+        (plan.EXPOSE, "apply"),
+    ],
+)
+def test_each_step_is_done_in_its_own_way_and_noted(
+    monkeypatch: pytest.MonkeyPatch, name: str, by: str
+) -> None:
+    calls: list[str] = []
+    events: list[tuple[str, str, str]] = []
+
+    @contextmanager
+    def step(*event: str) -> Iterator[None]:
+        events.append(event)
+        yield
+
+    monkeypatch.setattr(install, "_run_istioctl", lambda *_: calls.append("istioctl"))
+    monkeypatch.setattr(install, "_restart", lambda _s, _c, deployment: calls.append(f"restart {deployment}"))
+    monkeypatch.setattr(install, "apply_remote_gateways", lambda *_: calls.append("remote gateways"))
+    kube = SimpleNamespace(apply=lambda _: calls.append("apply"))
+    session = SimpleNamespace(kubes={"kt": kube}, step=step, done={})
+    prepared = cast("Prepared", SimpleNamespace(mesh=MESH))
+    steps = (Step(name, ("why", "and why"), (crd("one"),)),)
+
+    install._do(cast("Session", session), prepared, CLUSTERS["kt"], steps)
+
+    assert (calls, events, session.done) == ([by], [("kt", name, "why")], {"kt": [name]})

@@ -180,17 +180,23 @@ class TestIstio:
         assert [str(ref) for ref in step.refs] == ["Deployment istio-system/istiod"]
         assert [document["kind"] for document in step.documents] == ["IstioOperator"]
 
-    def test_whose_default_tag_is_missing_is_finished(self) -> None:
+    @pytest.mark.parametrize("kind", ["Mutating", "Validating"])
+    def test_whose_default_tag_is_missing_is_finished_with_whatever_else_differs(
+        self, monkeypatch: pytest.MonkeyPatch, kind: str
+    ) -> None:
+        service: dict[str, Any] = {"apiVersion": "v1", "kind": "Service"}
+        service["metadata"] = {"name": "istiod", "namespace": SYSTEM_NAMESPACE}
+        monkeypatch.setattr(planning, "manifest", lambda *_: [service])
         live = observed()
-        for ref in [ref for ref in live.objects if ref.name == "istio-revision-tag-default"]:
-            if ref.kind.startswith("Validating"):
-                live = replace(live, objects={key: item for key, item in live.objects.items() if key != ref})
-        step = self.step(live)
+        tag = next(ref for ref in live.objects if ref.kind.startswith(kind) and ref.name.endswith("default"))
+        step = self.step(replace(live, objects={ref: one for ref, one in live.objects.items() if ref != tag}))
         assert step is not None
-        assert step.reasons == ("ValidatingWebhookConfiguration of revision tag default is missing",)
-        assert [str(ref) for ref in step.refs] == [
-            "ValidatingWebhookConfiguration istio-revision-tag-default"
-        ]
+        assert step.reasons == (
+            "Service istio-system/istiod is missing",
+            f"{kind}WebhookConfiguration of revision tag default is missing",
+        )
+        assert step.refs == (ref_of(service), tag)
+        assert [document["kind"] for document in step.documents] == ["IstioOperator"]
 
     def test_of_a_named_revision_has_no_default_tag(self) -> None:
         live = observed()

@@ -96,7 +96,7 @@ def problems(session: Session, istioctl: Istioctl) -> tuple[Problem, ...]:
 
 
 def until_cancelled(given: dict[str, Any]) -> None:
-    assert given["cancel"].wait(20)
+    assert given["cancel"].wait(4)
     raise ProcessCancelled(FAILED)
 
 
@@ -120,6 +120,22 @@ def test_it_is_ended_where_its_pods_will_never_start_and_they_are_the_reason(
 ) -> None:
     pods.is_hopeless = True
     assert problems(session, Istioctl(until_cancelled)) == (STUCK,)
+    assert pods.looks == 1
+
+
+def test_it_may_be_ended_for_a_reason_of_its_own(session: Session) -> None:
+    def cancelled(_given: dict[str, Any]) -> None:
+        raise ProcessCancelled(FAILED)
+
+    assert problems(session, Istioctl(cancelled)) == (FAILED,)
+
+
+def test_where_it_fails_and_its_pods_cannot_be_looked_at_it_is_the_reason(
+    session: Session, pods: Pods
+) -> None:
+    session.pod_timing = PodTiming(every_s=60)
+    pods.is_hopeless = True
+    assert problems(session, Istioctl(failing)) == (FAILED,)
 
 
 def test_it_is_ended_where_its_cluster_stops_responding_and_that_is_the_reason(

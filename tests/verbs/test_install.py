@@ -42,6 +42,7 @@ def test_every_istiod_signs_with_a_ca_of_its_own_under_one_root(installed: Mesh)
     issuers = [one.istiods.running()[0].issuer for one in installed.clusters.values()]
     assert len({issuer.root for issuer in issuers}) == 1
     assert len({issuer.certificate for issuer in issuers}) == 3
+    assert {issuer.root.public_key().curve.name for issuer in issuers} == {"secp256r1"}  # as mesh.yaml has it
 
 
 def test_a_second_run_changes_nothing(installed: Mesh) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.ca.options import options_of
-from istio_mc.ops.install import install
+from istio_mc.ops.install import install, planning
 from istio_mc.ops.install.planning import prepare
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import open_named
@@ -67,7 +68,12 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
 ) -> None:
     for name, value in environment(installed.folder).items():
         monkeypatch.setenv(name, value)
-    known = Problem(code="known-before", message="known before")
+    known, ca, outlived = (Problem(code=code, message=code) for code in ("known-before", "of-ca", "outlived"))
+    decide = planning.trust.decide
+    monkeypatch.setattr(
+        planning.trust, "decide", lambda *given, **more: replace(decide(*given, **more), warnings=(ca,))
+    )
+    monkeypatch.setattr(planning.preflight, "outlived", lambda *_: [outlived])
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
     with open_named(inputs) as session:
         session.kubes.pop("nhn").close()
@@ -81,5 +87,12 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
     assert session.unusable["nhn"] == (known,)
     assert [problem.code for problem in session.unusable["kt"]] == ["cluster-unreachable"]
     codes = [problem.code for problem in session.warnings]
-    assert codes[0] == "known-before"
+    assert (codes[0], codes[-2:]) == ("known-before", ["of-ca", "outlived"])
     assert "istio-end-of-life" in codes
+
+
+def test_a_cluster_takes_no_network_of_a_context_outside_the_run(mesh: Mesh) -> None:
+    labels = {"topology.istio.io/network": "network1", "istio-mc/cluster-id": "kt-k2p"}
+    mesh["kt"].make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SYSTEM, "labels": labels}})
+    done = mesh.run("install", "--contexts", "nhn", "--dry-run", "-o", "json").exits(0)
+    assert done.cluster("nhn")["network"] == "network2"
