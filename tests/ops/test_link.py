@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
 from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.state import LinkState, ReaderToken
-from istio_mc.domain.problem import ProblemError
-from istio_mc.ops.link import mint, planned
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops import link
+from istio_mc.ops.link import _forgotten, mint, planned
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from tests.fake_api import FakeApi, write_kubeconfig
@@ -23,6 +26,8 @@ from tests.world import CLUSTERS, encoded
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from istio_mc.gateways.kube.client import Kube
 
 
 def token_secret(name: str, token: str | None, created: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
@@ -66,3 +71,43 @@ class TestPlanned:
         token = ReaderToken("t", b"ca") if filled else None
         steps = planned(CLUSTERS, {name: LinkState(token, ()) for name in CLUSTERS})
         assert [len(step.documents) if step else 0 for step in steps.values()] == [2, 2, 2]
+
+
+class TestForgotten:
+    """A remote secret that istiod could not use is written again once no istiod knows of the old one."""
+
+    @pytest.fixture
+    def pauses(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        """The pauses, by which time passes."""
+        found: list[float] = []
+        clock = SimpleNamespace(monotonic=lambda: sum(found), sleep=found.append)
+        monkeypatch.setattr(link, "time", clock)
+        monkeypatch.setattr(link, "istiod_pods", lambda _: ["istiod-1", "istiod-2"])
+        return found
+
+    def rows(self, monkeypatch: pytest.MonkeyPatch, looks: list[str]) -> None:
+        """What the second istiod knows of, look by look; the first one knows of the other secret only."""
+
+        def clusterz(_kube: object, pod: str) -> list[RemoteCluster]:
+            if pod == "istiod-1":
+                return [RemoteCluster(pod, "nhn-nks", "istio-system/other", "synced")]
+            known = looks.pop(0) if len(looks) > 1 else looks[0]
+            if not known:
+                raise ProblemError(Problem(code="istiod-unreachable", message="no answer"))
+            return [RemoteCluster(pod, "ncloud-nks", known, "closed")]
+
+        monkeypatch.setattr(link, "clusterz", clusterz)
+
+    def test_istiods_are_looked_at_until_none_knows_of_it(
+        self, monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+    ) -> None:
+        self.rows(monkeypatch, ["istio-system/one", "", "istio-system/one", "istio-system/other"])
+        _forgotten(cast("Kube", None), "istio-system/one")
+        assert len(pauses) == 3
+
+    @pytest.mark.parametrize("last", ["istio-system/one", ""], ids=["known", "unreachable"])
+    def test_but_not_for_long(self, monkeypatch: pytest.MonkeyPatch, pauses: list[float], last: str) -> None:
+        self.rows(monkeypatch, [last])
+        monkeypatch.setattr(link, "_POLL_S", 0.5)
+        _forgotten(cast("Kube", None), "istio-system/one")
+        assert sum(pauses) == 5

@@ -9,6 +9,7 @@ import pytest
 from istio_mc.domain.removal import Left, Removal
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.uninstall.plan import roots_left
+from istio_mc.ops.uninstall.uninstall import _elections, _unlabel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,3 +49,22 @@ def test_they_stay_where_another_revision_of_istiod_runs_and_nowhere_else(
 ) -> None:
     found = Removal(objects=(), crds=(), namespace=False, left=left, other_revisions=others)
     assert [item.name for item in roots_left(kube, found, ())] == goes
+
+
+@pytest.mark.parametrize("others", [(), ("istiod-1-25",)])
+def test_what_istiods_are_elected_by_goes_with_the_last_of_them(
+    api: FakeApi, others: tuple[str, ...]
+) -> None:
+    leader = {"control-plane.alpha.kubernetes.io/leader": "{}"}
+    metadata = {"name": "istio-leader", "namespace": "istio-system", "annotations": leader}
+    elected = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    api.on("/api/v1/namespaces/istio-system/configmaps", {"items": [elected]})
+    api.on("/apis/coordination.k8s.io/v1/namespaces/istio-system/leases", {"items": []})
+    found = Removal(objects=(), crds=(), namespace=False, left=(), other_revisions=others)
+    going = _elections(Kube("kt", api.kubeconfig()), found)
+    assert [item.name for item in going] == ([] if others else ["istio-leader"])
+
+
+def test_a_namespace_that_is_gone_has_no_labels_to_take_away(api: FakeApi) -> None:
+    _unlabel(Kube("kt", api.kubeconfig()))
+    assert [method for method, _ in api.calls] == ["GET"]
