@@ -105,6 +105,13 @@ def test_each_cluster_that_nothing_can_be_planned_for_is_reported(installed: Mes
     assert todo.removals == {}
 
 
+def test_a_mesh_of_which_no_cluster_responds_is_that_of_mesh_yaml(installed: Mesh, session: Session) -> None:
+    for name in installed.names:
+        unusable(session, name)
+    todo = plan(session)
+    assert (todo.mesh_id, set(todo.failures)) == ("mesh1", set(installed.names))
+
+
 def test_a_leave_reports_what_failed_in_those_that_stay_and_in_those_that_go(
     installed: Mesh, session: Session
 ) -> None:

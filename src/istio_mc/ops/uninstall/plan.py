@@ -123,7 +123,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         seen = completed(kube, observed[name], manifest)
         found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
-        ours = namespace is not None and MANAGED_BY.items() <= labels_of(namespace).items()
+        ours = MANAGED_BY.items() <= labels_of(namespace).items()
         return found, ours, _meshed(kube), roots_left(kube, found, namespaces_going(found, sample_goes=ours))
 
     settled, unsettled = session.each([name for name in observed if name in going], settle)
