@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -11,17 +13,14 @@ from hypothesis import strategies as st
 
 from istio_mc.domain.hosts import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.settings.flags import API_SERVER, GATEWAY_ADDRESS, override, parse_assignments
 from istio_mc.domain.settings.model import (
-    API_SERVER,
-    GATEWAY_ADDRESS,
     ApiServerSettings,
     CaSettings,
     ClusterSettings,
     GatewayApiSettings,
     IstioSettings,
     Settings,
-    override,
-    parse_assignments,
 )
 from istio_mc.gateways.host.settings_file import load_settings
 
@@ -61,6 +60,23 @@ def test_without_a_file_all_is_default(tmp_path: Path) -> None:
         True,
     )
     assert found.file is None
+
+
+@pytest.mark.parametrize(("file", "imported"), [(None, False), ("mesh.yaml", True)])
+def test_pydantic_is_imported_only_for_a_file(tmp_path: Path, file: str | None, imported: bool) -> None:  # noqa: FBT001
+    if file:
+        (tmp_path / file).write_text(HEAD)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from istio_mc.gateways.host.settings_file import load_settings\n"
+        "from istio_mc.domain.settings import flags, keys, model, template\n"
+        "load_settings(None, Path.cwd())\n"
+        "print('pydantic' in sys.modules or 'pydantic_core' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == f"{imported}\n"
 
 
 def test_a_file_that_says_nothing_is_all_default_beside_it(tmp_path: Path) -> None:
@@ -215,7 +231,7 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         "32: clusters[3].id: a is already that of clusters[2] in line 28",
         "33: clusters[3].values: expected a mapping, saw a list",
         f"34: clusters[4]: expected a mapping, saw a string (Known here: {CLUSTER_KEYS})",
-        "35: clusters[5]: expected a mapping, saw nothing",
+        f"35: clusters[5]: expected a mapping, saw nothing (Known here: {CLUSTER_KEYS})",
     ]
 
 

@@ -6,9 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.domain.hosts import mirror_fault
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
-from istio_mc.domain.settings.tools_file import mirror_fault
+from istio_mc.domain.settings.model import (
+    Digests,
+    HelmSettings,
+    IstioctlSettings,
+    KubectlSettings,
+    ManifestSettings,
+    ToolsSettings,
+)
 from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways.host.settings_file import load_settings
 
@@ -45,17 +52,25 @@ tools:
   istioctl: {{sha256: {{linux/arm64: {A}}}}}
   gatewayAPI: {{mirror: https://mirror.example/gw, sha256: {B}}}
 """,
-    ).tools
-    assert found == ToolsSettings(
+    )
+    assert found.tools == ToolsSettings(
         bin_dir=tmp_path / "bin",
-        kubectl=ToolSettings("1.31.4", "https://mirror.example/k8s", Digests(linux_amd64=A, darwin_arm64=B)),
-        helm=ToolSettings("3.15.3", "http://mirror.example"),
-        istioctl=ToolSettings(sha256=Digests(linux_arm64=A)),
-        gateway_api=ToolSettings(mirror="https://mirror.example/gw", sha256=Digests(any=B)),
+        kubectl=KubectlSettings(
+            "1.31.4", "https://mirror.example/k8s", Digests(linux_amd64=A, darwin_arm64=B)
+        ),
+        helm=HelmSettings("3.15.3", "http://mirror.example"),
+        istioctl=IstioctlSettings(sha256=Digests(linux_arm64=A)),
+        gateway_api=ManifestSettings("https://mirror.example/gw", B),
     )
     digests = [found.digest(Tool.KUBECTL, platform) for platform in PLATFORMS]
     assert digests == [A, None, None, B]
     assert found.digest(Tool.GATEWAY_API, PLATFORMS[3]) == B
+    assert {tool: found.mirror(tool) for tool in Tool} == {
+        Tool.KUBECTL: "https://mirror.example/k8s",
+        Tool.HELM: "http://mirror.example",
+        Tool.ISTIOCTL: None,
+        Tool.GATEWAY_API: "https://mirror.example/gw",
+    }
 
 
 def test_istioctl_and_the_crds_are_of_the_meshs_versions(tmp_path: Path) -> None:
@@ -105,9 +120,9 @@ tools:
 """,
     ) == [
         "4: tools.binDir: '' is empty",
-        "5: tools.kubectl.sha256.windows/amd64: is not a known key",
-        "5: tools.kubectl.sha256.linux/amd64: 'abc' is not a SHA-256: 64 hexadecimal digits",
         "5: tools.kubectl.version: 'latest' is not a version such as 1.32.3",
+        "5: tools.kubectl.sha256.linux/amd64: 'abc' is not a SHA-256: 64 hexadecimal digits",
+        "5: tools.kubectl.sha256.windows/amd64: is not a known key",
         "6: tools.helm.mirror: 'ftp://mirror.example' is not an https:// or http:// URL",
         "7: tools.istioctl.version: is not a known key",
         "8: tools.gatewayAPI.sha256: expected a string, saw a mapping",
@@ -129,3 +144,9 @@ def test_other_texts_are_no_mirrors(bad: str) -> None:
 
 def test_a_mirror_holds_no_password() -> None:
     assert "does not belong in this file" in (mirror_fault("https://me:secret@mirror.example") or "")
+
+
+def test_a_password_in_a_url_is_not_shown(tmp_path: Path) -> None:
+    faults = faults_of(tmp_path, "tools: {helm: {mirror: 'https://me:secret@mirror.example'}}\n")
+    (fault,) = faults
+    assert fault.startswith("3: tools.helm.mirror: 'https://***@mirror.example' holds a user name or pass")

@@ -15,8 +15,15 @@ import pytest
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.model import Settings
-from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
+from istio_mc.domain.settings.model import (
+    Digests,
+    HelmSettings,
+    IstioctlSettings,
+    KubectlSettings,
+    ManifestSettings,
+    Settings,
+    ToolsSettings,
+)
 from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways.istio.istioctl import find_istioctl
 from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
@@ -58,10 +65,13 @@ class Bench:
         return self.folder / "bin"
 
     def settings(self) -> Settings:
-        def of(tool: Tool) -> ToolSettings:
-            return ToolSettings(VERSIONS[tool], self.mirror.url, self.digests.get(tool, Digests()))
-
-        tools = ToolsSettings(None, of(Tool.KUBECTL), of(Tool.HELM), of(Tool.ISTIOCTL), of(Tool.GATEWAY_API))
+        url, digests = self.mirror.url, {tool: self.digests.get(tool, Digests()) for tool in Tool}
+        tools = ToolsSettings(
+            kubectl=KubectlSettings(VERSIONS[Tool.KUBECTL], url, digests[Tool.KUBECTL]),
+            helm=HelmSettings(VERSIONS[Tool.HELM], url, digests[Tool.HELM]),
+            istioctl=IstioctlSettings(url, digests[Tool.ISTIOCTL]),
+            gateway_api=ManifestSettings(url),
+        )
         return Settings(certs_dir=self.folder, tools=tools).with_versions("1.26.0", "1.3.0")
 
     def online(self) -> Source:

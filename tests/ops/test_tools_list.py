@@ -15,8 +15,17 @@ from istio_mc.domain.istio import releases
 from istio_mc.domain.istio.releases import OLD_AFTER_DAYS
 from istio_mc.domain.istio.versions import Support
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.settings.model import GatewayApiSettings, IstioSettings, Settings
-from istio_mc.domain.settings.tools import Digests, ToolSettings, ToolsSettings
+from istio_mc.domain.settings.model import (
+    Digests,
+    GatewayApiSettings,
+    HelmSettings,
+    IstioctlSettings,
+    IstioSettings,
+    KubectlSettings,
+    ManifestSettings,
+    Settings,
+    ToolsSettings,
+)
 from istio_mc.domain.tools import Tool, artifact
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
@@ -139,18 +148,18 @@ class TestTheDigestOfEachFile:
         }
 
     def test_can_be_pinned_in_mesh_yaml_for_each(self, tmp_path: Path) -> None:
-        every = Digests(*["a" * 64] * 5)
+        every = Digests(*["a" * 64] * 4)
         pinned = ToolsSettings(
-            kubectl=ToolSettings("1.31.0", sha256=every),
-            helm=ToolSettings("3.15.0", sha256=every),
-            istioctl=ToolSettings(sha256=every),
-            gateway_api=ToolSettings(sha256=every),
+            kubectl=KubectlSettings("1.31.0", sha256=every),
+            helm=HelmSettings("3.15.0", sha256=every),
+            istioctl=IstioctlSettings(sha256=every),
+            gateway_api=ManifestSettings(sha256="a" * 64),
         )
         settings = Settings(certs_dir=tmp_path, tools=pinned)
         assert set(digests(tmp_path, settings).values()) == {"pinned"}
 
     def test_of_another_version_is_not_the_one_known_here(self, tmp_path: Path) -> None:
-        settings = Settings(certs_dir=tmp_path, tools=ToolsSettings(helm=ToolSettings("3.15.0")))
+        settings = Settings(certs_dir=tmp_path, tools=ToolsSettings(helm=HelmSettings("3.15.0")))
         assert digests(tmp_path, settings)["helm"] == "published"
 
     def test_of_a_program_from_elsewhere_is_not_verified(self, tmp_path: Path) -> None:

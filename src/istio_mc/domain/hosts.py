@@ -69,6 +69,20 @@ def https_url_fault(text: str) -> str | None:
     return None
 
 
+def mirror_fault(text: str) -> str | None:
+    """What is wrong with a mirror's base URL, as words that follow it, or None."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in ("https", "http") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", text) or url.query or url.fragment:
+        return "is not an https:// or http:// URL"
+    if url.username is not None or url.password is not None:
+        return "holds a user name or password, which does not belong in this file"
+    return None
+
+
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)

@@ -28,7 +28,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Object, kind_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.model import SET_ADDRESS, parse_assignments
+from istio_mc.domain.settings.flags import SET_ADDRESS, parse_assignments
 from istio_mc.gateways.host.dns import Resolved, resolve
 from istio_mc.gateways.host.parallel import Failures, all_of
 from istio_mc.gateways.kube.snapshot import observe

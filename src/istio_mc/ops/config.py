@@ -6,37 +6,33 @@ import os
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.fields import CLUSTER, MESH, Field, Kind
-from istio_mc.domain.settings.model import (
-    API_SERVER,
-    API_SERVER_CA,
-    API_SERVER_NAME,
-    GATEWAY_ADDRESS,
-    ClusterSettings,
-)
-from istio_mc.domain.settings.schema import value_of
+from istio_mc.domain.settings.flags import API_SERVER, API_SERVER_CA, API_SERVER_NAME, GATEWAY_ADDRESS
+from istio_mc.domain.settings.keys import fields_of
+from istio_mc.domain.settings.model import ClusterSettings, Settings
 from istio_mc.domain.settings.template import TemplateCluster, template
 from istio_mc.gateways.host import files
 from istio_mc.gateways.host.settings_file import (
     FILE_NAME,
     DocumentPath,
     YamlDocument,
-    load_settings,
-    parse_yaml,
+    load_document,
 )
 from istio_mc.gateways.kube import kubeconfig
 from istio_mc.ops.session.inputs import ISTIO_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from istio_mc.domain.settings.model import Settings
+    from istio_mc.domain.settings.flags import AssignedOption
+    from istio_mc.domain.settings.keys import Field
     from istio_mc.ops.session.inputs import ClusterFlags, Inputs, Overrides
+
+_File = tuple[Path | None, YamlDocument]
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 KUBECONFIG_VARIABLE = "KUBECONFIG"
@@ -188,8 +184,7 @@ def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     Raises:
         InputError: mesh.yaml is missing where it was asked for, or holds faults: all of them; or a flag does.
     """
-    settings = load_settings(asked.inputs.config, cwd, asked.inputs.read)
-    document = _document(settings, asked.inputs)
+    settings, document = load_document(asked.inputs.config, cwd, asked.inputs.read)
     contexts = asked.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
     flags = asked.overrides.flags()
     clusters = _overridden(flags, settings, contexts)
@@ -201,12 +196,6 @@ def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
             *(item for cluster in clusters for item in _cluster(flags, settings, cluster, document)),
         ),
     )
-
-
-def _document(settings: Settings, inputs: Inputs) -> YamlDocument:
-    if settings.file is None:
-        return YamlDocument(None, {})
-    return parse_yaml(inputs.read(settings.file), str(settings.file), with_lines=True)
 
 
 def _overridden(flags: ClusterFlags, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
@@ -247,7 +236,7 @@ def _run(
         yield Setting("contexts", list(inputs.contexts), Source.FLAG, "--contexts")
     elif settings.clusters:
         chosen = [cluster.context for cluster in settings.clusters]
-        yield Setting("contexts", chosen, Source.FILE, _line(settings, document, ("clusters",)))
+        yield Setting("contexts", chosen, Source.FILE, _line((settings.file, document), ("clusters",)))
     else:
         yield Setting("contexts", None, otherwise="the members of the mesh")
     for key, value in (("timeout", f"{inputs.timeout_s:g}s"), ("concurrency", inputs.concurrency)):
@@ -258,77 +247,58 @@ def _run(
 
 
 def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> Iterator[Setting]:
-    settings = overrides.over_mesh(settings)
-    for field in MESH:
-        place = (field.key,)
-        if field.constant or field.kind is Kind.ENTRIES:
-            continue
-        if field.kind is Kind.FREE:
-            yield from _free(field, place, field.key, settings, settings, document)
-        elif field.key == "certsDir" and overrides.certs_dir is not None:
-            yield Setting(field.key, value_of(field, settings), Source.FLAG, "--certs-dir")
-        else:
-            for made in _settings(field, place, field.key, settings, settings, document):
-                flagged = made.key == "istio.version" and overrides.istio_version is not None
-                yield replace(made, source=Source.FLAG, origin=ISTIO_VERSION) if flagged else made
+    fields = [field for field in fields_of(Settings) if not field.key.constant and not field.is_list]
+    flags = {
+        "certsDir": "--certs-dir" if overrides.certs_dir else None,
+        "istio.version": ISTIO_VERSION if overrides.istio_version is not None else None,
+    }
+    for made in _settings(fields, overrides.over_mesh(settings), (), "", (settings.file, document)):
+        option = flags.get(made.key)
+        yield replace(made, source=Source.FLAG, origin=option) if option else made
 
 
 def _cluster(
     said: ClusterFlags, settings: Settings, cluster: ClusterSettings, document: YamlDocument
 ) -> Iterator[Setting]:
-    at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), None)
-    flags = {
+    at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), -1)
+    prefix = f"clusters[{cluster.context}]."
+    flags: dict[str, tuple[AssignedOption, Mapping[str, str]]] = {
         "gatewayAddress": (GATEWAY_ADDRESS, said.addresses),
-        "apiServer": (API_SERVER, said.servers),
         "apiServer.server": (API_SERVER, said.servers),
         "apiServer.caFile": (API_SERVER_CA, said.cas),
         "apiServer.tlsServerName": (API_SERVER_NAME, said.names),
     }
-    for field in CLUSTER:
-        if field.key == "context":
-            continue
-        name = f"clusters[{cluster.context}].{field.key}"
-        place: DocumentPath = ("clusters", -1 if at is None else at, field.key)
-        if field.kind is Kind.FREE:
-            yield from _free(field, place, name, cluster, settings, document)
-            continue
-        for made in _settings(field, place, name, cluster, settings, document):
-            option, given = flags.get(made.key.removeprefix(f"clusters[{cluster.context}]."), (None, {}))
-            from_flag = option is not None and cluster.context in given
-            yield replace(made, source=Source.FLAG, origin=option.name) if option and from_flag else made
+    fields = [field for field in fields_of(ClusterSettings) if not field.key.required]
+    for made in _settings(fields, cluster, ("clusters", at), prefix, (settings.file, document)):
+        option, given = flags.get(made.key.removeprefix(prefix), (None, {}))
+        from_flag = option is not None and cluster.context in given
+        yield replace(made, source=Source.FLAG, origin=option.name) if option and from_flag else made
 
 
 def _settings(
-    field: Field,
-    place: DocumentPath,
-    name: str,
-    holder: Settings | ClusterSettings,
-    settings: Settings,
-    document: YamlDocument,
+    fields: Iterable[Field], holder: object, place: DocumentPath, prefix: str, file: _File
 ) -> Iterator[Setting]:
-    """A key, or every key below it."""
-    if not field.fields:
-        yield _setting(field, place, name, holder, settings, document)
-    for inner in field.fields:
-        here = (*place, inner.key)
-        yield from _settings(inner, here, f"{name}.{inner.key}", holder, settings, document)
+    """Some keys, and every key below them; a section that is not there (None) contains nothing."""
+    for field in fields:
+        here, name = (*place, field.name), prefix + field.name
+        value = None if holder is None else getattr(holder, field.attribute)
+        if field.below:
+            yield from _settings(field.below, value, here, f"{name}.", file)
+        elif field.is_free and value:
+            yield from _free(value, here, name, file)
+        else:
+            yield _setting(field, value, here, name, file)
 
 
-def _setting(
-    field: Field,
-    place: DocumentPath,
-    name: str,
-    holder: Settings | ClusterSettings,
-    settings: Settings,
-    document: YamlDocument,
-) -> Setting:
-    value = value_of(field, holder) or None if field.kind is not Kind.FLAG else value_of(field, holder)
-    if value is None and not field.otherwise:
-        value = ""
-    found = _stands_at(document.value, place)
+def _setting(field: Field, value: Any, place: DocumentPath, name: str, file: _File) -> Setting:  # noqa: ANN401
+    otherwise = field.key.otherwise
+    shown = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+    if not shown and shown is not False:
+        shown = None if otherwise else ""
+    found = _stands_at(file[1].value, place)
     if found is None:
-        return Setting(name, value, otherwise=field.otherwise)
-    return Setting(name, value, Source.FILE, _line(settings, document, found), field.otherwise)
+        return Setting(name, shown, otherwise=otherwise)
+    return Setting(name, shown, Source.FILE, _line(file, found), otherwise)
 
 
 def _stands_at(document: object, place: DocumentPath) -> DocumentPath | None:
@@ -345,21 +315,11 @@ def _stands_at(document: object, place: DocumentPath) -> DocumentPath | None:
     return None if document is None else place
 
 
-def _free(
-    field: Field,
-    place: DocumentPath,
-    name: str,
-    holder: Settings | ClusterSettings,
-    settings: Settings,
-    document: YamlDocument,
-) -> Iterator[Setting]:
+def _free(value: object, place: DocumentPath, name: str, file: _File) -> Iterator[Setting]:
     """A mapping of anything: each value in it by itself."""
-    leaves = list(_leaves(value_of(field, holder), place))
-    if not leaves:
-        yield Setting(name, None, otherwise=field.otherwise)
-    for here, value in leaves:
+    for here, leaf in _leaves(value, place):
         below = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in here[len(place) :])
-        yield Setting(name + below, value, Source.FILE, _line(settings, document, here))
+        yield Setting(name + below, leaf, Source.FILE, _line(file, here))
 
 
 def _leaves(
@@ -375,7 +335,8 @@ def _leaves(
         yield place, value if isinstance(value, str | bool | int | float | None) else str(value)
 
 
-def _line(settings: Settings, document: YamlDocument, place: DocumentPath) -> str:
+def _line(file: _File, place: DocumentPath) -> str:
+    path, document = file
     while place and place not in document.lines:
         place = place[:-1]
-    return f"{settings.file}:{document.lines.get(place, 1)}"
+    return f"{path}:{document.lines.get(place, 1)}"

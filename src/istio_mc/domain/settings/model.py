@@ -1,141 +1,303 @@
-"""The settings of a mesh, as mesh.yaml and flags give them."""
+"""mesh.yaml, defined once: its sections with their keys, and the frozen settings that are made of it.
 
-from __future__ import annotations
+Parsing, error texts, the JSON Schema, the template and `config show` all come from these classes.
+"""
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, ClassVar
 
-from istio_mc.domain.hint import Advice
-from istio_mc.domain.hosts import address_fault, https_url_fault
-from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.settings.tools import ToolsSettings
-from istio_mc.domain.tools import DEFAULT_VERSIONS, Tool
+from istio_mc.domain.hosts import address_fault, host_fault, https_url_fault, mirror_fault
+from istio_mc.domain.naming import LABEL_LENGTH, validate_cluster_id, validate_network
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.settings.keys import Key, NotInFile, key_of
+from istio_mc.domain.tools import DEFAULT_VERSIONS, Platform, Tool
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+_LENGTH = rf"(?=.{{1,{LABEL_LENGTH}}}$)"
+_LABEL = rf"{_LENGTH}[a-z0-9]([-a-z0-9]*[a-z0-9])?"  # names.is_label
+_LABEL_VALUE = rf"{_LENGTH}[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?"  # names.is_label_value
+_HTTPS = "[Hh][Tt][Tt][Pp][Ss]://.+"
+_HTTP = "[Hh][Tt][Tt][Pp][Ss]?://.+"
+_WORD = r"\S+"
 
-    from istio_mc.domain.tools import Platform
+
+def _in_folder(text: str, folder: Path) -> Path:
+    return folder / text
+
+
+def _lower(text: str, _folder: Path) -> str:
+    return text.lower()
+
+
+def _manifest(text: str, folder: Path) -> str:
+    return text if "://" in text else str(folder / text)
+
+
+def _manifest_fault(text: str) -> str | None:
+    if "://" in text:
+        return https_url_fault(text)
+    return None if text.strip() else "is empty"
+
+
+def _id_fault(text: str) -> str | None:
+    return _expected(validate_cluster_id(text))
+
+
+def _network_fault(text: str) -> str | None:
+    return _expected(validate_network(text))
+
+
+def _expected(problem: Problem | None) -> str | None:
+    return None if problem is None else f"is not valid: expected {problem.expected}"
+
+
+def _version(about: str, otherwise: str, example: str) -> Key:
+    pattern, fault = r"[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?", f"is not a version such as {example}"
+    return Key(about, otherwise, pattern, fault, example=example)
+
+
+def _tool_version(tool: Tool) -> Key:
+    return _version("Its version.", f"the default one, {DEFAULT_VERSIONS[tool]}", DEFAULT_VERSIONS[tool])
+
+
+def _digest(about: str, otherwise: str) -> Key:
+    return Key(about, otherwise, "[0-9a-fA-F]{64}", "is not a SHA-256: 64 hexadecimal digits", _lower)
+
+
+# fmt: off
+@dataclass(frozen=True, slots=True)
+class CaSettings:
+    """How new CAs are made."""
+
+    key: Annotated[str | None, Key(
+        "Kind and bits of the keys of new CAs: rsa-2048, rsa-3072, rsa-4096, ec-256 or ec-384.",
+        otherwise="rsa-3072 for a root, and the root's own kind for the clusters' CAs",
+        pattern="rsa-(2048|3072|4096)|ec-(256|384)",
+        fault="is not one of rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384", example="ec-256",
+    )] = None
+    validity: Annotated[str, Key(
+        "How long new CAs are valid, in hours or days; a cluster's CA ends with its issuer at the latest.",
+        pattern="[1-9][0-9]{0,6}[hd]", fault="is not a number of hours or days, such as 3650d",
+    )] = "87600h"
 
 
 @dataclass(frozen=True, slots=True)
 class IstioSettings:
-    """Which Istio.
+    """Which Istio; `version_by` is where the version was named."""
 
-    Attributes:
-        version: Such as "1.26.0"; None: it is chosen for the clusters.
-        revision: Revision of the control plane; "" is the default one.
-        hub: Registry of the images.
-        tag: Tag of the images; None: the version.
-        version_by: Where the version was named.
-    """
-
-    version: str | None = None
-    revision: str = ""
-    hub: str = "docker.io/istio"
-    tag: str | None = None
-    version_by: str = field(default="istio.version in mesh.yaml", compare=False)
+    version: Annotated[str | None, _version(
+        "Istio's version; the istioctl in use must be of the same one.",
+        "the one that the mesh runs, else the newest tested one that supports every cluster",
+        "1.31.0",
+    )] = None
+    revision: Annotated[str, Key(
+        "Revision of the control plane, a DNS-1123 label; empty is the default revision.",
+        pattern=f"({_LABEL})?", fault="is not a DNS-1123 label", example="canary",
+    )] = ""
+    hub: Annotated[str, Key(
+        "Registry of Istio's images, where they are mirrored.",
+        pattern="(?!.*://)[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]",
+        fault="is not an image registry such as docker.io/istio", example="registry.example.com/istio",
+    )] = "docker.io/istio"
+    tag: Annotated[str | None, Key(
+        "Tag of Istio's images.", otherwise="the version",
+        pattern="[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}",  # OCI distribution-spec v1.1.0, "Pulling manifests"
+        fault="is not an image tag", example="1.26.0-distroless",
+    )] = None
+    version_by: Annotated[str, NotInFile()] = field(default="istio.version in mesh.yaml", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayApiSettings:
-    """Whether the Gateway API's CRDs are installed where absent, which version, and from where.
+    """The Gateway API's CRDs; `manifest` is an absolute path or a URL."""
 
-    `version` None: the one for Istio's version. `manifest` is an absolute path or an https:// URL; None: the
-    official release. `sha256` is its digest.
-    """
+    install: Annotated[bool, Key(
+        "Whether the Gateway API's CRDs are installed where a cluster has none.", written=True,
+    )] = True
+    version: Annotated[str | None, _version(
+        "Which version of them.",
+        "the one that Istio's version is built with",
+        "1.5.1",
+    )] = None
+    manifest: Annotated[str | None, Key(
+        "Where from, a file or an https:// URL, where the clusters' release page is out of reach.",
+        otherwise="the official release", fault=_manifest_fault, read=_manifest,
+        example="standard-install.yaml",
+    )] = None
+    sha256: Annotated[str | None, _digest("SHA-256 of that manifest.", "as tools.gatewayAPI.sha256")] = None
 
-    install: bool = True
-    version: str | None = None
-    manifest: str | None = None
-    sha256: str | None = None
+
+_Digest = Annotated[str | None, _digest(
+    "SHA-256 of the file published for it.",
+    "the one that istio-mc contains, else the one published beside the file",
+)]
+_Mirror = Annotated[str | None, Key(
+    "Base URL of a mirror, with the paths of the official place below it.",
+    otherwise="the official place", pattern=_HTTP, fault=mirror_fault,
+    example="https://mirror.example.com/tools",
+)]
 
 
 @dataclass(frozen=True, slots=True)
-class CaSettings:
-    """How new CAs are made.
+class Digests:
+    """SHA-256 of a program's published files, in hex."""
 
-    Attributes:
-        key: Kind and bits of their keys, such as `ec-256`; None: a root gets RSA 3072, what is below a root
-            gets its kind.
-        validity: How long they are valid, such as `3650d`.
-    """
+    linux_amd64: _Digest = None
+    linux_arm64: _Digest = None
+    darwin_amd64: _Digest = None
+    darwin_arm64: _Digest = None
 
-    key: str | None = None
-    validity: str = "87600h"
+
+_Digests = Annotated[Digests, Key("Digests, which win over published ones.")]
+
+
+@dataclass(frozen=True, slots=True)
+class KubectlSettings:
+    """Which kubectl, and where from."""
+
+    version: Annotated[str | None, _tool_version(Tool.KUBECTL)] = None
+    mirror: _Mirror = None
+    sha256: _Digests = Digests()
+
+
+@dataclass(frozen=True, slots=True)
+class HelmSettings:
+    """Which Helm, and where from."""
+
+    version: Annotated[str | None, _tool_version(Tool.HELM)] = None
+    mirror: _Mirror = None
+    sha256: _Digests = Digests()
+
+
+@dataclass(frozen=True, slots=True)
+class IstioctlSettings:
+    """Where istioctl is from."""
+
+    mirror: _Mirror = None
+    sha256: _Digests = Digests()
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestSettings:
+    """Where the Gateway API's CRDs are from."""
+
+    mirror: _Mirror = None
+    sha256: Annotated[str | None, _digest(
+        "SHA-256 of standard-install.yaml.",
+        "the one it had when it was first fetched",
+    )] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsSettings:
+    """The programs; `bin_dir` None: a private cache."""
+
+    bin_dir: Annotated[Path | None, Key(
+        "Folder of the programs, taken from this file's folder.", otherwise="a private cache",
+        read=_in_folder, example="bin",
+    )] = None
+    kubectl: Annotated[KubectlSettings, Key("kubectl.")] = KubectlSettings()
+    helm: Annotated[HelmSettings, Key("Helm.")] = HelmSettings()
+    istioctl: Annotated[
+        IstioctlSettings, Key("istioctl; its version is istio.version."),
+    ] = IstioctlSettings()
+    gateway_api: Annotated[
+        ManifestSettings, Key("The Gateway API's CRDs; see gatewayAPI."),
+    ] = ManifestSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServerSettings:
-    """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them.
+    """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them."""
 
-    `server` is an https:// URL, `ca_file` an absolute path. None: the kubeconfig's address and name, and the
-    CA that the cluster gives to its service accounts.
-    """
-
-    server: str | None = None
-    ca_file: Path | None = None
-    tls_server_name: str | None = None
+    server: Annotated[str | None, Key(
+        "https:// URL.", otherwise="the kubeconfig's", pattern=_HTTPS, fault=https_url_fault,
+    )] = None
+    ca_file: Annotated[Path | None, Key(
+        "File of the CA that signs its certificate.", otherwise="the cluster's own", read=_in_folder,
+    )] = None
+    tls_server_name: Annotated[str | None, Key(
+        "Name its certificate is for, where it is not the URL's host.", otherwise="the kubeconfig's",
+        pattern=_WORD, fault=host_fault,
+    )] = None
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterSettings:
-    """What is said of one cluster.
+    """One cluster."""
 
-    Attributes:
-        context: Its context's name in the kubeconfig.
-        id: Its cluster id, where it is not to be derived.
-        network: Its network, where it is not to be assigned.
-        gateway_addresses: Addresses of its gateway, where its LoadBalancer gives none.
-        api_server: Its API server's address for the other clusters.
-        values: IstioOperator values that differ from the mesh's.
-    """
+    context: Annotated[str, Key("Name of its context in the kubeconfig.", required=True, written=True)]
+    id: Annotated[str | None, Key(
+        "Its cluster ID, a DNS-1123 label. It cannot change while the cluster is in a mesh.",
+        otherwise="the one it has, or one made from the kubeconfig's cluster name", pattern=_LABEL,
+        fault=_id_fault,
+    )] = None
+    network: Annotated[str | None, Key(
+        "Its network. It cannot change while the cluster is in a mesh.",
+        otherwise="the one it has, or the first of network1, network2, … that is free",
+        pattern=_LABEL_VALUE, fault=_network_fault,
+    )] = None
+    gateway_addresses: Annotated[tuple[str, ...], Key(
+        "IP address or host name in front of its gateway, or several, where its LoadBalancer gives none.",
+        otherwise="its LoadBalancer's", pattern=_WORD, fault=address_fault, example="203.0.113.7",
+    )] = ()
+    api_server: Annotated[ApiServerSettings | None, Key(
+        "Its API server as the other clusters reach it, where the kubeconfig's address is not for them, or a "
+        "proxy before it has a certificate of its own.", pattern=_HTTPS, fault=https_url_fault, short=True,
+        example="https://203.0.113.7:6443",
+    )] = None
+    values: Annotated[Mapping[str, object], Key(
+        "IstioOperator values of this cluster, laid over the mesh's.", otherwise="none",
+        example="{pilot: {autoscaleMin: 2}}",
+    )] = field(default_factory=dict, hash=False)
 
-    context: str
-    id: str | None = None
-    network: str | None = None
-    gateway_addresses: tuple[str, ...] = ()
-    api_server: ApiServerSettings | None = None
-    values: Mapping[str, object] = field(default_factory=dict, hash=False)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """mesh.yaml with its defaults.
+    """mesh.yaml with its defaults, paths made absolute; `file` is where it was read from, None: nowhere."""
 
-    Attributes:
-        certs_dir: Absolute folder of the certificates.
-        ca: How new CAs are made.
-        strict: Whether versions that do not go together stop an install.
-        mesh_id: Istio's mesh id.
-        istio: Which Istio.
-        gateway_api: The Gateway API's CRDs.
-        tools: Programs to install, and from where.
-        values: IstioOperator values for every cluster.
-        clusters: What is said of single clusters, in the file's order.
-        file: The file this was read from; None: there is none, and all is default.
-    """
+    __pydantic_config__: ClassVar = {"alias_generator": key_of, "extra": "forbid"}
 
-    certs_dir: Path
-    ca: CaSettings = field(default=CaSettings(), kw_only=True)
-    strict: bool = field(default=False, kw_only=True)
-    mesh_id: str = "mesh1"
-    istio: IstioSettings = IstioSettings()
-    gateway_api: GatewayApiSettings = GatewayApiSettings()
-    tools: ToolsSettings = field(default_factory=ToolsSettings)
-    values: Mapping[str, object] = field(default_factory=dict, hash=False)
-    clusters: tuple[ClusterSettings, ...] = ()
-    file: Path | None = None
+    api_version: Annotated[str, Key(
+        "Version of this format.", constant="istio-mc/v1alpha1", required=True, written=True,
+    )] = "istio-mc/v1alpha1"
+    kind: Annotated[str, Key(
+        "Kind of this document.", constant="Mesh", required=True, written=True,
+    )] = "Mesh"
+    mesh_id: Annotated[str, Key(
+        "Istio's mesh ID, the same in every cluster.", pattern=_LABEL_VALUE, written=True,
+        fault="is not a label value: at most 63 letters, digits, '-', '_' and '.'",
+    )] = "mesh1"
+    certs_dir: Annotated[Path, Key(
+        "Folder of the mesh's CA, taken from this file's folder. It holds the root's key: back it up, keep "
+        "it private.", read=_in_folder, written=True,
+    )] = field(default=Path("certs"), kw_only=False)
+    ca: Annotated[CaSettings, Key("How CAs are made; those that are there stay as they are.")] = CaSettings()
+    strict: Annotated[bool, Key(
+        "Whether versions of Istio and Kubernetes that do not go together stop an install.",
+    )] = False
+    istio: Annotated[IstioSettings, Key("Which Istio.")] = IstioSettings()
+    gateway_api: Annotated[GatewayApiSettings, Key("The Kubernetes Gateway API.")] = GatewayApiSettings()
+    tools: Annotated[ToolsSettings, Key(
+        "Programs that istio-mc tools installs; of each also its sha256, which wins over a published one.",
+    )] = ToolsSettings()
+    values: Annotated[Mapping[str, object], Key(
+        "IstioOperator values of every cluster: whatever spec.values takes.", otherwise="none",
+        example="{global: {proxy: {logLevel: info}}}",
+    )] = field(default_factory=dict, hash=False)
+    clusters: Annotated[tuple[ClusterSettings, ...], Key("The clusters of the mesh.", written=True)] = ()
+    file: Annotated[Path | None, NotInFile()] = None
+    # fmt: on
 
     def tool_version(self, tool: Tool) -> str | None:
         """The version of a tool; None: that of istioctl and the Gateway API is chosen for the clusters."""
-        if tool is Tool.ISTIOCTL:
-            return self.istio.version
-        if tool is Tool.GATEWAY_API:
-            return self.gateway_api.version
-        return self.tools.of(tool).version or DEFAULT_VERSIONS[tool]
+        section = self._published[tool]
+        if isinstance(section, KubectlSettings | HelmSettings):
+            return section.version or DEFAULT_VERSIONS[tool]
+        return self.istio.version if tool is Tool.ISTIOCTL else self.gateway_api.version
 
-    def with_versions(self, istio: str, gateway_api: str) -> Settings:
+    def with_versions(self, istio: str, gateway_api: str) -> "Settings":
         """These settings, with versions in place of those that they leave open."""
         return replace(
             self,
@@ -143,110 +305,30 @@ class Settings:
             gateway_api=replace(self.gateway_api, version=self.gateway_api.version or gateway_api),
         )
 
+    def mirror(self, tool: Tool) -> str | None:
+        """Base URL that replaces the official place of a tool, with the same paths below; None: none does."""
+        return self._published[tool].mirror
+
     def digest(self, tool: Tool, platform: Platform) -> str | None:
         """The digest pinned for the published file of a tool; None: mesh.yaml pins none."""
-        found = self.tools.digest(tool, platform)
-        if tool is Tool.GATEWAY_API and found is None and self.gateway_api.manifest is None:
+        found = self._published[tool].sha256
+        if isinstance(found, Digests):
+            of_platform: str | None = getattr(found, f"{platform.os}_{platform.arch}")
+            return of_platform
+        if found is None and self.gateway_api.manifest is None:
             return self.gateway_api.sha256
         return found
 
     def cluster(self, context: str) -> ClusterSettings:
-        """What is said of a context's cluster: nothing but its name, where it is not in the file."""
+        """The settings of a context's cluster: all default, where it is not in the file."""
         return next((found for found in self.clusters if found.context == context), ClusterSettings(context))
 
-
-class AssignedOption(NamedTuple):
-    """An option whose values have the form CONTEXT=VALUE.
-
-    Attributes:
-        name: Such as `--api-server`.
-        example: A value, for messages.
-    """
-
-    name: str
-    example: str
-
-
-GATEWAY_ADDRESS = AssignedOption("--gateway-address", "203.0.113.7")
-API_SERVER = AssignedOption("--api-server", "https://203.0.113.7:6443")
-API_SERVER_CA = AssignedOption("--api-server-ca", "rancher-ca.pem")
-API_SERVER_NAME = AssignedOption("--api-server-name", "kubernetes")
-SET_ADDRESS = AssignedOption("--set", GATEWAY_ADDRESS.example)
-
-
-def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str, str]:
-    """Reads repeated options of the form `context=value`.
-
-    They are split at the *last* `=`: a context's name may hold one, addresses and API servers' URLs do not.
-
-    Args:
-        values: Each as given, such as "kt=198.18.0.21".
-        option: Which option gave them.
-
-    Raises:
-        InputError: With every one that has no name or no value, and every context named twice.
-    """
-    problems: list[Problem] = []
-    found: dict[str, str] = {}
-    for text in values:
-        context, sign, value = (part.strip() for part in text.rpartition("="))
-        if not sign or not context or not value:
-            problems.append(
-                Problem(
-                    code="option-malformed",
-                    message=f"{option.name}: {text!r} is not CONTEXT=VALUE",
-                    hint=Advice(f"For example {option.name} kt={option.example}"),
-                )
-            )
-        elif context in found:
-            problems.append(
-                Problem(
-                    code="option-repeated",
-                    message=f"{option.name}: {context} is given twice: {found[context]} and {value}",
-                    hint=Advice("Give it once"),
-                )
-            )
-        else:
-            found[context] = value
-    if problems:
-        raise InputError(*problems)
-    return found
-
-
-def override(
-    cluster: ClusterSettings,
-    *,
-    gateway_address: str | None = None,
-    api_server: ApiServerSettings | None = None,
-) -> ClusterSettings:
-    """A cluster's settings with what flags say in the file's place.
-
-    Args:
-        cluster: What the file says.
-        gateway_address: One address or several, separated by commas.
-        api_server: What flags say; what they do not say stays.
-
-    Raises:
-        InputError: An address, the URL or the name is not one.
-    """
-    problems = []
-    if gateway_address is not None:
-        addresses = tuple(part.strip() for part in gateway_address.split(","))
-        cluster = replace(cluster, gateway_addresses=addresses)
-        problems += [
-            (f"--gateway-address: {text!r} {fault}") for text in addresses if (fault := address_fault(text))
-        ]
-    if api_server is not None:
-        base = cluster.api_server or ApiServerSettings()
-        given = {key: value for key, value in asdict(api_server).items() if value is not None}
-        cluster = replace(cluster, api_server=replace(base, **given))
-        if api_server.server is not None and (fault := https_url_fault(api_server.server)):
-            problems.append(f"--api-server: {api_server.server!r} {fault}")
-        name = api_server.tls_server_name
-        if name is not None and (fault := address_fault(name)):
-            problems.append(f"--api-server-name: {name!r} {fault}")
-    if problems:
-        raise InputError(
-            *(Problem(code="option-malformed", message=text, cluster=cluster.context) for text in problems)
-        )
-    return cluster
+    @property
+    def _published(self) -> dict[Tool, KubectlSettings | HelmSettings | IstioctlSettings | ManifestSettings]:
+        tools = self.tools
+        return {
+            Tool.KUBECTL: tools.kubectl,
+            Tool.HELM: tools.helm,
+            Tool.ISTIOCTL: tools.istioctl,
+            Tool.GATEWAY_API: tools.gateway_api,
+        }

@@ -1,288 +1,140 @@
-"""mesh.yaml checked as a whole: every fault with its line."""
+"""mesh.yaml parsed: settings, or every fault with its file and line."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.hosts import address_fault, host_fault, https_url_fault
 from istio_mc.domain.kube.kubeconfig_schema import kind_of
-from istio_mc.domain.naming import is_label, is_label_value, validate_cluster_id, validate_network
 from istio_mc.domain.problem import InputError, Problem
-from istio_mc.domain.settings.fields import (
-    API_SERVER,
-    API_VERSION,
-    CA,
-    CA_KEY,
-    CLUSTER,
-    GATEWAY_API,
-    HUB,
-    ISTIO,
-    KIND,
-    MESH,
-    TAG,
-    VALIDITY,
-    VERSION,
-    keys_of,
-)
-from istio_mc.domain.settings.model import (
-    ApiServerSettings,
-    CaSettings,
-    ClusterSettings,
-    GatewayApiSettings,
-    IstioSettings,
-    Settings,
-)
-from istio_mc.domain.settings.tools_file import digest_fault, read_tools
+from istio_mc.domain.settings.keys import FORMS, Field, fields_of
+from istio_mc.domain.settings.model import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_Place = tuple[str | int, ...]
-_Fault = Callable[[str], str | None]
-"""What is wrong with a string, as words that follow it, or None."""
+Place = tuple[str | int, ...]
+"""Where something is in a document: `("clusters", 0, "id")`."""
+
+_EXPECTED = {
+    "string_type": "a string",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "dataclass_type": "a mapping",
+}
+"""What pydantic's types of errors are about, in words."""
 
 
-def parse_settings(document: object, lines: Mapping[_Place, int], file: Path) -> Settings:
+class _Fault(NamedTuple):
+    place: Place
+    text: str
+    hint: str | None = None
+    code: str = "settings-invalid"
+
+
+@cache
+def adapter() -> TypeAdapter[Settings]:
+    """What validates the settings, made once it is needed."""
+    return TypeAdapter(Settings)
+
+
+def parse_settings(document: object, lines: Mapping[Place, int], file: Path) -> Settings:
     """Checks a mesh.yaml and fills in its defaults.
 
     Args:
-        document: What the YAML file holds.
-        lines: Line of each key and list item, such as `("clusters", 0, "id")`.
+        document: What the YAML file contains.
+        lines: Line of each key and list item, such as `("clusters", 0, "id")`, in the file's order.
         file: The file's absolute path: relative paths in it are taken from its folder.
 
     Raises:
-        InputError: With every fault, each as `<file>:<line>: <place>: <what>`.
+        InputError: With every fault, each as `<file>:<line>: <place>: <what>`, in the file's order.
     """
-    reader = _Reader(lines, file)
-    settings = _settings(reader, document)
-    if reader.faults:
-        raise InputError(*(problem for _, problem in sorted(reader.faults, key=lambda fault: fault[0])))
-    return settings
-
-
-class _Reader:
-    """Reads values out of the document and keeps every fault with its line."""
-
-    def __init__(self, lines: Mapping[_Place, int], file: Path) -> None:
-        self.lines = lines
-        self.file = file
-        self.faults: list[tuple[int, Problem]] = []
-
-    def line(self, place: _Place) -> int:
-        while place and place not in self.lines:
-            place = place[:-1]
-        return self.lines.get(place, 1)
-
-    def fault(
-        self, place: _Place, text: str, hint: str | None = None, code: str = "settings-invalid"
-    ) -> None:
-        line = self.line(place)
-        where = f"{_shown(place)}: " if place else ""
-        problem = Problem(
-            code=code, message=f"{self.file}:{line}: {where}{text}", hint=Advice(hint) if hint else None
+    if document is None or isinstance(document, Mapping):
+        document = {"apiVersion": None, "kind": None} | dict(document or {})
+    faults = list(_other_keys((), document))
+    settings = Settings()
+    try:
+        settings = adapter().validate_python(document, context=file.parent)
+    except ValidationError as error:
+        faults += (
+            _fault(details["type"], details["loc"], details["input"], details["msg"])
+            for details in error.errors(include_url=False, include_context=False)
+            if details["type"] != "invalid_key"  # _other_keys has them with those at any depth
         )
-        self.faults.append((line, problem))
+    faults += _repeated(document, lines, {fault.place for fault in faults})
+    if faults:
+        order = {place: number for number, place in enumerate(lines)}
+        faults.sort(key=lambda fault: (_line(lines, fault.place), order.get(fault.place, len(order))))
+        raise InputError(*(_problem(fault, lines, file) for fault in faults))
+    return replace(settings, certs_dir=file.parent / settings.certs_dir, file=file)
 
-    def mapping(self, place: _Place, value: object, keys: Sequence[str] | None) -> Mapping[str, object]:
-        """A mapping with none but the keys given (None: any)."""
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            hint = f"Known here: {', '.join(keys)}" if keys else None
-            self.fault(place, f"expected a mapping, saw {kind_of(value)}", hint)
-            return {}
-        for key in value:
+
+def _fault(kind: str, location: Place, value: Any, message: str) -> _Fault:  # noqa: ANN401 - anything in a file
+    """An error of pydantic's in words."""
+    place = tuple(part for part in location if part not in FORMS)
+    field = _field(place)
+    if place and field is None:
+        return _unknown(place)
+    if field and field.key.constant:
+        seen, wanted = repr(value) if isinstance(value, str) else kind_of(value), field.key.constant
+        return _Fault(place, f"expected {wanted}, saw {seen}", f"Write {field.name}: {wanted}")
+    if field and field.key.required and (value is None or kind == "missing"):
+        missing = f"Add {field.name}: NAME, as istio-mc contexts --offline lists it"
+        return _Fault(place[:-1], f"has no {field.name}", missing)
+    if field and kind == "value_error":
+        shown = re.sub(r"//[^/]*@", "//***@", value)  # a password may be before the @
+        return _Fault(place, f"{shown!r} {field.key.fault_of(value)}")
+    hint = None
+    if kind == "dataclass_type":
+        hint = f"Known here: {', '.join(_names(place))}"
+    elif kind == "string_type" and isinstance(place[-1], str) and isinstance(value, int | float):
+        hint = "Put it in quotes"
+    return _Fault(place, f"expected {_EXPECTED.get(kind, message)}, saw {kind_of(value)}", hint)
+
+
+def _unknown(place: Place) -> _Fault:
+    known = {name.lower(): name for name in _names(place[:-1])}
+    near = difflib.get_close_matches(str(place[-1]).lower(), known, n=1)
+    hint = f"Did you mean {known[near[0]]}?" if near else f"Known here: {', '.join(known.values())}"
+    return _Fault(place, "is not a known key", hint, "settings-key-unknown")
+
+
+def _field(place: Place) -> Field | None:
+    """The key at a place, or the one whose list the place is in."""
+    found: Field | None = None
+    below = fields_of(Settings)
+    for part in place:
+        if isinstance(part, str):
+            found = next((field for field in below if field.name == part), None)
+            below = found.below if found else ()
+    return found
+
+
+def _names(place: Place) -> list[str]:
+    """The names of the keys that are known in the section at a place."""
+    field = _field(place)
+    return [each.name for each in (field.below if field else fields_of(Settings))]
+
+
+def _other_keys(place: Place, value: object) -> Iterator[_Fault]:
+    """Every key, at any depth, that is not a string."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            here = (*place, _key_text(key))
             if not isinstance(key, str):
-                self.fault(
-                    (*place, _key_text(key)),
-                    f"expected a string as key, saw {kind_of(key)}",
-                    "Put it in quotes",
-                )
-            elif keys is not None and key not in keys:
-                near = difflib.get_close_matches(key.lower(), {known.lower(): known for known in keys}, n=1)
-                guess = next((known for known in keys if near and known.lower() == near[0]), None)
-                hint = f"Did you mean {guess}?" if guess else f"Known here: {', '.join(keys)}"
-                self.fault((*place, key), "is not a known key", hint, "settings-key-unknown")
-        return value
-
-    def string(
-        self, place: _Place, entry: Mapping[str, object], key: str, check: _Fault | None = None
-    ) -> str | None:
-        """A string of a mapping, None where it is absent or wrong."""
-        value = entry.get(key)
-        here = (*place, key)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            number = isinstance(value, int | float)
-            self.fault(
-                here, f"expected a string, saw {kind_of(value)}", "Put it in quotes" if number else None
-            )
-            return None
-        fault = check(value) if check is not None else None
-        if fault is not None:
-            self.fault(here, f"{value!r} {fault}")
-            return None
-        return value
-
-    def boolean(self, place: _Place, entry: Mapping[str, object], key: str, *, default: bool) -> bool:
-        value = entry.get(key)
-        if value is not None and not isinstance(value, bool):
-            self.fault((*place, key), f"expected true or false, saw {kind_of(value)}")
-        return value if isinstance(value, bool) else default
-
-    def values(self, place: _Place, entry: Mapping[str, object]) -> Mapping[str, object]:
-        """The free mapping `values`: anything, as long as all its keys are strings."""
-        here = (*place, "values")
-        found = self.mapping(here, entry.get("values"), None)
-        self._keys_below(here, found)
-        return found
-
-    def _keys_below(self, place: _Place, value: object) -> None:
-        if isinstance(value, Mapping):
-            for key, item in value.items():
-                here = (*place, _key_text(key))
-                if isinstance(item, Mapping):
-                    self.mapping(here, item, None)
-                self._keys_below(here, item)
-        elif isinstance(value, list):
-            for index, item in enumerate(value):
-                if isinstance(item, Mapping):
-                    self.mapping((*place, index), item, None)
-                self._keys_below((*place, index), item)
-
-    def path(self, text: str) -> Path:
-        return self.file.parent / text
-
-
-def _settings(reader: _Reader, document: object) -> Settings:
-    top = reader.mapping((), document, keys_of(MESH))
-    for key, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
-        if top.get(key) != wanted:
-            saw = top.get(key)
-            shown = repr(saw) if isinstance(saw, str) else kind_of(saw)
-            reader.fault((key,), f"expected {wanted}, saw {shown}", f"Write {key}: {wanted}")
-    istio = reader.mapping(("istio",), top.get("istio"), keys_of(ISTIO))
-    ca = reader.mapping(("ca",), top.get("ca"), keys_of(CA))
-    defaults = Settings(certs_dir=reader.path("certs"))
-    return Settings(
-        certs_dir=reader.path(reader.string((), top, "certsDir", _empty_fault) or "certs"),
-        strict=reader.boolean((), top, "strict", default=defaults.strict),
-        ca=CaSettings(
-            key=reader.string(("ca",), ca, "key", _key_fault) or None,
-            validity=reader.string(("ca",), ca, "validity", _validity_fault) or defaults.ca.validity,
-        ),
-        mesh_id=reader.string((), top, "meshID", _mesh_fault) or defaults.mesh_id,
-        istio=IstioSettings(
-            version=reader.string(("istio",), istio, "version", _version_fault),
-            revision=reader.string(("istio",), istio, "revision", _revision_fault) or "",
-            hub=reader.string(("istio",), istio, "hub", _hub_fault) or defaults.istio.hub,
-            tag=reader.string(("istio",), istio, "tag", _tag_fault),
-        ),
-        gateway_api=_gateway_api(reader, top.get("gatewayAPI")),
-        tools=read_tools(reader, top.get("tools")),
-        values=reader.values((), top),
-        clusters=_clusters(reader, top.get("clusters")),
-        file=reader.file,
-    )
-
-
-def _gateway_api(reader: _Reader, value: object) -> GatewayApiSettings:
-    place = ("gatewayAPI",)
-    entry = reader.mapping(place, value, keys_of(GATEWAY_API))
-    manifest = reader.string(place, entry, "manifest", _manifest_fault)
-    digest = reader.string(place, entry, "sha256", digest_fault)
-    return GatewayApiSettings(
-        install=reader.boolean(place, entry, "install", default=True),
-        version=reader.string(place, entry, "version", _version_fault),
-        manifest=manifest if manifest is None or "://" in manifest else str(reader.path(manifest)),
-        sha256=digest.lower() if digest else None,
-    )
-
-
-def _clusters(reader: _Reader, value: object) -> tuple[ClusterSettings, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        reader.fault(("clusters",), f"expected a list, saw {kind_of(value)}")
-        return ()
-    clusters = [_cluster(reader, ("clusters", index), item) for index, item in enumerate(value)]
-    for key in ("context", "id", "network"):
-        first: dict[str, _Place] = {}
-        for index, cluster in enumerate(clusters):
-            name, place = getattr(cluster, key), ("clusters", index, key)
-            if not name:
-                continue
-            if name in first:
-                line = reader.line(first[name])
-                reader.fault(place, f"{name} is already that of {_shown(first[name][:2])} in line {line}")
-            first.setdefault(name, place)
-    return tuple(clusters)
-
-
-def _cluster(reader: _Reader, place: _Place, value: object) -> ClusterSettings:
-    if value is None:
-        reader.fault(place, "expected a mapping, saw nothing")
-        return ClusterSettings("")
-    entry = reader.mapping(place, value, keys_of(CLUSTER))
-    context = reader.string(place, entry, "context", _empty_fault)
-    if isinstance(value, Mapping) and entry.get("context") is None:
-        reader.fault(place, "has no context", "Add context: NAME, as istio-mc contexts --offline lists it")
-    return ClusterSettings(
-        context=context or "",
-        id=reader.string(place, entry, "id", lambda text: _words(validate_cluster_id(text))),
-        network=reader.string(place, entry, "network", lambda text: _words(validate_network(text))),
-        gateway_addresses=_addresses(reader, place, entry),
-        api_server=_api_server(reader, (*place, "apiServer"), entry.get("apiServer")),
-        values=reader.values(place, entry),
-    )
-
-
-def _addresses(reader: _Reader, place: _Place, entry: Mapping[str, object]) -> tuple[str, ...]:
-    found = entry.get("gatewayAddress")
-    if not isinstance(found, list):
-        one = reader.string(place, entry, "gatewayAddress", address_fault)
-        return () if one is None else (one,)
-    here = (*place, "gatewayAddress")
-    addresses = []
-    for index, item in enumerate(found):
-        fault = address_fault(item) if isinstance(item, str) else None
-        if not isinstance(item, str):
-            reader.fault((*here, index), f"expected a string, saw {kind_of(item)}")
-        elif fault is not None:
-            reader.fault((*here, index), f"{item!r} {fault}")
-        else:
-            addresses.append(item)
-    return tuple(dict.fromkeys(addresses))
-
-
-def _api_server(reader: _Reader, place: _Place, value: object) -> ApiServerSettings | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        fault = https_url_fault(value)
-        if fault is not None:
-            reader.fault(place, f"{value!r} {fault}")
-        return ApiServerSettings(value)
-    if not isinstance(value, Mapping):
-        reader.fault(place, f"expected a URL or a mapping, saw {kind_of(value)}")
-        return None
-    entry = reader.mapping(place, value, keys_of(API_SERVER))
-    ca_file = reader.string(place, entry, "caFile", _empty_fault)
-    return ApiServerSettings(
-        server=reader.string(place, entry, "server", https_url_fault),
-        ca_file=None if ca_file is None else reader.path(ca_file),
-        tls_server_name=reader.string(place, entry, "tlsServerName", host_fault),
-    )
-
-
-def _shown(place: _Place) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return text.removeprefix(".")
+                yield _Fault(here, f"expected a string as key, saw {kind_of(key)}", "Put it in quotes")
+            yield from _other_keys(here, item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _other_keys((*place, index), item)
 
 
 def _key_text(key: object) -> str:
@@ -292,46 +144,36 @@ def _key_text(key: object) -> str:
     return str(key).lower() if isinstance(key, bool) else str(key)
 
 
-def _words(problem: Problem | None) -> str | None:
-    return None if problem is None else f"is not valid: expected {problem.expected}"
+def _repeated(document: object, lines: Mapping[Place, int], wrong: set[Place]) -> Iterator[_Fault]:
+    """Names that two clusters have, among those that are names: also where other keys are wrong."""
+    clusters = document.get("clusters") if isinstance(document, Mapping) else None
+    for key in ("context", "id", "network"):
+        first: dict[str, Place] = {}
+        for index, cluster in enumerate(clusters if isinstance(clusters, list) else ()):
+            place = ("clusters", index, key)
+            name = cluster.get(key) if isinstance(cluster, Mapping) else None
+            if not isinstance(name, str) or place in wrong:
+                continue
+            if (other := first.setdefault(name, place)) != place:
+                whose = f"{_shown(other[:2])} in line {_line(lines, other)}"
+                yield _Fault(place, f"{name} is already that of {whose}")
 
 
-def _empty_fault(text: str) -> str | None:
-    return None if text.strip() else "is empty"
-
-
-def _version_fault(text: str) -> str | None:
-    return None if re.fullmatch(VERSION, text) else "is not a version such as 1.26.0"
-
-
-def _revision_fault(text: str) -> str | None:
-    return None if text == "" or is_label(text) else "is not a DNS-1123 label"
-
-
-def _mesh_fault(text: str) -> str | None:
-    return (
-        None if is_label_value(text) else "is not a label value: at most 63 letters, digits, '-', '_' and '.'"
+def _problem(fault: _Fault, lines: Mapping[Place, int], file: Path) -> Problem:
+    where = f"{_shown(fault.place)}: " if fault.place else ""
+    return Problem(
+        code=fault.code,
+        message=f"{file}:{_line(lines, fault.place)}: {where}{fault.text}",
+        hint=Advice(fault.hint) if fault.hint else None,
     )
 
 
-def _key_fault(text: str) -> str | None:
-    known = "rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384"
-    return None if re.fullmatch(CA_KEY, text) else f"is not one of {known}"
+def _line(lines: Mapping[Place, int], place: Place) -> int:
+    while place and place not in lines:
+        place = place[:-1]
+    return lines.get(place, 1)
 
 
-def _validity_fault(text: str) -> str | None:
-    return None if re.fullmatch(VALIDITY, text) else "is not a number of hours or days, such as 3650d"
-
-
-def _hub_fault(text: str) -> str | None:
-    return None if re.fullmatch(HUB, text) else "is not an image registry such as docker.io/istio"
-
-
-def _tag_fault(text: str) -> str | None:
-    return None if re.fullmatch(TAG, text) else "is not an image tag"
-
-
-def _manifest_fault(text: str) -> str | None:
-    if "://" in text:
-        return https_url_fault(text)
-    return _empty_fault(text)
+def _shown(place: Place) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")

@@ -1,114 +1,88 @@
-"""The JSON Schema of mesh.yaml, and what settings hold for each of its keys: made from the table of keys."""
+"""The JSON Schema of mesh.yaml, as pydantic makes it of the model."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.settings.fields import MESH, Field, Kind
-from istio_mc.domain.settings.model import Settings
+from pydantic.json_schema import CoreRef, GenerateJsonSchema
+
+from istio_mc.domain.settings.keys import fields_of
+from istio_mc.domain.settings.parse import adapter
+
+if TYPE_CHECKING:
+    from pydantic_core import core_schema
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """The JSON Schema version that editors know best (yaml-language-server among them)."""
 
 
-def value_of(field: Field, settings: object) -> Any:  # noqa: ANN401 - each field has a type of its own
-    """What settings hold for a key, in the file's own types: paths as text, several texts as a list.
-
-    Args:
-        field: A key with an attribute.
-        settings: A `Settings`, or a `ClusterSettings` for the keys of `CLUSTER`.
-    """
-    found = settings
-    for name in field.attribute.split("."):
-        found = None if found is None else getattr(found, name)
-    if isinstance(found, Path):
-        return str(found)
-    return list(found) if isinstance(found, tuple) else found
-
-
-def default_of(field: Field) -> str | bool | None:
-    """The default of one of `MESH`'s keys, or of those below it; None where `otherwise` says what holds."""
-    if field.otherwise or not field.attribute:
-        return None
-    found = value_of(field, Settings(certs_dir=Path("certs")))
-    return found if isinstance(found, str | bool) else None
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of mesh.yaml.
 
-    It refuses unknown keys and wrong types as the validation does, and malformed strings as far as a regular
-    expression can tell; that no two clusters share a context, ID or network is the validation's alone.
+    It refuses unknown keys and wrong types as the parser does, and malformed strings as far as a regular
+    expression can tell; that no two clusters share a context, ID or network only the parser checks.
     """
+    made = adapter().json_schema(ref_template="#/definitions/{model}", schema_generator=_Generator)
     return {
         "$schema": DIALECT,
         "title": "mesh.yaml of istio-mc",
         "description": "The settings of one Istio mesh. Relative paths are taken from the file's folder.",
-        **_mapping(MESH, defaults=True),
-        "definitions": {
-            "values": {
-                "description": "Anything whose keys are strings.",
-                "propertyNames": {"type": "string"},
-                "additionalProperties": {"$ref": "#/definitions/values"},
-                "items": {"$ref": "#/definitions/values"},
-            }
-        },
+        **{key: value for key, value in made.items() if key != "$defs"},
+        "definitions": made["$defs"],
     }
 
 
-def _mapping(fields: tuple[Field, ...], *, defaults: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "type": "object",
-        "properties": {field.key: _schema(field, defaults=defaults) for field in fields},
-        "additionalProperties": False,
-    }
-    if required := [field.key for field in fields if field.required]:
-        made["required"] = required
-    return made
+class _Generator(GenerateJsonSchema):
+    """Adds what only the keys know: meaning, patterns, examples, and which must be there."""
 
+    def sort(self, value: dict[str, Any], _parent_key: str | None = None) -> dict[str, Any]:
+        return value
 
-def _schema(field: Field, *, defaults: bool) -> dict[str, Any]:
-    made: dict[str, Any] = {"description": _described(field)}
-    if defaults and (default := default_of(field)) is not None:
-        made["default"] = default
-    if field.example:
-        made["examples"] = [field.example] if field.kind in _TEXTUAL else []
-    made |= _holds(field)
-    return {key: value for key, value in made.items() if value != []}
+    def field_title_should_be_set(self, _schema: object) -> bool:
+        return False
 
+    def str_schema(self, schema: core_schema.StringSchema) -> dict[str, Any]:
+        # Python's $ also matches before a last line break, ECMA-262's does not.
+        return {"type": "string", "pattern": rf"^({schema['metadata']['pattern']})$(?!\n)"}
 
-def _holds(field: Field) -> dict[str, Any]:
-    text = {"type": "string", "pattern": f"^({field.pattern})$"}
-    if field.constant:
-        return {"const": field.constant}
-    match field.kind:
-        case Kind.FLAG:
-            holds: dict[str, Any] = {"type": "boolean"}
-        case Kind.TEXTS:
-            holds = {"anyOf": [text, {"type": "array", "items": text}]}
-        case Kind.MAPPING:
-            holds = _mapping(field.fields, defaults=True)
-        case Kind.TEXT_OR_MAPPING:
-            holds = {"anyOf": [text, _mapping(field.fields, defaults=False)]}
-        case Kind.ENTRIES:
-            holds = {"type": "array", "items": _mapping(field.fields, defaults=False)}
-        case Kind.FREE:
-            holds = {"type": "object", "allOf": [{"$ref": "#/definitions/values"}]}
-        case _:
-            holds = text
-    return holds if field.required else _or_nothing(holds)
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> dict[str, Any]:
+        return {"const": schema["expected"][0]}
 
+    def dict_schema(self, _schema: core_schema.DictSchema) -> dict[str, Any]:
+        name, anything = self.get_cache_defs_ref_schema(CoreRef("Anything"))
+        self.definitions[name] = {
+            "description": "Anything whose keys are strings.",
+            "propertyNames": {"type": "string"},
+            "additionalProperties": anything,
+            "items": anything,
+        }
+        return {"type": "object", "allOf": [anything]}
 
-def _or_nothing(holds: dict[str, Any]) -> dict[str, Any]:
-    """A key without a value counts as one that is not there."""
-    if "anyOf" in holds:
-        return {"anyOf": [*holds["anyOf"], {"type": "null"}]}
-    return holds | {"type": [holds["type"], "null"]}
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> dict[str, Any]:
+        inner = self.generate_inner(schema["schema"])
+        if "type" in inner:
+            return inner | {"type": [inner["type"], "null"]}
+        return {"anyOf": [*inner.get("oneOf", [inner]), {"type": "null"}]}
 
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
 
-def _described(field: Field) -> str:
-    return f"{field.about} Where it is not set: {field.otherwise}." if field.otherwise else field.about
+    def function_plain_schema(self, _schema: core_schema.PlainValidatorFunctionSchema) -> dict[str, Any]:
+        return {}  # of what is not in the file
 
-
-_TEXTUAL = (Kind.TEXT, Kind.TEXTS, Kind.TEXT_OR_MAPPING)
+    def dataclass_schema(self, schema: core_schema.DataclassSchema) -> dict[str, Any]:
+        section: Any = schema["cls"]
+        fields = fields_of(section)
+        properties = super().dataclass_schema(schema)["properties"]
+        made: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+        for field in fields:
+            key = field.key
+            unset = f" Where it is not set: {key.otherwise}." if key.otherwise else ""
+            described: dict[str, Any] = {"description": key.about + unset}
+            if field.default is not None and not key.required:
+                described["default"] = field.default
+            if key.example and not field.is_free:
+                described["examples"] = [key.example]
+            made["properties"][field.name] = described | properties[field.name]
+        required = [field.name for field in fields if field.key.required]
+        return made | ({"required": required} if required else {})

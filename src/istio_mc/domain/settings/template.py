@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from istio_mc.domain.settings.fields import CLUSTER, MESH, Field, Kind
-from istio_mc.domain.settings.schema import default_of
+from istio_mc.domain.settings.keys import fields_of
+from istio_mc.domain.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from istio_mc.domain.settings.keys import Field, Key
 
 _WIDTH = 100
 _HEAD = """\
@@ -44,47 +46,47 @@ class TemplateCluster:
 
 
 def template(clusters: Sequence[TemplateCluster]) -> str:
-    """The text of a mesh.yaml that says no more than "these clusters", and shows what else could be said."""
+    """The text of a mesh.yaml that names the clusters and no more, and shows what else can be set."""
     lines = [*_comment(_HEAD, "")]
-    told: set[str] = set()
-    for field in MESH:
-        if field.kind is Kind.ENTRIES:
+    explained: set[str] = set()
+    for field in fields_of(Settings):
+        if field.is_list:
             lines += ["", *_clusters(field, clusters)]
-        elif field.constant:
-            lines.append(f"{field.key}: {field.constant}")
+        elif field.key.constant:
+            lines.append(f"{field.name}: {field.key.constant}")
         else:
-            lines += ["", *_field(field, "", told)]
+            lines += ["", *_field(field, "", explained)]
     return "\n".join(lines) + "\n"
 
 
-def _field(field: Field, indent: str, told: set[str]) -> list[str]:
-    """A key with its comment, which is not `told` twice; nothing, where there is nothing to show."""
-    about = [] if _about(field) in told else list(_comment(_about(field), indent))
-    if field.fields:
-        below = [line for inner in field.fields for line in _field(inner, indent + "  ", told)]
-        return [*about, f"{indent}{field.key}:", *below] if below else []
-    default = default_of(field)
-    shown = scalar(default) if default not in (None, "") else field.example
+def _field(field: Field, indent: str, explained: set[str]) -> list[str]:
+    """A key with its comment, which is not repeated; nothing, where there is nothing to show."""
+    text = _about(field.key)
+    about = [] if text in explained else list(_comment(text, indent))
+    if field.below:
+        below = [line for inner in field.below for line in _field(inner, indent + "  ", explained)]
+        return [*about, f"{indent}{field.name}:", *below] if below else []
+    shown = field.key.example if field.default in (None, "") else scalar(field.default)
     if not shown:
         return []
-    told.add(_about(field))
-    return [*about, f"{indent}{'' if field.written else '#'}{field.key}: {shown}"]
+    explained.add(text)
+    return [*about, f"{indent}{'' if field.key.written else '#'}{field.name}: {shown}"]
 
 
 def _clusters(field: Field, clusters: Sequence[TemplateCluster]) -> Iterator[str]:
-    yield from _comment(f"{field.about} What can be said of each:", "")
-    for inner in CLUSTER:
-        first, *rest = textwrap.wrap(_about(inner), _WIDTH - 19)
-        yield f"#   {inner.key:<15}{first}"
+    yield from _comment(f"{field.key.about} What can be said of each:", "")
+    for inner in field.below:
+        first, *rest = textwrap.wrap(_about(inner.key), _WIDTH - 19)
+        yield f"#   {inner.name:<15}{first}"
         yield from (f"#   {'':<15}{line}" for line in rest)
-    yield f"{field.key}:" if clusters else f"{field.key}: []"
+    yield f"{field.name}:" if clusters else f"{field.name}: []"
     for number, cluster in enumerate(clusters, start=1):
         example = {"id": scalar(cluster.cluster_id), "network": f"network{number}"}
         yield f"  - context: {scalar(cluster.context)}"
         yield from _comment(_one_line(f"Cluster {cluster.cluster} at {cluster.server}"), "    ")
-        for inner in CLUSTER:
-            if shown := example.get(inner.key, inner.example):
-                yield f"    #{inner.key}: {shown}"
+        for inner in field.below:
+            if shown := example.get(inner.name, inner.key.example):
+                yield f"    #{inner.name}: {shown}"
 
 
 def scalar(value: object) -> str:
@@ -95,8 +97,8 @@ def scalar(value: object) -> str:
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _about(field: Field) -> str:
-    return f"{field.about} Not set: {field.otherwise}." if field.otherwise else field.about
+def _about(key: Key) -> str:
+    return f"{key.about} Not set: {key.otherwise}." if key.otherwise else key.about
 
 
 def _comment(text: str, indent: str) -> Iterator[str]:

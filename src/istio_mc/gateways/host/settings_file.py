@@ -13,7 +13,6 @@ import yaml
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings.model import Settings
-from istio_mc.domain.settings.parse import parse_settings
 from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
@@ -204,12 +203,19 @@ def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = 
         InputError: The file that was asked for is missing; or a file cannot be read or holds faults: all of
             them, each with file and line.
     """
+    return load_document(path, cwd, read)[0]
+
+
+def load_document(
+    path: Path | None, cwd: Path, read: Callable[[Path], bytes]
+) -> tuple[Settings, YamlDocument]:
+    """As `load_settings`, with the document of the file, which is empty where there is none."""
     file = Path(os.path.abspath(cwd / (path if path is not None else FILE_NAME)))  # noqa: PTH100 - lexically
     try:
         data = read(file)
     except FileNotFoundError:
         if path is None:
-            return Settings(certs_dir=cwd / "certs")
+            return Settings(certs_dir=cwd / "certs"), YamlDocument(None, {})
         problem = Problem(
             code="settings-missing",
             message=f"{file} does not exist",
@@ -219,5 +225,7 @@ def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = 
     except OSError as error:
         problem = Problem(code="settings-unreadable", message=f"{file}: cannot be read: {error.strerror}")
         raise InputError(problem) from error
+    from istio_mc.domain.settings.parse import parse_settings  # noqa: PLC0415 - imports pydantic
+
     document = parse_yaml(data, str(file), with_lines=True)
-    return parse_settings(document.value, document.lines, file)
+    return parse_settings(document.value, document.lines, file), document

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.model import (
+from istio_mc.domain.settings.flags import (
     API_SERVER,
     API_SERVER_CA,
     API_SERVER_NAME,
     GATEWAY_ADDRESS,
-    ApiServerSettings,
     override,
     parse_assignments,
 )
+from istio_mc.domain.settings.model import ApiServerSettings
 from istio_mc.domain.tools import Tool, parse_version
 from istio_mc.gateways.host.files import Reader, read_authorities
 

@@ -162,7 +162,7 @@ def artifact_of(settings: Settings, tool: Tool, platform: Platform, version: str
     if ours is None:
         raise ValueError(f"{tool}: its version is not settled")
     digest = settings.digest(tool, platform) if version in (None, ours) else None
-    return artifact(tool, version or ours, platform, mirror=settings.tools.of(tool).mirror, sha256=digest)
+    return artifact(tool, version or ours, platform, mirror=settings.mirror(tool), sha256=digest)
 
 
 def install(
