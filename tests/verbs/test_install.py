@@ -225,3 +225,8 @@ def test_a_file_of_the_ca_that_is_written_in_another_form_is_reported_with_its_c
     file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
     result = mesh.run("install", "--contexts", "kt", "-o", "json").exits(0)
     assert [one["cluster"] for one in result.json["messages"] if one["code"] == "pem-rewritten"] == ["kt"]
+
+
+def test_a_cluster_that_no_other_reads_gets_no_token_for_others(mesh: Mesh) -> None:
+    mesh.run("install", "--contexts", "kt").exits(0)
+    assert mesh["kt"].tokens == {}
