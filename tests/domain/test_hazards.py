@@ -208,6 +208,21 @@ def test_with_the_alpha_flag_old_istiods_wait_for_a_tlsroute_that_is_not_served(
     assert set(waiting).isdisjoint({"1.27.9", "1.28.6", "1.29.2", "1.30.0", "1.31.0"})
 
 
+UDP = "udproutes.gateway.networking.k8s.io"
+
+
+@pytest.mark.parametrize("version", ["1.30.4", "1.31.0"])
+def test_with_the_alpha_flag_some_istiods_wait_for_a_udproute_that_is_not_served(version: str) -> None:
+    assert found(version, {UDP: "v1.6.0"}, ALPHA) == ["udproutes-too-new"]
+    assert found(version, {UDP: "v1.5.1"}, ALPHA) == []
+    assert found(version, {UDP: "v1.6.0"}) == []
+    waiting = hazards.crd_hazards(TABLE, version, {UDP: "v1.6.0"}, ALPHA)
+    problem = hazards.unfit_crds({"kt": waiting}, {"kt": {UDP: "v1.6.0"}}, {"kt": [version]})
+    assert problem
+    assert problem.expected == "no PILOT_ENABLE_ALPHA_GATEWAY_API, or a bundle version before 1.6.0"
+    assert str(problem.hint) == "remove PILOT_ENABLE_ALPHA_GATEWAY_API from pilot.env in the values"
+
+
 @pytest.mark.parametrize("value", ["", "false", "0", "no"])
 def test_without_the_alpha_flag_they_do_not(value: str) -> None:
     assert found("1.29.1", {TLS: "v1.5.0"}, {"PILOT_ENABLE_ALPHA_GATEWAY_API": value}) == []

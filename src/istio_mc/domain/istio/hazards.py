@@ -14,7 +14,7 @@ from istio_mc.domain.problem import Problem
 from istio_mc.domain.text import few, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from istio_mc.domain.hint import Command
     from istio_mc.domain.istio.releases import CrdHazard, DyingHub, ReleaseTable
@@ -210,15 +210,16 @@ def unfit_crds(
     """
     lines: dict[tuple[str, str, str], list[str]] = {}
     fixes: dict[str, None] = {}
+    variables: dict[str, None] = {}
     for context, hazards in found.items():
         for hazard in hazards:
             version = ", ".join(sorted(versions[context]))
             line = (f"{hazard.crd} {crds[context][hazard.crd]}", version, hazard.defect.effect)
             lines.setdefault(line, []).append(context)
             fixed = [one.fixed for v in versions[context] if (one := hazard.defect.range_of(v)) and one.fixed]
-            fixes |= dict.fromkeys(
-                [f"Istio {fixed[0]} or newer"] if fixed else [f"bundle version {hazard.below} or newer"]
-            )
+            fixes |= dict.fromkeys([_fitting(hazard, fixed)])
+            if hazard.blocks and not fixed and hazard.variable:
+                variables |= dict.fromkeys([hazard.variable])
     if not lines:
         return None
     blocks = any(hazard.blocks for hazards in found.values() for hazard in hazards)
@@ -230,12 +231,24 @@ def unfit_crds(
         seen="\n".join(f"{crd}{_at(at)}, Istio {v}: {effect}" for (crd, v, effect), at in lines.items()),
         expected=", ".join(fixes),
         hint=Advice(
-            "set istio.version in mesh.yaml"
+            f"remove {', '.join(variables)} from pilot.env in the values"
+            if variables
+            else "set istio.version in mesh.yaml"
             if blocks
             else "have the CRDs updated by whoever installed them; istio-mc leaves those that are there"
         ),
         docs="troubleshooting.md#hazards-gateway-api",
     )
+
+
+def _fitting(hazard: CrdHazard, fixed: Sequence[str]) -> str:
+    """What to have instead: a patch of Istio, or a bundle version."""
+    if fixed:
+        return f"Istio {fixed[0]} or newer"
+    if hazard.below:
+        return f"bundle version {hazard.below} or newer"
+    without = f"no {hazard.variable}, or " if hazard.variable else ""
+    return f"{without}a bundle version before {hazard.first}"
 
 
 def _is_older(version: str, than: str) -> bool:
