@@ -15,11 +15,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.fake_forward import forward
+from tests.local_server import LocalServer
 
 if TYPE_CHECKING:
     import ssl
@@ -67,7 +68,7 @@ def status(code: int, message: str, **headers: str) -> Reply:
     return Reply(body, code, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-class FakeApi:
+class FakeApi(LocalServer):
     """The server, while `serve` runs it.
 
     Attributes:
@@ -88,19 +89,7 @@ class FakeApi:
         self._replies: dict[str, list[Reply]] = {}
         self._forwards: dict[str, dict[int, tuple[str, int]]] = {}
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self._scheme = "https" if tls else "http"
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", int(self._server.server_address[1]))
-
-    @property
-    def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_handler(self), tls)
 
     def on(self, path: str, *replies: object) -> None:
         """Sets what a path answers, whatever the method; what is not a Reply is sent as JSON."""
@@ -152,19 +141,7 @@ class FakeApi:
 
     def wait(self, seconds: float) -> bool:
         """Keeps silent, but never longer than the server lives; whether it has ended."""
-        return self._over.wait(seconds)
-
-    @contextmanager
-    def serve(self) -> Iterator[FakeApi]:
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
+        return self.over.wait(seconds)
 
 
 def kubeconfig(servers: Mapping[str, str], cluster: Mapping[str, object] | None = None) -> dict[str, Any]:
@@ -188,14 +165,6 @@ def write_kubeconfig(path: Path, servers: Mapping[str, str]) -> Path:
     """Writes it; JSON is YAML."""
     path.write_text(json.dumps(kubeconfig(servers)))
     return path
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that goes away in the middle is what some tests are about."""
 
 
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:

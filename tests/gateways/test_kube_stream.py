@@ -16,7 +16,8 @@ from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
 from istio_mc.gateways.kube.stream import run
 from tests.fake_api import free_port
-from tests.stream_server import PING, SUCCESS, Peer, StreamServer, ended
+from tests.stream_server import SUCCESS, Peer, StreamServer, ended
+from tests.websocket_frames import PING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
