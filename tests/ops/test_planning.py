@@ -19,8 +19,13 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.model import ClusterSettings, GatewayApiSettings, IstioSettings, Settings
-from istio_mc.domain.settings.tools import ToolsSettings
+from istio_mc.domain.settings.model import (
+    ClusterSettings,
+    GatewayApiSettings,
+    IstioSettings,
+    Settings,
+    ToolsSettings,
+)
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools import manifests
 from istio_mc.ops.install import planning
