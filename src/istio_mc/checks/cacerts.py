@@ -101,7 +101,7 @@ def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
         return None
     return Problem(
         code="cacerts-crl",
-        message="the revocation lists in the Secret cacerts do not fit its CA: istiod does not start",
+        message="the revocation lists in the Secret cacerts do not match its CA: istiod does not start",
         seen=fault,
         expected="a list signed by each certificate of cert-chain.pem, or no ca-crl.pem",
         hint=Advice("replace ca-crl.pem in the Secret, or remove it: istio-mc leaves it alone"),

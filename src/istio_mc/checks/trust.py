@@ -131,7 +131,7 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
 def _no_config_map(facts: Facts, name: str, config_map: str) -> Problem:
     return Problem(
         code="namespace-roots-missing",
-        message=f"no namespace of {name} was given roots: proxies that start there trust no one",
+        message=f"no namespace of {name} has the root certificates: pods with a proxy do not start",
         seen=f"no ConfigMap {config_map} in any namespace",
         expected=f"a ConfigMap {config_map} in each, written by istiod",
         hint=hints.restart_istiod(facts, name),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
 
 VARIABLE = "PILOT_MULTICLUSTER_KUBECONFIG_PATH"
-"""Variable of istiod that names the folder; it then heeds no remote secret (pkg/kube/multicluster/
+"""Variable of istiod that names the folder; it then ignores remote secrets (pkg/kube/multicluster/
 secretcontroller.go, NewController, Istio 1.31.0)."""
 
 _SINCE = (1, 30)

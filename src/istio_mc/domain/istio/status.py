@@ -355,7 +355,7 @@ def _api_gateway(found: Object) -> Gateway:
 
 
 def _remote_secrets(observed: Observed, clusterz: list[RemoteCluster]) -> tuple[RemoteSecret, ...]:
-    if folder := live_folder(observed):  # istiod heeds no remote secret
+    if folder := live_folder(observed):  # istiod ignores remote secrets
         ids = sorted({row.cluster_id for row in clusterz if row.secret})
         return tuple(RemoteSecret(folder, one, _told(one, clusterz)) for one in ids)
     return tuple(

@@ -347,7 +347,7 @@ def lists_do_not_fit(context: str, seen: str) -> Problem:
     return Problem(
         code="cacerts-crl",
         cluster=context,
-        message=f"with the revocation lists of {context} and another CA, istiod does not start",
+        message=f"istiod of {context} would not start: its revocation lists do not match the new CA",
         seen=seen,
         expected="a list signed by each certificate of the new chain, or no ca-crl.pem",
         hint=Advice(

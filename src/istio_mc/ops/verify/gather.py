@@ -159,7 +159,7 @@ def gather(
     for name in failed:
         session.progress(Event(name, "verify", State.FAILED))
     clusters, faults = topology.identified(session.contexts, session.settings, observed)
-    # An istiod that reads kubeconfigs from files heeds no remote secret.
+    # An istiod that reads kubeconfigs from files ignores remote secrets.
     remotes = {
         name: () if clusters[name].kubeconfig_folder else held_by(found) for name, found in observed.items()
     }
