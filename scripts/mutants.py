@@ -121,12 +121,12 @@ def in_order(mutant: str, tests: Iterable[str]) -> list[str]:
 def _run_tests(runner: PytestRunner, *, mutant_name: str | None, tests: Iterable[str]) -> int:
     """Runs a mutant's tests, in the process that was forked for it."""
     if mutant_name is None:
-        return _mutmuts_own(runner, mutant_name=mutant_name, tests=tests)
+        return int(_mutmuts_own(runner, mutant_name=mutant_name, tests=tests))
     if runs := sys.modules.get("tests.support.runs"):
-        runs.DEADLINE_S = _DEADLINE_S  # type: ignore[attr-defined] - the tests' own module
+        vars(runs).update(DEADLINE_S=_DEADLINE_S)
     arguments = runner._pytest_args_regular_run(in_order(mutant_name, tests))  # noqa: SLF001 - no door for an order
     os.chdir("mutants")
-    return runner.execute_pytest(arguments, plugins=[_KillerNoted(mutant_name)])
+    return int(runner.execute_pytest(arguments, plugins=[_KillerNoted(mutant_name)]))
 
 
 _mutmuts_own = PytestRunner.run_tests

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 tree = cache(typer.main.get_command)
 """The commands of a Typer app."""
 
-testing._get_command = tree  # its CliRunner builds them for each run
+vars(testing).update(_get_command=tree)  # its CliRunner builds them for each run
 
 
 def run(words: Sequence[str]) -> Any:  # noqa: ANN401 - Typer's own Result

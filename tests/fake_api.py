@@ -51,14 +51,17 @@ class Reply:
     endless: bool = False
 
 
+def _field(item: dict[str, Any], path: str) -> object:
+    return reduce(lambda part, name: part.get(name, {}), path.split("."), item)
+
+
 def _is_named(item: dict[str, Any], labelSelector: str = "", fieldSelector: str = "") -> bool:  # noqa: N803
     """Whether an object has these labels and fields, of selectors that want them equal."""
     labels = item["metadata"].get("labels") or {}
     wanted_labels = [one.partition("=") for one in labelSelector.split(",") if one]
     wanted_fields = [one.partition("=") for one in fieldSelector.split(",") if one]
     return all(labels.get(key) == value for key, _, value in wanted_labels) and all(
-        reduce(lambda part, name: part.get(name, {}), path.split("."), item) == value
-        for path, _, value in wanted_fields
+        _field(item, path) == value for path, _, value in wanted_fields
     )
 
 

@@ -17,7 +17,7 @@ from tests.websocket_frames import BINARY, CLOSE, accept, frame, receive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from http.server import BaseHTTPRequestHandler
-    from typing import BinaryIO
+    from io import BufferedIOBase
 
     Target = tuple[str, int] | Callable[[socket.socket], None]
     """Where a port leads: to what listens on this machine, or to a function that is given the connection."""
@@ -59,7 +59,7 @@ def _connected(target: Target) -> socket.socket:
     return ours
 
 
-def _carry_back(target: socket.socket, out: BinaryIO) -> None:
+def _carry_back(target: socket.socket, out: BufferedIOBase) -> None:
     with suppress(OSError):
         while data := target.recv(4096):
             out.write(frame(BINARY, b"\x00" + data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
@@ -159,8 +159,8 @@ class Forged:
     after: bytes = b""
     made: list[bytes] = field(default_factory=list, init=False, repr=False, compare=False)
 
-    def but(self, **parts: object) -> Forged:
-        return replace(self, **parts)  # type: ignore[arg-type]
+    def but(self, **parts: Any) -> Forged:
+        return replace(self, **parts)
 
     def der(self) -> bytes:
         """The certificate; the same one each time, though no two signatures of an EC key are alike."""

@@ -26,8 +26,8 @@ from tests.odd_cas import Case, files_of, three
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DOMAINS = [(2, "io"), (2, "svc"), (2, "example"), (6, "example")]
-_NAMES = [
+_DOMAINS: list[tuple[int, bytes | str]] = [(2, "io"), (2, "svc"), (2, "example"), (6, "example")]
+_NAMES: list[tuple[int, bytes | str]] = [
     (2, "a.corp.example"),
     (1, "x@corp.example"),
     (6, "spiffe://corp.example/x"),

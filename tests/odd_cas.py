@@ -6,8 +6,8 @@ import random
 import textwrap
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import TYPE_CHECKING
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
@@ -212,7 +212,7 @@ def _with(*more: Extension) -> tuple[Extension, ...]:
     return (basic(), usage(), *more)
 
 
-CERTIFICATES: dict[str, dict[str, object]] = {
+CERTIFICATES: dict[str, dict[str, Any]] = {
     "critical unknown extension": {"extensions": _with(Extension(UNKNOWN, b"\x05\x00", critical=True))},
     "unknown extension": {"extensions": _with(Extension(UNKNOWN, b"\x05\x00"))},
     "unknown extension that is no DER": {"extensions": _with(Extension(UNKNOWN, b"rubbish"))},
@@ -374,7 +374,7 @@ def _positions(changed: Callable[[Forged], Forged], what: str) -> Iterator[Case]
 
 def certificates() -> Iterator[Case]:
     for what, parts in CERTIFICATES.items():
-        yield from _positions(lambda one, parts=parts: one.but(**parts), what)
+        yield from _positions(partial(forge.Forged.but, **parts), what)
     for what, called in NAMES_OF_CERTIFICATES.items():
         top = root(key("P256", 0), subject=called, issuer=called)
         ca = below(top, key("P256", 2), "c1-k", extensions=own_extensions())
@@ -392,9 +392,9 @@ def certificates() -> Iterator[Case]:
         "the same": (b"a" * 20, b"a" * 20), "others": (b"a" * 20, b"b" * 20),
         "the issuer's alone": (b"a" * 20, b""), "the other alone": (b"", b"b" * 20),
     }  # fmt: skip
-    for what, (theirs, named) in ids.items():
+    for what, (theirs, own) in ids.items():
         issuer = top.but(extensions=_with(*[Extension("2.5.29.14", der(OCTETS, theirs))] * bool(theirs)))
-        inner = der(SEQUENCE, der(0x80, named) if named else b"")
+        inner = der(SEQUENCE, der(0x80, own) if own else b"")
         child = below(issuer, ca.key, "c1-k", extensions=_with(Extension("2.5.29.35", inner)))
         yield Case(f"key ids: {what}", files_of(child, issuer), PROXIES if what == "others" else "")
 
@@ -434,7 +434,7 @@ def algorithms() -> Iterator[Case]:
 def _rsa_signatures() -> Iterator[Case]:
     signer = key("RSA2048", 0)
     leaf = key("P256", 2)
-    variants: dict[str, dict[str, object]] = {
+    variants: dict[str, dict[str, Any]] = {
         "MD5": {"hash": "md5"},
         "SHA-1": {"hash": "sha1"},
         "PSS": {"algorithm": forge.pss_algorithm()},

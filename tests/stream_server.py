@@ -95,7 +95,7 @@ class StreamServer(LocalServer):
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
-        self.script: Callable[[Peer], None] = lambda peer: peer.end(SUCCESS)
+        self.script: Callable[[Peer], object] = lambda peer: peer.end(SUCCESS)
         self.answer: tuple[int, dict[str, str], bytes] = (200, {}, b"{}")
         self.refusal: tuple[int, dict[str, str], bytes] | None = None
         self.protocol = PROTOCOL

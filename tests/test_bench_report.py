@@ -137,8 +137,8 @@ def test_a_verify_that_is_no_slower_than_the_sequence_is_good() -> None:
     assert asks(4.0, 4.0).verdict() == []
 
 
-def size(clusters: int, *, first: bool = False, **more: int) -> Size:
-    asked_each = Counter({"GET /version": 1, **more})
+def size(clusters: int, more: dict[str, int] | None = None, *, first: bool = False) -> Size:
+    asked_each = Counter({"GET /version": 1, **(more or {})})
     of_each = {f"c{i}": asked_each for i in range(clusters)}
     return Size(clusters, 9.0 if first else 1.0, 0.5, 80.0 + clusters, of_each, first)
 
@@ -151,7 +151,7 @@ def test_each_cluster_asked_the_same_however_many_there_are_is_good() -> None:
 
 
 def test_requests_that_grow_with_the_clusters_are_named() -> None:
-    found = Growth((size(5, **{"GET /secret": 4}), size(50, **{"GET /secret": 49}))).verdict()
+    found = Growth((size(5, {"GET /secret": 4}), size(50, {"GET /secret": 49}))).verdict()
     assert found == [
         "requests to a cluster depend on how many clusters there are",
         "GET /secret: 4 of 5 clusters, 49 of 50",

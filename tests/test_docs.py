@@ -227,7 +227,8 @@ TREE: Any = typer.main.get_command(app)
 def fault(line: str) -> str | None:
     """Why a command line is none of this program's; None: it is one."""
     words = shlex.split(line.replace("…", A_VALUE_OF_ITS_OWN))[1:]
-    command, path = TREE, []
+    command = TREE
+    path: list[str] = []
     while words:
         word = words.pop(0)
         if word.startswith("-") and word != "-":

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -25,7 +25,7 @@ from istio_mc.domain.pki.keys import KeySpec, KeyType
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 EC = KeySpec(KeyType.EC, 256)
@@ -198,7 +198,7 @@ class Sidecar:
         context.sni_callback = named
         with self._taken(context, connection) as tls:
             assert tls.selected_alpn_protocol() == "istio"
-            shown = tls.getpeercert() or {}
+            shown: Mapping[str, Any] = tls.getpeercert() or {}
             peer.callers += [str(value) for kind, value in shown.get("subjectAltName", ()) if kind == "URI"]
             peer.heard.append(tls.recv(4096))
             if peer.heard[-1]:

@@ -296,9 +296,16 @@ class World:
     def silence(self, context: str) -> None:
         """The cluster does not answer."""
         self.unreachable[context] = (replace(UNREACHABLE, cluster=context),)
-        read = (self.objects, self.seen, self.ways, self.serving, self.proxies, self.given_roots)
+        read: tuple[dict[str, Any], ...] = (
+            self.objects,
+            self.seen,
+            self.ways,
+            self.serving,
+            self.proxies,
+            self.given_roots,
+        )
         for found in read:
-            del found[context]  # type: ignore[attr-defined] - a dict by context, each
+            del found[context]
 
     def status(self, context: str, peer: str, status: str, pod: str = "istiod-1") -> None:
         """What an istiod says of a peer; `absent`: nothing."""

@@ -111,7 +111,9 @@ class TestNames:
         shared = Problem(
             code="identity-shared", message="kt and nhn share it", seen="network1", hint=Advice("a")
         )
-        moved = Problem(code="identity-changed", message="ncloud is another", seen="nc (live)", hint="b")
+        moved = Problem(
+            code="identity-changed", message="ncloud is another", seen="nc (live)", hint=Advice("b")
+        )
         world.identity_faults = (shared, moved)
         problem = failures(world)["names.identity mesh"]
         assert (problem.message, problem.seen, str(problem.hint)) == (
@@ -130,7 +132,7 @@ class TestNames:
         ids=["a network", "IDs of others", "its ID"],
     )
     def test_what_two_clusters_share_explains_a_link_where_it_is_their_id(
-        self, world: World, shared: dict[str, str], missing: str, told: list[str]
+        self, world: World, shared: dict[str, Any], missing: str, told: list[str]
     ) -> None:
         world.identity_faults = (Problem(code="identity-shared", message="shared", seen="x"),)
         world.remove("kt", "Secret", f"istio-remote-secret-{missing}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,7 +26,7 @@ def world() -> World:
     return World()
 
 
-def spoil(world: World, shown: Judged | None = None, **changes: object) -> None:
+def spoil(world: World, shown: Judged | None = None, **changes: Any) -> None:
     """Changes the one way to kt."""
     (trace,), judged = world.ways["kt"].traces, world.ways["kt"].shown
     world.ways["kt"] = DataPath((replace(trace, **changes),), (shown,) if shown else judged)

@@ -38,15 +38,13 @@ def everywhere(version: str) -> dict[str, str]:
     return dict.fromkeys(CLUSTERS, version)
 
 
-def facts(
-    made: World, *, crds: dict[str, str] | None = None, version: str = "1.31.4", **mesh: object
-) -> Facts:
+def facts(made: World, *, crds: dict[str, str] | None = None, version: str = "1.31.4", **mesh: Any) -> Facts:
     found = made.facts()
     around = replace(WELL, gateway_api=crds or {})
     return replace(
         found,
         surroundings=dict.fromkeys(CLUSTERS, around),
-        mesh=replace(found.mesh, version=version, **mesh),  # type: ignore[arg-type] - fields by name
+        mesh=replace(found.mesh, version=version, **mesh),
     )
 
 

@@ -69,7 +69,7 @@ def test_where_all_is_well_nothing_is_told() -> None:
     assert told(facts()) == {}
 
 
-WARNINGS = {
+WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] = {
     "no default StorageClass": (
         {"storage_classes": {"slow": False}},
         ("no-default-storage-class", "kt", "slow"),

@@ -59,7 +59,7 @@ def problems(facts: Facts, checks: tuple[Check, ...]) -> list[Problem]:
     return [one.problem for one in found if one.problem]
 
 
-def facts(live: dict[str, Any] | None = None, **desired: Any) -> Facts:  # noqa: ANN401 - MeshConfigs
+def facts(live: dict[str, Any] | None = None, **desired: Any) -> Facts:
     world = World()
     for context, config in (live or {}).items():
         world.objects[context].append(

@@ -283,9 +283,10 @@ def test_while_the_program_is_loaded_it_ends_without_a_traceback(tmp_path: Path,
 def test_while_its_result_is_written_to_a_reader_that_has_stopped(tmp_path: Path) -> None:
     """No second document follows the first one, and the program does not wait for its reader."""
     run = start(tmp_path, "config", "schema", "-o", "json")
-    assert run.stdout
-    fcntl.fcntl(run.stdout, fcntl.F_SETPIPE_SZ, 4096)
-    wait_for(lambda: select.select([run.stdout], [], [], 0)[0] != [], "it writes")
+    output = run.stdout
+    assert output
+    fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+    wait_for(lambda: select.select([output], [], [], 0)[0] != [], "it writes")
     time.sleep(0.5)
 
     run.send_signal(signal.SIGINT)

@@ -11,6 +11,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -73,12 +74,12 @@ class TestABug:
 
     @pytest.mark.parametrize(("output", "load"), [("json", json.loads), ("yaml", yaml.safe_load)])
     def test_ends_in_the_envelope(
-        self, istio_mc: Run, config: Path, output: str, load: Callable[[str], dict[str, object]]
+        self, istio_mc: Run, config: Path, output: str, load: Callable[[str], dict[str, Any]]
     ) -> None:
         done = istio_mc("contexts", "--offline", "--kubeconfig", config, "-o", output)
         envelope = load(done.out)
         assert (envelope["command"], envelope["status"], envelope["data"]) == ("contexts", "error", None)
-        (error,) = envelope["errors"]  # type: ignore[misc]
+        (error,) = envelope["errors"]
         assert error["code"] == "internal"
         assert str(kept(done)) in error["message"]
         assert error["docs"] == "troubleshooting.md#internal"

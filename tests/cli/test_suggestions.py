@@ -30,7 +30,7 @@ def mistyped(name: str) -> set[str]:
 
 def suggested(done: Ran) -> str:
     """What stands after the error itself."""
-    (message,) = [error["message"] for error in done.envelope["errors"]]
+    (message,) = [str(error["message"]) for error in done.envelope["errors"]]
     return message.partition("Did you mean")[2] + message.partition("Possible options")[2]
 
 

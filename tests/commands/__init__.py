@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from istio_mc.domain.hint import Command
 from istio_mc.domain.problem import Problem
@@ -40,11 +40,11 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
     made = Made([], [])
     make_command, make_problem = Command.__init__, Problem.__init__
 
-    def command(self: Command, *args: object, **kwargs: object) -> None:
+    def command(self: Command, *args: Any, **kwargs: Any) -> None:
         make_command(self, *args, **kwargs)
         made.commands.append(self)
 
-    def problem(self: Problem, *args: object, **kwargs: object) -> None:
+    def problem(self: Problem, *args: Any, **kwargs: Any) -> None:
         make_problem(self, *args, **kwargs)
         if isinstance(self.hint, Command):
             made.hints.append(self.hint)

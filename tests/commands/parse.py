@@ -83,7 +83,8 @@ def _istio_mc(words: tuple[str, ...]) -> str:
     from istio_mc.cli.app import app
 
     command: Any = tree(app)
-    parent, name, rest = None, "istio-mc", list(words)
+    name: str | None = "istio-mc"
+    parent, rest = None, list(words)
     try:
         while True:
             with redirect_stdout(StringIO()):  # what --help prints

@@ -58,7 +58,7 @@ def told(changes: list[Change]) -> list[tuple[str, str]]:
     return [(change.context, str(change)) for change in changes]
 
 
-def standing_gateway(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever a Gateway holds
+def standing_gateway(**changes: Any) -> dict[str, Any]:
     """The Gateway that stands for kt, spoilt."""
     made = copy.deepcopy(address.remote_gateway(KT, [IP]))
     made["spec"] |= changes

@@ -21,7 +21,7 @@ HPA = {
 }
 
 
-def deployment(**spec: Any) -> dict[str, Any]:  # noqa: ANN401
+def deployment(**spec: Any) -> dict[str, Any]:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -30,7 +30,7 @@ def deployment(**spec: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
-def webhook(name: str, kind: str = "MutatingWebhookConfiguration", **hook: Any) -> dict[str, Any]:  # noqa: ANN401
+def webhook(name: str, kind: str = "MutatingWebhookConfiguration", **hook: Any) -> dict[str, Any]:
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": kind,

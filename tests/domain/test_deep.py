@@ -75,9 +75,9 @@ class TestDocuments:
 
 class TestLeftBehind:
     @staticmethod
-    def left(until: datetime, *, ended: bool = False, **labels: str) -> bool:
+    def left(until: datetime, labels: dict[str, str] | None = None, *, ended: bool = False) -> bool:
         found = probe_pod.namespace("ab12cd", MESH, "me/1", until)
-        found["metadata"]["labels"] |= labels
+        found["metadata"]["labels"] |= labels or {}
         return probe_pod.is_left_behind(found, NOW, lambda holder: ended and holder == "me/1")
 
     def test_a_run_that_goes_on_keeps_its_namespace(self) -> None:
@@ -90,7 +90,7 @@ class TestLeftBehind:
         assert self.left(NOW - timedelta(seconds=1))
 
     def test_a_namespace_of_others_is_never_swept(self) -> None:
-        assert not self.left(NOW - timedelta(days=1), **{"app.kubernetes.io/managed-by": "somebody"})
+        assert not self.left(NOW - timedelta(days=1), {"app.kubernetes.io/managed-by": "somebody"})
 
     def test_one_of_ours_that_names_no_end_is_swept(self) -> None:
         found = probe_pod.namespace("ab12cd", MESH, "me/1", NOW)

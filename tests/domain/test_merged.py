@@ -7,7 +7,7 @@ from typing import Any
 from istio_mc.domain.istio.services import MergedService, Services, endpoints_of, merged
 
 
-def service(name: str = "reviews", namespace: str = "shop", port: int = 80, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def service(name: str = "reviews", namespace: str = "shop", port: int = 80, **more: Any) -> dict[str, Any]:
     metadata = {"name": name, "namespace": namespace, "labels": more.pop("labels", {})}
     return {"metadata": metadata, "spec": {"ports": [{"name": "http", "port": port}], **more}}
 

@@ -13,11 +13,11 @@ GATEWAY = {"app": APP, "istio": "ingressgateway", "topology.istio.io/network": "
 NEEDED = (15443, 15021)
 
 
-def policy(name: str = "p", **spec: Any) -> dict[str, Any]:  # noqa: ANN401 - as Kubernetes takes it
+def policy(name: str = "p", **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"podSelector": {}, **spec}}
 
 
-def opening(*ports: Any) -> dict[str, Any]:  # noqa: ANN401 - numbers and names
+def opening(*ports: Any) -> dict[str, Any]:
     return policy(ingress=[{"ports": [{"port": port, "protocol": "TCP"} for port in ports]}])
 
 

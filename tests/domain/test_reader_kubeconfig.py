@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from istio_mc.domain.links.remote_secrets import Access, reader_kubeconfig, remote_secrets_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PROGRAM = {
     "apiVersion": "client.authentication.k8s.io/v1",
@@ -24,7 +27,7 @@ NOT_DATA: dict[str, dict[str, object]] = {
 }
 
 
-def user_of(user: dict[str, object]) -> dict[str, Any]:
+def user_of(user: Mapping[str, object]) -> dict[str, Any]:
     found: dict[str, Any] = dict(reader_kubeconfig("kt", Access("https://kt:6443", json.dumps(user))))
     entry: dict[str, Any] = found["users"][0]["user"]
     return entry

@@ -21,7 +21,7 @@ REMOTE = {"istio/multiCluster": "true"}
 MESH = Mesh("mesh1", "1.26.0")
 
 
-def made(kind: Kind, name: str, labels: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever the object has
+def made(kind: Kind, name: str, labels: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": name, "labels": labels or {}}
     if kind.namespaced:
         metadata["namespace"] = SYSTEM

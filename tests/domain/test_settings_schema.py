@@ -99,8 +99,8 @@ def at(document: Any, place: Place) -> Any:  # noqa: ANN401 - whatever stands th
 
 def changed(place: Place, value: object) -> dict[str, Any]:
     """The full example with another value in one place, made where it is not there."""
-    document = copy.deepcopy(ALL)
-    holder = document
+    document: dict[str, Any] = copy.deepcopy(ALL)
+    holder: Any = document
     for part in place[:-1]:
         holder = holder[part] if isinstance(part, int) else holder.setdefault(part, {})
     holder[place[-1]] = value

@@ -98,7 +98,7 @@ class Result:
     @property
     def json(self) -> dict[str, Any]:
         """The envelope: standard output as a whole, for nothing else may stand there."""
-        document = json.loads(self.stdout)
+        document: dict[str, Any] = json.loads(self.stdout)
         assert document["schemaVersion"] == 1
         assert document.keys() == {"schemaVersion", "command", "status", "data", "messages", "errors"}
         return document
@@ -106,7 +106,8 @@ class Result:
     @property
     def data(self) -> dict[str, Any]:
         """The envelope's data."""
-        return self.json["data"]
+        data: dict[str, Any] = self.json["data"]
+        return data
 
     def exits(self, code: int) -> Result:
         """This result, if that is its exit code."""
@@ -240,7 +241,8 @@ class Site:
     @property
     def settings(self) -> dict[str, Any]:
         """What its mesh.yaml says."""
-        return yaml.safe_load((self.folder / "mesh.yaml").read_text(encoding="utf-8"))
+        document: dict[str, Any] = yaml.safe_load((self.folder / "mesh.yaml").read_text(encoding="utf-8"))
+        return document
 
     @property
     def certs(self) -> Path:

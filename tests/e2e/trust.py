@@ -67,4 +67,5 @@ def workload_is_signed_under(site: Site, context: str, folder: Path) -> x509.Cer
 
 
 def _active(document: dict[str, Any]) -> list[dict[str, Any]]:
-    return document["dynamicActiveSecrets"]
+    active: list[dict[str, Any]] = document["dynamicActiveSecrets"]
+    return active

@@ -42,7 +42,8 @@ def silent(whole: Site) -> Iterator[Site]:
 
 
 def service(context: str = "kt") -> dict[str, Any]:
-    return get(context, "service", SERVICE)
+    found: dict[str, Any] = get(context, "service", SERVICE)
+    return found
 
 
 def known(context: str, network: str) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.harness import CONTEXTS, Site, clean, each, kubectl
 from tests.support import istioctl, remembering_mesh
 from tests.support.comparing import Compared, compared, differences
-from tests.support.mesh import bin_dir
+from tests.support.istioctl_serving import bin_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def reviews(result: Result) -> dict[str, Any]:
-    (found,) = [one for one in result.data["mergedServices"] if one["name"] == "reviews"]
+    merged: list[dict[str, Any]] = result.data["mergedServices"]
+    (found,) = [one for one in merged if one["name"] == "reviews"]
     return found
 
 

@@ -260,7 +260,7 @@ class TestTheOrderOfWrites:
         names: list[str] = []
         write = files.write
 
-        def noted(path: Path, data: bytes, **how: Any) -> None:  # noqa: ANN401 - as files.write takes it
+        def noted(path: Path, data: bytes, **how: Any) -> None:
             write(path, data, **how)
             names.append(path.name)
 

@@ -47,7 +47,7 @@ def context(user: dict[str, Any], name: str = "kt", cluster: dict[str, Any] | No
     return merge([KubeconfigFile(f"/f/{name}", document)]).contexts[0]
 
 
-def plugin(command: str, name: str = "kt", cluster: dict[str, Any] | None = None, **more: Any) -> Context:  # noqa: ANN401
+def plugin(command: str, name: str = "kt", cluster: dict[str, Any] | None = None, **more: Any) -> Context:
     return context(
         {"exec": {"command": command, "apiVersion": V1, "interactiveMode": "Never", **more}}, name, cluster
     )
@@ -57,7 +57,7 @@ def one(found: Context, deadline_s: float = 20, *, terminal: bool = False) -> Cr
     return resolve([found], deadline_s, terminal=terminal)[found.name]
 
 
-def given(found: Context, **options: Any) -> Credential:  # noqa: ANN401
+def given(found: Context, **options: Any) -> Credential:
     credential = one(found, **options)
     assert isinstance(credential, Credential), credential
     return credential

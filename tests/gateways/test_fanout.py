@@ -136,12 +136,12 @@ class TestTheDeadline:
         ends: list[float] = []
 
         def a_slow_one(future: Future[object], until: float) -> object:
-            monkeypatch.setattr(parallel.time, "monotonic", lambda: 1007.0)
+            monkeypatch.setattr(time, "monotonic", lambda: 1007.0)
             ends.append(until)
             return future.result(30)
 
         monkeypatch.setattr(parallel, "result_of", a_slow_one)
-        monkeypatch.setattr(parallel.time, "monotonic", lambda: 1000.0)
+        monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
         answered({"first": (8.0, list), "second": (9.0, list)}, context="kt")
         assert ends == [1008.0, 1009.0]
 

@@ -42,7 +42,7 @@ def api() -> Iterator[FakeApi]:
         yield made
 
 
-def kube(server: StreamServer | FakeApi, **settings: Any) -> Kube:  # noqa: ANN401 - fields of several types
+def kube(server: StreamServer | FakeApi, **settings: Any) -> Kube:
     return Kube("kt", kubeconfig({"kt": server.url}), **settings)
 
 

@@ -82,7 +82,17 @@ def failure(call: Callable[[], object]) -> Problem:
     return problem
 
 
-def forwarding(answer: Callable[[Peer], None]) -> Callable[[Peer], None]:
+def in_turn(*steps: Callable[[Peer], object]) -> Callable[[Peer], None]:
+    """Several things that a server does, one after the other."""
+
+    def script(peer: Peer) -> None:
+        for step in steps:
+            step(peer)
+
+    return script
+
+
+def forwarding(answer: Callable[[Peer], object]) -> Callable[[Peer], None]:
     """A port-forward: the port's number on both channels, the client's request, and then the answer."""
 
     def script(peer: Peer) -> None:
@@ -199,11 +209,11 @@ class TestExec:
 
     @pytest.mark.parametrize("status", [b"nonsense", b"[]", b'{"status": "Failure", "details": null}'])
     def test_whose_status_is_none_is_a_failure(self, server: StreamServer, kube: Kube, status: bytes) -> None:
-        server.script = lambda peer: _all(peer.send(3, status), peer.close())
+        server.script = in_turn(lambda peer: peer.send(3, status), Peer.close)
         assert status.decode() in (failure(lambda: execute(kube)).seen or "")
 
     def test_without_a_status_is_a_failure(self, server: StreamServer, kube: Kube) -> None:
-        server.script = lambda peer: _all(peer.send(1, b"out"), peer.close())
+        server.script = in_turn(lambda peer: peer.send(1, b"out"), Peer.close)
         assert failure(lambda: execute(kube)).seen == "the API server ended the stream without an exit code"
 
     def test_that_does_not_end_is_given_up(self, server: StreamServer, kube: Kube) -> None:
@@ -294,12 +304,15 @@ class TestPortForward:
         [
             lambda peer: peer.wait(30),
             lambda peer: _every(0.1, peer, lambda: peer.frame(PING, b"")),
-            lambda peer: (peer.begin(0, 1000), _every(0.1, peer, lambda: peer.raw(b"."))),
+            in_turn(
+                lambda peer: peer.begin(0, 1000),
+                lambda peer: _every(0.1, peer, lambda: peer.raw(b".")),
+            ),
         ],
         ids=["silent", "pings", "byte by byte"],
     )
     def test_to_a_pod_that_sends_nothing_is_given_up(
-        self, server: StreamServer, hasty: Kube, silence: Callable[[Peer], None]
+        self, server: StreamServer, hasty: Kube, silence: Callable[[Peer], object]
     ) -> None:
         server.script = forwarding(silence)
         assert failure(lambda: get(hasty)).seen == "no data for 0.3 s"
@@ -401,10 +414,6 @@ def _drip(listening: socket.socket) -> None:
         for _ in range(1000):
             connection.sendall(b" ")
             time.sleep(0.05)
-
-
-def _all(*_: object) -> None:
-    """Has a lambda do several things."""
 
 
 def _every(seconds: float, peer: Peer, do: Callable[[], None]) -> None:

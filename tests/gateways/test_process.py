@@ -154,8 +154,9 @@ def test_what_a_child_wrote_is_read_to_the_end_however_busy_the_machine_is(
     "given", [{"argv": ["true", "s3cret\0"]}, {"env": {"A": "s3cret\0"}}, {"env": {"A=s3cret": "x"}}]
 )
 def test_what_no_program_can_be_given_is_a_problem_without_the_value(given: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"argv": ["true"], "timeout_s": 5, "name": "plugin"}
     with pytest.raises(process.ProcessStartError) as error:
-        process.run(**{"argv": ["true"], "timeout_s": 5, "name": "plugin"} | given)
+        process.run(**options | given)
     assert not error.value.missing
     assert "an argument or an environment variable" in error.value.problems[0].message
     assert "s3cret" not in error.value.problems[0].message

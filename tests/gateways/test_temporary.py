@@ -173,9 +173,9 @@ def test_at_the_end_of_a_run_nothing_of_it_is_left_and_nothing_more_is_made(
     assert modes == [0o700, 0o700, 0o600]
     assert listed(tmp) == []
     assert listed(elsewhere) == ["mesh.yaml"]
-    for make in (temporary.make_folder, lambda: temporary.make_folder(elsewhere)):
+    for parent in ((), (elsewhere,)):
         with pytest.raises(ProblemError):
-            make()
+            temporary.make_folder(*parent)
     with pytest.raises(ProblemError):
         files.write(elsewhere / "mesh.yaml", b"late")
     temporary.remove(folder)

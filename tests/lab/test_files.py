@@ -115,7 +115,9 @@ def test_kubeadm_documents(one: settings.Cluster) -> None:
 
 
 def test_the_control_plane_holds_at_most_a_twelfth_of_the_machine_s_memory_but_a_gibibyte() -> None:
-    limits = [dict(map(dict.values, kubeadm.go_settings(gib << 30)))["GOMEMLIMIT"] for gib in (8, 24)]
+    limits = [
+        {one["name"]: one["value"] for one in kubeadm.go_settings(gib << 30)}["GOMEMLIMIT"] for gib in (8, 24)
+    ]
     assert limits == ["1024MiB", "2048MiB"]
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.kube.kubeconfig import server_url
+from istio_mc.domain.kube.kubeconfig_rules import server_url
 from istio_mc.domain.problem import InputError
 from istio_mc.gateways.kube.kubeconfig import read_kubeconfig
 
@@ -275,7 +275,7 @@ def test_paths_are_taken_from_the_folder_of_their_own_file(tmp_path: Path) -> No
     (b,) = (context for context in read_kubeconfig([one, two]).contexts if context.name == "b")
     found = {
         key: Path(str(path)).read_bytes()
-        for key, path in (b.cluster_entry | b.user_entry).items()
+        for key, path in {**b.cluster_entry, **b.user_entry}.items()
         if key in PATHS
     }
     embedded = flat["clusters"][0]["cluster"] | flat["users"][0]["user"]
@@ -283,7 +283,7 @@ def test_paths_are_taken_from_the_folder_of_their_own_file(tmp_path: Path) -> No
     assert set(found.values()) == {b"one", b"two"}
 
 
-LOCAL = {"server": "https://127.0.0.1:1"}
+LOCAL: dict[str, object] = {"server": "https://127.0.0.1:1"}
 USABLE: list[tuple[dict[str, object], dict[str, object]]] = [
     (LOCAL, {"token": "t"}),
     (LOCAL | {"insecure-skip-tls-verify": True, "tls-server-name": "x"}, {"token": "t"}),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -277,7 +278,7 @@ def test_a_run_that_ends_before_any_of_its_writes_is_finished_by_the_next(
 ) -> None:
     left = after
 
-    def write(*arguments: object, **options: object) -> None:
+    def write(*arguments: Any, **options: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:

@@ -17,6 +17,7 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.model import CaSettings
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca import authority
+from istio_mc.ops.ca import root as ca_root
 from istio_mc.ops.ca.authority import Outcome
 from istio_mc.ops.ca.options import CaOptions, OwnCa, options_of
 from tests import forge
@@ -294,4 +295,4 @@ def test_a_ca_of_a_corporate_root_is_read_back(store: CaStore, tmp_path: Path) -
     authority.init(store, replace(options(), own=own_root(tmp_path, key("ED"))), now())
     authority.issue(store, ["kt"], options(), now())
     assert authority.verify(store, now()).ok
-    assert pem.fingerprint(authority.ca_root.load_root(store, store.read(), now()).certificate)
+    assert pem.fingerprint(ca_root.load_root(store, store.read(), now()).certificate)

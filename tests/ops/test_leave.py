@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.ops.uninstall.leave import still_named, tokens_kept
-from istio_mc.ops.uninstall.uninstall import Uninstalling, untouched
+from istio_mc.ops.uninstall.plan import Uninstalling
+from istio_mc.ops.uninstall.uninstall import untouched
 from tests.world import CLUSTERS, UNREACHABLE, World
 
 if TYPE_CHECKING:

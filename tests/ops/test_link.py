@@ -60,7 +60,7 @@ class TestMint:
         session.deadline = time.monotonic() + 1
         with pytest.raises(ProblemError) as error:
             mint(session, CLUSTERS["kt"], plan.LINK)
-        assert re.fullmatch(rf"Secret {name} {seen}", error.value.problems[0].seen)
+        assert re.fullmatch(rf"Secret {name} {seen}", error.value.problems[0].seen or "")
         assert Event("kt", "link", State.WAITING, f"for a token in Secret istio-system/{name}") in self.seen
         assert len(api.calls) < 15  # ten a second are enough
 

@@ -30,6 +30,7 @@ from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools import manifests
 from istio_mc.ops.install import planning
 from istio_mc.ops.install.planning import drift_before_link
+from istio_mc.ops.session import istio_version
 from tests.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
@@ -218,14 +219,14 @@ class TestTheGatewayApi:
         calls: list[tuple[str, dict[str, Any]]] = []
         namespace = {"kind": "Namespace", "metadata": {"name": "of-upstream"}}
 
-        def get(source: str, **given: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - whatever it is given
+        def get(source: str, **given: Any) -> list[dict[str, Any]]:
             calls.append((source, given))
             return [namespace, CRD]
 
         monkeypatch.setattr(manifests, "documents", get)
         return calls
 
-    def crds(self, live: dict[str, Observed], **gateway_api: Any) -> tuple[Session, list[dict[str, Any]]]:  # noqa: ANN401 - as mesh.yaml
+    def crds(self, live: dict[str, Observed], **gateway_api: Any) -> tuple[Session, list[dict[str, Any]]]:
         session = session_with(replace(SETTINGS, gateway_api=GatewayApiSettings(**gateway_api)))
         return session, planning._gateway_api(session, live, CHOICE)
 
@@ -273,7 +274,7 @@ def test_keys_are_made_ahead_for_the_root_and_each_cluster_of_a_mesh_without_a_r
 
 
 class TestClustersOutsideTheRun:
-    LABELS = (
+    LABELS: tuple[dict[str, str], ...] = (
         {"topology.istio.io/network": "network7", "istio-mc/cluster-id": "seven"},
         {"topology.istio.io/network": "network8"},
         {"istio-mc/cluster-id": "nine"},
@@ -322,8 +323,8 @@ class TestTheVersion:
             return [self.MORE]
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(planning.istio_version, "decide", decide)
-            patch.setattr(planning.istio_version, "warnings", warnings)
+            patch.setattr(istio_version, "decide", decide)
+            patch.setattr(istio_version, "warnings", warnings)
             return planning._chosen(session, live, self.TODAY)
 
     def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:

@@ -58,7 +58,7 @@ class Istioctl:
     ends: Callable[[dict[str, Any]], None] = lambda _: None
     given: dict[str, Any] = field(default_factory=dict)
 
-    def install(self, document: Path, **given: Any) -> None:  # noqa: ANN401 - whatever it is given
+    def install(self, document: Path, **given: Any) -> None:
         self.given = {"document": document, **given}
         self.ends(given)
 
@@ -141,7 +141,9 @@ def test_where_it_fails_and_its_pods_cannot_be_looked_at_it_is_the_reason(
 def test_it_is_ended_where_its_cluster_stops_responding_and_that_is_the_reason(
     session: Session, api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "every_s", 0.02)
+    defaults = Watch.__init__.__kwdefaults__
+    assert defaults
+    monkeypatch.setitem(defaults, "every_s", 0.02)
     api.on("/version", status(403, "no"))
     found = problems(session, Istioctl(until_cancelled))
     assert [problem.code for problem in found] == ["forbidden"]

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube.kubeconfig import Kubeconfig
-from istio_mc.domain.mesh import Cluster, Mesh
+from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.kube.credentials import private_kubeconfig
@@ -51,7 +51,7 @@ def test_the_private_folder_goes_for_good_while_threads_still_write_into_it(tmp_
     session = Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 1)
     folder = session.folder
     begun, ended = threading.Event(), threading.Event()
-    mesh, cluster = Mesh("m", "1.26.0"), Cluster("kt", "kt", "network1", "https://kt.test:6443")
+    mesh, cluster = Mesh("m", "1.26.0"), Cluster("kt", "kt", "network1", ApiServer("https://kt.test:6443"))
 
     def write() -> None:
         """As threads do that Ctrl-C came upon."""

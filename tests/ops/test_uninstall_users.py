@@ -18,7 +18,7 @@ SYSTEM = "istio-system"
 OURS = {"app.kubernetes.io/managed-by": "istio-mc", "istio-mc/cluster-id": "kt-k2p"}
 
 
-def item(kind: Kind, name: str, namespace: str | None = SYSTEM, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - plain data
+def item(kind: Kind, name: str, namespace: str | None = SYSTEM, **more: Any) -> dict[str, Any]:
     metadata = {"name": name, "labels": more.pop("labels", {})} | (
         {"namespace": namespace} if namespace else {}
     )

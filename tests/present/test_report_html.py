@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from tests.leaves import workload_leaf
 from tests.world import CLUSTERS, EC, MESH, World, root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NOW = datetime.now(UTC).replace(microsecond=0)  # the certificates of tests.world are made today
 VOID = {"meta", "br", "hr", "link"}
@@ -138,11 +139,11 @@ def many(count: int, *, name: str = "cluster-{:02}") -> VerifyResult:
     return VerifyResult(facts, tuple(results))
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], VerifyResult]] = {
     "whole": whole,
     "broken": broken,
     "hostile": lambda: many(3, name=HOSTILE + "{}"),
-    **{f"{count} clusters": (lambda count=count: many(count)) for count in (1, 2, 3, 8, 9, 50)},
+    **{f"{count} clusters": partial(many, count) for count in (1, 2, 3, 8, 9, 50)},
 }
 
 

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from rich.cells import cell_len
@@ -91,7 +92,7 @@ def test_a_pipe_is_not_told_twice_a_second_what_is_still_waited_for() -> None:
 
 def test_time_goes_on_while_a_step_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     out = io.StringIO()
     to = Console(file=out, width=80, force_terminal=True)
     moving = terminal._Moving(to)

@@ -25,7 +25,7 @@ from tests.support.store import By
 from tests.websocket_frames import accept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tests.support.certificates import Material
     from tests.support.cluster import Cluster
@@ -200,12 +200,14 @@ class Headers(dict[str, str]):
         return super().get(name.lower(), default)
 
 
-def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
+def _handler(api: Api) -> Callable[..., object]:
     return type("Handler", (_Handler,), {"api": api})
 
 
 class _Handler(BaseHTTPRequestHandler):
     api: Api
+    raw_requestline: bytes
+    headers: Any  # Headers, where the standard library has an email.message.Message
     protocol_version = "HTTP/1.1"
 
     def handle_one_request(self) -> None:
@@ -452,11 +454,7 @@ def _patch(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]
             store.apply(target.served, target.namespace, target.name, document, by, force=force), target
         )
     patch = _parsed(asked)
-    if kind == _MERGE:
-        how = lambda live: fields.merge_patched(live, patch)  # noqa: E731 - one of two
-    elif kind == _STRATEGIC and not target.served.custom:
-        how = lambda live: fields.strategically_patched(live, patch, "", rules)  # noqa: E731 - the other
-    else:
+    if kind != _MERGE and (kind != _STRATEGIC or target.served.custom):
         raise Refused(
             415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}"
         )
@@ -464,7 +462,11 @@ def _patch(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]
     def change(live: Object) -> Object:
         if "resourceVersion" not in (patch.get("metadata") or {}):
             live["metadata"].pop("resourceVersion")
-        changed: Object = how(live)
+        changed: Object = (
+            fields.merge_patched(live, patch)
+            if kind == _MERGE
+            else fields.strategically_patched(live, patch, "", rules)
+        )
         return changed
 
     return 200, _as_asked(

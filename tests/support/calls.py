@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.support import controllers, selectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
@@ -55,7 +55,7 @@ def answering(caller: Cluster, name: str, namespace: str) -> Iterator[tuple[Clus
                 yield cluster, pod
 
 
-def _synced(remotes: dict[str, object]) -> Iterator[str]:
+def _synced(remotes: Mapping[str, object]) -> Iterator[str]:
     return (name for name, remote in remotes.items() if getattr(remote, "status", "") == "synced")
 
 
@@ -78,7 +78,7 @@ def execute(cluster: Cluster, command: Sequence[str]) -> Ran:
 def _curl(cluster: Cluster, url: str) -> Ran:
     host = urlsplit(url).hostname or ""
     match = _RANGE.search(url)
-    lines = []
+    lines: list[str] = []
     for _ in range(int(match[1]) if match else 1):
         behind = list(answering(cluster, host, "sample"))
         found, pod = behind[next(_turn) % len(behind)] if behind else (None, None)

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tests.support import certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
 
@@ -30,7 +28,7 @@ class Answer(NamedTuple):
 
     code: int
     body: Any
-    headers: Mapping[str, str]
+    headers: http.client.HTTPMessage
 
     @property
     def reason(self) -> str:

@@ -200,9 +200,7 @@ def crds(cluster: Cluster) -> None:
             held = crd["metadata"].get("finalizers") or []
             rest = [one for one in held if one != store.CRD_FINALIZER]
             if rest != held:
-                cluster.edit(
-                    crd, lambda item, rest=rest: item["metadata"].update(finalizers=rest), _SERVER_WHOLE
-                )
+                cluster.edit(crd, _set("metadata", finalizers=rest), _SERVER_WHOLE)
 
 
 _SERVER_WHOLE = By("kube-apiserver")
@@ -226,7 +224,7 @@ def tokens(cluster: Cluster) -> None:
                 "ca.crt": _encoded(cluster.ca_certificate),
                 "namespace": _encoded(namespace.encode()),
             }
-            cluster.edit(secret, lambda item, data=data: item.update(data=data), KCM)
+            cluster.edit(secret, _set(data=data), KCM)
         good[base64.b64decode(data["token"]).decode()] = (namespace, account)
     cluster.tokens = good
 
@@ -268,7 +266,7 @@ def _roll_out(cluster: Cluster, deployment: Object) -> None:
     for one in sets:
         count = wanted if one is current else 0
         if one["spec"]["replicas"] != count:
-            cluster.edit(one, lambda item, count=count: item["spec"].update(replicas=count), KCM)
+            cluster.edit(one, _set("spec", replicas=count), KCM)
     available = len(ready) + sum(map(is_ready, old))
     status = {
         "observedGeneration": metadata["generation"],
@@ -482,7 +480,19 @@ def endpoints(cluster: Cluster) -> None:
             with suppress(Refused):  # a namespace on its way out
                 cluster.make({**kind, "metadata": metadata, "addressType": "IPv4", "endpoints": found}, KCM)
         elif there.get("endpoints", []) != found:
-            cluster.edit(there, lambda item, found=found: item.update(endpoints=found), KCM)
+            cluster.edit(there, _set(endpoints=found), KCM)
+
+
+def _set(*path: str, **values: object) -> Callable[[Object], None]:
+    """Return a change that sets values in an object, or in the part of it at that path."""
+
+    def change(item: Object) -> None:
+        part = item
+        for name in path:
+            part = part[name]
+        part.update(values)
+
+    return change
 
 
 ALL: tuple[Callable[[Cluster], None], ...] = (

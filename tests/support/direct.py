@@ -12,6 +12,7 @@ import io
 import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from urllib3 import HTTPResponse
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
@@ -45,11 +46,8 @@ def connections(clusters: Mapping[int, Cluster]) -> Iterator[None]:
         answer.retries = given["retries"]
         return answer
 
-    HTTPSConnectionPool._make_request = make_request
-    try:
+    with patch.object(HTTPSConnectionPool, "_make_request", make_request):
         yield
-    finally:
-        del HTTPSConnectionPool._make_request
 
 
 def _answer(

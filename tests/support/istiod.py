@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from istio_mc.domain.pki.certificates import Authority, new_root
 from istio_mc.domain.pki.keys import KeySpec, KeyType
-from istio_mc.domain.pki.pem import dump_certificates, dump_key
+from istio_mc.domain.pki.pem import PrivateKey, dump_certificates, dump_key
 from tests.support import controllers, refusals, rights, selectors
 from tests.support.store import By
 
@@ -250,7 +250,7 @@ def _authority(data: tuple[tuple[str, str], ...]) -> Authority | None:
         key = load_pem_private_key(pem["ca-key.pem"], None)
         roots = x509.load_pem_x509_certificates(pem["root-cert.pem"])
         between = x509.load_pem_x509_certificates(pem["cert-chain.pem"])
-        if key.public_key() != certificate.public_key():
+        if not isinstance(key, PrivateKey) or key.public_key() != certificate.public_key():
             return None
         chain = _led(certificate, [*between, *roots])
     except (KeyError, ValueError, TypeError):

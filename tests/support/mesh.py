@@ -127,7 +127,7 @@ class Mesh:
 
     # --- mesh.yaml
 
-    def settings(self, **edits: Any) -> None:  # noqa: ANN401 - whatever mesh.yaml takes
+    def settings(self, **edits: Any) -> None:
         """Writes mesh.yaml: small keys, the stand-in's Istio, the Gateway API from a file, and `edits`."""
         document = {
             "apiVersion": "istio-mc/v1alpha1",

@@ -73,10 +73,10 @@ def documents(version: str) -> Iterator[Object]:
             yield istio_operator(Mesh(MARKS["meshID"], version, "", *images, values), _cluster(()))
     addresses = ((), (MARKS["externalIP"],))
     for revision in ("", MARKS["revision"]):
-        for images in ((None, None), (MARKS["hub"], MARKS["tag"])):
+        for hub, tag in ((None, None), (MARKS["hub"], MARKS["tag"])):
             for values in ({}, _LAB_VALUES):
                 for given in addresses:
-                    mesh = Mesh(MARKS["meshID"], version, revision, *images, values)
+                    mesh = Mesh(MARKS["meshID"], version, revision, hub, tag, values)
                     yield istio_operator(mesh, _cluster(given))
     yield another_revision()
     scripts = guide.Settings(MARKS["meshID"], MARKS["hub"], MARKS["tag"], {}, "", {})

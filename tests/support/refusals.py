@@ -44,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - a refusal is no fault of ours
         }
 
 
-def _details(served: Served, name: str, **more: Any) -> Object:  # noqa: ANN401 - plain data
+def _details(served: Served, name: str, **more: Any) -> Object:
     group = {"group": served.group} if served.group else {}
     return {**({"name": name} if name else {}), **group, "kind": served.plural, **more}
 

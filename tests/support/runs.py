@@ -16,6 +16,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from istio_mc.domain import yamltext
 from tests import command_line
@@ -107,12 +108,9 @@ def _garbage_collected() -> Iterator[None]:
     """
     gc.collect()
     gc.freeze()
-    kept = gc.freeze, gc.set_threshold
-    gc.freeze = gc.set_threshold = lambda *_: None  # type: ignore[assignment] - the program's own are for good
-    try:
+    # The program's own settings are for good.
+    with patch.multiple(gc, freeze=lambda: None, set_threshold=lambda *_: None):
         yield
-    finally:
-        gc.freeze, gc.set_threshold = kept
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

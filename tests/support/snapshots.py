@@ -31,7 +31,7 @@ def snapshot(cluster: Cluster) -> Snapshot:
 
 def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Names of what was made, changed or removed."""
-    return sorted(name for name in before | after if before.get(name) != after.get(name))
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
 def owners(item: Object) -> dict[str, frozenset[fields.Path]]:

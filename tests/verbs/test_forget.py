@@ -17,7 +17,7 @@ from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall import leave
 from istio_mc.ops.uninstall.leave import forget
-from istio_mc.ops.uninstall.uninstall import Uninstalling
+from istio_mc.ops.uninstall.plan import Uninstalling
 from tests.support.own_reader import ACCOUNT, with_own_reader
 from tests.support.refusals import Refused
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.mesh import bin_dir
+from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import KUBECONFIGS
 
 if TYPE_CHECKING:

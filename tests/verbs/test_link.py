@@ -136,13 +136,22 @@ def test_flags_that_cannot_be_used_are_all_reported_before_anything_is_touched(i
     assert installed.snapshots() == before
 
 
+def trusting(ca: str) -> Callable[[dict[str, Any]], None]:
+    """Gives a token's Secret that CA."""
+
+    def change(secret: dict[str, Any]) -> None:
+        secret["data"]["ca.crt"] = ca
+
+    return change
+
+
 def test_what_verify_suggests_for_a_proxy_is_carried_out_by_link(installed: Mesh) -> None:
     """The clusters give their service accounts another CA than that of what responds at their address."""
     other = self_signed("own").certificate
     for context in installed.names:
         secret = installed[context].get("Secret", READER_TOKEN_SECRET, SYSTEM)
         ca = base64.b64encode(other).decode()
-        installed[context].edit(secret, lambda found, ca=ca: found["data"].update({"ca.crt": ca}))
+        installed[context].edit(secret, trusting(ca))
     installed.run("link").exits(0)
     found = installed.run("verify", "--only", "link", "-o", "json").json["errors"]
     hints = [

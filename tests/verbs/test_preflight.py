@@ -17,7 +17,7 @@ SYSTEM = "istio-system"
 PAST_ITS_END = "1.26.0"
 
 
-def deployment(name: str = "istiod", **metadata: Any) -> Object:  # noqa: ANN401 - as Kubernetes has it
+def deployment(name: str = "istiod", **metadata: Any) -> Object:
     """An istiod of revision default outside istio-system, scaled to zero."""
     labels = {"app": "istiod", "istio.io/rev": "default"}
     template = {

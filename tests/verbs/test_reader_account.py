@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.support.fixtures import made_once
-from tests.support.mesh import bin_dir
+from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import NO_READER, READER
 
 if TYPE_CHECKING:

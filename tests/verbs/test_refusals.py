@@ -26,7 +26,7 @@ THREE = "kt,ncloud,nhn"
 SECRETS = "/api/v1/namespaces/istio-system/secrets"
 
 
-def settings_of_kt(mesh: Mesh, **settings: Any) -> None:  # noqa: ANN401 - whatever mesh.yaml takes
+def settings_of_kt(mesh: Mesh, **settings: Any) -> None:
     mesh.settings(clusters=[{"context": "kt", **settings}, {"context": "ncloud"}, {"context": "nhn"}])
 
 

@@ -44,6 +44,11 @@ def test_a_report_is_written_whatever_the_checks_find(installed: Mesh) -> None:
     assert "does not answer" in page
 
 
+def last_is(status: str) -> Callable[[list[str]], bool]:
+    """Whether the last document has that status."""
+    return lambda found: bool(json.loads(found[-1])["status"] == status)
+
+
 def lines(running: Running, enough: Callable[[list[str]], bool]) -> list[str]:
     """What a watch prints, until that is enough."""
     assert running.process.stdout
@@ -69,13 +74,14 @@ class TestWatch:
 
     def test_goes_on_while_a_cluster_is_away_and_when_it_is_back(self, installed: Mesh) -> None:
         running = installed.start(*WATCH, "-o", "json")
-        for change, status in (
+        changes: list[tuple[Callable[[], object], str]] = [
             (lambda: None, "success"),
             (lambda: installed.cut("nhn"), "partial"),
             (lambda: installed.heal("nhn"), "success"),
-        ):
+        ]
+        for change, status in changes:
             change()
-            lines(running, lambda found, status=status: json.loads(found[-1])["status"] == status)
+            lines(running, last_is(status))
         running.process.send_signal(signal.SIGINT)
         running.wait().exits(0)
 

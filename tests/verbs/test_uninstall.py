@@ -56,7 +56,7 @@ def test_a_namespace_in_which_others_keep_something_stays_without_our_labels(ins
     assert not [label for label in labels if label.startswith("istio-mc/")]
 
 
-def config_map(name: str, **metadata: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever metadata has
+def config_map(name: str, **metadata: Any) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import istioctl
-from tests.support.mesh import bin_dir
+from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import NETWORK_POLICY, TRUST_BUNDLE
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ CONTEXTS = "kt"
 OLD, NEW = istioctl.VERSIONS
 
 
-def run(mesh: Mesh, version: str, *words: str, **settings: Any) -> Result:  # noqa: ANN401 - as mesh.yaml has it
+def run(mesh: Mesh, version: str, *words: str, **settings: Any) -> Result:
     """A run with the istioctl and the settings of one Istio version."""
     mesh.settings(istio={"version": version}, **settings)
     return mesh.run(*words, ISTIO_MC_BIN_DIR=str(bin_dir(version))).exits(0)

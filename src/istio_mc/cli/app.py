@@ -42,7 +42,7 @@ class Verbs(LazyGroup):
         complete_var: str | None = None,
         standalone_mode: bool = True,
         windows_expand_args: bool = True,
-        **extra: Any,  # noqa: ANN401 - Typer's own signature
+        **extra: Any,
     ) -> Any:  # noqa: ANN401 - likewise
         """Runs a command line; one that is refused ends in the envelope where JSON or YAML is asked for."""
         words = list(sys.argv[1:] if args is None else args)

@@ -152,7 +152,7 @@ def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the op
 _before_the_verb = Options()
 
 
-def root_callback(**given: Any) -> None:  # noqa: ANN401 - as above
+def root_callback(**given: Any) -> None:
     """Keeps the options given before the verb."""
     global _before_the_verb  # noqa: PLW0603 - one process runs one command line
     del given["version"]  # told and done before this
@@ -214,7 +214,7 @@ def verb(function: Callable[..., None]) -> Callable[..., None]:
     shared = _option_parameters()
 
     @functools.wraps(function)
-    def run(**given: Any) -> None:  # noqa: ANN401 - as above
+    def run(**given: Any) -> None:
         options = Options(**{p.name: given.pop(p.name) for p in shared})
         merged = _merged(options)
         with printed_with(merged.of_hints()):

@@ -51,7 +51,7 @@ class LazyGroup(Group):
 
     verbs: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - what Typer hands its groups
+    def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Commands(self.verbs)
 

@@ -20,7 +20,7 @@ from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session.session import open_members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from istio_mc.domain.istio.istiod import RemoteCluster
     from istio_mc.domain.istio.pod_faults import PodFault
@@ -88,7 +88,7 @@ def _ask(kube: Kube, istiods: list[Object]) -> tuple[list[RemoteCluster], list[P
     return [row for rows in seen.values() for row in rows], [row for rows in proxies.values() for row in rows]
 
 
-def watch(inputs: Inputs, *, every_s: float) -> Iterator[StatusResult]:
+def watch(inputs: Inputs, *, every_s: float) -> Generator[StatusResult, None, None]:
     """Reads the clusters again and again, every so many seconds; it ends when it is closed.
 
     Each reading has the deadline of a run. Credentials are obtained anew, and contexts looked for anew,

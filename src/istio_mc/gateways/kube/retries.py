@@ -89,7 +89,7 @@ class Patience(urllib3.Retry):
 
     left: Callable[[], float] = staticmethod(lambda: float("inf"))
 
-    def new(self, **changes: Any) -> Patience:  # noqa: ANN401 - as urllib3 has it
+    def new(self, **changes: Any) -> Patience:
         """A copy that knows the same deadline."""
         made = super().new(**changes)
         made.left = self.left
