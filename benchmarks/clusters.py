@@ -24,8 +24,8 @@ from istio_mc.ops.session.topology import mesh_of
 from lab import proc
 from lab.errors import LabError
 from lab.log import say
-from tests.fake_mesh import FakeMesh
-from tests.world import CLUSTERS, MESH
+from tests.support.fake_mesh import FakeMesh
+from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import settings
 
 from istio_mc.domain.istio import releases
-from tests import command_line, commands
-from tests.fake_api import FakeApi
+from tests import commands
+from tests.support import command_line
+from tests.support.fake_api import FakeApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

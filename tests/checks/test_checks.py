@@ -19,7 +19,7 @@ from istio_mc.domain.kube.objects import Ref
 from istio_mc.domain.links.remote_secrets import CertificateFault, Reading, Tried
 from istio_mc.domain.plan import Drift, Step
 from istio_mc.domain.problem import Problem
-from tests.world import CA, CLUSTERS, IDS, World, encoded, istiod_pod
+from tests.support.world import CA, CLUSTERS, IDS, World, encoded, istiod_pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

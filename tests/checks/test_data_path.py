@@ -13,7 +13,7 @@ from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.traffic.data_path import Answer, DataPath, Health, Judged, Outcome, Reach, Trace
-from tests.world import World, ca_certs, encoded, way
+from tests.support.world import World, ca_certs, encoded, way
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Result

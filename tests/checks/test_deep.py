@@ -13,7 +13,7 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.traffic.probe_pod import Reply
-from tests.world import IDS, World
+from tests.support.world import IDS, World
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from istio_mc.domain.observed import Surroundings
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.ops.install.preflight import judge
-from tests.world import CLUSTERS, World
+from tests.support.world import CLUSTERS, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from istio_mc.checks import access, cacerts, services
 from istio_mc.checks.model import Result, Verdict
 from istio_mc.checks.runner import run
-from tests.world import CLUSTERS, World
+from tests.support.world import CLUSTERS, World
 
 
 def root_valid(world: World) -> Result:

@@ -9,7 +9,7 @@ import pytest
 
 from istio_mc.checks import access, reader_account
 from istio_mc.checks.runner import run
-from tests.world import World
+from tests.support.world import World
 
 NAMED = {"name": "reader", "namespace": "istio-system"}
 

@@ -24,7 +24,7 @@ from istio_mc.checks.model import (
 from istio_mc.checks.runner import run, select, targets, told
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
-from tests.world import World
+from tests.support.world import World
 
 FACTS = World().facts()
 BAD = Problem(code="bad", message="bad")

@@ -17,7 +17,7 @@ from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import ControlPlane, Observed, Surroundings, architectures
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.ops.install.preflight import judge
-from tests.world import CLUSTERS, World
+from tests.support.world import CLUSTERS, World
 
 SOCKET_LB = (
     "socket load balancing is on (kube-proxy-replacement: true): it would choose the pod behind a Service "

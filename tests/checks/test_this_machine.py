@@ -13,7 +13,7 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.hosts import address_fault, host_fault, is_for_us_only, is_loopback
 from istio_mc.domain.this_machine import Here, Name, Use, leads_here, names_of
 from istio_mc.gateways.host.dns import names_here
-from tests.world import CLUSTERS, World
+from tests.support.world import CLUSTERS, World
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check, Result

@@ -18,9 +18,9 @@ from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.pki.pem import dump_certificates, fingerprint
 from istio_mc.domain.problem import Problem
-from tests.leaves import istiod_leaf
-from tests.odd_cas import TEXTS
-from tests.world import (
+from tests.support.leaves import istiod_leaf
+from tests.support.odd_cas import TEXTS
+from tests.support.world import (
     CLUSTERS,
     EC,
     World,

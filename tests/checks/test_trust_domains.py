@@ -17,7 +17,7 @@ from istio_mc.domain.istio.trust_domains import (
     in_operator,
     strangers,
 )
-from tests.world import CLUSTERS, World
+from tests.support.world import CLUSTERS, World
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Check, Facts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import Ran
-from tests.fake_api import FakeApi, free_port, write_kubeconfig
+from tests.support.fake_api import FakeApi, free_port, write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path

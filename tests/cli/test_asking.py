@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import pytest
 
 from tests.cli.test_contract import NAMESPACE, namespace
-from tests.fake_api import FakeApi, write_kubeconfig
+from tests.support.fake_api import FakeApi, write_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import typer
 
 from istio_mc.cli.prompts import chosen_of
 from tests.cli.test_asking import answered
-from tests.fake_api import FakeApi, write_kubeconfig
+from tests.support.fake_api import FakeApi, write_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

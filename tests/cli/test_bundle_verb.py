@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.ops.bundle import folders
-from tests.bundles import contents
 from tests.conftest import Ran
-from tests.fake_api import FakeApi, Reply, free_port, write_kubeconfig
-from tests.world import ca_certs
+from tests.support.bundles import contents
+from tests.support.fake_api import FakeApi, Reply, free_port, write_kubeconfig
+from tests.support.world import ca_certs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,10 @@ from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.options import CaOptions
-from tests import forge
 from tests.conftest import Ran
-from tests.odd_cas import TEXTS, key, key_pem
-from tests.odd_cas import pem as block
+from tests.support import forge
+from tests.support.odd_cas import TEXTS, key, key_pem
+from tests.support.odd_cas import pem as block
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,10 +18,10 @@ from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import Authority, new_intermediate
 from istio_mc.domain.pki.keys import KeySpec
 from istio_mc.domain.pki.pem import NamedPem
-from tests import forge
 from tests.conftest import Ran
-from tests.odd_cas import key, key_pem
-from tests.odd_cas import pem as block
+from tests.support import forge
+from tests.support.odd_cas import key, key_pem
+from tests.support.odd_cas import pem as block
 
 Run = Callable[..., Ran]
 Damage = Callable[[Path], None]

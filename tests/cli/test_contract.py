@@ -18,7 +18,7 @@ import yaml
 
 from istio_mc.cli import edge
 from tests.conftest import Ran
-from tests.fake_api import FakeApi, Reply, free_port, kubeconfig, status, write_kubeconfig
+from tests.support.fake_api import FakeApi, Reply, free_port, kubeconfig, status, write_kubeconfig
 
 Run = Callable[..., Ran]
 NAMESPACE = "/api/v1/namespaces/istio-system"

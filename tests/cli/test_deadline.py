@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import Ran
-from tests.fake_api import FakeApi, Reply, write_kubeconfig
+from tests.support.fake_api import FakeApi, Reply, write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.test_help import COMMANDS
-from tests.fake_api import kubeconfig as kubeconfig_of
-from tests.fake_api import write_kubeconfig
-from tests.fresh_clusters import fresh_clusters
+from tests.support.fake_api import kubeconfig as kubeconfig_of
+from tests.support.fake_api import write_kubeconfig
+from tests.support.fresh_clusters import fresh_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.fake_api import FakeApi
+    from tests.support.fake_api import FakeApi
 
 pytestmark = pytest.mark.thorough
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.test_interrupted import finished, left_in, start
-from tests.fresh_clusters import fresh_clusters
+from tests.support.fresh_clusters import fresh_clusters
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import yaml
 
 from istio_mc.ops import contexts
 from tests.conftest import Ran
-from tests.fake_api import write_kubeconfig
+from tests.support.fake_api import write_kubeconfig
 
 Run = Callable[..., Ran]
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.test_help import COMMANDS
 from tests.conftest import Ran
-from tests.fake_api import FakeApi, write_kubeconfig
+from tests.support.fake_api import FakeApi, write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ import yaml
 from istio_mc.cli import streams
 from istio_mc.present.output import encoding
 from istio_mc.present.output.envelope import Envelope, Exit
-from tests.fake_api import FakeApi, write_kubeconfig
-from tests.self_signed import self_signed, server_context
+from tests.support.fake_api import FakeApi, write_kubeconfig
+from tests.support.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     from pathlib import Path

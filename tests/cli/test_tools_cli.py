@@ -14,7 +14,7 @@ import pytest
 
 from istio_mc.domain.tools import Tool
 from istio_mc.gateways.tools.find import own_platform
-from tests.mirror import VERSIONS, Fault, Mirror
+from tests.support.mirror import VERSIONS, Fault, Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

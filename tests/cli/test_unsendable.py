@@ -9,8 +9,8 @@ import pytest
 
 from istio_mc.domain.istio import documents
 from istio_mc.domain.mesh import ApiServer
-from tests.fake_mesh import FakeMesh
-from tests.world import cluster_id_of
+from tests.support.fake_mesh import FakeMesh
+from tests.support.world import cluster_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

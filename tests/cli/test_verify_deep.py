@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.fake_api import FakeApi, status, write_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

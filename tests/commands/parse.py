@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from typer.exceptions import Exit, TyperException
 
 from istio_mc.domain.gateway.changes import Via
-from tests.command_line import tree
+from tests.support.command_line import tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ from istio_mc.domain.gateway.changes import Change, Live, Via, foreign, pool, se
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
-from tests.world import CLUSTERS, MESH, World
+from tests.support.world import CLUSTERS, MESH, World
 
 KT = CLUSTERS["kt"]
 IP = "203.0.113.7"

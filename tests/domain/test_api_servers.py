@@ -10,7 +10,7 @@ from istio_mc.domain.links.members import as_linked, refuse_for_us_only
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
-from tests.world import CA
+from tests.support.world import CA
 
 PUBLIC = "https://203.0.113.8:6443"
 OURS = "https://127.0.0.1:6443"

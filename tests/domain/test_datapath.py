@@ -26,7 +26,7 @@ from istio_mc.domain.traffic.data_path import (
     resolved,
     shown,
 )
-from tests.tls_peer import ca, workload
+from tests.support.tls_peer import ca, workload
 
 PUBLIC, PRIVATE = "203.0.113.7", "10.0.0.7"
 REVIEWS = Meshed("sample", "reviews", 9080, http=True)

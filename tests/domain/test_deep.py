@@ -12,7 +12,7 @@ import pytest
 from istio_mc.domain.mesh import Mesh
 from istio_mc.domain.traffic import probe_pod
 from istio_mc.domain.traffic.probe_pod import Reply
-from tests.world import MESH
+from tests.support.world import MESH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,14 +14,14 @@ import pytest
 from istio_mc.domain.pki import cacerts
 from lab import settings
 from lab.golang import Go
-from tests.mutated_cas import mutations
-from tests.odd_cas import Case, cases
+from tests.support.mutated_cas import mutations
+from tests.support.odd_cas import Case, cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
-JUDGE = Path(__file__).parents[1] / "gojudge"
+JUDGE = Path(__file__).parents[1] / "support" / "gojudge"
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 

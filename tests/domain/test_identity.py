@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from istio_mc.domain.pki.pem import issued_by
 from istio_mc.domain.pki.workload import client_identity, trust_domain_of
-from tests.tls_peer import ca, root, workload
+from tests.support.tls_peer import ca, root, workload
 
 NOW = datetime.now(UTC)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from istio_mc.domain.istio.kubeconfig_files import VARIABLE, folder_of, folder_of_values
-from tests.world import istiod_deployment
+from tests.support.world import istiod_deployment
 
 VALUES = {"pilot": {"env": {VARIABLE: "/files"}}}
 

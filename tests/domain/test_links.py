@@ -20,8 +20,8 @@ from istio_mc.domain.links.state import (
     required_by,
     token_in,
 )
-from tests.self_signed import self_signed
-from tests.world import CLUSTERS, encoded
+from tests.support.self_signed import self_signed
+from tests.support.world import CLUSTERS, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable

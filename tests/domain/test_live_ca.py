@@ -12,7 +12,7 @@ from istio_mc.domain.istio import documents
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import new_intermediate, new_root
 from istio_mc.domain.pki.signing import LiveCa, live_ca
-from tests.world import EC, ca_certs, root, root_fingerprint
+from tests.support.world import EC, ca_certs, root, root_fingerprint
 
 NOW = datetime.now(UTC)
 

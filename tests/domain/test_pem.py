@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import ProblemError
-from tests import forge
-from tests.forge import Extension, basic, integer, oid, root, usage
-from tests.odd_cas import TEXTS, explicit_algorithm, key, key_pem, sec1
-from tests.odd_cas import pem as block
+from tests.support import forge
+from tests.support.forge import Extension, basic, integer, oid, root, usage
+from tests.support.odd_cas import TEXTS, explicit_algorithm, key, key_pem, sec1
+from tests.support.odd_cas import pem as block
 
 if TYPE_CHECKING:
     from collections.abc import Callable

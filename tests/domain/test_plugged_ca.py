@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl
-from tests.world import authority, ca_certs, istiod_deployment, root
+from tests.support.world import authority, ca_certs, istiod_deployment, root
 
 if TYPE_CHECKING:
     from istio_mc.domain.pki.certificates import Authority

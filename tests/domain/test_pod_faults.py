@@ -17,7 +17,7 @@ from istio_mc.domain.istio.pod_faults import (
     problem_of,
 )
 from istio_mc.domain.kube.refusal import Reason
-from tests.pod_objects import (
+from tests.support.pod_objects import (
     NOT_FOUND,
     POD,
     QUOTA,

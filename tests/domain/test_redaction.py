@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from istio_mc.domain.redaction.names import promises_secret
 from istio_mc.domain.redaction.redactor import LAST_APPLIED, Redactor
-from tests.world import ca_certs
+from tests.support.world import ca_certs
 
 Form = Callable[[str], str]
 WINDOW = 16  # letters of a secret that must never come out together

@@ -20,7 +20,7 @@ from istio_mc.domain.links.remote_secrets import (
 )
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.observed import Observed
-from tests.world import CA
+from tests.support.world import CA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -8,7 +8,7 @@ import pytest
 
 from istio_mc.domain.pki.pem import dump_certificates
 from istio_mc.domain.pki.signing import Outsider, Signing, most_take, outsiders, signing
-from tests.world import ca_certs, root
+from tests.support.world import ca_certs, root
 
 ROOTS = {"A": "mesh", "B": "other", "C": "third"}
 

@@ -19,7 +19,7 @@ from istio_mc.domain.tools import (
     program_platforms,
     told_version,
 )
-from tests.mirror import elf
+from tests.support.mirror import elf
 
 LINUX, MAC = Platform("linux", "amd64"), Platform("darwin", "arm64")
 A, B = "a" * 64, "b" * 64

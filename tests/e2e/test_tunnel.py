@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.connect_proxy import tunnel
 from tests.e2e.harness import SYSTEM, Site, get, kubectl, merged_kubeconfig, write_kubeconfig
+from tests.support.connect_proxy import tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from istio_mc.domain.redaction.texts import encoded_forms
 from lab import settings
 from lab.images import BUSYBOX
-from tests.bundles import contents
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, command, get, kubectl, secret, soon
+from tests.support.bundles import contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.harness import CONTEXTS, Site, clean, each, kubectl
-from tests.support import istioctl, remembering_mesh
+from tests.support import istioctl
 from tests.support.comparing import Compared, compared, differences
 from tests.support.istioctl_serving import bin_dir
+from tests.support.mesh import remembering_mesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

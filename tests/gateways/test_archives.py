@@ -11,7 +11,7 @@ import pytest
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.tools import archives
 from istio_mc.gateways.tools.archives import copy_member
-from tests.mirror import archive
+from tests.support.mirror import archive
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from istio_mc.domain.kube.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import process
 from istio_mc.gateways.kube.credentials import Credential, private_kubeconfig, resolve
-from tests.self_signed import self_signed
+from tests.support.self_signed import self_signed
 
 V1 = "client.authentication.k8s.io/v1"
 V1BETA1 = "client.authentication.k8s.io/v1beta1"

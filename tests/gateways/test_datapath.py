@@ -19,8 +19,8 @@ from istio_mc.domain.pki.pem import dump_certificates, issued_by
 from istio_mc.domain.pki.workload import Identity, client_identity
 from istio_mc.domain.traffic.data_path import Outcome, Trace
 from istio_mc.gateways.istio.data_path import Caller, Route, trace
-from tests.fake_api import elapsed, free_port
-from tests.tls_peer import (
+from tests.support.fake_api import elapsed, free_port
+from tests.support.tls_peer import (
     Peer,
     Sidecar,
     ca,

@@ -20,8 +20,8 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.tools.cache import Cache, find_cache
 from istio_mc.gateways.tools.download import Downloader, Wanted
 from istio_mc.gateways.tools.manifests import documents
-from tests.mirror import CRDS, Fault, Mirror
-from tests.self_signed import SelfSigned, self_signed
+from tests.support.mirror import CRDS, Fault, Mirror
+from tests.support.self_signed import SelfSigned, self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ import pytest
 from istio_mc.domain.kube import objects
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
-from tests.connect_proxy import ConnectProxy
-from tests.fake_api import FakeApi, free_port, kubeconfig
-from tests.self_signed import self_signed, server_context
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.fake_api import FakeApi, free_port, kubeconfig
+from tests.support.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.istio.istioctl import Istioctl
-from tests.fake_istioctl import write_istioctl
+from tests.support.fake_istioctl import write_istioctl
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.istio.istiod import clusterz, metrics, syncz
 from istio_mc.gateways.kube.client import Kube
-from tests.fake_api import FakeApi, Reply
+from tests.support.fake_api import FakeApi, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

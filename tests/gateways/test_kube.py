@@ -18,8 +18,8 @@ from istio_mc.gateways.host.parallel import fan_out
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError, unreachable
 from istio_mc.gateways.kube.snapshot import observe
-from tests.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
-from tests.self_signed import self_signed, server_context
+from tests.support.fake_api import FakeApi, Reply, elapsed, free_port, kubeconfig, status
+from tests.support.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

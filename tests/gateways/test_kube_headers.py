@@ -9,8 +9,8 @@ import pytest
 
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
-from tests.self_signed import self_signed, server_context
-from tests.stream_server import StreamServer
+from tests.support.self_signed import self_signed, server_context
+from tests.support.stream_server import StreamServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,15 +13,15 @@ from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
 from istio_mc.gateways.kube.retries import once_more
 from istio_mc.gateways.kube.snapshot import Right, allowed
-from tests.fake_api import FakeApi, Reply, free_port, kubeconfig, status
-from tests.stream_server import SUCCESS, Peer, StreamServer
-from tests.tls_peer import closes, listening, resets
+from tests.support.fake_api import FakeApi, Reply, free_port, kubeconfig, status
+from tests.support.stream_server import SUCCESS, Peer, StreamServer
+from tests.support.tls_peer import closes, listening, resets
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from tests.tls_peer import Peer as TlsPeer
+    from tests.support.tls_peer import Peer as TlsPeer
 
 PORT = (15014).to_bytes(2, "little")
 BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"

@@ -15,9 +15,9 @@ import websocket
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
 from istio_mc.gateways.kube.stream import run
-from tests.fake_api import free_port
-from tests.stream_server import SUCCESS, Peer, StreamServer, ended
-from tests.websocket_frames import PING
+from tests.support.fake_api import free_port
+from tests.support.stream_server import SUCCESS, Peer, StreamServer, ended
+from tests.support.websocket_frames import PING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -24,10 +24,10 @@ from istio_mc.domain.pki.certificates import new_intermediate
 from istio_mc.gateways.kube import tls
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
-from tests.leaves import leaf
-from tests.self_signed import SelfSigned, self_signed, server_context
-from tests.stream_server import StreamServer
-from tests.world import EC, root
+from tests.support.leaves import leaf
+from tests.support.self_signed import SelfSigned, self_signed, server_context
+from tests.support.stream_server import StreamServer
+from tests.support.world import EC, root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

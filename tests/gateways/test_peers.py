@@ -9,8 +9,8 @@ import pytest
 
 from istio_mc.domain.links.remote_secrets import READS, Access, CertificateFault, Reading, Tried
 from istio_mc.gateways.kube.remote_access import try_access
-from tests.fake_api import FakeApi, Reply, status
-from tests.fake_mesh import HOST, tls
+from tests.support.fake_api import FakeApi, Reply, status
+from tests.support.fake_mesh import HOST, tls
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ALLOWED = {"status": {"allowed": True}}

@@ -9,8 +9,18 @@ import pytest
 from istio_mc.domain.kube import objects
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.pods import read_deployment_faults, read_pod_faults, shown
-from tests.fake_api import FakeApi, Reply, status
-from tests.pod_objects import POD, back_off, container, deployment, ended, event, pod, replica_set, waiting
+from tests.support.fake_api import FakeApi, Reply, status
+from tests.support.pod_objects import (
+    POD,
+    back_off,
+    container,
+    deployment,
+    ended,
+    event,
+    pod,
+    replica_set,
+    waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

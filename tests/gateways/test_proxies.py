@@ -12,9 +12,9 @@ from istio_mc.domain.pki.certificates import Authority, new_intermediate
 from istio_mc.gateways.istio.istiod import given_roots
 from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
 from istio_mc.gateways.kube.client import Kube
-from tests.fake_api import FakeApi, Reply, status
-from tests.leaves import secrets_dump, workload_leaf
-from tests.world import EC, root
+from tests.support.fake_api import FakeApi, Reply, status
+from tests.support.leaves import secrets_dump, workload_leaf
+from tests.support.world import EC, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,9 +12,9 @@ from istio_mc.domain.pki.pem import issued_by
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.istio.data_path import serving
 from istio_mc.gateways.kube.client import Kube
-from tests.fake_api import FakeApi
-from tests.leaves import Leaf, istiod_leaf, talker, tls_server
-from tests.world import EC, root
+from tests.support.fake_api import FakeApi
+from tests.support.leaves import Leaf, istiod_leaf, talker, tls_server
+from tests.support.world import EC, root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 from istio_mc.domain.kube import objects
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.snapshot import survey
-from tests.fake_api import FakeApi, status
+from tests.support.fake_api import FakeApi, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.snapshot import survey
 
 if TYPE_CHECKING:
-    from tests.fake_api import FakeApi
+    from tests.support.fake_api import FakeApi
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 

@@ -20,9 +20,9 @@ from istio_mc.ops.ca import authority
 from istio_mc.ops.ca import root as ca_root
 from istio_mc.ops.ca.authority import Outcome
 from istio_mc.ops.ca.options import CaOptions, OwnCa, options_of
-from tests import forge
-from tests.odd_cas import key, key_pem
-from tests.odd_cas import pem as block
+from tests.support import forge
+from tests.support.odd_cas import key, key_pem
+from tests.support.odd_cas import pem as block
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops import cilium as op
 from istio_mc.ops.session.session import Session
-from tests.fake_api import FakeApi, Reply, status
+from tests.support.fake_api import FakeApi, Reply, status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from istio_mc.domain.traffic.data_path import DataPath, Outcome, accepted
 from istio_mc.ops.session.session import Session
 from istio_mc.ops.verify.data_path import tried
 from istio_mc.ops.verify.snapshot import Ground
-from tests.tls_peer import Peer, Sidecar, listening
-from tests.world import CLUSTERS, MESH, World, authority, ca_certs
+from tests.support.tls_peer import Peer, Sidecar, listening
+from tests.support.world import CLUSTERS, MESH, World, authority, ca_certs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

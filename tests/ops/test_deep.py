@@ -17,7 +17,7 @@ from istio_mc.gateways.kube.stream import Execution
 from istio_mc.ops.session.session import Session
 from istio_mc.ops.verify import deep
 from istio_mc.ops.verify.snapshot import Ground
-from tests.world import CLUSTERS, IDS, MESH, World
+from tests.support.world import CLUSTERS, IDS, MESH, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -16,8 +16,8 @@ from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.install import install
 from istio_mc.ops.install.install import _istiod_starts, _parts
 from istio_mc.ops.install.planning import ClusterPlan
-from tests.fake_api import FakeApi, status
-from tests.world import CLUSTERS, MESH
+from tests.support.fake_api import FakeApi, status
+from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

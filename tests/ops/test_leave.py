@@ -10,7 +10,7 @@ import pytest
 from istio_mc.ops.uninstall.leave import still_named, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.uninstall import untouched
-from tests.world import CLUSTERS, UNREACHABLE, World
+from tests.support.world import CLUSTERS, UNREACHABLE, World
 
 if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed

@@ -20,8 +20,8 @@ from istio_mc.ops import link
 from istio_mc.ops.link import _forgotten, mint, planned
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
-from tests.fake_api import FakeApi, write_kubeconfig
-from tests.world import CLUSTERS, encoded
+from tests.support.fake_api import FakeApi, write_kubeconfig
+from tests.support.world import CLUSTERS, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca.options import CaOptions
 from istio_mc.ops.ca.trust import decide
 from istio_mc.ops.install.preflight import outlived
-from tests.world import CLUSTERS, EC
+from tests.support.world import CLUSTERS, EC
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -31,7 +31,7 @@ from istio_mc.gateways.tools import manifests
 from istio_mc.ops.install import planning
 from istio_mc.ops.install.planning import drift_before_link
 from istio_mc.ops.session import istio_version
-from tests.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
+from tests.support.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
     from istio_mc.domain.istio.choice import IstioChoice

@@ -22,9 +22,9 @@ from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
 from istio_mc.ops.session.istio_documents import written
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session
-from tests.fake_api import FakeApi, Reply
-from tests.fake_istioctl import write_istioctl
-from tests.pod_objects import (
+from tests.support.fake_api import FakeApi, Reply
+from tests.support.fake_istioctl import write_istioctl
+from tests.support.pod_objects import (
     POD,
     QUOTA,
     RUNNING,
@@ -37,7 +37,7 @@ from tests.pod_objects import (
     replica_set,
     unschedulable,
 )
-from tests.world import CHOICE, CLUSTERS, MESH
+from tests.support.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ import pytest
 
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from tests.fake_api import Reply
-from tests.fake_mesh import FakeMesh
-from tests.pod_objects import POD, QUOTA, back_off, deployment, pod
+from tests.support.fake_api import Reply
+from tests.support.fake_mesh import FakeMesh
+from tests.support.pod_objects import POD, QUOTA, back_off, deployment, pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from istio_mc.domain.problem import InputError
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.purge import fate, purge
-from tests.world import CLUSTERS, UNREACHABLE, World, ca_certs
+from tests.support.world import CLUSTERS, UNREACHABLE, World, ca_certs
 
 if TYPE_CHECKING:
     from pathlib import Path

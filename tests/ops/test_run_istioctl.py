@@ -18,8 +18,8 @@ from istio_mc.ops.install.install import _run_istioctl
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session, open_named
-from tests.fake_api import FakeApi, status, write_kubeconfig
-from tests.world import CLUSTERS, MESH
+from tests.support.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ from istio_mc.gateways.kube.stream import Execution
 from istio_mc.ops import sample
 from istio_mc.ops.sample import calls_of, silent_gateway
 from istio_mc.ops.session.session import Session
-from tests.fake_api import kubeconfig
+from tests.support.fake_api import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -15,7 +15,7 @@ from istio_mc.gateways.kube.credentials import private_kubeconfig
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.istio_documents import written
 from istio_mc.ops.session.session import Session, begin
-from tests.fake_api import write_kubeconfig
+from tests.support.fake_api import write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.ops import status as op
 from istio_mc.ops.session.inputs import Inputs
-from tests.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.fake_api import FakeApi, status, write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.runner import run as run_checks
 from istio_mc.domain.kube.terminating import held_by, terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from tests.fake_istioctl import write_istioctl
-from tests.fake_mesh import FakeMesh
-from tests.world import World
+from tests.support.fake_istioctl import write_istioctl
+from tests.support.fake_mesh import FakeMesh
+from tests.support.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

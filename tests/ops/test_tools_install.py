@@ -32,7 +32,7 @@ from istio_mc.gateways.tools.find import Origin, find, own_platform
 from istio_mc.gateways.tools.install import Offline, Online, in_folder
 from istio_mc.gateways.tools.manifests import documents
 from istio_mc.ops.tools.fetch import BringResult, Outcome, ToolOutcome, choose, download, install
-from tests.mirror import CRDS, VERSIONS, Fault, Mirror, archive, elf, long_elf, program
+from tests.support.mirror import CRDS, VERSIONS, Fault, Mirror, archive, elf, long_elf, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

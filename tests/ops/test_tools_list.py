@@ -33,8 +33,8 @@ from istio_mc.gateways.tools.find import own_platform
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.tools.listing import ListResult, listed
 from istio_mc.present.tools import listed as report
-from tests.fake_api import FakeApi, free_port, kubeconfig
-from tests.mirror import CRDS, program
+from tests.support.fake_api import FakeApi, free_port, kubeconfig
+from tests.support.mirror import CRDS, program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from istio_mc.domain.problem import InputError, ProblemError
 from istio_mc.domain.settings.model import ApiServerSettings, ClusterSettings, IstioSettings, Settings
 from istio_mc.ops.install.preflight import named_after_ids
 from istio_mc.ops.session.topology import clusters_of, mesh_of
-from tests.self_signed import self_signed
+from tests.support.self_signed import self_signed
 
 CA = self_signed("ca").certificate
 NAMES = {"kt": "kt-k2p", "ncloud": "nks_kr_ncloud_1", "nhn": "nhn-nks"}

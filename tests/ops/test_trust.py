@@ -18,8 +18,8 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca.options import CaOptions
 from istio_mc.ops.ca.trust import Trust, decide, live_cacerts
-from tests.odd_cas import TEXTS
-from tests.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
+from tests.support.odd_cas import TEXTS
+from tests.support.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ from istio_mc.ops.uninstall.uninstall import _elections, _unlabel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.fake_api import FakeApi
+    from tests.support.fake_api import FakeApi
 
 
 def config_map(name: str, *keys: str) -> dict[str, Any]:

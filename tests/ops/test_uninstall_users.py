@@ -12,7 +12,7 @@ from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.uninstall.plan import _expected, _meshed, _served
 
 if TYPE_CHECKING:
-    from tests.fake_api import FakeApi
+    from tests.support.fake_api import FakeApi
 
 SYSTEM = "istio-system"
 OURS = {"app.kubernetes.io/managed-by": "istio-mc", "istio-mc/cluster-id": "kt-k2p"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fake_mesh import TO_THE_GATEWAY, FakeMesh
+from tests.support.fake_mesh import TO_THE_GATEWAY, FakeMesh
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain.kube import objects
-from tests.fake_api import Reply, status
-from tests.fake_mesh import FakeMesh
+from tests.support.fake_api import Reply, status
+from tests.support.fake_mesh import FakeMesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.ops.install import wait
 from istio_mc.ops.install.wait import _Links
 from istio_mc.ops.session.pod_watch import PodTiming
-from tests.world import CLUSTERS, IDS
+from tests.support.world import CLUSTERS, IDS
 
 if TYPE_CHECKING:
     from istio_mc.ops.session.session import Session

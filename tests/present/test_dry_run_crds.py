@@ -9,7 +9,7 @@ from istio_mc.domain.plan import Step
 from istio_mc.ops.install.install import InstalledCluster, InstallResult
 from istio_mc.present import install
 from istio_mc.present.output import terminal
-from tests.world import CHOICE, CLUSTERS, MESH
+from tests.support.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:
     import pytest

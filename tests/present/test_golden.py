@@ -39,8 +39,8 @@ from istio_mc.present import link as link_present
 from istio_mc.present.output import terminal
 from istio_mc.present.output.envelope import Envelope, Report
 from istio_mc.present.verify import summary
-from tests.fake_api import kubeconfig
-from tests.world import CHOICE, CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
+from tests.support.fake_api import kubeconfig
+from tests.support.world import CHOICE, CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
 
 Golden = Callable[[str, str], None]
 SENTENCE = re.compile(r"Root CA  |Istio |  [√×‼?] |      because ")

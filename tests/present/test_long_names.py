@@ -20,7 +20,7 @@ from istio_mc.present import install, link, sample
 from istio_mc.present.output import terminal
 from istio_mc.present.output.services import render_services
 from istio_mc.present.verify import table
-from tests.world import CHOICE, CLUSTERS, MESH
+from tests.support.world import CHOICE, CLUSTERS, MESH
 
 NAMES = (
     "nks_kr_결제서비스_0f0f0f0f-1234-4abc-9def-0123456789ab",

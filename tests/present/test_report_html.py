@@ -27,13 +27,13 @@ from istio_mc.present.html.markup import STYLE, State, clipped, clipped_name, le
 from istio_mc.present.html.page import page, page_of_ours
 from istio_mc.present.html.timeline import timeline
 from istio_mc.present.html.topology import links
-from tests.leaves import workload_leaf
-from tests.world import CLUSTERS, EC, MESH, World, root
+from tests.support.leaves import workload_leaf
+from tests.support.world import CLUSTERS, EC, MESH, World, root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOW = datetime.now(UTC).replace(microsecond=0)  # the certificates of tests.world are made today
+NOW = datetime.now(UTC).replace(microsecond=0)  # the certificates of tests.support.world are made today
 VOID = {"meta", "br", "hr", "link"}
 HOSTILE = "<script>alert(1)</script>\"'onload=x&amp;</style></svg>"
 

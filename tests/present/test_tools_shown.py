@@ -15,7 +15,7 @@ from istio_mc.ops.tools.fetch import BringResult, Outcome, ToolOutcome
 from istio_mc.ops.tools.listing import ListedTool, ListResult
 from istio_mc.present import tools
 from istio_mc.present.output import terminal
-from tests.world import CHOICE
+from tests.support.world import CHOICE
 
 if TYPE_CHECKING:
     from istio_mc.present.output.envelope import Report

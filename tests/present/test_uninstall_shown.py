@@ -17,7 +17,7 @@ from istio_mc.ops.uninstall.uninstall import UninstallResult, untouched
 from istio_mc.present.output import terminal
 from istio_mc.present.output.envelope import Envelope, Exit
 from istio_mc.present.uninstall import question, report
-from tests.world import CLUSTERS, UNREACHABLE, World
+from tests.support.world import CLUSTERS, UNREACHABLE, World
 
 Golden = Callable[[str, str], None]
 SYSTEM = "istio-system"

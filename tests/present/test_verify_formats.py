@@ -18,7 +18,7 @@ from istio_mc.present.verify import github, short, summary
 from istio_mc.present.verify import junit as verify_junit
 from istio_mc.present.verify import table as verify_table
 from istio_mc.present.verify.summary import PROBLEMS
-from tests.world import World
+from tests.support.world import World
 
 Golden = Callable[[str, str], None]
 

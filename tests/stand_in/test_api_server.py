@@ -12,8 +12,8 @@ from tests.support.client import MERGE, apply, call
 from tests.support.snapshots import owners
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 ONE = f"{MAPS}/one"

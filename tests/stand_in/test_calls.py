@@ -13,7 +13,7 @@ from tests.support.gateways import STATUS_PORT
 from tests.support.refusals import too_many
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 

@@ -9,8 +9,8 @@ import pytest
 from tests.support.client import MERGE, apply, call
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
 
 WEB = "/apis/apps/v1/namespaces/default/deployments/web"
 STAMP = {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}

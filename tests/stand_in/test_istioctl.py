@@ -19,7 +19,7 @@ from tests.support.snapshots import owners
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Mesh as Remembering
+    from tests.support.mesh import Mesh as Remembering
 
 SYSTEM = "istio-system"
 

@@ -15,13 +15,13 @@ from istio_mc.gateways.istio.istiod import clusterz, metrics, syncz
 from istio_mc.gateways.kube.client import Kube
 from tests.support.client import call
 from tests.support.istiod import ROOTS, SYSTEM
-from tests.world import authority, ca_certs
+from tests.support.world import authority, ca_certs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
 
 REMOTE = "istio-remote-secret-ncloud-nks"
 

@@ -11,7 +11,7 @@ from tests.support.client import call
 from tests.support.refusals import Refused
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 THREE = "kt,ncloud,nhn"
 VERSION = "/version"

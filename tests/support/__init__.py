@@ -70,8 +70,10 @@ Manifests
 ---------
 tests/support/recording.py names the shapes of IstioOperator documents that were recorded, and records them
 anew from the real istioctl. A shape that was not is refused by the stand-in with that advice.
+
+Beside them
+-----------
+What smaller tests share: world.py (what lives in three clusters without a fault, as values), fake_api.py (an
+API server that responds with what a test gives it), forge.py (certificates of any kind), other servers and
+programs.
 """
-
-from tests.support.mesh import Mesh, remembering_mesh
-
-__all__ = ["Mesh", "remembering_mesh"]

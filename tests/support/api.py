@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from tests.fake_forward import forward
-from tests.stream_server import SUCCESS, Peer, ended
 from tests.support import calls, discovery, faults, fields, refusals, rights
+from tests.support.fake_forward import forward
 from tests.support.fields import Merging
 from tests.support.refusals import Refused
 from tests.support.rights import Wanted
 from tests.support.store import By
-from tests.websocket_frames import accept
+from tests.support.stream_server import SUCCESS, Peer, ended
+from tests.support.websocket_frames import accept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

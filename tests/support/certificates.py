@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.self_signed import self_signed, server_context
+from tests.support.self_signed import self_signed, server_context
 
 if TYPE_CHECKING:
     import ssl

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tests.support import controllers, selectors
 from tests.support.folders import shared_folder
-from tests.tls_peer import Peer, Sidecar, workload
+from tests.support.tls_peer import Peer, Sidecar, workload
 
 if TYPE_CHECKING:
     from istio_mc.domain.pki.certificates import Authority

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
-from tests.leaves import istiod_leaf, secrets_dump, workload_leaf
 from tests.support import controllers, istiod, refusals
+from tests.support.leaves import istiod_leaf, secrets_dump, workload_leaf
 
 if TYPE_CHECKING:
     import socket

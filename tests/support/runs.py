@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from istio_mc.domain import yamltext
-from tests import command_line
-from tests.support import quick
+from tests.support import command_line, quick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -12,8 +12,7 @@ from benchmarks import documents as guide
 from istio_mc.domain.istio import documents
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
-from tests import world
-from tests.support import istioctl
+from tests.support import istioctl, world
 from tests.support.istiod import SYSTEM
 from tests.support.store import By
 

@@ -9,8 +9,8 @@ import pytest
 from tests.support.store import By
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 THREE = ("--contexts", "kt,ncloud,nhn")

@@ -9,7 +9,7 @@ from tests.support.snapshots import changed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 ADOPT = ("adopt", "--contexts", "kt,ncloud,nhn", "-o", "json")
 SYSTEM = "istio-system"

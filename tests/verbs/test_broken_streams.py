@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import remembering_mesh
+from tests.support.mesh import remembering_mesh
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 
 def break_every(count: int, mesh: Mesh) -> None:

@@ -11,8 +11,8 @@ from tests.support.daemons import CHART, Cilium
 from tests.support.store import By
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 ONLY = ("--contexts", "ncloud", "--settle", "1s", "-o", "json")
 FIX = ("cilium", "fix", *ONLY, "--yes")

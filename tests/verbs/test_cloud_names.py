@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import remembering_mesh
+from tests.support.mesh import remembering_mesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 pytestmark = pytest.mark.thorough

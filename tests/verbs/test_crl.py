@@ -6,9 +6,9 @@ import base64
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 ALL = ("--contexts", "kt,ncloud,nhn")
 CRL = base64.b64encode(b"-----BEGIN X509 CRL-----").decode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 
 def test_istiods_and_proxies_are_called_through_port_forwards_alone(installed: Mesh) -> None:

@@ -14,8 +14,8 @@ from tests.support.daemons import Cilium
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 pytestmark = pytest.mark.thorough

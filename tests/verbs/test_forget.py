@@ -24,9 +24,9 @@ from tests.support.refusals import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 OF_NHN, OF_NCLOUD = "istio-remote-secret-nhn-nks", "istio-remote-secret-ncloud-nks"

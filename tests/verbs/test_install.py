@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import world
-from tests.support import refusals
+from tests.support import refusals, world
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 RECORDED = Path(__file__).parents[1] / "support/recorded"
 THREE = "kt,ncloud,nhn"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pytest
 
     from istio_mc.domain.mesh import Cluster
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 INSTALL = ("install", "--contexts", "kt,ncloud,nhn", "-o", "json")

@@ -15,7 +15,7 @@ from tests.support.daemons import CHART, Cilium
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result, Running
 
 pytestmark = pytest.mark.thorough

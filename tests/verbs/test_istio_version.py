@@ -15,7 +15,7 @@ from istio_mc.gateways.istio import releases as packaged
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 THREE = ("--contexts", "kt,ncloud,nhn")
 ONLY = IstioRelease(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"

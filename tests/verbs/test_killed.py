@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import remembering_mesh
 from tests.support.comparing import Compared, compared, differences
+from tests.support.mesh import remembering_mesh
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 ONE = ("install", "--contexts", "kt")
 TWO = ("install", "--contexts", "kt,ncloud")

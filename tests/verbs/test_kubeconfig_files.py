@@ -10,9 +10,9 @@ from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import KUBECONFIGS
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"

@@ -10,8 +10,8 @@ from tests.support import refusals
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 LEAVE = ("uninstall", "--contexts", "nhn", "--yes", "-o", "json")

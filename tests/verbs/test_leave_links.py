@@ -11,7 +11,7 @@ import yaml
 from tests.support import refusals
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 LEAVE = ("uninstall", "--contexts", "nhn", "--yes", "-o", "json")

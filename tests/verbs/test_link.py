@@ -9,12 +9,12 @@ import pytest
 import yaml
 
 from istio_mc.domain.istio.documents import READER_TOKEN_SECRET
-from tests.self_signed import self_signed
+from tests.support.self_signed import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 NHN = "istio-remote-secret-nhn-nks"

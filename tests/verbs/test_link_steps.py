@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from istio_mc.gateways.host.parallel import Failures
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 OF_KT, OF_NCLOUD, OF_NHN = (f"istio-remote-secret-{name}" for name in ("kt-k2p", "ncloud-nks", "nhn-nks"))

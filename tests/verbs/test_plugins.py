@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 INSTALL = ("install", "--contexts", "kt,ncloud,nhn", "-o", "json")
 _SCRIPT = """\

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 THREE = ("--contexts", "kt,ncloud,nhn")
 INSTALL = ("install", *THREE, "-o", "json")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import istio_mc
-from tests import world
+from tests.support import world
 from tests.support.refusals import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
     from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 SOURCE = Path(istio_mc.__file__).parent

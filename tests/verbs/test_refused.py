@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 INSTALL = ("install", "--contexts", "kt,ncloud,nhn", "-o", "json")

@@ -12,8 +12,8 @@ from tests.support import refusals
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
     from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 ALL = ("kt-k2p", "ncloud-nks", "nhn-nks")

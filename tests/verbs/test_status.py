@@ -21,7 +21,7 @@ from tests.support.mesh import environment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
     from tests.support.runs import Running
 
 WATCH = ("status", "--watch", "--every", "1s")

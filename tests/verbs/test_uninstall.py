@@ -9,7 +9,7 @@ import pytest
 from tests.support import refusals
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"

@@ -21,7 +21,7 @@ from tests.support.refusals import Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
 
 SYSTEM = "istio-system"
 NO = Refused(403, "Forbidden", "no")

@@ -11,7 +11,7 @@ from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import NETWORK_POLICY, TRUST_BUNDLE
 
 if TYPE_CHECKING:
-    from tests.support import Mesh
+    from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
-from tests.websocket_frames import BINARY, CLOSE, accept, frame, receive
+from tests.support.websocket_frames import BINARY, CLOSE, accept, frame, receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from istio_mc.domain.pki.cacerts import CaCerts
-from tests import forge
-from tests.forge import (
+from tests.support import forge
+from tests.support.forge import (
     ANY_USE,
     CLIENT_AUTH,
     CODE_SIGNING,

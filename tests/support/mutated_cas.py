@@ -6,7 +6,7 @@ import random
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from tests.forge import (
+from tests.support.forge import (
     CLIENT_AUTH,
     OCTETS,
     SEQUENCE,
@@ -21,7 +21,7 @@ from tests.forge import (
     usage,
     uses,
 )
-from tests.odd_cas import Case, files_of, three
+from tests.support.odd_cas import Case, files_of, three
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.local_server import LocalServer
-from tests.websocket_frames import BINARY, CLOSE, PROTOCOL, accept, frame, head, receive
+from tests.support.local_server import LocalServer
+from tests.support.websocket_frames import BINARY, CLOSE, PROTOCOL, accept, frame, head, receive
 
 if TYPE_CHECKING:
     import ssl

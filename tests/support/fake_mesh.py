@@ -1,7 +1,7 @@
 """A mesh of any number of clusters that works: API servers, istiods and gateways that listen on 127.0.0.1.
 
-What lives in the clusters is tests/world.py's. Every request is counted, so that it can be told how many a
-cluster costs, and whether that depends on how many others there are.
+What lives in the clusters is tests/support/world.py's. Every request is counted, so that it can be told how
+many a cluster costs, and whether that depends on how many others there are.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Ref, kind_of, ref_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.pki.pem import dump_certificates
-from tests.fake_api import FakeApi, kubeconfig
-from tests.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
-from tests.self_signed import SelfSigned, self_signed, server_context
-from tests.tls_peer import Peer, Sidecar, listening, workload
-from tests.world import authority, ca_certs, cluster_id_of, objects_of
+from tests.support.fake_api import FakeApi, kubeconfig
+from tests.support.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
+from tests.support.self_signed import SelfSigned, self_signed, server_context
+from tests.support.tls_peer import Peer, Sidecar, listening, workload
+from tests.support.world import authority, ca_certs, cluster_id_of, objects_of
 
 if TYPE_CHECKING:
     import ssl

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.fake_api import FakeApi, write_kubeconfig
+from tests.support.fake_api import FakeApi, write_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

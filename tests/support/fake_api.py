@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.fake_forward import forward
-from tests.local_server import LocalServer
+from tests.support.fake_forward import forward
+from tests.support.local_server import LocalServer
 
 if TYPE_CHECKING:
     import ssl

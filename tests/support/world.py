@@ -38,8 +38,8 @@ from istio_mc.domain.traffic.data_path import (
     Trace,
 )
 from istio_mc.gateways.istio.releases import release_table
-from tests.leaves import istiod_leaf, workload_leaf
-from tests.self_signed import self_signed
+from tests.support.leaves import istiod_leaf, workload_leaf
+from tests.support.self_signed import self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
