@@ -154,7 +154,7 @@ def test_each_step_is_done_in_its_own_way_and_noted(
     monkeypatch: pytest.MonkeyPatch, name: str, by: str
 ) -> None:
     calls: list[str] = []
-    events: list[tuple[str, str, str]] = []
+    events: list[tuple[str, ...]] = []
 
     @contextmanager
     def step(*event: str) -> Iterator[None]:

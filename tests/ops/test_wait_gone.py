@@ -12,7 +12,6 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import ProblemError
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
-from istio_mc.ops.uninstall import uninstall
 from istio_mc.ops.uninstall.uninstall import _wait_gone
 from tests.support.fake_api import FakeApi, status, write_kubeconfig
 
@@ -41,7 +40,7 @@ def test_it_is_looked_at_again_until_it_is_gone(
     session: Session, api: FakeApi, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(uninstall.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     api.on(PATH, GOING, GOING, status(404, "gone"))
     _wait_gone(session, session.kubes["kt"], "sample")
     assert events == [Event("kt", "uninstall", State.WAITING, "for namespace sample to go")] * 2

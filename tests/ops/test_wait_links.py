@@ -45,7 +45,7 @@ class Istiods:
         """What is missing at a moment; empty: nothing."""
         self.now, self.says = now, says
         problem = self.links()
-        return problem.seen if problem else ""
+        return (problem.seen or "") if problem else ""
 
 
 @pytest.fixture

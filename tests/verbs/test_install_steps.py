@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import Problem
+from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.options import options_of
-from istio_mc.ops.install import install, planning
+from istio_mc.ops.install import install, preflight
 from istio_mc.ops.install.planning import prepare
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import open_named
@@ -69,11 +70,11 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
     for name, value in environment(installed.folder).items():
         monkeypatch.setenv(name, value)
     known, ca, outlived = (Problem(code=code, message=code) for code in ("known-before", "of-ca", "outlived"))
-    decide = planning.trust.decide
+    decide = trust.decide
     monkeypatch.setattr(
-        planning.trust, "decide", lambda *given, **more: replace(decide(*given, **more), warnings=(ca,))
+        trust, "decide", lambda *given, **more: replace(decide(*given, **more), warnings=(ca,))
     )
-    monkeypatch.setattr(planning.preflight, "outlived", lambda *_: [outlived])
+    monkeypatch.setattr(preflight, "outlived", lambda *_: [outlived])
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
     with open_named(inputs) as session:
         session.kubes.pop("nhn").close()
