@@ -1,10 +1,14 @@
-"""The wheel: built, installed beside nothing but its dependencies, and run far from the checkout."""
+"""The wheel: built, installed beside nothing but its dependencies, and run far from the checkout.
+
+And the sdist: all that `make check` needs.
+"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -73,3 +77,37 @@ def test_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert held == wanted
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree that an sdist unpacks to."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run("-m", "build", "--sdist", "--no-isolation", "--outdir", folder, ROOT, cwd=folder)
+    (made,) = folder.glob("*.tar.gz")
+    with tarfile.open(made) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / made.name.removesuffix(".tar.gz")
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="which files belong to the project is known to git")
+def test_the_sdist_holds_every_file_of_the_project(sdist: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    files = {name for name in listed.stdout.split("\0") if name and not name.startswith(".ci/")}
+    held = {str(path.relative_to(sdist)) for path in sdist.rglob("*") if path.is_file()}
+    assert held - {"PKG-INFO"} == {name for name in files if (ROOT / name).exists()}
+
+
+def test_the_tests_of_an_sdist_are_collected_in_it(sdist: Path, tmp_path: Path) -> None:
+    found = run(
+        "-P", "-m", "pytest", "--collect-only", "-qq", "-p", "no:cacheprovider",
+        "tests/test_docs.py", "tests/verbs", cwd=sdist, PYTHONPATH=str(sdist / "src"), TMPDIR=str(tmp_path),
+    )  # fmt: skip
+    assert "tests/verbs/test_install.py: " in found
+
+
+def test_a_script_of_the_sdist_can_be_run(sdist: Path) -> None:
+    assert os.access(sdist / "tests" / "run.sh", os.X_OK)
