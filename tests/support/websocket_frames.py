@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
-    from typing import BinaryIO
+    from io import BufferedIOBase
 
 PROTOCOL = "v4.channel.k8s.io"
 BINARY, CLOSE, PING = 0x2, 0x8, 0x9
@@ -43,7 +43,7 @@ def frame(opcode: int, data: bytes) -> bytes:
     return head(opcode, len(data)) + data
 
 
-def receive(source: BinaryIO) -> bytes | None:
+def receive(source: BufferedIOBase) -> bytes | None:
     """The data of the next frame; None if the client has closed."""
     begin = source.read(2)
     if len(begin) < 2 or begin[0] & 0xF == CLOSE:
