@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -118,6 +119,14 @@ def test_verify_still_reports_a_cluster_that_no_file_names(mixed: Mesh) -> None:
     kt = mixed["kt"]
     kt.edit(kt.get("Secret", FILES, SYSTEM), lambda copy: copy["data"].pop("nhn-nks.yaml"))
     assert failed(mixed) == [("link.synced", "kt", "nhn")]
+
+
+def test_verify_reports_a_file_of_a_cluster_that_is_not_a_member(mixed: Mesh) -> None:
+    kt = mixed["kt"]
+    value = kt.get("Secret", FILES, SYSTEM)["data"]["nhn-nks.yaml"]
+    other = base64.b64encode(base64.b64decode(value).replace(b"nhn-nks", b"other")).decode()
+    kt.edit(kt.get("Secret", FILES, SYSTEM), lambda copy: copy["data"].update({"other.yaml": other}))
+    assert failed(mixed) == [("link.members", "kt", None)]
 
 
 def test_an_istiod_that_does_not_know_the_variable_still_needs_remote_secrets(installed: Mesh) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
@@ -16,6 +17,9 @@ from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.naming import remote_secret_name
 from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 ASKED = "link.asked"
 SECRET = "link.secret"  # noqa: S105 - a check's id
@@ -162,6 +166,8 @@ def _unique(facts: Facts, target: Target) -> Finding:
 def _members(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     members = {cluster.cluster_id for cluster in facts.clusters.values()} | facts.elsewhere
+    if folder := facts.clusters[name].kubeconfig_folder:
+        return _members_in_files(facts, name, folder, members)
     strangers = [one for one in facts.remotes[name] if one.cluster_id not in members]
     if not strangers:
         return Finding("of members only")
@@ -175,6 +181,24 @@ def _members(facts: Facts, target: Target) -> Finding:
         hint=_prune(facts),
     )
     return Finding(told, problem, parts=explained_by_identity(ids_at_odds(facts)))
+
+
+def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[str]) -> Finding:
+    """What the istiods report that read kubeconfigs from files, which are not read from here."""
+    rows = [row for rows in facts.seen.get(name, {}).values() for row in rows]
+    if not rows:
+        return Finding(f"istiod reads kubeconfigs in {folder}, and was not asked for them", unknown=True)
+    others = sorted({row.cluster_id for row in rows if row.cluster_id not in members})
+    if not others:
+        return Finding("of members only, as istiod reports")
+    problem = Problem(
+        code="remote-secret-of-a-stranger",
+        message=f"istiod of {name} reads a cluster that is not a member of the mesh",
+        seen=f"{', '.join(others)}, with a kubeconfig in {folder}",
+        expected=f"kubeconfigs of {', '.join(sorted(members))} only",
+        hint=Advice(f"remove the kubeconfig of {', '.join(others)} from {folder}"),
+    )
+    return Finding(", ".join(others), problem, parts=explained_by_identity(ids_at_odds(facts)))
 
 
 def not_synced(facts: Facts, target: Target) -> dict[str, str]:
