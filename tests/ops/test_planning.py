@@ -35,6 +35,7 @@ from tests.support.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
     from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.pki.keys import KeySpec
     from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.ops.ca.options import CaOptions
@@ -264,13 +265,13 @@ class TestTheGatewayApi:
 def test_keys_are_made_ahead_for_the_root_and_each_cluster_of_a_mesh_without_a_root(
     monkeypatch: pytest.MonkeyPatch, keys: int, *, bare: bool, dry_run: bool
 ) -> None:
-    made: list[int] = []
-    monkeypatch.setattr(planning, "SpareKeys", lambda _key, wanted: made.append(wanted))
+    made: list[tuple[KeySpec, int]] = []
+    monkeypatch.setattr(planning, "SpareKeys", lambda *given: made.append(given))
     monkeypatch.setattr(planning, "is_bare", lambda _store: bare)
     store = cast("CaStore", SimpleNamespace(read=lambda: None))
     session = session_with(contexts=(1, 2, 3))
     planning._keys_ahead(session, store, cast("CaOptions", SimpleNamespace(key=EC)), dry_run=dry_run)
-    assert made == [keys]
+    assert made == [(EC, keys)]
 
 
 class TestClustersOutsideTheRun:
