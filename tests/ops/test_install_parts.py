@@ -94,6 +94,7 @@ class TestTheStepsOfACluster:
     def done(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The steps that were done; the Deployment is there once a step `starts` was begun."""
         self.starts, self.applied = threading.Event(), threading.Event()
+        self.is_asked = False
         made: list[str] = []
 
         def do(_session: object, _prepared: object, cluster: Cluster, steps: tuple[Step, ...]) -> None:
@@ -110,6 +111,7 @@ class TestTheStepsOfACluster:
 
         def istiod_starts(_kube: object, istiod: str, ended: threading.Event) -> bool:
             assert istiod == "istiod"
+            self.is_asked = True
             while not (self.starts.is_set() or ended.is_set()):
                 ended.wait(0.01)
             return self.starts.is_set()
@@ -127,9 +129,10 @@ class TestTheStepsOfACluster:
         self.apply("namespace", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
         assert done == ["namespace", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS]
 
-    def test_need_nothing_beside_them(self, done: list[str]) -> None:
+    def test_wait_for_no_istiod_where_nothing_is_applied_beside_them(self, done: list[str]) -> None:
         self.apply("namespace", plan.REMOTE_GATEWAYS)
         assert done == ["namespace", plan.REMOTE_GATEWAYS]
+        assert not self.is_asked
 
     def test_go_on_while_what_is_beside_them_is_applied(self, done: list[str]) -> None:
         self.apply("starts", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
