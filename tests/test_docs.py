@@ -7,21 +7,21 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from istio_mc.checks.catalogue import ALL, PREFLIGHT
+from istio_mc.checks.catalogue import EVERY, PREFLIGHT
+from istio_mc.cli import last_resort
 from istio_mc.cli.app import app
-from istio_mc.domain.istio.pod_faults import Cause
-from istio_mc.domain.kube.refusal import Reason
-from istio_mc.domain.problem import SECTION_OF
-from scripts import checks_page, releases_page
+from istio_mc.domain.codes import Code
+from scripts import checks_page, codes_page, releases_page
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "src").rglob("*.py"))
+CHECKS = [*EVERY, *PREFLIGHT]
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
 FENCE = re.compile(r"^\s*```.*?$(.*?)^\s*```", re.MULTILINE | re.DOTALL)
 HELP = re.compile(r"<!-- help: istio-mc (.*?) -->\n```\n(.*?)```", re.DOTALL)
@@ -49,51 +49,40 @@ def anchors(page: Path) -> set[str]:
 # What the program refers to
 
 
-class Facts(NamedTuple):
-    """What a module says of the documentation.
-
-    Attributes:
-        references: Every `page.md#anchor` in it; what an f-string fills in is `*`.
-        codes: The codes of its Problems.
-        unsaid: Those of them that do not say themselves where they are explained.
-    """
-
-    references: frozenset[str]
-    codes: frozenset[str]
-    unsaid: frozenset[str]
-
-
 @cache
-def facts() -> dict[Path, Facts]:
-    """All modules, each read once."""
-    return {source: facts_of(ast.parse(source.read_text(encoding="utf-8"))) for source in SOURCES}
-
-
-def facts_of(tree: ast.Module) -> Facts:
-    texts, codes, unsaid = set(), set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            texts.add(node.value)
-        elif isinstance(node, ast.JoinedStr):
-            parts = (str(v.value) if isinstance(v, ast.Constant) else "*" for v in node.values)
-            texts.add("".join(parts))
-        elif keywords := getattr(node, "keywords", ()):
-            given = {keyword.arg: keyword.value for keyword in keywords}
-            code = given.get("code")
-            if "message" in given and isinstance(code, ast.Constant):
-                codes.add(str(code.value))
-                if "docs" not in given:
-                    unsaid.add(str(code.value))
-    return Facts(frozenset(filter(ANCHOR.match, texts)), frozenset(codes), frozenset(unsaid))
+def sources() -> dict[str, list[ast.AST]]:
+    """Every node of each module, each read once."""
+    paths = sorted((ROOT / "src").rglob("*.py"))
+    return {named(path): [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))] for path in paths}
 
 
 def references() -> dict[str, str]:
-    """Each `page.md#anchor` of the sources, with a module that has it."""
-    found = {text: named(source) for source, one in facts().items() for text in sorted(one.references)}
-    for check in [*ALL, *PREFLIGHT]:
-        if check.docs:
-            found[check.docs] = f"check {check.id}"
-    return found
+    """Each page, or `page.md#section`, to which the program refers, with a place that does."""
+    found = {
+        node.value: source
+        for source, nodes in sources().items()
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and ANCHOR.match(node.value)
+    }
+    return found | {check.docs: check.id for check in CHECKS} | {code.docs: code for code in Code}
+
+
+def used_codes() -> set[str]:
+    """Names of the codes that some Problem has."""
+    return {
+        node.attr
+        for nodes in sources().values()
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Code"
+    }
+
+
+@cache
+def sections(page: str) -> dict[str, str]:
+    """The text of each section of a page, by its anchor."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    parts = re.split(r"^#{1,6} (.*)$", text, flags=re.MULTILINE)
+    return {slug(heading): body for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def is_there(reference: str) -> bool:
@@ -102,65 +91,44 @@ def is_there(reference: str) -> bool:
     return path.is_file() and (not anchor or anchor in anchors(path))
 
 
-def test_the_sources_refer_to_the_documentation_at_all() -> None:
-    assert len(references()) > 30
+def is_explained(code: Code) -> bool:
+    page, _, section = code.docs.partition("#")
+    return section == code or f"`{code}`" in sections(page)[section]
 
 
-def test_each_page_and_section_an_error_names_is_there() -> None:
-    whole = {text: source for text, source in references().items() if "*" not in text}
-    assert {text: source for text, source in whole.items() if not is_there(text)} == {}
+def test_each_page_and_section_that_the_program_names_exists() -> None:
+    assert {text: place for text, place in references().items() if not is_there(text)} == {}
 
 
-def test_each_reason_of_a_refused_request_or_a_failing_pod_has_its_section() -> None:
-    reasons = [*Reason, *(cause for cause in Cause if cause is not Cause.REFUSED)]
-    assert {reason.value for reason in reasons} <= SECTION_OF.keys()
+def test_the_section_of_each_code_explains_it() -> None:
+    assert {code.value: code.docs for code in Code if not is_explained(code)} == {}
 
 
-def codes() -> dict[str, str]:
-    """Each code of a Problem that stands in the sources, with the module that has it."""
-    return {code: named(source) for source, one in facts().items() for code in sorted(one.codes)}
+def test_each_code_is_that_of_a_problem_and_named_as_its_value() -> None:
+    assert [code.value for code in Code if code.name not in used_codes()] == []
+    assert [code.value for code in Code if code.name != code.upper().replace("-", "_")] == []
 
 
-def test_each_code_of_an_error_is_explained() -> None:
-    pages = [page for page in PAGES if page.parent.name == "docs"]
-    text = "".join(page.read_text(encoding="utf-8") for page in pages)
-    explained = {anchor for page in pages for anchor in anchors(page)}
-    missing = {code: at for code, at in codes().items() if code not in explained and f"`{code}`" not in text}
-    assert missing == {}
+def test_each_section_explains_a_code_or_a_check_that_exists() -> None:
+    headings = re.findall(r"^## ([a-z0-9-]+)$", TROUBLESHOOTING, re.MULTILINE)
+    leading = {reference.partition("#")[2] for reference in references()}
+    assert [heading for heading in headings if heading not in leading | set(Code) | {"left"}] == []
 
 
-def unsaid() -> dict[str, str]:
-    """Codes of problems that do not say themselves where they are explained, but for those of checks."""
-    return {
-        code: named(source)
-        for source, one in facts().items()
-        if source.parent.name != "checks"  # a check says it, see below
-        for code in sorted(one.unsaid)
-    }
+def test_each_code_in_a_table_of_codes_exists() -> None:
+    tables = re.findall(r"^\| code \|.*\n\|[-|]+\n((?:\|.*\n)+)", TROUBLESHOOTING, re.MULTILINE)
+    cells = [row.split("|")[1] for table in tables for row in table.splitlines()]
+    listed = [code for cell in cells for code in re.findall(r"`([^`]+)`", cell)]
+    assert len(listed) > 30
+    assert set(listed) <= set(Code)
 
 
-def test_each_error_leads_to_a_section() -> None:
-    """Where one does not: give docs, or put it into domain/problem.py."""
-    assert {code: source for code, source in unsaid().items() if code not in SECTION_OF} == {}
-
-
-def test_the_section_that_an_error_leads_to_explains_its_code() -> None:
-    page = ROOT / "docs/troubleshooting.md"
-    text = page.read_text(encoding="utf-8")
-    parts = re.split(r"^#{1,6} (.*)$", text, flags=re.MULTILINE)
-    sections = {slug(heading): body for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
-    missing = {code: section for code, section in SECTION_OF.items() if section not in sections}
-    assert missing == {}
-    unexplained = {
-        code: section
-        for code, section in SECTION_OF.items()
-        if section != code and f"`{code}`" not in sections[section]
-    }
-    assert unexplained == {}
+def test_what_is_printed_where_nothing_can_be_imported_has_the_code_of_an_internal_error() -> None:
+    assert (Code.INTERNAL, Code.INTERNAL.docs) == (last_resort.CODE, last_resort.DOCS)
 
 
 def test_every_check_says_where_it_is_explained() -> None:
-    assert [check.id for check in [*ALL, *PREFLIGHT] if not check.docs] == []
+    assert [check.id for check in CHECKS if not check.docs] == []
 
 
 # The pages themselves
@@ -181,6 +149,10 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 
 def test_the_list_of_checks_is_up_to_date() -> None:
     assert checks_page.PAGE.read_text(encoding="utf-8") == checks_page.page(), "make docs"
+
+
+def test_the_list_of_error_codes_is_up_to_date() -> None:
+    assert codes_page.PAGE.read_text(encoding="utf-8") == codes_page.page(), "make docs"
 
 
 def test_the_page_of_releases_is_up_to_date() -> None:

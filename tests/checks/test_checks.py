@@ -13,6 +13,7 @@ import yaml
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio import documents
 from istio_mc.domain.kube.objects import Ref
@@ -104,15 +105,15 @@ class TestNames:
         assert failed(world) == ["names.network nhn"]
 
     def test_two_clusters_that_share_a_network(self, world: World) -> None:
-        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="network1"),)
-        assert failures(world)["names.identity mesh"].code == "identity-shared"
+        world.identity_faults = (Problem(code=Code.IDENTITY_SHARED, message="shared", seen="network1"),)
+        assert failures(world)["names.identity mesh"].code == Code.IDENTITY_SHARED
 
     def test_all_that_contradicts_is_told(self, world: World) -> None:
         shared = Problem(
-            code="identity-shared", message="kt and nhn share it", seen="network1", hint=Advice("a")
+            code=Code.IDENTITY_SHARED, message="kt and nhn share it", seen="network1", hint=Advice("a")
         )
         moved = Problem(
-            code="identity-changed", message="ncloud is another", seen="nc (live)", hint=Advice("b")
+            code=Code.IDENTITY_CHANGED, message="ncloud is another", seen="nc (live)", hint=Advice("b")
         )
         world.identity_faults = (shared, moved)
         problem = failures(world)["names.identity mesh"]
@@ -134,14 +135,14 @@ class TestNames:
     def test_what_two_clusters_share_explains_a_link_where_it_is_their_id(
         self, world: World, shared: dict[str, Any], missing: str, told: list[str]
     ) -> None:
-        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="x"),)
+        world.identity_faults = (Problem(code=Code.IDENTITY_SHARED, message="shared", seen="x"),)
         world.remove("kt", "Secret", f"istio-remote-secret-{missing}")
         found = root_causes(world, nhn=replace(CLUSTERS["nhn"], **shared))
         assert [one for one in found if one.startswith("link.secret kt")] == told
         assert "names.identity mesh" in found
 
     def test_a_network_that_others_share_explains_no_gateway(self, world: World) -> None:
-        world.identity_faults = (Problem(code="identity-shared", message="shared", seen="network1"),)
+        world.identity_faults = (Problem(code=Code.IDENTITY_SHARED, message="shared", seen="network1"),)
         del world.find("ncloud", "Service", "istio-ingressgateway")["metadata"]["labels"]
         found = root_causes(world, nhn=replace(CLUSTERS["nhn"], network="network1"))
         assert "gateway.network ncloud" in found
@@ -152,7 +153,7 @@ class TestGateway:
     def test_an_address_that_is_pending(self, world: World) -> None:
         world.find("kt", "Service", "istio-ingressgateway")["spec"] = {}
         problem = failures(world)["gateway.address kt"]
-        assert problem.code == "gateway-address-pending"
+        assert problem.code == Code.GATEWAY_ADDRESS_PENDING
         assert "address --set kt=" in str(problem.hint)
 
     def test_no_service(self, world: World) -> None:
@@ -451,7 +452,7 @@ class TestLink:
         assert failed(world) == ["link.asked kt"]
 
     def test_an_istiod_that_could_not_be_asked(self, world: World) -> None:
-        world.unseen["kt"] = (Problem(code="stream-failed", message="no stream", seen="403"),)
+        world.unseen["kt"] = (Problem(code=Code.STREAM_FAILED, message="no stream", seen="403"),)
         del world.seen["kt"]
         problem = failures(world)["link.asked kt"]
         assert (problem.code, problem.cluster) == ("stream-failed", "kt")

@@ -10,6 +10,7 @@ from istio_mc.checks import deep
 from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.traffic.probe_pod import Reply
@@ -94,7 +95,7 @@ def test_a_gateway_that_is_not_exposed_explains_the_silence_of_its_cluster(world
 
 
 def test_a_cluster_whose_pod_does_not_run_is_the_one_root_cause(world: World) -> None:
-    problem = Problem(code="probe-not-running", message="no pod", seen="ImagePullBackOff", cluster="nhn")
+    problem = Problem(code=Code.PROBE_NOT_RUNNING, message="no pod", seen="ImagePullBackOff", cluster="nhn")
     found = replace(facts(world), failures={Observation.DEEP: {"nhn": (problem,)}})
     told = results(found)
     assert root_causes(found) == ["data-path.probe nhn"]

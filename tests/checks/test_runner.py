@@ -22,12 +22,13 @@ from istio_mc.checks.model import (
     once_told,
 )
 from istio_mc.checks.runner import run, select, targets, told
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 from tests.support.world import World
 
 FACTS = World().facts()
-BAD = Problem(code="bad", message="bad")
+BAD = Problem(code=Code.DRIFT, message="bad")
 
 
 def check(
@@ -207,9 +208,9 @@ class TestTold:
 
 
 class TestProblems:
-    def test_get_the_checks_hint_docs_and_cluster(self) -> None:
+    def test_get_the_checks_hint_and_cluster(self) -> None:
         found = result(check("a", bad=(Target("kt"),)), of="a", target=Target("kt"))
-        assert found.problem == replace(BAD, hint=Advice("general"), docs="anchor", cluster="kt")
+        assert found.problem == replace(BAD, hint=Advice("general"), cluster="kt")
 
 
 class TestSelect:

@@ -12,6 +12,7 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Observation, Result, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust
 from istio_mc.domain.pki.cacerts import CaCerts
@@ -176,13 +177,13 @@ class TestCacerts:
     def test_a_key_of_another_certificate(self, world: World) -> None:
         put(world, "nhn", replace(ca_certs("nhn"), ca_key=ca_certs("kt").ca_key))
         assert root_causes(world) == ["trust.cacerts nhn"]
-        assert problem(world, "trust.cacerts").code == "key-mismatch"
+        assert problem(world, "trust.cacerts").code == Code.KEY_MISMATCH
         assert str(problem(world, "trust.cacerts").hint) == INSTALL
 
     def test_a_certificate_that_leads_to_another_root(self, world: World) -> None:
         put(world, "nhn", replace(ca_certs("nhn"), root_cert=ca_certs("nhn", "other").root_cert))
         assert root_causes(world) == ["trust.cacerts nhn"]
-        assert problem(world, "trust.cacerts").code == "chain-broken"
+        assert problem(world, "trust.cacerts").code == Code.CHAIN_BROKEN
 
     @pytest.mark.parametrize(
         ("file", "text"),
@@ -194,14 +195,14 @@ class TestCacerts:
         whole = ca_certs("nhn")
         put(world, "nhn", replace(whole, **{file: TEXTS[text](getattr(whole, file))}))
         assert root_causes(world) == ["trust.cacerts nhn"]
-        assert problem(world, "trust.cacerts").code == "pem-malformed"
+        assert problem(world, "trust.cacerts").code == Code.PEM_MALFORMED
         assert str(problem(world, "trust.cacerts").hint) == INSTALL
 
     def test_a_certificate_that_is_no_cas(self, world: World) -> None:
         leaf = istiod_leaf(authority("nhn"))
         no_ca = Authority(leaf.certificate, leaf.key, authority("nhn").path)
         put(world, "nhn", CaCerts.from_authority(no_ca))
-        assert problem(world, "trust.cacerts").code == "ca-not-a-ca"
+        assert problem(world, "trust.cacerts").code == Code.CA_NOT_A_CA
 
     def test_a_secret_in_cert_managers_layout_is_for_who_made_it(self, world: World) -> None:
         world.find("nhn", "Secret", "cacerts")["data"] = {"tls.crt": "", "tls.key": "", "ca.crt": ""}
@@ -218,13 +219,13 @@ class TestDates:
         put(world, "nhn", CaCerts.from_authority(dated(AT_ONCE, timedelta(hours=1))))
         world.now = NOW + timedelta(hours=2)
         assert root_causes(world) == ["trust.valid nhn"]
-        assert problem(world, "trust.valid").code == "ca-expired"
+        assert problem(world, "trust.valid").code == Code.CA_EXPIRED
         assert str(problem(world, "trust.valid").hint) == INSTALL
 
     def test_an_intermediate_that_is_not_valid_yet(self, world: World) -> None:
         put(world, "nhn", CaCerts.from_authority(dated(timedelta(days=2), timedelta(days=365))))
         assert root_causes(world) == ["trust.valid nhn"]
-        assert problem(world, "trust.valid").code == "ca-not-yet-valid"
+        assert problem(world, "trust.valid").code == Code.CA_NOT_YET_VALID
 
     def test_an_expired_root_is_one_fault_of_the_whole_mesh(self, world: World) -> None:
         ended = old_root(-400, 100)
@@ -380,7 +381,7 @@ class TestIstiod:
         shown = istiod_leaf(authority("nhn"), hours=1).certificate
         world.now = NOW + timedelta(hours=2)
         world.serving["nhn"] = (replace(world.serving["nhn"][0], certificate=shown),)
-        assert problem(world, "trust.istiod").code == "istiod-certificate-expired"
+        assert problem(world, "trust.istiod").code == Code.ISTIOD_CERTIFICATE_EXPIRED
 
     def test_where_none_is_ready_nothing_is_told(self, world: World) -> None:
         world.serving["nhn"] = ()
@@ -394,7 +395,7 @@ class TestIstiod:
         assert [str(c) for c in of(world, "trust.istiod").caused_by] == ["control-plane.istiod nhn"]
 
     def test_where_it_could_not_be_asked_that_is_the_cause(self, world: World) -> None:
-        refused = Problem(code="stream-failed", message="no stream", seen="403")
+        refused = Problem(code=Code.STREAM_FAILED, message="no stream", seen="403")
         world.failures[Observation.SERVING] = {"nhn": (refused,)}
         del world.serving["nhn"]
         assert root_causes(world) == ["access.observed nhn"]
@@ -471,7 +472,7 @@ class TestProxies:
         self.held(world, dated(AT_ONCE, timedelta(days=100)), roots=(root(),))
         assert root_causes(world) == []
         assert of(world, "trust.workloads").is_warning
-        assert problem(world, "trust.workloads").code == "workload-certificate-older"
+        assert problem(world, "trust.workloads").code == Code.WORKLOAD_CERTIFICATE_OLDER
 
     def ending(self, ca: Authority, hours: float) -> ProxyTrust:
         """A proxy whose certificate, of a CA, lasts so long."""
@@ -484,7 +485,7 @@ class TestProxies:
         world.proxies["nhn"] = ProxiesHold((self.ending(ca, 24),), {}, 1)
         assert of(world, "trust.workloads-end").is_warning
         found = problem(world, "trust.workloads-end")
-        assert found.code == "workload-outlives-ca"
+        assert found.code == Code.WORKLOAD_OUTLIVES_CA
         assert f"its CA: {ca.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC" in str(found.seen)
         assert str(found.hint) == INSTALL, "the cluster's CA is renewed in the days before it ends"
 
@@ -516,7 +517,7 @@ class TestProxies:
         assert of(world, "trust.proxies").verdict is Verdict.OK
 
     def test_where_none_answers_nothing_is_told(self, world: World) -> None:
-        silent = Problem(code="stream-failed", message="no stream", seen="403")
+        silent = Problem(code=Code.STREAM_FAILED, message="no stream", seen="403")
         world.proxies["nhn"] = ProxiesHold((), {"sample/shop-1": silent}, 1)
         assert of(world, "trust.proxies").verdict is Verdict.UNKNOWN
         assert of(world, "trust.workloads").verdict is Verdict.UNKNOWN

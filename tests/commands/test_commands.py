@@ -20,6 +20,7 @@ import istio_mc
 from istio_mc.cli import edge
 from istio_mc.cli.app import Verbs, app
 from istio_mc.domain import hint
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, in_order, kubectl, on_this_machine
 from istio_mc.domain.problem import Problem
 from tests import commands
@@ -238,8 +239,8 @@ class TestTheReader:
     def test_what_a_test_makes_is_collected(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with commands.watched(monkeypatch) as made:
             command = hint.istio_mc("install", contexts=["kt"])
-            Problem(code="c", message="m", hint=command)
-            Problem(code="c", message="m", hint=Advice("see ", kubectl("kt", "get", "pods")))
+            Problem(code=Code.DRIFT, message="m", hint=command)
+            Problem(code=Code.DRIFT, message="m", hint=Advice("see ", kubectl("kt", "get", "pods")))
         assert made.hints == [command]
         assert [one.argv[0] for one in made.commands] == ["istio-mc", "kubectl"]
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.problem import Problem, ProblemError
@@ -465,7 +466,7 @@ class TestGit:
     def test_another_run_may_be_quicker(self, store: CaStore, monkeypatch: pytest.MonkeyPatch) -> None:
         def too_late(path: Path, *_: object, **__: object) -> None:
             path.write_bytes(b"*\n")
-            raise ProblemError(Problem(code="file-exists", message="it is there"))
+            raise ProblemError(Problem(code=Code.FILE_EXISTS, message="it is there"))
 
         store.folder.mkdir()
         monkeypatch.setattr(files, "write", too_late)
@@ -475,7 +476,7 @@ class TestGit:
         self, store: CaStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refused(*_: object, **__: object) -> None:
-            raise ProblemError(Problem(code="file-unwritable", message="no space"))
+            raise ProblemError(Problem(code=Code.FILE_UNWRITABLE, message="no space"))
 
         store.folder.mkdir()
         monkeypatch.setattr(files, "write", refused)

@@ -10,16 +10,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import parallel
 from istio_mc.gateways.host.parallel import Watch, all_of, answered, fan_out, in_time, once
 
 NAMES = ["kt", "ncloud", "nhn"]
-FAULT = Problem(code="fault", message="it failed")
+FAULT = Problem(code=Code.STREAM_FAILED, message="it failed")
 
 
 def fail(*names: str) -> None:
-    raise ProblemError(*(Problem(code="fault", message=name) for name in names))
+    raise ProblemError(*(Problem(code=Code.STREAM_FAILED, message=name) for name in names))
 
 
 class TestFanOut:
@@ -150,7 +151,7 @@ class TestTheDeadline:
         calls = {"drift": (60.0, lambda: release.wait(60))}
         _, failures = answered(calls, context="kt", until=time.monotonic() + 0.2)
         release.set()
-        assert failures["drift"][0].code == "no-answer-in-time"
+        assert failures["drift"][0].code == Code.NO_ANSWER_IN_TIME
 
     def test_a_call_that_fails_in_time_fails_as_it_did(self) -> None:
         with pytest.raises(ZeroDivisionError):
@@ -223,7 +224,7 @@ class TestOnce:
 
     def test_a_fault_is_everybodys(self) -> None:
         def fails(name: str) -> None:
-            raise ProblemError(Problem(code="x", message=name))
+            raise ProblemError(Problem(code=Code.NO_METRICS, message=name))
 
         ask = once(fails)
         for _ in range(2):

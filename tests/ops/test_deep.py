@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.settings.model import Settings
@@ -206,7 +207,7 @@ def test_a_pod_without_a_sidecar_does_not_call(run: Run) -> None:
 def test_a_cluster_that_refuses_a_pod_is_told_and_cleared(run: Run) -> None:
     def refuse(document: Object) -> None:
         if document["kind"] == "Pod":
-            raise ProblemError(Problem(code="forbidden", message="violates PodSecurity"))
+            raise ProblemError(Problem(code=Code.FORBIDDEN, message="violates PodSecurity"))
 
     run.clusters["nhn"].on_create = refuse
     _, failed = run.tried()

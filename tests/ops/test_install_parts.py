@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.kube import objects
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.install.planning import Prepared
     from istio_mc.ops.session.session import Session
 
-FAILED = Problem(code="failed", message="failed")
+FAILED = Problem(code=Code.ISTIOCTL_FAILED, message="failed")
 
 
 def crd(name: str) -> dict[str, Any]:

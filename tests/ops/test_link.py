@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import pytest
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.istiod import RemoteCluster
@@ -93,7 +94,7 @@ class TestForgotten:
                 return [RemoteCluster(pod, "nhn-nks", "istio-system/other", "synced")]
             known = looks.pop(0) if len(looks) > 1 else looks[0]
             if not known:
-                raise ProblemError(Problem(code="istiod-unreachable", message="no answer"))
+                raise ProblemError(Problem(code=Code.NO_ISTIOD, message="no answer"))
             return [RemoteCluster(pod, "ncloud-nks", known, "closed")]
 
         monkeypatch.setattr(link, "clusterz", clusterz)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import remote_gateway
 from istio_mc.domain.kube.objects import ref_of
@@ -310,7 +311,7 @@ class TestClustersOutsideTheRun:
 
 class TestTheVersion:
     TODAY = date(2026, 1, 1)
-    BEFORE, MORE = (Problem(code="known", message=text) for text in ("before", "of the version"))
+    BEFORE, MORE = (Problem(code=Code.RELEASES_OLD, message=text) for text in ("before", "of the version"))
 
     def chosen(self, session: Session, live: dict[str, Observed], choice: IstioChoice) -> IstioChoice:
         """What is chosen, where that is the choice for these clusters."""
@@ -356,7 +357,7 @@ class TestIstioctl:
         def find(_environment: object, bin_dir: Path | None, wanted: str, deadline: float) -> SimpleNamespace:
             assert (bin_dir, deadline) == (Path("/bin"), 9.0)
             if wanted == "1.20.0":
-                raise ProblemError(Problem(code="istioctl-missing", message="there is none"))
+                raise ProblemError(Problem(code=Code.ISTIOCTL_MISSING, message="there is none"))
             return SimpleNamespace(version="1.27.0", path=Path("/bin/istioctl"))
 
         monkeypatch.setattr(planning, "find_istioctl", find)

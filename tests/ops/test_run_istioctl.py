@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host.parallel import Watch
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     from istio_mc.ops.install.planning import Prepared
 
-STUCK = Problem(code="pods-stuck", message="istiod-1 cannot be scheduled")
-FAILED = Problem(code="istioctl-failed", message="istioctl failed")
+STUCK = Problem(code=Code.POD_UNSCHEDULABLE, message="istiod-1 cannot be scheduled")
+FAILED = Problem(code=Code.ISTIOCTL_FAILED, message="istioctl failed")
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 
 from istio_mc.domain import cilium
 from istio_mc.domain.cilium import Cilium
+from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.cilium import CiliumResult, Verb
 from istio_mc.present import cilium as present
@@ -19,7 +20,7 @@ Golden = Callable[[str, str], None]
 CHART = {"kube-proxy-replacement": "true", "bpf-lb-sock-hostns-only": "false", "debug": "false"}
 OLD, CHANGED, NEW = "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", "2026-03-01T10:00:09Z"
 SILENT = Problem(
-    code="cluster-unreachable", cluster="nhn", message="nhn cannot be reached", seen="no route to host"
+    code=Code.CLUSTER_UNREACHABLE, cluster="nhn", message="nhn cannot be reached", seen="no route to host"
 )
 
 

@@ -18,6 +18,7 @@ from istio_mc.checks import access, cacerts, control_plane, gateway, remote_secr
 from istio_mc.checks.environment import PRESETS
 from istio_mc.checks.runner import run
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio import documents
@@ -214,13 +215,12 @@ class TestSample:
             "ncloud": Calls({"v1": 20, "v2": 20, "v3": 20}, {}),
         }
         problem = Problem(
-            code="too-few-answers",
+            code=Code.TOO_FEW_ANSWERS,
             cluster="kt",
             message="v3 in nhn answered kt in 0 of 60 calls",
             seen="HTTP status 503: 9",
             expected="at least 17% of the calls",
             hint=Advice("istio-mc verify"),
-            docs="troubleshooting.md#too-few-answers",
         )
         shown("sample-test-fault", sample.tested(sample_op.Tested(VERSIONS, calls, (problem,)), ()))
 
@@ -243,7 +243,9 @@ class TestCa:
     )
 
     def test_show(self, shown: Shown) -> None:
-        broken = Problem(code="key-mismatch", message="ca-key.pem is not its key", hint=Advice("restore it"))
+        broken = Problem(
+            code=Code.KEY_MISMATCH, message="ca-key.pem is not its key", hint=Advice("restore it")
+        )
         result = ca_op.ShowResult(
             folder=Path("/certs"),
             root=self.FACTS,
@@ -274,15 +276,14 @@ class TestProblems:
         problems = [
             UNREACHABLE,
             Problem(
-                code="istioctl-failed",
+                code=Code.ISTIOCTL_FAILED,
                 cluster="kt",
                 message="istioctl install in kt failed with exit code 1",
                 seen="first line\nsecond [line]",
                 expected="exit code 0",
                 hint=Advice("istioctl install --context kt"),
-                docs="troubleshooting.md#istioctl-failed",
             ),
-            Problem(code="settings", message="mesh.yaml:3: not a [mapping]"),
+            Problem(code=Code.SETTINGS_INVALID, message="mesh.yaml:3: not a [mapping]"),
         ]
         terminal.print_problems(terminal.console(), problems, style="red", title="error")
         golden("problems.txt", capsys.readouterr().out)

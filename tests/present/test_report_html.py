@@ -15,6 +15,7 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.istio.proxies import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
@@ -132,7 +133,7 @@ def many(count: int, *, name: str = "cluster-{:02}") -> VerifyResult:
     for one in names:
         for other in names:
             if (one, other) == (names[0], names[-1]) and one != other:
-                problem = Problem(code="not-synced", message=f"{one} does not see {other}", cluster=one)
+                problem = Problem(code=Code.NOT_SYNCED, message=f"{one} does not see {other}", cluster=one)
                 results.append(Result(PAIR, Target(one, other), Verdict.FAILED, "timeout", problem))
             elif one != other:
                 results.append(Result(PAIR, Target(one, other), Verdict.OK, "synced"))
@@ -275,7 +276,7 @@ class TestTopology:
 
     def test_a_failing_data_path_makes_every_way_to_that_cluster_bad(self) -> None:
         check = Check("data-path.ready", "data-path", "", Severity.ERROR, Scope.CLUSTER, ask)
-        problem = Problem(code="x", message="x")
+        problem = Problem(code=Code.NO_METRICS, message="x")
         results = [
             *many(3).results,
             Result(check, Target("cluster-02"), Verdict.FAILED, "closed", problem),
@@ -355,7 +356,7 @@ class TestFindings:
         assert "open" not in group.attributes
 
     def test_clusters_with_the_same_fault_share_a_card(self) -> None:
-        problem = Problem(code="x", message="there are no metrics", hint=Advice("install them"))
+        problem = Problem(code=Code.NO_METRICS, message="there are no metrics", hint=Advice("install them"))
         check = replace(OWN, severity=Severity.WARNING)
         faults = tuple(
             Result(check, Target(name), Verdict.FAILED, "none", replace(problem, cluster=name))

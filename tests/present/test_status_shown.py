@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.istio.status import (
     ClusterStatus,
     Deployment,
@@ -29,7 +30,7 @@ from istio_mc.present.status_watch import fitted, watch
 Golden = Callable[[str, str], None]
 GATEWAY = "istio-ingressgateway"
 SILENT = Problem(
-    code="cluster-unreachable", cluster="nhn", message="nhn cannot be reached", seen="no route to host"
+    code=Code.CLUSTER_UNREACHABLE, cluster="nhn", message="nhn cannot be reached", seen="no route to host"
 )
 NO_METRICS = "no Metrics API in this cluster: install Metrics Server"
 SYNCED = {"cds": "SYNCED", "lds": "SYNCED", "eds": "SYNCED", "rds": "SYNCED", "ecds": "NOT SENT"}

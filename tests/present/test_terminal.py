@@ -14,6 +14,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
@@ -116,10 +117,10 @@ def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
 
 def test_the_same_problem_of_several_clusters_is_told_once_with_all_their_names() -> None:
     out = io.StringIO()
-    problem = Problem(code="no-metrics", message="there is no Metrics API", hint=Advice("install one"))
+    problem = Problem(code=Code.NO_METRICS, message="there is no Metrics API", hint=Advice("install one"))
     terminal.print_problems(
         Console(file=out, width=80),
-        [problem.on("kt"), problem.on("nhn"), Problem(code="other", message="another", cluster="nhn")],
+        [problem.on("kt"), problem.on("nhn"), Problem(code=Code.NOT_READY, message="another", cluster="nhn")],
         style="red",
         title="warning",
     )

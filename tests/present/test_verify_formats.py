@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from istio_mc.checks.model import Cause, Check, Finding, Result, Scope, Severity, Target, Verdict
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.verify.verify import VerifyResult
@@ -36,20 +37,28 @@ LABELLED = check("link.labelled", "nothing claims one ID twice", Scope.MESH)
 STORAGE = check("extra.storage", "there is a default StorageClass", Scope.CLUSTER, Severity.WARNING)
 
 DOWN = Problem(
-    code="not-ready",
+    code=Code.NOT_READY,
     message="Deployment gateway of kt is not ready",
     cluster="kt",
     seen="scaled to 0 replicas",
     expected="all replicas: updated, and 100% available",
     hint=kubectl("kt", "scale", "deployment", "gateway", "--replicas=1"),
-    docs="troubleshooting.md#not-ready",
 )
-REFUSED = Problem(code="refused", message="port 15443 of kt is refused", cluster="kt", seen="refused")
-SILENT = Problem(code="silent", message="nhn cannot be reached", cluster="nhn", seen="line one\nline two")
+REFUSED = Problem(
+    code=Code.GATEWAY_REFUSED, message="port 15443 of kt is refused", cluster="kt", seen="refused"
+)
+SILENT = Problem(
+    code=Code.CLUSTER_UNREACHABLE, message="nhn cannot be reached", cluster="nhn", seen="line one\nline two"
+)
 NO_STORAGE = Problem(
-    code="no-storage", message="there is none", seen="none", hint=Advice("mark one as default")
+    code=Code.NO_DEFAULT_STORAGE_CLASS,
+    message="there is none",
+    seen="none",
+    hint=Advice("mark one as default"),
 )
-PASSED_OVER = Problem(code="passed-over", message="dev was passed over", cluster="dev", seen="time, out: 5s")
+PASSED_OVER = Problem(
+    code=Code.CONTEXT_PASSED_OVER, message="dev was passed over", cluster="dev", seen="time, out: 5s"
+)
 
 _NHN, _KT = Cause(ANSWERS.id, Target("nhn")), Cause(RUNS.id, Target("kt"))
 
@@ -212,13 +221,13 @@ def test_a_mesh_that_works_is_no_line_at_all() -> None:
     [("50% of it", "50%25 of it"), ("one\r\ntwo", "one%0D%0Atwo"), ("a: b, c", "a: b, c")],
 )
 def test_a_message_is_escaped_as_github_reads_it(said: str, written: str) -> None:
-    (line,) = github.problems((Problem(code="c", message=said),), ()).splitlines()
-    assert line == f"::error title=c::{written}"
+    (line,) = github.problems((Problem(code=Code.DRIFT, message=said),), ()).splitlines()
+    assert line == f"::error title=drift::{written}"
 
 
 def test_a_title_is_escaped_as_a_property() -> None:
-    line = github.problems((Problem(code="a:b,c%", message="m"),), ())
-    assert line == "::error title=a%3Ab%2Cc%25::m\n"
+    line = github.problems((Problem(code=Code.DRIFT, message="m", cluster="a:b,c%"),), ())
+    assert line == "::error title=drift a%3Ab%2Cc%25::m\n"
 
 
 def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
@@ -304,12 +313,13 @@ def test_a_warning_fails_no_case() -> None:
     root = junit(told(failed(STORAGE, Target("kt"), NO_STORAGE)))
     assert root.get("failures") == "0"
     assert (
-        next(root.iter("system-out")).text == "warning: there is none\nseen: none\ntry: mark one as default"
+        next(root.iter("system-out")).text == "warning: there is none\nseen: none\ntry: mark one as default\n"
+        "see: docs/troubleshooting.md#storage-default"
     )
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\x1b[31m", "\ufffe", "]]>", "<&>"], ids=ascii)
 def test_whatever_a_cluster_says_the_xml_can_be_read(odd: str) -> None:
-    problem = Problem(code="odd", message=f"said {odd}", seen=odd)
+    problem = Problem(code=Code.NOT_READY, message=f"said {odd}", seen=odd)
     root = junit(told(failed(RUNS, Target("kt"), problem)))
     assert next(root.iter("failure")).get("message", "").startswith("said ")

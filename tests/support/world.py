@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
+from istio_mc.domain.codes import Code
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.choice import IstioChoice
 from istio_mc.domain.istio.istiod import RemoteCluster
@@ -71,7 +72,7 @@ CLUSTERS = {
     for number, (context, cluster_id) in enumerate(IDS.items(), 1)
 }
 UNREACHABLE = Problem(
-    code="cluster-unreachable", message="nhn cannot be reached", seen="connection refused", cluster="nhn"
+    code=Code.CLUSTER_UNREACHABLE, message="nhn cannot be reached", seen="connection refused", cluster="nhn"
 )
 
 

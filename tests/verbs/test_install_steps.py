@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.options import options_of
@@ -69,7 +70,10 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
 ) -> None:
     for name, value in environment(installed.folder).items():
         monkeypatch.setenv(name, value)
-    known, ca, outlived = (Problem(code=code, message=code) for code in ("known-before", "of-ca", "outlived"))
+    known, ca, outlived = (
+        Problem(code=code, message=code)
+        for code in (Code.CONTEXT_PASSED_OVER, Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA)
+    )
     decide = trust.decide
     monkeypatch.setattr(
         trust, "decide", lambda *given, **more: replace(decide(*given, **more), warnings=(ca,))
@@ -88,7 +92,10 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
     assert session.unusable["nhn"] == (known,)
     assert [problem.code for problem in session.unusable["kt"]] == ["cluster-unreachable"]
     codes = [problem.code for problem in session.warnings]
-    assert (codes[0], codes[-2:]) == ("known-before", ["of-ca", "outlived"])
+    assert (codes[0], codes[-2:]) == (
+        Code.CONTEXT_PASSED_OVER,
+        [Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA],
+    )
     assert "istio-end-of-life" in codes
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.link import link_members, look
@@ -27,8 +28,8 @@ SYSTEM = "istio-system"
 OF_KT, OF_NCLOUD, OF_NHN = (f"istio-remote-secret-{name}" for name in ("kt-k2p", "ncloud-nks", "nhn-nks"))
 READER = "istio-reader-service-account-istio-remote-secret-token"
 NO = Refused(403, "Forbidden", "no")
-BEFORE = Problem(code="context-passed-over", message="known before")
-UNUSABLE = Problem(code="cluster-unreachable", message="not reached")
+BEFORE = Problem(code=Code.CONTEXT_PASSED_OVER, message="known before")
+UNUSABLE = Problem(code=Code.CLUSTER_UNREACHABLE, message="not reached")
 
 
 @pytest.fixture

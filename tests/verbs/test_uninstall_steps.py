@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.session.inputs import Inputs
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 SYSTEM = "istio-system"
 NO = Refused(403, "Forbidden", "no")
-UNUSABLE = Problem(code="cluster-unreachable", message="not reached")
+UNUSABLE = Problem(code=Code.CLUSTER_UNREACHABLE, message="not reached")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl, signs_for_itself
@@ -32,8 +33,8 @@ VALID = "trust.valid"
 ONE_ROOT = "trust.one-root"
 
 _ANY_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
-_DATES = frozenset({"ca-expired", "ca-not-yet-valid"})
-_ENDS = "ca-expires-soon"
+_DATES = frozenset({Code.CA_EXPIRED, Code.CA_NOT_YET_VALID})
+_ENDS = Code.CA_EXPIRES_SOON
 _SHOWN = 20
 
 
@@ -59,7 +60,7 @@ def _files(observed: Observed) -> CaCerts:
     if secret is None:
         raise ProblemError(
             Problem(
-                code="cacerts-missing",
+                code=Code.CACERTS_MISSING,
                 message="there is no Secret cacerts: istiod signs with a root of its own",
                 seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
                 expected="the intermediate CA that the mesh's root issued to this cluster",
@@ -100,7 +101,7 @@ def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
     if not (istiod and fault and reads_crl([istiod], facts.mesh.version)):
         return None
     return Problem(
-        code="cacerts-crl",
+        code=Code.CACERTS_CRL,
         message="the revocation lists in the Secret cacerts do not match its CA: istiod does not start",
         seen=fault,
         expected="a list signed by each certificate of cert-chain.pem, or no ca-crl.pem",
@@ -110,7 +111,7 @@ def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
 
 def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:
     """What the cluster's istiod does when it starts with a Secret that is not complete, by its version."""
-    if fault.code != "cacerts-partial":
+    if fault.code != Code.CACERTS_PARTIAL:
         return ""
     deployment = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
     version = (deployment and istiod_version(deployment)) or facts.mesh.version
@@ -152,7 +153,7 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
             message=f"the root CA of {', '.join(names)}: {fault.message}",
             seen=fault.seen,
             expected=fault.expected,
-            hint=_NEW_ROOT if fault.code == "ca-expired" else _CLOCK,
+            hint=_NEW_ROOT if fault.code == Code.CA_EXPIRED else _CLOCK,
         ),
     )
 
@@ -216,7 +217,7 @@ def _one_root(facts: Facts, target: Target) -> Finding:
     if name not in outside:
         return Finding(f"root {ca.root[:_SHOWN]}…")
     problem = Problem(
-        code="roots-differ",
+        code=Code.ROOTS_DIFFER,
         message=f"{name} and the rest of the mesh do not stand under one root CA",
         seen=_roots_told(members),
         expected="every cluster takes the root that every other signs under",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
@@ -43,7 +44,7 @@ def _clock(facts: Facts, target: Target) -> Finding:
         return Finding("within two minutes")
     seen = _told(off)
     problem = Problem(
-        code="clock-skew",
+        code=Code.CLOCK_SKEW,
         message=f"the clock of {name} is not that of the others",
         seen=f"{seen}, by its API server's own word",
         expected="within two minutes: istiod backdates what it signs by so much",
@@ -58,7 +59,7 @@ def _here(facts: Facts, _target: Target) -> Finding:
         return Finding("within two minutes")
     seen = _told(-median(ahead))
     problem = Problem(
-        code="clock-skew",
+        code=Code.CLOCK_SKEW,
         message="the clock of this machine is not that of the clusters",
         seen=seen,
         expected="within two minutes: what istio-mc issues may not be valid yet in the clusters",

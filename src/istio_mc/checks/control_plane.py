@@ -9,6 +9,7 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.clocks import CLOCK
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.pod_faults import problem_of
@@ -35,7 +36,7 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     elif found["spec"].get("replicas") == 0:
         hint = kubectl(name, "-n", SYSTEM_NAMESPACE, "scale", "deployment", deployment, "--replicas=1")
     problem = Problem(
-        code="not-ready",
+        code=Code.NOT_READY,
         message=f"Deployment {deployment} of {name} is not ready",
         seen=seen,
         expected="all replicas updated and available",

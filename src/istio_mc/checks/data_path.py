@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -46,11 +47,10 @@ class _Place:
 class _Fault:
     """A fault of the data path; in message and expected stand the attributes of a place in braces."""
 
-    code: str
+    code: Code
     message: str
     expected: str
     hint: Callable[[_Place], Hint]
-    docs: str
 
 
 def _restart(at: _Place) -> Hint:
@@ -81,14 +81,13 @@ def _listeners(at: _Place) -> Hint:
 
 _FAULTS: Mapping[Outcome, _Fault] = {
     Outcome.UNRESOLVED: _Fault(
-        code="gateway-unresolved",
+        code=Code.GATEWAY_UNRESOLVED,
         message="the address of the gateway of {name} does not resolve",
         expected="a name that this machine and the other clusters resolve",
         hint=_or_other_address("make the name resolve"),
-        docs="troubleshooting.md#gateway-unresolved",
     ),
     Outcome.REFUSED: _Fault(
-        code="gateway-refused",
+        code=Code.GATEWAY_REFUSED,
         message="port {port} of the gateway of {name} is refused",
         expected="a connection from here, as from the other clusters",
         hint=_or_other_address(
@@ -96,82 +95,71 @@ _FAULTS: Mapping[Outcome, _Fault] = {
             istio_mc("address"),
             " shows where to)",
         ),
-        docs="troubleshooting.md#gateway-timed-out",
     ),
     Outcome.TIMED_OUT: _Fault(
-        code="gateway-timed-out",
+        code=Code.GATEWAY_TIMED_OUT,
         message="port {port} of the gateway of {name} gives no answer",
         expected="a connection from here, as from the other clusters",
         hint=_or_other_address(
             "let TCP {port} through the firewall (", istio_mc("address"), " lists the ports)"
         ),
-        docs="troubleshooting.md#gateway-timed-out",
     ),
     Outcome.UNREACHABLE: _Fault(
-        code="gateway-unreachable",
+        code=Code.GATEWAY_UNREACHABLE,
         message="the gateway of {name} cannot be reached",
         expected="a connection from here, as from the other clusters",
         hint=_or_other_address("have the address routed"),
-        docs="troubleshooting.md#gateway-timed-out",
     ),
     Outcome.NOT_READY: _Fault(
-        code="gateway-not-ready",
+        code=Code.GATEWAY_NOT_READY,
         message="what stands at the address of the gateway of {name} does not say that it is ready",
         expected="HTTP status 200 to GET /healthz/ready",
         hint=_gateway_pods,
-        docs="troubleshooting.md#gateway-not-ready",
     ),
 }
 _AT_THE_HANDSHAKE: Mapping[Outcome, _Fault] = {
     Outcome.CLOSED: _Fault(
-        code="not-passed-through",
+        code=Code.NOT_PASSED_THROUGH,
         message="the gateway of {name} does not pass connections through to its workloads",
         expected="the certificate of a workload",
         hint=_listeners,
-        docs="troubleshooting.md#not-passed-through",
     ),
     Outcome.TIMED_OUT: _Fault(
-        code="gateway-silent",
+        code=Code.GATEWAY_SILENT,
         message="what stands at the address of the gateway of {name} takes connections and is silent",
         expected="the certificate of a workload",
         hint=_or_other_address("see what the address leads to, and what stands before the gateway"),
-        docs="troubleshooting.md#not-passed-through",
     ),
     Outcome.NOT_TLS: _Fault(
-        code="not-a-gateway",
+        code=Code.NOT_A_GATEWAY,
         message="what stands at the address of the gateway of {name} is no gateway of the mesh",
         expected="a TLS 1.3 handshake",
         hint=_or_other_address("see what the address leads to"),
-        docs="troubleshooting.md#not-passed-through",
     ),
     Outcome.OTHER_CLUSTER: _Fault(
-        code="other-cluster-answered",
+        code=Code.OTHER_CLUSTER_ANSWERED,
         message="the gateway of {name} leads to another cluster",
         expected="a certificate of the CA of {name}",
         hint=_or_other_address("see where the address leads: each cluster's gateway needs one of its own"),
-        docs="troubleshooting.md#other-cluster-answered",
     ),
     Outcome.OTHER_ROOT: _Fault(
-        code="foreign-root",
+        code=Code.FOREIGN_ROOT,
         message="the workloads behind the gateway of {name} do not run under the mesh's root",
         expected="a certificate of the CA of {name}, under the root that every cluster trusts",
         hint=_restart,
-        docs="troubleshooting.md#foreign-root",
     ),
     Outcome.NOT_VALID: _Fault(
-        code="certificate-not-valid",
+        code=Code.CERTIFICATE_NOT_VALID,
         message="the workloads behind the gateway of {name} show a certificate that is not valid now",
         expected="a certificate that the other clusters accept",
         hint=_restart,
-        docs="troubleshooting.md#foreign-root",
     ),
 }
 _AT_THE_CALL = _Fault(
-    code="call-refused",
+    code=Code.CALL_REFUSED,
     message="a workload behind the gateway of {name} does not take the mesh's certificates",
     expected="an answer",
     hint=_restart,
-    docs="troubleshooting.md#call-refused",
 )
 
 
@@ -224,7 +212,6 @@ def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
         seen=seen,
         expected=fault.expected.format(**asdict(at)),
         hint=fault.hint(at),
-        docs=fault.docs,
     )
 
 

@@ -13,6 +13,7 @@ from istio_mc.checks import (
     trust,
 )
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem
@@ -35,7 +36,7 @@ def _deep(facts: Facts, target: Target) -> Finding:
         return Finding(f"answered by {cluster_id}" if reply.body == cluster_id else str(reply))
     addresses = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
     problem = Problem(
-        code="no-answer-across",
+        code=Code.NO_ANSWER_ACROSS,
         message=f"a pod in {name} gets no answer from {peer}",
         seen=str(reply),
         expected=f"an answer of {cluster_id}, through the gateway of {peer}",
@@ -44,7 +45,6 @@ def _deep(facts: Facts, target: Target) -> Finding:
             "where that is not the gateway's address: ",
             istio_mc("address", "--set", f"{peer}=ADDRESS"),
         ),
-        docs="troubleshooting.md#no-answer-across",
     )
     return Finding(str(reply), problem)
 

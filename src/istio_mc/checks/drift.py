@@ -21,6 +21,7 @@ from istio_mc.checks import (
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.istio.istiod import running_tags
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
@@ -72,7 +73,7 @@ def _none(facts: Facts, target: Target) -> Finding:
         return Finding(drift.not_compared or "nothing to change", unknown=bool(drift.not_compared))
     reasons = [f"{step.name}: {reason}" for step in drift.steps for reason in step.reasons]
     problem = Problem(
-        code="drift",
+        code=Code.DRIFT,
         message=f"{name} is not as an install would make it",
         seen=few(reasons, _SHOWN, "; "),
         expected="nothing to change",

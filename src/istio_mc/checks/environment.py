@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import versions
 from istio_mc.domain.istio.operator import istio_operator
@@ -69,7 +70,7 @@ def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     if default:
         return Finding(", ".join(default))
     problem = Problem(
-        code="no-default-storage-class",
+        code=Code.NO_DEFAULT_STORAGE_CLASS,
         message="there is no default StorageClass: a volume claim that names none stays pending",
         seen=", ".join(found.storage_classes) or "no StorageClass at all",
         expected="one marked as default",
@@ -83,7 +84,7 @@ def _metrics(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         return Finding("available")
     seen = "not registered" if found.metrics is None else "registered, and not available"
     problem = Problem(
-        code="no-metrics",
+        code=Code.NO_METRICS,
         message="there is no Metrics API: the gateway's HPA reads <unknown> and does not scale",
         seen=seen,
         expected="v1beta1.metrics.k8s.io, available",
@@ -98,7 +99,7 @@ def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if not foreign:
         return Finding(told or "no node without a taint")
     problem = Problem(
-        code="architecture",
+        code=Code.ARCHITECTURE,
         message="Istio has no images for some nodes",
         seen=told,
         expected="amd64 or arm64",
@@ -127,7 +128,7 @@ def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
     if not wrong:
         return Finding("as Istio needs them")
     problem = Problem(
-        code="cilium-settings",
+        code=Code.CILIUM_SETTINGS,
         message="Cilium is not set as a mesh needs it",
         seen="; ".join(
             f"{need.key}: {found.cilium.get(need.key) or 'absent'}, and {need.why}" for need in wrong
@@ -149,7 +150,7 @@ def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
         )
     patch = '{"spec":{"bpfConnectTimeLoadBalancing":"Disabled"}}'
     problem = Problem(
-        code="calico-settings",
+        code=Code.CALICO_SETTINGS,
         message="Calico chooses the pod behind a Service before the sidecar sees the call",
         seen=str(calico),
         expected="bpfConnectTimeLoadBalancing: Disabled",
@@ -165,7 +166,7 @@ def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if not found.denied:
         return Finding("enough")
     problem = Problem(
-        code="rights-missing",
+        code=Code.RIGHTS_MISSING,
         message="this user may not do what an install does",
         seen=f"may not: {few(found.denied, _MOST_DENIED, '; ')}",
         expected="the rights of cluster-admin for the install",
@@ -189,7 +190,7 @@ def _owner(facts: Facts, _name: str, found: Surroundings) -> Finding:
 
 def _managed(seen: str) -> Problem:
     return Problem(
-        code="managed-by-others",
+        code=Code.MANAGED_BY_OTHERS,
         message="Istio in this cluster is managed by other means, and two managers would undo each other",
         seen=seen,
         expected="no control plane of this revision but one that istioctl installed in istio-system",
@@ -206,7 +207,7 @@ def _crds(facts: Facts, target: Target) -> Finding:
     of_helm = sorted(crd["metadata"]["name"] for crd in crds if HELM_RELEASE in annotations_of(crd))
     if of_helm:
         problem = Problem(
-            code="crds-of-others",
+            code=Code.CRDS_OF_OTHERS,
             message="Istio's CRDs were installed by Helm, and may be of another version",
             seen=few(of_helm, 3),
             expected=f"CRDs of Istio {facts.mesh.version}",
@@ -218,7 +219,7 @@ def _crds(facts: Facts, target: Target) -> Finding:
     newer = sorted({found for crd in crds if versions.is_newer(found := _set_by(crd), facts.mesh.version)})
     if newer:
         problem = Problem(
-            code="crds-newer",
+            code=Code.CRDS_NEWER,
             message=f"Istio's CRDs are newer than those an install of {facts.mesh.version} writes",
             seen=", ".join(newer),
             expected=f"CRDs of Istio {facts.mesh.version}, or older",
@@ -243,7 +244,7 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
     if any(one["name"] == "v1" and one.get("served") for one in crd["spec"]["versions"]):
         return Finding(str(version))
     problem = Problem(
-        code="gateway-api-old",
+        code=Code.GATEWAY_API_OLD,
         message="the Gateway API's CRDs are older than Istio reads them, and are left as they are",
         seen=str(version),
         expected="v1.0.0 or newer, which serves version v1",

@@ -9,6 +9,7 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.identity import IDENTITY
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.hosts import is_loopback
@@ -37,7 +38,7 @@ def _service(facts: Facts, target: Target) -> Finding:
     if facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY):
         return Finding(f"Service {EAST_WEST_GATEWAY}")
     problem = Problem(
-        code="gateway-service-missing",
+        code=Code.GATEWAY_SERVICE_MISSING,
         message=f"{name} has no Service for its east-west gateway",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
         expected="one, of type LoadBalancer",
@@ -58,7 +59,7 @@ def _address(facts: Facts, target: Target) -> Finding:
         told = f"{', '.join(addresses)} (istio-remote Gateway in {where})"
         return _for_us_only(name, addresses) or Finding(told)
     problem = Problem(
-        code="gateway-address-pending",
+        code=Code.GATEWAY_ADDRESS_PENDING,
         message=f"the gateway of {name} has no address",
         seen="no LoadBalancer address, no externalIPs, "
         + (f"an istio-remote Gateway only in {where}" if standing else "no istio-remote Gateway"),
@@ -76,7 +77,7 @@ def _for_us_only(name: str, addresses: Collection[str]) -> Finding | None:
     if not loopback:
         return None
     problem = Problem(
-        code="gateway-address-for-us-only",
+        code=Code.GATEWAY_ADDRESS_FOR_US_ONLY,
         message=f"the other clusters cannot reach the gateway of {name} at its address",
         seen=f"{', '.join(loopback)}, which means the machine that reads it",
         expected="an IP or hostname that the other clusters reach",
@@ -93,7 +94,7 @@ def _ports(facts: Facts, target: Target) -> Finding:
     if not missing:
         return Finding(", ".join(map(str, _NEEDED_PORTS)))
     problem = Problem(
-        code="gateway-ports-missing",
+        code=Code.GATEWAY_PORTS_MISSING,
         message=f"the gateway's Service of {name} does not open the ports that other clusters call",
         seen=f"ports {', '.join(map(str, sorted(live))) or 'none'}",
         expected=f"among them {', '.join(map(str, _NEEDED_PORTS))}",
@@ -119,7 +120,7 @@ def _network(facts: Facts, target: Target) -> Finding:
     if not wrong:
         return Finding(wanted)
     problem = Problem(
-        code="gateway-network-differs",
+        code=Code.GATEWAY_NETWORK_DIFFERS,
         message=f"the east-west gateway of {name} does not stand for the network of {name}",
         seen="; ".join(f"{what} is {value or 'absent'}" for what, value in wrong.items()),
         expected=f"{wanted} in each",
@@ -138,7 +139,7 @@ def _exposed(facts: Facts, target: Target) -> Finding:
     if not found:
         return Finding("AUTO_PASSTHROUGH on 15443")
     problem = Problem(
-        code="not-exposed",
+        code=Code.NOT_EXPOSED,
         message=f"the services of {name} are not open to the other networks",
         seen="; ".join(str(difference) for difference in found),
         expected=f"Gateway {SYSTEM_NAMESPACE}/cross-network-gateway as install writes it",

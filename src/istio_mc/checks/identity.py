@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
+from istio_mc.domain.codes import Code
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -62,7 +63,7 @@ def _cluster_id(facts: Facts, target: Target) -> Finding:
     if live in (wanted, None):
         return Finding(wanted)
     problem = Problem(
-        code="cluster-id-differs",
+        code=Code.CLUSTER_ID_DIFFERS,
         message=f"istiod of {name} runs under another cluster ID than the others know {name} by",
         seen=f"CLUSTER_ID={live}",
         expected=f"CLUSTER_ID={wanted}",
@@ -78,7 +79,7 @@ def _network(facts: Facts, target: Target) -> Finding:
     if live == wanted:
         return Finding(wanted)
     problem = Problem(
-        code="network-label-missing" if live is None else "network-label-differs",
+        code=Code.NETWORK_LABEL_MISSING if live is None else Code.NETWORK_LABEL_DIFFERS,
         message=f"namespace {SYSTEM_NAMESPACE} of {name} does not say on which network {name} is: "
         "istiod takes its pods for neighbours of every other cluster's",
         seen=f"label {NETWORK_LABEL} is {live or 'absent'}",

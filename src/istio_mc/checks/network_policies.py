@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.kube import objects
@@ -36,7 +37,7 @@ def _closed(facts: Facts, target: Target) -> Finding:
     if not closed:
         return Finding("none closes a port that is needed" if policies else "no NetworkPolicy")
     problem = Problem(
-        code="ports-closed",
+        code=Code.PORTS_CLOSED,
         message=f"NetworkPolicies of {name} close ports that the mesh needs",
         seen="; ".join(closed),
         expected="15443 and 15021 of the gateway, 15012 and 15017 of istiod let in",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.kube import objects
@@ -21,7 +22,7 @@ def _account(facts: Facts, target: Target) -> Finding:
     namespace = reader_namespace(values, version) or SYSTEM_NAMESPACE
     if namespace != SYSTEM_NAMESPACE:
         problem = Problem(
-            code="reader-account-elsewhere",
+            code=Code.READER_ACCOUNT_ELSEWHERE,
             message=f"values.global.readerServiceAccount of {name} is in another namespace",
             seen=f"ServiceAccount {namespace}/{account}",
             expected=f"an account in {SYSTEM_NAMESPACE}: istio-mc makes and reads tokens there only",
@@ -31,7 +32,7 @@ def _account(facts: Facts, target: Target) -> Finding:
     if is_made_by_charts(values, version) or facts.observed[name].find(objects.SERVICE_ACCOUNT, account):
         return Finding(account)
     problem = Problem(
-        code="reader-account-missing",
+        code=Code.READER_ACCOUNT_MISSING,
         message=f"{name} has no ServiceAccount {account}, and its values have an install make none",
         seen=f"no ServiceAccount {SYSTEM_NAMESPACE}/{account}",
         expected="the account, and its rights: the other clusters' istiods read this one with it",

@@ -18,6 +18,7 @@ from istio_mc.checks.remote_secret import (
     not_synced,
     used,
 )
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.documents import reader_token_secret
 from istio_mc.domain.istio.operator import merged
@@ -78,7 +79,7 @@ def _address(facts: Facts, target: Target) -> Finding:
         return Finding(f"{access.server}: not reached from here, and synced by istiod")
     private = "; a private address, which means another network in each place" if access.is_private else ""
     problem = Problem(
-        code="api-server-not-reached",
+        code=Code.API_SERVER_NOT_REACHED,
         message=f"{target.peer} is not reached at the API server address that {target.cluster} has of it",
         seen=f"{access.server}: {tried.detail}{private} ({_NOT_PROOF}, and istiod has not synced it)",
         expected=f"the API server of {target.peer}",
@@ -92,7 +93,7 @@ def _from_here(facts: Facts, target: Target) -> Finding:
     if access is None or tried.reading is not Reading.UNREACHABLE:
         return _passed(tried, "reached from here")
     problem = Problem(
-        code="api-server-not-reached-from-here",
+        code=Code.API_SERVER_NOT_REACHED_FROM_HERE,
         message=f"whether {target.cluster} still reaches the API server of {target.peer} cannot be told "
         "from here: istiod tells of its first sync only",
         seen=f"{access.server}: {tried.detail}; istiod: synced",
@@ -110,7 +111,7 @@ def _trusted(facts: Facts, target: Target) -> Finding:
         return _passed(tried, "its certificate verifies")
     fault = tried.certificate or CertificateFault.ISSUER
     problem = Problem(
-        code="api-server-not-trusted",
+        code=Code.API_SERVER_NOT_TRUSTED,
         message=f"{target.cluster} does not trust what responds at the address it has of {target.peer}: "
         f"{_DISTRUST[fault]}",
         seen=f"{access.server}: {tried.detail}",
@@ -145,7 +146,7 @@ def _api_server(facts: Facts, target: Target) -> Finding:
     if access is None or tried.reading is not Reading.STRANGE:
         return _passed(tried, "it is one")
     problem = Problem(
-        code="not-an-api-server",
+        code=Code.NOT_AN_API_SERVER,
         message=f"what answers at the API server address that {target.cluster} has of {target.peer} does not "
         "answer as an API server does",
         seen=f"{access.server}: {tried.detail} ({_NOT_PROOF})",
@@ -160,7 +161,7 @@ def _token(facts: Facts, target: Target) -> Finding:
     if access is None or tried.reading is not Reading.UNAUTHENTICATED:
         return _passed(tried, "taken")
     problem = Problem(
-        code="reader-token-refused",
+        code=Code.READER_TOKEN_REFUSED,
         message=f"{target.peer} does not take the token that {target.cluster} has of it",
         seen=f"{access.server}: {tried.detail}",
         expected=f"a token of {facts.clusters[str(target.peer)].reader} that lives",
@@ -186,7 +187,7 @@ def _rights(facts: Facts, target: Target) -> Finding:
         return _passed(tried, "enough")
     values = merged(facts.mesh.values, facts.clusters[str(target.peer)].values)
     problem = Problem(
-        code="reader-rights-missing",
+        code=Code.READER_RIGHTS_MISSING,
         message=f"the token that {target.cluster} has of {target.peer} may not read what istiod reads",
         seen=f"may not: {tried.detail}",
         expected=f"a ClusterRole for {facts.clusters[str(target.peer)].reader}, and its binding",
@@ -204,7 +205,7 @@ def _synced(facts: Facts, target: Target) -> Finding:
         return Finding("synced")
     cluster_id = facts.clusters[peer].cluster_id
     problem = Problem(
-        code="not-synced",
+        code=Code.NOT_SYNCED,
         message=f"istiod of {name} does not see {peer} as synced",
         seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
         expected="synced",

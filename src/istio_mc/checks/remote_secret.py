@@ -10,6 +10,7 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, explained_by_identity, ids_at_odds
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import RemoteSecret, of_cluster
@@ -83,7 +84,7 @@ def _asked(facts: Facts, target: Target) -> Finding:
     if pods:
         return Finding(f"{len(pods)} istiod" + ("s" if len(pods) > 1 else ""))
     problem = Problem(
-        code="no-istiod",
+        code=Code.NO_ISTIOD,
         message=f"no istiod runs in {name}",
         seen="no pod with label app=istiod in phase Running",
         expected="at least one",
@@ -101,7 +102,7 @@ def _secret(facts: Facts, target: Target) -> Finding:
     if found:
         return Finding(found[0].secret)
     problem = Problem(
-        code="remote-secret-missing",
+        code=Code.REMOTE_SECRET_MISSING,
         message=f"{name} has no remote secret of {peer}",
         seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
         expected="one, as link writes it",
@@ -119,7 +120,7 @@ def _named(facts: Facts, target: Target) -> Finding:
         return Finding(present.secret)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
     problem = Problem(
-        code="remote-secret-misnamed",
+        code=Code.REMOTE_SECRET_MISNAMED,
         message=f"the remote secret of {peer} in {name} does not have the name that istioctl gives it",
         seen=f"Secret {SYSTEM_NAMESPACE}/{present.secret} with key {present.cluster_id}",
         expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}, where istioctl looks for it",
@@ -136,7 +137,7 @@ def _usable(facts: Facts, target: Target) -> Finding:
     if not first.fault:
         return Finding("a kubeconfig with a token" if first.is_of_our_form else "not one that link writes")
     problem = Problem(
-        code="remote-secret-unusable",
+        code=Code.REMOTE_SECRET_UNUSABLE,
         message=f"istiod of {name} refuses the remote secret of {peer}",
         seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
         expected="a kubeconfig that istiod accepts, as link writes it",
@@ -153,7 +154,7 @@ def _unique(facts: Facts, target: Target) -> Finding:
     if len(found) <= 1:
         return Finding("one")
     problem = Problem(
-        code="cluster-id-claimed-twice",
+        code=Code.CLUSTER_ID_CLAIMED_TWICE,
         message=f"{len(found)} remote secrets of {name} claim the cluster ID of {peer}: istiod takes one, "
         "and only its log tells which",
         seen=", ".join(found),
@@ -173,7 +174,7 @@ def _members(facts: Facts, target: Target) -> Finding:
         return Finding("of members only")
     told = ", ".join(one.cluster_id for one in strangers)
     problem = Problem(
-        code="remote-secret-of-a-stranger",
+        code=Code.REMOTE_SECRET_OF_A_STRANGER,
         message=f"{name} holds a remote secret of a cluster that is no member: its istiod goes on asking it, "
         "and sends requests to what it says lives there",
         seen=f"{told}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in strangers)}",
@@ -192,7 +193,7 @@ def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[
     if not others:
         return Finding("of members only, as istiod reports")
     problem = Problem(
-        code="remote-secret-of-a-stranger",
+        code=Code.REMOTE_SECRET_OF_A_STRANGER,
         message=f"istiod of {name} reads a cluster that is not a member of the mesh",
         seen=f"{', '.join(others)}, with a kubeconfig in {folder}",
         expected=f"kubeconfigs of {', '.join(sorted(members))} only",

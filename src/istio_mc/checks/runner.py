@@ -181,7 +181,6 @@ def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
     problem = replace(
         finding.problem,
         hint=finding.problem.hint or check.hint,
-        docs=finding.problem.docs or check.docs or None,
         cluster=finding.problem.cluster or target.cluster,
     )
     causes = _explaining(check, target, finding, not_ok)

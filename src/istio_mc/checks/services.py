@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.services import merged
 from istio_mc.domain.problem import Problem
@@ -19,7 +20,7 @@ def _agree(facts: Facts, _target: Target) -> Finding:
         spread = sum(one.spreads for one in found)
         return Finding(f"{len(found)} in more than one cluster, {spread} with endpoints there")
     problem = Problem(
-        code="services-disagree",
+        code=Code.SERVICES_DISAGREE,
         message="Services of one name and namespace differ between clusters, and the mesh makes one of them: "
         "a call may reach a cluster where it is offered otherwise",
         seen=few((f"{one} ({one.disagreement})" for one in odd), _SHOWN, "; "),

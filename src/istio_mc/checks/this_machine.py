@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.this_machine import Use
@@ -29,7 +30,7 @@ def _elsewhere(facts: Facts, target: Target) -> Finding:
         else istio_mc("address", "--set", where)
     )
     problem = Problem(
-        code="name-of-this-machine",
+        code=Code.NAME_OF_THIS_MACHINE,
         message=f"the {first.name.use} name of {name} leads to this machine",
         seen="; ".join(one.why for one in found),
         expected=f"a name that leads to {name} from every cluster",

@@ -9,6 +9,7 @@ from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
 from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.proxies import restart_command
 from istio_mc.domain.pki.cacerts import ROOT_CERT
@@ -54,7 +55,7 @@ def _signs(facts: Facts, target: Target) -> Finding:
     if wrong:
         told = "; ".join(f"{shown.pod}: {_signer(facts, name, shown)}" for shown in wrong)
         problem = Problem(
-            code="istiod-signs-with-another-ca",
+            code=Code.ISTIOD_SIGNS_WITH_ANOTHER_CA,
             message=f"istiod of {name} does not sign with the CA in its Secret cacerts",
             seen=told,
             expected=f"{common_name(ca.certificate)}, key {key_id(ca.certificate)}, under root {ca.root}",
@@ -65,7 +66,7 @@ def _signs(facts: Facts, target: Target) -> Finding:
     if now and any(shown.certificate.not_valid_after_utc < now for shown in serving):
         ended = min(serving, key=lambda shown: shown.certificate.not_valid_after_utc)
         problem = Problem(
-            code="istiod-certificate-expired",
+            code=Code.ISTIOD_CERTIFICATE_EXPIRED,
             message=f"istiod of {name} serves with a certificate that has expired",
             seen=f"{ended.pod}: valid until {ended.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
             expected="one that it renews in time",
@@ -118,7 +119,7 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
     if not others:
         return Finding(f"{len(given.bundles)} namespaces have it")
     problem = Problem(
-        code="namespace-roots-differ",
+        code=Code.NAMESPACE_ROOTS_DIFFER,
         message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
         seen=f"ConfigMap {given.config_map}: "
         + "; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
@@ -130,7 +131,7 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
 
 def _no_config_map(facts: Facts, name: str, config_map: str) -> Problem:
     return Problem(
-        code="namespace-roots-missing",
+        code=Code.NAMESPACE_ROOTS_MISSING,
         message=f"no namespace of {name} has the root certificates: pods with a proxy do not start",
         seen=f"no ConfigMap {config_map} in any namespace",
         expected=f"a ConfigMap {config_map} in each, written by istiod",
@@ -155,7 +156,7 @@ def _proxies(facts: Facts, target: Target) -> Finding:
     if not bad:
         return Finding(held.told)
     problem = Problem(
-        code="proxy-trusts-old-root",
+        code=Code.PROXY_TRUSTS_OLD_ROOT,
         message=f"proxies of {name} do not hold what the mesh trusts now",
         seen=f"{few((f'{proxy.name}: {told}' for proxy, told in bad.items()), _MOST_NAMED)} ({held.told})",
         expected=f"a certificate of its own that is valid, under root {cas(facts)[name].root}, and the root "
@@ -200,7 +201,7 @@ def _workloads(facts: Facts, target: Target) -> Finding:
     if not old:
         return Finding(held.told)
     problem = Problem(
-        code="workload-certificate-older",
+        code=Code.WORKLOAD_CERTIFICATE_OLDER,
         message=f"workloads of {name} hold certificates of a CA that the cluster had before",
         seen=f"{few((proxy.name for proxy in old), _MOST_NAMED)} ({held.told})",
         expected=f"signed by {common_name(ca.certificate)}, key {key_id(ca.certificate)}; they renew them by "
@@ -230,7 +231,7 @@ def _outlive(facts: Facts, target: Target) -> Finding:
         for proxy, end in late.items()
     )
     problem = Problem(
-        code="workload-outlives-ca",
+        code=Code.WORKLOAD_OUTLIVES_CA,
         message=f"certificates of workloads of {name} outlive the CA that signed them",
         seen=f"{few(told, _MOST_NAMED)} ({held.told})",
         expected="a CA that is valid longer than what it signs: workloads are refused when it ends",

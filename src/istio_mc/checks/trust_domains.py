@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.istio.trust_domains import in_config_map, in_operator, strangers
@@ -45,7 +46,7 @@ def _judge(domains: Mapping[str, TrustDomain]) -> Finding:
         return Finding(", ".join(dict.fromkeys(map(str, domains.values()))))
     first, peers = next(iter(unaccepted.items()))
     problem = Problem(
-        code="trust-domains-differ",
+        code=Code.TRUST_DOMAINS_DIFFER,
         message=f"workloads of {first} refuse those of {', '.join(peers)}: their trust domains differ",
         seen=told,
         expected="one trust domain, or each other one among the aliases (meshConfig.trustDomainAliases)",

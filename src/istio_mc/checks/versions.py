@@ -6,6 +6,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
+from istio_mc.domain.codes import Code
 from istio_mc.domain.istio.istiod import running_tags
 from istio_mc.domain.istio.versions import minor_of
 from istio_mc.domain.kube import objects
@@ -30,7 +31,7 @@ def _apart(facts: Facts, _target: Target) -> Finding:
     wanted = minor_of(facts.mesh.version)
     odd = next((name for name, found in minors.items() if found and found != {wanted}), None)
     problem = Problem(
-        code="istio-versions-apart",
+        code=Code.ISTIO_VERSIONS_APART,
         cluster=odd,
         message="the control planes of the mesh are more than one minor version apart",
         seen=told,

@@ -13,6 +13,7 @@ from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.trust import SIGNS, above
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Command, in_order, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
@@ -55,7 +56,7 @@ def _ca_bundles(facts: Facts, target: Target) -> Finding:
     if not stale:
         return Finding(f"{len(found)} webhook configurations")
     problem = Problem(
-        code="webhook-ca-bundle-stale",
+        code=Code.WEBHOOK_CA_BUNDLE_STALE,
         message=f"the API server of {name} does not trust istiod when it calls its webhooks",
         seen="; ".join(f"{one.kind.kind} {one.name}: {one.told}" for one in stale),
         expected="caBundle with the root of the certificate that istiod serves, as istiod itself writes it",

@@ -294,18 +294,20 @@ def _report(command: str, work: Callable[[Progress], Report], progress: Progress
 def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
     """Prints errors for people; an internal one is a single line."""
     from istio_mc.cli import last_resort
+    from istio_mc.domain.codes import Code
     from istio_mc.present.output import terminal
 
     for error in errors:
-        if error.code == last_resort.CODE:
+        if error.code is Code.INTERNAL:
             last_resort.say(error.message)
-    known = [error for error in errors if error.code != last_resort.CODE]
+    known = [error for error in errors if error.code is not Code.INTERNAL]
     terminal.print_problems(to, known, style="red", title="error")
 
 
 def _failed(command: str, error: Exception) -> Report:
     """What a run comes to that ended by an error."""
     from istio_mc.cli import last_resort
+    from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import InputError, Problem, ProblemError
     from istio_mc.present.output.envelope import Exit
     from istio_mc.present.output.envelope import Report as Made
@@ -315,13 +317,16 @@ def _failed(command: str, error: Exception) -> Report:
         return Made({}, _nothing, error.problems, warnings=error.warnings, exit=code)
     if isinstance(error, typer.BadParameter):
         hint = Advice(istio_mc(*command.split(), "--help"))
-        return Made({}, _nothing, (Problem(code="usage", message=error.message, hint=hint),), exit=Exit.USAGE)
-    crash = Problem(code=last_resort.CODE, message=last_resort.message_of(error))
+        return Made(
+            {}, _nothing, (Problem(code=Code.USAGE, message=error.message, hint=hint),), exit=Exit.USAGE
+        )
+    crash = Problem(code=Code.INTERNAL, message=last_resort.message_of(error))
     return Made({}, _nothing, (crash,), exit=Exit.FAILED)
 
 
 def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
     """Writes the result to standard output; why that failed."""
+    from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import Problem
     from istio_mc.present.output import terminal
 
@@ -335,7 +340,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
         raise  # who reads has seen enough
     except OSError as error:
         told = "the result could not be written to standard output"
-        return (Problem(code="file-unwritable", message=told, seen=error.strerror),)
+        return (Problem(code=Code.FILE_UNWRITABLE, message=told, seen=error.strerror),)
     return ()
 
 
@@ -377,6 +382,7 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
     Raises:
         InputError: There is no terminal to ask at and no `--yes`; or it was not confirmed.
     """
+    from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import InputError, Problem
 
     if yes:
@@ -384,7 +390,7 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
     if not sys.stdin.isatty():
         raise InputError(
             Problem(
-                code="not-confirmed",
+                code=Code.NOT_CONFIRMED,
                 message="confirmation required, but stdin is not a terminal; pass --yes",
                 expected="--yes",
                 hint=Advice("the same command with --yes"),
@@ -396,7 +402,7 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
         text: str | None = answer(lambda: typer.prompt(question, default="", show_default=False, err=True))
         agreed = text is not None and text.strip() == typed
     if not agreed:
-        raise InputError(Problem(code="not-confirmed", message="not confirmed; nothing was changed"))
+        raise InputError(Problem(code=Code.NOT_CONFIRMED, message="not confirmed; nothing was changed"))
 
 
 def answer(question: Callable[[], _T]) -> _T | None:

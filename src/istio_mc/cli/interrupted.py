@@ -98,6 +98,7 @@ class Interruption:
         self.end(cleaned_up=False)
 
     def _problem(self, *, cleaned_up: bool) -> Problem:
+        from istio_mc.domain.codes import Code
         from istio_mc.domain.hint import istio_mc
         from istio_mc.domain.problem import Problem
         from istio_mc.gateways.host import signals
@@ -107,7 +108,7 @@ class Interruption:
         if self._command == "verify" and "--deep" in sys.argv:
             expected = _LOOKED_DEEP if cleaned_up else _LEFT_DEEP
         return Problem(
-            code="interrupted",
+            code=Code.INTERRUPTED,
             message=f"interrupted by {number.name}" if number else "interrupted",
             seen=str(self.done),
             expected=expected,

@@ -34,6 +34,7 @@ def code_of(command_line: Callable[[], object], output: str) -> int:
 
 def _told(error: TyperException, output: str) -> int:
     from istio_mc.cli import last_resort
+    from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import Problem
     from istio_mc.present.output import encoding
     from istio_mc.present.output.envelope import Envelope, Exit
@@ -43,7 +44,7 @@ def _told(error: TyperException, output: str) -> int:
     path = str(context.command_path) if context else _PROGRAM
     # Without any word Typer's message is the whole help.
     message = error.format_message() if "\n" not in error.message else "a verb is missing"
-    problem = Problem(code="usage", message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
+    problem = Problem(code=Code.USAGE, message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
     command = path.partition(" ")[2]
     encoding.write(Envelope(command, Exit.USAGE, None, (problem,)).texts(output))
     last_resort.begun.answered = True

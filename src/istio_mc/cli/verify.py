@@ -69,6 +69,7 @@ def verify(
 
     from istio_mc.checks.catalogue import ALL, EVERY
     from istio_mc.checks.runner import nearest, select
+    from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import InputError, Problem
     from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
     from istio_mc.ops.session.session import open_members
@@ -84,7 +85,7 @@ def verify(
             only_deep = {check.id for check in EVERY}.issuperset(unknown)
             raise InputError(
                 Problem(
-                    code="unknown-check",
+                    code=Code.UNKNOWN_CHECK,
                     message="that check is asked with --deep only"
                     if only_deep
                     else "there is no such check or topic",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
@@ -157,7 +158,7 @@ def left_out(file: File) -> Missing:
     return Missing(
         file.path,
         Problem(
-            code="bundle-full",
+            code=Code.BUNDLE_FULL,
             message=f"{file.path} is left out: the bundle would be too large",
             seen=f"{file.size:,} bytes",
             hint=Advice("ask for fewer clusters with --contexts, or for shorter logs with --since"),

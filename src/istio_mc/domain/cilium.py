@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import jsontext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.pod_faults import is_ready, pod_fault
 from istio_mc.domain.mesh import MANAGED_BY
@@ -362,7 +363,7 @@ def _changed_by_others(found: Cilium) -> Problem:
         return "absent" if value is None else json.dumps(value)
 
     return Problem(
-        code="changed-since-backup",
+        code=Code.CHANGED_SINCE_BACKUP,
         message=f"{CONFIG} has other keys changed since its backup, which a revert would undo too",
         seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
         expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
@@ -370,7 +371,6 @@ def _changed_by_others(found: Cilium) -> Problem:
             istio_mc("cilium", "revert", "--keep-others"),
             " (leaves them as they are) or --force (restores them too)",
         ),
-        docs="cilium.md#changed-since-backup",
     )
 
 

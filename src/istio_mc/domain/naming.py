@@ -12,6 +12,7 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
 
@@ -95,7 +96,7 @@ def validate_cluster_id(id_: str) -> Problem | None:
     if is_label(id_):
         return None
     return Problem(
-        code="cluster-id-invalid",
+        code=Code.CLUSTER_ID_INVALID,
         message=f"{id_!r} cannot be a cluster id",
         seen=_saw(id_),
         expected="at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
@@ -111,7 +112,7 @@ def validate_network(name: str) -> Problem | None:
     if is_label_value(name):
         return None
     return Problem(
-        code="network-invalid",
+        code=Code.NETWORK_INVALID,
         message=f"{name!r} cannot be the name of a network",
         seen=_saw(name),
         expected="at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
@@ -183,7 +184,7 @@ def same_clusters(contexts: Iterable[Context]) -> tuple[Problem, ...]:
             groups.append(([context], key))
     return tuple(
         Problem(
-            code="cluster-named-twice",
+            code=Code.CLUSTER_NAMED_TWICE,
             message=f"contexts {', '.join(context.name for context in members)} are the same cluster",
             seen=f"cluster {members[0].cluster} at {members[0].server}",
             expected="one context for each cluster",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from istio_mc.domain import jsontext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
@@ -223,7 +224,7 @@ def parse_platform(text: str) -> Platform:
     if found is None:
         raise InputError(
             Problem(
-                code="platform-unknown",
+                code=Code.PLATFORM_UNKNOWN,
                 message=f"{text!r} is not a platform these tools are installed for",
                 expected=", ".join(map(str, PLATFORMS)),
                 hint=Advice("name another with --platform"),
@@ -248,7 +249,7 @@ def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
         example = DEFAULT_VERSIONS.get(tool, "1.30.4")
         raise InputError(
             Problem(
-                code="option-malformed",
+                code=Code.OPTION_MALFORMED,
                 message=f"{option or f'--{tool}'}: {text!r} is not a version such as {example}",
             )
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import address
 from istio_mc.domain.gateway.changes import (
@@ -342,7 +343,7 @@ def _refuse_strangers(session: Session, want: Wanted) -> None:
     if strangers := [name for name in (*want.set, *want.unset) if name not in session.names]:
         raise InputError(
             Problem(
-                code="not-in-this-run",
+                code=Code.NOT_IN_THIS_RUN,
                 message="an option speaks of a cluster that is no member of the mesh",
                 seen=", ".join(strangers),
                 expected=f"one of {', '.join(session.names)}",
@@ -372,7 +373,7 @@ def _lacks_metallb(
     if kube.get(objects.CRD, POOL_CRD) is None or kube.get(objects.NAMESPACE, METALLB_NAMESPACE) is None:
         return [
             Problem(
-                code="metallb-missing",
+                code=Code.METALLB_MISSING,
                 cluster=name,
                 message=f"MetalLB is not installed in {name}",
                 seen=f"no CustomResourceDefinition {POOL_CRD}, or no namespace {METALLB_NAMESPACE}",
@@ -381,19 +382,17 @@ def _lacks_metallb(
                     "install MetalLB first (https://metallb.io/installation), or: ",
                     istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
                 ),
-                docs="address.md#metallb",
             )
         ]
     if service["spec"].get("type") != "LoadBalancer":
         return [
             Problem(
-                code="no-load-balancer-service",
+                code=Code.NO_LOAD_BALANCER_SERVICE,
                 cluster=name,
                 message=f"the gateway's Service of {name} is of a type that MetalLB passes over",
                 seen=str(service["spec"].get("type")),
                 expected="LoadBalancer",
                 hint=istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
-                docs="address.md#metallb",
             )
         ]
     found = live.pools.get(name)
@@ -404,7 +403,7 @@ def _lacks_metallb(
     ):
         return [
             Problem(
-                code="pool-of-others",
+                code=Code.POOL_OF_OTHERS,
                 cluster=name,
                 message=f"{name} has a pool {EAST_WEST_GATEWAY} of MetalLB's that istio-mc did not write",
                 seen=", ".join(found.get("spec", {}).get("addresses") or []),
@@ -412,7 +411,6 @@ def _lacks_metallb(
                 hint=Advice(
                     kubectl(name, "-n", METALLB_NAMESPACE, "edit", "ipaddresspool", EAST_WEST_GATEWAY)
                 ),
-                docs="address.md#metallb",
             )
         ]
     return []
@@ -424,7 +422,7 @@ def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem
     if way is not Via.GATEWAY and hosts:
         return [
             Problem(
-                code="option-malformed",
+                code=Code.OPTION_MALFORMED,
                 cluster=context,
                 message=f"--set: --via {way} takes IP addresses only",
                 seen=", ".join(hosts),
@@ -439,12 +437,12 @@ def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem
 
 def option(message: str, cluster: str | None = None) -> Problem:
     """An option that cannot be used."""
-    return Problem(code="option-malformed", message=message, cluster=cluster)
+    return Problem(code=Code.OPTION_MALFORMED, message=message, cluster=cluster)
 
 
 def _no_gateway(name: str, members: Iterable[str]) -> Problem:
     return Problem(
-        code="gateway-missing",
+        code=Code.GATEWAY_MISSING,
         cluster=name,
         message=f"{name} has no gateway yet",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
@@ -455,7 +453,7 @@ def _no_gateway(name: str, members: Iterable[str]) -> Problem:
 
 def _alone(name: str) -> Problem:
     return Problem(
-        code="no-other-cluster",
+        code=Code.NO_OTHER_CLUSTER,
         cluster=name,
         message=f"there is no other cluster that could hold a Gateway for {name}",
         seen="a mesh of one cluster that answers",
@@ -467,24 +465,22 @@ def _alone(name: str) -> Problem:
 def doubtful(name: str, text: str, doubt: str) -> Problem:
     """A new address that other clusters may not reach."""
     return Problem(
-        code="address-not-public",
+        code=Code.ADDRESS_NOT_PUBLIC,
         cluster=name,
         message=f"{text} may not be an address that the other clusters reach",
         seen=doubt,
         expected="an address that every other cluster reaches",
-        docs="address.md#reach",
     )
 
 
 def eclipsed(name: str, own: Sequence[str]) -> Problem:
     """Gateways that count for nothing beside the Service's own address."""
     return Problem(
-        code="service-address-wins",
+        code=Code.SERVICE_ADDRESS_WINS,
         cluster=name,
         message=f"the Gateways for {name} have no effect: its Service has an address, which istiod prefers",
         seen=", ".join(own),
         expected="a pending Service",
-        docs="address.md#gateway",
     )
 
 
@@ -506,35 +502,32 @@ def remembered(live: Live, name: str, addresses: Sequence[str]) -> Problem:
     ]
     told = ", ".join(addresses)
     return Problem(
-        code="address-remembered",
+        code=Code.ADDRESS_REMEMBERED,
         cluster=name,
         message=f"the other clusters' istiods go on calling {name} at {told} until they restart",
         seen=f"{told} is the last address of the Service: istiod 1.26 does not forget it",
         expected="istiods that know only what is there",
         hint=in_order(restarts),
-        docs="address.md#what-istiods-remember",
     )
 
 
 def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Problem:
     """An address of mesh.yaml that the next install brings back."""
     return Problem(
-        code="settings-differ",
+        code=Code.SETTINGS_DIFFER,
         cluster=name,
         message=f"the next install gives {name} the address of mesh.yaml again",
         seen=f"gatewayAddress: {', '.join(from_file)} in {session.settings.file}",
         expected="no gatewayAddress there, or the same",
         hint=Advice(f"take gatewayAddress of {name} out of {session.settings.file}"),
-        docs="address.md#later-installs",
     )
 
 
 def left_alone(name: str, left: Sequence[str]) -> Problem:
     """Addresses that others gave."""
     return Problem(
-        code="address-of-others",
+        code=Code.ADDRESS_OF_OTHERS,
         cluster=name,
         message=f"the gateway of {name} has addresses that istio-mc did not give it; they stay",
         seen="; ".join(left),
-        docs="address.md#three-ways",
     )

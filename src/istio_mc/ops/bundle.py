@@ -23,6 +23,7 @@ from istio_mc.domain.bundle import (
     packed,
     room_of_each,
 )
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl, rewritten
 from istio_mc.domain.istio.istiod import running_istiods
@@ -216,7 +217,7 @@ def _passed_over(context: str, pod: Object) -> Missing:
     return Missing(
         f"{_SYSTEM}/logs/{name}",
         Problem(
-            code="bundle-many-pods",
+            code=Code.BUNDLE_MANY_PODS,
             message=f"the log of {name} is not asked for",
             seen=f"more than {_MOST_PODS} pods of one app",
             hint=Advice(kubectl(context, "-n", _SYSTEM, "logs", name, "--all-containers")),

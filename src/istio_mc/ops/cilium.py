@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import cilium
 from istio_mc.domain.cilium import Cilium, Plan, Ready, lost, ready, why_not_ready
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.istio.operator import merged
@@ -274,7 +275,7 @@ class _Work:
         pods = _pods_of(self.kube, self.found.daemon_set)
         told = [why for pod in pods if (why := why_not_ready(pod))][:3]
         return Problem(
-            code="agents-not-rolled-out",
+            code=Code.AGENTS_NOT_ROLLED_OUT,
             cluster=self.kube.context,
             message=f"Cilium's agents of {self.kube.context} were not all restarted and ready in time",
             seen="\n".join([seen, *told]),
@@ -286,7 +287,6 @@ class _Work:
                 "; then the same command again",
                 *self._way_back(),
             ),
-            docs="cilium.md#agents-not-rolled-out",
         )
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
@@ -303,14 +303,13 @@ class _Work:
 
     def _readiness_lost(self, seen: Collection[str]) -> Problem:
         return Problem(
-            code="readiness-lost",
+            code=Code.READINESS_LOST,
             cluster=self.kube.context,
             message=f"{self.kube.context} has lost the readiness of what was ready before the restart",
             seen=_listed(seen, ""),
             expected="the same nodes and pods ready as before; hostns-only has cost some clusters "
             "their pods' way to the API server (cilium issue 17738)",
             hint=Advice(kubectl(self.kube.context, "get", "pods", "-A"), *self._way_back()),
-            docs="cilium.md#readiness-lost",
         )
 
     def _way_back(self) -> tuple[str | Command, ...]:
@@ -340,7 +339,7 @@ def _listed(names: Collection[str], before: str, most: int = 5) -> str:
 
 def _on_delete(context: str) -> Problem:
     return Problem(
-        code="restart-by-hand",
+        code=Code.RESTART_BY_HAND,
         cluster=context,
         message=f"a rolling restart of Cilium in {context} would restart nothing",
         seen=f"DaemonSet {cilium.NAMESPACE}/{cilium.DAEMON_SET} has updateStrategy OnDelete",
@@ -355,17 +354,15 @@ def _on_delete(context: str) -> Problem:
             "-p",
             '{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}',
         ),
-        docs="cilium.md#restart-by-hand",
     )
 
 
 def _changed_meanwhile(context: str) -> Problem:
     return Problem(
-        code="changed-meanwhile",
+        code=Code.CHANGED_MEANWHILE,
         cluster=context,
         message=f"somebody wrote to {cilium.CONFIG} of {context} after it was shown; it was left as it is",
         seen="409 Conflict",
         expected="the settings that were shown",
         hint=Advice("look at what changed there, then run the same command again"),
-        docs="cilium.md#changed-meanwhile",
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.flags import API_SERVER, API_SERVER_CA, API_SERVER_NAME, GATEWAY_ADDRESS
@@ -133,13 +134,12 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
         known = [context.name for context in merged.contexts]
         raise InputError(
             Problem(
-                code="no-contexts",
+                code=Code.NO_CONTEXTS,
                 message="no cluster is named",
                 expected="the contexts of the clusters that shall form the mesh",
                 hint=Advice("choose among them: ", istio_mc("config", "init", contexts=known))
                 if known
                 else None,
-                docs="usage.md#contexts",
             )
         )
     contexts = merged.select(inputs.contexts)
@@ -161,11 +161,11 @@ def _write(file: Path, text: str, *, force: bool) -> None:
     try:
         files.write(file, text.encode(), mode=_MODE, exclusive=not force)
     except ProblemError as error:
-        if error.problems[0].code != "file-exists":
+        if error.problems[0].code != Code.FILE_EXISTS:
             raise
         raise InputError(
             Problem(
-                code="file-exists",
+                code=Code.FILE_EXISTS,
                 message=f"{file} is there already; nothing was overwritten",
                 hint=Advice("--force replaces it; --stdout only shows what would be written"),
             )
@@ -202,7 +202,7 @@ def _overridden(flags: ClusterFlags, settings: Settings, contexts: tuple[str, ..
     if strangers := [name for name in flags.contexts if name not in contexts]:
         raise InputError(
             Problem(
-                code="not-in-this-run",
+                code=Code.NOT_IN_THIS_RUN,
                 message="a flag speaks of a cluster that is neither in --contexts nor in mesh.yaml",
                 seen=", ".join(strangers),
                 expected=f"one of {', '.join(contexts)}"

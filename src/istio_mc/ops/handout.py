@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.gateways.host import files
@@ -40,7 +41,7 @@ def place(
         if output not in (None, "table"):
             raise InputError(
                 Problem(
-                    code="output-taken",
+                    code=Code.OUTPUT_TAKEN,
                     message=f"standard output cannot hold both the file and {output}",
                     seen=f"--file - and --output {output}",
                     expected="one of them",
@@ -49,12 +50,12 @@ def place(
             )
         return None
     path = Path(name)
-    with files.as_problem("file-unwritable", f"cannot write {path}"):
+    with files.as_problem(Code.FILE_UNWRITABLE, f"cannot write {path}"):
         is_folder, has_folder, is_there = path.is_dir(), path.parent.is_dir(), path.exists()
     if is_folder or not has_folder:
         raise InputError(
             Problem(
-                code="file-unwritable",
+                code=Code.FILE_UNWRITABLE,
                 message=f"cannot write {path}",
                 seen="it is a folder" if is_folder else f"there is no folder {path.parent}",
                 hint=Advice("name a file in a folder that is there with --file"),
@@ -63,7 +64,7 @@ def place(
     if is_there and not force and not ours(files.beginning(path)):
         raise InputError(
             Problem(
-                code="file-exists",
+                code=Code.FILE_EXISTS,
                 message=f"{path} is there already",
                 seen="a file that is not to be written over",
                 expected="a name that is free",

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.istio import documents, hazards
@@ -270,7 +271,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
         if secret is None or (left := until - time.monotonic()) <= 0:
             raise ProblemError(
                 Problem(
-                    code="no-reader-token",
+                    code=Code.NO_READER_TOKEN,
                     cluster=kube.context,
                     message=f"{kube.context} gave no token for {account}",
                     seen=f"Secret {name} "
@@ -286,7 +287,6 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
                             account,
                         )
                     ),
-                    docs="troubleshooting.md#no-reader-token",
                 )
             )
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"

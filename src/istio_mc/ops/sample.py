@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import seen_addresses
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
@@ -169,7 +170,7 @@ def _deployed(session: Session) -> dict[str, str]:
     if missing:
         raise ProblemError(
             Problem(
-                code="sample-not-deployed",
+                code=Code.SAMPLE_NOT_DEPLOYED,
                 message="the sample is not deployed everywhere",
                 seen=f"no {sample.SERVICE} in {', '.join(missing)}",
                 expected="one version in each cluster",
@@ -230,13 +231,12 @@ def _client(kube: Kube) -> str:
 
 def _not_running(context: str, deployment: str, seen: str) -> Problem:
     return Problem(
-        code="sample-not-running",
+        code=Code.SAMPLE_NOT_RUNNING,
         cluster=context,
         message=f"{deployment} does not run in {context}",
         seen=seen,
         expected="its pod running with a sidecar",
         hint=Advice(kubectl(context, "-n", sample.NAMESPACE, "describe", "pods")),
-        docs="troubleshooting.md#sample-not-running",
     )
 
 
@@ -247,19 +247,18 @@ def _kept(problem: Problem, why: Problem | None) -> Problem:
 
 def _no_sidecar(context: str, pod: str) -> Problem:
     return Problem(
-        code="no-sidecar",
+        code=Code.NO_SIDECAR,
         cluster=context,
         message=f"{pod} in {context} was not given a sidecar",
         seen="no container istio-proxy",
         expected="one, injected by istiod's webhook",
         hint=kubectl(context, "-n", sample.NAMESPACE, "delete", "pod", pod),
-        docs="troubleshooting.md#no-sidecar",
     )
 
 
 def _foreign(context: str) -> Problem:
     return Problem(
-        code="not-ours",
+        code=Code.NOT_OURS,
         cluster=context,
         message=f"namespace {sample.NAMESPACE} of {context} was not made by istio-mc, and is left alone",
         seen="no label app.kubernetes.io/managed-by=istio-mc",
@@ -270,7 +269,7 @@ def _foreign(context: str) -> Problem:
 
 def _stuck(context: str) -> Problem:
     return Problem(
-        code="namespace-stuck",
+        code=Code.NAMESPACE_STUCK,
         cluster=context,
         message=f"namespace {sample.NAMESPACE} of {context} is still going",
         seen="it was there at the deadline",
@@ -352,7 +351,7 @@ def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execu
 
 def _mute(name: str, pod: str, done: Execution) -> Problem:
     return Problem(
-        code="client-cannot-call",
+        code=Code.CLIENT_CANNOT_CALL,
         cluster=name,
         message=f"the client in {name} made no call",
         seen=done.stderr.strip() or f"curl ended with exit code {done.exit_code} and said nothing",
@@ -360,7 +359,6 @@ def _mute(name: str, pod: str, done: Execution) -> Problem:
         hint=Advice(
             kubectl(name, "-n", sample.NAMESPACE, "exec", pod, "-c", sample.CLIENT, "--", "curl", "--version")
         ),
-        docs="troubleshooting.md#client-cannot-call",
     )
 
 
@@ -455,25 +453,23 @@ def _too_seldom(name: str, peer: str, versions: Mapping[str, str], calls: Calls,
     version = versions[peer]
     answers, least = calls.answered.get(version, 0), least_share(len(versions))
     return Problem(
-        code="too-few-answers",
+        code=Code.TOO_FEW_ANSWERS,
         cluster=name,
         message=f"{version} in {peer} answered {name} in {answers} of {calls.total} calls; {hop.told}",
         seen=_got(calls),
         expected="an answer" if calls.given_up else f"at least {least:.0%} of the calls",
         hint=hop.hint,
-        docs="troubleshooting.md#too-few-answers",
     )
 
 
 def _unanswered(name: str, calls: Calls, hop: _Hop) -> Problem:
     return Problem(
-        code="calls-unanswered",
+        code=Code.CALLS_UNANSWERED,
         cluster=name,
         message=f"{name} gave up calling, though every version had answered it; {hop.told}",
         seen=_got(calls),
         expected=f"an answer to each call within {PATIENCE_S} s",
         hint=hop.hint,
-        docs="troubleshooting.md#calls-unanswered",
     )
 
 

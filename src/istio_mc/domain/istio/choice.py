@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.releases import patch_of
 from istio_mc.domain.istio.versions import Support, minor_of, shown
@@ -100,7 +101,7 @@ def _own(table: ReleaseTable, running: Mapping[str, str | None]) -> IstioChoice:
     seen = ", ".join(f"{name} {version or UNKNOWN_VERSION}" for name, version in running.items())
     if chosen is None:
         problem = Problem(
-            code="istio-version-unknown",
+            code=Code.ISTIO_VERSION_UNKNOWN,
             message="the Istio version of the mesh cannot be read",
             seen=f"neither an image tag nor a label of istiod has a version in {', '.join(unread)}",
             expected="a tag such as 1.31.0",
@@ -110,7 +111,7 @@ def _own(table: ReleaseTable, running: Mapping[str, str | None]) -> IstioChoice:
     if set(running.values()) == {chosen}:
         return IstioChoice(chosen, "the mesh runs it", _tested(table, chosen))
     warning = Problem(
-        code="istio-versions-differ",
+        code=Code.ISTIO_VERSIONS_DIFFER,
         message=f"the clusters run different versions of Istio; {chosen} is used",
         seen=seen,
         expected="one version in every cluster",
@@ -152,7 +153,7 @@ def _none_fits(table: ReleaseTable, servers: Servers, minors: Iterable[Minor]) -
         f"{release}: {release.kubernetes}" for release in table.istio if release.lab or release is nearest
     )
     problem = Problem(
-        code="istio-none-fits",
+        code=Code.ISTIO_NONE_FITS,
         message="no tested Istio release supports the Kubernetes of every cluster",
         seen="; ".join(f"Kubernetes {text}: {', '.join(names)}" for text, names in by_minor.items()),
         expected=f"versions that one release supports ({ranges})",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.releases import is_prerelease, is_vendors, patch_of
 from istio_mc.domain.problem import Problem
@@ -61,14 +62,13 @@ def defects(
     context = next((name for version, _, _ in found for name in running[version]), "")
     count = len({effect for _, effect, _ in found})
     return Problem(
-        code="istio-defects",
+        code=Code.ISTIO_DEFECTS,
         message=f"istiod has {plural(count, 'known defect')} with remote secrets",
         seen="\n".join(lines),
         expected=_newer(fixed for _, _, fixed in found),
         hint=Advice(f"{advice}; a restart of istiod ends what they did: ", restart(context))
         if restart and context
         else Advice(advice),
-        docs="troubleshooting.md#hazards-defects",
     )
 
 
@@ -82,14 +82,13 @@ def security(table: ReleaseTable, running: Running) -> Problem | None:
     if not found:
         return None
     return Problem(
-        code="istio-security",
+        code=Code.ISTIO_SECURITY,
         message="Istio lacks published security fixes",
         seen=", ".join(_place(version, running) for version in found),
         expected=", ".join(
             dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in found.values())
         ),
         hint=Advice("set istio.version in mesh.yaml, and install"),
-        docs="troubleshooting.md#hazards-security",
     )
 
 
@@ -100,7 +99,7 @@ def analyze(table: ReleaseTable, version: str) -> Problem | None:
         return None
     fixed = " or ".join(one.fixed for one in table.analyze.affects if one.fixed)
     return Problem(
-        code="istioctl-analyze",
+        code=Code.ISTIOCTL_ANALYZE,
         message=f"istioctl {version}: `analyze` runs programs that remote secrets of a cluster name",
         seen="whoever can write Secrets in istio-system runs programs on the machine of whoever calls it",
         expected=f"istioctl {fixed}, or newer",
@@ -108,7 +107,6 @@ def analyze(table: ReleaseTable, version: str) -> Problem | None:
             "istio-mc never runs analyze; call it with --remote-contexts, which reads no remote secret, "
             "or with a newer istioctl"
         ),
-        docs="troubleshooting.md#hazards-istioctl",
     )
 
 
@@ -128,7 +126,7 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
         return None
     fixed = " and ".join(one.fixed for one in table.analyze.affects if one.fixed)
     return Problem(
-        code="remote-secret-programs",
+        code=Code.REMOTE_SECRET_PROGRAMS,
         message="remote secrets name programs for their reader to run",
         seen="\n".join(lines),
         expected="a kubeconfig with a token, as link writes it",
@@ -138,7 +136,6 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
             istio_mc("link"),
             ", and find out who wrote these Secrets",
         ),
-        docs="troubleshooting.md#hazards-istioctl",
     )
 
 
@@ -160,12 +157,11 @@ def dying_hub(table: ReleaseTable, images: Mapping[str, Collection[str]]) -> Pro
         return None
     first = next(iter(dying.values()))
     return Problem(
-        code="hub-switched-off",
+        code=Code.HUB_SWITCHED_OFF,
         message="Istio's images come from a registry that is switched off",
         seen="\n".join(f"{name}{_at(found[name])}: {hub.effect}" for name, hub in dying.items()),
         expected=f"{first.instead}, or a registry of your own that mirrors it",
         hint=Advice(f"set istio.hub: {first.instead} in mesh.yaml, and install; then restart the workloads"),
-        docs="troubleshooting.md#hazards-hub",
     )
 
 
@@ -224,7 +220,7 @@ def unfit_crds(
         return None
     blocks = any(hazard.blocks for hazards in found.values() for hazard in hazards)
     return Problem(
-        code="gateway-api-unfit",
+        code=Code.GATEWAY_API_UNFIT,
         message="istiod does not become ready beside these CRDs of the Gateway API"
         if blocks
         else "istiod ignores CRDs of the Gateway API that are too old for it",
@@ -237,7 +233,6 @@ def unfit_crds(
             if blocks
             else "have the CRDs updated by whoever installed them; istio-mc leaves those that are there"
         ),
-        docs="troubleshooting.md#hazards-gateway-api",
     )
 
 

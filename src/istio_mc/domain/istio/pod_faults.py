@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.kube.objects import labels_of
@@ -23,17 +24,17 @@ Status = dict[str, Any]
 REVISION = "deployment.kubernetes.io/revision"
 
 
-class Cause(StrEnum):
-    """What keeps a pod from running, the code of its Problem; in the order in which they are reported."""
+class Cause(Enum):
+    """What keeps a pod from running, in the order in which they are reported; the values are the codes."""
 
-    REFUSED = "pod-refused"
-    CRASH = "pod-crashing"
-    IMAGE = "image-not-pulled"
-    CONTAINER = "container-not-created"
-    UNSCHEDULABLE = "pod-unschedulable"
-    VOLUME = "volume-not-mounted"
-    FAILED = "pod-failed"
-    NOT_READY = "pod-not-ready"
+    REFUSED = None  # the Problem of the refused request has a code
+    CRASH = Code.POD_CRASHING
+    IMAGE = Code.IMAGE_NOT_PULLED
+    CONTAINER = Code.CONTAINER_NOT_CREATED
+    UNSCHEDULABLE = Code.POD_UNSCHEDULABLE
+    VOLUME = Code.VOLUME_NOT_MOUNTED
+    FAILED = Code.POD_FAILED
+    NOT_READY = Code.POD_NOT_READY
 
 
 class Log(StrEnum):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.versions import Minor, Support, minor_of, shown
 from istio_mc.domain.problem import Problem
@@ -400,8 +401,11 @@ def _patch(value: object) -> str | None:
     return value
 
 
-EXPECTED_END = "istio-end-of-life-expected"
-"""Code where only an expected end of life has passed: it says nothing that `--strict` may stop at."""
+_CODES = {
+    Support.TOO_OLD: Code.KUBERNETES_TOO_OLD,
+    Support.TOO_NEW: Code.KUBERNETES_TOO_NEW,
+    Support.UNKNOWN: Code.KUBERNETES_UNKNOWN,
+}
 
 
 def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -> Problem | None:
@@ -415,7 +419,7 @@ def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -
     release = table.release(version)
     if release is None:
         return Problem(
-            code="istio-unknown",
+            code=Code.ISTIO_UNKNOWN,
             message=f"Istio {version} is not in the table of releases",
             seen=f"releases {table.istio[0]} to {table.istio[-1]}, read on {table.read}",
             expected="a release of that table",
@@ -429,7 +433,7 @@ def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -
     hint = Advice(f"set istio.version in mesh.yaml to a supported, tested one: {newer}") if newer else None
     if table.is_ended(release, today):
         return Problem(
-            code="istio-end-of-life",
+            code=Code.ISTIO_END_OF_LIFE,
             message=f"Istio {version} is past its end of life ({release.end})",
             seen=f"release {release}, supported until {release.end}",
             expected="a release that is supported upstream",
@@ -438,7 +442,7 @@ def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -
     if table.is_overdue(release, today):
         expected = table.expected_end(release)
         return Problem(
-            code=EXPECTED_END,
+            code=Code.ISTIO_END_OF_LIFE_EXPECTED,
             message=f"Istio {version} is past its expected end of life ({expected})",
             seen=f"release {release}, end of life {release.end}; by the policy until about {expected}",
             expected="a release that is supported upstream",
@@ -464,7 +468,7 @@ def kubernetes_problem(table: ReleaseTable, version: str, server: str) -> Proble
     minor = minor_of(server)
     what = f"Kubernetes {shown(minor)}" if minor else "this Kubernetes"
     return Problem(
-        code="kubernetes-unknown" if unknown else str(fits),
+        code=_CODES[fits],
         message=f"it is unknown whether Istio {version} supports {what}"
         if unknown
         else f"Istio {version} does not support {what}",
@@ -478,7 +482,7 @@ def table_age_problem(table: ReleaseTable, today: date) -> Problem | None:
     if not table.is_old(today):
         return None
     return Problem(
-        code="releases-old",
+        code=Code.RELEASES_OLD,
         message=f"the table of Istio releases is {table.age_days(today)} days old",
         seen=f"read on {table.read}",
         expected="at most 90 days: newer patches and ends of life are missing in it",

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
 from istio_mc.domain.kube.kubeconfig_rules import (
     heeded_user,
@@ -112,7 +113,7 @@ class Kubeconfig:
         if twice:
             problems.append(
                 Problem(
-                    code="context-named-twice",
+                    code=Code.CONTEXT_NAMED_TWICE,
                     message=f"named more than once: {', '.join(twice)}",
                     hint=Advice("Name each context once"),
                 )
@@ -167,7 +168,7 @@ def merge(files: Sequence[KubeconfigFile]) -> Kubeconfig:
     if current is not None and current not in contexts:
         warnings.append(
             Problem(
-                code="current-context-unknown",
+                code=Code.CURRENT_CONTEXT_UNKNOWN,
                 message=f"the current context {current} is not defined in any file",
                 hint=Advice(kubectl_config("use-context", "NAME")),
             )
@@ -238,7 +239,7 @@ def _first_wins(
 
 def _malformed(path: str, fault: str) -> Problem:
     return Problem(
-        code="kubeconfig-malformed",
+        code=Code.KUBECONFIG_MALFORMED,
         message=f"{path}: {fault}",
         hint=Advice("Correct the file; this reads it once it is right: ", kubectl_config("view")),
     )
@@ -246,7 +247,7 @@ def _malformed(path: str, fault: str) -> Problem:
 
 def _key_repeated(path: str, key: RepeatedKey) -> Problem:
     return Problem(
-        code="kubeconfig-key-repeated",
+        code=Code.KUBECONFIG_KEY_REPEATED,
         message=f"{path}:{key.line}:{key.column}: {key.key} is already in line {key.first_line}; "
         "the last one counts",
         hint=Advice("Remove one of the two"),
@@ -259,7 +260,7 @@ def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Pro
     again = " and ".join(path for path, _ in others)
     outcome = "the entries are identical" if same else "the first counts"
     return Problem(
-        code="kubeconfig-name-repeated",
+        code=Code.KUBECONFIG_NAME_REPEATED,
         message=f"{kind.removesuffix('s')} {name} is defined in {first} and again in {again}: {outcome}",
         seen="identical entries" if same else "different entries",
         expected="names that are unique over all files",
@@ -271,13 +272,13 @@ def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Pro
 
 def _missing(path: str) -> Problem:
     return Problem(
-        code="kubeconfig-missing",
+        code=Code.KUBECONFIG_MISSING,
         message=f"{path} does not exist and was passed over",
         hint=Advice("Correct $KUBECONFIG or --kubeconfig"),
     )
 
 
-_UNDEFINED = frozenset({"cluster-undefined", "user-undefined"})
+_UNDEFINED = frozenset({Code.CLUSTER_UNDEFINED, Code.USER_UNDEFINED})
 
 
 def _context(
@@ -299,23 +300,23 @@ def _context(
     faults = []
     if cluster_path is None:
         faults.append(
-            ("cluster-undefined", f"names the cluster {cluster}, which no file defines")
+            (Code.CLUSTER_UNDEFINED, f"names the cluster {cluster}, which no file defines")
             if cluster
-            else ("context-incomplete", "names no cluster")
+            else (Code.CONTEXT_INCOMPLETE, "names no cluster")
         )
     else:
         faults.extend(
             (
-                "cluster-unusable" if server else "cluster-incomplete",
+                Code.CLUSTER_UNUSABLE if server else Code.CLUSTER_INCOMPLETE,
                 f"its cluster {shown} ({cluster_path}) {fault}",
             )
             for written in [clusters[cluster or ""][1]]
             for fault in (*refused_cluster(written), *unusable_cluster(written))
         )
     if user is not None and user_path is None and (server is None or is_tls(server)):
-        faults.append(("user-undefined", f"names the user {user}, which no file defines"))
+        faults.append((Code.USER_UNDEFINED, f"names the user {user}, which no file defines"))
     faults.extend(
-        ("user-unusable", f"its user {user or 'without a name'} ({user_path}) {fault}")
+        (Code.USER_UNUSABLE, f"its user {user or 'without a name'} ({user_path}) {fault}")
         for fault in (*refused_user(user_entry), *unusable_user(user_entry, server))
     )
     paths = [file for file in (path, cluster_path, user_path) if file is not None]
@@ -352,7 +353,7 @@ def _unknown_contexts(unknown: Sequence[str], known: Sequence[str]) -> Problem:
         if near:
             guesses.append(f"{lower[near[0]]} for {name}" if len(unknown) > 1 else lower[near[0]])
     return Problem(
-        code="context-unknown",
+        code=Code.CONTEXT_UNKNOWN,
         message=f"no such {'context' if len(unknown) == 1 else 'contexts'}: {', '.join(unknown)}",
         seen=", ".join(unknown),
         expected=f"one of {', '.join(known)}" if known else "a kubeconfig with contexts: there is none in it",

@@ -11,6 +11,7 @@ import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.goyaml import base64_decoded
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
@@ -91,7 +92,7 @@ class _Report:
     def expected(self, place: str, what: str, value: object) -> None:
         self.faults.append(f"{place}: expected {what}, saw {kind_of(value)}")
 
-    def ignore(self, code: str, message: str, hint: str) -> None:
+    def ignore(self, code: Code, message: str, hint: str) -> None:
         self.ignored.append(Problem(code=code, message=f"{self.path}: {message}", hint=Advice(hint)))
 
 
@@ -184,7 +185,7 @@ def _fields(
             where = f"{place}.{key}" if place else str(key)
             if key not in fields and (name := meant.get(_letters(str(key)))):
                 report.ignore(
-                    "kubeconfig-key-unknown", f"{where} is no known key and is skipped", f"Write it {name}"
+                    Code.KUBECONFIG_KEY_UNKNOWN, f"{where} is no known key and is skipped", f"Write it {name}"
                 )
             elif key in fields and item is not None:
                 decoded = fields[key](report, where, item)
@@ -292,7 +293,9 @@ def _by_name(report: _Report, key: str, items: object, written: object) -> dict[
         if first == index:
             found[name] = item.get(LISTS[key], {})
         if not name:
-            report.ignore("kubeconfig-name-missing", f"{key}[{index}] has no name", "Name it, or remove it")
+            report.ignore(
+                Code.KUBECONFIG_NAME_MISSING, f"{key}[{index}] has no name", "Name it, or remove it"
+            )
     return found
 
 

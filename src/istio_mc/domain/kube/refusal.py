@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from istio_mc.domain import jsontext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.text import few, plural
@@ -27,26 +28,26 @@ _READS = frozenset({"GET", "HEAD"})
 _ANONYMOUS = "system:anonymous"
 
 
-class Reason(StrEnum):
-    """Why a request was refused; each is the code of its Problem."""
+class Reason(Enum):
+    """Why a request was refused; its value is the code of its Problem."""
 
-    UNAUTHENTICATED = "unauthenticated"
-    FORBIDDEN = "forbidden"
-    QUOTA = "quota-exceeded"
-    ADMISSION = "admission-denied"
-    POD_SECURITY = "pod-security"
-    NAMESPACE_TERMINATING = "namespace-terminating"
-    OBJECT_TERMINATING = "object-terminating"
-    WEBHOOK_FAILED = "webhook-failed"
-    NOT_FOUND = "not-found"
-    EXISTS = "already-exists"
-    CONFLICT = "conflict"
-    INVALID = "object-invalid"
-    TOO_MANY = "too-many-requests"
-    UNAVAILABLE = "api-unavailable"
-    ERROR = "api-error"
-    NO_STATUS = "malformed-answer"
-    OTHER = "api-refused"
+    UNAUTHENTICATED = Code.UNAUTHENTICATED
+    FORBIDDEN = Code.FORBIDDEN
+    QUOTA = Code.QUOTA_EXCEEDED
+    ADMISSION = Code.ADMISSION_DENIED
+    POD_SECURITY = Code.POD_SECURITY
+    NAMESPACE_TERMINATING = Code.NAMESPACE_TERMINATING
+    OBJECT_TERMINATING = Code.OBJECT_TERMINATING
+    WEBHOOK_FAILED = Code.WEBHOOK_FAILED
+    NOT_FOUND = Code.NOT_FOUND
+    EXISTS = Code.ALREADY_EXISTS
+    CONFLICT = Code.CONFLICT
+    INVALID = Code.OBJECT_INVALID
+    TOO_MANY = Code.TOO_MANY_REQUESTS
+    UNAVAILABLE = Code.API_UNAVAILABLE
+    ERROR = Code.API_ERROR
+    NO_STATUS = Code.MALFORMED_ANSWER
+    OTHER = Code.API_REFUSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
 
@@ -40,7 +41,7 @@ def terminating(context: str, namespace: Object | None) -> Problem | None:
     since = namespace["metadata"].get("deletionTimestamp")
     seen = [f"deletionTimestamp {since}" if since else "phase Terminating", held_by(namespace)]
     return Problem(
-        code="namespace-terminating",
+        code=Code.NAMESPACE_TERMINATING,
         cluster=context,
         message=f"namespace {name} of {context} is being deleted: nothing can be created in it",
         seen="; ".join(filter(None, seen)),

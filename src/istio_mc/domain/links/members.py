@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import ours_of
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_for_us_only
@@ -81,13 +82,12 @@ def refuse_for_us_only(clusters: Mapping[str, Cluster]) -> None:
     """
     faults = [
         Problem(
-            code="api-server-for-us-only",
+            code=Code.API_SERVER_FOR_US_ONLY,
             cluster=name,
             message=f"the other clusters cannot reach {name} at the address that the kubeconfig has of it",
             seen=cluster.api_server.server,
             expected="an address of the API server that leads there from every cluster",
             hint=Advice(f"--api-server {name}=https://ADDRESS:6443, or apiServer of {name} in mesh.yaml"),
-            docs="troubleshooting.md#api-server-for-us-only",
         )
         for name, cluster in clusters.items()
         if is_for_us_only(cluster.api_server.server)

@@ -7,6 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.chain import path_faults, path_to_root, path_warnings, time_faults
 from istio_mc.domain.pki.pem import (
@@ -85,7 +86,7 @@ class CaCerts:
         if absent := sorted({name for name in names if not data.get(name)}):
             found.append(
                 Problem(
-                    code="cacerts-partial",
+                    code=Code.CACERTS_PARTIAL,
                     message="the Secret cacerts is not complete",
                     seen="without " + ", ".join(absent),
                     expected=", ".join(names),
@@ -97,7 +98,9 @@ class CaCerts:
                 decoded[name] = base64.b64decode(data.get(name) or "", validate=True)
             except (binascii.Error, ValueError):
                 found.append(
-                    Problem(code="cacerts-not-base64", message=f"{name} of the Secret cacerts is not base64")
+                    Problem(
+                        code=Code.CACERTS_NOT_BASE64, message=f"{name} of the Secret cacerts is not base64"
+                    )
                 )
         if found:
             raise ProblemError(*found)
@@ -157,12 +160,14 @@ def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
     found = list(own.problems)
     if own.ca and own.key and not key_matches(own.ca, own.key):
         found.append(
-            Problem(code="key-mismatch", message=f"{CA_KEY} is not the key of the certificate in {CA_CERT}")
+            Problem(
+                code=Code.KEY_MISMATCH, message=f"{CA_KEY} is not the key of the certificate in {CA_CERT}"
+            )
         )
     if own.ca and own.chain and own.ca not in own.chain and own.ca not in own.roots:
         found.append(
             Problem(
-                code="chain-without-ca",
+                code=Code.CHAIN_WITHOUT_CA,
                 message=f"{CERT_CHAIN} lacks the certificate in {CA_CERT}",
                 seen=", ".join(map(common_name, own.chain)),
                 expected=f"{common_name(own.ca)} first",

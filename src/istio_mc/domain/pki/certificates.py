@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.chain import ISTIOD_NAMES, path_faults, path_to_root
 from istio_mc.domain.pki.name_constraints import Names
@@ -116,7 +117,7 @@ def parse_validity(text: str) -> timedelta:
     if match is None or int(match[1]) == 0:
         raise InputError(
             Problem(
-                code="validity",
+                code=Code.VALIDITY,
                 message=f"no such validity: {text}",
                 seen=text,
                 expected="a whole number of hours or days, such as 87600h or 3650d",
@@ -131,7 +132,7 @@ def cluster_id_faults(cluster_id: str) -> list[Problem]:
         return []
     return [
         Problem(
-            code="cluster-id",
+            code=Code.CLUSTER_ID,
             message=f"not a cluster id: {cluster_id!r}",
             seen=f"{len(cluster_id)} characters",
             expected=f"at most {MAX_CLUSTER_ID} letters, digits, '-', '_' and single '.', "
@@ -270,7 +271,7 @@ def load_signer(
     if key_pem is None:
         raise ProblemError(
             Problem(
-                code="ca-no-key",
+                code=Code.CA_NO_KEY,
                 message=f"there is no key for the CA in {root_cert.name}",
                 expected="the root's key, or a CA below the root with its key",
             )
@@ -283,7 +284,7 @@ def load_signer(
     if certificate and key and not key_matches(certificate, key):
         found.append(
             Problem(
-                code="key-mismatch",
+                code=Code.KEY_MISMATCH,
                 message=f"the key in {key_pem.name} is not that of the certificate in {cert_pem.name}",
             )
         )
@@ -291,7 +292,7 @@ def load_signer(
     if root and not is_root(root):
         found.append(
             Problem(
-                code="root-not-self-signed",
+                code=Code.ROOT_NOT_SELF_SIGNED,
                 message=f"the certificate in {root_cert.name} is not a root",
                 seen=f"issued by {root.issuer.rfc4514_string()}",
                 expected=f"a certificate that {common_name(root)} issued to itself",
@@ -365,6 +366,8 @@ def _end(now: datetime, validity: timedelta) -> datetime:
     except OverflowError as error:
         raise InputError(
             Problem(
-                code="validity", message="the validity ends past the year 9999", seen=f"{validity.days} days"
+                code=Code.VALIDITY,
+                message="the validity ends past the year 9999",
+                seen=f"{validity.days} days",
             )
         ) from error

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import go_x509
@@ -95,7 +96,7 @@ def path_to_root(
     last = highest[-1]
     raise ProblemError(
         Problem(
-            code="chain-broken",
+            code=Code.CHAIN_BROKEN,
             message=f"{common_name(certificate)} does not lead to the root",
             seen=f"no certificate at hand issued {common_name(last)}",
             expected=f"one of {last.issuer.rfc4514_string()}, up to a root with fingerprint "
@@ -162,7 +163,7 @@ def path_warnings(path: Sequence[x509.Certificate], now: datetime, *, within: ti
         if now < certificate.not_valid_after_utc and left <= within:
             found.append(
                 Problem(
-                    code="ca-expires-soon",
+                    code=Code.CA_EXPIRES_SOON,
                     message=f"the certificate {name} ends in {left.days} days",
                     seen=f"valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
                     expected=f"more than {within.days} days left",
@@ -185,7 +186,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
     if not go.is_ca:
         found.append(
             Problem(
-                code="ca-not-a-ca",
+                code=Code.CA_NOT_A_CA,
                 message=f"the certificate {name} is not a CA's",
                 seen="no basicConstraints CA:TRUE",
                 expected="a certificate that may sign others",
@@ -194,7 +195,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
     elif go.path_length is not None and go.path_length < below:
         found.append(
             Problem(
-                code="ca-path-length",
+                code=Code.CA_PATH_LENGTH,
                 message=f"the certificate {name} does not allow the CAs below it",
                 seen=f"basicConstraints pathlen:{go.path_length}",
                 expected=f"pathlen of at least {below}, or none",
@@ -206,7 +207,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
     if go.usage is not None and not go.usage & _CERT_SIGN:
         found.append(
             Problem(
-                code="ca-cannot-sign",
+                code=Code.CA_CANNOT_SIGN,
                 message=f"the certificate {name} may not sign certificates",
                 seen="keyUsage without keyCertSign",
                 expected="keyUsage with keyCertSign",
@@ -215,7 +216,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
     if go.unknown:
         found.append(
             Problem(
-                code="ca-extension",
+                code=Code.CA_EXTENSION,
                 message=f"the certificate {name} has a critical extension that istiod does not know",
                 seen=", ".join(go.unknown),
                 expected="no critical extension other than those of RFC 5280 that Go knows",
@@ -231,7 +232,7 @@ def time_faults(certificate: x509.Certificate, now: datetime) -> list[Problem]:
     if now < certificate.not_valid_before_utc:
         return [
             Problem(
-                code="ca-not-yet-valid",
+                code=Code.CA_NOT_YET_VALID,
                 message=f"the certificate {name} is not valid yet",
                 seen=f"valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
                 expected=f"valid at {now:%Y-%m-%d %H:%M} UTC",
@@ -241,7 +242,7 @@ def time_faults(certificate: x509.Certificate, now: datetime) -> list[Problem]:
     if now > certificate.not_valid_after_utc:
         return [
             Problem(
-                code="ca-expired",
+                code=Code.CA_EXPIRED,
                 message=f"the certificate {name} has expired",
                 seen=f"valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
                 expected=f"valid at {now:%Y-%m-%d %H:%M} UTC",
@@ -257,7 +258,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
     if not go.key:
         found.append(
             Problem(
-                code="ca-weak-key",
+                code=Code.CA_WEAK_KEY,
                 message=f"the certificate {name} has a key of a kind that istiod does not verify with",
                 seen=certificate.public_key_algorithm_oid.dotted_string,
                 expected=KEY_KINDS,
@@ -266,7 +267,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
     elif isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
         found.append(
             Problem(
-                code="ca-weak-key",
+                code=Code.CA_WEAK_KEY,
                 message=f"the certificate {name} has too short a key",
                 seen=f"RSA {key.key_size}",
                 expected=f"RSA of at least {SAFE_RSA_BITS} bits",
@@ -276,7 +277,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
     if not is_root(certificate) and not go.strong:
         found.append(
             Problem(
-                code="ca-weak-signature",
+                code=Code.CA_WEAK_SIGNATURE,
                 message=f"the signature on the certificate {name} is of a kind that istiod refuses",
                 seen=certificate.signature_algorithm_oid.dotted_string,
                 expected="SHA-256, SHA-384 or SHA-512, with RSA or ECDSA; or Ed25519",
@@ -298,7 +299,7 @@ def _use_faults(certificate: x509.Certificate, go: GoCertificate, *, is_anchor: 
 
 def _limited_use(certificate: x509.Certificate) -> Problem:
     return Problem(
-        code="ca-extended-key-usage",
+        code=Code.CA_EXTENDED_KEY_USAGE,
         message=f"the certificate {common_name(certificate)} limits what certificates below it are used for",
         expected="extendedKeyUsage with serverAuth and clientAuth, or none",
         hint=Advice("have it issued again without extendedKeyUsage: workloads are both servers and clients"),
@@ -314,7 +315,7 @@ def _key_id_faults(
         return []
     return [
         Problem(
-            code="ca-key-id",
+            code=Code.CA_KEY_ID,
             message=f"the certificate {common_name(certificate)} names another key as its issuer's",
             seen=f"authority key identifier {go.issuer_key_id.hex(':').upper()}",
             expected=f"the issuer's subject key identifier {theirs.hex(':').upper()}",
@@ -338,7 +339,7 @@ def _name_faults(
         if refused:
             found.append(
                 Problem(
-                    code="ca-name-constraints",
+                    code=Code.CA_NAME_CONSTRAINTS,
                     message=_limited_names(certificate),
                     seen=f"name constraints that exclude {', '.join(dict.fromkeys(refused))}",
                     expected="DNS names under istio.io and svc, and URIs of the mesh's trust domain, allowed",
@@ -372,7 +373,7 @@ def _policy_faults(path: Sequence[x509.Certificate], read: Sequence[GoCertificat
         return []
     return [
         Problem(
-            code="ca-policies",
+            code=Code.CA_POLICIES,
             message="a CA above demands a certificate policy, and workloads' certificates have none",
             seen="policyConstraints with requireExplicitPolicy",
             expected="no such constraint below the root",
@@ -387,7 +388,7 @@ def _short_key(certificate: x509.Certificate) -> list[Problem]:
         return []
     return [
         Problem(
-            code="ca-short-key",
+            code=Code.CA_SHORT_KEY,
             message=f"the certificate {common_name(certificate)} has a key that can be broken",
             seen=f"RSA {key.key_size}",
             expected=f"RSA of at least {SAFE_RSA_BITS} bits, or EC",
@@ -403,7 +404,7 @@ def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
     if go.constraints is not None:
         found.append(
             Problem(
-                code="ca-name-constraints",
+                code=Code.CA_NAME_CONSTRAINTS,
                 message=_limited_names(certificate),
                 expected="DNS names under istio.io and svc, and URIs of the mesh's trust domain, allowed",
                 hint=Advice("proxies refuse every workload certificate that falls outside the limit"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 
@@ -56,7 +57,7 @@ class KeySpec:
         if self.size not in allowed:
             raise InputError(
                 Problem(
-                    code="key-size",
+                    code=Code.KEY_SIZE,
                     message=f"{self.type.upper()} keys of {self.size} bits are not made",
                     seen=str(self.size),
                     expected=", ".join(map(str, allowed)),
@@ -76,7 +77,7 @@ class KeySpec:
         except ValueError as error:
             raise InputError(
                 Problem(
-                    code="key-type",
+                    code=Code.KEY_TYPE,
                     message=f"no such type of key: {kind}",
                     seen=str(kind),
                     expected="rsa, ec",

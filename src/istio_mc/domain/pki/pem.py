@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, on_this_machine
 from istio_mc.domain.pki import go_x509
 from istio_mc.domain.pki.der import GROUP, Der, RefusedError
@@ -200,7 +201,7 @@ def read_certificate(pem: NamedPem) -> Reading[x509.Certificate]:
     if len(reading.value) > 1:
         raise ProblemError(
             Problem(
-                code="certificate-not-alone",
+                code=Code.CERTIFICATE_NOT_ALONE,
                 message=f"{pem.name} has {len(reading.value)} certificates where one is expected",
                 seen="; ".join(certificate.subject.rfc4514_string() for certificate in reading.value),
                 hint=Advice("put the others in the chain file"),
@@ -246,7 +247,7 @@ def _reasons(blocks: Sequence[Block], odd: Sequence[str]) -> list[str]:
 
 def _malformed(pem: NamedPem, reasons: Sequence[str]) -> Problem:
     return Problem(
-        code="pem-malformed",
+        code=Code.PEM_MALFORMED,
         message=f"{pem.name} is not PEM as istiod and the proxies read it",
         seen=", ".join(reasons),
         expected=_PLAIN,
@@ -256,7 +257,7 @@ def _malformed(pem: NamedPem, reasons: Sequence[str]) -> Problem:
 
 def _no_certificate(pem: NamedPem, reasons: Sequence[str]) -> Problem:
     return Problem(
-        code="certificate-unreadable",
+        code=Code.CERTIFICATE_UNREADABLE,
         message=f"{pem.name} has no readable PEM certificate",
         seen=", ".join(reasons),
         expected="one or more blocks -----BEGIN CERTIFICATE-----",
@@ -267,7 +268,7 @@ def _no_certificate(pem: NamedPem, reasons: Sequence[str]) -> Problem:
 def _unreadable(pem: NamedPem, error: ValueError) -> Problem:
     refused = isinstance(error, RefusedError)
     return Problem(
-        code="certificate-unreadable",
+        code=Code.CERTIFICATE_UNREADABLE,
         message=f"{pem.name} has a certificate that {'istiod' if refused else 'istio-mc'} does not read",
         seen=str(error) if refused else "a part of it is malformed",
         expected="a certificate that Go's crypto/x509 reads",
@@ -320,7 +321,7 @@ def read_key(pem: NamedPem) -> Reading[PrivateKey]:
     if keys[0].kind == f"ENCRYPTED {_KEY}" or b"ENCRYPTED" in keys[0].headers:
         raise ProblemError(
             Problem(
-                code="key-encrypted",
+                code=Code.KEY_ENCRYPTED,
                 message=f"the private key in {pem.name} is encrypted",
                 expected="a key without a passphrase: istiod reads no other",
                 hint=Advice(
@@ -351,7 +352,7 @@ def _private_key(pem: NamedPem, der: bytes) -> PrivateKey:
     if not isinstance(key, PrivateKey) or other_curve:
         raise ProblemError(
             Problem(
-                code="key-unsupported",
+                code=Code.KEY_UNSUPPORTED,
                 message=f"the private key in {pem.name} is of a kind that istiod does not read",
                 seen=f"EC {key.curve.name}"
                 if isinstance(key, ec.EllipticCurvePrivateKey)
@@ -364,7 +365,7 @@ def _private_key(pem: NamedPem, der: bytes) -> PrivateKey:
 
 def _no_key(pem: NamedPem, reasons: Sequence[str]) -> Problem:
     return Problem(
-        code="key-unreadable",
+        code=Code.KEY_UNREADABLE,
         message=f"{pem.name} has no readable PEM private key",
         seen=", ".join(reasons),
         expected=f"one key: {KEY_KINDS}",
@@ -413,7 +414,7 @@ def rewritten(pem: NamedPem, oddities: Sequence[str]) -> list[Problem]:
         return []
     return [
         Problem(
-            code="pem-rewritten",
+            code=Code.PEM_REWRITTEN,
             message=f"{pem.name} was read, and its content is written as plain PEM",
             seen=", ".join(oddities),
             expected=_PLAIN,

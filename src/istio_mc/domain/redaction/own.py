@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def compiled(texts: Sequence[str]) -> tuple[list[re.Pattern[str]], list[Problem]
 def too_slow(seen: str) -> Problem:
     """A pattern takes more time than a bundle has for it."""
     return Problem(
-        code="usage",
+        code=Code.USAGE,
         message="--redact: a regular expression takes too long; no bundle was written",
         seen=seen,
         expected="a pattern without a repeat of a repeat, such as (a+)+ or (.*,)*",
@@ -45,7 +46,7 @@ def too_slow(seen: str) -> Problem:
 
 def _fault(number: int, seen: str) -> Problem:
     return Problem(
-        code="usage",
+        code=Code.USAGE,
         message=f"--redact: invalid regular expression (number {number} of this option)",
         seen=seen,
         expected="a regular expression as Python's re module has them",

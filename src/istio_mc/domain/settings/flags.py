@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import address_fault, https_url_fault
 from istio_mc.domain.problem import InputError, Problem
@@ -54,7 +55,7 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
         if not sign or not context or not value:
             problems.append(
                 Problem(
-                    code="option-malformed",
+                    code=Code.OPTION_MALFORMED,
                     message=f"{option.name}: {text!r} is not CONTEXT=VALUE",
                     hint=Advice(f"For example {option.name} kt={option.example}"),
                 )
@@ -62,7 +63,7 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
         elif context in found:
             problems.append(
                 Problem(
-                    code="option-repeated",
+                    code=Code.OPTION_REPEATED,
                     message=f"{option.name}: {context} is given twice: {found[context]} and {value}",
                     hint=Advice("Give it once"),
                 )
@@ -108,6 +109,6 @@ def override(
             problems.append(f"--api-server-name: {name!r} {fault}")
     if problems:
         raise InputError(
-            *(Problem(code="option-malformed", message=text, cluster=cluster.context) for text in problems)
+            *(Problem(code=Code.OPTION_MALFORMED, message=text, cluster=cluster.context) for text in problems)
         )
     return cluster

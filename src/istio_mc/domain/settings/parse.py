@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kube.kubeconfig_schema import kind_of
 from istio_mc.domain.problem import InputError, Problem
@@ -37,7 +38,7 @@ class _Fault(NamedTuple):
     place: Place
     text: str
     hint: str | None = None
-    code: str = "settings-invalid"
+    code: Code = Code.SETTINGS_INVALID
 
 
 @cache
@@ -104,7 +105,7 @@ def _unknown(place: Place) -> _Fault:
     known = {name.lower(): name for name in _names(place[:-1])}
     near = difflib.get_close_matches(str(place[-1]).lower(), known, n=1)
     hint = f"Did you mean {known[near[0]]}?" if near else f"Known here: {', '.join(known.values())}"
-    return _Fault(place, "is not a known key", hint, "settings-key-unknown")
+    return _Fault(place, "is not a known key", hint, Code.SETTINGS_KEY_UNKNOWN)
 
 
 def _field(place: Place) -> Field | None:

@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
@@ -123,7 +124,7 @@ class CaStore:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, files.PRIVATE_FILE)
         except OSError as error:
             raise ProblemError(
-                Problem(code="file-unwritable", message=f"cannot write {path}", seen=error.strerror)
+                Problem(code=Code.FILE_UNWRITABLE, message=f"cannot write {path}", seen=error.strerror)
             ) from error
         try:
             self._wait_for(handle)
@@ -148,7 +149,7 @@ class CaStore:
         try:
             files.write(path, _EVERYTHING, exclusive=True)
         except ProblemError as error:
-            if error.problems[0].code != "file-exists":  # another run was quicker
+            if error.problems[0].code != Code.FILE_EXISTS:  # another run was quicker
                 raise
 
     def read(self) -> StoreFiles:
@@ -239,7 +240,7 @@ class CaStore:
             staging.rename(folder)
         except OSError as error:
             raise ProblemError(
-                Problem(code="file-unwritable", message=f"cannot write {folder}", seen=error.strerror)
+                Problem(code=Code.FILE_UNWRITABLE, message=f"cannot write {folder}", seen=error.strerror)
             ) from error
         files.sync_folder(self.folder)
 
@@ -314,7 +315,7 @@ class CaStore:
             self.folder.rmdir()
 
     def _folders(self) -> list[Path]:
-        with files.as_problem("file-unreadable", f"cannot read {self.folder}"):
+        with files.as_problem(Code.FILE_UNREADABLE, f"cannot read {self.folder}"):
             try:
                 return sorted(
                     entry
@@ -340,7 +341,7 @@ class CaStore:
             (self.folder / name).unlink(missing_ok=True)
 
     def _changed(self) -> AbstractContextManager[None]:
-        return files.as_problem("file-unwritable", f"cannot change {self.folder}")
+        return files.as_problem(Code.FILE_UNWRITABLE, f"cannot change {self.folder}")
 
     def _wait_for(self, handle: int) -> None:
         begun = time.monotonic()
@@ -360,7 +361,7 @@ class CaStore:
                     continue
                 raise ProblemError(
                     Problem(
-                        code="ca-store-busy",
+                        code=Code.CA_STORE_BUSY,
                         message=f"another run is at work in {self.folder}",
                         seen=f"its lock was held for {max(0.0, until - begun):.0f} s",
                         hint=Advice("wait for it to end; a run that was killed holds no lock"),
@@ -369,7 +370,7 @@ class CaStore:
             except OSError as error:
                 raise ProblemError(
                     Problem(
-                        code="file-unwritable",
+                        code=Code.FILE_UNWRITABLE,
                         message=f"cannot lock {self.folder}",
                         seen=error.strerror,
                         hint=Advice("keep the certificates on a file system with locks"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, on_this_machine
 from istio_mc.domain.pki.go_x509 import read_pool
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -87,7 +88,7 @@ def current_folder() -> Path:
     except OSError as error:
         raise InputError(
             Problem(
-                code="current-folder",
+                code=Code.CURRENT_FOLDER,
                 message="the current folder cannot be used",
                 seen=error.strerror,
                 expected="a folder that exists",
@@ -129,7 +130,7 @@ def read(path: Path, *, deadline: float = math.inf, most: int = MOST) -> bytes:
     Raises:
         ProblemError: `file-unreadable`, saying why.
     """
-    with as_problem("file-unreadable", f"cannot read {path}"):
+    with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         return _content(path, min(deadline, time.monotonic() + _PATIENCE_S), most)[0]
 
 
@@ -142,7 +143,7 @@ def read_authorities(path: Path) -> bytes:
     data = read(path)
     if not read_pool(data):
         problem = Problem(
-            code="certificate-unreadable",
+            code=Code.CERTIFICATE_UNREADABLE,
             message=f"{path} contains no certificate that Go reads",
             expected="one or more blocks -----BEGIN CERTIFICATE-----",
             hint=Advice(
@@ -159,7 +160,7 @@ def read_if_there(path: Path) -> bytes | None:
     Raises:
         ProblemError: `file-unreadable` where it is there and cannot be read.
     """
-    with as_problem("file-unreadable", f"cannot read {path}"):
+    with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         try:
             data, is_regular = _content(path, deadline=0.0)
         except FileNotFoundError:
@@ -175,7 +176,7 @@ def beginning(path: Path, most: int = 4096) -> bytes:
     Raises:
         ProblemError: `file-unreadable`, saying why.
     """
-    with as_problem("file-unreadable", f"cannot read {path}"):
+    with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         if not path.is_file():
             raise OSError(errno.EINVAL, _NOT_REGULAR)
         with path.open("rb") as file:
@@ -193,7 +194,7 @@ def make_private_folder(path: Path, *, parents: bool = True) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    with as_problem("file-unwritable", f"cannot make the folder {path}"):
+    with as_problem(Code.FILE_UNWRITABLE, f"cannot make the folder {path}"):
         try:
             possible(path).mkdir(mode=PRIVATE_FOLDER, parents=parents, exist_ok=True)
         except FileExistsError as error:  # as exist_ok passes over folders, this is something else
@@ -234,7 +235,7 @@ def replacing(
     Raises:
         ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
     """
-    with as_problem("file-unwritable", f"cannot write {path}", hint):
+    with as_problem(Code.FILE_UNWRITABLE, f"cannot write {path}", hint):
         # In the same folder: a rename is atomic on one file system only. It is 0600 at first, so that a key
         # is at no moment readable by others.
         made, handle = temporary.make_file(possible(path))
@@ -259,7 +260,7 @@ def move(made: Path, path: Path) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    with as_problem("file-unwritable", f"cannot write {path}"):
+    with as_problem(Code.FILE_UNWRITABLE, f"cannot write {path}"):
         made.replace(path)
     sync_folder(path.parent)
 
@@ -270,7 +271,7 @@ def sync_folder(path: Path) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    with as_problem("file-unwritable", f"cannot sync {path}"):
+    with as_problem(Code.FILE_UNWRITABLE, f"cannot sync {path}"):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(handle)
@@ -291,7 +292,7 @@ def readable_by_others(path: Path) -> bool:
 
 
 @contextmanager
-def as_problem(code: str, message: str, hint: Hint | None = None) -> Iterator[None]:
+def as_problem(code: Code, message: str, hint: Hint | None = None) -> Iterator[None]:
     """Makes a Problem of an OSError in a `with` block, with its reason.
 
     Raises:
@@ -302,7 +303,7 @@ def as_problem(code: str, message: str, hint: Hint | None = None) -> Iterator[No
     except FileExistsError as error:
         raise ProblemError(
             Problem(
-                code="file-exists",
+                code=Code.FILE_EXISTS,
                 message=f"{error.filename2 or error.filename} is there already",
                 hint=Advice("nothing was overwritten"),
             )

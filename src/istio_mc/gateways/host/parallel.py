@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.kube.refusal import merged
 from istio_mc.domain.problem import Problem, ProblemError
@@ -130,13 +131,12 @@ def answered(
 
 def _too_late(what: str, context: str, patience_s: float) -> Problem:
     return Problem(
-        code="no-answer-in-time",
+        code=Code.NO_ANSWER_IN_TIME,
         cluster=context,
         message=f"{context} did not tell its {what} in time",
         seen=f"no answer for {patience_s:.0f} s",
         expected=f"an answer within {patience_s:.0f} s",
         hint=Advice(istio_mc("verify", "--verbose")),
-        docs="troubleshooting.md#no-answer-in-time",
     )
 
 
@@ -165,12 +165,11 @@ def _gather(
 
 def _abandoned(name: str) -> Problem:
     return Problem(
-        code="no-answer-in-time",
+        code=Code.NO_ANSWER_IN_TIME,
         message=f"{name} was not done by the run's deadline",
         seen="a call that had not ended",
         expected="an end before the deadline",
         hint=Advice("give more time with --timeout; --verbose shows which call is slow"),
-        docs="troubleshooting.md#no-answer-in-time",
     )
 
 

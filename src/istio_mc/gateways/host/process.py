@@ -22,6 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import signals
@@ -256,7 +257,7 @@ def _start(
                 and not _is_there(argv[0], env)
             )
             problem = Problem(
-                code="program-missing" if missing else "program-not-started",
+                code=Code.PROGRAM_MISSING if missing else Code.PROGRAM_NOT_STARTED,
                 message=f"{name}: there is no program {argv[0]}"
                 if missing
                 else f"{name}: {_why(error, argv)}",
@@ -380,7 +381,7 @@ def _close(popen: subprocess.Popen[bytes]) -> None:
 def _timeout(name: str, argv: Sequence[str | Path], timeout_s: float, stderr: bytes) -> ProcessTimeout:
     return ProcessTimeout(
         Problem(
-            code="process-timeout",
+            code=Code.PROCESS_TIMEOUT,
             message=f"{name} did not end within {timeout_s:g} s and was stopped",
             seen=tail(stderr) or None,
             hint=Advice(f"The command: {command_to_paste(argv)}"),
@@ -392,7 +393,7 @@ def _timeout(name: str, argv: Sequence[str | Path], timeout_s: float, stderr: by
 def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
     return ProcessCancelled(
         Problem(
-            code="process-cancelled",
+            code=Code.PROCESS_CANCELLED,
             message=f"{name} was stopped before it ended",
             hint=Advice(f"The command: {command_to_paste(argv)}"),
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import InputError, Problem
 from istio_mc.domain.settings.model import Settings
@@ -110,17 +111,16 @@ def _documents(loader: _Loader) -> list[yaml.Node]:
 def _surplus(node: yaml.Node, first: yaml.Node, path: str) -> Problem:
     mark = node.start_mark
     return Problem(
-        code="yaml-second-document",
+        code=Code.YAML_SECOND_DOCUMENT,
         message=f"{path}:{mark.line + 1}:{mark.column + 1}: a second YAML document begins here",
         seen=f"the first one begins in line {first.start_mark.line + 1}",
         expected="exactly one document",
         hint=Advice("Merge the documents into one, or remove all but one and the --- between them"),
-        docs="troubleshooting.md#settings",
     )
 
 
 def _not_yaml(message: str) -> Problem:
-    return Problem(code="yaml-invalid", message=message, hint=Advice("Correct the file"))
+    return Problem(code=Code.YAML_INVALID, message=message, hint=Advice("Correct the file"))
 
 
 def _measure(node: yaml.Node, sizes: dict[int, int]) -> int:
@@ -161,7 +161,7 @@ def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Probl
             line, column = key.start_mark.line + 1, key.start_mark.column + 1
             if (key.tag, key.value) in first:
                 yield Problem(
-                    code="yaml-key-repeated",
+                    code=Code.YAML_KEY_REPEATED,
                     message=f"{path}:{line}:{column}: {key.value} is already there in line "
                     f"{first[key.tag, key.value]}",
                     hint=Advice("Remove one of the two"),
@@ -217,13 +217,13 @@ def load_document(
         if path is None:
             return Settings(certs_dir=cwd / "certs"), YamlDocument(None, {})
         problem = Problem(
-            code="settings-missing",
+            code=Code.SETTINGS_MISSING,
             message=f"{file} does not exist",
             hint=Advice("Correct --config; without it ./mesh.yaml is read if it is there"),
         )
         raise InputError(problem) from None
     except OSError as error:
-        problem = Problem(code="settings-unreadable", message=f"{file}: cannot be read: {error.strerror}")
+        problem = Problem(code=Code.SETTINGS_UNREADABLE, message=f"{file}: cannot be read: {error.strerror}")
         raise InputError(problem) from error
     from istio_mc.domain.settings.parse import parse_settings  # noqa: PLC0415 - imports pydantic
 

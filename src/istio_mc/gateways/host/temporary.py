@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import signals
@@ -77,7 +78,7 @@ def make_folder(parent: Path | None = None) -> Path:
         made, handle = _make_locked(parent / "folder", _make_and_open_folder)
     except OSError as error:
         problem = Problem(
-            code="file-unwritable",
+            code=Code.FILE_UNWRITABLE,
             message=f"cannot make a folder in {parent or 'the folder for temporary files'}",
             seen=error.strerror or str(error),
             hint=None if parent else Advice("set TMPDIR to a folder that can be written"),
@@ -214,7 +215,7 @@ def _own_folder() -> Path:
 
 def _refuse_at_the_end() -> None:
     if _state.over:
-        raise ProblemError(Problem(code="interrupted", message="interrupted"))
+        raise ProblemError(Problem(code=Code.INTERRUPTED, message="interrupted"))
 
 
 def _note(path: Path) -> None:

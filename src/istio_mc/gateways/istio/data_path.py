@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import is_ip
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
@@ -64,7 +65,7 @@ def serving(kube: Kube, pod: Object) -> Serving:
     except ValueError:
         raise ProblemError(
             Problem(
-                code="malformed-answer",
+                code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
                 message=f"{name} serves port {_XDS_PORT} with something that is no certificate",
                 seen=f"{len(shown)} bytes",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import yamltext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.kube.refusal import problem_quoted
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -142,13 +143,12 @@ class Istioctl:
             raise ProblemError(
                 refused
                 or Problem(
-                    code="istioctl-failed",
+                    code=Code.ISTIOCTL_FAILED,
                     cluster=context,
                     message=f"{name} failed with exit code {done.returncode}",
                     seen=seen,
                     expected="exit code 0",
                     hint=self._to_paste(arguments, document, pasted_kubeconfig),
-                    docs="troubleshooting.md#istioctl-failed",
                 )
             )
         return done
@@ -187,18 +187,17 @@ def find_istioctl(
     if found is None:
         raise ProblemError(
             Problem(
-                code="istioctl-missing",
+                code=Code.ISTIOCTL_MISSING,
                 message="istioctl is not installed",
                 seen="none in the cache, none on PATH",
                 expected=f"istioctl {version or 'of the Istio version of the mesh'}",
                 hint=hint,
-                docs="troubleshooting.md#istioctl-missing",
             )
         )
     if found.version is None:
         raise ProblemError(
             Problem(
-                code="istioctl-unusable",
+                code=Code.ISTIOCTL_UNUSABLE,
                 message=f"{found.path} does not tell its version",
                 seen=found.said,
                 expected="a JSON document with clientVersion.version",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from istio_mc.domain import jsontext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.istiod import IstiodMetrics, RemoteCluster, metrics_of, running_istiods
 from istio_mc.domain.istio.proxies import GivenRoots
@@ -105,7 +106,7 @@ def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T]) -
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ProblemError(
             Problem(
-                code="malformed-answer",
+                code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
                 message=f"{name} answered {wanted.path} with something else than {wanted.what}",
                 seen=repr(raw[:80]),

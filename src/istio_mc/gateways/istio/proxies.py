@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, oldest, proxy_trust
 from istio_mc.domain.istio.services import MTLS, TLS_MODE_LABEL
@@ -74,7 +75,7 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
         # The answer itself is not told: it is about secrets.
         raise ProblemError(
             Problem(
-                code="malformed-answer",
+                code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
                 message=f"the proxy of {namespace}/{name} answered {_DUMP} with something else",
                 seen=f"{len(raw)} bytes",

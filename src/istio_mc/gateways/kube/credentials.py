@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, kubectl, on_this_machine
 from istio_mc.domain.kube.exec_credential import (
     INFO_VARIABLE,
@@ -152,7 +153,7 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
     if mode & _PRIVATE_BITS:
         raise ProblemError(
             Problem(
-                code="folder-not-private",
+                code=Code.FOLDER_NOT_PRIVATE,
                 message=f"{folder} is open to others: credentials are not written there",
                 seen=f"mode {mode:04o}",
                 expected="mode 0700",
@@ -166,7 +167,7 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
     return path
 
 
-_PENDING = Problem(code="credential-pending", message="not yet obtained")
+_PENDING = Problem(code=Code.CREDENTIAL_PENDING, message="not yet obtained")
 
 
 def _at_hand(context: Context, kept: Mapping[str, Credential]) -> Credential | Problem:
@@ -181,7 +182,7 @@ def _at_hand(context: Context, kept: Mapping[str, Credential]) -> Credential | P
     if isinstance(provider, dict) and not has_own_credentials(context.user_entry):
         name = str(provider.get("name") or "")
         return Problem(
-            code="auth-provider-unsupported",
+            code=Code.AUTH_PROVIDER_UNSUPPORTED,
             message=f"user {context.user} has the legacy auth-provider {name}, which is not supported",
             cluster=context.name,
             expected="a token, a client certificate or a credential plugin (exec)",
@@ -236,7 +237,7 @@ def _run_all(
                 hint=Advice("Log in beforehand, or use another user"),
             )
         elif key not in quiet or (
-            asks and isinstance(found, Problem) and found.code == "credential-plugin-failed"
+            asks and isinstance(found, Problem) and found.code == Code.CREDENTIAL_PLUGIN_FAILED
         ):
             longer = process.within(max(deadline_s, INTERACTIVE_DEADLINE_S), until)
             answers[key] = _ask(run, longer, cancel=cancel, interactive=True)
@@ -269,7 +270,7 @@ def _ask(
         return _failure(
             run,
             f"gave no answer within {deadline_s:g} s",
-            code="credential-plugin-timeout",
+            code=Code.CREDENTIAL_PLUGIN_TIMEOUT,
             stderr=error.stderr,
         )
     return _read(run, done)
@@ -278,7 +279,7 @@ def _ask(
 def _read(run: _Run, done: process.Completed) -> PluginAnswer | Problem:
     if done.returncode != 0:
         how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
-        return _failure(run, f"failed with {how}", code="credential-plugin-failed", stderr=done.stderr)
+        return _failure(run, f"failed with {how}", code=Code.CREDENTIAL_PLUGIN_FAILED, stderr=done.stderr)
     try:
         answer = parse_answer(run.plugin, done.stdout)
         _check_pair(answer)
@@ -315,7 +316,7 @@ def _missing(run: _Run) -> Problem:
     return _failure(
         run,
         "is not installed",
-        code="credential-plugin-missing",
+        code=Code.CREDENTIAL_PLUGIN_MISSING,
         hint=Advice(
             told
             or f"Install {run.plugin.command}, or correct the kubeconfig ({', '.join(run.context.files)})"
@@ -327,7 +328,7 @@ def _failure(
     run: _Run,
     what: str,
     *,
-    code: str = "credential-plugin-unusable",
+    code: Code = Code.CREDENTIAL_PLUGIN_UNUSABLE,
     stderr: bytes = b"",
     hint: Hint | None = None,
 ) -> Problem:

@@ -15,6 +15,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
 from istio_mc import __version__
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_bypassed
 from istio_mc.domain.kube.request_headers import (
@@ -256,9 +257,8 @@ def _server_name(cluster: Mapping[str, Any], url: str, tls: ssl.SSLContext | Non
 
 def _unusable(context: str, fault: str) -> Problem:
     return Problem(
-        code="kubeconfig-unusable",
+        code=Code.KUBECONFIG_UNUSABLE,
         cluster=context,
         message=f"the kubeconfig entry of {context} cannot be used: {fault}",
         hint=Advice("correct the entry, or obtain it again from the provider"),
-        docs="troubleshooting.md#kubeconfig",
     )

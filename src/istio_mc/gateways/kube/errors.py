@@ -6,6 +6,7 @@ import ssl
 
 import urllib3
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.refusal import Reason, problem_of, read_refusal
 from istio_mc.domain.links.remote_secrets import CertificateFault
@@ -49,13 +50,12 @@ def unreachable(
     """No answer came, or none that can be trusted; `through` is the proxy that was asked, where one was."""
     seen = _short(error)
     problem = Problem(
-        code="cluster-unreachable",
+        code=Code.CLUSTER_UNREACHABLE,
         cluster=context,
         message=f"{context} cannot be reached",
         seen=f"{seen}; asked through {through}" if through else seen,
         expected=f"an answer from {server}",
         hint=_way_in(context, error),
-        docs="troubleshooting.md#cluster-unreachable",
     )
     return KubeError(problem, 0, untrusted=untrusted, certificate=_certificate_fault(error))
 
@@ -102,7 +102,7 @@ def _certificate_fault(error: Exception) -> CertificateFault | None:
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
     """Something answered that is no API server."""
     problem = Problem(
-        code="malformed-answer",
+        code=Code.MALFORMED_ANSWER,
         cluster=context,
         message=f"what answered {method} {path} for {context} is no API server",
         seen=f"{len(raw)} bytes, {raw[:80]!r}",
@@ -130,7 +130,7 @@ def stream_failed(context: str, what: str, path: str, error: Exception | str, st
     """
     namespace, _, _, subresource = path.split("/")[-4:]
     problem = Problem(
-        code="stream-failed",
+        code=Code.STREAM_FAILED,
         cluster=context,
         message=f"{what} failed in {context}",
         seen=error if isinstance(error, str) else _short(error),
@@ -138,7 +138,6 @@ def stream_failed(context: str, what: str, path: str, error: Exception | str, st
         hint=Advice(
             kubectl(context, "-n", namespace, "auth", "can-i", "get", "pods", f"--subresource={subresource}")
         ),
-        docs="troubleshooting.md#stream-failed",
     )
     return KubeError(problem, status)
 

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3.util import parse_url
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.kube.request_headers import is_sendable
@@ -105,11 +106,10 @@ def _unusable(context: str, url: str, source: str) -> Problem:
     else:
         hint = Advice("set HTTPS_PROXY to http://HOST:PORT, or name the API server in NO_PROXY")
     return Problem(
-        code="proxy-unusable",
+        code=Code.PROXY_UNUSABLE,
         cluster=context,
         message=f"the proxy on the way to {context} cannot be used",
         seen=f"{shown}, {source}",
         expected="an HTTP proxy, http://HOST:PORT (SOCKS is not spoken)",
         hint=hint,
-        docs="troubleshooting.md#proxy-unusable",
     )

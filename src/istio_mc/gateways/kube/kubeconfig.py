@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import goyaml
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kube.kubeconfig import Kubeconfig, KubeconfigFile, merge
 from istio_mc.domain.problem import InputError, Problem
@@ -75,7 +76,7 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
     except OSError as error:
         raise InputError(
             Problem(
-                code="kubeconfig-unreadable",
+                code=Code.KUBECONFIG_UNREADABLE,
                 message=f"{path}: cannot be read: {error.strerror}",
                 hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
             )
@@ -86,7 +87,7 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
         where = ":".join(str(part) for part in (path, error.line, error.column) if part)
         raise InputError(
             Problem(
-                code="yaml-invalid",
+                code=Code.YAML_INVALID,
                 message=f"{where}: not YAML: {error.reason}",
                 hint=Advice("Correct the file"),
                 docs="troubleshooting.md#kubeconfig",
@@ -99,12 +100,12 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
 def _none_there(paths: Sequence[str]) -> Problem:
     if not paths:
         return Problem(
-            code="kubeconfig-missing",
+            code=Code.KUBECONFIG_MISSING,
             message="the list of kubeconfig files is empty",
             hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
         )
     return Problem(
-        code="kubeconfig-missing",
+        code=Code.KUBECONFIG_MISSING,
         message=f"there is no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
         hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.kube.refusal import Reason
 from istio_mc.domain.links.remote_secrets import READS, Reading, Tried, reader_kubeconfig
 from istio_mc.domain.problem import ProblemError
@@ -60,7 +61,7 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> T
 
 def _told(error: KubeError) -> Tried:
     seen = error.problems[0].seen or error.problems[0].message
-    if error.problems[0].code == "kubeconfig-unusable":  # nothing was asked
+    if error.problems[0].code == Code.KUBECONFIG_UNUSABLE:  # nothing was asked
         return Tried(Reading.UNTRIED, seen)
     if error.untrusted:
         return Tried(Reading.UNTRUSTED, seen, error.certificate)

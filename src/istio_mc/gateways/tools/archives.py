@@ -7,6 +7,7 @@ import tarfile
 import zlib
 from typing import TYPE_CHECKING, BinaryIO
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 
@@ -47,21 +48,19 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         raise ProblemError(
             Problem(
-                code="archive-unreadable",
+                code=Code.ARCHIVE_UNREADABLE,
                 message=f"{name} cannot be unpacked",
                 seen=f"{type(error).__name__}: {error}",
                 expected="a whole .tar.gz archive",
-                docs="troubleshooting.md#archive-unreadable",
             )
         ) from None
     raise ProblemError(
         Problem(
-            code="archive-member-missing",
+            code=Code.ARCHIVE_MEMBER_MISSING,
             message=f"{name} holds no {member}",
             seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
             expected=member,
             hint=Advice("the archive is for another platform, or is not the one it is named as"),
-            docs="troubleshooting.md#archive-unreadable",
         )
     )
 
@@ -98,10 +97,9 @@ def _plain(name: str) -> str:
 def _unsafe(name: str, member: str, seen: str) -> ProblemError:
     return ProblemError(
         Problem(
-            code="archive-unsafe",
+            code=Code.ARCHIVE_UNSAFE,
             message=f"{member} in {name} is not unpacked",
             seen=seen,
             expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
-            docs="troubleshooting.md#archive-unreadable",
         )
     )

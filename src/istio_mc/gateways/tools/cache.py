@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import files
@@ -79,7 +80,7 @@ class Cache:
         try:
             files.write(self.record(url), f"{sha256}  {url}\n".encode(), exclusive=True)
         except ProblemError as error:
-            if error.problems[0].code != "file-exists":
+            if error.problems[0].code != Code.FILE_EXISTS:
                 raise
 
     def receipt(self, program: Path) -> Receipt | None:
@@ -135,7 +136,7 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ProblemError(
-            Problem(code="file-unreadable", message=f"cannot read {path}", seen=error.strerror)
+            Problem(code=Code.FILE_UNREADABLE, message=f"cannot read {path}", seen=error.strerror)
         ) from None
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.kube.exec_credential import HEADER, least_size
@@ -187,12 +188,11 @@ class Downloader:
         if digest is None:
             raise ProblemError(
                 Problem(
-                    code="checksum-missing",
+                    code=Code.CHECKSUM_MISSING,
                     message=f"no checksum is published for {wanted.url}, which is not fetched without one",
                     seen=f"{wanted.checksum_url}: {'not there' if text is None else repr(text[:80])}",
                     expected="a SHA-256",
                     hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
-                    docs="troubleshooting.md#checksum",
                 )
             )
         return digest, "published beside it"
@@ -275,14 +275,13 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
     verb = "has changed since it was first fetched" if changed else "is not what it must be"
     return ProblemError(
         Problem(
-            code="digest-changed" if changed else "checksum-mismatch",
+            code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
             message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
             seen=f"SHA-256 {seen}",
             expected=f"SHA-256 {expected}, {source}",
             hint=Advice("find out who changed it; if the change is wanted: ", on_this_machine("rm", record))
             if changed
             else Advice("try again; if it stays so, ask who stands between here and the publisher"),
-            docs="troubleshooting.md#checksum",
         )
     )
 
@@ -290,7 +289,7 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
 def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
     return ProblemError(
         Problem(
-            code="download-failed",
+            code=Code.DOWNLOAD_FAILED,
             message=f"{url} could not be fetched",
             seen=seen,
             expected=expected,
@@ -298,7 +297,6 @@ def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
                 "run the same command again; behind a proxy set HTTPS_PROXY; without internet: ",
                 istio_mc("tools", "install", "--offline", "DIR"),
             ),
-            docs=_DOCS,
         )
     )
 
@@ -322,7 +320,7 @@ def _client() -> httpx.Client:
         seen = "a variable that is not a URL" if isinstance(error, httpx.InvalidURL) else str(error)
         raise ProblemError(
             Problem(
-                code="proxy-unusable",
+                code=Code.PROXY_UNUSABLE,
                 message="the proxy or certificate settings of the environment cannot be used",
                 seen=seen.split(". ")[0],
                 expected="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY as http://HOST:PORT, SSL_CERT_FILE a file",
@@ -359,12 +357,11 @@ def refuse_untrusted(url: str, error: httpx.HTTPError) -> None:
     code = cause.verify_code
     raise ProblemError(
         Problem(
-            code="download-untrusted",
+            code=Code.DOWNLOAD_UNTRUSTED,
             message=f"{url} could not be fetched: the certificate of {error.request.url.host} is not trusted",
             seen=cause.verify_message or cause.reason,
             expected=f"a valid certificate from a CA in {_trusted()}",
             hint=_CLOCK if code in _DATES else _OTHER_HOST if code in _NAMES else _COMPANY,
-            docs="troubleshooting.md#download-untrusted",
         )
     ) from None
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, on_this_machine
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.tools import (
@@ -123,12 +124,11 @@ class Offline:
             hint = Advice(f"check the digest under tools.{artifact.tool.key}.sha256 in mesh.yaml")
         return ProblemError(
             Problem(
-                code="digest-changed" if changed else "checksum-mismatch",
+                code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
                 message=f"{path} is not the file expected for {artifact}; nothing was unpacked or replaced",
                 seen=f"SHA-256 {digest}" + (f"; the file is {known}" if known else ""),
                 expected=f"SHA-256 {expected}, {_OF_THE_FIRST if changed else source}",
                 hint=hint,
-                docs="troubleshooting.md#checksum",
             )
         )
 
@@ -143,12 +143,11 @@ class Offline:
         if digest is None:
             raise ProblemError(
                 Problem(
-                    code="checksum-missing",
+                    code=Code.CHECKSUM_MISSING,
                     message=f"{path} has no checksum, and is not used without one",
                     seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
                     expected="a SHA-256, as istio-mc tools download writes it",
                     hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
-                    docs="troubleshooting.md#checksum",
                 )
             )
         return digest, _beside(path)
@@ -307,12 +306,11 @@ def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
     seen = "no program" if platforms is None else ", ".join(map(str, platforms)) or "another processor"
     raise ProblemError(
         Problem(
-            code="wrong-platform",
+            code=Code.WRONG_PLATFORM,
             message=f"what {place} holds is not {artifact}; nothing was replaced",
             seen=seen,
             expected=f"a program for {artifact.platform}",
             hint=Advice(f"check {place}: it has another platform's file under this name"),
-            docs="troubleshooting.md#archive-unreadable",
         )
     )
 
@@ -326,19 +324,18 @@ def _make_folder(path: Path, cache: Cache | None) -> None:
         path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise ProblemError(
-            Problem(code="file-unwritable", message=f"cannot make the folder {path}", seen=error.strerror)
+            Problem(code=Code.FILE_UNWRITABLE, message=f"cannot make the folder {path}", seen=error.strerror)
         ) from None
 
 
 def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
     return ProblemError(
         Problem(
-            code="offline-missing",
+            code=Code.OFFLINE_MISSING,
             message=f"{folder} does not hold {artifact}",
             seen=f"no file {path.relative_to(folder)}",
             expected="a folder that istio-mc tools download has filled",
             hint=Advice("where there is internet: ", _download(artifact)),
-            docs="troubleshooting.md#offline",
         )
     )
 
@@ -381,7 +378,7 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
     if version is None:
         raise ProblemError(
             Problem(
-                code="tool-not-started",
+                code=Code.TOOL_NOT_STARTED,
                 message=f"{artifact} from {place} does not run on this machine; nothing was replaced",
                 seen=output.replace(str(program), str(artifact.tool)),
                 expected=f"version {artifact.version}, reported by its version command",
@@ -389,16 +386,14 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
                     f"check {place}; where programs in {program.parent.parent} must not run (noexec), "
                     "choose another folder with --bin-dir"
                 ),
-                docs=_DOCS,
             )
         )
     raise ProblemError(
         Problem(
-            code="tool-version-mismatch",
+            code=Code.TOOL_VERSION_MISMATCH,
             message=f"{place} contains {artifact.tool} {version}; nothing was replaced",
             seen=f"version {version}",
             expected=f"version {artifact.version}",
             hint=Advice(f"check {place}: it has another version's file under this name"),
-            docs=_DOCS,
         )
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
@@ -76,7 +77,7 @@ def _manifest(
                     copy_into(path, file)
         except ProblemError as error:
             raise ProblemError(
-                *(replace(p, hint=_BY_HAND) if p.code == "download-failed" else p for p in error.problems)
+                *(replace(p, hint=_BY_HAND) if p.code == Code.DOWNLOAD_FAILED else p for p in error.problems)
             ) from None
         finally:
             downloader.close()
@@ -89,12 +90,11 @@ def _refuse_other(path: str, raw: bytes, sha256: str | None) -> None:
     if sha256 not in (None, digest):
         raise ProblemError(
             Problem(
-                code="checksum-mismatch",
+                code=Code.CHECKSUM_MISMATCH,
                 message=f"{path} is not the file that mesh.yaml expects",
                 seen=f"SHA-256 {digest}",
                 expected=f"SHA-256 {sha256}, {SET_IN_MESH_YAML}",
                 hint=Advice("check the file, or correct gatewayAPI.sha256 in mesh.yaml"),
-                docs="troubleshooting.md#checksum",
             )
         )
 
@@ -117,7 +117,7 @@ def parsed(source: str, raw: bytes) -> list[Object]:
 def _unreadable(source: str, seen: str) -> ProblemError:
     return ProblemError(
         Problem(
-            code="manifest-unreadable",
+            code=Code.MANIFEST_UNREADABLE,
             message=f"{source} holds no Kubernetes documents",
             seen=seen,
             expected="Kubernetes documents in YAML",

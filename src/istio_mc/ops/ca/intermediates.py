@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import naming
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pki import cacerts, certificates, pem
 from istio_mc.domain.pki.cacerts import CaCerts
@@ -83,7 +84,7 @@ def _id_faults(cluster_id: str, *, is_new: bool) -> list[Problem]:
         return faults
     if cluster_id.casefold() in ca_store.RESERVED:
         reserved = f"{cluster_id} is the name of a file of the CA itself"
-        return [Problem(code="cluster-id", message=reserved)]
+        return [Problem(code=Code.CLUSTER_ID, message=reserved)]
     unusable = naming.validate_cluster_id(cluster_id) if is_new else None
     return [unusable] if unusable else []
 
@@ -122,7 +123,7 @@ def clusters_found(
     return states, problems
 
 
-_RENEWED = frozenset({"ca-expired", "ca-not-yet-valid", "chain-without-ca"})
+_RENEWED = frozenset({Code.CA_EXPIRED, Code.CA_NOT_YET_VALID, Code.CHAIN_WITHOUT_CA})
 """What is no more once a CA's certificate was renewed; the root's own dates were judged before."""
 
 
@@ -191,13 +192,13 @@ def faults_in_store(
             stopping = ca_root.unable_to_sign(store, files, root, [cluster_id])
     again = reissue(store, cluster_id)
     fix = again if root and not stopping else Advice("first fix what else is reported, then: ", again)
-    fixed = {"pem-malformed", *(_RENEWED if state.renewal else ())}
+    fixed = {Code.PEM_MALFORMED, *(_RENEWED if state.renewal else ())}
     if ca := whole_ca(found):
         at = store.folder / cluster_id
         faults = cluster_faults(ca, root.certificate if root else None, now, at)
         return [replace(fault, hint=fix) if fault.code in fixed else fault for fault in faults]
     partial_ca = Problem(
-        code="ca-partial",
+        code=Code.CA_PARTIAL,
         message=f"{store.folder / cluster_id} is not complete",
         seen="without " + ", ".join(_missing(found)),
         expected=", ".join(_FILES),
@@ -215,7 +216,7 @@ def cluster_faults(
     if root and roots and root not in roots:
         found.append(
             Problem(
-                code="ca-other-root",
+                code=Code.CA_OTHER_ROOT,
                 message="the cluster's CA is under another root",
                 seen=", ".join(map(pem.fingerprint, roots)),
                 expected=pem.fingerprint(root),
@@ -232,7 +233,7 @@ def name_warnings(ca: CaCerts, cluster_id: str) -> list[Problem]:
         return []
     return [
         Problem(
-            code="ca-name",
+            code=Code.CA_NAME,
             message="the cluster's CA is named for something else",
             seen=pem.common_name(loaded[0]),
             expected=expected.common_name,
@@ -242,7 +243,7 @@ def name_warnings(ca: CaCerts, cluster_id: str) -> list[Problem]:
 
 def _case_only(one: str, other: str) -> Problem:
     """Two ids are one folder on macOS and two on Linux, and certs folders travel."""
-    return Problem(code="cluster-id", message=f"{one} and {other} differ in upper and lower case only")
+    return Problem(code=Code.CLUSTER_ID, message=f"{one} and {other} differ in upper and lower case only")
 
 
 def _missing(found: ClusterFiles) -> list[str]:
@@ -256,7 +257,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
     if found.ca_key is None:
         raise ProblemError(
             Problem(
-                code="ca-key-lost",
+                code=Code.CA_KEY_LOST,
                 message=f"{at / cacerts.CA_KEY} is missing",
                 seen="a CA without its key",
                 hint=Advice(
@@ -289,7 +290,7 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
         if not ca:
             problems.append(
                 Problem(
-                    code="ca-cert-lost",
+                    code=Code.CA_CERT_LOST,
                     message=f"{at / cacerts.CA_CERT} is missing, and the chain there is not that of the key",
                     hint=Advice(
                         "to have a new CA issued under the same root: ", _start_over(store, cluster_id)
@@ -318,7 +319,7 @@ def unused_flags(found: Mapping[str, FoundCluster], root: Root, flags: Flags) ->
     latest = min(above.not_valid_after_utc for above in root.path)
     return [
         Problem(
-            code="ca-flag-differs",
+            code=Code.CA_FLAG_DIFFERS,
             cluster=cluster_id,
             message=f"{difference.option} does not fit the CA that {cluster_id} has already",
             seen=difference.seen,

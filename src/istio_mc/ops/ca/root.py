@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pki import cacerts, certificates, pem
 from istio_mc.domain.pki.chain import path_faults
@@ -119,7 +120,7 @@ def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
         absent = ca_store.ISSUER_CERT if issuer[0] is None else ca_store.ISSUER_KEY
         raise ProblemError(
             Problem(
-                code="ca-issuer-partial",
+                code=Code.CA_ISSUER_PARTIAL,
                 message=f"{store.folder / absent} is missing",
                 hint=Advice(
                     "run it again with the same files: ",
@@ -170,7 +171,7 @@ def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None
         if key and not pem.key_matches(own.certificate, key.value) and not problems:
             problems.append(
                 Problem(
-                    code="ca-root-exists",
+                    code=Code.CA_ROOT_EXISTS,
                     message=f"{store.folder / name} is another CA's key, and is never overwritten",
                     hint=Advice("choose another --certs-dir"),
                 )
@@ -206,7 +207,7 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
     path = store.folder / cacerts.ROOT_CERT
     if is_bare(found):
         return Problem(
-            code="ca-no-root",
+            code=Code.CA_NO_ROOT,
             message=f"there is no root CA in {store.folder}",
             hint=Advice("make one with: ", istio_mc("ca", "init", "--certs-dir", str(store.folder))),
         )
@@ -216,7 +217,7 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
         copy = store.folder / copies[0] / cacerts.ROOT_CERT
         hint = Advice("put the copy back: ", on_this_machine("cp", copy, path))
     return Problem(
-        code="ca-root-lost",
+        code=Code.CA_ROOT_LOST,
         message=f"{path} is missing, while what belongs to that root is there: no new root is made over it",
         seen=", ".join(_present(found)),
         hint=hint,
@@ -226,7 +227,7 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
 def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
     """Nobody can sign: the root's key is kept elsewhere, and there is no issuer."""
     return Problem(
-        code="ca-no-signer",
+        code=Code.CA_NO_SIGNER,
         message="no CA can be issued" + (f" for {', '.join(cluster_ids)}" if cluster_ids else ""),
         seen=f"neither {store.folder / ca_store.ROOT_KEY} nor {store.folder / ca_store.ISSUER_KEY}",
         hint=Advice(
@@ -247,13 +248,13 @@ def exposed(store: CaStore, path: Path) -> Problem:
     """A key, or the folder, that others may read or write."""
     if path == store.folder:
         return Problem(
-            code="ca-folder-exposed",
+            code=Code.CA_FOLDER_EXPOSED,
             message=f"others on this machine can read or change the folder of the CA, {path}",
             expected="a folder that only its owner can read and write",
             hint=on_this_machine("chmod", "700", path),
         )
     return Problem(
-        code="ca-key-exposed",
+        code=Code.CA_KEY_EXPOSED,
         message=f"others on this machine can read the private key {path}",
         expected="a key that only its owner can read",
         hint=on_this_machine("chmod", "600", path),
@@ -279,7 +280,7 @@ def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) 
     """
     found = [
         Problem(
-            code="ca-flag-differs",
+            code=Code.CA_FLAG_DIFFERS,
             message=f"{difference.option} does not fit {where}",
             seen=difference.seen,
             expected=difference.expected,
@@ -316,13 +317,14 @@ def _own_combination(own: OwnCa) -> list[Problem]:
 
 
 def _usage(message: str, hint: str) -> Problem:
-    return Problem(code="ca-own", message=message, hint=Advice(hint))
+    return Problem(code=Code.CA_OWN, message=message, hint=Advice(hint))
 
 
 def _exists(store: CaStore, name: str, there: x509.Certificate, brought: x509.Certificate) -> Problem:
-    kind = "root" if name == cacerts.ROOT_CERT else "issuer"
+    is_root = name == cacerts.ROOT_CERT
+    kind = "root" if is_root else "issuer"
     return Problem(
-        code=f"ca-{kind}-exists",
+        code=Code.CA_ROOT_EXISTS if is_root else Code.CA_ISSUER_EXISTS,
         message=f"{store.folder / name} is another {kind}, and is never overwritten",
         seen=pem.fingerprint(there),
         expected=pem.fingerprint(brought),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl
@@ -305,12 +306,11 @@ def of_roots(
     if stored_root is not None and stored_root != distinct[0]:
         return [
             Problem(
-                code="root-is-another",
+                code=Code.ROOT_IS_ANOTHER,
                 message=f"{', '.join(roots)} run under another root CA than the one in {folder}",
                 seen=f"root {distinct[0]}",
                 expected=f"root {stored_root}",
                 hint=Advice("name the folder of the mesh's own CA with --certs-dir"),
-                docs="troubleshooting.md#root-is-another",
             )
         ]
     return []
@@ -318,19 +318,18 @@ def of_roots(
 
 def _differ(roots: Mapping[str, str]) -> Problem:
     return Problem(
-        code="roots-differ",
+        code=Code.ROOTS_DIFFER,
         message="the clusters run under different root CAs",
         seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
         expected="one root everywhere",
         hint=Advice("name those that shall get a CA under the root of the others: --replace-ca CONTEXT"),
-        docs="troubleshooting.md#roots-differ",
     )
 
 
 def not_at_hand(folder: Path, roots: Mapping[str, str]) -> Problem:
     """A CA is wanted, and the root that would sign it is not in the store."""
     return Problem(
-        code="root-not-at-hand",
+        code=Code.ROOT_NOT_AT_HAND,
         message=f"{', '.join(roots)} already run under a root CA that is not in {folder}",
         seen=f"root {next(iter(roots.values()))}; no root in {folder}",
         expected="the root CA that the mesh already has",
@@ -338,14 +337,13 @@ def not_at_hand(folder: Path, roots: Mapping[str, str]) -> Problem:
             "name its folder with --certs-dir, or bring it in: ",
             istio_mc("ca", "init", "--root-cert", "FILE", "--root-key", "FILE"),
         ),
-        docs="troubleshooting.md#root-not-at-hand",
     )
 
 
 def lists_do_not_fit(context: str, seen: str) -> Problem:
     """The Secret has revocation lists with which istiod does not start under the CA that would be written."""
     return Problem(
-        code="cacerts-crl",
+        code=Code.CACERTS_CRL,
         cluster=context,
         message=f"istiod of {context} would not start: its revocation lists do not match the new CA",
         seen=seen,
@@ -354,14 +352,13 @@ def lists_do_not_fit(context: str, seen: str) -> Problem:
             "replace or remove ca-crl.pem in the Secret cacerts, which istio-mc leaves alone: ",
             kubectl(context, "-n", SYSTEM_NAMESPACE, "edit", "secret", "cacerts"),
         ),
-        docs="troubleshooting.md#cacerts",
     )
 
 
 def made_by_others(context: str, seen: str) -> Problem:
     """The Secret has a layout that istio-mc does not write, so it is not istio-mc's to mend."""
     return Problem(
-        code="cacerts-made-by-others",
+        code=Code.CACERTS_MADE_BY_OTHERS,
         cluster=context,
         message=f"the Secret cacerts of {context} was made by others, cert-manager for example",
         seen=seen or "keys tls.crt, tls.key and ca.crt",
@@ -370,5 +367,4 @@ def made_by_others(context: str, seen: str) -> Problem:
             "have it issued anew there; or, to have istio-mc make one: take the maker away, then ",
             kubectl(context, "-n", SYSTEM_NAMESPACE, "delete", "secret", "cacerts"),
         ),
-        docs="troubleshooting.md#cacerts",
     )

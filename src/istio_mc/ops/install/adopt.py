@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.links.state import LinkState
 from istio_mc.domain.problem import Problem, ProblemError
@@ -93,11 +94,10 @@ def adopt(
 
 def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:
     return Problem(
-        code="nothing-to-adopt",
+        code=Code.NOTHING_TO_ADOPT,
         cluster=context,
         message=f"{context} has no Istio to take over",
         seen="no Deployment with label app=istiod in istio-system",
         expected="a control plane that other means installed",
         hint=Advice("leave it out, or begin with: ", istio_mc("install", contexts=named)),
-        docs="from-the-scripts.md#taking-over-a-mesh",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Facts
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import remote_gateways_wanted
 from istio_mc.domain.hint import Advice, istio_mc
@@ -205,14 +206,13 @@ def _istioctl(
         install = istio_mc("tools", "install", "istioctl", "--istioctl", version)
         raise InputError(
             Problem(
-                code="istioctl-version",
+                code=Code.ISTIOCTL_VERSION,
                 message="istioctl is of another version than the mesh",
                 seen=f"{found.path}: {found.version}",
                 expected=f"{version} ({choice.reason})" if choice else version,
                 hint=Advice(install, f"; or pin the one that is installed: --istio-version {found.version}")
                 if choice and choice.is_default
                 else install,
-                docs="troubleshooting.md#istioctl-version",
             )
         )
     return found

@@ -8,9 +8,9 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.operator import merged
-from istio_mc.domain.istio.releases import EXPECTED_END
 from istio_mc.domain.links.members import Others, unplaced
 from istio_mc.domain.pki.workload import SETTING, workload_ttl
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -36,7 +36,7 @@ def stop_unless_unreachable(failures: Failures) -> None:
         problem
         for problems in failures.values()
         for problem in problems
-        if problem.code != "cluster-unreachable"
+        if problem.code != Code.CLUSTER_UNREACHABLE
     ]
     if others:
         raise ProblemError(*others)
@@ -50,13 +50,12 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
     """
     faults = [
         Problem(
-            code="member-of-another-mesh",
+            code=Code.MEMBER_OF_ANOTHER_MESH,
             cluster=name,
             message=f"{name} is a member of another mesh",
             seen=str(found.mesh_id),
             expected=mesh.mesh_id,
             hint=Advice(f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first"),
-            docs="troubleshooting.md#member-of-another-mesh",
         )
         for name, found in observed.items()
         if found.mesh_id not in (None, mesh.mesh_id)
@@ -75,13 +74,12 @@ def named_after_ids(
     silent = unplaced(clusters, settings, observed, others)
     return [
         Problem(
-            code="network-by-id",
+            code=Code.NETWORK_BY_ID,
             cluster=name,
             message=f"{name} gets network {clusters[name].network}, named after its cluster ID",
             seen=f"{', '.join(silent)} is linked and does not answer, so that its network is not known",
             expected="a network that no member has",
             hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
-            docs="usage.md#identity",
         )
         for name, found in observed.items()
         if silent and not found.network and not settings.cluster(name).network
@@ -102,13 +100,12 @@ def outlived(
     lasting = {name: workload_ttl(merged(mesh.values, clusters[name].values)) for name in ends}
     return [
         Problem(
-            code="workload-outlives-ca",
+            code=Code.WORKLOAD_OUTLIVES_CA,
             cluster=name,
             message=f"certificates of workloads of {name} would outlive the CA that signs them",
             seen=f"the CA is valid until {end:%Y-%m-%d %H:%M} UTC, certificates for {lasting[name]}",
             expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
             hint=Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}"),
-            docs="troubleshooting.md#workload-outlives-ca",
         )
         for name, end in ends.items()
         if end < now + lasting[name]
@@ -143,5 +140,5 @@ def judge(facts: Facts, *, strict: bool) -> list[Problem]:
 
 def _stops_strictly(result: Result) -> bool:
     """Whether versions do not go together; an end of life that is only expected is no reason to stop."""
-    expected = result.problem is not None and result.problem.code == EXPECTED_END
+    expected = result.problem is not None and result.problem.code is Code.ISTIO_END_OF_LIFE_EXPECTED
     return result.check.topic == "versions" and not expected

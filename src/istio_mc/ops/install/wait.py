@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
@@ -126,13 +127,12 @@ def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
         deployment = kube.get(objects.DEPLOYMENT, name, SYSTEM_NAMESPACE)
         if seen := unavailable(deployment):
             return Problem(
-                code="not-ready",
+                code=Code.NOT_READY,
                 cluster=cluster.context,
                 message=f"Deployment {name} of {cluster.context} is not ready",
                 seen=seen,
                 expected="all replicas updated and available",
                 hint=Advice(kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "describe", "deployment", name)),
-                docs="troubleshooting.md#not-ready",
             )
     return None
 
@@ -153,7 +153,7 @@ def _told_by_others(session: Session, cluster: Cluster, others: Collection[Clust
 def _pending(cluster: Cluster) -> Problem:
     context = cluster.context
     return Problem(
-        code="gateway-address-pending",
+        code=Code.GATEWAY_ADDRESS_PENDING,
         cluster=context,
         message=f"the gateway of {context} has no address",
         seen=f"Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}: LoadBalancer pending, no externalIPs; "
@@ -165,7 +165,6 @@ def _pending(cluster: Cluster) -> Problem:
             istio_mc("address"),
             " shows these, and the ways to set it)",
         ),
-        docs="address.md#three-ways",
     )
 
 
@@ -218,7 +217,7 @@ class _Links:
 
 def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
     return Problem(
-        code="not-synced",
+        code=Code.NOT_SYNCED,
         cluster=cluster.context,
         message=f"{cluster.context} does not see every other cluster as synced",
         seen=seen,
@@ -227,5 +226,4 @@ def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
             "see what its log says of remote clusters: ",
             kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "logs", pod),
         ),
-        docs="troubleshooting.md#not-synced",
     )

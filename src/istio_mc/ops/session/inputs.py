@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.flags import (
     API_SERVER,
@@ -201,7 +202,7 @@ def refuse_strangers(named: Iterable[str], known: Collection[str]) -> None:
     if strangers := [name for name in named if name not in known]:
         raise InputError(
             Problem(
-                code="not-in-this-run",
+                code=Code.NOT_IN_THIS_RUN,
                 message="a flag speaks of a cluster that is not part of this run",
                 seen=", ".join(strangers),
                 expected=f"one of {', '.join(sorted(known))}",

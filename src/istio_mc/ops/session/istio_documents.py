@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan, yamltext
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.operator import istio_operator
@@ -48,7 +49,7 @@ def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Objec
 def missing(context: str, members: Iterable[str]) -> Problem:
     """What is told of a cluster that cannot hold such a Gateway, of a mesh with these members."""
     return Problem(
-        code="gateway-api-missing",
+        code=Code.GATEWAY_API_MISSING,
         cluster=context,
         message=f"{context} has no Gateway API, and so cannot hold a Gateway for another cluster",
         seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
@@ -57,7 +58,6 @@ def missing(context: str, members: Iterable[str]) -> Problem:
             istio_mc("install", contexts=members),
             " puts them there where they are absent, unless mesh.yaml says not to",
         ),
-        docs="address.md#gateway",
     )
 
 

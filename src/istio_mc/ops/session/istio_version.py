@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.choice import IstioChoice, Servers, choose, running, version_in
 from istio_mc.domain.istio.releases import table_age_problem
@@ -47,7 +48,7 @@ def _other_tag(settings: Settings, choice: IstioChoice) -> Problem | None:
     if version is None or version == choice.version:
         return None
     return Problem(
-        code="istio-tag",
+        code=Code.ISTIO_TAG,
         message="the images are of another version than Istio itself",
         seen=f"istio.tag in mesh.yaml: {tag}",
         expected=f"a tag of {choice.version}",

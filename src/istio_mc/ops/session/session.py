@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn, Self, TypeVar
 
 from istio_mc.domain import naming
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
@@ -389,12 +390,11 @@ def _none_named(session: Session) -> NoReturn:
     known = [context.name for context in session.kubeconfig.contexts]
     raise InputError(
         Problem(
-            code="no-contexts",
+            code=Code.NO_CONTEXTS,
             message="no cluster is named",
             seen="neither --contexts nor clusters in mesh.yaml",
             expected="the contexts of the clusters that shall form the mesh",
             hint=Advice("choose among them: ", istio_mc("install", contexts=known)) if known else None,
-            docs="usage.md#contexts",
         )
     )
 
@@ -413,7 +413,7 @@ def _members(session: Session, also: Collection[str] = ()) -> tuple[Context, ...
     for name in set(session.unusable) - silent_members:
         session.warnings.append(
             Problem(
-                code="context-passed-over",
+                code=Code.CONTEXT_PASSED_OVER,
                 cluster=name,
                 message=f"{name} could not be asked whether it is a member, and was passed over",
                 seen=session.unusable[name][0].seen or session.unusable[name][0].message,
@@ -446,19 +446,18 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
     if meshes:
         told = "; ".join(f"{mesh}: {', '.join(members)}" for mesh, members in meshes.items())
         return Problem(
-            code="two-meshes",
+            code=Code.TWO_MESHES,
             message="the kubeconfig holds members of more than one mesh",
             seen=told,
             expected="one mesh",
             hint=Advice(f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}"),
-            docs="usage.md#contexts",
         )
     asked = ", ".join(session.namespaces) or "no context"
     silent_ones = "; ".join(
         f"{name}: {problems[0].seen or problems[0].message}" for name, problems in session.unusable.items()
     )
     return Problem(
-        code="no-members",
+        code=Code.NO_MEMBERS,
         message="no cluster of the kubeconfig is a member of a mesh",
         seen=f"asked {asked}" + (f"; not usable: {silent_ones}" if silent_ones else ""),
         expected=f"label {MESH_LABEL} on namespace {SYSTEM_NAMESPACE}",
@@ -466,7 +465,6 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
             "name the clusters with --contexts, or begin with: ",
             istio_mc("install", contexts=["CONTEXT", "CONTEXT"]),
         ),
-        docs="usage.md#contexts",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import external_ips
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.hosts import is_for_us_only
@@ -196,13 +197,12 @@ def _tls_server_name(context: Context) -> str | None:
 
 def _moved(context: str, what: str, want: str, have: str) -> Problem:
     return Problem(
-        code="identity-changed",
+        code=Code.IDENTITY_CHANGED,
         cluster=context,
         message=f"the {what} of {context} cannot be changed while it is in a mesh",
         seen=f"{have} (live)",
         expected=f"{want} (mesh.yaml)",
         hint=Advice(f"set it to {have} in mesh.yaml, or let {context} leave the mesh first"),
-        docs="usage.md#identity",
     )
 
 
@@ -213,13 +213,12 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
         owners.setdefault(value, []).append(context)
     return [
         Problem(
-            code="identity-shared",
+            code=Code.IDENTITY_SHARED,
             message=f"clusters {' and '.join(contexts)} have the same {what}",
             seen=value,
             expected=f"a {what} of its own for each cluster",
             hint=_way_back(contexts, value, former)
             or Advice(f"let {contexts[-1]} leave its mesh and join anew"),
-            docs="usage.md#identity",
         )
         for value, contexts in owners.items()
         if len(contexts) > 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.hazards import analyze
@@ -246,7 +247,7 @@ def _named(names: Iterable[str], faults: list[Problem]) -> tuple[Tool, ...]:
     known = {str(tool): tool for tool in Tool}
     faults += [
         Problem(
-            code="tool-unknown",
+            code=Code.TOOL_UNKNOWN,
             message=f"{name!r} is not a tool that can be installed",
             expected=", ".join(known),
         )
@@ -269,7 +270,7 @@ def _refuse_two_platforms(choice: Choice) -> None:
     if choice.bin_dir and len(platforms) > 1:
         raise InputError(
             Problem(
-                code="two-platforms",
+                code=Code.TWO_PLATFORMS,
                 message=f"{choice.bin_dir} cannot hold the same programs for two platforms",
                 seen=", ".join(sorted(platforms)),
                 expected="one --platform",
@@ -341,11 +342,10 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
             open_lines[url.netloc] = item.tool
     return tuple(
         Problem(
-            code="mirror-unencrypted",
+            code=Code.MIRROR_UNENCRYPTED,
             message=f"{host} is asked over http://: whoever stands in between can change file and checksum",
             expected="an https:// mirror, or digests in mesh.yaml",
             hint=Advice(f"set tools.{tool.key}.sha256 in mesh.yaml"),
-            docs="troubleshooting.md#checksum",
         )
         for host, tool in open_lines.items()
     )
@@ -367,7 +367,7 @@ def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:
         return ()
     return (
         Problem(
-            code="bin-dir-off-path",
+            code=Code.BIN_DIR_OFF_PATH,
             message=f"{folder} is not on PATH",
             expected="a folder that shells and the other verbs look in",
             hint=Advice(

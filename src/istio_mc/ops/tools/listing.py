@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio import hazards, versions
@@ -200,14 +201,14 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
     missing = [tool for tool in tools if not tool.found and not tool.manifest]
     if missing:
         yield Problem(
-            code="tools-missing",
+            code=Code.TOOLS_MISSING,
             message=f"not installed: {', '.join(f'{tool.tool} {tool.wanted}' for tool in missing)}",
             hint=istio_mc("tools", "install", *(tool.tool for tool in missing)),
         )
     for tool in tools:
         if tool.found and tool.version != tool.wanted:
             yield Problem(
-                code="tool-version",
+                code=Code.TOOL_VERSION,
                 message=f"{tool.tool} is of another version than wanted",
                 seen=f"{tool.found.path}: {tool.version or tool.found.said}",
                 expected=tool.wanted,
@@ -242,7 +243,7 @@ def _cluster_warnings(
     server = cluster.server or ""
     if cluster.skew is not None and abs(cluster.skew) > 1:
         yield Problem(
-            code="kubectl-skew",
+            code=Code.KUBECTL_SKEW,
             cluster=cluster.context,
             message=f"kubectl {kubectl} is {abs(cluster.skew)} minors "
             f"{'ahead of' if cluster.skew > 0 else 'behind'} the API server of {cluster.context}",
@@ -251,7 +252,6 @@ def _cluster_warnings(
             hint=istio_mc(
                 "tools", "install", "kubectl", "--kubectl", server.lstrip("v").split("+")[0].split("-")[0]
             ),
-            docs=_DOCS,
         )
     if cluster.server and (problem := kubernetes_problem(table, istio, server)):
         others = ", ".join(

@@ -6,6 +6,7 @@ import secrets as random
 import time
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import ours_of
 from istio_mc.domain.hint import Advice, istio_mc
@@ -101,12 +102,11 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
     gone = ", ".join(todo.going)
     waiting = ", ".join(dict.fromkeys([*todo.absent, *failures]))
     return Problem(
-        code="tokens-kept",
+        code=Code.TOKENS_KEPT,
         message=f"the tokens that {gone} holds still work: they are what links {waiting} to the others",
         seen=f"{waiting} did not answer, or is not done",
         expected="new tokens in every cluster that stays, and the old ones deleted",
         hint=istio_mc("uninstall", contexts=todo.going),
-        docs="troubleshooting.md#tokens-kept",
     )
 
 
@@ -121,7 +121,7 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
     )
     return (
         Problem(
-            code="tokens-kept",
+            code=Code.TOKENS_KEPT,
             message=f"the tokens of {', '.join(kept)} that {', '.join(todo.going)} has still work",
             seen=f"istiod reads kubeconfigs with them from files in {holders}",
             expected="new tokens in these files, and the old ones deleted",
@@ -129,7 +129,6 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
                 "replace the kubeconfigs in these files; then delete the older token Secrets in "
                 f"{SYSTEM_NAMESPACE} of {', '.join(kept)}"
             ),
-            docs="troubleshooting.md#tokens-kept",
         ),
     )
 
@@ -147,12 +146,11 @@ def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) 
         return ()
     return (
         Problem(
-            code="settings-name-it",
+            code=Code.SETTINGS_NAME_IT,
             message=f"the next install takes {gone} in again: mesh.yaml still names it",
             seen=f"{gone} under clusters in {file}",
             expected="the clusters that stay, and no others",
             hint=Advice(f"take {gone} out of {file}"),
-            docs="troubleshooting.md#settings-name-it",
         ),
     )
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import removal
+from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import is_ours
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.choice import INSTALLED, newest, version_in
@@ -222,7 +223,7 @@ def namespaces_going(found: Removal, *, sample_goes: bool) -> list[str]:
 
 def _no_member(context: str) -> Problem:
     return Problem(
-        code="not-a-member",
+        code=Code.NOT_A_MEMBER,
         cluster=context,
         message=f"{context} runs an Istio that istio-mc did not install: it is left alone",
         seen=f"namespace {SYSTEM_NAMESPACE} has no label {MESH_LABEL}",
@@ -231,5 +232,4 @@ def _no_member(context: str) -> Problem:
             "take it away with what installed it; or take it over first: ",
             istio_mc("adopt", contexts=[context]),
         ),
-        docs="troubleshooting.md#not-a-member",
     )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.cacerts import ROOT_CERT
@@ -89,32 +90,29 @@ def _refuse_another(folder: str, root: bytes, todo: Uninstalling) -> None:
 
 def _in_use(folder: str, remaining: tuple[str, ...]) -> Problem:
     return Problem(
-        code="ca-in-use",
+        code=Code.CA_IN_USE,
         message=f"the CA in {folder} is not removed: {', '.join(remaining)} go on with it",
         seen="--purge-ca, and clusters that stay a mesh",
         expected="--purge-ca with the last clusters",
         hint=Advice("the same command without --purge-ca"),
-        docs="troubleshooting.md#ca-not-purged",
     )
 
 
 def _absent(folder: str) -> Problem:
     return Problem(
-        code="ca-absent",
+        code=Code.CA_ABSENT,
         message=f"there is no CA in {folder} to remove",
         seen="no root, and no cluster's CA",
         expected="the folder of the mesh's CA",
         hint=Advice("name it with --certs-dir, or leave --purge-ca out"),
-        docs="troubleshooting.md#ca-not-purged",
     )
 
 
 def _another(folder: str, own: str, live: str) -> Problem:
     return Problem(
-        code="ca-of-another-mesh",
+        code=Code.CA_OF_ANOTHER_MESH,
         message=f"the CA in {folder} is not this mesh's, and is not removed",
         seen=own,
         expected=live,
         hint=Advice("name the right folder with --certs-dir"),
-        docs="troubleshooting.md#ca-not-purged",
     )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import removal
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
@@ -132,7 +133,7 @@ def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
 
 def _not_gone(context: str, namespace: str, seen: str) -> Problem:
     return Problem(
-        code="namespace-stuck",
+        code=Code.NAMESPACE_STUCK,
         cluster=context,
         message=f"namespace {namespace} of {context} does not go",
         seen=seen or "still there at the deadline",
@@ -148,7 +149,6 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
                 "custom-columns=KIND:.kind,NAME:.metadata.name,FINALIZERS:.metadata.finalizers",
             )
         ),
-        docs="troubleshooting.md#namespace-stuck",
     )
 
 

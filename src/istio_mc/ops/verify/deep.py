@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio.pod_faults import Cause, is_ready, pod_fault
@@ -170,7 +171,7 @@ class _Run:
     def _make(self, name: str, document: Object) -> None:
         with self._locks[name]:
             if self._stop.is_set():
-                raise ProblemError(Problem(code="interrupted", message="interrupted"))
+                raise ProblemError(Problem(code=Code.INTERRUPTED, message="interrupted"))
             self._made.add(name)
             self._session.kubes[name].create(document)
 
@@ -202,7 +203,7 @@ class _Run:
 
 def _not_running(context: str, image: str, seen: str) -> Problem:
     return Problem(
-        code="probe-not-running",
+        code=Code.PROBE_NOT_RUNNING,
         cluster=context,
         message=f"no pod could be run in {context} to call the other clusters from",
         seen=seen,
@@ -211,13 +212,12 @@ def _not_running(context: str, image: str, seen: str) -> Problem:
             "name an image that this cluster can pull, with sh, curl and nc: ",
             istio_mc("verify", "--deep", "--probe-image", "IMAGE"),
         ),
-        docs="troubleshooting.md#probe-not-running",
     )
 
 
 def _bare(context: str) -> Problem:
     return Problem(
-        code="probe-not-running",
+        code=Code.PROBE_NOT_RUNNING,
         cluster=context,
         message=f"the pod that was to call from {context} was not given a sidecar",
         seen="no container istio-proxy",
@@ -226,17 +226,15 @@ def _bare(context: str) -> Problem:
             "see what the webhook injects: ",
             kubectl(context, "get", "mutatingwebhookconfigurations", "-l", "app=sidecar-injector"),
         ),
-        docs="troubleshooting.md#probe-not-running",
     )
 
 
 def _left(context: str, namespace: str, seen: str) -> Problem:
     return Problem(
-        code="probe-left",
+        code=Code.PROBE_LEFT,
         cluster=context,
         message=f"namespace {namespace} of {context} could not be removed",
         seen=seen,
         expected="gone",
         hint=kubectl(context, "delete", "namespace", namespace),
-        docs="troubleshooting.md#probe-left",
     )

@@ -123,7 +123,7 @@ def _evidence(
         found.append(_row("run" if is_command else "do", _command(text) if is_command else text))
     if result.caused_by:
         found.append(_row("because of", _causes(result.caused_by, names)))
-    if problem and problem.docs:
+    if problem:
         found.append(_row("see", tag("code", f"docs/{problem.docs}")))
     return found
 

@@ -93,7 +93,7 @@ def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:
     """Problems as the envelope has them."""
     return [
         {
-            "code": problem.code,
+            "code": problem.code.value,
             "cluster": problem.cluster,
             "message": problem.message,
             "seen": problem.seen,

@@ -18,6 +18,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.present.output.hints import text_of
@@ -131,7 +132,7 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
             ("seen", problem.seen),
             ("expected", problem.expected),
             ("try", text_of(problem)),
-            ("see", f"docs/{problem.docs}" if problem.docs else None),
+            ("see", f"docs/{problem.docs}"),
         ):
             if value:
                 first, *rest = value.splitlines() or [""]
@@ -159,7 +160,7 @@ class Done:
             if self._is_over():
                 if event.state is State.STARTED:
                     raise ProblemError(
-                        Problem(code="interrupted", message="interrupted", cluster=event.cluster)
+                        Problem(code=Code.INTERRUPTED, message="interrupted", cluster=event.cluster)
                     )
                 if event.state is State.FAILED:
                     return

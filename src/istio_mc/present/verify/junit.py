@@ -84,7 +84,7 @@ def _told(problem: Problem) -> str:
         ("seen", problem.seen),
         ("expected", problem.expected),
         ("try", text_of(problem)),
-        ("see", f"docs/{problem.docs}" if problem.docs else None),
+        ("see", f"docs/{problem.docs}"),
     )
     return "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
 
