@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 from base64 import b64encode
 from datetime import UTC, datetime
@@ -28,9 +30,20 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that asks Go, built with the machine's own Go or, where there is none, the lab's."""
-    program = tmp_path_factory.mktemp("gojudge") / "gojudge"
-    Go(settings.cache(), JUDGE).build(".", "", program)
+    """The program that asks Go, built with the machine's own Go or, where there is none, the lab's.
+
+    Workers of one run share it: a first build compiles Go's own packages too.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    program = folder / "gojudge"
+    with (folder / "gojudge.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            built = program.with_suffix(".new")
+            Go(settings.cache(), JUDGE).build(".", "", built)
+            built.rename(program)
     return program
 
 
