@@ -303,15 +303,16 @@ def _clean(context: str) -> None:
     listed = kubectl(
         context,
         "get",
-        "crd,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration,namespace",
+        "crd,clusterrole,clusterrolebinding,mutatingwebhookconfiguration,validatingwebhookconfiguration,namespace,"
+        "validatingadmissionpolicy,validatingadmissionpolicybinding",
         "-o",
         "name",
     ).split()
     istios = [name for name in listed if re.search(r"istio|gateway\.networking\.k8s\.io|/sample$", name)]
     namespaces = [name for name in istios if name.startswith("namespace/")]
     # Webhooks first: without istiod they would refuse what follows. CRDs last: a namespace goes slowly while
-    # kinds go that it may hold.
-    for part in ("webhook", "namespace/", "role", "customresourcedefinition"):
+    # kinds go that it may hold. The policies of a newer Gateway API refuse the CRDs of an older one.
+    for part in ("webhook", "admissionpolicy", "namespace/", "role", "customresourcedefinition"):
         names = [name for name in istios if part in name.partition("/")[0] + "/"]
         if names:
             kubectl(context, "delete", *names, "--ignore-not-found", "--wait=false")

@@ -42,8 +42,9 @@ def _istios(context: str) -> str:
     """What is left of Istio in a cluster."""
     kinds = (
         "namespaces,crd,clusterroles,clusterrolebindings,mutatingwebhookconfigurations,"
-        "validatingwebhookconfigurations,configmaps"
+        "validatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings,configmaps"
     )
     listed = kubectl(context, "get", kinds, "-A", "-o", "name").split()
     ours = "configmap/istio-mc-cilium-backup"
-    return " ".join(name for name in listed if "istio" in name and name != ours)
+    kept = (name for name in listed if name != ours)
+    return " ".join(name for name in kept if "istio" in name or "gateway.networking.k8s.io" in name)
