@@ -157,6 +157,14 @@ def test_keys_and_validities_that_are_none_are_refused_with_their_lines(tmp_path
     ]
 
 
+def test_every_form_that_a_key_accepts_is_named(tmp_path: Path) -> None:
+    text = "clusters:\n  - context: kt\n    gatewayAddress: 10.5\n    apiServer: 5\n"
+    assert faults_of(tmp_path, text) == [
+        "5: clusters[0].gatewayAddress: expected a string or a list, saw a number (Put it in quotes)",
+        "6: clusters[0].apiServer: expected a URL or a mapping, saw a number",
+    ]
+
+
 def test_a_manifest_may_be_a_url(tmp_path: Path) -> None:
     url = "https://example.com/install.yaml"
     assert load(tmp_path, f"gatewayAPI: {{manifest: '{url}'}}\n").gateway_api.manifest == url

@@ -90,7 +90,7 @@ class Key:
             if section is not kind:
                 return _tuple_of(schema_of(section), tuple)
             inner = schema_of(section)
-            return _either(self._text(), section, dict, inner, "a URL or a mapping") if self.short else inner
+            return _either(self._text(), section, dict, inner, "string_or_section") if self.short else inner
         if self.constant:
             return core_schema.literal_schema([self.constant])
         if kind is bool:
@@ -99,7 +99,7 @@ class Key:
             return core_schema.dict_schema(strict=True)
         if kind == tuple[str, ...]:
             several = _tuple_of(self._text(), dict.fromkeys)
-            return _either(self._text(), lambda text: (text,), list, several, "a string or a list")
+            return _either(self._text(), lambda text: (text,), list, several, "string_or_list")
         return self._text()
 
     def _text(self) -> "CoreSchema":
@@ -122,7 +122,7 @@ def _tuple_of(item: "CoreSchema", order: Callable[[list[object]], Iterable[objec
 
 
 def _either(
-    text: "CoreSchema", read: Callable[[Any], object], kind: type, other: "CoreSchema", expected: str
+    text: "CoreSchema", read: Callable[[Any], object], kind: type, other: "CoreSchema", error: str
 ) -> "CoreSchema":
     """A string, of which `read` makes the value, or a value of a kind."""
     from pydantic_core import core_schema
@@ -130,8 +130,8 @@ def _either(
     return core_schema.tagged_union_schema(
         {FORMS[False]: core_schema.no_info_after_validator_function(read, text), FORMS[True]: other},
         lambda value: FORMS[isinstance(value, kind)] if isinstance(value, str | kind) else None,
-        custom_error_type="expected",
-        custom_error_message=expected,
+        custom_error_type=error,
+        custom_error_message="another type",
     )
 
 

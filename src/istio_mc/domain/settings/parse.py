@@ -26,12 +26,17 @@ Place = tuple[str | int, ...]
 
 _EXPECTED = {
     "string_type": "a string",
+    "string_or_list": "a string or a list",
+    "string_or_section": "a URL or a mapping",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a mapping",
     "dataclass_type": "a mapping",
 }
 """What pydantic's types of errors are about, in words."""
+
+
+_STRINGS = ("string_type", "string_or_list")
 
 
 class _Fault(NamedTuple):
@@ -66,7 +71,7 @@ def parse_settings(document: object, lines: Mapping[Place, int], file: Path) -> 
         settings = adapter().validate_python(document, context=file.parent)
     except ValidationError as error:
         faults += (
-            _fault(details["type"], details["loc"], details["input"], details["msg"])
+            _fault(details["type"], details["loc"], details["input"])
             for details in error.errors(include_url=False, include_context=False)
             if details["type"] != "invalid_key"  # _other_keys has them with those at any depth
         )
@@ -78,7 +83,7 @@ def parse_settings(document: object, lines: Mapping[Place, int], file: Path) -> 
     return replace(settings, certs_dir=file.parent / settings.certs_dir, file=file)
 
 
-def _fault(kind: str, location: Place, value: Any, message: str) -> _Fault:  # noqa: ANN401 - anything in a file
+def _fault(kind: str, location: Place, value: Any) -> _Fault:  # noqa: ANN401 - anything in a file
     """An error of pydantic's in words."""
     place = tuple(part for part in location if part not in FORMS)
     field = _field(place)
@@ -96,9 +101,9 @@ def _fault(kind: str, location: Place, value: Any, message: str) -> _Fault:  # n
     hint = None
     if kind == "dataclass_type":
         hint = f"Known here: {', '.join(_names(place))}"
-    elif kind == "string_type" and isinstance(place[-1], str) and isinstance(value, int | float):
+    elif kind in _STRINGS and isinstance(place[-1], str) and isinstance(value, int | float):
         hint = "Put it in quotes"
-    return _Fault(place, f"expected {_EXPECTED.get(kind, message)}, saw {kind_of(value)}", hint)
+    return _Fault(place, f"expected {_EXPECTED[kind]}, saw {kind_of(value)}", hint)
 
 
 def _unknown(place: Place) -> _Fault:
