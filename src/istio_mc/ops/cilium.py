@@ -19,6 +19,7 @@ from istio_mc.domain.observed import ISTIO_CNI, uses_istio_cni
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:
@@ -252,23 +253,23 @@ class _Work:
 
     def _watch_rollout(self) -> None:
         silences = 0
-        while True:
+        seen = ""
+        for left in looks(self.session.deadline, _POLL_S):
             try:
                 daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
                 silences = 0
             except KubeError as error:
                 # The path to the API server may itself lead through an agent that restarts.
                 silences += 1
-                if not error.unreachable or silences >= _SILENCES or self.session.remaining_s <= _POLL_S:
+                if not error.unreachable or silences >= _SILENCES or left <= _POLL_S:
                     raise
                 continue
             rollout = Cilium(self.found.config, daemon_set or self.found.daemon_set).rollout
             if rollout.complete:
                 return
-            self._say(str(rollout))
-            if self.session.remaining_s <= _POLL_S:
-                raise ProblemError(self._not_rolled_out(str(rollout)))
-            time.sleep(_POLL_S)
+            seen = str(rollout)
+            self._say(seen)
+        raise ProblemError(self._not_rolled_out(seen))
 
     def _not_rolled_out(self, seen: str) -> Problem:
         # One on its way out may be all there is: the next is made only when it is gone.
@@ -291,13 +292,10 @@ class _Work:
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
         until = time.monotonic() + min(settle_s, max(0.0, self.session.remaining_s - _POLL_S))
-        while True:
-            left = until - time.monotonic()
+        seen: Collection[str] = ()
+        for left in looks(until, _POLL_S):
             seen = lost(before, *self._nodes_and_pods())
-            if left <= 0:
-                break
             self._say(f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: "))
-            time.sleep(min(_POLL_S * 2, left))
         if seen:
             raise ProblemError(self._readiness_lost(seen))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from istio_mc.domain.links.state import (
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology
@@ -114,14 +116,10 @@ def _forgotten(kube: Kube, secret: str) -> None:
 
     An istiod that looks only once it is back takes it for one that changed, and the cluster stays closed.
     """
-    until = time.monotonic() + _FORGOTTEN_WITHIN_S
-    while time.monotonic() < until:
-        try:
+    for _ in looks(time.monotonic() + _FORGOTTEN_WITHIN_S, _POLL_S):
+        with suppress(ProblemError):  # one that cannot be asked is given the time all the same
             if not any(row.secret == secret for pod in istiod_pods(kube) for row in clusterz(kube, pod)):
                 return
-        except ProblemError:  # one that cannot be asked is given the time all the same
-            pass
-        time.sleep(_POLL_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,31 +262,23 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
     kube.create(wanted)
     begun = time.monotonic()
     until = max(begun, min(session.deadline, begun + _TOKEN_DEADLINE_S))
-    while True:
+    seen = ""
+    for _ in looks(until, _POLL_S):
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (found := token_in([secret], account)):
             return found
-        if secret is None or (left := until - time.monotonic()) <= 0:
-            raise ProblemError(
-                Problem(
-                    code=Code.NO_READER_TOKEN,
-                    cluster=kube.context,
-                    message=f"{kube.context} gave no token for {account}",
-                    seen=f"Secret {name} "
-                    + ("is gone" if secret is None else f"without a token after {until - begun:.0f} s"),
-                    expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
-                    hint=Advice(
-                        kubectl(
-                            kube.context,
-                            "-n",
-                            SYSTEM_NAMESPACE,
-                            "get",
-                            "serviceaccount",
-                            account,
-                        )
-                    ),
-                )
-            )
+        seen = "is gone" if secret is None else f"without a token after {until - begun:.0f} s"
+        if secret is None:
+            break
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
         session.progress(Event(context, during, State.WAITING, waits))
-        time.sleep(min(_POLL_S, left))
+    raise ProblemError(
+        Problem(
+            code=Code.NO_READER_TOKEN,
+            cluster=kube.context,
+            message=f"{kube.context} gave no token for {account}",
+            seen=f"Secret {name} {seen}",
+            expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
+            hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "get", "serviceaccount", account)),
+        )
+    )

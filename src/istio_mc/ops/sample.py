@@ -21,6 +21,7 @@ from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.domain.traffic.sample import HURRY_S, PATIENCE_S, Calls, least_share
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.verify.verify import look
@@ -130,11 +131,11 @@ def remove(session: Session) -> Deployed:
             if not MANAGED_BY.items() <= labels_of(namespace).items():
                 raise ProblemError(_foreign(name))
             kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-            while kube.get(objects.NAMESPACE, sample.NAMESPACE):
+            for _ in looks(session.deadline, _POLL_S):
+                if not kube.get(objects.NAMESPACE, sample.NAMESPACE):
+                    return
                 session.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
-                if session.remaining_s <= _POLL_S:
-                    raise ProblemError(_stuck(name))
-                time.sleep(_POLL_S)
+            raise ProblemError(_stuck(name))
 
     done, failures = session.each(session.kubes, drop, step=_STEP)
     return Deployed(dict.fromkeys(done, ""), session.unusable | failures)
@@ -201,16 +202,18 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         progress=session.progress,
         timing=session.pod_timing,
     )
-    while seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE)):
+    seen = ""
+    for _ in looks(session.deadline, _POLL_S):
+        if not (seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))):
+            break
         try:
             pods.look_when_due()
         except ProblemError as error:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
         if pods.problem is None:
             session.progress(Event(kube.context, _STEP, State.WAITING, f"{deployment}: {seen}"))
-        if session.remaining_s <= _POLL_S:
-            raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
-        time.sleep(_POLL_S)
+    if seen:
+        raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
     app = sample.CLIENT if deployment == sample.CLIENT else sample.SERVICE
     bare = [
         p for p in kube.list(objects.POD, sample.NAMESPACE, labels=f"app={app}") if not sample.is_injected(p)
@@ -321,19 +324,16 @@ def silent_gateway(session: Session, name: str, pod: str, addresses: Iterable[st
 
 
 def _probed(session: Session, name: str, pod: str, versions: Collection[str], wait_s: float) -> Calls:
-    until = time.monotonic() + wait_s
     found = Calls({}, {})
     told = False
-    while True:
+    for _ in looks(min(time.monotonic() + wait_s, session.deadline - _RESERVE_S), _POLL_S):
         found += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, found.each_s)
         if found.answered.keys() >= set(versions):
-            return found
-        if time.monotonic() > until or session.remaining_s <= _RESERVE_S:
-            return found
+            break
         if not told:
             told = True
             session.progress(Event(name, _TEST_STEP, State.WAITING, "for every version to answer once"))
-        time.sleep(_POLL_S)
+    return found
 
 
 def _called(session: Session, name: str, pod: str, calls: int, each_s: int) -> Calls:

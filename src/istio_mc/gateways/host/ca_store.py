@@ -31,6 +31,7 @@ from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import files, temporary
+from istio_mc.gateways.host.waiting import looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -347,26 +348,14 @@ class CaStore:
         begun = time.monotonic()
         until = min(self.deadline, begun + _LONGEST_WAIT_S)
         waits = False
-        while True:
+        for _ in looks(until, _POLL_SECONDS):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                left = until - time.monotonic()
-                if left > 0:
-                    waits = True
-                    self.progress(
-                        Event(None, _STEP, State.WAITING, f"for another run that works in {self.folder}")
-                    )
-                    time.sleep(min(_POLL_SECONDS, left))
-                    continue
-                raise ProblemError(
-                    Problem(
-                        code=Code.CA_STORE_BUSY,
-                        message=f"another run is at work in {self.folder}",
-                        seen=f"its lock was held for {max(0.0, until - begun):.0f} s",
-                        hint=Advice("wait for it to end; a run that was killed holds no lock"),
-                    )
-                ) from None
+                waits = True
+                self.progress(
+                    Event(None, _STEP, State.WAITING, f"for another run that works in {self.folder}")
+                )
             except OSError as error:
                 raise ProblemError(
                     Problem(
@@ -380,6 +369,14 @@ class CaStore:
                 if waits:
                     self.progress(Event(None, _STEP, State.DONE, f"the other run in {self.folder} has ended"))
                 return
+        raise ProblemError(
+            Problem(
+                code=Code.CA_STORE_BUSY,
+                message=f"another run is at work in {self.folder}",
+                seen=f"its lock was held for {max(0.0, until - begun):.0f} s",
+                hint=Advice("wait for it to end; a run that was killed holds no lock"),
+            )
+        )
 
     def _sweep(self) -> None:
         """Removes what a killed run left; only with the lock held, so that it is nobody's at work."""

@@ -30,6 +30,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import known_as, parse_checksum, program_platforms
 from istio_mc.gateways.host import files
 from istio_mc.gateways.host.parallel import in_time
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.gateways.tools.cache import sha256_of
 
 if TYPE_CHECKING:
@@ -168,14 +169,13 @@ class Downloader:
         """Holds a download against other runs for the time of a `with` block."""
         lock = partial.with_name(f"{partial.name}.lock")
         with lock.open("ab") as file:
-            while True:
+            for _ in looks(self.deadline, _LOCK_POLL_S):
                 with suppress(BlockingIOError):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                if (left := self.deadline - time.monotonic()) <= 0:
-                    raise _failed(url, "another run is fetching it still", "a free download")
                 self.progress(Event(None, STEP, State.WAITING, f"for another run that fetches {url}"))
-                time.sleep(min(_LOCK_POLL_S, left))
+            else:
+                raise _failed(url, "another run is fetching it still", "a free download")
             yield
 
     def _expected(self, wanted: Wanted) -> tuple[str | None, str]:

@@ -17,6 +17,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.ops.session.pod_watch import PodWatch
 
@@ -103,12 +104,14 @@ def watch_pods(session: Session, context: str, step: str, *deployments: str) -> 
 
 
 def _until(session: Session, say: _Teller, pods: PodWatch, wanting: Callable[[], Problem | None]) -> None:
-    while problem := wanting():
+    problem: Problem | None = None
+    for _ in looks(session.deadline, _POLL_S):
+        problem = wanting()
+        if problem is None:
+            return
         say(problem.message)
         pods.look_when_due()
-        if session.remaining_s <= _POLL_S:
-            raise ProblemError(*filter(None, (pods.problem, problem)))
-        time.sleep(_POLL_S)
+    raise ProblemError(*filter(None, (pods.problem, problem)))
 
 
 def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import files
 from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.host.waiting import looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,12 +37,13 @@ def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Objec
         ProblemError: The kind is not served by the run's deadline, or the API server refuses.
     """
     kube = session.kubes[context]
-    while not _served(kube):
-        if session.remaining_s <= _POLL_S:
-            raise ProblemError(missing(context, session.names))
+    for _ in looks(session.deadline, _POLL_S):
+        if _served(kube):
+            break
         waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
         session.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
-        time.sleep(_POLL_S)
+    else:
+        raise ProblemError(missing(context, session.names))
     all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from istio_mc.domain.mesh import (
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.gateways.host.parallel import Failures, all_of
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.ops.uninstall.leave import forget, still_named, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling, namespaces_going, roots_left
 
@@ -124,11 +124,14 @@ def _elections(kube: Kube, found: Removal) -> tuple[Doomed, ...]:
 
 
 def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
-    while found := kube.get(objects.NAMESPACE, namespace):
+    seen = ""
+    for _ in looks(session.deadline, _POLL_S):
+        found = kube.get(objects.NAMESPACE, namespace)
+        if found is None:
+            return
+        seen = held_by(found)
         session.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
-        if session.remaining_s <= _POLL_S:
-            raise ProblemError(_not_gone(kube.context, namespace, held_by(found)))
-        time.sleep(_POLL_S)
+    raise ProblemError(_not_gone(kube.context, namespace, seen))
 
 
 def _not_gone(context: str, namespace: str, seen: str) -> Problem:

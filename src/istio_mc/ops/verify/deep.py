@@ -17,6 +17,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import probe_pod
 from istio_mc.gateways.host.holder import has_ended, holder
 from istio_mc.gateways.host.parallel import Failures, fan_out
+from istio_mc.gateways.host.waiting import looks
 from istio_mc.gateways.kube.pods import read_pod_faults
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class _Run:
         found: dict[int, Reply] = {}
         pending = list(ids)
         until = min(self._session.deadline - _LAST_S, time.monotonic() + ANSWER_S)
-        while pending:
+        for _ in looks(until, _POLL_S):
             who = ", ".join(ids[number] for number in pending)
             self._session.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
             command = probe_pod.command(self._run, pending)
@@ -125,9 +126,8 @@ class _Run:
             )
             found |= probe_pod.replies(said.stdout, pending, said.stderr)
             pending = [number for number in pending if not found[number].is_from(self._ids[number])]
-            if time.monotonic() + _POLL_S > until:
+            if not pending:
                 break
-            time.sleep(_POLL_S if pending else 0)
         self._session.progress(Event(name, _STEP, State.DONE))
         return {ids[number]: reply for number, reply in found.items()}
 
@@ -146,10 +146,10 @@ class _Run:
             finally:
                 if waited:
                     self._locks[name].release()
-            while patience_s and kube.get(objects.NAMESPACE, self._namespace):
-                if time.monotonic() > left:
-                    raise ProblemError(_left(name, self._namespace, "it is still going"))
-                time.sleep(_POLL_S)
+            for _ in looks(left, _POLL_S):
+                if not (patience_s and kube.get(objects.NAMESPACE, self._namespace)):
+                    return
+            raise ProblemError(_left(name, self._namespace, "it is still going"))
 
         self._session.progress(Event(None, _STEP, State.WAITING, f"for {self._namespace} to be removed"))
         # The run's deadline may have passed: what was made is removed all the same.
@@ -178,7 +178,8 @@ class _Run:
     def _wait(self, name: str) -> None:
         kube = self._session.kubes[name]
         begun = time.monotonic()
-        while True:
+        pod: Object | None = None
+        for _ in looks(self._until, _POLL_S):
             pod = kube.get(objects.POD, probe_pod.POD, self._namespace)
             if pod and not probe_pod.has_sidecar(pod):
                 raise ProblemError(_bare(name))
@@ -186,12 +187,11 @@ class _Run:
                 return
             fault = pod_fault(pod) if pod else None
             is_hopeless = fault is not None and fault.cause in _HOPELESS
-            until = min(self._until, begun + _HOPELESS_S) if is_hopeless else self._until
-            if self._stop.is_set() or time.monotonic() > until:
-                raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
+            if self._stop.is_set() or (is_hopeless and time.monotonic() > begun + _HOPELESS_S):
+                break
             told = fault.in_short if fault else "no pod"
             self._session.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
-            time.sleep(_POLL_S)
+        raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
 
     def _why(self, kube: Kube, pod: Object | None) -> str:
         """Why the pod does not run, with what its events and its log say."""
