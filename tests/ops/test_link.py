@@ -17,6 +17,7 @@ from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.state import LinkState, ReaderToken
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.gateways.host import waiting
 from istio_mc.ops import link
 from istio_mc.ops.link import _forgotten, mint, planned
 from istio_mc.ops.session.inputs import Inputs
@@ -82,7 +83,8 @@ class TestForgotten:
         """The pauses, by which time passes."""
         found: list[float] = []
         clock = SimpleNamespace(monotonic=lambda: sum(found), sleep=found.append)
-        monkeypatch.setattr(link, "time", clock)
+        for module in (link, waiting):
+            monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(link, "istiod_pods", lambda _: ["istiod-1", "istiod-2"])
         return found
 
@@ -111,4 +113,4 @@ class TestForgotten:
         self.rows(monkeypatch, [last])
         monkeypatch.setattr(link, "_POLL_S", 0.5)
         _forgotten(cast("Kube", None), "istio-system/one")
-        assert sum(pauses) == 5
+        assert sum(pauses) == 4.5  # the next look would be at the end of the five seconds
