@@ -15,7 +15,7 @@ from istio_mc.gateways.host import waiting
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall.uninstall import _wait_gone
-from tests.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.fake_api import FakeApi, status, write_kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
