@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.fixtures import made_once
 from tests.support.istioctl_serving import bin_dir
 from tests.support.recording import KUBECONFIGS
 
@@ -52,13 +53,16 @@ def keep_as_files(cluster: Cluster) -> None:
 @pytest.fixture
 def mixed(mesh: Mesh) -> Mesh:
     """A mesh in which istiod of kt reads files, and those of the others read remote secrets."""
+    made_once(mesh, "kubeconfig files", lambda: install_mixed(mesh))
+    return mesh
+
+
+def install_mixed(mesh: Mesh) -> None:
     mesh.settings(istio={"version": "1.31.0"})
     run(mesh, "install", *ALL).exits(0)
     keep_as_files(mesh["kt"])
     mesh.settings(istio={"version": "1.31.0"}, clusters=KT_READS_FILES)
     run(mesh, "install").exits(0)
-    mesh.settle()
-    return mesh
 
 
 def synced(cluster: Cluster) -> dict[str, str]:
