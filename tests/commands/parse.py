@@ -120,7 +120,8 @@ def _others(program: str, words: Sequence[str], context: str | None) -> str:
             None,
         )
         if verb is None:
-            return f"no such subcommand, or none in tests/commands/{program}.json: {' '.join(left[:2])}"
+            words = " ".join(left[:2])
+            return f"no such subcommand, or it is not recorded yet (tests/commands/record.py): {words}"
         after, operands = _read(left[len(verb.split()) :], table["global"] | table["commands"][verb])
     except ValueError as error:
         return str(error)
