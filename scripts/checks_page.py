@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.catalogue import ALL, EVERY, PREFLIGHT
-from istio_mc.checks.explained import EXPLAINED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,14 +46,14 @@ def page() -> str:
 
 
 def _topic(topic: str, checks: Sequence[Check]) -> str:
-    ids = dict.fromkeys(check.id for check in checks)
-    return "\n".join([f"## {topic}\n", _table(checks), *map(_words, ids), ""])
+    by_id = {check.id: check for check in reversed(checks)}
+    first = {check.id: by_id[check.id] for check in checks}
+    return "\n".join([f"## {topic}\n", _table(checks), *map(_words, first.values()), ""])
 
 
-def _words(check_id: str) -> str:
+def _words(check: Check) -> str:
     """What a check sees, why it fails, and what mends that; one paragraph, folded as the other pages are."""
-    told = EXPLAINED[check_id]
-    text = f"- `{check_id}` sees {told.sees}. Usual cause: {told.cause}. Mend it: {told.mend}."
+    text = f"- `{check.id}` sees {check.looks_at}. Usual cause: {check.usual_cause}. Mend it: {check.fix}."
     # Commands are not taken apart: the tests read them out of the page, line by line.
     parts = re.findall(r"`[^`]+`\S*|\S+", text)
     lines = [""]
@@ -76,7 +75,7 @@ def _table(checks: Iterable[Check]) -> str:
         askers = [name for name, asked in asking if check in asked]
         cells = (
             f"`{check.id}`",
-            check.description,
+            check.title,
             check.severity.value,
             check.scope.value,
             ", ".join(askers),

@@ -16,15 +16,14 @@ from istio_mc.checks.model import (
     Observation,
     Result,
     Scope,
-    Severity,
     Target,
     Verdict,
     once_told,
 )
 from istio_mc.checks.runner import run, select, targets, told
 from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem
+from tests.support.records import record
 from tests.support.world import World
 
 FACTS = World().facts()
@@ -43,9 +42,7 @@ def check(
     def ask(_facts: Facts, target: Target) -> Finding:
         return Finding("seen", BAD if target in bad else None)
 
-    return Check(
-        name, topic, "", Severity.ERROR, scope, ask, needs, because, hint=Advice("general"), docs="anchor"
-    )
+    return record(name, scope=scope, ask=ask, topic=topic, needs=needs, because=because)
 
 
 def verdicts(*checks: Check) -> dict[str, str]:
@@ -208,9 +205,9 @@ class TestTold:
 
 
 class TestProblems:
-    def test_get_the_checks_hint_and_cluster(self) -> None:
+    def test_get_the_cluster(self) -> None:
         found = result(check("a", bad=(Target("kt"),)), of="a", target=Target("kt"))
-        assert found.problem == replace(BAD, hint=Advice("general"), cluster="kt")
+        assert found.problem == BAD.on("kt")
 
 
 class TestSelect:
@@ -253,7 +250,7 @@ class TestCatalogue:
         assert late == []
 
     def test_every_check_says_what_is_true_and_where_to_read_on(self) -> None:
-        assert [found.id for found in ALL if not (found.description and found.docs)] == []
+        assert [found.id for found in ALL if not (found.title and found.docs)] == []
 
     def test_every_check_passes_on_a_mesh_that_works(self) -> None:
         assert {r.verdict for r in run(ALL, FACTS)} == {Verdict.OK}

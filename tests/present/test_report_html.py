@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.checks.catalogue import ALL
-from istio_mc.checks.model import Cause, Check, Facts, Finding, Result, Scope, Severity, Target, Verdict
+from istio_mc.checks.model import Cause, Facts, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command
@@ -29,6 +29,7 @@ from istio_mc.present.html.page import page, page_of_ours
 from istio_mc.present.html.timeline import timeline
 from istio_mc.present.html.topology import links
 from tests.support.leaves import workload_leaf
+from tests.support.records import record
 from tests.support.world import CLUSTERS, EC, MESH, World, root
 
 if TYPE_CHECKING:
@@ -110,12 +111,8 @@ def broken() -> VerifyResult:
     return verified(world.facts())
 
 
-def ask(_facts: Facts, _target: Target) -> Finding:
-    raise AssertionError("never asked here")
-
-
-PAIR = Check("link.synced", "link", "synced", Severity.ERROR, Scope.PAIR, ask)
-OWN = Check("gateway.address", "gateway", "it has one", Severity.ERROR, Scope.CLUSTER, ask)
+PAIR = record("link.synced", "synced", Scope.PAIR)
+OWN = record("gateway.address", "it has one")
 
 
 def many(count: int, *, name: str = "cluster-{:02}") -> VerifyResult:
@@ -275,7 +272,7 @@ class TestTopology:
         assert chords == {"chord ok": 50 * 49 // 2 - 1, "chord failed": 1}
 
     def test_a_failing_data_path_makes_every_way_to_that_cluster_bad(self) -> None:
-        check = Check("data-path.ready", "data-path", "", Severity.ERROR, Scope.CLUSTER, ask)
+        check = record("data-path.ready")
         problem = Problem(code=Code.NO_METRICS, message="x")
         results = [
             *many(3).results,
@@ -389,13 +386,13 @@ class TestListing:
 
         for found in result.results:
             assert found.check.id in text
-            assert found.check.description in text
+            assert found.check.title in text
             assert found.seen in text
         for found in result.failed:
             assert str(found.target) in text
 
     def test_a_check_nobody_knew_of_appears_by_itself(self) -> None:
-        new = Check("moon.phase", "moon", "the moon is full", Severity.WARNING, Scope.PAIR, ask)
+        new = record("moon.phase", "the moon is full", Scope.PAIR, Severity.WARNING)
         result = many(2)
         added = Result(new, Target("cluster-01", "cluster-02"), Verdict.OK, "full")
         shown = read(page(replace(result, results=(*result.results, added)), NOW))

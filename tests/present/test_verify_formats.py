@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from istio_mc.checks.model import Cause, Check, Finding, Result, Scope, Severity, Target, Verdict
+from istio_mc.checks.model import Cause, Check, Result, Scope, Severity, Target, Verdict
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.problem import Problem
@@ -19,22 +19,17 @@ from istio_mc.present.verify import github, short, summary
 from istio_mc.present.verify import junit as verify_junit
 from istio_mc.present.verify import table as verify_table
 from istio_mc.present.verify.summary import PROBLEMS
+from tests.support.records import record
 from tests.support.world import World
 
 Golden = Callable[[str, str], None]
 
-
-def check(check_id: str, description: str, scope: Scope, severity: Severity = Severity.ERROR) -> Check:
-    topic = check_id.partition(".")[0]
-    return Check(check_id, topic, description, severity, scope, lambda _facts, _target: Finding("unused"))
-
-
-ANSWERS = check("reach.answers", "the API server answers", Scope.CLUSTER)
-RUNS = check("plane.runs", "the gateway runs", Scope.CLUSTER)
-OPEN = check("plane.open", "its port is open", Scope.CLUSTER)
-SYNCED = check("link.synced", "every istiod has synced every other cluster", Scope.PAIR)
-LABELLED = check("link.labelled", "nothing claims one ID twice", Scope.MESH)
-STORAGE = check("extra.storage", "there is a default StorageClass", Scope.CLUSTER, Severity.WARNING)
+ANSWERS = record("reach.answers", "the API server answers", Scope.CLUSTER)
+RUNS = record("plane.runs", "the gateway runs", Scope.CLUSTER)
+OPEN = record("plane.open", "its port is open", Scope.CLUSTER)
+SYNCED = record("link.synced", "every istiod has synced every other cluster", Scope.PAIR)
+LABELLED = record("link.labelled", "nothing claims one ID twice", Scope.MESH)
+STORAGE = record("extra.storage", "there is a default StorageClass", Scope.CLUSTER, Severity.WARNING)
 
 DOWN = Problem(
     code=Code.NOT_READY,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from istio_mc.checks import hints
 from istio_mc.checks.model import OBSERVED, Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.hint import istio_mc, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.terminating import terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -41,7 +43,10 @@ CHECKS = (
     Check(
         id=REACHABLE,
         topic="access",
-        description="the API server answers, and lets us read istio-system",
+        title="the API server answers, and lets us read istio-system",
+        looks_at="the answers of the API server to this kubeconfig's user",
+        usual_cause="the VPN is down, the credential has expired, or the user may not read `istio-system`",
+        fix=f"`{istio_mc('contexts')}` tells the fault of each cluster",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_reachable,
@@ -50,7 +55,10 @@ CHECKS = (
     Check(
         id=OBSERVED,
         topic="access",
-        description="the cluster tells all that the checks look at",
+        title="the cluster tells all that the checks look at",
+        looks_at="whether all that the other checks look at came in time",
+        usual_cause="a slow cluster, or a right that this user lacks",
+        fix=f"ask again; `{istio_mc('verify', '--verbose')}` tells every call and how long it took",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_observed,
@@ -60,7 +68,13 @@ CHECKS = (
     Check(
         id=NAMESPACE,
         topic="access",
-        description="namespace istio-system is not being deleted",
+        title="namespace istio-system is not being deleted",
+        looks_at="the deletionTimestamp and the conditions of the namespace `istio-system`",
+        usual_cause="someone deleted the namespace; a finalizer or an API that does not respond keeps it",
+        fix=(
+            f"`{kubectl('CONTEXT', 'get', 'namespace', 'istio-system', '-o', 'yaml')}` shows what it "
+            f"waits for; then {hints.INSTALL}"
+        ),
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_namespace,

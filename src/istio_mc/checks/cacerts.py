@@ -259,7 +259,10 @@ CHECKS = (
     Check(
         id=CACERTS,
         topic="trust",
-        description="the Secret cacerts is there and whole",
+        title="the Secret cacerts is there and whole",
+        looks_at="the Secret `cacerts`: chain, key, and what the certificates allow",
+        usual_cause="the Secret was edited, or was put together of files of two CAs",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_cacerts,
@@ -270,7 +273,10 @@ CHECKS = (
     Check(
         id=ROOT_VALID,
         topic="trust",
-        description="the root CA is valid now",
+        title="the root CA is valid now",
+        looks_at="the dates of the root in each `cacerts`",
+        usual_cause="the root has expired, or a clock is wrong",
+        fix="make a new root in another folder, and install it in every cluster with `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=_root_valid,
@@ -281,7 +287,10 @@ CHECKS = (
     Check(
         id=VALID,
         topic="trust",
-        description="the intermediate CA is valid now",
+        title="the intermediate CA is valid now",
+        looks_at="the dates of the intermediate CA in `cacerts`",
+        usual_cause="the intermediate has expired: nobody issued a new one",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_valid,
@@ -292,7 +301,10 @@ CHECKS = (
     Check(
         id="trust.root-lasts",
         topic="trust",
-        description=f"the root CA lasts {SOON.days} days more, and limits no names or uses",
+        title=f"the root CA lasts {SOON.days} days more, and limits no names or uses",
+        looks_at="the same dates, and limits of names and uses",
+        usual_cause="the root ends soon",
+        fix="plan a new root while the old one is valid",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_root_lasts,
@@ -302,7 +314,10 @@ CHECKS = (
     Check(
         id="trust.lasts",
         topic="trust",
-        description=f"the intermediate CA lasts {SOON.days} days more, and limits no names or uses",
+        title=f"the intermediate CA lasts {SOON.days} days more, and limits no names or uses",
+        looks_at="the same of the intermediate CA",
+        usual_cause="the intermediate ends soon",
+        fix=hints.INSTALL,
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
         ask=_lasts,
@@ -312,7 +327,12 @@ CHECKS = (
     Check(
         id=ONE_ROOT,
         topic="trust",
-        description="the cluster takes the roots that the others sign under, and they take its own",
+        title="the cluster takes the roots that the others sign under, and they take its own",
+        looks_at="the roots that each cluster signs under, and those it takes",
+        usual_cause=(
+            "a cluster was installed with a root of its own: the guide's scripts make a new one in each run"
+        ),
+        fix="install in that cluster with the folder of the mesh's CA, and `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_one_root,

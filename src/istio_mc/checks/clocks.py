@@ -76,7 +76,12 @@ CHECKS = (
     Check(
         id=CLOCK,
         topic="trust",
-        description="the cluster's clock is that of the others",
+        title="the cluster's clock is that of the others",
+        looks_at=(
+            "the time that the API server puts on its answers, beside those of the others and of this machine"
+        ),
+        usual_cause="the nodes follow no time server",
+        fix="set the clocks of the nodes right, and have them follow a time server",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_clock,
@@ -86,7 +91,10 @@ CHECKS = (
     Check(
         id="trust.clock-here",
         topic="trust",
-        description="this machine's clock is that of the clusters",
+        title="this machine's clock is that of the clusters",
+        looks_at="the same times",
+        usual_cause="this machine follows no time server",
+        fix="set the clock of this machine right",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_here,

@@ -49,7 +49,12 @@ CHECKS = (
     Check(
         id=ISTIOD,
         topic="control-plane",
-        description="istiod is rolled out and available",
+        title="istiod is rolled out and available",
+        looks_at="istiod's Deployment: replicas wanted, updated and available",
+        usual_cause=(
+            "it was scaled to zero, its image cannot be pulled, or it does not start with this `cacerts`"
+        ),
+        fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istiod')}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=lambda facts, target: _rolled_out(facts, target, facts.mesh.istiod),
@@ -63,7 +68,10 @@ CHECKS = (
     Check(
         id=GATEWAY,
         topic="control-plane",
-        description="the east-west gateway is rolled out and available",
+        title="the east-west gateway is rolled out and available",
+        looks_at="the gateway's Deployment likewise",
+        usual_cause="it was scaled to zero, or it waits for istiod",
+        fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istio-ingressgateway')}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),

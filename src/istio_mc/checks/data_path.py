@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import cacerts, clocks, control_plane, gateway, trust
+from istio_mc.checks import cacerts, clocks, control_plane, gateway, hints, trust
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
@@ -222,7 +222,10 @@ _cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUS
 CHECKS = (
     _cluster(
         id=RESOLVES,
-        description="the gateway's address resolves here",
+        title="the gateway's address resolves here",
+        looks_at="the gateway's address, looked up from here",
+        usual_cause="the provider's DNS name is new, or was given up",
+        fix="wait for the name, or give another address: " + hints.ADDRESS,
         ask=partial(_told, data_path.resolved, _FAULTS),
         needs=(gateway.ADDRESS,),
         reads=(Observation.DATA_PATH,),
@@ -230,7 +233,10 @@ CHECKS = (
     ),
     _cluster(
         id=REACHABLE,
-        description="TCP gets from here to the gateway's port for the other clusters",
+        title="TCP gets from here to the gateway's port for the other clusters",
+        looks_at="a TCP connection to 15443",
+        usual_cause="a firewall or security group; a NAT that leads elsewhere",
+        fix=f"let 15443 through; `{istio_mc('address')}` lists the ports",
         ask=partial(_told, data_path.reached, _FAULTS),
         needs=(RESOLVES,),
         because=_THE_GATEWAY,
@@ -239,7 +245,10 @@ CHECKS = (
     ),
     _cluster(
         id=READY,
-        description="the gateway says, at its address, that it is ready",
+        title="the gateway says, at its address, that it is ready",
+        looks_at="`/healthz/ready` on 15021",
+        usual_cause="the gateway has not got its configuration from istiod",
+        fix="look at the gateway's pods and their log",
         ask=partial(_told, data_path.ready, _FAULTS),
         needs=(RESOLVES,),
         because=(*_THE_GATEWAY, REACHABLE),
@@ -248,7 +257,12 @@ CHECKS = (
     ),
     _cluster(
         id=HANDSHAKE,
-        description="a workload of the cluster answers through the gateway, under the mesh's root",
+        title="a workload of the cluster answers through the gateway, under the mesh's root",
+        looks_at="a TLS handshake through the gateway to a service with a sidecar; no key is needed for it",
+        usual_cause=(
+            "no Gateway with AUTO_PASSTHROUGH, another root, or an address that leads to another cluster"
+        ),
+        fix=hints.INSTALL,
         ask=_handshake,
         needs=(REACHABLE, cacerts.CACERTS),
         because=(*_THE_GATEWAY, *_TRUST, READY),
@@ -257,7 +271,10 @@ CHECKS = (
     ),
     _cluster(
         id=ACCEPTED,
-        description="that workload takes a certificate of the mesh's, valid for minutes, and answers",
+        title="that workload takes a certificate of the mesh's, valid for minutes, and answers",
+        looks_at="a call with a certificate of the mesh's own CA, made for minutes and gone afterwards",
+        usual_cause="the workload trusts another root",
+        fix="what the checks of trust say",
         ask=_accepted,
         needs=(HANDSHAKE,),
         because=_TRUST,

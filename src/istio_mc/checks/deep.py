@@ -55,7 +55,10 @@ CHECKS = (
     Check(
         id=PROBE,
         topic=data_path.TOPIC,
-        description="a pod with a sidecar can be run to call from (with --deep)",
+        title="a pod with a sidecar can be run to call from (with --deep)",
+        looks_at="a pod that is run in a namespace of its own, and removed afterwards",
+        usual_cause="injection does not work, or the image cannot be pulled",
+        fix=f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_probe,
@@ -68,7 +71,10 @@ CHECKS = (
     Check(
         id=DEEP,
         topic=data_path.TOPIC,
-        description="a pod in the one cluster gets an answer from the other (with --deep)",
+        title="a pod in the one cluster gets an answer from the other (with --deep)",
+        looks_at="a call of that pod to a service of each other cluster",
+        usual_cause="a firewall between the clouds: what is reached from here need not be reached from there",
+        fix="let 15443 through between the clusters",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_deep,

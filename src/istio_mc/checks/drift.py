@@ -22,6 +22,7 @@ from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
+from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio.istiod import running_tags
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
@@ -115,7 +116,10 @@ CHECKS = (
     Check(
         id="drift.none",
         topic="drift",
-        description="an install would change nothing",
+        title="an install would change nothing",
+        looks_at="the plan that an install would make",
+        usual_cause="somebody changed what the install wrote, or mesh.yaml",
+        fix=f"`{istio_mc('install', '--dry-run')}` shows it; `{istio_mc('install')}` carries it out",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_none,

@@ -257,32 +257,98 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
 
 def _check(
     check_id: str,
-    description: str,
+    title: str,
     severity: Severity,
     ask: Callable[[Facts, Target], Finding],
     scope: Scope = Scope.CLUSTER,
+    *,
+    looks_at: str,
+    usual_cause: str,
+    fix: str,
 ) -> Check:
-    topic = check_id.partition(".")[0]
-    needs = (REACHABLE,) if scope is Scope.CLUSTER else ()
-    docs = f"troubleshooting.md#{check_id.replace('.', '-')}"
-    reads = (Observation.SURROUNDINGS,)
-    return Check(check_id, topic, description, severity, scope, ask, needs, reads=reads, docs=docs)
+    return Check(
+        id=check_id,
+        topic=check_id.partition(".")[0],
+        title=title,
+        looks_at=looks_at,
+        usual_cause=usual_cause,
+        fix=fix,
+        severity=severity,
+        scope=scope,
+        ask=ask,
+        needs=(REACHABLE,) if scope is Scope.CLUSTER else (),
+        reads=(Observation.SURROUNDINGS,),
+        docs=f"troubleshooting.md#{check_id.replace('.', '-')}",
+    )
 
 
 _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 
 PRESETS = (
-    _check("versions.kubernetes", "Istio is made for the server's Kubernetes version", _WARNING, _kubernetes),
     _check(
-        "versions.end-of-life", "this Istio release is supported upstream", _WARNING, _end_of_life, Scope.MESH
+        "versions.kubernetes",
+        "Istio is made for the server's Kubernetes version",
+        _WARNING,
+        _kubernetes,
+        looks_at="the API server's version, and the table of Istio's releases",
+        usual_cause="the cluster was upgraded before Istio, or the other way round",
+        fix=f"set `istio.version` in mesh.yaml to one that fits every cluster: `{istio_mc('tools', 'list')}`",
     ),
-    _check("nodes.architecture", "Istio has images for every node", _WARNING, _of(_architecture)),
-    _check("storage.default", "there is a default StorageClass", _WARNING, _of(_storage)),
     _check(
-        "metrics.available", "the Metrics API answers, so that the HPA can scale", _WARNING, _of(_metrics)
+        "versions.end-of-life",
+        "this Istio release is supported upstream",
+        _WARNING,
+        _end_of_life,
+        Scope.MESH,
+        looks_at="the same table, and the day",
+        usual_cause="time went on",
+        fix=f"set `istio.version` in mesh.yaml to a supported one: `{istio_mc('tools', 'list')}` shows them",
     ),
-    _check("cni.cilium", "Cilium, where it is the CNI, is set as a mesh needs it", _WARNING, _of(_cilium)),
-    _check("cni.calico", "Calico, where it is the CNI, leaves calls to the sidecars", _WARNING, _of(_calico)),
+    _check(
+        "nodes.architecture",
+        "Istio has images for every node",
+        _WARNING,
+        _of(_architecture),
+        looks_at="the architectures of the nodes that have no taint against Istio's pods",
+        usual_cause="a node pool of another architecture",
+        fix="taint those nodes",
+    ),
+    _check(
+        "storage.default",
+        "there is a default StorageClass",
+        _WARNING,
+        _of(_storage),
+        looks_at="the StorageClasses",
+        usual_cause="none is marked as the default",
+        fix="mark one",
+    ),
+    _check(
+        "metrics.available",
+        "the Metrics API answers, so that the HPA can scale",
+        _WARNING,
+        _of(_metrics),
+        looks_at="the APIService of the Metrics API",
+        usual_cause="Metrics Server is not installed, or does not trust the kubelets",
+        fix="install Metrics Server",
+    ),
+    _check(
+        "cni.cilium",
+        "Cilium, where it is the CNI, is set as a mesh needs it",
+        _WARNING,
+        _of(_cilium),
+        looks_at="the ConfigMap `cilium-config`",
+        usual_cause="Cilium's defaults stand in the way of sidecars",
+        fix=f"`{istio_mc('cilium', 'fix')}`",
+    ),
+    _check(
+        "cni.calico",
+        "Calico, where it is the CNI, leaves calls to the sidecars",
+        _WARNING,
+        _of(_calico),
+        looks_at="the FelixConfiguration `default` and the environment of DaemonSet `calico-node`",
+        usual_cause="Calico's eBPF mode balances connections when a pod connects, past its sidecar",
+        fix="set `bpfConnectTimeLoadBalancing: Disabled` in the FelixConfiguration",
+    ),
 )
 """Asked before an install, where none of them stands in its way, and by verify."""
 
@@ -294,9 +360,41 @@ IN_A_MESH = tuple(
 """The presets as verify judges them."""
 
 BEFORE_AN_INSTALL = (
-    _check("rights.enough", "this user may do what an install does", _ERROR, _of(_rights)),
-    _check("ownership.ours", "no other manager governs Istio here", _ERROR, _of(_owner)),
-    _check("ownership.crds", "Istio's CRDs are of no other version", _WARNING, _crds),
-    _check("ownership.gateway-api", "the Gateway API's CRDs are such as Istio reads", _WARNING, _gateway_api),
+    _check(
+        "rights.enough",
+        "this user may do what an install does",
+        _ERROR,
+        _of(_rights),
+        looks_at="whether this user may do each thing that an install does",
+        usual_cause="the kubeconfig is of a user with few rights",
+        fix="use one with the rights of cluster-admin for the install",
+    ),
+    _check(
+        "ownership.ours",
+        "no other manager governs Istio here",
+        _ERROR,
+        _of(_owner),
+        looks_at="istiods of any namespace, and who made them",
+        usual_cause="Helm or the Sail operator governs Istio here",
+        fix="set another `istio.revision`, or leave the cluster to its manager",
+    ),
+    _check(
+        "ownership.crds",
+        "Istio's CRDs are of no other version",
+        _WARNING,
+        _crds,
+        looks_at="annotations and labels of Istio's CRDs",
+        usual_cause="Helm installed them, perhaps of another version; or a newer istioctl did",
+        fix="see that Helm does not set them back; set `istio.version` to the newer one",
+    ),
+    _check(
+        "ownership.gateway-api",
+        "the Gateway API's CRDs are such as Istio reads",
+        _WARNING,
+        _gateway_api,
+        looks_at="the versions that the Gateway API's CRDs serve",
+        usual_cause="they are of before v1.0.0; istio-mc leaves CRDs that are there as they are",
+        fix="have them brought up to date by who installed them",
+    ),
 )
 """Asked before an install only."""

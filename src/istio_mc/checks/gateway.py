@@ -152,7 +152,10 @@ CHECKS = (
     Check(
         id=SERVICE,
         topic="gateway",
-        description="the east-west gateway has a Service",
+        title="the east-west gateway has a Service",
+        looks_at="the Service `istio-ingressgateway`",
+        usual_cause="it was deleted, or Istio was installed without the gateway",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_service,
@@ -163,7 +166,10 @@ CHECKS = (
     Check(
         id=ADDRESS,
         topic="gateway",
-        description="the gateway's Service has an address that istiod gives to the other clusters",
+        title="the gateway's Service has an address that istiod gives to the other clusters",
+        looks_at="the Service's LoadBalancer status and `externalIPs`, and Gateways of class `istio-remote`",
+        usual_cause="the cluster has no load balancer controller, or its quota is used up",
+        fix=hints.ADDRESS,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_address,
@@ -173,7 +179,10 @@ CHECKS = (
     Check(
         id=PORTS,
         topic="gateway",
-        description="the gateway's Service opens 15443 for the other clusters, and 15021 for health checks",
+        title="the gateway's Service opens 15443 for the other clusters, and 15021 for health checks",
+        looks_at="the ports of that Service",
+        usual_cause="somebody took the Service over for ingress alone",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_ports,
@@ -183,7 +192,12 @@ CHECKS = (
     Check(
         id=NETWORK,
         topic="gateway",
-        description="the east-west gateway stands for the cluster's network, and for no other",
+        title="the east-west gateway stands for the cluster's network, and for no other",
+        looks_at="the network in the Service's label, in that of its pods, and in the gateway's network view",
+        usual_cause=(
+            "the gateway was installed by hand: without the view it also forwards to the other gateways"
+        ),
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_network,
@@ -194,7 +208,10 @@ CHECKS = (
     Check(
         id=EXPOSED,
         topic="gateway",
-        description="the Gateway resource passes every service of the cluster through on 15443",
+        title="the Gateway resource passes every service of the cluster through on 15443",
+        looks_at="the Gateway `cross-network-gateway`",
+        usual_cause="it was deleted, or its selector or hosts were changed",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_exposed,

@@ -148,15 +148,24 @@ def _analyze(facts: Facts, _target: Target) -> Finding:
 
 
 def _check(
-    check_id: str, description: str, ask: Callable[[Facts, Target], Finding], *reads: Observation
+    check_id: str,
+    title: str,
+    ask: Callable[[Facts, Target], Finding],
+    *reads: Observation,
+    looks_at: str,
+    usual_cause: str,
+    fix: str,
 ) -> Check:
     return Check(
-        check_id,
-        "hazards",
-        description,
-        Severity.WARNING,
-        Scope.MESH,
-        ask,
+        id=check_id,
+        topic="hazards",
+        title=title,
+        looks_at=looks_at,
+        usual_cause=usual_cause,
+        fix=fix,
+        severity=Severity.WARNING,
+        scope=Scope.MESH,
+        ask=ask,
         needs=(REACHABLE,),
         reads=reads,
         docs=f"troubleshooting.md#{_SECTIONS.get(check_id) or check_id.replace('.', '-')}",
@@ -176,25 +185,56 @@ CHECKS = (
         DEFECTS,
         "known defects of istiod with remote secrets",
         lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
+        looks_at="the versions of the istiods, and the defects that are known of them",
+        usual_cause="a patch that has a defect which a later one repairs",
+        fix="set `istio.version` in mesh.yaml to the patch in `expected`, and install",
     ),
-    _check(SECURITY, "published security fixes", lambda facts, _: _security(facts, _running(facts))),
+    _check(
+        SECURITY,
+        "published security fixes",
+        lambda facts, _: _security(facts, _running(facts)),
+        looks_at="the same versions, and the least patch of each minor with the fixes that a source names",
+        usual_cause="upstream published security fixes after this patch",
+        fix="set `istio.version` to a newer patch, and install",
+    ),
     _check(
         HUB,
         "images from registries that are switched off",
         lambda facts, _: _hub(facts, _images(facts)),
+        looks_at="the images of the pods in `istio-system`, and the hub that sidecars are injected from",
+        usual_cause="Istio was installed from `gcr.io/istio-release` or `registry.istio.io`",
+        fix="set `istio.hub: docker.io/istio` in mesh.yaml, install, and restart the workloads",
     ),
-    _check(PROGRAMS, "programs that remote secrets name", _programs),
+    _check(
+        PROGRAMS,
+        "programs that remote secrets name",
+        _programs,
+        looks_at="the kubeconfigs in remote secrets, which it reads as data and never as a client would",
+        usual_cause="somebody wrote a remote secret with a credential plugin (`exec`) in it",
+        fix=f"{hints.LINK}; until then no `analyze` of istioctl below 1.30.5 or of 1.31.0",
+    ),
     _check(
         CRDS_TOO_NEW,
         "Gateway API CRDs beside which istiod does not start",
         lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
         Observation.SURROUNDINGS,
+        looks_at=(
+            "bundle versions of the Gateway API's CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`"
+        ),
+        usual_cause=(
+            "newer CRDs were installed beside an istiod that reads versions of them which they no "
+            "longer serve"
+        ),
+        fix="set `istio.version` to the patch in `expected`",
     ),
     _check(
         CRDS_TOO_OLD,
         "Gateway API CRDs that istiod ignores",
         lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
         Observation.SURROUNDINGS,
+        looks_at="the same, and the least bundle version that istiod reads of each CRD",
+        usual_cause="Istio was upgraded, and the CRDs were not",
+        fix="have them updated by who installed them",
     ),
 )
 """What verify asks: of what runs. What has not happened yet, and can, is a warning."""
@@ -218,6 +258,13 @@ BEFORE_AN_INSTALL = (
         for check in CHECKS
         if check.id in _OF_CHOSEN
     ),
-    _check("hazards.istioctl", "what istioctl does to the machine it runs on", _analyze),
+    _check(
+        "hazards.istioctl",
+        "what istioctl does to the machine it runs on",
+        _analyze,
+        looks_at="the version of istioctl that the mesh is installed with",
+        usual_cause="`analyze` of that version runs programs which remote secrets of the cluster name",
+        fix="call its `analyze` with `--remote-contexts`, or that of a newer istioctl",
+    ),
 )
 """What install asks: of what it would write."""

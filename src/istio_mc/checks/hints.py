@@ -10,6 +10,14 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 if TYPE_CHECKING:
     from istio_mc.checks.model import Facts
 
+# In backquotes, for the texts of records, which know no cluster.
+INSTALL = f"`{istio_mc('install')}`"
+LINK = f"`{istio_mc('link')}`"
+PRUNE = f"`{istio_mc('link', '--prune')}`"
+ADDRESS = f"`{istio_mc('address')}`"
+_RESTART = kubectl("CONTEXT", "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", "istiod")
+RESTART_ISTIOD = f"restart istiod: `{_RESTART}`"
+
 
 def install(facts: Facts) -> Command:
     """Sets back what an install sets."""

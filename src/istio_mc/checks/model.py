@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
-    from istio_mc.domain.hint import Hint
     from istio_mc.domain.istio.istiod import RemoteCluster
     from istio_mc.domain.istio.pod_faults import PodFault
     from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, Serving
@@ -204,14 +203,20 @@ class Finding:
     parts: frozenset[frozenset[str]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check.
+    """One check: all that is known of it, in one place.
+
+    `looks_at`, `usual_cause` and `fix` are clauses without a full stop, with commands in backquotes. They are
+    for people who read, and hold in general; the Problem of a run knows the cluster and says better.
 
     Attributes:
         id: Topic and name, such as `gateway.address`; stable, part of the JSON contract.
         topic: The group it is shown in.
-        description: What is true when it passes.
+        title: What is true when it passes.
+        looks_at: What it looks at.
+        usual_cause: The usual cause of its fault.
+        fix: What fixes that.
         severity: How much it matters.
         scope: What it is asked of.
         ask: Looks at the facts of a target.
@@ -220,13 +225,15 @@ class Check:
             this one's. They stand before this one.
         reads: What it looks at beside the clusters' objects.
         tells_failures: Whether it is asked where that could not be read, and says why itself.
-        hint: What mends it in general; a Problem may say better.
         docs: Anchor in the documentation.
     """
 
     id: str
     topic: str
-    description: str
+    title: str
+    looks_at: str
+    usual_cause: str
+    fix: str
     severity: Severity
     scope: Scope
     ask: Callable[[Facts, Target], Finding] = field(repr=False)
@@ -234,7 +241,6 @@ class Check:
     because: tuple[str, ...] = ()
     reads: tuple[Observation, ...] = ()
     tells_failures: bool = False
-    hint: Hint | None = None
     docs: str = ""
 
 

@@ -57,7 +57,14 @@ CHECKS = (
     Check(
         id=POLICIES,
         topic="control-plane",
-        description="ports that NetworkPolicies of istio-system close",
+        title="ports that NetworkPolicies of istio-system close",
+        looks_at=(
+            "the NetworkPolicies of `istio-system`, and the ports by which istiod and the gateway are called"
+        ),
+        usual_cause=(
+            "a gateway's chart with `global.networkPolicy.enabled`, or a policy that denies by default"
+        ),
+        fix="add a rule for the ports that are named",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_closed,

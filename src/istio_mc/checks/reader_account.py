@@ -55,7 +55,13 @@ BEFORE_AN_INSTALL = (
     Check(
         id="link.reader-account",
         topic="link",
-        description="the ServiceAccount that other clusters read this one with",
+        title="the ServiceAccount that other clusters read this one with",
+        looks_at=(
+            "`global.readerServiceAccount` and `global.enableReaderRBAC` of the values, and the "
+            "ServiceAccounts"
+        ),
+        usual_cause="the values leave the account to somebody else, who has not made it",
+        fix="make the account and its rights, or remove the values",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_account,

@@ -230,7 +230,12 @@ CHECKS = (
     Check(
         id=ADDRESS,
         topic="link",
-        description="the API server's address in the remote secret leads to it (or istiod has synced it)",
+        title="the API server's address in the remote secret leads to it (or istiod has synced it)",
+        looks_at=(
+            "the address in that kubeconfig, called from here; and whether istiod has synced the cluster"
+        ),
+        usual_cause="it is 127.0.0.1, a bastion, or an address that the other network does not reach",
+        fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_address,
@@ -242,7 +247,10 @@ CHECKS = (
     Check(
         id="link.address-from-here",
         topic="link",
-        description="the API server's address in the remote secret is reached from here too",
+        title="the API server's address in the remote secret is reached from here too",
+        looks_at="the same call, where istiod has synced the cluster",
+        usual_cause="the address is one of the clouds' own networks: this machine cannot tell",
+        fix="look at istiod's log, or run verify from a place that reaches it",
         severity=Severity.WARNING,
         scope=Scope.PAIR,
         ask=_from_here,
@@ -253,7 +261,10 @@ CHECKS = (
     Check(
         id=TRUSTED,
         topic="link",
-        description="the CA in the remote secret is that of the API server",
+        title="the CA in the remote secret is that of the API server",
+        looks_at="the certificate of the API server, beside the CA in that kubeconfig",
+        usual_cause="the cluster was made anew, its certificate expired, or a proxy in between ends TLS",
+        fix=f"{hints.LINK}; where that changes nothing, with `--api-server-ca` or `--api-server-name`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_trusted,
@@ -264,7 +275,16 @@ CHECKS = (
     Check(
         id=API_SERVER,
         topic="link",
-        description="what answers at the address in the remote secret is an API server",
+        title="what answers at the address in the remote secret is an API server",
+        looks_at="what comes back when the token's rights are asked for at that address",
+        usual_cause=(
+            "the address has a path that leads nowhere, or a proxy or portal answers in the API "
+            "server's stead"
+        ),
+        fix=(
+            f"`{istio_mc('link')}`; where the kubeconfig has that address too, `--api-server "
+            "CONTEXT=https://ADDRESS`"
+        ),
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_api_server,
@@ -275,7 +295,12 @@ CHECKS = (
     Check(
         id=TOKEN,
         topic="link",
-        description="the API server takes the token in the remote secret",
+        title="the API server takes the token in the remote secret",
+        looks_at="whether the API server takes the token",
+        usual_cause=(
+            "the token's Secret or ServiceAccount was deleted, or a proxy with users of its own is in between"
+        ),
+        fix=f"{hints.LINK}; where a proxy is in between, with `--api-server`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_token,
@@ -286,7 +311,10 @@ CHECKS = (
     Check(
         id=RIGHTS,
         topic="link",
-        description="the token may read what istiod reads",
+        title="the token may read what istiod reads",
+        looks_at="whether the token may read what istiod reads (SelfSubjectAccessReview)",
+        usual_cause="the reader's ClusterRole or its binding was deleted",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_rights,
@@ -297,7 +325,10 @@ CHECKS = (
     Check(
         id=SYNCED,
         topic="link",
-        description="every istiod has synced every other cluster (its first sync; istiod tells no more)",
+        title="every istiod has synced every other cluster (its first sync; istiod tells no more)",
+        looks_at="what every istiod says of every other cluster",
+        usual_cause="istiod does not reach the API server, or has not taken a new Secret yet",
+        fix="the other checks of the link tell which; else istiod's log does",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_synced,

@@ -212,11 +212,18 @@ def not_synced(facts: Facts, target: Target) -> dict[str, str]:
     return {pod: found for pod, found in status.items() if found != "synced"}
 
 
+_MAY_FORWARD = kubectl(
+    "CONTEXT", "auth", "can-i", "get", "pods", "--subresource=portforward", "-n", "istio-system"
+)
+
 CHECKS = (
     Check(
         id=ASKED,
         topic="link",
-        description="every istiod tells which remote clusters it sees",
+        title="every istiod tells which remote clusters it sees",
+        looks_at="`/debug/clusterz` of every istiod, through a port-forward",
+        usual_cause="no istiod runs, or this user may not forward ports",
+        fix=f"`{_MAY_FORWARD}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_asked,
@@ -228,7 +235,10 @@ CHECKS = (
     Check(
         id=MEMBERS,
         topic="link",
-        description="a cluster holds remote secrets of members only",
+        title="a cluster holds remote secrets of members only",
+        looks_at="the Secrets with label `istio/multiCluster`",
+        usual_cause="a cluster left the mesh, and its remote secret stayed",
+        fix=hints.PRUNE,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_members,
@@ -239,7 +249,10 @@ CHECKS = (
     Check(
         id=SECRET,
         topic="link",
-        description="every cluster holds a remote secret of every other",
+        title="every cluster holds a remote secret of every other",
+        looks_at="the same Secrets: a key for each other cluster ID",
+        usual_cause="a cluster joined when this one did not answer, or the Secret was deleted",
+        fix=hints.LINK,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_secret,
@@ -250,7 +263,10 @@ CHECKS = (
     Check(
         id=NAMED,
         topic="link",
-        description="the remote secret has the name that istioctl gives it",
+        title="the remote secret has the name that istioctl gives it",
+        looks_at="the name of that Secret; istiod accepts any",
+        usual_cause="it was written with other means than istioctl and istio-mc",
+        fix=hints.PRUNE,
         severity=Severity.WARNING,
         scope=Scope.PAIR,
         ask=_named,
@@ -260,7 +276,12 @@ CHECKS = (
     Check(
         id=USABLE,
         topic="link",
-        description="the remote secret holds a kubeconfig that istiod takes",
+        title="the remote secret holds a kubeconfig that istiod takes",
+        looks_at="the kubeconfig in that Secret, by the rules of istiod",
+        usual_cause=(
+            "it names a program (exec) or a file (tokenFile, client-key), or kubectl would refuse it too"
+        ),
+        fix=hints.LINK,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_usable,
@@ -270,7 +291,10 @@ CHECKS = (
     Check(
         id=UNIQUE,
         topic="link",
-        description="no two remote secrets claim the same cluster ID",
+        title="no two remote secrets claim the same cluster ID",
+        looks_at="the cluster IDs that those Secrets claim",
+        usual_cause="the Secret was written twice, under two names",
+        fix=hints.PRUNE,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_unique,

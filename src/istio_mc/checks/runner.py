@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import OBSERVED, Cause, Check, Result, Scope, Target, Verdict
@@ -178,10 +177,8 @@ def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
     finding = check.ask(facts, target)
     if finding.problem is None:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
-    problem = replace(
-        finding.problem,
-        hint=finding.problem.hint or check.hint,
-        cluster=finding.problem.cluster or target.cluster,
-    )
+    problem = finding.problem
+    if problem.cluster is None and target.cluster:
+        problem = problem.on(target.cluster)
     causes = _explaining(check, target, finding, not_ok)
     return Result(check, target, Verdict.FAILED, finding.seen, problem, causes)

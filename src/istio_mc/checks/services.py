@@ -37,7 +37,10 @@ CHECKS = (
     Check(
         id="services.agree",
         topic="services",
-        description="Services that the mesh makes one of have the same ports and labels everywhere",
+        title="Services that the mesh makes one of have the same ports and labels everywhere",
+        looks_at="the Services of equal name and namespace that have endpoints in several clusters",
+        usual_cause="two teams use one name for two things",
+        fix="rename one, or keep it in its cluster",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_agree,

@@ -51,7 +51,10 @@ CHECKS = (
     Check(
         id=NAMES,
         topic="names",
-        description="no name of an API server or a gateway leads to this machine",
+        title="no name of an API server or a gateway leads to this machine",
+        looks_at="what those names resolve to here, and the name of this machine",
+        usual_cause="a tunnel or an entry in /etc/hosts leads the name to 127.0.0.1",
+        fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`, or another gateway address",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
         ask=_elsewhere,

@@ -271,7 +271,10 @@ CHECKS = (
     Check(
         id=SIGNS,
         topic="trust",
-        description="istiod signs with the CA in its Secret cacerts: the certificate it serves shows that",
+        title="istiod signs with the CA in its Secret cacerts: the certificate it serves shows that",
+        looks_at="the certificate that each istiod serves, through a port-forward",
+        usual_cause="`cacerts` was replaced by another root, and istiod still runs with the old one",
+        fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_signs,
@@ -283,7 +286,12 @@ CHECKS = (
     Check(
         id=NAMESPACES,
         topic="trust",
-        description="every namespace was given the roots that the Secret cacerts holds",
+        title="every namespace was given the roots that the Secret cacerts holds",
+        looks_at=(
+            "the ConfigMap `istio-ca-root-cert` (or what `global.trustBundleName` names) of every namespace"
+        ),
+        usual_cause="istiod was down, or may not write ConfigMaps, when the root changed",
+        fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_namespaces,
@@ -295,7 +303,10 @@ CHECKS = (
     Check(
         id=PROXIES,
         topic="trust",
-        description="proxies trust the mesh's root, and hold valid certificates under it",
+        title="proxies trust the mesh's root, and hold valid certificates under it",
+        looks_at="the certificates and roots that gateways and the oldest sidecars hold, from their Envoys",
+        usual_cause="pods have run since before the root changed",
+        fix="restart the workloads that are named",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_proxies,
@@ -307,7 +318,10 @@ CHECKS = (
     Check(
         id="trust.workloads",
         topic="trust",
-        description="workloads hold certificates of the CA that the cluster has now",
+        title="workloads hold certificates of the CA that the cluster has now",
+        looks_at="who issued the certificates of the same proxies",
+        usual_cause="`cacerts` changed, and their certificates have not been renewed yet",
+        fix="they are renewed within a day by themselves, or with a restart",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
         ask=_workloads,
@@ -318,7 +332,10 @@ CHECKS = (
     Check(
         id="trust.workloads-end",
         topic="trust",
-        description="no certificate of a workload outlives the CA that signed it",
+        title="no certificate of a workload outlives the CA that signed it",
+        looks_at="when the certificates of the same proxies end, and when the CAs in their chains do",
+        usual_cause="the CA ends soon, or `SECRET_TTL` is longer than what is left of it",
+        fix="renew the CA in time, or shorten `SECRET_TTL`",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
         ask=_outlive,

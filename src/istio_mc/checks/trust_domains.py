@@ -62,7 +62,10 @@ CHECKS = (
     Check(
         id=DOMAINS,
         topic="trust",
-        description="workloads of each cluster accept the trust domains of the others",
+        title="workloads of each cluster accept the trust domains of the others",
+        looks_at="`trustDomain` and `trustDomainAliases` of each cluster's MeshConfig",
+        usual_cause="mesh.yaml gives clusters trust domains of their own",
+        fix="set one `values.meshConfig.trustDomain`, or list the others' under `trustDomainAliases`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=lambda facts, _target: _judge(_live(facts)),

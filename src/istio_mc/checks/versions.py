@@ -45,7 +45,10 @@ CHECKS = (
     Check(
         id=APART,
         topic="versions",
-        description="the control planes are at most one minor version apart",
+        title="the control planes are at most one minor version apart",
+        looks_at="the tags of the images that istiods run",
+        usual_cause="one cluster was upgraded, and the others were not",
+        fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=_apart,

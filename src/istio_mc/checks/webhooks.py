@@ -130,7 +130,15 @@ CHECKS = (
     Check(
         id="control-plane.webhooks",
         topic="control-plane",
-        description="the caBundle of istiod's webhooks fits the certificate that istiod serves",
+        title="the caBundle of istiod's webhooks fits the certificate that istiod serves",
+        looks_at=(
+            "the caBundle of the webhook configurations that call istiod, beside the certificate it serves"
+        ),
+        usual_cause=(
+            "another tool wrote the configuration, or its label `istio.io/rev` is gone: istiod "
+            "leaves it alone"
+        ),
+        fix="set the label again; istiod then writes the caBundle by itself",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_ca_bundles,

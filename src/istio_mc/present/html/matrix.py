@@ -82,7 +82,7 @@ def _from_here(results: Sequence[Result], names: Sequence[str]) -> Markup:
     words: dict[str, str] = {}
     for result in results:
         by_check.setdefault(result.check.id, {})[str(result.target.cluster)] = result
-        words[result.check.id] = result.check.description
+        words[result.check.id] = result.check.title
     rows = [
         tag(
             "tr",

@@ -35,7 +35,7 @@ def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
 
 def listing(checks: Iterable[Check]) -> str:
     """A line for each check."""
-    return "".join(f"{check.id}: {check.severity}, {check.scope}: {check.description}\n" for check in checks)
+    return "".join(f"{check.id}: {check.severity}, {check.scope}: {check.title}\n" for check in checks)
 
 
 def _line(kind: str, what: str, where: str, problem: Problem) -> str:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.checks.explained import EXPLAINED
 from istio_mc.checks.model import Check, Result, Target, Verdict
 from istio_mc.domain.gateway.address import seen_addresses
 from istio_mc.domain.istio.services import merged
@@ -57,12 +56,11 @@ def listing(checks: Sequence[Check]) -> Report:
         for check in checks:
             asked = Text(f"  {check.severity}, {check.scope}", style="dim")
             console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
-            told = EXPLAINED[check.id]
             named = (
-                ("true when", check.description),
-                ("sees", told.sees),
-                ("cause", told.cause),
-                ("mend", told.mend),
+                ("true when", check.title),
+                ("sees", check.looks_at),
+                ("cause", check.usual_cause),
+                ("mend", check.fix),
                 ("reads", ", ".join(_reads(check))),
                 ("needs", ", ".join(check.needs)),
                 ("see", f"docs/{check.docs}" if check.docs else ""),
@@ -80,11 +78,13 @@ def listing(checks: Sequence[Check]) -> Report:
                     "topic": check.topic,
                     "severity": check.severity.value,
                     "scope": check.scope.value,
-                    "description": check.description,
+                    "description": check.title,
                     "reads": _reads(check),
                     "needs": list(check.needs),
                     "because": list(check.because),
-                    **EXPLAINED[check.id]._asdict(),
+                    "sees": check.looks_at,
+                    "cause": check.usual_cause,
+                    "mend": check.fix,
                     "docs": check.docs or None,
                 }
                 for check in checks

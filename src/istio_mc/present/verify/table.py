@@ -85,11 +85,11 @@ def _render_check(
 ) -> None:
     well = [one for one in found if one.verdict is Verdict.OK]
     if well:
-        _line(console, _MARKS[Verdict.OK], f"{_places(well)}  {check.description}{_seen(well)}")
+        _line(console, _MARKS[Verdict.OK], f"{_places(well)}  {check.title}{_seen(well)}")
     for alike in _alike([one for one in found if one.verdict is not Verdict.OK], folded):
         one = alike[0]
         because = f" (because of {', '.join(map(str, one.caused_by))})" if one.caused_by else ""
-        text = f"{_places(alike)}  {check.description}: {one_line(one.seen)}{because}  [{check.id}]"
+        text = f"{_places(alike)}  {check.title}: {one_line(one.seen)}{because}  [{check.id}]"
         _line(console, mark(one), text)
         if under := folded.get(Cause(check.id, one.target)):
             console.print(Text(f"      {_explained(under)}", style="dim"), soft_wrap=True)

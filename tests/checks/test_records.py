@@ -1,0 +1,20 @@
+"""Every check is told in words: what it looks at, why it usually fails, and what fixes that."""
+
+from __future__ import annotations
+
+from istio_mc.checks.catalogue import EVERY, PREFLIGHT
+
+
+def test_each_part_is_a_clause_that_fits_into_a_sentence() -> None:
+    parts = {
+        f"{check.id} {name}": getattr(check, name)
+        for check in (*EVERY, *PREFLIGHT)
+        for name in ("title", "looks_at", "usual_cause", "fix")
+    }
+    assert {name: text for name, text in parts.items() if not text or text != text.strip().rstrip(".")} == {}
+
+
+def test_a_check_that_verify_and_install_ask_is_described_once() -> None:
+    checks = (*EVERY, *PREFLIGHT)
+    words = {(check.id, check.title, check.looks_at, check.usual_cause, check.fix) for check in checks}
+    assert sorted(check_id for check_id, *_ in words) == sorted({check.id for check in checks})
