@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from istio_mc.checks import deep
+from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
@@ -36,7 +36,9 @@ def facts(world: World, **changed: Reply) -> Facts:
 
 
 def results(found: Facts) -> dict[str, Verdict]:
-    return {f"{r.check.id} {r.target}": r.verdict for r in run(EVERY, found) if r.check in deep.CHECKS}
+    return {
+        f"{r.check.id} {r.target}": r.verdict for r in run(EVERY, found) if r.check in data_path.WITH_DEEP
+    }
 
 
 def root_causes(found: Facts) -> list[str]:

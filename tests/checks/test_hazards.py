@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.checks import access, hazards
+from istio_mc.checks import access, versions
 from istio_mc.checks.model import Facts, Result, Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.observed import Surroundings
@@ -49,8 +49,8 @@ def facts(made: World, *, crds: dict[str, str] | None = None, version: str = "1.
 
 
 def verified(found: Facts) -> dict[str, Result]:
-    results = [one for one in run((*access.CHECKS, *hazards.CHECKS), found) if one.check.topic == "hazards"]
-    assert len(results) == len(hazards.CHECKS)  # once for the mesh
+    results = [one for one in run((*access.CHECKS, *versions.HAZARDS), found) if one.check.topic == "hazards"]
+    assert len(results) == len(versions.HAZARDS)  # once for the mesh
     return {one.check.id: one for one in results}
 
 
@@ -65,7 +65,7 @@ def test_a_mesh_on_a_patch_with_nothing_known_passes_them_all() -> None:
 
 def test_what_runs_is_judged_and_not_what_mesh_yaml_says() -> None:
     made = world({"kt": "1.31.4", "ncloud": "1.30.3", "nhn": "1.30.3"})
-    result = verified(facts(made, version="1.31.4"))[hazards.DEFECTS]
+    result = verified(facts(made, version="1.31.4"))[versions.DEFECTS]
     assert result.is_warning
     assert result.seen.startswith("1.30.3 (ncloud, nhn): ")
     assert result.problem
@@ -73,19 +73,19 @@ def test_what_runs_is_judged_and_not_what_mesh_yaml_says() -> None:
 
 
 def test_security_fixes_that_are_missing_are_a_warning() -> None:
-    assert warned(facts(world(everywhere("1.30.4")))) == [hazards.SECURITY]
+    assert warned(facts(world(everywhere("1.30.4")))) == [versions.SECURITY]
 
 
 def test_istiods_whose_images_name_no_version_are_unknown() -> None:
     results = verified(facts(world(everywhere("prod"))))
     unknown = {check_id for check_id, one in results.items() if one.verdict is Verdict.UNKNOWN}
-    assert unknown == {hazards.DEFECTS, hazards.SECURITY}
+    assert unknown == {versions.DEFECTS, versions.SECURITY}
     assert warned(facts(world(everywhere("prod")))) == []
 
 
 def test_images_by_digest_are_known_by_the_tag_before_it() -> None:
     made = world(everywhere("1.30.3"), "registry:5000/istio/pilot:{}@sha256:" + "0" * 64)
-    assert hazards.DEFECTS in warned(facts(made))
+    assert versions.DEFECTS in warned(facts(made))
 
 
 def test_a_registry_that_is_switched_off_is_found_in_images() -> None:
@@ -93,7 +93,7 @@ def test_a_registry_that_is_switched_off_is_found_in_images() -> None:
     made.find("nhn", "Pod", "istiod-1")["spec"]["containers"][0]["image"] = (
         "gcr.io/istio-release/pilot:1.31.4"
     )
-    result = verified(facts(made))[hazards.HUB]
+    result = verified(facts(made))[versions.HUB]
     assert result.is_warning
     assert result.seen.startswith("gcr.io/istio-release (nhn): ")
 
@@ -109,7 +109,7 @@ def test_it_is_found_where_sidecars_are_injected_from_too() -> None:
             "data": {"values": json.dumps(values)},
         }
     )
-    assert verified(facts(made))[hazards.HUB].seen.startswith("registry.istio.io (kt): ")
+    assert verified(facts(made))[versions.HUB].seen.startswith("registry.istio.io (kt): ")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_crds_that_the_next_istiod_does_not_start_beside_are_a_warning_while_thi
     made = world(everywhere("1.29.1"))
     container = made.find("kt", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"][0]
     container["env"].append(ALPHA)
-    result = verified(facts(made, crds={TLS: "v1.5.0"}))[hazards.CRDS_TOO_NEW]
+    result = verified(facts(made, crds={TLS: "v1.5.0"}))[versions.CRDS_TOO_NEW]
     assert result.is_warning
     assert result.seen == f"{TLS} v1.5.0 (kt), Istio 1.29.1: istiod does not become ready"
     assert result.problem
@@ -140,7 +140,7 @@ def test_crds_that_the_next_istiod_does_not_start_beside_are_a_warning_while_thi
 
 
 def test_crds_that_istiod_ignores_are_a_warning_with_all_their_clusters() -> None:
-    result = verified(facts(world(everywhere("1.30.8")), crds={TLS: "v1.4.1"}))[hazards.CRDS_TOO_OLD]
+    result = verified(facts(world(everywhere("1.30.8")), crds={TLS: "v1.4.1"}))[versions.CRDS_TOO_OLD]
     assert result.is_warning
     assert result.seen.startswith(f"{TLS} v1.4.1 (kt, ncloud, nhn), Istio 1.30.8: istiod ignores TLSRoutes")
     assert result.problem
@@ -151,7 +151,7 @@ def test_crds_that_istiod_ignores_are_a_warning_with_all_their_clusters() -> Non
 
 
 def hazards_before(found: Facts) -> list[str]:
-    results = run((*access.CHECKS, *hazards.BEFORE_AN_INSTALL), found)
+    results = run((*access.CHECKS, *versions.BEFORE_AN_INSTALL), found)
     return [one.problem.code for one in results if one.problem]
 
 
@@ -202,7 +202,7 @@ def test_without_the_flag_it_is_installed() -> None:
 
 
 def test_no_other_hazard_stops_an_install() -> None:
-    others = [one for one in hazards.BEFORE_AN_INSTALL if one.id != hazards.CRDS_TOO_NEW]
+    others = [one for one in versions.BEFORE_AN_INSTALL if one.id != versions.CRDS_TOO_NEW]
     assert {one.severity for one in others} == {Severity.WARNING}
     old = facts(world({}), version="1.26.0", tag=None, hub="gcr.io/istio-release")
     told = {problem.code for problem in judge(old, strict=True)}

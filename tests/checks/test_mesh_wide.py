@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from istio_mc.checks import access, cacerts, services
+from istio_mc.checks import access, cacerts, environment
 from istio_mc.checks.model import Result, Verdict
 from istio_mc.checks.runner import run
 from tests.support.world import CLUSTERS, World
@@ -32,5 +32,5 @@ def test_of_services_that_no_cluster_tells_of_nothing_is_said() -> None:
     world = World()
     for name in CLUSTERS:
         world.silence(name)
-    (found,) = run((*access.CHECKS, *services.CHECKS), world.facts())[-1:]
+    (found,) = run((*access.CHECKS, *environment.SERVICES), world.facts())[-1:]
     assert found.verdict is Verdict.UNKNOWN

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.checks import access, reader_account
+from istio_mc.checks import access, remote_access
 from istio_mc.checks.runner import run
 from tests.support.world import World
 
@@ -26,7 +26,7 @@ def found(values: dict[str, Any], *accounts: str, version: str = "1.31.0") -> li
         reader=values.get("readerServiceAccount", {}).get("name") or facts.clusters["kt"].reader,
     )
     facts = replace(facts, mesh=replace(facts.mesh, version=version), clusters={**facts.clusters, "kt": kt})
-    results = run((*access.CHECKS, *reader_account.BEFORE_AN_INSTALL), facts)
+    results = run((*access.CHECKS, *remote_access.BEFORE_AN_INSTALL), facts)
     return [(one.problem.code, one.problem.cluster) for one in results if one.problem]
 
 

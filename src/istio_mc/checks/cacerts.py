@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NAMESPACE, REACHABLE
-from istio_mc.checks.clocks import CLOCK, moment
+from istio_mc.checks.access import CLOCK, NAMESPACE, REACHABLE, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc

@@ -7,23 +7,15 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import (
     access,
     cacerts,
-    clocks,
     control_plane,
     data_path,
-    deep,
     drift,
     environment,
     gateway,
-    hazards,
     identity,
-    network_policies,
-    reader_account,
     remote_access,
     remote_secret,
-    services,
-    this_machine,
     trust,
-    trust_domains,
     versions,
     webhooks,
 )
@@ -34,37 +26,37 @@ if TYPE_CHECKING:
 EVERY: tuple[Check, ...] = (
     *access.CHECKS,
     *identity.CHECKS,
-    *this_machine.CHECKS,
-    *clocks.CHECKS,
+    *identity.THIS_MACHINE,
+    *access.CLOCKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
-    *network_policies.CHECKS,
+    *control_plane.NETWORK_POLICIES,
     *trust.CHECKS,
-    *trust_domains.CHECKS,
+    *trust.TRUST_DOMAINS,
     *webhooks.CHECKS,
     *gateway.CHECKS,
     *remote_secret.CHECKS,
     *remote_access.CHECKS,
     *data_path.CHECKS,
-    *deep.CHECKS,
+    *data_path.WITH_DEEP,
     *versions.CHECKS,
-    *hazards.CHECKS,
+    *versions.HAZARDS,
     *environment.IN_A_MESH,
-    *services.CHECKS,
+    *environment.SERVICES,
     *drift.CHECKS,
 )
 """What verify asks with --deep: the one option with which it changes something."""
 
-ALL: tuple[Check, ...] = tuple(check for check in EVERY if check not in deep.CHECKS)
+ALL: tuple[Check, ...] = tuple(check for check in EVERY if check not in data_path.WITH_DEEP)
 """What verify asks."""
 
 PREFLIGHT: tuple[Check, ...] = (
     *access.CHECKS,
-    *this_machine.CHECKS,
-    *trust_domains.BEFORE_AN_INSTALL,
+    *identity.THIS_MACHINE,
+    *trust.BEFORE_AN_INSTALL,
     *environment.PRESETS,
     *environment.BEFORE_AN_INSTALL,
-    *hazards.BEFORE_AN_INSTALL,
-    *reader_account.BEFORE_AN_INSTALL,
+    *versions.BEFORE_AN_INSTALL,
+    *remote_access.BEFORE_AN_INSTALL,
 )
 """What install asks before its first change."""

@@ -1,4 +1,4 @@
-"""Data path: from here through every gateway to a workload behind it, without deploying anything."""
+"""Data path: from here through every gateway to a workload behind it; with `--deep`, from pod to pod."""
 
 from __future__ import annotations
 
@@ -6,9 +6,20 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.checks import cacerts, clocks, control_plane, gateway, hints, trust
+from istio_mc.checks import (
+    access,
+    cacerts,
+    control_plane,
+    gateway,
+    hints,
+    identity,
+    remote_access,
+    remote_secret,
+    trust,
+)
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.codes import Code
+from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -216,7 +227,7 @@ def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
 
 
 _THE_GATEWAY = (control_plane.ISTIOD, control_plane.GATEWAY, *(check.id for check in gateway.CHECKS))
-_TRUST = tuple(check.id for check in (*clocks.CHECKS, *cacerts.CHECKS, *trust.CHECKS))
+_TRUST = tuple(check.id for check in (*access.CLOCKS, *cacerts.CHECKS, *trust.CHECKS))
 _cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUSTER)
 
 CHECKS = (
@@ -282,3 +293,76 @@ CHECKS = (
         docs="troubleshooting.md#call-refused",
     ),
 )
+
+
+PROBE, DEEP = "data-path.probe", "data-path.deep"
+
+
+def _probe(facts: Facts, target: Target) -> Finding:
+    problems = facts.failed(Observation.DEEP, str(target.cluster))
+    if problems:
+        return Finding(problems[0].seen or problems[0].message, problems[0])
+    return Finding("called from there, and removed")
+
+
+def _deep(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    reply = facts.deep[name][peer]
+    cluster_id = facts.clusters[peer].cluster_id
+    if reply.is_from(cluster_id):
+        return Finding(f"answered by {cluster_id}" if reply.body == cluster_id else str(reply))
+    addresses = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
+    problem = Problem(
+        code=Code.NO_ANSWER_ACROSS,
+        message=f"a pod in {name} gets no answer from {peer}",
+        seen=str(reply),
+        expected=f"an answer of {cluster_id}, through the gateway of {peer}",
+        hint=Advice(
+            f"let TCP 15443 through from the nodes of {name} to {', '.join(addresses)}; "
+            "where that is not the gateway's address: ",
+            istio_mc("address", "--set", f"{peer}=ADDRESS"),
+        ),
+    )
+    return Finding(str(reply), problem)
+
+
+_BEFORE = tuple(
+    check.id
+    for module in (access, identity, trust, control_plane, gateway, remote_secret, remote_access)
+    for check in module.CHECKS
+)
+
+WITH_DEEP = (
+    Check(
+        id=PROBE,
+        topic=TOPIC,
+        title="a pod with a sidecar can be run to call from (with --deep)",
+        looks_at="a pod that is run in a namespace of its own, and removed afterwards",
+        usual_cause="injection does not work, or the image cannot be pulled",
+        fix=f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        ask=_probe,
+        needs=(access.REACHABLE,),
+        because=tuple(check.id for check in control_plane.CHECKS),
+        reads=(Observation.DEEP,),
+        tells_failures=True,
+        docs="troubleshooting.md#probe-not-running",
+    ),
+    Check(
+        id=DEEP,
+        topic=TOPIC,
+        title="a pod in the one cluster gets an answer from the other (with --deep)",
+        looks_at="a call of that pod to a service of each other cluster",
+        usual_cause="a firewall between the clouds: what is reached from here need not be reached from there",
+        fix="let 15443 through between the clusters",
+        severity=Severity.ERROR,
+        scope=Scope.PAIR,
+        ask=_deep,
+        needs=(PROBE,),
+        because=(*_BEFORE, *(check.id for check in CHECKS)),
+        reads=(Observation.DEEP,),
+        docs="troubleshooting.md#no-answer-across",
+    ),
+)
+"""What verify asks with `--deep` only."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import (
+    access,
     cacerts,
-    clocks,
     control_plane,
     data_path,
     gateway,
@@ -41,7 +41,7 @@ def _ids(*groups: tuple[Check, ...]) -> frozenset[str]:
 
 _EXPLAINING = (
     *identity.CHECKS,
-    *clocks.CHECKS,
+    *access.CLOCKS,
     *cacerts.CHECKS,
     *control_plane.CHECKS,
     *trust.CHECKS,
@@ -54,7 +54,7 @@ _EXPLAINING = (
 )
 _NAMES = _ids(identity.CHECKS)
 _VERSIONS = _ids(versions.CHECKS)
-_CA = _ids(clocks.CHECKS, cacerts.CHECKS, trust.CHECKS)
+_CA = _ids(access.CLOCKS, cacerts.CHECKS, trust.CHECKS)
 _GATEWAY = _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
 _ISTIO = _ids(control_plane.CHECKS, webhooks.CHECKS, remote_access.CHECKS)
 _LINK = _ids(remote_secret.CHECKS, remote_access.CHECKS)

@@ -1,16 +1,31 @@
-"""Trust, as it lives: what each istiod signs with, which roots it gave out, what the proxies hold."""
+"""Trust, as it lives: what istiods sign with, the roots they gave out, what proxies hold, trust domains."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
+from istio_mc.domain.codes import Code
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.trust_domains import in_config_map, in_operator, strangers
+from istio_mc.domain.kube import objects
+from istio_mc.domain.problem import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from istio_mc.domain.istio.trust_domains import TrustDomain
 
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
+from istio_mc.checks.access import CLOCK, moment
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
-from istio_mc.checks.clocks import CLOCK, moment
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
-from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice
+from istio_mc.checks.model import Observation, Target, once_told
 from istio_mc.domain.istio.proxies import restart_command
 from istio_mc.domain.pki.cacerts import ROOT_CERT
 from istio_mc.domain.pki.chain import SOON, path_to_root
@@ -25,7 +40,7 @@ from istio_mc.domain.pki.pem import (
 )
 from istio_mc.domain.pki.signing import leads_to
 from istio_mc.domain.pki.workload import SETTING
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
@@ -344,3 +359,65 @@ CHECKS = (
         docs="troubleshooting.md#workload-outlives-ca",
     ),
 )
+
+
+DOMAINS = "trust.domains"
+
+
+def _desired(facts: Facts) -> dict[str, TrustDomain]:
+    return {
+        name: in_operator(istio_operator(facts.mesh, cluster))
+        for name, cluster in facts.clusters.items()
+        if name in facts.observed
+    }
+
+
+def _live(facts: Facts) -> dict[str, TrustDomain]:
+    """What each istiod reads; what mesh.yaml has where there is none."""
+    name_of = f"istio-{facts.mesh.revision}" if facts.mesh.revision else "istio"
+    return {
+        name: in_config_map(facts.observed[name].find(objects.CONFIG_MAP, name_of)) or desired
+        for name, desired in _desired(facts).items()
+    }
+
+
+def _judge(domains: Mapping[str, TrustDomain]) -> Finding:
+    told = "; ".join(f"{name}: {domain}" for name, domain in domains.items())
+    unaccepted = strangers(domains)
+    if not unaccepted:
+        return Finding(", ".join(dict.fromkeys(map(str, domains.values()))))
+    first, peers = next(iter(unaccepted.items()))
+    problem = Problem(
+        code=Code.TRUST_DOMAINS_DIFFER,
+        message=f"workloads of {first} refuse those of {', '.join(peers)}: their trust domains differ",
+        seen=told,
+        expected="one trust domain, or each other one among the aliases (meshConfig.trustDomainAliases)",
+        hint=Advice(
+            "set the same values.meshConfig.trustDomain for all clusters in mesh.yaml, or list those of the "
+            "others in values.meshConfig.trustDomainAliases"
+        ),
+    )
+    return Finding(told, problem)
+
+
+TRUST_DOMAINS = (
+    Check(
+        id=DOMAINS,
+        topic="trust",
+        title="workloads of each cluster accept the trust domains of the others",
+        looks_at="`trustDomain` and `trustDomainAliases` of each cluster's MeshConfig",
+        usual_cause="mesh.yaml gives clusters trust domains of their own",
+        fix="set one `values.meshConfig.trustDomain`, or list the others' under `trustDomainAliases`",
+        severity=Severity.ERROR,
+        scope=Scope.MESH,
+        ask=lambda facts, _target: _judge(_live(facts)),
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#trust-domains-differ",
+    ),
+)
+"""As verify judges the mesh that lives."""
+
+BEFORE_AN_INSTALL = tuple(
+    replace(check, ask=lambda facts, _target: _judge(_desired(facts))) for check in TRUST_DOMAINS
+)
+"""As it would be after the install."""

@@ -1,15 +1,31 @@
-"""Versions: the control planes of a mesh are near enough to each other."""
+"""Versions: how far control planes are apart, and known defects of the Istio that runs or is chosen."""
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 from istio_mc.checks import hints
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain.codes import Code
-from istio_mc.domain.istio.istiod import running_tags
-from istio_mc.domain.istio.versions import minor_of
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.istio import hazards
+from istio_mc.domain.istio.istiod import images_of, running_tags
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.releases import patch_of
 from istio_mc.domain.kube import objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+    from istio_mc.domain.hint import Command
+    from istio_mc.domain.problem import Problem
+
+from istio_mc.checks.control_plane import ISTIOD
+from istio_mc.domain.codes import Code
+from istio_mc.domain.istio.versions import minor_of
 from istio_mc.domain.problem import Problem
 
 APART = "versions.apart"
@@ -56,3 +72,250 @@ CHECKS = (
         docs="troubleshooting.md#istio-versions-apart",
     ),
 )
+
+
+DEFECTS, SECURITY, HUB = "hazards.defects", "hazards.security", "hazards.hub"
+CRDS_TOO_NEW, CRDS_TOO_OLD = "hazards.gateway-api-new", "hazards.gateway-api-old"
+PROGRAMS = "hazards.remote-secret-programs"
+_SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api") | {
+    PROGRAMS: "hazards-istioctl"
+}
+
+_INJECTOR = "istio-sidecar-injector"
+"""The ConfigMap in which istiod has the values that it injects sidecars by."""
+
+_Versions = dict[str, "Collection[str]"]
+
+
+def _running(facts: Facts) -> _Versions:
+    """The versions of the istiods that run, by context."""
+    return {
+        name: [tag for tag in running_tags(found.of(objects.POD)) if patch_of(tag)]
+        for name, found in facts.observed.items()
+    }
+
+
+def _chosen(facts: Facts) -> _Versions:
+    """The version that an install would write, by context: that of the images, where their tag has one."""
+    tag = facts.mesh.tag or ""
+    return dict.fromkeys(facts.observed, (tag if patch_of(tag) else facts.mesh.version,))
+
+
+def _defects(facts: Facts, versions: _Versions, restart: Callable[[str], Command] | None = None) -> Finding:
+    problem = hazards.defects(facts.releases, hazards.by_version(versions), restart)
+    return _finding(versions, problem, "none is known")
+
+
+def _security(facts: Facts, versions: _Versions) -> Finding:
+    return _finding(
+        versions,
+        hazards.security(facts.releases, hazards.by_version(versions)),
+        "none is known to be missing",
+    )
+
+
+def _finding(versions: _Versions, problem: Problem | None, well: str) -> Finding:
+    shown = ", ".join(sorted({version for found in versions.values() for version in found}))
+    if problem:
+        return Finding(_seen(problem), problem)
+    return Finding(f"{well} in {shown}") if shown else Finding("no istiod reports its version", unknown=True)
+
+
+def _seen(problem: Problem) -> str:
+    return "; ".join((problem.seen or "").split("\n"))
+
+
+def _hub(facts: Facts, images: Mapping[str, Collection[str]]) -> Finding:
+    problem = hazards.dying_hub(facts.releases, images)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
+def _images(facts: Facts) -> dict[str, set[str]]:
+    """The images of Istio's own pods, and the hub that sidecars are injected from, by context."""
+    found = {}
+    for name, observed in facts.observed.items():
+        images = images_of(observed.of(objects.POD))
+        if injected := _injected_hub(observed.find(objects.CONFIG_MAP, _INJECTOR)):
+            images.add(injected)
+        found[name] = images
+    return found
+
+
+def _injected_hub(injector: objects.Object | None) -> str:
+    with suppress(ValueError, AttributeError):
+        values = json.loads(((injector or {}).get("data") or {}).get("values") or "{}")
+        return str(values.get("global", {}).get("hub") or "")
+    return ""
+
+
+def _chosen_hubs(facts: Facts) -> dict[str, set[str]]:
+    found = {}
+    for name in facts.observed:
+        spec = istio_operator(facts.mesh, facts.clusters[name])["spec"]
+        hubs = (spec.get("hub"), _at(spec["values"], "global", "hub"), _at(spec["values"], "pilot", "hub"))
+        found[name] = {str(hub) for hub in hubs if hub}
+    return found
+
+
+def _at(values: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - whatever a user wrote there
+    found: Any = values
+    for key in path:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def _running_environment(facts: Facts, name: str) -> Mapping[str, str]:
+    return {
+        key: value for one in facts.observed[name].istiods for key, value in objects.environment(one).items()
+    }
+
+
+def _chosen_environment(facts: Facts, name: str) -> Mapping[str, str]:
+    values = istio_operator(facts.mesh, facts.clusters[name])["spec"]["values"]
+    found = _at(values, "pilot", "env")
+    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _crds(
+    facts: Facts, versions: _Versions, environment: Callable[[Facts, str], Mapping[str, str]], *, blocks: bool
+) -> Finding:
+    crds = {name: around.gateway_api for name, around in facts.surroundings.items() if name in versions}
+    found = {
+        name: [
+            hazard
+            for version in versions[name]
+            for hazard in hazards.crd_hazards(facts.releases, version, there, environment(facts, name))
+            if hazard.blocks is blocks
+        ]
+        for name, there in crds.items()
+    }
+    problem = hazards.unfit_crds(found, crds, versions)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
+def _analyze(facts: Facts, _target: Target) -> Finding:
+    problem = hazards.analyze(facts.releases, facts.mesh.version)
+    return Finding(facts.mesh.version, problem)
+
+
+def _hazard(
+    check_id: str,
+    title: str,
+    ask: Callable[[Facts, Target], Finding],
+    *reads: Observation,
+    looks_at: str,
+    usual_cause: str,
+    fix: str,
+) -> Check:
+    return Check(
+        id=check_id,
+        topic="hazards",
+        title=title,
+        looks_at=looks_at,
+        usual_cause=usual_cause,
+        fix=fix,
+        severity=Severity.WARNING,
+        scope=Scope.MESH,
+        ask=ask,
+        needs=(REACHABLE,),
+        reads=reads,
+        docs=f"troubleshooting.md#{_SECTIONS.get(check_id) or check_id.replace('.', '-')}",
+    )
+
+
+def _programs(facts: Facts, _target: Target) -> Finding:
+    found = {
+        name: [one.secret for one in remotes if one.names_programs] for name, remotes in facts.remotes.items()
+    }
+    problem = hazards.remote_programs(facts.releases, found)
+    return Finding(_seen(problem), problem) if problem else Finding("none")
+
+
+HAZARDS = (
+    _hazard(
+        DEFECTS,
+        "known defects of istiod with remote secrets",
+        lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
+        looks_at="the versions of the istiods, and the defects that are known of them",
+        usual_cause="a patch that has a defect which a later one repairs",
+        fix="set `istio.version` in mesh.yaml to the patch in `expected`, and install",
+    ),
+    _hazard(
+        SECURITY,
+        "published security fixes",
+        lambda facts, _: _security(facts, _running(facts)),
+        looks_at="the same versions, and the least patch of each minor with the fixes that a source names",
+        usual_cause="upstream published security fixes after this patch",
+        fix="set `istio.version` to a newer patch, and install",
+    ),
+    _hazard(
+        HUB,
+        "images from registries that are switched off",
+        lambda facts, _: _hub(facts, _images(facts)),
+        looks_at="the images of the pods in `istio-system`, and the hub that sidecars are injected from",
+        usual_cause="Istio was installed from `gcr.io/istio-release` or `registry.istio.io`",
+        fix="set `istio.hub: docker.io/istio` in mesh.yaml, install, and restart the workloads",
+    ),
+    _hazard(
+        PROGRAMS,
+        "programs that remote secrets name",
+        _programs,
+        looks_at="the kubeconfigs in remote secrets, which it reads as data and never as a client would",
+        usual_cause="somebody wrote a remote secret with a credential plugin (`exec`) in it",
+        fix=f"{hints.LINK}; until then no `analyze` of istioctl below 1.30.5 or of 1.31.0",
+    ),
+    _hazard(
+        CRDS_TOO_NEW,
+        "Gateway API CRDs beside which istiod does not start",
+        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
+        Observation.SURROUNDINGS,
+        looks_at=(
+            "bundle versions of the Gateway API's CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`"
+        ),
+        usual_cause=(
+            "newer CRDs were installed beside an istiod that reads versions of them which they no "
+            "longer serve"
+        ),
+        fix="set `istio.version` to the patch in `expected`",
+    ),
+    _hazard(
+        CRDS_TOO_OLD,
+        "Gateway API CRDs that istiod ignores",
+        lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
+        Observation.SURROUNDINGS,
+        looks_at="the same, and the least bundle version that istiod reads of each CRD",
+        usual_cause="Istio was upgraded, and the CRDs were not",
+        fix="have them updated by who installed them",
+    ),
+)
+"""What verify asks: of what runs. What has not happened yet, and can, is a warning."""
+
+_OF_CHOSEN: dict[str, Callable[[Facts, Target], Finding]] = {
+    DEFECTS: lambda facts, _: _defects(facts, _chosen(facts)),
+    SECURITY: lambda facts, _: _security(facts, _chosen(facts)),
+    HUB: lambda facts, _: _hub(facts, _chosen_hubs(facts)),
+    CRDS_TOO_NEW: lambda facts, _: _crds(facts, _chosen(facts), _chosen_environment, blocks=True),
+    CRDS_TOO_OLD: lambda facts, _: _crds(facts, _chosen(facts), _chosen_environment, blocks=False),
+}
+
+BEFORE_AN_INSTALL = (
+    *(
+        # An istiod that would never become ready is not installed.
+        replace(
+            check,
+            ask=_OF_CHOSEN[check.id],
+            severity=Severity.ERROR if check.id == CRDS_TOO_NEW else check.severity,
+        )
+        for check in HAZARDS
+        if check.id in _OF_CHOSEN
+    ),
+    _hazard(
+        "hazards.istioctl",
+        "what istioctl does to the machine it runs on",
+        _analyze,
+        looks_at="the version of istioctl that the mesh is installed with",
+        usual_cause="`analyze` of that version runs programs which remote secrets of the cluster name",
+        fix="call its `analyze` with `--remote-contexts`, or that of a newer istioctl",
+    ),
+)
+"""What install asks: of what it would write."""
