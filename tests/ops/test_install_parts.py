@@ -148,14 +148,14 @@ class TestTheStepsOfACluster:
 @pytest.mark.parametrize(
     ("name", "by"),
     [
-        (plan.ISTIO, "istioctl"),
-        (plan.RESTART, "restart istiod"),
-        (plan.REMOTE_GATEWAYS, "remote gateways"),
-        (plan.EXPOSE, "apply"),
+        (plan.ISTIO, ["istioctl"]),
+        (plan.RESTART, ["restart istiod"]),
+        (plan.REMOTE_GATEWAYS, ["remote gateways"]),
+        (plan.EXPOSE, ["apply one", "apply two"]),
     ],
 )
 def test_each_step_is_done_in_its_own_way_and_noted(
-    monkeypatch: pytest.MonkeyPatch, name: str, by: str
+    monkeypatch: pytest.MonkeyPatch, name: str, by: list[str]
 ) -> None:
     calls: list[str] = []
     events: list[tuple[str, ...]] = []
@@ -168,11 +168,11 @@ def test_each_step_is_done_in_its_own_way_and_noted(
     monkeypatch.setattr(install, "_run_istioctl", lambda *_: calls.append("istioctl"))
     monkeypatch.setattr(install, "_restart", lambda _s, _c, deployment: calls.append(f"restart {deployment}"))
     monkeypatch.setattr(install, "apply_remote_gateways", lambda *_: calls.append("remote gateways"))
-    kube = SimpleNamespace(apply=lambda _: calls.append("apply"))
+    kube = SimpleNamespace(apply=lambda crd: calls.append(f"apply {crd['metadata']['name']}"))
     session = SimpleNamespace(kubes={"kt": kube}, step=step, done={})
     prepared = cast("Prepared", SimpleNamespace(mesh=MESH))
-    steps = (Step(name, ("why", "and why"), (crd("one"),)),)
+    steps = (Step(name, ("why", "and why"), (crd("one"), crd("two"))),)
 
     install._do(cast("Session", session), prepared, CLUSTERS["kt"], steps)
 
-    assert (calls, events, session.done) == ([by], [("kt", name, "why")], {"kt": [name]})
+    assert (sorted(calls), events, session.done) == (by, [("kt", name, "why")], {"kt": [name]})

@@ -356,6 +356,7 @@ class TestIstioctl:
 
         def find(_environment: object, bin_dir: Path | None, wanted: str, deadline: float) -> SimpleNamespace:
             assert (bin_dir, deadline) == (Path("/bin"), 9.0)
+            assert wanted in {"1.20.0", "1.26.0", "1.27.0"}
             if wanted == "1.20.0":
                 raise ProblemError(Problem(code=Code.ISTIOCTL_MISSING, message="there is none"))
             return SimpleNamespace(version="1.27.0", path=Path("/bin/istioctl"))

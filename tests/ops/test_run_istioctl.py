@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -37,11 +38,15 @@ class Pods:
     """What looks at the pods meanwhile."""
 
     problem: Problem | None = None
+    seen: Problem | None = None
     is_hopeless: bool = False
     looks: int = 0
+    takes_s: float = 0.0
 
     def look(self) -> None:
         self.looks += 1
+        time.sleep(self.takes_s)
+        self.problem = self.seen
         if self.is_hopeless:
             raise ProblemError(STUCK)
 
@@ -150,11 +155,20 @@ def test_it_is_ended_where_its_cluster_stops_responding_and_that_is_the_reason(
     assert [problem.code for problem in found] == ["forbidden"]
 
 
+def test_where_it_fails_its_pods_are_not_waited_for_long(
+    session: Session, pods: Pods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "_LAST_LOOK_S", 0.05)
+    session.pod_timing = PodTiming(every_s=60)
+    pods.seen, pods.takes_s = STUCK, 1.0
+    assert problems(session, Istioctl(failing)) == (FAILED,)
+
+
 @pytest.mark.parametrize("seen", [STUCK, None])
 def test_where_it_fails_its_pods_are_looked_at_once_more_and_named_first(
     session: Session, pods: Pods, seen: Problem | None
 ) -> None:
     session.pod_timing = PodTiming(every_s=60)
-    pods.problem = seen
+    pods.seen, pods.takes_s = seen, 0.1
     assert problems(session, Istioctl(failing)) == tuple(filter(None, (seen, FAILED)))
     assert pods.looks == 1

@@ -40,6 +40,7 @@ def test_a_whole_mesh_is_left_unchanged(installed: Mesh) -> None:
     before = installed.writes
     installed.run("link").exits(0)
     assert installed.writes == before
+    assert [one.faults.writes for one in installed.clusters.values()] == [[], [], []]
 
 
 def test_known_defects_of_istiods_are_reported_once_for_all_clusters(installed: Mesh) -> None:
