@@ -31,6 +31,8 @@ STAGES = {
     "taken away": ("uninstall", "--yes"),
 }
 ALLOWED = {
+    r"IPAddress\S* \S+: only in the real cluster":
+        "Kubernetes 1.33 makes one for each address of a Service: nobody here reads them",
     r"APIService\S* \S+\.(istio\.io|gateway\.networking\.k8s\.io): only in the real cluster":
         "Kubernetes makes one for each version that a CRD serves: nobody here reads them",
     r"CustomResourceDefinition\S* .*: istio-(operator|mc) Apply f:spec/f:versions: ":

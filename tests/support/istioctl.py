@@ -268,6 +268,10 @@ def tagged(server: Server, revision: str, version: str) -> list[Object]:
         for hook in item.get("webhooks", ()):
             if bundle:
                 hook["clientConfig"]["caBundle"] = bundle
+        if item["kind"] == "Service":  # `install` renders it otherwise than `manifest generate` (1.31.0)
+            item["spec"]["selector"] = {"app": "istiod", "istio.io/rev": revision or "default"}
+            for port in item["spec"]["ports"]:
+                port.setdefault("targetPort", port["port"])
     return made
 
 

@@ -36,10 +36,13 @@ _FOLDER_SINCE = 30
 PILOT = By("pilot-discovery")
 _MULTI_CLUSTER = "istio/multiCluster"
 _WITHOUT_ROOTS = frozenset({"kube-public", "kube-node-lease", "local-path-storage"})
+_GATEWAY_LEADER = "istio-gateway-status-leader"
+_NO_GATEWAY_LEADER_SINCE = 31
+"""istiod 1.26.0 has it, 1.31.0 has not (seen on the lab)."""
 _LEADERS = (
     "istio-leader",
     "istio-namespace-controller-election",
-    "istio-gateway-status-leader",
+    _GATEWAY_LEADER,
     "istio-ip-autoallocate",
 )
 _LEASE = "istio-gateway-deployment-default"
@@ -286,7 +289,7 @@ def istiods(cluster: Cluster) -> None:
         _fill_webhooks(cluster, one)
         look_at_remotes(cluster, one)
     if running := cluster.istiods.running():
-        _lead(cluster)
+        _lead(cluster, running[0])
         roots = running[0].env.get("PILOT_CA_CERT_CONFIGMAP") or ROOTS
         _give_out(cluster, roots, {"root-cert.pem": dump_certificates([running[0].issuer.root]).decode()})
         if running[0].minor >= _REVOKED_SINCE:
@@ -315,8 +318,9 @@ def _fill_webhooks(cluster: Cluster, one: Istiod) -> None:
             cluster.edit(item, fill, PILOT)
 
 
-def _lead(cluster: Cluster) -> None:
-    for name in _LEADERS:
+def _lead(cluster: Cluster, one: Istiod) -> None:
+    of_it = {*_LEADERS} - ({_GATEWAY_LEADER} if one.minor >= _NO_GATEWAY_LEADER_SINCE else set())
+    for name in sorted(of_it):
         if not cluster.has("ConfigMap", name, SYSTEM) and _is_open(cluster, SYSTEM):
             leader = {"control-plane.alpha.kubernetes.io/leader": '{"holderIdentity":"istiod"}'}
             metadata = {"name": name, "namespace": SYSTEM, "annotations": leader}
