@@ -14,7 +14,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import remote_gateway
-from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.kube.objects import Ref, ref_of
 from istio_mc.domain.links.members import Others
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
@@ -47,10 +47,11 @@ KT = CLUSTERS["kt"]
 SETTINGS = Settings(Path("/certs"))
 CACERTS = Step(plan.CACERTS, ("missing",))
 ISTIO = Step(plan.ISTIO, ("differs",))
+CRD_NAME = "gateways.gateway.networking.k8s.io"
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
-    "metadata": {"name": "gateways.gateway.networking.k8s.io", "labels": {"of": "upstream"}},
+    "metadata": {"name": CRD_NAME, "labels": {"of": "upstream"}},
 }
 STANDING = remote_gateway(CLUSTERS["nhn"], ["203.0.113.7"])
 
@@ -115,6 +116,20 @@ class TestSteps:
             for step in ("namespace", "cacerts", "istio", "expose", "gateway-api")
         ]
 
+    @pytest.mark.parametrize("is_ours", [True, False])
+    @pytest.mark.usefixtures("istio")
+    def test_a_namespace_that_others_made_does_not_become_ours(self, *, is_ours: bool) -> None:
+        live = observed(STANDING)
+        labels = live.objects[Ref("", "Namespace", None, SYSTEM_NAMESPACE)]["metadata"]["labels"]
+        del labels["topology.istio.io/network"]
+        if not is_ours:
+            del labels["app.kubernetes.io/managed-by"]
+        (step,) = planning._plan(session_with(), MESH, KT, live, trusted(), cast("Istioctl", 0), [], []).steps
+        assert step.name == plan.NAMESPACE
+        wanted = step.documents[0]["metadata"]["labels"]
+        assert wanted["topology.istio.io/network"] == KT.network
+        assert ("app.kubernetes.io/managed-by" in wanted) is is_ours
+
     @pytest.mark.usefixtures("istio")
     def test_an_istiod_that_is_not_there_is_not_restarted(self) -> None:
         live = observed(STANDING, without=("istiod",))
@@ -169,8 +184,9 @@ class TestIstio:
     @pytest.fixture(autouse=True)
     def no_difference(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What istioctl makes is what is there."""
+        self.made: list[dict[str, Any]] = []
         monkeypatch.setattr(planning, "written", lambda *_: Path("document"))
-        monkeypatch.setattr(planning, "manifest", lambda *_: [])
+        monkeypatch.setattr(planning, "manifest", lambda *given: self.made if given[3] == 1.0 else None)
         monkeypatch.setattr(planning, "completed", lambda _kube, live, _manifest: live)
 
     def step(self, live: Observed, revision: str = "") -> Step | None:
@@ -189,12 +205,10 @@ class TestIstio:
         assert [document["kind"] for document in step.documents] == ["IstioOperator"]
 
     @pytest.mark.parametrize("kind", ["Mutating", "Validating"])
-    def test_whose_default_tag_is_missing_is_finished_with_whatever_else_differs(
-        self, monkeypatch: pytest.MonkeyPatch, kind: str
-    ) -> None:
+    def test_whose_default_tag_is_missing_is_finished_with_whatever_else_differs(self, kind: str) -> None:
         service: dict[str, Any] = {"apiVersion": "v1", "kind": "Service"}
         service["metadata"] = {"name": "istiod", "namespace": SYSTEM_NAMESPACE}
-        monkeypatch.setattr(planning, "manifest", lambda *_: [service])
+        self.made = [service]
         live = observed()
         tag = next(ref for ref in live.objects if ref.kind.startswith(kind) and ref.name.endswith("default"))
         step = self.step(replace(live, objects={ref: one for ref, one in live.objects.items() if ref != tag}))
@@ -238,9 +252,8 @@ class TestTheGatewayApi:
         self, fetched: list[tuple[str, dict[str, Any]]]
     ) -> None:
         session, found = self.crds(self.SOME, sha256="b")
-        assert [crd["metadata"]["labels"] for crd in found] == [
-            {"of": "upstream", "app.kubernetes.io/managed-by": "istio-mc"}
-        ]
+        labels = {"of": "upstream", "app.kubernetes.io/managed-by": "istio-mc"}
+        assert found == [{**CRD, "metadata": {"name": CRD_NAME, "labels": labels}}]
         ((source, given),) = fetched
         assert source.startswith("https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/")
         assert given == {"sha256": "b", "deadline": session.deadline, "progress": session.progress}

@@ -89,8 +89,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
             return None
         with session.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
             kube = session.kubes[context]
-            dead = {one.secret for one in remotes if one.fault}
-            dead -= {one.secret for one in remotes if not one.fault}
+            dead = {one.secret for one in remotes} - {one.secret for one in remotes if not one.fault}
             all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
         return step
 
