@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import pickle
 import signal
@@ -84,6 +85,8 @@ def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
     """Runs istio-mc in this process to its end, with nobody at the keyboard."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     before = dict(os.environ)
+    logger = logging.getLogger("istio_mc")
+    logs = (logger.handlers[:], logger.level)
     quick.hurry()
     os.environ.clear()
     os.environ.update(_kept(before) | dict(env))
@@ -94,6 +97,7 @@ def run(folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Result:
         os.environ.clear()
         os.environ.update(before)
         quick.calm_down()
+        logger.handlers[:], logger.level = logs  # --verbose writes to a stream that ends with the run
         for number, handler in handlers.items():
             signal.signal(number, handler)
     return Result(tuple(words), done.exit_code, done.stdout, done.stderr)
