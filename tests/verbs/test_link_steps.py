@@ -80,6 +80,8 @@ def test_each_cluster_that_cannot_be_linked_is_reported_with_its_own_reason(
     }
     assert (todo.states, todo.doomed) == ({}, {})
     assert [problem.code for problem in session.warnings] == ["context-passed-over", "istio-defects"]
+    restart = "kubectl --context kt -n istio-system rollout restart deployment istiod"
+    assert str(session.warnings[1].hint).endswith(restart)
 
 
 def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
