@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="module", params=settings.ISTIO[1:], name="other")
+LIVES = tuple(os.environ.get("LAB_LIVES", "").split()) or settings.ISTIO[1:]
+"""Istio versions to live with; LAB_LIVES names others, for a lab that was brought up with these."""
+
+
+@pytest.fixture(scope="module", params=LIVES, name="other")
 def site_of_another_version(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:
