@@ -161,6 +161,9 @@ def come_out(secret: str, forms: list[Form], text: str) -> set[str]:
     return stages(secret, forms) & windows(text)
 
 
+@example(  # the last of several lines ends in =, and words follow
+    kind="PKCS#1 RSA", forms=[base64_of, wrapped(73, "\n", 0)], around=("for ", " and more words\n")
+)
 @given(kind=st.sampled_from(KINDS), forms=FORMS, around=AROUND)
 def test_a_secret_with_a_shape_never_comes_out(kind: str, forms: list[Form], around: tuple[str, str]) -> None:
     text = planted()[kind].strip()

@@ -28,7 +28,7 @@ _LEAST_CHANGES = 0.45  # of random letters and digits, 0.62 of the neighbours ar
 _MOST_OF_A_DIGEST = 128
 
 _END_OF_LINE = r"(?=[ \t]*+(?:[\r\n\"']|\\++(?:[nr\"']|\Z)|%0|\Z))"
-_LAST = rf"{{{_LEAST},}}+(?=[ \t,;<>)}}\]])"  # of several lines, with other words behind it
+_LAST = rf"{{{_LEAST},}}+=?=?(?=[ \t,;<>)}}\]])"  # of several lines, with other words behind it
 _PEM_GAP = rf"(?:{GAP}|\+)*+"  # a form has + for a blank
 _LABEL = (
     rf"{_PEM_GAP}(?:[A-Z0-9]++{_PEM_GAP}){{0,3}}?PRIVATE{_PEM_GAP}KEY{_PEM_GAP}(?:BLOCK{_PEM_GAP})?-{{4,5}}"
