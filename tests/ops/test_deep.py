@@ -204,6 +204,15 @@ def test_a_pod_without_a_sidecar_does_not_call(run: Run) -> None:
     assert run.left == {}
 
 
+def test_a_pod_that_has_nobody_to_call_runs_no_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.clusters["nhn"].sidecars = run.clusters["ncloud"].sidecars = False
+    commands: list[object] = []
+    monkeypatch.setattr(Cluster, "execute", lambda *given, **_: commands.append(given))
+    found, failed = run.tried()
+    assert (found, set(failed)) == ({"kt": {}}, {"nhn", "ncloud"})
+    assert commands == []
+
+
 def test_a_cluster_that_refuses_a_pod_is_told_and_cleared(run: Run) -> None:
     def refuse(document: Object) -> None:
         if document["kind"] == "Pod":

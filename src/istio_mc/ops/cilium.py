@@ -254,14 +254,14 @@ class _Work:
     def _watch_rollout(self) -> None:
         silences = 0
         seen = ""
-        for left in looks(self.session.deadline, _POLL_S):
+        for _ in looks(self.session.deadline, _POLL_S):
             try:
                 daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
                 silences = 0
             except KubeError as error:
                 # The path to the API server may itself lead through an agent that restarts.
                 silences += 1
-                if not error.unreachable or silences >= _SILENCES or left <= _POLL_S:
+                if not error.unreachable or silences >= _SILENCES or self.session.remaining_s <= _POLL_S:
                     raise
                 continue
             rollout = Cilium(self.found.config, daemon_set or self.found.daemon_set).rollout
@@ -292,10 +292,13 @@ class _Work:
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
         until = time.monotonic() + min(settle_s, max(0.0, self.session.remaining_s - _POLL_S))
-        seen: Collection[str] = ()
-        for left in looks(until, _POLL_S):
+        while True:  # not a wait for something: the look that counts is the one at the end
+            left = until - time.monotonic()
             seen = lost(before, *self._nodes_and_pods())
+            if left <= 0:
+                break
             self._say(f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: "))
+            time.sleep(min(_POLL_S * 2, left))
         if seen:
             raise ProblemError(self._readiness_lost(seen))
 

@@ -116,7 +116,7 @@ class _Run:
         found: dict[int, Reply] = {}
         pending = list(ids)
         until = min(self._session.deadline - _LAST_S, time.monotonic() + ANSWER_S)
-        for _ in looks(until, _POLL_S):
+        for _ in looks(until, _POLL_S) if pending else ():
             who = ", ".join(ids[number] for number in pending)
             self._session.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
             command = probe_pod.command(self._run, pending)
