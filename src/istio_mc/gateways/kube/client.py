@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from istio_mc.gateways.kube.endpoint import Endpoint, Send
+    from istio_mc.gateways.kube.endpoint import Endpoint, Sender
     from istio_mc.gateways.kube.stream import Channels, Execution
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Kube:
     read_timeout_s: float = READ_TIMEOUT_S
     ahead_s: float | None = None
     _endpoint: Endpoint | None = field(default=None, repr=False)
-    _send: Send | None = field(default=None, repr=False)
+    _sender: Sender | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _turns: threading.Semaphore = field(default_factory=partial(threading.Semaphore, _AT_ONCE), repr=False)
 
@@ -224,7 +224,7 @@ class Kube:
         body: object = None,
         reads: bool = False,
     ) -> tuple[int, bytes]:
-        endpoint, send = self._open()
+        endpoint, sender = self._open()
         begun = time.monotonic()
         target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
         # A header may be sent several times, and as UTF-8: http.client would have each text be Latin-1.
@@ -235,7 +235,7 @@ class Kube:
 
         def attempt() -> tuple[urllib3.BaseHTTPResponse, bytes]:
             with self._turn():
-                answer = send(method, target, sent, content, self._timeouts())
+                answer = sender.send(method, target, sent, content, self._timeouts())
                 return answer, self._body(answer)
 
         what = f"{self.context}: {method} {path}"
@@ -366,8 +366,8 @@ class Kube:
 
     def close(self) -> None:
         """Ends the connections."""
-        if self._endpoint is not None:
-            self._endpoint.close()
+        if self._sender is not None:
+            self._sender.close()
 
     @contextmanager
     def _stream(
@@ -389,13 +389,13 @@ class Kube:
         except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
             raise errors.stream_failed(self.context, what, path, error) from None
 
-    def _open(self) -> tuple[Endpoint, Send]:
+    def _open(self) -> tuple[Endpoint, Sender]:
         """Where the API server is, and what requests are sent with; made at the first call."""
         with self._lock:
             self.requests += 1
             if self._endpoint is None:
                 self._endpoint = read_endpoint(self.context, self.kubeconfig)
-            if self._send is None:
+            if self._sender is None:
                 # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
                 retries = Patience(
                     total=4,
@@ -410,8 +410,8 @@ class Kube:
                     raise_on_status=False,
                 )
                 retries.left = self._left
-                self._send = self._endpoint.sender(retries)
-            return self._endpoint, self._send
+                self._sender = self._endpoint.sender(retries)
+            return self._endpoint, self._sender
 
     def _left(self) -> float:
         return self._remaining(float("inf"), least=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,11 +36,58 @@ if TYPE_CHECKING:
 
     from kubernetes.client import Configuration
 
-Send = Callable[[str, str, "Mapping[str, str]", object, tuple[float, float]], urllib3.BaseHTTPResponse]
-"""Sends a request: method, target below the server's URL, headers, body, seconds to connect and to read."""
-
 _CONNECTIONS = 16
 """Kept open to one API server; urllib3 opens more where more are needed at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Sends requests to one API server, over connections that are kept open.
+
+    Attributes:
+        url: The server's URL, without a slash at its end.
+        base: The path of that URL.
+        manager: Of the connections.
+        server: Those to this server; None: requests are sent by their whole URL alone.
+    """
+
+    url: str = field(repr=False)
+    base: str
+    manager: urllib3.PoolManager
+    server: urllib3.HTTPConnectionPool | None
+
+    def send(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: object,
+        timeouts: tuple[float, float],
+    ) -> urllib3.BaseHTTPResponse:
+        """Sends a request; its answer is yet to be read.
+
+        Args:
+            method: Of HTTP.
+            target: Below the server's URL.
+            headers: All that it carries.
+            body: What is sent; None: nothing.
+            timeouts: Seconds to connect, and for which the server may be silent.
+        """
+        connect, read = timeouts
+        given: dict[str, Any] = {
+            "body": body,
+            "headers": headers,
+            "timeout": urllib3.Timeout(connect=connect, read=read),
+            "preload_content": False,
+        }
+        if self.server:  # the quick way: no pool is looked for at each request
+            with suppress(urllib3.exceptions.HostChangedError):  # redirected: the slow way
+                return self.server.urlopen(method, self.base + target, **given)
+        return self.manager.urlopen(method, self.url + target, **given)
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self.manager.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +100,6 @@ class Endpoint:
         tls: How connections are encrypted; None for an http server.
         server_name: Name that the server's certificate is valid for, where it is not the URL's host.
         proxy: The proxy before the server, where there is one.
-        managers: Of the connections that are kept open.
     """
 
     url: str = field(repr=False)
@@ -62,9 +107,8 @@ class Endpoint:
     tls: ssl.SSLContext | None
     server_name: str | None
     proxy: http_proxy.HttpProxy | None
-    managers: list[urllib3.PoolManager] = field(default_factory=list, repr=False, compare=False)
 
-    def sender(self, retries: urllib3.Retry) -> Send:
+    def sender(self, retries: urllib3.Retry) -> Sender:
         """What sends requests, over connections that are kept open."""
         common: dict[str, Any] = {
             "maxsize": _CONNECTIONS,
@@ -72,44 +116,16 @@ class Endpoint:
             "ssl_context": self.tls,
             "server_hostname": self.server_name,
         }
-        manager = (
-            urllib3.PoolManager(**common)
-            if self.proxy is None
-            else urllib3.ProxyManager(
+        if self.proxy is None:
+            manager = urllib3.PoolManager(**common)
+        else:
+            manager = urllib3.ProxyManager(
                 self.proxy.url, proxy_headers=self.proxy.headers, proxy_ssl_context=self.tls, **common
             )
-        )
-        self.managers.append(manager)
-        server = manager.connection_from_url(self.url)
-        base = (parse_url(self.url).path or "").rstrip("/")
         # A proxy is asked for http servers by their whole URL, which only the manager does.
         by_url = self.proxy is not None and self.tls is None
-
-        def send(
-            method: str,
-            target: str,
-            headers: Mapping[str, str],
-            body: object,
-            timeouts: tuple[float, float],
-        ) -> urllib3.BaseHTTPResponse:
-            connect, read = timeouts
-            given: dict[str, Any] = {
-                "body": body,
-                "headers": headers,
-                "timeout": urllib3.Timeout(connect=connect, read=read),
-                "preload_content": False,
-            }
-            if not by_url:  # the quick way: no URL is read, and no pool looked for, at each request
-                with suppress(urllib3.exceptions.HostChangedError):  # redirected: the slow way
-                    return server.urlopen(method, base + target, **given)
-            return manager.urlopen(method, self.url + target, **given)
-
-        return send
-
-    def close(self) -> None:
-        """Ends the connections that are kept open."""
-        for manager in self.managers:
-            manager.clear()
+        server = None if by_url else manager.connection_from_url(self.url)
+        return Sender(self.url, (parse_url(self.url).path or "").rstrip("/"), manager, server)
 
     def connect(self, timeout_s: float) -> socket.socket:
         """Opens one more connection, as those of the pool are opened.
