@@ -158,9 +158,8 @@ class TestPatience:
 
     def test_no_wait_goes_past_the_deadline(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, status(429, "come back in an hour", Retry_After="3600"))
-        kube.deadline = time.monotonic() + 1.0
         begun = time.monotonic()
-        error, _ = failure(kube)
+        error, _ = failure(kube.until(begun + 1.0))
         assert error.status == 429
         assert elapsed(begun) < 1.0
 
@@ -247,6 +246,16 @@ class TestCalls:
         kube.version()
         assert kube.ahead_s is not None
         assert kube.ahead_s > hours * 3600
+
+    def test_another_deadline_is_another_value_over_the_same_connections(
+        self, api: FakeApi, kube: Kube
+    ) -> None:
+        api.on("/version", {"gitVersion": "v1.32.3"})
+        short = kube.until(time.monotonic() + 5.0)
+        assert kube.deadline is None
+        assert (kube.version(), short.version(), kube.with_silence(0.1).version()) == ("v1.32.3",) * 3
+        assert (kube.requests, short.requests) == (3, 3)
+        assert len(api.peers) == 1
 
     def test_a_port_forward_that_is_refused_names_the_pod(self, kube: Kube) -> None:
         with pytest.raises(KubeError) as error:

@@ -331,8 +331,7 @@ class TestPortForward:
 
     def test_ends_at_the_deadline_whatever_comes(self, server: StreamServer, kube: Kube) -> None:
         server.script = forwarding(lambda peer: _every(0.05, peer, lambda: peer.send(0, b"HTTP/1.1 ")))
-        kube.deadline = time.monotonic() + 0.8
-        failure(lambda: get(kube))
+        failure(lambda: get(kube.until(time.monotonic() + 0.8)))
 
     def test_closes_its_stream_once_it_is_read(self, server: StreamServer, kube: Kube) -> None:
         received: list[bytes | None] = []
@@ -381,8 +380,8 @@ class TestOpening:
         assert "Connection refused" in (failure(lambda: get(kube)).seen or "")
 
     def test_after_the_deadline_is_a_failure(self, server: StreamServer, kube: Kube) -> None:
-        kube.deadline = time.monotonic() - 1
-        assert failure(lambda: get(kube)).seen == "the deadline has passed"
+        late = kube.until(time.monotonic() - 1)
+        assert failure(lambda: get(late)).seen == "the deadline has passed"
         assert server.requests == []
 
     def test_sets_nothing_for_the_whole_process(self, kube: Kube) -> None:
@@ -397,9 +396,8 @@ class TestRequests:
             thread = threading.Thread(target=_drip, args=(listening,))
             thread.start()
             kube = Kube("kt", kubeconfig(f"http://127.0.0.1:{listening.getsockname()[1]}"))
-            kube.deadline = time.monotonic() + 0.6
             with pytest.raises(KubeError) as error:
-                kube.request("GET", "/version")
+                kube.until(time.monotonic() + 0.6).request("GET", "/version")
             kube.close()
             thread.join()
         assert error.value.problems[0].seen == "the answer was not complete by the deadline"

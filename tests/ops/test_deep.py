@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -53,8 +55,13 @@ class Cluster:
     sidecars: bool = True
     waiting: str = ""
     stuck: bool = False
-    deadline: float | None = None
+    deadline: float = math.inf
     on_create: Callable[[Object], None] = field(default=lambda _: None)
+
+    def until(self, deadline: float) -> Cluster:
+        found = copy(self)
+        found.deadline = deadline
+        return found
 
     def create(self, document: Object) -> Object:
         self.on_create(document)
@@ -84,14 +91,13 @@ class Cluster:
         return [found for (name, _), found in self.objects.items() if name == kind.kind]
 
     def delete(self, _: Kind, name: str) -> bool:
+        assert time.monotonic() < self.deadline
         self.removed.append(name)
         if self.stuck:
             return True
-        self.objects = {
-            key: found
-            for key, found in self.objects.items()
-            if name not in (key[1], found["metadata"].get("namespace"))
-        }
+        for key, found in [*self.objects.items()]:
+            if name in (key[1], found["metadata"].get("namespace")):
+                del self.objects[key]
         return True
 
     def execute(
@@ -273,6 +279,8 @@ def test_a_namespace_that_does_not_go_is_warned_of_with_the_command_that_removes
 
 def test_a_run_that_has_no_time_left_for_waiting_still_removes(run: Run) -> None:
     run.session.deadline = time.monotonic()
+    for one in run.clusters.values():
+        one.deadline = run.session.deadline
     run.clusters["nhn"].waiting = "PodInitializing"
     run.tried()
     assert run.left == {}

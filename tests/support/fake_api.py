@@ -77,6 +77,7 @@ class FakeApi(LocalServer):
     Attributes:
         calls: Every request so far: method, and path with its query.
         bodies: What each of them sent.
+        peers: The connections that requests came over.
         most_at_once: How many requests were being answered at one moment, at most.
         selects: Whether label and field selectors are heeded.
         otherwise: What a path answers that nobody set; None: that there is no such object.
@@ -85,6 +86,7 @@ class FakeApi(LocalServer):
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.calls: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
+        self.peers: set[tuple[str, int]] = set()
         self.most_at_once = 0
         self.selects = False
         self.otherwise: Reply | None = None
@@ -178,6 +180,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            api.peers.add(self.client_address)
             targets = self.headers.get("Upgrade") and api.forwards(urlsplit(self.path).path)
             if targets:
                 with api.answering(self.command, self.path, sent):

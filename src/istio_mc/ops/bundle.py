@@ -326,8 +326,7 @@ def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gat
             return read(name)
 
     def read(name: str) -> Collected:
-        kube = session.kubes[name]
-        kube.read_timeout_s = min(kube.read_timeout_s, _READ_TIMEOUT_S)
+        kube = session.kubes[name].with_silence(_READ_TIMEOUT_S)
         apart = Redactor(known=redactor.known)
         found = known(facts, name, apart)
         wanted, missing = asks(kube, facts.observed[name], logs, apart)

@@ -107,8 +107,7 @@ def watch(inputs: Inputs, *, every_s: float) -> Generator[StatusResult, None, No
                 # Who is a member can only be asked of those that answer: settled once, for all readings.
                 inputs = replace(inputs, contexts=session.names)
             session.deadline = inputs.deadline
-            for kube in session.kubes.values():
-                kube.deadline = session.deadline
+            session.kubes = {name: kube.until(session.deadline) for name, kube in session.kubes.items()}
             result = status(session)
             if result.failures:
                 session.close()

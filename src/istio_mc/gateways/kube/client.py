@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -58,6 +58,27 @@ _FORWARD = "/portforward"
 
 
 @dataclass(slots=True)
+class _Connections:
+    """What is kept of an API server between calls, whatever their deadlines.
+
+    Attributes:
+        requests: How many calls were made.
+        ahead_s: How many seconds the server's clock is ahead, by its last answer.
+        endpoint: Where it is; None before the first call.
+        sender: Its open connections; None before the first call.
+        lock: Held while these are made.
+        turns: One for each call at once.
+    """
+
+    requests: int = 0
+    ahead_s: float | None = None
+    endpoint: Endpoint | None = None
+    sender: Sender | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    turns: threading.Semaphore = field(default_factory=partial(threading.Semaphore, _AT_ONCE))
+
+
+@dataclass(frozen=True, slots=True)
 class Kube:
     """The API server of one context.
 
@@ -65,23 +86,34 @@ class Kube:
         context: Name of the context, in every error.
         kubeconfig: A self-contained kubeconfig of that one context, credentials already obtained.
         deadline: `time.monotonic()` value past which no call is sent again and none goes on; None for none.
-        requests: How many calls were made.
         connect_timeout_s: How long a connection may take, in seconds.
         read_timeout_s: How long the server may keep silent within an answer, in seconds.
-        ahead_s: How many seconds its clock is ahead of this machine's, by its last answer; None: not told.
     """
 
     context: str
     kubeconfig: Mapping[str, Any] = field(repr=False)
     deadline: float | None = None
-    requests: int = 0
     connect_timeout_s: float = CONNECT_TIMEOUT_S
     read_timeout_s: float = READ_TIMEOUT_S
-    ahead_s: float | None = None
-    _endpoint: Endpoint | None = field(default=None, repr=False)
-    _sender: Sender | None = field(default=None, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _turns: threading.Semaphore = field(default_factory=partial(threading.Semaphore, _AT_ONCE), repr=False)
+    _kept: _Connections = field(default_factory=_Connections, repr=False, compare=False)
+
+    def until(self, deadline: float) -> Kube:
+        """The same API server over the same connections, with another deadline."""
+        return replace(self, deadline=deadline)
+
+    def with_silence(self, most_s: float) -> Kube:
+        """The same API server over the same connections, silent within an answer for at most so long."""
+        return replace(self, read_timeout_s=min(self.read_timeout_s, most_s))
+
+    @property
+    def requests(self) -> int:
+        """How many calls were made."""
+        return self._kept.requests
+
+    @property
+    def ahead_s(self) -> float | None:
+        """How many seconds its clock is ahead of this machine's, by its last answer; None: unknown."""
+        return self._kept.ahead_s
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """One object, or None where there is none."""
@@ -235,7 +267,7 @@ class Kube:
 
         def attempt() -> tuple[urllib3.BaseHTTPResponse, bytes]:
             with self._turn():
-                answer = sender.send(method, target, sent, content, self._timeouts())
+                answer = sender.send(method, target, sent, content, self._timeouts(), self._retries())
                 return answer, self._body(answer)
 
         what = f"{self.context}: {method} {path}"
@@ -247,7 +279,7 @@ class Kube:
             raise errors.unreachable(
                 self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
             ) from None
-        self.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
+        self._kept.ahead_s = ahead_s(answer.headers.get("Date"), datetime.now(UTC))
         took = (time.monotonic() - begun) * 1000
         _log.debug("%s: %s %s: %s in %.0f ms", self.context, method, path, answer.status, took)
         if not http.HTTPStatus.OK <= answer.status < http.HTTPStatus.MULTIPLE_CHOICES:
@@ -256,12 +288,12 @@ class Kube:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        mine = self._turns.acquire(timeout=self._remaining(_TURN_S, least=0.0))
+        mine = self._kept.turns.acquire(timeout=self._remaining(_TURN_S, least=0.0))
         try:
             yield
         finally:
             if mine:
-                self._turns.release()
+                self._kept.turns.release()
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """All of an answer. A server that goes on sending little by little is given up at the deadline."""
@@ -366,8 +398,8 @@ class Kube:
 
     def close(self) -> None:
         """Ends the connections."""
-        if self._sender is not None:
-            self._sender.close()
+        if self._kept.sender is not None:
+            self._kept.sender.close()
 
     @contextmanager
     def _stream(
@@ -391,27 +423,31 @@ class Kube:
 
     def _open(self) -> tuple[Endpoint, Sender]:
         """Where the API server is, and what requests are sent with; made at the first call."""
-        with self._lock:
-            self.requests += 1
-            if self._endpoint is None:
-                self._endpoint = read_endpoint(self.context, self.kubeconfig)
-            if self._sender is None:
-                # Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After).
-                retries = Patience(
-                    total=4,
-                    connect=0,  # what broke is tried again by `once_more`
-                    read=0,
-                    other=0,  # a certificate that is not trusted will not be at the next try
-                    status=3,
-                    status_forcelist=(429, 503),
-                    allowed_methods=None,
-                    backoff_factor=0.2,
-                    respect_retry_after_header=True,
-                    raise_on_status=False,
-                )
-                retries.left = self._left
-                self._sender = self._endpoint.sender(retries)
-            return self._endpoint, self._sender
+        kept = self._kept
+        with kept.lock:
+            kept.requests += 1
+            if kept.endpoint is None:
+                kept.endpoint = read_endpoint(self.context, self.kubeconfig)
+            if kept.sender is None:
+                kept.sender = kept.endpoint.sender()
+            return kept.endpoint, kept.sender
+
+    def _retries(self) -> Patience:
+        """Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After)."""
+        retries = Patience(
+            total=4,
+            connect=0,  # what broke is tried again by `once_more`
+            read=0,
+            other=0,  # a certificate that is not trusted will not be at the next try
+            status=3,
+            status_forcelist=(429, 503),
+            allowed_methods=None,
+            backoff_factor=0.2,
+            respect_retry_after_header=True,
+            raise_on_status=False,
+        )
+        retries.left = self._left
+        return retries
 
     def _left(self) -> float:
         return self._remaining(float("inf"), least=0.0)

@@ -63,6 +63,7 @@ class Sender:
         headers: Mapping[str, str],
         body: object,
         timeouts: tuple[float, float],
+        retries: urllib3.Retry,
     ) -> urllib3.BaseHTTPResponse:
         """Sends a request; its answer is yet to be read.
 
@@ -72,12 +73,14 @@ class Sender:
             headers: All that it carries.
             body: What is sent; None: nothing.
             timeouts: Seconds to connect, and for which the server may be silent.
+            retries: When it is sent again.
         """
         connect, read = timeouts
         given: dict[str, Any] = {
             "body": body,
             "headers": headers,
             "timeout": urllib3.Timeout(connect=connect, read=read),
+            "retries": retries,
             "preload_content": False,
         }
         if self.server:  # the quick way: no pool is looked for at each request
@@ -108,11 +111,10 @@ class Endpoint:
     server_name: str | None
     proxy: http_proxy.HttpProxy | None
 
-    def sender(self, retries: urllib3.Retry) -> Sender:
+    def sender(self) -> Sender:
         """What sends requests, over connections that are kept open."""
         common: dict[str, Any] = {
             "maxsize": _CONNECTIONS,
-            "retries": retries,
             "ssl_context": self.tls,
             "server_hostname": self.server_name,
         }

@@ -237,11 +237,10 @@ class Session:
         def read(name: str) -> Object | None:
             kube = self.kubes[name]
             if within_s is not None:
-                kube.deadline = min(self.deadline, time.monotonic() + within_s)
+                kube = kube.until(min(self.deadline, time.monotonic() + within_s))
             try:
                 return kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE)
             finally:
-                kube.deadline = self.deadline
                 pending.pop(name, None)
 
         wanted = [name for name in contexts if name in self.kubes and name not in self.namespaces]

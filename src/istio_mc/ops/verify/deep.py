@@ -137,11 +137,10 @@ class _Run:
         left = time.monotonic() + max(patience_s, _LAST_S)
 
         def drop(name: str) -> None:
-            kube = self._session.kubes[name]
+            kube = self._session.kubes[name].until(left + _LAST_S)
             # A call that is on its way could make what has just been removed: it is waited for.
             waited = self._locks[name].acquire(timeout=_LAST_S)
             try:
-                kube.deadline = left + _LAST_S
                 kube.delete(objects.NAMESPACE, self._namespace)
             finally:
                 if waited:
@@ -158,8 +157,6 @@ class _Run:
         for name, problems in failed.items():
             seen = problems[0].seen or problems[0].message
             self._session.warnings.append(_left(name, self._namespace, seen))
-        for name in self._made:
-            self._session.kubes[name].deadline = self._session.deadline
         self._session.progress(Event(None, _STEP, State.DONE, "removed"))
 
     def _sweep(self, name: str) -> None:
