@@ -26,7 +26,7 @@ from istio_mc.domain.settings.model import (
 )
 from istio_mc.domain.tools import PLATFORMS, Tool
 from istio_mc.gateways.istio.istioctl import find_istioctl
-from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
+from istio_mc.gateways.tools.cache import Cache
 from istio_mc.gateways.tools.download import Downloader
 from istio_mc.gateways.tools.find import Origin, find, own_platform
 from istio_mc.gateways.tools.install import Offline, Online, in_folder
@@ -208,14 +208,17 @@ class TestInstall:
         assert bench.one("helm", bin_dir=bench.bin_dir).outcome is Outcome.INSTALLED
         assert said(path) == "v3.15.3\n"
 
-    @pytest.mark.parametrize("receipt", [b"", b"{", b"[]", b'{"tool": "helm"}'])
-    def test_a_program_whose_receipt_cannot_be_read_is_brought_again(
-        self, bench: Bench, receipt: bytes
-    ) -> None:
+    @pytest.mark.parametrize("text", [b"", b"\n", b"a", b"a\nb\nc", b"\xff  helm\n\xff  helm\n"])
+    def test_a_program_whose_digests_cannot_be_read_is_brought_again(self, bench: Bench, text: bytes) -> None:
         bench.install("helm")
-        (kept,) = (bench.cache.folder / "receipts").iterdir()
-        kept.write_bytes(receipt)
+        (kept,) = (bench.cache.folder / "digests").iterdir()
+        kept.write_bytes(text)
         assert bench.one("helm").outcome is Outcome.INSTALLED
+
+    def test_a_digest_that_is_pinned_later_is_compared_with_the_published_files(self, bench: Bench) -> None:
+        bench.install("helm")
+        bench.digests[Tool.HELM] = Digests(linux_amd64="a" * 64)
+        assert bench.one("helm").problems[0].code == "checksum-mismatch"
 
     def test_a_link_in_the_folder_is_replaced_and_not_followed(self, bench: Bench) -> None:
         elsewhere = bench.folder / "elsewhere"
@@ -401,10 +404,10 @@ class TestAProgramThatWasFetched:
         problem = self.refused(bench, Tool.HELM)
         assert (problem.code, problem.seen) == ("tool-not-started", seen)
 
-    def test_leaves_no_receipt_when_it_is_refused(self, bench: Bench) -> None:
+    def test_leaves_no_digest_when_it_is_refused(self, bench: Bench) -> None:
         self.publish(bench, Tool.HELM, program(Tool.HELM, "1.0.0"))
         self.refused(bench, Tool.HELM)
-        assert not list(bench.cache.folder.glob("receipts/*"))
+        assert not list(bench.cache.folder.glob("digests/*"))
 
     def test_from_a_folder_is_run_too(self, bench: Bench) -> None:
         self.publish(bench, Tool.HELM, program(Tool.HELM, "1.0.0"))
@@ -434,8 +437,7 @@ class TestAProgramThatWasFetched:
         cached = bench.one("helm", platform=self.HERE).path
         cached.write_bytes(program(Tool.HELM, "1.0.0"))
         item = bench.mirror.artifact(Tool.HELM, own_platform())
-        receipt = Receipt("helm", item.version, self.HERE, item.url, "a" * 64)
-        bench.cache.keep_receipt(sha256_of(cached), receipt)
+        bench.cache.remember_program(item.url, "a" * 64, cached)
         assert self.refused(bench, Tool.HELM).code == "tool-version-mismatch"
 
 

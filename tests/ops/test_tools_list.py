@@ -28,7 +28,7 @@ from istio_mc.domain.settings.model import (
 )
 from istio_mc.domain.tools import Tool, artifact
 from istio_mc.gateways.istio.releases import release_table
-from istio_mc.gateways.tools.cache import Cache, Receipt, sha256_of
+from istio_mc.gateways.tools.cache import Cache
 from istio_mc.gateways.tools.find import own_platform
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.tools.listing import ListResult, listed
@@ -171,9 +171,8 @@ class TestTheDigestOfEachFile:
         self, tmp_path: Path, file_sha256: str | None, expected: str
     ) -> None:
         path = put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
-        known = artifact(Tool.HELM, "3.16.4", own_platform()).sha256
-        receipt = Receipt("helm", "3.16.4", str(own_platform()), "url", str(file_sha256 or known))
-        Cache(tmp_path / "cache").keep_receipt(sha256_of(path), receipt)
+        item = artifact(Tool.HELM, "3.16.4", own_platform())
+        Cache(tmp_path / "cache").remember_program(item.url, str(file_sha256 or item.sha256), path)
         assert digests(tmp_path)["helm"] == expected
 
     @pytest.mark.parametrize(

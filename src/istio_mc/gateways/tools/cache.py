@@ -1,10 +1,9 @@
-"""The private cache: programs, manifests, unfinished downloads, first-seen digests, receipts."""
+"""The private cache: programs, manifests, unfinished downloads, and the digests of what was fetched."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,25 +21,6 @@ if TYPE_CHECKING:
 PROGRAM_MODE = 0o755
 _ELSEWHERE = Advice("choose another folder with --bin-dir, or use the private cache")
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a program is, kept under the digest of the program itself: it holds wherever the program is put.
-
-    Attributes:
-        tool: Its name.
-        version: Its version.
-        platform: `os/arch`.
-        url: Where the published file was.
-        file_sha256: Digest of the published file (of the archive, where it is one).
-    """
-
-    tool: str
-    version: str
-    platform: str
-    url: str
-    file_sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +42,19 @@ class Cache:
         return self.folder / "partial" / _key(url)
 
     def record(self, url: str) -> Path:
-        """Where the first-seen digest of a URL is kept."""
+        """Where the digest of what a URL contained is kept, and of the program that was unpacked from it."""
         return self.folder / "digests" / f"{_key(url)}.sha256"
 
     def recorded(self, url: str) -> str | None:
-        """The first-seen digest of a URL; None: it was never fetched."""
-        found = files.read_if_there(self.record(url))
-        return found.decode(errors="replace").split()[0] if found and found.strip() else None
+        """The digest of what a URL contained; None: it was never fetched."""
+        return next(iter(self._digests(url)), None)
+
+    def recorded_program(self, url: str, program: Path) -> str | None:
+        """The digest of the published file that a program was installed from; None: it is from elsewhere."""
+        match self._digests(url):
+            case [published, unpacked] if program.is_file() and sha256_of(program) == unpacked:
+                return published
+        return None
 
     def remember(self, url: str, sha256: str) -> None:
         """Keeps the first-seen digest of a URL; one that is kept already stays.
@@ -83,25 +69,15 @@ class Cache:
             if error.problems[0].code != Code.FILE_EXISTS:
                 raise
 
-    def receipt(self, program: Path) -> Receipt | None:
-        """What a program is, if it was installed from here; None: unknown, or not there."""
-        if not program.is_file():
-            return None
-        raw = files.read_if_there(self._receipt(sha256_of(program)))
-        try:
-            return Receipt(**json.loads(raw)) if raw else None
-        except (ValueError, TypeError):
-            return None
-
-    def keep_receipt(self, program_sha256: str, receipt: Receipt) -> None:
-        """Remembers what a program is.
+    def remember_program(self, url: str, sha256: str, program: Path) -> None:
+        """Keeps the digests of a published file and of the program in it, in place of earlier ones.
 
         Raises:
             ProblemError: The cache cannot be written.
         """
-        path = self._receipt(program_sha256)
-        self.make_folder(path.parent)
-        files.write(path, json.dumps(asdict(receipt), indent=2).encode() + b"\n")
+        self.make_folder(self.record(url).parent)
+        lines = f"{sha256}  {url}\n{sha256_of(program)}  {program.name}\n"
+        files.write(self.record(url), lines.encode())
 
     def make_folder(self, path: Path) -> None:
         """Makes a folder of the cache, private from the cache's own folder down.
@@ -112,8 +88,9 @@ class Cache:
         for folder in (self.folder, *reversed(_below(path, self.folder))):
             files.make_private_folder(folder)
 
-    def _receipt(self, program_sha256: str) -> Path:
-        return self.folder / "receipts" / f"{program_sha256}.json"
+    def _digests(self, url: str) -> list[str]:
+        kept = files.read_if_there(self.record(url)) or b""
+        return [line.split()[0] for line in kept.decode(errors="replace").splitlines() if line.strip()]
 
 
 def find_cache(env: Mapping[str, str], home: Path) -> Cache:

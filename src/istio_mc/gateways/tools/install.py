@@ -20,7 +20,7 @@ from istio_mc.domain.tools import (
 )
 from istio_mc.gateways.host import files, temporary
 from istio_mc.gateways.tools import archives
-from istio_mc.gateways.tools.cache import PROGRAM_MODE, Cache, Receipt, copy_into, replacing, sha256_of
+from istio_mc.gateways.tools.cache import PROGRAM_MODE, Cache, copy_into, replacing, sha256_of
 from istio_mc.gateways.tools.download import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, recognise
 from istio_mc.gateways.tools.find import own_platform, version_of
 from istio_mc.gateways.tools.manifests import parsed
@@ -191,14 +191,8 @@ def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
     if artifact.platform is None:
         known = artifact.sha256 or cache.recorded(artifact.url)
         return target.is_file() and sha256_of(target) == known
-    receipt = cache.receipt(target)
-    wanted = (artifact.tool, artifact.version, str(artifact.platform))
-    return (
-        receipt is not None
-        and (receipt.tool, receipt.version, receipt.platform) == wanted
-        and artifact.sha256 in (None, receipt.file_sha256)
-        and os.access(target, os.X_OK)
-    )
+    published = cache.recorded_program(artifact.url, target)
+    return published is not None and artifact.sha256 in (None, published) and os.access(target, os.X_OK)
 
 
 def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Verification:
@@ -216,10 +210,10 @@ def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Ver
         return artifact.verification
     if artifact.platform is None:
         return Verification.PINNED if sha256_of(there) == artifact.sha256 else Verification.NOT_VERIFIED
-    receipt = cache.receipt(there)
-    if receipt is None:  # it is from elsewhere
+    published = cache.recorded_program(artifact.url, there)
+    if published is None:
         return Verification.NOT_VERIFIED
-    return Verification.PINNED if receipt.file_sha256 == artifact.sha256 else Verification.PUBLISHED
+    return Verification.PINNED if published == artifact.sha256 else Verification.PUBLISHED
 
 
 def install(
@@ -254,10 +248,7 @@ def install(
                 copy_into(path, file)
             file.seek(0)
             _refuse_other_platform(artifact, file.read(_HEAD), place)
-        receipt = Receipt(
-            str(artifact.tool), artifact.version, str(artifact.platform), artifact.url, file_sha256
-        )
-        cache.keep_receipt(sha256_of(target), receipt)
+        cache.remember_program(artifact.url, file_sha256, target)
 
 
 @contextmanager
