@@ -11,10 +11,10 @@ def main() -> None:
     """Entry point of the `istio-mc` program."""
     if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
         _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    # Imports make much that stays and next to no garbage: looking for it is a tenth of `--help`.
-    # A verb has it looked for again once it runs (cli/edge.py).
-    gc.disable()
-    from istio_mc.gateways.host import signals  # noqa: PLC0415 - the collector is off only now
+    # Modules, and what clusters return, are many objects that stay: every 700 new ones, as Python does by
+    # itself, a search for garbage takes a tenth of a run.
+    gc.set_threshold(50_000)
+    from istio_mc.gateways.host import signals  # noqa: PLC0415 - the threshold holds for its import, too
 
     signals.end_at_once()
     from istio_mc.cli.last_resort import guard  # noqa: PLC0415 - likewise

@@ -17,7 +17,6 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from istio_mc.domain import yamltext
 from tests.support import command_line, quick
@@ -111,12 +110,10 @@ def _garbage_collected() -> Iterator[None]:
     """
     gc.collect()
     gc.freeze()
-    # The program's own settings are for good.
-    with patch.multiple(gc, freeze=lambda: None, set_threshold=lambda *_: None):
-        yield
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 _read: dict[str | bytes, bytes] = {}

@@ -14,7 +14,7 @@ from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall import leave
 from istio_mc.ops.uninstall.plan import plan
-from istio_mc.ops.uninstall.uninstall import leftovers, uninstall
+from istio_mc.ops.uninstall.uninstall import uninstall
 from tests.support import quick
 from tests.support.mesh import environment
 from tests.support.refusals import Refused
@@ -160,7 +160,7 @@ def test_all_that_goes_from_a_namespace_that_stays_is_reported(
     assert not [label for label in labels if label.startswith("istio-mc/")]
     assert f"Namespace {SYSTEM}" in done.removed["nhn"]
     assert not kt.has("Namespace", "sample")
-    assert any(one.what == f"Namespace {SYSTEM}" for one in leftovers(todo)["kt"])
+    assert any(one.what == f"Namespace {SYSTEM}" for one in todo.removals["kt"].left)
     assert not installed["nhn"].has("Namespace", SYSTEM)
     states = [event.state for event in events if event.cluster == "nhn"]
     assert states[:3] == [State.PENDING, State.STARTED, State.WAITING]

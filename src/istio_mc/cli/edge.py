@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import os
 import re
@@ -38,9 +37,6 @@ VERIFY_FORMATS = ("short", "junit", "github")
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _T = TypeVar("_T")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-_OBJECTS_BEFORE_A_LOOK = 50_000
-"""What many clusters answer is many objects that stay: looked through at every 700 new ones, as Python does
-by itself, they cost a tenth of a run, and hardly any garbage is found."""
 
 
 def seconds(text: str) -> float:
@@ -246,9 +242,6 @@ def run(
     from istio_mc.present.output.envelope import Exit
     from istio_mc.present.verify.summary import SAYS_ALL
 
-    gc.freeze()  # what was imported stays; from here on garbage is looked for, and only in what comes now
-    gc.set_threshold(_OBJECTS_BEFORE_A_LOOK)
-    gc.enable()
     output = _output(options.output or "table", formats)
     last_resort.begun.command = command
     color = colored(options)

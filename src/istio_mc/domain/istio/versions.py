@@ -52,9 +52,3 @@ def kubectl_skew(kubectl: str, server: str) -> int | None:
     if ours is None or theirs is None or ours[0] != theirs[0]:
         return None
     return ours[1] - theirs[1]
-
-
-def kubectl_fits(kubectl: str, server: str) -> bool | None:
-    """Whether kubectl may speak to a server; None where either is no version."""
-    skew = kubectl_skew(kubectl, server)
-    return None if skew is None else abs(skew) <= 1

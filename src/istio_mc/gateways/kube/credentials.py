@@ -34,7 +34,7 @@ from istio_mc.gateways.host import files, process
 from istio_mc.gateways.host.parallel import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from istio_mc.domain.kube.kubeconfig import Context
 
@@ -340,7 +340,3 @@ def _failure(
         expected=f"an ExecCredential of {run.plugin.api_version} on its standard output",
         hint=hint or Advice("See what it says: ", kubectl(run.context.name, "get", "--raw", "/version")),
     )
-
-
-def _quoted(words: Iterable[str]) -> str:
-    return process.command_to_paste(list(words))

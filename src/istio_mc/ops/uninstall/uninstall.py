@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from istio_mc.domain.removal import Doomed, Left, Removal
+    from istio_mc.domain.removal import Doomed, Removal
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.session.session import Session
 
@@ -153,11 +153,6 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
             )
         ),
     )
-
-
-def leftovers(todo: Uninstalling) -> dict[str, tuple[Left, ...]]:
-    """What stays, by context."""
-    return {name: found.left for name, found in todo.removals.items()}
 
 
 def untouched(todo: Uninstalling, listed: Collection[str], file: Path | None) -> UninstallResult:
