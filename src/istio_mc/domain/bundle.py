@@ -40,7 +40,6 @@ class File:
 
     Attributes:
         path: Its place, `/` between folders.
-        text: What it holds, secrets taken out.
         note: What a reader should know of it: that it was cut, and where.
     """
 
@@ -60,7 +59,6 @@ class Missing:
 
     Attributes:
         what: What was asked for, as its file would be called.
-        why: The reason.
     """
 
     what: str

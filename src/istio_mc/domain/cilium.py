@@ -53,8 +53,6 @@ class Need:
     """A setting that matters in one cluster.
 
     Attributes:
-        key: The key of cilium-config.
-        wanted: What it has to be.
         is_met: Whether it is so.
         why: Why it matters there.
     """
@@ -110,9 +108,7 @@ class Rollout:
     """How far the DaemonSet's agents are.
 
     Attributes:
-        desired: Nodes that shall carry an agent.
         updated: Agents made from the present pod template.
-        ready: Agents that are ready.
         seen: Whether the DaemonSet's controller has seen its last change.
     """
 
@@ -236,7 +232,6 @@ class Plan:
     """What is to be done in one cluster.
 
     Attributes:
-        changes: Keys to change.
         restart: Why the agents are to be restarted; empty: they are not.
         watch: Whether a rollout is to be watched to its end.
         drop_backup: Whether the backup goes when all is done.

@@ -24,7 +24,6 @@ class Event(NamedTuple):
     Attributes:
         cluster: Context name; None: the step is the whole mesh's.
         step: Name of the step, such as `istio`.
-        state: Its new state.
         detail: What it is at, or what it waits for.
         subject: Whom the step is about where that is no cluster, such as a tool being downloaded.
         fraction: How much of the step is done, 0 to 1; None: nobody knows.

@@ -78,10 +78,8 @@ class RepeatedKey:
     """A key that stands twice in one mapping: Go takes the last.
 
     Attributes:
-        key: The key.
         line: Line of the one that counts, from 1.
         column: Its column, from 1.
-        first_line: Line of the one before it.
     """
 
     key: str
@@ -96,7 +94,6 @@ class GoYaml:
 
     Attributes:
         value: What it holds, in the types that JSON has.
-        repeated: Keys that stand twice.
     """
 
     value: object = field(repr=False)

@@ -29,7 +29,6 @@ class Command:
     """A command line. As the hint of a Problem it fixes the fault when it is pasted unchanged.
 
     Attributes:
-        argv: The program and its arguments.
         context: Kubeconfig context that it acts on; None: that of its own options, or no cluster at all.
         then: Commands that follow where this one succeeded.
         kubeconfig: What $KUBECONFIG must be for it; None: what it is already.

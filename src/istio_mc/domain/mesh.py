@@ -25,7 +25,6 @@ class ApiServer:
     """How the other clusters' istiods reach a cluster's API server.
 
     Attributes:
-        server: URL.
         ca_data: PEM of the CA its certificate is checked with; None: the one its own service accounts get.
         tls_server_name: Name looked for in its certificate, where that is not the host of the URL.
     """
@@ -42,7 +41,6 @@ class Cluster:
     Attributes:
         context: Name of its context in the merged kubeconfig; what people call it.
         cluster_id: Its ID in Istio, a DNS-1123 label.
-        network: Its network in Istio.
         api_server: Where the other clusters' istiods reach it.
         gateway_addresses: Addresses to put on its gateway Service as `externalIPs`; none: its
             LoadBalancer gives one.
@@ -67,12 +65,10 @@ class Mesh:
     """What all clusters share.
 
     Attributes:
-        mesh_id: Istio's mesh ID.
         version: Istio's version, such as `1.26.0`.
         revision: Control-plane revision; empty for the default one.
         hub: Registry of Istio's images; None: what istioctl was built with.
         tag: Tag of Istio's images; None likewise.
-        values: IstioOperator values for every cluster.
     """
 
     mesh_id: str

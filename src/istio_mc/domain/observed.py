@@ -27,7 +27,6 @@ class ControlPlane:
     """An istiod of whatever namespace and making.
 
     Attributes:
-        namespace: Where it runs.
         revision: Its revision; `default` for the one without a name.
         manager: Who installed it: `istioctl`, `Helm` or `Sail`.
     """
@@ -52,7 +51,6 @@ class Surroundings:
         calico: Calico's settings; None: no Calico here.
         istio_cni: Whether Istio's CNI plugin runs.
         denied: Rights that are missing, such as `create deployments.apps in istio-system`.
-        control_planes: Every istiod of the cluster.
         ambient: Whether ztunnel runs: a mesh in ambient mode.
         gateway_api: Bundle version of those CRDs of the Gateway API that not every istiod reads, by name;
             empty where a CRD names none.

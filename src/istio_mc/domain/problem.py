@@ -20,8 +20,6 @@ class Problem:
         code: The kind of fault, part of the JSON contract.
         message: One sentence that says what is wrong.
         cluster: Context name of the cluster concerned, or None where the whole mesh is.
-        seen: What was found.
-        expected: What should have been found.
         hint: What fixes it: a command that can be pasted unchanged, or advice.
         docs: Page and section that explain it; where none is given, those of the code.
         requests: What was requested, where a cluster refused it for a reason that concerns other requests
@@ -50,7 +48,6 @@ class ProblemError(Exception):
     """Something failed: carries every Problem found, so that none is told one at a time.
 
     Attributes:
-        problems: What stands in the way.
         warnings: What was found with them, and does not.
     """
 

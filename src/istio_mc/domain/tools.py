@@ -105,10 +105,8 @@ class Artifact:
     """One published file.
 
     Attributes:
-        tool: What it is.
         version: Its version, without a leading v.
         platform: What it runs on; None for the Gateway API's CRDs, which run on anything.
-        url: Where it is.
         checksum_url: Where its SHA-256 is published; None where none is.
         member: The program's name inside the archive; None where the file is the program itself.
         sha256: A digest set in mesh.yaml or known here, which wins over a published one; None: neither.

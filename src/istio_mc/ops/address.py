@@ -54,14 +54,11 @@ class ClusterAddress:
     """One gateway's address, and what must be open before it.
 
     Attributes:
-        cluster: The cluster.
         service: Its gateway's Service; None: there is none.
         from_load_balancer: The addresses in the Service's status.
         external_ips: Those in its spec.
         standing: Gateways that stand for it in the other clusters.
-        lacking: Other clusters without one.
         addresses: What the other clusters call; none: pending.
-        ports: The Service's ports.
         resolved: What its host names resolve to on this machine.
     """
 
@@ -85,8 +82,6 @@ class Look:
     """What was seen of a mesh's addresses.
 
     Attributes:
-        live: What changes are decided on.
-        shown: The clusters the user asked about.
         views: One for each of those that answered.
         failures: Clusters that did not answer, and why.
     """
@@ -103,7 +98,6 @@ class AddressResult:
 
     Attributes:
         look: How it is now; in a dry run, and where nothing was done, how it was.
-        changes: What was done, or would be.
         failures: Clusters where it was not done, and why.
         warnings: What the user should know though nothing failed.
         asked: Whether there was anything to do but to look.
@@ -124,8 +118,6 @@ class Wanted:
 
     Attributes:
         set: New addresses, by context.
-        via: The way they are given.
-        unset: Contexts whose addresses of ours go.
     """
 
     set: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

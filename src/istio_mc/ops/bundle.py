@@ -60,12 +60,7 @@ _STEP = "bundle"
 
 @dataclass(frozen=True, slots=True)
 class Logs:
-    """How far back logs go.
-
-    Attributes:
-        since_s: Seconds.
-        lines: The last lines of each.
-    """
+    """How far back logs go."""
 
     since_s: float
     lines: int
@@ -76,8 +71,6 @@ class Ask:
     """One thing that is asked for.
 
     Attributes:
-        path: The file it becomes.
-        call: Asks for it.
         keep: Makes the file of the answer, secrets taken out.
     """
 
@@ -293,8 +286,6 @@ class Gathered:
     """All that goes into a bundle, but for its index and what verify found, which present writes.
 
     Attributes:
-        verified: What verify found, secrets taken out.
-        made: When.
         clusters: What was collected of each cluster that answered, by context.
         unreachable: Those that did not answer, and why.
         settings: mesh.yaml; None where there is none.

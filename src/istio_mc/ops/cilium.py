@@ -50,9 +50,7 @@ class CiliumResult:
     """What was found, what was to be done, and what came of it; all by context.
 
     Attributes:
-        verb: What was asked for.
         contexts: Every cluster of the run, in the user's order.
-        wanted: The settings a mesh needs.
         found: Cilium as it was before, in the clusters that have it.
         without: Why the others count as having none.
         plans: What is to be done where; nothing for a status.

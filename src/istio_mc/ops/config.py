@@ -57,7 +57,6 @@ class Setting:
         key: Its place in mesh.yaml, clusters by context: `clusters[kt].network`; or the flag's name, without
             dashes, of what mesh.yaml does not hold.
         value: What holds; None: `otherwise` does.
-        source: Where it came from.
         origin: The flag, `<file>:<line>` or the variable; None for a default.
         otherwise: What holds where there is no value, in words.
     """
@@ -75,7 +74,6 @@ class Shown:
 
     Attributes:
         file: The mesh.yaml that was read; None: there is none.
-        settings: Every setting, in the file's order.
     """
 
     file: Path | None
@@ -88,8 +86,6 @@ class Written:
 
     Attributes:
         file: Where it was written; None: nowhere.
-        text: What it holds.
-        contexts: The clusters in it.
         warnings: What the user should know of the kubeconfig.
     """
 
@@ -104,8 +100,6 @@ class Asked:
     """What the user gave on the command line.
 
     Attributes:
-        inputs: Every verb's options, with their defaults.
-        overrides: Flags that win over mesh.yaml.
         given: Names of the options that were given, such as "timeout".
     """
 

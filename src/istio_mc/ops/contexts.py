@@ -20,7 +20,6 @@ class ShownContext:
     """One context.
 
     Attributes:
-        context: What the kubeconfig says.
         cluster_id: The ID it has, or would get.
         network: The network it has; None: none yet.
         mesh_id: The mesh it is a member of, if any.

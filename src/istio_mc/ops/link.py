@@ -148,7 +148,6 @@ class Linking:
     Attributes:
         clusters: The clusters of the run, by context.
         states: The links of those that can be linked.
-        doomed: The remote secrets that shall go.
         failures: Clusters that cannot be linked, and why.
     """
 
@@ -244,12 +243,6 @@ def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) ->
 
 def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
-
-    Args:
-        session: The run.
-        cluster: The cluster.
-        during: The step that waits for it.
-        suffix: Ends the Secret's name.
 
     Raises:
         ProblemError: It stayed empty, or went away.

@@ -24,12 +24,7 @@ _FILE_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class OwnPatterns:
-    """Takes out what patterns match. Only for the main thread, where a pattern without end can be stopped.
-
-    Attributes:
-        patterns: The regular expressions.
-        counts: How many matches were taken out.
-    """
+    """Takes out what patterns match. Only for the main thread, where a pattern without end can be stopped."""
 
     patterns: tuple[re.Pattern[str], ...] = field(default=(), repr=False)
     counts: Counter[str] = field(default_factory=Counter)

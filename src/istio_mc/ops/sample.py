@@ -47,7 +47,6 @@ class Deployed:
 
     Attributes:
         versions: The version in each cluster, by context.
-        failures: Clusters where it failed, and why.
     """
 
     versions: Mapping[str, str]
@@ -60,7 +59,6 @@ class Tested:
 
     Attributes:
         versions: The version in each cluster, by context.
-        calls: What each cluster's client got.
         problems: Every pair that failed, with the first hop that is wrong.
     """
 

@@ -40,7 +40,6 @@ class StatusResult:
     Attributes:
         contexts: Every cluster of the run, in the user's order.
         clusters: Those that answered, by context.
-        failures: Those that did not, and why.
         silent_istiods: Istiods that did not say whom and what they serve, by context.
         warnings: What the user should know though nothing failed.
     """

@@ -87,12 +87,7 @@ def _camel(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any of domain.statu
 
 
 def screen(result: StatusResult, width: int) -> RenderableType:
-    """One column a cluster, in as many blocks as the width makes necessary, and notes below.
-
-    Args:
-        result: What was read.
-        width: Columns of the terminal.
-    """
+    """One column a cluster, in as many blocks as the width makes necessary, and notes below."""
     columns = {name: _column(result, name) for name in result.contexts}
     rows = list(dict.fromkeys(key for column in columns.values() for key in column.cells))
     rows.sort(key=lambda key: _SECTIONS.index(key[0]))  # stable: rows stay as they came

@@ -55,11 +55,9 @@ class Port:
     """One port of a gateway's Service, as a load balancer or firewall in front of it is set up.
 
     Attributes:
-        name: Its name in the Service.
         port: What the other clusters call, on the address.
         protocol: `TCP` or `UDP`.
         node_port: Where each node takes it; None: nowhere.
-        purpose: What it is for.
         needed: Whether a multi-primary mesh needs it.
     """
 
@@ -76,8 +74,6 @@ class Standing:
     """A Gateway of class `istio-remote` that stands for a cluster in another one.
 
     Attributes:
-        context: The cluster it stands in.
-        name: Its name in istio-system.
         addresses: The addresses istiod takes from it.
         ours: Whether this tool wrote it.
     """

@@ -59,8 +59,6 @@ class Change:
     """One change of one object.
 
     Attributes:
-        context: The cluster it is made in.
-        action: How.
         document: The object; of a patch, what names it and the fields to set (None: to remove).
         reason: Why, for people.
     """
@@ -80,7 +78,6 @@ class Live:
 
     Attributes:
         clusters: Every member, by context.
-        observed: Those that answered.
         pools: MetalLB's pool of the gateway's name, by context, where there is one.
     """
 

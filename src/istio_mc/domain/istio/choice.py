@@ -67,7 +67,6 @@ class Servers:
     Attributes:
         kubernetes: API server versions, by context; those that did not respond are missing.
         running: Istio's version in clusters that have one, by context; None: it cannot be read.
-        silent: Clusters that did not respond.
     """
 
     kubernetes: Mapping[str, str] = field(default_factory=dict)

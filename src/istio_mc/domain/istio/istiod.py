@@ -20,8 +20,6 @@ class RemoteCluster:
     """One row of an istiod's `/debug/clusterz`.
 
     Attributes:
-        pod: The istiod that says so.
-        cluster_id: Whom it speaks of.
         secret: The remote secret it knows it by, as namespace/name; empty for its own cluster.
         status: `synced`, `syncing`, `timeout` or `closed`; `synced` means the initial sync only.
     """
@@ -103,13 +101,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 class Sample(NamedTuple):
-    """One line of Prometheus text.
-
-    Attributes:
-        name: The series' name.
-        labels: Its labels.
-        value: Its value.
-    """
+    """One line of Prometheus text."""
 
     name: str
     labels: Mapping[str, str]
@@ -121,7 +113,6 @@ class IstiodMetrics:
     """What one istiod counts since it started.
 
     Attributes:
-        pod: The istiod.
         remote_clusters: How many remote clusters it watches: one for each remote secret that it took.
         sync_timeouts: How often a cluster, by its ID, was not synced in time (30 s where nobody set another).
         root_expires: When the root it signs under ends; None where it signs nothing.

@@ -50,16 +50,12 @@ class PodFault:
     """One pod that does not come up, or a Deployment whose pods are not created.
 
     Attributes:
-        cause: What keeps it.
         pod: The pod's name; of a Deployment without a pod, the Deployment's.
         container: The container concerned; empty where none is.
         reason: Kubernetes' word for it, such as `CrashLoopBackOff`.
         detail: Kubernetes' message, or exit code and restarts.
-        restarts: How often the container was restarted.
         exit_code: Of the container's last end; None where it has not ended.
         is_down: Whether the container is not running at this moment.
-        log: Which log has the reason.
-        last_line: The last line of that log.
         refused: Why the API server refuses the pod.
     """
 
@@ -467,7 +463,6 @@ class _Crashed(NamedTuple):
     """A container's exit code, and its restarts when it was first seen with it.
 
     Attributes:
-        exit_code: The exit code.
         restarts: Its restarts by then.
         is_new: Whether it had another exit code before.
     """

@@ -37,7 +37,6 @@ class Serving:
     """What one istiod shows to whoever connects to it.
 
     Attributes:
-        pod: The istiod.
         certificate: Its serving certificate, signed by the CA that it signs workloads with.
     """
 
@@ -50,8 +49,6 @@ class ProxyTrust:
     """What one proxy holds; its private key is never read.
 
     Attributes:
-        namespace: The pod's namespace.
-        pod: The pod.
         chain: Its own certificate, and what it sends along with it; none where it has none yet.
         roots: The roots it trusts; none where it has none yet.
         workload: What runs it, as `kubectl rollout restart` takes it (`deployment/sleep`); empty where it
@@ -75,7 +72,6 @@ class ProxiesHold:
     """What the proxies of a cluster hold, as far as they were asked.
 
     Attributes:
-        proxies: Those that answered.
         silent: Those that were asked and did not, as `namespace/pod`, and why.
         running: How many run: gateways, and pods with a sidecar.
     """
@@ -102,7 +98,6 @@ class GivenRoots:
 
     Attributes:
         bundles: The PEM text of each namespace's ConfigMap, by namespace.
-        config_map: The name of these ConfigMaps.
     """
 
     bundles: Mapping[str, str] = field(repr=False)

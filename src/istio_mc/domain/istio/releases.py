@@ -56,17 +56,10 @@ class IstioRelease:
     """One minor release of Istio; None and empty: no source says.
 
     Attributes:
-        minor: Its own version.
-        first: The day of its first patch.
         first_is_latest: Whether its first patch may be older than `first`.
-        newest: The newest patch that was seen.
-        end: The end of upstream's support.
-        oldest_kubernetes: Oldest Kubernetes minor it supports.
-        newest_kubernetes: Newest Kubernetes minor it supports.
         gateway_api: Release of the Gateway API in its go.mod.
         lab: Patches that were run on the lab, oldest first.
         security: The least patch that contains the security fixes that a source names for this minor.
-        security_source: That source.
     """
 
     minor: Minor
@@ -117,14 +110,7 @@ class PatchRange:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A known defect of released patches.
-
-    Attributes:
-        id: A short name.
-        effect: What happens, in one sentence.
-        affects: The patches that have it.
-        source: Where it is known from.
-    """
+    """A known defect of released patches."""
 
     id: str
     effect: str
@@ -142,7 +128,6 @@ class CrdHazard:
 
     Attributes:
         defect: What happens, with which istiods, and where it is known from.
-        crd: The CRD.
         first: The bundle version from which on it happens; None: it happens with older ones.
         below: The bundle version that it does not happen with any more; None: it happens with newer ones.
         variable: The variable of istiod without which, as `true`, it does not happen; None: it always does.
@@ -168,9 +153,6 @@ class DyingHub:
     Attributes:
         hub: Its address, such as `gcr.io/istio-release`, or what addresses of it begin with.
         since: The first day without images.
-        effect: What happens then.
-        source: Where it is known from.
-        instead: The hub to use instead.
     """
 
     hub: str
@@ -193,10 +175,8 @@ class ReleaseTable:
         istio: Istio's minors, oldest first.
         kubernetes: The last day of each Kubernetes minor's support.
         sources: Where it is from, by a short name.
-        defects: Known defects of released patches.
         analyze: What `istioctl analyze` of some patches does to who runs it.
         crds: CRDs of the Gateway API that some istiods do not get on with.
-        hubs: Registries that are switched off.
     """
 
     read: date

@@ -30,9 +30,6 @@ class Meshed:
     """A port of a Service with at least one ready pod that speaks mTLS.
 
     Attributes:
-        namespace: Of the Service.
-        service: Its name.
-        port: The Service's port.
         http: Whether it is said to be HTTP/1.1, so that a request may be sent to it.
     """
 
@@ -60,7 +57,6 @@ class Services:
     """The Services of a cluster.
 
     Attributes:
-        objects: All of them, of every namespace.
         meshed: What a gateway can pass a connection through to.
         endpoints: Ready endpoints of each, by namespace and name.
     """
@@ -139,8 +135,6 @@ class MergedService:
     """A service that has Services in more than one cluster.
 
     Attributes:
-        namespace: Its namespace.
-        name: Its name.
         endpoints: Ready endpoints in each cluster that has such a Service, by context.
         ports: Its ports in each, as `name 80/TCP`.
         labels: What its labels say in each, where they disagree, by context.

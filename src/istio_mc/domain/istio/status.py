@@ -35,10 +35,7 @@ class Pod:
     """A pod of istio-system.
 
     Attributes:
-        name: Its name.
         app: Its label `app`, else its name: what replicas have in common.
-        ready: Containers that are ready.
-        containers: Containers it has.
         phase: What it is at: its phase, or why a container waits or has ended.
         restarts: How often its containers were started anew.
         why: What keeps it from being ready; empty where nothing does.
@@ -89,12 +86,7 @@ class Hpa:
     """An autoscaler of istio-system.
 
     Attributes:
-        name: Its name.
-        target: What it scales.
         metrics: Each as kubectl prints it, such as `cpu: 3%/80%`, or `cpu: <unknown>/80%`.
-        replicas: How many there are.
-        least: How many there are at least.
-        most: How many there are at most.
         why: Why a metric is unknown; empty where none is.
     """
 
@@ -135,17 +127,9 @@ class ClusterStatus:
     """One cluster at one moment.
 
     Attributes:
-        version: Its API server's version.
-        cluster_id: Its cluster ID.
-        network: Its network.
         mesh_id: The mesh it is a member of.
         pods: The pods of istio-system, as its other objects below.
-        services: Its Services.
-        deployments: Its Deployments.
-        hpas: Its autoscalers.
-        gateways: Its Gateways, of both kinds.
         remote_secrets: Its remote secrets, with the status that its istiods report.
-        proxies: The proxies that its istiods report.
         notes: What keeps the cluster from running pods at all.
     """
 
@@ -396,7 +380,6 @@ class Proxy:
     Attributes:
         name: `<pod>.<namespace>`.
         cluster_id: The cluster it says it is of.
-        version: Its Istio version.
         istiod: The istiod pod it is connected to.
         xds: For cds, lds, eds, rds and ecds: `SYNCED`, `NOT SENT`, `STALE`.
         errors: What it refused, in Envoy's words.

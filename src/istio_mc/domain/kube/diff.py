@@ -32,9 +32,7 @@ class Difference(NamedTuple):
     """One thing a wanted document sets that lives otherwise.
 
     Attributes:
-        ref: The object.
         path: Dotted path inside it; empty: the whole object is missing.
-        wanted: What the document says there.
         live: What the cluster has there; None: nothing.
     """
 

@@ -33,7 +33,6 @@ class Plugin:
     Attributes:
         command: Absolute path, or a name to look up on PATH.
         args: Its arguments; they may hold a client secret, and so stay out of `repr`.
-        env: Variables added to its environment.
         api_version: The version of the protocol it is to speak.
         install_hint: What its author says to do where it is missing.
         provide_cluster_info: Whether it wants to know about the cluster.
@@ -64,7 +63,6 @@ class PluginAnswer:
     """What a plugin gave.
 
     Attributes:
-        token: A bearer token.
         certificate: PEM client certificate, with any intermediates.
         key: Its PEM private key.
         expires: When it has to be asked again; None: never in this run.

@@ -60,11 +60,9 @@ class Context:
     """One context with the cluster and user it names.
 
     Attributes:
-        name: The context's name.
         cluster: Name of its cluster; its own where that cluster has none; empty where it names none
             (`problems` then says so).
         user: Name of its user, or None: kubectl then asks as nobody.
-        namespace: Its default namespace.
         server: The address that its API server is called at, without user and password.
         files: Files its context, cluster and user came from, in that order, without repeats.
         problems: What makes this context unusable, each said of this context.

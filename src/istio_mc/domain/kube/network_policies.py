@@ -17,11 +17,6 @@ def closed_ports(
 
     A pod that any policy for ingress selects is reached only where a rule of one of these lets it.
     Rules for certain sources count as well: whether the other clusters are among them is not known here.
-
-    Args:
-        policies: Those of the pod's namespace.
-        labels: The pod's.
-        ports: The ports.
     """
     selecting = [one for one in policies if _is_for_ingress(one["spec"]) and _selects(one["spec"], labels)]
     rules = [rule for one in selecting for rule in one["spec"].get("ingress") or []]

@@ -55,10 +55,6 @@ class Refusal:
     """A refused request.
 
     Attributes:
-        method: Its HTTP method.
-        path: Its path on the API server.
-        status: The HTTP status of the answer.
-        message: What the answer says.
         reason: Why it was refused.
         name: The quota, the webhook or the policy that refused it; empty where the answer names none.
     """
@@ -157,14 +153,7 @@ def read_message(message: str) -> tuple[Reason, str]:
 
 
 def read_refusal(method: str, path: str, status: int, raw: bytes) -> Refusal:
-    """Why a request was refused.
-
-    Args:
-        method: Its HTTP method.
-        path: Its path on the API server.
-        status: The HTTP status of the answer.
-        raw: The body of the answer.
-    """
+    """Why a request was refused."""
     body = _object(raw)
     message = str(body.get("message") or raw[:_MOST_SEEN].decode("utf-8", "replace"))
     reason, name = _reason(method, status, body, message)
@@ -278,9 +267,6 @@ class _Said(NamedTuple):
     """What a Problem says of a reason.
 
     Attributes:
-        message: What is wrong.
-        expected: What would have been right.
-        advice: What to do.
         look: Arguments of the kubectl command that shows more; none where none does.
         unnamed: What refused, where the answer does not name it.
     """

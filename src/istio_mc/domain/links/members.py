@@ -28,7 +28,6 @@ class Others:
     """What is known of clusters outside a run.
 
     Attributes:
-        networks: The networks they have.
         cluster_ids: Their cluster IDs, of those whose network is known.
     """
 

@@ -53,7 +53,6 @@ class Access:
     """How a holder reaches the cluster of a remote secret; two that are equal need to be tried but once.
 
     Attributes:
-        server: URL of the API server.
         user: The user's entry of the kubeconfig, as JSON.
         ca_data: PEM of the CA that the server's certificate is checked with; None: the system's.
         tls_server_name: Name looked for in the certificate where it is not the URL's host.
@@ -94,7 +93,6 @@ class RemoteSecret:
     """One key of one Secret with label `istio/multiCluster`: what istiod takes for a cluster.
 
     Attributes:
-        secret: Name of the Secret.
         cluster_id: The key, which is the cluster ID.
         created: When the Secret was created, as Kubernetes writes it.
         access: How the cluster is reached; None where istiod refuses the kubeconfig.
@@ -184,8 +182,6 @@ class Removed:
     """What is removed of a Secret.
 
     Attributes:
-        secret: Name of the Secret.
-        cluster_ids: The keys that are removed.
         is_whole: Whether the Secret goes with them, as it has no others.
     """
 
@@ -372,7 +368,6 @@ class Tried:
     """One access that was tried.
 
     Attributes:
-        reading: What came of it.
         detail: As the network or the API server gave it; for DENIED the reads that are not allowed.
         certificate: For UNTRUSTED, what is wrong with the certificate; None: TLS failed before it came.
     """

@@ -37,7 +37,6 @@ class LinkState:
 
     Attributes:
         token: Its reader token; None: it has none yet.
-        remotes: The remote secrets in it.
     """
 
     token: ReaderToken | None = field(repr=False)

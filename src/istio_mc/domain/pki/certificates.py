@@ -72,7 +72,6 @@ class Authority:
     """A CA at hand: its certificate, its key, and the certificates above it.
 
     Attributes:
-        certificate: The CA's own certificate.
         key: Its private key; kept out of `repr`.
         chain: The certificates above it, its issuer first and the root last; empty for a root.
     """

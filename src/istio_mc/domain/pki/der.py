@@ -30,7 +30,6 @@ class Der:
 
     Attributes:
         rest: What is not read yet.
-        what: What it is, for errors.
     """
 
     __slots__ = ("rest", "what")

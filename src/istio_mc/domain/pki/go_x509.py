@@ -80,20 +80,16 @@ class GoCertificate:
     """What Go's verification looks at.
 
     Attributes:
-        serial: Serial number.
         key: Kind of the public key: RSA, EC or Ed25519; empty for one that Go verifies nothing with.
         strong: Whether Go accepts signatures of the kind that it has.
         is_ca: Whether basicConstraints says so.
         path_length: CAs that may be below it; None where there is no limit.
         usage: keyUsage, its first bit lowest; None where there is none.
         uses: extendedKeyUsage, object identifiers; empty where there is none.
-        names: Subject alternative names.
         constraints: Its name constraints; None where it has none.
         unknown: Critical extensions that Go does not know, object identifiers.
         policies: Whether it has certificate policies.
         explicit_policy: How many CAs further down every certificate must have a policy; None: none must.
-        key_id: Subject key identifier.
-        issuer_key_id: Authority key identifier.
     """
 
     serial: int

@@ -42,7 +42,6 @@ class KeySpec:
     """What kind of key to make.
 
     Attributes:
-        type: RSA or EC.
         size: Bits: 2048, 3072 or 4096 for RSA, 256 or 384 (the NIST curves) for EC.
 
     Raises:

@@ -42,10 +42,8 @@ class Signing:
     """A cluster's CA as its cacerts hold it, without the key.
 
     Attributes:
-        certificate: What it signs with.
         between: What stands between that and a root, as far as it is at hand; in no order.
         path: From the certificate up to its root, the root included; empty where it leads to none.
-        roots: What it trusts.
     """
 
     certificate: x509.Certificate

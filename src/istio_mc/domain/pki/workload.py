@@ -56,11 +56,6 @@ def client_identity(issuer: Authority, trust_domain: str, now: datetime) -> Iden
 
     Form: subject empty, the SPIFFE URI as the only name and critical (SPIFFE X509-SVID 2; Istio's
     security/pkg/pki/util/generate_cert.go, 1.26.0).
-
-    Args:
-        issuer: The CA of a cluster.
-        trust_domain: Of the workload to be called.
-        now: The present, aware.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     uri = f"{_SPIFFE}{trust_domain}/ns/{SYSTEM_NAMESPACE}/sa/{ACCOUNT}"

@@ -24,7 +24,6 @@ class Span(NamedTuple):
     """A stretch of a text that is taken out.
 
     Attributes:
-        start: Where it begins.
         end: Behind its end.
         kind: What it is, in a word or two.
     """

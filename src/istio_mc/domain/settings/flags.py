@@ -22,7 +22,6 @@ class AssignedOption(NamedTuple):
 
     Attributes:
         name: Such as `--api-server`.
-        example: A value, for messages.
     """
 
     name: str

@@ -39,7 +39,6 @@ class Key:
     """What is known of a key beside its name, type and default.
 
     Attributes:
-        about: What it means, in sentences.
         otherwise: What applies where it is not set and there is no fixed default.
         pattern: Regular expression of the whole string, in what ECMA-262 and Python share.
         fault: What is wrong with a string that does not match, in words that follow it; or a function that
@@ -151,9 +150,6 @@ class Field(NamedTuple):
     """One key of a section.
 
     Attributes:
-        name: Its name in the file.
-        attribute: Its name in the section's class.
-        key: What is known of it.
         default: Its fixed default, where it is a string, a path or a flag.
         below: The keys of the section, or of each section of the list, that it contains.
         is_list: Whether it contains a list of sections.

@@ -30,14 +30,7 @@ default, or an example where there is none.
 
 @dataclass(frozen=True, slots=True)
 class TemplateCluster:
-    """A cluster that the file begins with.
-
-    Attributes:
-        context: Its context's name.
-        cluster: Its name in the kubeconfig.
-        server: Its API server's address there.
-        cluster_id: The ID it would get.
-    """
+    """A cluster that the file begins with."""
 
     context: str
     cluster: str

@@ -68,9 +68,7 @@ class Reach:
     """One TCP connection that was tried.
 
     Attributes:
-        port: To which port.
         outcome: OK, REFUSED, TIMED_OUT or UNREACHABLE.
-        detail: As the network gave it.
         no_way: Whether it was this machine itself that knows no way to the address.
     """
 
@@ -86,7 +84,6 @@ class Health:
 
     Attributes:
         status: HTTP status; None: no answer in HTTP.
-        detail: What came instead.
     """
 
     status: int | None
@@ -98,7 +95,6 @@ class Handshake:
     """One TLS handshake that was begun for a service.
 
     Attributes:
-        service: Which one was asked for.
         outcome: OK: a certificate was shown; else UNREACHABLE, REFUSED, TIMED_OUT, CLOSED or NOT_TLS.
         detail: Why it ended.
         leaf: The certificate, DER.
@@ -162,7 +158,6 @@ class Judged:
     """What a stage tells of an address.
 
     Attributes:
-        outcome: What came of it.
         seen: In a few words, the address not named; empty where that says all.
         who: The cluster that answered in the place of the right one.
     """
@@ -178,7 +173,6 @@ class DataPath:
 
     Attributes:
         traces: One for each of its addresses, and for each IP address behind a host name.
-        shown: Who answered on each.
     """
 
     traces: tuple[Trace, ...] = ()

@@ -78,11 +78,9 @@ class StoreFiles:
     """What the store holds; None for a file that is not there.
 
     Attributes:
-        root_cert: The root certificate.
         root_key: Its key; may be kept elsewhere once every cluster has its CA.
         prepared_root: The root certificate of a run that was killed before it was done.
         issuer_cert: A CA below the root that signs in its place.
-        issuer_key: Its key.
         issuer_chain: From the issuer up to the root.
         clusters: Cluster id to files, for each folder that holds any.
         exposed: The folder, and keys, that others than the owner may read or write.
@@ -103,7 +101,6 @@ class CaStore:
     """The folder, made by the first `locked`.
 
     Attributes:
-        folder: Where it is.
         deadline: `time.monotonic()` value by which the run ends.
         progress: Told of a wait for another run.
     """

@@ -20,7 +20,6 @@ class Resolved:
     """What became of a look-up.
 
     Attributes:
-        host: The name.
         addresses: Its IP addresses; none where it has none.
         fault: Why there are none; empty where there are.
     """

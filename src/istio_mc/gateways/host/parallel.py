@@ -199,7 +199,6 @@ class Watch:
 
     Attributes:
         gone: Set when the probe failed so many times in a row; several watches may share it.
-        problems: What the last failure said.
     """
 
     def __init__(

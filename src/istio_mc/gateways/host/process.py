@@ -49,7 +49,6 @@ class Completed:
     Attributes:
         returncode: Exit code; negative: the number of the signal that ended it.
         stdout: All it wrote to standard output; kept out of `repr`, for it may be a credential.
-        stderr: All it wrote to standard error.
         seconds: Wall-clock time it took.
     """
 

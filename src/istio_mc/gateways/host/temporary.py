@@ -44,7 +44,6 @@ class _State:
     Attributes:
         folder: Its own folder; None until it is needed.
         handle: That folder, open: this holds the lock.
-        elsewhere: What there is outside it.
         handles: The folders of that, open: this holds their locks.
         over: Whether all was removed, and nothing more is made.
     """

@@ -129,13 +129,10 @@ class Route:
     """Where a cluster's gateway is, and what to ask it for.
 
     Attributes:
-        addresses: IP addresses and host names.
         services: Services behind it that have a meshed pod, the best to ask for first.
         shared: Those of them that other clusters have too: asked for repeatedly, as a gateway that forwards
             to others does so in turn.
         roots: PEM of the roots that a workload's certificate may lead to.
-        port: For the other clusters.
-        status_port: For health checks.
     """
 
     addresses: tuple[str, ...]
@@ -151,8 +148,6 @@ class Caller:
     """How a certificate for a call is come by.
 
     Attributes:
-        issuer: The context whose CA makes it.
-        mint: Makes it for a trust domain.
         folder: A private folder: OpenSSL reads it from a file, which is gone at once.
     """
 

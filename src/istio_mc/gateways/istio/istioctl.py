@@ -39,7 +39,6 @@ class Istioctl:
     """One istioctl binary.
 
     Attributes:
-        path: Where it is.
         version: What it says it is, such as `1.26.0`.
     """
 

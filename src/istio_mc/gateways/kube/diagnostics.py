@@ -33,8 +33,6 @@ class Log(NamedTuple):
     """One container's log.
 
     Attributes:
-        pod: The pod.
-        container: The container.
         previous: Whether it is of the run before the last restart.
     """
 
@@ -47,7 +45,6 @@ class Listed(NamedTuple):
     """Objects of one kind.
 
     Attributes:
-        group: The API group.
         plural: The kind's name in URLs.
         items: The objects, with the kind and version that lists leave out.
         more: Whether there are more than were asked for.

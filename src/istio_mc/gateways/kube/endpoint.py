@@ -46,8 +46,6 @@ class Sender:
 
     Attributes:
         url: The server's URL, without a slash at its end.
-        base: The path of that URL.
-        manager: Of the connections.
         server: Those to this server; None: requests are sent by their whole URL alone.
     """
 

@@ -38,7 +38,6 @@ class HttpProxy:
 
     Attributes:
         url: Where it is: scheme, host and port.
-        source: Who named it.
         headers: What it is sent, its user and password among them.
     """
 

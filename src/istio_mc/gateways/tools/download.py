@@ -72,7 +72,6 @@ class Wanted:
     """A file to fetch, and what it must be.
 
     Attributes:
-        url: Where it is.
         checksum_url: Where its SHA-256 is published; None: nowhere, and what it was when it was first fetched
             is what it must be ever after.
         sha256: A digest that wins over a published one; None: there is none.
@@ -96,7 +95,6 @@ class Downloader:
         deadline: `time.monotonic()` value by which all is done.
         progress: Told of a wait for another run.
         read_timeout_s: Seconds without a byte after which a try is given up.
-        attempts: Tries for one file.
         backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
     """
 

@@ -38,10 +38,7 @@ class Found:
     """A program that would be used.
 
     Attributes:
-        path: Where it is.
-        origin: Which place that is.
         version: What it says it is; None: it does not tell.
-        said: What it said instead.
     """
 
     path: Path

@@ -54,9 +54,7 @@ class InitResult:
     """The root, and the CA of the user's own that signs in its place if there is one.
 
     Attributes:
-        folder: The store.
         outcome: Whether the root was made or brought in just now.
-        root: The root certificate.
         issuer: The CA below the root that signs the clusters' CAs, or None where the root does.
         can_issue: Whether the key that signs is at hand.
         warnings: Files of the user's own whose content was written in another form.
@@ -75,9 +73,7 @@ class ClusterCa:
     """One cluster's CA.
 
     Attributes:
-        cluster_id: The cluster.
         outcome: Whether it was issued just now.
-        certificate: Its certificate.
     """
 
     cluster_id: str
@@ -90,9 +86,6 @@ class IssueResult:
     """The clusters' CAs, in the order asked for.
 
     Attributes:
-        folder: The store.
-        root: The root certificate.
-        clusters: The CAs.
         warnings: Files of the store whose content was written in another form, there or into Secrets alone.
     """
 
@@ -107,8 +100,6 @@ class EnsureResult:
     """What `install` needs.
 
     Attributes:
-        init: The root.
-        issue: The clusters' CAs.
         ca_certs: Cluster id to the files for its Secret `cacerts`. They hold private keys: not for display.
     """
 
@@ -142,7 +133,6 @@ class VerifyResult:
     """What is wrong with the store.
 
     Attributes:
-        folder: The store.
         clusters: The ids of the clusters looked at.
         errors: What istiod or proxies would refuse, or what stands in the way of issuing.
         warnings: What works, but not for long or not safely.
@@ -161,11 +151,6 @@ class VerifyResult:
 
 def init(store: CaStore, options: CaOptions, now: datetime) -> InitResult:
     """Makes the root, or brings in the user's own; one that is there is kept, never overwritten.
-
-    Args:
-        store: Where it is kept.
-        options: What to make.
-        now: The present, aware.
 
     Raises:
         InputError: Every fault in the files of the user's own, before anything is written.

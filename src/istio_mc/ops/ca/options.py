@@ -30,10 +30,7 @@ class OwnCa:
     Either the root's key is at hand, or a CA below the root is, with its key.
 
     Attributes:
-        root_cert: The root certificate.
-        root_key: Its key.
         issuer_cert: A CA below the root that is to sign the clusters' CAs.
-        issuer_key: Its key.
         issuer_chain: What stands between that CA and the root, where anything does.
     """
 

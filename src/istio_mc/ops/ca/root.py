@@ -49,7 +49,6 @@ class Brought:
     """A CA of the user's own, read from their files.
 
     Attributes:
-        authority: The CA that signs.
         notices: Files whose content is written here in another form: which, and what was odd.
     """
 
@@ -269,11 +268,6 @@ def exposed_signer(store: CaStore, found: StoreFiles) -> list[Problem]:
 
 def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) -> None:
     """Sees that a root is as options say.
-
-    Args:
-        certificate: The root.
-        flags: The options.
-        where: Which root it is, for errors.
 
     Raises:
         InputError: `ca-flag-differs` for each option that it does not fit.

@@ -32,10 +32,8 @@ class AdoptResult:
     """A mesh that other means installed, taken over as it is.
 
     Attributes:
-        mesh: What the clusters share.
         root_fingerprint: SHA-256 of the root they run under.
         clusters: One a cluster: what was done in it, and what is wrong.
-        istio: The version of Istio, and why.
         pending: What an install would change in each, by context.
         dry_run: Whether nothing was touched.
     """

@@ -53,9 +53,7 @@ class InstalledCluster:
     """What became of one cluster.
 
     Attributes:
-        cluster: The cluster.
         steps: What was done in it (in a dry run: would be done).
-        addresses: Its gateway's addresses.
         problems: Why it is not done; empty where it is.
     """
 
@@ -70,10 +68,8 @@ class InstallResult:
     """What became of an install.
 
     Attributes:
-        mesh: What the clusters share.
         root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
         clusters: One a cluster, in the user's order.
-        istio: The version of Istio, and why.
         dry_run: Whether nothing was touched.
         merged: In a dry run the services that the mesh makes, or would make, one of.
     """

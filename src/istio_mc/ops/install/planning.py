@@ -57,8 +57,6 @@ class ClusterPlan:
     """What is still to be done in a cluster.
 
     Attributes:
-        cluster: The cluster.
-        observed: How it was found.
         steps: What is to be done before linking, in order.
     """
 
@@ -72,12 +70,8 @@ class Prepared:
     """What was found in every cluster and is to be done in it.
 
     Attributes:
-        mesh: What the clusters share.
         clusters: Every cluster of the run, by context.
         plans: What is to be done in those that answer.
-        trust: The mesh's root.
-        istioctl: The istioctl that does it.
-        istio: The version of Istio, and why.
     """
 
     mesh: Mesh

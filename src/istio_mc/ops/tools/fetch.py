@@ -70,9 +70,6 @@ class ToolOutcome:
     """What became of one file.
 
     Attributes:
-        artifact: Which one.
-        path: Where it is, or would be.
-        outcome: What was done.
         source: Where it was, or would be, had from: a URL, or a file of a folder filled before.
         sha256: Digest of what is at `path`; None where there is nothing.
         problems: Why it failed.

@@ -42,7 +42,6 @@ class ListedTool:
     """One tool, and what would be used for it.
 
     Attributes:
-        tool: Which one.
         wanted: The version mesh.yaml or the default asks for.
         found: The program that would be used; None: there is none (or it is a manifest).
         manifest: Where the manifest is kept; None: it is not (or it is a program).
@@ -70,7 +69,6 @@ class ListedCluster:
     """One cluster's server, and what fits it.
 
     Attributes:
-        context: Its context.
         server: Its API server's version; None where it did not answer.
         skew: Minors by which kubectl is ahead of it; None where either is not known.
         support: Whether the mesh's Istio supports it.
@@ -89,13 +87,8 @@ class ListResult:
     """What would be used, and what it fits.
 
     Attributes:
-        tools: One a tool.
-        istio: The mesh's Istio version, and why.
         today: The day the end-of-life dates are compared with.
-        table: The table of releases.
-        clusters: The clusters of the run.
         not_asked: Why no cluster was asked; "" where some were.
-        warnings: What the user should know.
     """
 
     tools: tuple[ListedTool, ...]

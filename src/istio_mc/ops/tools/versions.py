@@ -34,10 +34,7 @@ class ClustersRead:
     """What was read of the clusters that programs are for.
 
     Attributes:
-        observed: Those that responded, with istiod's Deployments.
-        unusable: Those that did not, and why.
         not_asked: Why no cluster was read; "" where some were.
-        warnings: What the user should know.
     """
 
     observed: Mapping[str, Observed] = field(default_factory=dict)

@@ -134,13 +134,7 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
 
 
 def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
-    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install.
-
-    Args:
-        todo: What is to go.
-        listed: The contexts that mesh.yaml names.
-        file: Where that is.
-    """
+    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install."""
     gone = ", ".join(name for name in todo.going if name in listed)
     if not (gone and todo.staying):
         return ()

@@ -48,11 +48,8 @@ class Uninstalling:
 
     Attributes:
         clusters: Every member of the mesh, by context.
-        going: The contexts that are cleared.
-        observed: How each that answers was found.
         removals: What is to go in each that answers.
         roots: What istiod has left in namespaces that stay, and goes too, by context.
-        sample: Contexts whose sample goes too.
         meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
         failures: Clusters that do not answer, and why.
         mesh_id: The mesh that they are members of; several are joined by commas.

@@ -24,7 +24,6 @@ class Fate:
     """What becomes of the CA of a mesh that is taken away.
 
     Attributes:
-        folder: Where it lies.
         goes: Whether it is removed: asked for, and nothing stands in the way.
         asked: Whether it was asked for.
         gone: Whether it has been removed.

@@ -41,7 +41,6 @@ class UninstallResult:
     """What went and what stayed.
 
     Attributes:
-        plan: What was to go.
         removed: What went, by context.
         failures: Clusters that are not done, and why.
         dry_run: Whether nothing was touched.

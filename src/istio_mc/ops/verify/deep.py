@@ -45,10 +45,6 @@ def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Fail
 
     Also where it is interrupted: what was made by then is removed before the interrupt goes on.
 
-    Args:
-        ground: The clusters' objects.
-        image: Of the pods.
-
     Returns:
         What each cluster's pod got from each other cluster, and why a cluster has no pod that can call.
     """
@@ -67,11 +63,7 @@ def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Fail
 
 
 class _Run:
-    """One run's pods.
-
-    Attributes:
-        callable: The contexts whose pods run.
-    """
+    """One run's pods."""
 
     def __init__(self, ground: Ground, image: str) -> None:
         self._session = ground.session

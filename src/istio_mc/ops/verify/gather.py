@@ -52,7 +52,6 @@ class Probe:
     """How one observation is made of a cluster.
 
     Attributes:
-        observation: What it brings.
         deadline_s: How long it may take, in seconds; the calls it makes have timeouts of their own.
         read: Makes it of a context's cluster; a ProblemError says why it could not.
     """

@@ -21,11 +21,7 @@ class Ground:
     """What is known of the mesh once every cluster's objects are read.
 
     Attributes:
-        session: The run.
-        mesh: What the clusters share.
         clusters: Every cluster, by context.
-        observed: Those that answered.
-        now: When.
         remotes: The remote secrets each of them holds.
         injected: Reads a cluster's pods with a sidecar, once.
     """

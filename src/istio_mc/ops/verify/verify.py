@@ -29,12 +29,7 @@ _TOLD = 4
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What came of every check.
-
-    Attributes:
-        facts: What was read.
-        results: One for each check and target.
-    """
+    """What came of every check."""
 
     facts: Facts
     results: tuple[Result, ...]

@@ -48,8 +48,6 @@ class Shown:
     Attributes:
         name: Its common name, or the first name it is for.
         role: What it is for: one of the roles above.
-        facts: What it says.
-        holders: Where it was seen.
         state: Whether it is valid, and for long enough.
     """
 

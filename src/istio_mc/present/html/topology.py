@@ -36,9 +36,7 @@ class Node:
     """A cluster as it is drawn.
 
     Attributes:
-        name: Its context.
         lines: What is said of it below its name.
-        state: How well it is.
     """
 
     name: str

@@ -42,9 +42,7 @@ class Report:
     Attributes:
         data: What programs get, JSON types only, keys in camelCase, no secrets.
         render: Prints what people get, on standard output.
-        errors: What failed.
         warnings: What the user should know though nothing failed.
-        exit: The exit code.
         formats: What is printed for a form of output that this verb alone has, by the form's name.
     """
 
