@@ -48,12 +48,6 @@ def names_of(
     """The names by which other clusters call one: those they have of it, else those an install would give.
 
     Addresses that are no names are left out: what they mean needs no resolver.
-
-    Args:
-        context: The cluster's context.
-        cluster: The cluster.
-        observed: What lives in those that answered.
-        remotes: The remote secrets that each of them holds.
     """
     held = [
         remote.access.server

@@ -347,13 +347,7 @@ def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gat
 
 
 def archive(gathered: Gathered, folder: str, about: Sequence[File]) -> bytes:
-    """The bytes of the bundle: a folder for each cluster, and what is about all of them above.
-
-    Args:
-        gathered: What was collected.
-        folder: The folder that all is in.
-        about: Files of no single cluster: index, what verify found, the page.
-    """
+    """The bytes of the bundle: a folder for each cluster, and what is about all of them above."""
     everything = [*about, *([gathered.settings] if gathered.settings else [])]
     for name, collected in gathered.clusters.items():
         everything += [File(f"{gathered.folders[name]}/{file.path}", file.text) for file in collected.files]

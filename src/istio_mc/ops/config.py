@@ -169,12 +169,6 @@ def _write(file: Path, text: str, *, force: bool) -> None:
 def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     """The effective settings; no cluster is asked and no kubeconfig is read.
 
-    Args:
-        asked: What was given on the command line.
-        env: The environment.
-        cwd: The working folder.
-        home: The home folder.
-
     Raises:
         InputError: mesh.yaml is missing where it was asked for, or holds faults: all of them; or a flag does.
     """

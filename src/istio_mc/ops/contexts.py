@@ -46,12 +46,7 @@ class ContextsResult:
 
 
 def contexts(session: Session, *, offline: bool) -> ContextsResult:
-    """Shows the session's contexts, or all of the kubeconfig where none is named.
-
-    Args:
-        session: A run that has read the kubeconfig.
-        offline: Ask no cluster.
-    """
+    """Shows the session's contexts, or all of the kubeconfig where none is named."""
     chosen = session.contexts or session.kubeconfig.contexts
     versions: dict[str, str] = {}
     if not offline:

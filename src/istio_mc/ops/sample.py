@@ -363,14 +363,7 @@ def _mute(name: str, pod: str, done: Execution) -> Problem:
 def not_as_wanted(
     session: Session, versions: Mapping[str, str], found: Mapping[str, Calls], clients: Mapping[str, str]
 ) -> list[Problem]:
-    """A Problem for each pair that failed, and for each client that gave up though all had answered it.
-
-    Args:
-        session: The run.
-        versions: The version in each cluster, by context.
-        found: What each client got, by context.
-        clients: The pods that called, by context.
-    """
+    """A Problem for each pair that failed, and for each client that gave up though all had answered it."""
     pairs = [
         (name, peer)
         for name, calls in found.items()

@@ -111,12 +111,7 @@ def analyze(table: ReleaseTable, version: str) -> Problem | None:
 
 
 def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]]) -> Problem | None:
-    """Remote secrets that name a program for their reader to run; None: there is none.
-
-    Args:
-        table: The table of releases.
-        secrets: Names of such Secrets, by context.
-    """
+    """Remote secrets that name a program for their reader to run; None: there is none."""
     lines = [
         f"{context}: {few((f'Secret istio-system/{one}' for one in dict.fromkeys(those)), _MOST_NAMED)}"
         for context, those in secrets.items()
@@ -140,12 +135,7 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
 
 
 def dying_hub(table: ReleaseTable, images: Mapping[str, Collection[str]]) -> Problem | None:
-    """Registries of images, or hubs, that upstream switches off; None: there is none.
-
-    Args:
-        table: The table of releases.
-        images: Images or hubs, by context.
-    """
+    """Registries of images, or hubs, that upstream switches off; None: there is none."""
     found: dict[str, list[str]] = {}
     dying: dict[str, DyingHub] = {}
     for context, those in images.items():
@@ -171,14 +161,7 @@ def crd_hazards(
     crds: Mapping[str, str],
     environment: Mapping[str, str],
 ) -> list[CrdHazard]:
-    """The CRDs of the Gateway API that an istiod does not get on with.
-
-    Args:
-        table: The table of releases.
-        version: Of the istiod.
-        crds: Bundle version of each CRD of the Gateway API in its cluster.
-        environment: Its variables.
-    """
+    """The CRDs of the Gateway API that an istiod does not get on with."""
     return [
         hazard
         for hazard in table.crds

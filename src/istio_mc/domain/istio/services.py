@@ -179,9 +179,6 @@ def merged(services: Mapping[str, Services]) -> tuple[MergedService, ...]:
 
     Left out are those that stay in their cluster by default, those of the control planes, and names that
     only point elsewhere.
-
-    Args:
-        services: What each cluster has, by context.
     """
     found: dict[tuple[str, str], dict[str, Object]] = {}
     for context, here in services.items():

@@ -153,14 +153,7 @@ def status_of(
     proxies: Iterable[Proxy],
     faults: Iterable[PodFault] = (),
 ) -> ClusterStatus:
-    """What a cluster shows.
-
-    Args:
-        observed: The cluster as it was read.
-        clusterz: What each of its istiods says of each cluster.
-        proxies: The proxies connected to its istiods.
-        faults: Why pods do not come up.
-    """
+    """What a cluster shows."""
     why = {fault.pod: str(fault) for fault in faults}
     services = _named(observed, objects.SERVICE)
     return ClusterStatus(

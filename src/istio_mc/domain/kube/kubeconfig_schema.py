@@ -167,12 +167,7 @@ def _mapping_of(decode_item: _Decode, empty: Callable[[], object]) -> _Decode:
 def _fields(
     kept_empty: tuple[str, ...] = (), **decoders: _Decode
 ) -> Callable[[_Report, str, object], dict[str, object]]:
-    """Decodes a mapping's known fields, by their names with `_` for `-`; empty ones are left out.
-
-    Args:
-        kept_empty: Fields that count as set even if there is nothing in them.
-        decoders: Each field's decoder.
-    """
+    """Decodes a mapping's known fields, by their names with `_` for `-`; empty ones are left out."""
     fields = {name.replace("_", "-").strip("-"): decode_field for name, decode_field in decoders.items()}
     meant = {_letters(name): name for name in fields}
 

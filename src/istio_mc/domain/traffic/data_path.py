@@ -220,13 +220,7 @@ def ready(trace: Trace) -> Judged:
 
 
 def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
-    """Whether it was the cluster's own workload that answered, under the mesh's root.
-
-    Args:
-        trace: What was tried.
-        context: The cluster.
-        members: The CAs of all clusters whose cacerts can be read, by context.
-    """
+    """Whether it was the cluster's own workload that answered, under the mesh's root."""
     if trace.mesh is None or trace.mesh.outcome is not Outcome.OK:
         return Judged(Outcome.UNTOLD, "cannot be told: not reached")
     if not trace.handshakes:

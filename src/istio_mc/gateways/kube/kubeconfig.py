@@ -41,10 +41,6 @@ def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> 
 def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files.content) -> Kubeconfig:
     """Reads the files and joins them. Files that do not exist become warnings of the result.
 
-    Args:
-        paths: The files, in the order in which they count.
-        read: Reads one.
-
     Raises:
         InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
             fault of every file.

@@ -89,14 +89,7 @@ def named_after_ids(
 def outlived(
     ends: Mapping[str, datetime], mesh: Mesh, clusters: Mapping[str, Cluster], now: datetime
 ) -> list[Problem]:
-    """Clusters whose workloads would get certificates that outlive the CA above them.
-
-    Args:
-        ends: When the CA of each cluster, or what is above it, ends.
-        mesh: What all clusters share.
-        clusters: The clusters.
-        now: The present, aware.
-    """
+    """Clusters whose workloads would get certificates that outlive the CA above them."""
     lasting = {name: workload_ttl(merged(mesh.values, clusters[name].values)) for name in ends}
     return [
         Problem(

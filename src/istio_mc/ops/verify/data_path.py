@@ -50,10 +50,6 @@ class _Member:
 def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, DataPath], Failures]:
     """Tries the way to every gateway that has an address, all at once; nothing is changed.
 
-    Args:
-        ground: The clusters' objects.
-        services: The Services of each cluster, where they could be read.
-
     Returns:
         What came of each, and why a gateway could not be tried to the end.
     """
