@@ -64,7 +64,9 @@ istiod
 `kt.istiods.clusterz(one)`. It takes cacerts up when it starts; a later one of the same root, or of any with
 ISTIO_MULTIROOT_MESH, at once. A remote secret makes a cluster `synced` where it parses, names one of the
 mesh's API servers and its CA, and holds a token that is good and may list pods; `closed` for good where it
-does not parse; else `timeout`.
+does not parse; else `timeout`. Its debug endpoints list the gateways and endpoints of what is synced;
+`one.blind.add("nhn-nks")` has it lack those of a cluster until it restarts, `one.stale["nhn-nks"] = ["…"]`
+has it keep other addresses of a gateway.
 
 Manifests
 ---------

@@ -86,6 +86,8 @@ class FakeMesh:
             _trust_istiod(name, self._live[name].values())
             server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15014=self._istiods[name].address)
             self._istiods[name].on("/debug/clusterz", _clusterz(name, clusters))
+            self._istiods[name].on("/debug/networkz", _networkz(clusters))
+            self._istiods[name].on("/debug/endpointShardz", {})
             self._envoys[name].on("/config_dump", _secrets(name))
             for namespace, pod in ((SYSTEM_NAMESPACE, _GATEWAY), ("sample", _WORKLOAD)):
                 server.on_forward(namespace, pod, p15000=self._envoys[name].address)
@@ -211,6 +213,14 @@ def _clusterz(name: str, clusters: dict[str, Cluster]) -> list[dict[str, str]]:
             "syncStatus": "synced",
         }
         for other, cluster in clusters.items()
+    ]
+
+
+def _networkz(clusters: dict[str, Cluster]) -> list[Object]:
+    """As istiod 1.26.0 answers: names are resolved."""
+    return [
+        {"Network": one.network, "Cluster": one.cluster_id, "Addr": "127.0.0.1", "Port": 15443}
+        for one in clusters.values()
     ]
 
 

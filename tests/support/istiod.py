@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import re
+import socket
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -35,6 +37,7 @@ _FOLDER = "PILOT_MULTICLUSTER_KUBECONFIG_PATH"
 _FOLDER_SINCE = 30
 PILOT = By("pilot-discovery")
 _MULTI_CLUSTER = "istio/multiCluster"
+_NETWORK = "topology.istio.io/network"
 _WITHOUT_ROOTS = frozenset({"kube-public", "kube-node-lease", "local-path-storage"})
 _GATEWAY_LEADER = "istio-gateway-status-leader"
 _NO_GATEWAY_LEADER_SINCE = 31
@@ -82,12 +85,16 @@ class Istiod:
         issuer: The CA it signs with.
         self_signed: Whether it made that CA itself, for want of a Secret cacerts.
         remotes: The clusters it learnt of, by cluster ID.
+        blind: IDs of clusters of which it has no endpoints and no gateway, though it says `synced`.
+        stale: What it has instead of a cluster's gateway addresses, by cluster ID.
     """
 
     pod: Object
     issuer: Authority
     self_signed: bool
     remotes: dict[str, Remote] = field(default_factory=dict)
+    blind: set[str] = field(default_factory=set)
+    stale: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def env(self) -> dict[str, str]:
@@ -122,11 +129,11 @@ class Istiods:
 
     def state(self) -> dict[str, Istiod]:
         """Those that run now, as they are."""
-        return {uid: replace(one, remotes=dict(one.remotes)) for uid, one in self._running.items()}
+        return {uid: _copied(one) for uid, one in self._running.items()}
 
     def restore(self, state: dict[str, Istiod]) -> None:
         """Has those run that ran then."""
-        self._running = {uid: replace(one, remotes=dict(one.remotes)) for uid, one in state.items()}
+        self._running = {uid: _copied(one) for uid, one in state.items()}
 
     def running(self) -> list[Istiod]:
         """Those that run and are ready."""
@@ -230,6 +237,77 @@ class Istiods:
                     for name, remote in sorted(one.remotes.items())
                 ),
             ]
+
+
+def _copied(one: Istiod) -> Istiod:
+    return replace(one, remotes=dict(one.remotes), blind=set(one.blind), stale=dict(one.stale))
+
+
+def seen_clusters(cluster: Cluster, one: Istiod) -> dict[str, Cluster]:
+    """The clusters whose objects an istiod has, its own included, by the ID it knows them by."""
+    with cluster.store.lock:
+        look_at_remotes(cluster, one)
+        synced = {name: remote for name, remote in one.remotes.items() if remote.status == "synced"}
+    found = {one.cluster_id: cluster}
+    for name in synced.keys() - one.blind:
+        for other in cluster.mesh.clusters.values():
+            if any(running.cluster_id == name for running in other.istiods.running()):
+                found[name] = other
+    return found
+
+
+def networkz(cluster: Cluster, one: Istiod) -> list[Object]:
+    """What an istiod answers to `/debug/networkz`: the addresses that gateways' names resolve to."""
+    found = []
+    for name, other in seen_clusters(cluster, one).items():
+        for service in other.store.of("Service"):
+            network = (service["metadata"].get("labels") or {}).get(_NETWORK)
+            if not network:
+                continue
+            ingress = (service.get("status") or {}).get("loadBalancer", {}).get("ingress") or []
+            given = [entry.get("ip") or entry["hostname"] for entry in ingress]
+            given += service["spec"].get("externalIPs") or []
+            found += [
+                _network_gateway(network, name, address)
+                for address in one.stale.get(name, dict.fromkeys(_resolved(entry) for entry in given))
+            ]
+    for gateway in cluster.store.of("Gateway", SYSTEM, "gateway.networking.k8s.io"):
+        network = (gateway["metadata"].get("labels") or {}).get(_NETWORK)
+        if network and gateway["spec"].get("gatewayClassName") == "istio-remote":
+            found += [
+                _network_gateway(network, one.cluster_id, _resolved(entry["value"]))
+                for entry in gateway["spec"].get("addresses") or []
+            ]
+    return found
+
+
+def _network_gateway(network: str, cluster_id: str, address: str) -> Object:
+    nobody = {"Namespace": "", "Name": ""}
+    where = {"Network": network, "Cluster": cluster_id, "Addr": address, "Port": 15443}
+    return {**where, "HBONEPort": 0, "ServiceAccount": nobody}
+
+
+def _resolved(name: str) -> str:
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return socket.inet_ntoa(socket.inet_aton(name)) if name[:1].isdigit() else "192.0.2.1"
+
+
+def endpoint_shards(cluster: Cluster, one: Istiod) -> Object:
+    """What an istiod answers to `/debug/endpointShardz`."""
+    found: Object = {}
+    for name, other in seen_clusters(cluster, one).items():
+        for item in other.store.of("EndpointSlice"):
+            namespace = item["metadata"]["namespace"]
+            service = item["metadata"]["labels"]["kubernetes.io/service-name"]
+            host = f"{service}.{namespace}.svc.cluster.local"
+            shards = found.setdefault(host, {}).setdefault(namespace, {"Shards": {}, "ServiceAccounts": {}})
+            shards["Shards"].setdefault(f"Kubernetes/{name}", []).extend(
+                {"Addresses": entry["addresses"], "ServicePortName": "http", "HealthStatus": 1}
+                for entry in item.get("endpoints") or []
+            )
+    return found
 
 
 @cache

@@ -55,6 +55,8 @@ def of_pod(cluster: Cluster, namespace: str, name: str) -> Mapping[int, Callable
 def _istiod_pages(cluster: Cluster, one: Istiod) -> dict[str, Callable[[], Any]]:
     return {
         "/debug/clusterz": lambda: cluster.istiods.clusterz(one),
+        "/debug/networkz": lambda: istiod.networkz(cluster, one),
+        "/debug/endpointShardz": lambda: istiod.endpoint_shards(cluster, one),
         "/debug/syncz": lambda: [_synced(cluster, one, pod) for pod in istiod.proxies(cluster)],
         "/metrics": lambda: _metrics(one),
         "/version": lambda: {"version": "1.26.0", "revision": "unknown", "tag": "1.26.0"},

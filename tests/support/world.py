@@ -13,6 +13,7 @@ from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain.codes import Code
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.choice import IstioChoice
+from istio_mc.domain.istio.discovery import Discovery, IstiodView, NetworkGateway
 from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.istio.operator import GATEWAY_PORTS
 from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust, Serving
@@ -242,6 +243,33 @@ def way(context: str, *, ip: str = "") -> DataPath:
     return DataPath((trace,), (shown,))
 
 
+ENDPOINTS = {("sample", "reviews"): 3, ("shop", "cart"): 2}
+"""Services that every cluster has, and their endpoints in each."""
+
+
+def endpoints(context: str) -> dict[tuple[str, str], frozenset[str]]:
+    """The addresses of a cluster's endpoints."""
+    number = list(CLUSTERS).index(context) + 1
+    return {
+        key: frozenset(f"10.20{number}.{place}.{last}" for last in range(count))
+        for place, (key, count) in enumerate(ENDPOINTS.items())
+    }
+
+
+def view(pod: str = "istiod-1") -> IstiodView:
+    """What an istiod has that lacks nothing."""
+    gateways = tuple(
+        NetworkGateway(cluster.network, f"198.18.0.{21 + number}", 15443)
+        for number, cluster in enumerate(CLUSTERS.values())
+    )
+    return IstiodView(pod, gateways, {IDS[context]: endpoints(context) for context in CLUSTERS})
+
+
+def discovery(context: str) -> Discovery:
+    """What the one istiod of a cluster has, beside what the cluster has."""
+    return Discovery({"istiod-1": view()}, endpoints(context))
+
+
 @dataclass
 class World:
     """The facts of a mesh that works, open to change."""
@@ -281,6 +309,9 @@ class World:
             for context in CLUSTERS
         }
     )
+    discovery: dict[str, Discovery] = field(
+        default_factory=lambda: {context: discovery(context) for context in CLUSTERS}
+    )
     now: datetime | None = None
     releases: ReleaseTable = HARMLESS
     ahead_s: dict[str, float | None] = field(default_factory=dict)
@@ -304,6 +335,7 @@ class World:
             self.serving,
             self.proxies,
             self.given_roots,
+            self.discovery,
         )
         for found in read:
             del found[context]
@@ -351,6 +383,7 @@ class World:
             serving=self.serving,
             proxies=self.proxies,
             given_roots=self.given_roots,
+            discovery=self.discovery,
             now=self.now,
             failures={Observation.CLUSTERZ: self.unseen, **self.failures},
         )

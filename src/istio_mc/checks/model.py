@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import date, datetime
 
+    from istio_mc.domain.istio.discovery import Discovery
     from istio_mc.domain.istio.istiod import RemoteCluster
     from istio_mc.domain.istio.pod_faults import PodFault
     from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, Serving
@@ -61,6 +62,7 @@ class Observation(StrEnum):
     SERVING = "serving certificates"
     PROXIES = "proxies' certificates"
     GIVEN_ROOTS = "roots of namespaces"
+    DISCOVERY = "gateways and endpoints of istiods"
 
 
 OBSERVED = "access.observed"
@@ -99,6 +101,7 @@ class Facts:
         serving: The certificates that each cluster's istiods serve; empty likewise.
         proxies: What each cluster's proxies hold; empty likewise.
         given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
+        discovery: What each cluster's istiods have of the others; empty likewise.
         releases: The table of Istio releases.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
@@ -124,6 +127,7 @@ class Facts:
     serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, ProxiesHold] = field(default_factory=dict, repr=False)
     given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
+    discovery: Mapping[str, Discovery] = field(default_factory=dict, repr=False)
     releases: ReleaseTable = field(default_factory=release_table, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)

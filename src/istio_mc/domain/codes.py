@@ -242,6 +242,8 @@ class Code(StrEnum):
     NAME_OF_THIS_MACHINE = "name-of-this-machine", "names-this-machine"
     TRUST_DOMAINS_DIFFER = "trust-domains-differ"
     NOT_SYNCED = "not-synced"
+    DISCOVERY_GATEWAY = "discovery-gateway"
+    DISCOVERY_ENDPOINTS = "discovery-endpoints"
     READER_ACCOUNT_ELSEWHERE = "reader-account-elsewhere", "reader-account"
     READER_ACCOUNT_MISSING = "reader-account-missing", "reader-account"
     NO_READER_TOKEN = "no-reader-token"

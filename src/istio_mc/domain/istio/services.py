@@ -59,11 +59,18 @@ class Services:
     Attributes:
         meshed: What a gateway can pass a connection through to.
         endpoints: Ready endpoints of each, by namespace and name.
+        addresses: The addresses of these endpoints, likewise.
     """
 
     objects: tuple[Object, ...] = field(default=(), repr=False)
     meshed: tuple[Meshed, ...] = ()
     endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    addresses: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False)
+
+    def meshed_addresses(self) -> dict[tuple[str, str], frozenset[str]]:
+        """The addresses of ready endpoints of the services that a gateway passes connections through to."""
+        keys = dict.fromkeys((one.namespace, one.service) for one in self.meshed)
+        return {key: self.addresses[key] for key in keys if key in self.addresses}
 
 
 def meshed(services: Iterable[Object], pods: Iterable[Object]) -> tuple[Meshed, ...]:

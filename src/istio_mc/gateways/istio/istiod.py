@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice, kubectl
+from istio_mc.domain.hint import Advice, istioctl, kubectl
+from istio_mc.domain.istio.discovery import IstiodView, read_endpoints, read_gateways
 from istio_mc.domain.istio.istiod import IstiodMetrics, RemoteCluster, metrics_of, running_istiods
 from istio_mc.domain.istio.proxies import GivenRoots
 from istio_mc.domain.istio.status import Proxy, proxy_of
@@ -21,6 +22,7 @@ from istio_mc.domain.problem import Problem, ProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from istio_mc.domain.istio.discovery import Endpoints
     from istio_mc.domain.kube.objects import Object
     from istio_mc.gateways.kube.client import Kube
 
@@ -83,6 +85,43 @@ def metrics(kube: Kube, pod: Object) -> IstiodMetrics:
     return _ask(kube, pod, wanted, lambda raw: metrics_of(name, raw.decode()))
 
 
+MOST_BYTES = 64 * 2**20
+"""What is read of an istiod's endpoints at most: some 100,000 endpoints."""
+
+
+def read_view(kube: Kube, pod: Object) -> IstiodView:
+    """The gateways and endpoints that one istiod has of all clusters.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends, or is too long.
+    """
+    name = pod["metadata"]["name"]
+    gateways = _Wanted("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")
+    endpoints = _Wanted("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
+
+    def bounded(raw: bytes) -> Endpoints:
+        if len(raw) > MOST_BYTES:
+            raise ProblemError(_too_long(kube.context, name, endpoints.path))
+        return read_endpoints(raw)
+
+    return IstiodView(
+        name, _ask(kube, pod, gateways, read_gateways), _ask(kube, pod, endpoints, bounded, MOST_BYTES + 1)
+    )
+
+
+def _too_long(context: str, pod: str, path: str) -> Problem:
+    return Problem(
+        code=Code.MALFORMED_ANSWER,
+        cluster=context,
+        message=f"{path} of {pod} is too long to be compared",
+        seen=f"more than {MOST_BYTES // 2**20} MiB",
+        expected="less",
+        hint=Advice(
+            "see what it has of one service: ", istioctl(context, "proxy-config", "endpoints", "POD")
+        ),
+    )
+
+
 def _rows(raw: bytes) -> list[Any]:
     return jsontext.load(raw) or []
 
@@ -93,14 +132,14 @@ class _Wanted(NamedTuple):
     form: str
 
 
-def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T]) -> T:
+def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T], most: int | None = None) -> T:
     name = pod["metadata"]["name"]
     annotations = pod["metadata"].get("annotations") or {}
     try:
         port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
     except ValueError:
         port = _MONITORING_PORT
-    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, wanted.path)
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, wanted.path, most=most)
     try:
         return read(raw)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain import calico, cilium, observed
+from istio_mc.domain.istio.discovery import ready_addresses
 from istio_mc.domain.istio.services import Services, endpoints_of, meshed
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, kind_of, labels_of, ref_of
@@ -262,4 +263,5 @@ def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
     }
     found = all_of(calls)
     offered = meshed(found["services"], found["pods"])
-    return Services(tuple(found["services"]), offered, endpoints_of(found["slices"]))
+    slices = found["slices"]
+    return Services(tuple(found["services"]), offered, endpoints_of(slices), ready_addresses(slices))

@@ -31,7 +31,7 @@ from istio_mc.gateways.kube.pods import read_deployment_faults
 from istio_mc.gateways.kube.remote_access import try_access
 from istio_mc.gateways.kube.snapshot import observe, read_services, survey
 from istio_mc.ops.session import istio_version, topology
-from istio_mc.ops.verify import data_path, deep, drift
+from istio_mc.ops.verify import data_path, deep, discovery, drift
 from istio_mc.ops.verify.snapshot import Ground
 
 if TYPE_CHECKING:
@@ -186,19 +186,24 @@ def gather(
         for observation, problems in missed.items():
             failures.setdefault(Observation(observation), {})[name] = problems
     services = answers[Observation.SERVICES]
-    # The one waits for gateways, the other compares: neither needs what the other brings.
+    # One waits for gateways, one compares, one reads istiods: none needs what another brings.
     last: dict[Observation, Callable[[], tuple[dict[str, Any], Failures]]] = {
         Observation.DATA_PATH: partial(data_path.tried, ground, services),
         Observation.DRIFT: partial(drift.found, ground),
+        Observation.DISCOVERY: partial(
+            discovery.read, ground, services, failures.get(Observation.CLUSTERZ, ())
+        ),
     }
     both = all_of({observation: call for observation, call in last.items() if observation in reads})
     ways, lost = both.get(Observation.DATA_PATH, ({}, {}))
     drifts, uncompared = both.get(Observation.DRIFT, ({}, {}))
+    views, unread = both.get(Observation.DISCOVERY, ({}, {}))
     calls, uncalled = deep.tried(ground, probe_image) if Observation.DEEP in reads else ({}, {})
     failures |= {
         Observation.DATA_PATH: lost,
         Observation.DRIFT: uncompared,
         Observation.DEEP: uncalled,
+        Observation.DISCOVERY: unread,
     }
     return Facts(
         mesh=ground.mesh,
@@ -219,6 +224,7 @@ def gather(
         deep=calls,
         serving=answers[Observation.SERVING],
         proxies=answers[Observation.PROXIES],
+        discovery=views,
         given_roots=answers[Observation.GIVEN_ROOTS],
         releases=session.releases,
         now=now,

@@ -1,0 +1,146 @@
+"""Discovery: every istiod has the gateway and the endpoints of every other cluster, not only a first sync."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.checks import control_plane, gateway, hints, identity, remote_access, remote_secret
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.domain.codes import Code
+from istio_mc.domain.gateway import address
+from istio_mc.domain.istio.discovery import missing_endpoints, selected
+from istio_mc.domain.istio.mesh_config import read_mesh_config
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few, plural
+
+if TYPE_CHECKING:
+    from istio_mc.domain.istio.discovery import IstiodView, Missing, ServiceKey
+
+GATEWAYS, ENDPOINTS = "discovery.gateways", "discovery.endpoints"
+_SHOWN = 3
+
+
+def _gateways(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    network = facts.clusters[peer].network
+    expected = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
+    views = facts.discovery[name].istiods
+    if network == facts.clusters[name].network:
+        return Finding("the same network: no gateway is needed")
+    if not expected or not views:
+        return Finding(f"the gateway of {peer} has no address" if views else "no istiod runs", unknown=True)
+    wrong = [view for view in views.values() if not _has(view, network, expected)]
+    if not wrong:
+        return Finding(f"{plural(len(views), 'istiod')}: {', '.join(expected)}")
+    seen = "; ".join(f"{view.pod}: {_listed(view, network)}" for view in wrong)
+    problem = Problem(
+        code=Code.DISCOVERY_GATEWAY,
+        message=f"{name}: {wrong[0].pod} does not have the gateway of {peer} (synced)"
+        if len(wrong) < len(views) or len(wrong) == 1
+        else f"{name}: no istiod has the gateway of {peer} (synced)",
+        seen=seen,
+        expected=f"{', '.join(expected)} for {network}",
+        hint=hints.restart_istiod(facts, name),
+    )
+    return Finding(seen, problem)
+
+
+def _has(view: IstiodView, network: str, expected: tuple[str, ...]) -> bool:
+    """Whether an istiod has a gateway at each IP address; of a host name it lists what that resolves to."""
+    has = view.addresses_of(network)
+    given = {one for one in expected if address.is_ip(one)}
+    return given <= has and (len(given) == len(expected) or bool(has - given))
+
+
+def _listed(view: IstiodView, network: str) -> str:
+    return ", ".join(sorted(view.addresses_of(network))) or "no gateway"
+
+
+def _endpoints(facts: Facts, target: Target) -> Finding:
+    name, peer = str(target.cluster), str(target.peer)
+    views = facts.discovery[name].istiods
+    if not views:
+        return Finding("no istiod runs", unknown=True)
+    cluster_id = facts.clusters[peer].cluster_id
+    missing = {
+        pod: missing_endpoints(view, cluster_id, _expected(facts, name, view, peer))
+        for pod, view in views.items()
+    }
+    wrong = {pod: one for pod, one in missing.items() if one.count}
+    if not wrong:
+        return Finding(str(next(iter(missing.values()))))
+    pod, first = next(iter(wrong.items()))
+    problem = Problem(
+        code=Code.DISCOVERY_ENDPOINTS,
+        message=f"{name}: {pod} has {first} of {peer} (synced)",
+        seen="; ".join(f"{one}: {_described(found)}" for one, found in missing.items()),
+        expected="all endpoints of its services with sidecars, in every istiod",
+        hint=hints.restart_istiod(facts, name),
+    )
+    return Finding(f"{pod}: {first}", problem)
+
+
+def _described(missing: Missing) -> str:
+    lacking = [f"{namespace}/{name}" for namespace, name in missing.services]
+    return f"{missing}, missing in {few(lacking, _SHOWN)}" if lacking else str(missing)
+
+
+def _expected(facts: Facts, name: str, view: IstiodView, peer: str) -> dict[ServiceKey, frozenset[str]]:
+    """The endpoints of a cluster that an istiod of another must have: of namespaces that both select."""
+    there = facts.discovery[peer]
+    views = []
+    if selects_namespaces(facts, name):
+        views.append((view, facts.clusters[name].cluster_id))
+    if selects_namespaces(facts, peer):
+        views += [(one, facts.clusters[peer].cluster_id) for one in there.istiods.values()]
+    return selected(there.endpoints, *views) if views else dict(there.endpoints)
+
+
+def selects_namespaces(facts: Facts, name: str) -> bool:
+    """Whether a cluster's istiod reads some namespaces only: meshConfig.discoverySelectors."""
+    return bool(read_mesh_config(facts.observed[name], facts.mesh.revision).get("discoverySelectors"))
+
+
+_check = partial(
+    Check,
+    topic="discovery",
+    severity=Severity.ERROR,
+    scope=Scope.PAIR,
+    fix=hints.RESTART_ISTIOD,
+    because=(
+        *(check.id for check in identity.CHECKS),
+        control_plane.ISTIOD,
+        *(check.id for check in gateway.CHECKS),
+        *(check.id for check in remote_secret.CHECKS),
+        *(check.id for check in remote_access.CHECKS),
+    ),
+)
+
+CHECKS = (
+    _check(
+        id=GATEWAYS,
+        title="every istiod has the gateway of every other cluster",
+        looks_at="`/debug/networkz` of every istiod, beside the address of the other cluster's gateway",
+        usual_cause=(
+            "the address changed or the remote secret was replaced, and a defect of istiod kept the old state"
+        ),
+        ask=_gateways,
+        needs=(remote_secret.ASKED, remote_access.SYNCED),
+        reads=(Observation.DISCOVERY, Observation.CLUSTERZ),
+        docs="troubleshooting.md#discovery-gateway",
+    ),
+    _check(
+        id=ENDPOINTS,
+        title="every istiod has the endpoints of every other cluster",
+        looks_at=(
+            "`/debug/endpointShardz` of every istiod, beside the EndpointSlices of the other cluster's "
+            "services with sidecars"
+        ),
+        usual_cause="the API server was not available while istiod started, or a defect of istiod",
+        ask=_endpoints,
+        needs=(remote_secret.ASKED, remote_access.SYNCED),
+        reads=(Observation.DISCOVERY, Observation.CLUSTERZ, Observation.SERVICES),
+        docs="troubleshooting.md#discovery-endpoints",
+    ),
+)
