@@ -40,7 +40,7 @@ def broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         assert value_of_a_variable
         raise ZeroDivisionError(f"divided {TOKEN} by zero\nsecond line")
 
-    monkeypatch.setattr(contexts, "contexts", fail)
+    monkeypatch.setattr(contexts, "offline", fail)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 

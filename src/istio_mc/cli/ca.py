@@ -93,8 +93,8 @@ def init(
     from datetime import UTC, datetime
 
     from istio_mc.ops.ca import authority
+    from istio_mc.ops.ca.folder import ca_and_settings
     from istio_mc.ops.ca.options import OwnCa, options_of, trust_domains
-    from istio_mc.ops.session.session import ca_and_settings
     from istio_mc.present.ca import initialised
 
     own = OwnCa(
@@ -147,8 +147,9 @@ def issue(
     from datetime import UTC, datetime
 
     from istio_mc.ops.ca import authority
+    from istio_mc.ops.ca.folder import ca_and_settings
     from istio_mc.ops.ca.options import options_of
-    from istio_mc.ops.session.session import ca_and_settings, cluster_ids
+    from istio_mc.ops.session.session import cluster_ids
     from istio_mc.present.ca import issued
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -171,7 +172,7 @@ def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
       istio-mc ca show --certs-dir certs
     """
     from istio_mc.ops.ca import authority
-    from istio_mc.ops.session.session import ca_store
+    from istio_mc.ops.ca.folder import ca_store
     from istio_mc.present.ca import shown
 
     edge.run(
@@ -193,7 +194,7 @@ def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     from datetime import UTC, datetime
 
     from istio_mc.ops.ca import authority
-    from istio_mc.ops.session.session import ca_store
+    from istio_mc.ops.ca.folder import ca_store
     from istio_mc.present.ca import verified
 
     def work(_progress: edge.Progress) -> edge.Report:

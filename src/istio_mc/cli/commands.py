@@ -33,6 +33,10 @@ PATTERN = "REGEX"
 class Verb(TyperCommand):
     """A verb whose options all have a value where they are given."""
 
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Returns the options and arguments, `--help` among them."""
+        return [_without_pydantic(parameter) for parameter in super().get_params(ctx)]
+
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Refuses options without a value, before Typer converts any."""
         _refuse_empty(self, ctx, args)
@@ -41,6 +45,10 @@ class Verb(TyperCommand):
 
 class Group(TyperGroup):
     """A group of verbs, with the same rules for its own options, and careful suggestions."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Returns the options and arguments, `--help` among them."""
+        return [_without_pydantic(parameter) for parameter in super().get_params(ctx)]
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Refuses options without a value, before Typer converts any."""
@@ -67,6 +75,29 @@ def harmless(typed: str, known: Iterable[str], removing: frozenset[str]) -> list
     """
     near = difflib.get_close_matches(typed, known)
     return [] if near and near[0] in removing else [name for name in near if name not in removing]
+
+
+def _without_pydantic(parameter: Parameter) -> Parameter:
+    """A parameter that keeps its value where it is not given, or is text: Typer loads pydantic for any."""
+    descriptor = getattr(parameter, "type_descriptor", None)
+    if descriptor is None or "process_value" in vars(parameter):
+        return parameter  # Typer before 0.29 converts without pydantic; or it is done
+    kind, convert = descriptor.annotation, parameter.process_value
+    is_list = parameter.multiple or parameter.nargs == -1
+
+    def process_value(ctx: Context, value: Any) -> Any:  # noqa: ANN401 - whatever the option has
+        if value is None and not parameter.required:
+            kept: Any = () if is_list else None
+        elif kind is str and isinstance(value, str):
+            kept = value
+        elif kind == list[str] and value and isinstance(value, (list, tuple)):
+            kept = list(value)
+        else:
+            return convert(ctx, value)
+        return parameter.callback(ctx, parameter, kept) if parameter.callback else kept
+
+    parameter.process_value = process_value  # type: ignore[method-assign] # Typer itself makes parameters
+    return parameter
 
 
 def is_empty(text: object) -> bool:

@@ -26,13 +26,19 @@ def contexts(
       istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml --offline -o json
     """
     from istio_mc.ops import contexts as op
-    from istio_mc.ops.session.session import begin
     from istio_mc.present.contexts import report
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
+        if offline:
+            from istio_mc.ops.session.sources import read_sources
+
+            sources = read_sources(inputs)
+            return report(op.offline(sources, inputs.contexts), sources.kubeconfig.warnings)
+        from istio_mc.ops.session.session import begin
+
         with begin(inputs, progress) as session:
             session.contexts = session.kubeconfig.select(inputs.contexts)
-            return report(op.contexts(session, offline=offline), session.warnings)
+            return report(op.contexts(session), session.warnings)
 
     edge.run("contexts", options, work)

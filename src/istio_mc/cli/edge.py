@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 VERIFY_FORMATS = ("short", "junit", "github")
 """What `-o` takes beside table, JSON and YAML where the verb is verify."""
 
+_SAYS_ALL = ("short", "github")
+"""Forms in which people read every error and warning: they are not told them again on standard error."""
+
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _T = TypeVar("_T")
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
@@ -240,7 +243,6 @@ def run(
     from istio_mc.gateways.host import signals, temporary
     from istio_mc.present.output import terminal
     from istio_mc.present.output.envelope import Exit
-    from istio_mc.present.verify.summary import SAYS_ALL
 
     output = _output(options.output or "table", formats)
     last_resort.begun.command = command
@@ -256,7 +258,7 @@ def run(
                 report = _report(command, work, interruption.done.and_to(progress))
             interruption.is_reported = True
             unwritten = _put_out(command, output, report, color=color)
-            if output not in SAYS_ALL:
+            if output not in _SAYS_ALL:
                 terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
                 _print_errors(errors_to, report.errors)
             terminal.print_problems(errors_to, unwritten, style="red", title="error")
@@ -342,16 +344,17 @@ def write_document(command: str, output: str, report: Report) -> None:
     from istio_mc.cli import last_resort
     from istio_mc.present.output import encoding
     from istio_mc.present.output.envelope import Envelope
-    from istio_mc.present.verify.summary import PROBLEMS
 
     def special() -> str:
         if output in report.formats:
             return report.formats[output]()
+        from istio_mc.present.verify.summary import PROBLEMS
+
         return PROBLEMS[output](report.errors, report.warnings)
 
     if output == "junit":
         encoding.write(encoding.Texts(special, lambda: encoding.references(special())))
-    elif output in report.formats or output in PROBLEMS:
+    elif output in report.formats or output in VERIFY_FORMATS:
         sys.stdout.write(special())
     else:
         envelope = Envelope(command, report.exit, report.data or None, report.errors, report.warnings)

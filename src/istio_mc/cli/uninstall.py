@@ -38,7 +38,8 @@ def uninstall(
 
       istio-mc uninstall --contexts kt
     """
-    from istio_mc.ops.session.session import ca_store, open_mesh
+    from istio_mc.ops.ca.folder import ca_store
+    from istio_mc.ops.session.session import open_mesh
     from istio_mc.ops.uninstall import purge
     from istio_mc.ops.uninstall import uninstall as op
     from istio_mc.ops.uninstall.plan import plan

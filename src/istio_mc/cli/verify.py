@@ -72,8 +72,6 @@ def verify(
     from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import InputError, Problem
     from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
-    from istio_mc.ops.session.session import open_members
-    from istio_mc.ops.verify import verify as op
     from istio_mc.present.verify.summary import listing, report
 
     def work(progress: edge.Progress) -> edge.Report:
@@ -102,6 +100,9 @@ def verify(
             raise typer.BadParameter(f"--list has no results to tell as {options.output}")
         if list_checks:
             return listing(checks)
+        from istio_mc.ops.session.session import open_members
+        from istio_mc.ops.verify import verify as op
+
         patience = edge.seconds(wait) if wait else 0.0
         inputs = options.inputs()
         if not options.timeout:

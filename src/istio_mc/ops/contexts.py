@@ -10,9 +10,13 @@ from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, NETWORK_LABEL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from istio_mc.domain.kube.kubeconfig import Context
     from istio_mc.domain.problem import Problem
+    from istio_mc.domain.settings.model import Settings
     from istio_mc.ops.session.session import Session
+    from istio_mc.ops.session.sources import Sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,18 @@ class ContextsResult:
     contexts: tuple[ShownContext, ...]
 
 
-def contexts(session: Session, *, offline: bool) -> ContextsResult:
-    """Shows the session's contexts, or all of the kubeconfig where none is named."""
+def contexts(session: Session) -> ContextsResult:
+    """Shows the session's contexts, or all of the kubeconfig where none is named, and reads each cluster."""
     chosen = session.contexts or session.kubeconfig.contexts
-    versions: dict[str, str] = {}
-    if not offline:
-        session.ask(chosen)
-        versions, failed = session.each(
-            [name for name in session.namespaces if name in session.kubes],
-            lambda name: session.kubes[name].version(),
-        )
-        session.unusable |= failed
+    session.ask(chosen)
+    versions, failed = session.each(
+        [name for name in session.namespaces if name in session.kubes],
+        lambda name: session.kubes[name].version(),
+    )
+    session.unusable |= failed
     labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}
     taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
-    said = {cluster.context: cluster.id for cluster in session.settings.clusters if cluster.id}
-    ids = naming.derive_cluster_ids({context.name: context.cluster for context in chosen}, said | taken)
+    ids = _ids(chosen, session.settings, taken)
     return ContextsResult(
         session.kubeconfig.current_context,
         tuple(
@@ -69,9 +70,27 @@ def contexts(session: Session, *, offline: bool) -> ContextsResult:
                 network=labels.get(context.name, {}).get(NETWORK_LABEL),
                 mesh_id=labels.get(context.name, {}).get(MESH_LABEL),
                 version=versions.get(context.name),
-                reachable=None if offline else context.name in versions,
+                reachable=context.name in versions,
                 problems=session.unusable.get(context.name) or context.problems,
             )
             for context in chosen
         ),
+    )
+
+
+def offline(sources: Sources, names: Sequence[str]) -> ContextsResult:
+    """Shows the named contexts, or all of the kubeconfig where none is named; reads no cluster."""
+    chosen = sources.kubeconfig.select(names) or sources.kubeconfig.contexts
+    ids = _ids(chosen, sources.settings, {})
+    return ContextsResult(
+        sources.kubeconfig.current_context,
+        tuple(ShownContext(context, ids[context.name], problems=context.problems) for context in chosen),
+    )
+
+
+def _ids(chosen: Iterable[Context], settings: Settings, taken: Mapping[str, str]) -> Mapping[str, str]:
+    """The cluster IDs that contexts have or would get: those of clusters, of mesh.yaml, else derived ones."""
+    given = {cluster.context: cluster.id for cluster in settings.clusters if cluster.id}
+    return naming.derive_cluster_ids(
+        {context.name: context.cluster for context in chosen}, {**given, **taken}
     )

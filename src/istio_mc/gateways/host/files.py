@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, on_this_machine
-from istio_mc.domain.pki.go_x509 import read_pool
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways.host import temporary
 
@@ -140,6 +139,8 @@ def read_authorities(path: Path) -> bytes:
     Raises:
         ProblemError: `file-unreadable`, or `certificate-unreadable` where it contains none.
     """
+    from istio_mc.domain.pki.go_x509 import read_pool  # noqa: PLC0415 - not loaded where no file is given
+
     data = read(path)
     if not read_pool(data):
         problem = Problem(

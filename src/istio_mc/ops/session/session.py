@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextlib import contextmanager
@@ -24,13 +23,12 @@ from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways.host import files, temporary
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.gateways.host.parallel import Failures, fan_out
-from istio_mc.gateways.host.settings_file import load_settings
 from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.kube import credentials, known_secrets
-from istio_mc.gateways.kube import kubeconfig as kubeconfigs
 from istio_mc.gateways.kube.client import READ_TIMEOUT_S, Kube
 from istio_mc.ops.session.inputs import Inputs, Overrides
 from istio_mc.ops.session.pod_watch import PodTiming
+from istio_mc.ops.session.sources import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -271,20 +269,16 @@ def begin(inputs: Inputs, progress: Progress = silent) -> Session:
     Raises:
         InputError: With every fault of what was read.
     """
-    settings = load_settings(inputs.config, files.current_folder(), inputs.read)
-    paths = kubeconfigs.kubeconfig_paths(inputs.kubeconfig, os.environ, files.home_folder())
-    merged = kubeconfigs.read_kubeconfig(paths, inputs.read)
-    for context in merged.contexts:
-        known_secrets.remember(context.user_entry)
+    sources = read_sources(inputs)
     return Session(
-        settings=settings,
-        kubeconfig=merged,
-        paths=os.pathsep.join(str(path) for path in paths),
+        settings=sources.settings,
+        kubeconfig=sources.kubeconfig,
+        paths=sources.paths,
         deadline=inputs.deadline,
         concurrency=inputs.concurrency,
         progress=progress,
-        warnings=list(merged.warnings),
-        listed=tuple(cluster.context for cluster in settings.clusters),
+        warnings=list(sources.kubeconfig.warnings),
+        listed=tuple(cluster.context for cluster in sources.settings.clusters),
         read=inputs.read,
     )
 
@@ -465,29 +459,6 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
             istio_mc("install", contexts=["CONTEXT", "CONTEXT"]),
         ),
     )
-
-
-def ca_store(inputs: Inputs, certs_dir: Path | None, progress: Progress = silent) -> CaStore:
-    """The folder of the mesh's CA: the flag's, else the settings'.
-
-    Raises:
-        InputError: The settings cannot be read.
-    """
-    if certs_dir:
-        return CaStore(certs_dir, inputs.deadline, progress)
-    return ca_and_settings(inputs, None, progress)[0]
-
-
-def ca_and_settings(
-    inputs: Inputs, certs_dir: Path | None, progress: Progress = silent
-) -> tuple[CaStore, Settings]:
-    """The folder of the mesh's CA, as `ca_store` finds it, and the settings.
-
-    Raises:
-        InputError: The settings cannot be read.
-    """
-    settings = load_settings(inputs.config, files.current_folder(), inputs.read)
-    return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings
 
 
 def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:

@@ -133,6 +133,3 @@ PROBLEMS: Mapping[str, Callable[[Iterable[Problem], Iterable[Problem]], str]] = 
     "github": github.problems,
 }
 """How errors and warnings are told in each form where a run came to no result."""
-
-SAYS_ALL = ("short", "github")
-"""Forms in which people read every error and warning: they are not told them again on standard error."""
