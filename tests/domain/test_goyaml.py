@@ -102,7 +102,7 @@ def test_values_are_those_that_go_reads(text: str | bytes, value: object) -> Non
         ("a: !!timestamp x\n", 1, 4),
         ("a: !!binary x\n", 1, 4),
         ("<<: 1\n", 1, 5),
-        ("<<: [1]\n", 1, 6),
+        ("<<: [1]\n", 1, 5),
         ("a: &x 1\n<<: *x\n", 2, 5),
         ("%YAML 1.2\n---\na: 1\n", 1, 1),
         ("a: [b, c\n", 2, 1),

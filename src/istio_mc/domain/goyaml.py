@@ -8,6 +8,7 @@ Of a key that stands twice in a mapping the last counts; `1e3` is a number, `1:3
 from __future__ import annotations
 
 import binascii
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -124,11 +125,8 @@ def load(data: bytes) -> GoYaml:
 def _loaded(text: str, originals: Mapping[str, str]) -> GoYaml:
     loader = _EventLoader(text)
     try:
-        node = _Parser(loader, text, originals).document()
-        if node is None:
-            return GoYaml(None)
-        decoder = _Decoder()
-        return GoYaml(decoder.decode(node), tuple(decoder.repeated))
+        reader = _Reader(loader, text, originals)
+        return GoYaml(reader.document(), tuple(reader.repeated))
     except yaml.reader.ReaderError as error:
         raise GoYamlError(str(error.reason), text.encode()[: error.position].count(b"\n") + 1) from None
     except RecursionError:
@@ -168,170 +166,130 @@ def _rewritten(text: str, error: yaml.MarkedYAMLError, colon: str) -> str | None
     return None
 
 
-@dataclass(slots=True, eq=False)
-class _Node:
-    """A node of the document, as go-yaml has it: the tag is the one written, empty where there is none."""
-
-    kind: str
-    line: int
-    column: int
-    tag: str = ""
-    value: str = ""
-    is_plain: bool = False
-    target: _Node | None = None
-    children: list[_Node] = field(default_factory=list)
-
-    def error(self, reason: str) -> GoYamlError:
-        return GoYamlError(reason, self.line, self.column)
-
-    @property
-    def is_merge(self) -> bool:
-        return self.kind == "scalar" and self.value == "<<" and (self.is_plain or self.tag == _MERGE)
+def _error(event: Any, reason: str) -> GoYamlError:  # noqa: ANN401 - PyYAML has no types
+    return GoYamlError(reason, event.start_mark.line + 1, event.start_mark.column + 1)
 
 
-class _Parser:
-    """Makes the nodes of the first document from libyaml's events.
+@dataclass(slots=True)
+class _Anchor:
+    """What an anchor stands for, and how many nodes that is; unfinished inside itself."""
+
+    value: object = None
+    size: int = 0
+    is_whole: bool = False
+
+
+class _Reader:
+    """Makes the value of the first document from libyaml's events.
 
     What libyaml reads since its version 0.2.3 and go-yaml does not is refused here.
     """
 
     def __init__(self, loader: Any, text: str, originals: Mapping[str, str]) -> None:  # noqa: ANN401 - untyped
+        self.repeated: list[RepeatedKey] = []
         self._loader = loader
         self._text = text
         self._originals = originals
-        self._anchors: dict[str, _Node] = {}
+        self._anchors: dict[str, _Anchor] = {}
         self._flows = 0
+        self._nodes = 1  # the document
+        self._by_alias = 0
 
-    def document(self) -> _Node | None:
+    def document(self) -> object:
         self._loader.get_event()  # the stream's start
         if self._loader.check_event(yaml.StreamEndEvent):
             return None
         started = self._loader.get_event()
         if getattr(started, "version", None) not in {None, (1, 1)}:
             raise GoYamlError("incompatible YAML version", started.start_mark.line + 1, 1)
-        node = self._node()
+        value = self._value(self._loader.get_event())
         self._loader.get_event()  # its end: what follows its value on the same line is an error
-        return node
+        return value
 
-    def _node(self) -> _Node:
-        event = self._loader.get_event()
-        node = _Node(_KINDS[type(event)], event.start_mark.line + 1, event.start_mark.column + 1)
-        if node.kind == "alias":
-            node.target = self._anchors.get(event.anchor)
-            if node.target is None:
-                raise node.error("an alias without an anchor")
-            return node
-        node.tag = event.tag or ""
+    def _value(self, event: Any) -> object:  # noqa: ANN401 - PyYAML has no types
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event)
+        anchor, before = _Anchor(), self._nodes
+        self._nodes += 1
         if event.anchor:
-            self._anchors[event.anchor] = node
-        if node.kind == "scalar":
-            node.value, node.is_plain = self._value(node, event), event.implicit[0]
-            return node
-        self._flows += bool(event.flow_style)
-        end = yaml.SequenceEndEvent if node.kind == "sequence" else yaml.MappingEndEvent
-        while not self._loader.check_event(end):
-            node.children.append(self._node())
-        self._loader.get_event()
-        self._flows -= bool(event.flow_style)
-        return node
+            self._anchors[event.anchor] = anchor
+        if isinstance(event, yaml.ScalarEvent):
+            anchor.value = _scalar(event, self._text_of(event))
+        else:
+            self._flows += bool(event.flow_style)
+            is_list = isinstance(event, yaml.SequenceStartEvent)
+            anchor.value = self._sequence() if is_list else self._mapping()
+            self._flows -= bool(event.flow_style)
+        anchor.size, anchor.is_whole = self._nodes - before, True
+        return anchor.value
 
-    def _value(self, node: _Node, event: Any) -> str:  # noqa: ANN401 - PyYAML has no types
+    def _text_of(self, event: Any) -> str:  # noqa: ANN401 - PyYAML has no types
         value: str = event.value
         if self._flows and not event.style and "?" in value:
-            raise node.error("a question mark within { } or [ ] outside of quotes")
+            raise _error(event, "a question mark within { } or [ ] outside of quotes")
         written = self._text[event.start_mark.index : event.end_mark.index]
         if event.style == '"' and _ESCAPED_SLASH.search(written):
-            raise node.error("unknown escape character")
+            raise _error(event, "unknown escape character")
         for stand_in, original in self._originals.items():
             value = value.replace(stand_in, original)
         return value
 
+    def _alias(self, event: Any) -> object:  # noqa: ANN401 - PyYAML has no types
+        anchor = self._anchors.get(event.anchor)
+        if anchor is None:
+            raise _error(event, "an alias without an anchor")
+        if not anchor.is_whole:
+            raise _error(event, "an anchor that contains itself")
+        self._nodes += anchor.size + 1
+        self._by_alias += anchor.size
+        if self._by_alias > 100 and self._nodes > 1000:  # noqa: PLR2004 - go-yaml's own
+            share = min(1.0, max(0.0, (self._nodes - _FEW) / (_MANY - _FEW)))
+            if self._by_alias / self._nodes > 0.99 - 0.89 * share:
+                raise _error(event, "excessive aliasing")
+        return anchor.value
 
-_KINDS = {
-    yaml.ScalarEvent: "scalar",
-    yaml.AliasEvent: "alias",
-    yaml.SequenceStartEvent: "sequence",
-    yaml.MappingStartEvent: "mapping",
-}
+    def _events(self, end: type) -> Iterator[Any]:
+        while not self._loader.check_event(end):
+            yield self._loader.get_event()
+        self._loader.get_event()
 
+    def _sequence(self) -> list[object]:
+        return [self._value(event) for event in self._events(yaml.SequenceEndEvent)]
 
-class _Decoder:
-    """Makes values of nodes."""
-
-    def __init__(self) -> None:
-        self.repeated: list[RepeatedKey] = []
-        self._decoded = 1  # the document
-        self._by_alias = 0
-        self._open: set[int] = set()
-        self._mapped: set[int] = set()
-
-    def decode(self, node: _Node) -> object:
-        self._count(node)
-        match node.kind:
-            case "alias":
-                return self._alias(node)
-            case "scalar":
-                return _jsonable(node, _scalar(node))
-            case "sequence":
-                return [self.decode(child) for child in node.children]
-            case _:
-                found: dict[str, object] = {}
-                self._mapping(node, found)
-                return found
-
-    def _count(self, node: _Node) -> None:
-        self._decoded += 1
-        self._by_alias += bool(self._open)
-        if self._by_alias > 100 and self._decoded > 1000:  # noqa: PLR2004 - go-yaml's own
-            share = min(1.0, max(0.0, (self._decoded - _FEW) / (_MANY - _FEW)))
-            if self._by_alias / self._decoded > 0.99 - 0.89 * share:
-                raise node.error("excessive aliasing")
-
-    def _entered(self, node: _Node) -> _Node:
-        if id(node) in self._open or node.target is None:
-            raise node.error("an anchor that contains itself")
-        self._open.add(id(node))
-        return node.target
-
-    def _alias(self, node: _Node) -> object:
-        target = self._entered(node)
-        value = self.decode(target)
-        self._open.discard(id(node))
-        return value
-
-    def _mapping(self, node: _Node, found: dict[str, object]) -> None:
+    def _mapping(self) -> dict[str, object]:
+        found: dict[str, object] = {}
         lines: dict[str, int] = {}
-        once = id(node) not in self._mapped  # a mapping that aliases repeat is reported once
-        self._mapped.add(id(node))
-        for key_node, value_node in _pairs(node):
-            if key_node.is_merge:
-                self._merge(value_node, found)
+        for event in self._events(yaml.MappingEndEvent):
+            if _is_merge(event):
+                self._merge(found)
                 continue
-            key = _key(key_node, self.decode(key_node))
-            found[key] = self.decode(value_node)
-            if once and key in lines:
-                self.repeated.append(RepeatedKey(key, key_node.line, key_node.column, lines[key]))
-            lines[key] = key_node.line
+            key, line = _key(event, self._value(event)), event.start_mark.line + 1
+            found[key] = self._value(self._loader.get_event())
+            if key in lines:
+                self.repeated.append(RepeatedKey(key, line, event.start_mark.column + 1, lines[key]))
+            lines[key] = line
+        return found
 
-    def _merge(self, node: _Node, found: dict[str, object]) -> None:
+    def _merge(self, found: dict[str, object]) -> None:
+        event = self._loader.get_event()
+        value = self._value(event)
         # Of several, the first counts most.
-        for source in reversed(node.children) if node.kind == "sequence" else (node,):
-            target = source.target if source.kind == "alias" else source
-            if target is None or target.kind != "mapping":
-                raise source.error("a merge (<<) of what is no mapping")
-            self._count(source)
-            if source.kind == "alias":
-                self._entered(source)
-                self._count(target)
-            self._mapping(target, found)
-            self._open.discard(id(source))
+        several = isinstance(value, list) and not isinstance(event, yaml.AliasEvent)
+        for source in reversed(value) if several and isinstance(value, list) else (value,):
+            if not isinstance(source, dict):
+                raise _error(event, "a merge (<<) of what is no mapping")
+            found.update(source)
 
 
-def _pairs(node: _Node) -> Iterator[tuple[_Node, _Node]]:
-    return zip(node.children[::2], node.children[1::2], strict=True)
+def _is_merge(event: Any) -> bool:  # noqa: ANN401 - PyYAML has no types
+    return (
+        isinstance(event, yaml.ScalarEvent)
+        and event.value == "<<"
+        and (event.implicit[0] or event.tag == _MERGE)
+    )
 
 
-def _key(node: _Node, value: object) -> str:
+def _key(event: Any, value: object) -> str:  # noqa: ANN401 - PyYAML has no types
     """A key as JSON has it: a string."""
     match value:
         case str():
@@ -342,33 +300,28 @@ def _key(node: _Node, value: object) -> str:
             return str(value)
         case float():
             return f"{value:g}"
-    raise node.error("a key that is neither a string nor a number nor a boolean")
+    raise _error(event, "a key that is neither a string nor a number nor a boolean")
 
 
-def _jsonable(node: _Node, value: object) -> object:
-    if isinstance(value, float) and (value != value or value in {float("inf"), float("-inf")}):  # noqa: PLR0124
-        raise node.error("a number that JSON does not have")
-    return value
-
-
-def _scalar(node: _Node) -> object:
-    if not node.tag and not node.is_plain:
-        return node.value
-    if node.tag == _BINARY:
+def _scalar(event: Any, text: str) -> object:  # noqa: ANN401 - PyYAML has no types
+    tag = event.tag or ""
+    if tag == _BINARY:
         try:
-            return base64_decoded(node.value).decode("utf-8", "replace")
+            return base64_decoded(text).decode("utf-8", "replace")
         except ValueError:
-            raise node.error("!!binary that is not base64") from None
-    if node.tag == _STR or node.tag not in _RESOLVABLE:
-        return node.value
-    tag, value = _resolved(node.value)
-    if node.tag in {"", tag}:
-        return value
-    if node.tag == _FLOAT and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if node.tag == _TIMESTAMP and _TIMESTAMP_STYLE.fullmatch(node.value):
-        return node.value
-    raise node.error("a value that does not fit its tag")
+            raise _error(event, "!!binary that is not base64") from None
+    if tag == _STR or tag not in _RESOLVABLE or not (tag or event.implicit[0]):
+        return text
+    kind, value = _resolved(text)
+    if tag == _FLOAT and kind == _INT:
+        kind, value = _FLOAT, float(str(value))
+    elif tag == _TIMESTAMP and _TIMESTAMP_STYLE.fullmatch(text):
+        return text
+    if tag not in {"", kind}:
+        raise _error(event, "a value that does not fit its tag")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _error(event, "a number that JSON does not have")
+    return value
 
 
 def _resolved(text: str) -> tuple[str, object]:
