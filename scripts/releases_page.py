@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.istio.releases import UNKNOWN
-from istio_mc.domain.istio.versions import shown
+from istio_mc.domain.istio.releases import UNKNOWN, shown
 from istio_mc.gateways.istio.releases import release_table
 
 if TYPE_CHECKING:

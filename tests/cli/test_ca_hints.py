@@ -15,8 +15,7 @@ import pytest
 
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.pki.certificates import Authority, new_intermediate
-from istio_mc.domain.pki.keys import KeySpec
+from istio_mc.domain.pki.certificates import Authority, KeySpec, new_intermediate
 from istio_mc.domain.pki.pem import NamedPem
 from tests.conftest import Ran
 from tests.support import forge

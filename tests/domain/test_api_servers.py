@@ -6,7 +6,7 @@ import pytest
 
 from istio_mc.domain.istio.documents import remote_kubeconfig, remote_secret
 from istio_mc.domain.kube.objects import ref_of
-from istio_mc.domain.links.members import as_linked, refuse_for_us_only
+from istio_mc.domain.links.state import as_linked, refuse_for_us_only
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError

@@ -13,7 +13,7 @@ import yaml
 
 from istio_mc.domain import bundle
 from istio_mc.domain.bundle import File, begun, dumped, ended, fitting, left_out, listed, packed, room_of_each
-from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
+from istio_mc.domain.redaction.redactor import of_kubeconfig, of_secrets
 from tests.support.fake_api import kubeconfig
 
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -21,6 +21,8 @@ from istio_mc.domain.pki import cacerts, pem
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import (
     Authority,
+    KeySpec,
+    KeyType,
     ca_names,
     cluster_id_faults,
     load_signer,
@@ -30,7 +32,6 @@ from istio_mc.domain.pki.certificates import (
     parse_validity,
 )
 from istio_mc.domain.pki.chain import path_faults
-from istio_mc.domain.pki.keys import KeySpec, KeyType
 from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 

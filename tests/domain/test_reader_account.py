@@ -8,13 +8,14 @@ import pytest
 
 from istio_mc.domain.istio.documents import reader_token_secret
 from istio_mc.domain.kube.objects import ref_of
-from istio_mc.domain.links.reader_account import (
+from istio_mc.domain.links.state import (
+    LinkState,
     has_rights_of_charts,
     is_made_by_charts,
     reader_account,
     reader_namespace,
+    token_in,
 )
-from istio_mc.domain.links.state import LinkState, token_in
 from istio_mc.domain.observed import Observed
 
 USUAL = "istio-reader-service-account"

@@ -6,7 +6,7 @@ import pytest
 
 from istio_mc.domain.bundle import File
 from istio_mc.domain.problem import InputError
-from istio_mc.ops.own_patterns import OwnPatterns
+from istio_mc.ops.bundle import OwnPatterns
 
 
 def test_what_a_pattern_matches_goes_and_is_counted() -> None:
@@ -56,14 +56,14 @@ def test_all_that_is_no_pattern_is_refused_at_once_with_its_position_and_without
 
 @pytest.mark.parametrize("pattern", ["(a+)+$", r"(\w+\s?)*=", "(x+x+)+y", "(.*,)*z", "(b|b)*c"])
 def test_a_pattern_that_takes_for_ever_is_refused(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("istio_mc.ops.own_patterns._TRIAL_S", 0.2)
+    monkeypatch.setattr("istio_mc.ops.bundle._TRIAL_S", 0.2)
     with pytest.raises(InputError, match="takes too long"):
         OwnPatterns.of([pattern])
 
 
 def test_a_pattern_that_turns_out_to_take_for_ever_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     own = OwnPatterns.of(["(?:q|aq|qa)*!"])
-    monkeypatch.setattr("istio_mc.ops.own_patterns._FILE_S", 0.2)
+    monkeypatch.setattr("istio_mc.ops.bundle._FILE_S", 0.2)
 
     with pytest.raises(InputError, match="takes too long") as caught:
         own.text("qaq" * 40, where="x.log")

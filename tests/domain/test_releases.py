@@ -18,10 +18,12 @@ from istio_mc.domain.istio.releases import (
     Defect,
     IstioRelease,
     PatchRange,
+    Support,
+    minor_of,
     parse_table,
     patch_of,
+    shown,
 )
-from istio_mc.domain.istio.versions import Support, minor_of, shown
 from istio_mc.gateways.istio.releases import release_table
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from istio_mc.domain.istio.versions import is_newer, kubectl_skew, minor_of
+from istio_mc.domain.istio.releases import is_newer, kubectl_skew, minor_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from istio_mc.domain.redaction.texts import encoded_forms
+from istio_mc.domain.redaction.redactor import encoded_forms
 from lab import settings
 from lab.images import BUSYBOX
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, command, get, kubectl, secret, soon

@@ -10,8 +10,14 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.pki.certificates import Authority, load_signer, new_intermediate, new_root
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import (
+    Authority,
+    KeySpec,
+    KeyType,
+    load_signer,
+    new_intermediate,
+    new_root,
+)
 from istio_mc.domain.pki.pem import NamedPem, dump_certificates
 from lab import node
 from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, each, get, kubectl, soon

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.tools import archives
-from istio_mc.gateways.tools.archives import copy_member
+from istio_mc.gateways.tools import install
+from istio_mc.gateways.tools.install import copy_member
 from tests.support.mirror import archive
 
 if TYPE_CHECKING:
@@ -79,12 +79,12 @@ def test_what_is_no_file_is_refused(tmp_path: Path, kind: bytes, seen: str) -> N
 
 
 def test_a_file_above_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBER", 1000)
+    monkeypatch.setattr(install, "MAX_MEMBER", 1000)
     assert refusal(tmp_path, archive({"linux-amd64/helm": PROGRAM})).seen == f"{len(PROGRAM)} bytes"
 
 
 def test_an_archive_that_goes_on_and_on_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "_MAX_BEFORE", 1 << 20)
+    monkeypatch.setattr(install, "_MAX_BEFORE", 1 << 20)
     data = archive({"zeros": bytes(3 << 20), "linux-amd64/helm": PROGRAM})
     assert refusal(tmp_path, data).seen == "more than 1 MiB before it"
 

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from istio_mc.gateways.host.holder import has_ended, holder
+from istio_mc.gateways.host.process import has_ended, holder
 
 
 def test_this_run_is_at_work() -> None:

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from istio_mc.gateways.host import waiting
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host import parallel
+from istio_mc.gateways.host.parallel import looks
 
 
 @pytest.fixture(name="clock")
@@ -18,7 +18,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     passes = SimpleNamespace(
         monotonic=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
     )
-    monkeypatch.setattr(waiting, "time", passes)
+    monkeypatch.setattr(parallel, "time", passes)
     return now
 
 

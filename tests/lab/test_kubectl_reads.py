@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.kube.kubeconfig_rules import server_url
+from istio_mc.domain.kube.kubeconfig_schema import server_url
 from istio_mc.domain.problem import InputError
 from istio_mc.gateways.kube.kubeconfig import read_kubeconfig
 

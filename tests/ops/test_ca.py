@@ -17,8 +17,7 @@ import pytest
 from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.pki.certificates import new_intermediate, new_root
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import KeySpec, KeyType, new_intermediate, new_root
 from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.model import CaSettings
@@ -300,7 +299,7 @@ ENSURE = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import KeySpec, KeyType
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.options import CaOptions

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from istio_mc.domain.pki import pem
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import KeySpec, KeyType
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.domain.settings.model import CaSettings
 from istio_mc.gateways.host.ca_store import CaStore

@@ -17,7 +17,7 @@ from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.state import LinkState, ReaderToken
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host import waiting
+from istio_mc.gateways.host import parallel
 from istio_mc.ops import link
 from istio_mc.ops.link import _forgotten, mint, planned
 from istio_mc.ops.session.inputs import Inputs
@@ -83,7 +83,7 @@ class TestForgotten:
         """The pauses, by which time passes."""
         found: list[float] = []
         clock = SimpleNamespace(monotonic=lambda: sum(found), sleep=found.append)
-        for module in (link, waiting):
+        for module in (link, parallel):
             monkeypatch.setattr(module, "time", clock)
         monkeypatch.setattr(link, "istiod_pods", lambda _: ["istiod-1", "istiod-2"])
         return found

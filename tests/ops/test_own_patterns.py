@@ -8,7 +8,7 @@ from istio_mc.domain.bundle import File
 from istio_mc.domain.problem import InputError
 from istio_mc.domain.redaction.own import OWN
 from istio_mc.domain.redaction.redactor import mark
-from istio_mc.ops.own_patterns import OwnPatterns
+from istio_mc.ops.bundle import OwnPatterns
 
 FILES = (
     File("kt/acme-1.log", "acme-1 and acme-22 run", "read in part"),
@@ -39,7 +39,7 @@ def test_all_that_are_no_regular_expressions_are_refused_at_once() -> None:
 
 
 def test_one_that_takes_too_long_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("istio_mc.ops.own_patterns._TRIAL_S", 0.05)
+    monkeypatch.setattr("istio_mc.ops.bundle._TRIAL_S", 0.05)
     with pytest.raises(InputError) as error:
         OwnPatterns.of(["(a+)+$", "([a-z]+)*#"])
     assert error.value.problems
@@ -47,13 +47,13 @@ def test_one_that_takes_too_long_is_refused_before_anything_is_read(monkeypatch:
 
 def test_one_that_takes_too_long_on_a_file_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     own = OwnPatterns.of(["x"])
-    monkeypatch.setattr("istio_mc.ops.own_patterns._FILE_S", 0.05)
+    monkeypatch.setattr("istio_mc.ops.bundle._FILE_S", 0.05)
 
     def endless(*_: object) -> tuple[str, int]:
         while True:
             pass
 
-    monkeypatch.setattr("istio_mc.ops.own_patterns.without", endless)
+    monkeypatch.setattr("istio_mc.ops.bundle.without", endless)
     with pytest.raises(InputError) as error:
         own.files(FILES)
     (problem,) = error.value.problems

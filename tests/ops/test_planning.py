@@ -15,7 +15,7 @@ from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import remote_gateway
 from istio_mc.domain.kube.objects import Ref, ref_of
-from istio_mc.domain.links.members import Others
+from istio_mc.domain.links.state import Others
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
@@ -36,7 +36,7 @@ from tests.support.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
     from istio_mc.domain.istio.choice import IstioChoice
-    from istio_mc.domain.pki.keys import KeySpec
+    from istio_mc.domain.pki.certificates import KeySpec
     from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.ops.ca.options import CaOptions

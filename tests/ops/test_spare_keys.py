@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import KeySpec, KeyType
 from istio_mc.domain.pki.pem import dump_key
-from istio_mc.ops.ca.keys_ahead import SpareKeys
+from istio_mc.ops.ca.intermediates import SpareKeys
 
 if TYPE_CHECKING:
     from istio_mc.domain.pki.pem import PrivateKey

@@ -9,7 +9,7 @@ import pytest
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.runner import run as run_checks
-from istio_mc.domain.kube.terminating import held_by, terminating
+from istio_mc.domain.kube.objects import held_by, terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from tests.support.fake_istioctl import write_istioctl
 from tests.support.fake_mesh import FakeMesh

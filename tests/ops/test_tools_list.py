@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from istio_mc.domain.istio import releases
-from istio_mc.domain.istio.releases import OLD_AFTER_DAYS
-from istio_mc.domain.istio.versions import Support
+from istio_mc.domain.istio.releases import OLD_AFTER_DAYS, Support
 from istio_mc.domain.problem import InputError
 from istio_mc.domain.settings.model import (
     Digests,

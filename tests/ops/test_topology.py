@@ -13,7 +13,7 @@ from istio_mc.domain.gateway.address import remote_gateway
 from istio_mc.domain.istio.documents import remote_kubeconfig, remote_secret
 from istio_mc.domain.kube.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.kube.objects import ref_of
-from istio_mc.domain.links.members import Others
+from istio_mc.domain.links.state import Others
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError, ProblemError

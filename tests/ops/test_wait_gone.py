@@ -11,7 +11,7 @@ import pytest
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.host import waiting
+from istio_mc.gateways.host import parallel
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall.uninstall import _wait_gone
@@ -42,7 +42,7 @@ def test_it_is_looked_at_again_until_it_is_gone(
     session: Session, api: FakeApi, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(waiting, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
+    monkeypatch.setattr(parallel, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
     api.on(PATH, GOING, GOING, status(404, "gone"))
     _wait_gone(session, session.kubes["kt"], "sample")
     assert events == [Event("kt", "uninstall", State.WAITING, "for namespace sample to go")] * 2

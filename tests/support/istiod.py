@@ -17,8 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from istio_mc.domain.pki.certificates import Authority, new_root
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import Authority, KeySpec, KeyType, new_root
 from istio_mc.domain.pki.pem import PrivateKey, dump_certificates, dump_key
 from tests.support import controllers, refusals, rights, selectors
 from tests.support.store import By

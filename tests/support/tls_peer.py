@@ -20,8 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import Authority, KeySpec, KeyType, new_intermediate, new_root
 from istio_mc.domain.pki.pem import dump_certificates, dump_key
 
 if TYPE_CHECKING:

@@ -24,8 +24,7 @@ from istio_mc.domain.links.remote_secrets import Reading, Tried, remote_secrets_
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
-from istio_mc.domain.pki.keys import KeySpec, KeyType
+from istio_mc.domain.pki.certificates import Authority, KeySpec, KeyType, new_intermediate, new_root
 from istio_mc.domain.pki.pem import fingerprint
 from istio_mc.domain.plan import Drift
 from istio_mc.domain.problem import Problem

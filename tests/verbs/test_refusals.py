@@ -251,8 +251,8 @@ def test_each_refusal_before_the_first_change_is_among_these() -> None:
     made = codes(
         "checks/access.py",
         "checks/trust.py",
-        "domain/links/members.py",
-        "domain/kube/terminating.py",
+        "domain/links/state.py",
+        "domain/kube/objects.py",
         "ops/install/planning.py",
         "ops/install/preflight.py",
         "ops/session/topology.py",

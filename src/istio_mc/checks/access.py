@@ -18,7 +18,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.model import OBSERVED, Observation
 from istio_mc.domain.hint import istio_mc, kubectl
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.terminating import terminating
+from istio_mc.domain.kube.objects import terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 REACHABLE = "access.reachable"

@@ -10,7 +10,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Sev
 from istio_mc.domain import cilium
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
-from istio_mc.domain.istio import versions
+from istio_mc.domain.istio import releases
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.istio.releases import end_of_life_problem, kubernetes_problem, until
 from istio_mc.domain.istio.services import merged
@@ -217,7 +217,7 @@ def _crds(facts: Facts, target: Target) -> Finding:
             ),
         )
         return Finding(f"{len(of_helm)} of Helm", problem)
-    newer = sorted({found for crd in crds if versions.is_newer(found := _set_by(crd), facts.mesh.version)})
+    newer = sorted({found for crd in crds if releases.is_newer(found := _set_by(crd), facts.mesh.version)})
     if newer:
         problem = Problem(
             code=Code.CRDS_NEWER,

@@ -23,8 +23,8 @@ from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.documents import reader_token_secret
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.reader_account import has_rights_of_charts, is_made_by_charts, reader_namespace
 from istio_mc.domain.links.remote_secrets import CertificateFault, Reading, Tried
+from istio_mc.domain.links.state import has_rights_of_charts, is_made_by_charts, reader_namespace
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.domain.codes import Code
-from istio_mc.domain.istio.versions import minor_of
+from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.problem import Problem
 
 APART = "versions.apart"

@@ -51,8 +51,7 @@ def bundle(
 
     from istio_mc.ops import bundle as op
     from istio_mc.ops import handout
-    from istio_mc.ops.bundle import Logs
-    from istio_mc.ops.own_patterns import OwnPatterns
+    from istio_mc.ops.bundle import Logs, OwnPatterns
     from istio_mc.ops.session.session import open_members
     from istio_mc.present import bundle as shown
 

@@ -227,7 +227,7 @@ def _chosen(
     from istio_mc.gateways.host.settings_file import load_settings
     from istio_mc.gateways.istio.releases import release_table
     from istio_mc.ops.tools import fetch as op
-    from istio_mc.ops.tools.versions import settled
+    from istio_mc.ops.tools.listing import settled
 
     settings, istio = settled(
         inputs,

@@ -31,25 +31,25 @@ from istio_mc.domain.istio.proxies import gateway_pods
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, labels_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.redaction.known import of_kubeconfig, of_secrets
-from istio_mc.domain.redaction.redactor import Redactor
+from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.redaction.own import OWN, compiled, too_slow, trials, without
+from istio_mc.domain.redaction.redactor import Redactor, mark, of_kubeconfig, of_secrets
 from istio_mc.domain.traffic.sample import is_injected
 from istio_mc.gateways.host.parallel import fan_out
+from istio_mc.gateways.host.signals import alarm
 from istio_mc.gateways.kube import diagnostics
 from istio_mc.ops.verify.verify import look
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from istio_mc.checks.model import Facts
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.kube.client import Kube
-    from istio_mc.ops.own_patterns import OwnPatterns
     from istio_mc.ops.session.session import Session
     from istio_mc.ops.verify.verify import VerifyResult
-
 
 _AT_ONCE = 8
 _MOST_PODS = 4
@@ -437,3 +437,69 @@ def _settings(session: Session, redactor: Redactor) -> File | None:
     except OSError:
         return None
     return begun("mesh.yaml", redactor.text(text))
+
+
+_TRIAL_S = 2.0
+_FILE_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPatterns:
+    """Takes out what patterns match. Only for the main thread, where a pattern without end can be stopped."""
+
+    patterns: tuple[re.Pattern[str], ...] = field(default=(), repr=False)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> OwnPatterns:
+        """The patterns, tried before anything is read.
+
+        Raises:
+            InputError: Some are no regular expressions, or take too long.
+        """
+        patterns, faults = compiled(texts)
+        for number, pattern in enumerate(patterns if not faults else (), 1):
+            try:
+                with alarm(_TRIAL_S):
+                    for trial in trials(pattern):
+                        without([pattern], trial, "")
+            except TimeoutError:
+                faults.append(too_slow(f"pattern {number}: more than {_TRIAL_S:g} s for 65 letters"))
+        if faults:
+            raise InputError(*faults)
+        return cls(tuple(patterns))
+
+    def text(self, text: str, instead: str = mark(OWN), where: str = "a text") -> str:
+        """A text without what the patterns match.
+
+        Raises:
+            InputError: That takes too long.
+        """
+        if not self.patterns:
+            return text
+        try:
+            with alarm(_FILE_S):
+                kept, count = without(self.patterns, text, instead)
+        except TimeoutError:
+            raise InputError(too_slow(f"more than {_FILE_S:g} s for {where}")) from None
+        if count:
+            self.counts[OWN] += count
+        return kept
+
+    def path(self, path: str) -> str:
+        """A file's path without what the patterns match: pods and contexts are named in it."""
+        return self.text(path, "redacted", "the name of a file")
+
+    def files(self, files: Sequence[File]) -> tuple[File, ...]:
+        """Files, their names and contents, each still of bounded size, and no two of one name."""
+        if not self.patterns:
+            return tuple(files)
+        found: dict[str, File] = {}
+        for file in files:
+            text = self.text(file.text, where=file.path)
+            hidden = self.path(file.path)
+            names = (hidden, *(f"{hidden}-{number}" for number in range(2, len(files) + 2)))
+            path = next(name for name in names if name not in found)
+            cut = begun(path, text)
+            found[path] = replace(cut, note="; ".join(filter(None, (file.note, cut.note))))
+        return tuple(found.values())

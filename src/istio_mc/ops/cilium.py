@@ -18,8 +18,7 @@ from istio_mc.domain.kube.refusal import Reason
 from istio_mc.domain.observed import ISTIO_CNI, uses_istio_cni
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.text import few
-from istio_mc.gateways.host.parallel import Failures, all_of
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import Failures, all_of, looks
 from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:

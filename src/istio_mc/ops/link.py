@@ -15,9 +15,7 @@ from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.istio import documents, hazards
 from istio_mc.domain.istio.istiod import running_tags
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import Object, ref_of
-from istio_mc.domain.kube.terminating import terminating
-from istio_mc.domain.links.members import refuse_for_us_only
+from istio_mc.domain.kube.objects import Object, ref_of, terminating
 from istio_mc.domain.links.remote_secrets import to_prune
 from istio_mc.domain.links.state import (
     UNKNOWN_TOKEN,
@@ -25,14 +23,14 @@ from istio_mc.domain.links.state import (
     ReaderToken,
     link_step,
     read_with_secrets,
+    refuse_for_us_only,
     remote_secrets,
     required_by,
     token_in,
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import Failures, all_of
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import Failures, all_of, looks
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology

@@ -15,13 +15,12 @@ from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.kube.terminating import terminating
+from istio_mc.domain.kube.objects import labels_of, terminating
 from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.domain.traffic.sample import HURRY_S, PATIENCE_S, Calls, least_share
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import looks
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.verify.verify import look

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.istio import versions
+from istio_mc.domain.istio import releases
 from istio_mc.domain.istio.releases import UNKNOWN
 from istio_mc.present.output.envelope import Report, exit_for, problems_data
 from istio_mc.present.output.terminal import print_whole, print_words, table
@@ -56,7 +56,7 @@ def listed(result: ListResult) -> Report:
             "istioVersionTested": result.istio.tested,
             "istioReleases": [_release(release, result) for release in result.table.istio],
             "kubernetesReleases": [
-                {"release": versions.shown(minor), "endOfLife": day.isoformat(), "ended": result.today > day}
+                {"release": releases.shown(minor), "endOfLife": day.isoformat(), "ended": result.today > day}
                 for minor, day in result.table.kubernetes.items()
             ],
             "releasesRead": result.table.read.isoformat(),
@@ -72,8 +72,8 @@ def _release(release: IstioRelease, result: ListResult) -> dict[str, Any]:
         "release": str(release),
         "newest": release.newest,
         "kubernetes": {
-            "oldest": versions.shown(minor) if (minor := release.oldest_kubernetes) else None,
-            "newest": versions.shown(minor) if (minor := release.newest_kubernetes) else None,
+            "oldest": releases.shown(minor) if (minor := release.oldest_kubernetes) else None,
+            "newest": releases.shown(minor) if (minor := release.newest_kubernetes) else None,
         },
         "endOfLife": release.end.day.isoformat() if release.end.day else None,
         "expectedEndOfLife": expected.isoformat() if expected else None,
@@ -182,7 +182,7 @@ def _render_list(result: ListResult, console: Console) -> None:
     console.print()
     kubernetes = table("KUBERNETES", "END OF LIFE")
     for minor, day in result.table.kubernetes.items():
-        kubernetes.add_row(versions.shown(minor), f"ended {day}" if result.today > day else str(day))
+        kubernetes.add_row(releases.shown(minor), f"ended {day}" if result.today > day else str(day))
     console.print(kubernetes)
     console.print()
     console.print(f"Releases as of {result.table.read}; sources: docs/releases.md", soft_wrap=True)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.releases import patch_of
-from istio_mc.domain.istio.versions import Support, minor_of, shown
+from istio_mc.domain.istio.releases import Support, minor_of, patch_of, shown
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.problem import Problem
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
-    from istio_mc.domain.istio.releases import IstioRelease, ReleaseTable
-    from istio_mc.domain.istio.versions import Minor
+    from istio_mc.domain.istio.releases import IstioRelease, Minor, ReleaseTable
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
 

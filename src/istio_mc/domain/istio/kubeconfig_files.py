@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.istio.choice import istiod_version
-from istio_mc.domain.istio.versions import minor_of
+from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.kube.objects import environment
 
 if TYPE_CHECKING:

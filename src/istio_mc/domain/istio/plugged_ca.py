@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from istio_mc.domain.istio.choice import istiod_version
-from istio_mc.domain.istio.versions import minor_of
+from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.kube.objects import environment
 from istio_mc.domain.pki.cacerts import CA_KEY, CERT_CHAIN, FILES, TLS_CERT, TLS_FILES, TLS_KEY
 from istio_mc.domain.pki.pem import NamedPem, common_name, load_certificates

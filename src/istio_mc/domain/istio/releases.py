@@ -1,4 +1,4 @@
-"""The table of Istio releases: what each supports, until when, what was tested, known defects. Pure."""
+"""Versions, and the table of Istio releases: support, its end, what was tested, known defects. Pure."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import calendar
 import re
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.versions import Minor, Support, minor_of, shown
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
 
 Patch = tuple[int, int, int]
 """Major, minor and patch version, such as (1, 26, 0)."""
@@ -23,6 +22,55 @@ Patch = tuple[int, int, int]
 UNKNOWN = "unknown"
 OLD_AFTER_DAYS = 90
 """Age of the table from which on a run warns of it."""
+
+_MINOR = re.compile(r"v?(\d+)\.(\d+)(?:[.+-].*)?")
+
+_NUMBERS = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+
+Minor = tuple[int, int]
+"""Major and minor version, such as (1, 26)."""
+
+
+class Support(StrEnum):
+    """Whether an Istio release supports a Kubernetes server."""
+
+    SUPPORTED = "supported"
+    TOO_OLD = "kubernetes-too-old"
+    TOO_NEW = "kubernetes-too-new"
+    UNKNOWN = "unknown"
+    """The table has no such release or does not say, or the server's version cannot be read."""
+
+
+def minor_of(version: str) -> Minor | None:
+    """Major and minor of a version as servers and programs tell it: `v1.32.3`, `1.28.10+k3s1`, `1.26`.
+
+    None where the text is no version.
+    """
+    match = _MINOR.fullmatch(version.strip())
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def shown(minor: Minor) -> str:
+    """A minor version as people write it."""
+    return f"{minor[0]}.{minor[1]}"
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether one version is of a later minor, or patch, than another; False where either is no version."""
+    one, other = _NUMBERS.match(version), _NUMBERS.match(than)
+    return bool(one and other and tuple(map(int, one.groups())) > tuple(map(int, other.groups())))
+
+
+def kubectl_skew(kubectl: str, server: str) -> int | None:
+    """Minors by which kubectl is ahead of a server (negative: behind); None where either is no version.
+
+    Within one either way is supported (kubernetes.io, "Version Skew Policy", section kubectl).
+    """
+    ours, theirs = minor_of(kubectl), minor_of(server)
+    if ours is None or theirs is None or ours[0] != theirs[0]:
+        return None
+    return ours[1] - theirs[1]
+
 
 _PATCH = re.compile(r"v?(\d+)\.(\d+)\.(\d+)(?:[._+-](.*))?")
 _PRERELEASE = re.compile(r"(?:alpha|beta|rc|dev)(?![a-z])")

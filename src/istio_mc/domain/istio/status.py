@@ -10,8 +10,7 @@ from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
 from istio_mc.domain.istio.kubeconfig_files import live_folder
 from istio_mc.domain.istio.pod_faults import refused_fault
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.kube.terminating import held_by, is_terminating
+from istio_mc.domain.kube.objects import held_by, is_terminating, labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
-from istio_mc.domain.kube.kubeconfig_rules import (
+from istio_mc.domain.kube.kubeconfig_schema import (
+    decode,
     heeded_user,
     is_tls,
     refused_cluster,
@@ -27,7 +28,6 @@ from istio_mc.domain.kube.kubeconfig_rules import (
     unusable_cluster,
     unusable_user,
 )
-from istio_mc.domain.kube.kubeconfig_schema import decode
 from istio_mc.domain.kube.request_headers import without_credentials
 from istio_mc.domain.problem import InputError, Problem
 

@@ -17,7 +17,8 @@ from istio_mc.domain import goyaml
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.kube.kubeconfig import has_own_credentials
-from istio_mc.domain.kube.kubeconfig_rules import (
+from istio_mc.domain.kube.kubeconfig_schema import (
+    decode,
     heeded_user,
     is_tls,
     refused_cluster,
@@ -27,7 +28,6 @@ from istio_mc.domain.kube.kubeconfig_rules import (
     unusable_cluster,
     unusable_user,
 )
-from istio_mc.domain.kube.kubeconfig_schema import decode
 from istio_mc.domain.kube.objects import SECRET, environment, labels_of
 from istio_mc.domain.kube.request_headers import is_sendable
 from istio_mc.domain.naming import is_label, remote_secret_name

@@ -1,26 +1,41 @@
-"""The links of a mesh: the remote secrets that each cluster requires, and those it has. Pure."""
+"""The links of a mesh: members, reader accounts, the remote secrets required and present. Pure."""
 
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import plan
+from istio_mc.domain.codes import Code
+from istio_mc.domain.gateway.address import ours_of
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.istio import documents
+from istio_mc.domain.istio.documents import READER_TOKEN_SUFFIX, SERVICE_ACCOUNT_ANNOTATION
+from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import ref_of
-from istio_mc.domain.links.remote_secrets import RemoteSecret, held_by, of_cluster, remote_secrets_in
-from istio_mc.domain.mesh import READER_SERVICE_ACCOUNT
+from istio_mc.domain.kube.objects import labels_of, ref_of
+from istio_mc.domain.links.remote_secrets import (
+    RemoteSecret,
+    held_by,
+    linked_ids,
+    of_cluster,
+    remote_secrets_in,
+)
+from istio_mc.domain.mesh import NETWORK_LABEL, READER_SERVICE_ACCOUNT, ApiServer
 from istio_mc.domain.plan import Step
+from istio_mc.domain.problem import InputError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.links.remote_secrets import Removed
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.settings.model import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +155,139 @@ def _reason_to_write(wanted: RemoteSecret, present: list[RemoteSecret]) -> str |
     if first.is_named_right and first.is_of_our_form and first.access != wanted.access:
         return "has another kubeconfig"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What is known of clusters outside a run.
+
+    Attributes:
+        cluster_ids: Their cluster IDs, of those whose network is known.
+    """
+
+    networks: frozenset[str] = frozenset()
+    cluster_ids: frozenset[str] = frozenset()
+
+
+def unplaced(
+    clusters: Mapping[str, Cluster], settings: Settings, observed: Mapping[str, Observed], others: Others
+) -> tuple[str, ...]:
+    """The cluster IDs of members that keep silent and whose network nothing tells."""
+    ids = {name: cluster.cluster_id for name, cluster in clusters.items()}
+    silent = silent_members(ids, settings, observed, others)
+    return tuple(sorted(cluster_id for cluster_id, network in silent.items() if network is None))
+
+
+def silent_members(
+    ids: Mapping[str, str], settings: Settings, observed: Mapping[str, Observed], others: Others
+) -> dict[str, str | None]:
+    """Clusters that one that answers holds a remote secret of, and that do not answer: ID to network.
+
+    The network is what mesh.yaml says, or a Gateway that stands for the cluster; None where neither does.
+    """
+    answering = {ids[name] for name in observed} | others.cluster_ids
+    said = {ids[name]: network for name in ids if (network := settings.cluster(name).network)}
+    found: dict[str, str | None] = {}
+    for live in observed.values():
+        for cluster_id in sorted(linked_ids(live.of(objects.SECRET))):
+            if cluster_id not in answering:
+                told = labels_of(ours_of(cluster_id, live)).get(NETWORK_LABEL)
+                found[cluster_id] = said.get(cluster_id) or found.get(cluster_id) or told
+    return found
+
+
+def as_linked(cluster_id: str, observed: Collection[Observed]) -> ApiServer | None:
+    """Where the remote secrets that live reach a cluster; None where there are none, or they do not agree."""
+    found = {
+        ApiServer(one.access.server, one.access.ca_data, one.access.tls_server_name)
+        for each in observed
+        for one in of_cluster(held_by(each), cluster_id)[:1]
+        if one.access and not one.access.is_loopback
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def refuse_for_us_only(clusters: Mapping[str, Cluster]) -> None:
+    """A remote secret with an address that means this machine would lead every other cluster to itself.
+
+    Raises:
+        InputError: With every such cluster, where there is another to be linked with it.
+    """
+    faults = [
+        Problem(
+            code=Code.API_SERVER_FOR_US_ONLY,
+            cluster=name,
+            message=f"the other clusters cannot reach {name} at the address that the kubeconfig has of it",
+            seen=cluster.api_server.server,
+            expected="an address of the API server that leads there from every cluster",
+            hint=Advice(f"--api-server {name}=https://ADDRESS:6443, or apiServer of {name} in mesh.yaml"),
+        )
+        for name, cluster in clusters.items()
+        if is_for_us_only(cluster.api_server.server)
+    ]
+    if faults and len(clusters) > 1:
+        raise InputError(*faults)
+
+
+_RBAC_SINCE, _ACCOUNT_SINCE = (1, 30), (1, 31)
+"""Istio's minors whose charts know the values (charts/base/templates/reader-serviceaccount.yaml)."""
+
+
+def reader_account(values: Mapping[str, Any], version: str, observed: Observed | None = None) -> str:
+    """The account's name: `global.readerServiceAccount.name`, which Istio's charts know since 1.31.
+
+    Args:
+        values: The values.
+        version: Istio's.
+        observed: The cluster, whose own account counts where the values name none; None: the values alone.
+    """
+    named = _named(values, version).get("name")
+    return str(named or (observed and live_reader_account(observed)) or READER_SERVICE_ACCOUNT)
+
+
+def live_reader_account(observed: Observed) -> str | None:
+    """The account by whose token a linked cluster is read already; None: nothing in it names one.
+
+    Where its values are not at hand, that is what a verb goes by: the account that the charts make, else the
+    only one that has a token as istioctl and istio-mc name it.
+    """
+    if observed.find(objects.SERVICE_ACCOUNT, READER_SERVICE_ACCOUNT):
+        return READER_SERVICE_ACCOUNT
+    accounts = {
+        account
+        for secret in observed.of(objects.SECRET)
+        if (account := objects.annotations_of(secret).get(SERVICE_ACCOUNT_ANNOTATION))
+        and secret["metadata"]["name"].startswith(account + READER_TOKEN_SUFFIX)
+    }
+    return accounts.pop() if len(accounts) == 1 else None
+
+
+def reader_namespace(values: Mapping[str, Any], version: str) -> str | None:
+    """The namespace that the values give to the account they name; None: they name none."""
+    named = _named(values, version)
+    return str(named["namespace"]) if named.get("name") and named.get("namespace") else None
+
+
+def is_made_by_charts(values: Mapping[str, Any], version: str) -> bool:
+    """Whether an install makes the account."""
+    return has_rights_of_charts(values, version) and not _named(values, version).get("name")
+
+
+def has_rights_of_charts(values: Mapping[str, Any], version: str) -> bool:
+    """Whether an install binds the account to the rights it needs."""
+    return _global(values).get("enableReaderRBAC") is not False or not _knows(version, _RBAC_SINCE)
+
+
+def _named(values: Mapping[str, Any], version: str) -> Mapping[str, Any]:
+    found = _global(values).get("readerServiceAccount")
+    return found if isinstance(found, Mapping) and _knows(version, _ACCOUNT_SINCE) else {}
+
+
+def _global(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = values.get("global")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _knows(version: str, since: tuple[int, int]) -> bool:
+    minor = minor_of(version)
+    return minor is None or minor >= since

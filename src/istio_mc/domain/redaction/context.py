@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction.names import KOREAN, lists_secrets, may_be_secret, promises_secret
-from istio_mc.domain.redaction.spans import MARK, Span
+from istio_mc.domain.redaction.shapes import MARK, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.redaction import context
-from istio_mc.domain.redaction.names import lists_secrets, may_be_secret, promises_secret
+from istio_mc.domain.redaction import context, secret_objects, shapes
+from istio_mc.domain.redaction.names import is_about, lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
-from istio_mc.domain.redaction.texts import known_forms, secrets, seen
+from istio_mc.domain.redaction.shapes import Span, merged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _SHORTEST_KNOWN = 8
@@ -142,3 +145,132 @@ def _json(text: str) -> dict[str, Any] | list[Any] | None:
     except ValueError:
         return None
     return found if isinstance(found, dict | list) else None
+
+
+KNOWN = "known secret"
+_DEEPEST = 1
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"
+    r"|(?:\x1b|\\++(?:u001[bB]|x1[bB]|033))\[[0-9;]*+m"
+)
+
+
+def seen(text: str) -> str:
+    """A text without letters of no width and colours of a terminal, which would part a secret."""
+    return text if text.isascii() and "[" not in text else _UNSEEN.sub("", text)
+
+
+def secrets(text: str, known: Collection[str] = (), depth: int = _DEEPEST) -> list[Span]:
+    """The secrets of a text, in order and apart.
+
+    Args:
+        text: Any text: a log, YAML, JSON, a line of either, in whatever escapes.
+        known: Secrets known by their value, in the forms that they may have (`known_forms`).
+        depth: How often base64 is decoded, and looked through as a text.
+    """
+
+    def look(inner: str) -> bool:
+        return bool(secrets(inner, known, depth - 1))
+
+    return merged(
+        [
+            *shapes.spans(text, look if depth else None),
+            *context.spans(text),
+            *secret_objects.spans(text),
+            *_known(text, known),
+        ]
+    )
+
+
+def known_forms(value: str) -> frozenset[str]:
+    """The forms in which a text may have a secret: unchanged, quoted up to three times, and in base64."""
+    found = {value, quote(value), quote(value, safe="")}
+    quoted = value
+    for _ in range(3):
+        quoted = json.dumps(quoted, ensure_ascii=False)[1:-1]
+        found |= {quoted, json.dumps(quoted)[1:-1], quoted.replace("'", "''")}
+    return frozenset(found) | encoded_forms(value)
+
+
+def encoded_forms(text: str, depth: int = 2) -> frozenset[str]:
+    """What is always to be found in base64 of any text that has this one in it, and in base64 of that.
+
+    A byte's letters depend on where it stands among three: so there are three forms at each depth, without
+    the letters at both ends that its neighbours change.
+    """
+    found: set[str] = set()
+    raw = text.encode()
+    for shift in range(3) if depth else ():
+        whole = (len(raw) + shift) // 3 * 4
+        core = base64.b64encode(b"\0" * shift + raw)[(0, 2, 3)[shift] : whole].decode()
+        found |= {core, core.replace("+", "-").replace("/", "_")} | encoded_forms(core, depth - 1)
+    return frozenset(found)
+
+
+def _known(text: str, known: Collection[str]) -> Iterator[Span]:
+    for value in known:
+        at = text.find(value)
+        while at >= 0:
+            yield Span(at, at + len(value), KNOWN)
+            at = text.find(value, at + len(value))
+
+
+_LEAST, _MOST = 8, 4096
+_OPEN = re.compile(r"(?:true|false|[0-9]{1,6}|[a-z]+|https?://[^@]*|/[\w./-]*)")
+
+
+def of_secrets(objects: Iterable[Mapping[str, Any]], public: Collection[str] = ()) -> set[str]:
+    """Values of Secrets that shall stand nowhere.
+
+    Of a value of several lines, such as a kubeconfig, it is what the other rules find secret in it. Names,
+    addresses and the like are none, nor are the words of `public`: clusters, namespaces, what all may know.
+    """
+    found: set[str] = set()
+    for item in objects:
+        for key, encoded in (item.get("data") or {}).items():
+            found |= set(_within(str(key), _decoded(str(encoded))))
+    return {value for value in found if value not in public}
+
+
+def of_kubeconfig(document: Mapping[str, Any]) -> set[str]:
+    """Tokens, passwords and what plugins are given in a kubeconfig."""
+    found: set[str] = set()
+    for entry in document.get("users") or []:
+        _walk(entry.get("user") or {}, "", found)
+    return found
+
+
+def _walk(value: object, name: str, found: set[str]) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            named = value.get("name") if key == "value" else None
+            _walk(inner, str(named or key), found)
+    elif isinstance(value, list):
+        for inner in value:
+            _walk(inner, name, found)
+    elif isinstance(value, str) and promises_secret(name):
+        found |= {value} if _LEAST <= len(value) <= _MOST else set()
+
+
+def _within(key: str, value: str) -> Iterator[str]:
+    value = value.strip()
+    if "\n" not in value and not value.startswith(("{", "[")):
+        if _LEAST <= len(value) <= _MOST and not is_about(key) and not _OPEN.fullmatch(value):
+            yield value
+        return
+    if value.startswith("{"):
+        try:
+            value = json.dumps(jsontext.load(value), indent=1)
+        except ValueError:
+            return
+    for span in secrets(value):
+        part = value[span.start : span.end]
+        if _LEAST <= len(part) <= _MOST and "-----" not in part:
+            yield part
+
+
+def _decoded(encoded: str) -> str:
+    try:
+        return base64.b64decode(encoded).decode()
+    except ValueError:
+        return ""

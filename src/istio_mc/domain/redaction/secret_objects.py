@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.redaction.context import end_of_entry, extent
 from istio_mc.domain.redaction.names import may_be_secret
-from istio_mc.domain.redaction.spans import MARK, WORD, Span
+from istio_mc.domain.redaction.shapes import MARK, WORD, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -31,7 +31,7 @@ from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import files, temporary
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Work on all clusters at once: every one is waited for, and every fault comes back."""
+"""Work on all clusters at once: all are waited for, all faults come back; and the loop that waits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from istio_mc.domain.kube.refusal import merged
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -236,3 +236,28 @@ class Watch:
                     self.problems = error.problems
                     self.gone.set()
                     return
+
+
+def looks(until: float, every_s: float) -> Iterator[float]:
+    """One round for each look at what is waited for; where the rounds end by themselves, time is over.
+
+    There is always a first look, and none is begun that would have to wait past the deadline::
+
+        for left in looks(session.deadline, every_s=0.5):
+            if is_there():
+                return
+            report(f"{left:.0f} s left")
+        raise ProblemError(...)
+
+    Args:
+        until: `time.monotonic()` value of the deadline.
+        every_s: Seconds from the end of one look to the next.
+
+    Yields:
+        Seconds left until the deadline.
+    """
+    while True:
+        yield max(0.0, until - time.monotonic())
+        if until - time.monotonic() <= every_s:
+            return
+        time.sleep(every_s)

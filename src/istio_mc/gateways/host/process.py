@@ -2,7 +2,7 @@
 
 Every child has a deadline, an argument list (never a shell), a closed standard input unless it is given
 something to read, and a session of its own, so that it and whatever it starts can be stopped together and a
-Ctrl-C on the terminal reaches this program first.
+Ctrl-C on the terminal reaches this program first. `holder` names this run for others.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import selectors
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -397,3 +398,22 @@ def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
             hint=Advice(f"The command: {command_to_paste(argv)}"),
         )
     )
+
+
+def holder() -> str:
+    """This run: the machine and the process."""
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+def has_ended(text: str) -> bool:
+    """Whether a run is known to be over: it was on this machine, and its process is gone."""
+    machine, _, number = text.rpartition("/")
+    if machine != socket.gethostname() or not number.isdigit():
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False  # it is somebody else's, and so there
+    return False

@@ -1,4 +1,4 @@
-"""Signals that end a run: the first one interrupts it, and no later one interrupts its clean-up.
+"""Signals that end a run: the first interrupts it, none interrupts its clean-up. Also: a time limit.
 
 Python runs a handler in the main thread only, and only between two of its own instructions. So a thread sees
 each signal too, through a pipe. It ends the run where the main thread is stuck, for example in a name lookup,
@@ -139,3 +139,23 @@ def _comes(pipe: int, *, within_s: float) -> bool:
     """Whether another ending signal comes in time."""
     readable, _, _ = select.select([pipe], [], [], within_s)
     return bool(readable) and os.read(pipe, 1)[0] in ENDING
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Ends a block that takes longer. Only for the main thread: Python handles signals nowhere else.
+
+    Raises:
+        TimeoutError: The time is over.
+    """
+
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -29,8 +29,7 @@ from istio_mc.domain.kube.exec_credential import HEADER, least_size
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import known_as, parse_checksum, program_platforms
 from istio_mc.gateways.host import files
-from istio_mc.gateways.host.parallel import in_time
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import in_time, looks
 from istio_mc.gateways.tools.cache import sha256_of
 
 if TYPE_CHECKING:

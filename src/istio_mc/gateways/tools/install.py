@@ -1,9 +1,15 @@
-"""Programs and manifests: put in place whole and verified, or not at all."""
+"""Programs and manifests: put in place whole and verified, or not at all.
+
+Of an archive, one named file's bytes are read, and nothing else of what it says is done.
+"""
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
+import tarfile
+import zlib
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -19,7 +25,6 @@ from istio_mc.domain.tools import (
     program_platforms,
 )
 from istio_mc.gateways.host import files, temporary
-from istio_mc.gateways.tools import archives
 from istio_mc.gateways.tools.cache import PROGRAM_MODE, Cache, copy_into, replacing, sha256_of
 from istio_mc.gateways.tools.download import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, recognise
 from istio_mc.gateways.tools.find import own_platform, version_of
@@ -29,9 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from istio_mc.domain.tools import Artifact
-
 
 _HEAD = 256
 _OF_THE_FIRST = "of the one that this machine used first"
@@ -243,7 +245,7 @@ def install(
     with source.fetched(artifact, told) as (path, file_sha256):
         with _tested(artifact, target, place, deadline) as file:
             if artifact.member:
-                archives.copy_member(path, artifact.member, file, name=artifact.name)
+                copy_member(path, artifact.member, file, name=artifact.name)
             else:
                 copy_into(path, file)
             file.seek(0)
@@ -386,5 +388,96 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
             seen=f"version {version}",
             expected=f"version {artifact.version}",
             hint=Advice(f"check {place}: it has another version's file under this name"),
+        )
+    )
+
+
+MAX_MEMBER = 512 << 20
+"""Bytes above which a member is refused: several times the largest of these programs."""
+
+_MAX_BEFORE = 4 * MAX_MEMBER  # bytes of other members to read past
+_CHUNK = 1 << 20
+_SHOWN = 8
+
+
+def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = None) -> None:
+    """Writes one regular file of a gzipped tar archive into an open file; `name` is what errors call it.
+
+    The archive chooses no name, link, owner, permission or place: only the bytes of `member` are read, as the
+    archive is unrolled from its beginning. Links and devices of that name are refused.
+
+    Raises:
+        ProblemError: `archive-unreadable`, `archive-member-missing` or `archive-unsafe`.
+    """
+    seen: list[str] = []
+    name = name or archive.name
+    try:
+        # tarfile's own reading of gzip (mode r|gz) passes over the checksum at its end.
+        with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
+            for entry in tar:
+                if entry.offset_data > _MAX_BEFORE:
+                    raise _unsafe(name, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
+                if _plain(entry.name) != member:
+                    seen.append(entry.name)
+                    continue
+                _copy(tar, entry, name, member, to)
+                _read_on(raw)
+                return
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise ProblemError(
+            Problem(
+                code=Code.ARCHIVE_UNREADABLE,
+                message=f"{name} cannot be unpacked",
+                seen=f"{type(error).__name__}: {error}",
+                expected="a whole .tar.gz archive",
+            )
+        ) from None
+    raise ProblemError(
+        Problem(
+            code=Code.ARCHIVE_MEMBER_MISSING,
+            message=f"{name} holds no {member}",
+            seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
+            expected=member,
+            hint=Advice("the archive is for another platform, or is not the one it is named as"),
+        )
+    )
+
+
+def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, member: str, to: BinaryIO) -> None:
+    if not entry.isreg():
+        kind = "a link" if entry.islnk() or entry.issym() else "a folder" if entry.isdir() else "a device"
+        raise _unsafe(name, member, kind)
+    if entry.size > MAX_MEMBER:
+        raise _unsafe(name, member, f"{entry.size} bytes")
+    source = tar.extractfile(entry)
+    left = entry.size
+    while source is not None and left:
+        chunk = source.read(min(_CHUNK, left))
+        if not chunk:
+            break
+        to.write(chunk)
+        left -= len(chunk)
+    if left:
+        raise EOFError(f"{member} ends {left} bytes early")
+
+
+def _read_on(raw: gzip.GzipFile) -> None:
+    """Reads to the end, where gzip compares its checksum; of an archive that is too long, not all."""
+    left = _MAX_BEFORE
+    while left > 0 and (chunk := raw.read(_CHUNK)):
+        left -= len(chunk)
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def _unsafe(name: str, member: str, seen: str) -> ProblemError:
+    return ProblemError(
+        Problem(
+            code=Code.ARCHIVE_UNSAFE,
+            message=f"{member} in {name} is not unpacked",
+            seen=seen,
+            expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
         )
     )

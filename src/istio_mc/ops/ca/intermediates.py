@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from istio_mc.domain import naming
 from istio_mc.domain.codes import Code
@@ -20,12 +23,14 @@ from istio_mc.ops.ca import root as ca_root
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from datetime import datetime
     from pathlib import Path
 
     from cryptography import x509
 
     from istio_mc.domain.hint import Command
+    from istio_mc.domain.pki.certificates import KeyMaker
     from istio_mc.gateways.host.ca_store import CaStore, ClusterFiles, StoreFiles
     from istio_mc.ops.ca.options import Flags
     from istio_mc.ops.ca.root import Root
@@ -360,3 +365,26 @@ def _start_over(store: CaStore, cluster_id: str) -> Command:
 def reissue(store: CaStore, cluster_id: str) -> Command:
     """What writes a cluster's files again as plain PEM, and completes them."""
     return istio_mc("ca", "issue", "--certs-dir", str(store.folder), "--cluster-id", cluster_id)
+
+
+class SpareKeys:
+    """Makes some keys beforehand, on every core; whoever wants more has them made on the spot."""
+
+    def __init__(self, maker: KeyMaker, count: int) -> None:
+        self._maker = maker
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1)
+        self._made: deque[Future[PrivateKey]] = deque(self._pool.submit(maker.generate) for _ in range(count))
+
+    def generate(self) -> PrivateKey:
+        """A new random key, which nobody else gets."""
+        try:
+            next_one = self._made.popleft()
+        except IndexError:
+            return self._maker.generate()
+        return next_one.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from istio_mc.domain.pki import pem
-from istio_mc.domain.pki.certificates import CLOCK_SKEW, DEFAULT_VALIDITY, parse_validity
-from istio_mc.domain.pki.keys import DEFAULT_RSA_BITS, KeyMaker, KeySpec, KeyType
+from istio_mc.domain.pki.certificates import (
+    CLOCK_SKEW,
+    DEFAULT_RSA_BITS,
+    DEFAULT_VALIDITY,
+    KeyMaker,
+    KeySpec,
+    KeyType,
+    parse_validity,
+)
 from istio_mc.domain.pki.workload import DEFAULT_TRUST_DOMAIN
 
 if TYPE_CHECKING:

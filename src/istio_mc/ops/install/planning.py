@@ -18,7 +18,7 @@ from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.kube.objects import Ref, labels_of
-from istio_mc.domain.links.members import Others, refuse_for_us_only
+from istio_mc.domain.links.state import Others, refuse_for_us_only
 from istio_mc.domain.mesh import CLUSTER_LABEL, MANAGED_BY, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.plan import Step
 from istio_mc.domain.problem import InputError, Problem, ProblemError
@@ -30,7 +30,7 @@ from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest
 from istio_mc.gateways.kube.snapshot import completed, observe, survey
 from istio_mc.gateways.tools.cache import find_cache
 from istio_mc.ops.ca import trust
-from istio_mc.ops.ca.keys_ahead import SpareKeys
+from istio_mc.ops.ca.intermediates import SpareKeys
 from istio_mc.ops.ca.root import is_bare
 from istio_mc.ops.install import preflight
 from istio_mc.ops.session import istio_version, topology

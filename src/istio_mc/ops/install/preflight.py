@@ -11,7 +11,7 @@ from istio_mc.checks.runner import run
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.operator import merged
-from istio_mc.domain.links.members import Others, unplaced
+from istio_mc.domain.links.state import Others, unplaced
 from istio_mc.domain.pki.workload import SETTING, workload_ttl
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 

@@ -16,8 +16,7 @@ from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import all_of
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import all_of, looks
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.ops.session.pod_watch import PodWatch
 

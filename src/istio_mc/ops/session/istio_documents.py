@@ -13,8 +13,7 @@ from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import files
-from istio_mc.gateways.host.parallel import all_of
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import all_of, looks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,7 +14,7 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.choice import INSTALLED, newest, version_in
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, kind_of, labels_of, ref_of
-from istio_mc.domain.links.members import as_linked, refuse_for_us_only
+from istio_mc.domain.links.state import as_linked, refuse_for_us_only
 from istio_mc.domain.mesh import (
     CROSS_NETWORK_GATEWAY,
     MANAGED_BY,

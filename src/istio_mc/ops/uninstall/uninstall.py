@@ -11,7 +11,7 @@ from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.terminating import held_by
+from istio_mc.domain.kube.objects import held_by
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     MESH_LABEL,
@@ -19,8 +19,7 @@ from istio_mc.domain.mesh import (
 )
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import sample
-from istio_mc.gateways.host.parallel import Failures, all_of
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import Failures, all_of, looks
 from istio_mc.ops.uninstall.leave import forget, still_named, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling, namespaces_going, roots_left
 

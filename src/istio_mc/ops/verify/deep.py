@@ -15,9 +15,8 @@ from istio_mc.domain.istio.pod_faults import Cause, is_ready, pod_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import probe_pod
-from istio_mc.gateways.host.holder import has_ended, holder
-from istio_mc.gateways.host.parallel import Failures, fan_out
-from istio_mc.gateways.host.waiting import looks
+from istio_mc.gateways.host.parallel import Failures, fan_out, looks
+from istio_mc.gateways.host.process import has_ended, holder
 from istio_mc.gateways.kube.pods import read_pod_faults
 
 if TYPE_CHECKING:
