@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain import removal
+from istio_mc.domain.istio.operator import operator_name
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, ref_of
 from istio_mc.domain.mesh import Mesh
@@ -152,6 +153,21 @@ class TestWhatAnotherVersionMadeOfTheSameDocument:
     def test_what_is_of_another_revision_or_document_stays(self, other: dict[str, Any]) -> None:
         assert names(planned(ISTIOD, other, manifest=(ISTIOD,)).objects) == ["Deployment istio-system/istiod"]
 
+    def test_it_goes_beside_another_revision(self) -> None:
+        assert names(planned(self.BUDGET, CANARY).objects) == ["PodDisruptionBudget istio-system/istiod"]
+
+    def test_that_of_a_named_revision_goes_with_that_revision(self) -> None:
+        mesh = Mesh("mesh1", "1.26.0", "one")
+        budget = istioctls(objects.PDB, "istiod-one", revision="one", owner=operator_name(mesh))
+        assert len(planned(budget, mesh=mesh).objects) == 1
+        assert planned(self.BUDGET, mesh=mesh).objects == ()
+
+    def test_what_no_component_of_the_document_made_stays(self) -> None:
+        labels = {
+            key: value for key, value in self.BUDGET["metadata"]["labels"].items() if "component" not in key
+        }
+        assert planned(made(objects.PDB, "istiod", labels)).objects == ()
+
     def test_what_all_revisions_share_stays_for_another_revision(self) -> None:
         shared = istioctls(objects.SERVICE_ACCOUNT, "shared", component="Base")
         assert planned(shared, CANARY).objects == ()
@@ -227,6 +243,10 @@ class TestSecrets:
     def test_any_other_secret_stays_without_a_word(self, labels: dict[str, str]) -> None:
         found = planned(made(objects.SECRET, "of-others", labels))
         assert (found.objects, found.left) == ((), ())
+
+    def test_one_that_this_tool_wrote_but_that_has_no_token_stays(self) -> None:
+        fields = {"managedFields": [{"manager": "istio-mc"}]}
+        assert planned(made(objects.SECRET, "of-others", metadata=fields)).objects == ()
 
     def test_beside_another_revision_too(self) -> None:
         found = planned(made(objects.SECRET, "of-others"), TOKEN, CANARY)
@@ -348,6 +368,12 @@ class TestTheNamespace:
                 objects.CONFIG_MAP, "renamed-roots", {"istio.io/config": "true"}, data={"root-cert.pem": "x"}
             ),
             made(objects.CONFIG_MAP, "renamed-crl", {"istio.io/config": "true"}, data={"ca-crl.pem": ""}),
+            made(
+                objects.CONFIG_MAP,
+                "renamed-both",
+                {"istio.io/config": "true"},
+                data={"root-cert.pem": "x", "ca-crl.pem": ""},
+            ),
             made(objects.CONFIG_MAP, "kube-root-ca.crt"),
             made(objects.SERVICE_ACCOUNT, "default"),
             made(objects.SECRET, "default-token-x", type="kubernetes.io/service-account-token"),
@@ -367,6 +393,7 @@ class TestTheNamespace:
                 objects.CONFIG_MAP, "root", {"istio.io/config": "true"}, data={"root-cert.pem": "", "a": ""}
             ),
             made(objects.CONFIG_MAP, "empty", {"istio.io/config": "true"}),
+            made(objects.CONFIG_MAP, "roots-of-others", data={"root-cert.pem": "x"}),
             made(objects.SECRET, "of-others", type="Opaque"),
         ],
         ids=lambda item: f"{item['kind']}-{item['metadata']['name']}",
@@ -384,6 +411,26 @@ class TestTheNamespace:
     def test_an_object_of_another_namespace_does_not_hold_it(self) -> None:
         elsewhere = made(objects.CONFIG_MAP, "of-others", metadata={"namespace": "default"})
         assert planned(NAMESPACE, elsewhere).namespace
+
+
+ELECTED = {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("item", "elects"),
+    [
+        (made(objects.LEASE, "istio-leader"), True),
+        (made(objects.CONFIG_MAP, "istio-leader", metadata=ELECTED), True),
+        (made(objects.LEASE, "leader-of-others"), False),
+        (made(objects.CONFIG_MAP, "leader-of-others", metadata=ELECTED), False),
+        (made(objects.CONFIG_MAP, "istio-sidecar-injector"), False),
+    ],
+    ids=lambda item: f"{item['kind']}-{item['metadata']['name']}" if isinstance(item, dict) else "",
+)
+def test_istiods_elect_one_of_them_by_a_lease_or_an_annotated_object(
+    item: dict[str, Any], *, elects: bool
+) -> None:
+    assert removal.is_election(item) is elects
 
 
 def test_there_is_nothing_to_do_only_where_nothing_at_all_goes() -> None:

@@ -238,6 +238,18 @@ class Cluster:
         self.gateway.start()
         self.api.start()
 
+    def pause(self) -> None:
+        """Ends the threads of all of them, and closes their ports, for as long as until `resume`."""
+        self.api.cut()
+        self.gateway.stop()
+        self.controllers.stop()
+
+    def resume(self) -> None:
+        """Starts all of them again, at the same ports: also in a process that was forked meanwhile."""
+        self.controllers.start_again()
+        self.gateway.start_again()
+        self.api.listen_again()
+
     def stop(self) -> None:
         """Ends all of them."""
         self.api.stop()

@@ -51,13 +51,20 @@ class Controllers:
         self._over = threading.Event()
         self._idle = threading.Condition()
         self._passed = -1
-        self._thread = threading.Thread(target=self._run, name=f"controllers of {cluster.name}", daemon=True)
         self.failure: BaseException | None = None
 
     def start(self) -> None:
         """Begins."""
         self._cluster.store.on_write.append(self._woken.set)
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Begins once more, after `stop`."""
+        self._over.clear()
         self._woken.set()
+        self._thread = threading.Thread(
+            target=self._run, name=f"controllers of {self._cluster.name}", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:

@@ -47,6 +47,21 @@ def _scripted() -> State:
 _made: dict[object, State] = {}
 
 
+def forget_states() -> None:
+    """Has every state but the bare one be made again where it is next used."""
+    _installed.cache_clear()
+    _scripted.cache_clear()
+    _made.clear()
+
+
+def mesh_of_process() -> Mesh:
+    """The mesh of this process, all of whose states are made."""
+    _installed()
+    _scripted()
+    _mesh().restore(_bare())
+    return _mesh()
+
+
 def made_once(mesh: Mesh, name: object, make: Callable[[], object]) -> None:
     """Brings the mesh of this process into a state that is made once, and restored in later tests.
 

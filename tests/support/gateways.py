@@ -54,6 +54,11 @@ class Gateway:
         for port, listener in self._listeners.items():
             threading.Thread(target=self._accept, args=(port, listener), daemon=True).start()
 
+    def start_again(self) -> None:
+        """Begins once more, at the same address, after `stop`."""
+        self._listeners = {port: socket.create_server((self.address, port)) for port in self._listeners}
+        self.start()
+
     def stop(self) -> None:
         """Ends it."""
         for listener in self._listeners.values():

@@ -104,11 +104,21 @@ def _named(items: list[Object], name: str) -> Any:  # noqa: ANN401 - plain data
 def _served() -> Path:
     """The socket at which this process does what istioctl asks for."""
     path = shared_folder() / "istioctl.socket"
+    _serve(path)
+    return path
+
+
+def _serve(path: Path) -> None:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     listener.listen(64)
     threading.Thread(target=_accept, args=(listener,), name="istioctl", daemon=True).start()
-    return path
+
+
+def serve_again() -> None:
+    """Has this process do what istioctl asks for, instead of the one that it was forked from."""
+    _served().unlink()
+    _serve(_served())
 
 
 @cache

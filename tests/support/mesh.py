@@ -275,6 +275,19 @@ class Mesh:
         for one in self.clusters.values():
             one.complain()
 
+    # --- forks
+
+    def pause(self) -> None:
+        """Ends all threads, and closes all ports: what a fork does not copy, or must not share."""
+        for one in self.clusters.values():
+            one.pause()
+
+    def resume(self) -> None:
+        """Has all work again, in this process or in one that was forked from it."""
+        istioctl_serving.serve_again()
+        for one in self.clusters.values():
+            one.resume()
+
     # --- what is there
 
     def settle(self) -> None:
