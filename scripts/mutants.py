@@ -344,6 +344,10 @@ def _report(status: dict[str, str], failing: dict[str, str], began: float) -> in
         print(f"fails without a mutant: {test}\n{failure}")
     for line, names in unlisted.items():
         print(f"not in {SURVIVORS.relative_to(_ROOT)}: {line}   ({names[0]})")
+    functions = {_function_of(name).removeprefix("istio_mc.") for name in status}
+    for line in sorted(_listed() - alive.keys()):
+        if line.partition(":")[0] in functions:
+            print(f"listed in {SURVIVORS.relative_to(_ROOT)}, but does not survive: {line}")
     return int(bool(unlisted or failing) or count > _MOST * ran)
 
 
