@@ -34,7 +34,9 @@ _DEADLINE_S = 20
 """How long a verb may run in a test of a mutant that keeps it from ending."""
 
 _HANGS_S = 120.0
-"""How long a fork may take beyond its budget, without the end of a test, before it is killed."""
+"""How long a fork may take for one test before it is killed; a test itself ends before that."""
+_BEGINS = b"."
+"""What a fork writes before each test."""
 
 
 @dataclass(frozen=True)
@@ -198,14 +200,14 @@ class _Worker:
     def _heard(order: Order, reading: int) -> Verdict:
         """A fork's verdict, or that it gave none."""
         told = b""
-        while select.select([reading], [], [], order.budget_s + _HANGS_S)[0]:
+        while select.select([reading], [], [], _HANGS_S)[0]:
             piece = os.read(reading, 65536)
             if not piece:
                 break
             told += piece
             if told.endswith(b"\n"):
-                return Verdict(**json.loads(told.strip().rpartition(b"\n")[2]))
-        return Verdict(order.mutant, None, told.count(b"."), 0.0, ended=False)
+                return Verdict(**json.loads(told.lstrip(_BEGINS)))
+        return Verdict(order.mutant, None, len(told), 0.0, ended=False)
 
     def _be(self, order: Order, resume: Callable[[], None], writing: int) -> None:
         """The fork for a mutant: never returns."""
@@ -217,18 +219,19 @@ class _Worker:
             if order.fresh:
                 fixtures.forget_states()
             _under_test(order.mutant)
-            os.write(writing, json.dumps(asdict(self._tried(order))).encode() + b"\n")
+            os.write(writing, json.dumps(asdict(self._tried(order, writing))).encode() + b"\n")
             code = 0
         finally:
             os._exit(code)
 
-    def _tried(self, order: Order) -> Verdict:
+    def _tried(self, order: Order, writing: int) -> Verdict:
         began, ran = _used_s(), 0
         chosen = [self._items[name] for name in order.tests]
         for item, following in zip(chosen, [*chosen[1:], None], strict=True):
             if _used_s() - began > order.budget_s:
                 break
             ran += 1
+            os.write(writing, _BEGINS)
             if self._run(item, following).failure:
                 return Verdict(order.mutant, item.nodeid, ran, _used_s() - began)
         return Verdict(order.mutant, None, ran, _used_s() - began)
