@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import istio_mc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LINES = 600
 PAGE = Path(__file__).parents[1] / "ARCHITECTURE.md"
@@ -31,3 +36,60 @@ def test_each_function_that_the_architecture_names_is_in_the_module_it_names() -
         if not re.search(rf"^(?:def|class) {name}\b", (source / module).read_text("utf-8"), re.MULTILINE)
     ]
     assert missing == []
+
+
+def modules(folder: str) -> Iterator[tuple[str, ast.Module]]:
+    """The modules below a folder of the package, by their path in it."""
+    source = Path(istio_mc.__file__).parent
+    for file in sorted((source / folder).rglob("*.py")):
+        yield str(file.relative_to(source)), ast.parse(file.read_text("utf-8"))
+
+
+def _written(node: ast.AST) -> Iterator[ast.expr]:
+    """What a statement assigns to, or deletes."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign | ast.Delete):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.AnnAssign):
+        targets = [node.target]
+    for target in targets:
+        yield from target.elts if isinstance(target, ast.Tuple) else [target]
+
+
+def _attribute_of_another(target: ast.expr) -> str:
+    """The attribute of another object that is written, or written into; "" where it is none."""
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    if not isinstance(target, ast.Attribute):
+        return ""
+    owner = target.value
+    return "" if isinstance(owner, ast.Name) and owner.id == "self" else ast.unparse(target)
+
+
+def test_nobody_writes_into_an_object_of_another_module() -> None:
+    """Runs, clusters, settings and clients are written by their own methods, if at all."""
+    written = {
+        f"{name}: {attribute}"
+        for name, tree in modules("ops")
+        for node in ast.walk(tree)
+        for target in _written(node)
+        if (attribute := _attribute_of_another(target))
+    }
+    assert written == {"ops/session/run.py: late.daemon"}  # a timer has it no other way
+
+
+CHANGING = {"append", "extend", "insert", "pop", "popitem", "update", "clear", "setdefault", "remove", "add"}
+
+
+def test_nobody_changes_what_a_session_has() -> None:
+    changed = {
+        f"{name}: {ast.unparse(node.func)}"
+        for folder in ("ops", "cli", "present")
+        for name, tree in modules(folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in CHANGING
+        and re.search(r"\bsession\.", ast.unparse(node.func))
+    }
+    assert changed == set()

@@ -333,7 +333,7 @@ class TestManyClusters:
         self, istio_mc: Run, api: FakeApi, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert config.exists()
-        monkeypatch.setattr("istio_mc.ops.session.session._ASK_DEADLINE_S", 0.3)
+        monkeypatch.setattr("istio_mc.ops.session.clusters._ASK_DEADLINE_S", 0.3)
         with FakeApi().serve() as silent:
             silent.on(NAMESPACE, Reply(delay_s=5))
             servers = {f"silent{number}": silent.url for number in range(3)} | {"kt": api.url}

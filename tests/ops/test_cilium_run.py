@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
-from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops import cilium as op
-from istio_mc.ops.session.session import Session
 from tests.support.fake_api import FakeApi, Reply, status
+from tests.support.sessions import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from istio_mc.ops.session.session import Session
 
 SPACE = "/api/v1/namespaces/kube-system"
 CONFIG = f"{SPACE}/configmaps/cilium-config"
@@ -51,10 +51,8 @@ def session(api: FakeApi) -> Iterator[Session]:
     api.on("/api/v1/nodes", {"items": []})
     api.on("/api/v1/pods", {"items": []})
     merged = merge([KubeconfigFile("config", json.loads(json.dumps(api.kubeconfig())))])
-    deadline = time.monotonic() + 5
-    with Session(Settings(certs_dir=Path("certs")), merged, "config", deadline, 1) as made:
-        made.contexts = merged.contexts
-        made.kubes["kt"] = Kube("kt", api.kubeconfig(), deadline=deadline)
+    kube = Kube("kt", api.kubeconfig(), deadline=time.monotonic() + 5)
+    with session_of({"kt": kube}, merged, within_s=5) as made:
         yield made
 
 
@@ -148,13 +146,13 @@ def test_a_daemon_set_without_its_settings_counts_as_no_cilium_and_says_why(
 def test_a_rollout_that_does_not_end_stops_at_the_deadline(api: FakeApi, session: Session) -> None:
     api.on(AGENTS, daemon_set(ready=0))
     planned = op.plan_fix(session)
-    session.deadline = time.monotonic() + 1
+    session = session.until(time.monotonic() + 1)
 
     done = op.carry_out(session, planned, NOW, settle_s=0)
 
     (problem,) = done.failures["kt"]
     assert (problem.code, problem.seen) == ("agents-not-rolled-out", "1 of 1 agents updated, 0 ready")
-    assert session.remaining_s < 0.5
+    assert session.run.remaining_s < 0.5
 
 
 @pytest.mark.usefixtures("without_pauses")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from istio_mc.domain.istio.services import Meshed, Services
-from istio_mc.domain.kube.kubeconfig import Kubeconfig
-from istio_mc.domain.settings.model import Settings
 from istio_mc.domain.traffic.data_path import DataPath, Outcome, accepted
-from istio_mc.ops.session.session import Session
 from istio_mc.ops.verify.data_path import tried
 from istio_mc.ops.verify.snapshot import Ground
+from tests.support.sessions import session_of
 from tests.support.tls_peer import Peer, Sidecar, listening
 from tests.support.world import CLUSTERS, MESH, World, authority, ca_certs
 
@@ -48,12 +45,10 @@ class Gateways:
 
     def tried(self) -> dict[str, DataPath]:
         facts = self.world.facts()
-        with Session(
-            Settings(self._folder), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4
-        ) as session:
+        with session_of() as session:
             ground = Ground(session, MESH, CLUSTERS, facts.observed, None, {}, lambda _: [])
             found, failures = tried(ground, self.services)
-            left = list(session.folder.iterdir())
+            left = list(session.run.folder.iterdir())
         assert (failures, left) == ({}, [])
         return found
 

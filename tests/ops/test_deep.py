@@ -5,28 +5,26 @@ from __future__ import annotations
 import math
 import time
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from istio_mc.domain.codes import Code
-from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.settings.model import Settings
 from istio_mc.domain.traffic import probe_pod as domain
 from istio_mc.gateways.kube.stream import Execution
-from istio_mc.ops.session.session import Session
 from istio_mc.ops.verify import deep
 from istio_mc.ops.verify.snapshot import Ground
+from tests.support.sessions import session_of
 from tests.support.world import CLUSTERS, IDS, MESH, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from istio_mc.domain.kube.objects import Kind, Object
+    from istio_mc.ops.session.session import Session
 
 SIDECAR = {"name": "istio-proxy"}
 
@@ -130,9 +128,12 @@ class Run:
     clusters: dict[str, Cluster]
     session: Session
     ground: Ground
+    warnings: tuple[Problem, ...] = ()
 
-    def tried(self) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-        return deep.tried(self.ground, "curl:1")
+    def tried(self) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]]:
+        called = deep.tried(self.ground, "curl:1")
+        self.warnings = called.left
+        return called.replies, called.failures
 
     @property
     def left(self) -> dict[str, list[str]]:
@@ -140,19 +141,15 @@ class Run:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     for name, seconds in (("_POLL_S", 0.01), ("READY_S", 0.3), ("ANSWER_S", 0.3), ("REMOVE_S", 0.1)):
         monkeypatch.setattr(deep, name, seconds)
     monkeypatch.setattr(deep, "_HOPELESS_S", 0.05)
     monkeypatch.setattr(deep, "_LAST_S", 0.2)
     clusters = {name: Cluster(name) for name in CLUSTERS}
-    with Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 4) as session:
-        session.kubes.update(clusters)  # type: ignore[arg-type] # stands in for API servers
-        yield Run(
-            clusters,
-            session,
-            Ground(session, MESH, CLUSTERS, World().facts().observed, None, {}, lambda _: []),
-        )
+    with session_of(clusters) as session:
+        ground = Ground(session, MESH, CLUSTERS, World().facts().observed, None, {}, lambda _: [])
+        yield Run(clusters, session, ground)
 
 
 def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:
@@ -166,7 +163,7 @@ def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:
 def test_afterwards_nothing_is_left(run: Run) -> None:
     run.tried()
     assert run.left == {}
-    assert run.session.warnings == []
+    assert run.warnings == ()
 
 
 def test_every_cluster_has_the_same_namespace_and_no_run_the_one_of_another(run: Run) -> None:
@@ -271,16 +268,17 @@ def test_nothing_is_made_any_more_once_a_run_is_interrupted(run: Run) -> None:
 def test_a_namespace_that_does_not_go_is_warned_of_with_the_command_that_removes_it(run: Run) -> None:
     run.clusters["nhn"].stuck = True
     run.tried()
-    (warning,) = run.session.warnings
+    (warning,) = run.warnings
     (name,) = [made.removeprefix("Namespace ") for made in run.clusters["nhn"].ever if "Namespace" in made]
     assert (warning.code, warning.cluster) == ("probe-left", "nhn")
     assert str(warning.hint) == f"kubectl --context nhn delete namespace {name}"
 
 
 def test_a_run_that_has_no_time_left_for_waiting_still_removes(run: Run) -> None:
-    run.session.deadline = time.monotonic()
+    now = time.monotonic()
     for one in run.clusters.values():
-        one.deadline = run.session.deadline
+        one.deadline = now
+    run.ground = replace(run.ground, session=run.session.until(now))
     run.clusters["nhn"].waiting = "PodInitializing"
     run.tried()
     assert run.left == {}

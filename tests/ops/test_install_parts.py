@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,10 +19,11 @@ from istio_mc.ops.install import install
 from istio_mc.ops.install.install import _istiod_starts, _parts
 from istio_mc.ops.install.planning import ClusterPlan
 from tests.support.fake_api import FakeApi, status
+from tests.support.sessions import session_of
 from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from istio_mc.domain.mesh import Cluster
     from istio_mc.ops.install.planning import Prepared
@@ -96,9 +98,15 @@ class TestTheStepsOfACluster:
         """The steps that were done; the Deployment is there once a step `starts` was begun."""
         self.starts, self.applied = threading.Event(), threading.Event()
         self.is_asked = False
-        made: list[str] = []
+        self.made: list[str] = []
 
-        def do(_session: object, _prepared: object, cluster: Cluster, steps: tuple[Step, ...]) -> None:
+        def do(
+            _session: object,
+            _prepared: object,
+            cluster: Cluster,
+            steps: tuple[Step, ...],
+            on_done: Callable[[Step], None],
+        ) -> None:
             assert cluster is CLUSTERS["kt"]
             for step in steps:
                 if step.name == "fails":
@@ -106,7 +114,7 @@ class TestTheStepsOfACluster:
                 if step.name == "starts":
                     self.starts.set()
                     assert self.applied.wait(10)
-                made.append(step.name)
+                on_done(step)
                 if step.name == plan.GATEWAY_API:
                     self.applied.set()
 
@@ -119,12 +127,13 @@ class TestTheStepsOfACluster:
 
         monkeypatch.setattr(install, "_do", do)
         monkeypatch.setattr(install, "_istiod_starts", istiod_starts)
-        return made
+        return self.made
 
     def apply(self, *names: str) -> None:
         todo = ClusterPlan(CLUSTERS["kt"], Observed("v1", {}), tuple(Step(name, ("why",)) for name in names))
-        session = cast("Session", SimpleNamespace(kubes={"kt": None}))
-        install._apply_plan(session, cast("Prepared", SimpleNamespace(mesh=MESH)), todo)
+        session = session_of({"kt": None}, folder=Path("nowhere"))
+        prepared = cast("Prepared", SimpleNamespace(mesh=MESH))
+        install._apply_plan(session, prepared, todo, lambda step: self.made.append(step.name))
 
     def test_are_done_once_each_in_order(self, done: list[str]) -> None:
         self.apply("namespace", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
@@ -169,10 +178,11 @@ def test_each_step_is_done_in_its_own_way_and_noted(
     monkeypatch.setattr(install, "_restart", lambda _s, _c, deployment: calls.append(f"restart {deployment}"))
     monkeypatch.setattr(install, "apply_remote_gateways", lambda *_: calls.append("remote gateways"))
     kube = SimpleNamespace(apply=lambda crd: calls.append(f"apply {crd['metadata']['name']}"))
-    session = SimpleNamespace(kubes={"kt": kube}, step=step, done={})
+    session = SimpleNamespace(clusters=SimpleNamespace(kubes={"kt": kube}), run=SimpleNamespace(step=step))
     prepared = cast("Prepared", SimpleNamespace(mesh=MESH))
     steps = (Step(name, ("why", "and why"), (crd("one"), crd("two"))),)
 
-    install._do(cast("Session", session), prepared, CLUSTERS["kt"], steps)
+    done: list[Step] = []
+    install._do(cast("Session", session), prepared, CLUSTERS["kt"], steps, done.append)
 
-    assert (sorted(calls), events, session.done) == (by, [("kt", name, "why")], {"kt": [name]})
+    assert (sorted(calls), events, done) == (by, [("kt", name, "why")], [*steps])

@@ -58,8 +58,8 @@ class TestMint:
         name = wanted["metadata"]["name"]
         if there:
             api.on(objects.SECRET.path("istio-system", name), wanted)
-        session.kubes["kt"].list(objects.SECRET, "istio-system")  # the first request takes longer
-        session.deadline = time.monotonic() + 1
+        session.clusters.kubes["kt"].list(objects.SECRET, "istio-system")  # the first request takes longer
+        session = session.until(time.monotonic() + 1)
         with pytest.raises(ProblemError) as error:
             mint(session, CLUSTERS["kt"], plan.LINK)
         assert re.fullmatch(rf"Secret {name} {seen}", error.value.problems[0].seen or "")

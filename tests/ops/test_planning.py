@@ -12,7 +12,7 @@ import pytest
 
 from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
-from istio_mc.domain.events import Event, State
+from istio_mc.domain.events import Event, State, silent
 from istio_mc.domain.gateway.address import remote_gateway
 from istio_mc.domain.kube.objects import Ref, ref_of
 from istio_mc.domain.links.state import Others
@@ -27,21 +27,24 @@ from istio_mc.domain.settings.model import (
     Settings,
     ToolsSettings,
 )
-from istio_mc.gateways.istio.releases import release_table
 from istio_mc.gateways.tools import manifests
 from istio_mc.ops.install import planning
 from istio_mc.ops.install.planning import drift_before_link
 from istio_mc.ops.session import istio_version
+from istio_mc.ops.session.run import Run
+from istio_mc.ops.session.session import Session
 from tests.support.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
+    from istio_mc.domain.events import Progress
     from istio_mc.domain.istio.choice import IstioChoice
+    from istio_mc.domain.kube.kubeconfig import Kubeconfig
     from istio_mc.domain.pki.certificates import KeySpec
     from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.ca.trust import Trust
-    from istio_mc.ops.session.session import Session
+    from istio_mc.ops.session.clusters import Clusters
 
 KT = CLUSTERS["kt"]
 SETTINGS = Settings(Path("/certs"))
@@ -66,10 +69,17 @@ def observed(*more: dict[str, Any], gateway_api: bool = True, without: tuple[str
     return Observed("v1.32.3", {ref_of(item): item for item in [*live, *more]}, gateway_api=gateway_api)
 
 
-def session_with(settings: Settings = SETTINGS, **more: object) -> Session:
-    found = SimpleNamespace(settings=settings, deadline=1.0, progress=[].append, releases=release_table())
-    vars(found).update(more)
-    return cast("Session", found)
+def session_with(
+    settings: Settings = SETTINGS,
+    *,
+    progress: Progress = silent,
+    kubeconfig: object = None,
+    **clusters: object,
+) -> Session:
+    """A session with these settings, whose clusters have nothing but what is given."""
+    run = Run(1.0, 1, progress, folder=Path("nowhere"))
+    found = SimpleNamespace(**clusters)
+    return Session(run, cast("Clusters", found), settings, cast("Kubeconfig", kubeconfig))
 
 
 def trusted(cacerts: Step | None = None, reason: str | None = None) -> Trust:
@@ -256,11 +266,11 @@ class TestTheGatewayApi:
         assert found == [{**CRD, "metadata": {"name": CRD_NAME, "labels": labels}}]
         ((source, given),) = fetched
         assert source.startswith("https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/")
-        assert given == {"sha256": "b", "deadline": session.deadline, "progress": session.progress}
+        assert given == {"sha256": "b", "deadline": session.run.deadline, "progress": session.run.progress}
 
     def test_they_come_from_where_mesh_yaml_says(self, fetched: list[tuple[str, dict[str, Any]]]) -> None:
         session, _ = self.crds(self.SOME, manifest="/own.yaml", sha256="a")
-        given = {"sha256": "a", "deadline": session.deadline, "progress": session.progress}
+        given = {"sha256": "a", "deadline": session.run.deadline, "progress": session.run.progress}
         assert fetched == [("/own.yaml", given)]
 
     @pytest.mark.parametrize(
@@ -324,7 +334,7 @@ class TestClustersOutsideTheRun:
 
 class TestTheVersion:
     TODAY = date(2026, 1, 1)
-    BEFORE, MORE = (Problem(code=Code.RELEASES_OLD, message=text) for text in ("before", "of the version"))
+    BEFORE = Problem(code=Code.RELEASES_OLD, message="before")
 
     def chosen(self, session: Session, live: dict[str, Observed], choice: IstioChoice) -> IstioChoice:
         """What is chosen, where that is the choice for these clusters."""
@@ -333,13 +343,8 @@ class TestTheVersion:
             assert given == (session, live, self.TODAY)
             return choice
 
-        def warnings(*given: object) -> list[Problem]:
-            assert given == (session, choice, self.TODAY)
-            return [self.MORE]
-
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(istio_version, "decide", decide)
-            patch.setattr(istio_version, "warnings", warnings)
             return planning._chosen(session, live, self.TODAY)
 
     def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:
@@ -349,13 +354,11 @@ class TestTheVersion:
         assert error.value.problems == (self.BEFORE,)
 
     @pytest.mark.parametrize(("pinned", "live"), [(None, {"kt": observed()}), ("1.26.0", {})])
-    def test_its_warnings_come_after_those_of_the_run(
+    def test_is_chosen_where_a_cluster_can_be_read_or_mesh_yaml_names_it(
         self, pinned: str | None, live: dict[str, Observed]
     ) -> None:
         settings = replace(SETTINGS, istio=IstioSettings(version=pinned))
-        session = session_with(settings, warnings=[self.BEFORE], unusable={})
-        assert self.chosen(session, live, CHOICE) is CHOICE
-        assert session.warnings == [self.BEFORE, self.MORE]
+        assert self.chosen(session_with(settings, unusable={}), live, CHOICE) is CHOICE
 
     def test_has_to_be_named_where_none_fits(self) -> None:
         with pytest.raises(InputError):

@@ -9,10 +9,8 @@ import pytest
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.istio.istioctl import Istioctl
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.ca.trust import Trust
@@ -21,7 +19,6 @@ from istio_mc.ops.install.planning import Prepared
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
 from istio_mc.ops.session.istio_documents import written
 from istio_mc.ops.session.pod_watch import PodTiming
-from istio_mc.ops.session.session import Session
 from tests.support.fake_api import FakeApi, Reply
 from tests.support.fake_istioctl import write_istioctl
 from tests.support.pod_objects import (
@@ -37,11 +34,14 @@ from tests.support.pod_objects import (
     replica_set,
     unschedulable,
 )
+from tests.support.sessions import changed, session_of
 from tests.support.world import CHOICE, CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from istio_mc.ops.session.session import Session
 
 PODS = objects.POD.path(SYSTEM_NAMESPACE)
 ISTIOD = objects.DEPLOYMENT.path(SYSTEM_NAMESPACE, "istiod")
@@ -55,10 +55,9 @@ class Run:
 
     def __init__(self, api: FakeApi, session: Session, folder: Path) -> None:
         self.api = api
-        self.session = session
         self.events: list[Event] = []
+        self.session = changed(session, progress=self.events.append)
         self.folder = folder
-        session.progress = self.events.append
         api.on("/version", {"gitVersion": "v1.32.3"})
         api.on(GATEWAY, deployment(EAST_WEST_GATEWAY, available=1))
         api.on(objects.REPLICA_SET.path(SYSTEM_NAMESPACE), {"items": [replica_set(2)]})
@@ -92,10 +91,8 @@ class Run:
 
 @pytest.fixture
 def run(api: FakeApi, tmp_path: Path) -> Iterator[Run]:
-    deadline = time.monotonic() + NEVER_S / 2
-    with Session(Settings(tmp_path), Kubeconfig((), None, ()), "", deadline, 4) as session:
-        session.kubes["kt"] = Kube("kt", api.kubeconfig(), deadline=deadline)
-        session.pod_timing = QUICK
+    kube = Kube("kt", api.kubeconfig())
+    with session_of({"kt": kube}, within_s=NEVER_S / 2, pod_timing=QUICK) as session:
         yield Run(api, session, tmp_path)
 
 
@@ -161,7 +158,7 @@ def test_after_istioctl_a_pod_that_crashes_ends_the_wait_too(run: Run) -> None:
 
 
 def test_at_the_deadline_the_wait_ends_with_the_pods_reason(run: Run) -> None:
-    run.session.deadline = time.monotonic() + 1.2
+    run.session = run.session.until(time.monotonic() + 1.2)
     run.shows(deployment(), pod(container(RUNNING)))
     with pytest.raises(ProblemError) as error:
         wait_rolled_out(run.session, CLUSTERS["kt"], "istiod")

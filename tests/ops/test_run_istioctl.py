@@ -21,6 +21,7 @@ from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session, open_named
 from tests.support.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.sessions import changed
 from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ def session(api: FakeApi, tmp_path: Path, pods: Pods) -> Iterator[Session]:
     api.on("/version", {"gitVersion": "v1.32.3"})
     config = write_kubeconfig(tmp_path / "config", {"kt": api.url})
     with open_named(Inputs(str(config), ("kt",), timeout_s=100)) as found:
-        found.pod_timing = PodTiming(every_s=0.02)
-        yield found
+        yield changed(found, pod_timing=PodTiming(every_s=0.02))
 
 
 def run(session: Session, istioctl: Istioctl) -> None:
@@ -114,7 +114,7 @@ def test_it_has_its_document_one_context_and_three_quarters_of_the_time(session:
     istioctl = Istioctl()
     run(session, istioctl)
     given = istioctl.given
-    folder = session.folder / "kt-k2p"
+    folder = session.run.folder / "kt-k2p"
     assert (given["document"], given["context"]) == (folder / "istio-operator.yaml", "kt")
     assert given["pasted_kubeconfig"] == session.paths
     assert json.loads(given["kubeconfig"].read_text())["current-context"] == "kt"
@@ -139,7 +139,7 @@ def test_it_may_be_ended_for_a_reason_of_its_own(session: Session) -> None:
 def test_where_it_fails_and_its_pods_cannot_be_looked_at_it_is_the_reason(
     session: Session, pods: Pods
 ) -> None:
-    session.pod_timing = PodTiming(every_s=60)
+    session = changed(session, pod_timing=PodTiming(every_s=60))
     pods.is_hopeless = True
     assert problems(session, Istioctl(failing)) == (FAILED,)
 
@@ -159,7 +159,7 @@ def test_where_it_fails_its_pods_are_not_waited_for_long(
     session: Session, pods: Pods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(install, "_LAST_LOOK_S", 0.05)
-    session.pod_timing = PodTiming(every_s=60)
+    session = changed(session, pod_timing=PodTiming(every_s=60))
     pods.seen, pods.takes_s = STUCK, 1.0
     assert problems(session, Istioctl(failing)) == (FAILED,)
 
@@ -168,7 +168,7 @@ def test_where_it_fails_its_pods_are_not_waited_for_long(
 def test_where_it_fails_its_pods_are_looked_at_once_more_and_named_first(
     session: Session, pods: Pods, seen: Problem | None
 ) -> None:
-    session.pod_timing = PodTiming(every_s=60)
+    session = changed(session, pod_timing=PodTiming(every_s=60))
     pods.seen, pods.takes_s = seen, 0.1
     assert problems(session, Istioctl(failing)) == tuple(filter(None, (seen, FAILED)))
     assert pods.looks == 1

@@ -5,26 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import time
-from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
 from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.settings.model import Settings
 from istio_mc.domain.traffic.sample import Calls
 from istio_mc.gateways.kube.stream import Execution
 from istio_mc.ops import sample
 from istio_mc.ops.sample import calls_of, silent_gateway
-from istio_mc.ops.session.session import Session
 from tests.support.fake_api import kubeconfig
+from tests.support.sessions import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.session import Session
+
 
 VERSIONS = ("v1", "v2", "v3")
 SILENT = None
@@ -70,9 +68,7 @@ class Client:
 
 def session(client: object, *, within_s: float = 600.0) -> Session:
     merged = merge([KubeconfigFile("config", kubeconfig({"kt": "https://127.0.0.1:1"}))])
-    made = Session(Settings(certs_dir=Path("certs")), merged, "config", time.monotonic() + within_s, 1)
-    made.kubes["kt"] = cast("Kube", client)
-    return made
+    return session_of({"kt": client}, merged, within_s=within_s)
 
 
 def called(client: Client, versions: Sequence[str] = VERSIONS, within_s: float = 600.0) -> Calls:

@@ -7,15 +7,14 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.kube.kubeconfig import Kubeconfig
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import ProblemError
-from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.kube.credentials import private_kubeconfig
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.istio_documents import written
-from istio_mc.ops.session.session import Session, begin
+from istio_mc.ops.session.session import begin
 from tests.support.fake_api import write_kubeconfig
+from tests.support.sessions import session_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: Path) -> None:
     config = write_kubeconfig(tmp_path / "config", {"kt": "http://127.0.0.1:1"})
     session = begin(Inputs(kubeconfig=str(config)))
-    folder = session.folder
+    folder = session.run.folder
     until = time.monotonic() + 0.3
 
     def write() -> None:
@@ -47,9 +46,9 @@ def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: 
     assert not folder.exists()
 
 
-def test_the_private_folder_goes_for_good_while_threads_still_write_into_it(tmp_path: Path) -> None:
-    session = Session(Settings(tmp_path), Kubeconfig((), None, ()), "", time.monotonic() + 60, 1)
-    folder = session.folder
+def test_the_private_folder_goes_for_good_while_threads_still_write_into_it() -> None:
+    session = session_of()
+    folder = session.run.folder
     begun, ended = threading.Event(), threading.Event()
     mesh, cluster = Mesh("m", "1.26.0"), Cluster("kt", "kt", "network1", ApiServer("https://kt.test:6443"))
 

@@ -16,6 +16,7 @@ from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall.uninstall import _wait_gone
 from tests.support.fake_api import FakeApi, status, write_kubeconfig
+from tests.support.sessions import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def test_it_is_looked_at_again_until_it_is_gone(
     pauses: list[float] = []
     monkeypatch.setattr(parallel, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
     api.on(PATH, GOING, GOING, status(404, "gone"))
-    _wait_gone(session, session.kubes["kt"], "sample")
+    _wait_gone(session, session.clusters.kubes["kt"], "sample")
     assert events == [Event("kt", "uninstall", State.WAITING, "for namespace sample to go")] * 2
     assert pauses == [0.5, 0.5]
 
@@ -56,9 +57,9 @@ def test_what_keeps_it_is_reported_at_the_deadline(
     session: Session, api: FakeApi, conditions: list[dict[str, str]], seen: str
 ) -> None:
     api.on(PATH, {**GOING, "status": {"phase": "Terminating", "conditions": conditions}})
-    session.deadline = time.monotonic()
+    session = changed(session, deadline=time.monotonic())
     with pytest.raises(ProblemError) as error:
-        _wait_gone(session, session.kubes["kt"], "sample")
+        _wait_gone(session, session.clusters.kubes["kt"], "sample")
     (problem,) = error.value.problems
     assert (problem.code, problem.cluster, problem.seen) == ("namespace-stuck", "kt", seen)
     assert len(api.calls) == 1

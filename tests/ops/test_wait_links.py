@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -12,10 +12,8 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.ops.install import wait
 from istio_mc.ops.install.wait import _Links
 from istio_mc.ops.session.pod_watch import PodTiming
+from tests.support.sessions import session_of
 from tests.support.world import CLUSTERS, IDS
-
-if TYPE_CHECKING:
-    from istio_mc.ops.session.session import Session
 
 LASTING_S = 60.0
 SYNCED = dict.fromkeys((IDS["ncloud"], IDS["nhn"]), "synced")
@@ -34,9 +32,9 @@ class Istiods:
             wait, "istiod_pods", lambda _: [{"metadata": {"name": name}} for name in self.says]
         )
         monkeypatch.setattr(wait, "clusterz", lambda _kube, pod: self.rows(pod["metadata"]["name"]))
-        session = SimpleNamespace(kubes={"kt": None}, pod_timing=PodTiming(lasting_s=LASTING_S))
+        session = session_of({"kt": None}, folder=Path("nowhere"), pod_timing=PodTiming(lasting_s=LASTING_S))
         others = [CLUSTERS["ncloud"], CLUSTERS["nhn"]]
-        self.links = _Links(cast("Session", session), "istiod", CLUSTERS["kt"], others)
+        self.links = _Links(session, "istiod", CLUSTERS["kt"], others)
 
     def rows(self, pod: str) -> list[RemoteCluster]:
         return [RemoteCluster(pod, one, "a Secret", status) for one, status in self.says[pod].items()]

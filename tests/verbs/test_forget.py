@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from istio_mc.domain.events import Event, State
+from istio_mc.gateways.host import parallel
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.inputs import Inputs
@@ -58,8 +59,8 @@ def session(installed: Mesh, events: list[Event], paused: list[float]) -> Iterat
 
 def leaving(session: Session) -> Uninstalling:
     """nhn is to leave."""
-    observed = {name: observe(kube) for name, kube in session.kubes.items()}
-    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    observed = {name: observe(kube) for name, kube in session.clusters.kubes.items()}
+    clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     return Uninstalling(clusters, ("nhn",), observed, {}, (), {}, {})
 
 
@@ -146,7 +147,8 @@ def test_old_tokens_stay_where_an_istiod_does_not_see_another_cluster_with_the_n
 
     def time_is_up(_seconds: float) -> None:
         installed.settle()
-        session.deadline = time.monotonic()
+        later = SimpleNamespace(monotonic=lambda: session.run.deadline, sleep=time.sleep)
+        monkeypatch.setattr(parallel, "time", later)
 
     monkeypatch.setattr(leave, "time", SimpleNamespace(sleep=time_is_up))
     _, failures = forget(session, todo)

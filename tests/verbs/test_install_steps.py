@@ -65,7 +65,7 @@ def test_a_dry_run_reports_a_cluster_whose_services_it_cannot_read(installed: Me
     assert addresses == [[one.balancer] for one in installed.clusters.values()]
 
 
-def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
+def test_what_the_run_knew_before_of_a_cluster_stays_and_what_the_plan_finds_is_reported(
     installed: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment(installed.folder).items():
@@ -81,21 +81,16 @@ def test_what_the_run_knew_before_is_reported_beside_what_the_plan_finds(
     monkeypatch.setattr(preflight, "outlived", lambda *_: [outlived])
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
     with open_named(inputs) as session:
-        session.kubes.pop("nhn").close()
-        session.unusable["nhn"] = (known,)
-        session.warnings = [known]
+        session.clusters.mark_unusable({"nhn": (known,)})
         installed.cut("kt")
         options = options_of(session.settings.ca, None, None)
         store, now = session.ca_store(), datetime.now(UTC)
         prepared = prepare(session, store, options, now, dry_run=True, strict=False)
     assert (list(prepared.clusters), list(prepared.plans)) == ([*installed.names], ["ncloud"])
-    assert session.unusable["nhn"] == (known,)
-    assert [problem.code for problem in session.unusable["kt"]] == ["cluster-unreachable"]
-    codes = [problem.code for problem in session.warnings]
-    assert (codes[0], codes[-2:]) == (
-        Code.CONTEXT_PASSED_OVER,
-        [Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA],
-    )
+    assert session.clusters.unusable["nhn"] == (known,)
+    assert [problem.code for problem in session.clusters.unusable["kt"]] == ["cluster-unreachable"]
+    codes = [problem.code for problem in prepared.warnings]
+    assert codes[-2:] == [Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA]
     assert "istio-end-of-life" in codes
 
 

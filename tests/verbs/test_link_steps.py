@@ -65,9 +65,7 @@ def without(mesh: Mesh, context: str, secret: str) -> None:
 def test_each_cluster_that_cannot_be_linked_is_reported_with_its_own_reason(
     installed: Mesh, session: Session
 ) -> None:
-    session.kubes.pop("nhn").close()
-    session.unusable["nhn"] = (UNUSABLE,)
-    session.warnings = [BEFORE]
+    session.clusters.mark_unusable({"nhn": (UNUSABLE,)})
     kt = installed["kt"]
     kt.controllers.held.add("namespaces")
     kt.delete(kt.get("Namespace", SYSTEM))
@@ -79,16 +77,15 @@ def test_each_cluster_that_cannot_be_linked_is_reported_with_its_own_reason(
         "kt": ["namespace-terminating"],
     }
     assert (todo.states, todo.doomed) == ({}, {})
-    assert [problem.code for problem in session.warnings] == ["context-passed-over", "istio-defects"]
+    assert [problem.code for problem in todo.warnings] == ["istio-defects"]
     restart = "kubectl --context kt -n istio-system rollout restart deployment istiod"
-    assert str(session.warnings[1].hint).endswith(restart)
+    assert str(todo.warnings[0].hint).endswith(restart)
 
 
 def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
     installed: Mesh, session: Session, events: list[Event]
 ) -> None:
-    session.kubes.pop("nhn").close()
-    session.unusable["nhn"] = (UNUSABLE,)
+    session.clusters.mark_unusable({"nhn": (UNUSABLE,)})
     installed["kt"].make(remote_secret("of-no-member", "gone"))
     without(installed, "kt", OF_NCLOUD)
     without(installed, "ncloud", OF_KT)

@@ -16,6 +16,7 @@ from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session, open_named
+from tests.support.sessions import changed
 from tests.support.store import By
 
 if TYPE_CHECKING:
@@ -46,8 +47,7 @@ def session(installed: Mesh, events: list[Event]) -> Iterator[Session]:
     """A run on all three clusters whose time is up: whatever is not there at the first look is an error."""
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
     with open_named(inputs, events.append) as found:
-        found.deadline = time.monotonic()
-        yield found
+        yield changed(found, deadline=time.monotonic())
 
 
 def problem(session: Session) -> Problem:
@@ -180,11 +180,10 @@ class TestLinks:
         kt.settle()
         kt.edit(secret, lambda copy: copy.update(data=secret["data"]))
         kt.settle()
-        session.deadline = time.monotonic() + 60
-        session.pod_timing = PodTiming(lasting_s=0.3)
+        session = changed(session, deadline=time.monotonic() + 60, pod_timing=PodTiming(lasting_s=0.3))
         found = problem(session)
         assert (found.code, found.seen) == ("not-synced", "ncloud-nks: closed")
-        assert session.remaining_s > 30
+        assert session.run.remaining_s > 30
         assert "rollout restart deployment istiod" in str(found.hint)
 
     def test_one_that_istiod_does_not_read_is_not_waited_for_until_the_deadline(
@@ -193,11 +192,10 @@ class TestLinks:
         kt = installed["kt"]
         kt.delete(kt.get("Secret", "istio-remote-secret-ncloud-nks", SYSTEM))
         kt.settle()
-        session.deadline = time.monotonic() + 60
-        session.pod_timing = PodTiming(lasting_s=0.3)
+        session = changed(session, deadline=time.monotonic() + 60, pod_timing=PodTiming(lasting_s=0.3))
         found = problem(session)
         assert (found.code, found.seen) == ("not-synced", "ncloud-nks: absent")
-        assert session.remaining_s > 30
+        assert session.run.remaining_s > 30
         assert "rollout restart deployment istiod" in str(found.hint)
 
     def test_those_that_are_no_members_have_not(self, installed: Mesh, session: Session) -> None:

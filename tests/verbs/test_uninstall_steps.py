@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,7 @@ def session(installed: Mesh, events: list[Event], monkeypatch: pytest.MonkeyPatc
 
 
 def unusable(session: Session, context: str) -> None:
-    session.kubes.pop(context).close()
-    session.unusable[context] = (UNUSABLE,)
+    session.clusters.mark_unusable({context: (UNUSABLE,)})
 
 
 def sample_namespace(mesh: Mesh, context: str, **labels: str) -> None:
@@ -116,7 +116,7 @@ def test_a_mesh_of_which_no_cluster_responds_is_that_of_mesh_yaml(installed: Mes
 def test_a_leave_reports_what_failed_in_those_that_stay_and_in_those_that_go(
     installed: Mesh, session: Session
 ) -> None:
-    session.listed = ("nhn",)
+    session = replace(session, listed=("nhn",))
     unusable(session, "ncloud")
     todo = plan(session, ["ncloud", "nhn"])
     installed["kt"].faults.refuse(NO, "DELETE", path="/secrets/istio-reader-.*-token$")

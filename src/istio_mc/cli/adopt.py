@@ -43,6 +43,6 @@ def adopt(
             store = session.ca_store()
             settings = options_of(session.settings.ca)
             result = op.adopt(session, store, settings, datetime.now(UTC), dry_run=dry_run)
-            return adopted(result, session.warnings)
+            return adopted(result, (*session.warnings, *result.warnings))
 
     edge.run("adopt", options, work)

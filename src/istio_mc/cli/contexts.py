@@ -38,7 +38,7 @@ def contexts(
         from istio_mc.ops.session.session import begin
 
         with begin(inputs, progress) as session:
-            session.contexts = session.kubeconfig.select(inputs.contexts)
-            return report(op.contexts(session), session.warnings)
+            named = session.kubeconfig.select(inputs.contexts)
+            return report(op.contexts(session, named), session.warnings)
 
     edge.run("contexts", options, work)

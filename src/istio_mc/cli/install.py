@@ -100,6 +100,6 @@ def install(
             now = datetime.now(UTC)
             stop = session.settings.strict if strict is None else strict
             result = do(session, store, made, now, strict=stop, replace_ca=edge.each(replace_ca))
-            return report(result, session.warnings)
+            return report(result, (*session.warnings, *result.warnings))
 
     edge.run("install", options, work)

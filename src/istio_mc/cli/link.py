@@ -56,6 +56,8 @@ def link(
             todo = op.look(session, prune=prune)
             if not dry_run and any(todo.doomed.values()):
                 edge.confirm(question(todo), yes=yes)
-            return report(op.link_members(session, todo, dry_run=dry_run), session.warnings)
+            return report(
+                op.link_members(session, todo, dry_run=dry_run), (*session.warnings, *todo.warnings)
+            )
 
     edge.run("link", options, work)

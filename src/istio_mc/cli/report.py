@@ -50,6 +50,6 @@ def report(
             result = op.verify(session, ALL, now)
             made = page(result, now)
             handout.write(place, made.encode(), private=False)
-            return told.report(result, place, made, session.warnings)
+            return told.report(result, place, made, (*session.warnings, *result.warnings))
 
     edge.run("report", options, work)

@@ -96,7 +96,7 @@ def remove(
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
-            edge.confirm(f"Remove namespace sample from {', '.join(session.kubes)}?", yes=yes)
+            edge.confirm(f"Remove namespace sample from {', '.join(session.clusters.kubes)}?", yes=yes)
             return deployed(op.remove(session), session.warnings, done="removed")
 
     edge.run("sample remove", options, work)

@@ -112,10 +112,10 @@ def verify(
             if deep:
                 edge.tell(
                     f"--deep makes a namespace istio-mc-probe-… with one pod ({image}) in "
-                    f"{', '.join(session.names)}, and removes it afterwards"
+                    f"{', '.join(session.clusters.names)}, and removes it afterwards"
                 )
             now = datetime.now(UTC)
             result = op.verify(session, checks, now, wait_s=patience, probe_image=image)
-            return report(result, session.warnings)
+            return report(result, (*session.warnings, *result.warnings))
 
     edge.run("verify", options, work, formats=edge.VERIFY_FORMATS)

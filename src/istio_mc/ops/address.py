@@ -170,19 +170,19 @@ def look(session: Session, shown: Sequence[str] = ()) -> Look:
     """
 
     def read(name: str) -> tuple[Observed, Object | None]:
-        kube = session.kubes[name]
+        kube = session.clusters.kubes[name]
         return observe(kube), kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
 
-    session.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
-    found, failed = session.each(session.kubes, read)
+    session.run.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
+    found, failed = session.clusters.each(read)
     observed = {name: one for name, (one, _) in found.items()}
-    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     pools = {name: one for name, (_, one) in found.items() if one}
-    asked = tuple(name for name in session.names if name in shown or not shown)
+    asked = tuple(name for name in session.clusters.names if name in shown or not shown)
     resolved = _resolved(session, _hosts(clusters, observed))
-    session.progress(Event(None, _STEP, State.DONE))
+    session.run.progress(Event(None, _STEP, State.DONE))
     views = {name: _view(name, clusters, observed, resolved) for name in asked if name in observed}
-    return Look(Live(clusters, observed, pools), asked, views, session.unusable | failed)
+    return Look(Live(clusters, observed, pools), asked, views, session.clusters.unusable | failed)
 
 
 def plan(session: Session, seen: Look, want: Wanted) -> tuple[Change, ...]:
@@ -235,7 +235,7 @@ def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
 def _resolved(session: Session, addresses: Iterable[str]) -> dict[str, Resolved]:
     """What host names among addresses resolve to on this machine, all looked up at once."""
     hosts = [text for text in dict.fromkeys(addresses) if not address.is_ip(text)]
-    return all_of({host: partial(resolve, host, min(_RESOLVE_S, session.remaining_s)) for host in hosts})
+    return all_of({host: partial(resolve, host, min(_RESOLVE_S, session.run.remaining_s)) for host in hosts})
 
 
 def _doubts(addresses: Iterable[str], resolved: Iterable[Resolved]) -> list[tuple[str, str]]:
@@ -253,12 +253,12 @@ def apply(session: Session, changes: Sequence[Change]) -> Failures:
         by_cluster.setdefault(change.context, []).append(change)
 
     def work(name: str) -> None:
-        kube = session.kubes[name]
+        kube = session.clusters.kubes[name]
         for change in by_cluster[name]:
-            with session.step(name, _STEP, str(change)):
+            with session.run.step(name, _STEP, str(change)):
                 _do(kube, change)
 
-    _, failures = session.each(by_cluster, work, step=_STEP)
+    _, failures = session.clusters.each(work, by_cluster, step=_STEP)
     return failures
 
 
@@ -332,13 +332,13 @@ def _hosts(clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]) ->
 
 
 def _refuse_strangers(session: Session, want: Wanted) -> None:
-    if strangers := [name for name in (*want.set, *want.unset) if name not in session.names]:
+    if strangers := [name for name in (*want.set, *want.unset) if name not in session.clusters.names]:
         raise InputError(
             Problem(
                 code=Code.NOT_IN_THIS_RUN,
                 message="an option speaks of a cluster that is no member of the mesh",
                 seen=", ".join(strangers),
-                expected=f"one of {', '.join(session.names)}",
+                expected=f"one of {', '.join(session.clusters.names)}",
                 hint=Advice(istio_mc("contexts")),
             )
         )
@@ -348,14 +348,16 @@ def lacks(session: Session, live: Live, name: str, addresses: Sequence[str], via
     """What a way needs and a cluster has not."""
     service = live.service(name)
     if service is None:
-        return [_no_gateway(name, session.names)]
+        return [_no_gateway(name, session.clusters.names)]
     if via is Via.METALLB:
-        return _lacks_metallb(session.kubes[name], live, name, addresses, service)
+        return _lacks_metallb(session.clusters.kubes[name], live, name, addresses, service)
     if via is Via.GATEWAY:
         others = [other for other in live.observed if other != name]
         if not others:
             return [_alone(name)]
-        return [missing(other, session.names) for other in others if not live.observed[other].gateway_api]
+        return [
+            missing(other, session.clusters.names) for other in others if not live.observed[other].gateway_api
+        ]
     return []
 
 

@@ -313,16 +313,16 @@ def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gat
     room = room_of_each(len(facts.clusters))
 
     def collect(name: str) -> Collected:
-        with session.step(name, _STEP, "reading"):
+        with session.run.step(name, _STEP, "reading"):
             return read(name)
 
     def read(name: str) -> Collected:
-        kube = session.kubes[name].with_silence(_READ_TIMEOUT_S)
+        kube = session.clusters.kubes[name].with_silence(_READ_TIMEOUT_S)
         apart = Redactor(known=redactor.known)
         found = known(facts, name, apart)
         wanted, missing = asks(kube, facts.observed[name], logs, apart)
         more, unknown = configuration(kube, apart)
-        came, failed = answers([*wanted, *more], name, session.progress)
+        came, failed = answers([*wanted, *more], name, session.run.progress)
         kept, too_much = fitting([*found, *came], room)
         return Collected(
             tuple(kept),
@@ -330,7 +330,7 @@ def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gat
             apart.counts,
         )
 
-    collected, failed = session.each(facts.observed, collect)
+    collected, failed = session.clusters.each(collect, facts.observed)
     collected = {name: _hiding(own, one, room) for name, one in collected.items()}
     shown = _redacted(verified, lambda text: own.text(redactor.text(text)))
     settings = _settings(session, redactor)
@@ -413,7 +413,7 @@ def _secrets(session: Session, facts: Facts) -> set[str]:
     found: set[str] = set()
     for observed in facts.observed.values():
         found |= of_secrets(observed.of(objects.SECRET), public)
-    for kube in session.kubes.values():
+    for kube in session.clusters.kubes.values():
         found |= of_kubeconfig(kube.kubeconfig)
     return found
 
@@ -433,7 +433,7 @@ def _settings(session: Session, redactor: Redactor) -> File | None:
     if session.settings.file is None:
         return None
     try:
-        text = session.read(session.settings.file).decode(errors="replace")
+        text = session.run.read(session.settings.file).decode(errors="replace")
     except OSError:
         return None
     return begun("mesh.yaml", redactor.text(text))

@@ -110,21 +110,21 @@ def _looked(
             raise ProblemError(_on_delete(name))
         return found, plan
 
-    looked, failed = session.each(session.kubes, look)
+    looked, failed = session.clusters.each(look)
     return CiliumResult(
         verb=verb,
-        contexts=session.names,
+        contexts=session.clusters.names,
         wanted=settings,
         found={name: found for name, (found, _) in looked.items() if isinstance(found, Cilium)},
         without={name: found for name, (found, _) in looked.items() if isinstance(found, str)},
         plans={name: plan for name, (_, plan) in looked.items()},
-        failures=session.unusable | failed,
+        failures=session.clusters.unusable | failed,
     )
 
 
 def _look(session: Session, name: str) -> Cilium | str:
     """A cluster's Cilium, or why there is none."""
-    kube = session.kubes[name]
+    kube = session.clusters.kubes[name]
     # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
     config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
     daemon_set = kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
@@ -174,12 +174,12 @@ def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_
     """
 
     def work(name: str) -> None:
-        with session.step(name, _STEP):
-            _Work(session, session.kubes[name], planned.verb, planned.found[name], planned.plans[name]).do(
-                now, settle_s
-            )
+        with session.run.step(name, _STEP):
+            _Work(
+                session, session.clusters.kubes[name], planned.verb, planned.found[name], planned.plans[name]
+            ).do(now, settle_s)
 
-    _, failed = session.each(planned.todo, work, step=_STEP)
+    _, failed = session.clusters.each(work, planned.todo, step=_STEP)
     return CiliumResult(
         planned.verb,
         planned.contexts,
@@ -251,14 +251,14 @@ class _Work:
     def _watch_rollout(self) -> None:
         silences = 0
         seen = ""
-        for _ in looks(self.session.deadline, _POLL_S):
+        for _ in looks(self.session.run.deadline, _POLL_S):
             try:
                 daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
                 silences = 0
             except KubeError as error:
                 # The path to the API server may itself lead through an agent that restarts.
                 silences += 1
-                if not error.unreachable or silences >= _SILENCES or self.session.remaining_s <= _POLL_S:
+                if not error.unreachable or silences >= _SILENCES or self.session.run.remaining_s <= _POLL_S:
                     raise
                 continue
             rollout = Cilium(self.found.config, daemon_set or self.found.daemon_set).rollout
@@ -288,7 +288,7 @@ class _Work:
         )
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
-        until = time.monotonic() + min(settle_s, max(0.0, self.session.remaining_s - _POLL_S))
+        until = time.monotonic() + min(settle_s, max(0.0, self.session.run.remaining_s - _POLL_S))
         while True:  # not a wait for something: the look that counts is the one at the end
             left = until - time.monotonic()
             seen = lost(before, *self._nodes_and_pods())
@@ -328,7 +328,7 @@ class _Work:
         return found["nodes"], found["pods"]
 
     def _say(self, text: str) -> None:
-        self.session.progress(Event(self.kube.context, _STEP, State.WAITING, text))
+        self.session.run.progress(Event(self.kube.context, _STEP, State.WAITING, text))
 
 
 def _listed(names: Collection[str], before: str, most: int = 5) -> str:

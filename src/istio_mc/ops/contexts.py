@@ -49,16 +49,17 @@ class ContextsResult:
     contexts: tuple[ShownContext, ...]
 
 
-def contexts(session: Session) -> ContextsResult:
-    """Shows the session's contexts, or all of the kubeconfig where none is named, and reads each cluster."""
-    chosen = session.contexts or session.kubeconfig.contexts
-    session.ask(chosen)
-    versions, failed = session.each(
-        [name for name in session.namespaces if name in session.kubes],
-        lambda name: session.kubes[name].version(),
+def contexts(session: Session, named: Sequence[Context] = ()) -> ContextsResult:
+    """Shows the named contexts, or all of the kubeconfig where none is named, and reads each cluster."""
+    chosen = named or session.kubeconfig.contexts
+    clusters = session.clusters
+    clusters.ask(chosen)
+    versions, failed = clusters.each(
+        lambda name: clusters.kubes[name].version(),
+        [name for name in clusters.namespaces if name in clusters.kubes],
     )
-    session.unusable |= failed
-    labels = {name: labels_of(namespace) for name, namespace in session.namespaces.items()}
+    clusters.mark_unusable(failed)
+    labels = {name: labels_of(namespace) for name, namespace in clusters.namespaces.items()}
     taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
     ids = _ids(chosen, session.settings, taken)
     return ContextsResult(
@@ -71,7 +72,7 @@ def contexts(session: Session) -> ContextsResult:
                 mesh_id=labels.get(context.name, {}).get(MESH_LABEL),
                 version=versions.get(context.name),
                 reachable=context.name in versions,
-                problems=session.unusable.get(context.name) or context.problems,
+                problems=clusters.unusable.get(context.name) or context.problems,
             )
             for context in chosen
         ),

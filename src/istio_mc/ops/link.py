@@ -75,7 +75,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
     def obtain(context: str) -> ReaderToken:
         return states[context].token or mint(session, clusters[context], plan.LINK)
 
-    tokens, failures = session.each(read_with_secrets(clusters), obtain, step=plan.LINK)
+    tokens, failures = session.clusters.each(obtain, read_with_secrets(clusters), step=plan.LINK)
 
     wanted = remote_secrets(clusters, tokens)
 
@@ -83,15 +83,15 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
         remotes = states[context].remotes
         step = link_step(required_by(clusters[context], wanted), remotes)
         if step is None:
-            session.progress(Event(context, plan.LINK, State.UNCHANGED))
+            session.run.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
-        with session.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
-            kube = session.kubes[context]
+        with session.run.step(context, plan.LINK, f"{len(step.documents)} remote secrets"):
+            kube = session.clusters.kubes[context]
             dead = {one.secret for one in remotes} - {one.secret for one in remotes if not one.fault}
             all_of({str(ref_of(secret)): partial(_replace, kube, secret, dead) for secret in step.documents})
         return step
 
-    steps, unwritten = session.each(clusters, write)
+    steps, unwritten = session.clusters.each(write, clusters)
     return Linked(steps, failures | unwritten)
 
 
@@ -147,12 +147,14 @@ class Linking:
         clusters: The clusters of the run, by context.
         states: The links of those that can be linked.
         failures: Clusters that cannot be linked, and why.
+        warnings: What the user should know of their istiods.
     """
 
     clusters: Mapping[str, Cluster]
     states: Mapping[str, LinkState] = field(repr=False)
     doomed: Mapping[str, tuple[Removed, ...]]
     failures: Failures
+    warnings: tuple[Problem, ...] = ()
 
 
 def look(session: Session, *, prune: bool) -> Linking:
@@ -161,15 +163,14 @@ def look(session: Session, *, prune: bool) -> Linking:
     Raises:
         InputError: Two of them have the same cluster ID or network, or the others cannot reach one.
     """
-    observed, failed = session.each(session.kubes, lambda name: observe(session.kubes[name]))
+    observed, failed = session.clusters.each(lambda name: observe(session.clusters.kubes[name]))
     going = {
         name: (problem,)
         for name, found in observed.items()
         if (problem := terminating(name, found.find(objects.NAMESPACE, SYSTEM_NAMESPACE)))
     }
-    failures = session.unusable | failed | going
-    session.warnings += _known_defects(session, observed)
-    clusters = topology.clusters_of(session.contexts, session.settings, observed)
+    failures = session.clusters.unusable | failed | going
+    clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
     states = {
         name: LinkState.of(found, clusters[name].reader)
@@ -177,7 +178,7 @@ def look(session: Session, *, prune: bool) -> Linking:
         if name not in going
     }
     doomed = {name: _doomed(session, name, clusters, found) for name, found in states.items() if prune}
-    return Linking(clusters, states, doomed, failures)
+    return Linking(clusters, states, doomed, failures, tuple(_known_defects(session, observed)))
 
 
 def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[Problem]:
@@ -188,7 +189,7 @@ def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[P
         return kubectl(context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", istiod)
 
     running = {name: running_tags(found.of(objects.POD)) for name, found in observed.items()}
-    problem = hazards.defects(session.releases, hazards.by_version(running), restart)
+    problem = hazards.defects(session.run.releases, hazards.by_version(running), restart)
     return [problem] if problem else []
 
 
@@ -211,11 +212,13 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
         return LinkResult(todo.clusters, steps, todo.failures, pruned, dry_run=True)
 
     def prune(name: str) -> None:
-        with session.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
+        with session.run.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
             for going in todo.doomed[name]:
-                remove(session.kubes[name], going)
+                remove(session.clusters.kubes[name], going)
 
-    _, failures = session.each([name for name in members if todo.doomed.get(name)], prune, step=_PRUNE)
+    _, failures = session.clusters.each(
+        prune, [name for name in members if todo.doomed.get(name)], step=_PRUNE
+    )
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
     return LinkResult(todo.clusters, linked.steps, failures, pruned, dry_run=False)
@@ -248,10 +251,10 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
     context, account = cluster.context, cluster.reader
     wanted = documents.reader_token_secret(suffix, account)
     name = wanted["metadata"]["name"]
-    kube = session.kubes[context]
+    kube = session.clusters.kubes[context]
     kube.create(wanted)
     begun = time.monotonic()
-    until = max(begun, min(session.deadline, begun + _TOKEN_DEADLINE_S))
+    until = max(begun, min(session.run.deadline, begun + _TOKEN_DEADLINE_S))
     seen = ""
     for _ in looks(until, _POLL_S):
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
@@ -261,7 +264,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
         if secret is None:
             break
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
-        session.progress(Event(context, during, State.WAITING, waits))
+        session.run.progress(Event(context, during, State.WAITING, waits))
     raise ProblemError(
         Problem(
             code=Code.NO_READER_TOKEN,

@@ -77,15 +77,15 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
     _refuse_terminating(session)
 
     def put(name: str) -> None:
-        kube = session.kubes[name]
-        with session.step(name, _STEP, f"reviews {versions[name]}"):
+        kube = session.clusters.kubes[name]
+        with session.run.step(name, _STEP, f"reviews {versions[name]}"):
             for document in sample.documents(mesh, versions[name], client_image=client_image):
                 kube.apply(document)
             for deployment in (f"{sample.SERVICE}-{versions[name]}", sample.CLIENT):
                 _wait_running(session, kube, deployment)
 
-    _, failures = session.each(session.kubes, put, step=_STEP)
-    return Deployed(versions, session.unusable | failures)
+    _, failures = session.clusters.each(put, step=_STEP)
+    return Deployed(versions, session.clusters.unusable | failures)
 
 
 def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
@@ -101,7 +101,7 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
         ProblemError: The sample is not deployed.
     """
     versions = _deployed(session)
-    clients, failures = session.each(session.kubes, lambda name: _client(session.kubes[name]))
+    clients, failures = session.clusters.each(lambda name: _client(session.clusters.kubes[name]))
 
     wanted = frozenset(versions.values())
 
@@ -109,8 +109,8 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
         total = calls or sample.LEAST_CALLS * len(wanted)
         return calls_of(session, name, clients[name], wanted, calls=total, wait_s=wait_s)
 
-    found, unasked = session.each(clients, ask)
-    problems = [p for ps in (session.unusable | failures | unasked).values() for p in ps]
+    found, unasked = session.clusters.each(ask, clients)
+    problems = [p for ps in (session.clusters.unusable | failures | unasked).values() for p in ps]
     problems += not_as_wanted(session, versions, found, clients)
     return Tested(versions, found, tuple(problems))
 
@@ -119,23 +119,23 @@ def remove(session: Session) -> Deployed:
     """Takes the sample away again: its namespace, where it is this tool's."""
 
     def drop(name: str) -> None:
-        kube = session.kubes[name]
+        kube = session.clusters.kubes[name]
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
         if namespace is None:
-            session.progress(Event(name, _STEP, State.UNCHANGED))
+            session.run.progress(Event(name, _STEP, State.UNCHANGED))
             return
-        with session.step(name, _STEP, f"namespace {sample.NAMESPACE} is deleted"):
+        with session.run.step(name, _STEP, f"namespace {sample.NAMESPACE} is deleted"):
             if not MANAGED_BY.items() <= labels_of(namespace).items():
                 raise ProblemError(_foreign(name))
             kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-            for _ in looks(session.deadline, _POLL_S):
+            for _ in looks(session.run.deadline, _POLL_S):
                 if not kube.get(objects.NAMESPACE, sample.NAMESPACE):
                     return
-                session.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
+                session.run.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
             raise ProblemError(_stuck(name))
 
-    done, failures = session.each(session.kubes, drop, step=_STEP)
-    return Deployed(dict.fromkeys(done, ""), session.unusable | failures)
+    done, failures = session.clusters.each(drop, step=_STEP)
+    return Deployed(dict.fromkeys(done, ""), session.clusters.unusable | failures)
 
 
 def _assigned(session: Session) -> dict[str, str]:
@@ -143,28 +143,26 @@ def _assigned(session: Session) -> dict[str, str]:
     have = _live_versions(session)
     free = (
         version
-        for index in range(len(session.contexts) + len(have))
+        for index in range(len(session.clusters.contexts) + len(have))
         if (version := sample.version_of(index)) not in have.values()
     )
-    return {name: have.get(name) or next(free) for name in session.names}
+    return {name: have.get(name) or next(free) for name in session.clusters.names}
 
 
 def _refuse_terminating(session: Session) -> None:
     """Stops before the first change where nothing can be created in the sample's namespace."""
-    namespaces, failed = session.each(
-        session.kubes, lambda name: session.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE)
+    namespaces, failed = session.clusters.each(
+        lambda name: session.clusters.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE)
     )
     problems = [problem for name, found in namespaces.items() if (problem := terminating(name, found))]
     if problems:
         raise ProblemError(*problems)
-    for name, unread in failed.items():
-        session.unusable[name] = unread
-        session.kubes.pop(name).close()
+    session.clusters.mark_unusable(failed)
 
 
 def _deployed(session: Session) -> dict[str, str]:
     have = _live_versions(session)
-    missing = [name for name in session.kubes if name not in have]
+    missing = [name for name in session.clusters.kubes if name not in have]
     if missing:
         raise ProblemError(
             Problem(
@@ -172,21 +170,18 @@ def _deployed(session: Session) -> dict[str, str]:
                 message="the sample is not deployed everywhere",
                 seen=f"no {sample.SERVICE} in {', '.join(missing)}",
                 expected="one version in each cluster",
-                hint=istio_mc("sample", "deploy", contexts=session.names),
+                hint=istio_mc("sample", "deploy", contexts=session.clusters.names),
             )
         )
-    return {name: have[name] for name in session.names if name in have}
+    return {name: have[name] for name in session.clusters.names if name in have}
 
 
 def _live_versions(session: Session) -> dict[str, str]:
     labels = f"app={sample.SERVICE},app.kubernetes.io/managed-by=istio-mc"
-    found, failed = session.each(
-        session.kubes,
-        lambda name: session.kubes[name].list(objects.DEPLOYMENT, sample.NAMESPACE, labels=labels),
+    found, failed = session.clusters.each(
+        lambda name: session.clusters.kubes[name].list(objects.DEPLOYMENT, sample.NAMESPACE, labels=labels)
     )
-    for name, problems in failed.items():
-        session.unusable[name] = problems
-        session.kubes.pop(name).close()
+    session.clusters.mark_unusable(failed)
     return {name: items[0]["metadata"]["labels"]["version"] for name, items in found.items() if items}
 
 
@@ -196,11 +191,11 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         sample.NAMESPACE,
         [deployment],
         step="sample",
-        progress=session.progress,
-        timing=session.pod_timing,
+        progress=session.run.progress,
+        timing=session.run.pod_timing,
     )
     seen = ""
-    for _ in looks(session.deadline, _POLL_S):
+    for _ in looks(session.run.deadline, _POLL_S):
         if not (seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))):
             break
         try:
@@ -208,7 +203,7 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         except ProblemError as error:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
         if pods.problem is None:
-            session.progress(Event(kube.context, _STEP, State.WAITING, f"{deployment}: {seen}"))
+            session.run.progress(Event(kube.context, _STEP, State.WAITING, f"{deployment}: {seen}"))
     if seen:
         raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
     app = sample.CLIENT if deployment == sample.CLIENT else sample.SERVICE
@@ -301,11 +296,11 @@ def calls_of(
     Raises:
         ProblemError: The client cannot call at all.
     """
-    with session.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
+    with session.run.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
         probed = _probed(session, name, pod, versions, wait_s)
         found = probed if probed.hopeless(versions) else Calls({}, {})
         while found.total < calls:
-            if found.hopeless(versions) or session.remaining_s <= _RESERVE_S:
+            if found.hopeless(versions) or session.run.remaining_s <= _RESERVE_S:
                 found += Calls({}, {}, given_up=True)
                 break
             found += _called(session, name, pod, calls - found.total, found.each_s)
@@ -323,13 +318,13 @@ def silent_gateway(session: Session, name: str, pod: str, addresses: Iterable[st
 def _probed(session: Session, name: str, pod: str, versions: Collection[str], wait_s: float) -> Calls:
     found = Calls({}, {})
     told = False
-    for _ in looks(min(time.monotonic() + wait_s, session.deadline - _RESERVE_S), _POLL_S):
+    for _ in looks(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
         found += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, found.each_s)
         if found.answered.keys() >= set(versions):
             break
         if not told:
             told = True
-            session.progress(Event(name, _TEST_STEP, State.WAITING, "for every version to answer once"))
+            session.run.progress(Event(name, _TEST_STEP, State.WAITING, "for every version to answer once"))
     return found
 
 
@@ -342,7 +337,7 @@ def _called(session: Session, name: str, pod: str, calls: int, each_s: int) -> C
 
 
 def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execution:
-    kube = session.kubes[name]
+    kube = session.clusters.kubes[name]
     return kube.execute(sample.NAMESPACE, pod, sample.CLIENT, command, timeout_s=_EXEC_DEADLINE_S, reads=True)
 
 

@@ -56,8 +56,8 @@ def status(session: Session) -> StatusResult:
     silent: Failures = {}
 
     def read(name: str) -> ClusterStatus:
-        with session.step(name, _STEP, "reading"):
-            kube = session.kubes[name]
+        with session.run.step(name, _STEP, "reading"):
+            kube = session.clusters.kubes[name]
             observed = observe(kube)
             seen: list[RemoteCluster] = []
             proxies: list[Proxy] = []
@@ -71,11 +71,11 @@ def status(session: Session) -> StatusResult:
                 faults = read_pod_faults(kube, SYSTEM_NAMESPACE, observed.of(objects.POD))
         return status_of(observed, seen, proxies, faults)
 
-    found, failed = session.each(session.kubes, read)
+    found, failed = session.clusters.each(read)
     return StatusResult(
-        contexts=session.names,
+        contexts=session.clusters.names,
         clusters=found,
-        failures=session.unusable | failed,
+        failures=session.clusters.unusable | failed,
         silent_istiods=silent,
         warnings=tuple(session.warnings),
     )
@@ -104,10 +104,8 @@ def watch(inputs: Inputs, *, every_s: float) -> Generator[StatusResult, None, No
             if session is None:
                 session = open_members(inputs)
                 # Who is a member can only be asked of those that answer: settled once, for all readings.
-                inputs = replace(inputs, contexts=session.names)
-            session.deadline = inputs.deadline
-            session.kubes = {name: kube.until(session.deadline) for name, kube in session.kubes.items()}
-            result = status(session)
+                inputs = replace(inputs, contexts=session.clusters.names)
+            result = status(session.until(inputs.deadline))
             if result.failures:
                 session.close()
                 session = None

@@ -243,7 +243,7 @@ def looks(until: float, every_s: float) -> Iterator[float]:
 
     There is always a first look, and none is begun that would have to wait past the deadline::
 
-        for left in looks(session.deadline, every_s=0.5):
+        for left in looks(session.run.deadline, every_s=0.5):
             if is_there():
                 return
             report(f"{left:.0f} s left")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
-from istio_mc.ops.install.install import InstalledCluster, addresses_now, apply_plans, result_of
+from istio_mc.ops.install.install import Applied, InstalledCluster, addresses_now, apply_plans, result_of
 from istio_mc.ops.install.planning import prepare
 
 
@@ -36,6 +36,7 @@ class AdoptResult:
         clusters: One a cluster: what was done in it, and what is wrong.
         pending: What an install would change in each, by context.
         dry_run: Whether nothing was touched.
+        warnings: What the user should know though nothing failed by it.
     """
 
     mesh: Mesh
@@ -44,6 +45,7 @@ class AdoptResult:
     istio: IstioChoice
     pending: Mapping[str, tuple[Step, ...]]
     dry_run: bool = False
+    warnings: tuple[Problem, ...] = ()
 
 
 def adopt(
@@ -60,20 +62,14 @@ def adopt(
     prepared = prepare(session, store, options, now, dry_run=True, strict=False)
     bare = [name for name, found in prepared.plans.items() if not found.observed.istiods]
     if bare:
-        raise ProblemError(*(_nothing_to_adopt(name, session.names) for name in bare))
+        raise ProblemError(*(_nothing_to_adopt(name, session.clusters.names) for name in bare))
     labels = {
         name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
         for name, found in prepared.plans.items()
     }
-    _, failures = ({}, {}) if dry_run else apply_plans(session, prepared, labels)
-    done = result_of(
-        session,
-        replace(prepared, plans=labels),
-        failures,
-        {},
-        addresses_now(prepared),
-        is_dry_run=dry_run,
-    )
+    wanted = Applied({name: todo.steps for name, todo in labels.items()}, {})
+    applied = wanted if dry_run else apply_plans(session, prepared, labels)
+    done = result_of(session, prepared, applied.failures, applied.steps, addresses_now(prepared))
     clusters = {name: found.cluster for name, found in prepared.plans.items()}
     states = {
         name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
@@ -87,7 +83,7 @@ def adopt(
         for name, found in prepared.plans.items()
     }
     root = prepared.trust.root_fingerprint
-    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending, dry_run)
+    return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending, dry_run, done.warnings)
 
 
 def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:

@@ -30,7 +30,7 @@ from istio_mc.ops.install.wait import missing_in_files, wait_ready, wait_rolled_
 from istio_mc.ops.session.istio_documents import apply_remote_gateways
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from istio_mc.domain.istio.choice import IstioChoice
     from istio_mc.domain.istio.services import Services
@@ -72,6 +72,7 @@ class InstallResult:
         clusters: One a cluster, in the user's order.
         dry_run: Whether nothing was touched.
         merged: In a dry run the services that the mesh makes, or would make, one of.
+        warnings: What the user should know though nothing failed by it.
     """
 
     mesh: Mesh
@@ -80,6 +81,7 @@ class InstallResult:
     istio: IstioChoice
     dry_run: bool = False
     merged: tuple[MergedService, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -110,32 +112,35 @@ def install(
         ProblemError: Something other than an unreachable cluster is wrong; nothing was touched.
     """
     prepared = prepare(session, store, options, now, dry_run=False, strict=strict, replace_ca=replace_ca)
-    done, failures = apply_plans(session, prepared, prepared.plans)
+    applied = apply_plans(session, prepared, prepared.plans)
+    done = [name for name in prepared.plans if name not in applied.failures]
     reached = {name: _as_it_runs(session, prepared.plans[name].cluster) for name in done}
     states = {name: LinkState.of(prepared.plans[name].observed, reached[name].reader) for name in done}
     linked = linking.link(session, reached, states)
-    failures |= linked.failures
+    failures = applied.failures | linked.failures
     members = {name: cluster for name, cluster in reached.items() if name not in linked.failures}
 
     def others_than(name: str) -> list[Cluster]:
         return [cluster for other, cluster in members.items() if other != name]
 
-    addresses, unready = session.each(
-        members, lambda name: wait_ready(session, prepared.mesh, members[name], others_than(name))
+    addresses, unready = session.clusters.each(
+        lambda name: wait_ready(session, prepared.mesh, members[name], others_than(name)), members
     )
     failures |= unready
-    unseen, _ = session.each(
-        addresses, lambda name: missing_in_files(session, prepared.mesh, members[name], others_than(name))
+    unseen, _ = session.clusters.each(
+        lambda name: missing_in_files(session, prepared.mesh, members[name], others_than(name)), addresses
     )
-    session.warnings += filter(None, (unseen.get(name) for name in session.names))
-    return result_of(session, prepared, failures, linked.steps, addresses)
+    steps = {name: (*applied.steps[name], *filter(None, [linked.steps.get(name)])) for name in prepared.plans}
+    result = result_of(session, prepared, failures, steps, addresses)
+    told = filter(None, (unseen.get(name) for name in session.clusters.names))
+    return replace(result, warnings=(*result.warnings, *told))
 
 
 def _as_it_runs(session: Session, cluster: Cluster) -> Cluster:
     """A cluster that was installed; whether its istiod really reads kubeconfigs from files is read again."""
     if not cluster.kubeconfig_folder:
         return cluster
-    kube = session.kubes[cluster.context]
+    kube = session.clusters.kubes[cluster.context]
     istiods = kube.list(objects.DEPLOYMENT, SYSTEM_NAMESPACE, labels="app=istiod")
     return replace(cluster, kubeconfig_folder=folder_of(istiods))
 
@@ -155,15 +160,16 @@ def dry_run(
     states = {
         name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
     }
-    steps = linking.planned(clusters, states)
+    links = linking.planned(clusters, states)
+    steps = {name: (*found.steps, *filter(None, [links[name]])) for name, found in prepared.plans.items()}
 
     def services_of(name: str) -> Services:
-        kube = session.kubes[name]
+        kube = session.clusters.kubes[name]
         return read_services(kube, partial(injected_pods, kube))
 
-    services, unread = session.each(prepared.plans, services_of)
-    result = result_of(session, prepared, unread, steps, addresses_now(prepared), is_dry_run=True)
-    return replace(result, merged=merged(services))
+    services, unread = session.clusters.each(services_of, prepared.plans)
+    result = result_of(session, prepared, unread, steps, addresses_now(prepared))
+    return replace(result, merged=merged(services), dry_run=True)
 
 
 def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
@@ -174,18 +180,42 @@ def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
     }
 
 
-def apply_plans(
-    session: Session, prepared: Prepared, plans: Mapping[str, ClusterPlan]
-) -> tuple[dict[str, None], Failures]:
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What was done of the clusters' plans.
+
+    Attributes:
+        steps: The steps that were done in each cluster, also in one where a later step failed.
+        failures: Clusters in which a step failed, and why.
+    """
+
+    steps: Mapping[str, tuple[Step, ...]]
+    failures: Failures
+
+
+def apply_plans(session: Session, prepared: Prepared, plans: Mapping[str, ClusterPlan]) -> Applied:
     """Does each cluster's steps, clusters at once; those that wait for their turn are reported as pending."""
+    done: dict[str, list[Step]] = {name: [] for name in plans}
     for name, todo in plans.items():
         for step in todo.steps[:1]:
-            session.queue([name], step.name)
-    return session.each(plans, lambda name: _apply_plan(session, prepared, plans[name]))
+            session.run.queue([name], step.name)
+    _, failures = session.clusters.each(
+        lambda name: _apply_plan(session, prepared, plans[name], done[name].append), plans
+    )
+    in_order = {name: tuple(s for s in todo.steps if s in done[name]) for name, todo in plans.items()}
+    return Applied(in_order, failures)
 
 
-def _apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None:
+def _apply_plan(
+    session: Session, prepared: Prepared, todo: ClusterPlan, on_done: Callable[[Step], None]
+) -> None:
     """Does one cluster's steps, in order; the Gateway API's CRDs, which nothing waits for, beside them.
+
+    Args:
+        session: The run.
+        prepared: What was found.
+        todo: The steps.
+        on_done: Called with each step that is done.
 
     Raises:
         ProblemError: A step failed; those after it were not begun.
@@ -197,18 +227,18 @@ def _apply_plan(session: Session, prepared: Prepared, todo: ClusterPlan) -> None
 
     def in_order() -> None:
         try:
-            _do(session, prepared, todo.cluster, first)
+            _do(session, prepared, todo.cluster, first, on_done)
             done.set()
         finally:
             ended.set()
 
     def when_istiod_starts() -> None:
-        kube = session.kubes[todo.cluster.context]
+        kube = session.clusters.kubes[todo.cluster.context]
         if _istiod_starts(kube, prepared.mesh.istiod, ended) or done.is_set():
-            _do(session, prepared, todo.cluster, beside)
+            _do(session, prepared, todo.cluster, beside, on_done)
 
     all_of({"in order": in_order, "beside": when_istiod_starts} if beside else {"in order": in_order})
-    _do(session, prepared, todo.cluster, last)
+    _do(session, prepared, todo.cluster, last, on_done)
 
 
 def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event) -> bool:
@@ -226,11 +256,17 @@ def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event) -> bool:
     return False
 
 
-def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Step, ...]) -> None:
+def _do(
+    session: Session,
+    prepared: Prepared,
+    cluster: Cluster,
+    steps: tuple[Step, ...],
+    on_done: Callable[[Step], None],
+) -> None:
     context = cluster.context
-    kube = session.kubes[context]
+    kube = session.clusters.kubes[context]
     for step in steps:
-        with session.step(context, step.name, step.reasons[0]):
+        with session.run.step(context, step.name, step.reasons[0]):
             if step.name == plan.ISTIO:
                 _run_istioctl(session, prepared, cluster)
             elif step.name == plan.RESTART:
@@ -240,14 +276,14 @@ def _do(session: Session, prepared: Prepared, cluster: Cluster, steps: tuple[Ste
             else:
                 for part in _parts(step):
                     all_of({str(ref_of(document)): partial(kube.apply, document) for document in part})
-            session.done.setdefault(context, []).append(step.name)
+            on_done(step)
 
 
 def _restart(session: Session, cluster: Cluster, deployment: str) -> None:
     """As `kubectl rollout restart` does, and waits for its end: what follows may need its webhooks."""
     stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat(timespec="seconds")}
     body = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
-    session.kubes[cluster.context].patch(objects.DEPLOYMENT, deployment, SYSTEM_NAMESPACE, body)
+    session.clusters.kubes[cluster.context].patch(objects.DEPLOYMENT, deployment, SYSTEM_NAMESPACE, body)
     wait_rolled_out(session, cluster, deployment)
 
 
@@ -263,21 +299,21 @@ def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:
 
 def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> None:
     context = cluster.context
-    folder = session.folder / cluster.cluster_id
-    kubeconfig = credentials.private_kubeconfig(folder, session.document(context))
+    folder = session.run.folder / cluster.cluster_id
+    kubeconfig = credentials.private_kubeconfig(folder, session.clusters.kubes[context].kubeconfig)
     # istioctl waits on for a cluster that has fallen silent, and for pods that never start, and does not
     # report why: what looks beside it does.
     with (
         watch_pods(session, context, plan.ISTIO, prepared.mesh.istiod, EAST_WEST_GATEWAY) as pods,
-        Watch(session.kubes[context].version) as silent,
-        Watch(pods.look, every_s=session.pod_timing.every_s, failures=1, gone=silent.gone) as hopeless,
+        Watch(session.clusters.kubes[context].version) as silent,
+        Watch(pods.look, every_s=session.run.pod_timing.every_s, failures=1, gone=silent.gone) as hopeless,
     ):
         try:
             prepared.istioctl.install(
                 folder / "istio-operator.yaml",
                 context=context,
                 kubeconfig=kubeconfig,
-                timeout_s=session.remaining_s * _SHARE_OF_ISTIOCTL,
+                timeout_s=session.run.remaining_s * _SHARE_OF_ISTIOCTL,
                 cancel=silent.gone,
                 pasted_kubeconfig=session.paths,
             )
@@ -294,19 +330,23 @@ def result_of(
     session: Session,
     prepared: Prepared,
     failures: Failures,
-    link_steps: Mapping[str, Step | None],
+    steps: Mapping[str, tuple[Step, ...]],
     addresses: Mapping[str, tuple[str, ...]],
-    *,
-    is_dry_run: bool = False,
 ) -> InstallResult:
-    """What became of every cluster, in the user's order."""
+    """What became of every cluster, in the user's order.
+
+    Args:
+        session: The run.
+        prepared: What was found.
+        failures: Clusters that are not done, and why.
+        steps: What was done in each; in a dry run, what would be.
+        addresses: Those of the gateways.
+    """
     installed = []
     for name, cluster in prepared.clusters.items():
-        planned = prepared.plans[name].steps if name in prepared.plans else ()
-        done = tuple(step for step in planned if is_dry_run or step.name in session.done.get(name, ()))
-        if step := link_steps.get(name):
-            done = (*done, step)
-        problems = failures.get(name) or session.unusable.get(name) or ()
-        installed.append(InstalledCluster(cluster, done, addresses.get(name, ()), tuple(problems)))
+        problems = failures.get(name) or session.clusters.unusable.get(name) or ()
+        installed.append(
+            InstalledCluster(cluster, steps.get(name, ()), addresses.get(name, ()), tuple(problems))
+        )
     root = prepared.trust.root_fingerprint
-    return InstallResult(prepared.mesh, root, tuple(installed), prepared.istio, dry_run=is_dry_run)
+    return InstallResult(prepared.mesh, root, tuple(installed), prepared.istio, warnings=prepared.warnings)

@@ -72,6 +72,7 @@ class Prepared:
     Attributes:
         clusters: Every cluster of the run, by context.
         plans: What is to be done in those that answer.
+        warnings: What the user should know before it is done.
     """
 
     mesh: Mesh
@@ -80,6 +81,7 @@ class Prepared:
     trust: trust.Trust
     istioctl: Istioctl
     istio: IstioChoice
+    warnings: tuple[Problem, ...] = ()
 
 
 def prepare(
@@ -101,46 +103,48 @@ def prepare(
         InputError: `replace_ca` names a cluster that is not part of the run.
         ProblemError: Something other than an unreachable cluster is wrong.
     """
-    refuse_strangers(replace_ca, session.names)
+    refuse_strangers(replace_ca, session.clusters.names)
     with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
         ahead = replace(options, key=keys)
         pinned = session.settings.istio.version
-        istioctl = _istioctl(pinned, session.settings, session.deadline) if pinned else None
-        session.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
-        found, unreachable = session.each(
-            session.kubes, lambda name: (observe(session.kubes[name]), survey(session.kubes[name]))
+        istioctl = _istioctl(pinned, session.settings, session.run.deadline) if pinned else None
+        session.run.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
+        found, unreachable = session.clusters.each(
+            lambda name: (observe(session.clusters.kubes[name]), survey(session.clusters.kubes[name]))
         )
         preflight.stop_unless_unreachable(unreachable)
-        session.unusable |= unreachable
+        session.clusters.mark_unusable(unreachable)
         observed = {name: pair[0] for name, pair in found.items()}
         istio = _chosen(session, observed, now.date())
         mesh = topology.mesh_of(session.settings, istio.version)
-        istioctl = istioctl or _istioctl(istio.version, session.settings, session.deadline, istio)
+        istioctl = istioctl or _istioctl(istio.version, session.settings, session.run.deadline, istio)
         others = _others(session)
         found_clusters = topology.clusters_of(
-            session.contexts, _settled(session, istio), observed, others=others
+            session.clusters.contexts, _settled(session, istio), observed, others=others
         )
         clusters = topology.as_installed(found_clusters, mesh)
-        session.warnings += preflight.named_after_ids(clusters, session.settings, observed, others)
+        warnings = [
+            *istio_version.warnings(session, istio, now.date()),
+            *preflight.named_after_ids(clusters, session.settings, observed, others),
+        ]
         preflight.refuse_other_mesh(mesh, observed)
         refuse_for_us_only(clusters)
         facts = Facts(
             mesh,
             clusters,
             observed,
-            session.unusable,
+            session.clusters.unusable,
             seen={},
             surroundings={name: pair[1] for name, pair in found.items()},
             here=_names_here(session, clusters, observed),
             now=now,
         )
-        session.warnings += preflight.judge(facts, strict=strict)
+        warnings += preflight.judge(facts, strict=strict)
         gateway_api = _gateway_api(session, observed, istio)
         trusted = trust.decide(store, clusters, observed, ahead, now, dry_run=dry_run, replace=replace_ca)
-        session.warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
-    session.progress(Event(None, "preflight", State.DONE, str(istio)))
-    plans, failures = session.each(
-        observed,
+        warnings += [*trusted.warnings, *preflight.outlived(trusted.ends, mesh, clusters, now)]
+    session.run.progress(Event(None, "preflight", State.DONE, str(istio)))
+    plans, failures = session.clusters.each(
         lambda name: _plan(
             session,
             mesh,
@@ -151,10 +155,11 @@ def prepare(
             gateway_api,
             remote_gateways_wanted(name, clusters, observed),
         ),
+        observed,
     )
     if failures:
         raise ProblemError(*(problem for problems in failures.values() for problem in problems))
-    return Prepared(mesh, clusters, plans, trusted, istioctl, istio)
+    return Prepared(mesh, clusters, plans, trusted, istioctl, istio, tuple(warnings))
 
 
 def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> IstioChoice:
@@ -165,24 +170,27 @@ def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> 
         ProblemError: No cluster can be reached, so that there is nothing to choose it by.
     """
     if not observed and not session.settings.istio.version:
-        raise ProblemError(*(problem for problems in session.unusable.values() for problem in problems))
+        raise ProblemError(
+            *(problem for problems in session.clusters.unusable.values() for problem in problems)
+        )
     chosen = istio_version.decide(session, observed, today)
     if chosen.problem:
         raise InputError(chosen.problem)
-    session.warnings += istio_version.warnings(session, chosen, today)
     return chosen
 
 
 def _names_here(
     session: Session, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
 ) -> Mapping[str, tuple[Here, ...]]:
-    found, _ = session.each(observed, lambda name: names_here(names_of(name, clusters[name], observed, {})))
+    found, _ = session.clusters.each(
+        lambda name: names_here(names_of(name, clusters[name], observed, {})), observed
+    )
     return found
 
 
 def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
     """A mesh without a root yet needs a key for it and one for each cluster: made while clusters are read."""
-    wanted = 1 + len(session.contexts) if not dry_run and is_bare(store.read()) else 0
+    wanted = 1 + len(session.clusters.contexts) if not dry_run and is_bare(store.read()) else 0
     return SpareKeys(options.key, wanted)
 
 
@@ -216,8 +224,8 @@ def _others(session: Session) -> Others:
     """What clusters of the kubeconfig outside this run have already."""
     if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
         return Others()
-    outside = [c for c in session.kubeconfig.contexts if c.name not in session.names]
-    labels = [found for found in session.labels_around(outside) if NETWORK_LABEL in found]
+    outside = [c for c in session.kubeconfig.contexts if c.name not in session.clusters.names]
+    labels = [found for found in session.clusters.labels_around(outside) if NETWORK_LABEL in found]
     return Others(
         frozenset(found[NETWORK_LABEL] for found in labels),
         frozenset(found[CLUSTER_LABEL] for found in labels if CLUSTER_LABEL in found),
@@ -226,7 +234,7 @@ def _others(session: Session) -> Others:
 
 def _settled(session: Session, istio: IstioChoice) -> Settings:
     """The settings, with the versions that are installed."""
-    return session.settings.with_versions(istio.version, gateway_api_of(session.releases, istio.version))
+    return session.settings.with_versions(istio.version, gateway_api_of(session.run.releases, istio.version))
 
 
 def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: IstioChoice) -> list[Object]:
@@ -240,13 +248,16 @@ def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: Isti
 
     if wanted.manifest:
         found = manifests.documents(
-            wanted.manifest, sha256=wanted.sha256, deadline=session.deadline, progress=session.progress
+            wanted.manifest,
+            sha256=wanted.sha256,
+            deadline=session.run.deadline,
+            progress=session.run.progress,
         )
     else:
         settings = _settled(session, istio)
         official = artifact_of(settings, Tool.GATEWAY_API, PLATFORMS[0])
         found = manifests.documents(
-            official.url, sha256=official.sha256, deadline=session.deadline, progress=session.progress
+            official.url, sha256=official.sha256, deadline=session.run.deadline, progress=session.run.progress
         )
     return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
 
@@ -278,7 +289,7 @@ def _plan(
     found = tuple(step for step in steps if step)
     for name in _TOLD_UNCHANGED:
         if name not in {step.name for step in found}:
-            session.progress(Event(cluster.context, name, State.UNCHANGED))
+            session.run.progress(Event(cluster.context, name, State.UNCHANGED))
     return ClusterPlan(cluster, observed, found)
 
 
@@ -364,8 +375,8 @@ def _istio_step(
         istiod = Ref("apps", objects.DEPLOYMENT.kind, SYSTEM_NAMESPACE, mesh.istiod)
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
     kept = find_cache(os.environ, files.home_folder()).folder / "istio"
-    wanted = manifest(istioctl, path, kept, session.deadline)
-    found = differences(wanted, completed(session.kubes[cluster.context], observed, wanted).objects)
+    wanted = manifest(istioctl, path, kept, session.run.deadline)
+    found = differences(wanted, completed(session.clusters.kubes[cluster.context], observed, wanted).objects)
     reasons, refs = plan.told(found), plan.refs_of(found)
     if not mesh.revision:
         missing = _missing_of_default_tag(observed)

@@ -40,7 +40,7 @@ def wait_ready(
     Raises:
         ProblemError: One of these did not come true before the run's deadline; it says which.
     """
-    kube = session.kubes[cluster.context]
+    kube = session.clusters.kubes[cluster.context]
     say = _Teller(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
     addresses: list[str] = []
@@ -56,9 +56,9 @@ def wait_ready(
         if not cluster.kubeconfig_folder:  # else others link it, whenever they do
             _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
     except ProblemError:
-        session.progress(Event(cluster.context, plan.READY, State.FAILED))
+        session.run.progress(Event(cluster.context, plan.READY, State.FAILED))
         raise
-    session.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
+    session.run.progress(Event(cluster.context, plan.READY, State.DONE, ", ".join(addresses)))
     return tuple(addresses)
 
 
@@ -87,24 +87,24 @@ class _Teller:
     def __call__(self, text: str) -> None:
         if text != self._last:
             self._last = text
-            self._session.progress(Event(self._context, plan.READY, State.WAITING, text))
+            self._session.run.progress(Event(self._context, plan.READY, State.WAITING, text))
 
 
 def watch_pods(session: Session, context: str, step: str, *deployments: str) -> PodWatch:
     """What looks at the pods of Deployments of istio-system while a step of a cluster waits for them."""
     return PodWatch(
-        session.kubes[context],
+        session.clusters.kubes[context],
         SYSTEM_NAMESPACE,
         deployments,
         step=step,
-        progress=session.progress,
-        timing=session.pod_timing,
+        progress=session.run.progress,
+        timing=session.run.pod_timing,
     )
 
 
 def _until(session: Session, say: _Teller, pods: PodWatch, wanting: Callable[[], Problem | None]) -> None:
     problem: Problem | None = None
-    for _ in looks(session.deadline, _POLL_S):
+    for _ in looks(session.run.deadline, _POLL_S):
         problem = wanting()
         if problem is None:
             return
@@ -121,7 +121,7 @@ def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None
     """
     say = _Teller(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.RESTART, deployment)
-    _until(session, say, pods, lambda: _unready(session.kubes[cluster.context], cluster, deployment))
+    _until(session, say, pods, lambda: _unready(session.clusters.kubes[cluster.context], cluster, deployment))
 
 
 def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
@@ -144,7 +144,7 @@ def _told_by_others(session: Session, cluster: Cluster, others: Collection[Clust
     kind = objects.KUBERNETES_GATEWAY
     gateways = all_of(
         {
-            other.context: partial(session.kubes[other.context].list, kind, SYSTEM_NAMESPACE)
+            other.context: partial(session.clusters.kubes[other.context].list, kind, SYSTEM_NAMESPACE)
             for other in others
         }
     )
@@ -174,8 +174,8 @@ class _Links:
     """Asks a cluster's istiods whether they see the others; ends the wait where only a restart helps."""
 
     def __init__(self, session: Session, istiod: str, cluster: Cluster, others: Collection[Cluster]) -> None:
-        self._kube = session.kubes[cluster.context]
-        self._lasting_s = session.pod_timing.lasting_s
+        self._kube = session.clusters.kubes[cluster.context]
+        self._lasting_s = session.run.pod_timing.lasting_s
         self._istiod = istiod
         self._cluster = cluster
         self._others = others

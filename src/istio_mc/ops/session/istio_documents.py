@@ -35,14 +35,14 @@ def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Objec
     Raises:
         ProblemError: The kind is not served by the run's deadline, or the API server refuses.
     """
-    kube = session.kubes[context]
-    for _ in looks(session.deadline, _POLL_S):
+    kube = session.clusters.kubes[context]
+    for _ in looks(session.run.deadline, _POLL_S):
         if _served(kube):
             break
         waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
-        session.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
+        session.run.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
     else:
-        raise ProblemError(missing(context, session.names))
+        raise ProblemError(missing(context, session.clusters.names))
     all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
 
 
@@ -69,7 +69,7 @@ def _served(kube: Kube) -> bool:
 
 def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
     """The cluster's IstioOperator document, in a file that goes with the run."""
-    path = session.folder / cluster.cluster_id / "istio-operator.yaml"
+    path = session.run.folder / cluster.cluster_id / "istio-operator.yaml"
     files.make_private_folder(path.parent, parents=False)
     files.write(path, yamltext.dump(istio_operator(mesh, cluster)).encode())
     return path

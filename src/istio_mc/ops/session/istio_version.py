@@ -31,14 +31,18 @@ def decide(session: Session, observed: Mapping[str, Observed], today: date | Non
     servers = Servers(
         {name: found.version for name, found in observed.items()},
         running(observed, istio.revision),
-        tuple(name for name in session.names if name not in observed),
+        tuple(name for name in session.clusters.names if name not in observed),
     )
-    return choose(session.releases, servers, today, pinned=istio.version, by=istio.version_by)
+    return choose(session.run.releases, servers, today, pinned=istio.version, by=istio.version_by)
 
 
 def warnings(session: Session, choice: IstioChoice, today: date) -> Iterator[Problem]:
     """What the user should know of a choice."""
-    found = (choice.warning, table_age_problem(session.releases, today), _other_tag(session.settings, choice))
+    found = (
+        choice.warning,
+        table_age_problem(session.run.releases, today),
+        _other_tag(session.settings, choice),
+    )
     yield from filter(None, found)
 
 

@@ -289,14 +289,14 @@ def read_clusters(inputs: Inputs, settings: Settings, progress: Progress = silen
             raise
         return ClustersRead(not_asked=error.problems[0].message)
     with session:
-        observed, failed = session.each(session.kubes, lambda name: _observed(session, name))
-        return ClustersRead(observed, session.unusable | failed, "", tuple(session.warnings))
+        observed, failed = session.clusters.each(lambda name: _observed(session, name))
+        return ClustersRead(observed, session.clusters.unusable | failed, "", tuple(session.warnings))
 
 
 def _observed(session: Session, name: str) -> Observed:
-    kube = session.kubes[name]
+    kube = session.clusters.kubes[name]
     version = kube.version()
-    items = [*_istiods(kube), *filter(None, [session.namespaces.get(name)])]
+    items = [*_istiods(kube), *filter(None, [session.clusters.namespaces.get(name)])]
     return Observed(version, {ref_of(item): item for item in items})
 
 

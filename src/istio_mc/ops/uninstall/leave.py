@@ -58,42 +58,44 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     gone_ids = [todo.clusters[name].cluster_id for name in todo.going]
 
     def drop_links(name: str) -> None:
-        session.progress(Event(name, _STEP, State.STARTED, ", ".join(gone_ids)))  # ends with the last token
+        session.run.progress(
+            Event(name, _STEP, State.STARTED, ", ".join(gone_ids))
+        )  # ends with the last token
         for links in removed_of(held_by(todo.observed[name]), lambda one: one.cluster_id in gone_ids):
-            remove(session.kubes[name], links)
+            remove(session.clusters.kubes[name], links)
             removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{links}")
         for cluster_id in gone_ids:
             if gateway := ours_of(cluster_id, todo.observed[name]):
                 doomed = gateway["metadata"]["name"]
-                session.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
+                session.clusters.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
                 removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
 
-    _, failures = session.each(staying, drop_links, step=_STEP)
+    _, failures = session.clusters.each(drop_links, staying, step=_STEP)
     suffix = random.token_hex(4)
-    tokens, unminted = session.each(
-        read_with_secrets(staying), lambda name: mint(session, staying[name], _STEP, suffix)
+    tokens, unminted = session.clusters.each(
+        lambda name: mint(session, staying[name], _STEP, suffix), read_with_secrets(staying)
     )
     failures |= unminted
-    _, unlinked = session.each(
-        staying, lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name]))
+    _, unlinked = session.clusters.each(
+        lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name])), staying
     )
     failures |= unlinked
     # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
-    time.sleep(min(_PROPAGATION_S, session.remaining_s))
+    time.sleep(min(_PROPAGATION_S, session.run.remaining_s))
     mesh = topology.mesh_of(session.settings)
-    _, unsynced = session.each(
-        staying,
+    _, unsynced = session.clusters.each(
         lambda name: wait_ready(session, mesh, staying[name], [c for n, c in staying.items() if n != name]),
+        staying,
     )
     failures |= unsynced
     if not failures and not todo.absent:
-        _, undone = session.each(
-            [name for name in staying if name not in read_with_files(staying)],
+        _, undone = session.clusters.each(
             lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix)),
+            [name for name in staying if name not in read_with_files(staying)],
         )
         failures |= undone
     for name in staying:
-        session.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
+        session.run.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
     return {name: tuple(what) for name, what in removed.items()}, failures
 
 
@@ -156,14 +158,14 @@ def _give_out(
     tokens: Mapping[str, ReaderToken],
     present: Collection[RemoteSecret],
 ) -> None:
-    kube = session.kubes[name]
+    kube = session.clusters.kubes[name]
     step = link_step(required_by(staying[name], remote_secrets(staying, tokens)), present)
     for secret in step.documents if step else ():
         kube.apply(secret)
 
 
 def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str) -> list[str]:
-    kube = session.kubes[cluster.context]
+    kube = session.clusters.kubes[cluster.context]
     current = documents.reader_token_secret(suffix, cluster.reader)["metadata"]["name"]
     old = [
         secret["metadata"]["name"]

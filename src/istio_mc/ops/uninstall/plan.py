@@ -97,34 +97,34 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
             or the IDs or networks of clusters that stay contradict each other or the settings.
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
-    observed, failed = session.each(session.kubes, lambda name: _observe(session.kubes[name]))
+    observed, failed = session.clusters.each(lambda name: _observe(session.clusters.kubes[name]))
     mesh = topology.mesh_of(session.settings, _version(session, observed))
-    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.deadline)
-    going = session.names if going is None else going
+    istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.run.deadline)
+    going = session.clusters.names if going is None else going
     if strangers := [
         name for name in going if name in observed and observed[name].istiods and not observed[name].mesh_id
     ]:
         raise InputError(*map(_no_member, strangers))
     # What contradicts in the identity of a cluster that goes is no reason to keep it: it is the way out.
-    remaining = [context for context in session.contexts if context.name not in going]
+    remaining = [context for context in session.clusters.contexts if context.name not in going]
     seen = {context.name: observed[context.name] for context in remaining if context.name in observed}
     topology.clusters_of(remaining, session.settings, seen)
-    clusters, _ = topology.identified(session.contexts, session.settings, observed)
+    clusters, _ = topology.identified(session.clusters.contexts, session.settings, observed)
     ids = [cluster.cluster_id for cluster in clusters.values()]
     # Those that stay get new tokens of each other, and are reached where they are reached now.
     staying = {name: _as_linked(clusters[name], observed) for name in clusters if name not in going}
     refuse_for_us_only(staying)
 
     def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
-        kube = session.kubes[name]
-        manifest = istioctl.manifest(written(session, mesh, clusters[name]), session.deadline)
+        kube = session.clusters.kubes[name]
+        manifest = istioctl.manifest(written(session, mesh, clusters[name]), session.run.deadline)
         seen = completed(kube, observed[name], manifest)
         found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
         ours = MANAGED_BY.items() <= labels_of(namespace).items()
         return found, ours, _meshed(kube), roots_left(kube, found, namespaces_going(found, sample_goes=ours))
 
-    settled, unsettled = session.each([name for name in observed if name in going], settle)
+    settled, unsettled = session.clusters.each(settle, [name for name in observed if name in going])
     return Uninstalling(
         clusters=clusters | staying,
         going=tuple(going),
@@ -133,9 +133,9 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         roots={name: roots for name, (*_, roots) in settled.items()},
         sample=tuple(name for name, (_, ours, *_) in settled.items() if ours),
         meshed={name: pods for name, (_, _, pods, _) in settled.items() if pods},
-        failures=session.unusable | failed | unsettled,
+        failures=session.clusters.unusable | failed | unsettled,
         mesh_id=_mesh_ids(observed.values()) or mesh.mesh_id,
-        servers={context.name: context.server or "" for context in session.contexts},
+        servers={context.name: context.server or "" for context in session.clusters.contexts},
     )
 
 

@@ -57,10 +57,10 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     """Does what was planned, on all clusters at once; one that fails does not stop the others."""
 
     def clear(name: str) -> tuple[str, ...]:
-        with session.step(name, _STEP, f"{len(todo.removals[name].objects)} objects"):
+        with session.run.step(name, _STEP, f"{len(todo.removals[name].objects)} objects"):
             return _clear(session, todo, name)
 
-    session.queue(todo.removals, _STEP)
+    session.run.queue(todo.removals, _STEP)
     forgotten: dict[str, tuple[str, ...]] = {}
     unforgotten: Failures = {}
     told: tuple[Problem, ...] = ()
@@ -71,13 +71,13 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
             told = (tokens_kept(todo, unforgotten), *told)
         else:
             told = (*tokens_in_files(todo), *told)
-    removed, failures = session.each(todo.removals, clear)
+    removed, failures = session.clusters.each(clear, todo.removals)
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 
 
 def _clear(session: Session, todo: Uninstalling, name: str) -> tuple[str, ...]:
     """Takes away what is planned in one cluster; what went."""
-    kube = session.kubes[name]
+    kube = session.clusters.kubes[name]
     found = todo.removals[name]
     removed: list[str] = []
     if name in todo.sample:
@@ -123,12 +123,12 @@ def _elections(kube: Kube, found: Removal) -> tuple[Doomed, ...]:
 
 def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
     seen = ""
-    for _ in looks(session.deadline, _POLL_S):
+    for _ in looks(session.run.deadline, _POLL_S):
         found = kube.get(objects.NAMESPACE, namespace)
         if found is None:
             return
         seen = held_by(found)
-        session.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
+        session.run.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
     raise ProblemError(_not_gone(kube.context, namespace, seen))
 
 

@@ -64,12 +64,12 @@ def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, D
 
     def within(name: str) -> DataPath:
         calls = {"data path": (_DEADLINE_S, partial(look, name))}
-        found, late = answered(calls, context=name, until=ground.session.overdue)
+        found, late = answered(calls, context=name, until=ground.session.run.overdue)
         if late:
             raise ProblemError(*late["data path"])
         return found["data path"]
 
-    return ground.session.each(ground.observed, within)
+    return ground.session.clusters.each(within, ground.observed)
 
 
 def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:
@@ -115,7 +115,7 @@ def _caller(ground: Ground, name: str, members: Mapping[str, _Member]) -> Caller
         if trusted and not cacerts.faults(member.files, datetime.now(UTC)):
             key = load_key(NamedPem(CA_KEY, member.files.ca_key))
             authority = Authority(member.ca.certificate, key, member.ca.path[1:])
-            return Caller(issuer, partial(_minted, authority), ground.session.folder)
+            return Caller(issuer, partial(_minted, authority), ground.session.run.folder)
     return None
 
 

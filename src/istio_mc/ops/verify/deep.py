@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,16 @@ from istio_mc.domain.istio.pod_faults import Cause, is_ready, pod_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.traffic import probe_pod
-from istio_mc.gateways.host.parallel import Failures, fan_out, looks
+from istio_mc.gateways.host.parallel import looks
 from istio_mc.gateways.host.process import has_ended, holder
 from istio_mc.gateways.kube.pods import read_pod_faults
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.traffic.probe_pod import Reply
+    from istio_mc.gateways.host.parallel import Failures
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.verify.snapshot import Ground
 
@@ -39,26 +43,37 @@ _POLL_S = 0.5
 _STEP = "deep"
 
 
-def tried(ground: Ground, image: str) -> tuple[dict[str, dict[str, Reply]], Failures]:
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What the pods got.
+
+    Attributes:
+        replies: What each cluster's pod got from each other cluster.
+        failures: Why a cluster has no pod that can call.
+        left: The namespaces that could not be removed.
+    """
+
+    replies: Mapping[str, Mapping[str, Reply]] = field(default_factory=dict)
+    failures: Failures = field(default_factory=dict)
+    left: tuple[Problem, ...] = ()
+
+
+def tried(ground: Ground, image: str) -> Called:
     """Has a pod in each cluster call every other cluster, and takes everything away again.
 
     Also where it is interrupted: what was made by then is removed before the interrupt goes on.
-
-    Returns:
-        What each cluster's pod got from each other cluster, and why a cluster has no pod that can call.
     """
     run = _Run(ground, image)
     try:
-        ready, failed = ground.session.each(ground.observed, run.put)
-        run.callable = tuple(ready)
-        found, unasked = ground.session.each(ready, run.ask)
+        ready, failed = ground.session.clusters.each(run.put, ground.observed)
+        found, unasked = ground.session.clusters.each(lambda name: run.ask(name, tuple(ready)), ready)
         for name in failed | unasked:
-            ground.session.progress(Event(name, _STEP, State.FAILED))
-        run.remove(patience_s=min(REMOVE_S, ground.session.remaining_s))
+            ground.session.run.progress(Event(name, _STEP, State.FAILED))
+        left = run.remove(patience_s=min(REMOVE_S, ground.session.run.remaining_s))
     except BaseException:
         run.remove(patience_s=0.0)  # the clusters finish what was asked of them
         raise
-    return found, failed | unasked
+    return Called(found, failed | unasked, left)
 
 
 class _Run:
@@ -72,11 +87,10 @@ class _Run:
         self._ids = [ground.clusters[name].cluster_id for name in self._names]
         self._run = secrets.token_hex(3)
         self._namespace = probe_pod.namespace_of(self._run)
-        self._until = min(ground.session.deadline - _LAST_S, time.monotonic() + READY_S)
+        self._until = min(ground.session.run.deadline - _LAST_S, time.monotonic() + READY_S)
         self._stop = threading.Event()
         self._locks = {name: threading.Lock() for name in self._names}
         self._made: set[str] = set()
-        self.callable: tuple[str, ...] = ()
 
     def put(self, name: str) -> None:
         """Sweeps what killed runs left, makes this run's objects, and waits until the pod can call.
@@ -84,9 +98,9 @@ class _Run:
         Raises:
             ProblemError: `probe-not-running` or `no-sidecar`; or the API server refused.
         """
-        self._session.progress(Event(name, _STEP, State.STARTED, f"a pod in namespace {self._namespace}"))
+        self._session.run.progress(Event(name, _STEP, State.STARTED, f"a pod in namespace {self._namespace}"))
         self._sweep(name)
-        lives = timedelta(seconds=max(60.0, self._session.remaining_s + REMOVE_S))
+        lives = timedelta(seconds=max(60.0, self._session.run.remaining_s + REMOVE_S))
         until = datetime.now(UTC) + lives
         self._make(name, probe_pod.namespace(self._run, self._mesh, holder(), until))
         for document in probe_pod.documents(
@@ -100,16 +114,16 @@ class _Run:
             self._make(name, document)
         self._wait(name)
 
-    def ask(self, name: str) -> dict[str, Reply]:
-        """Calls every other cluster until each has answered, or time is over."""
-        kube = self._session.kubes[name]
-        ids = {self._names.index(peer): peer for peer in self.callable if peer != name}
+    def ask(self, name: str, callable_ones: Collection[str]) -> dict[str, Reply]:
+        """Calls every other cluster whose pod runs until each has answered, or time is over."""
+        kube = self._session.clusters.kubes[name]
+        ids = {self._names.index(peer): peer for peer in callable_ones if peer != name}
         found: dict[int, Reply] = {}
         pending = list(ids)
-        until = min(self._session.deadline - _LAST_S, time.monotonic() + ANSWER_S)
+        until = min(self._session.run.deadline - _LAST_S, time.monotonic() + ANSWER_S)
         for _ in looks(until, _POLL_S) if pending else ():
             who = ", ".join(ids[number] for number in pending)
-            self._session.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
+            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
             command = probe_pod.command(self._run, pending)
             within_s = probe_pod.CALL_S * 2
             said = kube.execute(
@@ -119,16 +133,16 @@ class _Run:
             pending = [number for number in pending if not found[number].is_from(self._ids[number])]
             if not pending:
                 break
-        self._session.progress(Event(name, _STEP, State.DONE))
+        self._session.run.progress(Event(name, _STEP, State.DONE))
         return {ids[number]: reply for number, reply in found.items()}
 
-    def remove(self, patience_s: float) -> None:
-        """Takes away what was made, and waits as long until it is gone; what stays is warned of."""
+    def remove(self, patience_s: float) -> tuple[Problem, ...]:
+        """Takes away what was made, and waits as long until it is gone; what stays."""
         self._stop.set()
         left = time.monotonic() + max(patience_s, _LAST_S)
 
         def drop(name: str) -> None:
-            kube = self._session.kubes[name].until(left + _LAST_S)
+            kube = self._session.clusters.kubes[name].until(left + _LAST_S)
             # A call that is on its way could make what has just been removed: it is waited for.
             waited = self._locks[name].acquire(timeout=_LAST_S)
             try:
@@ -141,17 +155,17 @@ class _Run:
                     return
             raise ProblemError(_left(name, self._namespace, "it is still going"))
 
-        self._session.progress(Event(None, _STEP, State.WAITING, f"for {self._namespace} to be removed"))
+        self._session.run.progress(Event(None, _STEP, State.WAITING, f"for {self._namespace} to be removed"))
         # The run's deadline may have passed: what was made is removed all the same.
-        concurrency, until = self._session.concurrency, left + 2 * _LAST_S
-        _, failed = fan_out(sorted(self._made), drop, concurrency=concurrency, until=until)
-        for name, problems in failed.items():
-            seen = problems[0].seen or problems[0].message
-            self._session.warnings.append(_left(name, self._namespace, seen))
-        self._session.progress(Event(None, _STEP, State.DONE, "removed"))
+        _, failed = self._session.clusters.each(drop, sorted(self._made), until=left + 2 * _LAST_S)
+        self._session.run.progress(Event(None, _STEP, State.DONE, "removed"))
+        return tuple(
+            _left(name, self._namespace, problems[0].seen or problems[0].message)
+            for name, problems in failed.items()
+        )
 
     def _sweep(self, name: str) -> None:
-        kube = self._session.kubes[name]
+        kube = self._session.clusters.kubes[name]
         for found in kube.list(objects.NAMESPACE, labels=probe_pod.SELECTOR):
             if probe_pod.is_left_behind(found, datetime.now(UTC), has_ended):
                 kube.delete(objects.NAMESPACE, found["metadata"]["name"])
@@ -161,10 +175,10 @@ class _Run:
             if self._stop.is_set():
                 raise ProblemError(Problem(code=Code.INTERRUPTED, message="interrupted"))
             self._made.add(name)
-            self._session.kubes[name].create(document)
+            self._session.clusters.kubes[name].create(document)
 
     def _wait(self, name: str) -> None:
-        kube = self._session.kubes[name]
+        kube = self._session.clusters.kubes[name]
         begun = time.monotonic()
         pod: Object | None = None
         for _ in looks(self._until, _POLL_S):
@@ -178,7 +192,7 @@ class _Run:
             if self._stop.is_set() or (is_hopeless and time.monotonic() > begun + _HOPELESS_S):
                 break
             told = fault.in_short if fault else "no pod"
-            self._session.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
+            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
         raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
 
     def _why(self, kube: Kube, pod: Object | None) -> str:

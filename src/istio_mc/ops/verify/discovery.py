@@ -55,23 +55,23 @@ def read(
 
 
 def _wait(ground: Ground) -> None:
-    time.sleep(min(_AGAIN_S, ground.session.remaining_s))
+    time.sleep(min(_AGAIN_S, ground.session.run.remaining_s))
 
 
 def _read_views(ground: Ground, names: Collection[str]) -> tuple[Views, Failures]:
     def look(name: str) -> Mapping[str, IstiodView]:
-        kube = ground.session.kubes[name]
+        kube = ground.session.clusters.kubes[name]
         pods = running_istiods(ground.observed[name].of(objects.POD))
         return all_of({pod["metadata"]["name"]: partial(read_view, kube, pod) for pod in pods})
 
     def within(name: str) -> Mapping[str, IstiodView]:
         calls = {"discovery": (_DEADLINE_S, partial(look, name))}
-        found, late = answered(calls, context=name, until=ground.session.overdue)
+        found, late = answered(calls, context=name, until=ground.session.run.overdue)
         if late:
             raise ProblemError(*late["discovery"])
         return found["discovery"]
 
-    return ground.session.each(names, within)
+    return ground.session.clusters.each(within, names)
 
 
 def _differing(ground: Ground, views: Views, expected: Expected) -> list[tuple[str, str]]:
@@ -91,9 +91,9 @@ def _read_again(
     ground: Ground, pairs: Collection[tuple[str, str]], views: Views, expected: Expected
 ) -> tuple[Views, Expected]:
     again, _ = _read_views(ground, list(dict.fromkeys(name for name, _ in pairs)))
-    slices, _ = ground.session.each(
+    slices, _ = ground.session.clusters.each(
+        lambda name: ready_addresses(ground.session.clusters.kubes[name].list(objects.ENDPOINT_SLICE)),
         dict.fromkeys(peer for _, peer in pairs),
-        lambda name: ready_addresses(ground.session.kubes[name].list(objects.ENDPOINT_SLICE)),
     )
     both: Views = {
         name: {

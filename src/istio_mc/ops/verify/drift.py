@@ -33,7 +33,7 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
         The drift of each cluster, and why it could not be told for others.
     """
     session, mesh, clusters = ground.session, ground.mesh, ground.clusters
-    istioctl = istioctl_at_hand(mesh, session.settings, session.deadline)
+    istioctl = istioctl_at_hand(mesh, session.settings, session.run.deadline)
     cacerts = _cacerts(ground)
     tokens = {
         name: token_in(live.of(objects.SECRET), clusters[name].reader) or UNKNOWN_TOKEN
@@ -53,11 +53,11 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
     drifts: dict[str, Drift] = {}
     failures: Failures = {}
     what = Observation.DRIFT.value
-    came, _ = session.each(
-        ground.observed,
+    came, _ = session.clusters.each(
         lambda name: answered(
-            {what: (_DEADLINE_S, partial(look, name))}, context=name, until=session.overdue
+            {what: (_DEADLINE_S, partial(look, name))}, context=name, until=session.run.overdue
         ),
+        ground.observed,
     )
     for name, (brought, missed) in came.items():
         if what in brought:

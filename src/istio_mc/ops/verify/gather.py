@@ -62,14 +62,14 @@ class Probe:
 
 
 def _surroundings(ground: Ground, name: str) -> object:
-    return survey(ground.session.kubes[name])
+    return survey(ground.session.clusters.kubes[name])
 
 
 def _pods(ground: Ground, name: str) -> Mapping[str, tuple[PodFault, ...]]:
     wanted = (ground.mesh.istiod, EAST_WEST_GATEWAY)
     deployments = [ground.observed[name].find(objects.DEPLOYMENT, one) for one in wanted]
     return read_deployment_faults(
-        ground.session.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
+        ground.session.clusters.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
     )
 
 
@@ -78,29 +78,29 @@ def _names(ground: Ground, name: str) -> tuple[Here, ...]:
 
 
 def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
-    kube = ground.session.kubes[name]
+    kube = ground.session.clusters.kubes[name]
     pods = running_istiods(ground.observed[name].of(objects.POD))
     return all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in pods})
 
 
 def _services(ground: Ground, name: str) -> Services:
-    return read_services(ground.session.kubes[name], partial(ground.injected, name))
+    return read_services(ground.session.clusters.kubes[name], partial(ground.injected, name))
 
 
 def _serving(ground: Ground, name: str) -> tuple[Serving, ...]:
     pods = ready(running_istiods(ground.observed[name].of(objects.POD)))
-    kube = ground.session.kubes[name]
+    kube = ground.session.clusters.kubes[name]
     return tuple(all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods}).values())
 
 
 def _proxies(ground: Ground, name: str) -> ProxiesHold:
     gateways = gateway_pods(ground.observed[name].of(objects.POD), EAST_WEST_GATEWAY)
-    return proxies_hold(ground.session.kubes[name], gateways, ground.injected(name))
+    return proxies_hold(ground.session.clusters.kubes[name], gateways, ground.injected(name))
 
 
 def _given_roots(ground: Ground, name: str) -> GivenRoots:
     istiod = ground.observed[name].find(objects.DEPLOYMENT, ground.mesh.istiod)
-    return given_roots(ground.session.kubes[name], root_config_map(istiod))
+    return given_roots(ground.session.clusters.kubes[name], root_config_map(istiod))
 
 
 def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
@@ -113,7 +113,7 @@ def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
         for remote in of_cluster(remotes, cluster_id)
         if remote.access
     }
-    calls = {a: partial(try_access, name, a, ground.session.deadline) for a in accesses}
+    calls = {a: partial(try_access, name, a, ground.session.run.deadline) for a in accesses}
     found = all_of({str(number): call for number, call in enumerate(calls.values())})
     return dict(zip(calls, found.values(), strict=True))
 
@@ -137,7 +137,7 @@ def gather(
     now: datetime | None,
     reads: Collection[Observation],
     probe_image: str = DEFAULT_IMAGE,
-) -> Facts:
+) -> tuple[Facts, tuple[Problem, ...]]:
     """Reads what checks look at: every cluster's objects, and the observations of `reads`.
 
     Nothing is asked of an API server twice. Only for the observation `deep` is anything changed.
@@ -147,22 +147,25 @@ def gather(
         now: When, for what is judged by the calendar; None: nothing is.
         reads: The observations.
         probe_image: Of the pods for `deep`.
+
+    Returns:
+        What was read, and what of the pods for `deep` could not be removed again.
     """
 
     def read(name: str) -> Observed:
-        session.progress(Event(name, "verify", State.STARTED, "reading"))
+        session.run.progress(Event(name, "verify", State.STARTED, "reading"))
         # What told that it is a member is good for one reading: a run that waits reads it anew.
-        return observe(session.kubes[name], session.namespaces.pop(name, None))
+        return observe(session.clusters.kubes[name], session.clusters.take_namespace(name))
 
-    observed, failed = session.each(session.kubes, read)
+    observed, failed = session.clusters.each(read)
     for name in failed:
-        session.progress(Event(name, "verify", State.FAILED))
-    clusters, faults = topology.identified(session.contexts, session.settings, observed)
+        session.run.progress(Event(name, "verify", State.FAILED))
+    clusters, faults = topology.identified(session.clusters.contexts, session.settings, observed)
     # An istiod that reads kubeconfigs from files ignores remote secrets.
     remotes = {
         name: () if clusters[name].kubeconfig_folder else held_by(found) for name, found in observed.items()
     }
-    injected = once(lambda name: injected_pods(session.kubes[name]))
+    injected = once(lambda name: injected_pods(session.clusters.kubes[name]))
     istio = istio_version.decide(session, observed, now.date() if now else None)
     mesh = topology.mesh_of(session.settings, istio.version)
     ground = Ground(session, mesh, clusters, observed, now, remotes, injected)
@@ -172,12 +175,12 @@ def gather(
         found = answered(
             {probe.observation: (probe.deadline_s, partial(probe.read, ground, name)) for probe in probes},
             context=name,
-            until=session.overdue,
+            until=session.run.overdue,
         )
-        session.progress(Event(name, "verify", State.DONE))
+        session.run.progress(Event(name, "verify", State.DONE))
         return found
 
-    came, _ = session.each(observed, probe)
+    came, _ = session.clusters.each(probe, observed)
     answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
     for name, (brought, missed) in came.items():
@@ -198,18 +201,18 @@ def gather(
     ways, lost = both.get(Observation.DATA_PATH, ({}, {}))
     drifts, uncompared = both.get(Observation.DRIFT, ({}, {}))
     views, unread = both.get(Observation.DISCOVERY, ({}, {}))
-    calls, uncalled = deep.tried(ground, probe_image) if Observation.DEEP in reads else ({}, {})
+    called = deep.tried(ground, probe_image) if Observation.DEEP in reads else deep.Called()
     failures |= {
         Observation.DATA_PATH: lost,
         Observation.DRIFT: uncompared,
-        Observation.DEEP: uncalled,
+        Observation.DEEP: called.failures,
         Observation.DISCOVERY: unread,
     }
-    return Facts(
+    facts = Facts(
         mesh=ground.mesh,
         clusters=clusters,
         observed=observed,
-        unreachable=session.unusable | failed,
+        unreachable=session.clusters.unusable | failed,
         identity_faults=tuple(faults),
         seen=answers[Observation.CLUSTERZ],
         remotes=remotes,
@@ -221,12 +224,13 @@ def gather(
         drift=drifts,
         services=services,
         data_path=ways,
-        deep=calls,
+        deep=called.replies,
         serving=answers[Observation.SERVING],
         proxies=answers[Observation.PROXIES],
         discovery=views,
         given_roots=answers[Observation.GIVEN_ROOTS],
-        releases=session.releases,
+        releases=session.run.releases,
         now=now,
         failures=failures,
     )
+    return facts, called.left

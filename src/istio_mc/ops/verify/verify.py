@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,15 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.istio.releases import table_age_problem
 from istio_mc.domain.text import few
 from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
+from istio_mc.gateways.host.parallel import looks
 from istio_mc.ops.verify.gather import gather
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from istio_mc.checks.model import Check, Facts, Result
+    from istio_mc.domain.problem import Problem
     from istio_mc.ops.session.session import Session
 
 _POLL_S = 3.0
@@ -29,10 +31,15 @@ _TOLD = 4
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What came of every check."""
+    """What came of every check.
+
+    Attributes:
+        warnings: What the user should know beside them.
+    """
 
     facts: Facts
     results: tuple[Result, ...]
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def failed(self) -> tuple[Result, ...]:
@@ -54,7 +61,11 @@ class VerifyResult:
         again = {found.check.id for found in news.results}
         both = [*(found for found in self.results if found.check.id not in again), *news.results]
         order = {check.id: place for place, check in enumerate(EVERY)}
-        return VerifyResult(news.facts, tuple(sorted(both, key=lambda found: order[found.check.id])))
+        return VerifyResult(
+            news.facts,
+            tuple(sorted(both, key=lambda found: order[found.check.id])),
+            (*self.warnings, *news.warnings),
+        )
 
 
 def verify(
@@ -71,20 +82,35 @@ def verify(
     asked once more: what was true before may not be so any longer. Changes nothing in any cluster, unless
     one of the checks is of those that --deep adds.
     """
-    if age := table_age_problem(session.releases, now.date()):
-        session.warnings.append(age)
+    age = table_age_problem(session.run.releases, now.date())
     ask = partial(look, session, now=now, probe_image=probe_image)
-    until = min(session.deadline, time.monotonic() + wait_s)
+    until = min(session.run.deadline, time.monotonic() + wait_s)
     result = ask(checks)
-    while result.failed and (left := until - time.monotonic()) > _POLL_S:
-        session.progress(Event(None, "verify", State.WAITING, f"{_waited_for(result)}; {left:.0f} s left"))
-        time.sleep(_POLL_S)
-        session.try_again()
-        pending = _pending(result, checks)
-        result = result.with_news(ask(pending))
-        if not result.failed and len(pending) < len(checks):
-            result = ask(checks)
-    return result
+    for number, _ in enumerate(looks(until, _POLL_S)):
+        if number:
+            result = _again(session, ask, result, checks)
+        left = until - time.monotonic()
+        if not result.failed or left <= _POLL_S:
+            break
+        waits = f"{_waited_for(result)}; {left:.0f} s left"
+        session.run.progress(Event(None, "verify", State.WAITING, waits))
+    return replace(result, warnings=(age, *result.warnings)) if age else result
+
+
+def _again(
+    session: Session,
+    ask: Callable[[Sequence[Check]], VerifyResult],
+    result: VerifyResult,
+    checks: Sequence[Check],
+) -> VerifyResult:
+    """The result after one more look at what was not true; at everything, once that is true."""
+    session.clusters.retry_unusable()
+    pending = _pending(result, checks)
+    result = result.with_news(ask(pending))
+    if result.failed or len(pending) == len(checks):
+        return result
+    last = ask(checks)
+    return replace(last, warnings=(*result.warnings, *last.warnings))
 
 
 def look(
@@ -93,8 +119,8 @@ def look(
     """Asks the checks once. What they need is asked too, and told where it explains what they say."""
     asked = with_needs(EVERY, checks)
     reads = {observation for check in asked for observation in check.reads}
-    facts = gather(session, now, reads, probe_image)
-    return VerifyResult(facts, tuple(told(run(asked, facts), checks)))
+    facts, left = gather(session, now, reads, probe_image)
+    return VerifyResult(facts, tuple(told(run(asked, facts), checks)), left)
 
 
 def _pending(result: VerifyResult, checks: Sequence[Check]) -> list[Check]:
