@@ -10,7 +10,7 @@ import yaml
 
 from istio_mc.checks.catalogue import ALL, PREFLIGHT
 from istio_mc.checks.runner import run
-from istio_mc.domain.istio.trust_domains import (
+from istio_mc.domain.istio.mesh_config import (
     TrustDomain,
     in_config_map,
     in_mesh_config,

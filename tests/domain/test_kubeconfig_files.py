@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from istio_mc.domain.istio.kubeconfig_files import VARIABLE, folder_of, folder_of_values
+from istio_mc.domain.istio.istiod import VARIABLE, folder_of, folder_of_values
 from tests.support.world import istiod_deployment
 
 VALUES = {"pilot": {"env": {VARIABLE: "/files"}}}

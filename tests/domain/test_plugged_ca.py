@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl
+from istio_mc.domain.istio.istiod import crl_fault, reads_crl
 from tests.support.world import authority, ca_certs, istiod_deployment, root
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import pytest
 
 from istio_mc.domain.bundle import File
 from istio_mc.domain.problem import InputError
-from istio_mc.domain.redaction.own import OWN
-from istio_mc.domain.redaction.redactor import mark
+from istio_mc.domain.redaction.redactor import OWN, mark
 from istio_mc.ops.bundle import OwnPatterns
 
 FILES = (

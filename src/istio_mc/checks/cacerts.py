@@ -11,7 +11,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
-from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl, signs_for_itself
+from istio_mc.domain.istio.istiod import crl_fault, reads_crl, signs_for_itself
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import cacerts, signing

@@ -9,15 +9,15 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.mesh_config import in_config_map, in_operator, strangers
 from istio_mc.domain.istio.operator import istio_operator
-from istio_mc.domain.istio.trust_domains import in_config_map, in_operator, strangers
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from istio_mc.domain.istio.trust_domains import TrustDomain
+    from istio_mc.domain.istio.mesh_config import TrustDomain
 
 from typing import TYPE_CHECKING
 

@@ -108,7 +108,7 @@ def is_bypassed(server: str, no_proxy: str) -> bool:
     """
     parts = urlsplit(server)
     host, port = (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme)
-    address = _address(host)
+    address = _ip(host)
     entries = [entry.strip().lower() for entry in no_proxy.split(",")]
     return "*" in entries or any(_fits(entry, host, address, port) for entry in entries if entry)
 
@@ -121,7 +121,7 @@ def _fits(
     name, wanted = _split(entry)
     if wanted and wanted != str(port):
         return False
-    if (own := _address(name)) is not None:
+    if (own := _ip(name)) is not None:
         return own == address
     if not name or address is not None:
         return False
@@ -138,13 +138,6 @@ def _split(entry: str) -> tuple[str, str]:
         return name, rest.removeprefix(":")
     name, colon, port = entry.rpartition(":")
     return (name, port) if colon and ":" not in name else (entry, "")
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:
-        return None
 
 
 def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:

@@ -32,8 +32,17 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, labels_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.redaction.own import OWN, compiled, too_slow, trials, without
-from istio_mc.domain.redaction.redactor import Redactor, mark, of_kubeconfig, of_secrets
+from istio_mc.domain.redaction.redactor import (
+    OWN,
+    Redactor,
+    compiled,
+    mark,
+    of_kubeconfig,
+    of_secrets,
+    too_slow,
+    trials,
+    without,
+)
 from istio_mc.domain.traffic.sample import is_injected
 from istio_mc.gateways.host.parallel import fan_out
 from istio_mc.gateways.host.signals import alarm

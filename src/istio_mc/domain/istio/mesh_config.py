@@ -1,17 +1,20 @@
-"""The MeshConfig that an istiod reads from its ConfigMap."""
+"""The MeshConfig that an istiod reads from its ConfigMap, and the trust domains in it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from istio_mc.domain import yamltext
 from istio_mc.domain.kube import objects
+from istio_mc.domain.pki.workload import DEFAULT_TRUST_DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
 
 
@@ -23,3 +26,56 @@ def read_mesh_config(observed: Observed, revision: str = "") -> Mapping[str, Any
     except yaml.YAMLError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class TrustDomain:
+    """The trust domain of one cluster.
+
+    Attributes:
+        name: The domain in the names of its workloads.
+        aliases: Further domains whose names its workloads accept.
+    """
+
+    name: str = DEFAULT_TRUST_DOMAIN
+    aliases: frozenset[str] = frozenset()
+
+    def accepts(self, other: TrustDomain) -> bool:
+        """Whether workloads of this cluster accept those of another one."""
+        return other.name == self.name or other.name in self.aliases
+
+    def __str__(self) -> str:
+        return self.name + (f" (aliases {', '.join(sorted(self.aliases))})" if self.aliases else "")
+
+
+def in_mesh_config(config: object) -> TrustDomain:
+    """The trust domain that a MeshConfig sets."""
+    found: Mapping[str, Any] = config if isinstance(config, dict) else {}
+    aliases = found.get("trustDomainAliases")
+    return TrustDomain(
+        str(found.get("trustDomain") or DEFAULT_TRUST_DOMAIN),
+        frozenset(map(str, aliases if isinstance(aliases, list) else ())),
+    )
+
+
+def in_operator(document: Object) -> TrustDomain:
+    """The trust domain that an IstioOperator sets; its `values.global.trustDomain` does not reach istiod."""
+    return in_mesh_config(document["spec"].get("meshConfig"))
+
+
+def in_config_map(config_map: Object | None) -> TrustDomain | None:
+    """The trust domain that a live istiod reads from its ConfigMap; None where there is none to read."""
+    try:
+        mesh = yamltext.load(((config_map or {}).get("data") or {}).get("mesh") or "")
+    except yaml.YAMLError:
+        return None
+    return in_mesh_config(mesh) if isinstance(mesh, dict) else None
+
+
+def strangers(domains: Mapping[str, TrustDomain]) -> dict[str, list[str]]:
+    """The clusters whose workloads each cluster does not accept, by context; none where all are accepted."""
+    found = {
+        name: [peer for peer, other in domains.items() if not own.accepts(other)]
+        for name, own in domains.items()
+    }
+    return {name: peers for name, peers in found.items() if peers}

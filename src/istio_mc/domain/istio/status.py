@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
-from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
-from istio_mc.domain.istio.kubeconfig_files import live_folder
+from istio_mc.domain.istio.istiod import gateway_addresses, live_folder, unavailable
 from istio_mc.domain.istio.pod_faults import refused_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import held_by, is_terminating, labels_of

@@ -10,7 +10,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import documents
-from istio_mc.domain.istio.plugged_ca import crl_fault, reads_crl
+from istio_mc.domain.istio.istiod import crl_fault, reads_crl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import pem

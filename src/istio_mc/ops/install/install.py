@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
 from istio_mc.domain.gateway import address
-from istio_mc.domain.istio.kubeconfig_files import folder_of
+from istio_mc.domain.istio.istiod import folder_of
 from istio_mc.domain.istio.services import MergedService, merged
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of

@@ -11,7 +11,7 @@ from istio_mc.domain.gateway.address import external_ips
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.istio.choice import UNKNOWN_VERSION, newest, running
-from istio_mc.domain.istio.kubeconfig_files import folder_of_values, live_folder
+from istio_mc.domain.istio.istiod import folder_of_values, live_folder
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.state import Others, as_linked, reader_account, silent_members
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
