@@ -93,3 +93,39 @@ def test_nobody_changes_what_a_session_has() -> None:
         and re.search(r"\bsession\.", ast.unparse(node.func))
     }
     assert changed == set()
+
+
+DOING = {
+    "progress", "step", "queue", "waiting", "apply", "create", "patch", "delete", "write", "make_folder",
+    "make_private_folder", "mark_unusable",
+}  # fmt: skip
+
+
+def _calls(tree: ast.AST) -> Iterator[str]:
+    """The names of what is called, without what it is called on."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func).rpartition(".")[2]
+
+
+def test_a_plan_is_a_function_of_what_was_read() -> None:
+    """It writes no file, changes no cluster, reports no progress."""
+    does = {
+        f"{name}: {function.name} calls {call}"
+        for name, tree in modules("ops")
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        and (name == PLANNING or re.match(r"_?plan(?:_|ned|s$|$)", function.name))
+        for call in _calls(function)
+        if call in DOING or call.startswith("write_")
+    }
+    assert does == set()
+
+
+PLANNING = "ops/install/planning.py"
+
+
+def test_the_plan_of_an_install_works_with_no_session_and_no_gateway() -> None:
+    (tree,) = (tree for name, tree in modules("ops") if name == PLANNING)
+    imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name for name in imported if re.match(r"istio_mc\.(?:gateways|ops\.session)", name)} == set()

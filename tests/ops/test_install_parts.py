@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from istio_mc.domain.mesh import Cluster
-    from istio_mc.ops.install.planning import Prepared
+    from istio_mc.ops.install.prepare import Prepared
     from istio_mc.ops.session.session import Session
 
 FAILED = Problem(code=Code.ISTIOCTL_FAILED, message="failed")

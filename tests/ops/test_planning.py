@@ -14,6 +14,7 @@ from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State, silent
 from istio_mc.domain.gateway.address import remote_gateway
+from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Ref, ref_of
 from istio_mc.domain.links.state import Others
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
@@ -28,11 +29,18 @@ from istio_mc.domain.settings.model import (
     ToolsSettings,
 )
 from istio_mc.gateways.tools import manifests
-from istio_mc.ops.install import planning
-from istio_mc.ops.install.planning import drift_before_link
+from istio_mc.ops.install import manifest, prepare
+from istio_mc.ops.install.planning import (
+    ClusterPlan,
+    IstioObjects,
+    drift_before_link,
+    istio_step,
+    plan_cluster,
+)
 from istio_mc.ops.session import istio_version
 from istio_mc.ops.session.run import Run
 from istio_mc.ops.session.session import Session
+from tests.support.sessions import changed
 from tests.support.world import CHOICE, CLUSTERS, EC, MESH, objects_of, webhook
 
 if TYPE_CHECKING:
@@ -89,61 +97,53 @@ def trusted(cacerts: Step | None = None, reason: str | None = None) -> Trust:
     return cast("Trust", found)
 
 
-@pytest.fixture
-def istio(monkeypatch: pytest.MonkeyPatch) -> dict[str, Step | None]:
-    """What is to be done about Istio itself: nothing, unless a test says otherwise."""
-    found: dict[str, Step | None] = {"step": None}
-    monkeypatch.setattr(planning, "_istio_step", lambda *_: found["step"])
-    return found
-
-
 class TestSteps:
-    def planned(
-        self, live: Observed, events: list[Event], trust: Trust, *crds: dict[str, Any]
-    ) -> tuple[str, ...]:
-        session = session_with(progress=events.append)
-        made = planning._plan(session, MESH, KT, live, trust, cast("Istioctl", object()), crds, [STANDING])
+    def plan(
+        self, live: Observed, trust: Trust, *crds: dict[str, Any], istio: Step | None = None
+    ) -> ClusterPlan:
+        made = plan_cluster(MESH, KT, live, trust, istio, crds, [STANDING])
         assert (made.cluster, made.observed) == (KT, live)
-        return tuple(step.name for step in made.steps)
+        return made
+
+    def planned(
+        self, live: Observed, trust: Trust, *crds: dict[str, Any], istio: Step | None = None
+    ) -> tuple[str, ...]:
+        return tuple(step.name for step in self.plan(live, trust, *crds, istio=istio).steps)
 
     def test_a_cluster_gets_what_it_lacks_in_order_and_the_restart_right_after_its_certificates(
-        self, istio: dict[str, Step | None]
+        self,
     ) -> None:
-        istio["step"] = ISTIO
-        events: list[Event] = []
         live = observed(gateway_api=False, without=(SYSTEM_NAMESPACE, "cross-network-gateway"))
-        assert self.planned(live, events, trusted(CACERTS, "they changed"), CRD) == (
+        assert self.planned(live, trusted(CACERTS, "they changed"), CRD, istio=ISTIO) == (
             "namespace", "cacerts", "restart", "istio", "expose", "gateway-api", "remote-gateways"
         )  # fmt: skip
-        assert events == []
 
-    @pytest.mark.usefixtures("istio")
     def test_what_a_cluster_has_is_reported_as_unchanged(self) -> None:
         events: list[Event] = []
-        assert self.planned(observed(STANDING), events, trusted()) == ()
+        todo = self.plan(observed(STANDING), trusted())
+        assert todo.steps == ()
+        prepare._report_unchanged(session_with(progress=events.append).run, todo)
         assert events == [
             Event("kt", step, State.UNCHANGED)
             for step in ("namespace", "cacerts", "istio", "expose", "gateway-api")
         ]
 
     @pytest.mark.parametrize("is_ours", [True, False])
-    @pytest.mark.usefixtures("istio")
     def test_a_namespace_that_others_made_does_not_become_ours(self, *, is_ours: bool) -> None:
         live = observed(STANDING)
         labels = live.objects[Ref("", "Namespace", None, SYSTEM_NAMESPACE)]["metadata"]["labels"]
         del labels["topology.istio.io/network"]
         if not is_ours:
             del labels["app.kubernetes.io/managed-by"]
-        (step,) = planning._plan(session_with(), MESH, KT, live, trusted(), cast("Istioctl", 0), [], []).steps
+        (step,) = plan_cluster(MESH, KT, live, trusted(), None, [], []).steps
         assert step.name == plan.NAMESPACE
         wanted = step.documents[0]["metadata"]["labels"]
         assert wanted["topology.istio.io/network"] == KT.network
         assert ("app.kubernetes.io/managed-by" in wanted) is is_ours
 
-    @pytest.mark.usefixtures("istio")
     def test_an_istiod_that_is_not_there_is_not_restarted(self) -> None:
         live = observed(STANDING, without=("istiod",))
-        assert self.planned(live, [], trusted(CACERTS, "they changed")) == ("cacerts",)
+        assert self.planned(live, trusted(CACERTS, "they changed")) == ("cacerts",)
 
     @pytest.mark.parametrize(
         ("has", "fetched", "steps"),
@@ -154,20 +154,17 @@ class TestSteps:
             (False, False, ()),  # mesh.yaml keeps it away
         ],
     )
-    @pytest.mark.usefixtures("istio")
     def test_gateways_for_other_clusters_need_the_gateway_api(
         self, steps: tuple[str, ...], *, has: bool, fetched: bool
     ) -> None:
-        assert self.planned(observed(gateway_api=has), [], trusted(), *[CRD] * fetched) == steps
+        assert self.planned(observed(gateway_api=has), trusted(), *[CRD] * fetched) == steps
 
 
 class TestDrift:
-    def drift(self, live: Observed, *, install: bool = True, istioctl: bool = True) -> tuple[str, ...]:
-        settings = replace(SETTINGS, gateway_api=GatewayApiSettings(install=install))
+    def drift(self, live: Observed, *, install: bool = True, istio: Step | None = ISTIO) -> tuple[str, ...]:
         # nhn's gateway is known to ncloud: a run would write it to kt too.
         seen = {"kt": live, "ncloud": Observed("v1.32.3", {ref_of(STANDING): STANDING}, gateway_api=True)}
-        program = cast("Istioctl", object()) if istioctl else None
-        found = drift_before_link(session_with(settings), MESH, CLUSTERS, seen, "kt", CACERTS, program)
+        found = drift_before_link(MESH, CLUSTERS, seen, "kt", CACERTS, istio, gateway_api=install)
         return tuple(step.name for step in found)
 
     @pytest.mark.parametrize(
@@ -179,30 +176,25 @@ class TestDrift:
             (False, False, ()),
         ],
     )
-    def test_is_what_an_install_would_do(
-        self, istio: dict[str, Step | None], steps: tuple[str, ...], *, has: bool, install: bool
-    ) -> None:
-        istio["step"] = ISTIO
+    def test_is_what_an_install_would_do(self, steps: tuple[str, ...], *, has: bool, install: bool) -> None:
         assert self.drift(observed(gateway_api=has), install=install) == ("cacerts", "istio", *steps)
 
-    def test_says_nothing_of_istio_without_an_istioctl(self, istio: dict[str, Step | None]) -> None:
-        istio["step"] = ISTIO
-        assert self.drift(observed(STANDING), istioctl=False) == ("cacerts",)
+    def test_says_nothing_of_istio_where_it_was_not_compared(self) -> None:
+        assert self.drift(observed(STANDING), istio=None) == ("cacerts",)
 
 
 class TestIstio:
-    @pytest.fixture(autouse=True)
-    def no_difference(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What istioctl makes is what is there."""
-        self.made: list[dict[str, Any]] = []
-        monkeypatch.setattr(planning, "written", lambda *_: Path("document"))
-        monkeypatch.setattr(planning, "manifest", lambda *given: self.made if given[3] == 1.0 else None)
-        monkeypatch.setattr(planning, "completed", lambda _kube, live, _manifest: live)
-
-    def step(self, live: Observed, revision: str = "") -> Step | None:
+    def step(self, live: Observed, revision: str = "", *made: dict[str, Any]) -> Step | None:
+        """What is to be done where istioctl makes these objects."""
         mesh = replace(MESH, revision=revision)
-        session = session_with(kubes={"kt": None})
-        return planning._istio_step(session, mesh, KT, live, cast("Istioctl", None))
+        found = IstioObjects(made, live.objects) if live.find(objects.DEPLOYMENT, mesh.istiod) else None
+        return istio_step(mesh, KT, live, found)
+
+    def test_that_is_not_there_is_not_compared_and_no_file_is_written_for_it(self, tmp_path: Path) -> None:
+        session = changed(session_with(), folder=tmp_path)
+        live = observed(without=("istiod",))
+        assert manifest.read_istio(session, MESH, KT, live, cast("Istioctl", None)) is None
+        assert list(tmp_path.iterdir()) == []
 
     def test_that_is_as_desired_needs_nothing(self) -> None:
         assert self.step(observed()) is None
@@ -218,10 +210,10 @@ class TestIstio:
     def test_whose_default_tag_is_missing_is_finished_with_whatever_else_differs(self, kind: str) -> None:
         service: dict[str, Any] = {"apiVersion": "v1", "kind": "Service"}
         service["metadata"] = {"name": "istiod", "namespace": SYSTEM_NAMESPACE}
-        self.made = [service]
         live = observed()
         tag = next(ref for ref in live.objects if ref.kind.startswith(kind) and ref.name.endswith("default"))
-        step = self.step(replace(live, objects={ref: one for ref, one in live.objects.items() if ref != tag}))
+        kept = {ref: one for ref, one in live.objects.items() if ref != tag}
+        step = self.step(replace(live, objects=kept), "", service)
         assert step is not None
         assert step.reasons == (
             "Service istio-system/istiod is missing",
@@ -254,7 +246,7 @@ class TestTheGatewayApi:
 
     def crds(self, live: dict[str, Observed], **gateway_api: Any) -> tuple[Session, list[dict[str, Any]]]:
         session = session_with(replace(SETTINGS, gateway_api=GatewayApiSettings(**gateway_api)))
-        return session, planning._gateway_api(session, live, CHOICE)
+        return session, prepare._gateway_api(session, live, CHOICE)
 
     SOME = {"kt": observed(gateway_api=True), "nhn": observed(gateway_api=False)}  # noqa: RUF012 - read only
 
@@ -290,11 +282,11 @@ def test_keys_are_made_ahead_for_the_root_and_each_cluster_of_a_mesh_without_a_r
     monkeypatch: pytest.MonkeyPatch, keys: int, *, bare: bool, dry_run: bool
 ) -> None:
     made: list[tuple[KeySpec, int]] = []
-    monkeypatch.setattr(planning, "SpareKeys", lambda *given: made.append(given))
-    monkeypatch.setattr(planning, "is_bare", lambda _store: bare)
+    monkeypatch.setattr(prepare, "SpareKeys", lambda *given: made.append(given))
+    monkeypatch.setattr(prepare, "is_bare", lambda _store: bare)
     store = cast("CaStore", SimpleNamespace(read=lambda: None))
     session = session_with(contexts=(1, 2, 3))
-    planning._keys_ahead(session, store, cast("CaOptions", SimpleNamespace(key=EC)), dry_run=dry_run)
+    prepare._keys_ahead(session, store, cast("CaOptions", SimpleNamespace(key=EC)), dry_run=dry_run)
     assert made == [(EC, keys)]
 
 
@@ -320,7 +312,7 @@ class TestClustersOutsideTheRun:
             names=("kt",),
             labels_around=labels_around,
         )
-        return asked, planning._others(session)
+        return asked, prepare._others(session)
 
     def test_their_networks_are_taken(self) -> None:
         for clusters in ((), (ClusterSettings("kt", network="network1"), ClusterSettings("nhn"))):
@@ -345,7 +337,7 @@ class TestTheVersion:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(istio_version, "decide", decide)
-            return planning._chosen(session, live, self.TODAY)
+            return prepare._chosen(session, live, self.TODAY)
 
     def test_is_not_chosen_where_no_cluster_can_be_read(self) -> None:
         session = session_with(unusable={"kt": (self.BEFORE,)})
@@ -377,17 +369,17 @@ class TestIstioctl:
                 raise ProblemError(Problem(code=Code.ISTIOCTL_MISSING, message="there is none"))
             return SimpleNamespace(version="1.27.0", path=Path("/bin/istioctl"))
 
-        monkeypatch.setattr(planning, "find_istioctl", find)
+        monkeypatch.setattr(manifest, "find_istioctl", find)
 
     SETTINGS = replace(SETTINGS, tools=ToolsSettings(bin_dir=Path("/bin")))
 
     def refusal(self, choice: IstioChoice | None) -> Problem:
         with pytest.raises(InputError) as error:
-            planning._istioctl("1.26.0", self.SETTINGS, 9.0, choice)
+            manifest.istioctl_of("1.26.0", self.SETTINGS, 9.0, choice)
         return error.value.problems[0]
 
     def test_of_the_meshs_version_is_used(self) -> None:
-        assert planning._istioctl("1.27.0", self.SETTINGS, 9.0).path == Path("/bin/istioctl")
+        assert manifest.istioctl_of("1.27.0", self.SETTINGS, 9.0).path == Path("/bin/istioctl")
 
     def test_of_another_version_is_refused_with_the_reason_for_the_version(self) -> None:
         assert self.refusal(None).expected == "1.26.0"
@@ -405,5 +397,5 @@ class TestIstioctl:
     def test_is_at_hand_where_there_is_one_of_the_meshs_version(
         self, version: str, *, is_there: bool
     ) -> None:
-        found = planning.istioctl_at_hand(replace(MESH, version=version), self.SETTINGS, 9.0)
+        found = manifest.istioctl_at_hand(replace(MESH, version=version), self.SETTINGS, 9.0)
         assert (found is not None) is is_there

@@ -15,9 +15,8 @@ from istio_mc.gateways.istio.istioctl import Istioctl
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.ca.trust import Trust
 from istio_mc.ops.install.install import _run_istioctl
-from istio_mc.ops.install.planning import Prepared
+from istio_mc.ops.install.prepare import Prepared
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
-from istio_mc.ops.session.istio_documents import written
 from istio_mc.ops.session.pod_watch import PodTiming
 from tests.support.fake_api import FakeApi, Reply
 from tests.support.fake_istioctl import write_istioctl
@@ -73,7 +72,6 @@ class Run:
     def istioctl(self, install: str = f"exec sleep {NEVER_S}") -> None:
         """Runs istioctl, which waits for ever unless told otherwise."""
         path = write_istioctl(self.folder / "bin", install=install) / "istioctl"
-        written(self.session, MESH, CLUSTERS["kt"])
         prepared = Prepared(
             MESH, CLUSTERS, {}, Trust("", created=False, steps={}), Istioctl(path, "1.26.0"), CHOICE
         )

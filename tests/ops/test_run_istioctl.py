@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from istio_mc.ops.install.planning import Prepared
+    from istio_mc.ops.install.prepare import Prepared
 
 STUCK = Problem(code=Code.POD_UNSCHEDULABLE, message="istiod-1 cannot be scheduled")
 FAILED = Problem(code=Code.ISTIOCTL_FAILED, message="istioctl failed")

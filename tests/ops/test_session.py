@@ -11,7 +11,7 @@ from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.kube.credentials import private_kubeconfig
 from istio_mc.ops.session.inputs import Inputs
-from istio_mc.ops.session.istio_documents import written
+from istio_mc.ops.session.istio_documents import write_operator
 from istio_mc.ops.session.session import begin
 from tests.support.fake_api import write_kubeconfig
 from tests.support.sessions import session_of
@@ -56,7 +56,7 @@ def test_the_private_folder_goes_for_good_while_threads_still_write_into_it() ->
         """As threads do that Ctrl-C came upon."""
         while not ended.is_set():
             with contextlib.suppress(ProblemError, FileNotFoundError):
-                written(session, mesh, cluster)
+                write_operator(session.run.folder, mesh, cluster)
                 private_kubeconfig(folder / "kt", {"current-context": "kt"})
             begun.set()
 

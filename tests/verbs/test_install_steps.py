@@ -11,7 +11,7 @@ from istio_mc.domain.problem import Problem
 from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.options import options_of
 from istio_mc.ops.install import install, preflight
-from istio_mc.ops.install.planning import prepare
+from istio_mc.ops.install.prepare import prepare
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import open_named
 from tests.support.mesh import environment

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.session.session import Session
 
 from istio_mc.ops.install.install import Applied, InstalledCluster, addresses_now, apply_plans, result_of
-from istio_mc.ops.install.planning import prepare
+from istio_mc.ops.install.prepare import prepare
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ from istio_mc.gateways.istio.proxies import injected_pods
 from istio_mc.gateways.kube import credentials
 from istio_mc.gateways.kube.snapshot import read_services
 from istio_mc.ops import link as linking
-from istio_mc.ops.install.planning import ClusterPlan, Prepared, prepare
+from istio_mc.ops.install.prepare import Prepared, prepare
 from istio_mc.ops.install.wait import missing_in_files, wait_ready, wait_rolled_out, watch_pods
-from istio_mc.ops.session.istio_documents import apply_remote_gateways
+from istio_mc.ops.session.istio_documents import apply_remote_gateways, write_operator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.install.planning import ClusterPlan
     from istio_mc.ops.session.session import Session
 
 _SHARE_OF_ISTIOCTL = 0.75
@@ -310,7 +311,7 @@ def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> Non
     ):
         try:
             prepared.istioctl.install(
-                folder / "istio-operator.yaml",
+                write_operator(session.run.folder, prepared.mesh, cluster),
                 context=context,
                 kubeconfig=kubeconfig,
                 timeout_s=session.run.remaining_s * _SHARE_OF_ISTIOCTL,

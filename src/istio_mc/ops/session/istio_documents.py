@@ -67,9 +67,9 @@ def _served(kube: Kube) -> bool:
     return any(one.get("type") == "Established" and one.get("status") == "True" for one in conditions)
 
 
-def written(session: Session, mesh: Mesh, cluster: Cluster) -> Path:
-    """The cluster's IstioOperator document, in a file that goes with the run."""
-    path = session.run.folder / cluster.cluster_id / "istio-operator.yaml"
+def write_operator(folder: Path, mesh: Mesh, cluster: Cluster) -> Path:
+    """Writes the cluster's IstioOperator document for istioctl, into a folder of the run."""
+    path = folder / cluster.cluster_id / "istio-operator.yaml"
     files.make_private_folder(path.parent, parents=False)
     files.write(path, yamltext.dump(istio_operator(mesh, cluster)).encode())
     return path

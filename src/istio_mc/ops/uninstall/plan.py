@@ -28,14 +28,17 @@ from istio_mc.gateways.host.parallel import Failures, all_of
 from istio_mc.gateways.istio.istioctl import find_istioctl
 from istio_mc.gateways.kube.snapshot import completed, observe
 from istio_mc.ops.session import istio_version, topology
-from istio_mc.ops.session.istio_documents import written
+from istio_mc.ops.session.istio_documents import write_operator
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from istio_mc.domain.mesh import Mesh
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.removal import Doomed, Removal
+    from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.session.run import Run
     from istio_mc.ops.session.session import Session
 
 _ISTIO_CONTROLLERS = "istio.io/"
@@ -117,7 +120,7 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
 
     def settle(name: str) -> tuple[Removal, bool, tuple[str, ...], tuple[Doomed, ...]]:
         kube = session.clusters.kubes[name]
-        manifest = istioctl.manifest(written(session, mesh, clusters[name]), session.run.deadline)
+        manifest = _manifest(session.run, istioctl, mesh, clusters[name])
         seen = completed(kube, observed[name], manifest)
         found = removal.plan(mesh, seen, manifest, ids, _users(kube, seen))
         namespace = kube.get(objects.NAMESPACE, sample.NAMESPACE)
@@ -137,6 +140,11 @@ def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling
         mesh_id=_mesh_ids(observed.values()) or mesh.mesh_id,
         servers={context.name: context.server or "" for context in session.clusters.contexts},
     )
+
+
+def _manifest(run: Run, istioctl: Istioctl, mesh: Mesh, cluster: Cluster) -> list[Object]:
+    """What an install sets in a cluster."""
+    return istioctl.manifest(write_operator(run.folder, mesh, cluster), run.deadline)
 
 
 def _version(session: Session, observed: Mapping[str, Observed]) -> str:

@@ -13,7 +13,8 @@ from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.host.parallel import Failures, answered
 from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.options import CaOptions
-from istio_mc.ops.install.planning import drift_before_link, istioctl_at_hand
+from istio_mc.ops.install.manifest import istioctl_at_hand, read_istio
+from istio_mc.ops.install.planning import drift_before_link, istio_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,21 @@ def found(ground: Ground) -> tuple[dict[str, Drift], Failures]:
     wanted = remote_secrets(members, tokens)
 
     def look(name: str) -> Drift:
-        steps = drift_before_link(session, mesh, clusters, ground.observed, name, cacerts.get(name), istioctl)
+        cluster, live = clusters[name], ground.observed[name]
+        istio = (
+            istio_step(mesh, cluster, live, read_istio(session, mesh, cluster, live, istioctl))
+            if istioctl
+            else None
+        )
+        steps = drift_before_link(
+            mesh,
+            clusters,
+            ground.observed,
+            name,
+            cacerts.get(name),
+            istio,
+            gateway_api=session.settings.gateway_api.install,
+        )
         link = link_step(required_by(ground.clusters[name], wanted), ground.remotes[name])
         return Drift(
             (*steps, link) if link else steps,
