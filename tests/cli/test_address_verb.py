@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conftest import Ran
-from tests.support.fake_api import FakeApi, free_port, write_kubeconfig
+from tests.support.fake_api import FakeApi, free_port, status, write_kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,15 +191,42 @@ class TestSent:
         )
         assert json.loads(sent) == {"spec": {"externalIPs": [IP]}}
 
+    def test_a_change_that_failed_is_not_reported_as_made(self, istio_mc: Run, pair: Pair) -> None:
+        pair.nhn.on(SERVICE, status(403, "no"))
+        done = istio_mc(
+            "address",
+            "--set",
+            f"kt={IP}",
+            "--set",
+            "nhn=203.0.113.9",
+            "--kubeconfig",
+            pair.config,
+            "-o",
+            "json",
+        )
+        assert done.code == 3
+        assert [one["cluster"] for one in done.envelope["errors"]] == ["nhn"]
+        assert [one["cluster"] for one in done.envelope["data"]["changes"]] == ["kt"]
+
+    def test_where_every_change_failed_it_is_not_said_that_there_is_nothing_to_change(
+        self, istio_mc: Run, pair: Pair
+    ) -> None:
+        pair.nhn.on(SERVICE, status(403, "no"))
+        done = istio_mc("address", "--set", "nhn=203.0.113.9", "--kubeconfig", pair.config)
+        assert done.code == 3
+        assert "Nothing to change" not in done.out
+
     def test_a_gateway_goes_to_the_other_cluster(self, istio_mc: Run, pair: Pair) -> None:
         pair.nhn.on(
             f"{CRD}/gatewayclasses.gateway.networking.k8s.io",
             {"metadata": {"name": "g"}}
             | {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"},
         )
+        pair.nhn.on(f"{GATEWAYS}/istio-remote-c1", {})
         done = istio_mc(
             "address", "--set", "kt=gw.example.com", "--via", "gateway", "--kubeconfig", pair.config
         )
+        assert done.code == 0
         assert "apply Gateway istio-system/istio-remote-c1" in done.out
         assert pair.written(pair.kt) == []
         assert pair.written(pair.nhn) == [("PATCH", f"{GATEWAYS}/istio-remote-c1")]

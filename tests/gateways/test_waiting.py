@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -41,4 +42,12 @@ def test_what_is_found_ends_the_wait_at_once() -> None:
     begun = time.monotonic()
     for _ in looks(begun + 60, 30.0):
         break
+    assert time.monotonic() - begun < 15
+
+
+def test_what_is_ended_elsewhere_is_not_looked_at_again() -> None:
+    begun, ended = time.monotonic(), threading.Event()
+    for left in looks(begun + 60, 30.0, ended):
+        assert left > 0
+        ended.set()
     assert time.monotonic() - begun < 15

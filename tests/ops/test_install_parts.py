@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,7 +71,7 @@ DEPLOYMENT = objects.DEPLOYMENT.path("istio-system", "istiod")
 def test_the_gateway_apis_crds_wait_until_istiod_starts(api: FakeApi) -> None:
     api.on(DEPLOYMENT, status(404, "not yet"), status(404, "not yet"), {"kind": "Deployment"})
 
-    assert _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event())
+    assert _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event(), time.monotonic() + 30)
     assert len(api.calls) == 3
 
 
@@ -78,7 +79,13 @@ def test_they_wait_no_longer_than_for_the_steps_that_make_istiod(api: FakeApi) -
     ended = threading.Event()
     threading.Timer(0.2, ended.set).start()
 
-    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
+    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended, time.monotonic() + 30)
+
+
+def test_they_wait_no_longer_than_the_run(api: FakeApi) -> None:
+    until = time.monotonic() + 0.2
+    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event(), until)
+    assert len(api.calls) > 1
 
 
 def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeApi) -> None:
@@ -86,7 +93,7 @@ def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeA
     ended = threading.Event()
     threading.Timer(0.3, ended.set).start()
 
-    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended)
+    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", ended, time.monotonic() + 30)
     assert len(api.calls) == 1
 
 
@@ -118,7 +125,7 @@ class TestTheStepsOfACluster:
                 if step.name == plan.GATEWAY_API:
                     self.applied.set()
 
-        def istiod_starts(_kube: object, istiod: str, ended: threading.Event) -> bool:
+        def istiod_starts(_kube: object, istiod: str, ended: threading.Event, _until: float) -> bool:
             assert istiod == "istiod"
             self.is_asked = True
             while not (self.starts.is_set() or ended.is_set()):

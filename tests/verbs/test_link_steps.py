@@ -87,6 +87,7 @@ def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
 ) -> None:
     session.clusters.mark_unusable({"nhn": (UNUSABLE,)})
     installed["kt"].make(remote_secret("of-no-member", "gone"))
+    installed["kt"].make(remote_secret("of-another", "another"))
     without(installed, "kt", OF_NCLOUD)
     without(installed, "ncloud", OF_KT)
     installed["kt"].faults.refuse(NO, "DELETE", path="/of-no-member$")
@@ -94,11 +95,11 @@ def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
     done = link_members(session, look(session, prune=True), dry_run=False)
     assert set(done.failures) == {"kt", "ncloud", "nhn"}
     assert installed["kt"].has("Secret", OF_NCLOUD, SYSTEM)
-    assert done.pruned["kt"] == ("of-no-member",)
+    assert done.pruned["kt"] == ("of-another",)  # what stays is not reported as removed
     assert done.dry_run is False
     assert told(events, "prune") == [
         ("kt", State.PENDING, ""),
-        ("kt", State.STARTED, "1 remote secrets"),
+        ("kt", State.STARTED, "2 remote secrets"),
         ("kt", State.FAILED, ""),
     ]
     assert {("kt", State.PENDING, ""), ("kt", State.STARTED, "1 remote secrets")} <= set(told(events, "link"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from istio_mc.domain.codes import Code
-from istio_mc.domain.events import Event, State
+from istio_mc.domain.events import Event, State, silent
 from istio_mc.domain.problem import Problem
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
@@ -19,6 +20,7 @@ from istio_mc.ops.uninstall.uninstall import uninstall
 from tests.support import quick
 from tests.support.mesh import environment
 from tests.support.refusals import Refused
+from tests.support.sessions import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,8 +126,22 @@ def test_a_leave_reports_what_failed_in_those_that_stay_and_in_those_that_go(
     done = uninstall(session, todo)
     assert set(done.failures) == {"kt", "ncloud", "nhn"}
     assert "Secret istio-system/istio-remote-secret-nhn-nks" in done.removed["kt"]
+    # What went before the fault is reported, and no more than that.
+    assert f"Service {SYSTEM}/istiod" in done.removed["nhn"]
+    assert not {f"Deployment {SYSTEM}/istiod", f"Namespace {SYSTEM}"} & set(done.removed["nhn"])
     assert [problem.code for problem in done.warnings] == ["tokens-kept", "settings-name-it"]
     assert done.dry_run is False
+
+
+def test_a_namespace_that_does_not_go_is_not_reported_as_removed(installed: Mesh, session: Session) -> None:
+    todo = plan(session)
+    for one in installed.clusters.values():
+        one.controllers.held.add("namespaces")
+    done = uninstall(changed(session, deadline=time.monotonic(), progress=silent), todo)
+    assert {problem.code for found in done.failures.values() for problem in found} == {"namespace-stuck"}
+    for removed in done.removed.values():
+        assert f"Deployment {SYSTEM}/istiod" in removed
+        assert f"Namespace {SYSTEM}" not in removed
 
 
 def test_all_that_goes_from_a_namespace_that_stays_is_reported(

@@ -76,7 +76,7 @@ def address(
             if changes and not dry_run:
                 if want.unset:
                     edge.confirm(shown.question(changes), yes=yes)
-                failures = op.apply(session, changes)
+                changes, failures = op.apply(session, changes)
                 seen = op.look(session, named)
             result = op.AddressResult(seen, changes, failures, told, asked=True, dry_run=dry_run)
             return shown.report(result, session.warnings)

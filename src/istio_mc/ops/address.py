@@ -246,8 +246,13 @@ def _doubts(addresses: Iterable[str], resolved: Iterable[Resolved]) -> list[tupl
     return found + [(one.host, f"does not resolve here: {one.fault}") for one in resolved if one.fault]
 
 
-def apply(session: Session, changes: Sequence[Change]) -> Failures:
-    """Does what was planned: clusters at once, each cluster's changes in their order."""
+def apply(session: Session, changes: Sequence[Change]) -> tuple[tuple[Change, ...], Failures]:
+    """Does what was planned: clusters at once, each cluster's changes in their order.
+
+    Returns:
+        What was done, and clusters where something was not, and why.
+    """
+    done: list[Change] = []
     by_cluster: dict[str, list[Change]] = {}
     for change in changes:
         by_cluster.setdefault(change.context, []).append(change)
@@ -257,9 +262,10 @@ def apply(session: Session, changes: Sequence[Change]) -> Failures:
         for change in by_cluster[name]:
             with session.run.step(name, _STEP, str(change)):
                 _do(kube, change)
+                done.append(change)
 
     _, failures = session.clusters.each(work, by_cluster, step=_STEP)
-    return failures
+    return tuple(change for change in changes if change in done), failures
 
 
 def _do(kube: Kube, change: Change) -> None:

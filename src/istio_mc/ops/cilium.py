@@ -289,14 +289,12 @@ class _Work:
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
         until = time.monotonic() + min(settle_s, max(0.0, self.session.run.remaining_s - _POLL_S))
-        while True:  # not a wait for something: the look that counts is the one at the end
-            left = until - time.monotonic()
+        for left in looks(until, _POLL_S * 2) if settle_s > 0 else ():
             seen = lost(before, *self._nodes_and_pods())
-            if left <= 0:
-                break
             self._say(f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: "))
-            time.sleep(min(_POLL_S * 2, left))
-        if seen:
+        time.sleep(max(0.0, until - time.monotonic()))
+        # The look that counts is the one at the end.
+        if seen := lost(before, *self._nodes_and_pods()):
             raise ProblemError(self._readiness_lost(seen))
 
     def _readiness_lost(self, seen: Collection[str]) -> Problem:

@@ -206,21 +206,23 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
     """Prunes what shall go, and links every ordered pair of the clusters that answer."""
     members = {name: todo.clusters[name] for name in todo.states}
     left = {name: found.without(todo.doomed.get(name, ())) for name, found in todo.states.items()}
-    pruned = {name: tuple(map(str, going)) for name, going in todo.doomed.items()}
     if dry_run:
-        steps = planned(members, left)
-        return LinkResult(todo.clusters, steps, todo.failures, pruned, dry_run=True)
+        doomed = {name: tuple(map(str, going)) for name, going in todo.doomed.items()}
+        return LinkResult(todo.clusters, planned(members, left), todo.failures, doomed, dry_run=True)
+    removed: dict[str, list[str]] = {name: [] for name in todo.doomed}
 
     def prune(name: str) -> None:
         with session.run.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
             for going in todo.doomed[name]:
                 remove(session.clusters.kubes[name], going)
+                removed[name].append(str(going))
 
     _, failures = session.clusters.each(
         prune, [name for name in members if todo.doomed.get(name)], step=_PRUNE
     )
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
+    pruned = {name: tuple(what) for name, what in removed.items()}
     return LinkResult(todo.clusters, linked.steps, failures, pruned, dry_run=False)
 
 

@@ -132,7 +132,7 @@ def _render(result: AddressResult, console: Console) -> None:
 
 
 def _render_changes(result: AddressResult, console: Console) -> None:
-    if not result.changes:
+    if not (result.changes or result.failures):
         console.print("Nothing to change.")
     for change in result.changes:
         head = "would " if result.dry_run else ""

@@ -238,7 +238,7 @@ class Watch:
                     return
 
 
-def looks(until: float, every_s: float) -> Iterator[float]:
+def looks(until: float, every_s: float, ended: threading.Event | None = None) -> Iterator[float]:
     """One round for each look at what is waited for; where the rounds end by themselves, time is over.
 
     There is always a first look, and none is begun that would have to wait past the deadline::
@@ -252,6 +252,7 @@ def looks(until: float, every_s: float) -> Iterator[float]:
     Args:
         until: `time.monotonic()` value of the deadline.
         every_s: Seconds from the end of one look to the next.
+        ended: Ends the rounds once it is set.
 
     Yields:
         Seconds left until the deadline.
@@ -260,4 +261,7 @@ def looks(until: float, every_s: float) -> Iterator[float]:
         yield max(0.0, until - time.monotonic())
         if until - time.monotonic() <= every_s:
             return
-        time.sleep(every_s)
+        if ended is None:
+            time.sleep(every_s)
+        elif ended.wait(every_s):
+            return

@@ -20,7 +20,7 @@ from istio_mc.domain.links.state import LinkState
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import process
-from istio_mc.gateways.host.parallel import Failures, Watch, all_of, in_time
+from istio_mc.gateways.host.parallel import Failures, Watch, all_of, in_time, looks
 from istio_mc.gateways.istio.proxies import injected_pods
 from istio_mc.gateways.kube import credentials
 from istio_mc.gateways.kube.snapshot import read_services
@@ -235,25 +235,24 @@ def _apply_plan(
 
     def when_istiod_starts() -> None:
         kube = session.clusters.kubes[todo.cluster.context]
-        if _istiod_starts(kube, prepared.mesh.istiod, ended) or done.is_set():
+        if _istiod_starts(kube, prepared.mesh.istiod, ended, session.run.deadline) or done.is_set():
             _do(session, prepared, todo.cluster, beside, on_done)
 
     all_of({"in order": in_order, "beside": when_istiod_starts} if beside else {"in order": in_order})
     _do(session, prepared, todo.cluster, last, on_done)
 
 
-def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event) -> bool:
-    """Waits until istiod's Deployment is there, or the steps that make it have ended, by their own deadlines.
+def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event, until: float) -> bool:
+    """Waits until istiod's Deployment is there, or the steps that make it have ended, or time is over.
 
     Until then istioctl has the API server busy with Istio's own CRDs; from then on a cluster waits for pods.
     """
-    while not ended.is_set():
+    for left in looks(until, _POLL_S, ended):
         try:
             if kube.get(objects.DEPLOYMENT, istiod, SYSTEM_NAMESPACE):
                 return True
         except ProblemError:  # a cluster that does not answer is for istioctl's run to tell
-            ended.wait()
-        ended.wait(_POLL_S)
+            ended.wait(left)
     return False
 
 

@@ -90,7 +90,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
     failures |= unsynced
     if not failures and not todo.absent:
         _, undone = session.clusters.each(
-            lambda name: removed[name].extend(_drop_old_tokens(session, staying[name], suffix)),
+            lambda name: _drop_old_tokens(session, staying[name], suffix, removed[name]),
             [name for name in staying if name not in read_with_files(staying)],
         )
         failures |= undone
@@ -164,7 +164,7 @@ def _give_out(
         kube.apply(secret)
 
 
-def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str) -> list[str]:
+def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str, removed: list[str]) -> None:
     kube = session.clusters.kubes[cluster.context]
     current = documents.reader_token_secret(suffix, cluster.reader)["metadata"]["name"]
     old = [
@@ -174,4 +174,4 @@ def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str) -> list[st
     ]
     for secret in old:
         kube.delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
-    return [f"Secret {SYSTEM_NAMESPACE}/{secret} (reader token, replaced)" for secret in old]
+        removed.append(f"Secret {SYSTEM_NAMESPACE}/{secret} (reader token, replaced)")

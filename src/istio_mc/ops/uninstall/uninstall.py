@@ -55,10 +55,11 @@ class UninstallResult:
 
 def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     """Does what was planned, on all clusters at once; one that fails does not stop the others."""
+    gone: dict[str, list[str]] = {name: [] for name in todo.removals}
 
-    def clear(name: str) -> tuple[str, ...]:
+    def clear(name: str) -> None:
         with session.run.step(name, _STEP, f"{len(todo.removals[name].objects)} objects"):
-            return _clear(session, todo, name)
+            _clear(session, todo, name, gone[name])
 
     session.run.queue(todo.removals, _STEP)
     forgotten: dict[str, tuple[str, ...]] = {}
@@ -71,39 +72,44 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
             told = (tokens_kept(todo, unforgotten), *told)
         else:
             told = (*tokens_in_files(todo), *told)
-    removed, failures = session.clusters.each(clear, todo.removals)
+    _, failures = session.clusters.each(clear, todo.removals)
+    removed = {name: tuple(what) for name, what in gone.items()}
     return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
 
 
-def _clear(session: Session, todo: Uninstalling, name: str) -> tuple[str, ...]:
-    """Takes away what is planned in one cluster; what went."""
+def _clear(session: Session, todo: Uninstalling, name: str, removed: list[str]) -> None:
+    """Takes away what is planned in one cluster, and notes what went: also where the rest fails."""
     kube = session.clusters.kubes[name]
     found = todo.removals[name]
-    removed: list[str] = []
     if name in todo.sample:
         kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-        removed.append(f"Namespace {sample.NAMESPACE}")
-    removed += _delete(kube, found.objects)
-    removed += _delete(kube, found.crds)
+    _delete(kube, found.objects, removed)
+    _delete(kube, found.crds, removed)
     if found.namespace:
         kube.delete(objects.NAMESPACE, SYSTEM_NAMESPACE)
-        removed.append(f"Namespace {SYSTEM_NAMESPACE}")
     else:
         _unlabel(kube)
-        removed += _delete(kube, _elections(kube, found))
+        _delete(kube, _elections(kube, found), removed)
     # Read anew: until it is gone, istiod puts back what is taken away.
     namespaces = namespaces_going(found, sample_goes=name in todo.sample)
-    removed += _delete(kube, roots_left(kube, found, namespaces))
+    _delete(kube, roots_left(kube, found, namespaces), removed)
     for namespace in namespaces:
         _wait_gone(session, kube, namespace)
-    return tuple(removed)
+        removed.append(f"Namespace {namespace}")
 
 
-def _delete(kube: Kube, going: Collection[Doomed]) -> list[str]:
+def _delete(kube: Kube, going: Collection[Doomed], removed: list[str]) -> None:
     """Deletes them all at once; what is gone by then went along with what it belongs to."""
-    return [
-        *all_of({str(item): partial(kube.delete, item.kind, item.name, item.namespace) for item in going})
-    ]
+    deleted: set[Doomed] = set()
+
+    def delete(item: Doomed) -> None:
+        kube.delete(item.kind, item.name, item.namespace)
+        deleted.add(item)
+
+    try:
+        all_of({str(item): partial(delete, item) for item in going})
+    finally:
+        removed.extend(str(item) for item in going if item in deleted)
 
 
 def _unlabel(kube: Kube) -> None:
