@@ -309,6 +309,41 @@ def endpoint_shards(cluster: Cluster, one: Istiod) -> Object:
     return found
 
 
+def envoy_clusters(cluster: Cluster, pod: Object) -> str:
+    """What the proxy of a pod answers to `/clusters`: a sidecar's clusters, or a gateway's for SNI."""
+    one = cluster.istiods.running()[0]
+    is_gateway = (pod["metadata"].get("labels") or {}).get("istio") == "ingressgateway"
+    seen = {one.cluster_id: cluster} if is_gateway else seen_clusters(cluster, one)
+    lines = []
+    for service in cluster.store.of("Service"):
+        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        for entry in service["spec"].get("ports") or []:
+            host, port = f"{name}.{namespace}.svc.cluster.local", entry["port"]
+            of = f"outbound_.{port}_._.{host}" if is_gateway else f"outbound|{port}||{host}"
+            lines.append(f"{of}::default_priority::max_connections::4294967295")
+            for cluster_id, other in seen.items():
+                meshed = is_gateway or other is not cluster
+                addresses = _pod_addresses(other, namespace, name, meshed=meshed)
+                if addresses and other is not cluster:
+                    rows = [row for row in networkz(cluster, one) if row["Cluster"] == cluster_id]
+                    addresses = [f"{row['Addr']}:{row['Port']}" for row in rows]
+                lines += [f"{of}::{address}::health_flags::healthy" for address in addresses]
+    return "\n".join(lines) + "\n"
+
+
+def _pod_addresses(cluster: Cluster, namespace: str, name: str, *, meshed: bool) -> list[str]:
+    service = cluster.store.find("Service", name, namespace)
+    selector = ((service or {}).get("spec") or {}).get("selector")
+    wanted = {**(selector or {}), **({"security.istio.io/tlsMode": "istio"} if meshed else {})}
+    return [
+        f"{pod['status']['podIP']}:9080"
+        for pod in cluster.store.of("Pod", namespace)
+        if selector
+        and controllers.is_ready(pod)
+        and selectors.by_object({"matchLabels": wanted}, pod["metadata"].get("labels") or {})
+    ]
+
+
 @cache
 def _self_signed(name: str) -> Authority:
     assert name

@@ -48,7 +48,11 @@ def of_pod(cluster: Cluster, namespace: str, name: str) -> Mapping[int, Callable
         }
     if controllers.has_proxy(pod) and cluster.istiods.running():
         issuer = cluster.istiods.running()[0].issuer
-        return {_ENVOY_ADMIN: lambda peer: _http(peer, {"/config_dump": lambda: _held(issuer)})}
+        pages = {
+            "/config_dump": lambda: _held(issuer),
+            "/clusters": lambda: istiod.envoy_clusters(cluster, pod).encode(),
+        }
+        return {_ENVOY_ADMIN: lambda peer: _http(peer, pages)}
     return {}
 
 

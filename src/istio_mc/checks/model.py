@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.plan import Drift
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.this_machine import Here
+    from istio_mc.domain.trace.sources import Configuration
     from istio_mc.domain.traffic.data_path import DataPath
     from istio_mc.domain.traffic.probe_pod import Reply
 
@@ -63,6 +64,7 @@ class Observation(StrEnum):
     PROXIES = "proxies' certificates"
     GIVEN_ROOTS = "roots of namespaces"
     DISCOVERY = "gateways and endpoints of istiods"
+    CONFIGURATION = "Istio configuration"
 
 
 OBSERVED = "access.observed"
@@ -102,6 +104,7 @@ class Facts:
         proxies: What each cluster's proxies hold; empty likewise.
         given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
         discovery: What each cluster's istiods have of the others; empty likewise.
+        configuration: What users wrote for Istio in each cluster; empty likewise.
         releases: The table of Istio releases.
         now: When it was read, with time zone; None: nothing is judged by the calendar.
         failures: Observations that brought nothing for a cluster, and why, by observation and context.
@@ -128,6 +131,7 @@ class Facts:
     proxies: Mapping[str, ProxiesHold] = field(default_factory=dict, repr=False)
     given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
     discovery: Mapping[str, Discovery] = field(default_factory=dict, repr=False)
+    configuration: Mapping[str, Configuration] = field(default_factory=dict, repr=False)
     releases: ReleaseTable = field(default_factory=release_table, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)

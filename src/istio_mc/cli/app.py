@@ -24,6 +24,7 @@ class Verbs(LazyGroup):
         "address": "Show the gateways' addresses and ports; give one an address.",
         "link": "Write the remote secrets between all clusters.",
         "verify": "Check the mesh: what is wrong, where, and what mends it.",
+        "trace": "Follow calls of a service between clusters: where do they end?",
         "status": "Show what runs in all clusters on one screen.",
         "report": "The mesh on one HTML page: what is wrong, links, certificates.",
         "bundle": "An archive for a ticket: report, logs, objects; no secrets.",

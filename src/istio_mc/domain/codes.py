@@ -265,6 +265,27 @@ class Code(StrEnum):
     NO_ANSWER_ACROSS = "no-answer-across"
     PROBE_LEFT = "probe-left"
 
+    # A service's path, in trace.md
+    SERVICE_MISSING = "service-missing", "trace.md#service"
+    SERVICE_PORTS_DIFFER = "service-ports-differ", "trace.md#service"
+    NAMESPACE_NOT_INJECTED = "namespace-not-injected", "trace.md#injection"
+    SERVICE_NODE_LOCAL = "service-node-local", "trace.md#sharing"
+    SERVICE_NOT_EXPORTED = "service-not-exported", "trace.md#export"
+    NAMESPACE_NOT_SELECTED = "namespace-not-selected", "trace.md#selectors"
+    NO_READY_ENDPOINT = "no-ready-endpoint", "trace.md#endpoints"
+    ENDPOINTS_WITHOUT_SIDECAR = "endpoints-without-sidecar", "trace.md#endpoints"
+    SIDECAR_EGRESS = "sidecar-egress", "trace.md#sidecar"
+    SERVICE_ENTRY_SAME_HOST = "service-entry-same-host", "trace.md#service-entry"
+    ROUTED_ELSEWHERE = "routed-elsewhere", "trace.md#virtual-service"
+    SUBSET_EMPTY = "subset-empty", "trace.md#virtual-service"
+    DESTINATION_RULE_TLS = "destination-rule-tls", "trace.md#destination-rule"
+    PEER_AUTHENTICATION_OFF = "peer-authentication-off", "trace.md#peer-authentication"
+    PROXY_WITHOUT_ENDPOINT = "proxy-without-endpoint", "trace.md#proxy"
+    GATEWAY_NOT_OPEN = "gateway-not-open", "trace.md#gateway"
+    GATEWAY_WITHOUT_ROUTE = "gateway-without-route", "trace.md#gateway"
+    AUTHORIZATION_REFUSES = "authorization-refuses", "trace.md#authorization"
+    SERVICE_UNKNOWN = "service-unknown", "trace.md#usage"
+
     # The sample
     SAMPLE_NOT_RUNNING = "sample-not-running"
     NO_SIDECAR = "no-sidecar"

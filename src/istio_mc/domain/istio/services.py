@@ -60,12 +60,14 @@ class Services:
         meshed: What a gateway can pass a connection through to.
         endpoints: Ready endpoints of each, by namespace and name.
         addresses: The addresses of these endpoints, likewise.
+        slices: The EndpointSlices.
     """
 
     objects: tuple[Object, ...] = field(default=(), repr=False)
     meshed: tuple[Meshed, ...] = ()
     endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict, repr=False)
     addresses: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict, repr=False)
+    slices: tuple[Object, ...] = field(default=(), repr=False)
 
     def meshed_addresses(self) -> dict[tuple[str, str], frozenset[str]]:
         """The addresses of ready endpoints of the services that a gateway passes connections through to."""

@@ -85,5 +85,20 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
         ) from None
 
 
+MOST_BYTES = 64 * 2**20
+"""What is read of a proxy's list of clusters at most."""
+
+
+def read_clusters(kube: Kube, pod: Object) -> str:
+    """The admin page `/clusters` of a pod's proxy: its clusters and their endpoints, as text.
+
+    Raises:
+        ProblemError: The forward failed, or what listens there is no Envoy.
+    """
+    namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
+    raw = kube.http_get(namespace, name, _ADMIN_PORT, "/clusters", most=MOST_BYTES)
+    return raw.decode(errors="replace")
+
+
 def _name(pod: Object) -> str:
     return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"

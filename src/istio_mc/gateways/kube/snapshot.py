@@ -264,4 +264,6 @@ def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
     found = all_of(calls)
     offered = meshed(found["services"], found["pods"])
     slices = found["slices"]
-    return Services(tuple(found["services"]), offered, endpoints_of(slices), ready_addresses(slices))
+    return Services(
+        tuple(found["services"]), offered, endpoints_of(slices), ready_addresses(slices), tuple(slices)
+    )

@@ -27,6 +27,7 @@ from istio_mc.gateways.host.parallel import Failures, all_of, answered, once
 from istio_mc.gateways.istio.data_path import serving
 from istio_mc.gateways.istio.istiod import clusterz, given_roots
 from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
+from istio_mc.gateways.kube.configuration import read_configuration
 from istio_mc.gateways.kube.pods import read_deployment_faults
 from istio_mc.gateways.kube.remote_access import try_access
 from istio_mc.gateways.kube.snapshot import observe, read_services, survey
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.this_machine import Here
+    from istio_mc.domain.trace.sources import Configuration
     from istio_mc.ops.session.session import Session
 
 
@@ -103,6 +105,10 @@ def _given_roots(ground: Ground, name: str) -> GivenRoots:
     return given_roots(ground.session.clusters.kubes[name], root_config_map(istiod))
 
 
+def _configuration(ground: Ground, name: str) -> Configuration:
+    return read_configuration(ground.session.clusters.kubes[name], partial(ground.injected, name))
+
+
 def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
     """Tries each access that another cluster holds to this one; equal ones once."""
     cluster_id = ground.clusters[name].cluster_id
@@ -128,6 +134,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(Observation.SERVING, 20.0, _serving),
     Probe(Observation.PROXIES, 25.0, _proxies),
     Probe(Observation.GIVEN_ROOTS, 20.0, _given_roots),
+    Probe(Observation.CONFIGURATION, 20.0, _configuration),
 )
 """What is observed of each cluster beside its objects; the data path is tried once this is there."""
 
@@ -228,6 +235,7 @@ def gather(
         serving=answers[Observation.SERVING],
         proxies=answers[Observation.PROXIES],
         discovery=views,
+        configuration=answers[Observation.CONFIGURATION],
         given_roots=answers[Observation.GIVEN_ROOTS],
         releases=session.run.releases,
         now=now,

@@ -1,0 +1,67 @@
+"""`istio-mc trace`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import completion, edge
+
+
+@edge.verb
+def trace(
+    options: edge.Options,
+    *,
+    service: Annotated[
+        str, typer.Argument(metavar="[NAMESPACE/]SERVICE", help="The service that is called.")
+    ],
+    client: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="CONTEXT",
+            help="Trace calls from this cluster only.",
+            autocompletion=completion.contexts,
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="CONTEXT",
+            help="Trace calls to this cluster only.",
+            autocompletion=completion.contexts,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the Service [default: its first TCP port].")
+    ] = None,
+) -> None:
+    """Follow calls of a service from every cluster to every other one, hop by hop: where do they end?
+
+    Nothing is deployed and nothing is changed. With --from and --to every hop of that path is shown. Exit
+    code 4 says that a path is broken.
+
+    Examples:
+
+      istio-mc trace sample/reviews
+
+      istio-mc trace sample/reviews --from kt --to nhn
+
+      istio-mc trace reviews --port 9080 -o json
+    """
+    from datetime import UTC, datetime
+
+    from istio_mc.ops import trace as op
+    from istio_mc.ops.session.session import open_members
+    from istio_mc.present.trace import report
+
+    def work(progress: edge.Progress) -> edge.Report:
+        if not service.rpartition("/")[2] or service.count("/") > 1:
+            raise typer.BadParameter("give SERVICE or NAMESPACE/SERVICE")
+        with open_members(options.inputs(), progress) as session:
+            asked = op.Asked(service, client, target, port)
+            return report(op.trace(session, asked, datetime.now(UTC)))
+
+    edge.run("trace", options, work)

@@ -1,0 +1,1 @@
+"""The path of a call from one cluster to a service of another, hop by hop. Pure."""

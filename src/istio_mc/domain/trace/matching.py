@@ -1,0 +1,82 @@
+"""How Istio's objects name what they apply to: hosts, namespaces, labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from istio_mc.domain.kube.objects import labels_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from istio_mc.domain.kube.objects import Object
+
+
+def full_host(host: str, namespace: str) -> str:
+    """A host as an object of a namespace means it: a short name is a Service of that namespace."""
+    if host.startswith("*") or "." in host:
+        return host
+    return f"{host}.{namespace}.svc.cluster.local"
+
+
+def matches_host(pattern: str, host: str) -> bool:
+    """Whether a host is one that a pattern such as `*.sample.svc.cluster.local` means."""
+    if pattern.startswith("*"):
+        return host.endswith(pattern[1:])
+    return pattern == host
+
+
+def is_visible(item: Object, field: Iterable[str] | None, to: str) -> bool:
+    """Whether an object is exported to a namespace; without exportTo it is exported to all.
+
+    Args:
+        item: The object.
+        field: Its `exportTo`.
+        to: The namespace that asks.
+    """
+    given = {str(entry).strip() for entry in field or ()}
+    if not given or "*" in given or to in given:
+        return True
+    return "." in given and item["metadata"]["namespace"] == to
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a Kubernetes LabelSelector selects these labels; an empty one selects everything."""
+    selector = selector or {}
+    wanted = selector.get("matchLabels") or {}
+    return wanted.items() <= labels.items() and all(
+        _expression(one, labels) for one in selector.get("matchExpressions") or []
+    )
+
+
+def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or []
+    match expression.get("operator"):
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def applies_to(policy: Object, namespace: str, root_namespace: str, pods: Collection[Object]) -> bool:
+    """Whether a policy with `selector.matchLabels` applies to one of a namespace's pods.
+
+    One with targetRefs is for gateways and waypoints, and not for sidecars.
+    """
+    spec = policy.get("spec") or {}
+    if spec.get("targetRefs") or spec.get("targetRef"):
+        return False
+    if policy["metadata"]["namespace"] not in (namespace, root_namespace):
+        return False
+    wanted = (spec.get("selector") or {}).get("matchLabels") or {}
+    return not wanted or any(wanted.items() <= labels_of(pod).items() for pod in pods)
+
+
+def ref(item: Object) -> str:
+    """An object as messages name it: `Kind namespace/name`."""
+    metadata = item["metadata"]
+    return f"{item['kind']} {metadata['namespace']}/{metadata['name']}"

@@ -1,0 +1,110 @@
+"""How the paths of a service look: a matrix of clusters, and the first broken hop of each path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from istio_mc.domain.trace.model import State
+from istio_mc.present.output.envelope import Exit, Report
+from istio_mc.present.output.terminal import print_words, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from istio_mc.domain.trace.model import Trace
+    from istio_mc.ops.trace import TraceResult
+
+_MARKS = {
+    State.OK: ("√", "green"),
+    State.BROKEN: ("×", "red"),
+    State.LOCAL: ("=", "yellow"),
+    State.UNKNOWN: ("?", "yellow"),
+}
+_ALL_HOPS = 1
+"""Paths of which every hop is shown: one that was named with --from and --to."""
+
+
+def report(result: TraceResult) -> Report:
+    """The matrix, and what breaks."""
+    return Report(
+        data=_data(result),
+        render=lambda console: _render(result, console),
+        errors=result.problems,
+        warnings=result.warnings,
+        exit=Exit.CHECKS_FAILED if result.problems else Exit.DONE,
+    )
+
+
+def _data(result: TraceResult) -> dict[str, Any]:
+    return {
+        "namespace": result.service.namespace,
+        "service": result.service.name,
+        "port": result.port,
+        "clients": {name: pod or None for name, pod in result.clients.items()},
+        "paths": [
+            {
+                "from": one.client,
+                "to": one.target,
+                "state": state_of(one).value,
+                "brokenHop": one.broken.hop.id if one.broken else None,
+                "hops": [
+                    {
+                        "id": found.hop.id,
+                        "title": found.hop.title,
+                        "state": found.outcome.state.value,
+                        "seen": found.outcome.seen or None,
+                    }
+                    for found in one.hops
+                ],
+            }
+            for one in result.traces
+        ],
+    }
+
+
+def state_of(trace: Trace) -> State:
+    """What a whole path is like: broken, local, unknown where a hop is, else ok."""
+    states = {found.outcome.state for found in trace.hops}
+    return next((one for one in (State.BROKEN, State.LOCAL, State.UNKNOWN) if one in states), State.OK)
+
+
+def _render(result: TraceResult, console: Console) -> None:
+    console.print(Text(f"{result.service}, port {result.port}", style="bold"))
+    targets = list(dict.fromkeys(one.target for one in result.traces))
+    cells = {(one.client, one.target): _cell(one) for one in result.traces}
+    rows = table("FROM \\ TO", *targets)
+    for client in dict.fromkeys(one.client for one in result.traces):
+        rows.add_row(client, *(cells.get((client, target), Text("-")) for target in targets))
+    print_words(console, rows)
+    for one in result.traces:
+        if len(result.traces) == _ALL_HOPS:
+            _print_hops(one, console)
+        elif one.local:
+            console.print(f"{one.client} → {one.target}: local by configuration: {one.local.outcome.seen}")
+    states = [state_of(one) for one in result.traces]
+    counted = {state: states.count(state) for state in State if state in states}
+    told = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
+    console.print(f"{len(states)} paths: {', '.join(told)}" if states else "no cluster has this Service")
+
+
+_WORDS = {
+    State.OK: "ok",
+    State.BROKEN: "broken",
+    State.LOCAL: "local by configuration",
+    State.UNKNOWN: "with hops that are unknown",
+}
+
+
+def _cell(trace: Trace) -> Text:
+    mark, style = _MARKS[state_of(trace)]
+    hop = trace.broken or trace.local
+    return Text(f"{mark} {hop.hop.id}" if hop else mark, style=style)
+
+
+def _print_hops(trace: Trace, console: Console) -> None:
+    for found in trace.hops:
+        mark, style = _MARKS[found.outcome.state]
+        line = f"  {mark} {found.hop.id}: {found.outcome.seen or found.hop.title}"
+        console.print(Text(line, style=style if found.outcome.state is not State.OK else ""))

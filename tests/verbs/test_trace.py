@@ -1,0 +1,372 @@
+"""trace on stand-in clusters: every path of a service, the hop that is broken, and what repairs it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.domain.codes import Code
+from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops import trace as op
+from istio_mc.ops.verify import discovery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from istio_mc.gateways.kube.client import Kube
+    from tests.support.cluster import Cluster
+    from tests.support.kinds import Object
+    from tests.support.mesh import Mesh
+    from tests.support.runs import Result
+
+SYSTEM = "istio-system"
+NAMES = ("kt", "ncloud", "nhn")
+
+
+@pytest.fixture(name="sampled")
+def _sampled(installed: Mesh, monkeypatch: pytest.MonkeyPatch) -> Mesh:
+    """A mesh with a service and a client in every cluster."""
+    monkeypatch.setattr(discovery, "_AGAIN_S", 0.01)
+    for one in installed.clusters.values():
+        one.deploy("reviews", "sample")
+        one.deploy("sleep", "sample")
+        one.settle()
+    return installed
+
+
+def trace(mesh: Mesh, *words: str, code: int = 0) -> Result:
+    return mesh.run("trace", *(words or ("sample/reviews",)), "-o", "json").exits(code)
+
+
+def broken(result: Result) -> dict[str, str]:
+    """The broken hop of each path that has one."""
+    return {
+        f"{one['from']} → {one['to']}": one["brokenHop"] for one in result.data["paths"] if one["brokenHop"]
+    }
+
+
+def test_every_path_of_a_service_that_works_is_ok(sampled: Mesh) -> None:
+    result = trace(sampled)
+    assert (result.data["namespace"], result.data["service"], result.data["port"]) == (
+        "sample",
+        "reviews",
+        9080,
+    )
+    assert [(one["from"], one["to"]) for one in result.data["paths"]] == [
+        (a, b) for a in NAMES for b in NAMES
+    ]
+    assert {one["state"] for one in result.data["paths"]} == {"ok"}
+    assert all(pod.startswith("sample/sleep-") for pod in result.data["clients"].values())
+    assert result.errors == result.warnings == []
+
+
+def test_nothing_is_written(sampled: Mesh) -> None:
+    before = sampled.snapshots()
+    trace(sampled)
+    assert sampled.snapshots() == before
+
+
+def test_the_text_is_a_matrix_and_with_from_and_to_every_hop(sampled: Mesh) -> None:
+    shown = sampled.run("trace", "reviews").exits(0).stdout.splitlines()
+    assert shown[0] == "sample/reviews, port 9080"
+    assert [line.split() for line in shown[1:5]] == [
+        ["FROM", "\\", "TO", *NAMES],
+        *([name, "√", "√", "√"] for name in NAMES),
+    ]
+    assert shown[5] == "9 paths: 9 ok"
+    lines = sampled.run("trace", "reviews", "--from", "kt", "--to", "nhn").exits(0).stdout
+    assert "  √ authorization: no policy" in lines
+    assert "  √ gateway: SNI route in 1 gateway pod" in lines
+
+
+def test_one_direction_can_be_chosen(sampled: Mesh) -> None:
+    def paths(*words: str) -> list[tuple[str, str]]:
+        return [(one["from"], one["to"]) for one in trace(sampled, "sample/reviews", *words).data["paths"]]
+
+    assert paths("--from", "kt") == [("kt", "kt"), ("kt", "ncloud"), ("kt", "nhn")]
+    assert paths("--to", "kt") == [("ncloud", "kt"), ("nhn", "kt")]
+    assert paths("--from", "kt", "--to", "kt") == [("kt", "kt")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["sample/nothing"], "no cluster that responds has a Service sample/nothing"),
+        (["nothing"], "no cluster that responds has a Service nothing"),
+        (["kubernetes/reviews"], "no cluster that responds has a Service kubernetes/reviews"),
+        (["sample/reviews", "--port", "81"], "Service sample/reviews has no TCP port 81"),
+        (["sample/reviews", "--from", "aws"], "--from aws is not one of the clusters of this run"),
+        (["sample/reviews", "--to", "aws"], "--to aws is not one of the clusters of this run"),
+        (["a/b/c"], "give SERVICE or NAMESPACE/SERVICE"),
+        (["sample/"], "give SERVICE or NAMESPACE/SERVICE"),
+    ],
+)
+def test_a_service_port_or_cluster_that_is_not_there_is_refused(
+    sampled: Mesh, words: list[str], told: str
+) -> None:
+    assert told in sampled.run("trace", *words).exits(2).stderr
+
+
+def test_a_name_that_several_namespaces_have_is_refused(sampled: Mesh) -> None:
+    sampled["kt"].deploy("reviews", "shop")
+    assert "several namespaces have a Service reviews" in sampled.run("trace", "reviews").exits(2).stderr
+
+
+def custom(one: Cluster, group: str, kind: str, name: str, spec: Object, namespace: str = "sample") -> None:
+    metadata = {"name": name, "namespace": namespace}
+    one.make({"apiVersion": f"{group}.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
+
+
+def edit(
+    one: Cluster, kind: str, name: str, change: Callable[[Object], Any], namespace: str = "sample"
+) -> None:
+    one.edit(one.get(kind, name, namespace), change)
+    one.settle()
+
+
+def annotated(name: str, value: str) -> Callable[[Object], Any]:
+    return lambda item: item["metadata"].setdefault("annotations", {}).update({name: value})
+
+
+def service_spec(**values: object) -> Callable[[Object], Any]:
+    return lambda item: item["spec"].update(values)
+
+
+def mesh_config(one: Cluster, text: str) -> None:
+    edit(
+        one, "ConfigMap", "istio", lambda item: item["data"].update(mesh=item["data"]["mesh"] + text), SYSTEM
+    )
+
+
+def without_injection(one: Cluster) -> None:
+    """Takes the label from the namespace, and restarts reviews."""
+    edit(one, "Namespace", "sample", lambda item: item["metadata"]["labels"].clear(), "")
+    pods = one.store.of("Pod", "sample")
+    one.delete(next(pod for pod in pods if pod["metadata"]["labels"]["app"] == "reviews"))
+    one.settle()
+
+
+def labelled(pair: str) -> Callable[[Object], Any]:
+    key, value = pair.split("=")
+    return lambda item: item["metadata"].setdefault("labels", {}).update({key: value})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A way to break paths.
+
+    Attributes:
+        make: Breaks it, in nhn.
+        hop: The hop that is named.
+        paths: The paths that are broken.
+        message: What is said, in part.
+        fixed: Whether the hint is a command that repairs it, of those that the stand-in knows.
+    """
+
+    make: Callable[[Cluster], object]
+    hop: str
+    paths: tuple[str, ...]
+    message: str
+    fixed: bool = False
+
+
+TO_NHN = ("kt → nhn", "ncloud → nhn")
+FROM_NHN = ("nhn → kt", "nhn → ncloud")
+ALL_OF_NHN = (*FROM_NHN, "nhn → nhn")
+MTLS_OFF = {"mtls": {"mode": "DISABLE"}}
+DENY = {"action": "DENY", "rules": [{"from": [{"source": {"namespaces": ["sample"]}}]}]}
+ELSEWHERE = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "ratings"}}]}]}
+
+FAULTS: dict[str, Fault] = {
+    "other ports": Fault(
+        lambda nhn: edit(nhn, "Service", "reviews", service_spec(ports=[{"name": "grpc", "port": 9080}])),
+        "service",
+        (*TO_NHN, *FROM_NHN),
+        "port 9080 of sample/reviews is not that of",
+    ),
+    "kept on the node": Fault(
+        lambda nhn: edit(nhn, "Service", "reviews", service_spec(internalTrafficPolicy="Local")),
+        "sharing",
+        FROM_NHN,
+        "nhn: Service sample/reviews has internalTrafficPolicy: Local",
+        fixed=True,
+    ),
+    "exported to its own namespace only": Fault(
+        lambda nhn: edit(nhn, "Service", "reviews", annotated("networking.istio.io/exportTo", ".")),
+        "export",
+        TO_NHN,
+        "nhn: Service sample/reviews is not exported to namespace istio-system",
+        fixed=True,
+    ),
+    "left out by discoverySelectors": Fault(
+        lambda nhn: mesh_config(nhn, "\ndiscoverySelectors:\n- matchLabels: {mesh: 'yes'}\n"),
+        "selectors",
+        (*TO_NHN, *ALL_OF_NHN),
+        "namespace sample is left out by discoverySelectors",
+    ),
+    "no ready pod": Fault(
+        lambda nhn: edit(nhn, "Deployment", "reviews", service_spec(replicas=0)),
+        "endpoints",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn: Service sample/reviews has no ready endpoint",
+    ),
+    "pods without a sidecar": Fault(
+        without_injection,
+        "endpoints",
+        TO_NHN,
+        "nhn: no pod of Service sample/reviews has a sidecar",
+        fixed=True,
+    ),
+    "a Sidecar that leaves it out": Fault(
+        lambda nhn: custom(nhn, "networking", "Sidecar", "default", {"egress": [{"hosts": ["./ratings.*"]}]}),
+        "sidecar",
+        ALL_OF_NHN,
+        "nhn: Sidecar sample/default leaves out sample/reviews",
+    ),
+    "a ServiceEntry for the host": Fault(
+        lambda nhn: custom(
+            nhn,
+            "networking",
+            "ServiceEntry",
+            "old",
+            {"hosts": ["reviews.sample.svc.cluster.local"], "resolution": "DNS"},
+        ),
+        "service-entry",
+        ALL_OF_NHN,
+        "nhn: ServiceEntry sample/old has the host of Service sample/reviews",
+    ),
+    "a VirtualService that routes elsewhere": Fault(
+        lambda nhn: custom(nhn, "networking", "VirtualService", "old", ELSEWHERE),
+        "virtual-service",
+        ALL_OF_NHN,
+        "nhn: VirtualService sample/old routes sample/reviews elsewhere",
+    ),
+    "a DestinationRule without mTLS": Fault(
+        lambda nhn: custom(
+            nhn,
+            "networking",
+            "DestinationRule",
+            "plain",
+            {"host": "reviews", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
+        ),
+        "destination-rule",
+        FROM_NHN,
+        "nhn: DestinationRule sample/plain turns mTLS off for sample/reviews",
+        fixed=True,
+    ),
+    "a PeerAuthentication without mTLS": Fault(
+        lambda nhn: custom(nhn, "security", "PeerAuthentication", "off", MTLS_OFF),
+        "peer-authentication",
+        (*TO_NHN, *FROM_NHN),
+        "nhn: PeerAuthentication sample/off turns mTLS off for sample/reviews",
+        fixed=True,
+    ),
+    "an AuthorizationPolicy": Fault(
+        lambda nhn: custom(nhn, "security", "AuthorizationPolicy", "deny", DENY),
+        "authorization",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn: AuthorizationPolicy sample/deny refuses cluster.local/ns/sample/sa/default",
+    ),
+    "a Gateway for other hosts": Fault(
+        lambda nhn: edit(
+            nhn,
+            "Gateway",
+            "cross-network-gateway",
+            lambda item: item["spec"]["servers"][0].update(hosts=["*.example"]),
+            SYSTEM,
+        ),
+        "link",
+        TO_NHN,
+        "the services of nhn are not open to the other networks",
+    ),
+    "an istiod without its endpoints": Fault(
+        lambda nhn: nhn.istiods.running()[0].blind.update({"kt-k2p"}),
+        "discovery",
+        ("nhn → kt",),
+        "does not have the gateway of kt (synced)",
+    ),
+}
+
+
+def carry_out(mesh: Mesh, hint: str) -> None:
+    """Does what the kubectl commands of a hint do, in the stand-in."""
+    for command in hint.split(" && "):
+        words = shlex.split(command)
+        context, namespace = words[2], words[words.index("-n") + 1] if "-n" in words else ""
+        rest = [word for word in words[3:] if word not in ("-n", namespace)]
+        one = mesh[context]
+        match rest:
+            case ["patch", kind, name, "--type", "merge", "-p", patch]:
+                kinds = {kind.kind.lower(): kind.kind for kind in one.store.kinds.values()}
+                edit(one, kinds[kind], name, merged(json.loads(patch)), namespace)
+            case ["annotate", "service", name, pair, "--overwrite"]:
+                edit(one, "Service", name, annotated(*pair.split("=")), namespace)
+            case ["label", "namespace", name, pair, "--overwrite"]:
+                edit(one, "Namespace", name, labelled(pair), "")
+            case ["rollout", "restart", *workloads]:
+                for pod in one.store.of("Pod", namespace):
+                    owner = pod["metadata"]["ownerReferences"][0]["name"].rpartition("-")[0]
+                    if f"deployment/{owner}" in workloads:
+                        one.delete(pod)
+                one.settle()
+            case _:
+                pytest.fail(hint)
+
+
+def merged(patch: Object) -> Callable[[Object], None]:
+    def merge(item: Object, over: Object = patch) -> None:
+        for key, value in over.items():
+            if isinstance(value, dict):
+                merge(item.setdefault(key, {}), value)
+            else:
+                item[key] = value
+
+    return merge
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_hop_that_is_broken_is_named(sampled: Mesh, name: str) -> None:
+    fault = FAULTS[name]
+    fault.make(sampled["nhn"])
+    result = trace(sampled, code=4)
+    assert broken(result) == dict.fromkeys(fault.paths, fault.hop)
+    messages = [one["message"] for one in result.json["errors"]]
+    assert any(fault.message in one for one in messages), messages
+    if fault.fixed:
+        hints = {(one["hintType"], one["hint"]) for one in result.json["errors"]}
+        assert {kind for kind, _ in hints} == {"command"}
+        for _, hint in hints:
+            carry_out(sampled, hint)
+        assert broken(trace(sampled)) == {}
+
+
+def test_a_cluster_that_does_not_respond_breaks_its_paths_and_no_others(sampled: Mesh) -> None:
+    sampled.cut("nhn")
+    result = sampled.run("trace", "sample/reviews", "--contexts", ",".join(NAMES), "-o", "json").exits(4)
+    assert broken(result) == dict.fromkeys((*TO_NHN, *ALL_OF_NHN), "link")
+
+
+def test_a_proxy_that_cannot_be_read_is_unknown_and_a_warning(
+    sampled: Mesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(kube: Kube, _: object) -> str:
+        raise ProblemError(Problem(code=Code.STREAM_FAILED, message="refused", cluster=kube.context))
+
+    monkeypatch.setattr(op, "read_clusters", refused)
+    result = sampled.run("trace", "sample/reviews", "--from", "kt", "-o", "json").exits(0)
+    assert {one["state"] for one in result.data["paths"]} == {"unknown"}
+    assert {one["cluster"] for one in result.json["messages"]} == set(NAMES)
+
+
+def test_calls_that_stay_local_by_configuration_are_no_fault(sampled: Mesh) -> None:
+    edit(sampled["kt"], "Service", "reviews", service_spec(trafficDistribution="PreferClose"))
+    result = trace(sampled)
+    local = [f"{one['from']} → {one['to']}" for one in result.data["paths"] if one["state"] == "local"]
+    assert local == ["kt → ncloud", "kt → nhn"]
+    shown = sampled.run("trace", "reviews").exits(0).stdout
+    assert "kt → nhn: local by configuration: trafficDistribution: PreferClose" in shown
