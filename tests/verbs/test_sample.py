@@ -78,3 +78,22 @@ def test_a_deep_verify_calls_from_pod_to_pod_and_leaves_nothing(installed: Mesh)
     installed.settle()
     left = [name for one in installed.clusters.values() for name in one.names("Namespace") if "probe" in name]
     assert left == []
+
+
+def test_of_pods_without_a_sidecar_the_hop_of_trace_is_named(sampled: Mesh) -> None:
+    nhn = sampled["nhn"]
+    nhn.edit(nhn.get("Namespace", "sample"), lambda item: item["metadata"]["labels"].pop("istio-injection"))
+    (pod,) = [
+        item for item in nhn.store.of("Pod", "sample") if item["metadata"]["labels"]["app"] == "reviews"
+    ]
+    nhn.delete(pod)
+    nhn.settle()
+    result = sampled.run("sample", "test", "--wait", "1s", "-o", "json").exits(4)
+    assert missing(result) == {"kt": ["v3"], "ncloud": ["v3"], "nhn": []}
+    for problem in result.json["errors"]:
+        assert problem["message"].endswith(
+            "first wrong hop: endpoints: nhn: no pod of Service sample/reviews has a sidecar"
+        )
+        assert problem["hint"].startswith(
+            "kubectl --context nhn label namespace sample istio-injection=enabled"
+        )

@@ -16,6 +16,7 @@ from istio_mc.checks import (
     identity,
     remote_access,
     remote_secret,
+    services,
     trust,
     versions,
     webhooks,
@@ -45,6 +46,7 @@ EVERY: tuple[Check, ...] = (
     *versions.HAZARDS,
     *environment.IN_A_MESH,
     *environment.SERVICES,
+    *services.CHECKS,
     *drift.CHECKS,
 )
 """What verify asks with --deep: the one option with which it changes something."""

@@ -235,6 +235,7 @@ class Code(StrEnum):
     READER_TOKEN_REFUSED = "reader-token-refused"
     READER_RIGHTS_MISSING = "reader-rights-missing"
     SERVICES_DISAGREE = "services-disagree"
+    SERVICES_NOT_REACHED = "services-not-reached"
     DRIFT = "drift"
     ISTIO_VERSIONS_APART = "istio-versions-apart"
     API_SERVER_FOR_US_ONLY = "api-server-for-us-only"

@@ -23,12 +23,14 @@ from istio_mc.domain.traffic.sample import HURRY_S, PATIENCE_S, Calls, least_sha
 from istio_mc.gateways.host.parallel import looks
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.pod_watch import PodWatch
+from istio_mc.ops.trace import Asked, follow
 from istio_mc.ops.verify.verify import look
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from istio_mc.checks.model import Result
+    from istio_mc.domain.trace.model import HopResult, Trace
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.gateways.kube.stream import Execution
@@ -387,13 +389,14 @@ class _Hop:
 
 
 class _Hops:
-    """The checks of one look at the mesh, and what a client itself gets from a gateway."""
+    """The checks of one look at the mesh, the paths of reviews, and what a client gets from a gateway."""
 
     def __init__(self, session: Session, looked: VerifyResult, clients: Mapping[str, str]) -> None:
         self._session = session
         self._facts = looked.facts
         self._clients = clients
         self._wrong = [result for result in looked.root_causes if result.problem]
+        self._traces = _traces(session, looked)
 
     def first(self, name: str, peer: str) -> _Hop:
         """The first wrong hop from one cluster to another."""
@@ -401,6 +404,9 @@ class _Hops:
             ends = {result.target.cluster, result.target.peer}
             if ends <= {None, name, peer}:
                 return _hop(result)
+        for one in self._traces:
+            if (one.client, one.target) == (name, peer) and one.broken:
+                return _broken(one.broken)
         addresses = self._addresses(peer) if name != peer else ()
         if address := self._silent(name, addresses):
             return _Hop(
@@ -416,6 +422,9 @@ class _Hops:
         """The first wrong hop anywhere, where nothing tells which cluster kept silent."""
         for result in self._wrong:
             return _hop(result)
+        for one in self._traces:
+            if one.broken:
+                return _broken(one.broken)
         return _Hop("every hop that can be looked at is right", _VERIFY)
 
     def _addresses(self, peer: str) -> tuple[str, ...]:
@@ -432,6 +441,21 @@ class _Hops:
 def _hop(result: Result) -> _Hop:
     hint = result.problem.hint if result.problem else None
     return _Hop(f"first wrong hop: {result.check.id} ({result.target})", hint or _VERIFY)
+
+
+def _traces(session: Session, looked: VerifyResult) -> tuple[Trace, ...]:
+    """The paths of reviews from every cluster to every other one; none where it cannot be read."""
+    asked = Asked(f"{sample.NAMESPACE}/{sample.SERVICE}", port=sample.PORT)
+    try:
+        return follow(session, asked, looked.facts, looked.root_causes).traces
+    except ProblemError:
+        return ()
+
+
+def _broken(found: HopResult) -> _Hop:
+    problem = found.outcome.problem
+    told = problem.message if problem else found.outcome.seen
+    return _Hop(f"first wrong hop: {found.hop.id}: {told}", (problem and problem.hint) or _VERIFY)
 
 
 def _too_seldom(name: str, peer: str, versions: Mapping[str, str], calls: Calls, hop: _Hop) -> Problem:

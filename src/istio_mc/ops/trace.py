@@ -109,7 +109,7 @@ class TraceResult:
 
 
 def trace(session: Session, asked: Asked, now: datetime) -> TraceResult:
-    """Follows the calls of a service, hop by hop.
+    """Reads the clusters, and follows the calls of a service.
 
     Raises:
         InputError: There is no such service, port or cluster.
@@ -118,7 +118,21 @@ def trace(session: Session, asked: Asked, now: datetime) -> TraceResult:
     checks = with_needs(EVERY, (*_LINK, *discovery.CHECKS, *_PATH))
     reads = {observation for check in checks for observation in check.reads}
     facts, _ = gather(session, now, reads | {Observation.CONFIGURATION, Observation.SERVICES})
-    results = [one for one in run(checks, facts) if one.is_root_cause and one.problem]
+    return follow(session, asked, facts, [one for one in run(checks, facts) if one.is_root_cause])
+
+
+def follow(session: Session, asked: Asked, facts: Facts, results: Collection[Result]) -> TraceResult:
+    """Follows the calls of a service, hop by hop; only proxies are read.
+
+    Args:
+        session: The run.
+        asked: The service, and which clusters.
+        facts: What was read, Services and configuration among it.
+        results: The root causes that checks found.
+
+    Raises:
+        InputError: There is no such service or port.
+    """
     found = sources(facts)
     service = _service(asked, found, facts)
     port = _port(asked, service, found)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.istio.proxies import ready
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.trace.matching import full_host
 from istio_mc.domain.trace.model import ClusterView, Endpoint, IstioConfig, ServiceName, is_meshed
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.trace.proxies import ProxyEndpoint
+
+
+_CHOSEN: Object = {}
+"""In the place of a client: it is chosen."""
+
+_BY_HOST = ("virtual_services", "destination_rules", "service_entries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,36 @@ class Sources:
         return found
 
     @cached_property
+    def _configs(self) -> tuple[dict[str, IstioConfig], IstioConfig]:
+        """What is about one host, by host, and what is about patterns of hosts or about namespaces."""
+        found: dict[str, dict[str, list[Object]]] = {}
+        whole = self.configuration.config
+        patterns: dict[str, tuple[Object, ...]] = {}
+        for kind in _BY_HOST:
+            general = []
+            for one in getattr(whole, kind):
+                hosts = _hosts(one)
+                if any("*" in host for host in hosts):
+                    general.append(one)
+                    continue
+                for host in hosts:
+                    found.setdefault(host, {}).setdefault(kind, []).append(one)
+            patterns[kind] = tuple(general)
+        by_host = {
+            host: IstioConfig(**{kind: tuple(items) for kind, items in kinds.items()})
+            for host, kinds in found.items()
+        }
+        return by_host, replace(whole, **patterns)
+
+    def config_of(self, name: ServiceName) -> IstioConfig:
+        """Istio's objects that can be about a service."""
+        by_host, general = self._configs
+        own = by_host.get(name.host)
+        if own is None:
+            return general
+        return replace(general, **{kind: (*getattr(own, kind), *getattr(general, kind)) for kind in _BY_HOST})
+
+    @cached_property
     def _pods(self) -> dict[str, Object]:
         return _by_address(self.configuration.pods)
 
@@ -101,10 +138,15 @@ class Sources:
             return min(self._clients[namespace], key=lambda pod: _rank(pod, selector))
         return None
 
+    def any_client(self, namespace: str) -> Object | None:
+        """A ready pod with a sidecar of a namespace; None where it has none."""
+        return next(iter(self._clients.get(namespace, ())), None)
+
     def view(
         self,
         name: ServiceName,
         *,
+        client: Object | None = _CHOSEN,
         pods: Collection[Object] | None = None,
         client_endpoints: tuple[ProxyEndpoint, ...] | None = None,
         gateway_endpoints: Mapping[str, tuple[ProxyEndpoint, ...]] | None = None,
@@ -113,6 +155,7 @@ class Sources:
 
         Args:
             name: The service.
+            client: The pod that calls; where none is given, one that fits best.
             pods: The pods that it selects, where they were read.
             client_endpoints: What the client's proxy has for it, where that was read.
             gateway_endpoints: What the gateway's proxies have for it, likewise.
@@ -127,13 +170,20 @@ class Sources:
             service=self.service(name),
             endpoints=_endpoints(self._slices.get(name.key, ()), known),
             pods=None if pods is None else tuple(pods),
-            config=self.configuration.config,
+            config=self.config_of(name),
             gateway_labels=self.gateway_labels,
-            client=self.client(name),
+            client=self.client(name) if client is _CHOSEN else client,
             discovery=self.discovery,
             client_endpoints=client_endpoints,
             gateway_endpoints=gateway_endpoints,
         )
+
+
+def _hosts(item: Object) -> list[str]:
+    """The hosts that a VirtualService, DestinationRule or ServiceEntry is about, in full."""
+    spec = item.get("spec") or {}
+    given = spec.get("hosts") or [spec.get("host") or ""]
+    return list(dict.fromkeys(full_host(str(host), item["metadata"]["namespace"]) for host in given))
 
 
 def _rank(pod: Object, selector: Mapping[str, str]) -> tuple[bool, str]:

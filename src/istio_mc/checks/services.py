@@ -1,0 +1,151 @@
+"""Services that several clusters have: whether each cluster reaches the endpoints of every other one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.checks.access import REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.paths import sources
+from istio_mc.domain.codes import Code
+from istio_mc.domain.hint import Advice, Hint, istio_mc
+from istio_mc.domain.istio.services import merged
+from istio_mc.domain.problem import Problem
+from istio_mc.domain.text import few, plural
+from istio_mc.domain.trace.hops import HOPS, walk
+from istio_mc.domain.trace.model import Path, ServiceName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.domain.trace.model import ClusterView, HopResult
+
+_SHOWN = 3
+_CONFIGURED = frozenset(
+    {
+        "sharing",
+        "export",
+        "selectors",
+        "endpoints",
+        "sidecar",
+        "service-entry",
+        "virtual-service",
+        "destination-rule",
+        "peer-authentication",
+        "authorization",
+    }
+)
+"""Hops that objects alone decide; the others are looked at by checks of their own, or by trace."""
+
+_HOPS = tuple(hop for hop in HOPS if hop.id in _CONFIGURED)
+_POLICY = tuple(hop for hop in HOPS if hop.id == "authorization")
+
+
+@dataclass(slots=True)
+class _Reason:
+    """One cause, and what it concerns.
+
+    Attributes:
+        first: The problem as it was found first.
+        services: The services that are not reached.
+        paths: Which of the paths of the first service.
+    """
+
+    first: Problem
+    services: dict[str, None] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        others = len(self.services) - 1
+        more = f" and {plural(others, 'more service')}" if others else ""
+        return f"{self.first.message} ({few(self.paths, _SHOWN)}){more}"
+
+
+def _reached(facts: Facts, _target: Target) -> Finding:
+    shared = [ServiceName(one.namespace, one.name) for one in merged(facts.services)]
+    reasons: dict[tuple[str, str | None, str], _Reason] = {}
+    services: dict[str, None] = {}
+    for name in shared:
+        for path, found in _broken(facts, name):
+            problem = found.outcome.problem
+            if problem is None:
+                continue
+            services[str(name)] = None
+            key = (problem.code, problem.cluster, problem.message.replace(str(name), "SERVICE"))
+            reason = reasons.setdefault(key, _Reason(problem))
+            reason.services[str(name)] = None
+            if next(iter(reason.services)) == str(name):
+                reason.paths.append(f"{path.client.context} → {path.target.context}")
+    if not reasons:
+        return Finding(f"{len(shared)} in more than one cluster")
+    first = next(iter(reasons.values()))
+    seen = few(map(str, reasons.values()), _SHOWN, "; ")
+    are = "service is" if len(services) == 1 else "services are"
+    problem = Problem(
+        code=Code.SERVICES_NOT_REACHED,
+        message=f"{len(services)} {are} not reached from every cluster that has them, "
+        f"for {plural(len(reasons), 'reason')}",
+        seen=seen,
+        expected="endpoints that every other cluster reaches",
+        hint=_hint(first, len(reasons)),
+    )
+    return Finding(f"{len(services)} of {len(shared)} not reached", problem)
+
+
+def _hint(first: _Reason, reasons: int) -> Hint:
+    if reasons == 1 and first.first.hint:
+        return first.first.hint
+    return Advice("see every hop of the first: ", istio_mc("trace", next(iter(first.services))))
+
+
+def _broken(facts: Facts, name: ServiceName) -> Iterator[tuple[Path, HopResult]]:
+    """The paths of a service that are broken by configuration, at their first hop."""
+    views = {
+        context: source.view(name, client=source.any_client(name.namespace))
+        for context, source in sources(facts).items()
+        if source.service(name)
+    }
+    if not any(view.meshed for view in views.values()):
+        return  # a service outside the mesh
+    for client, target in _pairs(views):
+        port = _port(target)
+        if port is None or not target.endpoints:
+            continue
+        path = Path(name, port, client, target)
+        found = walk(path, _HOPS).broken
+        if found and not (found.hop in _POLICY and _is_refused_at_home(path)):
+            yield path, found
+
+
+def _pairs(views: Mapping[str, ClusterView]) -> Iterator[tuple[ClusterView, ClusterView]]:
+    return ((a, b) for a in views.values() for b in views.values() if a is not b)
+
+
+def _port(view: ClusterView) -> int | None:
+    ports = (view.service or {}).get("spec", {}).get("ports") or []
+    return next((int(port["port"]) for port in ports if port.get("protocol", "TCP") == "TCP"), None)
+
+
+def _is_refused_at_home(path: Path) -> bool:
+    """Whether the same client is refused from the target's own cluster too: then somebody wants that."""
+    at_home = replace(path.target, client=path.client.client)
+    return walk(Path(path.service, path.port, at_home, at_home), _POLICY).broken is not None
+
+
+CHECKS = (
+    Check(
+        id="services.reached",
+        topic="services",
+        title="every cluster reaches the endpoints of services that several clusters have",
+        looks_at="Services, EndpointSlices, sidecars, and what users wrote for Istio, by the hops of `trace`",
+        usual_cause="a policy or a route that was written for one cluster; pods without a sidecar",
+        fix=f"`{istio_mc('trace', 'NAMESPACE/SERVICE')}` shows the hop and its repair",
+        severity=Severity.WARNING,
+        scope=Scope.MESH,
+        ask=_reached,
+        needs=(REACHABLE,),
+        reads=(Observation.SERVICES, Observation.CONFIGURATION),
+        docs="troubleshooting.md#services-not-reached",
+    ),
+)

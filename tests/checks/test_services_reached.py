@@ -1,0 +1,179 @@
+"""Services that several clusters have and some do not reach: each reason once, warnings only."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.runner import run
+from istio_mc.domain.istio.services import Services, endpoints_of
+from istio_mc.domain.trace.model import IstioConfig
+from istio_mc.domain.trace.sources import Configuration
+from tests.support.world import CLUSTERS, World
+
+if TYPE_CHECKING:
+    from istio_mc.domain.problem import Problem
+
+Config = dict[str, tuple[dict[str, Any], ...]]
+
+
+def service(name: str, namespace: str = "sample") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    ports = [{"name": "http", "port": 80}]
+    return {"kind": "Service", "metadata": metadata, "spec": {"ports": ports, "selector": {"app": name}}}
+
+
+def address(context: str, number: int) -> str:
+    return f"10.{list(CLUSTERS).index(context)}.{number // 250}.{number % 250}"
+
+
+def pods(context: str, names: list[str], *, bare: tuple[str, ...] = ()) -> tuple[dict[str, Any], ...]:
+    return tuple(
+        {
+            "metadata": {
+                "name": f"{name}-1",
+                "namespace": "sample",
+                "labels": {"app": name, "security.istio.io/tlsMode": "istio"},
+            },
+            "spec": {},
+            "status": {
+                "podIP": address(context, number),
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        }
+        for number, name in enumerate(names)
+        if name not in bare
+    )
+
+
+def slices(context: str, names: list[str], absent: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    return [
+        {
+            "metadata": {
+                "name": name,
+                "namespace": "sample",
+                "labels": {"kubernetes.io/service-name": name},
+            },
+            "endpoints": [] if name in absent else [{"addresses": [address(context, number)]}],
+        }
+        for number, name in enumerate(names)
+    ]
+
+
+def item(kind: str, name: str = "one", namespace: str = "sample", **spec: Any) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def problem(
+    names: list[str],
+    config: dict[str, Config] | None = None,
+    *,
+    bare: dict[str, tuple[str, ...]] | None = None,
+    absent: dict[str, tuple[str, ...]] | None = None,
+) -> Problem | None:
+    """What the check says of these services in all clusters."""
+    found = {context: slices(context, names, (absent or {}).get(context, ())) for context in CLUSTERS}
+    facts = replace(
+        World().facts(),
+        services={
+            context: Services(
+                tuple(service(name) for name in names),
+                endpoints=endpoints_of(found[context]),
+                slices=tuple(found[context]),
+            )
+            for context in CLUSTERS
+        },
+        configuration={
+            context: Configuration(
+                {"sample": {}},
+                IstioConfig(**(config or {}).get(context, {})),
+                pods(context, names, bare=(bare or {}).get(context, ())),
+            )
+            for context in CLUSTERS
+        },
+    )
+    checks = [check for check in ALL if check.id == "services.reached"]
+    (result,) = run(checks, facts)
+    return result.problem
+
+
+MANY = [f"service-{number:04}" for number in range(300)]
+
+
+def test_services_that_every_cluster_reaches_are_no_fault() -> None:
+    assert problem(["reviews", "ratings"]) is None
+
+
+def test_a_reason_is_told_once_however_many_services_it_concerns() -> None:
+    off = item("PeerAuthentication", mtls={"mode": "DISABLE"})
+    found = problem(MANY, {"nhn": {"peer_authentications": (off,)}})
+    assert found
+    assert found.message == "300 services are not reached from every cluster that has them, for 1 reason"
+    assert found.seen == (
+        "nhn: PeerAuthentication sample/one turns mTLS off for sample/service-0000 "
+        "(kt → nhn, ncloud → nhn, nhn → kt and 1 more) and 299 more services"
+    )
+    assert str(found.hint).startswith("kubectl --context nhn -n sample patch peerauthentication one ")
+
+
+def test_of_several_reasons_the_trace_of_the_first_is_suggested() -> None:
+    plain = item("DestinationRule", host="ratings", trafficPolicy={"tls": {"mode": "DISABLE"}})
+    entry = item("ServiceEntry", hosts=["reviews.sample.svc.cluster.local"])
+    config: dict[str, Config] = {"kt": {"destination_rules": (plain,)}, "nhn": {"service_entries": (entry,)}}
+    found = problem(["ratings", "reviews"], config)
+    assert found
+    assert found.message == "2 services are not reached from every cluster that has them, for 2 reasons"
+    assert str(found.hint) == "see every hop of the first: istio-mc trace sample/ratings"
+
+
+def test_pods_without_a_sidecar_are_a_fault_only_where_others_have_one() -> None:
+    found = problem(["reviews"], bare={"nhn": ("reviews",)})
+    assert found
+    assert found.message == "1 service is not reached from every cluster that has them, for 1 reason"
+    assert "nhn: no pod of Service sample/reviews has a sidecar" in str(found.seen)
+    assert problem(["reviews"], bare=dict.fromkeys(CLUSTERS, ("reviews",))) is None
+
+
+def test_a_cluster_without_endpoints_is_no_fault() -> None:
+    assert problem(["reviews"], absent={"nhn": ("reviews",)}) is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "is_fault"),
+    [
+        ({"rules": [{"from": [{"source": {"namespaces": ["ingress"]}}]}]}, False),
+        ({"action": "DENY", "rules": [{}]}, False),
+        ({"rules": [{"from": [{"source": {"principals": ["seoul/ns/sample/sa/default"]}}]}]}, True),
+    ],
+)
+def test_a_policy_is_a_fault_only_where_it_refuses_who_is_let_in_at_home(
+    policy: dict[str, Any], *, is_fault: bool
+) -> None:
+    """The last one lets in its own cluster's trust domain, and no other."""
+    world = World()
+    metadata = {"name": "istio", "namespace": "istio-system"}
+    kind = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+    names = ["reviews"]
+    configuration = {
+        context: Configuration({"sample": {}}, IstioConfig(), pods(context, names)) for context in CLUSTERS
+    }
+    refusing = item("AuthorizationPolicy", **policy)
+    configuration["nhn"] = replace(
+        configuration["nhn"], config=IstioConfig(authorization_policies=(refusing,))
+    )
+    if is_fault:
+        world.objects["nhn"].append({**kind, "data": {"mesh": "trustDomain: seoul\n"}})
+    facts = replace(
+        world.facts(),
+        services={
+            context: Services((service("reviews"),), slices=tuple(slices(context, names)))
+            for context in CLUSTERS
+        },
+        configuration=configuration,
+    )
+    checks = [check for check in ALL if check.id == "services.reached"]
+    (result,) = run(checks, facts)
+    assert bool(result.problem) is is_fault
