@@ -427,7 +427,7 @@ ROUTES = "virtual-service"
                     )
                 ]
             ),
-            ("authorization", "broken"),
+            END,
         ),
         (
             None,

@@ -102,7 +102,7 @@ def test_cluster_local_in_a_principal_means_the_clusters_own_trust_domain_and_it
     assert verdict(own, caller=replace(seoul, trust_domain="busan")) == "let in"
 
 
-GATEWAY = Caller("", "", "", 15443, http=False)
+PLAIN = Caller("", "", "", 9080, http=False)
 
 
 @pytest.mark.parametrize(
@@ -111,17 +111,17 @@ GATEWAY = Caller("", "", "", 15443, http=False)
         ([policy("ALLOW", source(principals=["*"]))], "refused by ALLOW"),
         ([policy("ALLOW", source(namespaces=["*"]))], "refused by ALLOW"),
         ([policy("ALLOW", to(methods=["GET"]))], "refused by ALLOW"),
-        ([policy("ALLOW", to(ports=["15443"]))], "let in"),
+        ([policy("ALLOW", to(ports=["9080"]))], "let in"),
         ([policy("DENY", to(methods=["GET"]))], "refused by DENY"),
         ([policy("DENY", {**to(methods=["GET"]), **source(**SAMPLE)})], "let in"),
         ([policy("DENY", source(notPrincipals=["a"]))], "refused by DENY"),
         ([policy("ALLOW", source(ipBlocks=["10.0.0.0/8"]))], "depends"),
     ],
 )
-def test_a_gateway_that_passes_tls_on_sees_no_principal_and_no_request(
+def test_over_tcp_without_a_certificate_there_is_no_principal_and_no_request(
     policies: list[dict[str, Any]], expected: str
 ) -> None:
-    assert verdict(*policies, caller=GATEWAY) == expected
+    assert verdict(*policies, caller=PLAIN) == expected
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from istio_mc.domain.text import plural
 from istio_mc.domain.trace.model import State
 from istio_mc.present.output.envelope import Exit, Report
 from istio_mc.present.output.terminal import print_words, table
@@ -85,8 +86,8 @@ def _render(result: TraceResult, console: Console) -> None:
             console.print(f"{one.client} → {one.target}: local by configuration: {one.local.outcome.seen}")
     states = [state_of(one) for one in result.traces]
     counted = {state: states.count(state) for state in State if state in states}
-    told = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
-    console.print(f"{len(states)} paths: {', '.join(told)}" if states else "no cluster has this Service")
+    words = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
+    console.print(f"{plural(len(states), 'path')}: {', '.join(words)}")
 
 
 _WORDS = {

@@ -132,7 +132,6 @@ class State(StrEnum):
     BROKEN = "broken"
     LOCAL = "local"
     UNKNOWN = "unknown"
-    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)

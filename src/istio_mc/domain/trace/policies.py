@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import kubectl
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.text import few
 from istio_mc.domain.trace.matching import applies_to, ref
@@ -94,7 +93,7 @@ class Caller:
     """Who calls, as an AuthorizationPolicy sees it.
 
     Attributes:
-        trust_domain: Of the client's certificate; empty where none is seen, as by a gateway.
+        trust_domain: Of the client's certificate; empty where it has none.
         namespace: Its namespace.
         account: Its service account.
         port: The port that is called.
@@ -116,7 +115,11 @@ class Caller:
 
 
 def authorization(path: Path) -> Outcome:
-    """The AuthorizationPolicies of the target let the client in, as far as that can be decided."""
+    """The AuthorizationPolicies of the target let the client in, as far as that can be decided.
+
+    Those that apply to the gateway do not matter: where it passes TLS on, istiod gives it no authorization
+    filters (pilot/pkg/networking/core/gateway.go, builtAutoPassthroughFilterChains, Istio 1.26.0).
+    """
     target = path.target
     domains = (target.trust_domain, *map(str, target.mesh_config.get("trustDomainAliases") or ()))
     caller = Caller(
@@ -132,12 +135,6 @@ def authorization(path: Path) -> Outcome:
     at_workload = decide(policies, caller)
     if problem := _refusal(path, at_workload, f"refuses {caller.principal}"):
         return broken(problem)
-    if path.through_gateway:
-        gateways: list[Object] = [{"metadata": {"labels": dict(labels)}} for labels in target.gateway_labels]
-        seen_there = Caller("", "", "", 15443, http=False)
-        at_gateway = decide(_applying(target, SYSTEM_NAMESPACE, gateways), seen_there)
-        if problem := _refusal(path, at_gateway, "refuses calls at the gateway, which sees no principal"):
-            return broken(problem)
     if at_workload.undecided:
         names = few(map(ref, at_workload.undecided), _SHOWN)
         return Outcome(State.OK, f"depends on the request: {names}")

@@ -53,8 +53,3 @@ def read_endpoints(page: str, cluster: str) -> tuple[ProxyEndpoint, ...]:
             one = ProxyEndpoint(address.strip("[]"), int(port), match["flags"] == "healthy")
             found[one.address, one.port] = one
     return tuple(found.values())
-
-
-def has_cluster(page: str, cluster: str) -> bool:
-    """Whether there is such a cluster, with or without endpoints."""
-    return any(line.startswith(cluster + "::") for line in page.splitlines())
