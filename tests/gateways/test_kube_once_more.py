@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from istio_mc.domain.kube.rights import Right
 from istio_mc.gateways.istio.data_path import serving
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
 from istio_mc.gateways.kube.retries import once_more
-from istio_mc.gateways.kube.snapshot import Right, allowed
+from istio_mc.gateways.kube.rights import allowed
 from tests.support.fake_api import FakeApi, Reply, free_port, kubeconfig, status
 from tests.support.stream_server import SUCCESS, Peer, StreamServer
 from tests.support.tls_peer import closes, listening, resets

@@ -79,7 +79,7 @@ def writes(mesh: FakeMesh) -> list[tuple[str, str]]:
         call
         for server in mesh.servers.values()
         for call in server.calls
-        if call[0] != "GET" and "selfsubjectaccessreviews" not in call[1]
+        if call[0] != "GET" and "selfsubject" not in call[1]
     ]
 
 

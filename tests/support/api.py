@@ -36,6 +36,7 @@ _APPLY = "application/apply-patch+yaml"
 _MERGE = "application/merge-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_RULES_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 _NO_SUCH_PATH = b"404 page not found\n"
 _PATIENCE_S = 30.0
 _CHUNK = 8192
@@ -334,6 +335,8 @@ def _answered(cluster: Cluster, asked: Asked) -> tuple[int, object]:
         return 200, {"major": "1", "minor": "32", "gitVersion": VERSION, "platform": "linux/amd64"}
     if asked.path == _REVIEWS and asked.method == "POST":
         return 201, _review(cluster, asked)
+    if asked.path == _RULES_REVIEWS and asked.method == "POST":
+        return 201, _rules_review(cluster, asked)
     if asked.method == "GET" and (found := discovery.answer(cluster.store.kinds, asked.path)):
         return 200, found
     target = _target(cluster, asked.path)
@@ -353,6 +356,16 @@ def _review(cluster: Cluster, asked: Asked) -> Object:
         attributes["verb"], attributes.get("group", ""), resource, attributes.get("namespace", "")
     )
     return {**review, "status": {"allowed": rights.allowed(cluster, asked.who, wanted)}}
+
+
+def _rules_review(cluster: Cluster, asked: Asked) -> Object:
+    review: Object = json.loads(asked.body)
+    namespace = review["spec"].get("namespace")
+    if not namespace:
+        raise Refused(400, "BadRequest", "no namespace on request")
+    found = rights.rules_of(cluster, asked.who, namespace)
+    status = {"resourceRules": found.rules, "nonResourceRules": [], "incomplete": found.is_incomplete}
+    return {**review, "status": status}
 
 
 def _target(cluster: Cluster, path: str) -> Target | None:

@@ -240,6 +240,9 @@ def _fill(server: FakeApi, found: Iterable[Object]) -> None:
     server.on(objects.NODE.path(), {"items": [_NODE]})
     server.on(objects.API_SERVICE.path(name="v1beta1.metrics.k8s.io"), _METRICS)
     server.on("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"status": {"allowed": True}})
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
+    rules = {"status": {"resourceRules": [everything], "nonResourceRules": [], "incomplete": False}}
+    server.on("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules)
 
 
 _STORAGE = {

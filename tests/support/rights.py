@@ -37,6 +37,27 @@ def allowed(cluster: Cluster, who: str, wanted: Wanted) -> bool:
     return any(_covers(rule, wanted) for rule in _rules(cluster, namespace, name, wanted.namespace))
 
 
+class Rules(NamedTuple):
+    """What a SelfSubjectRulesReview has in its status."""
+
+    rules: list[Object]
+    is_incomplete: bool
+
+
+def rules_of(cluster: Cluster, who: str, namespace: str) -> Rules:
+    """The rules that hold for somebody in a namespace, there or not.
+
+    What people are denied is in no rule, as with an authorizer that is a webhook: the rules are incomplete.
+    """
+    if not who.startswith(_ACCOUNT):
+        if cluster.faults.denied:
+            return Rules([], is_incomplete=True)
+        return Rules([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}], is_incomplete=False)
+    of, name = who.removeprefix(_ACCOUNT).split(":")
+    found = [rule for rule in _rules(cluster, of, name, namespace) if rule.get("resources")]
+    return Rules(found, is_incomplete=False)
+
+
 def _denied(denied: set[str], wanted: Wanted) -> bool:
     if wanted.verb == "*":
         return bool(denied)
@@ -68,9 +89,10 @@ def _covers(rule: Object, wanted: Wanted) -> bool:
         return value in there or "*" in there
 
     named = rule.get("resourceNames")
-    return (
+    _, _, subresource = wanted.resource.partition("/")
+    return bool(
         has("verbs", wanted.verb)
         and has("apiGroups", wanted.group)
-        and has("resources", wanted.resource)
+        and (has("resources", wanted.resource) or (subresource and has("resources", f"*/{subresource}")))
         and (not named or wanted.name in named)
     )

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.links.remote_secrets import READS, Reading, Tried, reader_kubeconfig
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
-from istio_mc.gateways.kube.snapshot import Right, allowed
+from istio_mc.gateways.kube.rights import allowed, not_granted_everywhere
 
 if TYPE_CHECKING:
     from istio_mc.domain.links.remote_secrets import Access
 
 _CONNECT_S = 3.0
 _READ_S = 5.0
+_READS = tuple(Right(verb, resource, group, "") for group, resource in READS for verb in ("list", "watch"))
 
 
 def try_access(context: str, access: Access, deadline: float | None = None) -> Tried:
@@ -46,9 +48,9 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> T
     )
     try:
         # One question first: what cannot be reached shall cost one timeout.
-        first, *others = [Right(verb, r, group, "") for group, r in READS for verb in ("list", "watch")]
-        found = {str(first): allowed(kube, first)}
-        found |= all_of({str(right): partial(allowed, kube, right) for right in others})
+        rights = not_granted_everywhere(kube, _READS)
+        found = {str(right): allowed(kube, right) for right in rights[:1]}
+        found |= all_of({str(right): partial(allowed, kube, right) for right in rights[1:]})
     except KubeError as error:
         return _told(error)
     except ProblemError as error:  # of several questions at once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from istio_mc.domain import calico, cilium, observed
 from istio_mc.domain.istio.discovery import ready_addresses
@@ -12,10 +12,12 @@ from istio_mc.domain.istio.services import Services, endpoints_of, meshed
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, kind_of, labels_of, ref_of
 from istio_mc.domain.kube.refusal import Reason
+from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import ISTIO_CNI, Observed, Surroundings
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.gateways.kube.rights import allowed, not_granted_everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -23,56 +25,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.calico import Calico
     from istio_mc.domain.kube.objects import Object
     from istio_mc.gateways.kube.client import Kube
-
-
-_REVIEW = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview")
-
-
-class Right(NamedTuple):
-    """Something one may do, or not.
-
-    Attributes:
-        verb: Such as `list`.
-        resource: Its plural in URLs.
-        group: Its API group; empty for the core's.
-        namespace: Where; empty: in all.
-        subresource: Such as `portforward`.
-    """
-
-    verb: str
-    resource: str
-    group: str = ""
-    namespace: str = SYSTEM_NAMESPACE
-    subresource: str = ""
-
-    def __str__(self) -> str:
-        what = self.resource + (f".{self.group}" if self.group else "")
-        what += f"/{self.subresource}" if self.subresource else ""
-        return f"{self.verb} {what}" + (f" in {self.namespace}" if self.namespace else "")
-
-
-def allowed(kube: Kube, right: Right) -> bool:
-    """Whether the API server grants it.
-
-    Raises:
-        KubeError: It does not say.
-    """
-    attributes = {
-        "verb": right.verb,
-        "resource": right.resource,
-        "group": right.group,
-        "namespace": right.namespace,
-        "subresource": right.subresource,
-    }
-    review = {
-        "apiVersion": _REVIEW.api_version,
-        "kind": _REVIEW.kind,
-        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
-    }
-    answer = kube.request(
-        "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review, reads=True
-    )
-    return bool(answer.get("status", {}).get("allowed"))
 
 
 _METRICS = "v1beta1.metrics.k8s.io"
@@ -160,10 +112,11 @@ def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
 
 
 def _denied(kube: Kube) -> tuple[str, ...]:
-    """The rights that are missing; one question is enough for whoever may do everything."""
-    if allowed(kube, _EVERYTHING):
+    """The rights that are missing; one request is enough for whoever may do everything."""
+    rights = not_granted_everywhere(kube, _NEEDED)
+    if not rights or allowed(kube, _EVERYTHING):
         return ()
-    asked: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in _NEEDED}
+    asked: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in rights}
     return tuple(right for right, may in all_of(asked).items() if not may)
 
 
