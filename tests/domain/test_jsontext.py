@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from istio_mc.domain import jsontext, yamltext
 
@@ -22,3 +26,16 @@ def test_what_cannot_be_read_is_a_value_error(text: str) -> None:
 def test_yaml_that_is_nested_too_deeply_is_none(text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         yamltext.load(text)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.tuples(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(values, st.booleans())
+def test_a_document_is_indented_as_python_does(document: object, ascii_only: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+    expected = json.dumps(document, indent=2, ensure_ascii=ascii_only)
+    assert jsontext.indented(document, ascii_only=ascii_only) == expected

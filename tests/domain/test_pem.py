@@ -241,3 +241,9 @@ def test_a_key_in_the_form_of_pkcs1_is_read_by_both() -> None:
     data = own.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     assert pem.load_key(NamedPem("file.key", data)).public_key() == own.public_key()
     assert pem.read_key(NamedPem("file.key", data)).oddities == ()
+
+
+def test_equal_certificates_are_parsed_once() -> None:
+    """Clusters, proxies and webhooks have copies of the same ones."""
+    (one, _), (again, _) = (pem.load_certificates(NamedPem(name, CERTIFICATES)) for name in ("a", "b"))
+    assert one is again

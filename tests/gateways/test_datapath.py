@@ -18,6 +18,7 @@ from istio_mc.domain.istio.services import Meshed
 from istio_mc.domain.pki.pem import dump_certificates, issued_by
 from istio_mc.domain.pki.workload import Identity, client_identity
 from istio_mc.domain.traffic.data_path import Outcome, Trace
+from istio_mc.gateways.istio import data_path
 from istio_mc.gateways.istio.data_path import Caller, Route, trace
 from tests.support.fake_api import elapsed, free_port
 from tests.support.tls_peer import (
@@ -383,3 +384,8 @@ def test_the_key_of_a_call_lies_in_a_private_file_that_is_gone_afterwards(
     with listening(sidecar) as peer:
         try_out(peer.port, None, REVIEWS, caller=Caller("ncloud", mint, private))
     assert (modes, list(private.iterdir())) == ([0o600], [])
+
+
+def test_the_roots_of_a_mesh_are_read_once_and_no_certificate_is_shown_by_what_is_shared() -> None:
+    assert data_path._verifying(ROOTS) is data_path._verifying(ROOTS)
+    assert data_path._client("") is not data_path._client("")

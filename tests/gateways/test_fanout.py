@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -14,6 +15,11 @@ from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import parallel
 from istio_mc.gateways.host.parallel import Watch, all_of, answered, fan_out, in_time, once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 NAMES = ["kt", "ncloud", "nhn"]
 FAULT = Problem(code=Code.STREAM_FAILED, message="it failed")
@@ -230,3 +236,45 @@ class TestOnce:
         for _ in range(2):
             with pytest.raises(ProblemError, match="kt"):
                 ask("kt")
+
+
+class TestAllOfInAThreadThatWaits:
+    """A cluster's calls are made by the thread that works on the cluster and by a few more."""
+
+    @staticmethod
+    def in_a_thread(work: Callable[[], T]) -> T:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(work).result(10)
+
+    def test_it_does_its_share(self) -> None:
+        def work() -> tuple[int, dict[str, int]]:
+            together = threading.Barrier(3)
+
+            def call() -> int:
+                together.wait(5)
+                return threading.get_ident()
+
+            return threading.get_ident(), all_of(dict.fromkeys("abc", call))
+
+        me, found = self.in_a_thread(work)
+        assert (list(found), len({*found.values()})) == (["a", "b", "c"], 3)
+        assert me in found.values()
+
+    def test_no_more_run_at_once_than_allowed(self) -> None:
+        threads = self.in_a_thread(
+            lambda: all_of({str(n): threading.get_ident for n in range(9)}, concurrency=2)
+        )
+        assert len({*threads.values()}) <= 2
+
+    def test_every_fault_comes_back(self) -> None:
+        calls = {"a": lambda: fail("x"), "b": lambda: None, "c": lambda: fail("y")}
+        with pytest.raises(ProblemError) as error:
+            self.in_a_thread(lambda: all_of(calls))
+        assert [problem.message for problem in error.value.problems] == ["x", "y"]
+
+    def test_what_is_no_problem_is_raised_as_it_is(self) -> None:
+        def call() -> None:
+            raise IndexError("a bug")
+
+        with pytest.raises(IndexError, match="a bug"):
+            self.in_a_thread(lambda: all_of({"a": call, "b": call}))

@@ -9,11 +9,11 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, explained_by_identity, ids_at_odds
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.remote_secrets import RemoteSecret, of_cluster
+from istio_mc.domain.links.remote_secrets import RemoteSecret, by_cluster
 from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets, token_in
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.naming import remote_secret_name
@@ -30,10 +30,16 @@ UNIQUE = "link.unique"
 MEMBERS = "link.members"
 
 
+@once_told
+def _by_cluster(facts: Facts) -> dict[str, dict[str, list[RemoteSecret]]]:
+    """The remote secrets of each cluster, by the cluster ID that they are of."""
+    return {name: by_cluster(remotes) for name, remotes in facts.remotes.items()}
+
+
 def held(facts: Facts, target: Target) -> list[RemoteSecret]:
     """The remote secrets that a pair's first cluster holds of its second."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
-    return of_cluster(facts.remotes.get(str(target.cluster), ()), cluster_id)
+    return _by_cluster(facts).get(str(target.cluster), {}).get(cluster_id, [])
 
 
 def used(facts: Facts, target: Target) -> RemoteSecret:

@@ -154,11 +154,16 @@ class Observed:
     objects: Mapping[Ref, Object] = field(repr=False)
     gateway_api: bool = False
     ahead_s: float | None = None
+    _by_kind: dict[tuple[str, str], list[Object]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def of(self, kind: Kind) -> list[Object]:
         """All objects of a kind that were found."""
-        named = (kind.api_version.rpartition("/")[0], kind.kind)
-        return [item for ref, item in self.objects.items() if (ref.group, ref.kind) == named]
+        if not self._by_kind:
+            for ref, item in self.objects.items():
+                self._by_kind.setdefault((ref.group, ref.kind), []).append(item)
+        return [*self._by_kind.get((kind.api_version.rpartition("/")[0], kind.kind), ())]
 
     def find(self, kind: Kind, name: str) -> Object | None:
         """One object of istio-system, or a cluster-wide one."""

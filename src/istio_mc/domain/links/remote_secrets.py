@@ -34,7 +34,7 @@ from istio_mc.domain.naming import is_label, remote_secret_name
 from istio_mc.domain.pki.go_x509 import read_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from istio_mc.domain.kube.kubeconfig_schema import Decoded
     from istio_mc.domain.kube.objects import Object
@@ -145,6 +145,14 @@ def linked_ids(secrets: Collection[Object]) -> set[str]:
     """The cluster IDs of the remote secrets among the Secrets of istiod's namespace, whatever is in them."""
     labelled = (one for one in secrets if labels_of(one).get(MULTI_CLUSTER_LABEL) == "true")
     return {key for secret in labelled for key in secret.get("data") or {}}
+
+
+def by_cluster(found: Iterable[RemoteSecret]) -> dict[str, list[RemoteSecret]]:
+    """Remote secrets by their cluster ID; the one that is named right comes first."""
+    grouped: dict[str, list[RemoteSecret]] = {}
+    for one in found:
+        grouped.setdefault(one.cluster_id, []).append(one)
+    return grouped
 
 
 def of_cluster(found: Collection[RemoteSecret], cluster_id: str) -> list[RemoteSecret]:

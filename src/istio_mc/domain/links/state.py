@@ -19,6 +19,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of, ref_of
 from istio_mc.domain.links.remote_secrets import (
     RemoteSecret,
+    by_cluster,
     held_by,
     linked_ids,
     of_cluster,
@@ -138,9 +139,10 @@ def link_step(required: Collection[Object], present: Collection[RemoteSecret]) -
     """
     reasons = []
     changed = []
+    held = by_cluster(present)
     for secret in required:
         (wanted,) = remote_secrets_in([secret])
-        if reason := _reason_to_write(wanted, of_cluster(present, wanted.cluster_id)):
+        if reason := _reason_to_write(wanted, held.get(wanted.cluster_id, [])):
             reasons.append(f"{ref_of(secret)} {reason}")
             changed.append(secret)
     return Step(plan.LINK, tuple(reasons), tuple(changed)) if changed else None

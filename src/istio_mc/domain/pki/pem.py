@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cryptography import x509
@@ -210,6 +211,7 @@ def read_certificate(pem: NamedPem) -> Reading[x509.Certificate]:
     return Reading(reading.value[0], reading.oddities)
 
 
+@lru_cache(maxsize=1024)  # clusters, proxies and webhooks have copies of the same
 def _certificate(der: bytes) -> x509.Certificate:
     """A certificate that Go reads, and `cryptography` to the last part.
 
@@ -444,6 +446,7 @@ def key_matches(certificate: x509.Certificate, key: PrivateKey) -> bool:
     return certificate.public_key() == key.public_key()
 
 
+@lru_cache(maxsize=4096)  # the same few CAs issued the certificates of all clusters
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether the issuer's name and key made this certificate's signature, with whatever hash."""
     try:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -22,6 +24,7 @@ T = TypeVar("T")
 Failures = dict[str, tuple[Problem, ...]]
 
 _TICK_S = 0.25
+_LONGEST_WAIT_S = 3600.0
 
 
 def fan_out(
@@ -54,10 +57,13 @@ def fan_out(
 def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dict[str, T]:
     """Runs independent calls of one cluster at once.
 
+    A thread that waits for them anyway does its share; the main thread does not, as it is to see Ctrl-C.
+
     Raises:
         ProblemError: With the Problems of those that failed, a missing right as one of them.
     """
-    results, errors = _gather(calls, concurrency)
+    is_main = threading.current_thread() is threading.main_thread()
+    results, errors = _gather(calls, concurrency) if is_main else _shared(calls, concurrency)
     if errors:
         raise ProblemError(*merged(problem for error in errors.values() for problem in error.problems))
     return results
@@ -76,10 +82,7 @@ def once(work: Callable[[str], T]) -> Callable[[str], T]:
             first = name not in futures
             future = futures.setdefault(name, Future())
         if first:
-            try:
-                future.set_result(work(name))
-            except BaseException as error:  # noqa: BLE001 - whoever asks gets it, this thread too
-                future.set_exception(error)
+            _settle(future, partial(work, name))
         return future.result()
 
     return ask
@@ -163,6 +166,41 @@ def _gather(
     return results, errors
 
 
+def _shared(
+    calls: Mapping[str, Callable[[], T]], concurrency: int
+) -> tuple[dict[str, T], dict[str, ProblemError]]:
+    """As `_gather`, without a deadline, with this thread as one of those that work."""
+    waiting = deque(calls.items())
+    futures: dict[str, Future[T]] = {name: Future() for name in calls}
+
+    def work() -> None:
+        with suppress(IndexError):  # the last one was taken
+            while True:
+                name, call = waiting.popleft()
+                _settle(futures[name], call)
+
+    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(concurrency, len(calls)) - 1)]
+    for helper in helpers:
+        helper.start()
+    work()
+    results: dict[str, T] = {}
+    errors: dict[str, ProblemError] = {}
+    for name, future in futures.items():
+        try:
+            results[name] = future.result()
+        except ProblemError as error:
+            errors[name] = error
+    return results, errors
+
+
+def _settle(future: Future[T], call: Callable[[], T]) -> None:
+    """Makes a call, and gives who waits for it what it returns or raises."""
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+        future.set_exception(error)
+
+
 def _abandoned(name: str) -> Problem:
     return Problem(
         code=Code.NO_ANSWER_IN_TIME,
@@ -178,15 +216,16 @@ def result_of(future: Future[T], until: float = math.inf) -> T:
 
     A signal that comes between Python's last look for one and the wait itself is seen only when that ends
     (CPython 3.11, Python/thread_pthread.h: it does not wake a wait that had not begun), so that a long one
-    would sit out Ctrl-C.
+    would sit out Ctrl-C. Only the main thread gets signals: others wait at once for as long as it takes.
 
     Raises:
         TimeoutError: It is not done at `until`, in time.monotonic()'s seconds.
     """
+    tick_s = _TICK_S if threading.current_thread() is threading.main_thread() else _LONGEST_WAIT_S
     while True:
         left = until - time.monotonic()
         try:
-            return future.result(timeout=max(0.0, min(_TICK_S, left)))
+            return future.result(timeout=max(0.0, min(tick_s, left)))
         except TimeoutError:
             if future.done():  # then it is the call's own, or it came just now
                 return future.result()

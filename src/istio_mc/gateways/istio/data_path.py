@@ -11,7 +11,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -251,13 +251,13 @@ def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
 def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
     """Reads the certificate; where it does not lead to the roots, reads it once more, unverified."""
     unverified = "" if route.roots else "no root at hand"
-    context = _client(route.roots)
+    context = _verifying(route.roots)
     try:
         try:
             leaf = _leaf(ip, route.port, service, context, stage_s)
         except ssl.SSLCertVerificationError as error:
             unverified = error.verify_message
-            leaf = _leaf(ip, route.port, service, _client(""), stage_s)
+            leaf = _leaf(ip, route.port, service, _verifying(""), stage_s)
     except OSError as error:
         outcome, detail = _ended(error)
         return Handshake(service, outcome, detail)
@@ -322,6 +322,12 @@ def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
     if not spoke:
         raise _ClosedError
     return Answer(Outcome.OK, f"{service} answered")
+
+
+@lru_cache(maxsize=64)  # the clusters of a mesh trust the same roots
+def _verifying(roots: str) -> ssl.SSLContext:
+    """The context that verifies by these roots, for all connections: nothing changes it any more."""
+    return _client(roots)
 
 
 def _client(roots: str) -> ssl.SSLContext:

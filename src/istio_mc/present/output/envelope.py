@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from istio_mc.domain.hint import type_of
+from istio_mc.domain.jsontext import indented
 from istio_mc.present.output.encoding import Texts
 from istio_mc.present.output.hints import hint_of, text_of
 
@@ -80,7 +80,7 @@ class Envelope:
         """The envelope as `json` or `yaml`."""
         if output == "yaml":
             return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=not ascii_only)
-        return json.dumps(self.document(), indent=2, ensure_ascii=ascii_only) + "\n"
+        return indented(self.document(), ascii_only=ascii_only) + "\n"
 
     def texts(self, output: str) -> Texts:
         """The envelope as `json` or `yaml`, for any encoding."""
