@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
+from istio_mc.domain import yamltext
+from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.stand_ins import stand_in_of
 from istio_mc.domain.problem import ProblemError
-from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest
+from istio_mc.gateways.istio import istioctl as module
+from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest, manifest_of
+from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from istio_mc.domain.mesh import Cluster
 
 PROGRAM = """#!/bin/sh
 echo run >> {folder}/runs
@@ -84,3 +92,81 @@ def test_one_that_does_not_tell_its_version_has_no_more_time_either(tmp_path: Pa
     env = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     with pytest.raises(ProblemError, match="does not tell its version"):
         find_istioctl(env, None, "1.26.0", time.monotonic() + 0.3)
+
+
+NAMING = """#!/bin/sh
+echo run >> {folder}/runs
+if grep -q {fails} "$4"; then echo no >&2; exit 1; fi
+sed -n 's/^ *clusterName: */id: /p' "$4"
+echo {more}
+"""
+
+
+class TestManyClusters:
+    """One run for the first cluster, and one for what stands for all."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "runs").touch()
+        return tmp_path
+
+    @staticmethod
+    def program(folder: Path, *, fails: str = "nothing", more: str = "") -> Istioctl:
+        path = folder / "istioctl"
+        path.write_text(NAMING.format(folder=folder, fails=fails, more=more))
+        path.chmod(0o755)
+        return Istioctl(path, "1.26.0")
+
+    @staticmethod
+    def made(istioctl: Istioctl, folder: Path, *, forget: bool = False) -> list[object]:
+        """What is made for three clusters at once: the only object of each, or the code of its Problem."""
+
+        def write(cluster: Cluster) -> Path:
+            path = folder / f"{cluster.cluster_id}.yaml"
+            path.write_text(yamltext.dump(istio_operator(MESH, cluster)))
+            return path
+
+        def one(cluster: Cluster) -> object:
+            try:
+                stand_in = stand_in_of(MESH, cluster)
+                (found,) = manifest_of(istioctl, cluster, stand_in, write, folder / "kept")
+            except ProblemError as error:
+                return error.problems[0].code
+            return found
+
+        if forget:
+            module._templates.clear()
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(one, CLUSTERS.values()))
+
+    IDS: ClassVar = [{"id": cluster.cluster_id} for cluster in CLUSTERS.values()]
+
+    def test_two_runs_do_for_all_and_for_the_next_time(self, folder: Path) -> None:
+        istioctl = self.program(folder)
+        assert self.made(istioctl, folder) == self.IDS
+        assert self.made(istioctl, folder) == self.IDS
+        assert self.made(istioctl, folder, forget=True) == self.IDS
+        assert runs(folder) == 2
+
+    def test_a_program_that_writes_the_values_in_another_way_has_a_run_for_each(self, folder: Path) -> None:
+        """Here a number of characters, as a checksum would be."""
+        istioctl = self.program(folder, more='"length: $(wc -c < "$4")"')
+        made = self.made(istioctl, folder)
+        assert [found["id"] for found in made if isinstance(found, dict)] == [
+            cluster.cluster_id for cluster in CLUSTERS.values()
+        ]
+        assert made == [
+            {"id": cluster.cluster_id, "length": (folder / f"{cluster.cluster_id}.yaml").stat().st_size}
+            for cluster in CLUSTERS.values()
+        ]
+        assert runs(folder) == 1 + len(CLUSTERS)
+        assert self.made(istioctl, folder, forget=True) == made
+        assert runs(folder) == 1 + len(CLUSTERS)
+
+    def test_a_document_that_is_refused_is_so_for_each(self, folder: Path) -> None:
+        assert self.made(self.program(folder, fails="clusterName"), folder) == ["istioctl-failed"] * 3
+
+    def test_a_stand_in_that_is_refused_is_tried_again_the_next_time(self, folder: Path) -> None:
+        istioctl = self.program(folder, fails="stands-for")
+        assert self.made(istioctl, folder) == self.IDS
+        assert not list((folder / "kept").glob("shared-*"))

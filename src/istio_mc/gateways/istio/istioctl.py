@@ -8,27 +8,32 @@ import math
 import os
 import shutil
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import yamltext
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.stand_ins import Template
 from istio_mc.domain.kube.refusal import problem_quoted
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
 from istio_mc.gateways.host import files, process
+from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.tools import find
 from istio_mc.gateways.tools.cache import find_cache
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from istio_mc.domain.istio.stand_ins import StandIn
     from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Cluster
 
 
 _LOCAL_TIMEOUT_S = 60.0
@@ -221,23 +226,101 @@ def manifest(istioctl: Istioctl, document: Path, cache: Path, deadline: float = 
     Raises:
         ProblemError: istioctl refused the document, or did not end in time.
     """
-    kept = cache / f"{_name(istioctl, document)}.json"
+    kept = cache / f"{_name(istioctl, document.read_bytes())}.json"
     with suppress(OSError, ValueError):
         found: list[Object] = json.loads(kept.read_bytes())
         os.utime(kept)
         return found
     made = istioctl.manifest(document, deadline)
-    with suppress(OSError):
-        files.make_private_folder(cache)
-        files.write(kept, json.dumps(made).encode())
-        _forget_the_oldest(cache)
+    _keep(kept, made)
     return made
 
 
-def _name(istioctl: Istioctl, document: Path) -> str:
+def _keep(path: Path, content: object) -> None:
+    with suppress(OSError):
+        files.make_private_folder(path.parent)
+        files.write(path, json.dumps(content).encode())
+        _forget_the_oldest(path.parent)
+
+
+def manifest_of(
+    istioctl: Istioctl,
+    cluster: Cluster,
+    stand_in: StandIn | None,
+    write: Callable[[Cluster], Path],
+    cache: Path,
+    deadline: float = math.inf,
+) -> list[Object]:
+    """As `manifest`, for one of many clusters: two runs of istioctl do for all those with equal stand-ins.
+
+    The manifest that comes of the stand-in is compared with the cluster's own once. Where they differ, this
+    istioctl writes the values in a way that is not foreseen here, and each cluster gets a run.
+
+    Args:
+        istioctl: The program.
+        cluster: The cluster.
+        stand_in: What stands for it; None: nothing can.
+        write: Writes the document of a cluster for istioctl.
+        cache: As for `manifest`.
+        deadline: `time.monotonic()` value by which the run ends.
+
+    Raises:
+        ProblemError: istioctl refused the document, or did not end in time.
+    """
+
+    def own() -> list[Object]:
+        return manifest(istioctl, write(cluster), cache, deadline)
+
+    def shared(standing: Cluster) -> list[Object]:
+        with suppress(ProblemError):  # where it is not that of the stand-in alone, `own` has it too
+            return istioctl.manifest(write(standing), deadline)
+        return []
+
+    if stand_in is None:
+        return own()
+    name = f"shared-{_name(istioctl, stand_in.document.encode())}"
+    with _lock_of(name):
+        template = _templates.get(name) or _kept_template(cache / f"{name}.json")
+        if template is None:
+            _templates[name] = _REFUTED  # unless what follows succeeds
+            runs: dict[str, Callable[[], list[Object]]] = {
+                "own": own,
+                "shared": partial(shared, stand_in.cluster),
+            }
+            made = all_of(runs)
+            template = Template.of(made["shared"])
+            is_proved = stand_in.filled(template) == made["own"]
+            template = template if is_proved else _REFUTED
+            if made["shared"]:
+                _keep(cache / f"{name}.json", list(template.manifest))
+        _templates[name] = template
+    return stand_in.filled(template) if template.manifest else own()
+
+
+_REFUTED = Template((), frozenset())
+_templates: dict[str, Template] = {}
+_locks: dict[str, threading.Lock] = {}
+_making = threading.Lock()
+
+
+def _lock_of(name: str) -> threading.Lock:
+    with _making:
+        return _locks.setdefault(name, threading.Lock())
+
+
+def _kept_template(path: Path) -> Template | None:
+    """The template that a file keeps; one without objects where none is right; None: there is no file."""
+    with suppress(OSError, ValueError):
+        found = Template.of(json.loads(path.read_bytes()))
+        os.utime(path)
+        return found
+    return None
+
+
+def _name(istioctl: Istioctl, document: bytes) -> str:
     stat = istioctl.path.stat()
     program = f"{istioctl.path}\0{istioctl.version}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
-    return hashlib.sha256(program.encode() + document.read_bytes()).hexdigest()
+    return hashlib.sha256(program.encode() + document).hexdigest()
 
 
 def _forget_the_oldest(cache: Path) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.stand_ins import stand_in_of
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import InputError, Problem, ProblemError
 from istio_mc.gateways.host import files
-from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest
+from istio_mc.gateways.istio.istioctl import Istioctl, find_istioctl, manifest_of
 from istio_mc.gateways.kube.snapshot import completed
 from istio_mc.gateways.tools.cache import find_cache
 from istio_mc.ops.install.planning import IstioObjects
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.settings.model import Settings
     from istio_mc.ops.session.session import Session
+
+
+_MANY = 3
+"""Clusters from which on two runs of istioctl are fewer than one for each."""
 
 
 def istioctl_of(
@@ -68,8 +74,9 @@ def read_istio(
     """
     if observed.find(objects.DEPLOYMENT, mesh.istiod) is None:
         return None
-    document = write_operator(session.run.folder, mesh, cluster)
     kept = find_cache(os.environ, files.home_folder()).folder / "istio"
-    wanted = manifest(istioctl, document, kept, session.run.deadline)
+    stand_in = stand_in_of(mesh, cluster) if len(session.clusters.names) >= _MANY else None
+    write = partial(write_operator, session.run.folder, mesh)
+    wanted = manifest_of(istioctl, cluster, stand_in, write, kept, session.run.deadline)
     kube = session.clusters.kubes[cluster.context]
     return IstioObjects(wanted, completed(kube, observed, wanted).objects)
