@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -21,11 +22,22 @@ if TYPE_CHECKING:
 def read_mesh_config(observed: Observed, revision: str = "") -> Mapping[str, Any]:
     """The MeshConfig of a cluster's istiod; empty where there is none that can be read."""
     config_map = observed.find(objects.CONFIG_MAP, f"istio-{revision}" if revision else "istio")
+    return _in_data(config_map) or {}
+
+
+def _in_data(config_map: Object | None) -> Mapping[str, Any] | None:
+    """The MeshConfig of a ConfigMap; None where there is none that can be read."""
+    text = ((config_map or {}).get("data") or {}).get("mesh") or ""
+    return _parsed(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=256)  # the clusters of a mesh have the same, and it is looked at for each pair of them
+def _parsed(text: str) -> Mapping[str, Any] | None:
     try:
-        found = yamltext.load(((config_map or {}).get("data") or {}).get("mesh") or "")
+        found = yamltext.load(text)
     except yaml.YAMLError:
-        return {}
-    return found if isinstance(found, dict) else {}
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +77,8 @@ def in_operator(document: Object) -> TrustDomain:
 
 def in_config_map(config_map: Object | None) -> TrustDomain | None:
     """The trust domain that a live istiod reads from its ConfigMap; None where there is none to read."""
-    try:
-        mesh = yamltext.load(((config_map or {}).get("data") or {}).get("mesh") or "")
-    except yaml.YAMLError:
-        return None
-    return in_mesh_config(mesh) if isinstance(mesh, dict) else None
+    mesh = _in_data(config_map)
+    return None if mesh is None else in_mesh_config(mesh)
 
 
 def strangers(domains: Mapping[str, TrustDomain]) -> dict[str, list[str]]:
