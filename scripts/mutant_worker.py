@@ -1,8 +1,8 @@
-"""One worker of `make mutants`: a pytest run that has run all tests once, and forks for each mutant.
+"""One worker of `make mutants`: a pytest run that has loaded all tests, and forks for each mutant.
 
 A fork has every module, test and state of the stand-in mesh ready, and ends at the first test that fails. The
-worker is spoken to in lines of JSON: on standard output, what each test runs and how long it takes, then a
-verdict for each mutant that is read from standard input.
+worker is spoken to in lines of JSON: on standard output, what each test of its share runs and how long it
+takes, then a verdict for each mutant that is read from standard input.
 """
 
 from __future__ import annotations
@@ -104,9 +104,16 @@ def _used_s() -> float:
 
 
 class _Worker:
-    """The plugin that runs the tests."""
+    """The plugin that runs the tests.
 
-    def __init__(self, orders: TextIO, answers: TextIO) -> None:
+    Args:
+        share: Of how many workers it is which: it looks at its share of the files of tests.
+        orders: Where mutants are read from.
+        answers: Where verdicts are written to.
+    """
+
+    def __init__(self, share: tuple[int, int], orders: TextIO, answers: TextIO) -> None:
+        self._share = share
         self._orders = orders
         self._answers = answers
         self._failure = ""
@@ -125,7 +132,7 @@ class _Worker:
         self._watch_states()
         _under_test("stats")
         mesh = fixtures.mesh_of_process()
-        self._say({"tests": {name: asdict(one) for name, one in self._look(session.items)}})
+        self._say({"tests": {name: asdict(one) for name, one in self._look(self._of_share(session.items))}})
         self._say({"built": sorted(self._built)})
         mesh.pause()
         _wait_for_threads()
@@ -138,6 +145,11 @@ class _Worker:
         self._answers.flush()
 
     # --- without a mutant
+
+    def _of_share(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        number, count = self._share
+        files = list(dict.fromkeys(item.path for item in items))[number::count]
+        return [item for item in items if item.path in files]
 
     def _look(self, items: list[pytest.Item]) -> Iterator[tuple[str, Seen]]:
         for item, following in zip(items, [*items[1:], None], strict=True):
@@ -262,8 +274,9 @@ def main() -> int:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)
     # Of pyproject.toml's options, -ra is the terminal's.
-    arguments = ["-p", "no:terminal", "-o", "addopts=--import-mode=importlib", *sys.argv[1:]]
-    return int(pytest.main(arguments, plugins=[_Worker(orders, answers)]))
+    number, count, *given = sys.argv[1:]
+    arguments = ["-p", "no:terminal", "-o", "addopts=--import-mode=importlib", *given]
+    return int(pytest.main(arguments, plugins=[_Worker((int(number), int(count)), orders, answers)]))
 
 
 if __name__ == "__main__":

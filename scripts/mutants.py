@@ -178,7 +178,7 @@ class _Worker:
     """A process of scripts/mutant_worker.py.
 
     Attributes:
-        tests: What each test does without a mutant.
+        tests: What each test of its share does without a mutant.
         built: Functions that make the states which tests of the stand-in mesh begin with.
     """
 
@@ -186,7 +186,7 @@ class _Worker:
         given = [*config().pytest_add_cli_args, *config().pytest_add_cli_args_test_selection]
         self._log = (_KEPT / f"worker-{number}.log").open("w", encoding="utf-8")
         process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.mutant_worker", *given],
+            [sys.executable, "-m", "scripts.mutant_worker", str(number), str(_WORKERS), *given],
             cwd=_FOLDER,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_FOLDER / "src"), str(_FOLDER)])},
             stdin=subprocess.PIPE,
@@ -199,7 +199,7 @@ class _Worker:
         self.built: set[str] = set()
 
     def look(self) -> None:
-        """Waits until all tests have run once."""
+        """Waits until its share of the tests has run once."""
         self.tests = self._read()["tests"]
         self.built = set(self._read()["built"])
 
@@ -227,13 +227,15 @@ class _Worker:
 class _Run:
     """One run over mutants that have no verdict yet."""
 
-    def __init__(self, mutants: set[str], results: _Results, workers: list[_Worker]) -> None:
+    def __init__(
+        self, mutants: set[str], results: _Results, tests: dict[str, dict[str, Any]], built: set[str]
+    ) -> None:
         self._results = results
         self._left = iter(sorted(mutants))
         self._listed = _listed_among(mutants)
         self._lock = threading.Lock()
-        self._tests = workers[0].tests
-        self._built = set.union(*(worker.built for worker in workers))
+        self._tests = tests
+        self._built = built
         self._by_function: dict[str, list[str]] = defaultdict(list)
         for name, seen in self._tests.items():
             for function in () if seen["failure"] else seen["functions"]:
@@ -353,17 +355,19 @@ def _report(status: dict[str, str], failing: dict[str, str], began: float) -> in
 
 def _judge(chosen: set[str], results: _Results) -> dict[str, str]:
     """Finds the verdicts that are missing; returns the tests that fail without any mutant, and why."""
-    workers = [_Worker(number) for number in range(1, _WORKERS + 1)]
+    workers = [_Worker(number) for number in range(_WORKERS)]
     for name in _refused_by_types() & chosen - results.status.keys():
         results.add(name, _REFUSED)
     over = threading.Event()
     with ThreadPoolExecutor(_WORKERS + 1) as pool:
         list(pool.map(_Worker.look, workers))
-        failing = {name: seen["failure"] for name, seen in workers[0].tests.items() if seen["failure"]}
-        print(f"{len(workers[0].tests):,} tests have run once", flush=True)
+        tests = {name: seen for worker in workers for name, seen in worker.tests.items()}
+        failing = {name: seen["failure"] for name, seen in tests.items() if seen["failure"]}
+        print(f"{len(tests):,} tests have run once", flush=True)
         pool.submit(_progress, results, chosen, over)
         try:
-            run = _Run(chosen - results.status.keys(), results, workers)
+            built = set.union(*(worker.built for worker in workers))
+            run = _Run(chosen - results.status.keys(), results, tests, built)
             list(pool.map(run.work, workers))
         finally:
             over.set()
