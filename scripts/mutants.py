@@ -8,7 +8,8 @@ the quickest, until one fails or the budget of the mutant is spent.
 tests/survivors.txt lists each mutant that survives, with the reason why tests need not notice it. A survivor
 that is not listed fails the run; so do survivors of more than a tenth of the mutants that were run.
 
-A run that was broken off is resumed by the next, unless files have changed meanwhile.
+Verdicts are kept: a run that was broken off is resumed by the next, and one after a change of tests tries
+again what has survived, and what was killed by tests of the files that have changed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,16 @@ _FOLDER = _ROOT / "mutants"
 _KEPT = _ROOT / ".mutants"
 _RESULTS = _KEPT / "results.jsonl"
 SURVIVORS = _ROOT / "tests" / "survivors.txt"
-_INPUTS = ("src", "tests", "scripts", "pyproject.toml", "requirements-dev.lock", "requirements-mutants.lock")
+_COMMON = (
+    "src",
+    "tests/support",
+    "tests/conftest.py",
+    "scripts/mutation_operators.py",
+    "pyproject.toml",
+    "requirements-dev.lock",
+    "requirements-mutants.lock",
+)
+"""What every verdict depends on."""
 _MOST = 0.10
 _WORKERS = 2
 _BUDGET_S, _BUDGET_OF_LISTED_S = 20.0, 5.0
@@ -131,19 +141,21 @@ class _Results:
 
     @classmethod
     def kept(cls) -> _Results:
-        """Those of a run that was broken off, where nothing has changed since."""
-        results, now = cls(), _fingerprint()
+        """Those of runs before this one that still hold."""
+        for path in (_ROOT / "tests").rglob("test_*.py"):  # as they are now, not when a verdict is kept
+            _depends(str(path.relative_to(_ROOT)))
+        _depends(None)
+        results = cls()
         lines = _RESULTS.read_text(encoding="utf-8").splitlines() if _RESULTS.exists() else []
-        if lines and lines[0] == now:
-            for line in lines[1:]:
-                results._take(json.loads(line))
-        else:
-            _RESULTS.write_text(now + "\n", encoding="utf-8")
+        for entry in map(json.loads, lines):
+            if entry["depends"] == _depends(entry.get("killer")):
+                results._take(entry)
         return results
 
     def add(self, mutant: str, status: str, verdict: dict[str, Any] | None = None) -> None:
         """Keeps a verdict."""
         entry = {**(verdict or {}), "mutant": mutant, "status": status}
+        entry["depends"] = _depends(entry.get("killer"))
         with _RESULTS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         self._take(entry)
@@ -154,15 +166,21 @@ class _Results:
             self.killers[_function_of(entry["mutant"])][entry["killer"]] += 1
 
 
-def _fingerprint() -> str:
-    """A digest of all that verdicts depend on."""
-    digest = hashlib.sha256()
-    for name in _INPUTS:
+@cache
+def _digest(*names: str) -> str:
+    """A digest of files, and of all files of folders."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in names:
         path = _ROOT / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and file != SURVIVORS and "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(_ROOT)}\0".encode() + file.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _depends(killer: str | None) -> str:
+    """A digest of what a verdict depends on: the file of the test that failed; where none did, all tests."""
+    return _digest(*_COMMON) + _digest(killer.partition("::")[0] if killer else "tests")
 
 
 # --- judging them
