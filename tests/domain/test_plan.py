@@ -52,17 +52,3 @@ def test_the_objects_of_a_step_are_all_that_differ() -> None:
 def test_five_reasons_are_told() -> None:
     found = [Difference(Ref("", "ConfigMap", None, f"c{number}"), "", {}, None) for number in range(5)]
     assert plan.told(found)[-1] == "ConfigMap c4 is missing"
-
-
-def test_steps_stand_in_the_order_they_are_done() -> None:
-    assert plan.STEPS == (
-        "namespace",
-        "cacerts",
-        "restart",
-        "istio",
-        "expose",
-        "gateway-api",
-        "remote-gateways",
-        "link",
-        "ready",
-    )

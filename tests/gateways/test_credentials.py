@@ -79,7 +79,7 @@ def pair() -> tuple[str, str]:
 def test_a_context_without_a_plugin_passes_through() -> None:
     credential = given(context({"token": "abc", "as": "boss"}))
     assert credential.user_entry == {"token": "abc", "as": "boss"}
-    assert (credential.expires, credential.from_plugin) == (None, False)
+    assert credential.expires is None
 
 
 def test_a_plugin_beside_a_token_is_not_run() -> None:
@@ -96,7 +96,6 @@ def test_a_plugins_token_takes_the_plugins_place(tmp_path: Path, api_version: st
     credential = given(found)
     assert credential.user_entry == {"token": TOKEN, "as": "x"}
     assert credential.expires == datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
-    assert credential.from_plugin
     assert TOKEN not in repr(credential)
 
 
@@ -309,7 +308,7 @@ def test_a_plugin_that_asks_on_the_terminal_has_no_more_time_than_the_run(tmp_pa
 
 def test_on_a_terminal_plugins_that_ask_are_told_so(tmp_path: Path) -> None:
     command = script(tmp_path, f'printf "%s\\n" "$KUBERNETES_EXEC_INFO" >> {tmp_path}/info; {answer()}')
-    assert given(plugin(command, interactiveMode="Always"), terminal=True).from_plugin
+    assert given(plugin(command, interactiveMode="Always"), terminal=True).user_entry["token"]
     (info,) = (tmp_path / "info").read_text().splitlines()
     assert json.loads(info)["spec"]["interactive"] is True
 

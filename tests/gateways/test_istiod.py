@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.istio.istiod import clusterz, metrics, syncz
+from istio_mc.gateways.istio.istiod import clusterz, syncz
 from istio_mc.gateways.kube.client import Kube
 from tests.support.fake_api import FakeApi, Reply
 
@@ -37,14 +36,6 @@ CLUSTERZ = [
     {"id": "kt-k2p", "secretName": "", "syncStatus": "synced"},
     {"id": "nhn-nks", "secretName": "istio-system/istio-remote-secret-nhn-nks", "syncStatus": "timeout"},
 ]
-METRICS = b"""\
-# HELP citadel_server_root_cert_expiry_timestamp The unix timestamp, in seconds.
-# TYPE citadel_server_root_cert_expiry_timestamp gauge
-citadel_server_root_cert_expiry_timestamp 2.110924736e+09
-istiod_managed_clusters{cluster_type="local"} 1
-istiod_managed_clusters{cluster_type="remote"} 2
-remote_cluster_sync_timeouts_total{cluster="nhn-nks"} 3
-"""
 
 
 @pytest.fixture
@@ -118,16 +109,7 @@ def test_an_istiod_that_serves_nobody_says_null(istiod: FakeApi, kube: Kube) -> 
     assert syncz(kube, POD) == ()
 
 
-def test_its_metrics_are_counts_and_moments(istiod: FakeApi, kube: Kube) -> None:
-    istiod.on("/metrics", Reply(METRICS, headers={"Content-Type": "text/plain"}))
-    found = metrics(kube, POD)
-    assert (found.pod, found.remote_clusters, found.sync_timeouts) == ("istiod-1", 2, {"nhn-nks": 3})
-    assert found.root_expires == datetime(2036, 11, 21, 23, 58, 56, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("path", "ask"), [("/debug/clusterz", clusterz), ("/debug/syncz", syncz), ("/metrics", metrics)]
-)
+@pytest.mark.parametrize(("path", "ask"), [("/debug/clusterz", clusterz), ("/debug/syncz", syncz)])
 @pytest.mark.parametrize(
     "answer", [b"<html>", b"{}x", b'["a"]', b'[{"cluster_id": "x"}]', b"3", b"\xff\xfe", b"# nothing\n"]
 )

@@ -72,9 +72,7 @@ class Run:
     def istioctl(self, install: str = f"exec sleep {NEVER_S}") -> None:
         """Runs istioctl, which waits for ever unless told otherwise."""
         path = write_istioctl(self.folder / "bin", install=install) / "istioctl"
-        prepared = Prepared(
-            MESH, CLUSTERS, {}, Trust("", created=False, steps={}), Istioctl(path, "1.26.0"), CHOICE
-        )
+        prepared = Prepared(MESH, CLUSTERS, {}, Trust("", steps={}), Istioctl(path, "1.26.0"), CHOICE)
         _run_istioctl(self.session, prepared, CLUSTERS["kt"])
 
     def problems(self, install: str = f"exec sleep {NEVER_S}") -> tuple[Problem, ...]:

@@ -20,8 +20,6 @@ GATEWAY_API = "gateway-api"
 REMOTE_GATEWAYS = "remote-gateways"
 LINK = "link"
 READY = "ready"
-STEPS = (NAMESPACE, CACERTS, RESTART, ISTIO, EXPOSE, GATEWAY_API, REMOTE_GATEWAYS, LINK, READY)
-"""The steps of an install in a cluster, in their order."""
 
 _MOST_REASONS = 5
 
@@ -31,7 +29,6 @@ class Step:
     """One step of a cluster's plan.
 
     Attributes:
-        name: One of STEPS.
         reasons: Why it is needed, each a sentence for people.
         documents: What it will set; for `istio` the IstioOperator document that istioctl is given.
         refs: The objects that are missing or differ, all of them.

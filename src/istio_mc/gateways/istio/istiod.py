@@ -11,7 +11,7 @@ from istio_mc.domain import jsontext
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istioctl, kubectl
 from istio_mc.domain.istio.discovery import IstiodView, read_endpoints, read_gateways
-from istio_mc.domain.istio.istiod import IstiodMetrics, RemoteCluster, metrics_of, running_istiods
+from istio_mc.domain.istio.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.istio.proxies import GivenRoots
 from istio_mc.domain.istio.status import Proxy, proxy_of
 from istio_mc.domain.kube import objects
@@ -72,17 +72,6 @@ def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
 
     wanted = _Wanted("/debug/syncz", "its proxies", "a JSON list with proxy, and sent and acked nonces")
     return _ask(kube, pod, wanted, read)
-
-
-def metrics(kube: Kube, pod: Object) -> IstiodMetrics:
-    """What one istiod counts.
-
-    Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends.
-    """
-    name = pod["metadata"]["name"]
-    wanted = _Wanted("/metrics", "its metrics", "Prometheus text with istiod_managed_clusters")
-    return _ask(kube, pod, wanted, lambda raw: metrics_of(name, raw.decode()))
 
 
 MOST_BYTES = 64 * 2**20

@@ -61,12 +61,10 @@ class Credential:
     Attributes:
         user_entry: The user's kubeconfig entry to use: no plugin in it. Kept out of `repr`.
         expires: When it has to be obtained again, in UTC; None: not before the run ends.
-        from_plugin: Whether a plugin gave it.
     """
 
     user_entry: Mapping[str, object] = field(repr=False, hash=False)
     expires: datetime | None = None
-    from_plugin: bool = False
 
     def lasts(self, now: datetime) -> bool:
         """Whether it can still be used a minute from then."""
@@ -308,7 +306,7 @@ def _check_pair(answer: PluginAnswer) -> None:
 def _result(context: Context, answer: PluginAnswer | Problem) -> Credential | Problem:
     if isinstance(answer, Problem):
         return answer.on(context.name)
-    return Credential(answered_entry(context.user_entry, answer), answer.expires, from_plugin=True)
+    return Credential(answered_entry(context.user_entry, answer), answer.expires)
 
 
 def _missing(run: _Run) -> Problem:

@@ -341,9 +341,6 @@ def _download(artifact: Artifact) -> Command:
     return istio_mc("tools", "download", "DIR", artifact.tool, *options)
 
 
-_DOCS = "troubleshooting.md#tool-not-started"
-
-
 def refuse_unusable(artifact: Artifact, program: Path, place: str, deadline: float) -> None:
     """Runs a program's version command, where the program is for this machine's platform.
 

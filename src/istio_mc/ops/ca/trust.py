@@ -43,7 +43,6 @@ class Trust:
 
     Attributes:
         root_fingerprint: SHA-256 of the root certificate; None only in a dry run before there is one.
-        created: Whether this run made the root.
         steps: The cacerts step of each cluster that needs one.
         restarts: Clusters whose istiod takes it only when it is restarted, and why.
         ends: When the first of the CAs above a cluster's workloads ends, as far as it is known.
@@ -51,7 +50,6 @@ class Trust:
     """
 
     root_fingerprint: str | None
-    created: bool
     steps: Mapping[str, Step] = field(repr=False)
     restarts: Mapping[str, str] = field(default_factory=dict)
     ends: Mapping[str, datetime] = field(default_factory=dict)
@@ -71,15 +69,6 @@ def live_cacerts(context: str, observed: Observed) -> CaCerts | None:
         return CaCerts.from_secret_data(secret.get("data") or {})
     except ProblemError as error:
         raise ProblemError(*(problem.on(context) for problem in error.problems)) from None
-
-
-def root_fingerprint(ca_certs: CaCerts) -> str:
-    """SHA-256 of the first root of a bundle.
-
-    Raises:
-        ProblemError: It cannot be read.
-    """
-    return pem.fingerprint(pem.load_certificates(NamedPem(ROOT_CERT, ca_certs.root_cert))[0])
 
 
 def decide(
@@ -123,7 +112,7 @@ def decide(
     roots = {found.root for found in live.values() if found and found.root}
     living = {name: found.ca for name, found in live.items() if found and found.ca}
     if not needing:
-        return Trust(next(iter(roots), stored_print), created=False, steps={}, ends=_ends(living))
+        return Trust(next(iter(roots), stored_print), steps={}, ends=_ends(living))
     wanting = {name: ids[name] for name in needing}
     renewed = authority.to_renew(store, wanting.values(), now)
     listed = {name: found for name in needing if (found := live[name]) and reads_crl(observed[name].istiods)}
@@ -138,7 +127,7 @@ def decide(
             for name in needing
             if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
         }
-        return Trust(stored_print, created=stored_root is None, steps=steps, ends=_ends(living))
+        return Trust(stored_print, steps=steps, ends=_ends(living))
     made = _ensure(store, wanting, options, now)
     _refuse_lists(listed, {name: made.ca_certs[cluster_id] for name, cluster_id in wanting.items()})
     steps = {}
@@ -149,10 +138,8 @@ def decide(
             if found and name in written and not dry_run and found.holds_another_key(wanted):
                 store.keep_replaced(cluster_id, found.contents)
     restarts = {name: _RESTART for name in steps if name in written or live[name] is None}
-    created = made.init.outcome is authority.Outcome.CREATED
     return Trust(
         made.init.root.fingerprint,
-        created=created,
         steps=steps,
         restarts=restarts,
         ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
