@@ -7,9 +7,7 @@ import json
 import os
 import shlex
 import stat
-import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ import pytest
 
 from istio_mc.domain.kube.kubeconfig import Context, KubeconfigFile, merge
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host import process
 from istio_mc.gateways.kube.credentials import Credential, private_kubeconfig, resolve
 from tests.support.self_signed import self_signed
 
@@ -79,7 +76,6 @@ def pair() -> tuple[str, str]:
 def test_a_context_without_a_plugin_passes_through() -> None:
     credential = given(context({"token": "abc", "as": "boss"}))
     assert credential.user_entry == {"token": "abc", "as": "boss"}
-    assert credential.expires is None
 
 
 def test_a_plugin_beside_a_token_is_not_run() -> None:
@@ -95,7 +91,6 @@ def test_a_plugins_token_takes_the_plugins_place(tmp_path: Path, api_version: st
     )
     credential = given(found)
     assert credential.user_entry == {"token": TOKEN, "as": "x"}
-    assert credential.expires == datetime(2031, 2, 3, 4, 5, 6, tzinfo=UTC)
     assert TOKEN not in repr(credential)
 
 
@@ -172,23 +167,6 @@ def test_contexts_that_share_a_failing_plugin_each_have_their_problem(tmp_path: 
     command = script(tmp_path, "exit 1")
     results = resolve([plugin(command, "a"), plugin(command, "b")], 20)
     assert [result.cluster for result in results.values() if isinstance(result, Problem)] == ["a", "b"]
-
-
-def test_a_credential_is_used_again_until_a_minute_before_it_expires(tmp_path: Path) -> None:
-    def expiring(seconds: int) -> Context:
-        time_ = (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
-        return plugin(
-            script(
-                tmp_path,
-                f"echo x >> {tmp_path}/calls{seconds}; {answer(token=TOKEN, expirationTimestamp=time_)}",
-            )
-        )
-
-    for seconds, calls in ((3600, 1), (30, 2)):
-        found = expiring(seconds)
-        first = given(found)
-        resolve([found], 20, known={"kt": first})
-        assert (tmp_path / f"calls{seconds}").read_text() == "x\n" * calls
 
 
 def test_a_failing_plugin_is_told_with_its_exit_code_and_the_end_of_its_stderr(tmp_path: Path) -> None:
@@ -336,17 +314,6 @@ def test_a_legacy_auth_provider_is_refused_with_what_to_use_instead(name: str) -
 
 def test_a_context_with_problems_keeps_its_problem() -> None:
     assert failed(context({"client-certificate": "x"})).code == "user-unusable"
-
-
-def test_a_run_that_is_given_up_stops_its_plugins(tmp_path: Path) -> None:
-    cancel = threading.Event()
-    timer = threading.Timer(0.3, cancel.set)
-    timer.start()
-    started = time.monotonic()
-    with pytest.raises(process.ProcessCancelled):
-        resolve([plugin(script(tmp_path, "exec sleep 60"))], 60, cancel=cancel)
-    timer.join()
-    assert time.monotonic() - started < 5
 
 
 def test_a_kubeconfig_is_written_for_its_owner_alone(tmp_path: Path) -> None:

@@ -71,22 +71,13 @@ def test_reading_more_than_a_pipe_holds_does_not_block() -> None:
     assert len(done.stdout) == len(done.stderr) == 2_000_000
 
 
-def test_standard_input_is_closed_unless_it_is_given() -> None:
+def test_standard_input_is_closed() -> None:
     assert sh("cat").stdout == b""
-    assert sh("cat", input=b"x" * 1_000_000).stdout == b"x" * 1_000_000
 
 
-def test_a_child_that_does_not_read_its_input_is_no_error() -> None:
-    assert sh("exec 0<&-; echo ok", input=b"x" * 1_000_000).stdout == b"ok\n"
-
-
-def test_input_is_fed_whole_to_a_slow_reader() -> None:
-    assert sh("sleep 0.4; wc -c", input=b"x" * 300_000).stdout.strip() == b"300000"
-
-
-def test_environment_and_folder_are_what_was_given(tmp_path: Path) -> None:
-    done = sh("echo $COLOUR; pwd", env={"COLOUR": "red", "PATH": os.environ["PATH"]}, cwd=tmp_path)
-    assert done.stdout.decode().split() == ["red", str(tmp_path)]
+def test_the_environment_is_what_was_given() -> None:
+    done = sh("echo $COLOUR", env={"COLOUR": "red", "PATH": os.environ["PATH"]})
+    assert done.stdout.decode().split() == ["red"]
 
 
 def test_output_stays_out_of_repr() -> None:
@@ -173,9 +164,6 @@ def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path:
     with pytest.raises(process.ProcessStartError) as denied:
         process.run([plain], timeout_s=1, name="plugin")
     assert not denied.value.missing
-    with pytest.raises(process.ProcessStartError) as folder:
-        process.run(["true"], timeout_s=1, name="plugin", cwd=tmp_path / "nowhere")
-    assert not folder.value.missing
 
 
 def test_a_shared_event_stops_all_its_children_and_lets_none_start() -> None:

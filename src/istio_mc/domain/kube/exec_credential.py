@@ -10,7 +10,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.kube.kubeconfig_schema import kind_of
@@ -65,13 +65,11 @@ class PluginAnswer:
     Attributes:
         certificate: PEM client certificate, with any intermediates.
         key: Its PEM private key.
-        expires: When it has to be asked again; None: never in this run.
     """
 
     token: str | None = field(repr=False)
     certificate: str | None = field(repr=False)
     key: str | None = field(repr=False)
-    expires: datetime | None
 
 
 def plugin_of(user_entry: Mapping[str, object]) -> Plugin:
@@ -154,7 +152,8 @@ def parse_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
         raise ValueError("printed an ExecCredential without a token and without a certificate")
     if (certificate is None) != (key is None):
         raise ValueError("printed an ExecCredential with only one of certificate and key")
-    return PluginAnswer(token, certificate, key, _time(_text(status, "expirationTimestamp")))
+    _check_time(_text(status, "expirationTimestamp"))
+    return PluginAnswer(token, certificate, key)
 
 
 def answered_entry(user_entry: Mapping[str, object], answer: PluginAnswer) -> dict[str, object]:
@@ -186,14 +185,11 @@ def _text(status: Mapping[object, object], key: str) -> str | None:
     return value
 
 
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
+def _check_time(text: str | None) -> None:
     try:
-        time = datetime.fromisoformat(text)
+        datetime.fromisoformat(text or "2026-01-01")
     except ValueError:
         raise ValueError("printed an ExecCredential whose expirationTimestamp is not a time") from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
 
 
 HEADER = 64 << 10

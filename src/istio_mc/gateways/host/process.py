@@ -1,8 +1,8 @@
 """Child processes: the one module that starts them.
 
-Every child has a deadline, an argument list (never a shell), a closed standard input unless it is given
-something to read, and a session of its own, so that it and whatever it starts can be stopped together and a
-Ctrl-C on the terminal reaches this program first. `holder` names this run for others.
+Every child has a deadline, an argument list (never a shell), a closed standard input, and a session of its
+own, so that it and whatever it starts can be stopped together and a Ctrl-C on the terminal reaches this
+program first. `holder` names this run for others.
 """
 
 from __future__ import annotations
@@ -144,8 +144,6 @@ def run(
     timeout_s: float,
     name: str,
     env: Mapping[str, str] | None = None,
-    input: bytes | None = None,  # noqa: A002 - as in subprocess.run
-    cwd: Path | str | None = None,
     cancel: threading.Event | None = None,
     interactive: bool = False,
 ) -> Completed:
@@ -156,8 +154,6 @@ def run(
         timeout_s: Deadline in seconds; then SIGTERM to the child's process group, and SIGKILL 2 s later.
         name: What to call it in errors, such as "istioctl install".
         env: The child's whole environment; None: this program's own.
-        input: What it reads on standard input; None: it finds standard input closed (/dev/null).
-        cwd: Folder to run it in.
         cancel: An event shared by many calls: once it is set, they all stop their children.
         interactive: Hand it this program's own terminal: standard input and standard error are inherited
             (`Completed.stderr` is then empty), and it stays in this session, to ask for a password.
@@ -181,8 +177,6 @@ def run(
                 [str(part) for part in argv],
                 name=name,
                 env=env,
-                input=input,
-                cwd=cwd,
                 interactive=interactive,
             )
         stdout, stderr = _communicate(child, deadline=started + timeout_s, cancel=cancel)
@@ -229,13 +223,8 @@ def _start(
     *,
     name: str,
     env: Mapping[str, str] | None,
-    input: bytes | None,  # noqa: A002 - run's own
-    cwd: Path | str | None,
     interactive: bool,
 ) -> _Child:
-    stdin: int | None = subprocess.PIPE if input is not None else subprocess.DEVNULL
-    if interactive:
-        stdin = None
     # Under the lock, so that stop_all either sees the child or comes before it.
     with _lock:
         if _over.is_set():
@@ -243,19 +232,14 @@ def _start(
         try:
             popen = subprocess.Popen(  # the caller's `finally` closes it
                 argv,
-                stdin=stdin,
+                stdin=None if interactive else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=None if interactive else subprocess.PIPE,
                 env=env,
-                cwd=cwd,
                 start_new_session=not interactive,
             )
         except (OSError, ValueError) as error:
-            missing = (
-                isinstance(error, FileNotFoundError)
-                and (cwd is None or os.path.isdir(cwd))  # noqa: PTH112
-                and not _is_there(argv[0], env)
-            )
+            missing = isinstance(error, FileNotFoundError) and not _is_there(argv[0], env)
             problem = Problem(
                 code=Code.PROGRAM_MISSING if missing else Code.PROGRAM_NOT_STARTED,
                 message=f"{name}: there is no program {argv[0]}"
@@ -266,8 +250,6 @@ def _start(
             raise ProcessStartError(problem, missing=missing) from error
         child = _Child(popen, own_group=not interactive)
         _running.add(child)
-    if input is not None:
-        _feed(popen, input)
     return child
 
 
@@ -294,24 +276,6 @@ def _end(child: _Child) -> None:
     _close(child.popen)
     with _lock:
         _running.discard(child)
-
-
-def _feed(popen: subprocess.Popen[bytes], data: bytes) -> None:
-    """Writes the child's input from a thread of its own.
-
-    `Popen.communicate` forgets the rest of its input when a slice of waiting ends before all of it was read
-    (CPython 3.11, subprocess.py: `_communicate` registers stdin only where `input` is passed again, and
-    `communicate` refuses that).
-    """
-    pipe, popen.stdin = popen.stdin, None
-    if pipe is None:
-        return
-
-    def write() -> None:
-        with suppress(OSError), pipe:  # a child need not read it all
-            pipe.write(data)
-
-    threading.Thread(target=write, name="child's input", daemon=True).start()
 
 
 def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | None) -> tuple[bytes, bytes]:

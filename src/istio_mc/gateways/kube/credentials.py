@@ -12,7 +12,6 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
 INTERACTIVE_DEADLINE_S = 120.0
 """Seconds a person has to answer a plugin that asks on the terminal."""
 
-EXPIRY_MARGIN = timedelta(seconds=60)
-"""A credential that expires sooner than this is asked for again."""
-
 _PRIVATE_BITS = 0o077
 # JSON web tokens, EKS and Google tokens, and whatever follows "Bearer": a plugin may write them to stderr.
 _TOKENS = re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*)*|k8s-aws-v1\.[\w-]+|ya29\.[\w.-]+|(?i:(?<=bearer ))\S+")
@@ -60,15 +56,9 @@ class Credential:
 
     Attributes:
         user_entry: The user's kubeconfig entry to use: no plugin in it. Kept out of `repr`.
-        expires: When it has to be obtained again, in UTC; None: not before the run ends.
     """
 
     user_entry: Mapping[str, object] = field(repr=False, hash=False)
-    expires: datetime | None = None
-
-    def lasts(self, now: datetime) -> bool:
-        """Whether it can still be used a minute from then."""
-        return self.expires is None or self.expires - now > EXPIRY_MARGIN
 
 
 @dataclass(frozen=True)
@@ -84,9 +74,7 @@ def resolve(
     contexts: Sequence[Context],
     deadline_s: float,
     *,
-    known: Mapping[str, Credential] | None = None,
     terminal: bool | None = None,
-    cancel: threading.Event | None = None,
     until: float = math.inf,
 ) -> dict[str, Credential | Problem]:
     """The credentials of every context, those of plugins included.
@@ -98,22 +86,15 @@ def resolve(
     Args:
         contexts: The contexts to authenticate. Those without a plugin pass through as they are.
         deadline_s: Seconds that each plugin has. (One that asks on the terminal has at least 120.)
-        known: Context name → credential obtained before; used again as long as it lasts.
         terminal: Whether somebody can answer on standard input; None: see whether it is a terminal.
-        cancel: Once set, all plugins are stopped.
         until: `time.monotonic()` value by which all of them have ended.
 
     Returns:
         Context name → credential, or the Problem that keeps that context from being used: its own first
         problem, an `auth-provider`, or the plugin's failure (its command, exit code, and the end of what it
         wrote to standard error; never what it wrote to standard output).
-
-    Raises:
-        ProcessCancelled: `cancel` was set.
     """
-    now = datetime.now(UTC)
-    kept = {name: credential for name, credential in (known or {}).items() if credential.lasts(now)}
-    results: dict[str, Credential | Problem] = {context.name: _at_hand(context, kept) for context in contexts}
+    results: dict[str, Credential | Problem] = {context.name: _at_hand(context) for context in contexts}
     runs: dict[str, _Run] = {}
     keys: dict[str, str] = {}
     for context in contexts:
@@ -126,9 +107,7 @@ def resolve(
         keys[context.name] = _key(run)
         runs.setdefault(keys[context.name], run)
     on_terminal = sys.stdin is not None and sys.stdin.isatty() if terminal is None else terminal
-    answers = _run_all(
-        runs, deadline_s, terminal=on_terminal, cancel=cancel or threading.Event(), until=until
-    )
+    answers = _run_all(runs, deadline_s, terminal=on_terminal, until=until)
     for context in contexts:
         if context.name in keys:
             results[context.name] = _result(context, answers[keys[context.name]])
@@ -168,12 +147,10 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
 _PENDING = Problem(code=Code.CREDENTIAL_PENDING, message="not yet obtained")
 
 
-def _at_hand(context: Context, kept: Mapping[str, Credential]) -> Credential | Problem:
+def _at_hand(context: Context) -> Credential | Problem:
     """What can be told without running anything, else _PENDING."""
     if context.problems:
         return context.problems[0].on(context.name)
-    if context.name in kept:
-        return kept[context.name]
     if uses_exec(context.user_entry):
         return _PENDING
     provider = context.user_entry.get("auth-provider")
@@ -211,13 +188,13 @@ def _run_all(
     deadline_s: float,
     *,
     terminal: bool,
-    cancel: threading.Event,
     until: float,
 ) -> dict[str, PluginAnswer | Problem]:
     if not runs:
         return {}
     quiet = {key: run for key, run in runs.items() if run.plugin.interactive_mode != "Always"}
     answers: dict[str, PluginAnswer | Problem] = {}
+    cancel = threading.Event()
     with ThreadPoolExecutor(max(1, len(quiet)), thread_name_prefix="credentials") as pool:
         futures = {key: pool.submit(_ask, run, deadline_s, cancel=cancel) for key, run in quiet.items()}
         try:
@@ -306,7 +283,7 @@ def _check_pair(answer: PluginAnswer) -> None:
 def _result(context: Context, answer: PluginAnswer | Problem) -> Credential | Problem:
     if isinstance(answer, Problem):
         return answer.on(context.name)
-    return Credential(answered_entry(context.user_entry, answer), answer.expires)
+    return Credential(answered_entry(context.user_entry, answer))
 
 
 def _missing(run: _Run) -> Problem:
