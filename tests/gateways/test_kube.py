@@ -192,8 +192,8 @@ class TestCalls:
 
     def test_apply_is_server_side_and_in_our_name(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, FOUND)
-        kube.apply(FOUND, dry_run=True)
-        assert api.calls == [("PATCH", f"{NAMESPACE}?fieldManager=istio-mc&force=true&dryRun=All")]
+        kube.apply(FOUND)
+        assert api.calls == [("PATCH", f"{NAMESPACE}?fieldManager=istio-mc&force=true")]
 
     def test_a_merge_patch_is_sent_as_the_object_it_is(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, FOUND)

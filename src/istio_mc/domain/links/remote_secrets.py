@@ -94,7 +94,6 @@ class RemoteSecret:
 
     Attributes:
         cluster_id: The key, which is the cluster ID.
-        created: When the Secret was created, as Kubernetes writes it.
         access: How the cluster is reached; None where istiod refuses the kubeconfig.
         fault: Why istiod refuses it; empty where it accepts it.
         is_of_our_form: Whether its kubeconfig has what those of `link` have: server, CA, token, and no more.
@@ -103,7 +102,6 @@ class RemoteSecret:
 
     secret: str
     cluster_id: str
-    created: str
     access: Access | None
     fault: str = ""
     is_of_our_form: bool = False
@@ -163,8 +161,7 @@ def of_cluster(found: Collection[RemoteSecret], cluster_id: str) -> list[RemoteS
 def _remote(secret: Object, key: str, value: str, allowed: frozenset[str]) -> RemoteSecret:
     metadata = secret["metadata"]
     access, fault, ours = _read(value, allowed)
-    created = metadata.get("creationTimestamp", "")
-    return RemoteSecret(metadata["name"], key, created, access, fault, ours, _names_programs(value))
+    return RemoteSecret(metadata["name"], key, access, fault, ours, _names_programs(value))
 
 
 @lru_cache(maxsize=1024)

@@ -146,11 +146,11 @@ class Kube:
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return [head | item for item in answer.get("items") or []]
 
-    def apply(self, document: Object, *, dry_run: bool = False) -> Object:
+    def apply(self, document: Object) -> Object:
         """Server-side apply: sets what the document says, and leaves alone what it does not say."""
         kind = kind_of(document)
         metadata = document["metadata"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return self.request(
             "PATCH",
             kind.path(metadata.get("namespace"), metadata["name"]),

@@ -85,7 +85,8 @@ class Cache:
         Raises:
             ProblemError: `file-unwritable`.
         """
-        for folder in (self.folder, *reversed(_below(path, self.folder))):
+        below = [folder for folder in (path, *path.parents) if self.folder in folder.parents]
+        for folder in (self.folder, *reversed(below)):
             files.make_private_folder(folder)
 
     def _digests(self, url: str) -> list[str]:
@@ -142,8 +143,3 @@ def _key(url: str) -> str:
     name = url.rstrip("/").rsplit("/", 1)[-1]
     readable = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[:80]
     return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{readable}"
-
-
-def _below(path: Path, top: Path) -> list[Path]:
-    """The folders from `path` up to, and without, `top`."""
-    return [folder for folder in (path, *path.parents) if folder != top and top in folder.parents]

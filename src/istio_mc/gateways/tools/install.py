@@ -414,7 +414,7 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
             for entry in tar:
                 if entry.offset_data > _MAX_BEFORE:
                     raise _unsafe(name, member, f"more than {_MAX_BEFORE >> 20} MiB before it")
-                if _plain(entry.name) != member:
+                if entry.name.removeprefix("./") != member:
                     seen.append(entry.name)
                     continue
                 _copy(tar, entry, name, member, to)
@@ -463,10 +463,6 @@ def _read_on(raw: gzip.GzipFile) -> None:
     left = _MAX_BEFORE
     while left > 0 and (chunk := raw.read(_CHUNK)):
         left -= len(chunk)
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("./")
 
 
 def _unsafe(name: str, member: str, seen: str) -> ProblemError:
