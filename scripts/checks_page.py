@@ -20,18 +20,17 @@ _HEAD = """\
 <!-- Written by `make docs` from the records in src/istio_mc/checks: change those, not this page. -->
 # Checks
 
-`istio-mc verify` asks the checks below and changes nothing in any cluster, unless `--deep` has it run pods
-for two of them. `istio-mc install` asks some of them before its first change. `istio-mc verify --list`
+`istio-mc verify` runs the checks below and changes nothing in any cluster; with `--deep` it runs probe pods
+for two of them. `istio-mc install` runs some of them before its first change. `istio-mc verify --list`
 prints those of `verify`.
 
 - **Severity** `error`: a failed check fails the run. `verify` ends with exit code 4; `install` stops before
-  its first change. `warning`: it is told, and the run goes on.
-- **Scope** `mesh`: asked once. `cluster`: asked of each cluster. `pair`: asked of each cluster about each
-  other one.
-- **Needs**: where a check it needs has failed, a check shows `?`: it cannot be told. Only the cause is an
-  error.
-- Below each table: what a check looks at, why it usually fails, and what mends that. A run says it better,
-  for it knows the cluster.
+  its first change. `warning`: it is reported, and the run goes on.
+- **Scope** `mesh`: runs once. `cluster`: runs for each cluster. `pair`: runs for each ordered pair of
+  clusters.
+- **Needs**: if a check it needs has failed, a check is unknown (`?`). Only the cause is an error.
+- Below each table: what a check reads, why it usually fails, and how to fix it. The message of a run is more
+  specific.
 
 `--only` and `--skip` take a check (`link.synced`) or a whole topic (`link`):
 `istio-mc verify --only link,trust`.
@@ -39,7 +38,7 @@ prints those of `verify`.
 
 
 def page() -> str:
-    """The whole page, as it must stand in docs/checks.md."""
+    """The whole page docs/checks.md."""
     both = list(dict.fromkeys([*EVERY, *PREFLIGHT]))
     topics = list(dict.fromkeys(check.topic for check in both))
     return "\n".join([_HEAD, *(_topic(topic, [c for c in both if c.topic == topic]) for topic in topics)])
@@ -52,9 +51,9 @@ def _topic(topic: str, checks: Sequence[Check]) -> str:
 
 
 def _words(check: Check) -> str:
-    """What a check sees, why it fails, and what mends that; one paragraph, folded as the other pages are."""
-    text = f"- `{check.id}` sees {check.looks_at}. Usual cause: {check.usual_cause}. Mend it: {check.fix}."
-    # Commands are not taken apart: the tests read them out of the page, line by line.
+    """What a check reads, why it fails, and the fix; one paragraph, wrapped like the other pages."""
+    text = f"- `{check.id}` checks {check.looks_at}. Usual cause: {check.usual_cause}. Fix: {check.fix}."
+    # Commands are not wrapped: the tests read them from the page, line by line.
     parts = re.findall(r"`[^`]+`\S*|\S+", text)
     lines = [""]
     for part in parts:
@@ -66,19 +65,20 @@ def _words(check: Check) -> str:
 
 def _table(checks: Iterable[Check]) -> str:
     lines = [
-        "| check | is true when | severity | scope | asked by | needs | when it fails |",
-        "|---|---|---|---|---|---|---|",
+        "| check | title | passes if | severity | scope | run by | needs | when it fails |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for check in checks:
         deep = [check for check in EVERY if check not in ALL]
-        asking = (("verify", ALL), ("verify --deep", deep), ("install", PREFLIGHT))
-        askers = [name for name, asked in asking if check in asked]
+        run_by = (("verify", ALL), ("verify --deep", deep), ("install", PREFLIGHT))
+        runs = [name for name, those in run_by if check in those]
         cells = (
             f"`{check.id}`",
             check.title,
+            check.passes,
             check.severity.value,
             check.scope.value,
-            ", ".join(askers),
+            ", ".join(runs),
             ", ".join(f"`{needed}`" for needed in check.needs) or "-",
             f"[{check.docs.partition('#')[2]}]({check.docs})" if check.docs else "-",
         )

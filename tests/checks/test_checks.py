@@ -358,14 +358,14 @@ class TestLink:
         world.tried["nhn"] = tried
         world.objects["nhn"].append(reader_token("token"))
         hint = str(failures(world)[f"{check} kt → nhn"].hint)
-        assert hint.startswith(f"istio-mc link {flag} --contexts kt,ncloud,nhn, ")
-        assert f"apiServer.{key} of nhn in mesh.yaml keeps it" in hint
+        assert hint.startswith(f"istio-mc link {flag} --contexts kt,ncloud,nhn (")
+        assert f"set apiServer.{key} of nhn in mesh.yaml to keep it" in hint
 
     def test_a_token_that_is_refused_without_a_proxy_in_between_is_made_again(self, world: World) -> None:
         world.tried["nhn"] = Tried(Reading.UNAUTHENTICATED)
         world.objects["nhn"].append(reader_token("token"))
         assert str(failures(world)["link.token kt → nhn"].hint).endswith(
-            "; where none is: kubectl --context nhn -n istio-system delete secret "
+            "; otherwise: kubectl --context nhn -n istio-system delete secret "
             f"{documents.READER_TOKEN_SECRET} and istio-mc link --contexts kt,ncloud,nhn"
         )
 

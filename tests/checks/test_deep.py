@@ -71,7 +71,7 @@ def test_the_fault_names_what_came_and_who_should_have_answered(world: World) ->
     assert (problem.code, problem.seen, problem.expected) == (
         "no-answer-across",
         "HTTP status 503: upstream connect error",
-        "an answer of kt-k2p, through the gateway of kt",
+        "a response from kt-k2p through the gateway of kt",
     )
     assert isinstance(problem.hint, Advice)
 

@@ -57,7 +57,7 @@ def test_the_replica_that_lacks_a_clusters_endpoints_is_named_and_its_restart(wo
     (found,) = failed(world).values()
     assert f"{found.check.id} {found.target}" == "discovery.endpoints nhn → kt"
     assert found.problem
-    assert found.problem.message == "nhn: istiod-x2 has 0 of 5 endpoints of kt (synced)"
+    assert found.problem.message == "istiod-x2 has 0 of 5 endpoints of kt (synced)"
     assert found.problem.seen == (
         "istiod-x1: 5 of 5 endpoints; istiod-x2: 0 of 5 endpoints, missing in sample/reviews, shop/cart"
     )
@@ -89,7 +89,7 @@ def test_an_istiod_without_the_gateway_is_named_and_its_restart(world: World) ->
     (found,) = failed(world).values()
     assert f"{found.check.id} {found.target}" == "discovery.gateways nhn → kt"
     assert found.problem
-    assert found.problem.message == "nhn: istiod-x2 does not have the gateway of kt (synced)"
+    assert found.problem.message == "istiod-x2 does not have the gateway of kt (synced)"
     assert (found.problem.seen, str(found.problem.hint)) == ("istiod-x2: no gateway", RESTART)
     assert found.problem.expected == "198.18.0.21 for network1"
 
@@ -166,4 +166,4 @@ def test_without_an_istiod_nothing_is_known(world: World) -> None:
     istiods(world)
     assert of_discovery(world) == dict.fromkeys(
         f"discovery.{name} nhn → {peer}" for peer in ("kt", "ncloud") for name in ("gateways", "endpoints")
-    ) | dict.fromkeys(of_discovery(world), "no istiod runs")
+    ) | dict.fromkeys(of_discovery(world), "no istiod is running")

@@ -18,9 +18,9 @@ from istio_mc.checks.model import (
     Scope,
     Target,
     Verdict,
-    once_told,
+    cached,
 )
-from istio_mc.checks.runner import run, select, targets, told
+from istio_mc.checks.runner import relevant, run, select, targets
 from istio_mc.domain.codes import Code
 from istio_mc.domain.problem import Problem
 from tests.support.records import record
@@ -195,7 +195,7 @@ class TestTold:
     CHECKS = (check("a", bad=(Target("kt"),)), check("b", needs=("a",)))
 
     def told(self, *wanted: Check) -> list[str]:
-        return [f"{r.check.id} {r.target}" for r in told(run(self.CHECKS, FACTS), wanted)]
+        return [f"{r.check.id} {r.target}" for r in relevant(run(self.CHECKS, FACTS), wanted)]
 
     def test_a_cause_is_told_though_it_was_left_out(self) -> None:
         assert self.told(self.CHECKS[1]) == ["a kt", "b kt", "b ncloud", "b nhn"]
@@ -259,12 +259,12 @@ class TestCatalogue:
 class TestOnceTold:
     def test_what_many_targets_ask_is_worked_out_once_for_the_facts_of_a_run(self) -> None:
         asked: list[Facts] = []
-        ask = once_told(lambda facts: asked.append(facts) or len(facts.clusters))  # type: ignore[func-returns-value]
+        ask = cached(lambda facts: asked.append(facts) or len(facts.clusters))  # type: ignore[func-returns-value]
         found = World().facts()
         assert [ask(found), ask(found)] == [3, 3]
         assert asked == [found]
 
     def test_other_facts_are_looked_at_anew(self) -> None:
-        ask = once_told(lambda facts: list(facts.clusters))
+        ask = cached(lambda facts: list(facts.clusters))
         found = World().facts()
         assert ask(found) != ask(replace(found, clusters={}))

@@ -111,7 +111,7 @@ def test_a_reason_is_told_once_however_many_services_it_concerns() -> None:
     off = item("PeerAuthentication", mtls={"mode": "DISABLE"})
     found = problem(MANY, {"nhn": {"peer_authentications": (off,)}})
     assert found
-    assert found.message == "300 services are not reached from every cluster that has them, for 1 reason"
+    assert found.message == "300 services are not reachable from every cluster that has them, for 1 reason"
     assert found.seen == (
         "nhn: PeerAuthentication sample/one turns mTLS off for sample/service-0000 "
         "(kt → nhn, ncloud → nhn, nhn → kt and 1 more) and 299 more services"
@@ -125,14 +125,14 @@ def test_of_several_reasons_the_trace_of_the_first_is_suggested() -> None:
     config: dict[str, Config] = {"kt": {"destination_rules": (plain,)}, "nhn": {"service_entries": (entry,)}}
     found = problem(["ratings", "reviews"], config)
     assert found
-    assert found.message == "2 services are not reached from every cluster that has them, for 2 reasons"
-    assert str(found.hint) == "see every hop of the first: istio-mc trace sample/ratings"
+    assert found.message == "2 services are not reachable from every cluster that has them, for 2 reasons"
+    assert str(found.hint) == "check every hop of the first: istio-mc trace sample/ratings"
 
 
 def test_pods_without_a_sidecar_are_a_fault_only_where_others_have_one() -> None:
     found = problem(["reviews"], bare={"nhn": ("reviews",)})
     assert found
-    assert found.message == "1 service is not reached from every cluster that has them, for 1 reason"
+    assert found.message == "1 service is not reachable from every cluster that has them, for 1 reason"
     assert "nhn: no pod of Service sample/reviews has a sidecar" in str(found.seen)
     assert problem(["reviews"], bare=dict.fromkeys(CLUSTERS, ("reviews",))) is None
 

@@ -76,21 +76,21 @@ WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] =
     ),
     "no StorageClass": (
         {"storage_classes": {}},
-        ("no-default-storage-class", "kt", "no StorageClass at all"),
+        ("no-default-storage-class", "kt", "no StorageClass"),
     ),
     "no Metrics API": ({"metrics": None}, ("no-metrics", "kt", "not registered")),
-    "a Metrics API that is down": ({"metrics": False}, ("no-metrics", "kt", "registered, and not available")),
+    "a Metrics API that is down": ({"metrics": False}, ("no-metrics", "kt", "registered, but not available")),
     "nodes without images": (
         {"architectures": {"amd64": 2, "s390x": 1}},
         ("architecture", "kt", "2 amd64, 1 s390x"),
     ),
     "Cilium in place of kube-proxy": (
         {"cilium": {"kube-proxy-replacement": "true", "cni-exclusive": "true"}},
-        ("cilium-settings", "kt", f"bpf-lb-sock-hostns-only: absent, and {SOCKET_LB}"),
+        ("cilium-settings", "kt", f"bpf-lb-sock-hostns-only: absent ({SOCKET_LB})"),
     ),
     "Cilium beside Istio's CNI plugin": (
         {"cilium": {"cni-exclusive": "true"}, "istio_cni": True},
-        ("cilium-settings", "kt", f"cni-exclusive: true, and {ITS_CNI}"),
+        ("cilium-settings", "kt", f"cni-exclusive: true ({ITS_CNI})"),
     ),
     "Calico in eBPF mode": (
         {"calico": Calico({"bpfEnabled": "true"})},

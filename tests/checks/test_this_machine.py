@@ -104,7 +104,7 @@ class TestCheck:
         (result,) = told(World(), kt=(Here(GATEWAY, "gw.example resolves to 127.0.0.1 here"),))
         assert result.problem is not None
         assert (result.is_warning, result.problem.code) == (True, "name-of-this-machine")
-        assert "gateway name of kt" in result.problem.message
+        assert "gateway name resolves" in result.problem.message
 
     def test_an_api_servers_name_at_which_all_istiods_have_synced_it_is_none(self) -> None:
         here = (Here(API, "api.example resolves to 127.0.0.1 here"),)

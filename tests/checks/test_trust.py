@@ -133,12 +133,12 @@ class TestCacerts:
     @pytest.mark.parametrize(
         ("tag", "missing", "does"),
         [
-            ("1.26.8", ["ca-key.pem"], "1.26.8 signs with a root of its own"),
+            ("1.26.8", ["ca-key.pem"], "1.26.8 uses a self-signed root CA"),
             ("1.26.8", ["root-cert.pem"], "1.26.8 does not start"),
             ("1.27.0-distroless", ["ca-key.pem"], "1.27.0 does not start"),
             ("1.31.0", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem"], "1.31.0 does not start"),
-            ("1.31.0", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"], "1.31.0 signs"),
-            ("ours", ["ca-key.pem"], "1.26.0 signs with a root of its own"),
+            ("1.31.0", ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"], "1.31.0 uses"),
+            ("ours", ["ca-key.pem"], "1.26.0 uses a self-signed root CA"),
         ],
     )
     def test_what_istiod_does_with_files_missing_depends_on_its_version(
@@ -161,7 +161,7 @@ class TestCacerts:
 
     @pytest.mark.parametrize(
         ("tag", "does"),
-        [("1.26.0", "signs with a root of its own"), ("1.27.0", "does not start")],
+        [("1.26.0", "uses a self-signed root CA"), ("1.27.0", "does not start")],
     )
     def test_so_it_does_in_the_layout_of_cert_manager(self, world: World, tag: str, does: str) -> None:
         (container,) = world.find("nhn", "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
@@ -302,7 +302,7 @@ class TestOneRoot:
     def test_both_roots_are_named_with_their_clusters(self, world: World) -> None:
         give(world, "nhn", authority("nhn", "other"))
         assert problem(world, "trust.one-root").seen == (
-            f"kt, ncloud sign under {root_fingerprint()}; nhn sign under {root_fingerprint('other')}"
+            f"kt, ncloud: root {root_fingerprint()}; nhn: root {root_fingerprint('other')}"
         )
 
     def test_the_command_replaces_that_clusters_ca_and_no_other(self, world: World) -> None:
@@ -443,8 +443,8 @@ class TestProxies:
     def test_it_is_named_and_how_many_were_asked(self, world: World) -> None:
         self.held(world, authority("nhn"), roots=(root("other"),))
         seen = problem(world, "trust.proxies").seen or ""
-        assert seen.startswith("sample/shop-0: takes ")
-        assert seen.endswith("(1 of 310 asked)")
+        assert seen.startswith("sample/shop-0: trusts ")
+        assert seen.endswith("(1 of 310 proxies read)")
 
     def test_its_workload_is_restarted(self, world: World) -> None:
         self.held(world, authority("nhn", "other"), authority("nhn", "other"))
@@ -466,7 +466,7 @@ class TestProxies:
         assert world.now
         world.now += timedelta(hours=25)
         assert "trust.proxies nhn" in root_causes(world)
-        assert "its certificate ended" in (problem(world, "trust.proxies").seen or "")
+        assert "its certificate expired" in (problem(world, "trust.proxies").seen or "")
 
     def test_one_signed_by_the_intermediate_before_this_one_is_only_to_be_known(self, world: World) -> None:
         self.held(world, dated(AT_ONCE, timedelta(days=100)), roots=(root(),))

@@ -108,7 +108,7 @@ def test_only_the_oldest_are_asked_and_how_many_is_told(api: FakeApi, envoy: Fak
     runs(api, envoy, 5)
     found = hold(kube, most=2)
     assert forwards(api) == ["gateway-1", "pod-4", "pod-5"]
-    assert found.told == "3 of 6 asked"
+    assert found.coverage == "3 of 6 proxies read"
 
 
 def test_pods_are_found_with_one_request_for_those_that_run_and_have_a_sidecar(
@@ -131,7 +131,7 @@ def test_one_that_does_not_answer_is_told_and_stops_nobody(api: FakeApi, envoy: 
     api.on_forward("sample", "pod-1", p15000=("127.0.0.1", 1))
     found = hold(kube)
     assert [proxy.pod for proxy in found.proxies] == ["gateway-1", "pod-2"]
-    assert found.told == "3 of 3 asked, 1 silent"
+    assert found.coverage == "3 of 3 proxies read, 1 without a response"
     assert "connection refused" in (found.silent["sample/pod-1"].seen or "")
 
 

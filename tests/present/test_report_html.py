@@ -386,7 +386,7 @@ class TestListing:
 
         for found in result.results:
             assert found.check.id in text
-            assert found.check.title in text
+            assert found.check.passes in text
             assert found.seen in text
         for found in result.failed:
             assert str(found.target) in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -128,26 +129,26 @@ def table(result: VerifyResult) -> list[str]:
 
 def test_what_is_well_everywhere_takes_one_line() -> None:
     lines = table(told(*(ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn"))))
-    assert "  √ kt, ncloud, nhn  the gateway runs: available" in lines
+    assert "  √ kt, ncloud, nhn  the gateway runs (available)" in lines
 
 
 def test_what_reads_the_same_of_several_places_takes_one_line() -> None:
     lines = table(told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "ncloud", "nhn"))))
-    assert "  ‼ kt, ncloud, nhn  there is a default StorageClass: none  [extra.storage]" in lines
+    assert "  ‼ kt, ncloud, nhn  there is none  [extra.storage]" in lines
 
 
 def test_a_fault_that_explains_others_stands_alone() -> None:
     causes = [failed(RUNS, Target(name), DOWN) for name in ("kt", "ncloud")]
     lines = table(told(*causes, failed(OPEN, Target("kt"), REFUSED, _KT)))
-    assert [line for line in lines if "the gateway runs" in line] == [
-        "  × kt  the gateway runs: scaled to 0 replicas  [plane.runs]",
-        "  × ncloud  the gateway runs: scaled to 0 replicas  [plane.runs]",
+    assert [line for line in lines if "is not ready" in line] == [
+        "  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]",
+        "  × ncloud  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]",
     ]
 
 
 def test_what_a_fault_explains_is_folded_under_it() -> None:
     lines = table(told())
-    cause = lines.index("  × kt  the gateway runs: scaled to 0 replicas  [plane.runs]")
+    cause = lines.index("  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]")
     assert lines[cause + 1] == "      because of it 1 more failed (plane.open)"
     assert not [line for line in lines if line.startswith("  × kt  its port is open")]
 
@@ -183,12 +184,12 @@ def test_of_many_clusters_there_is_no_matrix() -> None:
 
 def test_no_text_of_a_cluster_moves_the_cursor() -> None:
     lines = table(told(ok(ANSWERS, Target("nhn"), "\x1b[2Jv1")))
-    assert "  √ nhn  the API server answers: \ufffd[2Jv1" in lines
+    assert "  √ nhn  the API server answers (\ufffd[2Jv1)" in lines
 
 
 def test_no_text_of_a_cluster_begins_a_line() -> None:
     lines = table(told(failed(ANSWERS, Target("nhn"), SILENT)))
-    assert "  × nhn  the API server answers: line one line two  [reach.answers]" in lines
+    assert "  × nhn  nhn cannot be reached (line one line two)  [reach.answers]" in lines
 
 
 # For grep
@@ -318,3 +319,19 @@ def test_whatever_a_cluster_says_the_xml_can_be_read(odd: str) -> None:
     problem = Problem(code=Code.NOT_READY, message=f"said {odd}", seen=odd)
     root = junit(told(failed(RUNS, Target("kt"), problem)))
     assert next(root.iter("failure")).get("message", "").startswith("said ")
+
+
+def test_a_failed_line_states_the_failure_and_never_what_is_true_when_it_passes() -> None:
+    check = replace(STORAGE, title="default StorageClass", passes="default StorageClass exists")
+    lines = table(
+        told(
+            failed(check, Target("kt"), NO_STORAGE),
+            ok(check, Target("nhn"), "fast"),
+            Result(check, Target("ncloud"), Verdict.UNKNOWN, "not read"),
+        )
+    )
+    assert lines[1:4] == [
+        "  √ nhn  default StorageClass exists (fast)",
+        "  ‼ kt  there is none  [extra.storage]",
+        "  ? ncloud  default StorageClass: not read  [extra.storage]",
+    ]

@@ -30,6 +30,7 @@ def record(
         id=check_id,
         topic=topic or check_id.partition(".")[0],
         title=title,
+        passes=title,
         looks_at="",
         usual_cause="",
         fix="",

@@ -30,7 +30,7 @@ def test_the_sample_is_deployed_and_answers_from_every_cluster(native: Mesh) -> 
 def test_verify_asks_their_proxies(native: Mesh) -> None:
     found = native.run("verify", "--only", "trust", "-o", "json").exits(0)
     seen = {one["seen"] for one in found.data["checks"] if one["id"] == "trust.proxies"}
-    assert seen == {"3 of 3 asked"}  # the gateway, the client and reviews
+    assert seen == {"3 of 3 proxies read"}  # the gateway, the client and reviews
 
 
 def test_a_deep_verify_takes_its_probes_for_injected(native: Mesh) -> None:

@@ -99,6 +99,6 @@ def test_a_trust_bundle_of_another_name_is_read_and_taken_away(mesh: Mesh) -> No
     assert [cluster["status"] for cluster in again.data["clusters"]] == ["unchanged"]
     checked = run(mesh, NEW, "verify", "--only", "trust.namespaces", "-o", "json", values=TRUST_BUNDLE)
     found = {one["id"]: one["seen"] for one in checked.data["checks"] if one["verdict"] == "ok"}
-    assert found["trust.namespaces"] == "3 namespaces have it"
+    assert found["trust.namespaces"] == "3 namespaces"
     run(mesh, NEW, "uninstall", "--yes", values=TRUST_BUNDLE)
     assert {name: set(found) for name, found in mesh.snapshots().items()} == before

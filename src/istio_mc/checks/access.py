@@ -1,4 +1,4 @@
-"""Access: every cluster answers, and its clock is that of the others."""
+"""Access: every cluster is reachable, and the clocks agree."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def _reachable(facts: Facts, target: Target) -> Finding:
     return Finding(facts.observed[name].version)
 
 
-_TOLD_ELSEWHERE = frozenset({Observation.DEEP, Observation.CLUSTERZ})
+_HAVE_OWN_CHECK = frozenset({Observation.DEEP, Observation.CLUSTERZ})
 
 
 def _observed(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    missed = {o: facts.failed(o, name) for o in Observation if o not in _TOLD_ELSEWHERE}
+    missed = {o: facts.failed(o, name) for o in Observation if o not in _HAVE_OWN_CHECK}
     problems = [problem for found in missed.values() for problem in found]
     if not problems:
-        return Finding("all that was asked")
+        return Finding("")
     return Finding(", ".join(o.value for o, found in missed.items() if found), problems[0])
 
 
@@ -48,17 +48,20 @@ def _namespace(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     namespace = facts.observed[name].find(objects.NAMESPACE, SYSTEM_NAMESPACE)
     problem = terminating(name, namespace)
-    return Finding("is being deleted" if problem else "Active" if namespace else "not there yet", problem)
+    return Finding(
+        "is being deleted" if problem else "Active" if namespace else "does not exist yet", problem
+    )
 
 
 CHECKS = (
     Check(
         id=REACHABLE,
         topic="access",
-        title="the API server answers, and lets us read istio-system",
-        looks_at="the answers of the API server to this kubeconfig's user",
+        title="API server",
+        passes="API server reachable",
+        looks_at="the responses of the API server to the user of this kubeconfig",
         usual_cause="the VPN is down, the credential has expired, or the user may not read `istio-system`",
-        fix=f"`{istio_mc('contexts')}` tells the fault of each cluster",
+        fix=f"`{istio_mc('contexts')}` reports the fault of each cluster",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_reachable,
@@ -67,10 +70,11 @@ CHECKS = (
     Check(
         id=OBSERVED,
         topic="access",
-        title="the cluster tells all that the checks look at",
-        looks_at="whether all that the other checks look at came in time",
-        usual_cause="a slow cluster, or a right that this user lacks",
-        fix=f"ask again; `{istio_mc('verify', '--verbose')}` tells every call and how long it took",
+        title="required objects",
+        passes="all required objects could be read",
+        looks_at="whether everything that the other checks need could be read in time",
+        usual_cause="a slow cluster, or a permission that this user lacks",
+        fix=f"try again; `{istio_mc('verify', '--verbose')}` logs every request and its duration",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_observed,
@@ -80,12 +84,14 @@ CHECKS = (
     Check(
         id=NAMESPACE,
         topic="access",
-        title="namespace istio-system is not being deleted",
+        title="namespace istio-system",
+        passes="Namespace istio-system is not being deleted",
         looks_at="the deletionTimestamp and the conditions of the namespace `istio-system`",
-        usual_cause="someone deleted the namespace; a finalizer or an API that does not respond keeps it",
+        usual_cause="someone deleted the namespace; a finalizer or an API that does not respond blocks the "
+        "deletion",
         fix=(
-            f"`{kubectl('CONTEXT', 'get', 'namespace', 'istio-system', '-o', 'yaml')}` shows what it "
-            f"waits for; then {hints.INSTALL}"
+            f"`{kubectl('CONTEXT', 'get', 'namespace', 'istio-system', '-o', 'yaml')}` shows what "
+            f"blocks it; then {hints.INSTALL}"
         ),
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -103,14 +109,14 @@ _GRACE_S = 120.0
 
 
 def moment(facts: Facts, name: str) -> datetime | None:
-    """The present by a cluster's own clock; None: not to be judged."""
+    """The current time by a cluster's own clock; None: dates are not checked."""
     if facts.now is None:
         return None
     return facts.now + timedelta(seconds=facts.observed[name].ahead_s or 0.0)
 
 
 def _off_s(facts: Facts) -> dict[str, float]:
-    """How far each cluster's clock is from what most clocks show, this machine's among them."""
+    """The offset of each cluster's clock from the median of all clocks, including this machine's."""
     ahead = {name: found.ahead_s for name, found in facts.observed.items() if found.ahead_s is not None}
     middle = median([0.0, *ahead.values()])
     return {name: seconds - middle for name, seconds in ahead.items()}
@@ -120,16 +126,16 @@ def _clock(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     off = _off_s(facts).get(name)
     if off is None:
-        return Finding("its API server sends no date", unknown=True)
+        return Finding("the API server sends no Date header", unknown=True)
     if abs(off) <= _GRACE_S:
-        return Finding("within two minutes")
-    seen = _told(off)
+        return Finding("less than 2 minutes apart")
+    seen = _offset(off)
     problem = Problem(
         code=Code.CLOCK_SKEW,
-        message=f"the clock of {name} is not that of the others",
-        seen=f"{seen}, by its API server's own word",
-        expected="within two minutes: istiod backdates what it signs by so much",
-        hint=Advice(f"set the clocks of the nodes of {name} right: have them follow a time server"),
+        message="cluster clock differs from the other clusters",
+        seen=f"{seen}, by the Date header of its API server",
+        expected="within 2 minutes: istiod backdates certificates by that much",
+        hint=Advice(f"synchronize the clocks of the nodes of {name} with an NTP server"),
     )
     return Finding(seen, problem)
 
@@ -137,19 +143,19 @@ def _clock(facts: Facts, target: Target) -> Finding:
 def _here(facts: Facts, _target: Target) -> Finding:
     ahead = [found.ahead_s for found in facts.observed.values() if found.ahead_s is not None]
     if not ahead or abs(median(ahead)) <= _GRACE_S:
-        return Finding("within two minutes")
-    seen = _told(-median(ahead))
+        return Finding("less than 2 minutes apart")
+    seen = _offset(-median(ahead))
     problem = Problem(
         code=Code.CLOCK_SKEW,
-        message="the clock of this machine is not that of the clusters",
+        message="clock of this machine differs from the clusters",
         seen=seen,
-        expected="within two minutes: what istio-mc issues may not be valid yet in the clusters",
-        hint=Advice("set the clock of this machine right: have it follow a time server"),
+        expected="within 2 minutes: certificates that istio-mc issues may not be valid yet in the clusters",
+        hint=Advice("synchronize the clock of this machine with an NTP server"),
     )
     return Finding(seen, problem)
 
 
-def _told(seconds: float) -> str:
+def _offset(seconds: float) -> str:
     return f"{timedelta(seconds=round(abs(seconds)))} {'ahead' if seconds > 0 else 'behind'}"
 
 
@@ -157,12 +163,13 @@ CLOCKS = (
     Check(
         id=CLOCK,
         topic="trust",
-        title="the cluster's clock is that of the others",
+        title="cluster clock",
+        passes="cluster clock agrees with the other clusters",
         looks_at=(
-            "the time that the API server puts on its answers, beside those of the others and of this machine"
+            "the Date headers of the API servers, compared with each other and with the clock of this machine"
         ),
-        usual_cause="the nodes follow no time server",
-        fix="set the clocks of the nodes right, and have them follow a time server",
+        usual_cause="the nodes do not use an NTP server",
+        fix="synchronize the clocks of the nodes with an NTP server",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_clock,
@@ -172,10 +179,11 @@ CLOCKS = (
     Check(
         id="trust.clock-here",
         topic="trust",
-        title="this machine's clock is that of the clusters",
-        looks_at="the same times",
-        usual_cause="this machine follows no time server",
-        fix="set the clock of this machine right",
+        title="clock of this machine",
+        passes="clock of this machine agrees with the clusters",
+        looks_at="the same Date headers",
+        usual_cause="this machine does not use an NTP server",
+        fix="synchronize the clock of this machine with an NTP server",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_here,

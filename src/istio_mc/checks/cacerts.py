@@ -1,4 +1,4 @@
-"""Trust, as the Secrets have it: each cluster's CA is whole and valid, and all stand under one root."""
+"""Trust in the Secrets cacerts: each cluster's CA is complete and valid, and all have one root CA."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.access import CLOCK, NAMESPACE, REACHABLE, moment
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, once_told
+from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, cached
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
@@ -37,9 +37,9 @@ _ENDS = Code.CA_EXPIRES_SOON
 _SHOWN = 20
 
 
-@once_told
+@cached
 def cas(facts: Facts) -> Mapping[str, Signing]:
-    """The CAs of the clusters whose cacerts can be read; of the others another check tells."""
+    """The CAs of the clusters whose cacerts can be read; the others fail CACERTS."""
     found = {}
     for name, observed in facts.observed.items():
         try:
@@ -49,7 +49,7 @@ def cas(facts: Facts) -> Mapping[str, Signing]:
     return found
 
 
-@once_told
+@cached
 def _outsiders(facts: Facts) -> Mapping[str, Outsider]:
     return signing.outsiders(cas(facts))
 
@@ -60,9 +60,9 @@ def _files(observed: Observed) -> CaCerts:
         raise ProblemError(
             Problem(
                 code=Code.CACERTS_MISSING,
-                message="there is no Secret cacerts: istiod signs with a root of its own",
+                message=f"no Secret {SYSTEM_NAMESPACE}/cacerts: istiod uses a self-signed root CA",
                 seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
-                expected="the intermediate CA that the mesh's root issued to this cluster",
+                expected="an intermediate CA issued by the mesh's root CA",
             )
         )
     return CaCerts.from_secret_data(secret.get("data") or {})
@@ -73,63 +73,59 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
     observed = facts.observed[name]
     try:
         files = _files(observed)
-        # Dates are another check's, so any moment does.
+        # VALID checks the dates, so any moment is as good.
         found = [fault for fault in cacerts.faults(files, _ANY_MOMENT) if fault.code not in _DATES]
     except ProblemError as error:
         found = list(error.problems)
     if not found:
         lists = _revocation_lists(facts, observed)
-        return Finding(
-            str(lists.seen) if lists else "an intermediate CA, its key, and the way to its root", lists
-        )
+        return Finding(str(lists.seen) if lists else "", lists)
     first = found[0]
     problem = Problem(
         code=first.code,
         message=first.message + _what_istiod_does(facts, observed, first),
         seen="; ".join(fault.seen or fault.message for fault in found),
-        expected=first.expected or "a CA that istiod and the proxies take",
-        hint=_mend_secret(facts, observed),
+        expected=first.expected or "a CA that istiod and the proxies accept",
+        hint=_secret_fix(facts, observed),
     )
     return Finding(first.message, problem)
 
 
 def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
-    """What is wrong with the revocation lists in the Secret of an istiod that reads them."""
+    """The Problem of the revocation lists in the Secret of an istiod that reads them."""
     istiod = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
     fault = crl_fault(contents_of(observed.find(objects.SECRET, "cacerts") or {}))
     if not (istiod and fault and reads_crl([istiod], facts.mesh.version)):
         return None
     return Problem(
         code=Code.CACERTS_CRL,
-        message="the revocation lists in the Secret cacerts do not match its CA: istiod does not start",
+        message="revocation lists in Secret cacerts do not match its CA: istiod does not start",
         seen=fault,
         expected="a list signed by each certificate of cert-chain.pem, or no ca-crl.pem",
-        hint=Advice("replace ca-crl.pem in the Secret, or remove it: istio-mc leaves it alone"),
+        hint=Advice("replace or remove ca-crl.pem in the Secret; istio-mc does not change it"),
     )
 
 
 def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:
-    """What the cluster's istiod does when it starts with a Secret that is not complete, by its version."""
+    """How istiod's version behaves with a Secret that is not complete, as the end of a message."""
     if fault.code != Code.CACERTS_PARTIAL:
         return ""
     deployment = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
     version = (deployment and istiod_version(deployment)) or facts.mesh.version
     keys = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
-    does = "signs with a root of its own" if signs_for_itself(keys, version) else "does not start"
+    does = "uses a self-signed root CA" if signs_for_itself(keys, version) else "does not start"
     return f": istiod {version} {does}"
 
 
-def _mend_secret(facts: Facts, observed: Observed) -> Hint:
+def _secret_fix(facts: Facts, observed: Observed) -> Hint:
     data = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
     if "tls.crt" in data:
-        return Advice(
-            "have who made the Secret, cert-manager for example, issue it anew: istio-mc leaves it alone"
-        )
+        return Advice("issue the Secret again with the tool that manages it, for example cert-manager")
     return hints.install(facts)
 
 
 def _roots(facts: Facts) -> dict[str, Certificates]:
-    """The root each cluster signs under."""
+    """The root CA of each cluster."""
     return {name: ca.path[-1:] for name, ca in cas(facts).items()}
 
 
@@ -149,7 +145,7 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
         str(fault.seen),
         Problem(
             code=fault.code,
-            message=f"the root CA of {', '.join(names)}: {fault.message}",
+            message=f"root CA of {', '.join(names)}: {fault.message}",
             seen=fault.seen,
             expected=fault.expected,
             hint=_NEW_ROOT if fault.code == Code.CA_EXPIRED else _CLOCK,
@@ -158,10 +154,10 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
 
 
 _NEW_ROOT = Advice(
-    "a root cannot be renewed in place: make a new one in another folder, and give it to every cluster: ",
+    "a root CA cannot be renewed in place: create one in another folder, and install it in every cluster: ",
     istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT"),
 )
-_CLOCK = Advice("see that the clocks of this machine and of the clusters' nodes are right")
+_CLOCK = Advice("check the clocks of this machine and of the clusters' nodes")
 
 
 def _valid(facts: Facts, target: Target) -> Finding:
@@ -177,31 +173,31 @@ def _valid(facts: Facts, target: Target) -> Finding:
         message=fault.message,
         seen=fault.seen,
         expected=fault.expected,
-        hint=_mend_secret(facts, facts.observed[str(target.cluster)]),
+        hint=_secret_fix(facts, facts.observed[str(target.cluster)]),
     )
     return Finding(str(fault.seen), problem)
 
 
 def _root_lasts(facts: Facts, _target: Target) -> Finding:
     found = [warning for root in _roots(facts).values() for warning in _warnings(facts, root)]
-    return _told_soon(found, _NEW_ROOT)
+    return _expiry(found, _NEW_ROOT)
 
 
 def _lasts(facts: Facts, target: Target) -> Finding:
     ca = cas(facts)[str(target.cluster)]
     found = _warnings(facts, ca.path[:-1] or (ca.certificate,))
-    return _told_soon(found, _mend_secret(facts, facts.observed[str(target.cluster)]))
+    return _expiry(found, _secret_fix(facts, facts.observed[str(target.cluster)]))
 
 
 def _warnings(facts: Facts, path: Certificates) -> list[Problem]:
     return path_warnings(path, facts.now, within=SOON) if facts.now else []
 
 
-def _told_soon(found: Sequence[Problem], mend: Hint) -> Finding:
+def _expiry(found: Sequence[Problem], renewal: Hint) -> Finding:
     if not found:
-        return Finding("it does")
+        return Finding("")
     first = found[0]
-    hint = mend if first.code == _ENDS else first.hint
+    hint = renewal if first.code == _ENDS else first.hint
     problem = Problem(
         code=first.code, message=first.message, seen=first.seen, expected=first.expected, hint=hint
     )
@@ -217,40 +213,38 @@ def _one_root(facts: Facts, target: Target) -> Finding:
         return Finding(f"root {ca.root[:_SHOWN]}…")
     problem = Problem(
         code=Code.ROOTS_DIFFER,
-        message=f"{name} and the rest of the mesh do not stand under one root CA",
-        seen=_roots_told(members),
-        expected="every cluster takes the root that every other signs under",
-        hint=_mend_root(facts, name, members, outside),
+        message="cluster and mesh do not trust each other's root CA",
+        seen=_roots_seen(members),
+        expected="every cluster trusts the root CA of every other cluster",
+        hint=_root_fix(facts, name, members, outside),
     )
-    return Finding(f"signs under {ca.root[:_SHOWN]}…", problem)
+    return Finding(f"root {ca.root[:_SHOWN]}…", problem)
 
 
-def _roots_told(members: Mapping[str, Signing]) -> str:
-    """Each root with who signs under it, and each cluster that takes others than that one."""
+def _roots_seen(members: Mapping[str, Signing]) -> str:
+    """Each root CA with its clusters, and each cluster that trusts other root CAs."""
     by_root: dict[str, list[str]] = {}
     for name, ca in members.items():
         by_root.setdefault(ca.root, []).append(name)
-    told = [f"{', '.join(names)} sign under {root}" for root, names in by_root.items()]
-    told += [
-        f"{name} takes {', '.join(sorted(ca.trusted))}"
+    seen = [f"{', '.join(names)}: root {root}" for root, names in by_root.items()]
+    seen += [
+        f"{name} trusts {', '.join(sorted(ca.trusted))}"
         for name, ca in members.items()
         if ca.trusted != {ca.root}
     ]
-    return "; ".join(told)
+    return "; ".join(seen)
 
 
-def _mend_root(
+def _root_fix(
     facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, Outsider]
 ) -> Hint:
     if not signing.most_take(members, outside):
         return Advice(
-            "decide which of these roots is the mesh's; then, with its folder: ",
+            "choose one of these root CAs for the mesh; then, with its folder: ",
             istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT", contexts=facts.clusters),
         )
     if not outside[name].untrusted_by:
-        return Advice(
-            f"add the root that the others sign under to root-cert.pem in the Secret cacerts of {name}"
-        )
+        return Advice(f"add the root CA of the other clusters to root-cert.pem in Secret cacerts of {name}")
     return istio_mc("install", "--replace-ca", name, contexts=facts.clusters)
 
 
@@ -258,9 +252,10 @@ CHECKS = (
     Check(
         id=CACERTS,
         topic="trust",
-        title="the Secret cacerts is there and whole",
-        looks_at="the Secret `cacerts`: chain, key, and what the certificates allow",
-        usual_cause="the Secret was edited, or was put together of files of two CAs",
+        title="Secret cacerts",
+        passes="Secret cacerts is complete and valid",
+        looks_at="the Secret `cacerts`: chain, key, and constraints of the certificates",
+        usual_cause="the Secret was edited, or contains files of two CAs",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -272,10 +267,11 @@ CHECKS = (
     Check(
         id=ROOT_VALID,
         topic="trust",
-        title="the root CA is valid now",
+        title="root CA validity",
+        passes="root CA is valid",
         looks_at="the dates of the root in each `cacerts`",
         usual_cause="the root has expired, or a clock is wrong",
-        fix="make a new root in another folder, and install it in every cluster with `--replace-ca`",
+        fix="create a root in another folder, and install it in every cluster with `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=_root_valid,
@@ -286,9 +282,10 @@ CHECKS = (
     Check(
         id=VALID,
         topic="trust",
-        title="the intermediate CA is valid now",
+        title="intermediate CA validity",
+        passes="intermediate CA is valid",
         looks_at="the dates of the intermediate CA in `cacerts`",
-        usual_cause="the intermediate has expired: nobody issued a new one",
+        usual_cause="the intermediate has expired and was not renewed",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -300,10 +297,11 @@ CHECKS = (
     Check(
         id="trust.root-lasts",
         topic="trust",
-        title=f"the root CA lasts {SOON.days} days more, and limits no names or uses",
-        looks_at="the same dates, and limits of names and uses",
-        usual_cause="the root ends soon",
-        fix="plan a new root while the old one is valid",
+        title="root CA expiry",
+        passes=f"root CA is valid for {SOON.days} more days, without risky constraints",
+        looks_at="the same dates, and constraints on names and uses",
+        usual_cause="the root expires soon",
+        fix="plan a new root before the old one expires",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_root_lasts,
@@ -313,9 +311,10 @@ CHECKS = (
     Check(
         id="trust.lasts",
         topic="trust",
-        title=f"the intermediate CA lasts {SOON.days} days more, and limits no names or uses",
-        looks_at="the same of the intermediate CA",
-        usual_cause="the intermediate ends soon",
+        title="intermediate CA expiry",
+        passes=f"intermediate CA is valid for {SOON.days} more days, without risky constraints",
+        looks_at="the same for the intermediate CA",
+        usual_cause="the intermediate expires soon",
         fix=hints.INSTALL,
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
@@ -326,12 +325,11 @@ CHECKS = (
     Check(
         id=ONE_ROOT,
         topic="trust",
-        title="the cluster takes the roots that the others sign under, and they take its own",
-        looks_at="the roots that each cluster signs under, and those it takes",
-        usual_cause=(
-            "a cluster was installed with a root of its own: the guide's scripts make a new one in each run"
-        ),
-        fix="install in that cluster with the folder of the mesh's CA, and `--replace-ca`",
+        title="common root CA",
+        passes="clusters trust each other's root CA",
+        looks_at="the root of each cluster's CA, and the roots that each cluster trusts",
+        usual_cause=("a cluster was installed with its own root: the guide's scripts create one in each run"),
+        fix="install that cluster with the folder of the mesh's CA and `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_one_root,

@@ -1,4 +1,4 @@
-"""Control plane: istiod and the east-west gateway run, and no NetworkPolicy closes their ports."""
+"""Control plane: istiod and the east-west gateway run, and no NetworkPolicy blocks their ports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     found = facts.observed[name].find(objects.DEPLOYMENT, deployment)
     seen = unavailable(found)
     if not seen:
-        return Finding("available")
+        return Finding("")
     faults = facts.pod_faults.get(name, {}).get(deployment, ())
     if problem := problem_of(name, SYSTEM_NAMESPACE, faults):
         return Finding(f"{seen}; {faults[0].in_short}", replace(problem, seen=f"{seen}\n{problem.seen}"))
@@ -47,7 +47,7 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
         hint = kubectl(name, "-n", SYSTEM_NAMESPACE, "scale", "deployment", deployment, "--replicas=1")
     problem = Problem(
         code=Code.NOT_READY,
-        message=f"Deployment {deployment} of {name} is not ready",
+        message=f"Deployment {SYSTEM_NAMESPACE}/{deployment} is not ready",
         seen=seen,
         expected="all replicas updated and available",
         hint=hint,
@@ -59,27 +59,29 @@ CHECKS = (
     Check(
         id=ISTIOD,
         topic="control-plane",
-        title="istiod is rolled out and available",
-        looks_at="istiod's Deployment: replicas wanted, updated and available",
+        title="istiod rollout",
+        passes="istiod is available",
+        looks_at="istiod's Deployment: replicas desired, updated and available",
         usual_cause=(
-            "it was scaled to zero, its image cannot be pulled, or it does not start with this `cacerts`"
+            "it was scaled to zero, its image cannot be pulled, or istiod does not start with this `cacerts`"
         ),
         fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istiod')}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=lambda facts, target: _rolled_out(facts, target, facts.mesh.istiod),
         needs=(REACHABLE,),
-        # istiod does not start where its CA is of no use.
+        # istiod does not start with an unusable CA.
         because=(NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
         reads=(Observation.PODS,),
-        tells_failures=True,
+        reports_failures=True,
         docs="troubleshooting.md#not-ready",
     ),
     Check(
         id=GATEWAY,
         topic="control-plane",
-        title="the east-west gateway is rolled out and available",
-        looks_at="the gateway's Deployment likewise",
+        title="east-west gateway rollout",
+        passes="east-west gateway is available",
+        looks_at="the gateway's Deployment: replicas desired, updated and available",
         usual_cause="it was scaled to zero, or it waits for istiod",
         fix=f"`{kubectl('CONTEXT', '-n', 'istio-system', 'describe', 'deployment', 'istio-ingressgateway')}`",
         severity=Severity.ERROR,
@@ -88,7 +90,7 @@ CHECKS = (
         needs=(REACHABLE,),
         because=(NAMESPACE,),
         reads=(Observation.PODS,),
-        tells_failures=True,
+        reports_failures=True,
         docs="troubleshooting.md#not-ready",
     ),
 )
@@ -97,29 +99,29 @@ CHECKS = (
 POLICIES = "control-plane.network-policies"
 
 _ISTIOD_PORTS = (15012, 15017)
-"""Of istiod: what proxies call it by, and what API servers do."""
+"""Of istiod: for proxies, and for API servers."""
 
 
-def _closed(facts: Facts, target: Target) -> Finding:
+def _blocked(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     found = facts.observed[name]
     policies = found.of(objects.NETWORK_POLICY)
     called = {facts.mesh.istiod: _ISTIOD_PORTS, EAST_WEST_GATEWAY: (CROSS_NETWORK_PORT, STATUS_PORT)}
     closed = [
-        f"{port} of Deployment {deployment}, closed by {', '.join(f'NetworkPolicy {one}' for one in names)}"
+        f"{port} of Deployment {deployment}, blocked by {', '.join(f'NetworkPolicy {one}' for one in names)}"
         for deployment, ports in called.items()
         if (live := found.find(objects.DEPLOYMENT, deployment))
         for port, names in closed_ports(policies, _labels(live), ports).items()
     ]
     if not closed:
-        return Finding("none closes a port that is needed" if policies else "no NetworkPolicy")
+        return Finding("" if policies else "no NetworkPolicy")
     problem = Problem(
         code=Code.PORTS_CLOSED,
-        message=f"NetworkPolicies of {name} close ports that the mesh needs",
+        message="NetworkPolicies block ports that the mesh requires",
         seen="; ".join(closed),
-        expected="15443 and 15021 of the gateway, 15012 and 15017 of istiod let in",
+        expected="ports 15443 and 15021 of the gateway, 15012 and 15017 of istiod allowed",
         hint=Advice(
-            "add a rule for these ports, or remove the policy: ",
+            "allow these ports, or remove the policy: ",
             kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "networkpolicies", "-o", "yaml"),
         ),
     )
@@ -134,17 +136,16 @@ NETWORK_POLICIES = (
     Check(
         id=POLICIES,
         topic="control-plane",
-        title="ports that NetworkPolicies of istio-system close",
-        looks_at=(
-            "the NetworkPolicies of `istio-system`, and the ports by which istiod and the gateway are called"
-        ),
+        title="NetworkPolicies of istio-system",
+        passes="no NetworkPolicy blocks a required port",
+        looks_at=("the NetworkPolicies of `istio-system`, and the ports of istiod and the gateway"),
         usual_cause=(
             "a gateway's chart with `global.networkPolicy.enabled`, or a policy that denies by default"
         ),
-        fix="add a rule for the ports that are named",
+        fix="allow the listed ports",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_closed,
+        ask=_blocked,
         needs=(REACHABLE,),
         docs="troubleshooting.md#ports-closed",
     ),

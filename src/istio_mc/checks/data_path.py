@@ -1,4 +1,4 @@
-"""Data path: from here through every gateway to a workload behind it; with `--deep`, from pod to pod."""
+"""Data path: from here through every gateway to a workload; with `--deep`, from pod to pod."""
 
 from __future__ import annotations
 
@@ -34,20 +34,14 @@ RESOLVES, REACHABLE, READY = "data-path.resolves", "data-path.reachable", "data-
 HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
 
 _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
-"""A CA of the mesh that was replaced is trusted as long as its root is: that is trust's to tell."""
+"""A former CA of the mesh is trusted as long as its root is; the topic `trust` reports it."""
 
-_UNTOLD = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
+_NOT_KNOWN = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a fault was seen, for what is said of it.
-
-    Attributes:
-        name: The cluster's context.
-        port: The gateway's port for the other clusters.
-        namespace: That of the workload that was called last.
-    """
+    """Values for the texts of a fault: context, gateway port, namespace of the last workload called."""
 
     name: str
     port: str
@@ -56,7 +50,7 @@ class _Place:
 
 @dataclass(frozen=True, kw_only=True)
 class _Fault:
-    """A fault of the data path; in message and expected stand the attributes of a place in braces."""
+    """A fault of the data path; message and expected are format strings with the fields of a place."""
 
     code: Code
     message: str
@@ -69,112 +63,114 @@ def _restart(at: _Place) -> Hint:
 
 
 def _or_other_address(*parts: str | Command) -> Callable[[_Place], Hint]:
-    """Advice for an address that is the gateway's, and the command for one that is not."""
+    """Advice for a correct gateway address, and the command for a wrong one."""
 
     def advice(at: _Place) -> Hint:
         other = istio_mc("address", "--set", f"{at.name}=ADDRESS")
-        told = (part.format(**asdict(at)) if isinstance(part, str) else part for part in parts)
-        return Advice(*told, "; where this is not its address: ", other)
+        texts = (part.format(**asdict(at)) if isinstance(part, str) else part for part in parts)
+        return Advice(*texts, "; if this is not its address: ", other)
 
     return advice
 
 
 def _gateway_pods(at: _Place) -> Hint:
     shown = kubectl(at.name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", f"app={EAST_WEST_GATEWAY}")
-    return Advice("see what the address leads to, and the gateway's own word: ", shown)
+    return Advice("check where the address routes to, and the gateway pods: ", shown)
 
 
 def _listeners(at: _Place) -> Hint:
     gateway_pod = f"deployment/{EAST_WEST_GATEWAY}.{SYSTEM_NAMESPACE}"
     shown = istioctl(at.name, "proxy-config", "listeners", gateway_pod, "--port", at.port)
-    return Advice("see what the gateway knows: ", shown)
+    return Advice("check the listeners of the gateway: ", shown)
 
 
 _FAULTS: Mapping[Outcome, _Fault] = {
     Outcome.UNRESOLVED: _Fault(
         code=Code.GATEWAY_UNRESOLVED,
-        message="the address of the gateway of {name} does not resolve",
-        expected="a name that this machine and the other clusters resolve",
+        message="gateway address does not resolve",
+        expected="a name that resolves on this machine and in the other clusters",
         hint=_or_other_address("make the name resolve"),
     ),
     Outcome.REFUSED: _Fault(
         code=Code.GATEWAY_REFUSED,
-        message="port {port} of the gateway of {name} is refused",
-        expected="a connection from here, as from the other clusters",
+        message="connection to gateway port {port} is refused",
+        expected="a connection from here and from the other clusters",
         hint=_or_other_address(
-            "have what stands before the cluster lead {port} to the gateway (",
+            "forward port {port} to the gateway (",
             istio_mc("address"),
-            " shows where to)",
+            " shows the target)",
         ),
     ),
     Outcome.TIMED_OUT: _Fault(
         code=Code.GATEWAY_TIMED_OUT,
-        message="port {port} of the gateway of {name} gives no answer",
-        expected="a connection from here, as from the other clusters",
+        message="connection to gateway port {port} timed out",
+        expected="a connection from here and from the other clusters",
         hint=_or_other_address(
-            "let TCP {port} through the firewall (", istio_mc("address"), " lists the ports)"
+            "allow TCP {port} in the firewall (", istio_mc("address"), " lists the ports)"
         ),
     ),
     Outcome.UNREACHABLE: _Fault(
         code=Code.GATEWAY_UNREACHABLE,
-        message="the gateway of {name} cannot be reached",
-        expected="a connection from here, as from the other clusters",
-        hint=_or_other_address("have the address routed"),
+        message="gateway is not reachable",
+        expected="a connection from here and from the other clusters",
+        hint=_or_other_address("add a route to the address"),
     ),
     Outcome.NOT_READY: _Fault(
         code=Code.GATEWAY_NOT_READY,
-        message="what stands at the address of the gateway of {name} does not say that it is ready",
-        expected="HTTP status 200 to GET /healthz/ready",
+        message="gateway readiness endpoint does not report ready",
+        expected="HTTP status 200 for GET /healthz/ready",
         hint=_gateway_pods,
     ),
 }
 _AT_THE_HANDSHAKE: Mapping[Outcome, _Fault] = {
     Outcome.CLOSED: _Fault(
         code=Code.NOT_PASSED_THROUGH,
-        message="the gateway of {name} does not pass connections through to its workloads",
+        message="gateway does not forward connections to its workloads",
         expected="the certificate of a workload",
         hint=_listeners,
     ),
     Outcome.TIMED_OUT: _Fault(
         code=Code.GATEWAY_SILENT,
-        message="what stands at the address of the gateway of {name} takes connections and is silent",
+        message="gateway address accepts connections but sends no response",
         expected="the certificate of a workload",
-        hint=_or_other_address("see what the address leads to, and what stands before the gateway"),
+        hint=_or_other_address("check where the address routes to, and proxies in front of the gateway"),
     ),
     Outcome.NOT_TLS: _Fault(
         code=Code.NOT_A_GATEWAY,
-        message="what stands at the address of the gateway of {name} is no gateway of the mesh",
+        message="gateway address does not belong to a gateway of the mesh",
         expected="a TLS 1.3 handshake",
-        hint=_or_other_address("see what the address leads to"),
+        hint=_or_other_address("check where the address routes to"),
     ),
     Outcome.OTHER_CLUSTER: _Fault(
         code=Code.OTHER_CLUSTER_ANSWERED,
-        message="the gateway of {name} leads to another cluster",
-        expected="a certificate of the CA of {name}",
-        hint=_or_other_address("see where the address leads: each cluster's gateway needs one of its own"),
+        message="gateway address routes to another cluster",
+        expected="a certificate issued by the CA of {name}",
+        hint=_or_other_address(
+            "check where the address routes to: each cluster's gateway needs its own address"
+        ),
     ),
     Outcome.OTHER_ROOT: _Fault(
         code=Code.FOREIGN_ROOT,
-        message="the workloads behind the gateway of {name} do not run under the mesh's root",
-        expected="a certificate of the CA of {name}, under the root that every cluster trusts",
+        message="workloads behind the gateway do not use the mesh's root CA",
+        expected="a certificate issued by the CA of {name}, under a root that every cluster trusts",
         hint=_restart,
     ),
     Outcome.NOT_VALID: _Fault(
         code=Code.CERTIFICATE_NOT_VALID,
-        message="the workloads behind the gateway of {name} show a certificate that is not valid now",
-        expected="a certificate that the other clusters accept",
+        message="workloads behind the gateway present an expired or not yet valid certificate",
+        expected="a valid certificate",
         hint=_restart,
     ),
 }
 _AT_THE_CALL = _Fault(
     code=Code.CALL_REFUSED,
-    message="a workload behind the gateway of {name} does not take the mesh's certificates",
-    expected="an answer",
+    message="a workload behind the gateway rejects certificates of the mesh",
+    expected="a response",
     hint=_restart,
 )
 
 
-def _told(
+def _judged(
     judge: Callable[[Trace], Judged],
     problems: Mapping[Outcome, _Fault],
     facts: Facts,
@@ -190,15 +186,15 @@ def _handshake(facts: Facts, target: Target) -> Finding:
 
 
 def _accepted(facts: Facts, target: Target) -> Finding:
-    return _told(data_path.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
+    return _judged(data_path.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
 
 
 def _found(
     way: DataPath, judged: Iterable[Judged], problems: Mapping[Outcome, _Fault], target: Target
 ) -> Finding:
-    """What all addresses of a gateway tell together: each must be well, as calls are spread over all."""
+    """The Finding for all addresses of a gateway: each must work, as requests are spread over all."""
     tried = list(zip(way.traces, judged, strict=True))
-    wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _UNTOLD]
+    wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _NOT_KNOWN]
     if wrong:
         trace, first = wrong[0]
         return Finding(_listed(tried), _filled(problems[first.outcome], trace, target, _listed(wrong)))
@@ -233,22 +229,24 @@ _cluster = partial(Check, topic=TOPIC, severity=Severity.ERROR, scope=Scope.CLUS
 CHECKS = (
     _cluster(
         id=RESOLVES,
-        title="the gateway's address resolves here",
+        title="gateway DNS name",
+        passes="gateway address resolves",
         looks_at="the gateway's address, looked up from here",
-        usual_cause="the provider's DNS name is new, or was given up",
-        fix="wait for the name, or give another address: " + hints.ADDRESS,
-        ask=partial(_told, data_path.resolved, _FAULTS),
+        usual_cause="the provider's DNS name is new, or was released",
+        fix="wait for the DNS record, or set another address: " + hints.ADDRESS,
+        ask=partial(_judged, data_path.resolved, _FAULTS),
         needs=(gateway.ADDRESS,),
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-unresolved",
     ),
     _cluster(
         id=REACHABLE,
-        title="TCP gets from here to the gateway's port for the other clusters",
+        title="gateway TCP connection",
+        passes="gateway port is reachable from here",
         looks_at="a TCP connection to 15443",
-        usual_cause="a firewall or security group; a NAT that leads elsewhere",
-        fix=f"let 15443 through; `{istio_mc('address')}` lists the ports",
-        ask=partial(_told, data_path.reached, _FAULTS),
+        usual_cause="a firewall or security group; NAT to another target",
+        fix=f"allow TCP 15443; `{istio_mc('address')}` lists the ports",
+        ask=partial(_judged, data_path.reached, _FAULTS),
         needs=(RESOLVES,),
         because=_THE_GATEWAY,
         reads=(Observation.DATA_PATH,),
@@ -256,11 +254,12 @@ CHECKS = (
     ),
     _cluster(
         id=READY,
-        title="the gateway says, at its address, that it is ready",
+        title="gateway readiness",
+        passes="gateway readiness endpoint responds",
         looks_at="`/healthz/ready` on 15021",
-        usual_cause="the gateway has not got its configuration from istiod",
-        fix="look at the gateway's pods and their log",
-        ask=partial(_told, data_path.ready, _FAULTS),
+        usual_cause="the gateway has received no configuration from istiod",
+        fix="check the gateway's pods and their logs",
+        ask=partial(_judged, data_path.ready, _FAULTS),
         needs=(RESOLVES,),
         because=(*_THE_GATEWAY, REACHABLE),
         reads=(Observation.DATA_PATH,),
@@ -268,11 +267,10 @@ CHECKS = (
     ),
     _cluster(
         id=HANDSHAKE,
-        title="a workload of the cluster answers through the gateway, under the mesh's root",
-        looks_at="a TLS handshake through the gateway to a service with a sidecar; no key is needed for it",
-        usual_cause=(
-            "no Gateway with AUTO_PASSTHROUGH, another root, or an address that leads to another cluster"
-        ),
+        title="TLS handshake through gateway",
+        passes="a workload presents a certificate of the mesh",
+        looks_at="a TLS handshake through the gateway to a service with a sidecar, without a client key",
+        usual_cause=("no Gateway with AUTO_PASSTHROUGH, another root, or an address of another cluster"),
         fix=hints.INSTALL,
         ask=_handshake,
         needs=(REACHABLE, cacerts.CACERTS),
@@ -282,10 +280,11 @@ CHECKS = (
     ),
     _cluster(
         id=ACCEPTED,
-        title="that workload takes a certificate of the mesh's, valid for minutes, and answers",
-        looks_at="a call with a certificate of the mesh's own CA, made for minutes and gone afterwards",
+        title="request through gateway",
+        passes="a workload accepts a certificate of the mesh and responds",
+        looks_at="a request with a client certificate from the mesh's CA, valid for minutes and not stored",
         usual_cause="the workload trusts another root",
-        fix="what the checks of trust say",
+        fix="see the checks of the topic `trust`",
         ask=_accepted,
         needs=(HANDSHAKE,),
         because=_TRUST,
@@ -302,7 +301,7 @@ def _probe(facts: Facts, target: Target) -> Finding:
     problems = facts.failed(Observation.DEEP, str(target.cluster))
     if problems:
         return Finding(problems[0].seen or problems[0].message, problems[0])
-    return Finding("called from there, and removed")
+    return Finding("")
 
 
 def _deep(facts: Facts, target: Target) -> Finding:
@@ -310,16 +309,16 @@ def _deep(facts: Facts, target: Target) -> Finding:
     reply = facts.deep[name][peer]
     cluster_id = facts.clusters[peer].cluster_id
     if reply.is_from(cluster_id):
-        return Finding(f"answered by {cluster_id}" if reply.body == cluster_id else str(reply))
+        return Finding(f"response from {cluster_id}" if reply.body == cluster_id else str(reply))
     addresses = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
     problem = Problem(
         code=Code.NO_ANSWER_ACROSS,
-        message=f"a pod in {name} gets no answer from {peer}",
+        message=f"probe pod gets no response from {peer}",
         seen=str(reply),
-        expected=f"an answer of {cluster_id}, through the gateway of {peer}",
+        expected=f"a response from {cluster_id} through the gateway of {peer}",
         hint=Advice(
-            f"let TCP 15443 through from the nodes of {name} to {', '.join(addresses)}; "
-            "where that is not the gateway's address: ",
+            f"allow TCP 15443 from the nodes of {name} to {', '.join(addresses)}; "
+            "if that is not the gateway's address: ",
             istio_mc("address", "--set", f"{peer}=ADDRESS"),
         ),
     )
@@ -336,8 +335,9 @@ WITH_DEEP = (
     Check(
         id=PROBE,
         topic=TOPIC,
-        title="a pod with a sidecar can be run to call from (with --deep)",
-        looks_at="a pod that is run in a namespace of its own, and removed afterwards",
+        title="probe pod",
+        passes="probe pod with a sidecar runs",
+        looks_at="a pod that runs in its own namespace and is removed afterwards (with `--deep`)",
         usual_cause="injection does not work, or the image cannot be pulled",
         fix=f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
         severity=Severity.ERROR,
@@ -346,16 +346,17 @@ WITH_DEEP = (
         needs=(access.REACHABLE,),
         because=tuple(check.id for check in control_plane.CHECKS),
         reads=(Observation.DEEP,),
-        tells_failures=True,
+        reports_failures=True,
         docs="troubleshooting.md#probe-not-running",
     ),
     Check(
         id=DEEP,
         topic=TOPIC,
-        title="a pod in the one cluster gets an answer from the other (with --deep)",
-        looks_at="a call of that pod to a service of each other cluster",
-        usual_cause="a firewall between the clouds: what is reached from here need not be reached from there",
-        fix="let 15443 through between the clusters",
+        title="request between clusters",
+        passes="probe pod gets a response from the other cluster",
+        looks_at="a request of that pod to a service of each other cluster (with `--deep`)",
+        usual_cause="a firewall between the clouds: this machine and the clusters have different networks",
+        fix="allow TCP 15443 between the clusters",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_deep,
@@ -365,4 +366,4 @@ WITH_DEEP = (
         docs="troubleshooting.md#no-answer-across",
     ),
 )
-"""What verify asks with `--deep` only."""
+"""The checks that verify runs with `--deep` only."""

@@ -1,4 +1,4 @@
-"""Discovery: every istiod has the gateway and the endpoints of every other cluster, not only a first sync."""
+"""Discovery: every istiod has the gateways and endpoints of the other clusters."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ def _gateways(facts: Facts, target: Target) -> Finding:
     if network == facts.clusters[name].network:
         return Finding("the same network: no gateway is needed")
     if not expected or not views:
-        return Finding(f"the gateway of {peer} has no address" if views else "no istiod runs", unknown=True)
+        return Finding(
+            f"the gateway of {peer} has no address" if views else "no istiod is running", unknown=True
+        )
     wrong = [view for view in views.values() if not _has(view, network, expected)]
     if not wrong:
         return Finding(f"{plural(len(views), 'istiod')}: {', '.join(expected)}")
     seen = "; ".join(f"{view.pod}: {_listed(view, network)}" for view in wrong)
     problem = Problem(
         code=Code.DISCOVERY_GATEWAY,
-        message=f"{name}: {wrong[0].pod} does not have the gateway of {peer} (synced)"
+        message=f"{wrong[0].pod} does not have the gateway of {peer} (synced)"
         if len(wrong) < len(views) or len(wrong) == 1
-        else f"{name}: no istiod has the gateway of {peer} (synced)",
+        else f"no istiod has the gateway of {peer} (synced)",
         seen=seen,
         expected=f"{', '.join(expected)} for {network}",
         hint=hints.restart_istiod(facts, name),
@@ -61,7 +63,7 @@ def _endpoints(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
     views = facts.discovery[name].istiods
     if not views:
-        return Finding("no istiod runs", unknown=True)
+        return Finding("no istiod is running", unknown=True)
     cluster_id = facts.clusters[peer].cluster_id
     missing = {
         pod: missing_endpoints(view, cluster_id, _expected(facts, name, view, peer))
@@ -73,7 +75,7 @@ def _endpoints(facts: Facts, target: Target) -> Finding:
     pod, first = next(iter(wrong.items()))
     problem = Problem(
         code=Code.DISCOVERY_ENDPOINTS,
-        message=f"{name}: {pod} has {first} of {peer} (synced)",
+        message=f"{pod} has {first} of {peer} (synced)",
         seen="; ".join(f"{one}: {_described(found)}" for one, found in missing.items()),
         expected="all endpoints of its services with sidecars, in every istiod",
         hint=hints.restart_istiod(facts, name),
@@ -120,8 +122,9 @@ _check = partial(
 CHECKS = (
     _check(
         id=GATEWAYS,
-        title="every istiod has the gateway of every other cluster",
-        looks_at="`/debug/networkz` of every istiod, beside the address of the other cluster's gateway",
+        title="gateways in istiod",
+        passes="every istiod has the gateways of the other clusters",
+        looks_at="`/debug/networkz` of every istiod, and the address of the other cluster's gateway",
         usual_cause=(
             "the address changed or the remote secret was replaced, and a defect of istiod kept the old state"
         ),
@@ -132,9 +135,10 @@ CHECKS = (
     ),
     _check(
         id=ENDPOINTS,
-        title="every istiod has the endpoints of every other cluster",
+        title="endpoints in istiod",
+        passes="every istiod has the endpoints of the other clusters",
         looks_at=(
-            "`/debug/endpointShardz` of every istiod, beside the EndpointSlices of the other cluster's "
+            "`/debug/endpointShardz` of every istiod, and the EndpointSlices of the other cluster's "
             "services with sidecars"
         ),
         usual_cause="the API server was not available while istiod started, or a defect of istiod",

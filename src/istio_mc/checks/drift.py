@@ -1,4 +1,4 @@
-"""Drift: nothing would change in an install, so that the mesh is what its settings say."""
+"""Drift: an install would change nothing, so the mesh matches its settings."""
 
 from __future__ import annotations
 
@@ -58,24 +58,24 @@ _CA = _ids(access.CLOCKS, cacerts.CHECKS, trust.CHECKS)
 _GATEWAY = _ids(control_plane.CHECKS, gateway.CHECKS, data_path.CHECKS)
 _ISTIO = _ids(control_plane.CHECKS, webhooks.CHECKS, remote_access.CHECKS)
 _LINK = _ids(remote_secret.CHECKS, remote_access.CHECKS)
-_TOLD_ELSEWHERE = {
+_CHECKS_OF_STEP = {
     plan.CACERTS: _CA,
     plan.RESTART: _CA,
     plan.EXPOSE: _ids(gateway.CHECKS),
     plan.REMOTE_GATEWAYS: _GATEWAY,
 }
-"""The checks whose faults a step mends, beside those of names; for what istioctl installs see `_parts`."""
+"""The checks whose faults a step repairs, in addition to those of names; for istioctl see `_parts`."""
 
 
 def _none(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     drift = facts.drift[name]
     if not drift.steps:
-        return Finding(drift.not_compared or "nothing to change", unknown=bool(drift.not_compared))
+        return Finding(drift.not_compared, unknown=bool(drift.not_compared))
     reasons = [f"{step.name}: {reason}" for step in drift.steps for reason in step.reasons]
     problem = Problem(
         code=Code.DRIFT,
-        message=f"{name} is not as an install would make it",
+        message=f"configuration drift: {len(reasons)} difference{'s' if len(reasons) > 1 else ''}",
         seen=few(reasons, _SHOWN, "; "),
         expected="nothing to change",
         hint=hints.install(facts),
@@ -84,12 +84,12 @@ def _none(facts: Facts, target: Target) -> Finding:
 
 
 def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
-    """The checks that may explain each part of the plan, as far as what they found is of this cluster."""
+    """The checks that may explain each part of the plan of this cluster."""
     odd_ids = identity.ids_at_odds(facts)
     everywhere = (
         _NAMES if name in odd_ids | identity.networks_at_odds(facts) else _NAMES - {identity.IDENTITY}
     )
-    # A remote secret bears the ID of another cluster.
+    # A remote secret has the ID of another cluster.
     linked = _NAMES if odd_ids else everywhere
     own = (
         frozenset()
@@ -103,7 +103,7 @@ def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
         elif step.name == plan.LINK:
             parts.add(linked | _LINK)
         else:
-            parts.add(everywhere | _TOLD_ELSEWHERE.get(step.name, frozenset()))
+            parts.add(everywhere | _CHECKS_OF_STEP.get(step.name, frozenset()))
     return frozenset(part | {NAMESPACE} for part in parts)
 
 
@@ -116,10 +116,11 @@ CHECKS = (
     Check(
         id="drift.none",
         topic="drift",
-        title="an install would change nothing",
-        looks_at="the plan that an install would make",
-        usual_cause="somebody changed what the install wrote, or mesh.yaml",
-        fix=f"`{istio_mc('install', '--dry-run')}` shows it; `{istio_mc('install')}` carries it out",
+        title="configuration drift",
+        passes="no configuration drift",
+        looks_at="the plan of an install",
+        usual_cause="objects of the install, or mesh.yaml, were changed",
+        fix=f"`{istio_mc('install', '--dry-run')}` shows the changes; `{istio_mc('install')}` makes them",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_none,

@@ -1,4 +1,4 @@
-"""What a mesh needs of its clusters: the presets of the guide, rights, other managers, equal Services."""
+"""Environment: requirements of a mesh on its clusters, permissions, other tools, merged Services."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _MOST_DENIED = 6
 
 
 def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts, Target], Finding]:
-    """A check of a cluster's surroundings; where they were not read, there is nothing to say."""
+    """A check function on a cluster's surroundings; it passes if they were not read."""
 
     def ask(facts: Facts, target: Target) -> Finding:
         name = str(target.cluster)
         found = facts.surroundings.get(name)
-        return look(facts, name, found) if found else Finding("not looked at")
+        return look(facts, name, found) if found else Finding("not read")
 
     return ask
 
@@ -47,10 +47,10 @@ def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts,
 def _kubernetes(facts: Facts, target: Target) -> Finding:
     server = facts.observed[str(target.cluster)].version
     problem = kubernetes_problem(facts.releases, facts.mesh.version, server)
-    if problem is None:  # a release that the table lacks is reported once for the mesh
+    if problem is None:  # END_OF_LIFE reports a release that the table lacks, once for the mesh
         return Finding(f"{server} with Istio {facts.mesh.version}")
     hint = Advice(
-        "set istio.version in mesh.yaml to one that fits every cluster: ", istio_mc("tools", "list")
+        "set istio.version in mesh.yaml to a version that supports every cluster: ", istio_mc("tools", "list")
     )
     return Finding(server, replace(problem, hint=hint))
 
@@ -62,7 +62,7 @@ def _end_of_life(facts: Facts, _target: Target) -> Finding:
     if release is None:
         return Finding(f"Istio {version} is not in the table of releases", problem)
     if facts.today is None:
-        return Finding("not looked at")
+        return Finding("not read")
     return Finding(until(facts.releases, release), problem)
 
 
@@ -72,37 +72,39 @@ def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
         return Finding(", ".join(default))
     problem = Problem(
         code=Code.NO_DEFAULT_STORAGE_CLASS,
-        message="there is no default StorageClass: a volume claim that names none stays pending",
-        seen=", ".join(found.storage_classes) or "no StorageClass at all",
-        expected="one marked as default",
+        message="no default StorageClass: a PersistentVolumeClaim without a class stays Pending",
+        seen=", ".join(found.storage_classes) or "no StorageClass",
+        expected="one StorageClass marked as default",
         hint=Advice(kubectl("CONTEXT", "patch", "storageclass", "NAME", "-p", _AS_DEFAULT)),
     )
-    return Finding("none", problem)
+    return Finding(str(problem.seen), problem)
 
 
 def _metrics(_facts: Facts, _name: str, found: Surroundings) -> Finding:
     if found.metrics:
-        return Finding("available")
-    seen = "not registered" if found.metrics is None else "registered, and not available"
+        return Finding("")
+    seen = "not registered" if found.metrics is None else "registered, but not available"
     problem = Problem(
         code=Code.NO_METRICS,
-        message="there is no Metrics API: the gateway's HPA reads <unknown> and does not scale",
+        message="Metrics API is not available: the gateway's HPA does not scale",
         seen=seen,
         expected="v1beta1.metrics.k8s.io, available",
-        hint=Advice("install Metrics Server, with --kubelet-insecure-tls where kubelets sign for themselves"),
+        hint=Advice(
+            "install Metrics Server; add --kubelet-insecure-tls if kubelets have self-signed certificates"
+        ),
     )
     return Finding(seen, problem)
 
 
 def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
-    told = ", ".join(f"{count} {one}" for one, count in found.architectures.items())
+    seen = ", ".join(f"{count} {one}" for one, count in found.architectures.items())
     foreign = sorted(set(found.architectures) - _IMAGES)
     if not foreign:
-        return Finding(told or "no node without a taint")
+        return Finding(seen or "no node without a taint")
     problem = Problem(
         code=Code.ARCHITECTURE,
-        message="Istio has no images for some nodes",
-        seen=told,
+        message="some nodes have an architecture without Istio images",
+        seen=seen,
         expected="amd64 or arm64",
         hint=kubectl(
             name,
@@ -114,7 +116,7 @@ def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
             "--overwrite",
         ),
     )
-    return Finding(told, problem)
+    return Finding(seen, problem)
 
 
 def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
@@ -125,19 +127,19 @@ def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
     needs = cilium.needs(found.cilium, istio_cni=istio_cni)
     wrong = [need for need in needs if not need.is_met]
     if not needs:
-        return Finding("no setting matters here: no socket load balancing, no CNI plugin of Istio's")
+        return Finding("no socket load balancing, no Istio CNI plugin")
     if not wrong:
-        return Finding("as Istio needs them")
+        return Finding("")
     problem = Problem(
         code=Code.CILIUM_SETTINGS,
-        message="Cilium is not set as a mesh needs it",
+        message="Cilium settings are not compatible with Istio",
         seen="; ".join(
-            f"{need.key}: {found.cilium.get(need.key) or 'absent'}, and {need.why}" for need in wrong
+            f"{need.key}: {found.cilium.get(need.key) or 'absent'} ({need.why})" for need in wrong
         ),
         expected=", ".join(f"{need.key}: {need.wanted}" for need in wrong),
         hint=istio_mc("cilium", "fix", "--yes", contexts=[name]),
     )
-    return Finding("not as Istio needs them", problem)
+    return Finding(", ".join(need.key for need in wrong), problem)
 
 
 def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
@@ -145,18 +147,18 @@ def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if calico is None:
         return Finding("no Calico")
     if not calico.bypasses_sidecars:
-        unread = "its FelixConfiguration may not be read"
+        unread = "no permission to read its FelixConfiguration"
         return (
             Finding(str(calico) or "not in eBPF mode") if calico.is_known else Finding(unread, unknown=True)
         )
     patch = '{"spec":{"bpfConnectTimeLoadBalancing":"Disabled"}}'
     problem = Problem(
         code=Code.CALICO_SETTINGS,
-        message="Calico chooses the pod behind a Service before the sidecar sees the call",
+        message="Calico selects the backend pod of a Service before the sidecar sees the request",
         seen=str(calico),
         expected="bpfConnectTimeLoadBalancing: Disabled",
         hint=Advice(
-            "before Calico 3.27 it is bpfConnectTimeLoadBalancingEnabled: false; from then on: ",
+            "before Calico 3.27: bpfConnectTimeLoadBalancingEnabled: false; since 3.27: ",
             kubectl(name, "patch", "felixconfiguration", "default", "--type=merge", "-p", patch),
         ),
     )
@@ -165,12 +167,12 @@ def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
 
 def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
     if not found.denied:
-        return Finding("enough")
+        return Finding("")
     problem = Problem(
         code=Code.RIGHTS_MISSING,
-        message="this user may not do what an install does",
-        seen=f"may not: {few(found.denied, _MOST_DENIED, '; ')}",
-        expected="the rights of cluster-admin for the install",
+        message="user lacks permissions for an install",
+        seen=f"denied: {few(found.denied, _MOST_DENIED, '; ')}",
+        expected="the permissions of cluster-admin for the install",
         hint=Advice(kubectl(name, "auth", "can-i", "--list")),
     )
     return Finding(f"{len(found.denied)} missing", problem)
@@ -178,24 +180,25 @@ def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
 
 def _owner(facts: Facts, _name: str, found: Surroundings) -> Finding:
     revision = facts.mesh.revision or "default"
-    told = ", ".join(str(plane) for plane in found.control_planes) or "no Istio yet"
+    seen = ", ".join(str(plane) for plane in found.control_planes) or "no Istio yet"
     if found.ambient:
-        return Finding(told, _managed("ztunnel runs: this mesh is in ambient mode"))
+        return Finding(seen, _managed("ztunnel is running: ambient mode"))
     same = [plane for plane in found.control_planes if plane.revision == revision]
     if foreign := [plane for plane in same if plane.manager != "istioctl"]:
-        return Finding(told, _managed(f"{foreign[0]} is managed by {foreign[0].manager}"))
+        return Finding(seen, _managed(f"{foreign[0]} is managed by {foreign[0].manager}"))
     if elsewhere := [plane for plane in same if plane.namespace != SYSTEM_NAMESPACE]:
-        return Finding(told, _managed(f"{elsewhere[0]} has the revision this mesh would take"))
-    return Finding(told)
+        return Finding(seen, _managed(f"{elsewhere[0]} has the revision of this mesh"))
+    return Finding(seen)
 
 
 def _managed(seen: str) -> Problem:
     return Problem(
         code=Code.MANAGED_BY_OTHERS,
-        message="Istio in this cluster is managed by other means, and two managers would undo each other",
+        message="Istio in this cluster is managed by another tool; two tools would revert each other's "
+        "changes",
         seen=seen,
-        expected="no control plane of this revision but one that istioctl installed in istio-system",
-        hint=Advice("set another istio.revision in mesh.yaml, or leave this cluster to its manager"),
+        expected="no control plane of this revision, or one that istioctl installed in istio-system",
+        hint=Advice("set another istio.revision in mesh.yaml, or exclude this cluster"),
     )
 
 
@@ -209,49 +212,49 @@ def _crds(facts: Facts, target: Target) -> Finding:
     if of_helm:
         problem = Problem(
             code=Code.CRDS_OF_OTHERS,
-            message="Istio's CRDs were installed by Helm, and may be of another version",
+            message="Istio CRDs are managed by Helm and may have another version",
             seen=few(of_helm, 3),
             expected=f"CRDs of Istio {facts.mesh.version}",
             hint=Advice(
-                f"an install sets those of {facts.mesh.version}; see that Helm does not set them back"
+                f"an install writes the CRDs of {facts.mesh.version}; make sure that Helm does not revert "
+                "them"
             ),
         )
-        return Finding(f"{len(of_helm)} of Helm", problem)
+        return Finding(f"{len(of_helm)} CRDs managed by Helm", problem)
     newer = sorted({found for crd in crds if releases.is_newer(found := _set_by(crd), facts.mesh.version)})
     if newer:
         problem = Problem(
             code=Code.CRDS_NEWER,
-            message=f"Istio's CRDs are newer than those an install of {facts.mesh.version} writes",
+            message=f"Istio CRDs are newer than those of Istio {facts.mesh.version}",
             seen=", ".join(newer),
-            expected=f"CRDs of Istio {facts.mesh.version}, or older",
+            expected=f"CRDs of Istio {facts.mesh.version} or older",
             hint=Advice(
-                "set istio.version in mesh.yaml to that one, or see that nobody needs what is new in them"
+                "set istio.version in mesh.yaml to that version, or make sure that no one uses their new "
+                "fields"
             ),
         )
-        return Finding(f"of {', '.join(newer)}", problem)
-    return Finding("none of others")
+        return Finding(", ".join(newer), problem)
+    return Finding("")
 
 
 def _set_by(crd: Object) -> str:
-    """The version of the istioctl that wrote a CRD (label of 1.26.0's); empty where it does not tell."""
+    """The version of the istioctl that wrote a CRD (label since 1.26.0); empty if unknown."""
     return labels_of(crd).get("operator.istio.io/version", "")
 
 
 def _gateway_api(facts: Facts, target: Target) -> Finding:
     crd = facts.observed[str(target.cluster)].find(objects.CRD, objects.GATEWAY_API_SIGN)
     if crd is None:
-        return Finding("not there yet")
-    version = annotations_of(crd).get(BUNDLE_VERSION, "of no version it tells")
+        return Finding("not installed yet")
+    version = annotations_of(crd).get(BUNDLE_VERSION, "version unknown")
     if any(one["name"] == "v1" and one.get("served") for one in crd["spec"]["versions"]):
         return Finding(str(version))
     problem = Problem(
         code=Code.GATEWAY_API_OLD,
-        message="the Gateway API's CRDs are older than Istio reads them, and are left as they are",
+        message="Gateway API CRDs are too old for Istio; istio-mc does not change them",
         seen=str(version),
-        expected="v1.0.0 or newer, which serves version v1",
-        hint=Advice(
-            "have them brought up to date by who installed them; istio-mc leaves those that are there"
-        ),
+        expected="v1.0.0 or newer, which serves v1",
+        hint=Advice("update them with the tool that installed them"),
     )
     return Finding(str(version), problem)
 
@@ -259,9 +262,9 @@ def _gateway_api(facts: Facts, target: Target) -> Finding:
 def _check(
     check_id: str,
     title: str,
+    passes: str,
     severity: Severity,
     ask: Callable[[Facts, Target], Finding],
-    scope: Scope = Scope.CLUSTER,
     *,
     looks_at: str,
     usual_cause: str,
@@ -271,13 +274,14 @@ def _check(
         id=check_id,
         topic=check_id.partition(".")[0],
         title=title,
+        passes=passes,
         looks_at=looks_at,
         usual_cause=usual_cause,
         fix=fix,
         severity=severity,
-        scope=scope,
+        scope=Scope.CLUSTER,
         ask=ask,
-        needs=(REACHABLE,) if scope is Scope.CLUSTER else (),
+        needs=(REACHABLE,),
         reads=(Observation.SURROUNDINGS,),
         docs=f"troubleshooting.md#{check_id.replace('.', '-')}",
     )
@@ -288,44 +292,55 @@ _WARNING, _ERROR = Severity.WARNING, Severity.ERROR
 PRESETS = (
     _check(
         "versions.kubernetes",
-        "Istio is made for the server's Kubernetes version",
+        "Kubernetes version",
+        "Istio supports this Kubernetes version",
         _WARNING,
         _kubernetes,
         looks_at="the API server's version, and the table of Istio's releases",
-        usual_cause="the cluster was upgraded before Istio, or the other way round",
-        fix=f"set `istio.version` in mesh.yaml to one that fits every cluster: `{istio_mc('tools', 'list')}`",
+        usual_cause="only Kubernetes or only Istio was upgraded",
+        fix="set `istio.version` in mesh.yaml to a version that supports every cluster: "
+        f"`{istio_mc('tools', 'list')}`",
     ),
-    _check(
-        "versions.end-of-life",
-        "this Istio release is supported upstream",
-        _WARNING,
-        _end_of_life,
-        Scope.MESH,
-        looks_at="the same table, and the day",
-        usual_cause="time went on",
-        fix=f"set `istio.version` in mesh.yaml to a supported one: `{istio_mc('tools', 'list')}` shows them",
+    replace(
+        _check(
+            "versions.end-of-life",
+            "Istio support period",
+            "Istio release is supported upstream",
+            _WARNING,
+            _end_of_life,
+            looks_at="the same table, and the current date",
+            usual_cause="the minor version has reached its end of life",
+            fix=f"set `istio.version` in mesh.yaml to a supported version: `{istio_mc('tools', 'list')}` "
+            "lists "
+            "them",
+        ),
+        scope=Scope.MESH,
+        needs=(),
     ),
     _check(
         "nodes.architecture",
-        "Istio has images for every node",
+        "node architectures",
+        "Istio has images for all nodes",
         _WARNING,
         _of(_architecture),
-        looks_at="the architectures of the nodes that have no taint against Istio's pods",
-        usual_cause="a node pool of another architecture",
+        looks_at="the architectures of the nodes without a taint for Istio's pods",
+        usual_cause="a node pool with another architecture",
         fix="taint those nodes",
     ),
     _check(
         "storage.default",
-        "there is a default StorageClass",
+        "default StorageClass",
+        "default StorageClass exists",
         _WARNING,
         _of(_storage),
         looks_at="the StorageClasses",
-        usual_cause="none is marked as the default",
-        fix="mark one",
+        usual_cause="no StorageClass is marked as default",
+        fix="mark one as default",
     ),
     _check(
         "metrics.available",
-        "the Metrics API answers, so that the HPA can scale",
+        "Metrics API",
+        "Metrics API is available",
         _WARNING,
         _of(_metrics),
         looks_at="the APIService of the Metrics API",
@@ -334,71 +349,77 @@ PRESETS = (
     ),
     _check(
         "cni.cilium",
-        "Cilium, where it is the CNI, is set as a mesh needs it",
+        "Cilium settings",
+        "Cilium settings are compatible with Istio",
         _WARNING,
         _of(_cilium),
         looks_at="the ConfigMap `cilium-config`",
-        usual_cause="Cilium's defaults stand in the way of sidecars",
+        usual_cause="Cilium's defaults bypass sidecars",
         fix=f"`{istio_mc('cilium', 'fix')}`",
     ),
     _check(
         "cni.calico",
-        "Calico, where it is the CNI, leaves calls to the sidecars",
+        "Calico settings",
+        "Calico settings are compatible with Istio",
         _WARNING,
         _of(_calico),
         looks_at="the FelixConfiguration `default` and the environment of DaemonSet `calico-node`",
-        usual_cause="Calico's eBPF mode balances connections when a pod connects, past its sidecar",
+        usual_cause="Calico's eBPF mode load-balances connections before the sidecar",
         fix="set `bpfConnectTimeLoadBalancing: Disabled` in the FelixConfiguration",
     ),
 )
-"""Asked before an install, where none of them stands in its way, and by verify."""
+"""Checks of `install`, where a failure is a warning, and of `verify`."""
 
 IN_A_MESH = tuple(
-    # A mesh does install over a CNI plugin that is set otherwise; then calls pass the sidecars by.
+    # Istio installs with incompatible CNI settings, but then requests bypass the sidecars.
     replace(check, severity=_ERROR) if check.topic == "cni" else check
     for check in PRESETS
 )
-"""The presets as verify judges them."""
+"""The same checks as `verify` runs them."""
 
 BEFORE_AN_INSTALL = (
     _check(
         "rights.enough",
-        "this user may do what an install does",
+        "install permissions",
+        "user has all permissions for an install",
         _ERROR,
         _of(_rights),
-        looks_at="whether this user may do each thing that an install does",
-        usual_cause="the kubeconfig is of a user with few rights",
-        fix="use one with the rights of cluster-admin for the install",
+        looks_at="the permissions of this user for each request of an install",
+        usual_cause="the user of the kubeconfig has too few permissions",
+        fix="use a user with the permissions of cluster-admin for the install",
     ),
     _check(
         "ownership.ours",
-        "no other manager governs Istio here",
+        "owner of Istio",
+        "Istio is not managed by another tool",
         _ERROR,
         _of(_owner),
-        looks_at="istiods of any namespace, and who made them",
-        usual_cause="Helm or the Sail operator governs Istio here",
-        fix="set another `istio.revision`, or leave the cluster to its manager",
+        looks_at="the istiods of all namespaces, and the tool that manages them",
+        usual_cause="Helm or the Sail operator manages Istio in this cluster",
+        fix="set another `istio.revision`, or exclude the cluster",
     ),
     _check(
         "ownership.crds",
-        "Istio's CRDs are of no other version",
+        "owner of Istio CRDs",
+        "Istio CRDs are not managed by another tool and not newer",
         _WARNING,
         _crds,
         looks_at="annotations and labels of Istio's CRDs",
-        usual_cause="Helm installed them, perhaps of another version; or a newer istioctl did",
-        fix="see that Helm does not set them back; set `istio.version` to the newer one",
+        usual_cause="they were installed by Helm or by a newer istioctl",
+        fix="make sure that Helm does not revert them; set `istio.version` to the newer version",
     ),
     _check(
         "ownership.gateway-api",
-        "the Gateway API's CRDs are such as Istio reads",
+        "Gateway API CRDs",
+        "Istio supports the installed Gateway API CRDs",
         _WARNING,
         _gateway_api,
         looks_at="the versions that the Gateway API's CRDs serve",
-        usual_cause="they are of before v1.0.0; istio-mc leaves CRDs that are there as they are",
-        fix="have them brought up to date by who installed them",
+        usual_cause="they are older than v1.0.0; istio-mc does not change installed CRDs",
+        fix="update them with the tool that installed them",
     ),
 )
-"""Asked before an install only."""
+"""Checks of `install` only."""
 
 
 _SHOWN = 5
@@ -409,16 +430,15 @@ def _agree(facts: Facts, _target: Target) -> Finding:
     odd = [one for one in found if not one.agrees]
     if not odd:
         spread = sum(one.spreads for one in found)
-        return Finding(f"{len(found)} in more than one cluster, {spread} with endpoints there")
+        return Finding(f"{len(found)} in more than one cluster, {spread} with endpoints")
     problem = Problem(
         code=Code.SERVICES_DISAGREE,
-        message="Services of one name and namespace differ between clusters, and the mesh makes one of them: "
-        "a call may reach a cluster where it is offered otherwise",
+        message="Services merged across clusters have different ports or labels",
         seen=few((f"{one} ({one.disagreement})" for one in odd), _SHOWN, "; "),
-        expected="the same ports and labels, or other names",
+        expected="the same ports and labels in all clusters, or different names",
         hint=Advice(
-            "make them alike, or rename one, or keep it in its cluster: serviceSettings with "
-            "clusterLocal: true in meshConfig"
+            "make them equal, or rename one, or keep it in its cluster with clusterLocal: true in "
+            "meshConfig.serviceSettings"
         ),
     )
     return Finding(f"{len(odd)} of {len(found)} differ", problem)
@@ -428,10 +448,11 @@ SERVICES = (
     Check(
         id="services.agree",
         topic="services",
-        title="Services that the mesh makes one of have the same ports and labels everywhere",
-        looks_at="the Services of equal name and namespace that have endpoints in several clusters",
-        usual_cause="two teams use one name for two things",
-        fix="rename one, or keep it in its cluster",
+        title="merged Services",
+        passes="merged Services have the same ports and labels",
+        looks_at="Services with the same name and namespace and endpoints in several clusters",
+        usual_cause="two teams use the same name for different services",
+        fix="rename one, or keep it in its cluster (`clusterLocal`)",
         severity=Severity.WARNING,
         scope=Scope.MESH,
         ask=_agree,

@@ -1,4 +1,4 @@
-"""Gateway: the other clusters know where to send, and it lets them through."""
+"""Gateway: it has an address and ports for the other clusters, and exposes the services."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _NEEDED_PORTS = (CROSS_NETWORK_PORT, STATUS_PORT)
 def _service(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     if facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY):
-        return Finding(f"Service {EAST_WEST_GATEWAY}")
+        return Finding("")
     problem = Problem(
         code=Code.GATEWAY_SERVICE_MISSING,
-        message=f"{name} has no Service for its east-west gateway",
+        message="east-west gateway has no Service",
         seen=f"no Service {SYSTEM_NAMESPACE}/{EAST_WEST_GATEWAY}",
-        expected="one, of type LoadBalancer",
+        expected="a Service of type LoadBalancer",
         hint=hints.install(facts),
     )
     return Finding("missing", problem)
@@ -51,19 +51,19 @@ def _address(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     found = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
     if found:
-        return _for_us_only(name, found) or Finding(", ".join(found))
+        return _loopback(name, found) or Finding(", ".join(found))
     standing = address.standing(name, facts.clusters[name], address.kubernetes_gateways(facts.observed))
     where = ", ".join(dict.fromkeys(one.context for one in standing))
     if address.stands_everywhere(standing, facts.observed.keys() - {name}):
         addresses = address.unique(standing)
-        told = f"{', '.join(addresses)} (istio-remote Gateway in {where})"
-        return _for_us_only(name, addresses) or Finding(told)
+        shown = f"{', '.join(addresses)} (istio-remote Gateway in {where})"
+        return _loopback(name, addresses) or Finding(shown)
     problem = Problem(
         code=Code.GATEWAY_ADDRESS_PENDING,
-        message=f"the gateway of {name} has no address",
+        message="gateway has no address",
         seen="no LoadBalancer address, no externalIPs, "
         + (f"an istio-remote Gateway only in {where}" if standing else "no istio-remote Gateway"),
-        expected="an IP or hostname that the other clusters reach",
+        expected="an IP address or hostname that is reachable from the other clusters",
         hint=hints.install(facts)
         if facts.clusters[name].gateway_addresses
         else Advice(istio_mc("address", "--set", f"{name}=ADDRESS")),
@@ -71,16 +71,16 @@ def _address(facts: Facts, target: Target) -> Finding:
     return Finding("pending", problem)
 
 
-def _for_us_only(name: str, addresses: Collection[str]) -> Finding | None:
-    """The finding of an address that means whoever reads it, such as Docker Desktop's `localhost`."""
+def _loopback(name: str, addresses: Collection[str]) -> Finding | None:
+    """The failed Finding of a loopback address, such as Docker Desktop's `localhost`; else None."""
     loopback = [one for one in addresses if is_loopback(one)]
     if not loopback:
         return None
     problem = Problem(
         code=Code.GATEWAY_ADDRESS_FOR_US_ONLY,
-        message=f"the other clusters cannot reach the gateway of {name} at its address",
-        seen=f"{', '.join(loopback)}, which means the machine that reads it",
-        expected="an IP or hostname that the other clusters reach",
+        message="gateway has a loopback address: not reachable from the other clusters",
+        seen=", ".join(loopback),
+        expected="an IP address or hostname that is reachable from the other clusters",
         hint=Advice(istio_mc("address", "--set", f"{name}=ADDRESS")),
     )
     return Finding(", ".join(loopback), problem)
@@ -95,12 +95,12 @@ def _ports(facts: Facts, target: Target) -> Finding:
         return Finding(", ".join(map(str, _NEEDED_PORTS)))
     problem = Problem(
         code=Code.GATEWAY_PORTS_MISSING,
-        message=f"the gateway's Service of {name} does not open the ports that other clusters call",
+        message="gateway Service lacks required ports",
         seen=f"ports {', '.join(map(str, sorted(live))) or 'none'}",
-        expected=f"among them {', '.join(map(str, _NEEDED_PORTS))}",
+        expected=f"ports {', '.join(map(str, _NEEDED_PORTS))}",
         hint=hints.install(facts),
     )
-    return Finding(f"without {', '.join(map(str, missing))}", problem)
+    return Finding(f"{', '.join(map(str, missing))} missing", problem)
 
 
 def _network(facts: Facts, target: Target) -> Finding:
@@ -121,16 +121,16 @@ def _network(facts: Facts, target: Target) -> Finding:
         return Finding(wanted)
     problem = Problem(
         code=Code.GATEWAY_NETWORK_DIFFERS,
-        message=f"the east-west gateway of {name} does not stand for the network of {name}",
+        message="east-west gateway is not configured for its own network",
         seen="; ".join(f"{what} is {value or 'absent'}" for what, value in wrong.items()),
-        expected=f"{wanted} in each",
+        expected=f"{wanted} for all of them",
         hint=hints.install(facts),
     )
     explaining = {identity.NETWORK, GATEWAY} | (
         {IDENTITY} if name in identity.networks_at_odds(facts) else set()
     )
-    told = ", ".join(str(value or "absent") for value in wrong.values())
-    return Finding(told, problem, parts=frozenset({frozenset(explaining)}))
+    seen = ", ".join(str(value or "absent") for value in wrong.values())
+    return Finding(seen, problem, parts=frozenset({frozenset(explaining)}))
 
 
 def _exposed(facts: Facts, target: Target) -> Finding:
@@ -140,7 +140,7 @@ def _exposed(facts: Facts, target: Target) -> Finding:
         return Finding("AUTO_PASSTHROUGH on 15443")
     problem = Problem(
         code=Code.NOT_EXPOSED,
-        message=f"the services of {name} are not open to the other networks",
+        message="services are not exposed to the other networks",
         seen="; ".join(str(difference) for difference in found),
         expected=f"Gateway {SYSTEM_NAMESPACE}/cross-network-gateway as install writes it",
         hint=hints.install(facts),
@@ -152,7 +152,8 @@ CHECKS = (
     Check(
         id=SERVICE,
         topic="gateway",
-        title="the east-west gateway has a Service",
+        title="east-west gateway Service",
+        passes="east-west gateway has a Service",
         looks_at="the Service `istio-ingressgateway`",
         usual_cause="it was deleted, or Istio was installed without the gateway",
         fix=hints.INSTALL,
@@ -166,7 +167,8 @@ CHECKS = (
     Check(
         id=ADDRESS,
         topic="gateway",
-        title="the gateway's Service has an address that istiod gives to the other clusters",
+        title="gateway address",
+        passes="gateway has an address for the other clusters",
         looks_at="the Service's LoadBalancer status and `externalIPs`, and Gateways of class `istio-remote`",
         usual_cause="the cluster has no load balancer controller, or its quota is used up",
         fix=hints.ADDRESS,
@@ -179,9 +181,10 @@ CHECKS = (
     Check(
         id=PORTS,
         topic="gateway",
-        title="the gateway's Service opens 15443 for the other clusters, and 15021 for health checks",
+        title="gateway ports",
+        passes="gateway Service has the required ports",
         looks_at="the ports of that Service",
-        usual_cause="somebody took the Service over for ingress alone",
+        usual_cause="the Service was changed to ingress ports only",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -192,10 +195,11 @@ CHECKS = (
     Check(
         id=NETWORK,
         topic="gateway",
-        title="the east-west gateway stands for the cluster's network, and for no other",
-        looks_at="the network in the Service's label, in that of its pods, and in the gateway's network view",
+        title="gateway network",
+        passes="gateway serves its own network only",
+        looks_at="the network labels of the Service and its pods, and the gateway's network view",
         usual_cause=(
-            "the gateway was installed by hand: without the view it also forwards to the other gateways"
+            "the gateway was installed manually: without the view it also forwards to the other gateways"
         ),
         fix=hints.INSTALL,
         severity=Severity.ERROR,
@@ -208,7 +212,8 @@ CHECKS = (
     Check(
         id=EXPOSED,
         topic="gateway",
-        title="the Gateway resource passes every service of the cluster through on 15443",
+        title="cross-network Gateway",
+        passes="services are exposed to the other networks",
         looks_at="the Gateway `cross-network-gateway`",
         usual_cause="it was deleted, or its selector or hosts were changed",
         fix=hints.INSTALL,

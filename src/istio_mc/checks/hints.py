@@ -1,4 +1,4 @@
-"""The commands that mend most faults, written once; each can be pasted as it stands."""
+"""The commands that fix most faults; each can be pasted unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 if TYPE_CHECKING:
     from istio_mc.checks.model import Facts
 
-# In backquotes, for the texts of records, which know no cluster.
+# In backquotes, for the texts of records, without a cluster.
 INSTALL = f"`{istio_mc('install')}`"
 LINK = f"`{istio_mc('link')}`"
 PRUNE = f"`{istio_mc('link', '--prune')}`"
@@ -20,15 +20,15 @@ RESTART_ISTIOD = f"restart istiod: `{_RESTART}`"
 
 
 def install(facts: Facts) -> Command:
-    """Sets back what an install sets."""
+    """The command that restores everything an install sets."""
     return istio_mc("install", contexts=facts.clusters)
 
 
 def relink(facts: Facts) -> Command:
-    """Writes the remote secrets anew that are not as they shall be."""
+    """The command that writes wrong or missing remote secrets."""
     return istio_mc("link", contexts=facts.clusters)
 
 
 def restart_istiod(facts: Facts, name: str) -> Command:
-    """Restarts a cluster's istiods."""
+    """The command that restarts a cluster's istiods."""
     return kubectl(name, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", facts.mesh.istiod)

@@ -1,4 +1,4 @@
-"""Names: cluster IDs and networks are unique and everywhere the same; host names lead to their clusters."""
+"""Names: cluster IDs and networks are unique and consistent; host names resolve to their clusters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE
-from istio_mc.checks.model import once_told
+from istio_mc.checks.model import cached
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 
@@ -32,15 +32,15 @@ CLUSTER_ID = "names.cluster-id"
 NETWORK = "names.network"
 
 
-@once_told
+@cached
 def ids_at_odds(facts: Facts) -> frozenset[str]:
-    """The contexts whose cluster ID is another's too, or is not what mesh.yaml says."""
+    """The contexts whose cluster ID is not unique, or differs from mesh.yaml."""
     return _at_odds(facts, {name: cluster.cluster_id for name, cluster in facts.clusters.items()})
 
 
-@once_told
+@cached
 def networks_at_odds(facts: Facts) -> frozenset[str]:
-    """The same of networks."""
+    """The contexts whose network is not unique, or differs from mesh.yaml."""
     return _at_odds(facts, {name: cluster.network for name, cluster in facts.clusters.items()})
 
 
@@ -51,18 +51,19 @@ def _at_odds(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
 
 
 def explained_by_identity(at_odds: Iterable[str]) -> frozenset[frozenset[str]]:
-    """For a Finding: it may come of IDENTITY where any cluster is at odds, and of a namespace that goes."""
+    """The parts of a Finding that IDENTITY or a terminating namespace explains."""
     return frozenset({frozenset({IDENTITY, NAMESPACE} if any(at_odds) else {NAMESPACE})})
 
 
 def _identity(facts: Facts, _target: Target) -> Finding:
     if facts.identity_faults:
         first, *more = facts.identity_faults
-        told = "; ".join(fault.seen or fault.message for fault in facts.identity_faults)
+        seen = "; ".join(fault.seen or fault.message for fault in facts.identity_faults)
         message = "; ".join(fault.message for fault in facts.identity_faults)
-        return Finding(told, replace(first, message=message, seen=told) if more else first)
-    told = ", ".join(f"{cluster.cluster_id} on {cluster.network}" for cluster in facts.clusters.values())
-    return Finding(told)
+        return Finding(seen, replace(first, message=message, seen=seen) if more else first)
+    return Finding(
+        ", ".join(f"{cluster.cluster_id} on {cluster.network}" for cluster in facts.clusters.values())
+    )
 
 
 def _cluster_id(facts: Facts, target: Target) -> Finding:
@@ -74,7 +75,7 @@ def _cluster_id(facts: Facts, target: Target) -> Finding:
         return Finding(wanted)
     problem = Problem(
         code=Code.CLUSTER_ID_DIFFERS,
-        message=f"istiod of {name} runs under another cluster ID than the others know {name} by",
+        message="istiod uses another cluster ID than the rest of the mesh",
         seen=f"CLUSTER_ID={live}",
         expected=f"CLUSTER_ID={wanted}",
         hint=hints.install(facts),
@@ -90,8 +91,9 @@ def _network(facts: Facts, target: Target) -> Finding:
         return Finding(wanted)
     problem = Problem(
         code=Code.NETWORK_LABEL_MISSING if live is None else Code.NETWORK_LABEL_DIFFERS,
-        message=f"namespace {SYSTEM_NAMESPACE} of {name} does not say on which network {name} is: "
-        "istiod takes its pods for neighbours of every other cluster's",
+        message=f"Namespace {SYSTEM_NAMESPACE} has {'no' if live is None else 'the wrong'} network label: "
+        "pods are "
+        "assigned to the wrong network",
         seen=f"label {NETWORK_LABEL} is {live or 'absent'}",
         expected=f"{NETWORK_LABEL}={wanted}",
         hint=hints.install(facts),
@@ -104,10 +106,11 @@ CHECKS = (
     Check(
         id=IDENTITY,
         topic="names",
-        title="every cluster has a cluster ID and a network of its own, as mesh.yaml has them",
+        title="cluster IDs and networks",
+        passes="cluster IDs and networks are unique and match mesh.yaml",
         looks_at="the cluster IDs and networks of labels, istiods, gateways and mesh.yaml",
         usual_cause="a cluster was copied from another, or mesh.yaml was changed after the install",
-        fix="set what lives in mesh.yaml; a cluster that shares an ID leaves, and joins anew",
+        fix="set the live values in mesh.yaml; remove a cluster that shares an ID, then install it again",
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=_identity,
@@ -117,9 +120,10 @@ CHECKS = (
     Check(
         id=CLUSTER_ID,
         topic="names",
-        title="istiod runs under the cluster's ID",
+        title="cluster ID of istiod",
+        passes="istiod uses the cluster's ID",
         looks_at="the variable `CLUSTER_ID` of istiod's Deployment",
-        usual_cause="somebody installed Istio by hand with another `clusterName`",
+        usual_cause="Istio was installed manually with another `clusterName`",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -131,9 +135,10 @@ CHECKS = (
     Check(
         id=NETWORK,
         topic="names",
-        title="the namespace istio-system says which network the cluster is on",
+        title="network label",
+        passes="Namespace istio-system has the network label",
         looks_at="the label `topology.istio.io/network` of the namespace `istio-system`",
-        usual_cause="the namespace was made anew, or a tool that owns it took the label away",
+        usual_cause="the namespace was created again, or a tool that owns it removed the label",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -162,16 +167,16 @@ def _elsewhere(facts: Facts, target: Target) -> Finding:
     )
     problem = Problem(
         code=Code.NAME_OF_THIS_MACHINE,
-        message=f"the {first.name.use} name of {name} leads to this machine",
+        message=f"{first.name.use} name resolves to this machine",
         seen="; ".join(one.why for one in found),
-        expected=f"a name that leads to {name} from every cluster",
-        hint=Advice("where it does not lead there from the other clusters: ", fix),
+        expected=f"a name that resolves to {name} from every cluster",
+        hint=Advice("if it does not resolve correctly in the other clusters: ", fix),
     )
     return Finding("; ".join(one.why for one in found), problem)
 
 
 def _is_disproved(facts: Facts, name: str, here: Here) -> bool:
-    """Whether the name leads to the cluster from all others, for their istiods have read it at that name."""
+    """Whether the istiods of all other clusters have synced the cluster by that name."""
     cluster_id = facts.clusters[name].cluster_id
     rows = [row for peer, seen in facts.seen.items() if peer != name for pod in seen.values() for row in pod]
     status = [row.status for row in rows if row.cluster_id == cluster_id]
@@ -182,9 +187,10 @@ THIS_MACHINE = (
     Check(
         id=NAMES,
         topic="names",
-        title="no name of an API server or a gateway leads to this machine",
+        title="host names",
+        passes="no host name resolves to this machine",
         looks_at="what those names resolve to here, and the name of this machine",
-        usual_cause="a tunnel or an entry in /etc/hosts leads the name to 127.0.0.1",
+        usual_cause="a tunnel or an entry in /etc/hosts maps the name to 127.0.0.1",
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`, or another gateway address",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,

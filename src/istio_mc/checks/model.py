@@ -1,4 +1,4 @@
-"""A check is a record, and what it says of a target a result; running and showing them is elsewhere."""
+"""Checks as records, and their results; see `runner` for running them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Severity(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a check is asked of: the mesh, each cluster, or each ordered pair of clusters."""
+    """The targets of a check: the mesh, each cluster, or each ordered pair of clusters."""
 
     MESH = "mesh"
     CLUSTER = "cluster"
@@ -49,11 +49,11 @@ class Scope(StrEnum):
 
 
 class Observation(StrEnum):
-    """What is read of a cluster beside its objects in istio-system, only where a chosen check reads it."""
+    """What is read of a cluster in addition to its objects, only if a chosen check reads it."""
 
     SURROUNDINGS = "surroundings"
-    PODS = "pods that do not come up"
-    NAMES = "names that lead to this machine"
+    PODS = "pods that are not ready"
+    NAMES = "names that resolve to this machine"
     CLUSTERZ = "clusterz"
     SERVICES = "services"
     DATA_PATH = "data path"
@@ -61,18 +61,18 @@ class Observation(StrEnum):
     PEERS = "peers"
     DRIFT = "drift"
     SERVING = "serving certificates"
-    PROXIES = "proxies' certificates"
-    GIVEN_ROOTS = "roots of namespaces"
+    PROXIES = "certificates of proxies"
+    GIVEN_ROOTS = "root certificates in namespaces"
     DISCOVERY = "gateways and endpoints of istiods"
     CONFIGURATION = "Istio configuration"
 
 
 OBSERVED = "access.observed"
-"""The check that tells of observations that failed; what reads one of them is unknown because of it."""
+"""The check that reports failed observations; checks that read one of them are unknown because of it."""
 
 
 class Verdict(StrEnum):
-    """What came of a check."""
+    """The outcome of a check."""
 
     OK = "ok"
     FAILED = "failed"
@@ -81,34 +81,30 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that was read of the mesh in this run; checks are asked of this and of nothing else.
+    """Everything that was read of the mesh in this run; the only input of checks.
 
     Attributes:
         mesh: What the clusters share.
         clusters: Every cluster, by context, in the user's order.
-        observed: Those that answered.
-        unreachable: Those that did not, and why.
+        observed: The objects of reachable clusters.
+        unreachable: The problems of the other clusters.
         identity_faults: Cluster IDs and networks that contradict mesh.yaml or each other.
-        seen: Whom each running istiod sees, by context and pod.
-        remotes: The remote secrets each cluster holds, by context.
-        peers: What came of trying a cluster as the remote secrets of it have it, by its context.
-        elsewhere: Cluster IDs of contexts that the user left out, so that nothing is said of them.
-        surroundings: What is around the mesh in each cluster; empty where it was not looked at.
-        pod_faults: Why Deployments of each cluster are not available, by Deployment; empty where they are.
-        here: Names of each cluster that lead to the machine this runs on; empty likewise.
-        services: The Services of each cluster; empty likewise.
-        data_path: The ways from here to each cluster's gateway; empty likewise.
-        drift: What an install would do in each cluster; empty likewise.
-        deep: What a pod in each cluster got from each other cluster; empty likewise.
-        serving: The certificates that each cluster's istiods serve; empty likewise.
-        proxies: What each cluster's proxies hold; empty likewise.
-        given_roots: The roots that istiod gave to each cluster's namespaces; empty likewise.
-        discovery: What each cluster's istiods have of the others; empty likewise.
-        configuration: What users wrote for Istio in each cluster; empty likewise.
-        releases: The table of Istio releases.
-        now: When it was read, with time zone; None: nothing is judged by the calendar.
-        failures: Observations that brought nothing for a cluster, and why, by observation and context.
-        told: What `once_told` functions said of these facts.
+        seen: The remote clusters that each running istiod reports, by context and pod.
+        remotes: The remote secrets of each cluster, by context.
+        peers: The test of a cluster with each remote secret for it, by its context.
+        elsewhere: Cluster IDs of contexts that the user excluded; no check reports them.
+        surroundings: Like all observations below, by context, and empty if no check reads it.
+        pod_faults: Why Deployments are not available, by Deployment.
+        here: Names that resolve to this machine.
+        data_path: The tests from here to each gateway.
+        drift: The plan of an install.
+        deep: Responses of each other cluster to the probe pod.
+        serving: The serving certificates of the istiods.
+        discovery: Gateways and endpoints that each istiod has.
+        configuration: Istio objects of users, such as VirtualServices.
+        now: When it was read, with time zone; None: dates are not checked.
+        failures: The problems of observations that failed, by observation and context.
+        cache: Results of `cached` functions.
     """
 
     mesh: Mesh
@@ -135,33 +131,33 @@ class Facts:
     releases: ReleaseTable = field(default_factory=release_table, repr=False)
     now: datetime | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
-    told: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+    cache: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def today(self) -> date | None:
-        """The day to judge ends of life at; None: not to be judged."""
+        """The date for end of life; None: dates are not checked."""
         return self.now.date() if self.now else None
 
     def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
-        """Why an observation brought nothing for a cluster; none where it did."""
+        """The problems of an observation of a cluster; empty if it succeeded."""
         return tuple(self.failures.get(observation, {}).get(context, ()))
 
 
-def once_told(work: Callable[[Facts], T]) -> Callable[[Facts], T]:
-    """A function of the facts that many targets ask, so that it is worked out once a run and not for each."""
+def cached(work: Callable[[Facts], T]) -> Callable[[Facts], T]:
+    """Decorates a function of the facts so that it runs once for all targets."""
 
     @wraps(work)
-    def ask(facts: Facts) -> T:
-        if ask not in facts.told:
-            facts.told[ask] = work(facts)
-        return cast("T", facts.told[ask])
+    def call(facts: Facts) -> T:
+        if call not in facts.cache:
+            facts.cache[call] = work(facts)
+        return cast("T", facts.cache[call])
 
-    return ask
+    return call
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a check is asked of.
+    """The target of a check.
 
     Attributes:
         cluster: Context name; None: the mesh.
@@ -179,12 +175,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A check that failed for a target, and so explains others.
-
-    Attributes:
-        id: The check's id.
-        target: What it failed for.
-    """
+    """A failed check with its target, which explains others."""
 
     id: str
     target: Target
@@ -195,13 +186,13 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check function says of a target.
+    """What a check function returns for a target.
 
     Attributes:
-        seen: What was found, in a few words.
-        problem: What is wrong with it; None: nothing.
-        unknown: Whether nothing can be told of it, and `seen` says why; this is no fault.
-        parts: Of a problem of several parts, the checks that may explain each: it is explained where each
+        seen: A few words: the value if it passes (may be empty) or fails, the reason if it is unknown.
+        problem: The failure; None: it passes or is unknown.
+        unknown: Whether the check could not decide; this is no failure.
+        parts: For each part of the problem, the checks that may explain it: the problem is explained if each
             part is. None: any check that may explain this one explains all of it.
     """
 
@@ -213,32 +204,28 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One check: all that is known of it, in one place.
+    """One check, with everything about it in one place.
 
-    `looks_at`, `usual_cause` and `fix` are clauses without a full stop, with commands in backquotes. They are
-    for people who read, and hold in general; the Problem of a run knows the cluster and says better.
+    `looks_at`, `usual_cause` and `fix` are clauses without a full stop, with commands in backquotes; they
+    are general, while the Problem of a run is specific.
 
     Attributes:
         id: Topic and name, such as `gateway.address`; stable, part of the JSON contract.
         topic: The group it is shown in.
-        title: What is true when it passes.
-        looks_at: What it looks at.
-        usual_cause: The usual cause of its fault.
-        fix: What fixes that.
-        severity: How much it matters.
-        scope: What it is asked of.
-        ask: Looks at the facts of a target.
-        needs: Checks without which this one cannot tell: where one of them failed, it is unknown.
-        because: Checks that explain this one: where one of them failed too, its fault is the cause of
-            this one's. They stand before this one.
-        reads: What it looks at beside the clusters' objects.
-        tells_failures: Whether it is asked where that could not be read, and says why itself.
+        title: A neutral noun phrase of at most five words, for any outcome.
+        passes: The sentence if it passes; if it fails, the sentence is the Problem's message.
+        ask: The function that decides.
+        needs: Checks that must pass: if one of them failed, this one is unknown.
+        because: Earlier checks that explain this one: if one of them failed too, it is the cause.
+        reads: Observations that it needs in addition to the clusters' objects.
+        reports_failures: Whether it also runs if these could not be read, and reports why.
         docs: Anchor in the documentation.
     """
 
     id: str
     topic: str
     title: str
+    passes: str
     looks_at: str
     usual_cause: str
     fix: str
@@ -248,21 +235,16 @@ class Check:
     needs: tuple[str, ...] = ()
     because: tuple[str, ...] = ()
     reads: tuple[Observation, ...] = ()
-    tells_failures: bool = False
+    reports_failures: bool = False
     docs: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A check asked of a target.
+    """The result of a check for a target.
 
     Attributes:
-        check: The check.
-        target: What it was asked of.
-        verdict: What came of it.
-        seen: What was found.
-        problem: What is wrong.
-        caused_by: What made it unknown, or explains its fault; none where the fault is its own.
+        caused_by: The causes why it failed or is unknown; empty if it is a root cause.
     """
 
     check: Check
@@ -273,16 +255,23 @@ class Result:
     caused_by: tuple[Cause, ...] = ()
 
     @property
+    def sentence(self) -> str:
+        """The outcome in one sentence; the title where it is unknown."""
+        if self.problem:
+            return self.problem.message
+        return self.check.passes if self.verdict is Verdict.OK else self.check.title
+
+    @property
     def is_root_cause(self) -> bool:
-        """Whether it is an error that no other check explains."""
+        """Whether it is an error without a cause in another check."""
         return self.is_error and not self.caused_by
 
     @property
     def is_error(self) -> bool:
-        """Whether the mesh is not well because of it."""
+        """Whether it failed with severity error."""
         return self.verdict is Verdict.FAILED and self.check.severity is Severity.ERROR
 
     @property
     def is_warning(self) -> bool:
-        """Whether it failed, but says no more than that one should know."""
+        """Whether it failed with severity warning."""
         return self.verdict is Verdict.FAILED and self.check.severity is Severity.WARNING

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.checks.model import once_told
+from istio_mc.checks.model import cached
 from istio_mc.domain.istio.mesh_config import read_mesh_config
 from istio_mc.domain.istio.proxies import gateway_pods
 from istio_mc.domain.kube import objects
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from istio_mc.checks.model import Facts
 
 
-@once_told
+@cached
 def sources(facts: Facts) -> dict[str, Sources]:
     """What was read of each cluster, for the traces of its services; clusters that did not respond too."""
     return {name: _sources(facts, name) for name in facts.clusters}

@@ -1,4 +1,4 @@
-"""Reading: the address, CA and token of each remote secret, tried from here; and what istiod says of it."""
+"""Remote access: address, CA and token of each remote secret, tested from here; sync status of istiod."""
 
 from __future__ import annotations
 
@@ -37,52 +37,52 @@ API_SERVER = "link.api-server"
 TOKEN = "link.token"  # noqa: S105 - a check's id
 RIGHTS = "link.rights"
 SYNCED = "link.synced"
-_NOT_PROOF = "tried from here; another network may see it otherwise"
+_NOT_PROOF = "tested from here; the result may differ in another network"
 
 
-def _tried(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
+def _test(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
     if from_files(facts, target):
         folder = facts.clusters[str(target.cluster)].kubeconfig_folder
         return None, Tried(Reading.UNTRIED, f"istiod reads a kubeconfig in {folder}")
     access = used(facts, target).access
     found = facts.peers.get(str(target.peer), {})
-    return access, found.get(access, Tried(Reading.STRANGE, "not tried")) if access else Tried(Reading.OK)
+    return access, found.get(access, Tried(Reading.STRANGE, "not tested")) if access else Tried(Reading.OK)
 
 
-def _passed(tried: Tried, seen: str) -> Finding:
-    """What is said where no fault was seen: with credentials that only istiod has, nothing is known."""
-    untried = tried.reading is Reading.UNTRIED
-    return Finding(f"not tried from here: {tried.detail}" if untried else seen, unknown=untried)
+def _passed(tested: Tried, seen: str) -> Finding:
+    """The Finding without a fault; unknown if only istiod has the credentials."""
+    untested = tested.reading is Reading.UNTRIED
+    return Finding(f"not tested from here: {tested.detail}" if untested else seen, unknown=untested)
 
 
 def _elsewhere(facts: Facts, target: Target) -> Hint:
-    """Another address, where `link` would write this one again."""
+    """Advice to set another address, if `link` would write the same again."""
     return link_again(
-        facts, target, _other_address(facts, target, f"an address that {target.cluster} reaches")
+        facts, target, _other_address(facts, target, f"an address that is reachable from {target.cluster}")
     )
 
 
 def _other_address(facts: Facts, target: Target, what: str) -> Advice:
     command = istio_mc("link", "--api-server", f"{target.peer}=https://ADDRESS", contexts=facts.clusters)
-    return Advice(command, f", {what}; {_kept(target, 'server')}")
+    return Advice(command, f" ({what}); {_kept(target, 'server')}")
 
 
 def _kept(target: Target, key: str) -> str:
-    return f"apiServer.{key} of {target.peer} in mesh.yaml keeps it"
+    return f"set apiServer.{key} of {target.peer} in mesh.yaml to keep it"
 
 
 def _address(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.UNREACHABLE:
-        return _passed(tried, access.server if access else "none")
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.UNREACHABLE:
+        return _passed(tested, access.server if access else "none")
     synced = not not_synced(facts, target) and facts.seen.get(str(target.cluster))
     if synced and not access.is_loopback:
-        return Finding(f"{access.server}: not reached from here, and synced by istiod")
-    private = "; a private address, which means another network in each place" if access.is_private else ""
+        return Finding(f"{access.server}: not reachable from here, but synced by istiod")
+    private = "; a private address, which is different in each network" if access.is_private else ""
     problem = Problem(
         code=Code.API_SERVER_NOT_REACHED,
-        message=f"{target.peer} is not reached at the API server address that {target.cluster} has of it",
-        seen=f"{access.server}: {tried.detail}{private} ({_NOT_PROOF}, and istiod has not synced it)",
+        message=f"remote secret for {target.peer} has an unreachable API server address",
+        seen=f"{access.server}: {tested.detail}{private} ({_NOT_PROOF}; istiod has not synced it)",
         expected=f"the API server of {target.peer}",
         hint=_elsewhere(facts, target),
     )
@@ -90,32 +90,31 @@ def _address(facts: Facts, target: Target) -> Finding:
 
 
 def _from_here(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.UNREACHABLE:
-        return _passed(tried, "reached from here")
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.UNREACHABLE:
+        return _passed(tested, "")
     problem = Problem(
         code=Code.API_SERVER_NOT_REACHED_FROM_HERE,
-        message=f"whether {target.cluster} still reaches the API server of {target.peer} cannot be told "
-        "from here: istiod tells of its first sync only",
-        seen=f"{access.server}: {tried.detail}; istiod: synced",
-        expected="an answer, or a network that this machine is not part of",
+        message=f"API server of {target.peer} is not reachable from here; unknown whether istiod can reach "
+        "it",
+        seen=f"{access.server}: {tested.detail}; istiod: synced (first sync)",
+        expected="a response, or an address in a network that this machine cannot reach",
         hint=Advice(
             kubectl(str(target.cluster), "-n", SYSTEM_NAMESPACE, "logs", "-l", "app=istiod", "--since=10m")
         ),
     )
-    return Finding(f"{access.server}: not from here", problem)
+    return Finding(access.server, problem)
 
 
 def _trusted(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.UNTRUSTED:
-        return _passed(tried, "its certificate verifies")
-    fault = tried.certificate or CertificateFault.ISSUER
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.UNTRUSTED:
+        return _passed(tested, "")
+    fault = tested.certificate or CertificateFault.ISSUER
     problem = Problem(
         code=Code.API_SERVER_NOT_TRUSTED,
-        message=f"{target.cluster} does not trust what responds at the address it has of {target.peer}: "
-        f"{_DISTRUST[fault]}",
-        seen=f"{access.server}: {tried.detail}",
+        message=f"API server certificate of {target.peer} is not trusted: {_DISTRUST[fault]}",
+        seen=f"{access.server}: {tested.detail}",
         expected=f"a valid certificate for {access.tls_server_name or access.host}, issued by the CA in the "
         "remote secret",
         hint=_trust(facts, target, fault),
@@ -124,9 +123,9 @@ def _trusted(facts: Facts, target: Target) -> Finding:
 
 
 _DISTRUST = {
-    CertificateFault.ISSUER: "its certificate is not issued by the CA in the remote secret",
-    CertificateFault.NAME: "its certificate is for other names",
-    CertificateFault.DATES: "its certificate has expired or is not valid yet",
+    CertificateFault.ISSUER: "not issued by the CA in the remote secret",
+    CertificateFault.NAME: "issued for other names",
+    CertificateFault.DATES: "expired or not valid yet",
 }
 
 
@@ -135,87 +134,88 @@ def _trust(facts: Facts, target: Target, fault: CertificateFault) -> Hint:
         return Advice(f"renew the certificate of the API server of {target.peer}")
     if fault is CertificateFault.NAME:
         command = istio_mc("link", "--api-server-name", f"{target.peer}=NAME", contexts=facts.clusters)
-        option = Advice(command, f", a name in that certificate; {_kept(target, 'tlsServerName')}")
+        option = Advice(command, f" (a name in that certificate); {_kept(target, 'tlsServerName')}")
     else:
         command = istio_mc("link", "--api-server-ca", f"{target.peer}=FILE", contexts=facts.clusters)
-        option = Advice(command, f", the CA of that certificate in PEM; {_kept(target, 'caFile')}")
+        option = Advice(command, f" (the CA of that certificate in PEM); {_kept(target, 'caFile')}")
     return link_again(facts, target, option)
 
 
 def _api_server(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.STRANGE:
-        return _passed(tried, "it is one")
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.STRANGE:
+        return _passed(tested, "")
     problem = Problem(
         code=Code.NOT_AN_API_SERVER,
-        message=f"what answers at the API server address that {target.cluster} has of {target.peer} does not "
-        "answer as an API server does",
-        seen=f"{access.server}: {tried.detail} ({_NOT_PROOF})",
-        expected=f"the API server of {target.peer}, which says what the token may do",
+        message=f"no API server responds at the address in the remote secret for {target.peer}",
+        seen=f"{access.server}: {tested.detail} ({_NOT_PROOF})",
+        expected=f"the API server of {target.peer}, with a response to SelfSubjectAccessReview",
         hint=_elsewhere(facts, target),
     )
-    return Finding("something else answers", problem)
+    return Finding("not an API server", problem)
 
 
 def _token(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.UNAUTHENTICATED:
-        return _passed(tried, "taken")
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.UNAUTHENTICATED:
+        return _passed(tested, "")
     problem = Problem(
         code=Code.READER_TOKEN_REFUSED,
-        message=f"{target.peer} does not take the token that {target.cluster} has of it",
-        seen=f"{access.server}: {tried.detail}",
-        expected=f"a token of {facts.clusters[str(target.peer)].reader} that lives",
+        message=f"{target.peer} rejects the reader token in the remote secret",
+        seen=f"{access.server}: {tested.detail}",
+        expected=f"a valid token of {facts.clusters[str(target.peer)].reader}",
         hint=link_again(facts, target, _other_token(facts, target)),
     )
-    return Finding("refused", problem)
+    return Finding("rejected", problem)
 
 
 def _other_token(facts: Facts, target: Target) -> Advice:
-    # A proxy such as Rancher's has users of its own, and knows no service account of the cluster behind it.
+    # A proxy such as Rancher's has its own users, and does not know the ServiceAccounts of the cluster.
     direct = _other_address(
-        facts, target, f"where a proxy with users of its own is before the API server of {target.peer}"
+        facts, target, f"if a proxy with its own users is in front of the API server of {target.peer}"
     )
     peer = str(target.peer)
     secret = reader_token_secret(account=facts.clusters[peer].reader)["metadata"]["name"]
     token = kubectl(peer, "-n", SYSTEM_NAMESPACE, "delete", "secret", secret)
-    return Advice(*direct.parts, "; where none is: ", token, " and ", hints.relink(facts))
+    return Advice(*direct.parts, "; otherwise: ", token, " and ", hints.relink(facts))
 
 
 def _rights(facts: Facts, target: Target) -> Finding:
-    access, tried = _tried(facts, target)
-    if access is None or tried.reading is not Reading.DENIED:
-        return _passed(tried, "enough")
+    access, tested = _test(facts, target)
+    if access is None or tested.reading is not Reading.DENIED:
+        return _passed(tested, "")
     values = merged(facts.mesh.values, facts.clusters[str(target.peer)].values)
     problem = Problem(
         code=Code.READER_RIGHTS_MISSING,
-        message=f"the token that {target.cluster} has of {target.peer} may not read what istiod reads",
-        seen=f"may not: {tried.detail}",
-        expected=f"a ClusterRole for {facts.clusters[str(target.peer)].reader}, and its binding",
+        message=f"reader token for {target.peer} lacks permissions that istiod requires",
+        seen=f"denied: {tested.detail}",
+        expected=f"a ClusterRole and ClusterRoleBinding for {facts.clusters[str(target.peer)].reader}",
         hint=hints.install(facts)
         if has_rights_of_charts(values, facts.mesh.version)
-        else Advice("the values of this cluster leave the rights to you: bind a ClusterRole to this account"),
+        else Advice(
+            "the values of this cluster disable the RBAC objects: bind a ClusterRole to this account"
+        ),
     )
-    return Finding("too few", problem)
+    return Finding("permissions missing", problem)
 
 
 def _synced(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
     bad = not_synced(facts, target)
     if not bad:
-        return Finding("synced")
+        return Finding("")
     cluster_id = facts.clusters[peer].cluster_id
     problem = Problem(
         code=Code.NOT_SYNCED,
-        message=f"istiod of {name} does not see {peer} as synced",
+        message=f"istiod has not synced {peer}",
         seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
         expected="synced",
-        # istiod up to 1.28.2 never opens again by itself what it has closed over a kubeconfig it refused; one
-        # whose secret controller hangs (1.31.0) does not read what is written from then on.
+        # istiod up to 1.28.2 does not retry a cluster that it closed because of a rejected kubeconfig; one
+        # whose secret controller hangs (1.31.0) does not read later changes.
         hint=hints.restart_istiod(facts, name)
         if {"closed", "absent"} & {*bad.values()}
         else Advice(
-            "see what its log says of ",
+            "search its log for ",
             cluster_id,
             ": ",
             kubectl(name, "-n", SYSTEM_NAMESPACE, "logs", next(iter(bad))),
@@ -231,27 +231,29 @@ CHECKS = (
     Check(
         id=ADDRESS,
         topic="link",
-        title="the API server's address in the remote secret leads to it (or istiod has synced it)",
+        title="API server address",
+        passes="API server address in the remote secret works",
         looks_at=(
-            "the address in that kubeconfig, called from here; and whether istiod has synced the cluster"
+            "the address in that kubeconfig, tested from here; and whether istiod has synced the cluster"
         ),
-        usual_cause="it is 127.0.0.1, a bastion, or an address that the other network does not reach",
+        usual_cause="it is 127.0.0.1, a bastion, or an address that is not reachable from the other network",
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_address,
         needs=_TRY,
         reads=(Observation.PEERS, Observation.CLUSTERZ),
-        tells_failures=True,
+        reports_failures=True,
         docs="troubleshooting.md#api-server-not-reached",
     ),
     Check(
         id="link.address-from-here",
         topic="link",
-        title="the API server's address in the remote secret is reached from here too",
-        looks_at="the same call, where istiod has synced the cluster",
-        usual_cause="the address is one of the clouds' own networks: this machine cannot tell",
-        fix="look at istiod's log, or run verify from a place that reaches it",
+        title="API server address from here",
+        passes="API server address is also reachable from here",
+        looks_at="the same request, where istiod has synced the cluster",
+        usual_cause="the address is in a network that this machine cannot reach",
+        fix="check istiod's log, or run `istio-mc verify` from a machine that can reach it",
         severity=Severity.WARNING,
         scope=Scope.PAIR,
         ask=_from_here,
@@ -262,10 +264,11 @@ CHECKS = (
     Check(
         id=TRUSTED,
         topic="link",
-        title="the CA in the remote secret is that of the API server",
-        looks_at="the certificate of the API server, beside the CA in that kubeconfig",
-        usual_cause="the cluster was made anew, its certificate expired, or a proxy in between ends TLS",
-        fix=f"{hints.LINK}; where that changes nothing, with `--api-server-ca` or `--api-server-name`",
+        title="API server CA",
+        passes="remote secret contains the CA of the API server",
+        looks_at="the certificate of the API server, and the CA in that kubeconfig",
+        usual_cause="the cluster was created again, its certificate expired, or a proxy terminates TLS",
+        fix=f"{hints.LINK}; if that changes nothing, with `--api-server-ca` or `--api-server-name`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_trusted,
@@ -276,14 +279,14 @@ CHECKS = (
     Check(
         id=API_SERVER,
         topic="link",
-        title="what answers at the address in the remote secret is an API server",
-        looks_at="what comes back when the token's rights are asked for at that address",
+        title="API server response",
+        passes="an API server responds at the address in the remote secret",
+        looks_at="the response to a SelfSubjectAccessReview at that address",
         usual_cause=(
-            "the address has a path that leads nowhere, or a proxy or portal answers in the API "
-            "server's stead"
+            "the address has a wrong path, or a proxy or captive portal responds instead of the API server"
         ),
         fix=(
-            f"`{istio_mc('link')}`; where the kubeconfig has that address too, `--api-server "
+            f"`{istio_mc('link')}`; if the kubeconfig has the same address, `--api-server "
             "CONTEXT=https://ADDRESS`"
         ),
         severity=Severity.ERROR,
@@ -296,12 +299,11 @@ CHECKS = (
     Check(
         id=TOKEN,
         topic="link",
-        title="the API server takes the token in the remote secret",
-        looks_at="whether the API server takes the token",
-        usual_cause=(
-            "the token's Secret or ServiceAccount was deleted, or a proxy with users of its own is in between"
-        ),
-        fix=f"{hints.LINK}; where a proxy is in between, with `--api-server`",
+        title="reader token",
+        passes="API server accepts the reader token",
+        looks_at="the status of a request with that token",
+        usual_cause=("the token's Secret or ServiceAccount was deleted, or a proxy has its own users"),
+        fix=f"{hints.LINK}; if there is a proxy, with `--api-server`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_token,
@@ -312,8 +314,9 @@ CHECKS = (
     Check(
         id=RIGHTS,
         topic="link",
-        title="the token may read what istiod reads",
-        looks_at="whether the token may read what istiod reads (SelfSubjectAccessReview)",
+        title="reader permissions",
+        passes="reader token has all required permissions",
+        looks_at="the permissions of that token for what istiod reads (SelfSubjectAccessReview)",
         usual_cause="the reader's ClusterRole or its binding was deleted",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
@@ -326,10 +329,11 @@ CHECKS = (
     Check(
         id=SYNCED,
         topic="link",
-        title="every istiod has synced every other cluster (its first sync; istiod tells no more)",
-        looks_at="what every istiod says of every other cluster",
-        usual_cause="istiod does not reach the API server, or has not taken a new Secret yet",
-        fix="the other checks of the link tell which; else istiod's log does",
+        title="istiod sync status",
+        passes="istiod has synced the remote cluster",
+        looks_at="the status of every other cluster in every istiod (first sync only)",
+        usual_cause="istiod cannot reach the API server, or has not read a new Secret yet",
+        fix="see the other checks of the topic `link`; else istiod's log",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
         ask=_synced,
@@ -352,9 +356,9 @@ def _account(facts: Facts, target: Target) -> Finding:
     if namespace != SYSTEM_NAMESPACE:
         problem = Problem(
             code=Code.READER_ACCOUNT_ELSEWHERE,
-            message=f"values.global.readerServiceAccount of {name} is in another namespace",
+            message="values.global.readerServiceAccount is in another namespace",
             seen=f"ServiceAccount {namespace}/{account}",
-            expected=f"an account in {SYSTEM_NAMESPACE}: istio-mc makes and reads tokens there only",
+            expected=f"a ServiceAccount in {SYSTEM_NAMESPACE}: istio-mc creates and reads tokens only there",
             hint=Advice(f"set values.global.readerServiceAccount.namespace: {SYSTEM_NAMESPACE} in mesh.yaml"),
         )
         return Finding(f"{namespace}/{account}", problem)
@@ -362,9 +366,10 @@ def _account(facts: Facts, target: Target) -> Finding:
         return Finding(account)
     problem = Problem(
         code=Code.READER_ACCOUNT_MISSING,
-        message=f"{name} has no ServiceAccount {account}, and its values have an install make none",
+        message=f"ServiceAccount {SYSTEM_NAMESPACE}/{account} does not exist, and values disable its "
+        "creation",
         seen=f"no ServiceAccount {SYSTEM_NAMESPACE}/{account}",
-        expected="the account, and its rights: the other clusters' istiods read this one with it",
+        expected="the ServiceAccount and its permissions, with which other istiods read this cluster",
         hint=Advice(
             *_namespace_first(facts, name),
             kubectl(name, "-n", SYSTEM_NAMESPACE, "create", "serviceaccount", account),
@@ -384,13 +389,14 @@ BEFORE_AN_INSTALL = (
     Check(
         id="link.reader-account",
         topic="link",
-        title="the ServiceAccount that other clusters read this one with",
+        title="reader ServiceAccount",
+        passes="reader ServiceAccount exists, or the install creates it",
         looks_at=(
             "`global.readerServiceAccount` and `global.enableReaderRBAC` of the values, and the "
             "ServiceAccounts"
         ),
-        usual_cause="the values leave the account to somebody else, who has not made it",
-        fix="make the account and its rights, or remove the values",
+        usual_cause="the values disable the creation of the account, and it was not created otherwise",
+        fix="create the account and its permissions, or remove the values",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_account,

@@ -1,4 +1,4 @@
-"""Link: every cluster holds a remote secret of every other, and its istiod has taken it."""
+"""Link: every cluster has a remote secret for every other, and its istiod accepts it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def _by_cluster(facts: Facts) -> dict[str, dict[str, list[RemoteSecret]]]:
 
 
 def held(facts: Facts, target: Target) -> list[RemoteSecret]:
-    """The remote secrets that a pair's first cluster holds of its second."""
+    """The remote secrets in a pair's first cluster for its second."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
     return _by_cluster(facts).get(str(target.cluster), {}).get(cluster_id, [])
 
 
 def used(facts: Facts, target: Target) -> RemoteSecret:
-    """Of those, the one that istiod uses: what it refuses does not count as long as it accepts another."""
+    """The one of them that istiod uses: the first that it accepts, if any."""
     found = held(facts, target)
     return next((one for one in found if not one.fault), found[0])
 
@@ -53,20 +53,17 @@ def _prune(facts: Facts) -> Command:
 
 
 def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
-    """The command that writes a pair's remote secret again, where `link` would write another than there is.
+    """The command that writes a pair's remote secret again, if `link` would change it.
 
-    Args:
-        facts: All that was read.
-        target: The pair.
-        otherwise: What fixes it where `link` would change nothing.
+    Else it returns `otherwise`.
     """
-    name, peer = str(target.cluster), str(target.peer)
+    peer = str(target.peer)
     present = used(facts, target)
     if not present.is_named_right:
         return _prune(facts)
     if not (present.fault or present.is_of_our_form):
-        # link keeps what somebody else has written, as long as istiod accepts it.
-        removal = kubectl(name, "-n", SYSTEM_NAMESPACE, "delete", "secret", present.secret)
+        # link keeps a remote secret that another tool wrote, as long as istiod accepts it.
+        removal = kubectl(str(target.cluster), "-n", SYSTEM_NAMESPACE, "delete", "secret", present.secret)
         return replace(removal, then=(hints.relink(facts),))
     live = facts.observed.get(peer)
     token = (
@@ -77,7 +74,7 @@ def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
 
 
 def from_files(facts: Facts, target: Target) -> Finding | None:
-    """What is said of a remote secret that an istiod does not need: it reads a kubeconfig from a file."""
+    """The passed Finding if istiod reads kubeconfigs from files and needs no remote secret; else None."""
     folder = facts.clusters[str(target.cluster)].kubeconfig_folder
     return Finding(f"not needed: istiod reads kubeconfigs in {folder}") if folder else None
 
@@ -91,27 +88,27 @@ def _asked(facts: Facts, target: Target) -> Finding:
         return Finding(f"{len(pods)} istiod" + ("s" if len(pods) > 1 else ""))
     problem = Problem(
         code=Code.NO_ISTIOD,
-        message=f"no istiod runs in {name}",
-        seen="no pod with label app=istiod in phase Running",
+        message="no istiod pod is running",
+        seen="no Pod with label app=istiod in phase Running",
         expected="at least one",
         hint=Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "get", "pods", "-l", "app=istiod")),
     )
-    return Finding("no istiod runs", problem)
+    return Finding("no istiod", problem)
 
 
 def _secret(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
-    name, peer = str(target.cluster), str(target.peer)
+    peer = str(target.peer)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
     found = held(facts, target)
     if found:
         return Finding(found[0].secret)
     problem = Problem(
         code=Code.REMOTE_SECRET_MISSING,
-        message=f"{name} has no remote secret of {peer}",
+        message=f"remote secret for {peer} is missing",
         seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
-        expected="one, as link writes it",
+        expected="a remote secret as `istio-mc link` writes it",
         hint=hints.relink(facts),
     )
     return Finding("missing", problem, parts=explained_by_identity({peer} & ids_at_odds(facts)))
@@ -120,16 +117,16 @@ def _secret(facts: Facts, target: Target) -> Finding:
 def _named(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
-    name, peer = str(target.cluster), str(target.peer)
+    peer = str(target.peer)
     present = used(facts, target)
     if present.is_named_right:
         return Finding(present.secret)
     wanted = remote_secret_name(facts.clusters[peer].cluster_id)
     problem = Problem(
         code=Code.REMOTE_SECRET_MISNAMED,
-        message=f"the remote secret of {peer} in {name} does not have the name that istioctl gives it",
+        message=f"remote secret for {peer} does not have the name that istioctl uses",
         seen=f"Secret {SYSTEM_NAMESPACE}/{present.secret} with key {present.cluster_id}",
-        expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}, where istioctl looks for it",
+        expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}",
         hint=_prune(facts),
     )
     return Finding(present.secret, problem)
@@ -138,15 +135,15 @@ def _named(facts: Facts, target: Target) -> Finding:
 def _usable(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
-    name, peer = str(target.cluster), str(target.peer)
+    peer = str(target.peer)
     first = used(facts, target)
     if not first.fault:
-        return Finding("a kubeconfig with a token" if first.is_of_our_form else "not one that link writes")
+        return Finding("" if first.is_of_our_form else "written by another tool")
     problem = Problem(
         code=Code.REMOTE_SECRET_UNUSABLE,
-        message=f"istiod of {name} refuses the remote secret of {peer}",
+        message=f"istiod rejects the remote secret for {peer}",
         seen=f"Secret {SYSTEM_NAMESPACE}/{first.secret}: {first.fault}",
-        expected="a kubeconfig that istiod accepts, as link writes it",
+        expected="a kubeconfig that istiod accepts, as `istio-mc link` writes it",
         hint=link_again(facts, target, hints.relink(facts)),
     )
     return Finding(first.fault, problem)
@@ -155,16 +152,15 @@ def _usable(facts: Facts, target: Target) -> Finding:
 def _unique(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
-    name, peer = str(target.cluster), str(target.peer)
+    peer = str(target.peer)
     found = [one.secret for one in held(facts, target)]
     if len(found) <= 1:
-        return Finding("one")
+        return Finding("")
     problem = Problem(
         code=Code.CLUSTER_ID_CLAIMED_TWICE,
-        message=f"{len(found)} remote secrets of {name} claim the cluster ID of {peer}: istiod takes one, "
-        "and only its log tells which",
+        message=f"{len(found)} remote secrets have the cluster ID of {peer}: istiod uses only one of them",
         seen=", ".join(found),
-        expected=f"{remote_secret_name(facts.clusters[peer].cluster_id)} alone",
+        expected=f"{remote_secret_name(facts.clusters[peer].cluster_id)} only",
         hint=_prune(facts),
     )
     return Finding(f"{len(found)} Secrets", problem)
@@ -175,41 +171,42 @@ def _members(facts: Facts, target: Target) -> Finding:
     members = {cluster.cluster_id for cluster in facts.clusters.values()} | facts.elsewhere
     if folder := facts.clusters[name].kubeconfig_folder:
         return _members_in_files(facts, name, folder, members)
-    strangers = [one for one in facts.remotes[name] if one.cluster_id not in members]
-    if not strangers:
-        return Finding("of members only")
-    told = ", ".join(one.cluster_id for one in strangers)
+    others = [one for one in facts.remotes[name] if one.cluster_id not in members]
+    if not others:
+        return Finding("")
+    seen = ", ".join(one.cluster_id for one in others)
     problem = Problem(
         code=Code.REMOTE_SECRET_OF_A_STRANGER,
-        message=f"{name} holds a remote secret of a cluster that is no member: its istiod goes on asking it, "
-        "and sends requests to what it says lives there",
-        seen=f"{told}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in strangers)}",
-        expected=f"remote secrets of {', '.join(sorted(members))} only",
+        message="remote secret for a cluster that is not a member of the mesh: istiod routes requests to it",
+        seen=f"{seen}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in others)}",
+        expected=f"remote secrets for {', '.join(sorted(members))} only",
         hint=_prune(facts),
     )
-    return Finding(told, problem, parts=explained_by_identity(ids_at_odds(facts)))
+    return Finding(seen, problem, parts=explained_by_identity(ids_at_odds(facts)))
 
 
 def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[str]) -> Finding:
-    """What the istiods report that read kubeconfigs from files, which are not read from here."""
+    """The Finding for an istiod that reads kubeconfigs from files, by the remote clusters it reports."""
     rows = [row for rows in facts.seen.get(name, {}).values() for row in rows]
     if not rows:
-        return Finding(f"istiod reads kubeconfigs in {folder}, and was not asked for them", unknown=True)
+        return Finding(
+            f"istiod reads kubeconfigs in {folder}, and does not report its remote clusters", unknown=True
+        )
     others = sorted({row.cluster_id for row in rows if row.cluster_id not in members})
     if not others:
-        return Finding("of members only, as istiod reports")
+        return Finding("as istiod reports")
     problem = Problem(
         code=Code.REMOTE_SECRET_OF_A_STRANGER,
-        message=f"istiod of {name} reads a cluster that is not a member of the mesh",
+        message="istiod reads a cluster that is not a member of the mesh",
         seen=f"{', '.join(others)}, with a kubeconfig in {folder}",
-        expected=f"kubeconfigs of {', '.join(sorted(members))} only",
-        hint=Advice(f"remove the kubeconfig of {', '.join(others)} from {folder}"),
+        expected=f"kubeconfigs for {', '.join(sorted(members))} only",
+        hint=Advice(f"remove the kubeconfig for {', '.join(others)} from {folder}"),
     )
     return Finding(", ".join(others), problem, parts=explained_by_identity(ids_at_odds(facts)))
 
 
 def not_synced(facts: Facts, target: Target) -> dict[str, str]:
-    """The istiods of a pair's first cluster that do not see the second as synced, and as what."""
+    """The sync status of the second cluster of a pair in each istiod of the first, if not synced."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
     status = {
         pod: next((row.status for row in rows if row.cluster_id == cluster_id), "absent")
@@ -226,24 +223,26 @@ CHECKS = (
     Check(
         id=ASKED,
         topic="link",
-        title="every istiod tells which remote clusters it sees",
+        title="remote clusters of istiod",
+        passes="istiod reports its remote clusters",
         looks_at="`/debug/clusterz` of every istiod, through a port-forward",
-        usual_cause="no istiod runs, or this user may not forward ports",
+        usual_cause="no istiod is running, or this user may not forward ports",
         fix=f"`{_MAY_FORWARD}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_asked,
         needs=(REACHABLE, ISTIOD),
         reads=(Observation.CLUSTERZ,),
-        tells_failures=True,
+        reports_failures=True,
         docs="troubleshooting.md#stream-failed",
     ),
     Check(
         id=MEMBERS,
         topic="link",
-        title="a cluster holds remote secrets of members only",
+        title="remote secrets of non-members",
+        passes="all remote secrets are for members of the mesh",
         looks_at="the Secrets with label `istio/multiCluster`",
-        usual_cause="a cluster left the mesh, and its remote secret stayed",
+        usual_cause="a cluster left the mesh, and its remote secret was not deleted",
         fix=hints.PRUNE,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -255,9 +254,10 @@ CHECKS = (
     Check(
         id=SECRET,
         topic="link",
-        title="every cluster holds a remote secret of every other",
+        title="remote secret",
+        passes="remote secret exists",
         looks_at="the same Secrets: a key for each other cluster ID",
-        usual_cause="a cluster joined when this one did not answer, or the Secret was deleted",
+        usual_cause="a cluster joined while this one was unreachable, or the Secret was deleted",
         fix=hints.LINK,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
@@ -269,9 +269,10 @@ CHECKS = (
     Check(
         id=NAMED,
         topic="link",
-        title="the remote secret has the name that istioctl gives it",
-        looks_at="the name of that Secret; istiod accepts any",
-        usual_cause="it was written with other means than istioctl and istio-mc",
+        title="name of remote secret",
+        passes="remote secret has the name that istioctl uses",
+        looks_at="the name of that Secret; istiod accepts any name",
+        usual_cause="it was written by another tool than istioctl and istio-mc",
         fix=hints.PRUNE,
         severity=Severity.WARNING,
         scope=Scope.PAIR,
@@ -282,10 +283,11 @@ CHECKS = (
     Check(
         id=USABLE,
         topic="link",
-        title="the remote secret holds a kubeconfig that istiod takes",
+        title="kubeconfig in remote secret",
+        passes="istiod accepts the kubeconfig in the remote secret",
         looks_at="the kubeconfig in that Secret, by the rules of istiod",
         usual_cause=(
-            "it names a program (exec) or a file (tokenFile, client-key), or kubectl would refuse it too"
+            "it refers to a program (exec) or a file (tokenFile, client-key), or is not a valid kubeconfig"
         ),
         fix=hints.LINK,
         severity=Severity.ERROR,
@@ -297,8 +299,9 @@ CHECKS = (
     Check(
         id=UNIQUE,
         topic="link",
-        title="no two remote secrets claim the same cluster ID",
-        looks_at="the cluster IDs that those Secrets claim",
+        title="duplicate remote secrets",
+        passes="each cluster ID has one remote secret",
+        looks_at="the cluster IDs in those Secrets",
         usual_cause="the Secret was written twice, under two names",
         fix=hints.PRUNE,
         severity=Severity.ERROR,

@@ -1,4 +1,4 @@
-"""Asks every check of every target, in the order of their dependencies, and finds what explains what."""
+"""Runs every check on every target, in the order of their dependencies, and assigns causes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ if TYPE_CHECKING:
 
     from istio_mc.checks.model import Facts, Finding
 
-_Found = dict[str, dict[Target, Result]]
+_NotOk = dict[str, dict[Target, Result]]
 """The results that are not ok, by check and target."""
 
 
 def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """The results, in the order of the checks and of their targets.
 
-    A check stands after those it needs and those that explain it. One that can tell nothing of a target by
-    itself is no cause of anything. Where one it needs did not pass for the
-    target, for either cluster of a pair, or for the mesh, this one is unknown and says because of what. A
-    check of the whole mesh is unknown where one it needs did not pass for any cluster. A check that fails
-    where one that explains it failed too names that one as the cause; causes are followed to the first. Where
-    it failed in several parts and one of them is explained by nothing, it has a fault of its own.
+    A check comes after those it needs and those that explain it. It is unknown if a check it needs did not
+    pass for the target, for either cluster of a pair, or for the mesh; a check of the whole mesh is unknown
+    if a check it needs did not pass for any cluster. A failed check has the failed checks that explain it as
+    its causes, down to the root cause; if a part of it is explained by none of them, it is a root cause. A
+    check that is unknown by itself is no cause.
     """
     results: list[Result] = []
-    not_ok: _Found = {}
+    not_ok: _NotOk = {}
     for check in checks:
-        # Nearly always nothing stands in the way of a check anywhere, and there are many pairs.
-        hindered = _may_lack(check, facts, not_ok)
+        # There are many pairs, and nearly always all checks can run.
+        blocked = _may_lack(check, facts, not_ok)
         for target in targets(check.scope, facts):
-            causes = _lacking(check, target, facts, not_ok) if hindered else ()
+            causes = _lacking(check, target, facts, not_ok) if blocked else ()
             result = (
-                Result(check, target, Verdict.UNKNOWN, seen="cannot be told", caused_by=causes)
+                Result(check, target, Verdict.UNKNOWN, seen="", caused_by=causes)
                 if causes
                 else _ask(check, target, facts, not_ok)
             )
@@ -45,7 +44,7 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
 
 
 def targets(scope: Scope, facts: Facts) -> Iterator[Target]:
-    """What a check of a scope is asked of."""
+    """The targets of a scope."""
     if scope is Scope.MESH:
         yield Target()
         return
@@ -59,7 +58,7 @@ def targets(scope: Scope, facts: Facts) -> Iterator[Target]:
 def select(
     checks: Iterable[Check], *, only: Iterable[str] = (), skip: Iterable[str] = ()
 ) -> tuple[list[Check], list[str]]:
-    """The checks chosen by id or topic, and the names among `only` and `skip` that no check has."""
+    """The checks chosen by id or topic, and the unknown names in `only` and `skip`."""
     checks = list(checks)
     only, skip = set(only), set(skip)
     known = {check.id for check in checks} | {check.topic for check in checks}
@@ -70,14 +69,14 @@ def select(
 
 
 def nearest(unknown: Iterable[str], checks: Iterable[Check]) -> list[str]:
-    """The ids and topics that were meant, as far as that can be guessed, in the order of `unknown`."""
+    """The ids and topics closest to the unknown names, in their order."""
     known = {name: None for check in checks for name in (check.topic, check.id)}
     meant = [difflib.get_close_matches(name.lower(), known, n=1) for name in unknown]
     return list(dict.fromkeys(name for names in meant for name in names))
 
 
 def with_needs(checks: Sequence[Check], chosen: Iterable[Check]) -> list[Check]:
-    """The chosen checks and all they need, in the order of `checks`, which holds them all."""
+    """The chosen checks and all they need, in the order of `checks`."""
     needed = {check.id for check in chosen}
     for check in reversed(checks):
         if check.id in needed:
@@ -85,14 +84,13 @@ def with_needs(checks: Sequence[Check], chosen: Iterable[Check]) -> list[Check]:
     return [check for check in checks if check.id in needed]
 
 
-def told(results: Iterable[Result], wanted: Iterable[Check]) -> list[Result]:
-    """The results of the wanted checks, and those that explain one of them.
+def relevant(results: Iterable[Result], chosen: Iterable[Check]) -> list[Result]:
+    """The results of the chosen checks, and those that explain one of them.
 
-    So a cluster that is down is told though `--skip access` leaves out the check that finds it: what
-    cannot be told because of it is no success.
+    So an unreachable cluster is reported even if `--skip access` skips the check that finds it.
     """
     results = list(results)
-    ids = {check.id for check in wanted}
+    ids = {check.id for check in chosen}
     causes = {cause for result in results if result.check.id in ids for cause in result.caused_by}
     return [
         result
@@ -101,15 +99,15 @@ def told(results: Iterable[Result], wanted: Iterable[Check]) -> list[Result]:
     ]
 
 
-def _may_lack(check: Check, facts: Facts, not_ok: _Found) -> bool:
-    """Whether something that a check needs or reads is amiss for any target."""
+def _may_lack(check: Check, facts: Facts, not_ok: _NotOk) -> bool:
+    """Whether a check or an observation that a check needs failed for any target."""
     return any(needed in not_ok for needed in check.needs) or (
-        not check.tells_failures and any(facts.failures.get(observation) for observation in check.reads)
+        not check.reports_failures and any(facts.failures.get(observation) for observation in check.reads)
     )
 
 
-def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tuple[Cause, ...]:
-    """Why a target cannot be asked: what it needs and is not so."""
+def _lacking(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> tuple[Cause, ...]:
+    """The causes why a check is unknown for a target; empty if it can run."""
     causes: dict[Cause, None] = {}
     for needed in check.needs:
         found = not_ok.get(needed, {})
@@ -120,7 +118,7 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tupl
             places = [Target(target.cluster), Target(target.peer), Target()]
             places = list(dict.fromkeys([target, *places]))
         causes |= _first(needed, found, places)
-    if not check.tells_failures:
+    if not check.reports_failures:
         unread = [
             Target(name)
             for name in (target.cluster, target.peer)
@@ -130,8 +128,8 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _Found) -> tupl
     return tuple(causes)
 
 
-def _explaining(check: Check, target: Target, finding: Finding, not_ok: _Found) -> tuple[Cause, ...]:
-    """What explains a fault: a failed check of those it may come of, where the two speak of one place."""
+def _explaining(check: Check, target: Target, finding: Finding, not_ok: _NotOk) -> tuple[Cause, ...]:
+    """The failed checks that explain a fault of a target."""
     causes: dict[Cause, None] = {}
     explaining = set()
     for other in check.because:
@@ -157,9 +155,9 @@ def _first(check_id: str, found: Mapping[Target, Result], places: Iterable[Targe
 
 
 def _overlap(cause: Target, target: Target) -> bool:
-    """Whether a fault of one place can be the fault of another.
+    """Whether a fault of one target can cause that of another.
 
-    The mesh is everywhere; a cluster lies in each of its pairs; two pairs must be of the same clusters.
+    The mesh overlaps with everything; a cluster with its pairs; a pair with that of the same clusters.
     """
     mine, theirs = _clusters(target), _clusters(cause)
     return not mine or not theirs or mine <= theirs or theirs <= mine
@@ -173,7 +171,7 @@ def _places(facts: Facts) -> list[Target]:
     return [Target(name) for name in facts.clusters] or [Target()]
 
 
-def _ask(check: Check, target: Target, facts: Facts, not_ok: _Found) -> Result:
+def _ask(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> Result:
     finding = check.ask(facts, target)
     if finding.problem is None:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)

@@ -84,19 +84,19 @@ def _reached(facts: Facts, _target: Target) -> Finding:
     are = "service is" if len(services) == 1 else "services are"
     problem = Problem(
         code=Code.SERVICES_NOT_REACHED,
-        message=f"{len(services)} {are} not reached from every cluster that has them, "
+        message=f"{len(services)} {are} not reachable from every cluster that has them, "
         f"for {plural(len(reasons), 'reason')}",
         seen=seen,
-        expected="endpoints that every other cluster reaches",
+        expected="endpoints that are reachable from every other cluster",
         hint=_hint(first, len(reasons)),
     )
-    return Finding(f"{len(services)} of {len(shared)} not reached", problem)
+    return Finding(f"{len(services)} of {len(shared)} not reachable", problem)
 
 
 def _hint(first: _Reason, reasons: int) -> Hint:
     if reasons == 1 and first.first.hint:
         return first.first.hint
-    return Advice("see every hop of the first: ", istio_mc("trace", next(iter(first.services))))
+    return Advice("check every hop of the first: ", istio_mc("trace", next(iter(first.services))))
 
 
 def _broken(facts: Facts, name: ServiceName) -> Iterator[tuple[Path, HopResult]]:
@@ -128,7 +128,7 @@ def _port(view: ClusterView) -> int | None:
 
 
 def _is_refused_at_home(path: Path) -> bool:
-    """Whether the same client is refused from the target's own cluster too: then somebody wants that."""
+    """Whether the same client is refused from the target's own cluster too: then it is intended."""
     at_home = replace(path.target, client=path.client.client)
     return walk(Path(path.service, path.port, at_home, at_home), _POLICY).broken is not None
 
@@ -137,8 +137,9 @@ CHECKS = (
     Check(
         id="services.reached",
         topic="services",
-        title="every cluster reaches the endpoints of services that several clusters have",
-        looks_at="Services, EndpointSlices, sidecars, and what users wrote for Istio, by the hops of `trace`",
+        title="reachability of services",
+        passes="services are reachable from all clusters",
+        looks_at="Services, EndpointSlices, sidecars and Istio configuration, by the hops of `trace`",
         usual_cause="a policy or a route that was written for one cluster; pods without a sidecar",
         fix=f"`{istio_mc('trace', 'NAMESPACE/SERVICE')}` shows the hop and its repair",
         severity=Severity.WARNING,

@@ -1,4 +1,4 @@
-"""Trust, as it lives: what istiods sign with, the roots they gave out, what proxies hold, trust domains."""
+"""Trust at runtime: the CA of istiod, root certificates in namespaces and proxies, trust domains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import CLOCK, moment
 from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID, cas
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.model import Observation, Target, once_told
+from istio_mc.checks.model import Observation, Target, cached
 from istio_mc.domain.istio.proxies import restart_command
 from istio_mc.domain.pki.cacerts import ROOT_CERT
 from istio_mc.domain.pki.chain import SOON, path_to_root
@@ -68,41 +68,41 @@ def _signs(facts: Facts, target: Target) -> Finding:
         return Finding("no istiod is ready", unknown=True)
     wrong = [shown for shown in serving if not issued_by(shown.certificate, ca.certificate)]
     if wrong:
-        told = "; ".join(f"{shown.pod}: {_signer(facts, name, shown)}" for shown in wrong)
+        seen = "; ".join(f"{shown.pod}: {_signer(facts, name, shown)}" for shown in wrong)
         problem = Problem(
             code=Code.ISTIOD_SIGNS_WITH_ANOTHER_CA,
-            message=f"istiod of {name} does not sign with the CA in its Secret cacerts",
-            seen=told,
+            message="istiod does not use the CA from Secret cacerts",
+            seen=seen,
             expected=f"{common_name(ca.certificate)}, key {key_id(ca.certificate)}, under root {ca.root}",
             hint=hints.restart_istiod(facts, name),
         )
-        return Finding("another CA than in cacerts", problem)
+        return Finding("another CA", problem)
     now = moment(facts, name)
     if now and any(shown.certificate.not_valid_after_utc < now for shown in serving):
         ended = min(serving, key=lambda shown: shown.certificate.not_valid_after_utc)
         problem = Problem(
             code=Code.ISTIOD_CERTIFICATE_EXPIRED,
-            message=f"istiod of {name} serves with a certificate that has expired",
+            message="serving certificate of istiod has expired",
             seen=f"{ended.pod}: valid until {ended.certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
-            expected="one that it renews in time",
+            expected="a valid certificate, which istiod renews",
             hint=hints.restart_istiod(facts, name),
         )
         return Finding("expired", problem)
-    return Finding("it does")
+    return Finding("")
 
 
 def _signer(facts: Facts, name: str, shown: Serving) -> str:
-    """Who signed a serving certificate, as far as the certificates at hand tell."""
+    """Issuer, key and, if known, root of a serving certificate."""
     issuer = shown.certificate.issuer.rfc4514_string() or "a CA without a name"
-    told = f"signed by {issuer}, key {issuer_key_id(shown.certificate)}"
+    signer = f"signed by {issuer}, key {issuer_key_id(shown.certificate)}"
     at_hand = above(facts, name)
     roots = tuple(certificate for certificate in at_hand if certificate.subject == certificate.issuer)
     root = leads_to(shown.certificate, at_hand, roots)
-    return f"{told}, under root {fingerprint(root)}" if root else told
+    return f"{signer}, under root {fingerprint(root)}" if root else signer
 
 
 def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
-    """Every CA certificate seen that may stand above something of a cluster."""
+    """All CA certificates read that may be an issuer in a chain of a cluster."""
     found = dict(_of_cas(facts))
     if held := facts.proxies.get(name):
         for proxy in held.proxies:
@@ -113,7 +113,7 @@ def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
     return tuple(found)
 
 
-@once_told
+@cached
 def _of_cas(facts: Facts) -> Mapping[x509.Certificate, None]:
     found: dict[x509.Certificate, None] = {}
     for ca in cas(facts).values():
@@ -132,10 +132,10 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
         if found != wanted:
             others.setdefault(", ".join(sorted(found)) or "no certificate", []).extend(namespaces)
     if not others:
-        return Finding(f"{len(given.bundles)} namespaces have it")
+        return Finding(f"{len(given.bundles)} namespaces")
     problem = Problem(
         code=Code.NAMESPACE_ROOTS_DIFFER,
-        message=f"namespaces of {name} were not given the roots that its Secret cacerts holds",
+        message="some namespaces have other root certificates than Secret cacerts",
         seen=f"ConfigMap {given.config_map}: "
         + "; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
         expected=", ".join(sorted(wanted)),
@@ -147,15 +147,15 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
 def _no_config_map(facts: Facts, name: str, config_map: str) -> Problem:
     return Problem(
         code=Code.NAMESPACE_ROOTS_MISSING,
-        message=f"no namespace of {name} has the root certificates: pods with a proxy do not start",
+        message="no namespace has the root certificates: pods with a proxy do not start",
         seen=f"no ConfigMap {config_map} in any namespace",
-        expected=f"a ConfigMap {config_map} in each, written by istiod",
+        expected=f"a ConfigMap {config_map} in each namespace, written by istiod",
         hint=hints.restart_istiod(facts, name),
     )
 
 
 def _certificates(bundle: str) -> tuple[x509.Certificate, ...]:
-    """The certificates of a namespace's bundle; none where it cannot be read."""
+    """The certificates of a namespace's bundle; empty if it cannot be read."""
     try:
         return load_certificates(NamedPem(ROOT_CERT, bundle.encode()))
     except ProblemError:
@@ -167,43 +167,46 @@ def _proxies(facts: Facts, target: Target) -> Finding:
     held = facts.proxies[name]
     if silent := _all_silent(held):
         return silent
-    bad = {proxy: told for proxy in held.proxies if (told := _faulty(facts, name, proxy))}
+    bad = {proxy: fault for proxy in held.proxies if (fault := _faulty(facts, name, proxy))}
     if not bad:
-        return Finding(held.told)
+        return Finding(held.coverage)
     problem = Problem(
         code=Code.PROXY_TRUSTS_OLD_ROOT,
-        message=f"proxies of {name} do not hold what the mesh trusts now",
-        seen=f"{few((f'{proxy.name}: {told}' for proxy, told in bad.items()), _MOST_NAMED)} ({held.told})",
-        expected=f"a certificate of its own that is valid, under root {cas(facts)[name].root}, and the root "
-        "of every cluster",
+        message="some proxies have outdated certificates or root certificates",
+        seen=f"{few((f'{proxy.name}: {fault}' for proxy, fault in bad.items()), _MOST_NAMED)} "
+        f"({held.coverage})",
+        expected=f"a valid certificate under root {cas(facts)[name].root}, and the root certificate of every "
+        "cluster",
         hint=restart_command(name, bad),
     )
     return Finding(few((proxy.name for proxy in bad), _MOST_NAMED), problem)
 
 
 def _all_silent(held: ProxiesHold) -> Finding | None:
-    """That nothing can be told, where no proxy answered."""
+    """An unknown Finding if no proxy responded; else None."""
     if held.proxies or not held.silent:
         return None
-    return Finding(f"{held.told}: {next(iter(held.silent.values())).seen}", unknown=True)
+    return Finding(f"{held.coverage}: {next(iter(held.silent.values())).seen}", unknown=True)
 
 
 def _faulty(facts: Facts, name: str, proxy: ProxyTrust) -> str:
-    """What is wrong with what a proxy holds; empty where nothing is, or it holds nothing yet."""
+    """The fault of a proxy's certificates; empty if there is none, or it has no certificates yet."""
     members = cas(facts)
     own = members[name]
     if proxy.roots:
         trusted = frozenset(map(fingerprint, proxy.roots))
-        # A root that the cluster's own CA does not know either is no fault of its proxies.
+        # ONE_ROOT reports a root that the cluster's own CA does not trust.
         lacking = {ca.root for ca in members.values()} & own.trusted - trusted
         if lacking:
-            return f"takes {', '.join(sorted(trusted))}, and not {', '.join(sorted(lacking))}"
+            return f"trusts {', '.join(sorted(trusted))}, but not {', '.join(sorted(lacking))}"
     if proxy.chain:
         leaf, now = proxy.chain[0], moment(facts, name)
         if now and leaf.not_valid_after_utc < now:
-            return f"its certificate ended {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+            return f"its certificate expired {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
         if leads_to(leaf, (*proxy.chain[1:], *own.path), own.roots) is None:
-            return f"its certificate is of {proxy.chain[-1].issuer.rfc4514_string()}, under another root"
+            return (
+                f"its certificate was issued by {proxy.chain[-1].issuer.rfc4514_string()}, under another root"
+            )
     return ""
 
 
@@ -214,13 +217,13 @@ def _workloads(facts: Facts, target: Target) -> Finding:
         return silent
     old = [proxy for proxy in held.proxies if _older(facts, name, ca, proxy)]
     if not old:
-        return Finding(held.told)
+        return Finding(held.coverage)
     problem = Problem(
         code=Code.WORKLOAD_CERTIFICATE_OLDER,
-        message=f"workloads of {name} hold certificates of a CA that the cluster had before",
-        seen=f"{few((proxy.name for proxy in old), _MOST_NAMED)} ({held.told})",
-        expected=f"signed by {common_name(ca.certificate)}, key {key_id(ca.certificate)}; they renew them by "
-        "themselves within a day",
+        message="some workload certificates were issued by a former CA of the cluster",
+        seen=f"{few((proxy.name for proxy in old), _MOST_NAMED)} ({held.coverage})",
+        expected=f"signed by {common_name(ca.certificate)}, key {key_id(ca.certificate)}; proxies renew "
+        "their certificates within a day",
         hint=restart_command(name, old),
     )
     return Finding(few((proxy.name for proxy in old), _MOST_NAMED), problem)
@@ -228,7 +231,7 @@ def _workloads(facts: Facts, target: Target) -> Finding:
 
 def _older(facts: Facts, name: str, ca: Signing, proxy: ProxyTrust) -> bool:
     if not proxy.chain or _faulty(facts, name, proxy):
-        return False  # told as an error
+        return False  # PROXIES reports it
     return not issued_by(proxy.chain[0], ca.certificate)
 
 
@@ -240,16 +243,17 @@ def _outlive(facts: Facts, target: Target) -> Finding:
     ends = {proxy: end for proxy in held.proxies if (end := _end_of_signer(proxy, ca.roots))}
     late = {proxy: end for proxy, end in ends.items() if end < proxy.chain[0].not_valid_after_utc}
     if not late:
-        return Finding(held.told)
-    told = (
+        return Finding(held.coverage)
+    shown = (
         f"{proxy.name}: {proxy.chain[0].not_valid_after_utc:{_MINUTE}} UTC, its CA: {end:{_MINUTE}} UTC"
         for proxy, end in late.items()
     )
     problem = Problem(
         code=Code.WORKLOAD_OUTLIVES_CA,
-        message=f"certificates of workloads of {name} outlive the CA that signed them",
-        seen=f"{few(told, _MOST_NAMED)} ({held.told})",
-        expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
+        message="some workload certificates expire after their CA",
+        seen=f"{few(shown, _MOST_NAMED)} ({held.coverage})",
+        expected="a CA that is valid longer than the certificates it issues: peers reject them when it "
+        "expires",
         hint=_longer_ca(facts, name, late),
     )
     return Finding(few((proxy.name for proxy in late), _MOST_NAMED), problem)
@@ -259,11 +263,11 @@ _MINUTE = "%Y-%m-%d %H:%M"
 
 
 def _end_of_signer(proxy: ProxyTrust, roots: Sequence[x509.Certificate]) -> datetime | None:
-    """When the first of the CAs above a proxy's certificate ends, as far as its own chain leads to a root."""
+    """When the first CA in a proxy's chain expires; None if the chain is incomplete."""
     try:
         above_it = path_to_root(proxy.chain[0], proxy.chain[1:], roots)[1:] if proxy.chain else ()
     except ProblemError:
-        return None  # told as an error
+        return None  # PROXIES reports it
     return min((certificate.not_valid_after_utc for certificate in above_it), default=None)
 
 
@@ -271,11 +275,11 @@ def _longer_ca(facts: Facts, name: str, late: Mapping[ProxyTrust, datetime]) -> 
     path, now = cas(facts)[name].path, moment(facts, name)
     needed = max(proxy.chain[0].not_valid_after_utc for proxy in late)
     if path and min(certificate.not_valid_after_utc for certificate in path) >= needed:
-        return restart_command(name, late)  # the cluster has another CA by now
+        return restart_command(name, late)  # the cluster has another CA now
     own, above_it = path[:1], path[1:]
     if own and now and own[0].not_valid_after_utc - now <= SOON and _all_last(above_it, needed):
         return hints.install(facts)
-    return Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}")
+    return Advice(f"replace the CA before it expires, or shorten workload certificates: {SETTING}")
 
 
 def _all_last(path: Sequence[x509.Certificate], until: datetime) -> bool:
@@ -286,9 +290,10 @@ CHECKS = (
     Check(
         id=SIGNS,
         topic="trust",
-        title="istiod signs with the CA in its Secret cacerts: the certificate it serves shows that",
-        looks_at="the certificate that each istiod serves, through a port-forward",
-        usual_cause="`cacerts` was replaced by another root, and istiod still runs with the old one",
+        title="CA used by istiod",
+        passes="istiod uses the CA from Secret cacerts",
+        looks_at="the serving certificate of each istiod, through a port-forward",
+        usual_cause="`cacerts` was replaced, and istiod still uses the old CA",
         fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -301,11 +306,12 @@ CHECKS = (
     Check(
         id=NAMESPACES,
         topic="trust",
-        title="every namespace was given the roots that the Secret cacerts holds",
+        title="root certificates in namespaces",
+        passes="all namespaces have the root certificates from Secret cacerts",
         looks_at=(
             "the ConfigMap `istio-ca-root-cert` (or what `global.trustBundleName` names) of every namespace"
         ),
-        usual_cause="istiod was down, or may not write ConfigMaps, when the root changed",
+        usual_cause="istiod was down, or had no permission to write ConfigMaps, when the root changed",
         fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
@@ -318,10 +324,11 @@ CHECKS = (
     Check(
         id=PROXIES,
         topic="trust",
-        title="proxies trust the mesh's root, and hold valid certificates under it",
-        looks_at="the certificates and roots that gateways and the oldest sidecars hold, from their Envoys",
-        usual_cause="pods have run since before the root changed",
-        fix="restart the workloads that are named",
+        title="certificates of proxies",
+        passes="proxies trust the mesh's root CA and have valid certificates",
+        looks_at="the certificates and roots in the Envoys of gateways and of the oldest sidecars",
+        usual_cause="the pods started before the root changed",
+        fix="restart the listed workloads",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_proxies,
@@ -333,10 +340,11 @@ CHECKS = (
     Check(
         id="trust.workloads",
         topic="trust",
-        title="workloads hold certificates of the CA that the cluster has now",
-        looks_at="who issued the certificates of the same proxies",
+        title="issuer of workload certificates",
+        passes="workload certificates are issued by the current CA",
+        looks_at="the issuers of the same proxies' certificates",
         usual_cause="`cacerts` changed, and their certificates have not been renewed yet",
-        fix="they are renewed within a day by themselves, or with a restart",
+        fix="they are renewed within a day, or by a restart",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
         ask=_workloads,
@@ -347,9 +355,10 @@ CHECKS = (
     Check(
         id="trust.workloads-end",
         topic="trust",
-        title="no certificate of a workload outlives the CA that signed it",
-        looks_at="when the certificates of the same proxies end, and when the CAs in their chains do",
-        usual_cause="the CA ends soon, or `SECRET_TTL` is longer than what is left of it",
+        title="expiry of workload certificates",
+        passes="workload certificates expire before their CA",
+        looks_at="the expiry dates of the same proxies' certificates and of the CAs in their chains",
+        usual_cause="the CA expires soon, or `SECRET_TTL` is longer than its remaining validity",
         fix="renew the CA in time, or shorten `SECRET_TTL`",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
@@ -373,7 +382,7 @@ def _desired(facts: Facts) -> dict[str, TrustDomain]:
 
 
 def _live(facts: Facts) -> dict[str, TrustDomain]:
-    """What each istiod reads; what mesh.yaml has where there is none."""
+    """The trust domain of each istiod; that of mesh.yaml where there is no istiod."""
     name_of = f"istio-{facts.mesh.revision}" if facts.mesh.revision else "istio"
     return {
         name: in_config_map(facts.observed[name].find(objects.CONFIG_MAP, name_of)) or desired
@@ -382,32 +391,33 @@ def _live(facts: Facts) -> dict[str, TrustDomain]:
 
 
 def _judge(domains: Mapping[str, TrustDomain]) -> Finding:
-    told = "; ".join(f"{name}: {domain}" for name, domain in domains.items())
+    seen = "; ".join(f"{name}: {domain}" for name, domain in domains.items())
     unaccepted = strangers(domains)
     if not unaccepted:
         return Finding(", ".join(dict.fromkeys(map(str, domains.values()))))
     first, peers = next(iter(unaccepted.items()))
     problem = Problem(
         code=Code.TRUST_DOMAINS_DIFFER,
-        message=f"workloads of {first} refuse those of {', '.join(peers)}: their trust domains differ",
-        seen=told,
-        expected="one trust domain, or each other one among the aliases (meshConfig.trustDomainAliases)",
+        message=f"workloads of {first} reject those of {', '.join(peers)}: trust domains differ",
+        seen=seen,
+        expected="one trust domain, or the others in meshConfig.trustDomainAliases",
         hint=Advice(
-            "set the same values.meshConfig.trustDomain for all clusters in mesh.yaml, or list those of the "
-            "others in values.meshConfig.trustDomainAliases"
+            "set the same values.meshConfig.trustDomain for all clusters in mesh.yaml, or list the other "
+            "trust domains in values.meshConfig.trustDomainAliases"
         ),
     )
-    return Finding(told, problem)
+    return Finding(seen, problem)
 
 
 TRUST_DOMAINS = (
     Check(
         id=DOMAINS,
         topic="trust",
-        title="workloads of each cluster accept the trust domains of the others",
+        title="trust domains",
+        passes="trust domains are equal or aliases of each other",
         looks_at="`trustDomain` and `trustDomainAliases` of each cluster's MeshConfig",
-        usual_cause="mesh.yaml gives clusters trust domains of their own",
-        fix="set one `values.meshConfig.trustDomain`, or list the others' under `trustDomainAliases`",
+        usual_cause="mesh.yaml sets different trust domains for the clusters",
+        fix="set one `values.meshConfig.trustDomain`, or list the others in `trustDomainAliases`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
         ask=lambda facts, _target: _judge(_live(facts)),
@@ -415,9 +425,9 @@ TRUST_DOMAINS = (
         docs="troubleshooting.md#trust-domains-differ",
     ),
 )
-"""As verify judges the mesh that lives."""
+"""For `verify`: trust domains of the running istiods."""
 
 BEFORE_AN_INSTALL = tuple(
     replace(check, ask=lambda facts, _target: _judge(_desired(facts))) for check in TRUST_DOMAINS
 )
-"""As it would be after the install."""
+"""For `install`: trust domains after the install."""

@@ -1,4 +1,4 @@
-"""Versions: how far control planes are apart, and known defects of the Istio that runs or is chosen."""
+"""Versions: skew of control planes, and known defects of the running or chosen Istio."""
 
 from __future__ import annotations
 
@@ -37,33 +37,34 @@ skew, and canary upgrades from one minor to the next)."""
 def _apart(facts: Facts, _target: Target) -> Finding:
     tags = {name: sorted(running_tags(found.of(objects.POD))) for name, found in facts.observed.items()}
     minors = {name: {minor for tag in found if (minor := minor_of(tag))} for name, found in tags.items()}
-    told = ", ".join(f"{name}: {'/'.join(found) or 'untold'}" for name, found in tags.items())
+    seen = ", ".join(f"{name}: {'/'.join(found) or 'unknown'}" for name, found in tags.items())
     every = {minor for found in minors.values() for minor in found}
     if not every:
-        return Finding(told, unknown=True)
+        return Finding(seen, unknown=True)
     oldest, newest = min(every), max(every)
     if oldest[0] == newest[0] and newest[1] - oldest[1] <= _MOST_APART:
-        return Finding(told)
+        return Finding(seen)
     wanted = minor_of(facts.mesh.version)
     odd = next((name for name, found in minors.items() if found and found != {wanted}), None)
     problem = Problem(
         code=Code.ISTIO_VERSIONS_APART,
         cluster=odd,
-        message="the control planes of the mesh are more than one minor version apart",
-        seen=told,
-        expected=f"Istio {facts.mesh.version}, or one minor beside it, everywhere",
+        message="control planes are more than one minor version apart",
+        seen=seen,
+        expected=f"Istio {facts.mesh.version}, or one minor version apart, in all clusters",
         hint=hints.install(facts),
     )
-    return Finding(told, problem)
+    return Finding(seen, problem)
 
 
 CHECKS = (
     Check(
         id=APART,
         topic="versions",
-        title="the control planes are at most one minor version apart",
-        looks_at="the tags of the images that istiods run",
-        usual_cause="one cluster was upgraded, and the others were not",
+        title="Istio version skew",
+        passes="control planes are at most one minor version apart",
+        looks_at="the image tags of the istiods",
+        usual_cause="some clusters were upgraded, and others were not",
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.MESH,
@@ -82,13 +83,13 @@ _SECTIONS = dict.fromkeys((CRDS_TOO_NEW, CRDS_TOO_OLD), "hazards-gateway-api") |
 }
 
 _INJECTOR = "istio-sidecar-injector"
-"""The ConfigMap in which istiod has the values that it injects sidecars by."""
+"""The ConfigMap with the values that istiod injects sidecars with."""
 
 _Versions = dict[str, "Collection[str]"]
 
 
 def _running(facts: Facts) -> _Versions:
-    """The versions of the istiods that run, by context."""
+    """The versions of the running istiods, by context."""
     return {
         name: [tag for tag in running_tags(found.of(objects.POD)) if patch_of(tag)]
         for name, found in facts.observed.items()
@@ -96,29 +97,28 @@ def _running(facts: Facts) -> _Versions:
 
 
 def _chosen(facts: Facts) -> _Versions:
-    """The version that an install would write, by context: that of the images, where their tag has one."""
+    """The version that an install would write, by context: that of the image tag, if it has one."""
     tag = facts.mesh.tag or ""
     return dict.fromkeys(facts.observed, (tag if patch_of(tag) else facts.mesh.version,))
 
 
 def _defects(facts: Facts, versions: _Versions, restart: Callable[[str], Command] | None = None) -> Finding:
     problem = hazards.defects(facts.releases, hazards.by_version(versions), restart)
-    return _finding(versions, problem, "none is known")
+    return _finding(versions, problem)
 
 
 def _security(facts: Facts, versions: _Versions) -> Finding:
     return _finding(
         versions,
         hazards.security(facts.releases, hazards.by_version(versions)),
-        "none is known to be missing",
     )
 
 
-def _finding(versions: _Versions, problem: Problem | None, well: str) -> Finding:
+def _finding(versions: _Versions, problem: Problem | None) -> Finding:
     shown = ", ".join(sorted({version for found in versions.values() for version in found}))
     if problem:
         return Finding(_seen(problem), problem)
-    return Finding(f"{well} in {shown}") if shown else Finding("no istiod reports its version", unknown=True)
+    return Finding(shown) if shown else Finding("no istiod reports its version", unknown=True)
 
 
 def _seen(problem: Problem) -> str:
@@ -127,11 +127,11 @@ def _seen(problem: Problem) -> str:
 
 def _hub(facts: Facts, images: Mapping[str, Collection[str]]) -> Finding:
     problem = hazards.dying_hub(facts.releases, images)
-    return Finding(_seen(problem), problem) if problem else Finding("none")
+    return Finding(_seen(problem), problem) if problem else Finding("")
 
 
 def _images(facts: Facts) -> dict[str, set[str]]:
-    """The images of Istio's own pods, and the hub that sidecars are injected from, by context."""
+    """The images of Istio's pods, and the hub of injected sidecars, by context."""
     found = {}
     for name, observed in facts.observed.items():
         images = images_of(observed.of(objects.POD))
@@ -157,7 +157,7 @@ def _chosen_hubs(facts: Facts) -> dict[str, set[str]]:
     return found
 
 
-def _at(values: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - whatever a user wrote there
+def _at(values: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - any value of a user
     found: Any = values
     for key in path:
         found = found.get(key) if isinstance(found, dict) else None
@@ -190,7 +190,7 @@ def _crds(
         for name, there in crds.items()
     }
     problem = hazards.unfit_crds(found, crds, versions)
-    return Finding(_seen(problem), problem) if problem else Finding("none")
+    return Finding(_seen(problem), problem) if problem else Finding("")
 
 
 def _analyze(facts: Facts, _target: Target) -> Finding:
@@ -201,6 +201,7 @@ def _analyze(facts: Facts, _target: Target) -> Finding:
 def _hazard(
     check_id: str,
     title: str,
+    passes: str,
     ask: Callable[[Facts, Target], Finding],
     *reads: Observation,
     looks_at: str,
@@ -211,6 +212,7 @@ def _hazard(
         id=check_id,
         topic="hazards",
         title=title,
+        passes=passes,
         looks_at=looks_at,
         usual_cause=usual_cause,
         fix=fix,
@@ -228,67 +230,70 @@ def _programs(facts: Facts, _target: Target) -> Finding:
         name: [one.secret for one in remotes if one.names_programs] for name, remotes in facts.remotes.items()
     }
     problem = hazards.remote_programs(facts.releases, found)
-    return Finding(_seen(problem), problem) if problem else Finding("none")
+    return Finding(_seen(problem), problem) if problem else Finding("")
 
 
 HAZARDS = (
     _hazard(
         DEFECTS,
-        "known defects of istiod with remote secrets",
+        "known istiod defects",
+        "no known defect of istiod with remote secrets",
         lambda facts, _: _defects(facts, _running(facts), partial(hints.restart_istiod, facts)),
-        looks_at="the versions of the istiods, and the defects that are known of them",
-        usual_cause="a patch that has a defect which a later one repairs",
-        fix="set `istio.version` in mesh.yaml to the patch in `expected`, and install",
+        looks_at="the versions of the istiods, and their known defects",
+        usual_cause="a patch version with a defect that a later one repairs",
+        fix="set `istio.version` in mesh.yaml to the version in `expected`, and install",
     ),
     _hazard(
         SECURITY,
-        "published security fixes",
+        "security fixes",
+        "no published security fix is missing",
         lambda facts, _: _security(facts, _running(facts)),
-        looks_at="the same versions, and the least patch of each minor with the fixes that a source names",
-        usual_cause="upstream published security fixes after this patch",
-        fix="set `istio.version` to a newer patch, and install",
+        looks_at="the same versions, and the first patch of each minor with the published fixes",
+        usual_cause="security fixes were published after this patch version",
+        fix="set `istio.version` to a newer patch version, and install",
     ),
     _hazard(
         HUB,
-        "images from registries that are switched off",
+        "image registries",
+        "no image is from a discontinued registry",
         lambda facts, _: _hub(facts, _images(facts)),
-        looks_at="the images of the pods in `istio-system`, and the hub that sidecars are injected from",
+        looks_at="the images of the pods in `istio-system`, and the hub of injected sidecars",
         usual_cause="Istio was installed from `gcr.io/istio-release` or `registry.istio.io`",
         fix="set `istio.hub: docker.io/istio` in mesh.yaml, install, and restart the workloads",
     ),
     _hazard(
         PROGRAMS,
-        "programs that remote secrets name",
+        "exec in remote secrets",
+        "no remote secret runs a program",
         _programs,
-        looks_at="the kubeconfigs in remote secrets, which it reads as data and never as a client would",
-        usual_cause="somebody wrote a remote secret with a credential plugin (`exec`) in it",
-        fix=f"{hints.LINK}; until then no `analyze` of istioctl below 1.30.5 or of 1.31.0",
+        looks_at="the kubeconfigs in remote secrets, without running anything in them",
+        usual_cause="a remote secret was written with a credential plugin (`exec`) in it",
+        fix=f"{hints.LINK}; until then, do not run `analyze` of istioctl before 1.30.5 or of 1.31.0",
     ),
     _hazard(
         CRDS_TOO_NEW,
-        "Gateway API CRDs beside which istiod does not start",
+        "newest supported CRD versions",
+        "istiod starts with the installed Gateway API CRDs",
         lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=True),
         Observation.SURROUNDINGS,
         looks_at=(
-            "bundle versions of the Gateway API's CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`"
+            "bundle versions of the Gateway API CRDs, istiod's version and `PILOT_ENABLE_ALPHA_GATEWAY_API`"
         ),
-        usual_cause=(
-            "newer CRDs were installed beside an istiod that reads versions of them which they no "
-            "longer serve"
-        ),
-        fix="set `istio.version` to the patch in `expected`",
+        usual_cause=("newer CRDs were installed, which no longer serve the API versions that istiod reads"),
+        fix="set `istio.version` to the version in `expected`",
     ),
     _hazard(
         CRDS_TOO_OLD,
-        "Gateway API CRDs that istiod ignores",
+        "oldest supported CRD versions",
+        "istiod reads all installed Gateway API CRDs",
         lambda facts, _: _crds(facts, _running(facts), _running_environment, blocks=False),
         Observation.SURROUNDINGS,
-        looks_at="the same, and the least bundle version that istiod reads of each CRD",
+        looks_at="the same, and the oldest bundle version that istiod reads of each CRD",
         usual_cause="Istio was upgraded, and the CRDs were not",
-        fix="have them updated by who installed them",
+        fix="update them with the tool that installed them",
     ),
 )
-"""What verify asks: of what runs. What has not happened yet, and can, is a warning."""
+"""Checks of `verify`, on the running versions."""
 
 _OF_CHOSEN: dict[str, Callable[[Facts, Target], Finding]] = {
     DEFECTS: lambda facts, _: _defects(facts, _chosen(facts)),
@@ -300,7 +305,7 @@ _OF_CHOSEN: dict[str, Callable[[Facts, Target], Finding]] = {
 
 BEFORE_AN_INSTALL = (
     *(
-        # An istiod that would never become ready is not installed.
+        # An install stops if istiod would never become ready.
         replace(
             check,
             ask=_OF_CHOSEN[check.id],
@@ -311,11 +316,12 @@ BEFORE_AN_INSTALL = (
     ),
     _hazard(
         "hazards.istioctl",
-        "what istioctl does to the machine it runs on",
+        "istioctl analyze",
+        "istioctl analyze runs no program from remote secrets",
         _analyze,
-        looks_at="the version of istioctl that the mesh is installed with",
-        usual_cause="`analyze` of that version runs programs which remote secrets of the cluster name",
-        fix="call its `analyze` with `--remote-contexts`, or that of a newer istioctl",
+        looks_at="the version of istioctl for this mesh",
+        usual_cause="`analyze` of that version runs programs from remote secrets of the cluster",
+        fix="run its `analyze` with `--remote-contexts`, or use a newer istioctl",
     ),
 )
-"""What install asks: of what it would write."""
+"""Checks of `install`, on the versions that it would write."""

@@ -1,4 +1,4 @@
-"""Webhooks: the API server trusts what istiod serves when it calls it."""
+"""Webhooks: the API server trusts the certificate that istiod serves."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _REVISION = "istio.io/rev"
 
 @dataclass(frozen=True, slots=True)
 class _Stale:
-    """A webhook configuration whose caBundle does not fit."""
+    """A webhook configuration whose caBundle does not match."""
 
     kind: Kind
     document: Object
-    told: str
+    fault: str
 
     @property
     def name(self) -> str:
@@ -51,22 +51,22 @@ def _ca_bundles(facts: Facts, target: Target) -> Finding:
     if not serving:
         return Finding("no istiod is ready", unknown=True)
     stale = [
-        _Stale(kind, document, told) for kind, document in found if (told := _misfit(facts, name, document))
+        _Stale(kind, document, fault) for kind, document in found if (fault := _misfit(facts, name, document))
     ]
     if not stale:
         return Finding(f"{len(found)} webhook configurations")
     problem = Problem(
         code=Code.WEBHOOK_CA_BUNDLE_STALE,
-        message=f"the API server of {name} does not trust istiod when it calls its webhooks",
-        seen="; ".join(f"{one.kind.kind} {one.name}: {one.told}" for one in stale),
-        expected="caBundle with the root of the certificate that istiod serves, as istiod itself writes it",
-        hint=_mend(facts, name, stale),
+        message="API server does not trust istiod's webhooks",
+        seen="; ".join(f"{one.kind.kind} {one.name}: {one.fault}" for one in stale),
+        expected="a caBundle with the root of istiod's serving certificate, as istiod writes it",
+        hint=_fix(facts, name, stale),
     )
     return Finding(", ".join(one.name for one in stale), problem)
 
 
 def _configurations(observed: Observed, istiod: str) -> Iterator[tuple[Kind, Object]]:
-    """Those that call this revision's istiod, whoever wrote them."""
+    """The webhook configurations that call this revision's istiod."""
     for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK):
         for document in observed.of(kind):
             if any(_calls(webhook, istiod) for webhook in document.get("webhooks") or []):
@@ -79,7 +79,7 @@ def _calls(webhook: dict[str, Any], istiod: str) -> bool:
 
 
 def _misfit(facts: Facts, name: str, document: Object) -> str:
-    """What is wrong with the caBundles of a configuration; empty where nothing is."""
+    """The fault of a configuration's caBundles; empty if there is none."""
     bundles = {
         (webhook.get("clientConfig") or {}).get("caBundle") or ""
         for webhook in document.get("webhooks") or []
@@ -91,15 +91,15 @@ def _misfit(facts: Facts, name: str, document: Object) -> str:
         try:
             roots = load_certificates(NamedPem("caBundle", base64.b64decode(bundle, validate=True)))
         except (ProblemError, binascii.Error):
-            return "a caBundle that cannot be read"
+            return "caBundle cannot be parsed"
         for shown in facts.serving[name]:
             if leads_to(shown.certificate, above(facts, name), roots) is None:
                 return f"caBundle with {', '.join(map(fingerprint, roots))}"
     return ""
 
 
-def _mend(facts: Facts, name: str, stale: list[_Stale]) -> Command:
-    """Whatever keeps istiod from writing the caBundle, as it would at once.
+def _fix(facts: Facts, name: str, stale: list[_Stale]) -> Command:
+    """The command after which istiod writes the caBundle.
 
     istiod writes it into configurations that have its revision in the label, whenever they change, and when
     it starts (pkg/webhooks/webhookpatch.go and validation/controller/controller.go, Istio 1.26.0).
@@ -117,7 +117,7 @@ def _mend(facts: Facts, name: str, stale: list[_Stale]) -> Command:
 
 
 def _may_write(observed: Observed, kind: Kind) -> bool:
-    """Whether a ClusterRole of istiod's lets it update this kind."""
+    """Whether a ClusterRole of istiod allows it to update this kind."""
     return any(
         kind.plural in (rule.get("resources") or []) and {"update", "*"} & set(rule.get("verbs") or [])
         for role in observed.of(objects.CLUSTER_ROLE)
@@ -130,15 +130,14 @@ CHECKS = (
     Check(
         id="control-plane.webhooks",
         topic="control-plane",
-        title="the caBundle of istiod's webhooks fits the certificate that istiod serves",
-        looks_at=(
-            "the caBundle of the webhook configurations that call istiod, beside the certificate it serves"
-        ),
+        title="caBundle of istiod's webhooks",
+        passes="API server trusts istiod's webhooks",
+        looks_at=("the caBundle of the webhook configurations for istiod, and istiod's serving certificate"),
         usual_cause=(
-            "another tool wrote the configuration, or its label `istio.io/rev` is gone: istiod "
-            "leaves it alone"
+            "another tool wrote the configuration, or its label `istio.io/rev` is missing, so istiod "
+            "does not update it"
         ),
-        fix="set the label again; istiod then writes the caBundle by itself",
+        fix="set the label again; istiod then writes the caBundle",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         ask=_ca_bundles,

@@ -86,10 +86,10 @@ class ProxiesHold:
         return len(self.proxies) + len(self.silent)
 
     @property
-    def told(self) -> str:
-        """How many were asked, in words: `20 of 310 asked`."""
-        silent = f", {len(self.silent)} silent" if self.silent else ""
-        return f"{self.asked} of {self.running} asked{silent}"
+    def coverage(self) -> str:
+        """How many were read, in words: `20 of 310 proxies read`."""
+        silent = f", {len(self.silent)} without a response" if self.silent else ""
+        return f"{self.asked} of {self.running} proxies read{silent}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,8 @@ def restart_command(context: str, proxies: Iterable[ProxyTrust]) -> Hint:
     )
     if together and not alone:
         return together
-    told = f"make anew what no Deployment runs: {', '.join(alone)}"
-    return Advice(told, "; then ", together) if together else Advice(told)
+    advice = f"create these Pods again: {', '.join(alone)}"
+    return Advice(advice, "; then ", together) if together else Advice(advice)
 
 
 def proxy_trust(pod: Object, dump: bytes) -> ProxyTrust:

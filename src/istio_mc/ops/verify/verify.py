@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.catalogue import EVERY
-from istio_mc.checks.runner import run, told, with_needs
+from istio_mc.checks.runner import relevant, run, with_needs
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istio.releases import table_age_problem
 from istio_mc.domain.text import few
@@ -120,7 +120,7 @@ def look(
     asked = with_needs(EVERY, checks)
     reads = {observation for check in asked for observation in check.reads}
     facts, left = gather(session, now, reads, probe_image)
-    return VerifyResult(facts, tuple(told(run(asked, facts), checks)), left)
+    return VerifyResult(facts, tuple(relevant(run(asked, facts), checks)), left)
 
 
 def _pending(result: VerifyResult, checks: Sequence[Check]) -> list[Check]:

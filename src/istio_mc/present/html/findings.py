@@ -95,7 +95,7 @@ def _alike(results: Sequence[Result]) -> list[list[Result]]:
 def _card(same: Sequence[Result], names: Mapping[tuple[str, Target], str]) -> Markup:
     result = same[0]
     state, problem = state_of(result), result.problem
-    title = problem.message if problem else result.check.title
+    title = result.sentence
     targets = [
         tag("span", str(each.target), class_="target", id=names.get((each.check.id, each.target)))
         for each in same
@@ -113,7 +113,7 @@ def _card(same: Sequence[Result], names: Mapping[tuple[str, Target], str]) -> Ma
 def _evidence(
     result: Result, problem: Problem | None, names: Mapping[tuple[str, Target], str]
 ) -> list[Markup]:
-    found = [_row("is true when", result.check.title)]
+    found = [_row("check", result.check.title)]
     found.append(_row("seen", (problem.seen if problem else None) or result.seen))
     if problem and problem.expected:
         found.append(_row("expected", problem.expected))
@@ -164,7 +164,7 @@ def _topic(
     passed = sum(state_of(result) is State.OK for result in everything)
     told = f"{passed:,} of {len(everything):,} passed"
     head = tag(
-        "tr", *(tag("th", name, scope="col") for name in ("check", "is true when", "result", "for", "seen"))
+        "tr", *(tag("th", name, scope="col") for name in ("check", "passes if", "result", "for", "seen"))
     )
     table = tag(
         "table",
@@ -191,7 +191,7 @@ def _check(check: Check, results: Sequence[Result], names: Mapping[tuple[str, Ta
         heads = (
             (
                 tag("th", tag("code", check.id), scope="rowgroup", rowspan=len(alike)),
-                tag("td", check.title, rowspan=len(alike)),
+                tag("td", check.passes, rowspan=len(alike)),
             )
             if not number
             else ()

@@ -57,7 +57,8 @@ def listing(checks: Sequence[Check]) -> Report:
             asked = Text(f"  {check.severity}, {check.scope}", style="dim")
             console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
             named = (
-                ("true when", check.title),
+                ("check", check.title),
+                ("passes", check.passes),
                 ("sees", check.looks_at),
                 ("cause", check.usual_cause),
                 ("mend", check.fix),
@@ -78,7 +79,7 @@ def listing(checks: Sequence[Check]) -> Report:
                     "topic": check.topic,
                     "severity": check.severity.value,
                     "scope": check.scope.value,
-                    "description": check.title,
+                    "description": check.passes,
                     "reads": _reads(check),
                     "needs": list(check.needs),
                     "because": list(check.because),

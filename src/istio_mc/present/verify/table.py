@@ -85,11 +85,11 @@ def _render_check(
 ) -> None:
     well = [one for one in found if one.verdict is Verdict.OK]
     if well:
-        _line(console, _MARKS[Verdict.OK], f"{_places(well)}  {check.title}{_seen(well)}")
+        _line(console, _MARKS[Verdict.OK], f"{_places(well)}  {check.passes}{_seen(well)}")
     for alike in _alike([one for one in found if one.verdict is not Verdict.OK], folded):
         one = alike[0]
         because = f" (because of {', '.join(map(str, one.caused_by))})" if one.caused_by else ""
-        text = f"{_places(alike)}  {check.title}: {one_line(one.seen)}{because}  [{check.id}]"
+        text = f"{_places(alike)}  {_outcome(one)}{because}  [{check.id}]"
         _line(console, mark(one), text)
         if under := folded.get(Cause(check.id, one.target)):
             console.print(Text(f"      {_explained(under)}", style="dim"), soft_wrap=True)
@@ -101,8 +101,16 @@ def _alike(found: Iterable[Result], folded: Mapping[Cause, Sequence[Result]]) ->
     for one in found:
         cause = Cause(one.check.id, one.target)
         alone = cause if cause in folded else None
-        groups.setdefault((one.verdict, one_line(one.seen), one.caused_by, alone), []).append(one)
+        groups.setdefault((one.verdict, _outcome(one), one.caused_by, alone), []).append(one)
     return list(groups.values())
+
+
+def _outcome(found: Result) -> str:
+    """What a check that did not pass reports, in one line; `unknown` where a cause explains it."""
+    seen = one_line(found.seen)
+    if found.verdict is Verdict.UNKNOWN:
+        return f"{found.sentence}: {seen or 'unknown'}"
+    return f"{found.sentence} ({seen})" if seen and seen not in found.sentence else found.sentence
 
 
 def _line(console: Console, sign: tuple[str, str], text: str) -> None:
@@ -119,9 +127,10 @@ def _seen(found: Sequence[Result]) -> str:
     """What was found where a check passed: once where it is the same; nothing where it is too much."""
     different = dict.fromkeys(one_line(one.seen) for one in found)
     if len(different) == 1:
-        return f": {next(iter(different))}"
-    told = ": " + ", ".join(f"{one.target} {one_line(one.seen)}" for one in found)
-    return told if len(told) <= _SEEN_AT_MOST else ""
+        (seen,) = different
+        return f" ({seen})" if seen else ""
+    text = ", ".join(f"{one.target}: {one_line(one.seen)}" for one in found if one.seen)
+    return f" ({text})" if len(text) <= _SEEN_AT_MOST else ""
 
 
 def _explained(under: Sequence[Result]) -> str:
