@@ -21,9 +21,9 @@ def faults(envelope: Mapping[str, Any], contexts: Collection[str]) -> list[str]:
         least = data["leastShare"] * row["calls"]
         found += [
             f"{version} answered {name} in {times} of {row['calls']} calls"
-            for version, times in row["answered"].items()
+            for version, times in row["responses"].items()
             if times < least
         ]
-        missing = set(versions.values()) - set(row["answered"])
+        missing = set(versions.values()) - set(row["responses"])
         found += [f"{version} never answered {name}" for version in sorted(missing)]
     return found

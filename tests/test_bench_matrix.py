@@ -15,7 +15,7 @@ CONTEXTS = ("kt", "nhn")
 def envelope(
     answered: Mapping[str, Mapping[str, int]], *, calls: int = 120, versions: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    rows = [{"name": name, "calls": calls, "answered": row, "failed": {}} for name, row in answered.items()]
+    rows = [{"name": name, "calls": calls, "responses": row, "failed": {}} for name, row in answered.items()]
     return {
         "status": "success",
         "data": {

@@ -7,7 +7,7 @@ import re
 import shlex
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
@@ -19,7 +19,11 @@ from istio_mc.cli.app import app
 from istio_mc.domain.codes import Code
 from scripts import checks_page, codes_page, releases_page
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
 CHECKS = [*EVERY, *PREFLIGHT]
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
@@ -113,6 +117,40 @@ def test_each_section_explains_a_code_or_a_check_that_exists() -> None:
     headings = re.findall(r"^## ([a-z0-9-]+)$", TROUBLESHOOTING, re.MULTILINE)
     leading = {reference.partition("#")[2] for reference in references()}
     assert [heading for heading in headings if heading not in leading | set(Code) | {"left"}] == []
+
+
+def _messages() -> Iterator[re.Pattern[str]]:
+    """Every text of the program as a pattern, with anything in the place of its fields."""
+    for path in SOURCE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        parts = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                texts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
+                if sum(len(str(text)) for text in texts if text) >= _LEAST:
+                    yield re.compile(
+                        "".join(".+?" if text is None else re.escape(str(text)) for text in texts)
+                    )
+            elif (
+                isinstance(node, ast.Constant) and id(node) not in parts and " " in (text := str(node.value))
+            ):
+                yield re.compile(re.sub(r"\\\{[^}]*\\\}", ".+?", re.escape(text)))
+
+
+_LEAST = 9
+_QUOTE = re.compile(r"^> (?:error|warning)(?:\[[\w-]+\])?(?: \[[^\]]*\])?:? ?(.*)$", re.MULTILINE)
+
+
+def test_each_quoted_error_is_one_that_the_program_prints() -> None:
+    messages = set(_messages())
+    quoted = _QUOTE.findall(TROUBLESHOOTING)
+    assert len(quoted) > 100
+    # One that is cut short has no message to match.
+    whole = [quote for quote in quoted if not quote.endswith("…")]
+    unknown = [quote for quote in whole if not any(message.fullmatch(quote) for message in messages)]
+    assert unknown == []
 
 
 def test_each_code_in_a_table_of_codes_exists() -> None:

@@ -1,4 +1,4 @@
-"""A reason on which code depends is a type: no module looks for a phrase in a text.
+"""No module looks for a phrase in a text: such a reason is a type. No text has a banned word.
 
 Texts are for people, and change; no type checker sees that a phrase was reworded, or that it never comes.
 """
@@ -10,12 +10,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 import istio_mc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(istio_mc.__file__).parent
+ROOT = Path(__file__).parents[1]
 READS_OTHERS_TEXTS = {
     "domain/redaction": "secrets are looked for in any text",
     "domain/goyaml.py": "PyYAML tells its errors apart by their words alone",
@@ -88,3 +91,50 @@ def test_the_search_finds_each_form() -> None:
     ):
         assert list(phrases(ast.parse(form))), form
     assert not list(phrases(ast.parse('outcome == "failed" or kind in {"Pod", "Service"}')))
+
+
+# Words that no text for people has
+
+BANNED = re.compile(
+    r"\b(mend\w*|(un)?told|anew|whom|likewise|shall|set aside|passed over|(no|some)body|can(not)? be told"
+    r"|by hand|of its own(?=[.,;:)]|$)|put right|to know of)\b",
+    re.IGNORECASE,
+)
+"""Words for which Kubernetes, Istio and X.509 have a plainer one, which is in the texts everywhere else."""
+
+NOT_DONE = ("cli/", "present/")
+"""Folders of the program whose texts still have some of them."""
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def literals(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The string literals of a module with their lines, without its docstrings."""
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_no_text_of_the_program_has_a_banned_word() -> None:
+    found = [
+        f"{name}:{line}: {word[0]}"
+        for path in sorted(SOURCE.rglob("*.py"))
+        if not (name := path.relative_to(SOURCE).as_posix()).startswith(NOT_DONE)
+        for line, text in literals(ast.parse(path.read_text(encoding="utf-8")))
+        for word in BANNED.finditer(text)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_has_a_banned_word(page: Path) -> None:
+    """But in quoted commands and output, which the program decides."""
+    text = re.sub(r"```.*?```|`[^`]*`|\]\([^)]*\)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [match[0] for match in BANNED.finditer(text)] == []
+
+
+@pytest.mark.parametrize("text", ["3 cannot be told", "Mend it", "written anew", "who answers whom?"])
+def test_a_banned_word_is_found(text: str) -> None:
+    assert BANNED.search(text)
+    assert not BANNED.search("amendment, recommended, the body, somehow")

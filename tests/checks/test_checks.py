@@ -185,7 +185,9 @@ class TestGateway:
     def test_a_gateway_resource_that_ends_tls(self, world: World) -> None:
         (server,) = world.find("kt", "Gateway", "cross-network-gateway")["spec"]["servers"]
         server["tls"]["mode"] = "SIMPLE"
-        assert "mode is SIMPLE, wanted AUTO_PASSTHROUGH" in (failures(world)["gateway.exposed kt"].seen or "")
+        assert "mode is SIMPLE, desired AUTO_PASSTHROUGH" in (
+            failures(world)["gateway.exposed kt"].seen or ""
+        )
 
 
 GATEWAY_SERVICE = Ref("", "Service", "istio-system", "istio-ingressgateway")

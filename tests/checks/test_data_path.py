@@ -55,17 +55,17 @@ def test_a_way_that_works_is_told_stage_by_stage(world: World) -> None:
         "198.18.0.21: TCP to 15443",
         "198.18.0.21: ready",
         "198.18.0.21: reviews.sample:9080, certificate issued by kt-k2p.intermediate.istio.io",
-        "198.18.0.21: a certificate of ncloud's CA taken: HTTP status 404 from reviews.sample:9080",
+        "198.18.0.21: a certificate of ncloud's CA accepted: HTTP status 404 from reviews.sample:9080",
     ]
 
 
 def test_a_name_that_does_not_resolve_is_the_one_root_cause(world: World) -> None:
-    world.ways["kt"] = DataPath((Trace("gw.kt", unresolved="Name or service not known"),), (UNTOLD,))
+    world.ways["kt"] = DataPath((Trace("gw.kt", unresolved="Name or service not known"),), (UNKNOWN,))
     assert verdicts(world) == ["failed", "unknown", "unknown", "unknown", "unknown"]
     assert root_causes(world) == ["data-path.resolves kt"]
 
 
-UNTOLD = Judged(Outcome.UNTOLD, "cannot be told: not reached")
+UNKNOWN = Judged(Outcome.UNKNOWN, "unknown: not reached")
 
 
 @pytest.mark.parametrize(
@@ -77,33 +77,33 @@ UNTOLD = Judged(Outcome.UNTOLD, "cannot be told: not reached")
     ],
 )
 def test_a_port_that_is_not_reached_is_the_one_root_cause(world: World, outcome: Outcome, code: str) -> None:
-    spoil(world, UNTOLD, mesh=closed(15443, outcome), handshakes=(), answer=None)
+    spoil(world, UNKNOWN, mesh=closed(15443, outcome), handshakes=(), answer=None)
     problem = of_kt(world)["data-path.reachable"].problem
     assert problem
     assert (problem.code, root_causes(world)) == (code, ["data-path.reachable kt"])
 
 
 def test_a_firewall_on_the_mesh_port_alone_is_named(world: World) -> None:
-    spoil(world, UNTOLD, mesh=closed(15443), handshakes=(), answer=None)
+    spoil(world, UNKNOWN, mesh=closed(15443), handshakes=(), answer=None)
     problem = of_kt(world)["data-path.reachable"].problem
     assert problem
-    assert problem.seen == ("198.18.0.21: 15443 gives no answer; 15021 answers: a firewall drops 15443")
+    assert problem.seen == ("198.18.0.21: 15443 times out; 15021 responds: a firewall drops 15443")
     assert isinstance(problem.hint, Advice)
 
 
 def test_a_gateway_that_is_ready_though_its_mesh_port_is_not_reached_is_told_ready(world: World) -> None:
-    spoil(world, UNTOLD, mesh=closed(15443), handshakes=(), answer=None)
+    spoil(world, UNKNOWN, mesh=closed(15443), handshakes=(), answer=None)
     assert verdicts(world) == ["ok", "failed", "ok", "unknown", "unknown"]
 
 
 def test_a_service_without_the_port_explains_the_refusal(world: World) -> None:
-    spoil(world, UNTOLD, mesh=closed(15443, Outcome.REFUSED), handshakes=(), answer=None)
+    spoil(world, UNKNOWN, mesh=closed(15443, Outcome.REFUSED), handshakes=(), answer=None)
     world.find("kt", "Service", "istio-ingressgateway")["spec"]["ports"] = [{"port": 15021}]
     assert root_causes(world) == ["gateway.ports kt"]
 
 
 def test_a_gateway_resource_that_is_missing_explains_the_refusal(world: World) -> None:
-    spoil(world, UNTOLD, mesh=closed(15443, Outcome.REFUSED), handshakes=(), answer=None)
+    spoil(world, UNKNOWN, mesh=closed(15443, Outcome.REFUSED), handshakes=(), answer=None)
     world.remove("kt", "Gateway", "cross-network-gateway")
     assert root_causes(world) == ["gateway.exposed kt"]
 
@@ -122,7 +122,7 @@ def test_a_gateway_that_says_that_it_is_not_ready_is_a_fault(world: World) -> No
 def test_a_private_address_that_is_not_reached_is_no_fault(world: World) -> None:
     spoil(
         world,
-        UNTOLD,
+        UNKNOWN,
         address="10.0.0.7",
         ip="10.0.0.7",
         mesh=closed(15443),
@@ -223,7 +223,7 @@ class TestSeveralAddresses:
         (first,), (shown,) = world.ways["kt"].traces, world.ways["kt"].shown
         (second,) = way("kt", ip="203.0.113.7").traces
         second = replace(second, mesh=closed(15443), handshakes=(), answer=None)
-        world.ways["kt"] = DataPath((first, second), (shown, UNTOLD))
+        world.ways["kt"] = DataPath((first, second), (shown, UNKNOWN))
         return world
 
     def test_one_that_is_not_reached_is_a_fault_as_calls_are_spread_over_all(self, two: World) -> None:

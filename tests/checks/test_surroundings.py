@@ -20,10 +20,10 @@ from istio_mc.ops.install.preflight import judge
 from tests.support.world import CLUSTERS, World
 
 SOCKET_LB = (
-    "socket load balancing is on (kube-proxy-replacement: true): it would choose the pod behind a Service "
-    "before the sidecar sees the call"
+    "socket load balancing is on (kube-proxy-replacement: true): it selects the backend pod of a Service "
+    "before the sidecar sees the request"
 )
-ITS_CNI = "Istio's CNI plugin is used: Cilium would remove its configuration"
+ITS_CNI = "the Istio CNI plugin is used, and Cilium removes its configuration"
 WELL = Surroundings(storage_classes={"fast": True}, metrics=True, architectures={"amd64": 3})
 IN_TIME = datetime(2025, 6, 1, tzinfo=UTC)
 """While Istio 1.26 is mended."""

@@ -44,7 +44,7 @@ class TestLoopback:
     def test_it_means_the_machine_that_reads_it(self, host: str) -> None:
         url = f"https://[{host}]:6443" if ":" in host else f"https://{host}:6443"
         assert (is_loopback(host), is_for_us_only(url)) == (True, True)
-        assert address_fault(host.rstrip(".")) == "cannot be reached from other clusters"
+        assert address_fault(host.rstrip(".")) == "is not reachable from other clusters"
 
     @pytest.mark.parametrize(
         "host", ["10.0.0.1", "128.0.0.1", "::2", "mylocalhost", "local.example", "kt.example"]

@@ -79,14 +79,14 @@ class TestRefused:
         [
             (["--set", "kt"], "is not CONTEXT=VALUE"),
             (["--set", "kt=203.0.113.300"], "is neither an IP address nor a host name"),
-            (["--set", "kt=127.0.0.1"], "cannot be reached from other clusters"),
+            (["--set", "kt=127.0.0.1"], "is not reachable from other clusters"),
             (["--set", f"kt={IP}", "--via", "nat"], "is not one of external-ip, metallb, gateway"),
-            (["--via", "gateway"], "there is no --set"),
+            (["--via", "gateway"], "--via requires --set"),
             (["--set", f"kt={IP}", "--unset", "kt"], "both name kt"),
             (["--set", f"kt={IP}", "--unset", "nhn,kt"], "both name kt"),
-            (["--set", "kt=gw.example.com"], "--via external-ip takes IP addresses only"),
-            (["--set", "kt=gw.example.com", "--via", "metallb"], "--via metallb takes IP addresses only"),
-            (["--set", f"kt={IP},203.0.113.8", "--via", "metallb"], "takes one address"),
+            (["--set", "kt=gw.example.com"], "--via external-ip accepts only IP addresses"),
+            (["--set", "kt=gw.example.com", "--via", "metallb"], "--via metallb accepts only IP addresses"),
+            (["--set", f"kt={IP},203.0.113.8", "--via", "metallb"], "accepts only one address"),
         ],
         ids=lambda value: " ".join(value) if isinstance(value, list) else "",
     )
@@ -113,7 +113,7 @@ class TestRefused:
     def test_a_cluster_that_is_no_member(self, istio_mc: Run, pair: Pair) -> None:
         done = istio_mc("address", "--set", f"ncloud={IP}", "--kubeconfig", pair.config)
         assert done.code == 2
-        assert "is no member of the mesh" in done.err
+        assert "is not a member of the mesh" in done.err
 
     def test_a_gateway_where_another_cluster_has_no_gateway_api(self, istio_mc: Run, pair: Pair) -> None:
         done = istio_mc("address", "--set", f"kt={IP}", "--via", "gateway", "--kubeconfig", pair.config)
@@ -264,7 +264,7 @@ class TestSent:
             "clusters: [{context: kt, gatewayAddress: 203.0.113.99}, {context: nhn}]\n"
         )
         done = istio_mc("address", "--set", f"kt={IP}", "--kubeconfig", pair.config)
-        assert "the next install gives kt the address of mesh.yaml again" in done.err
+        assert "the next install sets the address of kt from mesh.yaml again" in done.err
 
     def test_gateways_beside_a_services_own_address_are_warned_of(self, istio_mc: Run, pair: Pair) -> None:
         pair.kt.on(

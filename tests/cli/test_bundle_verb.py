@@ -186,7 +186,7 @@ def test_a_cluster_that_does_not_answer_is_a_note_in_it(
     ]
     index = json.loads(contents(tmp_path / "b.tar.gz")["index.json"])
     nhn = {cluster["name"]: cluster for cluster in index["clusters"]}["nhn"]
-    assert nhn["answered"] is False
+    assert nhn["reachable"] is False
     assert [problem["code"] for problem in nhn["problems"]] == ["cluster-unreachable"]
 
 

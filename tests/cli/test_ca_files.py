@@ -55,7 +55,11 @@ ODD = {
     "EC PARAMETERS and key": ("ca-key.pem", lambda data: PARAMETERS + data, "PEM block EC PARAMETERS first"),
     "key with byte order mark": ("ca-key.pem", TEXTS["byte order mark"], "a byte order mark"),
     "chain joined": ("cert-chain.pem", TEXTS["joined"], "no line break between two PEM blocks"),
-    "CA indented": ("ca-cert.pem", TEXTS["indented"], "a PEM block that does not begin its line"),
+    "CA indented": (
+        "ca-cert.pem",
+        TEXTS["indented"],
+        "a PEM block that does not start at the beginning of a line",
+    ),
     "root in UTF-16": ("root-cert.pem", TEXTS["UTF-16"], "UTF-16 text"),
     "root called X509": ("root-cert.pem", TEXTS["X509"], "PEM block X509 CERTIFICATE"),
 }
@@ -137,7 +141,7 @@ def test_a_root_that_is_brought_in_is_written_as_plain_pem_and_its_files_are_nam
     assert (tmp_path / "certs" / "root-cert.pem").read_bytes() == block(root.der())
     assert (tmp_path / "certs" / "root-ca.key").read_bytes() == key_pem(root.key)
     shown = istio_mc("ca", "init", "--root-cert", "r.pem", "--root-key", "r.key")
-    assert "warning: r.pem was read, and its content is written as plain PEM" in shown.err
+    assert "warning: r.pem was read, and will be written as plain PEM" in shown.err
 
 
 def test_a_root_with_its_key_in_one_file_is_brought_in(istio_mc: Run, tmp_path: Path) -> None:

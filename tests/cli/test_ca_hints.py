@@ -149,7 +149,7 @@ def test_a_command_that_looks_at_a_file_finds_it(certs: Path) -> None:
     (certs / "c1" / "ca-cert.pem").write_bytes(block(forge.root(key("K256")).der()))
     (certs / "c1" / "ca-key.pem").write_bytes(b"rubbish")
     hints = [one["hint"] for one in verify(certs.parent, certs.name)]
-    commands = [hint.removeprefix("look at it with: ") for hint in hints if hint]
+    commands = [hint.removeprefix("inspect it with: ") for hint in hints if hint]
     assert len(commands) == 2
     for command in commands:
         assert "No such file" not in shell(command, certs.parent).stderr

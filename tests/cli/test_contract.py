@@ -260,7 +260,7 @@ class TestEnvelope:
         done = istio_mc(*command, "--kubeconfig", config, "-o", "json")
         found = done.envelope
         assert set(found) == ENVELOPE
-        assert found["schemaVersion"] == 1
+        assert found["schemaVersion"] == 2
         assert " ".join(command).startswith(found["command"])
         assert (found["status"] == "success") == (done.code == 0)
         assert all(set(problem) == PROBLEM for problem in found["errors"] + found["messages"])

@@ -65,7 +65,7 @@ def test_a_run_waits_for_another_one_in_the_ca_folder_until_its_own_deadline(
     assert done.code == 1
     (error,) = done.envelope["errors"]
     assert error["code"] == "ca-store-busy"
-    assert error["seen"] in ("its lock was held for 0 s", "its lock was held for 1 s")
+    assert error["seen"] in ("its lock has been held for 0 s", "its lock has been held for 1 s")
     assert "ca waiting: for another run that works in" in done.err
 
 

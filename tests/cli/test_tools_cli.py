@@ -100,7 +100,7 @@ def test_install_puts_all_four_in_the_cache(here: Path) -> None:
 def test_list_finds_what_install_brought(here: Path) -> None:
     run(here, "install")
     tools = envelope(here, "list")["data"]["tools"]
-    assert [(tool["name"], tool["origin"], tool["asWanted"]) for tool in tools] == [
+    assert [(tool["name"], tool["origin"], tool["matches"]) for tool in tools] == [
         ("kubectl", "cache", True),
         ("helm", "cache", True),
         ("istioctl", "cache", True),

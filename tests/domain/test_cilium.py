@@ -99,7 +99,7 @@ class TestAgentsThatHaveNotReadTheSettings:
         plan = cilium.fix_plan(found(FIXED, changed=T2, created=T1), cilium.wanted())
 
         assert plan.changes == ()
-        assert plan.restart == "1 of 1 agents are older than the last change of cilium-config"
+        assert plan.restart == "1 of 1 agents started before the last change of cilium-config"
 
     def test_the_same_second_proves_nothing(self) -> None:
         assert found(FIXED, changed=T2, created=T2).stale == ("cilium-1",)
@@ -133,12 +133,12 @@ class TestRollout:
     @pytest.mark.parametrize(
         ("status", "told"),
         [
-            ({"observedGeneration": 1}, "its controller has not seen the last change"),
+            ({"observedGeneration": 1}, "its controller has not processed the last change"),
             ({"updatedNumberScheduled": 0}, "0 of 1 agents updated, 1 ready"),
             ({"numberReady": 0}, "1 of 1 agents updated, 0 ready"),
             (
                 {"desiredNumberScheduled": 0, "updatedNumberScheduled": 0, "numberReady": 0},
-                "no node is to carry an agent: no node matches the DaemonSet's nodeSelector or affinity",
+                "no node runs an agent: no node matches the DaemonSet's nodeSelector or affinity",
             ),
         ],
     )

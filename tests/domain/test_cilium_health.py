@@ -69,4 +69,4 @@ def test_a_pod_on_its_way_out_is_said_to_be_so_whatever_its_containers_do() -> N
         },
     }
 
-    assert why_not_ready(pod) == "Pod cilium-a: on its way out, which was to end by 2026-01-02T03:04:05Z"
+    assert why_not_ready(pod) == "Pod cilium-a: terminating, due by 2026-01-02T03:04:05Z"

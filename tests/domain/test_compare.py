@@ -125,7 +125,7 @@ class TestWhatCounts:
     def test_a_value_that_is_another(self) -> None:
         (difference,) = found(deployment(serviceAccountName="istiod"), deployment(serviceAccountName="me"))
         assert str(difference) == (
-            "Deployment istio-system/istiod spec.serviceAccountName is me, wanted istiod"
+            "Deployment istio-system/istiod spec.serviceAccountName is me, desired istiod"
         )
 
     def test_a_page_of_text_is_told_on_one_line_and_from_where_it_differs(self) -> None:
@@ -136,13 +136,13 @@ class TestWhatCounts:
 
         told = str(difference)
         assert "\n" not in told
-        assert "meshId: two rest: accessLogFile" in told.partition(", wanted ")[0]
-        assert "meshId: one rest: accessLogFile" in told.partition(", wanted ")[2]
+        assert "meshId: two rest: accessLogFile" in told.partition(", desired ")[0]
+        assert "meshId: one rest: accessLogFile" in told.partition(", desired ")[2]
         assert len(told) < 220
 
     def test_a_value_that_is_absent(self) -> None:
         (difference,) = found(deployment(replicas=1), deployment())
-        assert str(difference).endswith("spec.replicas is absent, wanted 1")
+        assert str(difference).endswith("spec.replicas is absent, desired 1")
 
     def test_an_item_of_a_named_list_is_told_by_its_name(self) -> None:
         wanted = deployment(env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])

@@ -87,10 +87,10 @@ def test_others_are_the_same_everywhere(ip: str) -> None:
     ("mesh", "status", "says"),
     [
         (Outcome.TIMED_OUT, Outcome.OK, "a firewall drops 15443"),
-        (Outcome.TIMED_OUT, Outcome.TIMED_OUT, "a firewall drops both, or nobody has this address"),
+        (Outcome.TIMED_OUT, Outcome.TIMED_OUT, "a firewall drops both, or the address does not exist"),
         (Outcome.REFUSED, Outcome.OK, "nothing listens on 15443"),
-        (Outcome.REFUSED, Outcome.REFUSED, "no gateway listens there"),
-        (Outcome.UNREACHABLE, Outcome.UNREACHABLE, "nobody routes to this address"),
+        (Outcome.REFUSED, Outcome.REFUSED, "no gateway listens on it"),
+        (Outcome.UNREACHABLE, Outcome.UNREACHABLE, "no route to this address"),
     ],
 )
 def test_both_ports_together_tell_what_is_in_the_way(mesh: Outcome, status: Outcome, says: str) -> None:
@@ -105,7 +105,7 @@ def test_a_gateway_that_is_reached_on_its_mesh_port_is_reached() -> None:
 
 @pytest.mark.parametrize("how", [Outcome.REFUSED, Outcome.TIMED_OUT, Outcome.UNREACHABLE])
 def test_a_private_address_that_is_not_reached_cannot_be_told_from_here(how: Outcome) -> None:
-    assert reached(ports(how, how, PRIVATE)).outcome is Outcome.UNTOLD
+    assert reached(ports(how, how, PRIVATE)).outcome is Outcome.UNKNOWN
 
 
 def test_a_private_address_that_is_reached_on_one_port_is_judged_on_the_other() -> None:
@@ -114,7 +114,7 @@ def test_a_private_address_that_is_reached_on_one_port_is_judged_on_the_other() 
 
 def test_a_machine_without_ipv6_tells_nothing_of_an_ipv6_address() -> None:
     assert reached(ports(Outcome.UNREACHABLE, Outcome.UNREACHABLE, "2001:db8::1", no_way=True)).outcome is (
-        Outcome.UNTOLD
+        Outcome.UNKNOWN
     )
 
 
@@ -132,7 +132,7 @@ def test_an_ipv6_address_that_nobody_routes_to_is_unreachable() -> None:
         (Health(200), Outcome.OK),
         (Health(503), Outcome.NOT_READY),
         (Health(None, "'SSH-2.0'"), Outcome.NOT_READY),
-        (None, Outcome.UNTOLD),
+        (None, Outcome.UNKNOWN),
     ],
 )
 def test_readiness_is_what_the_status_port_answers(health: Health | None, outcome: Outcome) -> None:
@@ -200,7 +200,7 @@ def test_with_no_service_to_ask_for_nothing_is_told_of_the_handshake() -> None:
 
 
 def test_a_gateway_that_was_not_reached_tells_nothing_of_the_handshake() -> None:
-    assert shown(ports(Outcome.TIMED_OUT, Outcome.OK), "kt", MEMBERS).outcome is Outcome.UNTOLD
+    assert shown(ports(Outcome.TIMED_OUT, Outcome.OK), "kt", MEMBERS).outcome is Outcome.UNKNOWN
 
 
 def test_handshakes_that_are_all_closed_name_the_services_that_were_asked_for() -> None:
@@ -208,7 +208,7 @@ def test_handshakes_that_are_all_closed_name_the_services_that_were_asked_for() 
     found = shown(replace(OPEN, handshakes=(closed,)), "kt", MEMBERS)
     assert (found.outcome, found.seen) == (
         Outcome.CLOSED,
-        "accepted, and closed at the handshake, asked for reviews.sample:9080",
+        "accepted, and closed at the handshake, requested reviews.sample:9080",
     )
 
 
@@ -230,4 +230,4 @@ def test_without_a_key_nothing_is_told_of_calls() -> None:
 
 
 def test_where_no_workload_showed_itself_nothing_is_told_of_calls() -> None:
-    assert accepted(replace(OPEN, issuer="ncloud")).outcome is Outcome.UNTOLD
+    assert accepted(replace(OPEN, issuer="ncloud")).outcome is Outcome.UNKNOWN

@@ -133,7 +133,7 @@ class TestCalls:
         assert found == {1: Reply(503, "upstream connect error  reset")}
 
     def test_silence_is_told_as_such(self, shell: Any) -> None:  # noqa: ANN401 - as above
-        assert str(shell([1], 'printf " 000 28"')[1]) == "no answer within 8 s"
+        assert str(shell([1], 'printf " 000 28"')[1]) == "no response within 8 s"
 
     def test_an_image_without_curl_tells_so(self, shell: Any) -> None:  # noqa: ANN401 - as above
         assert "not found" in str(shell([1], None)[1])

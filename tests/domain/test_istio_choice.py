@@ -179,7 +179,7 @@ class TestAMeshThatRunsOne:
     def test_keeps_its_own(self, version: str) -> None:
         here = replace(servers("v1.33.0", "v1.33.0"), running={"c1": version, "c2": version})
         chosen = choose(TABLE, here, TODAY)
-        assert (chosen.version, chosen.reason) == (version, "the mesh runs it")
+        assert (chosen.version, chosen.reason) == (version, "used by the mesh")
         assert (chosen.problem, chosen.warning, chosen.is_default) == (None, None, False)
 
     def test_keeps_it_where_a_cluster_joins(self) -> None:

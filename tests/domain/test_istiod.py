@@ -72,7 +72,7 @@ class TestUnavailable:
         assert unavailable(None) == "no such Deployment"
 
     def test_a_change_that_nobody_has_seen_yet(self) -> None:
-        assert "has not seen" in unavailable(deployment(generation=3, **DONE))
+        assert "has not processed" in unavailable(deployment(generation=3, **DONE))
 
     def test_too_few(self) -> None:
         assert unavailable(deployment(3, **DONE)) == "1 of 3 replicas available, 1 updated"

@@ -114,7 +114,7 @@ def test_missing_files_are_passed_over_with_a_warning() -> None:
     (warning,) = kubeconfig.warnings
     assert (warning.code, warning.message) == (
         "kubeconfig-missing",
-        "/f/1 does not exist and was passed over",
+        "/f/1 does not exist and was skipped",
     )
 
 
@@ -178,7 +178,10 @@ def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None
     del found["contexts"][3]["context"]["user"]
     kt, nhn, bare, none = joined(found).contexts
     assert [problem.code for problem in kt.problems] == ["cluster-undefined", "user-undefined"]
-    assert kt.problems[0].message == "context kt (/f/1): names the cluster kt-k, which no file defines"
+    assert (
+        kt.problems[0].message
+        == "context kt (/f/1): names the cluster kt-k, which is not defined in any file"
+    )
     assert kt.problems[0].cluster == "kt"
     assert (kt.cluster_entry, kt.server) == ({}, None)
     assert [problem.code for problem in nhn.problems] == ["cluster-incomplete"]
@@ -327,7 +330,7 @@ def test_keys_that_differ_only_in_case_or_dashes_are_skipped_with_a_warning() ->
     assert [(warning.code, warning.message, str(warning.hint)) for warning in kubeconfig.warnings] == [
         (
             "kubeconfig-key-unknown",
-            f"/f/1: clusters[0].cluster.{key} is no known key and is skipped",
+            f"/f/1: clusters[0].cluster.{key} is not a known key and is ignored",
             f"Write it {right}",
         )
         for key, right in (
@@ -510,7 +513,7 @@ def test_unknown_contexts_are_refused_together_with_the_known_ones_and_the_neare
     assert str(problem.hint) == "Did you mean kt for KT, ncloud for ncluod?"
     with pytest.raises(InputError) as caught:
         joined({}).select(["kt"])
-    assert caught.value.problems[0].expected == "a kubeconfig with contexts: there is none in it"
+    assert caught.value.problems[0].expected == "a kubeconfig with at least one context"
 
 
 def test_a_context_named_twice_is_refused() -> None:

@@ -169,7 +169,7 @@ class TestLinkStep:
         step = link_step(self.WANTED, present(other, self.WANTED[1]))
         assert step is not None
         (reason,) = step.reasons
-        assert "istio-remote-secret-ncloud-nks is refused by istiod: istiod refuses tokenFile" in reason
+        assert "istio-remote-secret-ncloud-nks is refused by istiod: istiod rejects tokenFile" in reason
 
     def test_a_refused_one_beside_one_that_istiod_accepts_is_left(self) -> None:
         refused = edited(self.WANTED[0], lambda found: found.pop("current-context"))

@@ -43,7 +43,7 @@ def test_it_is_named_as_gateways_know_it() -> None:
         pod(deletionTimestamp="2026-01-01T00:00:00Z"),
         pod(namespace="other"),
     ],
-    ids=["no sidecar", "another service's", "not ready", "on its way out", "another namespace's"],
+    ids=["no sidecar", "another service's", "not ready", "terminating", "another namespace's"],
 )
 def test_a_pod_that_takes_no_calls_of_the_mesh_does_not_count(spoilt: dict[str, Any]) -> None:
     assert meshed([service()], [spoilt]) == ()

@@ -51,7 +51,7 @@ READ_BY_PEOPLE_ALONE = {
     "byte order mark": "a byte order mark",
     "UTF-16": "UTF-16 text",
     "CR": "line breaks other than \\n",
-    "indented": "a PEM block that does not begin its line",
+    "indented": "a PEM block that does not start at the beginning of a line",
     "EC PARAMETERS before": "PEM block EC PARAMETERS first",
     "another key before": "PEM block PRIVATE KEY first",
     "headers": "headers in a PEM block",

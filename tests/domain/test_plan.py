@@ -27,7 +27,7 @@ def test_a_step_sets_only_what_differs() -> None:
     right, wrong = config_map("right", x="1"), config_map("wrong", x="1")
     live = {ref_of(right): right, ref_of(wrong): config_map("wrong", x="2")}
     step = plan.apply_step("expose", [right, wrong], live)
-    reason = "ConfigMap istio-system/wrong data.x is 2, wanted 1"
+    reason = "ConfigMap istio-system/wrong data.x is 2, desired 1"
     assert step == plan.Step("expose", (reason,), (wrong,), (ref_of(wrong),))
 
 

@@ -54,7 +54,7 @@ def test_a_chain_that_is_to_come_counts_instead() -> None:
 
 def test_what_is_no_list_is_a_fault() -> None:
     assert fault(b"nothing").endswith(f"signed by {CHAIN}, root.istio.io")
-    assert fault(ca_certs("kt").root_cert) == "ca-crl.pem contains a block that is no revocation list"
+    assert fault(ca_certs("kt").root_cert) == "ca-crl.pem contains a block that is not a revocation list"
 
 
 def test_beside_the_layout_of_cert_manager_they_are_not_read() -> None:

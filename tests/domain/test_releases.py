@@ -197,7 +197,7 @@ def test_defects_and_hubs_are_read() -> None:
 @pytest.mark.parametrize(
     ("place", "value", "said"),
     [
-        (("read",), "2026", "not a day"),
+        (("read",), "2026", "not a date"),
         (("istio", "1.26", "newest"), 1.26, "not a version"),
         (("istio", "1.26", "endOfLife"), {"expected": "August"}, "not a month"),
         (("istio", "1.26", "kubernetes", "oldest"), 1.29, "not a minor version"),

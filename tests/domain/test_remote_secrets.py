@@ -155,16 +155,16 @@ class TestReading:
             (of_cluster_entry(proxy_url="proxy:3128"), "its cluster kt-k2p has a proxy-url"),
             (of_user({"token": "t", "password": "p"}), "its user kt-k2p has both a token and a password"),
             (of_user({"client-certificate-data": "YQ=="}), "has a client certificate without a key"),
-            (of_user({"tokenFile": "/t"}), "istiod refuses tokenFile (user kt-k2p)"),
+            (of_user({"tokenFile": "/t"}), "istiod rejects tokenFile (user kt-k2p)"),
             (
                 of_user({"token": "SECRET\n"}),
                 "its token contains a control character, such as a line break",
             ),
             (
                 of_user({"client-certificate": "/c", "client-key": "/k"}),
-                "istiod refuses client-key (user kt-k2p)",
+                "istiod rejects client-key (user kt-k2p)",
             ),
-            (of_user({"auth-provider": {"name": "gcp"}}), "istiod refuses auth-provider gcp"),
+            (of_user({"auth-provider": {"name": "gcp"}}), "istiod rejects auth-provider gcp"),
             (
                 of_user(
                     {
@@ -175,11 +175,11 @@ class TestReading:
                         }
                     }
                 ),
-                "istiod refuses exec (user kt-k2p)",
+                "istiod rejects exec (user kt-k2p)",
             ),
             (
                 written(lambda found: found["users"].append({"name": "other", "user": {"tokenFile": "/t"}})),
-                "istiod refuses tokenFile (user other)",
+                "istiod rejects tokenFile (user other)",
             ),
         ],
     )

@@ -225,7 +225,7 @@ class TestSecrets:
     def test_cacerts_of_others_stays_and_is_named(self) -> None:
         found = planned(made(objects.SECRET, "cacerts"))
         assert found.objects == ()
-        assert reasons(found) == {"Secret istio-system/cacerts": "not made by istio-mc"}
+        assert reasons(found) == {"Secret istio-system/cacerts": "not created by istio-mc"}
 
     def test_cacerts_stays_while_another_revision_runs_under_it(self) -> None:
         found = planned(CACERTS, CANARY)
@@ -332,13 +332,13 @@ class TestTheNamespace:
     def test_it_stays_where_it_is_of_others(self) -> None:
         found = planned(made(objects.NAMESPACE, SYSTEM))
         assert not found.namespace
-        assert reasons(found) == {"Namespace istio-system": "not made by istio-mc"}
+        assert reasons(found) == {"Namespace istio-system": "not created by istio-mc"}
 
     def test_it_stays_for_another_revision_that_is_named(self) -> None:
         found = planned(NAMESPACE, CANARY)
         assert not found.namespace
         assert found.other_revisions == ("istiod-canary",)
-        assert reasons(found)["Namespace istio-system"] == "another revision of Istio lives in it"
+        assert reasons(found)["Namespace istio-system"] == "used by another revision of Istio"
         assert "Deployment istio-system/istiod-canary" in reasons(found)
 
     def test_where_there_is_none_nothing_is_said_of_it(self) -> None:

@@ -231,7 +231,7 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         "22: clusters[0].gatewayAddress[1]: expected a string, saw a number",
         "23: clusters[0].apiServer: 'http://x' is not an https:// URL",
         "24: clusters[1].context: kt is already that of clusters[0] in line 16",
-        "26: clusters[1].gatewayAddress: '127.0.0.1' cannot be reached from other clusters",
+        "26: clusters[1].gatewayAddress: '127.0.0.1' is not reachable from other clusters",
         "27: clusters[1].apiServer.tlsServerName: 'a b' is neither an IP address nor a host name",
         "28: clusters[2]: has no context (Add context: NAME, as istio-mc contexts --offline lists it)",
         "29: clusters[2].network: n is already that of clusters[1] in line 25",
@@ -376,7 +376,7 @@ def test_malformed_assignments_are_refused_all_at_once() -> None:
         "--api-server: 'kt' is not CONTEXT=VALUE",
         "--api-server: '=x' is not CONTEXT=VALUE",
         "--api-server: 'a=' is not CONTEXT=VALUE",
-        "--api-server: b is given twice: 1 and 2",
+        "--api-server: b has two values: 1 and 2",
     ]
     assert str(caught.value.problems[0].hint) == "For example --api-server kt=https://203.0.113.7:6443"
 

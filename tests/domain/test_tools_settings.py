@@ -143,10 +143,10 @@ def test_other_texts_are_no_mirrors(bad: str) -> None:
 
 
 def test_a_mirror_holds_no_password() -> None:
-    assert "does not belong in this file" in (mirror_fault("https://me:secret@mirror.example") or "")
+    assert "is not allowed in this file" in (mirror_fault("https://me:secret@mirror.example") or "")
 
 
 def test_a_password_in_a_url_is_not_shown(tmp_path: Path) -> None:
     faults = faults_of(tmp_path, "tools: {helm: {mirror: 'https://me:secret@mirror.example'}}\n")
     (fault,) = faults
-    assert fault.startswith("3: tools.helm.mirror: 'https://***@mirror.example' holds a user name or pass")
+    assert fault.startswith("3: tools.helm.mirror: 'https://***@mirror.example' contains a user name or pass")

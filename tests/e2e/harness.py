@@ -99,7 +99,7 @@ class Result:
     def json(self) -> dict[str, Any]:
         """The envelope: standard output as a whole, for nothing else may stand there."""
         document: dict[str, Any] = json.loads(self.stdout)
-        assert document["schemaVersion"] == 1
+        assert document["schemaVersion"] == 2
         assert document.keys() == {"schemaVersion", "command", "status", "data", "messages", "errors"}
         return document
 

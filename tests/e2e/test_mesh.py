@@ -75,11 +75,11 @@ def test_every_version_of_the_sample_answers_every_cluster(sample: Site) -> None
     least = result.data["leastShare"]
     assert least == pytest.approx(1 / 6)
     matrix = {
-        c["name"]: {v: n >= least * c["calls"] for v, n in c["answered"].items()}
+        c["name"]: {v: n >= least * c["calls"] for v, n in c["responses"].items()}
         for c in result.data["clusters"]
     }
     assert matrix == {name: dict.fromkeys(VERSIONS.values(), True) for name in CONTEXTS}
-    assert all(sum(c["answered"].values()) == c["calls"] >= 60 for c in result.data["clusters"])
+    assert all(sum(c["responses"].values()) == c["calls"] >= 60 for c in result.data["clusters"])
 
 
 def test_a_second_install_changes_nothing_in_any_cluster(sample: Site) -> None:

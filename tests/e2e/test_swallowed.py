@@ -45,10 +45,10 @@ def test_a_gateway_that_swallows_packets_fails_its_pairs_alone_and_is_named_as_t
     result = outcome(swallowed)
 
     rows = {cluster["name"]: cluster for cluster in result.data["clusters"]}
-    assert {name: row["givenUp"] for name, row in rows.items()} == {"kt": False, "ncloud": True, "nhn": True}
+    assert {name: row["stopped"] for name, row in rows.items()} == {"kt": False, "ncloud": True, "nhn": True}
     for name in ("ncloud", "nhn"):
-        assert rows[name]["answered"]["v1"] == 0
-        assert min(rows[name]["answered"][version] for version in ("v2", "v3")) > 0
+        assert rows[name]["responses"]["v1"] == 0
+        assert min(rows[name]["responses"][version] for version in ("v2", "v3")) > 0
     hops = {error["cluster"]: error["message"].partition("; ")[2] for error in result.json["errors"]}
     assert hops.keys() == {"ncloud", "nhn"}
     assert all(re.match(r"first wrong hop: .*\bkt\b", hop) for hop in hops.values()), hops

@@ -219,5 +219,5 @@ def test_the_index_counts_what_was_taken_out(bundle: dict[str, str]) -> None:
     index = json.loads(bundle["index.json"])
 
     assert {"private key", "known secret", "password", "value of a Secret"} <= set(index["redactions"])
-    assert all(cluster["answered"] for cluster in index["clusters"])
+    assert all(cluster["reachable"] for cluster in index["clusters"])
     assert [entry for cluster in index["clusters"] for entry in cluster["missing"]] == []

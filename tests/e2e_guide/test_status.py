@@ -39,8 +39,8 @@ def test_json_has_what_lives_in_each_cluster(whole: Site) -> None:
         assert cluster["clusterId"] == CLUSTER_IDS[name]
         live = {pod["metadata"]["name"] for pod in get(name, "pods")["items"]}
         assert {pod["name"] for pod in cluster["pods"]} == live
-        assert all(pod["fine"] for pod in cluster["pods"])
-        assert {d["name"]: (d["available"], d["wanted"]) for d in cluster["deployments"]} == {
+        assert all(pod["healthy"] for pod in cluster["pods"])
+        assert {d["name"]: (d["available"], d["desired"]) for d in cluster["deployments"]} == {
             "istiod": (1, 1),
             GATEWAY: (1, 1),
         }

@@ -46,7 +46,7 @@ def apply(context: str, manifest: str) -> None:
 
 def left(result: dict[str, Any], name: str) -> dict[str, str]:
     (cluster,) = [cluster for cluster in result["clusters"] if cluster["name"] == name]
-    return {item["what"]: item["why"] for item in cluster["left"]}
+    return {item["object"]: item["reason"] for item in cluster["remaining"]}
 
 
 def another_revision(context: str, site: Site) -> None:

@@ -37,7 +37,7 @@ def test_a_mesh_of_it_is_whole_stays_as_it_is_and_leaves_nothing(other: Site) ->
     other.run("verify", "-o", "json").exits(0)
     other.run("sample", "deploy").exits(0)
     tested = other.run("sample", "test", "-o", "json").exits(0)
-    assert all(len(found["answered"]) == len(CONTEXTS) for found in tested.data["clusters"])
+    assert all(len(found["responses"]) == len(CONTEXTS) for found in tested.data["clusters"])
     assert "Nothing to change" in other.run("install").exits(0).stdout
     other.run("uninstall", "--yes").exits(0)
     assert each(_istios) == dict.fromkeys(CONTEXTS, "")

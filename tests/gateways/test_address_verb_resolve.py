@@ -39,5 +39,5 @@ def test_a_resolver_that_keeps_silent_is_waited_for_no_longer_than_said(
     begun = time.monotonic()
     found = resolve("gw.example.com", 0.1)
     assert time.monotonic() - begun < 2
-    assert found.fault == "no answer within 0.1 s"
+    assert found.fault == "no response within 0.1 s"
     over.set()

@@ -181,7 +181,7 @@ def test_a_failing_plugin_is_told_with_its_exit_code_and_the_end_of_its_stderr(t
         == f"the credential plugin {command} get-token … of user kt-me failed with exit code 7"
     )
     assert problem.seen == "login expired\nsent Bearer [removed] and [removed]"
-    assert str(problem.hint) == "See what it says: kubectl --context kt get --raw /version"
+    assert str(problem.hint) == "Check its output: kubectl --context kt get --raw /version"
     assert "hush" not in repr(problem)
 
 
@@ -193,7 +193,7 @@ def test_a_plugin_that_hangs_is_ended_with_its_children_at_its_deadline(tmp_path
     problem = failed(plugin(command), deadline_s=0.5)
     assert time.monotonic() - started < 5
     assert problem.code == "credential-plugin-timeout"
-    assert problem.message.endswith("gave no answer within 0.5 s")
+    assert problem.message.endswith("did not respond within 0.5 s")
     assert problem.seen == "open a browser"
     pid = int((tmp_path / "pid").read_text())
     stat_file = Path(f"/proc/{pid}/stat")
@@ -219,16 +219,16 @@ def test_a_plugin_that_cannot_be_executed_is_not_called_missing(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("body", "what"),
     [
-        ("true", "printed nothing where an ExecCredential was expected"),
-        (f"echo {TOKEN}", "printed something that is not JSON where an ExecCredential was expected"),
-        (f"echo '[\"{TOKEN}\"]'", "printed a list where an ExecCredential was expected"),
+        ("true", "printed nothing instead of an ExecCredential"),
+        (f"echo {TOKEN}", "printed something that is not JSON instead of an ExecCredential"),
+        (f"echo '[\"{TOKEN}\"]'", "printed a list instead of an ExecCredential"),
         (
             answer(V1BETA1),
-            f"was asked for an ExecCredential of {V1} and printed one of {V1BETA1}",
+            f"received a request for an ExecCredential of {V1} and printed one of {V1BETA1}",
         ),
         (
             f'echo \'{{"token": "{TOKEN}"}}\'',
-            f"was asked for an ExecCredential of {V1} and printed something else",
+            f"received a request for an ExecCredential of {V1} and printed something else",
         ),
         (
             f'echo \'{{"kind": "ExecCredential", "apiVersion": "{V1}"}}\'',
@@ -271,7 +271,7 @@ def test_an_answer_that_cannot_be_used_is_told_without_what_it_holds(
 def test_a_plugin_that_needs_a_terminal_is_not_run_where_there_is_none(tmp_path: Path) -> None:
     command = script(tmp_path, f"touch {tmp_path}/ran; {answer()}")
     assert failed(plugin(command, interactiveMode="Always")).message.endswith(
-        "asks on a terminal, and there is none"
+        "prompts on a terminal, but there is none"
     )
     assert not (tmp_path / "ran").exists()
 

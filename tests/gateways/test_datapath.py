@@ -350,7 +350,7 @@ def test_a_service_that_speaks_no_http_is_sent_nothing(
     assert found.answer
     assert (found.answer.outcome, found.answer.detail, peer.heard) == (
         Outcome.OK,
-        "database.sample:5432, which speaks no HTTP, did not refuse it",
+        "database.sample:5432, not HTTP, accepted the connection",
         [b""],
     )
 

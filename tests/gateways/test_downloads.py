@@ -102,7 +102,7 @@ def test_a_file_with_another_digest_is_thrown_away(mirror: Mirror, cache: Cache)
         f"{mirror.url}/file is not what it must be; it was thrown away, and nothing was unpacked or replaced"
     )
     assert problem.seen == f"SHA-256 {hashlib.sha256(b'corrupted' + BODY).hexdigest()}"
-    assert problem.expected == f"SHA-256 {DIGEST}, published beside it"
+    assert problem.expected == f"SHA-256 {DIGEST}, published with it"
     assert not cache.partial(f"{mirror.url}/file").exists()
 
 
@@ -396,7 +396,7 @@ def test_a_server_that_sends_its_headers_byte_by_byte_is_not_waited_for(cache: C
         pool.submit(drip)
         try:
             url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
-            assert failure(cache, Wanted(url), deadline_s=0.5).seen == "no end by the deadline"
+            assert failure(cache, Wanted(url), deadline_s=0.5).seen == "not finished before the deadline"
         finally:
             over.set()
 
@@ -416,7 +416,7 @@ class TestWithoutAPublishedChecksum:
         assert problem.message.startswith(f"{url} has changed since it was first fetched")
         assert problem.expected == f"SHA-256 {DIGEST}, recorded when it was first fetched"
         assert (
-            str(problem.hint) == f"find out who changed it; if the change is wanted: rm {cache.record(url)}"
+            str(problem.hint) == f"find out why it changed; if the change is intended: rm {cache.record(url)}"
         )
 
     def test_the_change_is_taken_once_the_record_is_removed(self, mirror: Mirror, cache: Cache) -> None:
@@ -480,7 +480,7 @@ class TestDocuments:
 
     def test_that_are_a_web_page_are_refused_and_not_recorded(self, mirror: Mirror) -> None:
         mirror.put("/crds.yaml", b"<html><body>sign in first</body></html>")
-        with pytest.raises(ProblemError, match="holds no Kubernetes documents"):
+        with pytest.raises(ProblemError, match="contains no Kubernetes documents"):
             documents(f"{mirror.url}/crds.yaml")
         mirror.put("/crds.yaml", CRDS)
         assert len(documents(f"{mirror.url}/crds.yaml")) == 1

@@ -119,7 +119,7 @@ def test_anything_else_is_one_error_that_names_the_pod_and_the_endpoint(
     istiod.on(path, Reply(answer))
     problem = failure(ask, kube)
     assert problem.code == "malformed-answer"
-    assert f"istiod-1 answered {path}" in problem.message
+    assert f"istiod-1 responded to {path}" in problem.message
 
 
 def test_an_endpoint_that_refuses_is_told_with_its_status(istiod: FakeApi, kube: Kube) -> None:

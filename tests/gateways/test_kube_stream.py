@@ -214,11 +214,11 @@ class TestExec:
 
     def test_without_a_status_is_a_failure(self, server: StreamServer, kube: Kube) -> None:
         server.script = in_turn(lambda peer: peer.send(1, b"out"), Peer.close)
-        assert failure(lambda: execute(kube)).seen == "the API server ended the stream without an exit code"
+        assert failure(lambda: execute(kube)).seen == "the API server closed the stream without an exit code"
 
     def test_that_does_not_end_is_given_up(self, server: StreamServer, kube: Kube) -> None:
         server.script = lambda peer: peer.wait(30)
-        assert failure(lambda: execute(kube, timeout_s=0.4)).seen == "no end after 0.4 s"
+        assert failure(lambda: execute(kube, timeout_s=0.4)).seen == "not finished after 0.4 s"
 
     def test_may_be_silent_for_longer_than_a_request(self, server: StreamServer, hasty: Kube) -> None:
         def script(peer: Peer) -> None:
@@ -400,7 +400,7 @@ class TestRequests:
                 kube.until(time.monotonic() + 0.6).request("GET", "/version")
             kube.close()
             thread.join()
-        assert error.value.problems[0].seen == "the answer was not complete by the deadline"
+        assert error.value.problems[0].seen == "the response was not complete before the deadline"
 
 
 def _drip(listening: socket.socket) -> None:

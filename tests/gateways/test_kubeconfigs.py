@@ -75,7 +75,7 @@ def test_missing_files_among_others_are_warned_of(tmp_path: Path) -> None:
 
 def test_where_all_are_missing_they_are_named(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path / "a", tmp_path / "b")
-    assert fault == f"there is no kubeconfig: {tmp_path}/a, {tmp_path}/b do not exist"
+    assert fault == f"no kubeconfig: {tmp_path}/a, {tmp_path}/b do not exist"
     assert faults_of() == ["the list of kubeconfig files is empty"]
 
 

@@ -81,7 +81,7 @@ def test_a_program_that_does_not_end_has_no_more_time_than_the_run(tmp_path: Pat
     slow = tmp_path / "slow"
     slow.write_text("#!/bin/sh\nexec sleep 600\n")
     slow.chmod(0o755)
-    with pytest.raises(ProblemError, match="did not end within"):
+    with pytest.raises(ProblemError, match="did not exit within"):
         manifest(Istioctl(slow, "1.26.0"), document(tmp_path), tmp_path / "kept", time.monotonic() + 0.3)
 
 
@@ -90,7 +90,7 @@ def test_one_that_does_not_tell_its_version_has_no_more_time_either(tmp_path: Pa
     slow.write_text("#!/bin/sh\nexec sleep 600\n")
     slow.chmod(0o755)
     env = {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    with pytest.raises(ProblemError, match="does not tell its version"):
+    with pytest.raises(ProblemError, match="does not report its version"):
         find_istioctl(env, None, "1.26.0", time.monotonic() + 0.3)
 
 

@@ -92,7 +92,7 @@ def test_at_the_deadline_the_child_and_its_children_are_ended(tmp_path: Path) ->
     assert time.monotonic() - started < 30, "it sleeps for 60"
     (problem,) = caught.value.problems
     assert problem.code == "process-timeout"
-    assert problem.message == "a script did not end within 0.5 s and was stopped"
+    assert problem.message == "a script did not exit within 0.5 s and was stopped"
     assert problem.seen == "waiting for a login"
     assert problem.hint is not None
     assert "sh -c 'echo waiting" in str(problem.hint)
@@ -159,7 +159,7 @@ def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path:
     with pytest.raises(process.ProcessStartError) as missing:
         process.run(["no-such-program", "a b"], timeout_s=1, name="plugin")
     assert missing.value.missing
-    assert missing.value.problems[0].message == "plugin: there is no program no-such-program"
+    assert missing.value.problems[0].message == "plugin: program no-such-program"
     assert str(missing.value.problems[0].hint) == "The command: no-such-program 'a b'"
     with pytest.raises(process.ProcessStartError) as denied:
         process.run([plain], timeout_s=1, name="plugin")
@@ -261,7 +261,7 @@ def test_once_the_program_ends_no_child_is_started() -> None:
         "    print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=30, check=True)
-    assert done.stdout == b"x was stopped before it ended\n"
+    assert done.stdout == b"x was stopped before it exited\n"
 
 
 def test_an_interactive_child_reads_the_terminal_and_writes_its_prompt_there() -> None:

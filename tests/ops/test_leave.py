@@ -28,7 +28,7 @@ def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_c
     seen = {"kt": World().facts().observed["kt"]}
     todo = leaving("nhn", observed=seen)
     problem = tokens_kept(todo, {"kt": (UNREACHABLE,), "ncloud": (UNREACHABLE,)})
-    assert (problem.code, problem.seen) == ("tokens-kept", "ncloud, kt did not answer, or is not done")
+    assert (problem.code, problem.seen) == ("tokens-kept", "ncloud, kt is not reachable, or not finished")
     assert "tokens that nhn holds" in problem.message
     assert str(problem.hint).endswith("uninstall --contexts nhn")
 

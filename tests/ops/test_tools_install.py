@@ -287,7 +287,7 @@ class TestAFailure:
     def test_truncated_on_the_server(self, bench: Bench) -> None:
         path = bench.mirror.publish(Tool.HELM)
         bench.mirror.files[path] = bench.mirror.files[path][:-100]
-        assert "published beside it" in (self.check(bench, Tool.HELM, "checksum-mismatch").expected or "")
+        assert "published with it" in (self.check(bench, Tool.HELM, "checksum-mismatch").expected or "")
 
     def test_truncated_on_the_way_again_and_again(self, bench: Bench) -> None:
         path = bench.mirror.publish(Tool.KUBECTL)
@@ -453,7 +453,7 @@ class TestChoosing:
         assert [problem.message for problem in caught.value.problems] == [
             "'step' is not a tool that can be installed",
             "--helm: 'latest' is not a version such as 3.16.4",
-            "'windows/amd64' is not a platform these tools are installed for",
+            "'windows/amd64' is not a supported platform",
         ]
 
     def test_a_digest_of_mesh_yaml_holds_for_its_own_version_only(self, bench: Bench) -> None:
@@ -466,7 +466,7 @@ class TestChoosing:
 
     def test_one_folder_is_for_one_platform(self, bench: Bench) -> None:
         choice = choose(bench.settings(), platforms=[LINUX, "darwin/arm64"], bin_dir=bench.bin_dir)
-        with pytest.raises(InputError, match="cannot hold the same programs for two platforms"):
+        with pytest.raises(InputError, match="cannot contain the same programs for two platforms"):
             install(choice, bench.cache, bench.online())
 
     def test_a_folder_that_nobody_looks_in_is_pointed_out(self, bench: Bench) -> None:
@@ -633,10 +633,10 @@ class TestOffline:
     def test_what_is_not_in_the_folder_is_named_with_how_to_get_it(self, bench: Bench) -> None:
         folder = bench.folder / "empty"
         problem = bench.problem("helm", source=self.offline(bench, folder))
-        assert problem.message == f"{folder} does not hold helm 3.15.3 for linux/amd64"
+        assert problem.message == f"{folder} does not contain helm 3.15.3 for linux/amd64"
         assert problem.seen == "no file helm/3.15.3/linux-amd64/helm-v3.15.3-linux-amd64.tar.gz"
         assert str(problem.hint) == (
-            "where there is internet: istio-mc tools download DIR helm --helm 3.15.3 --platform linux/amd64"
+            "with internet access: istio-mc tools download DIR helm --helm 3.15.3 --platform linux/amd64"
         )
 
     def test_nothing_is_left_of_a_killed_or_finished_run(self, bench: Bench) -> None:

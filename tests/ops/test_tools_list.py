@@ -116,11 +116,11 @@ def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
 def tool(name: str, wanted: str, path: str | None, origin: str | None) -> dict[str, object]:
     return {
         "name": name,
-        "wanted": wanted,
+        "desired": wanted,
         "version": wanted if path else None,
         "path": path,
         "origin": origin,
-        "asWanted": path is not None,
+        "matches": path is not None,
     }
 
 
@@ -131,7 +131,7 @@ def digests(folder: Path, settings: Settings | None = None) -> dict[str, str]:
     made = report(listed(inputs, settings or Settings(certs_dir=folder), cache, env, TODAY, release_table()))
     text = StringIO()
     made.render(Console(file=text, width=400))
-    words = {"pinned": "pinned", "published": "published beside it", "not-verified": "not verified"}
+    words = {"pinned": "pinned", "published": "published with it", "not-verified": "not verified"}
     for one, row in zip(made.data["tools"], text.getvalue().splitlines()[1:5], strict=True):
         assert f"  {words[one['digest']]}  " in row
     return {one["name"]: one["digest"] for one in made.data["tools"]}
@@ -212,8 +212,8 @@ def test_another_version_than_wanted_is_told(tmp_path: Path) -> None:
 def test_without_clusters_none_is_asked_and_it_says_so(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.clusters == ()
-    assert result.not_asked == f"there is no kubeconfig: {tmp_path}/config does not exist"
-    assert report(result).data["notAsked"] == result.not_asked
+    assert result.not_asked == f"no kubeconfig: {tmp_path}/config does not exist"
+    assert report(result).data["notRead"] == result.not_asked
 
 
 def test_clusters_that_are_no_members_are_not_taken(tmp_path: Path, clusters: dict[str, str]) -> None:

@@ -106,7 +106,7 @@ def test_the_question_tells_all_that_will_be_done() -> None:
 
     assert present.question(result(Verb.REVERT, seen, cilium.revert_plan(seen))) == (
         "ncloud: kube-system/cilium-config changes; rolling restart of DaemonSet cilium "
-        "(agents read their settings once, at start); "
+        "(agents read their settings only at start); "
         "ConfigMap istio-mc-cilium-backup is removed at the end\n"
         '  - bpf-lb-sock-hostns-only: "true"\n'
         '  + bpf-lb-sock-hostns-only: "false"\n'

@@ -118,13 +118,13 @@ def test_some_clusters_done_and_some_not_is_partial() -> None:
 def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -> None:
     silent = replace(LEAVING, observed={"ncloud": LEAVING.observed["ncloud"]})
     told = tokens_kept(silent, {})
-    assert told.message.startswith("the tokens that kt holds still work: they are what links nhn")
+    assert told.message.startswith("the tokens in kt still work: they link nhn")
     assert str(told.hint) == "istio-mc uninstall --contexts kt"
 
 
 def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:
     (told,) = still_named(LEAVING, ("kt", "nhn"), Path("mesh.yaml"))
-    assert told.message.startswith("the next install takes kt in again")
+    assert told.message.startswith("the next install adds kt again")
     assert still_named(LEAVING, ("nhn",), Path("mesh.yaml")) == ()
     assert still_named(ALL, ("kt", "nhn"), Path("mesh.yaml")) == (), (
         "a mesh that is taken away whole may be installed again"

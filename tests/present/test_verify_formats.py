@@ -53,7 +53,7 @@ NO_STORAGE = Problem(
     hint=Advice("mark one as default"),
 )
 PASSED_OVER = Problem(
-    code=Code.CONTEXT_PASSED_OVER, message="dev was passed over", cluster="dev", seen="time, out: 5s"
+    code=Code.CONTEXT_SKIPPED, message="dev was passed over", cluster="dev", seen="time, out: 5s"
 )
 
 _NHN, _KT = Cause(ANSWERS.id, Target("nhn")), Cause(RUNS.id, Target("kt"))

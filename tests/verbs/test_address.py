@@ -82,7 +82,7 @@ class TestPending:
     def test_three_options_are_shown_each_with_its_command(self, pending: Mesh) -> None:
         shown = pending.run("address", "-o", "json").exits(0).cluster("kt")
         assert shown["status"] == "pending"
-        assert [option["command"] for option in shown["waysOut"]] == [
+        assert [option["command"] for option in shown["options"]] == [
             f"istio-mc address --set kt=ADDRESS --via {via}" for via in ("external-ip", "metallb", "gateway")
         ]
 

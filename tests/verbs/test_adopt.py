@@ -104,7 +104,7 @@ def test_an_uninstall_leaves_what_the_scripts_made_themselves(scripted: Mesh) ->
     scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
     result = scripted.run("uninstall", "--yes", "-o", "json").exits(0)
     for name, one in scripted.clusters.items():
-        left = {item["what"]: item["why"] for item in result.cluster(name)["left"]}
-        assert left[f"Namespace {SYSTEM}"] == "not made by istio-mc"
-        assert left[f"Secret {SYSTEM}/cacerts"] == "not made by istio-mc"
+        left = {item["object"]: item["reason"] for item in result.cluster(name)["remaining"]}
+        assert left[f"Namespace {SYSTEM}"] == "not created by istio-mc"
+        assert left[f"Secret {SYSTEM}/cacerts"] == "not created by istio-mc"
         assert one.has("Secret", "cacerts", SYSTEM)

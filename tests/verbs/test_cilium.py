@@ -153,7 +153,7 @@ def test_a_rollout_to_no_node_fails_at_the_deadline_and_is_finished_once_one_mat
     failed = mesh.run(*FIX, "--timeout", "2s").exits(1)
     (error,) = failed.json["errors"]
     assert (error["code"], error["cluster"]) == ("agents-not-rolled-out", "ncloud")
-    assert "no node is to carry an agent" in error["seen"]
+    assert "no node runs an agent" in error["seen"]
     assert "istio-mc cilium revert --contexts ncloud" in error["hint"]
 
     cilium.edit(lambda copy: copy["spec"]["template"]["spec"].pop("nodeSelector"))

@@ -16,7 +16,7 @@ OF_NHN, OF_NCLOUD = "istio-remote-secret-nhn-nks", "istio-remote-secret-ncloud-n
 
 
 def refused(mesh: Mesh) -> str:
-    """kt's kubeconfig of nhn with a program to run, which istiod refuses."""
+    """kt's kubeconfig of nhn with a program to run, which istiod rejects."""
     document = yaml.safe_load(base64.b64decode(mesh["kt"].get("Secret", OF_NHN, SYSTEM)["data"]["nhn-nks"]))
     document["users"][0]["user"]["exec"] = {"command": "aws"}
     return base64.b64encode(json.dumps(document).encode()).decode()

@@ -32,7 +32,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_its_pods_are_removed(instal
     assert probes(installed) == []
 
 
-@pytest.mark.parametrize("stuck", [True, False], ids=["for its pod", "for an answer"])
+@pytest.mark.parametrize("stuck", [True, False], ids=["for its pod", "for a response"])
 def test_ctrl_c_removes_what_was_made(installed: Mesh, stuck: bool) -> None:  # noqa: FBT001 - a parameter
     nhn = installed["nhn"]
     if stuck:
@@ -42,7 +42,7 @@ def test_ctrl_c_removes_what_was_made(installed: Mesh, stuck: bool) -> None:  # 
     running = installed.start(*DEEP)
     stderr = running.process.stderr
     assert stderr
-    line = "for its pod" if stuck else "for an answer"
+    line = "for its pod" if stuck else "for a response"
     assert any(re.search(f"deep waiting: {line}", text) for text in stderr)
     running.process.send_signal(signal.SIGINT)
     assert "the pods that --deep made are removed" in running.wait().exits(130).stdout

@@ -72,7 +72,7 @@ def test_what_the_run_knew_before_of_a_cluster_stays_and_what_the_plan_finds_is_
         monkeypatch.setenv(name, value)
     known, ca, outlived = (
         Problem(code=code, message=code)
-        for code in (Code.CONTEXT_PASSED_OVER, Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA)
+        for code in (Code.CONTEXT_SKIPPED, Code.CA_EXPIRES_SOON, Code.WORKLOAD_OUTLIVES_CA)
     )
     decide = trust.decide
     monkeypatch.setattr(

@@ -119,7 +119,7 @@ class TestAMeshThatRunsAnIstio:
 
     def test_keeps_it(self, installed: Mesh) -> None:
         done = unpinned(installed).run("install", *THREE, "-o", "json").exits(0)
-        assert (done.data["istioVersion"], done.data["istioVersionReason"]) == ("1.26.0", "the mesh runs it")
+        assert (done.data["istioVersion"], done.data["istioVersionReason"]) == ("1.26.0", "used by the mesh")
         assert not done.data["changed"]
 
     def test_has_no_drift(self, installed: Mesh) -> None:
@@ -170,18 +170,18 @@ class TestAMeshThatRunsAnIstio:
 
     def test_is_taken_over_as_it_is(self, scripted: Mesh) -> None:
         data = unpinned(scripted).run("adopt", *THREE, "-o", "json").exits(0).data
-        assert (data["istioVersion"], data["istioVersionReason"]) == ("1.26.0", "the mesh runs it")
+        assert (data["istioVersion"], data["istioVersionReason"]) == ("1.26.0", "used by the mesh")
 
     def test_is_what_tools_are_listed_for(self, installed: Mesh) -> None:
         data = unpinned(installed).run("tools", "list", "-o", "json").exits(0).data
-        assert (data["istio"], data["istioVersionReason"]) == ("1.26.0", "the mesh runs it")
-        wanted = {tool["name"]: tool["wanted"] for tool in data["tools"]}
+        assert (data["istio"], data["istioVersionReason"]) == ("1.26.0", "used by the mesh")
+        wanted = {tool["name"]: tool["desired"] for tool in data["tools"]}
         assert (wanted["istioctl"], wanted["gateway-api"]) == ("1.26.0", "1.3.0")
 
     def test_is_what_tools_are_installed_for(self, installed: Mesh) -> None:
         data = unpinned(installed).run("tools", "install", "istioctl", "--dry-run", "-o", "json").data
         assert [tool["version"] for tool in data["tools"]] == ["1.26.0"]
-        assert data["istioVersionReason"] == "the mesh runs it"
+        assert data["istioVersionReason"] == "used by the mesh"
 
 
 def test_images_of_another_version_are_a_warning(installed: Mesh) -> None:

@@ -131,7 +131,7 @@ class TestAClusterThatDidNotRespondOnce:
         self.unwell_once(installed)
         result = installed.run(*LEAVE).exits(3)
         assert [cluster for _, cluster in result.errors] == ["nhn"]
-        assert ("context-passed-over", "nhn") not in result.warnings
+        assert ("context-skipped", "nhn") not in result.warnings
         assert installed["nhn"].has("Deployment", "istiod", SYSTEM)
 
     def test_where_it_is_to_leave_and_no_other_is_linked_with_it(self, installed: Mesh) -> None:
@@ -140,4 +140,4 @@ class TestAClusterThatDidNotRespondOnce:
         self.unwell_once(installed)
         result = installed.run(*LEAVE).exits(3)
         assert [cluster for _, cluster in result.errors] == ["nhn"]
-        assert ("context-passed-over", "nhn") not in result.warnings
+        assert ("context-skipped", "nhn") not in result.warnings

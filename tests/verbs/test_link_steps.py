@@ -28,7 +28,7 @@ SYSTEM = "istio-system"
 OF_KT, OF_NCLOUD, OF_NHN = (f"istio-remote-secret-{name}" for name in ("kt-k2p", "ncloud-nks", "nhn-nks"))
 READER = "istio-reader-service-account-istio-remote-secret-token"
 NO = Refused(403, "Forbidden", "no")
-BEFORE = Problem(code=Code.CONTEXT_PASSED_OVER, message="known before")
+BEFORE = Problem(code=Code.CONTEXT_SKIPPED, message="known before")
 UNUSABLE = Problem(code=Code.CLUSTER_UNREACHABLE, message="not reached")
 
 

@@ -33,7 +33,7 @@ def test_a_gateway_that_is_not_reached_is_told_with_the_first_hop_that_fails(sam
 
 def missing(result: Result) -> dict[str, list[str]]:
     """The versions that each cluster did not get."""
-    rows = {cluster["name"]: cluster["answered"] for cluster in result.data["clusters"]}
+    rows = {cluster["name"]: cluster["responses"] for cluster in result.data["clusters"]}
     return {name: [version for version, count in row.items() if not count] for name, row in rows.items()}
 
 

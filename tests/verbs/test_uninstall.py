@@ -65,7 +65,7 @@ def config_map(name: str, **metadata: Any) -> dict[str, Any]:
 
 
 def left(result: Result, context: str) -> dict[str, str]:
-    return {one["what"]: one["why"] for one in result.cluster(context)["left"]}
+    return {one["object"]: one["reason"] for one in result.cluster(context)["remaining"]}
 
 
 class TestBesideAnotherRevision:

@@ -36,7 +36,7 @@ HANDSHAKE, ACCEPTED = "data-path.handshake", "data-path.accepted"
 _WELL = frozenset({Outcome.OK, Outcome.FORMER_CA})
 """A former CA of the mesh is trusted as long as its root is; the topic `trust` reports it."""
 
-_NOT_KNOWN = frozenset({Outcome.UNTOLD, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
+_NOT_KNOWN = frozenset({Outcome.UNKNOWN, Outcome.NOTHING_MESHED, Outcome.NO_KEY})
 
 
 @dataclass(frozen=True)

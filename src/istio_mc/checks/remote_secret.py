@@ -9,7 +9,7 @@ from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, explained_by_identity, ids_at_odds
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, once_told
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.kube import objects
@@ -30,7 +30,7 @@ UNIQUE = "link.unique"
 MEMBERS = "link.members"
 
 
-@once_told
+@cached
 def _by_cluster(facts: Facts) -> dict[str, dict[str, list[RemoteSecret]]]:
     """The remote secrets of each cluster, by the cluster ID that they are of."""
     return {name: by_cluster(remotes) for name, remotes in facts.remotes.items()}
@@ -176,7 +176,7 @@ def _members(facts: Facts, target: Target) -> Finding:
         return Finding("")
     seen = ", ".join(one.cluster_id for one in others)
     problem = Problem(
-        code=Code.REMOTE_SECRET_OF_A_STRANGER,
+        code=Code.REMOTE_SECRET_OF_NON_MEMBER,
         message="remote secret for a cluster that is not a member of the mesh: istiod routes requests to it",
         seen=f"{seen}: {', '.join(f'Secret {SYSTEM_NAMESPACE}/{one.secret}' for one in others)}",
         expected=f"remote secrets for {', '.join(sorted(members))} only",
@@ -196,7 +196,7 @@ def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[
     if not others:
         return Finding("as istiod reports")
     problem = Problem(
-        code=Code.REMOTE_SECRET_OF_A_STRANGER,
+        code=Code.REMOTE_SECRET_OF_NON_MEMBER,
         message="istiod reads a cluster that is not a member of the mesh",
         seen=f"{', '.join(others)}, with a kubeconfig in {folder}",
         expected=f"kubeconfigs for {', '.join(sorted(members))} only",
@@ -249,7 +249,7 @@ CHECKS = (
         ask=_members,
         needs=(REACHABLE,),
         because=(IDENTITY,),
-        docs="troubleshooting.md#remote-secret-of-a-stranger",
+        docs="troubleshooting.md#remote-secret-of-non-member",
     ),
     Check(
         id=SECRET,

@@ -160,7 +160,7 @@ def _answer(message: str) -> None:
         "hintType": None, "docs": DOCS,
     }  # fmt: skip
     envelope = {
-        "schemaVersion": 1, "command": begun.command, "status": "error", "data": None, "messages": [],
+        "schemaVersion": 2, "command": begun.command, "status": "error", "data": None, "messages": [],
         "errors": [problem],
     }  # fmt: skip
     sys.stdout.write(json.dumps(envelope, indent=2) + "\n")

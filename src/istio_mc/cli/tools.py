@@ -246,7 +246,7 @@ def _chosen(
 def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     """Show which programs would be used, from where, and which clusters they fit.
 
-    DIGEST says what the SHA-256 of each file is compared with: pinned, published beside it, or not verified.
+    DIGEST says what the SHA-256 of each file is compared with: pinned, published with it, or not verified.
 
     Clusters are those of --contexts or mesh.yaml, else the members; without any, none is asked.
 

@@ -122,16 +122,16 @@ def begun(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
         return File(path, text)
     kept = data[:most].decode(errors="ignore")
     note = _CUT_LINE.format(missing=len(data) - most)
-    return File(path, f"{kept}\n{note}\n", "cut at its end")
+    return File(path, f"{kept}\n{note}\n", "truncated at the end")
 
 
 def ended(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
-    """A log, cut at its beginning, at a line, where it is too long."""
+    """A log, truncated at the beginning, at a line, where it is too long."""
     data = text.encode()
     if len(data) <= most:
         return File(path, text)
     kept = data[-most:].decode(errors="ignore").partition("\n")[2]
-    return File(path, f"{_CUT_LINE.format(missing=len(data) - most)}\n{kept}", "cut at its beginning")
+    return File(path, f"{_CUT_LINE.format(missing=len(data) - most)}\n{kept}", "truncated at the beginning")
 
 
 def room_of_each(clusters: int) -> int:
@@ -159,7 +159,7 @@ def left_out(file: File) -> Missing:
             code=Code.BUNDLE_FULL,
             message=f"{file.path} is left out: the bundle would be too large",
             seen=f"{file.size:,} bytes",
-            hint=Advice("ask for fewer clusters with --contexts, or for shorter logs with --since"),
+            hint=Advice("select fewer clusters with --contexts, or shorter logs with --since"),
         ),
     )
 

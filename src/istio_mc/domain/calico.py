@@ -41,7 +41,7 @@ class Calico:
 
     @property
     def bypasses_sidecars(self) -> bool:
-        """Whether it chooses the pod behind a Service when a pod connects, before its sidecar sees the call.
+        """Whether it chooses the pod behind a Service when a pod connects, before its sidecar sees it.
 
         Felix does so in eBPF mode unless it is told otherwise; either key may tell it, and istioctl too takes
         whichever turns it on (detectCniIncompatibility, 1.26.0).

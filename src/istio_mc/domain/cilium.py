@@ -84,12 +84,12 @@ def needs(config: Mapping[str, str], *, istio_cni: bool) -> tuple[Need, ...]:
     found = []
     if cause := socket_load_balancing(config):
         why = (
-            f"socket load balancing is on ({cause}): it would choose the pod behind a Service before the "
-            "sidecar sees the call"
+            f"socket load balancing is on ({cause}): it selects the backend pod of a Service before the "
+            "sidecar sees the request"
         )
         found.append(Need(_HOSTNS_ONLY, "true", config.get(_HOSTNS_ONLY) == "true", why))
     if istio_cni:
-        why = "Istio's CNI plugin is used: Cilium would remove its configuration"
+        why = "the Istio CNI plugin is used, and Cilium removes its configuration"
         found.append(Need(_EXCLUSIVE, "false", config.get(_EXCLUSIVE) != "true", why))
     return tuple(found)
 
@@ -124,9 +124,9 @@ class Rollout:
 
     def __str__(self) -> str:
         if not self.seen:
-            return "its controller has not seen the last change"
+            return "its controller has not processed the last change"
         if not self.desired:
-            return "no node is to carry an agent: no node matches the DaemonSet's nodeSelector or affinity"
+            return "no node runs an agent: no node matches the DaemonSet's nodeSelector or affinity"
         return f"{self.updated} of {self.desired} agents updated, {self.ready} ready"
 
 
@@ -278,11 +278,11 @@ def revert_plan(found: Cilium, *, force: bool = False, keep_others: bool = False
 
 def _plan(found: Cilium, changes: tuple[Change, ...]) -> Plan:
     if changes:
-        return Plan(changes, restart="agents read their settings once, at start", watch=True)
+        return Plan(changes, restart="agents read their settings only at start", watch=True)
     if stale := found.stale:
         if found.restarted_since:
             return Plan(watch=True)
-        told = f"{len(stale)} of {len(found.agents)} agents are older than the last change of {CONFIG}"
+        told = f"{len(stale)} of {len(found.agents)} agents started before the last change of {CONFIG}"
         return Plan(restart=told, watch=True)
     return Plan(watch=not found.rollout.complete)
 
@@ -359,7 +359,7 @@ def _changed_by_others(found: Cilium) -> Problem:
 
     return Problem(
         code=Code.CHANGED_SINCE_BACKUP,
-        message=f"{CONFIG} has other keys changed since its backup, which a revert would undo too",
+        message=f"{CONFIG} has other keys changed since its backup, which a revert would also undo",
         seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
         expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
         hint=Advice(
@@ -410,6 +410,6 @@ def lost(before: Ready, nodes: Iterable[Object], pods: Iterable[Object]) -> list
 def why_not_ready(pod: Object) -> str:
     """Why a pod does not run, in the kubelet's and the scheduler's own words; empty where it does."""
     if since := pod["metadata"].get("deletionTimestamp"):
-        return f"Pod {pod['metadata']['name']}: on its way out, which was to end by {since}"
+        return f"Pod {pod['metadata']['name']}: terminating, due by {since}"
     fault = pod_fault(pod)
     return str(fault) if fault else ""

@@ -277,7 +277,7 @@ class _Reader:
         several = isinstance(value, list) and not isinstance(event, yaml.AliasEvent)
         for source in reversed(value) if several and isinstance(value, list) else (value,):
             if not isinstance(source, dict):
-                raise _error(event, "a merge (<<) of what is no mapping")
+                raise _error(event, "a merge (<<) of a value that is not a mapping")
             found.update(source)
 
 

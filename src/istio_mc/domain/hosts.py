@@ -27,7 +27,7 @@ def address_fault(text: str) -> str | None:
         return fault
     address = _ip(text)
     special = address is not None and (address.is_link_local or address.is_multicast)
-    return "cannot be reached from other clusters" if special or is_loopback(text) else None
+    return "is not reachable from other clusters" if special or is_loopback(text) else None
 
 
 def host_fault(text: str) -> str | None:
@@ -79,7 +79,7 @@ def mirror_fault(text: str) -> str | None:
     if not good or re.search(r"\s", text) or url.query or url.fragment:
         return "is not an https:// or http:// URL"
     if url.username is not None or url.password is not None:
-        return "holds a user name or password, which does not belong in this file"
+        return "contains a user name or password, which is not allowed in this file"
     return None
 
 

@@ -230,13 +230,13 @@ def _own_secrets(
             else:
                 left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not written by istio-mc"))
         elif name == "cacerts" and shared_with:
-            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "another revision of Istio runs under it"))
+            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "used by another revision of Istio"))
         elif (name == "cacerts" and MANAGED_BY.items() <= labels.items()) or (
             _is_token_of_ours(secret) and not shared_with
         ):
             going.append(doomed(secret))
         elif name == "cacerts":
-            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not made by istio-mc"))
+            left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not created by istio-mc"))
     return going
 
 
@@ -260,7 +260,7 @@ def _crds(
                 left.append(Left(what, "not installed by istio-mc"))
                 continue
         elif others:
-            left.append(Left(what, "another revision of Istio needs it"))
+            left.append(Left(what, "used by another revision of Istio"))
             continue
         if used := users.get(name):
             left.append(Left(what, f"in use: {few(sorted(used), _NAMED)}"))
@@ -277,10 +277,10 @@ def _namespace_goes(
         return False
     what = f"Namespace {SYSTEM_NAMESPACE}"
     if others:
-        left.append(Left(what, "another revision of Istio lives in it"))
+        left.append(Left(what, "used by another revision of Istio"))
         return False
     if not MANAGED_BY.items() <= labels_of(namespace).items():
-        left.append(Left(what, "not made by istio-mc"))
+        left.append(Left(what, "not created by istio-mc"))
         return False
     strangers = [
         str(ref)
@@ -290,7 +290,7 @@ def _namespace_goes(
         and not _comes_of_itself(ref, item, going)
     ]
     if strangers:
-        left.append(Left(what, f"holds what others put there: {few(sorted(strangers), _NAMED)}"))
+        left.append(Left(what, f"contains objects of others: {few(sorted(strangers), _NAMED)}"))
         return False
     return True
 

@@ -97,7 +97,7 @@ class Verification(StrEnum):
     @property
     def words(self) -> str:
         """For a table."""
-        return {"published": "published beside it", "not-verified": "not verified"}.get(self, str(self))
+        return {"published": "published with it", "not-verified": "not verified"}.get(self, str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Artifact:
         platform: What it runs on; None for the Gateway API's CRDs, which run on anything.
         checksum_url: Where its SHA-256 is published; None where none is.
         member: The program's name inside the archive; None where the file is the program itself.
-        sha256: A digest set in mesh.yaml or known here, which wins over a published one; None: neither.
+        sha256: A digest set in mesh.yaml or known here, which overrides a published one; None: neither.
         sha256_from: Where that digest is from, in words.
     """
 
@@ -223,9 +223,9 @@ def parse_platform(text: str) -> Platform:
         raise InputError(
             Problem(
                 code=Code.PLATFORM_UNKNOWN,
-                message=f"{text!r} is not a platform these tools are installed for",
+                message=f"{text!r} is not a supported platform",
                 expected=", ".join(map(str, PLATFORMS)),
-                hint=Advice("name another with --platform"),
+                hint=Advice("use another --platform"),
             )
         )
     return found
@@ -255,7 +255,7 @@ def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
 
 
 def parse_checksum(text: str, name: str) -> str | None:
-    """The SHA-256 of a file in what is published beside it: a bare hash, or lines of `hash  name`.
+    """The SHA-256 of a file in what is published with it: a bare hash, or lines of `hash  name`.
 
     None where there is none, or none for that name.
     """

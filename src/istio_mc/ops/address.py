@@ -143,7 +143,7 @@ def wanted(to_set: Sequence[str], via: str | None, to_unset: Sequence[str]) -> W
     except ValueError:
         faults.append(option(f"--via: {via!r} is not one of {', '.join(Via)}"))
     if via and not to_set:
-        faults.append(option("--via says how --set is done, and there is no --set"))
+        faults.append(option("--via requires --set"))
     found: dict[str, tuple[str, ...]] = {}
     for context, text in parse_assignments(to_set, SET_ADDRESS).items():
         found[context] = tuple(part.strip() for part in text.split(","))
@@ -342,7 +342,7 @@ def _refuse_strangers(session: Session, want: Wanted) -> None:
         raise InputError(
             Problem(
                 code=Code.NOT_IN_THIS_RUN,
-                message="an option speaks of a cluster that is no member of the mesh",
+                message="an option names a cluster that is not a member of the mesh",
                 seen=", ".join(strangers),
                 expected=f"one of {', '.join(session.clusters.names)}",
                 hint=Advice(istio_mc("contexts")),
@@ -424,14 +424,14 @@ def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem
             Problem(
                 code=Code.OPTION_MALFORMED,
                 cluster=context,
-                message=f"--set: --via {way} takes IP addresses only",
+                message=f"--set: --via {way} accepts only IP addresses",
                 seen=", ".join(hosts),
-                expected="an IP address, or a way that takes host names",
+                expected="an IP address, or an option that accepts host names",
                 hint=istio_mc("address", "--set", f"{context}={','.join(addresses)}", "--via", "gateway"),
             )
         ]
     if way is Via.METALLB and len(addresses) > 1:
-        return [option("--set: --via metallb takes one address: spec.loadBalancerIP holds no more", context)]
+        return [option("--set: --via metallb accepts only one address (spec.loadBalancerIP)", context)]
     return []
 
 
@@ -455,8 +455,8 @@ def _alone(name: str) -> Problem:
     return Problem(
         code=Code.NO_OTHER_CLUSTER,
         cluster=name,
-        message=f"there is no other cluster that could hold a Gateway for {name}",
-        seen="a mesh of one cluster that answers",
+        message=f"no other cluster for a Gateway of {name}",
+        seen="at least one other reachable cluster",
         expected="another member",
         hint=Advice(istio_mc("verify")),
     )
@@ -516,10 +516,10 @@ def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Pro
     return Problem(
         code=Code.SETTINGS_DIFFER,
         cluster=name,
-        message=f"the next install gives {name} the address of mesh.yaml again",
+        message=f"the next install sets the address of {name} from mesh.yaml again",
         seen=f"gatewayAddress: {', '.join(from_file)} in {session.settings.file}",
         expected="no gatewayAddress there, or the same",
-        hint=Advice(f"take gatewayAddress of {name} out of {session.settings.file}"),
+        hint=Advice(f"remove gatewayAddress of {name} from {session.settings.file}"),
     )
 
 
@@ -528,6 +528,6 @@ def left_alone(name: str, left: Sequence[str]) -> Problem:
     return Problem(
         code=Code.ADDRESS_OF_OTHERS,
         cluster=name,
-        message=f"the gateway of {name} has addresses that istio-mc did not give it; they stay",
+        message=f"the gateway of {name} has addresses that istio-mc did not set; they are kept",
         seen="; ".join(left),
     )

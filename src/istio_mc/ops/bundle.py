@@ -166,7 +166,7 @@ def answers(
     def call(path: str) -> Any:  # noqa: ANN401 - text or objects
         return by_path[path].call()
 
-    progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} answers"))
+    progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} responses"))
     came, failed = fan_out(by_path, call, concurrency=_AT_ONCE, until=math.inf)
     files = [by_path[path].keep(path, answer) for path, answer in came.items()]
     missing = [
@@ -220,7 +220,7 @@ def _passed_over(context: str, pod: Object) -> Missing:
         f"{_SYSTEM}/logs/{name}",
         Problem(
             code=Code.BUNDLE_MANY_PODS,
-            message=f"the log of {name} is not asked for",
+            message=f"the log of {name} is not collected",
             seen=f"more than {_MOST_PODS} pods of one app",
             hint=Advice(kubectl(context, "-n", _SYSTEM, "logs", name, "--all-containers")),
         ),

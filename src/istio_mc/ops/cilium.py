@@ -357,7 +357,7 @@ def _changed_meanwhile(context: str) -> Problem:
     return Problem(
         code=Code.CHANGED_MEANWHILE,
         cluster=context,
-        message=f"somebody wrote to {cilium.CONFIG} of {context} after it was shown; it was left as it is",
+        message=f"{cilium.CONFIG} of {context} was changed after the preview; it was not written",
         seen="409 Conflict",
         expected="the settings that were shown",
         hint=Advice("look at what changed there, then run the same command again"),

@@ -130,7 +130,7 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
             Problem(
                 code=Code.NO_CONTEXTS,
                 message="no cluster is named",
-                expected="the contexts of the clusters that shall form the mesh",
+                expected="the contexts of the clusters of the mesh",
                 hint=Advice("choose among them: ", istio_mc("config", "init", contexts=known))
                 if known
                 else None,
@@ -215,7 +215,7 @@ def _run(
         yield Setting("kubeconfig", paths)
     file = None if settings.file is None else str(settings.file)
     if inputs.config is None:
-        yield Setting("config", file, otherwise="none; there is no ./mesh.yaml")
+        yield Setting("config", file, otherwise="none; ./mesh.yaml does not exist")
     elif env.get(CONFIG_VARIABLE) == str(inputs.config):
         yield Setting("config", file, Source.ENVIRONMENT, CONFIG_VARIABLE)
     else:

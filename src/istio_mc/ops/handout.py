@@ -42,7 +42,7 @@ def place(
             raise InputError(
                 Problem(
                     code=Code.OUTPUT_TAKEN,
-                    message=f"standard output cannot hold both the file and {output}",
+                    message=f"standard output cannot contain both the file and {output}",
                     seen=f"--file - and --output {output}",
                     expected="one of them",
                     hint=Advice("name a file with --file"),
@@ -57,7 +57,7 @@ def place(
             Problem(
                 code=Code.FILE_UNWRITABLE,
                 message=f"cannot write {path}",
-                seen="it is a folder" if is_folder else f"there is no folder {path.parent}",
+                seen="it is a folder" if is_folder else f"no folder {path.parent}",
                 hint=Advice("name a file in a folder that is there with --file"),
             )
         )
@@ -68,7 +68,7 @@ def place(
                 message=f"{path} is there already",
                 seen="a file that is not to be written over",
                 expected="a name that is free",
-                hint=Advice("give another name with --file, or --force to write over it"),
+                hint=Advice("use another name with --file, or overwrite it with --force"),
             )
         )
     return path

@@ -271,7 +271,7 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
         Problem(
             code=Code.NO_READER_TOKEN,
             cluster=kube.context,
-            message=f"{kube.context} gave no token for {account}",
+            message=f"{kube.context} assigned no token to {account}",
             seen=f"Secret {name} {seen}",
             expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
             hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "get", "serviceaccount", account)),

@@ -246,7 +246,7 @@ def _no_sidecar(context: str, pod: str) -> Problem:
     return Problem(
         code=Code.NO_SIDECAR,
         cluster=context,
-        message=f"{pod} in {context} was not given a sidecar",
+        message=f"{pod} in {context} has no sidecar",
         seen="no container istio-proxy",
         expected="one, injected by istiod's webhook",
         hint=kubectl(context, "-n", sample.NAMESPACE, "delete", "pod", pod),
@@ -257,7 +257,7 @@ def _foreign(context: str) -> Problem:
     return Problem(
         code=Code.NOT_OURS,
         cluster=context,
-        message=f"namespace {sample.NAMESPACE} of {context} was not made by istio-mc, and is left alone",
+        message=f"namespace {sample.NAMESPACE} of {context} was not created by istio-mc, and is left alone",
         seen="no label app.kubernetes.io/managed-by=istio-mc",
         expected="the namespace that `sample deploy` makes",
         hint=Advice(kubectl(context, "get", "namespace", sample.NAMESPACE, "--show-labels")),
@@ -326,7 +326,9 @@ def _probed(session: Session, name: str, pod: str, versions: Collection[str], wa
             break
         if not told:
             told = True
-            session.run.progress(Event(name, _TEST_STEP, State.WAITING, "for every version to answer once"))
+            session.run.progress(
+                Event(name, _TEST_STEP, State.WAITING, "for one response from every version")
+            )
     return found
 
 
@@ -348,7 +350,7 @@ def _mute(name: str, pod: str, done: Execution) -> Problem:
         code=Code.CLIENT_CANNOT_CALL,
         cluster=name,
         message=f"the client in {name} made no call",
-        seen=done.stderr.strip() or f"curl ended with exit code {done.exit_code} and said nothing",
+        seen=done.stderr.strip() or f"curl exited with code {done.exit_code} and no output",
         expected=f"curl in {sample.NAMESPACE}/{pod}",
         hint=Advice(
             kubectl(name, "-n", sample.NAMESPACE, "exec", pod, "-c", sample.CLIENT, "--", "curl", "--version")
@@ -475,9 +477,9 @@ def _unanswered(name: str, calls: Calls, hop: _Hop) -> Problem:
     return Problem(
         code=Code.CALLS_UNANSWERED,
         cluster=name,
-        message=f"{name} gave up calling, though every version had answered it; {hop.told}",
+        message=f"{name} stopped sending requests, although every version had responded; {hop.told}",
         seen=_got(calls),
-        expected=f"an answer to each call within {PATIENCE_S} s",
+        expected=f"a response to each request within {PATIENCE_S} s",
         hint=hop.hint,
     )
 
@@ -486,7 +488,7 @@ def _got(calls: Calls) -> str:
     statuses = [f"{code}: {times}" for code, times in calls.failed.items() if code != "000"]
     parts = [f"HTTP status {', '.join(statuses)}"] if statuses else []
     if calls.unanswered:
-        parts.append(f"no answer within {PATIENCE_S} s, later {HURRY_S} s: {calls.unanswered} calls")
+        parts.append(f"no response within {PATIENCE_S} s, later {HURRY_S} s: {calls.unanswered} requests")
     if calls.given_up:
-        parts.append(f"given up after {calls.total} calls")
-    return "; ".join(parts) or f"answers by version: {dict(calls.answered)}"
+        parts.append(f"stopped after {calls.total} requests")
+    return "; ".join(parts) or f"responses by version: {dict(calls.answered)}"

@@ -119,7 +119,7 @@ def _cluster(view: ClusterAddress) -> dict[str, Any]:
             }
             for port in view.ports
         ],
-        "waysOut": ways_out(view) if pending else [],
+        "options": ways_out(view) if pending else [],
     }
 
 

@@ -75,7 +75,7 @@ def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[Fi
             "name": name,
             "clusterId": cluster.cluster_id,
             "network": cluster.network,
-            "answered": name in gathered.clusters,
+            "reachable": name in gathered.clusters,
             "problems": problems_data(gathered.unreachable.get(name, ())),
             "folder": gathered.folders.get(name),
             **_collected(gathered, gathered.clusters.get(name)),
@@ -83,7 +83,7 @@ def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[Fi
         for name, cluster in facts.clusters.items()
     ]
     return {
-        "schemaVersion": 1,
+        "schemaVersion": 2,
         "istioMC": __version__,
         "made": gathered.made.isoformat(),
         "meshID": facts.mesh.mesh_id,
@@ -91,7 +91,7 @@ def _index(gathered: Gathered, logs: Logs, pages: list[File], too_large: list[Fi
         "logs": {"sinceSeconds": int(logs.since_s), "lines": logs.lines},
         "redactions": redactions(gathered),  # those of the clusters' problems, too
         "files": [_file(file) for file in pages],
-        "leftOut": [file.path for file in too_large],
+        "skipped": [file.path for file in too_large],
         "clusters": clusters,
     }
 
@@ -152,7 +152,7 @@ def _cluster(gathered: Gathered, name: str) -> dict[str, Any]:
     collected = gathered.clusters.get(name)
     return {
         "name": name,
-        "answered": collected is not None,
+        "reachable": collected is not None,
         "files": len(collected.files) if collected else 0,
         "missing": [missing.what for missing in collected.missing] if collected else [],
     }

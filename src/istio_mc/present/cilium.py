@@ -27,7 +27,7 @@ def report(result: CiliumResult, warnings: Iterable[Problem]) -> Report:
     return Report(
         data={
             "dryRun": result.verb is not Verb.STATUS and not result.finished,
-            "wanted": dict(result.wanted),
+            "desired": dict(result.wanted),
             "clusters": [_cluster(result, name) for name in result.contexts],
         },
         render=lambda console: _render(result, console),
@@ -94,10 +94,10 @@ def _found(result: CiliumResult, found: Cilium) -> dict[str, Any]:
         "settings": [
             {
                 "key": key,
-                "wanted": result.wanted.get(key),
+                "desired": result.wanted.get(key),
                 "live": found.data.get(key),
                 "backup": None if old is None else old.get(key),
-                "why": why.get(key),
+                "reason": why.get(key),
             }
             for key in _keys(result, found)
         ],

@@ -59,11 +59,11 @@ def tested(result: Tested, warnings: Iterable[Problem]) -> Report:
                 {
                     "name": name,
                     "calls": calls.total,
-                    "answered": {
+                    "responses": {
                         version: calls.answered.get(version, 0) for version in result.versions.values()
                     },
                     "failed": dict(calls.failed),
-                    "givenUp": calls.given_up,
+                    "stopped": calls.given_up,
                 }
                 for name, calls in result.calls.items()
             ],

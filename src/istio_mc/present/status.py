@@ -54,7 +54,7 @@ def _data(result: StatusResult, name: str) -> dict[str, Any]:
         "network": found.network,
         "meshID": found.mesh_id,
         "version": found.version,
-        "pods": [{**_camel(pod), "fine": pod.fine} for pod in found.pods],
+        "pods": [{**_camel(pod), "healthy": pod.fine} for pod in found.pods],
         "services": [{**_camel(service), "pending": service.pending} for service in found.services],
         "deployments": [_camel(deployment) for deployment in found.deployments],
         "horizontalPodAutoscalers": [_camel(hpa) for hpa in found.hpas],
@@ -72,6 +72,7 @@ _NAMES = {
     "of_class": "gatewayClass",
     "least": "minReplicas",
     "most": "maxReplicas",
+    "wanted": "desired",
     "why": "reason",
 }
 

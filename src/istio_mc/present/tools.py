@@ -50,7 +50,7 @@ def listed(result: ListResult) -> Report:
         data={
             "tools": [_tool(tool) for tool in result.tools],
             "clusters": [_cluster(cluster) for cluster in result.clusters],
-            "notAsked": result.not_asked or None,
+            "notRead": result.not_asked or None,
             "istio": result.istio.version,
             "istioVersionReason": result.istio.reason,
             "istioVersionTested": result.istio.tested,
@@ -106,11 +106,11 @@ def _tool(tool: ListedTool) -> dict[str, Any]:
     path = tool.found.path if tool.found else tool.manifest
     return {
         "name": str(tool.tool),
-        "wanted": tool.wanted,
+        "desired": tool.wanted,
         "version": tool.version,
         "path": str(path) if path else None,
         "origin": _origin(tool),
-        "asWanted": tool.version == tool.wanted,
+        "matches": tool.version == tool.wanted,
         "digest": tool.verification.value,
         "pinnedSha256": tool.pinned,
     }

@@ -79,7 +79,7 @@ def _cluster(result: UninstallResult, name: str) -> dict[str, Any]:
         "clusterId": todo.clusters[name].cluster_id,
         "status": _status(result, name),
         "removed": list(_went(result, name)),
-        "left": [{"what": left.what, "why": left.why} for left in found.left] if found else [],
+        "remaining": [{"object": left.what, "reason": left.why} for left in found.left] if found else [],
     }
 
 

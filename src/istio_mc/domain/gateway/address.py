@@ -36,11 +36,11 @@ _TYPES = frozenset({"IPAddress", "Hostname"})
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 
 _PURPOSES: Mapping[int, tuple[str, bool]] = {
-    CROSS_NETWORK_PORT: ("calls from the other clusters (mTLS)", True),
-    STATUS_PORT: ("health checks of load balancers, and istio-mc's own", True),
-    80: ("ingress over HTTP, where this gateway is an ingress too", False),
-    443: ("ingress over HTTPS, likewise", False),
-    31400: ("ingress over TCP, likewise", False),
+    CROSS_NETWORK_PORT: ("requests from the other clusters (mTLS)", True),
+    STATUS_PORT: ("health checks of load balancers and of istio-mc", True),
+    80: ("ingress over HTTP, if this gateway is also an ingress", False),
+    443: ("ingress over HTTPS, if this gateway is also an ingress", False),
+    31400: ("ingress over TCP, if this gateway is also an ingress", False),
     15012: ("istiod for clusters without one: primary-remote only", False),
     15017: ("webhooks for clusters without an istiod: primary-remote only", False),
 }
@@ -88,7 +88,7 @@ def ports(service: Object) -> tuple[Port, ...]:
     """A gateway's ports, those first that multi-primary needs."""
     found = []
     for entry in service["spec"].get("ports") or []:
-        purpose, needed = _PURPOSES.get(entry["port"], ("not one of the mesh's", False))
+        purpose, needed = _PURPOSES.get(entry["port"], ("not used by the mesh", False))
         found.append(
             Port(
                 entry.get("name", ""),
@@ -109,9 +109,9 @@ def reach_doubt(text: str) -> str | None:
     except ValueError:
         return None
     if address.version == _SHARED.version and address in _SHARED:
-        return "shared address space of carriers (100.64.0.0/10), not reached from outside"
+        return "shared address space of carriers (100.64.0.0/10), not reachable from outside"
     if address.is_private:
-        return "private: reached only where the clusters' networks are joined, as by a VPN or peering"
+        return "private: reachable only if the clusters' networks are connected, for example by VPN"
     return None
 
 

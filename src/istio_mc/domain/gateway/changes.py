@@ -32,18 +32,18 @@ class Via(StrEnum):
 
 
 MEANING: Mapping[Via, str] = {
-    Via.EXTERNAL_IP: "writes the IP into the gateway's Service (spec.externalIPs), where all istiods see it. "
-    "What has the address must forward each port to its nodePort on the nodes. Inside the cluster, "
-    "kube-proxy answers on it itself. The admission plugin DenyServiceExternalIPs refuses it.",
-    Via.METALLB: "has MetalLB give the Service the IP (a pool of that one address, and "
-    "spec.loadBalancerIP), so that it is not pending any more. What has the address must forward each port "
-    "to its nodePort all the same, unless MetalLB announces it (by an L2Advertisement or BGPAdvertisement, "
-    "which are yours to make).",
+    Via.EXTERNAL_IP: "writes the IP address into spec.externalIPs of the gateway's Service, for all istiods. "
+    "The owner of the address must forward each port to its nodePort on the nodes. Inside the cluster, "
+    "kube-proxy handles the address. The admission plugin DenyServiceExternalIPs rejects it.",
+    Via.METALLB: "lets MetalLB assign the IP address to the Service (a pool with that address, and "
+    "spec.loadBalancerIP), so that it is no longer pending. The owner of the address must forward each port "
+    "to its nodePort, unless MetalLB announces it (by an L2Advertisement or BGPAdvertisement that you "
+    "create).",
     Via.GATEWAY: "changes nothing in the cluster itself: every other cluster gets a Gateway of class "
-    "istio-remote that says where to call. Takes host names too. What has the address must forward 15443 "
-    "to its nodePort. Counts only while the Service has no address of its own.",
+    "istio-remote with the address. Accepts host names. The owner of the address must forward 15443 "
+    "to its nodePort. Has no effect if the Service has an address.",
 }
-"""What each way does, and what it means for traffic."""
+"""What each option does, and its effect on traffic."""
 
 
 class Action(StrEnum):
@@ -124,20 +124,20 @@ def setting(live: Live, context: str, addresses: Sequence[str], via: Via) -> lis
 
 
 def unsetting(live: Live, context: str, but: Via | None = None) -> list[Change]:
-    """What takes away every address that this tool gave a cluster's gateway, but for one way of it."""
+    """The changes that remove every gateway address that this tool set, except by one `Via`."""
     cluster = live.clusters[context]
     changes: list[Change] = []
     service = live.service(context) if context in live.observed else None
     for via, key in ((Via.EXTERNAL_IP, "externalIPs"), (Via.METALLB, "loadBalancerIP")):
         value = (service or {}).get("spec", {}).get(key)
         if via is not but and service and value and _written_by_us(service, key):
-            changes.append(_service(context, key, None, f"spec.{key} {_told(value)} goes"))
+            changes.append(_service(context, key, None, f"spec.{key} {_shown(value)} is removed"))
     found = live.pools.get(context)
     if but is not Via.METALLB and found and is_our_pool(found):
-        changes.append(Change(context, Action.DELETE, found, "MetalLB's pool for the gateway goes"))
+        changes.append(Change(context, Action.DELETE, found, "MetalLB pool of the gateway is removed"))
     if but is not Via.GATEWAY:
         changes += [
-            Change(other, Action.DELETE, gateway, f"it stands for {context}")
+            Change(other, Action.DELETE, gateway, f"it is for {context}")
             for other, observed in live.observed.items()
             if other != context and (gateway := address.ours_of(cluster.cluster_id, observed))
         ]
@@ -145,35 +145,35 @@ def unsetting(live: Live, context: str, but: Via | None = None) -> list[Change]:
 
 
 def foreign(live: Live, context: str) -> list[str]:
-    """Addresses a cluster's gateway has that this tool did not give it, and will not take away."""
+    """Addresses of a cluster's gateway that this tool did not set and does not remove."""
     service = live.service(context)
     spec = (service or {}).get("spec", {})
-    told = [
-        f"spec.{key} {_told(spec[key])}"
+    shown = [
+        f"spec.{key} {_shown(spec[key])}"
         for key in ("externalIPs", "loadBalancerIP")
         if service and spec.get(key) and not _written_by_us(service, key)
     ]
     found = address.standing(context, live.clusters[context], address.kubernetes_gateways(live.observed))
-    return told + [f"Gateway {one.name} in {one.context}" for one in found if not one.ours]
+    return shown + [f"Gateway {one.name} in {one.context}" for one in found if not one.ours]
 
 
 def _external_ips(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
     if address.external_ips(live.observed[context]) == tuple(addresses):
         return []
-    why = f"the other clusters call {', '.join(addresses)}"
+    why = f"address for the other clusters: {', '.join(addresses)}"
     return [_service(context, "externalIPs", list(addresses), why)]
 
 
 def _metallb(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
     changes = []
     wanted, found = pool(addresses), live.pools.get(context)
-    # A pool of somebody else's that says the same is as good.
+    # An equal pool of another owner is sufficient.
     same = found is not None and found.get("spec", {}).items() >= wanted["spec"].items()
     if not same:
-        changes.append(Change(context, Action.APPLY, wanted, "MetalLB may give out this address alone"))
+        changes.append(Change(context, Action.APPLY, wanted, "pool with this address"))
     service = live.service(context) or {}
     if service.get("spec", {}).get("loadBalancerIP") != addresses[0]:
-        changes.append(_service(context, "loadBalancerIP", addresses[0], "MetalLB is asked for this address"))
+        changes.append(_service(context, "loadBalancerIP", addresses[0], "MetalLB assigns this address"))
     return changes
 
 
@@ -205,5 +205,5 @@ def _written_by_us(service: Object, key: str) -> bool:
     )
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -99,20 +99,20 @@ def _own(table: ReleaseTable, running: Mapping[str, str | None]) -> IstioChoice:
     if chosen is None:
         problem = Problem(
             code=Code.ISTIO_VERSION_UNKNOWN,
-            message="the Istio version of the mesh cannot be read",
-            seen=f"neither an image tag nor a label of istiod has a version in {', '.join(unread)}",
+            message="Istio version of the mesh is unknown",
+            seen=f"no version in the image tags and labels of istiod in {', '.join(unread)}",
             expected="a tag such as 1.31.0",
-            hint=Advice("name the version: --istio-version, or istio.version in mesh.yaml"),
+            hint=Advice("set the version with --istio-version, or istio.version in mesh.yaml"),
         )
-        return IstioChoice(UNKNOWN_VERSION, "the mesh runs it", problem=problem)
+        return IstioChoice(UNKNOWN_VERSION, "used by the mesh", problem=problem)
     if set(running.values()) == {chosen}:
-        return IstioChoice(chosen, "the mesh runs it", _tested(table, chosen))
+        return IstioChoice(chosen, "used by the mesh", _tested(table, chosen))
     warning = Problem(
         code=Code.ISTIO_VERSIONS_DIFFER,
         message=f"the clusters run different versions of Istio; {chosen} is used",
         seen=seen,
         expected="one version in every cluster",
-        hint=Advice("to use another one, name it: --istio-version, or istio.version in mesh.yaml"),
+        hint=Advice("to use another version, set --istio-version, or istio.version in mesh.yaml"),
     )
     reason = f"newest version in the mesh ({seen})"
     return IstioChoice(chosen, reason, _tested(table, chosen), warning=warning)
@@ -156,7 +156,9 @@ def _none_fits(table: ReleaseTable, servers: Servers, minors: Iterable[Minor]) -
         expected=f"versions that one release supports ({ranges})",
         hint=Advice(f"name a version; {version} is the nearest: --istio-version {version}"),
     )
-    return IstioChoice(version, "nearest to what the clusters run", _tested(table, version), problem=problem)
+    return IstioChoice(
+        version, "closest to the versions of the clusters", _tested(table, version), problem=problem
+    )
 
 
 def _fits(table: ReleaseTable, release: IstioRelease, minor: Minor) -> bool:

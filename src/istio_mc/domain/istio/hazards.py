@@ -66,7 +66,7 @@ def defects(
         message=f"istiod has {plural(count, 'known defect')} with remote secrets",
         seen="\n".join(lines),
         expected=_newer(fixed for _, _, fixed in found),
-        hint=Advice(f"{advice}; a restart of istiod ends what they did: ", restart(context))
+        hint=Advice(f"{advice}; a restart of istiod removes their effects: ", restart(context))
         if restart and context
         else Advice(advice),
     )
@@ -83,7 +83,7 @@ def security(table: ReleaseTable, running: Running) -> Problem | None:
         return None
     return Problem(
         code=Code.ISTIO_SECURITY,
-        message="Istio lacks published security fixes",
+        message="published security fixes are missing in Istio",
         seen=", ".join(_place(version, running) for version in found),
         expected=", ".join(
             dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in found.values())
@@ -100,11 +100,11 @@ def analyze(table: ReleaseTable, version: str) -> Problem | None:
     fixed = " or ".join(one.fixed for one in table.analyze.affects if one.fixed)
     return Problem(
         code=Code.ISTIOCTL_ANALYZE,
-        message=f"istioctl {version}: `analyze` runs programs that remote secrets of a cluster name",
-        seen="whoever can write Secrets in istio-system runs programs on the machine of whoever calls it",
+        message=f"istioctl {version}: `analyze` runs programs from remote secrets of a cluster",
+        seen="any writer of Secrets in istio-system can run programs on the machine that runs it",
         expected=f"istioctl {fixed}, or newer",
         hint=Advice(
-            "istio-mc never runs analyze; call it with --remote-contexts, which reads no remote secret, "
+            "istio-mc never runs analyze; run it with --remote-contexts, which reads no remote secret, "
             "or with a newer istioctl"
         ),
     )
@@ -122,14 +122,14 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
     fixed = " and ".join(one.fixed for one in table.analyze.affects if one.fixed)
     return Problem(
         code=Code.REMOTE_SECRET_PROGRAMS,
-        message="remote secrets name programs for their reader to run",
+        message="remote secrets contain programs (exec) for their reader to run",
         seen="\n".join(lines),
-        expected="a kubeconfig with a token, as link writes it",
+        expected="a kubeconfig with a token, as `istio-mc link` writes it",
         hint=Advice(
             f"do not run `analyze` of an istioctl older than {fixed} in these clusters: it runs these "
             "programs on your machine; then ",
             istio_mc("link"),
-            ", and find out who wrote these Secrets",
+            ", and find out the writer of these Secrets",
         ),
     )
 
@@ -148,9 +148,9 @@ def dying_hub(table: ReleaseTable, images: Mapping[str, Collection[str]]) -> Pro
     first = next(iter(dying.values()))
     return Problem(
         code=Code.HUB_SWITCHED_OFF,
-        message="Istio's images come from a registry that is switched off",
+        message="Istio images are from a discontinued registry",
         seen="\n".join(f"{name}{_at(found[name])}: {hub.effect}" for name, hub in dying.items()),
-        expected=f"{first.instead}, or a registry of your own that mirrors it",
+        expected=f"{first.instead}, or your own mirror of it",
         hint=Advice(f"set istio.hub: {first.instead} in mesh.yaml, and install; then restart the workloads"),
     )
 
@@ -204,9 +204,9 @@ def unfit_crds(
     blocks = any(hazard.blocks for hazards in found.values() for hazard in hazards)
     return Problem(
         code=Code.GATEWAY_API_UNFIT,
-        message="istiod does not become ready beside these CRDs of the Gateway API"
+        message="istiod does not become ready with these Gateway API CRDs"
         if blocks
-        else "istiod ignores CRDs of the Gateway API that are too old for it",
+        else "istiod ignores Gateway API CRDs that are too old",
         seen="\n".join(f"{crd}{_at(at)}, Istio {v}: {effect}" for (crd, v, effect), at in lines.items()),
         expected=", ".join(fixes),
         hint=Advice(
@@ -214,7 +214,7 @@ def unfit_crds(
             if variables
             else "set istio.version in mesh.yaml"
             if blocks
-            else "have the CRDs updated by whoever installed them; istio-mc leaves those that are there"
+            else "update the CRDs with the tool that installed them"
         ),
     )
 

@@ -89,7 +89,7 @@ def unavailable(deployment: Object | None) -> str:
     status = deployment.get("status") or {}
     wanted = deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
-        return "its controller has not seen the last change"
+        return "its controller has not processed the last change"
     if wanted == 0:
         return "scaled to 0 replicas"
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
@@ -193,7 +193,7 @@ def crl_fault(contents: Mapping[str, bytes], chain: bytes | None = None) -> str:
     except ProblemError:
         return ""  # a fault of the chain itself
     except ValueError:
-        return f"{CA_CRL} contains a block that is no revocation list"
+        return f"{CA_CRL} contains a block that is not a revocation list"
     missing = [signer for signer in signers if not any(_has_signed(signer, one) for one in found)]
     names = ", ".join(dict.fromkeys(map(common_name, missing)))
     return f"{CA_CRL} contains no revocation list signed by {names}" if missing else ""

@@ -475,22 +475,22 @@ class _Crashed(NamedTuple):
 # As Problems
 
 _FIXES: Mapping[Cause, str] = {
-    Cause.CRASH: "correct what its log names, in mesh.yaml where it is a value of Istio's: ",
+    Cause.CRASH: "fix the error in its log (for a value of Istio: in mesh.yaml): ",
     Cause.IMAGE: "set an image that the cluster can pull (values.global.hub and tag, imagePullSecrets): ",
-    Cause.CONTAINER: "provide what it names: ",
-    Cause.UNSCHEDULABLE: "give the nodes room, or change requests, tolerations or affinity in values: ",
-    Cause.VOLUME: "provide the volume, Secret or ConfigMap that it names: ",
-    Cause.FAILED: "see why it failed: ",
-    Cause.NOT_READY: "see what it waits for: ",
+    Cause.CONTAINER: "create the missing object: ",
+    Cause.UNSCHEDULABLE: "add capacity, or change requests, tolerations or affinity in values: ",
+    Cause.VOLUME: "create the missing volume, Secret or ConfigMap: ",
+    Cause.FAILED: "check why it failed: ",
+    Cause.NOT_READY: "check its events: ",
 }
-_SAID: Mapping[Cause, str] = {
-    Cause.CRASH: "{where} of {context} crashes",
-    Cause.IMAGE: "the image of {where} of {context} cannot be pulled",
-    Cause.CONTAINER: "{where} of {context} cannot be created",
-    Cause.UNSCHEDULABLE: "{where} of {context} finds no node",
-    Cause.VOLUME: "a volume of {where} of {context} cannot be mounted",
-    Cause.FAILED: "{where} of {context} failed",
-    Cause.NOT_READY: "{where} of {context} is not ready",
+_MESSAGES: Mapping[Cause, str] = {
+    Cause.CRASH: "{where} crashes",
+    Cause.IMAGE: "image of {where} cannot be pulled",
+    Cause.CONTAINER: "{where} cannot be created",
+    Cause.UNSCHEDULABLE: "{where} cannot be scheduled",
+    Cause.VOLUME: "a volume of {where} cannot be mounted",
+    Cause.FAILED: "{where} failed",
+    Cause.NOT_READY: "{where} is not ready",
 }
 
 
@@ -506,7 +506,7 @@ def problem_of(context: str, namespace: str, faults: Collection[PodFault]) -> Pr
     return Problem(
         code=first.cause.value,
         cluster=context,
-        message=_SAID[first.cause].format(where=first.where, context=context),
+        message=_MESSAGES[first.cause].format(where=first.where, context=context),
         seen=seen,
         expected="all replicas updated and available",
         hint=_hint(context, namespace, first),

@@ -398,7 +398,7 @@ def _crd(entry: Mapping[str, Any]) -> CrdHazard:
 
 def _day(value: object) -> date:
     if not isinstance(value, date):
-        raise ValueError(f"{value!r} is not a day such as 2026-11-28")  # noqa: TRY004 - of one kind with the others
+        raise ValueError(f"{value!r} is not a date such as 2026-11-28")  # noqa: TRY004 - of one kind with the others
     return value
 
 
@@ -472,7 +472,7 @@ def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -
         return Problem(
             code=Code.ISTIO_END_OF_LIFE_EXPECTED,
             message=f"Istio {version} is past its expected end of life ({expected})",
-            seen=f"release {release}, end of life {release.end}; by the policy until about {expected}",
+            seen=f"release {release}, end of life {release.end}; expected until about {expected}",
             expected="a release that is supported upstream",
             hint=hint,
         )
@@ -513,6 +513,6 @@ def table_age_problem(table: ReleaseTable, today: date) -> Problem | None:
         code=Code.RELEASES_OLD,
         message=f"the table of Istio releases is {table.age_days(today)} days old",
         seen=f"read on {table.read}",
-        expected="at most 90 days: newer patches and ends of life are missing in it",
+        expected="at most 90 days; newer patch versions and end-of-life dates are missing",
         hint=Advice("update istio-mc, or pin a newer release: istio.version in mesh.yaml"),
     )

@@ -45,7 +45,7 @@ class Difference(NamedTuple):
         if not self.path:
             return f"{self.ref} is missing"
         live, wanted = _apart(_line(self.live), _line(self.wanted))
-        return f"{self.ref} {self.path} is {live}, wanted {wanted}"
+        return f"{self.ref} {self.path} is {live}, desired {wanted}"
 
 
 def differences(wanted: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:

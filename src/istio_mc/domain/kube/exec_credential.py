@@ -130,14 +130,16 @@ def parse_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
         document = jsontext.load(output)
     except ValueError:  # the exception would hold the output
         what = "nothing" if not output.strip() else "something that is not JSON"
-        raise ValueError(f"printed {what} where an ExecCredential was expected") from None
+        raise ValueError(f"printed {what} instead of an ExecCredential") from None
     if not isinstance(document, Mapping):
-        raise ValueError(f"printed {kind_of(document)} where an ExecCredential was expected")  # noqa: TRY004
+        raise ValueError(f"printed {kind_of(document)} instead of an ExecCredential")  # noqa: TRY004
     version = document.get("apiVersion")
     if document.get("kind") != "ExecCredential" or version != plugin.api_version:
         known = isinstance(version, str) and version.startswith("client.authentication.k8s.io/")
         saw = f"one of {version}" if known and version != plugin.api_version else "something else"
-        raise ValueError(f"was asked for an ExecCredential of {plugin.api_version} and printed {saw}")
+        raise ValueError(
+            f"received a request for an ExecCredential of {plugin.api_version} and printed {saw}"
+        )
     status = document.get("status")
     if not isinstance(status, Mapping):
         raise ValueError("printed an ExecCredential without a status")  # noqa: TRY004

@@ -112,8 +112,8 @@ class Kubeconfig:
             problems.append(
                 Problem(
                     code=Code.CONTEXT_NAMED_TWICE,
-                    message=f"named more than once: {', '.join(twice)}",
-                    hint=Advice("Name each context once"),
+                    message=f"given more than once: {', '.join(twice)}",
+                    hint=Advice("Give each context once"),
                 )
             )
         if problems:
@@ -239,7 +239,7 @@ def _malformed(path: str, fault: str) -> Problem:
     return Problem(
         code=Code.KUBECONFIG_MALFORMED,
         message=f"{path}: {fault}",
-        hint=Advice("Correct the file; this reads it once it is right: ", kubectl_config("view")),
+        hint=Advice("Correct the file; check it with: ", kubectl_config("view")),
     )
 
 
@@ -262,16 +262,14 @@ def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Pro
         message=f"{kind.removesuffix('s')} {name} is defined in {first} and again in {again}: {outcome}",
         seen="identical entries" if same else "different entries",
         expected="names that are unique over all files",
-        hint=None
-        if same
-        else Advice(f"Rename one of the two: everything but the entry in {first} is passed over"),
+        hint=None if same else Advice(f"Rename one of the two: all but the entry in {first} are ignored"),
     )
 
 
 def _missing(path: str) -> Problem:
     return Problem(
         code=Code.KUBECONFIG_MISSING,
-        message=f"{path} does not exist and was passed over",
+        message=f"{path} does not exist and was skipped",
         hint=Advice("Correct $KUBECONFIG or --kubeconfig"),
     )
 
@@ -298,7 +296,7 @@ def _context(
     faults = []
     if cluster_path is None:
         faults.append(
-            (Code.CLUSTER_UNDEFINED, f"names the cluster {cluster}, which no file defines")
+            (Code.CLUSTER_UNDEFINED, f"names the cluster {cluster}, which is not defined in any file")
             if cluster
             else (Code.CONTEXT_INCOMPLETE, "names no cluster")
         )
@@ -312,7 +310,7 @@ def _context(
             for fault in (*refused_cluster(written), *unusable_cluster(written))
         )
     if user is not None and user_path is None and (server is None or is_tls(server)):
-        faults.append((Code.USER_UNDEFINED, f"names the user {user}, which no file defines"))
+        faults.append((Code.USER_UNDEFINED, f"names the user {user}, which is not defined in any file"))
     faults.extend(
         (Code.USER_UNUSABLE, f"its user {user or 'without a name'} ({user_path}) {fault}")
         for fault in (*refused_user(user_entry), *unusable_user(user_entry, server))
@@ -354,7 +352,7 @@ def _unknown_contexts(unknown: Sequence[str], known: Sequence[str]) -> Problem:
         code=Code.CONTEXT_UNKNOWN,
         message=f"no such {'context' if len(unknown) == 1 else 'contexts'}: {', '.join(unknown)}",
         seen=", ".join(unknown),
-        expected=f"one of {', '.join(known)}" if known else "a kubeconfig with contexts: there is none in it",
+        expected=f"one of {', '.join(known)}" if known else "a kubeconfig with at least one context",
         hint=Advice(f"Did you mean {', '.join(guesses)}?")
         if guesses
         else Advice(istio_mc("contexts", "--offline")),

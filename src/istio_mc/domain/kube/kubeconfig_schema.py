@@ -181,7 +181,9 @@ def _fields(
             where = f"{place}.{key}" if place else str(key)
             if key not in fields and (name := meant.get(_letters(str(key)))):
                 report.ignore(
-                    Code.KUBECONFIG_KEY_UNKNOWN, f"{where} is no known key and is skipped", f"Write it {name}"
+                    Code.KUBECONFIG_KEY_UNKNOWN,
+                    f"{where} is not a known key and is ignored",
+                    f"Write it {name}",
                 )
             elif key in fields and item is not None:
                 decoded = fields[key](report, where, item)

@@ -286,11 +286,11 @@ class _Said(NamedTuple):
 _REFUSED = "the API server of {context} refused {request}"
 _READY = ("get", "--raw", "/readyz?verbose")
 _AGAIN = "run the same command again"
-_OTHER = _Said(_REFUSED, "an answer of 200 to 299", look=_READY)
+_OTHER = _Said(_REFUSED, "HTTP status 200 to 299", look=_READY)
 _SAID: Mapping[Reason, _Said] = {
     Reason.UNAUTHENTICATED: _Said(
         _REFUSED,
-        "credentials that the API server takes",
+        "credentials that the API server accepts",
         "log in again, then: ",
         look=("auth", "whoami"),
     ),
@@ -305,7 +305,7 @@ _SAID: Mapping[Reason, _Said] = {
     Reason.ADMISSION: _Said(
         "{name} of {context} denied {request}",
         "a request that the cluster's admission policies allow",
-        "change what {name} objects to, or have whoever runs it make an exception",
+        "change what {name} rejects, or add an exception for it",
         unnamed="an admission plugin",
     ),
     Reason.POD_SECURITY: _Said(
@@ -320,7 +320,7 @@ _SAID: Mapping[Reason, _Said] = {
         look=("get", "namespace", "{namespace}", "-o", "yaml"),
     ),
     Reason.OBJECT_TERMINATING: _Said(
-        "{name} of {context} is being deleted, which stands in the way of {request}",
+        "{name} of {context} is being deleted, which blocks {request}",
         "an object that is not being deleted",
         "wait until it is gone, then run the same command again; its finalizers are what it waits for",
     ),
@@ -344,7 +344,7 @@ _SAID: Mapping[Reason, _Said] = {
     Reason.INVALID: _Said(
         "the API server of {context} rejected {request} as invalid",
         "an object that the API server accepts",
-        "correct the value that it names, in mesh.yaml where it comes from there",
+        "correct the value; if it comes from mesh.yaml, there",
     ),
     Reason.TOO_MANY: _Said(
         "the API server of {context} limits requests, {request} among them",
@@ -357,11 +357,11 @@ _SAID: Mapping[Reason, _Said] = {
         look=_READY,
     ),
     Reason.ERROR: _Said(
-        "the API server of {context} failed on {request}", "an answer of 200 to 299", look=_READY
+        "the API server of {context} failed on {request}", "HTTP status 200 to 299", look=_READY
     ),
     Reason.NO_STATUS: _Said(
-        "what answered {request} for {context} is no API server",
-        "an answer as Kubernetes writes it",
-        "look for a proxy or firewall between here and the API server that answers in its stead",
+        "the server that responded to {request} for {context} is not an API server",
+        "a response from Kubernetes",
+        "check for a proxy or firewall that responds instead of the API server",
     ),
 }

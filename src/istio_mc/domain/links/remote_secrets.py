@@ -94,8 +94,8 @@ class RemoteSecret:
 
     Attributes:
         cluster_id: The key, which is the cluster ID.
-        access: How the cluster is reached; None where istiod refuses the kubeconfig.
-        fault: Why istiod refuses it; empty where it accepts it.
+        access: How the cluster is reached; None where istiod rejects the kubeconfig.
+        fault: Why istiod rejects it; empty where it accepts it.
         is_of_our_form: Whether its kubeconfig has what those of `link` have: server, CA, token, and no more.
         names_programs: Whether its kubeconfig names a program (exec) for its reader to run.
     """
@@ -235,7 +235,7 @@ def to_prune(
 
 
 class _UnusableError(Exception):
-    """A kubeconfig that istiod refuses, and why."""
+    """A kubeconfig that istiod rejects, and why."""
 
 
 def _access(value: str, allowed: frozenset[str]) -> tuple[Access, bool]:
@@ -324,10 +324,10 @@ def _insecure(found: Decoded, allowed: frozenset[str]) -> Iterator[str]:
         provider = user.get("auth-provider")
         kind = str(provider.get("name", "")) if isinstance(provider, Mapping) else ""
         if provider is not None and kind != "oidc" and kind not in allowed:
-            yield f"istiod refuses auth-provider {kind} (user {name})"
+            yield f"istiod rejects auth-provider {kind} (user {name})"
         for key, option in _FILES_AND_PROGRAMS.items():
             if key in user and option not in allowed:
-                yield f"istiod refuses {key} (user {name}): it accepts credentials as data only"
+                yield f"istiod rejects {key} (user {name}): it accepts credentials as data only"
 
 
 _FILES_AND_PROGRAMS = {

@@ -136,7 +136,7 @@ def cluster_id_faults(cluster_id: str) -> list[Problem]:
             message=f"not a cluster id: {cluster_id!r}",
             seen=f"{len(cluster_id)} characters",
             expected=f"at most {MAX_CLUSTER_ID} letters, digits, '-', '_' and single '.', "
-            "a letter or digit at both ends",
+            "starting and ending with a letter or digit",
         )
     ]
 
@@ -272,7 +272,7 @@ def load_signer(
         raise ProblemError(
             Problem(
                 code=Code.CA_NO_KEY,
-                message=f"there is no key for the CA in {root_cert.name}",
+                message=f"no private key for the CA in {root_cert.name}",
                 expected="the root's key, or a CA below the root with its key",
             )
         )
@@ -296,7 +296,7 @@ def load_signer(
                 message=f"the certificate in {root_cert.name} is not a root",
                 seen=f"issued by {root.issuer.rfc4514_string()}",
                 expected=f"a certificate that {common_name(root)} issued to itself",
-                hint=Advice("give the CA above it as the root, and this one as the issuer"),
+                hint=Advice("use its issuer as the root CA, and this CA as the issuer"),
             )
         )
     elif root and certificate and between is not None:
@@ -367,7 +367,7 @@ def _end(now: datetime, validity: timedelta) -> datetime:
         raise InputError(
             Problem(
                 code=Code.VALIDITY,
-                message="the validity ends past the year 9999",
+                message="validity ends after the year 9999",
                 seen=f"{validity.days} days",
             )
         ) from error
@@ -415,10 +415,10 @@ class KeySpec:
             raise InputError(
                 Problem(
                     code=Code.KEY_SIZE,
-                    message=f"{self.type.upper()} keys of {self.size} bits are not made",
+                    message=f"{self.type.upper()} keys of {self.size} bits are not supported",
                     seen=str(self.size),
                     expected=", ".join(map(str, allowed)),
-                    hint=Advice("give --key-size one of these"),
+                    hint=Advice("use one of these for --key-size"),
                 )
             )
 
@@ -435,7 +435,7 @@ class KeySpec:
             raise InputError(
                 Problem(
                     code=Code.KEY_TYPE,
-                    message=f"no such type of key: {kind}",
+                    message=f"unknown key type: {kind}",
                     seen=str(kind),
                     expected="rsa, ec",
                 )

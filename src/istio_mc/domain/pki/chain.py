@@ -97,7 +97,7 @@ def path_to_root(
     raise ProblemError(
         Problem(
             code=Code.CHAIN_BROKEN,
-            message=f"{common_name(certificate)} does not lead to the root",
+            message=f"{common_name(certificate)} does not chain to the root",
             seen=f"no certificate at hand issued {common_name(last)}",
             expected=f"one of {last.issuer.rfc4514_string()}, up to a root with fingerprint "
             + " or ".join(fingerprint(root) for root in roots),
@@ -164,7 +164,7 @@ def path_warnings(path: Sequence[x509.Certificate], now: datetime, *, within: ti
             found.append(
                 Problem(
                     code=Code.CA_EXPIRES_SOON,
-                    message=f"the certificate {name} ends in {left.days} days",
+                    message=f"the certificate {name} expires in {left.days} days",
                     seen=f"valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
                     expected=f"more than {within.days} days left",
                 )
@@ -200,7 +200,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
                 seen=f"basicConstraints pathlen:{go.path_length}",
                 expected=f"pathlen of at least {below}, or none",
                 hint=Advice(
-                    "have it issued again with a greater path length: each cluster gets its own CA below it"
+                    "issue it again with a greater path length: each cluster gets its own CA below it"
                 ),
             )
         )
@@ -220,7 +220,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
                 message=f"the certificate {name} has a critical extension that istiod does not know",
                 seen=", ".join(go.unknown),
                 expected="no critical extension other than those of RFC 5280 that Go knows",
-                hint=Advice("have it issued again without this extension, or with it not critical"),
+                hint=Advice("issue it again without this extension, or with it not critical"),
             )
         )
     return found
@@ -278,7 +278,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
         found.append(
             Problem(
                 code=Code.CA_WEAK_SIGNATURE,
-                message=f"the signature on the certificate {name} is of a kind that istiod refuses",
+                message=f"the signature on the certificate {name} has an algorithm that istiod rejects",
                 seen=certificate.signature_algorithm_oid.dotted_string,
                 expected="SHA-256, SHA-384 or SHA-512, with RSA or ECDSA; or Ed25519",
             )
@@ -302,7 +302,7 @@ def _limited_use(certificate: x509.Certificate) -> Problem:
         code=Code.CA_EXTENDED_KEY_USAGE,
         message=f"the certificate {common_name(certificate)} limits what certificates below it are used for",
         expected="extendedKeyUsage with serverAuth and clientAuth, or none",
-        hint=Advice("have it issued again without extendedKeyUsage: workloads are both servers and clients"),
+        hint=Advice("issue it again without extendedKeyUsage: workloads are both servers and clients"),
     )
 
 
@@ -319,9 +319,7 @@ def _key_id_faults(
             message=f"the certificate {common_name(certificate)} names another key as its issuer's",
             seen=f"authority key identifier {go.issuer_key_id.hex(':').upper()}",
             expected=f"the issuer's subject key identifier {theirs.hex(':').upper()}",
-            hint=Advice(
-                "have it issued again by the certificate above it: proxies do not follow it otherwise"
-            ),
+            hint=Advice("issue it again by the certificate above it: proxies do not follow it otherwise"),
         )
     ]
 
@@ -343,9 +341,7 @@ def _name_faults(
                     message=_limited_names(certificate),
                     seen=f"name constraints that exclude {', '.join(dict.fromkeys(refused))}",
                     expected="DNS names under istio.io and svc, and URIs of the mesh's trust domain, allowed",
-                    hint=Advice(
-                        "have it issued again without name constraints, or with these names permitted"
-                    ),
+                    hint=Advice("issue it again without name constraints, or with these names permitted"),
                 )
             )
     return found
@@ -377,7 +373,7 @@ def _policy_faults(path: Sequence[x509.Certificate], read: Sequence[GoCertificat
             message="a CA above demands a certificate policy, and workloads' certificates have none",
             seen="policyConstraints with requireExplicitPolicy",
             expected="no such constraint below the root",
-            hint=Advice("have the CA that has it issued again without it"),
+            hint=Advice("issue the CA again without it"),
         )
     ]
 
@@ -392,7 +388,9 @@ def _short_key(certificate: x509.Certificate) -> list[Problem]:
             message=f"the certificate {common_name(certificate)} has a key that can be broken",
             seen=f"RSA {key.key_size}",
             expected=f"RSA of at least {SAFE_RSA_BITS} bits, or EC",
-            hint=Advice("replace it: whoever breaks it makes certificates that every workload accepts"),
+            hint=Advice(
+                "replace it: anyone who breaks it can issue certificates that every workload accepts"
+            ),
         )
     ]
 
@@ -407,7 +405,7 @@ def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
                 code=Code.CA_NAME_CONSTRAINTS,
                 message=_limited_names(certificate),
                 expected="DNS names under istio.io and svc, and URIs of the mesh's trust domain, allowed",
-                hint=Advice("proxies refuse every workload certificate that falls outside the limit"),
+                hint=Advice("proxies reject workload certificates outside the limit"),
             )
         )
     if is_root(certificate) and go.uses and _ANY not in go.uses and not {_SERVER, _CLIENT} <= set(go.uses):

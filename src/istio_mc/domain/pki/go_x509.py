@@ -461,7 +461,7 @@ def _check_pkcs8(der: bytes) -> None:
     elif kind == _EC:
         _check_sec1(content, parameters if parameters[:1] == bytes([OID]) else b"")
     elif kind != _ED25519 or parameters:
-        raise RefusedError("it is no RSA, EC or Ed25519 key")
+        raise RefusedError("it is not an RSA, EC or Ed25519 key")
 
 
 def _check_sec1(der: bytes, parameters: bytes = b"") -> None:

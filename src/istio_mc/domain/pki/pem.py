@@ -40,7 +40,7 @@ _CURVES = (ec.SECP224R1, ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 _CERTIFICATE, _TRUSTED = "CERTIFICATE", "TRUSTED CERTIFICATE"
 _CERTIFICATES = (_CERTIFICATE, "X509 CERTIFICATE", _TRUSTED)
 _KEY = "PRIVATE KEY"
-_PLAIN = "PEM blocks alone, each beginning on a line of its own"
+_PLAIN = "PEM blocks only, each starting on its own line"
 
 T = TypeVar("T")
 
@@ -203,7 +203,7 @@ def read_certificate(pem: NamedPem) -> Reading[x509.Certificate]:
         raise ProblemError(
             Problem(
                 code=Code.CERTIFICATE_NOT_ALONE,
-                message=f"{pem.name} has {len(reading.value)} certificates where one is expected",
+                message=f"{pem.name} has {len(reading.value)} certificates, expected one",
                 seen="; ".join(certificate.subject.rfc4514_string() for certificate in reading.value),
                 hint=Advice("put the others in the chain file"),
             )
@@ -250,7 +250,7 @@ def _reasons(blocks: Sequence[Block], odd: Sequence[str]) -> list[str]:
 def _malformed(pem: NamedPem, reasons: Sequence[str]) -> Problem:
     return Problem(
         code=Code.PEM_MALFORMED,
-        message=f"{pem.name} is not PEM as istiod and the proxies read it",
+        message=f"{pem.name} is not PEM that istiod and the proxies accept",
         seen=", ".join(reasons),
         expected=_PLAIN,
         hint=Advice("write it again as plain PEM"),
@@ -279,7 +279,7 @@ def _unreadable(pem: NamedPem, error: ValueError) -> Problem:
 
 
 def _look(pem: NamedPem, command: Command) -> Advice | None:
-    return Advice("look at it with: ", command) if pem.is_file else None
+    return Advice("inspect it with: ", command) if pem.is_file else None
 
 
 # Keys
@@ -325,7 +325,7 @@ def read_key(pem: NamedPem) -> Reading[PrivateKey]:
             Problem(
                 code=Code.KEY_ENCRYPTED,
                 message=f"the private key in {pem.name} is encrypted",
-                expected="a key without a passphrase: istiod reads no other",
+                expected="a key without a passphrase",
                 hint=Advice(
                     "decrypt it into a private file: umask 077; ",
                     on_this_machine("openssl", "pkey", "-in", pem.name, "-out", "plain.key"),
@@ -355,7 +355,7 @@ def _private_key(pem: NamedPem, der: bytes) -> PrivateKey:
         raise ProblemError(
             Problem(
                 code=Code.KEY_UNSUPPORTED,
-                message=f"the private key in {pem.name} is of a kind that istiod does not read",
+                message=f"the private key in {pem.name} has a type that istiod does not support",
                 seen=f"EC {key.curve.name}"
                 if isinstance(key, ec.EllipticCurvePrivateKey)
                 else type(key).__name__,
@@ -417,7 +417,7 @@ def rewritten(pem: NamedPem, oddities: Sequence[str]) -> list[Problem]:
     return [
         Problem(
             code=Code.PEM_REWRITTEN,
-            message=f"{pem.name} was read, and its content is written as plain PEM",
+            message=f"{pem.name} was read, and will be written as plain PEM",
             seen=", ".join(oddities),
             expected=_PLAIN,
         )

@@ -7,7 +7,7 @@ import binascii
 import re
 from dataclasses import dataclass, field
 
-UNFINISHED = "a PEM block without its end"
+UNFINISHED = "a PEM block without an END line"
 
 _BLOCK = re.compile(rb"-----BEGIN ([^-\r\n]+)-----((?:[^-]|-(?!----))*)-----END \1-----")
 _HEADERS = re.compile(rb"\s*((?:[^\r\n:]+:[^\r\n]*[\r\n]+)+)(.*)", re.DOTALL)
@@ -91,7 +91,7 @@ def blocks_of_people(data: bytes) -> tuple[list[Block], list[str]]:
         if at and b"\n" not in between:
             odd.append("no line break between two PEM blocks")
         elif between.rpartition(b"\n")[2]:
-            odd.append("a PEM block that does not begin its line")
+            odd.append("a PEM block that does not start at the beginning of a line")
         at = match.end()
         found.append(_block(match[1].decode("latin-1"), match[2]))
     text += data[at:]

@@ -63,8 +63,8 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
             problems.append(
                 Problem(
                     code=Code.OPTION_REPEATED,
-                    message=f"{option.name}: {context} is given twice: {found[context]} and {value}",
-                    hint=Advice("Give it once"),
+                    message=f"{option.name}: {context} has two values: {found[context]} and {value}",
+                    hint=Advice("Set it once"),
                 )
             )
         else:

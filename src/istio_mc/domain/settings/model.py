@@ -77,7 +77,7 @@ class CaSettings:
         fault="is not one of rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384", example="ec-256",
     )] = None
     validity: Annotated[str, Key(
-        "How long new CAs are valid, in hours or days; a cluster's CA ends with its issuer at the latest.",
+        "How long new CAs are valid, in hours or days; a cluster's CA expires no later than its issuer.",
         pattern="[1-9][0-9]{0,6}[hd]", fault="is not a number of hours or days, such as 3650d",
     )] = "87600h"
 
@@ -87,8 +87,8 @@ class IstioSettings:
     """Which Istio; `version_by` is where the version was named."""
 
     version: Annotated[str | None, _version(
-        "Istio's version; the istioctl in use must be of the same one.",
-        "the one that the mesh runs, else the newest tested one that supports every cluster",
+        "Istio's version; istioctl must have the same version.",
+        "the version of the mesh, else the newest tested one that supports every cluster",
         "1.31.0",
     )] = None
     revision: Annotated[str, Key(
@@ -96,7 +96,7 @@ class IstioSettings:
         pattern=f"({_LABEL})?", fault="is not a DNS-1123 label", example="canary",
     )] = ""
     hub: Annotated[str, Key(
-        "Registry of Istio's images, where they are mirrored.",
+        "Registry of Istio's images, if you use a mirror.",
         pattern="(?!.*://)[A-Za-z0-9][A-Za-z0-9._:/-]*[A-Za-z0-9]",
         fault="is not an image registry such as docker.io/istio", example="registry.example.com/istio",
     )] = "docker.io/istio"
@@ -113,15 +113,15 @@ class GatewayApiSettings:
     """The Gateway API's CRDs; `manifest` is an absolute path or a URL."""
 
     install: Annotated[bool, Key(
-        "Whether the Gateway API's CRDs are installed where a cluster has none.", written=True,
+        "Whether to install the Gateway API CRDs in clusters without them.", written=True,
     )] = True
     version: Annotated[str | None, _version(
-        "Which version of them.",
-        "the one that Istio's version is built with",
+        "Version of the Gateway API CRDs.",
+        "the one that the Istio version uses",
         "1.5.1",
     )] = None
     manifest: Annotated[str | None, Key(
-        "Where from, a file or an https:// URL, where the clusters' release page is out of reach.",
+        "Source, a file or an https:// URL, if the release page is not reachable.",
         otherwise="the official release", fault=_manifest_fault, read=_manifest,
         example="standard-install.yaml",
     )] = None
@@ -130,11 +130,11 @@ class GatewayApiSettings:
 
 _Digest = Annotated[str | None, _digest(
     "SHA-256 of the file published for it.",
-    "the one that istio-mc contains, else the one published beside the file",
+    "the one built into istio-mc, else the one published with the file",
 )]
 _Mirror = Annotated[str | None, Key(
-    "Base URL of a mirror, with the paths of the official place below it.",
-    otherwise="the official place", pattern=_HTTP, fault=mirror_fault,
+    "Base URL of a mirror, with the same paths as the official site.",
+    otherwise="the official site", pattern=_HTTP, fault=mirror_fault,
     example="https://mirror.example.com/tools",
 )]
 
@@ -149,7 +149,7 @@ class Digests:
     darwin_arm64: _Digest = None
 
 
-_Digests = Annotated[Digests, Key("Digests, which win over published ones.")]
+_Digests = Annotated[Digests, Key("Digests, which override published ones.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class ManifestSettings:
     mirror: _Mirror = None
     sha256: Annotated[str | None, _digest(
         "SHA-256 of standard-install.yaml.",
-        "the one it had when it was first fetched",
+        "the one from the first download",
     )] = None
 
 
@@ -194,7 +194,7 @@ class ToolsSettings:
     """The programs; `bin_dir` None: a private cache."""
 
     bin_dir: Annotated[Path | None, Key(
-        "Folder of the programs, taken from this file's folder.", otherwise="a private cache",
+        "Folder of the programs, relative to this file's folder.", otherwise="a private cache",
         read=_in_folder, example="bin",
     )] = None
     kubectl: Annotated[KubectlSettings, Key("kubectl.")] = KubectlSettings()
@@ -218,7 +218,7 @@ class ApiServerSettings:
         "File of the CA that signs its certificate.", otherwise="the cluster's own", read=_in_folder,
     )] = None
     tls_server_name: Annotated[str | None, Key(
-        "Name its certificate is for, where it is not the URL's host.", otherwise="the kubeconfig's",
+        "Name in its certificate, if it differs from the URL's host.", otherwise="the kubeconfig's",
         pattern=_WORD, fault=host_fault,
     )] = None
 
@@ -230,7 +230,7 @@ class ClusterSettings:
     context: Annotated[str, Key("Name of its context in the kubeconfig.", required=True, written=True)]
     id: Annotated[str | None, Key(
         "Its cluster ID, a DNS-1123 label. It cannot change while the cluster is in a mesh.",
-        otherwise="the one it has, or one made from the kubeconfig's cluster name", pattern=_LABEL,
+        otherwise="the one it has, or one derived from the kubeconfig's cluster name", pattern=_LABEL,
         fault=_id_fault,
     )] = None
     network: Annotated[str | None, Key(
@@ -239,16 +239,16 @@ class ClusterSettings:
         pattern=_LABEL_VALUE, fault=_network_fault,
     )] = None
     gateway_addresses: Annotated[tuple[str, ...], Key(
-        "IP address or host name in front of its gateway, or several, where its LoadBalancer gives none.",
+        "One or more IP addresses or host names of its gateway, if its LoadBalancer assigns none.",
         otherwise="its LoadBalancer's", pattern=_WORD, fault=address_fault, example="203.0.113.7",
     )] = ()
     api_server: Annotated[ApiServerSettings | None, Key(
-        "Its API server as the other clusters reach it, where the kubeconfig's address is not for them, or a "
-        "proxy before it has a certificate of its own.", pattern=_HTTPS, fault=https_url_fault, short=True,
+        "Its API server as the other clusters reach it, if it differs from the kubeconfig, or a "
+        "proxy in front of it has its own certificate.", pattern=_HTTPS, fault=https_url_fault, short=True,
         example="https://203.0.113.7:6443",
     )] = None
     values: Annotated[Mapping[str, object], Key(
-        "IstioOperator values of this cluster, laid over the mesh's.", otherwise="none",
+        "IstioOperator values of this cluster, merged over the mesh's.", otherwise="none",
         example="{pilot: {autoscaleMin: 2}}",
     )] = field(default_factory=dict, hash=False)
 
@@ -270,20 +270,21 @@ class Settings:
         fault="is not a label value: at most 63 letters, digits, '-', '_' and '.'",
     )] = "mesh1"
     certs_dir: Annotated[Path, Key(
-        "Folder of the mesh's CA, taken from this file's folder. It holds the root's key: back it up, keep "
+        "Folder of the mesh's CA, relative to this file's folder. It contains the root's key: back it up, "
+        "keep "
         "it private.", read=_in_folder, written=True,
     )] = field(default=Path("certs"), kw_only=False)
-    ca: Annotated[CaSettings, Key("How CAs are made; those that are there stay as they are.")] = CaSettings()
+    ca: Annotated[CaSettings, Key("How new CAs are created; existing CAs do not change.")] = CaSettings()
     strict: Annotated[bool, Key(
-        "Whether versions of Istio and Kubernetes that do not go together stop an install.",
+        "Whether incompatible versions of Istio and Kubernetes stop an install.",
     )] = False
     istio: Annotated[IstioSettings, Key("Which Istio.")] = IstioSettings()
     gateway_api: Annotated[GatewayApiSettings, Key("The Kubernetes Gateway API.")] = GatewayApiSettings()
     tools: Annotated[ToolsSettings, Key(
-        "Programs that istio-mc tools installs; of each also its sha256, which wins over a published one.",
+        "Programs that istio-mc tools installs; of each also its sha256, which overrides a published one.",
     )] = ToolsSettings()
     values: Annotated[Mapping[str, object], Key(
-        "IstioOperator values of every cluster: whatever spec.values takes.", otherwise="none",
+        "IstioOperator values of every cluster: anything that spec.values accepts.", otherwise="none",
         example="{global: {proxy: {logLevel: info}}}",
     )] = field(default_factory=dict, hash=False)
     clusters: Annotated[tuple[ClusterSettings, ...], Key("The clusters of the mesh.", written=True)] = ()
@@ -306,7 +307,7 @@ class Settings:
         )
 
     def mirror(self, tool: Tool) -> str | None:
-        """Base URL that replaces the official place of a tool, with the same paths below; None: none does."""
+        """Base URL that replaces the official site of a tool, with the same paths below; None: none does."""
         return self._published[tool].mirror
 
     def digest(self, tool: Tool, platform: Platform) -> str | None:

@@ -26,7 +26,7 @@ def json_schema() -> dict[str, Any]:
     return {
         "$schema": DIALECT,
         "title": "mesh.yaml of istio-mc",
-        "description": "The settings of one Istio mesh. Relative paths are taken from the file's folder.",
+        "description": "The settings of one Istio mesh. Paths are relative to the file's folder.",
         **{key: value for key, value in made.items() if key != "$defs"},
         "definitions": made["$defs"],
     }
@@ -77,7 +77,7 @@ class _Generator(GenerateJsonSchema):
         made: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
         for field in fields:
             key = field.key
-            unset = f" Where it is not set: {key.otherwise}." if key.otherwise else ""
+            unset = f" Default: {key.otherwise}." if key.otherwise else ""
             described: dict[str, Any] = {"description": key.about + unset}
             if field.default is not None and not key.required:
                 described["default"] = field.default

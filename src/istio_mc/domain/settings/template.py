@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 _WIDTH = 100
 _HEAD = """\
-mesh.yaml: the settings of one Istio mesh. Flags win over this file; relative paths are taken from its folder.
+mesh.yaml: the settings of one Istio mesh. Options override this file; paths are relative to its folder.
 
-Lines that begin with "#" and no space after it are settings to switch on: take the "#" away. They show the \
-default, or an example where there is none.
+Lines that start with "#" and no space are settings: remove the "#" to set them. They show the default, or \
+an example if there is none.
 
-  istio-mc config show      what holds now, and where each value came from
+  istio-mc config show      the current settings and their sources
   istio-mc config schema    the JSON Schema of this file, for editors
 """
 
@@ -67,7 +67,7 @@ def _field(field: Field, indent: str, explained: set[str]) -> list[str]:
 
 
 def _clusters(field: Field, clusters: Sequence[TemplateCluster]) -> Iterator[str]:
-    yield from _comment(f"{field.key.about} What can be said of each:", "")
+    yield from _comment(f"{field.key.about} Keys of each entry:", "")
     for inner in field.below:
         first, *rest = textwrap.wrap(_about(inner.key), _WIDTH - 19)
         yield f"#   {inner.name:<15}{first}"

@@ -50,7 +50,7 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     TIMED_OUT = "timed-out"
     UNREACHABLE = "unreachable"
-    UNTOLD = "cannot-be-told"
+    UNKNOWN = "unknown"
     NOT_READY = "not-ready"
     NOTHING_MESHED = "nothing-meshed"
     CLOSED = "closed"
@@ -203,8 +203,8 @@ def reached(trace: Trace) -> Judged:
     if mesh.outcome is Outcome.OK:
         return Judged(Outcome.OK, f"TCP to {mesh.port}")
     if status.outcome is not Outcome.OK and (doubt := _doubt(trace.ip, mesh)):
-        return Judged(Outcome.UNTOLD, f"cannot be told from here: {doubt}")
-    return Judged(mesh.outcome, f"{_told(mesh)}; {_told(status)}: {_why(mesh, status)}")
+        return Judged(Outcome.UNKNOWN, f"unknown from here: {doubt}")
+    return Judged(mesh.outcome, f"{_port(mesh)}; {_port(status)}: {_why(mesh, status)}")
 
 
 def ready(trace: Trace) -> Judged:
@@ -212,26 +212,26 @@ def ready(trace: Trace) -> Judged:
     if trace.status is None:
         return resolved(trace)
     if trace.health is None:
-        return Judged(Outcome.UNTOLD, f"cannot be told: {_told(trace.status)}")
+        return Judged(Outcome.UNKNOWN, f"unknown: {_port(trace.status)}")
     if trace.health.status == _OK:
         return Judged(Outcome.OK, "ready")
-    told = f"HTTP status {trace.health.status}" if trace.health.status else trace.health.detail
-    return Judged(Outcome.NOT_READY, f"{told} to GET /healthz/ready on {trace.status.port}")
+    health = f"HTTP status {trace.health.status}" if trace.health.status else trace.health.detail
+    return Judged(Outcome.NOT_READY, f"{health} for GET /healthz/ready on {trace.status.port}")
 
 
 def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
     """Whether it was the cluster's own workload that answered, under the mesh's root."""
     if trace.mesh is None or trace.mesh.outcome is not Outcome.OK:
-        return Judged(Outcome.UNTOLD, "cannot be told: not reached")
+        return Judged(Outcome.UNKNOWN, "unknown: not reached")
     if not trace.handshakes:
         return Judged(Outcome.NOTHING_MESHED, "no service of this cluster has a pod with a sidecar yet")
     answered = [handshake for handshake in trace.handshakes if handshake.leaf]
     if not answered:
         last = trace.handshakes[-1]
         tried = ", ".join(dict.fromkeys(str(handshake.service) for handshake in trace.handshakes))
-        return Judged(last.outcome, f"{last.detail}, asked for {tried}")
+        return Judged(last.outcome, f"{last.detail}, requested {tried}")
     if context not in members:
-        return Judged(Outcome.UNTOLD, "cannot be told: its Secret cacerts cannot be read")
+        return Judged(Outcome.UNKNOWN, "unknown: its Secret cacerts cannot be read")
     judged = [_judge(handshake, context, members) for handshake in answered]
     # Where a gateway forwards to others too, some connections end where they should.
     return next((one for one in judged if one.outcome is not Outcome.OK), judged[0])
@@ -241,11 +241,11 @@ def accepted(trace: Trace) -> Judged:
     """Whether the workload takes a certificate of the mesh's."""
     if trace.answer is None:
         if trace.issuer:
-            return Judged(Outcome.UNTOLD, "cannot be told: no workload answered")
-        return Judged(Outcome.NO_KEY, "cannot be told: no CA's key is at hand")
+            return Judged(Outcome.UNKNOWN, "unknown: no workload responded")
+        return Judged(Outcome.NO_KEY, "unknown: no CA key is available")
     by = f"a certificate of {trace.issuer}'s CA"
     if trace.answer.outcome is Outcome.OK:
-        return Judged(Outcome.OK, f"{by} taken: {trace.answer.detail}")
+        return Judged(Outcome.OK, f"{by} accepted: {trace.answer.detail}")
     return Judged(trace.answer.outcome, f"{by}: {trace.answer.detail}")
 
 
@@ -253,27 +253,31 @@ def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -
     leaf = x509.load_der_x509_certificate(handshake.leaf or b"")
     issuers = sorted(members, key=lambda name: name != context)  # where two have one CA, it is its own
     who = next((name for name in issuers if issued_by(leaf, members[name].certificate)), None)
-    told = f"{handshake.service}, certificate issued by {_issuer(leaf)}"
+    leaf_text = f"{handshake.service}, certificate issued by {_issuer(leaf)}"
     if who is None:
         if handshake.unverified:
-            return Judged(Outcome.OTHER_ROOT, f"{told}, not under the mesh's root: {handshake.unverified}")
-        return Judged(Outcome.FORMER_CA, f"{told}, under the mesh's root, but no cluster's CA of today")
+            return Judged(
+                Outcome.OTHER_ROOT, f"{leaf_text}, not under the mesh's root: {handshake.unverified}"
+            )
+        return Judged(
+            Outcome.FORMER_CA, f"{leaf_text}, under the mesh's root, but not by a current CA of a cluster"
+        )
     if who != context:
-        return Judged(Outcome.OTHER_CLUSTER, f"{told}: that is {who}", who)
-    strangers = [name for name, other in members.items() if not _leads(members[context], other)]
+        return Judged(Outcome.OTHER_CLUSTER, f"{leaf_text}: that is {who}", who)
+    distrusting = [name for name, other in members.items() if not _leads(members[context], other)]
     # One that stands outside the mesh's trust is at fault itself, and not those that it does not trust.
-    outside = outsiders(members) if strangers else {}
+    outside = outsiders(members) if distrusting else {}
     if context not in outside:
-        strangers = [name for name in strangers if name not in outside]
-    if strangers:
+        distrusting = [name for name in distrusting if name not in outside]
+    if distrusting:
         root = members[context].path[-1:] or members[context].roots[:1]
         prints = ", ".join(map(fingerprint, root))
         return Judged(
-            Outcome.OTHER_ROOT, f"{told}, root {prints}, which {', '.join(strangers)} does not trust"
+            Outcome.OTHER_ROOT, f"{leaf_text}, root {prints}, which {', '.join(distrusting)} does not trust"
         )
     if handshake.unverified:
-        return Judged(Outcome.NOT_VALID, f"{told}: {handshake.unverified}")
-    return Judged(Outcome.OK, told)
+        return Judged(Outcome.NOT_VALID, f"{leaf_text}: {handshake.unverified}")
+    return Judged(Outcome.OK, leaf_text)
 
 
 def _leads(one: Signing, other: Signing) -> bool:
@@ -290,31 +294,31 @@ def _issuer(leaf: x509.Certificate) -> str:
 def _doubt(ip: str, mesh: Reach) -> str:
     """Why this machine is no judge of an address that it does not get to; empty where it is."""
     if is_clouds_own(ip):
-        return f"{ip} is an address of a private network, and {_told(mesh)}"
+        return f"{ip} is an address of a private network, and {_port(mesh)}"
     if mesh.no_way and ":" in ip:
-        return f"this machine has no way to IPv6 addresses ({mesh.detail})"
+        return f"this machine has no route to IPv6 addresses ({mesh.detail})"
     return ""
 
 
-def _told(reach: Reach) -> str:
+def _port(reach: Reach) -> str:
     what = {
-        Outcome.OK: "answers",
+        Outcome.OK: "responds",
         Outcome.REFUSED: "is refused",
-        Outcome.TIMED_OUT: "gives no answer",
-        Outcome.UNREACHABLE: f"cannot be reached ({reach.detail})",
+        Outcome.TIMED_OUT: "times out",
+        Outcome.UNREACHABLE: f"is not reachable ({reach.detail})",
     }
     return f"{reach.port} {what[reach.outcome]}"
 
 
 def _why(mesh: Reach, status: Reach) -> str:
     if mesh.outcome is Outcome.UNREACHABLE:
-        return "nobody routes to this address"
+        return "no route to this address"
     if mesh.outcome is Outcome.REFUSED:
         if status.outcome is Outcome.OK:
             return f"the gateway is there, but nothing listens on {mesh.port}"
-        return "something has this address, but no gateway listens there"
+        return "the address exists, but no gateway listens on it"
     if status.outcome is Outcome.OK:
         return f"a firewall drops {mesh.port}"
     if status.outcome is Outcome.REFUSED:
         return f"a firewall drops {mesh.port}, and no gateway listens"
-    return "a firewall drops both, or nobody has this address"
+    return "a firewall drops both, or the address does not exist"

@@ -72,7 +72,7 @@ class Reply:
 
     def __str__(self) -> str:
         if not self.status:
-            return self.body or f"no answer within {CALL_S} s"
+            return self.body or f"no response within {CALL_S} s"
         return f"HTTP status {self.status}: {self.body}" if self.body else f"HTTP status {self.status}"
 
 

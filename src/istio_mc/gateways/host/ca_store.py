@@ -364,14 +364,14 @@ class CaStore:
                 ) from error
             else:
                 if waits:
-                    self.progress(Event(None, _STEP, State.DONE, f"the other run in {self.folder} has ended"))
+                    self.progress(Event(None, _STEP, State.DONE, f"the other run in {self.folder} to finish"))
                 return
         raise ProblemError(
             Problem(
                 code=Code.CA_STORE_BUSY,
                 message=f"another run is at work in {self.folder}",
-                seen=f"its lock was held for {max(0.0, until - begun):.0f} s",
-                hint=Advice("wait for it to end; a run that was killed holds no lock"),
+                seen=f"its lock has been held for {max(0.0, until - begun):.0f} s",
+                hint=Advice("wait for it to finish; a killed run keeps no lock"),
             )
         )
 

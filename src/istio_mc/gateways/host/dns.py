@@ -41,7 +41,7 @@ def resolve(host: str, timeout_s: float = 5.0) -> Resolved:
     asking = threading.Thread(target=lambda: answers.append(_ask(host)), daemon=True)
     asking.start()
     asking.join(timeout_s)
-    return answers[0] if answers else Resolved(host, fault=f"no answer within {timeout_s:g} s")
+    return answers[0] if answers else Resolved(host, fault=f"no response within {timeout_s:g} s")
 
 
 def _ask(host: str) -> Resolved:

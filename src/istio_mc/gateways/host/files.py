@@ -148,7 +148,7 @@ def read_authorities(path: Path) -> bytes:
             message=f"{path} contains no certificate that Go reads",
             expected="one or more blocks -----BEGIN CERTIFICATE-----",
             hint=Advice(
-                "look at it with: ", on_this_machine("openssl", "x509", "-noout", "-text", "-in", path)
+                "inspect it with: ", on_this_machine("openssl", "x509", "-noout", "-text", "-in", path)
             ),
         )
         raise ProblemError(problem)

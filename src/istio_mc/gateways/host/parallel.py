@@ -136,9 +136,9 @@ def _too_late(what: str, context: str, patience_s: float) -> Problem:
     return Problem(
         code=Code.NO_ANSWER_IN_TIME,
         cluster=context,
-        message=f"{context} did not tell its {what} in time",
-        seen=f"no answer for {patience_s:.0f} s",
-        expected=f"an answer within {patience_s:.0f} s",
+        message=f"{context} {what} not read in time",
+        seen=f"no response for {patience_s:.0f} s",
+        expected=f"a response within {patience_s:.0f} s",
         hint=Advice(istio_mc("verify", "--verbose")),
     )
 
@@ -205,9 +205,9 @@ def _abandoned(name: str) -> Problem:
     return Problem(
         code=Code.NO_ANSWER_IN_TIME,
         message=f"{name} was not done by the run's deadline",
-        seen="a call that had not ended",
-        expected="an end before the deadline",
-        hint=Advice("give more time with --timeout; --verbose shows which call is slow"),
+        seen="a request that had not finished",
+        expected="completion before the deadline",
+        hint=Advice("increase --timeout; --verbose shows slow requests"),
     )
 
 

@@ -72,7 +72,7 @@ class ProcessStartError(ProblemError):
 
 
 class ProcessTimeout(ProblemError):  # noqa: N818 - as in subprocess.TimeoutExpired: the name says what happened
-    """The child did not end within its deadline; it and all it had started are gone.
+    """The child did not exit within its deadline; it and all it had started are gone.
 
     Attributes:
         stderr: What it had written to standard error by then.
@@ -242,9 +242,7 @@ def _start(
             missing = isinstance(error, FileNotFoundError) and not _is_there(argv[0], env)
             problem = Problem(
                 code=Code.PROGRAM_MISSING if missing else Code.PROGRAM_NOT_STARTED,
-                message=f"{name}: there is no program {argv[0]}"
-                if missing
-                else f"{name}: {_why(error, argv)}",
+                message=f"{name}: program {argv[0]} not found" if missing else f"{name}: {_why(error, argv)}",
                 hint=Advice(f"The command: {command_to_paste(argv)}"),
             )
             raise ProcessStartError(problem, missing=missing) from error
@@ -266,7 +264,7 @@ def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
         return f"{argv[0]}: its interpreter or dynamic loader is not on this machine"
     if isinstance(error, OSError):
         return f"{error.filename or argv[0]}: {error.strerror}"
-    return "an argument or an environment variable is one that no program can be given (a NUL byte, say)"
+    return "an argument or an environment variable contains a NUL byte or is otherwise invalid"
 
 
 def _end(child: _Child) -> None:
@@ -346,7 +344,7 @@ def _timeout(name: str, argv: Sequence[str | Path], timeout_s: float, stderr: by
     return ProcessTimeout(
         Problem(
             code=Code.PROCESS_TIMEOUT,
-            message=f"{name} did not end within {timeout_s:g} s and was stopped",
+            message=f"{name} did not exit within {timeout_s:g} s and was stopped",
             seen=tail(stderr) or None,
             hint=Advice(f"The command: {command_to_paste(argv)}"),
         ),
@@ -358,7 +356,7 @@ def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
     return ProcessCancelled(
         Problem(
             code=Code.PROCESS_CANCELLED,
-            message=f"{name} was stopped before it ended",
+            message=f"{name} was stopped before it exited",
             hint=Advice(f"The command: {command_to_paste(argv)}"),
         )
     )

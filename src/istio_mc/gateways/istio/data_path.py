@@ -67,7 +67,7 @@ def serving(kube: Kube, pod: Object) -> Serving:
             Problem(
                 code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
-                message=f"{name} serves port {_XDS_PORT} with something that is no certificate",
+                message=f"{name} serves port {_XDS_PORT} without a valid certificate",
                 seen=f"{len(shown)} bytes",
                 expected="an X.509 certificate",
                 hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
@@ -249,7 +249,7 @@ def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
 
 
 def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
-    """Reads the certificate; where it does not lead to the roots, reads it once more, unverified."""
+    """Reads the certificate; where it does not chain to the roots, reads it once more, unverified."""
     unverified = "" if route.roots else "no root at hand"
     context = _verifying(route.roots)
     try:
@@ -310,7 +310,7 @@ def _asked(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
     status, detail = _first_line(tls, time.monotonic() + stage_s)
     if status:
         return Answer(Outcome.OK, f"HTTP status {status} from {service}")
-    return Answer(Outcome.CLOSED, f"{service} answered {detail}")
+    return Answer(Outcome.CLOSED, f"{service} responded with {detail}")
 
 
 def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
@@ -318,10 +318,10 @@ def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
     try:
         spoke = tls.recv(_MOST)
     except TimeoutError:
-        return Answer(Outcome.OK, f"{service}, which speaks no HTTP, did not refuse it")
+        return Answer(Outcome.OK, f"{service}, not HTTP, accepted the connection")
     if not spoke:
         raise _ClosedError
-    return Answer(Outcome.OK, f"{service} answered")
+    return Answer(Outcome.OK, f"{service} responded")
 
 
 @lru_cache(maxsize=64)  # the clusters of a mesh trust the same roots
@@ -395,7 +395,7 @@ def _outcome(error: OSError) -> Outcome:
 
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
+        return "no response in time"
     return (error.strerror or str(error)).lower()
 
 

@@ -182,7 +182,7 @@ def find_istioctl(
         deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
-        ProblemError: There is none, or it does not tell its version.
+        ProblemError: There is none, or it does not report its version.
     """
     if env.get(find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[find.BIN_DIR_VARIABLE])
@@ -202,7 +202,7 @@ def find_istioctl(
         raise ProblemError(
             Problem(
                 code=Code.ISTIOCTL_UNUSABLE,
-                message=f"{found.path} does not tell its version",
+                message=f"{found.path} does not report its version",
                 seen=found.said,
                 expected="a JSON document with clientVersion.version",
                 hint=Advice(process.command_to_paste([found.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]])),

@@ -136,7 +136,7 @@ def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T], m
             Problem(
                 code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
-                message=f"{name} answered {wanted.path} with something else than {wanted.what}",
+                message=f"{name} responded to {wanted.path} with something else than {wanted.what}",
                 seen=repr(raw[:80]),
                 expected=wanted.form,
                 hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),

@@ -77,7 +77,7 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
             Problem(
                 code=Code.MALFORMED_ANSWER,
                 cluster=kube.context,
-                message=f"the proxy of {namespace}/{name} answered {_DUMP} with something else",
+                message=f"the proxy of {namespace}/{name} responded to {_DUMP} with an unexpected document",
                 seen=f"{len(raw)} bytes",
                 expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
                 hint=Advice(kubectl(kube.context, "-n", namespace, "logs", name, "-c", "istio-proxy")),

@@ -302,7 +302,7 @@ class Kube:
             parts.append(part)
             if self._remaining(1.0, least=0.0) <= 0 and response.length_remaining != 0:
                 response.close()
-                raise urllib3.exceptions.HTTPError("the answer was not complete by the deadline")
+                raise urllib3.exceptions.HTTPError("the response was not complete before the deadline")
         return b"".join(parts)
 
     def forward(self, namespace: str, pod: str, port: int, read: Callable[[Tunnel], T]) -> T:
@@ -391,7 +391,7 @@ class Kube:
                 try:
                     return run(stream)
                 except TimeoutError:
-                    raise TimeoutError(f"no end after {timeout_s:g} s") from None
+                    raise TimeoutError(f"not finished after {timeout_s:g} s") from None
 
         with self._stream_faults(what, path):
             return once_more(f"{self.context}: {what}", attempt, left=left, reads=reads)

@@ -161,7 +161,9 @@ def _at_hand(context: Context) -> Credential | Problem:
             message=f"user {context.user} has the legacy auth-provider {name}, which is not supported",
             cluster=context.name,
             expected="a token, a client certificate or a credential plugin (exec)",
-            hint=Advice(_AUTH_PROVIDER_HINTS.get(name, "Have the provider's tool write the kubeconfig anew")),
+            hint=Advice(
+                _AUTH_PROVIDER_HINTS.get(name, "Write the kubeconfig again with the provider's tool")
+            ),
         )
     return Credential({key: value for key, value in context.user_entry.items() if key != "exec"})
 
@@ -208,7 +210,7 @@ def _run_all(
         if key not in quiet and not terminal:
             answers[key] = _failure(
                 run,
-                "asks on a terminal, and there is none",
+                "prompts on a terminal, but there is none",
                 hint=Advice("Log in beforehand, or use another user"),
             )
         elif key not in quiet or (
@@ -244,7 +246,7 @@ def _ask(
     except process.ProcessTimeout as error:
         return _failure(
             run,
-            f"gave no answer within {deadline_s:g} s",
+            f"did not respond within {deadline_s:g} s",
             code=Code.CREDENTIAL_PLUGIN_TIMEOUT,
             stderr=error.stderr,
         )
@@ -313,5 +315,5 @@ def _failure(
         cluster=run.context.name,
         seen=_TOKENS.sub("[removed]", process.tail(stderr)) or None,
         expected=f"an ExecCredential of {run.plugin.api_version} on its standard output",
-        hint=hint or Advice("See what it says: ", kubectl(run.context.name, "get", "--raw", "/version")),
+        hint=hint or Advice("Check its output: ", kubectl(run.context.name, "get", "--raw", "/version")),
     )

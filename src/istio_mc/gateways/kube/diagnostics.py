@@ -83,7 +83,7 @@ def read_log(kube: Kube, log: Log, *, since_s: float, lines: int) -> str:
         "container": log.container,
         "tailLines": str(lines),
         "sinceSeconds": str(int(since_s)),
-        # A limit cuts what is newest: far above what is kept, which is cut at its beginning.
+        # A limit cuts what is newest: far above what is kept, which is truncated at the beginning.
         "limitBytes": str(MOST_OF_AN_ANSWER),
     }
     if log.previous:

@@ -53,8 +53,8 @@ def unreachable(
         code=Code.CLUSTER_UNREACHABLE,
         cluster=context,
         message=f"{context} cannot be reached",
-        seen=f"{seen}; asked through {through}" if through else seen,
-        expected=f"an answer from {server}",
+        seen=f"{seen}; through {through}" if through else seen,
+        expected=f"a response from {server}",
         hint=_way_in(context, error),
     )
     return KubeError(problem, 0, untrusted=untrusted, certificate=_certificate_fault(error))
@@ -73,7 +73,7 @@ def _way_in(context: str, error: Exception) -> Advice:
                 "if its dates are right, correct the clock of this machine"
             )
         case CertificateFault.ISSUER:
-            return Advice(f"in the kubeconfig, give the cluster of {context} the CA of this API server")
+            return Advice(f"in the kubeconfig, set the CA of this API server for the cluster of {context}")
         case None:
             return Advice(kubectl(context, "get", "--raw", "/readyz"))
 
@@ -100,14 +100,14 @@ def _certificate_fault(error: Exception) -> CertificateFault | None:
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
-    """Something answered that is no API server."""
+    """Something answered that is not an API server."""
     problem = Problem(
         code=Code.MALFORMED_ANSWER,
         cluster=context,
-        message=f"what answered {method} {path} for {context} is no API server",
+        message=f"the server that responded to {method} {path} for {context} is not an API server",
         seen=f"{len(raw)} bytes, {raw[:80]!r}",
         expected="a JSON object as Kubernetes writes it",
-        hint=Advice(f"look for a proxy between here and {server} that answers in its stead"),
+        hint=Advice(f"check for a proxy in front of {server} that responds instead"),
     )
     return KubeError(problem, status)
 

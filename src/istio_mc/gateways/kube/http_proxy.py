@@ -101,7 +101,7 @@ def _unusable(context: str, url: str, source: str) -> Problem:
     tail = _NO_PORT.sub(":…", tail.rpartition("@")[2])
     shown = "".join(c if c.isprintable() else "�" for c in head + mark + tail)
     if source == _FROM_KUBECONFIG:
-        hint = Advice(f"set proxy-url of the cluster of {context} to http://HOST:PORT, or take it out")
+        hint = Advice(f"set proxy-url of the cluster of {context} to http://HOST:PORT, or remove it")
     else:
         hint = Advice("set HTTPS_PROXY to http://HOST:PORT, or name the API server in NO_PROXY")
     return Problem(

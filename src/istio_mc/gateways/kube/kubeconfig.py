@@ -98,10 +98,10 @@ def _none_there(paths: Sequence[str]) -> Problem:
         return Problem(
             code=Code.KUBECONFIG_MISSING,
             message="the list of kubeconfig files is empty",
-            hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
+            hint=Advice("Use --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
         )
     return Problem(
         code=Code.KUBECONFIG_MISSING,
-        message=f"there is no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
-        hint=Advice("Give --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
+        message=f"no kubeconfig: {', '.join(paths)} {'do' if len(paths) > 1 else 'does'} not exist",
+        hint=Advice("Use --kubeconfig FILE[:FILE…], or set $KUBECONFIG"),
     )

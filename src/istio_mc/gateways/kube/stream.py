@@ -330,7 +330,7 @@ def run(stream: Channels) -> Execution:
             raise
     texts = {channel: b"".join(parts) for channel, parts in received.items()}
     if not texts[_STATUS]:
-        raise BrokenStreamError("the API server ended the stream without an exit code")
+        raise BrokenStreamError("the API server closed the stream without an exit code")
     code = _exit_code(texts[_STATUS])
     return Execution(
         texts[_STDOUT].decode("utf-8", "replace"), texts[_STDERR].decode("utf-8", "replace"), code

@@ -73,7 +73,7 @@ class Wanted:
     Attributes:
         checksum_url: Where its SHA-256 is published; None: nowhere, and what it was when it was first fetched
             is what it must be ever after.
-        sha256: A digest that wins over a published one; None: there is none.
+        sha256: A digest that overrides a published one; None: there is none.
         sha256_from: Where that one is from, in words.
         max_bytes: A larger file is refused.
     """
@@ -192,7 +192,7 @@ class Downloader:
                     hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
                 )
             )
-        return digest, "published beside it"
+        return digest, "published with it"
 
     def _download(self, wanted: Wanted, partial: Path, told: Told) -> None:
         """One try, from the beginning."""
@@ -243,7 +243,7 @@ class Downloader:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _failed(url, str(error) or type(error).__name__) from None
             except TimeoutError:
-                raise _failed(url, "no end by the deadline") from None
+                raise _failed(url, "not finished before the deadline") from None
             except UnicodeError:
                 raise _failed(url, "a host name in it, or in the URL of the proxy, is none") from None
             except OSError as error:
@@ -276,9 +276,9 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
             message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
             seen=f"SHA-256 {seen}",
             expected=f"SHA-256 {expected}, {source}",
-            hint=Advice("find out who changed it; if the change is wanted: ", on_this_machine("rm", record))
+            hint=Advice("find out why it changed; if the change is intended: ", on_this_machine("rm", record))
             if changed
-            else Advice("try again; if it stays so, ask who stands between here and the publisher"),
+            else Advice("try again; if it fails again, check for a proxy between here and the publisher"),
         )
     )
 

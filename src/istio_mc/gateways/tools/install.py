@@ -116,7 +116,7 @@ class Offline:
         known = recognise(copy, digest, artifact, self.folder)
         if not known and as_downloaded:
             known = f"unchanged since its download ({checksum_file(path).name} agrees)"
-        hint: Hint = Advice("download it again where there is internet: ", _download(artifact))
+        hint: Hint = Advice("download it again with internet access: ", _download(artifact))
         if changed:
             hint = Advice(
                 "find out which of the two is right; if it is this one: ",
@@ -300,7 +300,7 @@ def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
     raise ProblemError(
         Problem(
             code=Code.WRONG_PLATFORM,
-            message=f"what {place} holds is not {artifact}; nothing was replaced",
+            message=f"{place} is not {artifact}; nothing was replaced",
             seen=seen,
             expected=f"a program for {artifact.platform}",
             hint=Advice(f"check {place}: it has another platform's file under this name"),
@@ -325,10 +325,10 @@ def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
     return ProblemError(
         Problem(
             code=Code.OFFLINE_MISSING,
-            message=f"{folder} does not hold {artifact}",
+            message=f"{folder} does not contain {artifact}",
             seen=f"no file {path.relative_to(folder)}",
             expected="a folder that istio-mc tools download has filled",
-            hint=Advice("where there is internet: ", _download(artifact)),
+            hint=Advice("with internet access: ", _download(artifact)),
         )
     )
 
@@ -373,7 +373,7 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
                 seen=output.replace(str(program), str(artifact.tool)),
                 expected=f"version {artifact.version}, reported by its version command",
                 hint=Advice(
-                    f"check {place}; where programs in {program.parent.parent} must not run (noexec), "
+                    f"check {place}; if programs in {program.parent.parent} cannot run (noexec), "
                     "choose another folder with --bin-dir"
                 ),
             )
@@ -432,7 +432,7 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
     raise ProblemError(
         Problem(
             code=Code.ARCHIVE_MEMBER_MISSING,
-            message=f"{name} holds no {member}",
+            message=f"{name} does not contain {member}",
             seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
             expected=member,
             hint=Advice("the archive is for another platform, or is not the one it is named as"),
@@ -455,7 +455,7 @@ def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, member: str, 
         to.write(chunk)
         left -= len(chunk)
     if left:
-        raise EOFError(f"{member} ends {left} bytes early")
+        raise EOFError(f"{member} is truncated by {left} bytes")
 
 
 def _read_on(raw: gzip.GzipFile) -> None:

@@ -118,7 +118,7 @@ def _unreadable(source: str, seen: str) -> ProblemError:
     return ProblemError(
         Problem(
             code=Code.MANIFEST_UNREADABLE,
-            message=f"{source} holds no Kubernetes documents",
+            message=f"{source} contains no Kubernetes documents",
             seen=seen,
             expected="Kubernetes documents in YAML",
         )

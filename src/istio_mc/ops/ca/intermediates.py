@@ -152,12 +152,12 @@ def renewal(ca: CaCerts, root: Root, now: datetime) -> str:
     if last - ends <= _WORTH_IT:
         return ""
     if now > ends:
-        return f"ended {ends:%Y-%m-%d}"
+        return f"expired {ends:%Y-%m-%d}"
     if ends - now <= SOON:
-        return f"ends {ends:%Y-%m-%d}"
+        return f"expires {ends:%Y-%m-%d}"
     chain = attempt(pem.load_certificates, NamedPem(cacerts.CERT_CHAIN, ca.cert_chain), []) or ()
     cut_off = loaded[0] not in chain and any(link.public_key() == loaded[0].public_key() for link in chain)
-    return "was renewed by a run that was ended before it was done" if cut_off else ""
+    return "was renewed by a run that was interrupted" if cut_off else ""
 
 
 _WORTH_IT = timedelta(days=1)

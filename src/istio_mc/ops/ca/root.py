@@ -207,7 +207,7 @@ def no_root(store: CaStore, found: StoreFiles) -> Problem:
     if is_bare(found):
         return Problem(
             code=Code.CA_NO_ROOT,
-            message=f"there is no root CA in {store.folder}",
+            message=f"no root CA in {store.folder}",
             hint=Advice("make one with: ", istio_mc("ca", "init", "--certs-dir", str(store.folder))),
         )
     copies = [cluster_id for cluster_id, cluster in found.clusters.items() if cluster.root_cert]
@@ -289,24 +289,25 @@ def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) 
 def _own_combination(own: OwnCa) -> list[Problem]:
     found: list[Problem] = []
     if own.root_cert is None:
-        found.append(_usage("--root-cert is missing", "the root certificate goes with every CA of your own"))
+        found.append(_usage("--root-cert is missing", "your own CA requires its root certificate"))
     if (own.issuer_cert is None) != (own.issuer_key is None):
-        found.append(_usage("--issuer-cert and --issuer-key go together", "give both, or neither"))
+        found.append(_usage("--issuer-cert and --issuer-key go together", "set both or neither"))
     if own.root_key is not None and own.issuer_key is not None:
         found.append(
             _usage(
-                "--root-key and --issuer-key are both given", "one of them signs: leave the root's key out"
+                "--root-key and --issuer-key cannot be combined",
+                "one of them signs: leave the root's key out",
             )
         )
     if own.root_key is None and own.issuer_cert is None and own.issuer_key is None:
         found.append(
             _usage(
-                "no key is given",
-                "give --root-key, or --issuer-cert with --issuer-key for a CA below the root",
+                "no private key",
+                "set --root-key, or --issuer-cert with --issuer-key for a CA below the root",
             )
         )
     if own.issuer_chain is not None and own.issuer_cert is None:
-        found.append(_usage("--issuer-chain is given without --issuer-cert", "give the CA it belongs to"))
+        found.append(_usage("--issuer-chain requires --issuer-cert", "set the CA that it belongs to"))
     return found
 
 

@@ -203,7 +203,7 @@ def _ends(cas: Mapping[str, CaCerts]) -> dict[str, datetime]:
     return found
 
 
-_RESTART = "istiod takes this CA only when it starts"
+_RESTART = "istiod reads its CA only at start"
 
 
 def _live(observed: Observed, now: datetime, stored_root: x509.Certificate | None) -> LiveCa | None:
@@ -247,7 +247,7 @@ def _step(wanted: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | None
     elif live.ca and live.ca.same_as(wanted):
         return None
     else:
-        reason = "Secret cacerts holds another intermediate CA of the same root than the store"
+        reason = "Secret cacerts contains another intermediate CA of the same root than the folder"
     return Step(plan.CACERTS, (reason,), (documents.cacerts(wanted.secret_data()),))
 
 
@@ -309,7 +309,7 @@ def _differ(roots: Mapping[str, str]) -> Problem:
         message="the clusters run under different root CAs",
         seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
         expected="one root everywhere",
-        hint=Advice("name those that shall get a CA under the root of the others: --replace-ca CONTEXT"),
+        hint=Advice("select the clusters that get a CA under the common root: --replace-ca CONTEXT"),
     )
 
 
@@ -351,7 +351,7 @@ def made_by_others(context: str, seen: str) -> Problem:
         seen=seen or "keys tls.crt, tls.key and ca.crt",
         expected="a CA under the mesh's root, from who made it",
         hint=Advice(
-            "have it issued anew there; or, to have istio-mc make one: take the maker away, then ",
+            "issue it again there; or, for a CA from istio-mc: remove that tool, then ",
             kubectl(context, "-n", SYSTEM_NAMESPACE, "delete", "secret", "cacerts"),
         ),
     )

@@ -90,7 +90,7 @@ def _nothing_to_adopt(context: str, named: Iterable[str]) -> Problem:
     return Problem(
         code=Code.NOTHING_TO_ADOPT,
         cluster=context,
-        message=f"{context} has no Istio to take over",
+        message=f"{context} has no Istio to adopt",
         seen="no Deployment with label app=istiod in istio-system",
         expected="a control plane that other means installed",
         hint=Advice("leave it out, or begin with: ", istio_mc("install", contexts=named)),

@@ -77,7 +77,7 @@ def named_after_ids(
             code=Code.NETWORK_BY_ID,
             cluster=name,
             message=f"{name} gets network {clusters[name].network}, named after its cluster ID",
-            seen=f"{', '.join(silent)} is linked and does not answer, so that its network is not known",
+            seen=f"{', '.join(silent)} is linked but not reachable, so its network is unknown",
             expected="a network that no member has",
             hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
         )
@@ -97,8 +97,8 @@ def outlived(
             cluster=name,
             message=f"certificates of workloads of {name} would outlive the CA that signs them",
             seen=f"the CA is valid until {end:%Y-%m-%d %H:%M} UTC, certificates for {lasting[name]}",
-            expected="a CA that is valid longer than what it signs: workloads are refused when it ends",
-            hint=Advice(f"replace the CA before it ends, or have shorter certificates made: {SETTING}"),
+            expected="a CA that is valid longer than the certificates it issues",
+            hint=Advice(f"replace the CA before it expires, or shorten workload certificates: {SETTING}"),
         )
         for name, end in ends.items()
         if end < now + lasting[name]

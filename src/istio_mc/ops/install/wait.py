@@ -225,7 +225,7 @@ def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
         seen=seen,
         expected="synced",
         hint=Advice(
-            "see what its log says of remote clusters: ",
+            "search its log for remote clusters: ",
             kubectl(cluster.context, "-n", SYSTEM_NAMESPACE, "logs", pod),
         ),
     )

@@ -51,12 +51,12 @@ def missing(context: str, members: Iterable[str]) -> Problem:
     return Problem(
         code=Code.GATEWAY_API_MISSING,
         cluster=context,
-        message=f"{context} has no Gateway API, and so cannot hold a Gateway for another cluster",
+        message=f"{context} has no Gateway API CRDs, so it cannot have a Gateway for another cluster",
         seen=f"no CustomResourceDefinition {GATEWAY_CRD}, or it is not established",
         expected="the Gateway API's CRDs",
         hint=Advice(
             istio_mc("install", contexts=members),
-            " puts them there where they are absent, unless mesh.yaml says not to",
+            " installs them if they are missing, unless disabled in mesh.yaml",
         ),
     )
 

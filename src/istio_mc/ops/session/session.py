@@ -220,7 +220,7 @@ def _none_named(session: Session) -> NoReturn:
             code=Code.NO_CONTEXTS,
             message="no cluster is named",
             seen="neither --contexts nor clusters in mesh.yaml",
-            expected="the contexts of the clusters that shall form the mesh",
+            expected="the contexts of the clusters of the mesh",
             hint=Advice("choose among them: ", istio_mc("install", contexts=known)) if known else None,
         )
     )
@@ -240,9 +240,9 @@ def _members(session: Session, also: Collection[str] = ()) -> _Chosen:
     silent_members = _linked_but_silent(session, members) | (set(also) & unusable.keys())
     warnings = tuple(
         Problem(
-            code=Code.CONTEXT_PASSED_OVER,
+            code=Code.CONTEXT_SKIPPED,
             cluster=name,
-            message=f"{name} could not be asked whether it is a member, and was passed over",
+            message=f"{name} could not be read and was skipped; its membership is unknown",
             seen=problems[0].seen or problems[0].message,
             hint=Advice(istio_mc("verify", contexts=[*members, name])),
         )
@@ -273,7 +273,7 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
         told = "; ".join(f"{mesh}: {', '.join(members)}" for mesh, members in meshes.items())
         return Problem(
             code=Code.TWO_MESHES,
-            message="the kubeconfig holds members of more than one mesh",
+            message="the kubeconfig has members of several meshes",
             seen=told,
             expected="one mesh",
             hint=Advice(f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}"),

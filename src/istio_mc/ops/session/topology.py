@@ -215,9 +215,9 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
             code=Code.IDENTITY_SHARED,
             message=f"clusters {' and '.join(contexts)} have the same {what}",
             seen=value,
-            expected=f"a {what} of its own for each cluster",
+            expected=f"a {what} that is unique for each cluster",
             hint=_way_back(contexts, value, former)
-            or Advice(f"let {contexts[-1]} leave its mesh and join anew"),
+            or Advice(f"remove {contexts[-1]} from its mesh and install it again"),
         )
         for value, contexts in owners.items()
         if len(contexts) > 1

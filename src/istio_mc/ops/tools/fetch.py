@@ -268,7 +268,7 @@ def _refuse_two_platforms(choice: Choice) -> None:
         raise InputError(
             Problem(
                 code=Code.TWO_PLATFORMS,
-                message=f"{choice.bin_dir} cannot hold the same programs for two platforms",
+                message=f"{choice.bin_dir} cannot contain the same programs for two platforms",
                 seen=", ".join(sorted(platforms)),
                 expected="one --platform",
                 hint=Advice("one --bin-dir for each platform, or the private cache for all"),
@@ -340,7 +340,7 @@ def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
     return tuple(
         Problem(
             code=Code.MIRROR_UNENCRYPTED,
-            message=f"{host} is asked over http://: whoever stands in between can change file and checksum",
+            message=f"{host} is read over http://: file and checksum can be changed in transit",
             expected="an https:// mirror, or digests in mesh.yaml",
             hint=Advice(f"set tools.{tool.key}.sha256 in mesh.yaml"),
         )

@@ -207,7 +207,7 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
         if tool.found and tool.version != tool.wanted:
             yield Problem(
                 code=Code.TOOL_VERSION,
-                message=f"{tool.tool} is of another version than wanted",
+                message=f"{tool.tool} has another version than desired",
                 seen=f"{tool.found.path}: {tool.version or tool.found.said}",
                 expected=tool.wanted,
                 hint=istio_mc("tools", "install", tool.tool),

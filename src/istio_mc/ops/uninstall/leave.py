@@ -105,8 +105,8 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
     waiting = ", ".join(dict.fromkeys([*todo.absent, *failures]))
     return Problem(
         code=Code.TOKENS_KEPT,
-        message=f"the tokens that {gone} holds still work: they are what links {waiting} to the others",
-        seen=f"{waiting} did not answer, or is not done",
+        message=f"the tokens in {gone} still work: they link {waiting} to the others",
+        seen=f"{waiting} is not reachable, or not finished",
         expected="new tokens in every cluster that stays, and the old ones deleted",
         hint=istio_mc("uninstall", contexts=todo.going),
     )
@@ -124,7 +124,7 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
     return (
         Problem(
             code=Code.TOKENS_KEPT,
-            message=f"the tokens of {', '.join(kept)} that {', '.join(todo.going)} has still work",
+            message=f"tokens of {', '.join(kept)} in {', '.join(todo.going)} still work",
             seen=f"istiod reads kubeconfigs with them from files in {holders}",
             expected="new tokens in these files, and the old ones deleted",
             hint=Advice(
@@ -143,10 +143,10 @@ def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) 
     return (
         Problem(
             code=Code.SETTINGS_NAME_IT,
-            message=f"the next install takes {gone} in again: mesh.yaml still names it",
+            message=f"the next install adds {gone} again: it is still in mesh.yaml",
             seen=f"{gone} under clusters in {file}",
             expected="the clusters that stay, and no others",
-            hint=Advice(f"take {gone} out of {file}"),
+            hint=Advice(f"remove {gone} from {file}"),
         ),
     )
 

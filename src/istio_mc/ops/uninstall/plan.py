@@ -234,7 +234,7 @@ def _no_member(context: str) -> Problem:
         seen=f"namespace {SYSTEM_NAMESPACE} has no label {MESH_LABEL}",
         expected="a member of the mesh",
         hint=Advice(
-            "take it away with what installed it; or take it over first: ",
+            "remove it with the tool that installed it; or adopt it first: ",
             istio_mc("adopt", contexts=[context]),
         ),
     )

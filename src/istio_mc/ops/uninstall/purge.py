@@ -100,7 +100,7 @@ def _in_use(folder: str, remaining: tuple[str, ...]) -> Problem:
 def _absent(folder: str) -> Problem:
     return Problem(
         code=Code.CA_ABSENT,
-        message=f"there is no CA in {folder} to remove",
+        message=f"no CA in {folder}",
         seen="no root, and no cluster's CA",
         expected="the folder of the mesh's CA",
         hint=Advice("name it with --certs-dir, or leave --purge-ca out"),

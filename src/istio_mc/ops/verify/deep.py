@@ -123,7 +123,7 @@ class _Run:
         until = min(self._session.run.deadline - _LAST_S, time.monotonic() + ANSWER_S)
         for _ in looks(until, _POLL_S) if pending else ():
             who = ", ".join(ids[number] for number in pending)
-            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for an answer of {who}"))
+            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for a response from {who}"))
             command = probe_pod.command(self._run, pending)
             within_s = probe_pod.CALL_S * 2
             said = kube.execute(
@@ -221,7 +221,7 @@ def _bare(context: str) -> Problem:
     return Problem(
         code=Code.PROBE_NOT_RUNNING,
         cluster=context,
-        message=f"the pod that was to call from {context} was not given a sidecar",
+        message=f"the pod that was to call from {context} has no sidecar",
         seen="no container istio-proxy",
         expected="one, injected by istiod's webhook",
         hint=Advice(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.problem import Problem
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Exit(IntEnum):
