@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -265,6 +266,17 @@ class TestAllOfInAThreadThatWaits:
             lambda: all_of({str(n): threading.get_ident for n in range(9)}, concurrency=2)
         )
         assert len({*threads.values()}) <= 2
+
+    def test_a_few_threads_are_enough_for_calls_that_are_quick(self) -> None:
+        threads = self.in_a_thread(lambda: all_of({str(n): threading.get_ident for n in range(99)}))
+        assert len({*threads.values()}) <= parallel._THREADS
+
+    def test_slow_calls_bring_more_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(parallel, "_SLOW_S", 0.0)
+        together = threading.Barrier(8)
+        calls: dict[str, Callable[[], object]] = {str(n): partial(time.sleep, 0.01) for n in range(4)}
+        calls |= {str(n): partial(together.wait, 5) for n in range(4, 12)}
+        assert len(self.in_a_thread(lambda: all_of(calls))) == 12
 
     def test_every_fault_comes_back(self) -> None:
         calls = {"a": lambda: fail("x"), "b": lambda: None, "c": lambda: fail("y")}

@@ -25,6 +25,11 @@ Failures = dict[str, tuple[Problem, ...]]
 
 _TICK_S = 0.25
 _LONGEST_WAIT_S = 3600.0
+_THREADS = 4
+"""Threads that begin with the calls of one cluster: as many as it is sent requests at once."""
+
+_SLOW_S = 1.0
+"""A call that takes longer than this, in seconds, brings another thread, up to as many as are allowed."""
 
 
 def fan_out(
@@ -57,7 +62,8 @@ def fan_out(
 def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dict[str, T]:
     """Runs independent calls of one cluster at once.
 
-    A thread that waits for them anyway does its share; the main thread does not, as it is to see Ctrl-C.
+    A thread that waits for them anyway does its share, with a few others and, where calls are slow, more; the
+    main thread does not, as it is to see Ctrl-C.
 
     Raises:
         ProblemError: With the Problems of those that failed, a missing right as one of them.
@@ -172,16 +178,25 @@ def _shared(
     """As `_gather`, without a deadline, with this thread as one of those that work."""
     waiting = deque(calls.items())
     futures: dict[str, Future[T]] = {name: Future() for name in calls}
+    spare = deque(range(min(concurrency, len(calls)) - 1))
+
+    def help_out() -> None:
+        if waiting:
+            with suppress(IndexError):  # there are as many threads as there may be
+                spare.pop()
+                threading.Thread(target=work, daemon=True).start()
 
     def work() -> None:
         with suppress(IndexError):  # the last one was taken
             while True:
                 name, call = waiting.popleft()
+                begun = time.monotonic()
                 _settle(futures[name], call)
+                if time.monotonic() - begun > _SLOW_S:
+                    help_out()
 
-    helpers = [threading.Thread(target=work, daemon=True) for _ in range(min(concurrency, len(calls)) - 1)]
-    for helper in helpers:
-        helper.start()
+    for _ in range(_THREADS - 1):
+        help_out()
     work()
     results: dict[str, T] = {}
     errors: dict[str, ProblemError] = {}
