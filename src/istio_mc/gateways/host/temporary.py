@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -108,7 +109,7 @@ def make_file(target: Path) -> tuple[Path, int]:
         OSError: It cannot be made.
         ProblemError: The run is ending.
     """
-    _sweep(target.parent, f".{_literal(target.name[:_NAME_KEPT])}.*{SUFFIX}")
+    _sweep(target.parent, f".{glob.escape(target.name[:_NAME_KEPT])}.*{SUFFIX}")
     return _make_locked(target, _make_and_open_file)
 
 
@@ -269,8 +270,3 @@ def _remove(path: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         elif stat.S_ISREG(found.st_mode):
             path.unlink()
-
-
-def _literal(name: str) -> str:
-    """A name as a pattern that matches it alone."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

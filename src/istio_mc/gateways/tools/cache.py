@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -134,8 +135,7 @@ def copy_into(source: Path, to: BinaryIO) -> None:
         OSError: It cannot be read.
     """
     with source.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            to.write(chunk)
+        shutil.copyfileobj(file, to, _CHUNK)
 
 
 def _key(url: str) -> str:
