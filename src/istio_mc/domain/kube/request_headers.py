@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,8 +20,8 @@ Header = tuple[str, str]
 # Go's httpguts.ValidHeaderFieldValue allows no control character but the tab; a surrogate has no UTF-8.
 _UNSENDABLE = re.compile("[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# The bytes of a token (RFC 9110, 5.6.2) but the percent sign, with which all others are escaped.
-_KEY_BYTES = frozenset(b"!#$&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# What a token (RFC 9110, 5.6.2) may have beside letters and digits; all but the percent sign, which escapes.
+_KEY_MARKS = "!#$&'*+-.^_`|~"
 
 
 class UnsendableError(ValueError):
@@ -98,9 +98,8 @@ def _impersonation(user: Mapping[str, object]) -> Iterator[tuple[str, str, str]]
         yield "as-groups", "Impersonate-Group", str(group)
     for key, values in extra.items() if isinstance(extra, Mapping) else ():
         for value in values if isinstance(values, list) else ():
-            yield "as-user-extra", f"Impersonate-Extra-{_escaped(str(key))}", str(value)
-
-
-def _escaped(key: str) -> str:
-    raw = key.encode("utf-8", "replace")
-    return "".join(chr(byte) if byte in _KEY_BYTES else f"%{byte:02X}" for byte in raw)
+            yield (
+                "as-user-extra",
+                f"Impersonate-Extra-{quote(str(key), _KEY_MARKS, errors='replace')}",
+                str(value),
+            )
