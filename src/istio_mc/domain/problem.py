@@ -18,7 +18,6 @@ class Problem:
 
     Attributes:
         code: The kind of fault, part of the JSON contract.
-        message: One sentence that says what is wrong.
         cluster: Context name of the cluster concerned, or None where the whole mesh is.
         hint: What fixes it: a command that can be pasted unchanged, or advice.
         docs: Page and section that explain it; where none is given, those of the code.
@@ -45,11 +44,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Something failed: carries every Problem found, so that none is told one at a time.
-
-    Attributes:
-        warnings: What was found with them, and does not.
-    """
+    """Something failed: carries every Problem found, so that none is told one at a time."""
 
     def __init__(self, *problems: Problem, warnings: Iterable[Problem] = ()) -> None:
         super().__init__("; ".join(problem.message for problem in problems))

@@ -83,7 +83,6 @@ class Look:
 
     Attributes:
         views: One for each of those that answered.
-        failures: Clusters that did not answer, and why.
     """
 
     live: Live
@@ -98,8 +97,6 @@ class AddressResult:
 
     Attributes:
         look: How it is now; in a dry run, and where nothing was done, how it was.
-        failures: Clusters where it was not done, and why.
-        warnings: What the user should know though nothing failed.
         asked: Whether there was anything to do but to look.
         dry_run: Whether nothing was touched.
     """

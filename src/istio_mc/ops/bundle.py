@@ -296,7 +296,6 @@ class Gathered:
 
     Attributes:
         clusters: What was collected of each cluster that answered, by context.
-        unreachable: Those that did not answer, and why.
         settings: mesh.yaml; None where there is none.
         folders: The folder of each of these clusters.
         redactor: What takes secrets out of all that is of no single cluster.

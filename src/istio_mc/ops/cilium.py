@@ -53,7 +53,6 @@ class CiliumResult:
         found: Cilium as it was before, in the clusters that have it.
         without: Why the others count as having none.
         plans: What is to be done where; nothing for a status.
-        failures: Clusters that are not done, and why.
         finished: Whether the plans were carried out: False for a status or a dry run.
     """
 

@@ -86,7 +86,6 @@ class Written:
 
     Attributes:
         file: Where it was written; None: nowhere.
-        warnings: What the user should know of the kubeconfig.
     """
 
     file: Path | None

@@ -24,9 +24,7 @@ class ShownContext:
     """One context.
 
     Attributes:
-        cluster_id: The ID it has, or would get.
         network: The network it has; None: none yet.
-        mesh_id: The mesh it is a member of, if any.
         version: Its API server's version; None where it was not asked or did not answer.
         reachable: None where it was not asked.
         problems: Why it cannot be used.

@@ -145,9 +145,6 @@ class Linking:
 
     Attributes:
         clusters: The clusters of the run, by context.
-        states: The links of those that can be linked.
-        failures: Clusters that cannot be linked, and why.
-        warnings: What the user should know of their istiods.
     """
 
     clusters: Mapping[str, Cluster]

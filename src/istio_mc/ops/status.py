@@ -41,7 +41,6 @@ class StatusResult:
         contexts: Every cluster of the run, in the user's order.
         clusters: Those that answered, by context.
         silent_istiods: Istiods that did not say whom and what they serve, by context.
-        warnings: What the user should know though nothing failed.
     """
 
     contexts: tuple[str, ...]

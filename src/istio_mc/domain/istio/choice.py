@@ -38,7 +38,6 @@ class IstioChoice:
         tested: The patch of its minor that was run on the lab; None: none was.
         is_default: Whether it is neither pinned nor what the mesh runs.
         problem: Why nothing may be installed without naming a version; None: nothing stands in the way.
-        warning: What the user should know of it.
     """
 
     version: str

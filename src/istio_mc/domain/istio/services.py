@@ -60,7 +60,6 @@ class Services:
         meshed: What a gateway can pass a connection through to.
         endpoints: Ready endpoints of each, by namespace and name.
         addresses: The addresses of these endpoints, likewise.
-        slices: The EndpointSlices.
     """
 
     objects: tuple[Object, ...] = field(default=(), repr=False)

@@ -35,7 +35,6 @@ class Pod:
     Attributes:
         app: Its label `app`, else its name: what replicas have in common.
         phase: What it is at: its phase, or why a container waits or has ended.
-        restarts: How often its containers were started anew.
         why: What keeps it from being ready; empty where nothing does.
     """
 
@@ -125,7 +124,6 @@ class ClusterStatus:
     """One cluster at one moment.
 
     Attributes:
-        mesh_id: The mesh it is a member of.
         pods: The pods of istio-system, as its other objects below.
         remote_secrets: Its remote secrets, with the status that its istiods report.
         notes: What keeps the cluster from running pods at all.
@@ -370,8 +368,6 @@ class Proxy:
 
     Attributes:
         name: `<pod>.<namespace>`.
-        cluster_id: The cluster it says it is of.
-        istiod: The istiod pod it is connected to.
         xds: For cds, lds, eds, rds and ecds: `SYNCED`, `NOT SENT`, `STALE`.
         errors: What it refused, in Envoy's words.
     """

@@ -33,7 +33,6 @@ class Plugin:
     Attributes:
         command: Absolute path, or a name to look up on PATH.
         args: Its arguments; they may hold a client secret, and so stay out of `repr`.
-        api_version: The version of the protocol it is to speak.
         install_hint: What its author says to do where it is missing.
         provide_cluster_info: Whether it wants to know about the cluster.
         interactive_mode: "Never", "IfAvailable" or "Always": its use of standard input.

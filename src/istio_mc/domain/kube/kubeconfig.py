@@ -88,7 +88,6 @@ class Kubeconfig:
 
     Attributes:
         contexts: Every context, in file order and within a file in its own order.
-        current_context: The first one that a file sets.
         warnings: What the user should know and nothing stops at: missing files, names that repeat.
     """
 

@@ -57,7 +57,6 @@ class Access:
         ca_data: PEM of the CA that the server's certificate is checked with; None: the system's.
         tls_server_name: Name looked for in the certificate where it is not the URL's host.
         is_insecure: Whether the certificate is not checked at all.
-        proxy: URL of the proxy before the server.
         untried: Why it cannot be tried from another machine than istiod's; empty where it can.
     """
 

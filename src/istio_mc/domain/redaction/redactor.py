@@ -37,7 +37,6 @@ class Redactor:
     """Takes secrets out; pure but for the counts it keeps.
 
     Attributes:
-        counts: How many of each kind were taken out.
         known: Forms of secrets that are known by their value (`knowing`).
     """
 

@@ -102,7 +102,6 @@ class CaStore:
 
     Attributes:
         deadline: `time.monotonic()` value by which the run ends.
-        progress: Told of a wait for another run.
     """
 
     folder: Path

@@ -92,7 +92,6 @@ class Downloader:
     Attributes:
         cache: Where files are written, and first-seen digests are kept.
         deadline: `time.monotonic()` value by which all is done.
-        progress: Told of a wait for another run.
         read_timeout_s: Seconds without a byte after which a try is given up.
         backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
     """

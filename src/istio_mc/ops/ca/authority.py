@@ -135,7 +135,6 @@ class VerifyResult:
     Attributes:
         clusters: The ids of the clusters looked at.
         errors: What istiod or proxies would refuse, or what stands in the way of issuing.
-        warnings: What works, but not for long or not safely.
     """
 
     folder: Path

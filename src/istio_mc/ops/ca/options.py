@@ -112,7 +112,6 @@ class CaOptions:
         spec: The kind of key of a new root; and of what is below one, where the user chose it.
         is_chosen: Whether the user chose it, by option or in mesh.yaml.
         validity: How long from now; a cluster's CA expires no later than its issuer.
-        flags: What options of the command line say of it.
         own: A root of the user's own, instead of a new one.
         trust_domains: Those of the mesh's workloads, which a root of the user's own must allow.
     """

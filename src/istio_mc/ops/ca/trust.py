@@ -43,7 +43,6 @@ class Trust:
 
     Attributes:
         root_fingerprint: SHA-256 of the root certificate; None only in a dry run before there is one.
-        steps: The cacerts step of each cluster that needs one.
         restarts: Clusters whose istiod takes it only when it is restarted, and why.
         ends: When the first of the CAs above a cluster's workloads ends, as far as it is known.
         warnings: Files of the store whose content was written into Secrets in another form.

@@ -187,7 +187,6 @@ class Applied:
 
     Attributes:
         steps: The steps that were done in each cluster, also in one where a later step failed.
-        failures: Clusters in which a step failed, and why.
     """
 
     steps: Mapping[str, tuple[Step, ...]]

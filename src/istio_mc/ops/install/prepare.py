@@ -53,7 +53,6 @@ class Prepared:
     Attributes:
         clusters: Every cluster of the run, by context.
         plans: What is to be done in those that answer.
-        warnings: What the user should know before it is done.
     """
 
     mesh: Mesh

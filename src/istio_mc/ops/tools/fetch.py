@@ -42,7 +42,6 @@ class Choice:
     """What is to be brought, as flags and mesh.yaml say it.
 
     Attributes:
-        artifacts: The published files, programs for each platform.
         bin_dir: Folder of the programs; None: the private cache.
     """
 
@@ -90,7 +89,6 @@ class BringResult:
     Attributes:
         tools: One a file, in the order of the choice.
         folder: Folder of the programs (or of the downloads).
-        warnings: What the user should know though nothing failed.
     """
 
     tools: tuple[ToolOutcome, ...]

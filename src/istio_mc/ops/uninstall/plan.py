@@ -51,10 +51,8 @@ class Uninstalling:
 
     Attributes:
         clusters: Every member of the mesh, by context.
-        removals: What is to go in each that answers.
         roots: What istiod has left in namespaces that stay, and goes too, by context.
         meshed: Pods with a sidecar outside the sample, by context: they lose their control plane.
-        failures: Clusters that do not answer, and why.
         mesh_id: The mesh that they are members of; several are joined by commas.
         servers: Their API servers as the kubeconfig has them, by context.
     """

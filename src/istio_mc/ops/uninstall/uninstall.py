@@ -41,7 +41,6 @@ class UninstallResult:
 
     Attributes:
         removed: What went, by context.
-        failures: Clusters that are not done, and why.
         dry_run: Whether nothing was touched.
         warnings: What the user should know though nothing failed by it.
     """

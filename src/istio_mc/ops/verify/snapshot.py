@@ -22,7 +22,6 @@ class Ground:
 
     Attributes:
         clusters: Every cluster, by context.
-        remotes: The remote secrets each of them holds.
         injected: Reads a cluster's pods with a sidecar, once.
     """
 

@@ -31,11 +31,7 @@ _TOLD = 4
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What came of every check.
-
-    Attributes:
-        warnings: What the user should know beside them.
-    """
+    """What came of every check."""
 
     facts: Facts
     results: tuple[Result, ...]
