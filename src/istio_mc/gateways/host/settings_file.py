@@ -57,13 +57,12 @@ class YamlDocument:
     lines: dict[DocumentPath, int] = field(repr=False)
 
 
-def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocument:
+def parse_yaml(data: bytes, path: str) -> YamlDocument:
     """Reads a YAML file that contains exactly one document; empty documents do not count.
 
     Args:
         data: The file's bytes.
         path: Its name, for messages.
-        with_lines: Whether `lines` is wanted.
 
     Raises:
         InputError: It is not YAML, contains a second document, or a mapping holds a key twice (all of
@@ -81,7 +80,7 @@ def parse_yaml(data: bytes, path: str, *, with_lines: bool = False) -> YamlDocum
         if faults:
             raise InputError(*faults)
         value = loader.construct_document(node)
-        lines = dict(islice(_lines(node, (), frozenset()), _MAX_LINES)) if with_lines else {}
+        lines = dict(islice(_lines(node, (), frozenset()), _MAX_LINES))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark is not None else path
@@ -227,5 +226,5 @@ def load_document(
         raise InputError(problem) from error
     from istio_mc.domain.settings.parse import parse_settings  # noqa: PLC0415 - imports pydantic
 
-    document = parse_yaml(data, str(file), with_lines=True)
+    document = parse_yaml(data, str(file))
     return parse_settings(document.value, document.lines, file), document

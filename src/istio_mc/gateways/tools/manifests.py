@@ -8,10 +8,11 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
+from istio_mc.domain import yamltext
 from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
 
 _LONGEST_S = 120.0
-# The CRDs are 600 KB: a tenth of the time.
-_CSafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _BY_HAND = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
 
 
@@ -106,7 +105,7 @@ def parsed(source: str, raw: bytes) -> list[Object]:
         ProblemError: `manifest-unreadable`: it is not YAML, or holds none.
     """
     try:
-        found = [item for item in yaml.load_all(raw, _CSafeLoader) if isinstance(item, dict)]
+        found = [item for item in yamltext.load_all(raw) if isinstance(item, dict)]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(source, str(error).splitlines()[0]) from None
     if not any("kind" in item for item in found):
