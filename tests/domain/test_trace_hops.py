@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from istio_mc.domain.istio.discovery import Discovery, IstiodView, NetworkGateway
+from istio_mc.domain.kube.objects import selects
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.trace.hops import HOPS, walk
-from istio_mc.domain.trace.matching import full_host, is_visible, matches_host, selects
+from istio_mc.domain.trace.matching import full_host, is_visible, matches_host
 from istio_mc.domain.trace.model import ClusterView, Endpoint, IstioConfig, Path, ServiceName, State
 from istio_mc.domain.trace.proxies import ProxyEndpoint, outbound, read_endpoints, sni_dnat
 

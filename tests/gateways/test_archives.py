@@ -92,7 +92,7 @@ def test_an_archive_that_goes_on_and_on_is_given_up(tmp_path: Path, monkeypatch:
 def test_an_archive_for_another_platform_is_told_with_what_it_holds(tmp_path: Path) -> None:
     problem = refusal(tmp_path, archive({"darwin-arm64/helm": PROGRAM, "darwin-arm64/LICENSE": b""}))
     assert problem.code == "archive-member-missing"
-    assert problem.message == "helm.tar.gz holds no linux-amd64/helm"
+    assert problem.message == "helm.tar.gz does not contain linux-amd64/helm"
     assert problem.seen == "'darwin-arm64/helm', 'darwin-arm64/LICENSE'"
 
 

@@ -314,7 +314,7 @@ class TestAFailure:
         path = bench.mirror.publish(Tool.HELM)
         bench.mirror.put(path, archive({"darwin-arm64/helm": program(Tool.HELM, "3.15.3")}))
         problem = self.check(bench, Tool.HELM, "archive-member-missing")
-        assert problem.message == "helm-v3.15.3-linux-amd64.tar.gz holds no linux-amd64/helm"
+        assert problem.message == "helm-v3.15.3-linux-amd64.tar.gz does not contain linux-amd64/helm"
         assert (problem.seen, problem.expected) == ("'darwin-arm64/helm'", "linux-amd64/helm")
 
     def test_a_program_for_another_platform(self, bench: Bench) -> None:

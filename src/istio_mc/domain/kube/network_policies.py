@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.kube.objects import selects
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
@@ -18,7 +20,11 @@ def closed_ports(
     A pod that any policy for ingress selects is reached only where a rule of one of these lets it.
     Rules for certain sources count as well: whether the other clusters are among them is not known here.
     """
-    selecting = [one for one in policies if _is_for_ingress(one["spec"]) and _selects(one["spec"], labels)]
+    selecting = [
+        one
+        for one in policies
+        if _is_for_ingress(one["spec"]) and selects(one["spec"].get("podSelector"), labels)
+    ]
     rules = [rule for one in selecting for rule in one["spec"].get("ingress") or []]
     names = [one["metadata"]["name"] for one in selecting]
     return {port: names for port in ports if selecting and not any(_lets_in(rule, port) for rule in rules)}
@@ -27,27 +33,6 @@ def closed_ports(
 def _is_for_ingress(spec: Mapping[str, Any]) -> bool:
     # Where it names no types, it is for ingress, and for egress too where it has such rules.
     return "Ingress" in (spec.get("policyTypes") or ["Ingress"])
-
-
-def _selects(spec: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    selector = spec.get("podSelector") or {}
-    wanted = selector.get("matchLabels") or {}
-    return wanted.items() <= labels.items() and all(
-        _matches(expression, labels) for expression in selector.get("matchExpressions") or []
-    )
-
-
-def _matches(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or []
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels
 
 
 def _lets_in(rule: Mapping[str, Any], port: int) -> bool:

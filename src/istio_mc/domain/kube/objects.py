@@ -190,3 +190,25 @@ def terminating(context: str, namespace: Object | None) -> Problem | None:
             kubectl(context, "get", "namespace", name, "-o", "yaml"),
         ),
     )
+
+
+def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a Kubernetes LabelSelector selects these labels; an empty one selects everything."""
+    selector = selector or {}
+    wanted = selector.get("matchLabels") or {}
+    return wanted.items() <= labels.items() and all(
+        _expression(one, labels) for one in selector.get("matchExpressions") or []
+    )
+
+
+def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or []
+    match expression.get("operator"):
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels

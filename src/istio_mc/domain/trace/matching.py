@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from istio_mc.domain.kube.objects import Object
 
@@ -38,28 +38,6 @@ def is_visible(item: Object, field: Iterable[str] | None, to: str) -> bool:
     if not given or "*" in given or to in given:
         return True
     return "." in given and item["metadata"]["namespace"] == to
-
-
-def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether a Kubernetes LabelSelector selects these labels; an empty one selects everything."""
-    selector = selector or {}
-    wanted = selector.get("matchLabels") or {}
-    return wanted.items() <= labels.items() and all(
-        _expression(one, labels) for one in selector.get("matchExpressions") or []
-    )
-
-
-def _expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels
 
 
 def applies_to(policy: Object, namespace: str, root_namespace: str, pods: Collection[Object]) -> bool:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, in_order, kubectl
 from istio_mc.domain.istio.proxies import workload_of
-from istio_mc.domain.kube.objects import annotations_of, labels_of
+from istio_mc.domain.kube.objects import annotations_of, labels_of, selects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.text import few, plural
-from istio_mc.domain.trace.matching import is_visible, matches_host, selects
+from istio_mc.domain.trace.matching import is_visible, matches_host
 from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken, is_meshed
 
 if TYPE_CHECKING:
