@@ -67,10 +67,10 @@ def address(
         want = op.wanted(to_set or (), via, edge.each(unset))
         session, named = open_mesh(options.inputs(), progress)
         with session:
-            seen = op.look(session, named)
+            seen = op.look(session, named, want)
             if want.nothing:
                 return shown.report(op.AddressResult(seen), session.warnings)
-            changes = op.plan(session, seen, want)
+            changes = op.plan(seen, want)
             told = op.warnings(session, seen, want)
             failures: Failures = {}
             if changes and not dry_run:

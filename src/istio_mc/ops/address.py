@@ -83,12 +83,14 @@ class Look:
 
     Attributes:
         views: One for each of those that answered.
+        without_metallb: Those that are to get an address from MetalLB, and have none.
     """
 
     live: Live
     shown: tuple[str, ...]
     views: Mapping[str, ClusterAddress]
     failures: Failures
+    without_metallb: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,46 +157,58 @@ def wanted(to_set: Sequence[str], via: str | None, to_unset: Sequence[str]) -> W
     return Wanted(found, way, tuple(dict.fromkeys(to_unset)))
 
 
-def look(session: Session, shown: Sequence[str] = ()) -> Look:
+def look(session: Session, shown: Sequence[str] = (), want: Wanted | None = None) -> Look:
     """Reads the addresses of a mesh; changes nothing.
 
     Args:
         session: The run, with every member: others hold what stands for a cluster.
         shown: The contexts asked about; none: all.
+        want: What the user wants, where what it needs is to be read too.
 
     Raises:
         InputError: The clusters' IDs or networks contradict the settings or each other.
     """
+    through_metallb = want.set if want and want.via is Via.METALLB else {}
 
-    def read(name: str) -> tuple[Observed, Object | None]:
+    def read(name: str) -> tuple[Observed, Object | None, bool]:
         kube = session.clusters.kubes[name]
-        return observe(kube), kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
+        found = kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
+        return observe(kube), found, name in through_metallb and not _has_metallb(kube)
 
     session.run.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
     found, failed = session.clusters.each(read)
-    observed = {name: one for name, (one, _) in found.items()}
+    observed = {name: one for name, (one, *_) in found.items()}
     clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
-    pools = {name: one for name, (_, one) in found.items() if one}
+    pools = {name: one for name, (_, one, _) in found.items() if one}
+    without = frozenset(name for name, (*_, lacks_it) in found.items() if lacks_it)
     asked = tuple(name for name in session.clusters.names if name in shown or not shown)
     resolved = _resolved(session, _hosts(clusters, observed))
     session.run.progress(Event(None, _STEP, State.DONE))
     views = {name: _view(name, clusters, observed, resolved) for name in asked if name in observed}
-    return Look(Live(clusters, observed, pools), asked, views, session.clusters.unusable | failed)
+    live = Live(clusters, observed, pools)
+    return Look(live, asked, views, session.clusters.unusable | failed, without)
 
 
-def plan(session: Session, seen: Look, want: Wanted) -> tuple[Change, ...]:
-    """What is to be done; touches nothing.
+def _has_metallb(kube: Kube) -> bool:
+    crd = kube.get(objects.CRD, POOL_CRD)
+    return crd is not None and kube.get(objects.NAMESPACE, METALLB_NAMESPACE) is not None
+
+
+def plan(seen: Look, want: Wanted) -> tuple[Change, ...]:
+    """What is to be done.
+
+    Args:
+        seen: What was seen with that in mind.
+        want: What the user wants.
 
     Raises:
         InputError: An option names a cluster that is no member.
         ProblemError: A cluster concerned does not answer, or lacks what the way needs.
     """
-    _refuse_strangers(session, want)
+    _refuse_strangers(tuple(seen.live.clusters), want)
     if silent := [p for name in (*want.set, *want.unset) for p in seen.failures.get(name, ())]:
         raise ProblemError(*silent)
-    faults = [
-        fault for name in want.set for fault in lacks(session, seen.live, name, want.set[name], want.via)
-    ]
+    faults = [fault for name in want.set for fault in lacks(seen, name, want.set[name], want.via)]
     if faults:
         raise ProblemError(*faults)
     changes: list[Change] = []
@@ -334,40 +348,37 @@ def _hosts(clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]) ->
     return [text for text in found if not address.is_ip(text)]
 
 
-def _refuse_strangers(session: Session, want: Wanted) -> None:
-    if strangers := [name for name in (*want.set, *want.unset) if name not in session.clusters.names]:
+def _refuse_strangers(members: Sequence[str], want: Wanted) -> None:
+    if strangers := [name for name in (*want.set, *want.unset) if name not in members]:
         raise InputError(
             Problem(
                 code=Code.NOT_IN_THIS_RUN,
                 message="an option names a cluster that is not a member of the mesh",
                 seen=", ".join(strangers),
-                expected=f"one of {', '.join(session.clusters.names)}",
+                expected=f"one of {', '.join(members)}",
                 hint=Advice(istio_mc("contexts")),
             )
         )
 
 
-def lacks(session: Session, live: Live, name: str, addresses: Sequence[str], via: Via) -> list[Problem]:
+def lacks(seen: Look, name: str, addresses: Sequence[str], via: Via) -> list[Problem]:
     """What a way needs and a cluster has not."""
+    live, members = seen.live, tuple(seen.live.clusters)
     service = live.service(name)
     if service is None:
-        return [_no_gateway(name, session.clusters.names)]
+        return [_no_gateway(name, members)]
     if via is Via.METALLB:
-        return _lacks_metallb(session.clusters.kubes[name], live, name, addresses, service)
+        return _lacks_metallb(seen, name, addresses, service)
     if via is Via.GATEWAY:
         others = [other for other in live.observed if other != name]
         if not others:
             return [_alone(name)]
-        return [
-            missing(other, session.clusters.names) for other in others if not live.observed[other].gateway_api
-        ]
+        return [missing(other, members) for other in others if not live.observed[other].gateway_api]
     return []
 
 
-def _lacks_metallb(
-    kube: Kube, live: Live, name: str, addresses: Sequence[str], service: Object
-) -> list[Problem]:
-    if kube.get(objects.CRD, POOL_CRD) is None or kube.get(objects.NAMESPACE, METALLB_NAMESPACE) is None:
+def _lacks_metallb(seen: Look, name: str, addresses: Sequence[str], service: Object) -> list[Problem]:
+    if name in seen.without_metallb:
         return [
             Problem(
                 code=Code.METALLB_MISSING,
@@ -392,7 +403,7 @@ def _lacks_metallb(
                 hint=istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
             )
         ]
-    found = live.pools.get(name)
+    found = seen.live.pools.get(name)
     if (
         found
         and not is_our_pool(found)
