@@ -17,7 +17,7 @@ from istio_mc.domain.pki.pem import NamedPem, load_key
 from istio_mc.domain.problem import ProblemError
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca.options import CaOptions
-from istio_mc.ops.ca.trust import Trust, decide, live_cacerts
+from istio_mc.ops.ca.trust import Trust, assess, decide, live_cacerts
 from tests.support.odd_cas import TEXTS
 from tests.support.world import CLUSTERS, EC, IDS, ca_certs, root_fingerprint
 
@@ -67,6 +67,11 @@ class TestFirstRun:
         assert list(trust.steps) == list(CLUSTERS)
         roots = {live_cacerts(name, found).root_cert for name, found in applied(trust).items()}  # type: ignore[union-attr]
         assert roots == {store.read().root_cert}
+
+    def test_which_clusters_need_a_ca_is_settled_before_anything_is_made(self, store: CaStore) -> None:
+        needs = assess(store, CLUSTERS, dict.fromkeys(CLUSTERS, live()), NOW)
+        assert (needs.wanting, needs.root, needs.is_there) == (IDS, None, False)
+        assert not store.folder.exists()
 
     def test_keeps_them_in_the_store_by_cluster_id(self, store: CaStore) -> None:
         settle(store, dict.fromkeys(CLUSTERS, live()))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
-    from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.gateways.host.ca_store import CaStore, StoreFiles
     from istio_mc.ops.ca.options import CaOptions
 
 
@@ -70,6 +70,87 @@ def live_cacerts(context: str, observed: Observed) -> CaCerts | None:
         raise ProblemError(*(problem.on(context) for problem in error.problems)) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Which clusters need a CA of the store: what lives in them, compared with it.
+
+    Attributes:
+        stored: What the store has.
+        root: SHA-256 of its root; None: it has none.
+        live: The CA in the Secret of each cluster; None: there is no Secret.
+        written: Those whose Secret is to be written again.
+        swapped: Those of them that are under another root.
+        wanting: The cluster IDs of those that need a CA, by context.
+        renewed: Why the CA of a cluster is to be renewed, by cluster ID.
+        listed: Those whose istiod reads revocation lists beside its CA.
+    """
+
+    stored: StoreFiles = field(repr=False)
+    root: str | None
+    live: Mapping[str, LiveCa | None] = field(repr=False)
+    written: Mapping[str, LiveCa] = field(repr=False)
+    swapped: Collection[str]
+    wanting: Mapping[str, str]
+    renewed: Mapping[str, str]
+    listed: Mapping[str, LiveCa] = field(repr=False)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the store has all that is needed."""
+        return not self.renewed and is_complete(self.stored, [*self.wanting.values()])
+
+    @property
+    def living(self) -> dict[str, CaCerts]:
+        """The CAs that can be used, by context."""
+        return {name: found.ca for name, found in self.live.items() if found and found.ca}
+
+
+def assess(
+    store: CaStore,
+    clusters: Mapping[str, Cluster],
+    observed: Mapping[str, Observed],
+    now: datetime,
+    replace: Collection[str] = (),
+) -> Needs:
+    """Compares the CA of every cluster with the store; makes nothing.
+
+    Raises:
+        ProblemError: Clusters run under different roots, or under one that is not the store's; or a Secret
+            that is not whole was made by others.
+    """
+    stored = store.read()
+    root = _stored_root(store, stored.root_cert)
+    stored_print = pem.fingerprint(root) if root else None
+    live = {name: _live(found, now, root) for name, found in observed.items()}
+    damaged = {name: found for name, found in live.items() if found and found.damage}
+    swapped = {
+        name: found
+        for name, found in live.items()
+        if found and name in replace and found.root != stored_print and name not in damaged
+    }
+    written = damaged | swapped
+    if faults := _refused(store, live, written, stored_print, replace):
+        raise ProblemError(*faults)
+    ids = {name: clusters[name].cluster_id for name in observed}
+    wanting = {
+        name: ids[name]
+        for name in observed
+        if live[name] is None or name in written or ids[name] in stored.clusters
+    }
+    return Needs(
+        stored=stored,
+        root=stored_print,
+        live=live,
+        written=written,
+        swapped=frozenset(swapped),
+        wanting=wanting,
+        renewed=authority.to_renew(store, wanting.values(), now) if wanting else {},
+        listed={
+            name: found for name in wanting if (found := live[name]) and reads_crl(observed[name].istiods)
+        },
+    )
+
+
 def decide(
     store: CaStore,
     clusters: Mapping[str, Cluster],
@@ -88,61 +169,59 @@ def decide(
     Private keys that would be lost by that are kept in the store first.
 
     Raises:
-        ProblemError: Clusters run under different roots, or under one that is not the store's; or a Secret
-            that is not whole was made by others.
+        ProblemError: As `assess`; or the store cannot give each cluster a CA.
     """
-    stored = store.read()
-    stored_root = _stored_root(store, stored.root_cert)
-    stored_print = pem.fingerprint(stored_root) if stored_root else None
-    live = {name: _live(found, now, stored_root) for name, found in observed.items()}
-    damaged = {name: found for name, found in live.items() if found and found.damage}
-    swapped = {
-        name: found
-        for name, found in live.items()
-        if found and name in replace and found.root != stored_print and name not in damaged
-    }
-    written = damaged | swapped
-    if faults := _refused(store, live, written, stored_print, replace):
-        raise ProblemError(*faults)
-    ids = {name: clusters[name].cluster_id for name in observed}
-    needing = [
-        name for name in observed if live[name] is None or name in written or ids[name] in stored.clusters
-    ]
-    roots = {found.root for found in live.values() if found and found.root}
-    living = {name: found.ca for name, found in live.items() if found and found.ca}
-    if not needing:
-        return Trust(next(iter(roots), stored_print), steps={}, ends=_ends(living))
-    wanting = {name: ids[name] for name in needing}
-    renewed = authority.to_renew(store, wanting.values(), now)
-    listed = {name: found for name in needing if (found := live[name]) and reads_crl(observed[name].istiods)}
-    if dry_run and (renewed or not is_complete(stored, [*wanting.values()])):
-        if exposed := exposed_signer(store, stored):
+    needs = assess(store, clusters, observed, now, replace)
+    if not needs.wanting:
+        roots = (found.root for found in needs.live.values() if found and found.root)
+        return Trust(next(roots, needs.root), steps={}, ends=_ends(needs.living))
+    if dry_run and not needs.is_there:
+        if exposed := exposed_signer(store, needs.stored):
             raise ProblemError(*exposed)
-        _refuse_lists(
-            {n: one for n, one in listed.items() if n in written and ids[n] not in stored.clusters}, {}
-        )
-        steps = {
-            name: _to_be_made(clusters[name], reason)
-            for name in needing
-            if (reason := _unmade(live[name], name in written, renewed.get(ids[name])))
-        }
-        return Trust(stored_print, steps=steps, ends=_ends(living))
-    made = _ensure(store, wanting, options, now)
-    _refuse_lists(listed, {name: made.ca_certs[cluster_id] for name, cluster_id in wanting.items()})
+        return foresee(needs, clusters)
+    return _make(store, needs, options, now, keeps=not dry_run)
+
+
+def foresee(needs: Needs, clusters: Mapping[str, Cluster]) -> Trust:
+    """What would be made and written, in a dry run.
+
+    Raises:
+        ProblemError: istiod would not start with its revocation lists under the CA that would be written.
+    """
+    stored = needs.stored.clusters
+    lists = {
+        name: found
+        for name, found in needs.listed.items()
+        if name in needs.written and needs.wanting[name] not in stored
+    }
+    _refuse_lists(lists, {})
+    steps = {
+        name: _to_be_made(clusters[name], reason)
+        for name, cluster_id in needs.wanting.items()
+        if (reason := _unmade(needs.live[name], name in needs.written, needs.renewed.get(cluster_id)))
+    }
+    return Trust(needs.root, steps=steps, ends=_ends(needs.living))
+
+
+def _make(store: CaStore, needs: Needs, options: CaOptions, now: datetime, *, keeps: bool) -> Trust:
+    """Makes what is missing in the store; with `keeps`, the private keys too that would be lost."""
+    made = _ensure(store, needs.wanting, options, now)
+    given = {name: made.ca_certs[cluster_id] for name, cluster_id in needs.wanting.items()}
+    _refuse_lists(needs.listed, given)
     steps = {}
-    for name, cluster_id in wanting.items():
-        wanted, found = made.ca_certs[cluster_id], live[name]
-        if step := _step(wanted, found, swapped=name in swapped):
+    for name, wanted in given.items():
+        found = needs.live[name]
+        if step := _step(wanted, found, swapped=name in needs.swapped):
             steps[name] = step
-            if found and name in written and not dry_run and found.holds_another_key(wanted):
-                store.keep_replaced(cluster_id, found.contents)
-    restarts = {name: _RESTART for name in steps if name in written or live[name] is None}
+            if found and name in needs.written and keeps and found.holds_another_key(wanted):
+                store.keep_replaced(needs.wanting[name], found.contents)
+    restarts = {name: _RESTART for name in steps if name in needs.written or needs.live[name] is None}
     return Trust(
         made.init.root.fingerprint,
         steps=steps,
         restarts=restarts,
-        ends=_ends(living | {name: made.ca_certs[ids[name]] for name in needing}),
-        warnings=_by_context((*made.init.warnings, *made.issue.warnings), wanting),
+        ends=_ends(needs.living | given),
+        warnings=_by_context((*made.init.warnings, *made.issue.warnings), needs.wanting),
     )
 
 
