@@ -129,3 +129,24 @@ def test_the_plan_of_an_install_works_with_no_session_and_no_gateway() -> None:
     (tree,) = (tree for name, tree in modules("ops") if name == PLANNING)
     imported = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name for name in imported if re.match(r"istio_mc\.(?:gateways|ops\.session)", name)} == set()
+
+
+def test_work_on_all_clusters_at_once_is_done_in_one_place() -> None:
+    users = {
+        name
+        for folder in ("ops", "gateways", "cli")
+        for name, tree in modules(folder)
+        if "fan_out" in set(_calls(tree))
+    }
+    assert users == {"ops/session/clusters.py"}
+
+
+def test_nothing_sleeps_in_a_loop_but_the_one_that_waits() -> None:
+    loops = {
+        name
+        for folder in ("ops", "checks", "present")
+        for name, tree in modules(folder)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.While | ast.For) and "sleep" in set(_calls(node))
+    }
+    assert loops == {"ops/status.py"}  # --watch waits for nothing: it shows the mesh every few seconds

@@ -44,7 +44,7 @@ from istio_mc.domain.redaction.redactor import (
     without,
 )
 from istio_mc.domain.traffic.sample import is_injected
-from istio_mc.gateways.host.parallel import fan_out
+from istio_mc.gateways.host.parallel import answered
 from istio_mc.gateways.host.signals import alarm
 from istio_mc.gateways.kube import diagnostics
 from istio_mc.ops.verify.verify import look
@@ -162,16 +162,11 @@ def answers(
 ) -> tuple[list[File], list[Missing]]:
     """The files, in the order they were asked for, and what was not to be had."""
     by_path = {ask.path: ask for ask in wanted}
-
-    def call(path: str) -> Any:  # noqa: ANN401 - text or objects
-        return by_path[path].call()
-
     progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} responses"))
-    came, failed = fan_out(by_path, call, concurrency=_AT_ONCE, until=math.inf)
+    calls = {path: (math.inf, ask.call) for path, ask in by_path.items()}
+    came, failed = answered(calls, context=context, concurrency=_AT_ONCE)
     files = [by_path[path].keep(path, answer) for path, answer in came.items()]
-    missing = [
-        Missing(path, problem.on(context)) for path, problems in failed.items() for problem in problems
-    ]
+    missing = [Missing(path, problem) for path, problems in failed.items() for problem in problems]
     return [file for file in files if file.text.strip()], missing
 
 

@@ -108,12 +108,22 @@ def in_time(call: Callable[[], T], until: float) -> T:
 
 
 def answered(
-    calls: Mapping[str, tuple[float, Callable[[], T]]], *, context: str, until: float = math.inf
+    calls: Mapping[str, tuple[float, Callable[[], T]]],
+    *,
+    context: str,
+    until: float = math.inf,
+    concurrency: int | None = None,
 ) -> tuple[dict[str, T], Failures]:
     """Runs independent calls of one cluster at once, each with a deadline of its own in seconds.
 
     None of these deadlines is later than `until`, in time.monotonic()'s seconds. A call that has not answered
     by then is given up: it ends by its own timeouts, and nothing waits for it.
+
+    Args:
+        calls: Each with the seconds that it may take, infinite where its own timeouts are enough.
+        context: The cluster.
+        until: When the run ends.
+        concurrency: How many at a time; None: all.
 
     Returns:
         What came of each, and the Problems of those that failed or were given up.
@@ -122,7 +132,7 @@ def answered(
     failures: Failures = {}
     if not calls:
         return results, failures
-    pool = ThreadPoolExecutor(max_workers=len(calls))
+    pool = ThreadPoolExecutor(max_workers=min(concurrency or len(calls), len(calls)))
     begun = time.monotonic()
     futures = {name: (patience, pool.submit(call)) for name, (patience, call) in calls.items()}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
@@ -11,7 +12,7 @@ from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, oldest, proxy
 from istio_mc.domain.istio.services import MTLS, TLS_MODE_LABEL
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import fan_out
+from istio_mc.gateways.host.parallel import answered
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,12 +52,11 @@ def proxies_hold(
         most: How many of these are asked.
     """
     chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
-    found, failed = fan_out(
-        chosen, lambda name: proxy_holds(kube, chosen[name]), concurrency=_AT_ONCE, until=math.inf
-    )
+    calls = {name: (math.inf, partial(proxy_holds, kube, pod)) for name, pod in chosen.items()}
+    found, failed = answered(calls, context=kube.context, concurrency=_AT_ONCE)
     return ProxiesHold(
         proxies=tuple(found.values()),
-        silent={name: problems[0].on(kube.context) for name, problems in failed.items()},
+        silent={name: problems[0] for name, problems in failed.items()},
         running=len({_name(pod) for pod in (*gateways, *injected)}),
     )
 
