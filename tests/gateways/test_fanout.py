@@ -160,6 +160,25 @@ class TestTheDeadline:
         release.set()
         assert failures["drift"][0].code == Code.NO_ANSWER_IN_TIME
 
+    @pytest.mark.parametrize(("concurrency", "most"), [(None, 5), (2, 2)])
+    def test_calls_of_a_cluster_are_made_at_once_or_so_many_at_a_time(
+        self, concurrency: int | None, most: int
+    ) -> None:
+        running, seen, lock = 0, 0, threading.Lock()
+
+        def call() -> None:
+            nonlocal running, seen
+            with lock:
+                running += 1
+                seen = max(seen, running)
+            time.sleep(0.1)
+            with lock:
+                running -= 1
+
+        calls = {str(number): (math.inf, call) for number in range(5)}
+        found, failures = answered(calls, context="kt", concurrency=concurrency)
+        assert (list(found), failures, seen) == (list(calls), {}, most)
+
     def test_a_call_that_fails_in_time_fails_as_it_did(self) -> None:
         with pytest.raises(ZeroDivisionError):
             in_time(lambda: 1 / 0, time.monotonic() + 60)
