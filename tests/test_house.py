@@ -108,16 +108,28 @@ def _calls(tree: ast.AST) -> Iterator[str]:
             yield ast.unparse(node.func).rpartition(".")[2]
 
 
+def _plans() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions that plan, and the modules they are in."""
+    for name, tree in modules("ops"):
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            if name == PLANNING or re.match(r"_?plan(?:_|ned|$)", node.name):
+                yield name, node
+
+
 def test_a_plan_is_a_function_of_what_was_read() -> None:
     """It writes no file, changes no cluster, reports no progress."""
     does = {
         f"{name}: {function.name} calls {call}"
-        for name, tree in modules("ops")
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
-        and (name == PLANNING or re.match(r"_?plan(?:_|ned|s$|$)", function.name))
+        for name, function in _plans()
         for call in _calls(function)
         if call in DOING or call.startswith("write_")
+    } | {
+        f"{name}: {function.name} gets {argument.arg}"
+        for name, function in _plans()
+        for argument in (*function.args.args, *function.args.kwonlyargs)
+        if argument.arg in {"session", "run", "kube", "store", "progress"}
     }
     assert does == set()
 

@@ -72,7 +72,7 @@ def sent(api: FakeApi) -> list[tuple[str, str]]:
 def test_the_backup_is_made_before_the_settings_and_the_restart_comes_last(
     api: FakeApi, session: Session
 ) -> None:
-    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+    done = op.carry_out(session, op.prepare_fix(session), NOW, settle_s=0)
 
     assert done.failures == {}
     assert sent(api) == [("POST", f"{SPACE}/configmaps"), ("PATCH", CONFIG), ("PATCH", AGENTS)]
@@ -94,7 +94,7 @@ def test_a_restart_alone_too_comes_in_a_later_second_than_settings_that_a_stoppe
     naps: list[tuple[float, list[tuple[str, str]]]] = []
     monkeypatch.setattr(time, "sleep", lambda seconds: naps.append((seconds, sent(api))))
 
-    op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+    op.carry_out(session, op.prepare_fix(session), NOW, settle_s=0)
 
     assert [seconds > 1 for seconds, done in naps if not done] == [True]
     assert sent(api) == [("PATCH", AGENTS)]
@@ -103,7 +103,7 @@ def test_a_restart_alone_too_comes_in_a_later_second_than_settings_that_a_stoppe
 def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, session: Session) -> None:
     api.on(f"{SPACE}/configmaps", status(403, "configmaps is forbidden"))
 
-    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+    done = op.carry_out(session, op.prepare_fix(session), NOW, settle_s=0)
 
     assert [problem.code for problem in done.failures["kt"]] == ["forbidden"]
     assert sent(api) == [("POST", f"{SPACE}/configmaps")]
@@ -112,7 +112,7 @@ def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, sessio
 def test_a_write_by_somebody_else_after_the_difference_was_shown_is_not_overwritten(
     api: FakeApi, session: Session
 ) -> None:
-    planned = op.plan_fix(session)
+    planned = op.prepare_fix(session)
     api.on(CONFIG, status(409, "the object has been modified"))
 
     done = op.carry_out(session, planned, NOW, settle_s=0)
@@ -128,7 +128,7 @@ def test_agents_that_are_replaced_only_by_hand_are_refused_before_the_first_chan
 ) -> None:
     api.on(AGENTS, daemon_set("OnDelete"))
 
-    done = op.carry_out(session, op.plan_fix(session), NOW, settle_s=0)
+    done = op.carry_out(session, op.prepare_fix(session), NOW, settle_s=0)
 
     assert [problem.code for problem in done.failures["kt"]] == ["restart-by-hand"]
     assert sent(api) == []
@@ -145,7 +145,7 @@ def test_a_daemon_set_without_its_settings_counts_as_no_cilium_and_says_why(
 @pytest.mark.usefixtures("without_pauses")
 def test_a_rollout_that_does_not_end_stops_at_the_deadline(api: FakeApi, session: Session) -> None:
     api.on(AGENTS, daemon_set(ready=0))
-    planned = op.plan_fix(session)
+    planned = op.prepare_fix(session)
     session = session.until(time.monotonic() + 1)
 
     done = op.carry_out(session, planned, NOW, settle_s=0)
@@ -159,7 +159,7 @@ def test_a_rollout_that_does_not_end_stops_at_the_deadline(api: FakeApi, session
 def test_an_api_server_that_keeps_silent_for_a_moment_of_the_rollout_is_asked_again(
     api: FakeApi, session: Session
 ) -> None:
-    planned = op.plan_fix(session)
+    planned = op.prepare_fix(session)
     api.on(AGENTS, daemon_set(), Reply(reset=True), daemon_set())
 
     assert op.carry_out(session, planned, NOW, settle_s=0).failures == {}

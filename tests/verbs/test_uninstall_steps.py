@@ -15,7 +15,7 @@ from istio_mc.domain.problem import Problem
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall import leave
-from istio_mc.ops.uninstall.plan import plan
+from istio_mc.ops.uninstall.plan import prepare
 from istio_mc.ops.uninstall.uninstall import uninstall
 from tests.support import quick
 from tests.support.mesh import environment
@@ -77,7 +77,7 @@ def test_what_is_planned_for_each_cluster(installed: Mesh, session: Session) -> 
     sample_namespace(installed, "ncloud")
     installed["kt"].deploy("shop", "shop")
     installed.settle()
-    todo = plan(session)
+    todo = prepare(session)
     assert (todo.going, todo.staying, todo.absent, todo.whole) == (installed.names, (), (), True)
     assert todo.sample == ("kt",)
     roots = {name: {item.namespace for item in found} for name, found in todo.roots.items()}
@@ -96,14 +96,14 @@ def test_members_of_two_meshes_are_both_named_in_the_plan(installed: Mesh, sessi
         kt.get("Namespace", SYSTEM),
         lambda copy: copy["metadata"]["labels"].update({"istio-mc/mesh-id": "another"}),
     )
-    assert plan(session).mesh_id == "another,mesh1"
+    assert prepare(session).mesh_id == "another,mesh1"
 
 
 def test_each_cluster_that_nothing_can_be_planned_for_is_reported(installed: Mesh, session: Session) -> None:
     unusable(session, "nhn")
     installed["ncloud"].faults.refuse(NO, "GET", path="/deployments$")
     installed["kt"].faults.refuse(NO, "GET", path="/namespaces/sample$")
-    todo = plan(session)
+    todo = prepare(session)
     assert set(todo.failures) == {"kt", "ncloud", "nhn"}
     assert todo.removals == {}
 
@@ -111,7 +111,7 @@ def test_each_cluster_that_nothing_can_be_planned_for_is_reported(installed: Mes
 def test_a_mesh_of_which_no_cluster_responds_is_that_of_mesh_yaml(installed: Mesh, session: Session) -> None:
     for name in installed.names:
         unusable(session, name)
-    todo = plan(session)
+    todo = prepare(session)
     assert (todo.mesh_id, set(todo.failures)) == ("mesh1", set(installed.names))
 
 
@@ -120,7 +120,7 @@ def test_a_leave_reports_what_failed_in_those_that_stay_and_in_those_that_go(
 ) -> None:
     session = replace(session, listed=("nhn",))
     unusable(session, "ncloud")
-    todo = plan(session, ["ncloud", "nhn"])
+    todo = prepare(session, ["ncloud", "nhn"])
     installed["kt"].faults.refuse(NO, "DELETE", path="/secrets/istio-reader-.*-token$")
     installed["nhn"].faults.refuse(NO, "DELETE", path="/deployments/istiod$")
     done = uninstall(session, todo)
@@ -134,7 +134,7 @@ def test_a_leave_reports_what_failed_in_those_that_stay_and_in_those_that_go(
 
 
 def test_a_namespace_that_does_not_go_is_not_reported_as_removed(installed: Mesh, session: Session) -> None:
-    todo = plan(session)
+    todo = prepare(session)
     for one in installed.clusters.values():
         one.controllers.held.add("namespaces")
     done = uninstall(changed(session, deadline=time.monotonic(), progress=silent), todo)
@@ -156,7 +156,7 @@ def test_all_that_goes_from_a_namespace_that_stays_is_reported(
     kt.make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": elsewhere})
     kt.make({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": elsewhere})
     installed.settle()
-    todo = plan(session)
+    todo = prepare(session)
     events.clear()
     done = uninstall(session, todo)
     assert done.failures == {}

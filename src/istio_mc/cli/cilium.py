@@ -61,7 +61,7 @@ def fix(
     _change(
         "cilium fix",
         options,
-        lambda session: op.plan_fix(session, k_paas=k_paas),
+        lambda session: op.prepare_fix(session, k_paas=k_paas),
         yes=yes,
         dry_run=dry_run,
         settle=settle,
@@ -103,7 +103,7 @@ def revert(
     _change(
         "cilium revert",
         options,
-        lambda session: op.plan_revert(session, force=force, keep_others=keep_others),
+        lambda session: op.prepare_revert(session, force=force, keep_others=keep_others),
         yes=yes,
         dry_run=dry_run,
         settle=settle,

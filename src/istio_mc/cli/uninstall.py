@@ -42,14 +42,14 @@ def uninstall(
     from istio_mc.ops.session.session import open_mesh
     from istio_mc.ops.uninstall import purge
     from istio_mc.ops.uninstall import uninstall as op
-    from istio_mc.ops.uninstall.plan import plan
+    from istio_mc.ops.uninstall.plan import prepare
     from istio_mc.present import uninstall as shown
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
         session, named = open_mesh(inputs, progress)
         with session:
-            todo = plan(session, named or None)
+            todo = prepare(session, named or None)
             store = session.ca_store() if certs_dir is None else ca_store(inputs, certs_dir, progress)
             ca = purge.fate(store, todo, asked=purge_ca)
             if dry_run:

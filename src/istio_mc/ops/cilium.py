@@ -76,13 +76,13 @@ def status(session: Session, *, k_paas: bool = False) -> CiliumResult:
     return _looked(session, Verb.STATUS, cilium.wanted(k_paas=k_paas), lambda _: Plan())
 
 
-def plan_fix(session: Session, *, k_paas: bool = False) -> CiliumResult:
+def prepare_fix(session: Session, *, k_paas: bool = False) -> CiliumResult:
     """Settles what a fix has to do in each cluster; changes nothing."""
     settings = cilium.wanted(k_paas=k_paas)
     return _looked(session, Verb.FIX, settings, lambda found: cilium.fix_plan(found, settings))
 
 
-def plan_revert(session: Session, *, force: bool = False, keep_others: bool = False) -> CiliumResult:
+def prepare_revert(session: Session, *, force: bool = False, keep_others: bool = False) -> CiliumResult:
     """Settles what a revert has to do in each cluster; changes nothing.
 
     Args:

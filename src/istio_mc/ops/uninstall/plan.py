@@ -86,8 +86,8 @@ class Uninstalling:
         return tuple(name for name in self.clusters if name not in (*self.going, *self.observed))
 
 
-def plan(session: Session, going: Collection[str] | None = None) -> Uninstalling:
-    """Looks at the session's clusters and settles what is to go; touches nothing.
+def prepare(session: Session, going: Collection[str] | None = None) -> Uninstalling:
+    """Reads the session's clusters and plans what is to go; touches nothing.
 
     Args:
         session: The run, with every member of the mesh.
