@@ -51,7 +51,7 @@ def contexts(session: Session, named: Sequence[Context] = ()) -> ContextsResult:
     """Shows the named contexts, or all of the kubeconfig where none is named, and reads each cluster."""
     chosen = named or session.kubeconfig.contexts
     clusters = session.clusters
-    clusters.ask(chosen)
+    clusters.read_namespaces(chosen)
     versions, failed = clusters.each(
         lambda name: clusters.kubes[name].version(),
         [name for name in clusters.namespaces if name in clusters.kubes],

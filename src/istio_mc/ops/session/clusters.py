@@ -53,7 +53,7 @@ class Clusters:
             contexts: The clusters of the run, in the user's order.
             kubes: The API servers of those that are connected to already.
             unusable: Contexts that are known to be unusable.
-            namespaces: The namespace istio-system of those asked for it already.
+            namespaces: The namespace istio-system of the contexts in which it was read.
         """
         self._run = run
         self._kubeconfig = kubeconfig
@@ -84,7 +84,7 @@ class Clusters:
 
     @property
     def namespaces(self) -> MappingProxyType[str, Object | None]:
-        """The namespace istio-system of those asked for it already, by context."""
+        """The namespace istio-system of the contexts in which it was read, by context."""
         return MappingProxyType(self._namespaces)
 
     def each(
@@ -128,27 +128,27 @@ class Clusters:
         self._connect(self._contexts)
 
     def retry_unusable(self) -> None:
-        """Gives those that are unusable another chance: they may answer by now."""
+        """Gives those that are unusable another chance: they may respond by now."""
         self._unusable.clear()
         self._connect(self._contexts)
 
-    def ask(self, contexts: Iterable[Context]) -> None:
+    def read_namespaces(self, contexts: Iterable[Context]) -> None:
         """Connects to contexts and reads their istio-system, with a short deadline for each.
 
-        One that does not answer becomes unusable.
+        One that does not respond becomes unusable.
         """
         contexts = tuple(contexts)
         self._connect(contexts)
-        self._read_namespaces(context.name for context in contexts)
+        self._read_each(context.name for context in contexts)
 
     def labels_around(self, contexts: Iterable[Context]) -> list[Mapping[str, str]]:
-        """Labels of istio-system of contexts outside the run, as far as they answer in a short time."""
+        """Labels of istio-system of contexts outside the run, as far as they respond in a short time."""
         contexts = tuple(contexts)
-        self.ask(contexts)
+        self.read_namespaces(contexts)
         return [labels_of(self._namespaces.get(context.name)) for context in contexts]
 
     def take_namespace(self, name: str) -> Object | None:
-        """A context's istio-system where it was asked for; only once, for a later reading reads it again."""
+        """A context's istio-system where it was read; only once, so that a later reading reads it again."""
         return self._namespaces.pop(name, None)
 
     def with_run(self, run: Run) -> Clusters:
@@ -197,8 +197,8 @@ class Clusters:
         """Seconds for which a cluster may be silent; one that is lost leaves the others time to go on."""
         return min(READ_TIMEOUT_S, max(_LEAST_PATIENCE_S, self._run.remaining_s * _SHARE_OF_SILENCE))
 
-    def _read_namespaces(self, contexts: Iterable[str]) -> None:
-        """Reads istio-system of contexts that have not been asked; each may take so long from its turn on."""
+    def _read_each(self, contexts: Iterable[str]) -> None:
+        """Reads istio-system of contexts in which it was not read yet, each within a short time."""
         pending: dict[str, str] = {}
 
         def read(name: str) -> Object | None:

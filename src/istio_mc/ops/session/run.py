@@ -32,7 +32,7 @@ class Run:
     Attributes:
         deadline: `time.monotonic()` value by which the run ends.
         concurrency: How many clusters are worked on at once.
-        progress: Told of every step.
+        progress: Called with the event of every step.
         pod_timing: How often the pods that are waited for are looked at, and how long.
         releases: The table of Istio releases.
         folder: A private folder that goes when the run ends.

@@ -228,7 +228,7 @@ def _none_named(session: Session) -> NoReturn:
 
 def _members(session: Session, also: Collection[str] = ()) -> _Chosen:
     everyone = session.kubeconfig.contexts
-    session.clusters.ask(everyone)
+    session.clusters.read_namespaces(everyone)
     unusable = session.clusters.unusable
     meshes: dict[str, list[str]] = {}
     for name, namespace in session.clusters.namespaces.items():
@@ -303,7 +303,7 @@ def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:
         ProblemError: One of them cannot be asked which ID it has.
     """
     with open_named(inputs, progress) as session:
-        session.clusters.ask(session.clusters.contexts)
+        session.clusters.read_namespaces(session.clusters.contexts)
         if session.clusters.unusable:
             raise ProblemError(
                 *(problem for found in session.clusters.unusable.values() for problem in found)
