@@ -315,7 +315,7 @@ class TestRenewal:
         self.end(store)
         before = store.read()
         trust = settle(store, mesh, dry_run=True)
-        assert trust.steps["kt"].reasons[0].startswith("the CA of kt-k2p ended ")
+        assert trust.steps["kt"].reasons[0].startswith("the CA of kt-k2p expired ")
         assert store.read() == before
 
     def test_a_live_one_that_has_ended_gives_way_to_the_stores(
