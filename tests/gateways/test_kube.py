@@ -280,6 +280,18 @@ class TestObserve:
         assert (found.version, found.network, found.mesh_id) == ("v1.32.3", "network2", "mesh1")
         assert not found.gateway_api
 
+    def test_specs_of_crds_that_are_equal_are_kept_once(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", {"gitVersion": "v1.32.3"})
+        crds = [
+            {"metadata": {"name": "x.istio.io", "uid": str(number)}, "spec": {"versions": [version]}}
+            for number, version in enumerate(("v1", "v1", "v2"))
+        ]
+        api.on(objects.CRD.path(), *({"items": [crd]} for crd in crds))
+        (one,), (equal,), (other,) = (observe(kube).of(objects.CRD) for _ in crds)
+        assert one["spec"] is equal["spec"]
+        assert [crd["metadata"]["uid"] for crd in (one, equal, other)] == ["0", "1", "2"]
+        assert other["spec"] == {"versions": ["v2"]}
+
     def test_a_silent_cluster_costs_one_request(self, api: FakeApi, kube: Kube) -> None:
         api.on("/version", Reply(delay_s=5))
         with pytest.raises(KubeError):

@@ -171,8 +171,21 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
     calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, objects.GATEWAY_API_SIGN))
     found = all_of(calls)
     gateway_api = bool(found.pop("gateway-api"))
+    _share_specs(found[" ".join(objects.CRD)])
     live = {ref_of(item): item for items in found.values() for item in items}
     return Observed(version, live, gateway_api, kube.ahead_s)
+
+
+_specs: dict[str, object] = {}
+
+
+def _share_specs(crds: Iterable[Object]) -> None:
+    """Has CRDs of several clusters that have equal specs have the same one: they are most of what is kept."""
+    for crd in crds:
+        spec = crd.get("spec")
+        kept = _specs.setdefault(crd["metadata"]["name"], spec)
+        if kept == spec:
+            crd["spec"] = kept
 
 
 def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Observed:
