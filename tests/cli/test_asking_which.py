@@ -59,7 +59,7 @@ def test_every_context_is_listed_with_its_number_cluster_and_server(
 def test_those_of_the_answer_and_no_others_are_worked_on(three: dict[str, FakeApi], tmp_path: Path) -> None:
     _, screen = install(tmp_path, "nhn, 1\n")
     assert asked(three) == {"kt", "nhn"}
-    assert "The same without a question: --contexts nhn,kt" in screen
+    assert "The same without a prompt: --contexts nhn,kt" in screen
 
 
 def test_a_name_that_is_not_there_is_asked_for_again(three: dict[str, FakeApi], tmp_path: Path) -> None:

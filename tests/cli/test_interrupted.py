@@ -35,20 +35,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.thorough
 
 ENDS_WITHIN_S = 15  # a few seconds, and what a busy machine adds
-LOOKS = "nothing was changed; the same command looks anew"
+LOOKS = "nothing was changed; run the same command again"
 
 CHANGES_CLUSTERS = {
     "link": "missing",
     "address": "the changes that are left",
-    "sample deploy": "puts the sample where it is missing",
-    "sample remove --yes": "takes away the rest",
-    "uninstall --yes": "takes away the rest",
+    "sample deploy": "deploys the sample where it is missing",
+    "sample remove --yes": "removes the rest",
+    "uninstall --yes": "removes the rest",
     "cilium fix --yes": "restarts the agents",
     "cilium revert --yes": "restarts the agents",
     "ca issue": "makes the CAs that are still missing",
 }
 WAITS_FOR_A_CHILD = {
-    "install": "does the rest, under the same root CA",
+    "install": "finishes the rest, under the same root CA",
     "adopt": "labels the clusters that are left",
 }
 ELSEWHERE = {"tools install", "tools download"}

@@ -57,7 +57,7 @@ def interrupted_at_the_address(site: Site) -> None:
     run.until("the gateway of kt has no address", timeout_s=120)
     run.process.send_signal(signal.SIGINT)
     told = run.wait(10).exits(130).stderr
-    assert "the same command does the rest" in told
+    assert "the same command finishes the rest" in told
     pending = site.run("address", "--contexts", "kt", "-o", "json").exits(0).data["clusters"][0]
     assert pending["status"] == "pending"
     assert {port["port"] for port in pending["ports"] if port["needed"]} == {15443, 15021}

@@ -305,11 +305,11 @@ def test_the_table_of_releases_is_part_of_the_data(tmp_path: Path) -> None:
         "kubernetes": {"oldest": "1.29", "newest": "1.33"},
         "endOfLife": "2025-12-22",
         "expectedEndOfLife": None,
-        "ended": True,
+        "expired": True,
         "gatewayAPI": "1.3.0",
         "tested": ["1.26.0"],
     }
     assert (releases["1.29"]["endOfLife"], releases["1.29"]["expectedEndOfLife"]) == (None, "2026-10-12")
     assert releases["1.32"]["kubernetes"] == {"oldest": None, "newest": None}
-    assert {"release": "1.31", "endOfLife": "2025-11-11", "ended": True} in data["kubernetesReleases"]
+    assert {"release": "1.31", "endOfLife": "2025-11-11", "expired": True} in data["kubernetesReleases"]
     assert data["releasesRead"] == release_table().read.isoformat()

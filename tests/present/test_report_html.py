@@ -348,7 +348,7 @@ class TestFindings:
         shown = read(page(broken(), NOW))
 
         (group,) = shown.all("details", "group")
-        assert "Cannot be told" in group.all("h3")[0].text
+        assert "Unknown" in group.all("h3")[0].text
         assert len(group.all("article")) < 5
         assert "open" not in group.attributes
 

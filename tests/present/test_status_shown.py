@@ -139,7 +139,7 @@ def test_an_istiod_that_does_not_say_is_no_failure_of_its_cluster() -> None:
 
     made = report(result)
 
-    assert "istiod does not say" in text(result, 80)
+    assert "not reported by istiod" in text(result, 80)
     assert (made.exit, made.data["clusters"][0]["proxies"]) == (Exit.DONE, None)
     assert [problem.cluster for problem in made.warnings] == ["kt"]
 

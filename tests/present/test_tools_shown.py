@@ -64,8 +64,8 @@ def test_each_release_is_shown_with_what_it_supports(
     report = listed(date(2026, 11, 29))
     report.render(terminal.console())
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "* 1.26 1.26.8 1.29 to 1.33 1.3.0 1.26.0 ended 2025-12-22" in lines
+    assert "* 1.26 1.26.8 1.29 to 1.33 1.3.0 1.26.0 expired 2025-12-22" in lines
     assert "1.29 1.29.10 1.31 to 1.35 1.4.1 1.29.1 expected 2026-08 (over)" in lines
     assert "1.32 1.32.0 unknown unknown - unknown" in lines
-    assert "1.31 ended 2025-11-11" in lines
+    assert "1.31 expired 2025-11-11" in lines
     assert "1.35 2027-02-28" in lines

@@ -45,7 +45,7 @@ def test_ctrl_c_removes_what_was_made(installed: Mesh, stuck: bool) -> None:  # 
     line = "for its pod" if stuck else "for a response"
     assert any(re.search(f"deep waiting: {line}", text) for text in stderr)
     running.process.send_signal(signal.SIGINT)
-    assert "the pods that --deep made are removed" in running.wait().exits(130).stdout
+    assert "the pods of --deep were removed" in running.wait().exits(130).stdout
     assert probes(installed) == []
 
 

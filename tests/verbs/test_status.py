@@ -30,7 +30,7 @@ WATCH = ("status", "--watch", "--every", "1s")
 def test_a_cluster_that_does_not_respond_is_shown_as_such_beside_the_others(installed: Mesh) -> None:
     installed.cut("nhn")
     shown = installed.run("status", "--no-progress").exits(3)
-    assert "does not answer" in shown.stdout
+    assert "not reachable" in shown.stdout
     assert installed["kt"].gateway.address in shown.stdout
     assert "error [nhn]" in shown.stderr
 
@@ -41,7 +41,7 @@ def test_a_report_is_written_whatever_the_checks_find(installed: Mesh) -> None:
     page = (installed.folder / "mesh-report.html").read_text()
     assert shown.data["failed"] > 0
     assert all(name in page for name in installed.names)
-    assert "does not answer" in page
+    assert "not reachable" in page
 
 
 def last_is(status: str) -> Callable[[list[str]], bool]:

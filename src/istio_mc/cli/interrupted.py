@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _LAST_S = 15.0
 """Seconds within which children have ended, files are removed and the message is written."""
 
-_STAYS = "what was done stays done; the same command "
+_STAYS = "finished changes are kept; the same command "
 _NEXT = {
-    "install": _STAYS + "does the rest, under the same root CA",
+    "install": _STAYS + "finishes the rest, under the same root CA",
     "link": _STAYS + "writes the remote secrets that are still missing",
     "adopt": _STAYS + "labels the clusters that are left, and restarts nothing",
     "address": _STAYS + "does the changes that are left",
-    "uninstall": "what is gone stays gone; the same command takes away the rest",
-    "sample deploy": _STAYS + "puts the sample where it is missing",
-    "sample remove": "what is gone stays gone; the same command takes away the rest",
+    "uninstall": "what was removed stays removed; the same command removes the rest",
+    "sample deploy": _STAYS + "deploys the sample where it is missing",
+    "sample remove": "what was removed stays removed; the same command removes the rest",
     "cilium fix": _STAYS + "restarts the agents that still run with older settings; cilium revert goes back",
     "cilium revert": _STAYS + "restarts the agents that still run with other settings",
     "ca init": "no file is written by halves; the same command keeps a root that is there",
@@ -37,9 +37,9 @@ _NEXT = {
     "tools install": "old programs stay until new ones are whole; the same command installs the rest",
     "tools download": "files in the folder are whole; the same command downloads the rest",
 }
-_LOOKS = "nothing was changed; the same command looks anew"
-_LOOKED_DEEP = "the pods that --deep made are removed; the same command looks anew"
-_LEFT_DEEP = "the same command looks anew, and removes the pods that --deep made"
+_LOOKS = "nothing was changed; run the same command again"
+_LOOKED_DEEP = "the pods of --deep were removed; run the same command again"
+_LEFT_DEEP = "the same command runs again, and removes the pods of --deep"
 
 
 class Interruption:

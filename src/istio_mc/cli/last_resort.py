@@ -110,7 +110,7 @@ def _quiet() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     log = logging.getLogger("istio_mc")
     threading.excepthook = lambda args: log.debug("a thread ended by %s", args.exc_type.__name__)
-    sys.unraisablehook = lambda args: log.debug("passed over: %s", args.exc_type.__name__)
+    sys.unraisablehook = lambda args: log.debug("skipped: %s", args.exc_type.__name__)
 
 
 def flushed(code: int) -> int:

@@ -30,7 +30,7 @@ def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
         terminal.print_whole(terminal.console(stderr=True), choices(contexts))
         known = [context.name for context in contexts]
         chosen: tuple[str, ...] = typer.prompt(
-            "Which of them shall form the mesh? (names or numbers, separated by commas)",
+            "Clusters of the mesh (names or numbers, separated by commas)",
             value_proc=lambda text: chosen_of(text, known),
             err=True,
         )
@@ -38,7 +38,7 @@ def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
 
     chosen = edge.answer(question) or ()
     if chosen:
-        edge.tell(f"The same without a question: --contexts {','.join(chosen)}")
+        edge.tell(f"The same without a prompt: --contexts {','.join(chosen)}")
     return chosen
 
 

@@ -27,21 +27,21 @@ _README = """\
 A bundle of istio-mc {version}, made at {made}.
 
 report.html    the mesh on a page: open this first
-verify.json    what istio-mc verify found, as it prints it with -o json
-mesh.yaml      the settings, where there were any
-index.json     every file; what was asked for and is missing, and why; how many secrets were taken out
-clusters/      a folder for each cluster that answered:
+verify.json    the results of istio-mc verify -o json
+mesh.yaml      the settings, if there are any
+index.json     every file; missing files, and why; how many secrets were removed
+clusters/      a folder for each reachable cluster:
   version.txt                       the API server's version
   istio-system/                     Istio's objects there, events, and logs
   cluster/                          webhooks, roles, CRDs (without schemas), nodes, namespaces
   services-of-all-namespaces.yaml   every Service
   configuration/                    Istio's and the Gateway API's objects of all namespaces
-  istiod/                           what each istiod tells of remote clusters, proxies, endpoints, metrics
-  gateway/                          what each gateway's Envoy tells of itself
+  istiod/                           what each istiod reports of remote clusters, proxies, endpoints, metrics
+  gateway/                          what each gateway's Envoy reports
 
-Secrets are taken out, and "[redacted: ...]" stands in their place: values of Secrets, private keys,
-tokens, passwords, what is called one, and random letters, also in base64. Certificates are public and stay.
-Names and addresses of your clusters stay too: look before you attach this to a public ticket.
+Secrets are replaced with "[redacted: ...]": values of Secrets, private keys,
+tokens, passwords, values with such names, and random letters, also in base64. Certificates are kept.
+Names and addresses of your clusters are kept, too: check before you attach this to a public ticket.
 """
 
 
@@ -123,15 +123,13 @@ def report(gathered: Gathered, to: Path | None, archive: bytes, warnings: Iterab
             console.file.buffer.write(archive)  # type: ignore[attr-defined] # standard output has one
             return
         secrets = (
-            f"; taken out: {', '.join(f'{n} {kind}' for kind, n in taken_out.items())}" if taken_out else ""
+            f"; removed: {', '.join(f'{n} {kind}' for kind, n in taken_out.items())}" if taken_out else ""
         )
         console.print(
             f"{to}: {plural(len(archive), 'byte')}, {plural(len(gathered.clusters), 'cluster')}{secrets}"
         )
         if missing:
-            console.print(
-                f"{plural(missing, 'answer')} missing or left out: index.json in it tells which and why"
-            )
+            console.print(f"{plural(missing, 'response')} missing: see index.json in it")
 
     unreachable = [problem for problems in gathered.unreachable.values() for problem in problems]
     return Report(

@@ -158,7 +158,7 @@ def _why(result: CiliumResult, name: str) -> list[str]:
 
 
 def _render_found(result: CiliumResult, found: Cilium, console: Console) -> None:
-    rows = table("  SETTING", "WANTED", "LIVE", "BACKUP")
+    rows = table("  SETTING", "DESIRED", "LIVE", "BACKUP")
     old = found.backed_up
     for key in _keys(result, found):
         want, live = result.wanted.get(key), found.data.get(key)

@@ -77,7 +77,7 @@ def tested(result: Tested, warnings: Iterable[Problem]) -> Report:
 
 def _render(result: Tested, console: Console) -> None:
     heads = [f"{version} ({name})" for name, version in result.versions.items()]
-    rows = table("FROM \\ ANSWERED BY", *heads, "NO ANSWER", "CALLS")
+    rows = table("FROM \\ TO", *heads, "FAILED", "CALLS")
     for name, calls in result.calls.items():
         cells = []
         for version in result.versions.values():
@@ -88,9 +88,9 @@ def _render(result: Tested, console: Console) -> None:
             name,
             *cells,
             str(sum(calls.failed.values()) or "-"),
-            f"{calls.total}{', given up' if calls.given_up else ''}",
+            f"{calls.total}{', stopped' if calls.given_up else ''}",
         )
     print_words(console, rows)
     if not result.problems:
         pairs = len(result.versions) ** 2
-        console.print(f"Every version answers every cluster: {pairs} of {pairs} pairs.")
+        console.print(f"Every version responds to every cluster: {pairs} of {pairs} pairs.")

@@ -181,8 +181,8 @@ def _column(result: StatusResult, name: str) -> _Column:
     found = result.clusters.get(name)
     if found is None:
         problem = result.failures[name][0]
-        column.put("cluster", "version", "does not answer", "red")
-        column.note(f"does not answer: {problem.seen or problem.message}")
+        column.put("cluster", "version", "not reachable", "red")
+        column.note(f"not reachable: {problem.seen or problem.message}")
         return column
     for row, value in (
         ("version", found.version),
@@ -252,7 +252,7 @@ def _gateway(gateway: Gateway) -> tuple[str, str]:
 
 def _proxies(column: _Column, found: ClusterStatus, *, silent: bool) -> None:
     if silent:
-        column.put("proxies", "in sync", "istiod does not say", "yellow")
+        column.put("proxies", "in sync", "not reported by istiod", "yellow")
         return
     synced = sum(proxy.synced for proxy in found.proxies)
     style = "" if synced == len(found.proxies) else "red"

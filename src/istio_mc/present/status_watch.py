@@ -48,7 +48,7 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
     with contextlib.suppress(KeyboardInterrupt), live or contextlib.nullcontext():
         for last in readings:
             if live:
-                heading = Text(f"{_now()}, every {every_s:.0f} s; Ctrl-C ends", style="dim")
+                heading = Text(f"{_now()}, every {every_s:.0f} s; Ctrl-C to quit", style="dim")
                 shown = fitted(console, Group(heading, status.screen(last, console.width)))
                 live.update(shown, refresh=True)
             else:

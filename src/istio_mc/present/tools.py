@@ -56,7 +56,11 @@ def listed(result: ListResult) -> Report:
             "istioVersionTested": result.istio.tested,
             "istioReleases": [_release(release, result) for release in result.table.istio],
             "kubernetesReleases": [
-                {"release": releases.shown(minor), "endOfLife": day.isoformat(), "ended": result.today > day}
+                {
+                    "release": releases.shown(minor),
+                    "endOfLife": day.isoformat(),
+                    "expired": result.today > day,
+                }
                 for minor, day in result.table.kubernetes.items()
             ],
             "releasesRead": result.table.read.isoformat(),
@@ -77,7 +81,7 @@ def _release(release: IstioRelease, result: ListResult) -> dict[str, Any]:
         },
         "endOfLife": release.end.day.isoformat() if release.end.day else None,
         "expectedEndOfLife": expected.isoformat() if expected else None,
-        "ended": result.table.is_ended(release, result.today),
+        "expired": result.table.is_ended(release, result.today),
         "gatewayAPI": release.gateway_api,
         "tested": list(release.lab),
     }
@@ -158,7 +162,7 @@ def _render_outcomes(result: BringResult, istio: IstioChoice | None, console: Co
 
 
 def _render_list(result: ListResult, console: Console) -> None:
-    rows = table("TOOL", "WANTED", "VERSION", "ORIGIN", "DIGEST", "PATH")
+    rows = table("TOOL", "DESIRED", "VERSION", "ORIGIN", "DIGEST", "PATH")
     for tool in result.tools:
         path = tool.found.path if tool.found else tool.manifest
         rows.add_row(
@@ -176,13 +180,13 @@ def _render_list(result: ListResult, console: Console) -> None:
     if result.clusters:
         print_words(console, _clusters(result))
     else:
-        console.print(f"clusters: not asked ({result.not_asked})", soft_wrap=True)
+        console.print(f"clusters: not read ({result.not_asked})", soft_wrap=True)
     console.print()
     console.print(_releases(result))
     console.print()
     kubernetes = table("KUBERNETES", "END OF LIFE")
     for minor, day in result.table.kubernetes.items():
-        kubernetes.add_row(releases.shown(minor), f"ended {day}" if result.today > day else str(day))
+        kubernetes.add_row(releases.shown(minor), f"expired {day}" if result.today > day else str(day))
     console.print(kubernetes)
     console.print()
     console.print(f"Releases as of {result.table.read}; sources: docs/releases.md", soft_wrap=True)
@@ -206,7 +210,7 @@ def _releases(result: ListResult) -> Table:
 
 def _end(release: IstioRelease, result: ListResult) -> str:
     if result.table.is_ended(release, result.today):
-        return f"ended {release.end}"
+        return f"expired {release.end}"
     return f"{release.end} (over)" if result.table.is_overdue(release, result.today) else str(release.end)
 
 
@@ -217,5 +221,5 @@ def _clusters(result: ListResult) -> Table:
         fits = "-"
         if skew is not None:
             fits = f"{'within one minor' if abs(skew) <= 1 else 'too far'} ({skew:+d})"
-        rows.add_row(cluster.context, cluster.server or "no answer", fits, cluster.support.value)
+        rows.add_row(cluster.context, cluster.server or "not reachable", fits, cluster.support.value)
     return rows

@@ -55,7 +55,7 @@ def question(todo: Uninstalling, ca: Fate | None) -> str:
             lose = "loses its" if len(pods) == 1 else "lose their"
             lines.append(f"  {plural(len(pods), 'pod')} {lose} control plane: {few(pods, _SHOWN_PODS)}")
         lines += [f"  stays: {left.what} ({left.why})" for left in found.left]
-    lines += [f"{name}: does not answer, and is left as it is" for name in todo.failures]
+    lines += [f"{name}: not reachable, not changed" for name in todo.failures]
     if todo.staying:
         lines.append(
             f"{', '.join(todo.staying)} forget {', '.join(todo.going)}, and replace their reader tokens"

@@ -30,7 +30,7 @@ def anchors(results: Sequence[Result]) -> Anchors:
 
 
 def findings(results: Sequence[Result], names: Mapping[tuple[str, Target], str]) -> Markup:
-    """The cards; those that a root cause explains, and what cannot be told, are folded away."""
+    """The cards; those that a root cause explains, and unknown results, are folded."""
     roots = [result for result in results if result.is_root_cause]
     explained = [result for result in results if result.is_error and not result.is_root_cause]
     warned = [result for result in results if result.is_warning]
@@ -38,10 +38,10 @@ def findings(results: Sequence[Result], names: Mapping[tuple[str, Target], str])
     if not roots and not explained and not warned and not unknown:
         return tag("p", "Every check passed.")
     return join(
-        _group("Root causes", "Mend these first: what follows from them goes away with them.", roots, names),
+        _group("Root causes", "Fix these first: what they explain goes away with them.", roots, names),
         _group("Explained by a root cause", "", explained, names, fold=True),
-        _group("Warnings", "None of them keeps the mesh from working; they should be known.", warned, names),
-        _untold(unknown, names),
+        _group("Warnings", "The mesh works in spite of them.", warned, names),
+        _unknown(unknown, names),
     )
 
 
@@ -64,8 +64,8 @@ def _group(
     return tag("div", head, tag("p", note, class_="note") if note else None, *first, more, class_="group")
 
 
-def _untold(results: Sequence[Result], names: Mapping[tuple[str, Target], str]) -> Markup | None:
-    """What cannot be told, by what keeps it from being told: one fault may hide hundreds of answers."""
+def _unknown(results: Sequence[Result], names: Mapping[tuple[str, Target], str]) -> Markup | None:
+    """The unknown results by their causes: one fault may explain hundreds of them."""
     if not results:
         return None
     groups: dict[tuple[tuple[Cause, ...], str], dict[str, list[str]]] = {}
@@ -76,10 +76,10 @@ def _untold(results: Sequence[Result], names: Mapping[tuple[str, Target], str]) 
     cards = []
     for (causes, why), checks in groups.items():
         reason = _row("because of", _causes(causes, names)) if causes else _row("seen", why)
-        told = [tag("li", tag("code", check), f" {', '.join(places)}") for check, places in checks.items()]
-        rows = (reason, _row("not told", tag("ul", *told, class_="plain")))
+        items = [tag("li", tag("code", check), f" {', '.join(places)}") for check, places in checks.items()]
+        rows = (reason, _row("unknown", tag("ul", *items, class_="plain")))
         cards.append(tag("article", tag("dl", *rows), class_="card unknown"))
-    head = tag("h3", f"Cannot be told ({len(results)})")
+    head = tag("h3", f"Unknown ({len(results)})")
     return tag("details", tag("summary", head), *cards, class_="group")
 
 

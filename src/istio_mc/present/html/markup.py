@@ -122,7 +122,7 @@ table.checks .plain li,table.checks th,table.certificates code{white-space:nowra
 table.matrix{min-width:0}
 .matrix th:first-child{white-space:nowrap}
 .matrix th[scope=row]{position:sticky;left:0;white-space:nowrap;z-index:1}
-.matrix:not(.narrow) .told{white-space:normal;min-width:150px;max-width:260px;overflow-wrap:break-word}
+.matrix:not(.narrow) .text{white-space:normal;min-width:150px;max-width:260px;overflow-wrap:break-word}
 .matrix.narrow{font-size:.8rem;line-height:1.3}
 .matrix.narrow td{text-align:center;padding:1px 2px;min-width:19px}
 .matrix.narrow th{padding:1px 6px}.matrix.narrow thead th{padding:4px 1px}
@@ -146,7 +146,7 @@ svg{display:inline-block;vertical-align:top}svg text{fill:var(--ink);font-size:1
 .legend svg{vertical-align:middle;margin-right:6px}
 .timeline{min-width:940px}.tick{stroke:var(--edge)}.tick-name{fill:var(--soft);font-size:11px}
 .bar{fill:currentColor}
-.timeline .told{fill:currentColor;font-size:12px;stroke:var(--paper);stroke-width:4px;paint-order:stroke}
+.timeline .text{fill:currentColor;font-size:12px;stroke:var(--paper);stroke-width:4px;paint-order:stroke}
 footer{margin-top:3em;color:var(--soft);font-size:.9rem;border-top:1px solid var(--edge);padding-top:1em}
 @media (max-width:640px){.page{padding:12px 12px 32px}dl>div{grid-template-columns:minmax(0,1fr)}
 caption span{position:sticky;left:0;display:inline-block;width:calc(100vw - 24px);white-space:normal}
@@ -204,9 +204,9 @@ def left(until: datetime, now: datetime) -> str:
     span = until - now
     for least, unit, name in _UNITS:
         if abs(span) >= least:
-            told = f"{abs(span) // unit} {name}"
+            time = f"{abs(span) // unit} {name}"
             break
-    return f"{told} left" if span >= timedelta(0) else f"expired {told} ago"
+    return f"{time} left" if span >= timedelta(0) else f"expired {time} ago"
 
 
 def moment(when: datetime) -> str:
@@ -231,7 +231,7 @@ class State(IntEnum):
     @property
     def word(self) -> str:
         """What a screen reader says, and a printer without colours."""
-        return ("not asked", "passed", "cannot be told", "warning", "failed")[self]
+        return ("not run", "passed", "unknown", "warning", "failed")[self]
 
     @property
     def style(self) -> str:
@@ -254,7 +254,7 @@ def worst(results: Iterable[Result]) -> State:
 
 
 def badge(state: State, text: str | None = None) -> Markup:
-    """A sign with its word, which only a screen reader reads where a text stands beside it."""
+    """A sign with its word, which only a screen reader reads if there is a text next to it."""
     sign = tag("span", state.sign, aria_hidden="true")
     word = tag("span", state.word, class_="hidden") if text is None else text
     return tag("span", sign, " ", word, class_=f"badge {state.style}")

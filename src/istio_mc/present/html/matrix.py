@@ -1,4 +1,4 @@
-"""Who reaches whom: a table of all ordered pairs for each topic, and one of what was tried from here."""
+"""Reachability: a table of all ordered pairs for each topic, and one of the tests from here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def matrices(results: Sequence[Result], names: Sequence[str]) -> Markup:
     from_here = [r for r in results if r.check.topic == DATA_PATH and r.check.scope is Scope.CLUSTER]
     if from_here:
         tables.append(_from_here(from_here, names))
-    return join(*tables) if tables else tag("p", "No check of two clusters was asked.")
+    return join(*tables) if tables else tag("p", "No check of two clusters was run.")
 
 
 def _pairs(topic: str, results: Iterable[Result], names: Sequence[str]) -> Markup:
@@ -55,21 +55,23 @@ def _cell(results: Sequence[Result], pair: str, *, words: bool) -> Markup:
     if state is State.NONE:
         return tag("td", tag("span", "–", aria_hidden="true"), class_="cell none")
     ill = [result for result in results if state_of(result) is state]
-    told = _told(state, ill, len(results))
+    label = _label(state, ill, len(results))
     sign = tag("span", state.sign, aria_hidden="true")
     word = tag("span", f"{state.word}: " if state is not State.OK else f"{state.word} ", class_="hidden")
-    seen = "; ".join(f"{result.check.id}: {result.seen}" for result in ill) if state is not State.OK else told
+    seen = (
+        "; ".join(f"{result.check.id}: {result.seen}" for result in ill) if state is not State.OK else label
+    )
     return tag(
         "td",
         sign,
-        word if words else tag("span", f"{state.word}: {told}", class_="hidden"),
-        f" {told}" if words else None,
+        word if words else tag("span", f"{state.word}: {label}", class_="hidden"),
+        f" {label}" if words else None,
         class_=f"cell {state.style}",
         title=f"{pair}: {seen}",
     )
 
 
-def _told(state: State, ill: Sequence[Result], asked: int) -> str:
+def _label(state: State, ill: Sequence[Result], asked: int) -> str:
     if state is State.OK:
         return plural(asked, "check")
     first = next((result for result in ill if not result.caused_by), ill[0])
@@ -104,7 +106,7 @@ def _seen(result: Result | None, where: str, *, words: bool) -> Markup:
         tag("span", state.sign, aria_hidden="true"),
         tag("span", f"{state.word}: ", class_="hidden"),
         f" {result.seen}" if words else None,
-        class_=f"cell {state.style} told",
+        class_=f"cell {state.style} text",
         title=f"{where}: {result.seen}",
     )
 

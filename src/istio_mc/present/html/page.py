@@ -35,7 +35,7 @@ _MEANT = {
     State.OK: "every check passed",
     State.FAILED: "a check failed",
     State.WARNING: "works, with a warning",
-    State.UNKNOWN: "cannot be told",
+    State.UNKNOWN: "unknown",
 }
 
 
@@ -77,7 +77,7 @@ def _head(result: VerifyResult, title: str, now: datetime) -> Markup:
         (State.FAILED, len(result.root_causes), "root cause" + "s" * (len(result.root_causes) != 1)),
         (State.FAILED, len(result.failed), "failed in all"),
         (State.WARNING, len(result.warned), "warning" + "s" * (len(result.warned) != 1)),
-        (State.UNKNOWN, unknown, "cannot be told"),
+        (State.UNKNOWN, unknown, "unknown"),
         (State.OK, sum(found.verdict is Verdict.OK for found in result.results), "passed"),
     )
     tiles = [
@@ -87,7 +87,7 @@ def _head(result: VerifyResult, title: str, now: datetime) -> Markup:
     sections = (
         ("findings", "What is wrong"),
         ("topology", "Topology"),
-        ("matrix", "Who reaches whom"),
+        ("matrix", "Reachability"),
         ("certificates", "Certificates"),
         ("clusters", "Clusters"),
         ("checks", "Every check"),
@@ -124,7 +124,7 @@ def _sections(result: VerifyResult, now: datetime) -> list[Markup]:
     return [
         _section("findings", "What is wrong", findings(result.results, names)),
         _section("topology", "Topology", _topology(result)),
-        _section("matrix", "Who reaches whom", matrices(result.results, clusters)),
+        _section("matrix", "Reachability", matrices(result.results, clusters)),
         _section("certificates", "Certificates", seen),
         _section("clusters", "Clusters", _clusters(result)),
         _section("checks", "Every check", listing(result.results, names)),
@@ -145,7 +145,7 @@ def _topology(result: VerifyResult) -> Markup:
             name,
             (cluster.cluster_id, cluster.network, ", ".join(_addresses(result, name)) or "no gateway address")
             if name in facts.observed
-            else (cluster.cluster_id, cluster.network, "does not answer"),
+            else (cluster.cluster_id, cluster.network, "not reachable"),
             well[name],
         )
         for name, cluster in facts.clusters.items()
@@ -160,9 +160,9 @@ def _topology(result: VerifyResult) -> Markup:
         aria_label="drawing of the mesh",
     )
     if len(nodes) > MOST_BOXES:
-        note = "A line stands for both ways between two clusters, and shows the worse."
+        note = "A line is for both directions between two clusters, and shows the worse one."
     else:
-        note = "An arrow stands for one way: its link, and the data path to the gateway at its head."
+        note = "An arrow is for one direction: its link, and the data path to the gateway at its head."
     return join(picture, _legend(), tag("p", summary(nodes, ways), " ", note, class_="note"))
 
 
@@ -196,7 +196,7 @@ def _clusters(result: VerifyResult) -> Markup:
                 tag("td", ", ".join(_addresses(result, name)) or "–"),
                 tag(
                     "td",
-                    observed.version if observed else tag("span", f"does not answer: {why}", class_="failed"),
+                    observed.version if observed else tag("span", f"not reachable: {why}", class_="failed"),
                 ),
                 tag("td", cluster.api_server.server or "–"),
             )
@@ -216,7 +216,8 @@ def _foot() -> Markup:
         "footer",
         tag(
             "p",
-            f"Made by {GENERATOR} {__version__}. It holds what istio-mc verify found, and no key or token.",
+            f"Made by {GENERATOR} {__version__}. It contains the results of istio-mc verify, and no key or "
+            "token.",
         ),
         tag("p", "Pages named docs/… are part of istio-mc's documentation."),
     )

@@ -44,7 +44,7 @@ def timeline(shown: Sequence[Shown], now: datetime) -> Markup:
     told = f"{plural(len(bars), 'certificate')}; not valid now: {', '.join(ill) or 'none'}."
     drawing = tag(
         "svg",
-        tag("title", "When certificates end", id="timeline-title"),
+        tag("title", "When certificates expire", id="timeline-title"),
         tag("desc", told, id="timeline-desc"),
         *(_tick(at, text, height) for at, text in _TICKS),
         *(_bar(one, _name(one, names), now, _TOP + _ROW * number) for number, one in enumerate(bars)),
@@ -59,7 +59,7 @@ def timeline(shown: Sequence[Shown], now: datetime) -> Markup:
         "div", drawing, class_="scroll", role="region", tabindex="0", aria_label="time line of certificates"
     )
     missing = len(shown) - len(bars)
-    note = f"The {len(bars)} that end first; {missing} more are in the table." if missing else None
+    note = f"The {len(bars)} that expire first; {missing} more are in the table." if missing else None
     return join(box, tag("p", note, class_="note") if note else None)
 
 
@@ -104,7 +104,7 @@ def _bar(one: Shown, name: str, now: datetime, y: int) -> Markup:
             rx=3,
             class_=f"bar {one.state.style}",
         ),
-        tag("text", f"{one.state.sign} {told}", x=end + 8, y=middle + 4, class_=f"told {one.state.style}"),
+        tag("text", f"{one.state.sign} {told}", x=end + 8, y=middle + 4, class_=f"text {one.state.style}"),
     )
 
 
