@@ -165,6 +165,12 @@ class TestGateway:
         given.run(*UNSET).exits(0)
         assert not any(remote_gateways(given).values())
 
+    def test_another_cluster_leaves_without_a_wait_for_a_gateway_of_kt_in_kt_itself(
+        self, given: Mesh
+    ) -> None:
+        given.run("uninstall", "--contexts", "nhn", "--yes", "--timeout", "30s").exits(0)
+        assert not given["nhn"].has("Namespace", SYSTEM)
+
     def test_a_cluster_that_leaves_takes_it_along(self, given: Mesh) -> None:
         left = given.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(0)
         for name in ("ncloud", "nhn"):
