@@ -370,3 +370,11 @@ def test_calls_that_stay_local_by_configuration_are_no_fault(sampled: Mesh) -> N
     assert local == ["kt → ncloud", "kt → nhn"]
     shown = sampled.run("trace", "reviews").exits(0).stdout
     assert "kt → nhn: local by configuration: trafficDistribution: PreferClose" in shown
+
+
+@pytest.mark.parametrize("what", ["list virtualservices", "list services"])
+def test_what_may_not_be_read_ends_a_path_and_is_not_taken_for_absent(sampled: Mesh, what: str) -> None:
+    sampled["nhn"].faults.denied.add(what)
+    result = sampled.run("trace", "sample/reviews", "-o", "json").exits(4)
+    assert set(broken(result).values()) == {"link"}
+    assert {one["code"] for one in result.json["errors"]} == {"forbidden"}

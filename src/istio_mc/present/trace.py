@@ -83,7 +83,8 @@ def _render(result: TraceResult, console: Console) -> None:
         if len(result.traces) == _ALL_HOPS:
             _print_hops(one, console)
         elif one.local:
-            console.print(f"{one.client} → {one.target}: local by configuration: {one.local.outcome.seen}")
+            line = f"{one.client} → {one.target}: local by configuration: {one.local.outcome.seen}"
+            console.print(line, soft_wrap=True)
     states = [state_of(one) for one in result.traces]
     counted = {state: states.count(state) for state in State if state in states}
     words = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
@@ -108,4 +109,5 @@ def _print_hops(trace: Trace, console: Console) -> None:
     for found in trace.hops:
         mark, style = _MARKS[found.outcome.state]
         line = f"  {mark} {found.hop.id}: {found.outcome.seen or found.hop.title}"
-        console.print(Text(line, style=style if found.outcome.state is not State.OK else ""))
+        shown = Text(line, style=style if found.outcome.state is not State.OK else "")
+        console.print(shown, soft_wrap=True)
