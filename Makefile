@@ -90,9 +90,10 @@ locks: .venv/ready ## Resolve the lock files from pyproject.toml and requirement
 	$(RESOLVE) $(UPGRADE) --generate-hashes pyproject.toml requirements-test.in -c .venv/lowest.txt -o requirements-lowest.lock
 	$(RESOLVE) $(UPGRADE) --generate-hashes requirements-mutants.in -o requirements-mutants.lock
 
-docs: .venv/ready ## Write docs/checks.md, docs/releases.md and docs/error-codes.md from what the program has
+docs: .venv/ready ## Write docs/checks.md, docs/releases.md, docs/error-codes.md, and what `explain` prints
 	@$(BIN)/python -m scripts.checks_page
 	@$(BIN)/python -m scripts.releases_page
 	@$(BIN)/python -m scripts.codes_page
+	@$(BIN)/python -m scripts.explain_page
 
 .PHONY: help venv demo check test lab-up lab-down lab-env bench coverage mutants locks docs

@@ -17,7 +17,7 @@ from istio_mc.checks.catalogue import EVERY, PREFLIGHT
 from istio_mc.cli import last_resort
 from istio_mc.cli.app import app
 from istio_mc.domain.codes import Code
-from scripts import checks_page, codes_page, releases_page
+from scripts import checks_page, codes_page, explain_page, releases_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,7 +140,7 @@ def _messages() -> Iterator[re.Pattern[str]]:
 
 
 _LEAST = 9
-_QUOTE = re.compile(r"^> (?:error|warning)(?:\[[\w-]+\])?(?: \[[^\]]*\])?:? ?(.*)$", re.MULTILINE)
+_QUOTE = re.compile(r"^> (?:error|warning)\[[\w-]+\](?: [^:]+)?: (.*)$", re.MULTILINE)
 
 
 def test_each_quoted_error_is_one_that_the_program_prints() -> None:
@@ -191,6 +191,10 @@ def test_the_list_of_checks_is_up_to_date() -> None:
 
 def test_the_list_of_error_codes_is_up_to_date() -> None:
     assert codes_page.PAGE.read_text(encoding="utf-8") == codes_page.page(), "make docs"
+
+
+def test_what_explain_prints_is_up_to_date() -> None:
+    assert explain_page.PAGE.read_text(encoding="utf-8") == explain_page.page(), "make docs"
 
 
 def test_the_page_of_releases_is_up_to_date() -> None:

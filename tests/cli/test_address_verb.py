@@ -154,6 +154,15 @@ class TestShown:
         assert "istio-mc address --set kt=ADDRESS --via metallb" in done.out
         assert pair.written(pair.kt) == pair.written(pair.nhn) == []
 
+    def test_each_port_is_printed_once_with_its_node_port_in_every_cluster(
+        self, istio_mc: Run, pair: Pair
+    ) -> None:
+        lines = istio_mc("address", "--kubeconfig", pair.config).out.splitlines()
+        (header,) = [line for line in lines if line.startswith("PORT ")]
+        assert header.split() == ["PORT", "NAME", "OPEN", "IT", "FOR", "NODE", "PORTS"]
+        (row,) = [line for line in lines if line.startswith("15443/TCP")]
+        assert "kt 31443" in row
+
     def test_contexts_choose_what_is_shown(self, istio_mc: Run, pair: Pair) -> None:
         done = istio_mc("address", "--kubeconfig", pair.config, "--contexts", "nhn", "-o", "json")
         assert [one["name"] for one in done.envelope["data"]["clusters"]] == ["nhn"]

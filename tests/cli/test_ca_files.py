@@ -141,7 +141,7 @@ def test_a_root_that_is_brought_in_is_written_as_plain_pem_and_its_files_are_nam
     assert (tmp_path / "certs" / "root-cert.pem").read_bytes() == block(root.der())
     assert (tmp_path / "certs" / "root-ca.key").read_bytes() == key_pem(root.key)
     shown = istio_mc("ca", "init", "--root-cert", "r.pem", "--root-key", "r.key")
-    assert "warning: r.pem was read, and will be written as plain PEM" in shown.err
+    assert "warning[pem-rewritten]: r.pem was read, and will be written as plain PEM" in shown.err
 
 
 def test_a_root_with_its_key_in_one_file_is_brought_in(istio_mc: Run, tmp_path: Path) -> None:

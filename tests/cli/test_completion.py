@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from istio_mc.cli import completion
+from istio_mc.cli import completers
 
 
 @pytest.fixture(autouse=True)
@@ -30,22 +30,22 @@ def _kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_context_is_offered_at_the_start() -> None:
-    assert completion.contexts("") == ["kt", "nhn", "ncloud"]
+    assert completers.contexts("") == ["kt", "nhn", "ncloud"]
 
 
 def test_the_last_part_of_a_list_is_completed() -> None:
-    assert completion.contexts("kt,n") == ["kt,nhn", "kt,ncloud"]
+    assert completers.contexts("kt,n") == ["kt,nhn", "kt,ncloud"]
 
 
 def test_a_context_already_in_the_list_is_not_offered_again() -> None:
-    assert completion.contexts("nhn,") == ["nhn,kt", "nhn,ncloud"]
+    assert completers.contexts("nhn,") == ["nhn,kt", "nhn,ncloud"]
 
 
 def test_a_kubeconfig_that_cannot_be_read_offers_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    assert completion.contexts("") == []
+    assert completers.contexts("") == []
 
 
 def offered(*words: str) -> list[str]:

@@ -102,7 +102,7 @@ def test_without_a_flag_the_environment_names_the_file(two_files: Path) -> None:
 def test_an_empty_variable_is_refused(two_files: Path) -> None:
     done = istio_mc(two_files, "config", "show", ISTIO_MC_CONFIG="")
     assert done.returncode == 2
-    assert "ISTIO_MC_CONFIG is set and empty" in done.stderr
+    assert "$ISTIO_MC_CONFIG: set but empty" in done.stderr
 
 
 def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
@@ -114,6 +114,16 @@ def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
     assert "clusters[[kt]].apiServer.server (the kubeconfig's) default" in lines
     assert "timeout 90s flag --timeout" in lines
     assert "gatewayAPI.install true default" in lines
+
+
+def test_changed_leaves_out_what_is_a_default(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(f"{HEAD}meshID: mesh7\nclusters: [{{context: kt}}]\n")
+    every = json.loads(istio_mc(tmp_path, "config", "show", "-o", "json").stdout)["data"]["settings"]
+    done = istio_mc(tmp_path, "config", "show", "--changed", "--timeout", "90s", "-o", "json")
+    changed = json.loads(done.stdout)["data"]["settings"]
+    assert "default" not in {one["source"] for one in changed}
+    assert {"meshID", "timeout"} <= {one["key"] for one in changed}
+    assert len(changed) < len(every)
 
 
 def test_names_in_brackets_are_names_and_no_markup(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ class TestExitCodes:
     def test_2_an_option_that_is_none(self, istio_mc: Run) -> None:
         assert istio_mc("contexts", "--nope").code == 2
 
-    @pytest.mark.parametrize("text", ["soon", "0s", "10", "-1m", "1h 30m"])
+    @pytest.mark.parametrize("text", ["soon", "0s", "0", "10 m", "1m1h", "1.h", "10x", "-1m", "1h 30m"])
     def test_2_a_deadline_that_is_none(self, istio_mc: Run, config: Path, text: str) -> None:
         done = istio_mc("contexts", "--kubeconfig", config, "--timeout", text, "-o", "json")
         assert done.code == 2
@@ -377,9 +377,22 @@ class TestColour:
         assert "\x1b" not in istio_mc("contexts").err
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1h30m", 5400), ("1h1m1s", 3661)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("1h1m1s", 3661),
+        ("10", 10),
+        ("1.5h", 5400),
+        ("500ms", 0.5),
+        ("1s500ms", 1.5),
+        ("0.5", 0.5),
+    ],
+)
 def test_durations(text: str, seconds: float) -> None:
-    assert edge.seconds(text) == seconds
+    assert edge.seconds(text, "--timeout") == pytest.approx(seconds)
 
 
 class TestVerbose:
@@ -410,5 +423,7 @@ def test_a_disk_that_is_full_is_told_in_a_sentence(output: str) -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: the result could not be written to standard output\n")
+    assert done.stderr.startswith(
+        "error[file-unwritable]: the result could not be written to standard output\n"
+    )
     assert "Traceback" not in done.stderr

@@ -119,7 +119,7 @@ def test_an_empty_variable_that_is_not_used_does_no_harm(
 def test_all_options_without_a_value_are_reported_together(istio_mc: Run) -> None:
     done = istio_mc("verify", "--only", "", "--contexts", "kt,,nhn", "--config", " ")
     assert done.code == 2
-    for told in ("--only is empty", "--contexts has an empty item: 'kt,,nhn'", "--config is empty"):
+    for told in ("--only: empty value", "--contexts: empty item in 'kt,,nhn'", "--config: empty value"):
         assert told in done.err
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import re
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from istio_mc import __version__
-from istio_mc.cli.app import app
+from istio_mc.cli.app import Verbs, app
+from istio_mc.cli.commands import GLOBAL_OPTIONS
+from istio_mc.cli.edge import Options
+from tests.support.fake_api import kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = ("kubernetes", "rich", "httpx", "cryptography", "pydantic", "urllib3", "yaml")
 
@@ -43,12 +52,72 @@ def test_every_verb_has_examples_of_itself(verb: str) -> None:
     assert [line for line in examples if not line.startswith(f"istio-mc {verb}")] == []
 
 
+def shown(*words: str) -> str:
+    """What `--help` prints at 80 columns."""
+    return CliRunner().invoke(app, [*words, "--help"], terminal_width=80).stdout
+
+
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_an_example_stands_on_one_line_of_a_terminal_and_can_be_pasted(verb: str) -> None:
-    shown = CliRunner().invoke(app, [*verb.split(), "--help"], terminal_width=80).stdout
-    block = shown.partition("Examples:")[2].partition("\nOptions:")[0].partition("\nArguments:")[0]
-    lines = [line.strip() for line in block.splitlines() if line.strip()]
+    block = shown(*verb.split()).partition("Examples:\n")[2].partition("\n\n")[0]
+    lines = [line.strip() for line in block.splitlines()]
+    assert lines
     assert [line for line in lines if not line.startswith("istio-mc ")] == []
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_help_of_a_verb_fits_a_screen_and_has_examples_before_options(verb: str) -> None:
+    lines = shown(*verb.split()).splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    order = ("Examples:", "Arguments:", "Options:")
+    titles = [line for line in lines if line in order]
+    assert titles == [title for title in order if title in titles]
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_options_of_every_verb_are_on_the_page_of_the_program_alone(verb: str) -> None:
+    rows = [
+        line.split()[0]
+        for line in shown(*verb.split()).partition("\nOptions:\n")[2].splitlines()
+        if line.strip()
+    ]
+    assert set(rows).isdisjoint({"--kubeconfig", "--contexts", "--output,", "-o,", "--timeout", "--no-color"})
+    assert "Options of every command: istio-mc --help" in shown(*verb.split())
+
+
+@pytest.mark.parametrize("words", ["", *COMMANDS, "ca", "sample", "config", "cilium", "tools"])
+def test_no_type_of_python_is_shown(words: str) -> None:
+    assert not re.search(r"<[a-z]|list\[", shown(*words.split()))
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_value_has_a_placeholder(verb: str) -> None:
+    valued = [p for p in COMMANDS[verb].params if not getattr(p, "is_flag", False)]
+    assert [p.name for p in valued if not p.metavar] == []
+
+
+def test_verbs_are_listed_in_groups() -> None:
+    text = shown()
+    titles = [
+        "Mesh:",
+        "Inspect:",
+        "Certificates:",
+        "Settings and tools:",
+        "Options, before or after the command:",
+    ]
+    assert [line for line in text.splitlines() if line in titles] == titles
+    assert sorted(name for names in Verbs.titles.values() for name in names) == sorted(Verbs.verbs)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_help_is_coloured_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    coloured = CliRunner().invoke(app, ["link", "--help"], color=True).stdout
+    assert "\x1b[1mOptions:\x1b[0m" in coloured
+    assert "\x1b" not in shown("link")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in CliRunner().invoke(app, ["link", "--help"], color=True).stdout
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
@@ -97,3 +166,56 @@ def test_the_list_of_verbs_cuts_no_sentence_off(words: list[str]) -> None:
 def test_the_version_is_told_without_a_verb() -> None:
     told = CliRunner().invoke(app, ["--version"])
     assert (told.exit_code, told.stdout) == (0, f"istio-mc {__version__}\n")
+
+
+def test_the_global_options_are_those_of_every_verb() -> None:
+    assert {field.name for field in dataclasses.fields(Options)} == GLOBAL_OPTIONS
+
+
+def test_the_version_has_a_verb_too() -> None:
+    told = CliRunner().invoke(app, ["version", "-o", "json"])
+    assert json.loads(told.stdout)["data"]["version"] == __version__
+    assert CliRunner().invoke(app, ["version"]).stdout.startswith(f"istio-mc {__version__} (Python ")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "pwsh"])
+def test_each_shell_has_a_completion_script(shell: str) -> None:
+    done = CliRunner().invoke(app, ["completion", shell])
+    assert done.exit_code == 0
+    assert (
+        f"complete_{shell.replace('pwsh', 'powershell')}" in done.stdout or f"complete_{shell}" in done.stdout
+    )
+    assert "_ISTIO_MC_COMPLETE" in done.stdout
+
+
+def test_a_shell_without_completion_is_refused() -> None:
+    done = CliRunner().invoke(app, ["completion", "tcsh"])
+    assert done.exit_code == 2
+    assert "error[usage]: SHELL: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-o", "json", "ca", "show"), ("ca", "-o", "json", "show"), ("ca", "show", "-o", "json"),
+        ("ca", "-o", "yaml", "show", "-o", "json"), ("-o", "yaml", "ca", "-o", "json", "show"),
+    ],
+)  # fmt: skip
+def test_options_of_every_verb_may_stand_anywhere(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*words, "--certs-dir", str(tmp_path / "none")])
+    assert json.loads(done.stdout)["command"] == "ca show"
+
+
+def test_context_is_accepted_for_contexts(tmp_path: Path) -> None:
+    document = kubeconfig({"kt": "https://kt.example:6443", "nhn": "https://nhn.example:6443"})
+    (tmp_path / "config").write_text(json.dumps(document))
+    words = ["contexts", "--offline", "--kubeconfig", str(tmp_path / "config"), "-o", "json"]
+    done = CliRunner().invoke(app, [*words, "--context", "nhn"])
+    assert [one["name"] for one in json.loads(done.stdout)["data"]["contexts"]] == ["nhn"]
+
+
+@pytest.mark.parametrize("value", ["client", "server", "true"])
+def test_a_dry_run_with_a_value_is_answered_with_what_to_write(value: str) -> None:
+    done = CliRunner().invoke(app, ["link", f"--dry-run={value}"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "error[usage]: --dry-run: takes no value; write --dry-run\n" in done.stderr

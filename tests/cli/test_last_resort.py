@@ -23,7 +23,10 @@ from tests.support.fake_api import write_kubeconfig
 Run = Callable[..., Ran]
 
 TOKEN = "token-of-kt"  # noqa: S105 - what the kubeconfig has, and nobody may read elsewhere
-LINE = re.compile(r"error: internal error: (\w+): (.*); traceback: (\S+)\n")
+LINE = re.compile(
+    r"error\[internal\]: internal error: (\w+): (.*); traceback: (\S+)\n"
+    r"  docs:     istio-mc explain internal\n"
+)
 
 
 @pytest.fixture
@@ -89,8 +92,8 @@ class TestABug:
     ) -> None:
         monkeypatch.setattr("tempfile.tempdir", "/nowhere")
         done = istio_mc("contexts", "--offline", "--kubeconfig", config)
-        assert done.err.endswith("traceback: none could be written (FileNotFoundError)\n")
-        assert done.err.count("\n") == 1
+        assert done.err.splitlines()[0].endswith("traceback: none could be written (FileNotFoundError)")
+        assert done.err.count("\n") == 2
 
 
 @pytest.mark.parametrize("output", ["short", "junit", "github"])
@@ -151,8 +154,8 @@ def test_no_memory_at_all_is_one_line_too(tmp_path: Path) -> None:
     )
     done = started(tmp_path, before + NO_MODULE.format(name="typer"), "contexts")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: internal error: ImportError")
-    assert done.stderr.endswith("traceback: none could be written (MemoryError)\n")
+    assert done.stderr.startswith("error[internal]: internal error: ImportError")
+    assert done.stderr.splitlines()[0].endswith("traceback: none could be written (MemoryError)")
 
 
 @pytest.mark.thorough

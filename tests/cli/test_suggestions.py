@@ -31,7 +31,7 @@ def mistyped(name: str) -> set[str]:
 def suggested(done: Ran) -> str:
     """What stands after the error itself."""
     (message,) = [str(error["message"]) for error in done.envelope["errors"]]
-    return message.partition("Did you mean")[2] + message.partition("Possible options")[2]
+    return message.partition("did you mean")[2]
 
 
 @pytest.mark.parametrize("verb", Verbs.verbs)
@@ -58,15 +58,15 @@ def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: s
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("instal", "No such command 'instal'. Did you mean 'install'?"),
-        ("Install", "No such command 'Install'. Did you mean 'install'?"),
-        ("verfy", "No such command 'verfy'. Did you mean 'verify'?"),
-        ("sample tset", "No such command 'tset'. Did you mean 'test'?"),
-        ("verify --onyl", "No such option: --onyl (Possible options: --only)"),
-        ("uninstall --purge-c", "No such option: --purge-c"),
-        ("uninstal", "No such command 'uninstal'."),
-        ("sample remov", "No such command 'remov'."),
-        ("cilium rever", "No such command 'rever'."),
+        ("instal", 'no such command "instal"; did you mean install?'),
+        ("Install", 'no such command "Install"; did you mean install?'),
+        ("verfy", 'no such command "verfy"; did you mean verify?'),
+        ("sample tset", 'no such command "tset"; did you mean test?'),
+        ("verify --onyl", "--onyl: no such option; did you mean --only?"),
+        ("uninstall --purge-c", "--purge-c: no such option"),
+        ("uninstal", 'no such command "uninstal"'),
+        ("sample remov", 'no such command "remov"'),
+        ("cilium rever", 'no such command "rever"'),
     ],
 )
 def test_what_is_suggested_is_what_was_probably_meant_or_nothing(istio_mc: Run, line: str, told: str) -> None:

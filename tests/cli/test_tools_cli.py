@@ -178,7 +178,7 @@ def test_ctrl_c_leaves_nothing_unfinished_and_the_next_run_starts_again(here: Pa
     finally:
         child.kill()
     assert child.returncode == 130
-    assert b"error: interrupted" in stderr
+    assert b"error[interrupted]: interrupted" in stderr
     assert envelope(here, "install", "kubectl")["status"] == "success"
 
 

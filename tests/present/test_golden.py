@@ -39,12 +39,13 @@ from istio_mc.present import ca, contexts, install, sample
 from istio_mc.present import link as link_present
 from istio_mc.present.output import terminal
 from istio_mc.present.output.envelope import Envelope, Report
+from istio_mc.present.output.problems import print_problems
 from istio_mc.present.verify import summary
 from tests.support.fake_api import kubeconfig
 from tests.support.world import CHOICE, CLUSTERS, MESH, UNREACHABLE, World, root_fingerprint
 
 Golden = Callable[[str, str], None]
-SENTENCE = re.compile(r"Root CA  |Istio |  [√×‼?] |      because ")
+SENTENCE = re.compile(r"Root CA  |Istio |  (fix|next):  |([0-9A-F]{2}:){31}")
 ROOT = "AB:" * 31 + "AB"
 CHECKS = (
     *access.CHECKS,
@@ -65,17 +66,23 @@ def shown(
 
     def compare(name: str, report: Report, steady: Callable[[str], str] = str) -> None:
         report.render(terminal.console())
-        terminal.print_problems(terminal.console(), report.warnings, style="yellow", title="warning")
-        terminal.print_problems(terminal.console(), report.errors, style="red", title="error")
+        if not report.renders_problems:
+            print_problems(terminal.console(), report.warnings, style="yellow", title="warning")
+            print_problems(terminal.console(), report.errors, style="red", title="error")
         text = capsys.readouterr().out + f"exit {int(report.exit)}\n"
         golden(f"{name}.txt", "".join(f"{line.rstrip()}\n" for line in steady(text).splitlines()))
         envelope = Envelope("verb", report.exit, report.data, report.errors, report.warnings)
         golden(f"{name}.json", steady(envelope.text("json")))
-        monkeypatch.setenv("COLUMNS", "80")
-        report.render(terminal.console())
-        wide = [line for line in capsys.readouterr().out.splitlines() if cell_len(line) > 80]
-        # Sentences and fingerprints are left to the terminal to fold: they are there to be copied.
-        assert [line for line in wide if not SENTENCE.match(line)] == [], "a table fits into 80 columns"
+        for columns in (80, 120):
+            monkeypatch.setenv("COLUMNS", str(columns))
+            report.render(terminal.console())
+            screen = steady(capsys.readouterr().out)
+            golden(
+                f"screens/{name}-{columns}.txt", "".join(f"{line.rstrip()}\n" for line in screen.splitlines())
+            )
+            wide = [line for line in screen.splitlines() if cell_len(line) > columns]
+            # Sentences, commands and fingerprints are there to be copied.
+            assert [line for line in wide if not SENTENCE.match(line)] == [], "a table fits"
 
     return compare
 
@@ -128,13 +135,16 @@ class TestContexts:
             ),
         )
         shown("contexts", contexts.report(result, ()))
+        shown("contexts-wide", contexts.report(result, (), is_wide=True))
 
     def test_names_as_clouds_give_them_stay_whole_however_narrow_the_terminal(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         name, server = "nks_kr_shop_00000000-0000-4000-8000-000000000000", "https://" + "a" * 50 + ".example"
         merged = merge([KubeconfigFile("/home/me/kubeconfig", kubeconfig({name: server}))])
-        report = contexts.report(ContextsResult(name, (ShownContext(merged.contexts[0], "shop"),)), ())
+        report = contexts.report(
+            ContextsResult(name, (ShownContext(merged.contexts[0], "shop"),)), (), is_wide=True
+        )
         for columns in ("80", "200", ""):
             monkeypatch.setenv("COLUMNS", columns)
             report.render(terminal.console())
@@ -285,7 +295,7 @@ class TestProblems:
             ),
             Problem(code=Code.SETTINGS_INVALID, message="mesh.yaml:3: not a [mapping]"),
         ]
-        terminal.print_problems(terminal.console(), problems, style="red", title="error")
+        print_problems(terminal.console(), problems, style="red", title="error")
         golden("problems.txt", capsys.readouterr().out)
 
 

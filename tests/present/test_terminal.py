@@ -19,6 +19,7 @@ from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.present.output import terminal
+from istio_mc.present.output.problems import print_problems
 
 RUN = """
 import time
@@ -118,13 +119,13 @@ def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
 def test_the_same_problem_of_several_clusters_is_told_once_with_all_their_names() -> None:
     out = io.StringIO()
     problem = Problem(code=Code.NO_METRICS, message="there is no Metrics API", hint=Advice("install one"))
-    terminal.print_problems(
+    print_problems(
         Console(file=out, width=80),
         [problem.on("kt"), problem.on("nhn"), Problem(code=Code.NOT_READY, message="another", cluster="nhn")],
         style="red",
         title="warning",
     )
-    assert "warning [kt, nhn]: there is no Metrics API" in out.getvalue()
+    assert "warning[no-metrics] kt, nhn: there is no Metrics API" in out.getvalue()
     assert out.getvalue().count("Metrics") == 1
 
 

@@ -9,8 +9,10 @@ from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
+from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Result, Scope, Severity, Target, Verdict
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
@@ -121,57 +123,134 @@ def test_a_run_without_any_result_tells_its_errors_in_the_form(golden: Golden, f
 # For people
 
 
-def table(result: VerifyResult) -> list[str]:
+def table(result: VerifyResult, *, width: int = 200, show_all: bool = False) -> list[str]:
     out = io.StringIO()
-    verify_table.render(result, Console(file=out, width=200, no_color=True))
+    verify_table.render(result, Console(file=out, width=width, no_color=True), show_all=show_all)
     return out.getvalue().splitlines()
 
 
-def test_what_is_well_everywhere_takes_one_line() -> None:
+def test_a_topic_that_passed_takes_one_line() -> None:
     lines = table(told(*(ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn"))))
-    assert "  √ kt, ncloud, nhn  the gateway runs (available)" in lines
+    assert lines == ["√ plane  1 check, 3 clusters", "", "√ 3 passed", "  next:     istio-mc verify"]
 
 
-def test_what_reads_the_same_of_several_places_takes_one_line() -> None:
-    lines = table(told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "ncloud", "nhn"))))
-    assert "  ‼ kt, ncloud, nhn  there is none  [extra.storage]" in lines
+def test_a_mesh_without_a_fault_fits_a_terminal_of_80_by_24() -> None:
+    names = ("kt", "ncloud", "nhn")
+    targets = {
+        Scope.MESH: [Target()],
+        Scope.CLUSTER: [Target(name) for name in names],
+        Scope.PAIR: [Target(one, other) for one in names for other in names if one != other],
+    }
+    results = [ok(check, target, "well") for check in ALL for target in targets[check.scope]]
+    lines = table(told(*results), width=80)
+    assert len(lines) < 24
+    assert max(map(cell_len, lines)) <= 80
+    assert lines[-1].split() == ["next:", "istio-mc", "verify", "--deep"]
 
 
-def test_a_fault_that_explains_others_stands_alone() -> None:
-    causes = [failed(RUNS, Target(name), DOWN) for name in ("kt", "ncloud")]
-    lines = table(told(*causes, failed(OPEN, Target("kt"), REFUSED, _KT)))
-    assert [line for line in lines if "is not ready" in line] == [
-        "  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]",
-        "  × ncloud  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]",
+def test_the_verdict_is_last_coloured_and_names_the_next_command() -> None:
+    assert table(told())[-2:] == [
+        "× 3 failed (2 root causes), 1 warning, 7 unknown, 8 passed",
+        "  next:     istio-mc explain cluster-unreachable",
+    ]
+    fault = failed(RUNS, Target("kt"), DOWN)
+    assert table(told(fault))[-1] == f"  next:     {DOWN.hint}"
+    out = io.StringIO()
+    verify_table.render(
+        told(fault), Console(file=out, width=80, force_terminal=True, color_system="standard")
+    )
+    assert "\x1b[1;31m× \x1b[0m" in out.getvalue() or "\x1b[1;31m×" in out.getvalue()
+
+
+def test_a_fault_is_printed_in_full_with_its_check() -> None:
+    lines = table(told(failed(RUNS, Target("kt"), DOWN)))
+    begin = lines.index("error[not-ready] kt: Deployment gateway of kt is not ready")
+    assert lines[begin + 1 : begin + 6] == [
+        "  seen:     scaled to 0 replicas",
+        "  expected: all replicas: updated, and 100% available",
+        f"  fix:      {DOWN.hint}",
+        "  docs:     istio-mc explain not-ready",
+        "  check:    plane.runs",
     ]
 
 
-def test_what_a_fault_explains_is_folded_under_it() -> None:
-    lines = table(told())
-    cause = lines.index("  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]")
-    assert lines[cause + 1] == "      because of it 1 more failed (plane.open)"
-    assert not [line for line in lines if line.startswith("  × kt  its port is open")]
-
-
-def test_what_cannot_be_told_is_folded_under_its_cause_too() -> None:
-    assert (
-        "      because of it 7 cannot be told (plane.runs, plane.open, link.synced, extra.storage)"
-        in table(told())
+def test_the_same_fault_of_several_clusters_is_printed_once() -> None:
+    down = {
+        name: replace(DOWN, message=f"Deployment gateway of {name} is not ready", seen=seen)
+        for name, seen in (("kt", "none"), ("ncloud", "1 of 2"), ("nhn", "none"))
+    }
+    lines = table(told(*(failed(RUNS, Target(name), problem) for name, problem in down.items())))
+    begin = lines.index(
+        "error[not-ready] kt, ncloud, nhn: Deployment gateway of kt, ncloud, nhn is not ready"
     )
+    assert lines[begin + 1 : begin + 4] == [
+        "  seen:     kt: none",
+        "            ncloud: 1 of 2",
+        "            nhn: none",
+    ]
+    assert len([line for line in lines if "not ready" in line]) == 1
 
 
-def test_what_cannot_be_told_and_has_no_cause_is_told_where_it_belongs() -> None:
-    lines = table(told(unknown(OPEN, Target("kt"))))
-    assert "  ? kt  its port is open: cannot be told  [plane.open]" in lines
+def test_a_name_that_a_message_has_more_than_once_is_not_replaced() -> None:
+    message = "Deployment istiod of istiod is not ready"
+    problems = {
+        name: replace(DOWN, message=message.replace("of istiod", f"of {name}")) for name in ("istiod", "kt")
+    }
+    lines = table(told(*(failed(RUNS, Target(name), problem) for name, problem in problems.items())))
+    assert f"error[not-ready] istiod: {message}" in lines
 
 
-def test_a_cause_that_was_not_told_folds_nothing() -> None:
-    lines = table(told(unknown(OPEN, Target("kt"), _KT)))
-    assert "  ? kt  its port is open: cannot be told (because of plane.runs kt)  [plane.open]" in lines
+def test_what_a_fault_explains_is_named_under_it() -> None:
+    lines = table(told())
+    assert "  explains: 1 failed (plane.open)" in lines
+    assert "  explains: 7 unknown (plane.runs, plane.open, link.synced, extra.storage)" in lines
+    assert not [line for line in lines if "port 15443 of kt" in line]
 
 
-def test_the_last_line_tells_how_many_faults_are_the_root() -> None:
-    assert table(told())[-1] == "8 passed, 3 failed (2 of them the root), 1 to know of, 7 cannot be told"
+def test_what_is_unknown_and_has_no_cause_is_printed() -> None:
+    lines = table(told(unknown(OPEN, Target("kt")), unknown(OPEN, Target("nhn"))))
+    assert "unknown[plane.open] kt, nhn: its port is open: cannot be told" in lines
+
+
+def test_a_cause_that_was_left_out_is_named() -> None:
+    lines = table(told(unknown(OPEN, Target("kt"), _KT), failed(OPEN, Target("nhn"), REFUSED, _KT)))
+    assert "unknown[plane.open] kt: its port is open: cannot be told (because of plane.runs kt)" in lines
+    assert "  because:  plane.runs kt" in lines
+
+
+def test_lines_are_wrapped_between_words_with_a_hanging_indent() -> None:
+    seen = "words that go on " * 9
+    problem = replace(
+        DOWN, seen=seen.strip(), message="a message that needs more than one line of a terminal"
+    )
+    lines = table(told(failed(RUNS, Target("kt"), problem)), width=60)
+    assert max(cell_len(line) for line in lines if str(DOWN.hint) not in line) <= 60
+    assert [line for line in lines if line.startswith("  seen:     words")]
+    assert [line for line in lines if line.startswith((" " * 12 + "words", " " * 12 + "that"))]
+    assert f"  fix:      {DOWN.hint}" in lines
+
+
+# For people, with --all
+
+
+def test_with_all_what_is_well_everywhere_takes_one_line() -> None:
+    passed = [ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn")]
+    assert "  √ kt, ncloud, nhn  the gateway runs (available)" in table(told(*passed), show_all=True)
+
+
+def test_with_all_every_result_is_listed() -> None:
+    lines = table(told(), show_all=True)
+    assert "  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]" in lines
+    assert "  × kt  port 15443 of kt is refused (because of plane.runs kt)  [plane.open]" in lines
+    assert "error[not-ready] kt: Deployment gateway of kt is not ready" in lines
+
+
+def test_the_matrix_is_shown_where_something_in_it_is_wrong_and_with_all() -> None:
+    title = "remote clusters by istiod"
+    assert title not in table(told())
+    assert title in table(told(), show_all=True)
+    closed = failed(SYNCED, Target("kt", "ncloud"), Problem(code=Code.NOT_SYNCED, message="m", seen="closed"))
+    assert title in table(told(closed))
 
 
 def test_of_many_clusters_there_is_no_matrix() -> None:
@@ -179,17 +258,17 @@ def test_of_many_clusters_there_is_no_matrix() -> None:
     many = {f"c{number}": next(iter(facts.clusters.values())) for number in range(50)}
     pair = ok(SYNCED, Target("c1", "c2"), "synced")
     object.__setattr__(facts, "clusters", many)
-    assert "whom each istiod sees" not in table(VerifyResult(facts, (pair,)))
+    assert "remote clusters by istiod" not in table(VerifyResult(facts, (pair,)), show_all=True)
 
 
 def test_no_text_of_a_cluster_moves_the_cursor() -> None:
-    lines = table(told(ok(ANSWERS, Target("nhn"), "\x1b[2Jv1")))
+    lines = table(told(ok(ANSWERS, Target("nhn"), "\x1b[2Jv1")), show_all=True)
     assert "  √ nhn  the API server answers (\ufffd[2Jv1)" in lines
 
 
 def test_no_text_of_a_cluster_begins_a_line() -> None:
     lines = table(told(failed(ANSWERS, Target("nhn"), SILENT)))
-    assert "  × nhn  nhn cannot be reached (line one line two)  [reach.answers]" in lines
+    assert [line for line in lines if line.startswith("line")] == []
 
 
 # For grep
@@ -218,12 +297,12 @@ def test_a_mesh_that_works_is_no_line_at_all() -> None:
 )
 def test_a_message_is_escaped_as_github_reads_it(said: str, written: str) -> None:
     (line,) = github.problems((Problem(code=Code.DRIFT, message=said),), ()).splitlines()
-    assert line == f"::error title=drift::{written}"
+    assert line == f"::error title=drift::{written}%0Adocs: istio-mc explain drift"
 
 
 def test_a_title_is_escaped_as_a_property() -> None:
     line = github.problems((Problem(code=Code.DRIFT, message="m", cluster="a:b,c%"),), ())
-    assert line == "::error title=drift a%3Ab%2Cc%25::m\n"
+    assert line == "::error title=drift a%3Ab%2Cc%25::m%0Adocs: istio-mc explain drift\n"
 
 
 def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
@@ -297,7 +376,7 @@ def test_the_numbers_of_a_suite_are_those_of_its_cases(what: str) -> None:
 def test_a_fault_tells_seen_expected_and_what_mends_it() -> None:
     failure = next(junit(told(failed(RUNS, Target("kt"), DOWN))).iter("failure"))
     assert (failure.get("message"), failure.get("type")) == (DOWN.message, DOWN.code)
-    assert re.search(f"seen: {DOWN.seen}\nexpected: .*\ntry: {DOWN.hint}\n", failure.text or "")
+    assert re.search(f"seen: {DOWN.seen}\nexpected: .*\nfix: {DOWN.hint}\n", failure.text or "")
 
 
 def test_what_cannot_be_told_is_skipped_and_names_its_cause() -> None:
@@ -309,8 +388,8 @@ def test_a_warning_fails_no_case() -> None:
     root = junit(told(failed(STORAGE, Target("kt"), NO_STORAGE)))
     assert root.get("failures") == "0"
     assert (
-        next(root.iter("system-out")).text == "warning: there is none\nseen: none\ntry: mark one as default\n"
-        "see: docs/troubleshooting.md#storage-default"
+        next(root.iter("system-out")).text == "warning: there is none\nseen: none\nfix: mark one as default\n"
+        "docs: istio-mc explain no-default-storage-class"
     )
 
 
@@ -328,7 +407,8 @@ def test_a_failed_line_states_the_failure_and_never_what_is_true_when_it_passes(
             failed(check, Target("kt"), NO_STORAGE),
             ok(check, Target("nhn"), "fast"),
             Result(check, Target("ncloud"), Verdict.UNKNOWN, "not read"),
-        )
+        ),
+        show_all=True,
     )
     assert lines[1:4] == [
         "  √ nhn  default StorageClass exists (fast)",

@@ -32,7 +32,7 @@ def test_a_cluster_that_does_not_respond_is_shown_as_such_beside_the_others(inst
     shown = installed.run("status", "--no-progress").exits(3)
     assert "not reachable" in shown.stdout
     assert installed["kt"].gateway.address in shown.stdout
-    assert "error [nhn]" in shown.stderr
+    assert "error[cluster-unreachable] nhn: " in shown.stderr
 
 
 def test_a_report_is_written_whatever_the_checks_find(installed: Mesh) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge
+from istio_mc.cli import completers, edge
 
 
 @edge.verb
@@ -19,7 +19,7 @@ def address(
             "--set",
             metavar="CONTEXT=ADDRESS",
             help="Give a gateway this address; repeat it.",
-            autocompletion=completion.context_is,
+            autocompletion=completers.context_is,
         ),
     ] = None,
     via: Annotated[
@@ -27,7 +27,7 @@ def address(
         typer.Option(
             metavar="WAY",
             help="external-ip, metallb or gateway [default: external-ip].",
-            autocompletion=completion.ways,
+            autocompletion=completers.ways,
         ),
     ] = None,
     unset: Annotated[
@@ -35,7 +35,7 @@ def address(
         typer.Option(
             metavar="CONTEXT",
             help="Take away what --set gave, by whatever way; repeat it.",
-            autocompletion=completion.contexts,
+            autocompletion=completers.contexts,
         ),
     ] = None,
     dry_run: Annotated[

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion
+from istio_mc.cli import completers
 
 ApiServerOption = Annotated[
     list[str] | None,
     typer.Option(
         "--api-server",
         metavar="CONTEXT=URL",
-        help="API server as the other clusters reach it; repeat it.",
-        autocompletion=completion.context_is,
+        help="API server as other clusters reach it; repeatable.",
+        autocompletion=completers.context_is,
     ),
 ]
 ApiServerCaOption = Annotated[
@@ -22,8 +22,8 @@ ApiServerCaOption = Annotated[
     typer.Option(
         "--api-server-ca",
         metavar="CONTEXT=FILE",
-        help="CA of the certificate shown there, in PEM [default: the cluster's own]; repeat it.",
-        autocompletion=completion.context_is,
+        help="PEM file with the CA of its certificate.",
+        autocompletion=completers.context_is,
     ),
 ]
 ApiServerNameOption = Annotated[
@@ -31,7 +31,7 @@ ApiServerNameOption = Annotated[
     typer.Option(
         "--api-server-name",
         metavar="CONTEXT=NAME",
-        help="Name in that certificate, where it is not the URL's host; repeat it.",
-        autocompletion=completion.context_is,
+        help="Name in its certificate, if not the URL's host.",
+        autocompletion=completers.context_is,
     ),
 ]

@@ -18,22 +18,32 @@ class Verbs(LazyGroup):
     """Every verb: its module in this package, and what `istio-mc --help` says of it in 80 columns."""
 
     verbs = {  # noqa: RUF012 - a ClassVar of the base
-        "contexts": "Show every context: cluster ID, version, mesh, reachable or not.",
-        "install": "Make one mesh of the named clusters; finish it, or mend it.",
-        "adopt": "Take over a mesh that other means installed.",
-        "address": "Show the gateways' addresses and ports; give one an address.",
-        "link": "Write the remote secrets between all clusters.",
-        "verify": "Check the mesh: what is wrong, where, and what mends it.",
-        "trace": "Follow calls of a service between clusters: where do they end?",
-        "status": "Show what runs in all clusters on one screen.",
-        "report": "The mesh on one HTML page: what is wrong, links, certificates.",
-        "bundle": "An archive for a ticket: report, logs, objects; no secrets.",
-        "uninstall": "Take the mesh away, or let a cluster leave it.",
-        "sample": "Another version of a service in each cluster: who answers whom?",
-        "ca": "The mesh's root CA, and one CA below it for each cluster.",
-        "config": "mesh.yaml: begin one; show what holds, and its JSON Schema.",
-        "cilium": "The settings a mesh needs of Cilium, and the way back.",
-        "tools": "istioctl, kubectl, Helm, Gateway API: pinned and verified.",
+        "contexts": "Show all contexts: cluster ID, version, mesh, reachability",
+        "install": "Join the given clusters into one mesh; resume or repair it",
+        "adopt": "Take over a mesh that was installed by other means",
+        "address": "Show the gateways' addresses and ports, or set one",
+        "link": "Write the remote secrets between all clusters",
+        "verify": "Check the mesh: what is wrong, where, and how to fix it",
+        "trace": "Follow the calls of a service between clusters: where do they end?",
+        "explain": "Explain an error code or a check; works offline",
+        "status": "Show pods, services, links and proxies of all clusters",
+        "report": "Write one HTML page: faults, topology, links, certificates",
+        "bundle": "Write an archive for a ticket: report, logs, objects; no secrets",
+        "uninstall": "Remove the mesh, or one cluster from it",
+        "sample": "Deploy a sample service, and test calls between the clusters",
+        "ca": "The mesh's root CA, and an intermediate CA for each cluster",
+        "config": "mesh.yaml: template, effective settings, JSON Schema",
+        "cilium": "Settings that a mesh requires of Cilium: show, fix, revert",
+        "tools": "istioctl, kubectl, Helm, Gateway API: pinned and verified",
+        "version": "Show the version",
+        "completion": "Print the completion script of a shell",
+    }
+
+    titles = {  # noqa: RUF012 - likewise
+        "Mesh": ("install", "adopt", "link", "address", "uninstall"),
+        "Inspect": ("contexts", "verify", "status", "trace", "explain", "report", "bundle", "sample"),
+        "Certificates": ("ca",),
+        "Settings and tools": ("config", "cilium", "tools", "version", "completion"),
     }
 
     def main(
@@ -45,14 +55,13 @@ class Verbs(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:  # noqa: ANN401 - likewise
-        """Runs a command line; one that is refused ends in the envelope where JSON or YAML is asked for."""
+        """Runs a command line; one that is refused is reported as every other error."""
         words = list(sys.argv[1:] if args is None else args)
-        output = output_asked(words)
         extra |= {"prog_name": prog_name, "complete_var": complete_var}
         run = partial(super().main, words, windows_expand_args=windows_expand_args, **extra)
-        if output == "table" or not standalone_mode:
-            return run(standalone_mode=standalone_mode)
-        return sys.exit(usage.code_of(partial(run, standalone_mode=False), output))
+        if not standalone_mode:
+            return run(standalone_mode=False)
+        return sys.exit(usage.code_of(partial(run, standalone_mode=False), words, output_asked(words)))
 
 
 app = typer.Typer(
@@ -62,8 +71,7 @@ app = typer.Typer(
     "Examples:\n\n"
     "  istio-mc contexts\n\n"
     "  istio-mc install --contexts kt,ncloud,nhn\n\n"
-    "  istio-mc verify\n\n"
-    "Options may stand before or after the verb.",
+    "  istio-mc verify",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

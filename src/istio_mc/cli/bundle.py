@@ -24,7 +24,9 @@ def bundle(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
     since: Annotated[str, typer.Option(metavar="DURATION", help="How far back logs go.")] = "24h",
-    lines: Annotated[int, typer.Option(min=1, max=100_000, help="Last lines of each log.")] = 5000,
+    lines: Annotated[
+        int, typer.Option(metavar="N", min=1, max=100_000, help="Last lines of each log.")
+    ] = 5000,
     redact: Annotated[
         list[str] | None,
         typer.Option(metavar="REGEX", help="Take out what this matches, too; may be repeated."),
@@ -57,7 +59,7 @@ def bundle(
 
     def work(progress: edge.Progress) -> edge.Report:
         now = datetime.now(UTC)
-        logs = Logs(edge.seconds(since), lines)
+        logs = Logs(edge.seconds(since, "--since"), lines)
         own = OwnPatterns.of(redact or [])
         name = file or f"istio-mc-bundle-{now:%Y%m%d-%H%M%S}.tar.gz"
         place = handout.place(name, force=force, output=options.output)

@@ -19,31 +19,32 @@ app = typer.Typer(
 CertsDir = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of the mesh's CA: root-cert.pem, root-ca.key and a folder for each cluster "
-        "[default: mesh.yaml's certsDir, else certs].",
+        metavar="DIR",
+        help="Folder of the mesh's CA [default: mesh.yaml's certsDir, else certs].",
         file_okay=False,
     ),
 ]
 KeyTypeOption = Annotated[
     Literal["rsa", "ec"] | None,
     typer.Option(
-        help="Kind of key to make [default: mesh.yaml's ca.key, else rsa; for a cluster's CA the root's].",
+        metavar="rsa|ec",
+        help="Key type [default: mesh.yaml's, the root's, or rsa].",
         show_default=False,
     ),
 ]
 KeySize = Annotated[
     int | None,
     typer.Option(
-        help="Bits: 2048, 3072 or 4096 for rsa, 256 or 384 for ec "
-        "[default: mesh.yaml's ca.key, else 3072 or 256; for a cluster's CA the root's].",
+        metavar="BITS",
+        help="Bits [default: mesh.yaml, the root's, 3072 or 256].",
         show_default=False,
     ),
 ]
 Validity = Annotated[
     str | None,
     typer.Option(
-        help="How long new certificates are valid, in hours or days (87600h, 3650d). "
-        "A cluster's CA ends with its issuer at the latest [default: mesh.yaml's ca.validity, else 87600h].",
+        metavar="DURATION",
+        help="In hours or days, at most the issuer's [default: mesh.yaml's, else 87600h].",
         show_default=False,
     ),
 ]
@@ -59,20 +60,28 @@ def init(
     key_size: KeySize = None,
     validity: Validity = None,
     root_cert: Annotated[
-        Path | None, typer.Option(help="Bring a root of your own: its certificate.", dir_okay=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Bring a root of your own: its certificate.", dir_okay=False),
     ] = None,
-    root_key: Annotated[Path | None, typer.Option(help="The key of your own root.", dir_okay=False)] = None,
+    root_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of your own root.", dir_okay=False)
+    ] = None,
     issuer_cert: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="Instead of the root's key: a CA below your root, which is to sign the clusters' CAs.",
             dir_okay=False,
         ),
     ] = None,
-    issuer_key: Annotated[Path | None, typer.Option(help="The key of that CA.", dir_okay=False)] = None,
+    issuer_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that CA.", dir_okay=False)
+    ] = None,
     issuer_chain: Annotated[
         Path | None,
-        typer.Option(help="What stands between that CA and the root, if anything does.", dir_okay=False),
+        typer.Option(
+            metavar="FILE", help="What stands between that CA and the root, if anything does.", dir_okay=False
+        ),
     ] = None,
 ) -> None:
     """Make the mesh's root CA, or bring in one of your own.
@@ -127,7 +136,9 @@ def issue(
     *,
     cluster_id: Annotated[
         list[str] | None,
-        typer.Option(help="Cluster to issue a CA for; repeat it [default: the clusters of the run]."),
+        typer.Option(
+            metavar="ID", help="Cluster to issue a CA for; repeat it [default: the clusters of the run]."
+        ),
     ] = None,
     certs_dir: CertsDir = None,
     key_type: KeyTypeOption = None,

@@ -147,7 +147,7 @@ def _change(
     from istio_mc.ops.session.session import open_members
     from istio_mc.present import cilium as shown
 
-    settle_s = edge.seconds(settle)
+    settle_s = edge.seconds(settle, "--settle")
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:

@@ -15,17 +15,27 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from istio_mc.cli import help_page
 from istio_mc.cli.last_resort import begun
+from istio_mc.domain.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from typer._click import Command, Context, Parameter
+    from typer._click import Command, Context, HelpFormatter, Parameter
 
 REMOVING_VERBS = frozenset({"uninstall", "remove", "revert"})
 """Verbs that remove what is there; none of them is ever suggested."""
 REMOVING_OPTIONS = frozenset({"--yes", "--force", "--purge-ca", "--prune", "--replace-ca", "--unset"})
 """Options that remove or replace something, or that skip the question before it; none is ever suggested."""
+GLOBAL_OPTIONS = frozenset(
+    {
+        "kubeconfig", "contexts", "config", "output", "timeout", "concurrency", "verbose", "no_progress",
+        "no_color",
+    }
+)  # fmt: skip
+"""Parameters that every verb has."""
+_ANY_LENGTH = 1000
 PATTERN = "REGEX"
 """The metavar of an option whose values are patterns: a comma in one parts no list."""
 
@@ -42,6 +52,10 @@ class Verb(TyperCommand):
         _refuse_empty(self, ctx, args)
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Writes its page: what concerns this verb alone."""
+        formatter.write(help_page.page(self, ctx, global_options=GLOBAL_OPTIONS))
+
 
 class Group(TyperGroup):
     """A group of verbs, with the same rules for its own options, and careful suggestions."""
@@ -55,6 +69,17 @@ class Group(TyperGroup):
         _refuse_empty(self, ctx, args)
         return super().parse_args(ctx, args)
 
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Writes its page: the verbs of the group."""
+        groups = self.groups(ctx)
+        formatter.write(help_page.page(self, ctx, global_options=GLOBAL_OPTIONS, groups=groups))
+
+    def groups(self, ctx: Context) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Its verbs with a line of help each, by the title that they are listed under."""
+        names = self.list_commands(ctx)
+        verbs = [(name, verb) for name in names if (verb := self.get_command(ctx, name))]
+        return {"Commands": [(name, verb.get_short_help_str(_ANY_LENGTH)) for name, verb in verbs]}
+
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Finds the verb; one that is mistyped is answered with those that it may stand for."""
         self.suggest_commands = False  # Typer's own suggestions name what removes, too
@@ -62,8 +87,8 @@ class Group(TyperGroup):
         try:
             return super().resolve_command(ctx, args)
         except TyperException as error:
-            if near := harmless(args[0], self.commands, REMOVING_VERBS):
-                error.message = f"{error.message.rstrip('.')}. Did you mean {' or '.join(map(repr, near))}?"
+            near = harmless(args[0], self.commands, REMOVING_VERBS)
+            error.message = f'no such command "{printable(args[0])}"{did_you_mean(near)}'
             raise
 
 
@@ -100,6 +125,11 @@ def _without_pydantic(parameter: Parameter) -> Parameter:
     return parameter
 
 
+def did_you_mean(near: Sequence[str]) -> str:
+    """The end of a message that suggests names; nothing where there are none."""
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
 def is_empty(text: object) -> bool:
     """Whether a text is there and names nothing."""
     return isinstance(text, str) and not text.strip()
@@ -121,6 +151,7 @@ def _refuse_empty(command: Command, ctx: Context, args: Iterable[str]) -> None:
     try:
         given, _, _ = parser.parse_args(list(args))
     except TyperException as error:
+        error.ctx = ctx  # type: ignore[attr-defined] # as above; the parser leaves it out
         if near := getattr(error, "possibilities", None):
             mistyped = str(getattr(error, "option_name", ""))
             error.possibilities = harmless(mistyped, near, REMOVING_OPTIONS)  # type: ignore[attr-defined] # as above
@@ -133,18 +164,18 @@ def _refuse_empty(command: Command, ctx: Context, args: Iterable[str]) -> None:
 
 
 def _faults(parameter: Parameter, given: Any) -> Iterator[str]:  # noqa: ANN401 - what Typer's parser found
-    name = _name_of(parameter)
+    name = name_of(parameter)
     if given is None and isinstance(parameter.envvar, str) and is_empty(os.environ.get(parameter.envvar)):
         yield empty_variable(parameter.envvar, name)
     for text in given if isinstance(given, (list, tuple)) else [given]:
         if not isinstance(text, str):
             continue
         if is_empty(text):
-            yield f"{name} is empty"
+            yield f"{name}: empty value"
         elif _is_list(parameter) and any(is_empty(part) for part in text.split(",")):
-            yield f"{name} has an empty item: {text!r}"
+            yield f"{name}: empty item in {text!r}"
         elif name == "--kubeconfig" and is_empty(text.replace(os.pathsep, "")):
-            yield f"{name} names no file: {text!r}"
+            yield f"{name}: no file in {text!r}"
 
 
 def _is_list(parameter: Parameter) -> bool:
@@ -153,10 +184,11 @@ def _is_list(parameter: Parameter) -> bool:
 
 def empty_variable(variable: str, option: str) -> str:
     """What is wrong with an environment variable that stands for an option and is set to nothing."""
-    return f"${variable} is set and empty; unset it, or give {option}"
+    return f"${variable}: set but empty; unset it, or pass {option}"
 
 
-def _name_of(parameter: Parameter) -> str:
+def name_of(parameter: Parameter) -> str:
+    """What a parameter is called on a command line: `--option`, or the argument's placeholder."""
     if parameter.param_type_name == "argument":
         return str(parameter.metavar or parameter.name.upper())
     return max(parameter.opts, key=len)

@@ -1,88 +1,36 @@
-"""What a shell offers for the values of options; it asks no cluster, and is silent on faults.
-
-`--kubeconfig` is not known to a shell's completion, so it is $KUBECONFIG that is read.
-"""
+"""`istio-mc completion`: its signature."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+import typer
 
-
-def _contexts() -> list[str]:
-    from istio_mc.domain.problem import ProblemError
-    from istio_mc.gateways.host.files import home_folder
-    from istio_mc.gateways.kube.kubeconfig import kubeconfig_paths, read_kubeconfig
-
-    try:
-        found = read_kubeconfig(kubeconfig_paths(None, os.environ, home_folder()))
-    except ProblemError:
-        return []
-    return [context.name for context in found.contexts]
+from istio_mc.cli import edge
 
 
-def _next_of(words: Iterable[str], incomplete: str) -> list[str]:
-    """What goes on from `a,b,inc`."""
-    before, comma, begun = incomplete.rpartition(",")
-    taken = {part.strip() for part in before.split(",")}
-    return [f"{before}{comma}{word}" for word in words if word.startswith(begun) and word not in taken]
+@edge.verb
+def completion(
+    options: edge.Options,
+    *,
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "pwsh"],
+        typer.Argument(metavar="SHELL", help="bash, zsh, fish or pwsh."),
+    ],
+) -> None:
+    """Print a script that has a shell complete commands, options, contexts and checks.
 
+    Examples:
 
-def _begun(words: Iterable[str], incomplete: str) -> list[str]:
-    return [word for word in words if word.startswith(incomplete)]
+      istio-mc completion bash > /etc/bash_completion.d/istio-mc
 
+      istio-mc completion zsh > ~/.zfunc/_istio-mc
 
-def contexts(incomplete: str) -> list[str]:
-    """Contexts of the kubeconfig, as a list with commas."""
-    return _next_of(_contexts(), incomplete)
+      istio-mc completion fish > ~/.config/fish/completions/istio-mc.fish
+    """
+    from typer._completion_shared import get_completion_script
 
+    from istio_mc.present.version import script
 
-def context_is(incomplete: str) -> list[str]:
-    """The beginning of CONTEXT=VALUE."""
-    return _begun([f"{name}=" for name in _contexts()], incomplete)
-
-
-def formats(incomplete: str) -> list[str]:
-    """Formats that every verb knows, and verify's own."""
-    return _begun(("table", "json", "yaml", "short", "junit", "github"), incomplete)
-
-
-def ways(incomplete: str) -> list[str]:
-    """The ways to give a gateway an address."""
-    from istio_mc.domain.gateway.changes import Via
-
-    return _begun(Via, incomplete)
-
-
-def tools(incomplete: str) -> list[str]:
-    """The tools that can be brought."""
-    from istio_mc.domain.tools import Tool
-
-    return _begun(Tool, incomplete)
-
-
-def istio_versions(incomplete: str) -> list[str]:
-    """Patches of Istio that the table of releases has: those that were tested, and the newest ones."""
-    from istio_mc.gateways.istio.releases import release_table
-
-    found = (patch for one in release_table().istio for patch in (*one.lab, one.newest) if patch)
-    return _begun(dict.fromkeys(found), incomplete)
-
-
-def platforms(incomplete: str) -> list[str]:
-    """The platforms that tools are published for."""
-    from istio_mc.domain.tools import PLATFORMS
-
-    return _begun(map(str, PLATFORMS), incomplete)
-
-
-def checks(incomplete: str) -> list[str]:
-    """Topics and IDs of checks, as a list with commas."""
-    from istio_mc.checks.catalogue import EVERY
-
-    return _next_of(
-        dict.fromkeys([*(check.topic for check in EVERY), *(check.id for check in EVERY)]), incomplete
-    )
+    text = get_completion_script(prog_name="istio-mc", complete_var="_ISTIO_MC_COMPLETE", shell=shell)
+    edge.run("completion", options, lambda _: script(shell, text))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge
+from istio_mc.cli import completers, edge
 from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import CertsDir
 
@@ -58,16 +58,19 @@ def show(
         typer.Option(
             metavar="CONTEXT=ADDRESS",
             help="As install takes it; repeat it.",
-            autocompletion=completion.context_is,
+            autocompletion=completers.context_is,
         ),
     ] = None,
     api_server: ApiServerOption = None,
     api_server_ca: ApiServerCaOption = None,
     api_server_name: ApiServerNameOption = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only settings that differ from their defaults.")
+    ] = False,
     istio_version: Annotated[
         str | None,
         typer.Option(
-            metavar="VERSION", help="As install takes it.", autocompletion=completion.istio_versions
+            metavar="VERSION", help="As install takes it.", autocompletion=completers.istio_versions
         ),
     ] = None,
 ) -> None:
@@ -80,6 +83,8 @@ def show(
       istio-mc config show
 
       istio-mc config show --config prod/mesh.yaml -o json
+
+      istio-mc config show --changed
 
       istio-mc config show --gateway-address kt=203.0.113.7
     """
@@ -100,7 +105,8 @@ def show(
                 name for name in ("timeout", "concurrency") if getattr(options, name) is not None
             ),
         )
-        return shown(config.show(asked, os.environ, files.current_folder(), files.home_folder()))
+        found = config.show(asked, os.environ, files.current_folder(), files.home_folder())
+        return shown(found, changed_only=changed)
 
     edge.run("config show", options, work)
 

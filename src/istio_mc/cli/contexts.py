@@ -23,22 +23,25 @@ def contexts(
 
       istio-mc contexts
 
+      istio-mc contexts -o wide
+
       istio-mc contexts --kubeconfig kt.yaml:ncloud.yaml --offline -o json
     """
     from istio_mc.ops import contexts as op
     from istio_mc.present.contexts import report
 
     def work(progress: edge.Progress) -> edge.Report:
-        inputs = options.inputs()
+        inputs, is_wide = options.inputs(), options.output == edge.WIDE
         if offline:
             from istio_mc.ops.session.sources import read_sources
 
             sources = read_sources(inputs)
-            return report(op.offline(sources, inputs.contexts), sources.kubeconfig.warnings)
+            found = op.offline(sources, inputs.contexts)
+            return report(found, sources.kubeconfig.warnings, is_wide=is_wide)
         from istio_mc.ops.session.session import begin
 
         with begin(inputs, progress) as session:
-            named = session.kubeconfig.select(inputs.contexts)
-            return report(op.contexts(session, named), session.warnings)
+            found = op.contexts(session, session.kubeconfig.select(inputs.contexts))
+            return report(found, session.warnings, is_wide=is_wide)
 
-    edge.run("contexts", options, work)
+    edge.run("contexts", options, work, formats=(edge.WIDE,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import os
 import re
 import sys
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hi
 import typer
 
 from istio_mc import __version__
-from istio_mc.cli import commands, completion
+from istio_mc.cli import commands, completers
 from istio_mc.cli.streams import OutputClosedError, OutputError
 from istio_mc.domain.hint import Advice, RunOptions, istio_mc
+from istio_mc.domain.text import printable
 from istio_mc.present.output.hints import printed_with
 
 if TYPE_CHECKING:
@@ -34,24 +36,36 @@ if TYPE_CHECKING:
 VERIFY_FORMATS = ("short", "junit", "github")
 """What `-o` takes beside table, JSON and YAML where the verb is verify."""
 
+WIDE = "wide"
+"""A table with more columns: what `-o` takes of those verbs that have them."""
+
 _SAYS_ALL = ("short", "github")
 """Forms in which people read every error and warning: they are not told them again on standard error."""
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _T = TypeVar("_T")
-_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_DURATION = re.compile(rf"{_NUMBER}|(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?(?:{_NUMBER}ms)?")
+_PART = re.compile(rf"({_NUMBER})(ms|h|m|s)?")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
-def seconds(text: str) -> float:
-    """`90s`, `10m` or `1h30m` in seconds."""
-    match = _DURATION.fullmatch(text.strip())
-    if not text.strip() or not match:
-        raise typer.BadParameter(f"{text!r} is no duration; give one like 90s, 10m or 1h30m")
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    total = hours * 3600 + minutes * 60 + seconds
-    if total <= 0:
-        raise typer.BadParameter("a deadline must be longer than nothing")
-    return float(total)
+def seconds(text: str, option: str) -> float:
+    """A duration in seconds: `90s`, `10m`, `1h30m`, `1.5h`, `500ms`, or plain seconds.
+
+    Raises:
+        BadParameter: It is no duration, or not greater than 0; the message names the option.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    parts = [(float(number), unit or "s") for number, unit in _PART.findall(text)] if found else []
+    if not parts:
+        raise typer.BadParameter(
+            f'{option}: invalid duration "{printable(text)}"; use for example 90s, 10m, 1h30m, 1.5h or 500ms'
+        )
+    total = sum(number * _UNITS[unit] for number, unit in parts)
+    if not 0 < total < math.inf:
+        raise typer.BadParameter(f'{option}: duration "{printable(text)}" must be greater than 0')
+    return total
 
 
 def each(texts: Iterable[str] | None) -> tuple[str, ...]:
@@ -65,8 +79,12 @@ def _output(text: str, also: Sequence[str]) -> str:
     if text in known:
         return text
     if text in VERIFY_FORMATS:
-        raise typer.BadParameter(f"{text!r} is for verify alone; here one of {', '.join(known)}")
-    raise typer.BadParameter(f"{text!r} is not one of {', '.join(known)}")
+        raise typer.BadParameter(f"--output: {text} is for verify only; use {_choice(known)}")
+    raise typer.BadParameter(f'--output: unknown format "{printable(text)}"; use {_choice(known)}')
+
+
+def _choice(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 @dataclass(frozen=True)
@@ -75,20 +93,26 @@ class Options:
 
     kubeconfig: Annotated[
         str | None,
-        typer.Option(help="Kubeconfig files, as in $KUBECONFIG [default: $KUBECONFIG, ~/.kube/config]."),
+        typer.Option(
+            metavar="FILES",
+            help="Kubeconfig files, as in $KUBECONFIG [default: $KUBECONFIG, ~/.kube/config].",
+        ),
     ] = None
     contexts: Annotated[
         list[str] | None,
         typer.Option(
+            "--contexts",
+            "--context",
             metavar="A,B",
             help="Contexts of the clusters; repeated, they add up "
             "[default: those of mesh.yaml, else the members].",
-            autocompletion=completion.contexts,
+            autocompletion=completers.contexts,
         ),
     ] = None
     config: Annotated[
         Path | None,
         typer.Option(
+            metavar="FILE",
             help="Settings file [default: $ISTIO_MC_CONFIG, else ./mesh.yaml where there is one].",
             dir_okay=False,
         ),
@@ -99,15 +123,15 @@ class Options:
             "--output",
             "-o",
             metavar="FORMAT",
-            autocompletion=completion.formats,
-            help="table, json or yaml; for verify also short, junit or github [default: table].",
+            autocompletion=completers.formats,
+            help="table, json or yaml; contexts: wide; verify: short, junit or github [default: table].",
         ),
     ] = None
     timeout: Annotated[
         str | None, typer.Option(metavar="DURATION", help="Deadline of the whole run [default: 10m].")
     ] = None
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Clusters worked on at once [default: 16].")
+        int | None, typer.Option(metavar="N", min=1, help="Clusters worked on at once [default: 16].")
     ] = None
     verbose: Annotated[
         bool | None, typer.Option("--verbose", "-v", help="Tell every API call and child process.")
@@ -137,7 +161,7 @@ class Options:
             kubeconfig=self.kubeconfig,
             contexts=each(self.contexts),
             config=self.config,
-            timeout_s=seconds(self.timeout or "10m"),
+            timeout_s=seconds(self.timeout or "10m", "--timeout"),
             concurrency=self.concurrency or 16,
         )
 
@@ -156,6 +180,12 @@ def root_callback(**given: Any) -> None:
     global _before_the_verb  # noqa: PLW0603 - one process runs one command line
     del given["version"]  # told and done before this
     _before_the_verb = Options(**given)
+
+
+def group_callback(**given: Any) -> None:
+    """Keeps the options given between a group's name and the verb."""
+    global _before_the_verb  # noqa: PLW0603 - likewise
+    _before_the_verb = Options(**given).over(_before_the_verb)
 
 
 def _merged(after_the_verb: Options) -> Options:
@@ -200,6 +230,8 @@ _VERSION = inspect.Parameter(
 _of_the_root = (*_option_parameters(), _VERSION)
 root_callback.__signature__ = inspect.Signature(_of_the_root)  # type: ignore[attr-defined] # Typer reads it
 root_callback.__annotations__ = {p.name: p.annotation for p in _of_the_root}
+group_callback.__signature__ = inspect.Signature(_option_parameters())  # type: ignore[attr-defined] # likewise
+group_callback.__annotations__ = {p.name: p.annotation for p in _option_parameters()}
 
 
 def verb(function: Callable[..., None]) -> Callable[..., None]:
@@ -243,8 +275,9 @@ def run(
     from istio_mc.gateways.host import signals, temporary
     from istio_mc.present.output import terminal
     from istio_mc.present.output.envelope import Exit
+    from istio_mc.present.output.problems import print_problems
 
-    output = _output(options.output or "table", formats)
+    output = _output(options.output or "table", formats).replace(WIDE, "table")
     last_resort.begun.command = command
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
@@ -258,10 +291,10 @@ def run(
                 report = _report(command, work, interruption.done.and_to(progress))
             interruption.is_reported = True
             unwritten = _put_out(command, output, report, color=color)
-            if output not in _SAYS_ALL:
-                terminal.print_problems(errors_to, report.warnings, style="yellow", title="warning")
+            if output not in _SAYS_ALL and not (output == "table" and report.renders_problems):
+                print_problems(errors_to, report.warnings, style="yellow", title="warning")
                 _print_errors(errors_to, report.errors)
-            terminal.print_problems(errors_to, unwritten, style="red", title="error")
+            print_problems(errors_to, unwritten, style="red", title="error")
     except BaseException as error:
         # Another error may have taken the place of the interrupt: of a write to a terminal that is gone.
         if signals.received() or isinstance(error, KeyboardInterrupt):
@@ -290,13 +323,13 @@ def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
     """Prints errors for people; an internal one is a single line."""
     from istio_mc.cli import last_resort
     from istio_mc.domain.codes import Code
-    from istio_mc.present.output import terminal
+    from istio_mc.present.output.problems import print_problems
 
     for error in errors:
         if error.code is Code.INTERNAL:
             last_resort.say(error.message)
     known = [error for error in errors if error.code is not Code.INTERNAL]
-    terminal.print_problems(to, known, style="red", title="error")
+    print_problems(to, known, style="red", title="error")
 
 
 def _failed(command: str, error: Exception) -> Report:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge, prompts
+from istio_mc.cli import completers, edge, prompts
 from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
@@ -17,36 +17,37 @@ def install(
     options: edge.Options,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")
+        bool, typer.Option("--dry-run", help="Print the plan and its documents; change nothing.")
     ] = False,
     strict: Annotated[
         bool | None,
         typer.Option(
             "--strict/--no-strict",
-            help="Stop where Istio and Kubernetes versions do not go together [default: mesh.yaml's strict].",
+            help="Stop if versions do not fit [default: mesh.yaml].",
         ),
     ] = None,
     istio_version: Annotated[
         str | None,
         typer.Option(
             metavar="VERSION",
-            help="Istio's version [default: mesh.yaml's, else the mesh's own, else the newest tested one "
-            "that supports every cluster].",
-            autocompletion=completion.istio_versions,
+            help="Version of Istio [default: mesh.yaml's, else the mesh's, else the newest tested one].",
+            autocompletion=completers.istio_versions,
         ),
     ] = None,
     certs_dir: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the mesh's CA [default: mesh.yaml's certsDir, else certs].", file_okay=False
+            metavar="DIR",
+            help="Folder of the CA [default: mesh.yaml's, or certs].",
+            file_okay=False,
         ),
     ] = None,
     gateway_address: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONTEXT=ADDRESS",
-            help="Address in front of a cluster's gateway; repeat it.",
-            autocompletion=completion.context_is,
+            help="Address in front of a gateway; repeatable.",
+            autocompletion=completers.context_is,
         ),
     ] = None,
     api_server: ApiServerOption = None,
@@ -56,18 +57,17 @@ def install(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT",
-            help="Give a cluster a CA under the mesh's root in place of another one's; repeat it.",
-            autocompletion=completion.contexts,
+            help="Replace a cluster's foreign CA by the mesh's.",
+            autocompletion=completers.contexts,
         ),
     ] = None,
     key_type: KeyTypeOption = None,
     key_size: KeySize = None,
 ) -> None:
-    """Make one Istio mesh of the named clusters: CA, namespace, cacerts, Istio, gateway, links.
+    """Join the given clusters into one Istio mesh; resume or repair it.
 
-    All clusters are looked at before the first change, and worked on at once. What is done already is
-    left alone; a run that was interrupted is finished by the next. Where no cluster is named, a terminal
-    shows the kubeconfig's contexts and asks which.
+    All clusters are read before the first change. Without --contexts and mesh.yaml, it lists the contexts
+    on a terminal and asks which.
 
     Examples:
 
@@ -75,11 +75,7 @@ def install(
 
       istio-mc install --contexts kt,ncloud,nhn --gateway-address kt=203.0.113.7
 
-      istio-mc install --contexts kt,ncloud,nhn --istio-version 1.30.4
-
       istio-mc install --config mesh.yaml --dry-run
-
-      istio-mc install --contexts kt,ncloud,nhn --replace-ca nhn
     """
     from datetime import UTC, datetime
 

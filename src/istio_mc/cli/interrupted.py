@@ -71,8 +71,8 @@ class Interruption:
         """
         from istio_mc.cli import last_resort
         from istio_mc.gateways.host import process, signals, temporary
-        from istio_mc.present.output import terminal
         from istio_mc.present.output.envelope import Exit, Report
+        from istio_mc.present.output.problems import print_problems
 
         signals.end()
         # A reader that reads nothing more, or a file system that hangs, holds a write for ever.
@@ -86,7 +86,7 @@ class Interruption:
                 self._write(self._command, self._output, stopped)
                 sys.stdout.flush()
         with suppress(OSError, ValueError):
-            terminal.print_problems(self._errors_to, [problem], style="red", title="error")
+            print_problems(self._errors_to, [problem], style="red", title="error")
         last_resort.end(last_resort.flushed(Exit.INTERRUPTED))
 
     def end_at_last(self) -> NoReturn:

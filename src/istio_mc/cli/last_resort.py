@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CODE = "internal"
+UNWRITTEN = "file-unwritable"
 DOCS = "troubleshooting.md#internal"
 _FAILED, _INTERRUPTED = 1, 130
 _MOST_OF_A_MESSAGE = 200
@@ -55,10 +56,10 @@ def message_of(error: BaseException) -> str:
     return f"internal error: {_in_words(error)}; traceback: {_kept(error)}"
 
 
-def say(message: str) -> None:
-    """Prints a line on standard error; where that fails, it is lost."""
+def say(message: str, code: str = CODE) -> None:
+    """Prints an error on standard error, as all others are printed; where that fails, it is lost."""
     try:
-        sys.stderr.write(f"error: {message}\n")
+        sys.stderr.write(f"error[{code}]: {message}\n  docs:     istio-mc explain {code}\n")
         sys.stderr.flush()
     except Exception:  # noqa: BLE001, S110 - there is nobody left to report to
         pass
@@ -120,7 +121,7 @@ def flushed(code: int) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return code or _FAILED
-        say(unwritten(error))
+        say(unwritten(error), UNWRITTEN)
         return code or _FAILED
     return code
 
@@ -137,10 +138,10 @@ def _report(error: BaseException) -> None:
     if os.environ.get(_COMPLETION) or isinstance(error, OutputClosedError):
         return
     if isinstance(error, OutputError):
-        say(unwritten(error))
+        say(unwritten(error), UNWRITTEN)
         return
     if isinstance(error, OSError) and error.filename and not begun.command:  # --install-completion
-        say(f"{error.filename}: {error.strerror}")
+        say(f"{error.filename}: {error.strerror}", UNWRITTEN)
         return
     message = message_of(error)
     try:

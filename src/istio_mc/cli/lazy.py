@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import typer
 
+from istio_mc.cli import edge
 from istio_mc.cli.commands import Group, Verb
 
 if TYPE_CHECKING:
-    from typer._click import Command, Context, HelpFormatter
+    from typer._click import Command, Context
+    from typer.core import TyperGroup
 
 
 class _Commands(MutableMapping[str, "Command"]):
@@ -46,20 +48,21 @@ class LazyGroup(Group):
     """A group whose verbs are modules of this package, each with a function or `app` of its own.
 
     Attributes:
-        verbs: Name and one line of help of each verb, in the order they are shown.
+        verbs: Name and one line of help of each verb.
+        titles: The verbs' names by the title they are listed under, in the order they are shown.
     """
 
     verbs: ClassVar[dict[str, str]] = {}
+    titles: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Commands(self.verbs)
 
-    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+    def groups(self, ctx: Context) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Lists the verbs without importing any."""
         del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(list(self.verbs.items()))
+        return {title: [(name, self.verbs[name]) for name in names] for title, names in self.titles.items()}
 
 
 def _built(name: str, short_help: str) -> Command:
@@ -70,9 +73,19 @@ def _built(name: str, short_help: str) -> Command:
         for inner in app.registered_commands:
             inner.cls = Verb
         command = typer.main.get_group(app)
+        _take_global_options(command)
     else:
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         app.command(name, cls=Verb)(getattr(module, name))
         command = typer.main.get_command(app)
     command.name, command.short_help = name, short_help
     return command
+
+
+def _take_global_options(group: TyperGroup) -> None:
+    """Has a group take the options of every verb before the name of one: `istio-mc ca -o json show`."""
+    taken = typer.Typer(add_completion=False, rich_markup_mode=None)
+    taken.callback()(edge.group_callback)
+    taken.command("any")(lambda: None)
+    model = typer.main.get_group(taken)
+    group.params, group.callback = [*model.params, *group.params], model.callback

@@ -22,7 +22,10 @@ def deploy(
     options: edge.Options,
     *,
     client_image: Annotated[
-        str | None, typer.Option(help="Image with sleep and curl for the client [default: curlimages/curl].")
+        str | None,
+        typer.Option(
+            metavar="IMAGE", help="Image with sleep and curl for the client [default: curlimages/curl]."
+        ),
     ] = None,
 ) -> None:
     """Put reviews v1, v2, v3 … into the clusters, one version each, and a client into every one.
@@ -48,7 +51,8 @@ def try_out(
     options: edge.Options,
     *,
     calls: Annotated[
-        int | None, typer.Option(min=60, help="Calls from each cluster [default: 60 for each version].")
+        int | None,
+        typer.Option(metavar="N", min=60, help="Calls from each cluster [default: 60 for each version]."),
     ] = None,
     wait: Annotated[
         str,
@@ -72,7 +76,9 @@ def try_out(
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
-            return tested(op.test(session, calls=calls, wait_s=edge.seconds(wait)), session.warnings)
+            return tested(
+                op.test(session, calls=calls, wait_s=edge.seconds(wait, "--wait")), session.warnings
+            )
 
     edge.run("sample test", options, work)
 

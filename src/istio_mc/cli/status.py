@@ -44,11 +44,10 @@ def status(
         from istio_mc.present import status_watch
         from istio_mc.present.output.envelope import Exit
 
-        readings = op.watch(options.inputs(), every_s=edge.seconds(every))
+        every_s = edge.seconds(every, "--every")
+        readings = op.watch(options.inputs(), every_s=every_s)
         color = edge.colored(options)
-        code = status_watch.watch(
-            readings, output=options.output or "table", color=color, every_s=edge.seconds(every)
-        )
+        code = status_watch.watch(readings, output=options.output or "table", color=color, every_s=every_s)
         if code is Exit.INTERRUPTED:
             raise KeyboardInterrupt  # there was nothing to show yet
         edge.leave(code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge
+from istio_mc.cli import completers, edge
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,14 +30,15 @@ Names = Annotated[
         metavar="TOOL",
         help="kubectl, helm, istioctl, gateway-api [default: all].",
         show_default=False,
-        autocompletion=completion.tools,
+        autocompletion=completers.tools,
     ),
 ]
 BinDir = Annotated[
     Path | None,
     typer.Option(
+        metavar="DIR",
         envvar="ISTIO_MC_BIN_DIR",
-        help="Folder of the programs [default: mesh.yaml's tools.binDir, else a private cache].",
+        help="Folder of the programs [default: mesh.yaml's tools.binDir, else a cache].",
         file_okay=False,
     ),
 ]
@@ -47,14 +48,13 @@ Istioctl = Annotated[
     str | None,
     typer.Option(
         metavar="VERSION",
-        help="[default: mesh.yaml's istio.version, else the mesh's own, else the newest tested one that "
-        "supports every cluster].",
-        autocompletion=completion.istio_versions,
+        help="[default: mesh.yaml's, else the mesh's, else the newest tested one].",
+        autocompletion=completers.istio_versions,
     ),
 ]
 GatewayApi = Annotated[
     str | None,
-    typer.Option(metavar="VERSION", help="[default: mesh.yaml's gatewayAPI.version, else Istio's]."),
+    typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else Istio's]."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be fetched, from where; touch nothing.")
@@ -76,7 +76,7 @@ def install(
         typer.Option(
             metavar="OS/ARCH",
             help="linux or darwin, amd64 or arm64 [default: this machine's].",
-            autocompletion=completion.platforms,
+            autocompletion=completers.platforms,
         ),
     ] = None,
     bin_dir: BinDir = None,
@@ -88,12 +88,10 @@ def install(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Bring the programs in place, each verified by its SHA-256 before anything is unpacked.
+    """Install the programs, each verified by its SHA-256 before it is unpacked.
 
-    A program for this machine's platform is run once, and its version compared, before it is put in place.
-    What is there already in the right version is left alone; what fails leaves the old one in place.
-    HTTPS_PROXY and NO_PROXY are honoured. Without --bin-dir they go to a private cache, in which the other
-    verbs look first.
+    A program is run once before it replaces another. HTTPS_PROXY and NO_PROXY are honoured. The other verbs
+    look in the cache first.
 
     Examples:
 
@@ -165,7 +163,7 @@ def download(
         typer.Option(
             metavar="OS/ARCH",
             help="For whom; repeat it [default: this machine's].",
-            autocompletion=completion.platforms,
+            autocompletion=completers.platforms,
         ),
     ] = None,
     dry_run: DryRun = False,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge
+from istio_mc.cli import completers, edge
 
 
 @edge.verb
@@ -22,7 +22,7 @@ def trace(
             "--from",
             metavar="CONTEXT",
             help="Trace calls from this cluster only.",
-            autocompletion=completion.contexts,
+            autocompletion=completers.contexts,
         ),
     ] = None,
     target: Annotated[
@@ -31,11 +31,14 @@ def trace(
             "--to",
             metavar="CONTEXT",
             help="Trace calls to this cluster only.",
-            autocompletion=completion.contexts,
+            autocompletion=completers.contexts,
         ),
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of the Service [default: its first TCP port].")
+        int | None,
+        typer.Option(
+            metavar="PORT", min=1, max=65535, help="Port of the Service [default: its first TCP port]."
+        ),
     ] = None,
 ) -> None:
     """Follow calls of a service from every cluster to every other one, hop by hop: where do they end?

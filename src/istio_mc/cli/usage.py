@@ -1,26 +1,33 @@
-"""A command line that Typer itself refuses: programs that asked for JSON or YAML get their document too."""
+"""A command line that Typer refuses: an error as all others, in the envelope too where that is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from typing import TYPE_CHECKING
 
+import typer
 from typer.exceptions import TyperException
 
+from istio_mc.cli.commands import did_you_mean, name_of
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.text import printable
 
 if TYPE_CHECKING:
-    from typer._click.exceptions import ClickException
+    from collections.abc import Callable, Sequence
 
 _PROGRAM = "istio-mc"
+_FAILED = 1
+_PYDANTIC = "Value error, "
+"""What pydantic puts before the message of a converter."""
 
 
-def code_of(command_line: Callable[[], object], output: str) -> int:
-    """Runs a command line outside Typer's standalone mode; what Typer refuses becomes a document.
+def code_of(command_line: Callable[[], object], words: Sequence[str], output: str) -> int:
+    """Runs a command line outside Typer's standalone mode, and reports what Typer refuses.
 
     Args:
-        command_line: Returns an exit code where one was asked for.
-        output: `json` or `yaml`.
+        command_line: Returns an exit code where there is one.
+        words: The command line.
+        output: `table`, `json` or `yaml`.
 
     Returns:
         The program's exit code.
@@ -28,25 +35,61 @@ def code_of(command_line: Callable[[], object], output: str) -> int:
     try:
         code = command_line()
     except TyperException as error:
-        return _told(error, output)
+        return _reported(error, words, output)
+    except typer.Abort:
+        return _FAILED
     return code if isinstance(code, int) else 0
 
 
-def _told(error: TyperException, output: str) -> int:
+def message_of(error: TyperException) -> str:
+    """What is wrong with a command line, in one line that begins with the option or argument at fault."""
+    option = getattr(error, "option_name", None)
+    message = error.message.strip().removeprefix(_PYDANTIC).rstrip(".")
+    if option and hasattr(error, "possibilities"):
+        text = f"{option}: no such option{did_you_mean(error.possibilities or [])}"
+    elif option:
+        text = (
+            f"{option}: takes no value; write {option}"
+            if _is_flag(error, option)
+            else f"{option}: requires a value"
+        )
+    elif (parameter := getattr(error, "param", None)) is not None:
+        text = f"{name_of(parameter)}: {_begun_small(message) or 'missing'}"
+    else:
+        text = _begun_small(message)
+    return printable(text)
+
+
+def _is_flag(error: TyperException, option: str) -> bool:
+    context = getattr(error, "ctx", None)
+    parameters = context.command.get_params(context) if context else ()
+    return any(option in parameter.opts and getattr(parameter, "is_flag", False) for parameter in parameters)
+
+
+def _begun_small(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
+def _reported(error: TyperException, words: Sequence[str], output: str) -> int:
     from istio_mc.cli import last_resort
     from istio_mc.domain.codes import Code
     from istio_mc.domain.problem import Problem
-    from istio_mc.present.output import encoding
+    from istio_mc.present.output import encoding, terminal
     from istio_mc.present.output.envelope import Envelope, Exit
+    from istio_mc.present.output.problems import print_problems
 
-    refused: ClickException = error  # type: ignore[assignment] # its private base; all that Typer raises is one
     context = getattr(error, "ctx", None)
     path = str(context.command_path) if context else _PROGRAM
-    # Without any word Typer's message is the whole help.
-    message = error.format_message() if "\n" not in error.message else "a verb is missing"
+    is_help = "\n" in error.message  # without any word Typer's message is the whole help
+    message = "no command given" if is_help else message_of(error)
     problem = Problem(code=Code.USAGE, message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
-    command = path.partition(" ")[2]
-    encoding.write(Envelope(command, Exit.USAGE, None, (problem,)).texts(output))
-    last_resort.begun.answered = True
-    refused.show()
+    if output != "table":
+        command = path.partition(" ")[2]
+        encoding.write(Envelope(command, Exit.USAGE, None, (problem,)).texts(output))
+        last_resort.begun.answered = True
+    if is_help:
+        typer.echo(error.message, err=True)
+    else:
+        color = "--no-color" not in words and not os.environ.get("NO_COLOR")
+        print_problems(terminal.console(stderr=True, color=color), [problem], style="red", title="error")
     return error.exit_code

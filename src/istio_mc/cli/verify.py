@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from istio_mc.cli import completion, edge
+from istio_mc.cli import completers, edge
 from istio_mc.domain.hint import Advice, istio_mc
 
 _LAST_LOOK_S = 60.0
@@ -22,13 +22,13 @@ def verify(
         typer.Option(
             metavar="A,B",
             help="Ask only these checks or topics, and what they need.",
-            autocompletion=completion.checks,
+            autocompletion=completers.checks,
         ),
     ] = None,
     skip: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completion.checks
+            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completers.checks
         ),
     ] = None,
     wait: Annotated[
@@ -43,14 +43,17 @@ def verify(
         str | None,
         typer.Option(metavar="IMAGE", help="Their image, with sh, curl and nc [default: curlimages/curl]."),
     ] = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Show the checks that passed and the matrices too.")
+    ] = False,
     list_checks: Annotated[bool, typer.Option("--list", help="List every check, and ask none.")] = False,
 ) -> None:
     """Check that the mesh works: what is wrong, in which cluster or between which two, and what mends it.
 
     Changes nothing in any cluster, unless --deep is given. Exit code 4 says that checks failed.
 
-    Beside table, json and yaml, -o takes short (one line for each fault), junit (JUnit XML) and github (the
-    table, and annotations for GitHub Actions).
+    Beside table, json and yaml, -o takes short (one line for each fault), junit (JUnit XML) and github
+    (annotations for GitHub Actions).
 
     Examples:
 
@@ -103,7 +106,7 @@ def verify(
         from istio_mc.ops.session.session import open_members
         from istio_mc.ops.verify import verify as op
 
-        patience = edge.seconds(wait) if wait else 0.0
+        patience = edge.seconds(wait, "--wait") if wait else 0.0
         inputs = options.inputs()
         if not options.timeout:
             inputs = replace(inputs, timeout_s=max(inputs.timeout_s, patience + _LAST_LOOK_S))
@@ -116,6 +119,6 @@ def verify(
                 )
             now = datetime.now(UTC)
             result = op.verify(session, checks, now, wait_s=patience, probe_image=image)
-            return report(result, (*session.warnings, *result.warnings))
+            return report(result, (*session.warnings, *result.warnings), show_all=show_all)
 
     edge.run("verify", options, work, formats=edge.VERIFY_FORMATS)

@@ -8,6 +8,14 @@ from typing import Self
 _PAGE = "troubleshooting.md"
 
 
+def section_name(reference: str) -> str:
+    """The name under which `istio-mc explain` finds a section that is given as `page.md#anchor`."""
+    page, _, anchor = reference.partition("#")
+    if not anchor:
+        return page.removesuffix(".md")
+    return anchor if page == _PAGE else reference
+
+
 class Code(StrEnum):
     """The kind of a fault: stable, part of the JSON contract.
 

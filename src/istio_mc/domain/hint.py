@@ -93,7 +93,7 @@ class RunOptions:
 _READ_ONCE = ("/dev/fd/", "/proc/")
 """Where the files begin that a shell makes for `--kubeconfig <(…)`: there is none when a hint is pasted."""
 
-_WITHOUT_KUBECONFIG = frozenset({"ca", "tools"})
+_WITHOUT_KUBECONFIG = frozenset({"ca", "explain", "tools"})
 """Verbs of istio-mc whose hints touch no cluster."""
 
 

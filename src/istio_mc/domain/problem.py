@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from istio_mc.domain.codes import section_name
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,6 +39,11 @@ class Problem:
     def __post_init__(self) -> None:
         if not self.docs:
             object.__setattr__(self, "docs", self.code.docs)
+
+    @property
+    def topic(self) -> str:
+        """The name under which `istio-mc explain` has the section that explains it."""
+        return self.code.value if self.docs == self.code.docs else section_name(self.docs)
 
     def on(self, cluster: str) -> Problem:
         """The same problem, said of a cluster."""

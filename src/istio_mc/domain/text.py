@@ -18,3 +18,8 @@ def few(items: Iterable[str], most: int, between: str = ", ") -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 cluster`, `3 clusters`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def printable(text: str) -> str:
+    """A text without line breaks and what would move a terminal's cursor."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)

@@ -16,7 +16,7 @@ from istio_mc.present.output.hints import as_printed
 from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
@@ -127,8 +127,10 @@ def _render(result: AddressResult, console: Console) -> None:
     if result.asked:
         _render_changes(result, console)
         return
-    for view in result.look.views.values():
+    views = result.look.views.values()
+    for view in views:
         _render_cluster(view, console)
+    _render_ports([view for view in views if view.ports], console)
 
 
 def _render_changes(result: AddressResult, console: Console) -> None:
@@ -158,20 +160,25 @@ def _render_cluster(view: ClusterAddress, console: Console) -> None:
         console.print(Text.assemble((f"  {label + ':':<16}", "dim"), value), soft_wrap=True)
     for text, why in view.doubts():
         console.print(Padding(Text.assemble(("‼ ", "yellow"), f"{text}: {why}"), _INDENT, expand=False))
-    if view.ports:
-        shown = table("  PORT", "NODEPORT", "NAME", "OPEN IT", "FOR")
-        for port in view.ports:
-            shown.add_row(
-                f"  {port.port}/{port.protocol}",
-                str(port.node_port or "-"),
-                port.name,
-                "yes" if port.needed else "no",
-                port.purpose,
-            )
-        console.print(shown)
     if status(view) == "pending":
         _render_ways_out(view, console)
     console.print()
+
+
+def _render_ports(views: Sequence[ClusterAddress], console: Console) -> None:
+    """Prints each port once, with its node port in every cluster that has one."""
+    nodes: dict[tuple[str, ...], list[str]] = {}
+    for view in views:
+        for port in view.ports:
+            key = (f"{port.port}/{port.protocol}", port.name, "yes" if port.needed else "no", port.purpose)
+            node = [f"{view.cluster.context} {port.node_port}"] if port.node_port else []
+            nodes.setdefault(key, []).extend(node)
+    if not nodes:
+        return
+    shown = table("PORT", "NAME", "OPEN IT", "FOR", "NODE PORTS")
+    for row, found in nodes.items():
+        shown.add_row(*row, ", ".join(found) or "-")
+    print_words(console, shown)
 
 
 def _headline(view: ClusterAddress) -> Text:
@@ -210,7 +217,7 @@ def _facts(view: ClusterAddress) -> list[tuple[str, str]]:
 def _render_ways_out(view: ClusterAddress, console: Console) -> None:
     console.print(
         f"  Three ways to give it one; {_UNNAMED} is what stands before its nodePorts and forwards to them.\n"
-        "  Its firewall lets in what is marked yes above, from the other clusters.",
+        "  Its firewall lets in what is marked yes below, from the other clusters.",
         soft_wrap=True,
     )
     for way in ways_out(view):

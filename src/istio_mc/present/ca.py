@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from istio_mc.domain.text import plural
 from istio_mc.present.output.envelope import Exit, Report, problems_data
-from istio_mc.present.output.terminal import table
+from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,12 +122,14 @@ def certificate(facts: CertificateFacts | None) -> dict[str, Any] | None:
 
 
 def _render(console: Console, rows: Sequence[_Row]) -> None:
-    shown = table("CA", "SUBJECT", "KEY", "UNTIL", "SHA-256", *(["OUTCOME"] if rows[0][2] else []))
+    shown = table("CA", "SUBJECT", "KEY", "UNTIL", *(["OUTCOME"] if rows[0][2] else []))
     for name, facts, outcome in rows:
         cells = (
-            [facts.subject, facts.key, f"{facts.not_after:%Y-%m-%d}", facts.fingerprint]
-            if facts
-            else ["unreadable", "-", "-", "-"]
+            [facts.subject, facts.key, f"{facts.not_after:%Y-%m-%d}"] if facts else ["unreadable", "-", "-"]
         )
         shown.add_row(name, *cells, *([outcome] if outcome else []))
-    console.print(shown)
+    print_words(console, shown, but="SUBJECT")
+    for name, facts, _ in rows:
+        if facts:
+            console.print(Text(f"\nSHA-256 of {name}", style="bold"), soft_wrap=True)
+            console.print(facts.fingerprint, soft_wrap=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.ops.config import Source
 from istio_mc.present.output.envelope import Report
 from istio_mc.present.output.terminal import print_words, table
 
@@ -39,8 +40,11 @@ def initialised(result: Written) -> Report:
     )
 
 
-def shown(result: Shown) -> Report:
-    """The effective settings, and where each came from."""
+def shown(result: Shown, *, changed_only: bool = False) -> Report:
+    """The effective settings, and where each came from; with `changed_only`, without defaults."""
+    if changed_only:
+        changed = tuple(setting for setting in result.settings if setting.source is not Source.DEFAULT)
+        result = replace(result, settings=changed)
     return Report(
         data={
             "file": None if result.file is None else str(result.file),

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from istio_mc.ops.contexts import ContextsResult, ShownContext
 
 
-def report(result: ContextsResult, warnings: Iterable[Problem]) -> Report:
-    """The contexts as data and as a table; what is wrong with one of them is said, and is no failure."""
+def report(result: ContextsResult, warnings: Iterable[Problem], *, is_wide: bool = False) -> Report:
+    """The contexts as data and as a table, where wide with their servers; a fault of one is a warning."""
     problems = tuple(problem for context in result.contexts for problem in context.problems)
     return Report(
         data={
             "currentContext": result.current_context,
             "contexts": [_context(context) for context in result.contexts],
         },
-        render=lambda console: _render(result, console),
+        render=lambda console: _render(result, console, is_wide=is_wide),
         warnings=(*warnings, *problems),
     )
 
@@ -57,8 +57,9 @@ def _context(shown: ShownContext) -> dict[str, Any]:
     }
 
 
-def _render(result: ContextsResult, console: Console) -> None:
-    rows = table("", "CONTEXT", "CLUSTER", "CLUSTER ID", "SERVER", "VERSION", "MESH", "NETWORK", "REACHABLE")
+def _render(result: ContextsResult, console: Console, *, is_wide: bool) -> None:
+    server = ["SERVER"] if is_wide else []
+    rows = table("", "CONTEXT", "CLUSTER", "CLUSTER ID", "VERSION", "MESH", "NETWORK", "REACHABLE", *server)
     for shown in result.contexts:
         context = shown.context
         rows.add_row(
@@ -66,10 +67,10 @@ def _render(result: ContextsResult, console: Console) -> None:
             context.name,
             context.cluster,
             shown.cluster_id,
-            context.server or "-",
             shown.version or "-",
             shown.mesh_id or "-",
             shown.network or "-",
             {None: "not asked", True: "yes", False: "no"}[shown.reachable],
+            *([context.server or "-"] if is_wide else []),
         )
     print_whole(console, rows)

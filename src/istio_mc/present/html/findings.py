@@ -10,6 +10,7 @@ from istio_mc.domain.hint import Command
 from istio_mc.domain.text import plural
 from istio_mc.present.html.markup import Markup, State, badge, join, state_of, tag, worst
 from istio_mc.present.output.hints import hint_of
+from istio_mc.present.output.problems import docs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,7 +125,7 @@ def _evidence(
     if result.caused_by:
         found.append(_row("because of", _causes(result.caused_by, names)))
     if problem:
-        found.append(_row("see", tag("code", f"docs/{problem.docs}")))
+        found.append(_row("docs", tag("code", docs(problem))))
     return found
 
 

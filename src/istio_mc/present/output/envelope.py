@@ -43,6 +43,7 @@ class Report:
         data: What programs get, JSON types only, keys in camelCase, no secrets.
         render: Prints what people get, on standard output.
         warnings: What the user should know though nothing failed.
+        renders_problems: Whether `render` prints errors and warnings itself.
         formats: What is printed for a form of output that this verb alone has, by the form's name.
     """
 
@@ -51,6 +52,7 @@ class Report:
     errors: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
     exit: Exit = Exit.DONE
+    renders_problems: bool = False
     formats: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
 

@@ -36,7 +36,7 @@ def render_services(found: Iterable[MergedService], console: Console) -> None:
     if not found:
         return
     contexts = list(dict.fromkeys(context for one in found for context in one.endpoints))
-    console.print(Text("\nservices that the mesh makes one of, and their endpoints", style="bold"))
+    console.print(Text("\nservices merged across clusters, with their endpoints", style="bold"))
     rows = table("NAMESPACE", "SERVICE", *contexts, "PORTS AND LABELS")
     for one in found:
         counts = [str(one.endpoints.get(context, "-")) for context in contexts]

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,12 +20,11 @@ from rich.text import Text
 from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.present.output.hints import text_of
+from istio_mc.present.output.wrap import WIDTH_IN_A_PIPE, is_a_pipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-_WIDTH_IN_A_PIPE = 200
 _ANY_WIDTH = 100_000
 _TOLD_AGAIN_S = 30.0
 _BAR = 24
@@ -43,7 +41,7 @@ _MARKS = {
 def console(*, stderr: bool = False, color: bool = True) -> Console:
     """A console on standard output, or standard error; wide in a pipe, so that no line is folded there."""
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else _WIDTH_IN_A_PIPE
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDTH_IN_A_PIPE
     return Console(
         stderr=stderr,
         width=width,
@@ -71,8 +69,7 @@ def print_whole(to: Console, rows: Table) -> None:
         rows: A table of text. Columns without a header, and the first that has one, make a row's title.
     """
     wanted = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
-    in_a_pipe = not to.is_terminal and to.width >= _WIDTH_IN_A_PIPE
-    if wanted <= to.width or in_a_pipe:
+    if wanted <= to.width or is_a_pipe(to):
         width, to.width = to.width, max(wanted, to.width)
         to.print(rows)
         to.width = width
@@ -114,31 +111,6 @@ def print_words(to: Console, rows: Table, *, but: str = "") -> None:
     for column, width in zip(rows.columns, widths, strict=True):
         column.width = width
     to.print(rows)
-
-
-def print_problems(to: Console, problems: Iterable[Problem], *, style: str, title: str) -> None:
-    """Prints each problem: which cluster, what, seen, expected, and what mends it.
-
-    The same problem of several clusters is told once, with all their names.
-    """
-    clusters: dict[Problem, list[str]] = {}
-    for problem in problems:
-        clusters.setdefault(replace(problem, cluster=None), []).append(problem.cluster or "")
-    for problem, names in clusters.items():
-        told = ", ".join(filter(None, names))
-        where = f" [{told}]" if told else ""
-        to.print(Text.assemble((f"{title}{where}: ", style), problem.message), soft_wrap=True)
-        for label, value in (
-            ("seen", problem.seen),
-            ("expected", problem.expected),
-            ("try", text_of(problem)),
-            ("see", f"docs/{problem.docs}"),
-        ):
-            if value:
-                first, *rest = value.splitlines() or [""]
-                to.print(Text.assemble((f"  {label + ':':<10}", "dim"), first), soft_wrap=True)
-                for line in rest:
-                    to.print(Text(" " * 12 + line), soft_wrap=True)
 
 
 class Done:

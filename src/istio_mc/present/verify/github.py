@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from istio_mc.present.output.hints import text_of
+from istio_mc.present.output.problems import details
 from istio_mc.present.verify import table
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ _WIDTH = 200
 def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
     """The log and the annotations."""
     log = io.StringIO()
-    table.render(result, Console(file=log, width=_WIDTH, no_color=True, emoji=False, markup=False))
+    console = Console(file=log, width=_WIDTH, no_color=True, emoji=False, markup=False)
+    table.render_topics(result, console)
+    table.render_verdict(result, console)
     lines = [*_alike("error", result.root_causes), *_alike("warning", result.warned)]
     lines += [_annotation("warning", _title(warning), warning) for warning in warnings]
     return log.getvalue() + "".join(f"{line}\n" for line in lines)
@@ -59,8 +61,7 @@ def _title(problem: Problem) -> str:
 
 
 def _annotation(kind: str, title: str, problem: Problem) -> str:
-    named = (("seen", problem.seen), ("expected", problem.expected), ("try", text_of(problem)))
-    text = "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
+    text = "\n".join([problem.message, *(f"{label}: {value}" for label, value in details(problem))])
     return f"::{kind} title={_property(title)}::{_data(text)}"
 
 

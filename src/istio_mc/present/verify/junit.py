@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from istio_mc.checks.model import Verdict
-from istio_mc.present.output.hints import text_of
+from istio_mc.present.output.problems import details
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,13 +80,7 @@ def _put(case: ET.Element, kind: str, problem: Problem, because: Sequence[str]) 
 
 
 def _told(problem: Problem) -> str:
-    named = (
-        ("seen", problem.seen),
-        ("expected", problem.expected),
-        ("try", text_of(problem)),
-        ("see", f"docs/{problem.docs}"),
-    )
-    return "\n".join([problem.message, *(f"{name}: {value}" for name, value in named if value)])
+    return "\n".join([problem.message, *(f"{label}: {value}" for label, value in details(problem))])
 
 
 def _suite(name: str, cases: Sequence[ET.Element]) -> ET.Element:

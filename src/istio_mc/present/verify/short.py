@@ -41,5 +41,5 @@ def listing(checks: Iterable[Check]) -> str:
 def _line(kind: str, what: str, where: str, problem: Problem) -> str:
     parts = [problem.message]
     parts += [f"seen: {problem.seen}"] if problem.seen else []
-    parts += [f"try: {hint}"] if (hint := hint_of(problem)) else []
+    parts += [f"fix: {hint}"] if (hint := hint_of(problem)) else []
     return f"{kind}[{what}] {where}: {'; '.join(map(one_line, parts))}"

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from istio_mc.checks.model import Check, Result, Target, Verdict
 from istio_mc.domain.gateway.address import seen_addresses
+from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio.services import merged
 from istio_mc.present.output.envelope import Exit, Report, problems_data
 from istio_mc.present.output.services import services_data
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from istio_mc.ops.verify.verify import VerifyResult
 
 
-def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
-    """Every check's result, in each form of output."""
+def report(result: VerifyResult, warnings: Iterable[Problem], *, show_all: bool = False) -> Report:
+    """Every check's result, in each form of output; with `show_all`, what passed in full for people too."""
     warnings = tuple(warnings)
     return Report(
         data={
@@ -37,7 +38,8 @@ def report(result: VerifyResult, warnings: Iterable[Problem]) -> Report:
             "warned": len(result.warned),
             "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
         },
-        render=partial(table.render, result),
+        render=partial(table.render, result, warnings=warnings, show_all=show_all),
+        renders_problems=True,
         errors=tuple(found.problem for found in result.root_causes if found.problem),
         warnings=(*warnings, *(found.problem for found in result.warned if found.problem)),
         exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
@@ -64,7 +66,7 @@ def listing(checks: Sequence[Check]) -> Report:
                 ("fix", check.fix),
                 ("reads", ", ".join(_reads(check))),
                 ("needs", ", ".join(check.needs)),
-                ("see", f"docs/{check.docs}" if check.docs else ""),
+                ("docs", str(istio_mc("explain", check.id))),
             )
             for name, value in named:
                 if value:

@@ -1,0 +1,44 @@
+"""`istio-mc explain`: its signature."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from istio_mc.cli import completers, edge
+
+
+@edge.verb
+def explain(
+    options: edge.Options,
+    *,
+    code: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CODE]",
+            help="Error code, or ID of a check [default: list all].",
+            autocompletion=completers.explained,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Explain an error code or a check: usual causes, and how to fix it. Works offline.
+
+    Examples:
+
+      istio-mc explain cluster-unreachable
+
+      istio-mc explain link.synced
+
+      istio-mc explain
+    """
+    from istio_mc.ops import explain as op
+    from istio_mc.present import explain as present
+
+    def work(_: edge.Progress) -> edge.Report:
+        if code is None:
+            return present.listing(op.topics())
+        return present.report(op.explain(code))
+
+    edge.run("explain", options, work)
