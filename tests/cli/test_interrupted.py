@@ -58,7 +58,12 @@ WITHOUT_CLUSTERS = {
     "version", "completion",
 }  # fmt: skip
 _SAID = {line.partition(" --")[0] for line in CHANGES_CLUSTERS} | WAITS_FOR_A_CHILD.keys()
-ONLY_LOOKS = [*(COMMANDS.keys() - _SAID - ELSEWHERE - WITHOUT_CLUSTERS), "status --watch"]
+_OF_A_SERVICE = {"trace"}
+ONLY_LOOKS = [
+    *(COMMANDS.keys() - _SAID - ELSEWHERE - WITHOUT_CLUSTERS - _OF_A_SERVICE),
+    *(f"{line} sample/reviews" for line in _OF_A_SERVICE),
+    "status --watch",
+]
 WAITS_FOR_A_CLUSTER = CHANGES_CLUSTERS | dict.fromkeys(sorted(ONLY_LOOKS), LOOKS)
 
 

@@ -29,7 +29,7 @@ def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_c
     todo = leaving("nhn", observed=seen)
     problem = tokens_kept(todo, {"kt": (UNREACHABLE,), "ncloud": (UNREACHABLE,)})
     assert (problem.code, problem.seen) == ("tokens-kept", "ncloud, kt is not reachable, or not finished")
-    assert "tokens that nhn holds" in problem.message
+    assert "the tokens in nhn still work" in problem.message
     assert str(problem.hint).endswith("uninstall --contexts nhn")
 
 
