@@ -44,7 +44,10 @@ def shown(capsys: pytest.CaptureFixture[str], *traces: Trace) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_matrix_names_the_hop_of_each_path_that_is_not_ok(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_matrix_names_the_hop_of_each_path_and_sentences_are_not_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
     local = Outcome(State.LOCAL, "cluster-local by meshConfig.serviceSettings of kt")
     assert shown(
         capsys,

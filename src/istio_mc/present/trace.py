@@ -88,7 +88,7 @@ def _render(result: TraceResult, console: Console) -> None:
     states = [state_of(one) for one in result.traces]
     counted = {state: states.count(state) for state in State if state in states}
     words = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
-    console.print(f"{plural(len(states), 'path')}: {', '.join(words)}")
+    console.print(f"{plural(len(states), 'path')}: {', '.join(words)}", soft_wrap=True)
 
 
 _WORDS = {
