@@ -159,7 +159,7 @@ def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path:
     with pytest.raises(process.ProcessStartError) as missing:
         process.run(["no-such-program", "a b"], timeout_s=1, name="plugin")
     assert missing.value.missing
-    assert missing.value.problems[0].message == "plugin: program no-such-program"
+    assert missing.value.problems[0].message == "plugin: program no-such-program not found"
     assert str(missing.value.problems[0].hint) == "The command: no-such-program 'a b'"
     with pytest.raises(process.ProcessStartError) as denied:
         process.run([plain], timeout_s=1, name="plugin")

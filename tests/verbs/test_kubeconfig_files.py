@@ -172,5 +172,5 @@ def test_a_cluster_that_leaves_takes_no_token_from_files_of_those_that_stay(mixe
     assert old <= set(ncloud.tokens)
     assert synced(mixed["kt"])["ncloud-nks"] == "/ncloud-nks"
     kept = next(one for one in result.json["messages"] if one["code"] == "tokens-kept")
-    assert kept["message"] == "tokens of ncloud that nhn still work"
+    assert kept["message"] == "tokens of ncloud in nhn still work"
     assert f"kt ({FOLDER})" in kept["seen"]
