@@ -162,7 +162,7 @@ def download(
         list[str] | None,
         typer.Option(
             metavar="OS/ARCH",
-            help="For whom; repeat it [default: this machine's].",
+            help="Platform; repeat it [default: this machine's].",
             autocompletion=completers.platforms,
         ),
     ] = None,
