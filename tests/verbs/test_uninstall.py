@@ -320,3 +320,21 @@ def test_a_namespace_that_a_finalizer_holds_is_named_at_the_deadline(installed: 
     assert result.errors == [("namespace-stuck", "nhn")]
     assert "example.com/held" in result.json["errors"][0]["seen"]
     assert not installed["kt"].has("Namespace", SYSTEM)
+
+
+def test_a_crd_of_others_stays_though_nothing_uses_it(installed: Mesh) -> None:
+    installed["kt"].make(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "widgets.example.com"},
+            "spec": {
+                "group": "example.com",
+                "scope": "Namespaced",
+                "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
+                "versions": [{"name": "v1", "served": True, "storage": True, "schema": {}}],
+            },
+        }
+    )
+    installed.run("uninstall", "--yes").exits(0)
+    assert installed["kt"].has("CustomResourceDefinition", "widgets.example.com")
