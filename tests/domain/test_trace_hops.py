@@ -296,6 +296,7 @@ ROUTES = "virtual-service"
         (config(destination_rules=[rule(tls={"mode": "DISABLE"})]), None, ("destination-rule", "broken")),
         (config(destination_rules=[rule(tls={"mode": "SIMPLE"})]), None, ("destination-rule", "broken")),
         (config(destination_rules=[rule(tls={"mode": "ISTIO_MUTUAL"})]), None, END),
+        (None, config(destination_rules=[rule(tls={"mode": "DISABLE"})]), ("destination-rule", "broken")),
         (
             config(
                 destination_rules=[

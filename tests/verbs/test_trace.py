@@ -254,7 +254,7 @@ FAULTS: dict[str, Fault] = {
             {"host": "reviews", "trafficPolicy": {"tls": {"mode": "DISABLE"}}},
         ),
         "destination-rule",
-        FROM_NHN,
+        (*TO_NHN, *FROM_NHN),
         "nhn: DestinationRule sample/plain turns mTLS off for sample/reviews",
         fixed=True,
     ),
