@@ -205,6 +205,11 @@ class TestMetalLB:
         metallb.run(*UNSET).exits(0)
         assert (spec(metallb), pools()) == before
 
+    def test_an_uninstall_removes_the_pool_and_not_that_of_others(self, metallb: Mesh) -> None:
+        metallb.run(*SET, "--via", "metallb").exits(0)
+        metallb.run("uninstall", "--yes").exits(0)
+        assert metallb["kt"].names("IPAddressPool") == ["of-others"]
+
     @pytest.mark.thorough
     def test_an_install_that_runs_istioctl_keeps_what_was_requested(self, metallb: Mesh) -> None:
         metallb.run(*SET, "--via", "metallb").exits(0)
