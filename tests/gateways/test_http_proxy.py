@@ -181,7 +181,7 @@ class TestWhatFails:
         assert problem.code == "cluster-unreachable"
         assert problem.seen == (
             "Failed to establish a new connection: [Errno 111] Connection refused; "
-            f"asked through the proxy http://{nobody} (proxy-url in the kubeconfig)"
+            f"through the proxy http://{nobody} (proxy-url in the kubeconfig)"
         )
 
     def test_a_proxy_that_refuses_its_user_says_so(self, certificate: Path, proxy: ConnectProxy) -> None:

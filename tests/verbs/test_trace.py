@@ -281,7 +281,7 @@ FAULTS: dict[str, Fault] = {
         ),
         "link",
         TO_NHN,
-        "the services of nhn are not open to the other networks",
+        "services are not exposed to the other networks",
     ),
     "an istiod without its endpoints": Fault(
         lambda nhn: nhn.istiods.running()[0].blind.update({"kt-k2p"}),

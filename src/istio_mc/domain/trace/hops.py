@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice, istioctl, kubectl
+from istio_mc.domain.hint import Advice, istio_mc, istioctl, kubectl
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -184,7 +184,7 @@ def _not_open(path: Path) -> Problem:
 
 def _install(view: ClusterView) -> Advice:
     shown = kubectl(view.context, "-n", SYSTEM_NAMESPACE, "get", "gateways.networking.istio.io")
-    return Advice("istio-mc install writes it; see which there are: ", shown)
+    return Advice("an install writes it: ", istio_mc("install"), "; the Gateways of now: ", shown)
 
 
 HOPS: tuple[Hop, ...] = (

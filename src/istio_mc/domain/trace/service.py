@@ -106,7 +106,10 @@ def injected(path: Path) -> Outcome:
             message=f"{client.context}: namespace {namespace} is not injected, no pod has a sidecar",
             seen=f"labels of Namespace {namespace}: {_labels(labels)}",
             expected="istio-injection=enabled or istio.io/rev",
-            hint=_inject(client, namespace),
+            hint=_then(
+                _mark(client, namespace),
+                kubectl(client.context, "-n", namespace, "rollout", "restart", "deployment"),
+            ),
         )
     )
 
@@ -120,14 +123,16 @@ def _labels(labels: Mapping[str, str]) -> str:
     return ", ".join(shown) or "none of Istio's"
 
 
-def _inject(view: ClusterView, namespace: str) -> Command:
+def _then(first: Command, second: Command) -> Command:
+    return in_order([first, second]) or first
+
+
+def _mark(view: ClusterView, namespace: str) -> Command:
     revision = next(
         (found["istio.io/rev"] for found in view.namespaces.values() if found.get("istio.io/rev")), None
     )
     label = f"istio.io/rev={revision}" if revision else "istio-injection=enabled"
-    marked = kubectl(view.context, "label", "namespace", namespace, label, "--overwrite")
-    restart = kubectl(view.context, "-n", namespace, "rollout", "restart", "deployment")
-    return in_order([marked, restart]) or marked
+    return kubectl(view.context, "label", "namespace", namespace, label, "--overwrite")
 
 
 def shared(path: Path) -> Outcome:
@@ -298,8 +303,7 @@ def _inject_pods(path: Path) -> Hint:
     restart = kubectl(view.context, "-n", namespace, "rollout", "restart", *workloads)
     if _is_injected(view.namespaces.get(namespace, {})):
         return restart
-    marked = _inject(view, namespace)
-    return in_order([Command(marked.argv, marked.context), restart]) or restart
+    return _then(_mark(view, namespace), restart)
 
 
 def _opts_out(pod: Object) -> bool:
