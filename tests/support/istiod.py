@@ -62,12 +62,14 @@ class Remote(NamedTuple):
         digest: Of the kubeconfig it was opened with.
         status: As clusterz has it.
         namespace: The Secret's; of a kubeconfig in a file none.
+        server: The API server that the kubeconfig names.
     """
 
     secret: str
     digest: str
     status: str
     namespace: str = SYSTEM
+    server: str = ""
 
     @property
     def key(self) -> str:
@@ -249,9 +251,8 @@ def seen_clusters(cluster: Cluster, one: Istiod) -> dict[str, Cluster]:
         synced = {name: remote for name, remote in one.remotes.items() if remote.status == "synced"}
     found = {one.cluster_id: cluster}
     for name in synced.keys() - one.blind:
-        for other in cluster.mesh.clusters.values():
-            if any(running.cluster_id == name for running in other.istiods.running()):
-                found[name] = other
+        if (other := cluster.mesh.at(synced[name].server)) is not None:
+            found[name] = other
     return found
 
 
@@ -493,7 +494,8 @@ def look_at_remotes(cluster: Cluster, one: Istiod) -> None:
         digest = hashlib.sha256(secrets[name].encode()).hexdigest()
         if known and (known.status == "closed" or (known.status, known.digest) == ("synced", digest)):
             continue
-        one.remotes[cluster_id] = Remote(name, digest, _opened(cluster, secrets[name]), namespace)
+        status = _opened(cluster, secrets[name])
+        one.remotes[cluster_id] = Remote(name, digest, status, namespace, _server(secrets[name]))
 
 
 def _files(cluster: Cluster, one: Istiod, folder: str) -> Iterator[tuple[str, str]]:
@@ -509,6 +511,14 @@ def _files(cluster: Cluster, one: Istiod, folder: str) -> Iterator[tuple[str, st
                     read = yaml.safe_load(base64.b64decode(value))
                     contexts = {entry["name"]: entry["context"]["cluster"] for entry in read["contexts"]}
                     yield contexts[read["current-context"]], value
+
+
+def _server(value: str) -> str:
+    """The API server of a kubeconfig in base64; nothing where it cannot be read."""
+    try:
+        return str(yaml.safe_load(base64.b64decode(value))["clusters"][0]["cluster"]["server"])
+    except (ValueError, KeyError, IndexError, TypeError, yaml.YAMLError):
+        return ""
 
 
 def _opened(cluster: Cluster, value: str) -> str:

@@ -134,7 +134,7 @@ class Options:
         int | None, typer.Option(metavar="N", min=1, help="Clusters worked on at once [default: 16].")
     ] = None
     verbose: Annotated[
-        bool | None, typer.Option("--verbose", "-v", help="Tell every API call and child process.")
+        bool | None, typer.Option("--verbose", "-v", help="Log every API call and child process.")
     ] = None
     no_progress: Annotated[bool | None, typer.Option("--no-progress", help="Show no progress.")] = None
     no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None
