@@ -239,3 +239,10 @@ class TestCellsFoldedBetweenWords:
 
     def test_a_table_that_has_room_is_not_folded(self) -> None:
         assert len(self.printed(80).splitlines()) == 2
+
+
+def test_a_cluster_at_the_begin_of_its_message_is_printed_once() -> None:
+    out = io.StringIO()
+    problem = Problem(code=Code.NO_METRICS, message="nhn: no Metrics API", cluster="nhn")
+    print_problems(Console(file=out, width=80), [problem], style="red", title="warning")
+    assert out.getvalue().startswith("warning[no-metrics] nhn: no Metrics API\n")

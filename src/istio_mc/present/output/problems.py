@@ -72,7 +72,8 @@ def print_problem(
         hints: What fixes it, where that is not the problem's hint alone.
         more: Further parts, each with its label.
     """
-    head = [f"{title}{' ' * bool(where)}{where}:", *printable(" ".join(problem.message.split())).split()]
+    message = problem.message.removeprefix(f"{where}: ")  # the clusters are printed before it
+    head = [f"{title}{' ' * bool(where)}{where}:", *printable(message).split()]
     print_wrapped(to, head, indent=2, styles={0: style})
     given = hint_of(problem)
     fixes = hints if hints is not None else [given] if given else []
