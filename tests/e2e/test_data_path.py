@@ -46,7 +46,7 @@ def test_each_gateway_routes_to_a_workload_with_a_certificate_of_its_own_cluster
 def test_each_workload_answers_a_call_with_a_certificate_of_another_cluster(found: dict[str, Any]) -> None:
     for context, other in (("kt", "ncloud"), ("ncloud", "nhn"), ("nhn", "kt")):
         seen = found[context]["data-path.accepted"]["seen"]
-        assert f"a certificate of {other}'s CA taken: HTTP status 404" in seen
+        assert f"a certificate of {other}'s CA accepted: HTTP status 404" in seen
 
 
 def test_a_host_name_is_shown_with_the_addresses_it_resolves_to(found: dict[str, Any]) -> None:
