@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.hint import Command, istio_mc, kubectl
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.hint import Command, istio_mc
+from istio_mc.domain.istio import istiod
 
 if TYPE_CHECKING:
     from istio_mc.checks.model import Facts
@@ -15,7 +15,7 @@ INSTALL = f"`{istio_mc('install')}`"
 LINK = f"`{istio_mc('link')}`"
 PRUNE = f"`{istio_mc('link', '--prune')}`"
 ADDRESS = f"`{istio_mc('address')}`"
-_RESTART = kubectl("CONTEXT", "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", "istiod")
+_RESTART = istiod.restart_istiod("CONTEXT", "istiod")
 RESTART_ISTIOD = f"restart istiod: `{_RESTART}`"
 
 
@@ -31,4 +31,4 @@ def relink(facts: Facts) -> Command:
 
 def restart_istiod(facts: Facts, name: str) -> Command:
     """The command that restarts a cluster's istiods."""
-    return kubectl(name, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", facts.mesh.istiod)
+    return istiod.restart_istiod(name, facts.mesh.istiod)

@@ -20,6 +20,11 @@ READER_SERVICE_ACCOUNT = "istio-reader-service-account"
 CROSS_NETWORK_GATEWAY = "cross-network-gateway"
 
 
+def injection_labels(revision: str | None) -> dict[str, str]:
+    """The label of a Namespace for injection: by the revision where one is named, else by the default."""
+    return {"istio.io/rev": revision} if revision else {"istio-injection": "enabled"}
+
+
 @dataclass(frozen=True, slots=True)
 class ApiServer:
     """How the other clusters' istiods reach a cluster's API server.

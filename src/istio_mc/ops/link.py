@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from istio_mc.domain import plan
 from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.hint import Advice, Command, kubectl
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio import documents, hazards
-from istio_mc.domain.istio.istiod import running_tags
+from istio_mc.domain.istio.istiod import restart_istiod, running_tags
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Object, ref_of, terminating
 from istio_mc.domain.links.remote_secrets import to_prune
@@ -180,11 +180,7 @@ def look(session: Session, *, prune: bool) -> Linking:
 
 def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[Problem]:
     """What is known of istiods that are about to be given other remote secrets."""
-    istiod = topology.mesh_of(session.settings).istiod
-
-    def restart(context: str) -> Command:
-        return kubectl(context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", istiod)
-
+    restart = partial(restart_istiod, deployment=topology.mesh_of(session.settings).istiod)
     running = {name: running_tags(found.of(objects.POD)) for name, found in observed.items()}
     problem = hazards.defects(session.run.releases, hazards.by_version(running), restart)
     return [problem] if problem else []

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from istio_mc.domain.hint import kubectl
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.releases import minor_of
 from istio_mc.domain.kube.objects import environment, labels_of
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki.cacerts import CA_KEY, CERT_CHAIN, FILES, TLS_CERT, TLS_FILES, TLS_KEY
 from istio_mc.domain.pki.pem import NamedPem, common_name, load_certificates
 from istio_mc.domain.pki.pem_blocks import blocks_of_go
@@ -22,8 +24,14 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
 
+    from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
+
+
+def restart_istiod(context: str, deployment: str) -> Command:
+    """The command that restarts a cluster's istiods."""
+    return kubectl(context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", deployment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, istioctl, kubectl
+from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
@@ -57,9 +58,7 @@ def _discovery(path: Path) -> Outcome:
             message=f"{client.context}: {lacking[0]} has no endpoint of {path.service} in {target.context}",
             seen=f"none of {plural(len(expected), 'endpoint')} in {', '.join(lacking)}",
             expected="all endpoints, in every istiod",
-            hint=kubectl(
-                client.context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", client.istiod
-            ),
+            hint=restart_istiod(client.context, client.istiod),
         )
     )
 

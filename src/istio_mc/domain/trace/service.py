@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice, Command, Hint, in_order, kubectl
+from istio_mc.domain.hint import Advice, Command, Hint, kubectl
 from istio_mc.domain.istio.proxies import workload_of
 from istio_mc.domain.kube.objects import annotations_of, labels_of, selects
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, injection_labels
 from istio_mc.domain.problem import Problem
 from istio_mc.domain.text import few, plural
 from istio_mc.domain.trace.matching import is_visible, matches_host
@@ -124,15 +125,15 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def _then(first: Command, second: Command) -> Command:
-    return in_order([first, second]) or first
+    return replace(first, then=(second,))
 
 
 def _mark(view: ClusterView, namespace: str) -> Command:
     revision = next(
         (found["istio.io/rev"] for found in view.namespaces.values() if found.get("istio.io/rev")), None
     )
-    label = f"istio.io/rev={revision}" if revision else "istio-injection=enabled"
-    return kubectl(view.context, "label", "namespace", namespace, label, "--overwrite")
+    labels = [f"{key}={value}" for key, value in injection_labels(revision).items()]
+    return kubectl(view.context, "label", "namespace", namespace, *labels, "--overwrite")
 
 
 def shared(path: Path) -> Outcome:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.mesh import MANAGED_BY, Mesh
+from istio_mc.domain.mesh import MANAGED_BY, Mesh, injection_labels
 from istio_mc.domain.traffic.sample import is_injected
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def namespace_of(run: str) -> str:
 
 def namespace(run: str, mesh: Mesh, holder: str, until: datetime) -> Object:
     """The namespace; it says who made it, and when that run is over at the latest."""
-    injection = {"istio.io/rev": mesh.revision} if mesh.revision else {"istio-injection": "enabled"}
+    injection = injection_labels(mesh.revision)
     return {
         "apiVersion": "v1",
         "kind": "Namespace",

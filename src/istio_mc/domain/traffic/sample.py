@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
-from istio_mc.domain.mesh import MANAGED_BY, Mesh
+from istio_mc.domain.mesh import MANAGED_BY, Mesh, injection_labels
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -78,11 +78,10 @@ def documents(mesh: Mesh, version: str, *, client_image: str | None = None) -> l
 
 
 def _namespace(mesh: Mesh) -> Object:
-    injection = {"istio.io/rev": mesh.revision} if mesh.revision else {"istio-injection": "enabled"}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": {**MANAGED_BY, **injection}},
+        "metadata": {"name": NAMESPACE, "labels": {**MANAGED_BY, **injection_labels(mesh.revision)}},
     }
 
 

@@ -12,7 +12,7 @@ from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
-from istio_mc.domain.istio.istiod import gateway_addresses, unavailable
+from istio_mc.domain.istio.istiod import gateway_addresses, restart_istiod, unavailable
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
 from istio_mc.domain.problem import Problem, ProblemError
@@ -210,11 +210,7 @@ class _Links:
         elif self._stuck_since is None:
             self._stuck_since = now
         elif now - self._stuck_since >= self._lasting_s:
-            context = self._cluster.context
-            restart = kubectl(
-                context, "-n", SYSTEM_NAMESPACE, "rollout", "restart", "deployment", self._istiod
-            )
-            raise ProblemError(replace(problem, hint=restart))
+            raise ProblemError(replace(problem, hint=restart_istiod(self._cluster.context, self._istiod)))
 
 
 def _not_synced(cluster: Cluster, seen: str, pod: str) -> Problem:
