@@ -54,6 +54,16 @@ lab-newer: .venv/ready ## A mesh's whole life with Istio 1.31.0 on a newer Kuber
 	@$(LAB) up --kubernetes 1.35.8 --istio 1.31.0
 	@$(WITH_LAB) LAB_LIVES=1.31.0 $(BIN)/python -m pytest -q -m lab --timeout 420 tests/e2e_life/test_versions.py
 
+CHAIN := 1.26.0 1.27.9 1.28.3 1.29.1 1.30.4 1.31.0
+
+chain: .venv/ready ## A mesh through six minors of Istio, in place and by revision, under requests (the first time builds for an hour)
+	@$(LAB) up $(foreach version,$(CHAIN),--istio $(version))
+	@$(WITH_LAB) $(BIN)/python -m scripts.chain $(CHAIN)
+
+lab-adopt: .venv/ready ## adopt of K-PaaS's guide 1.7.0 and Ansible role, on the nearest Istios that can be built: 1.28.3, 1.27.9
+	@$(LAB) up --istio 1.28.3 --istio 1.27.9
+	@$(WITH_LAB) LAB_ROLE_ISTIO=1.27.9 $(BIN)/python -m pytest -q -m lab --timeout 420 tests/e2e_life/test_adopt.py tests/e2e_life/test_adopt_role.py
+
 lab-down: .venv/ready ## Take them away, to the last file outside the cache
 	@$(LAB) down
 
@@ -66,7 +76,8 @@ bench: .venv/ready ## Measure against the published scripts, side by side on the
 coverage: .venv/ready ## Branch coverage of ops/ by tests of make check: at least 90 %
 	@rm -f .coverage .coverage.*
 	@# One process: a worker that does not end in time, on a busy machine, takes what it measured with it.
-	@$(BIN)/coverage run -m pytest -q -p no:xdist -m "not lab and not thorough" tests/ops tests/verbs tests/cli tests/present
+	@$(BIN)/coverage run --omit="src/istio_mc/checks/*,src/istio_mc/cli/*,src/istio_mc/domain/*,src/istio_mc/gateways/*,src/istio_mc/present/*" \
+	  -m pytest -q -p no:xdist -m "not lab and not thorough" tests/ops tests/verbs tests/cli
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --include="src/istio_mc/ops/*" --sort=cover --fail-under=90
 
@@ -80,6 +91,15 @@ coverage: .venv/ready ## Branch coverage of ops/ by tests of make check: at leas
 mutants: .venv-mutants/ready ## Mutate what changes and deletes things; tests must notice (make mutants ONLY='istio_mc.ops.link*')
 	@.venv-mutants/bin/python -m scripts.mutants $(ONLY)
 
+# Zensical needs 140 MB, and nothing else needs it: so it has its own environment.
+.venv-site/ready: requirements-site.lock
+	@$(PYTHON) -m venv .venv-site
+	@.venv-site/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-site.lock
+	@touch $@
+
+site: .venv-site/ready ## Build the documentation as a site in site/, readable without a network; broken links fail
+	@.venv-site/bin/python -m scripts.site
+
 RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate
 
 locks: .venv/ready ## Resolve the lock files from pyproject.toml and requirements-*.in (make locks UPGRADE=--upgrade: newest versions)
@@ -89,11 +109,14 @@ locks: .venv/ready ## Resolve the lock files from pyproject.toml and requirement
 	$(RESOLVE) --resolution lowest-direct --no-deps pyproject.toml -o .venv/lowest.txt
 	$(RESOLVE) $(UPGRADE) --generate-hashes pyproject.toml requirements-test.in -c .venv/lowest.txt -o requirements-lowest.lock
 	$(RESOLVE) $(UPGRADE) --generate-hashes requirements-mutants.in -o requirements-mutants.lock
+	$(RESOLVE) $(UPGRADE) --generate-hashes requirements-site.in -o requirements-site.lock
 
-docs: .venv/ready ## Write docs/checks.md, docs/releases.md, docs/error-codes.md, and what `explain` prints
+docs: .venv/ready ## Write the pages and the picture that are made from the program, and what `explain` prints
 	@$(BIN)/python -m scripts.checks_page
 	@$(BIN)/python -m scripts.releases_page
 	@$(BIN)/python -m scripts.codes_page
+	@$(BIN)/python -m scripts.commands_page
+	@$(BIN)/python -m scripts.pictures
 	@$(BIN)/python -m scripts.explain_page
 
-.PHONY: help venv demo check test lab-up lab-down lab-env bench coverage mutants locks docs
+.PHONY: help venv demo check test chain lab-up lab-newer lab-adopt lab-down lab-env bench coverage mutants site locks docs

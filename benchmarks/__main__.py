@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: both sides of each comparison, in turns, in one run."""
+"""`python -m benchmarks`: both sides of each comparison, by turns, in one run."""
 
 from __future__ import annotations
 
@@ -9,31 +9,48 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import asking, bytecode, clean, clusters, helptime, machine, report, sides, steptool
+from benchmarks import (
+    bytecode,
+    clean,
+    clusters,
+    helptime,
+    machine,
+    report,
+    sequence,
+    services,
+    sides,
+    steptool,
+)
 from benchmarks.measured import Installs, Round
 from lab import health, settings
 from lab.errors import LabError
-from lab.log import say
+from lab.log import log_line
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-PARTS = {"install": "Install", "verify": "Verify", "clusters": "Many clusters", "help": "Help"}
-"""What there is to measure, and its heading in the results."""
+PARTS = {
+    "install": "Install",
+    "verify": "Verify",
+    "clusters": "Many clusters",
+    "services": "Many Services",
+    "help": "Help",
+}
+"""What is measured, and its heading in the results."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """The command line."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("--only", choices=PARTS, help="measure this alone")
+    made.add_argument("--only", choices=PARTS, help="measure only this")
     made.add_argument("--rounds", type=int, default=3, help="turns of each side (default: 3)")
     made.add_argument(
-        "--patience", type=float, default=60, help="seconds to wait for a quiet machine (default: 60)"
+        "--patience", type=float, default=60, help="seconds to wait for an idle machine (default: 60)"
     )
-    made.add_argument("--write", action="store_true", help=f"put the results into docs/{PAGE.name}")
+    made.add_argument("--write", action="store_true", help=f"write the results into docs/{PAGE.name}")
     return made
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and say with the exit code whether the limits hold."""
+    """Measures and prints; the exit code is 1 if a limit is exceeded."""
     options = parser().parse_args(argv)
     try:
         return _run(options)
@@ -48,45 +65,45 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    wanted = [options.only] if options.only else list(PARTS)
-    if {"install", "verify"} & set(wanted):
+    desired = [options.only] if options.only else list(PARTS)
+    if {"install", "verify"} & set(desired):
         if os.geteuid() != 0:
             raise LabError("the lab's clusters are its root's: run this with sudo")
         if faults := health.faults():
             raise LabError(f"{faults[0]}: run `make lab-up` first")
     _use_the_lab()
     bytecode.compiled()
-    parts: dict[str, str] = {}
-    wrong: list[str] = []
-    step = None
-    if "install" in wanted:
-        step = steptool.gather()
-        installs = _installs(options.rounds, options.patience, step)
-        parts[PARTS["install"]] = report.installs(installs)
-        wrong += installs.verdict()
-    if "verify" in wanted:
-        asked = asking.measure(options.rounds, options.patience)
-        parts[PARTS["verify"]] = report.asked(asked)
-        wrong += asked.verdict()
-    if "clusters" in wanted:
-        machine.quiet(options.patience)
-        growth = clusters.measure(options.rounds)
-        parts[PARTS["clusters"]] = report.growth(growth)
-        wrong += growth.verdict()
-    if "help" in wanted:
-        machine.quiet(options.patience)
-        found = helptime.measure()
-        parts[PARTS["help"]] = report.helps(found)
-        wrong += found.verdict()
-    date, about = machine.date(), machine.about(step)
-    parts = {head: report.dated(text, date) for head, text in parts.items()}
+    step = steptool.gather() if "install" in desired else None
+    measured = {part: _measure(part, options, step) for part in PARTS if part in desired}
+    date, about = machine.date(), machine.about(step, programs=set(desired) != {"services"})
+    parts = {PARTS[part]: report.dated(text, date) for part, (text, _) in measured.items()}
     sys.stdout.write(f"{report.whole(about, parts)}\n")
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
         PAGE.write_text(report.rewritten(page, about, parts, list(PARTS.values())), encoding="utf-8")
-    for fault in wrong:
+    exceeded = [fault for _, faults in measured.values() for fault in faults]
+    for fault in exceeded:
         sys.stderr.write(f"bench: {fault}\n")
-    return 1 if wrong else 0
+    return 1 if exceeded else 0
+
+
+def _measure(part: str, options: argparse.Namespace, step: Path | None) -> tuple[str, list[str]]:
+    """The results of a part as text, and the limits that it exceeded."""
+    if part == "install" and step:
+        installs = _installs(options.rounds, options.patience, step)
+        return report.installs(installs), installs.verdict()
+    if part == "verify":
+        comparison = sequence.measure(options.rounds, options.patience)
+        return report.queries(comparison), comparison.verdict()
+    machine.quiet(options.patience)
+    if part == "clusters":
+        growth = clusters.measure(options.rounds)
+        return report.growth(growth), growth.verdict()
+    if part == "services":
+        crowds = services.measure(options.rounds)
+        return report.crowds(crowds), crowds.verdict()
+    helps = helptime.measure()
+    return report.helps(helps), helps.verdict()
 
 
 def _use_the_lab() -> None:
@@ -96,7 +113,7 @@ def _use_the_lab() -> None:
 
 
 def _installs(rounds: int, patience: float, step: Path) -> Installs:
-    """Let the sides take turns; between turns everything of Istio goes, and the machine comes to rest."""
+    """Runs the sides by turns; before each, Istio is removed, and the machine is idle."""
     turns = (
         lambda folder, busy: sides.scripts(folder, busy, step),
         sides.install,
@@ -111,7 +128,7 @@ def _installs(rounds: int, patience: float, step: Path) -> Installs:
                 with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as folder:
                     one = turn(Path(folder), busy)
                 done.append(one)
-                say(f"{one.side}: {one.seconds:.1f} s" + "".join(f"; {fault}" for fault in one.faults))
+                log_line(f"{one.side}: {one.seconds:.1f} s" + "".join(f"; {fault}" for fault in one.faults))
     finally:
         clean.clean(sides.CONTEXTS)
     return Installs(tuple(done))

@@ -1,4 +1,4 @@
-"""The machine: what it is, and how busy it is."""
+"""The machine and its load."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 _SAMPLE_S = 2.0
 
 
-def about(step: Path | None) -> dict[str, str]:
-    """Name what a reader needs to judge the numbers."""
-    istioctl = json.loads(proc.run(["istioctl", "version", "--remote=false", "-o", "json"]).stdout)
+def about(step: Path | None, *, programs: bool) -> dict[str, str]:
+    """The machine, with the versions of the programs if they were measured."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     found = {
         "processor": f"{os.cpu_count()} × {_processor()}",
         "memory": f"{memory:.0f} GiB",
         "system": f"{_distribution()}, Linux {platform.release()}",
         "Python": platform.python_version(),
-        "Kubernetes": settings.KUBERNETES,
-        "istioctl": istioctl["clientVersion"]["version"],
     }
+    if programs:
+        istioctl = json.loads(proc.run(["istioctl", "version", "--remote=false", "-o", "json"]).stdout)
+        found |= {"Kubernetes": settings.KUBERNETES, "istioctl": istioctl["clientVersion"]["version"]}
     if step:
         # `Smallstep CLI/0.24.4 (linux/amd64)`, and more lines
         found["step"] = proc.run([step, "version"]).stdout.partition("/")[2].partition(" ")[0]
@@ -38,12 +38,12 @@ def about(step: Path | None) -> dict[str, str]:
 
 
 def date() -> str:
-    """Return the day and minute, in UTC."""
+    """The day and the minute, in UTC."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def quiet(patience: float) -> float:
-    """Wait until little of the machine is at work, or patience ends; return the share that is (0 to 1)."""
+    """Waits until few cores are busy, or patience ends; returns the share of busy cores (0 to 1)."""
     end = time.monotonic() + patience
     while (share := _busy()) > QUIET and time.monotonic() < end:
         pass

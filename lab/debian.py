@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.log import say
+from lab.log import log_line
 from lab.proc import run
 
 CNI = Path("/usr/lib/cni")
@@ -47,7 +47,7 @@ def ensure() -> None:
         return
     if shutil.which("apt-get") is None:
         raise LabError(f"missing here: {', '.join(packages)}; there is no apt-get: install them by hand")
-    say(f"installing {', '.join(packages)}")
+    log_line(f"installing {', '.join(packages)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
     if run(install, env=quiet, timeout=900, check=False).returncode:

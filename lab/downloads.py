@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.log import say
+from lab.log import log_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,8 +62,8 @@ class Downloader:
     def fetch(self, download: Download, target: Path) -> None:
         """Bring the binary to `target`, which exists only if its checksum is right."""
         with self._open(download.checksum_url) as answer:
-            wanted = checksum(answer.read(4096).decode(errors="replace"), download.checksum_url)
-        say(f"{target.name}: downloading {download.url}")
+            desired = checksum(answer.read(4096).decode(errors="replace"), download.checksum_url)
+        log_line(f"{target.name}: downloading {download.url}")
         partial = target.with_name(f".{target.name}.download")
         partial.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
@@ -75,9 +75,9 @@ class Downloader:
                         file.write(chunk)
             except (OSError, http.client.HTTPException) as error:
                 raise Unreachable(f"{download.url}: broke off ({error})") from error
-            if digest.hexdigest() != wanted:
+            if digest.hexdigest() != desired:
                 raise LabError(
-                    f"{download.url} has SHA-256 {digest.hexdigest()}: expected {wanted}, as published "
+                    f"{download.url} has SHA-256 {digest.hexdigest()}: expected {desired}, as published "
                     "beside it; not used. Try again; if it stays so, find out what changes it on its way"
                 )
             if download.member:

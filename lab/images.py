@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab import debian
-from lab.binaries import istio_name
+from lab.binaries import addon_version, istio_name
 from lab.oci import Archive, Entry, Image, Layer, folder, program
 from lab.proc import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from lab.settings import Versions
 
@@ -21,6 +21,8 @@ CILIUM = "quay.io/cilium/cilium:v1.17.4"
 REVIEWS = "docker.io/istio/examples-bookinfo-reviews-{}:1.20.3"
 CURL = "docker.io/curlimages/curl:8.16.0"
 BUSYBOX = "docker.io/library/busybox:1.36"
+_REGISTRIES = {"metallb": "quay.io", "metrics-server": "registry.k8s.io"}
+"""Of the images of what `istio-mc addons` installs."""
 
 _ACCOUNTS = [
     Entry("etc/passwd", data=b"root:x:0:0:root:/root:/bin/sh\nistio-proxy:x:1337:1337::/tmp:/bin/sh\n"),
@@ -92,6 +94,16 @@ def kubernetes_names(files: Mapping[str, Path], version: str) -> dict[str, str]:
     return {name.rpartition(":")[0].rpartition("/")[2]: name for name in listed.split()}
 
 
+def addons(files: Iterable[str]) -> dict[str, str]:
+    """Return the images of what `istio-mc addons` installs, by the file of the program in each."""
+    found = [(name, name.partition("/")[0]) for name in files]
+    return {
+        name: f"{_REGISTRIES[addon]}/{name}:v{addon_version(addon)}"
+        for name, addon in found
+        if addon in _REGISTRIES
+    }
+
+
 def write(files: Mapping[str, Path], versions: Versions, archive: Archive, scratch: Path) -> None:
     """Write every image of the lab into an archive."""
 
@@ -127,5 +139,8 @@ def write(files: Mapping[str, Path], versions: Versions, archive: Archive, scrat
         archive.add(Image(REVIEWS.format(version), reviews, ["/usr/local/bin/reviews"], env))
     cilium = [shell, lone("cilium-agent", "usr/bin/cilium-agent")]
     archive.add(Image(CILIUM, cilium, ["/usr/bin/cilium-agent"]))
+    for file, image in addons(files).items():
+        name = file.rpartition("/")[2]
+        archive.add(Image(image, [lone(name, name, file)], [f"/{name}"]))
     archive.add(Image(CURL, base, ["/usr/bin/curl"]))
     archive.add(Image(BUSYBOX, [shell], ["sh"]))

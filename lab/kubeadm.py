@@ -123,9 +123,15 @@ def config(cluster: Cluster, kubernetes: str = settings.KUBERNETES) -> str:
                 }
             },
             "apiServer": {"extraEnvs": go_settings(memory)},
-            # There is one of each: nobody to elect a leader against.
+            # There is one of each: nobody to elect a leader against. HPAs look at new metrics sooner than
+            # every 15 s, and scale down again within a test's time.
             "controllerManager": {
-                "extraArgs": _arguments(leader_elect="false", flex_volume_plugin_dir=plugins),
+                "extraArgs": _arguments(
+                    leader_elect="false",
+                    flex_volume_plugin_dir=plugins,
+                    horizontal_pod_autoscaler_sync_period="5s",
+                    horizontal_pod_autoscaler_downscale_stabilization="10s",
+                ),
                 "extraEnvs": go_settings(memory),
             },
             "scheduler": {"extraArgs": _arguments(leader_elect="false"), "extraEnvs": go_settings(memory)},

@@ -10,7 +10,7 @@ _START = time.monotonic()
 _LOCK = threading.Lock()
 
 
-def say(text: str) -> None:
+def log_line(text: str) -> None:
     """Write one line, with the seconds since the run began."""
     with _LOCK:
         sys.stderr.write(f"{time.monotonic() - _START:6.1f}s  {text}\n")

@@ -40,8 +40,8 @@ def install_init(pause: Path) -> None:
 
 def find_init(name: str) -> int | None:
     """Return the process of that name's node, if it runs."""
-    wanted = [str(settings.INIT), name]
-    return next((pid for pid, words in processes() if words == wanted), None)
+    desired = [str(settings.INIT), name]
+    return next((pid for pid, words in processes() if words == desired), None)
 
 
 def start_init(name: str, *, network: bool = True) -> int:

@@ -124,9 +124,9 @@ class Versions:
         """Name of the folder for what is made of these, whatever else goes into it."""
         return "-".join(["kubernetes", self.kubernetes, "istio", *self.istio])
 
-    def do_for(self, asked: Versions) -> bool:
+    def do_for(self, required: Versions) -> bool:
         """Whether a lab of these has all that is asked for."""
-        return (self.kubernetes, self.main) == (asked.kubernetes, asked.main) and {*asked.istio} <= {
+        return (self.kubernetes, self.main) == (required.kubernetes, required.main) and {*required.istio} <= {
             *self.istio
         }
 

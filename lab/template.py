@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lab import debian, images, node, settings
 from lab.binaries import architecture
-from lab.log import say
+from lab.log import log_line
 from lab.oci import Archive
 from lab.proc import run, wait_for
 
@@ -36,7 +36,7 @@ def ensure(cache: Path, versions: Versions, files: Mapping[str, Path]) -> Path:
     template = home / key(files)
     if template.exists():
         return template
-    say("images: writing and importing (once, until what goes into them changes)")
+    log_line("images: writing and importing (once, until what goes into them changes)")
     scratch = cache / "tmp" / "images"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -50,7 +50,7 @@ def ensure(cache: Path, versions: Versions, files: Mapping[str, Path]) -> Path:
     home.mkdir(parents=True)
     (scratch / "root").replace(template)
     shutil.rmtree(scratch)
-    say("images: ready")
+    log_line("images: ready")
     return template
 
 

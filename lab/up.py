@@ -22,7 +22,7 @@ from lab import (
     template,
 )
 from lab.errors import Cancelled
-from lab.log import say
+from lab.log import log_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from lab.settings import Versions
 
 
-def up(asked: Versions, *, fresh: bool = False) -> None:
+def up(required: Versions, *, fresh: bool = False) -> None:
     """Bring the lab up: leave it if it is whole and has what is asked for, else build it anew."""
     cache = settings.cache()
     debian.ensure()
     running = _running()
-    versions = running if not fresh and running and running.do_for(asked) else asked
+    versions = running if not fresh and running and running.do_for(required) else required
     programs = binaries.gather(cache, versions)
     stamp = _stamp(versions, programs)
     if not fresh and settings.STATE.exists():
         if not (faults := health.faults()) and settings.STAMP.read_text(encoding="utf-8") == stamp:
             _outputs(versions, programs)
-            say("already up")
+            log_line("already up")
             return
-        say(f"building it anew: {'; '.join(faults) or 'what it is made of has changed'}")
+        log_line(f"building it anew: {'; '.join(faults) or 'what it is made of has changed'}")
     if down.left():
         down.clear()
     try:
@@ -75,7 +75,7 @@ def _build(versions: Versions, programs: Mapping[str, Path], cache: Path) -> Non
     images = template.ensure(cache, versions, programs)
     kernel.remember()
     network.up()
-    say("starting three clusters")
+    log_line("starting three clusters")
     with ThreadPoolExecutor() as pool:
         jobs = [pool.submit(cluster.create, one, versions, programs, images) for one in settings.CLUSTERS]
         try:
@@ -92,7 +92,7 @@ def _build(versions: Versions, programs: Mapping[str, Path], cache: Path) -> Non
         raise next((error for error in failed if not isinstance(error, Cancelled)), failed[0])
     _outputs(versions, programs)
     settings.STAMP.write_text(_stamp(versions, programs), encoding="utf-8")
-    say('up; for a shell: eval "$(python -m lab env)"')
+    log_line('up; for a shell: eval "$(python -m lab env)"')
 
 
 def _outputs(versions: Versions, programs: Mapping[str, Path]) -> None:

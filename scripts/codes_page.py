@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from istio_mc.domain.codes import Code
+from istio_mc.domain.problem import Code
 
 PAGE = Path(__file__).parents[1] / "docs" / "error-codes.md"
 
 _HEAD = """\
-<!-- Written by `make docs` from src/istio_mc/domain/codes.py: change that module, not this page. -->
+<!-- Written by `make docs` from src/istio_mc/domain/problem.py: change that module, not this page. -->
 # Error codes
 
 Every error and warning has one of these codes: `code` in [JSON](json.md). They do not change between

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from istio_mc.checks.catalogue import EVERY, PREFLIGHT
-from istio_mc.domain.codes import Code
+from istio_mc.domain.problem import Code
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = Path(__file__).parents[1] / "src" / "istio_mc" / "data" / "explain.json"

@@ -76,7 +76,7 @@ class Verdict:
 
 
 @dataclass
-class Seen:
+class Measured:
     """What one test does without a mutant.
 
     Attributes:
@@ -132,15 +132,17 @@ class _Worker:
         self._watch_states()
         _under_test("stats")
         mesh = fixtures.mesh_of_process()
-        self._say({"tests": {name: asdict(one) for name, one in self._look(self._of_share(session.items))}})
-        self._say({"built": sorted(self._built)})
+        self._send(
+            {"tests": {name: asdict(one) for name, one in self._measure(self._of_share(session.items))}}
+        )
+        self._send({"built": sorted(self._built)})
         mesh.pause()
         _wait_for_threads()
         for line in self._orders:
-            self._say(asdict(self._judge(Order(**json.loads(line)), mesh.resume)))
+            self._send(asdict(self._judge(Order(**json.loads(line)), mesh.resume)))
         return True
 
-    def _say(self, what: dict[str, Any]) -> None:
+    def _send(self, what: dict[str, Any]) -> None:
         self._answers.write(json.dumps(what) + "\n")
         self._answers.flush()
 
@@ -151,7 +153,7 @@ class _Worker:
         files = list(dict.fromkeys(item.path for item in items))[number::count]
         return [item for item in items if item.path in files]
 
-    def _look(self, items: list[pytest.Item]) -> Iterator[tuple[str, Seen]]:
+    def _measure(self, items: list[pytest.Item]) -> Iterator[tuple[str, Measured]]:
         for item, following in zip(items, [*items[1:], None], strict=True):
             seen = self._run(item, following)
             if seen.failure:  # once more: it may be the machine
@@ -159,13 +161,13 @@ class _Worker:
             yield item.nodeid, seen
         _under_test("")
 
-    def _run(self, item: pytest.Item, following: pytest.Item | None) -> Seen:
+    def _run(self, item: pytest.Item, following: pytest.Item | None) -> Measured:
         state()._stats.clear()  # noqa: SLF001 - mutmut has no other door
         self._failure, self._restored = "", False
         began = time.monotonic()
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         hit = sorted(state()._stats)  # noqa: SLF001 - likewise
-        return Seen(time.monotonic() - began, hit, self._restored, self._failure)
+        return Measured(time.monotonic() - began, hit, self._restored, self._failure)
 
     def _watch_states(self) -> None:
         """Keeps apart what runs while a state is made, which is once for all tests."""
@@ -211,15 +213,15 @@ class _Worker:
     @staticmethod
     def _heard(order: Order, reading: int) -> Verdict:
         """A fork's verdict, or that it gave none."""
-        told = b""
+        data = b""
         while select.select([reading], [], [], _HANGS_S)[0]:
             piece = os.read(reading, 65536)
             if not piece:
                 break
-            told += piece
-            if told.endswith(b"\n"):
-                return Verdict(**json.loads(told.lstrip(_BEGINS)))
-        return Verdict(order.mutant, None, len(told), 0.0, ended=False)
+            data += piece
+            if data.endswith(b"\n"):
+                return Verdict(**json.loads(data.lstrip(_BEGINS)))
+        return Verdict(order.mutant, None, len(data), 0.0, ended=False)
 
     def _be(self, order: Order, resume: Callable[[], None], writing: int) -> None:
         """The fork for a mutant: never returns."""
@@ -231,12 +233,12 @@ class _Worker:
             if order.fresh:
                 fixtures.forget_states()
             _under_test(order.mutant)
-            os.write(writing, json.dumps(asdict(self._tried(order, writing))).encode() + b"\n")
+            os.write(writing, json.dumps(asdict(self._with_retries(order, writing))).encode() + b"\n")
             code = 0
         finally:
             os._exit(code)
 
-    def _tried(self, order: Order, writing: int) -> Verdict:
+    def _with_retries(self, order: Order, writing: int) -> Verdict:
         began, ran = _used_s(), 0
         chosen = [self._items[name] for name in order.tests]
         for item, following in zip(chosen, [*chosen[1:], None], strict=True):

@@ -216,7 +216,7 @@ class _Worker:
         self.tests: dict[str, dict[str, Any]] = {}
         self.built: set[str] = set()
 
-    def look(self) -> None:
+    def read_answers(self) -> None:
         """Waits until its share of the tests has run once."""
         self.tests = self._read()["tests"]
         self.built = set(self._read()["built"])
@@ -378,7 +378,7 @@ def _judge(chosen: set[str], results: _Results) -> dict[str, str]:
         results.add(name, _REFUSED)
     over = threading.Event()
     with ThreadPoolExecutor(_WORKERS + 1) as pool:
-        list(pool.map(_Worker.look, workers))
+        list(pool.map(_Worker.read_answers, workers))
         tests = {name: seen for worker in workers for name, seen in worker.tests.items()}
         failing = {name: seen["failure"] for name, seen in tests.items() if seen["failure"]}
         print(f"{len(tests):,} tests have run once", flush=True)

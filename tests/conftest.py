@@ -25,9 +25,11 @@ from tests.support.fake_api import FakeApi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# A busy machine is no reason to fail: what is generated counts, not how fast.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+# A busy machine is no reason to fail: what is generated counts, not how fast. `make check` generates
+# few examples, `make test` many (--hypothesis-profile).
+settings.register_profile("few", deadline=None, max_examples=15)
+settings.register_profile("many", deadline=None, max_examples=300)
+settings.load_profile("few")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that: the programs that
 # tests interrupt would go on.
@@ -42,10 +44,13 @@ atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 GOLDEN = Path(__file__).parent / "golden"
 
 
+gc.disable()  # until all is loaded: none of it is garbage
+
+
 def pytest_collection_finish() -> None:
     """Has the garbage collector leave alone what is loaded: looking through it takes a tenth of the time."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
 
 

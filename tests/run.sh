@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 bin=.venv/bin
 export PYTHONDONTWRITEBYTECODE= # without bytecode, each program that is started compiles istio-mc again
 begun=$SECONDS
-declare -a parts=() measured=("$bin/python")
+declare -a parts=() examples=() measured=("$bin/python")
 [ "${COVERAGE:-}" != 1 ] || measured=("$bin/coverage" run)
 
 part() { # part NAME COMMAND…: runs it, and remembers how long it took
@@ -21,19 +21,22 @@ part() { # part NAME COMMAND…: runs it, and remembers how long it took
 }
 
 without_lab() { # without_lab TESTS PYTHON…: which tests, as pytest's -m takes them, and what runs them
-  local tests=$1 status=0 types mypy
+  local tests=$1 status=0 layers types imports mypy
   shift
   part "lint" "$bin/ruff" check --quiet .
   part "format" "$bin/ruff" format --quiet --check .
-  part "layers" "$bin/lint-imports" --no-cache
-  # Many tests wait for deadlines: so mypy runs beside them, and three workers on two processors.
-  types=$(mktemp)
+  # Many tests wait for deadlines: so layers and types are checked beside them, and four workers on two processors.
+  layers=$(mktemp) types=$(mktemp)
+  "$bin/lint-imports" --no-cache >"$layers" 2>&1 &
+  imports=$!
   "$bin/mypy" >"$types" 2>&1 &
   mypy=$!
-  part "tests without the lab" "$@" -m pytest -q -m "$tests" -n 3 --dist worksteal --timeout 120 || status=$?
+  part "tests without the lab" "$@" -m pytest -q -m "$tests" "${examples[@]}" -n 4 --dist worksteal --timeout 120 ||
+    status=$?
+  part "layers, beside the tests" wait "$imports" || status=$?
   part "types, beside the tests" wait "$mypy" || status=$?
-  cat "$types"
-  rm "$types"
+  cat "$layers" "$types"
+  rm "$layers" "$types"
   return "$status"
 }
 
@@ -87,7 +90,9 @@ if [ "${1:-all}" = check ]; then # without tests that start many programs or wai
   exit
 fi
 rm -f .coverage .coverage.*
+examples=(--hypothesis-profile many) # of what tests generate
 without_lab "not lab" "${measured[@]}"
+part "documentation as a site" make --quiet site
 with_lowest_versions
 with_lab
 if [ "${COVERAGE:-}" = 1 ]; then

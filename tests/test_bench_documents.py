@@ -47,11 +47,11 @@ def test_the_guide_s_mesh_config_stays_under_the_lab_s() -> None:
     assert spec["meshConfig"]["enablePrometheusMerge"] is True
 
 
-def test_the_address_set_by_hand_is_kt_s_alone() -> None:
+def test_the_manually_set_address_is_of_kt_alone() -> None:
     assert SETTINGS.addresses == {"kt": "198.18.0.21"}
 
 
-def test_istio_s_objects_are_told_from_the_cluster_s_own() -> None:
+def test_objects_of_istio_are_distinguished_from_those_of_the_cluster() -> None:
     names = {
         "clusterrole.rbac.authorization.k8s.io/istiod-clusterrole-istio-system": True,
         "mutatingwebhookconfiguration.admissionregistration.k8s.io/istio-sidecar-injector": True,

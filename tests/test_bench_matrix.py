@@ -31,25 +31,25 @@ def test_every_version_answering_every_cluster_is_complete() -> None:
     assert faults(envelope({"kt": {"v1": 58, "v2": 62}, "nhn": {"v1": 61, "v2": 59}}), CONTEXTS) == []
 
 
-def test_a_version_seen_too_seldom_is_told() -> None:
+def test_a_version_with_too_few_answers_is_reported() -> None:
     found = faults(envelope({"kt": {"v1": 100, "v2": 20}, "nhn": {"v1": 61, "v2": 59}}), CONTEXTS)
     assert found == ["v2 answered kt in 20 of 120 calls"]
 
 
-def test_a_version_that_never_answered_is_told() -> None:
+def test_a_version_that_never_answered_is_reported() -> None:
     found = faults(envelope({"kt": {"v1": 120}, "nhn": {"v1": 61, "v2": 59}}), CONTEXTS)
     assert found == ["v2 never answered kt"]
 
 
-def test_a_cluster_without_a_row_is_told() -> None:
+def test_a_cluster_without_a_row_is_reported() -> None:
     assert faults(envelope({"kt": {"v1": 58, "v2": 62}}), CONTEXTS) == ["nhn has no client"]
 
 
-def test_a_cluster_without_a_version_is_told() -> None:
+def test_a_cluster_without_a_version_is_reported() -> None:
     found = faults(envelope({"kt": {"v1": 60}, "nhn": {"v1": 60}}, calls=60, versions={"kt": "v1"}), CONTEXTS)
     assert found == ["nhn has no version"]
 
 
-def test_a_failed_test_s_own_errors_are_told() -> None:
+def test_a_failed_test_s_own_errors_are_reported() -> None:
     failed = {"status": "error", "data": None, "errors": [{"cluster": "kt", "message": "no answer"}]}
     assert faults(failed, CONTEXTS) == ["kt: no answer"]

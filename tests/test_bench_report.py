@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.answers import SEQUENCE, VERIFY, Ask, Asked
-from benchmarks.growth import Growth, Size
+from benchmarks.comparison import SEQUENCE, VERIFY, Comparison, Turn
+from benchmarks.growth import Crowd, Crowds, Growth, Size
 from benchmarks.measured import ALONE, INSTALL, SCRIPTS, Help, Installs, Round
-from benchmarks.report import BEGIN, END, asked, growth, helps, installs, rewritten, table
+from benchmarks.report import BEGIN, END, crowds, growth, helps, installs, queries, rewritten, table
 from benchmarks.timing import Step
 
 
@@ -32,7 +32,7 @@ def test_up_to_half_the_scripts_time_is_good() -> None:
     assert turns(install=(31.0, 31.0, 31.0)).verdict() == []
 
 
-def test_more_than_half_the_scripts_time_is_told() -> None:
+def test_more_than_half_the_scripts_time_is_reported() -> None:
     assert turns(install=(33.0, 33.0, 33.0)).verdict() == [
         "install took 0.53 of the scripts' time: expected at most 0.5"
     ]
@@ -52,7 +52,7 @@ def test_help_may_take_one_and_a_half_times_as_long() -> None:
     assert Help((0.15, 0.15), (0.1, 0.1)).verdict() == []
 
 
-def test_a_slower_help_is_told() -> None:
+def test_a_slower_help_is_reported() -> None:
     assert Help((0.2,), (0.1,)).verdict() == ["--help took 2.00 of istioctl's time: expected at most 1.5"]
 
 
@@ -79,7 +79,7 @@ def test_the_steps_shown_are_those_of_the_round_nearest_the_median() -> None:
     assert "Steps of published scripts in its median round (62.0 s):" in installs(turns())
 
 
-def test_rounds_that_others_disturbed_are_told() -> None:
+def test_rounds_that_others_disturbed_are_reported() -> None:
     rounds = (Round(SCRIPTS, 60.0, (), 0.9), Round(INSTALL, 25.0, (), 0.1))
     assert "before 1 of 2 rounds" in installs(Installs(rounds))
 
@@ -120,33 +120,33 @@ def test_a_page_without_its_marks_is_refused() -> None:
         rewritten("# Words\n", {}, {}, [])
 
 
-def asks(sequence: float, verify: float) -> Asked:
-    return Asked((Ask(SEQUENCE, sequence, 9, 0.1), Ask(VERIFY, verify, 50, 0.1)))
+def comparison(sequence: float, verify: float) -> Comparison:
+    return Comparison((Turn(SEQUENCE, sequence, 9, 0.1), Turn(VERIFY, verify, 50, 0.1)))
 
 
 def test_verify_stands_beside_the_sequence() -> None:
-    shown = asked(asks(8.0, 2.0))
-    assert "Ratio 0.25, of 1 turns each: the aim is 0.5, the limit 1." in shown
+    shown = queries(comparison(8.0, 2.0))
+    assert "Ratio 0.25, of 1 turns each: the aim is 0.45, the limit 1." in shown
 
 
-def test_a_verify_that_takes_longer_than_the_sequence_is_told() -> None:
-    assert asks(4.0, 5.0).verdict() == ["verify took 1.25 of the sequence's time: expected at most 1.0"]
+def test_a_verify_that_takes_longer_than_the_sequence_is_reported() -> None:
+    assert comparison(4.0, 5.0).verdict() == ["verify took 1.25 of the sequence's time: expected at most 1.0"]
 
 
 def test_a_verify_that_is_no_slower_than_the_sequence_is_good() -> None:
-    assert asks(4.0, 4.0).verdict() == []
+    assert comparison(4.0, 4.0).verdict() == []
 
 
 def size(clusters: int, more: dict[str, int] | None = None, *, first: bool = False) -> Size:
-    asked_each = Counter({"GET /version": 1, **(more or {})})
-    of_each = {f"c{i}": asked_each for i in range(clusters)}
+    requests_each = Counter({"GET /version": 1, **(more or {})})
+    of_each = {f"c{i}": requests_each for i in range(clusters)}
     return Size(clusters, 9.0 if first else 1.0, 0.5, 80.0 + clusters, of_each, first)
 
 
 GROWN = (size(5, first=True), size(50, first=True), size(5), size(50))
 
 
-def test_each_cluster_asked_the_same_however_many_there_are_is_good() -> None:
+def test_a_constant_number_of_requests_for_each_cluster_is_accepted() -> None:
     assert Growth((size(5), size(50))).verdict() == []
 
 
@@ -164,3 +164,40 @@ def test_what_a_cluster_more_costs_is_shown() -> None:
 
 def test_the_first_time_is_shown_by_itself() -> None:
     assert "| 50 clusters |      9.0 s | 1.0 s |" in growth(Growth(GROWN))
+
+
+def crowd(
+    *cpu: float, requests: tuple[int, ...] = (9, 9, 9), peaks: tuple[int, ...] = (80, 160, 240)
+) -> Crowds:
+    counts = (20, 1000, 2000)
+    return Crowds(
+        tuple(
+            Crowd("verify", count, 2 * seconds, seconds, peak, number)
+            for count, seconds, peak, number in zip(counts, cpu, peaks, requests, strict=True)
+        )
+    )
+
+
+def test_cpu_in_proportion_to_the_services_is_accepted() -> None:
+    assert crowd(1.0, 2.0, 3.0).verdict() == []
+
+
+def test_cpu_that_grows_faster_than_the_services_is_reported() -> None:
+    assert crowd(1.0, 2.0, 4.0).verdict() == [
+        (
+            "verify: 2.0 ms of CPU for each Service over 1,000, 1.0 ms for each below: "
+            "expected at most 1.5 times as much"
+        )
+    ]
+
+
+def test_requests_that_grow_with_the_services_are_reported() -> None:
+    assert crowd(1.0, 2.0, 3.0, requests=(9, 1009, 2009)).verdict() == [
+        "verify: 9 requests with 20 Services, 2009 with 2000"
+    ]
+
+
+def test_many_services_stand_beside_few() -> None:
+    shown = crowds(crowd(1.0, 2.0, 3.0))
+    assert "| verify, 2,000 Services | 6.0 s | 3.0 s |   3.0 |     240 MiB |   3.0 |        9 |" in shown
+    assert "verify: each Service more in all clusters costs 1.0 ms of CPU and 83 KiB." in shown

@@ -40,7 +40,7 @@ def test_a_failed_step_ends_too() -> None:
     assert steps == [Step("kt", "istio", 1.0, 3.5)]
 
 
-def test_the_scripts_tell_each_step_s_begin_and_end() -> None:
+def test_the_scripts_log_start_and_end_of_each_step() -> None:
     steps = published_steps("mesh\troot CA\t0.133\t0.388\nkt\tcontrol plane\t0.400\t9.900\n")
     assert steps == [Step("mesh", "root CA", 0.133, 0.388), Step("kt", "control plane", 0.4, 9.9)]
 

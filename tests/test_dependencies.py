@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from tests.support.sources import parsed
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 DECLARED = {canonicalize_name(r.name): r for r in map(Requirement, PROJECT["dependencies"])}
@@ -32,7 +34,7 @@ def floor(requirement: Requirement) -> Version:
 
 def imported(source: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -40,6 +42,7 @@ def imported(source: Path) -> set[str]:
     return found - sys.stdlib_module_names - {"istio_mc"}
 
 
+@pytest.mark.thorough
 def test_every_package_that_the_program_imports_is_declared_and_no_other() -> None:
     modules = set().union(*map(imported, (ROOT / "src").rglob("*.py")))
     owners = packages_distributions()

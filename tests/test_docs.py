@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from istio_mc.checks.catalogue import EVERY, PREFLIGHT
 from istio_mc.cli import last_resort
 from istio_mc.cli.app import app
-from istio_mc.domain.codes import Code
-from scripts import checks_page, codes_page, explain_page, releases_page
+from istio_mc.domain.problem import Code
+from scripts import checks_page, codes_page, commands_page, explain_page, pictures, releases_page
+from tests.support.sources import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src"
 CHECKS = [*EVERY, *PREFLIGHT]
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 FENCE = re.compile(r"^\s*```.*?$(.*?)^\s*```", re.MULTILINE | re.DOTALL)
 HELP = re.compile(r"<!-- help: istio-mc (.*?) -->\n```\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
@@ -57,7 +58,7 @@ def anchors(page: Path) -> set[str]:
 def sources() -> dict[str, list[ast.AST]]:
     """Every node of each module, each read once."""
     paths = sorted((ROOT / "src").rglob("*.py"))
-    return {named(path): [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))] for path in paths}
+    return {named(path): [*ast.walk(parsed(path))] for path in paths}
 
 
 def references() -> dict[str, str]:
@@ -109,7 +110,8 @@ def test_the_section_of_each_code_explains_it() -> None:
 
 
 def test_each_code_is_that_of_a_problem_and_named_as_its_value() -> None:
-    assert [code.value for code in Code if code.name not in used_codes()] == []
+    used = used_codes()
+    assert [code.value for code in Code if code.name not in used] == []
     assert [code.value for code in Code if code.name != code.upper().replace("-", "_")] == []
 
 
@@ -121,12 +123,9 @@ def test_each_section_explains_a_code_or_a_check_that_exists() -> None:
 
 def _messages() -> Iterator[re.Pattern[str]]:
     """Every text of the program as a pattern, with anything in the place of its fields."""
-    for path in SOURCE.rglob("*.py"):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        parts = {
-            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
-        }
-        for node in ast.walk(tree):
+    for nodes in sources().values():
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 texts = [part.value if isinstance(part, ast.Constant) else None for part in node.values]
                 if sum(len(str(text)) for text in texts if text) >= _LEAST:
@@ -165,7 +164,7 @@ def test_what_is_printed_where_nothing_can_be_imported_has_the_code_of_an_intern
     assert (Code.INTERNAL, Code.INTERNAL.docs) == (last_resort.CODE, last_resort.DOCS)
 
 
-def test_every_check_says_where_it_is_explained() -> None:
+def test_every_check_names_its_documentation() -> None:
     assert [check.id for check in CHECKS if not check.docs] == []
 
 
@@ -193,6 +192,14 @@ def test_the_list_of_error_codes_is_up_to_date() -> None:
     assert codes_page.PAGE.read_text(encoding="utf-8") == codes_page.page(), "make docs"
 
 
+def test_the_help_of_every_command_is_up_to_date() -> None:
+    assert commands_page.PAGE.read_text(encoding="utf-8") == commands_page.page(), "make docs"
+
+
+def test_the_picture_of_a_run_is_what_the_program_prints() -> None:
+    assert pictures.RUN.read_text(encoding="utf-8") == pictures.run_picture(), "make docs"
+
+
 def test_what_explain_prints_is_up_to_date() -> None:
     assert explain_page.PAGE.read_text(encoding="utf-8") == explain_page.page(), "make docs"
 
@@ -209,8 +216,8 @@ def quoted_help() -> list[tuple[str, str, str]]:
     ]
 
 
-def test_the_readme_quotes_the_help_of_the_program() -> None:
-    assert ("README.md", "--help") in {quoted[:2] for quoted in quoted_help()}
+def test_the_help_of_the_program_is_quoted() -> None:
+    assert ("docs/commands.md", "--help") in {quoted[:2] for quoted in quoted_help()}
 
 
 @pytest.mark.parametrize(("page", "arguments", "text"), quoted_help(), ids=lambda part: str(part)[:24])
@@ -264,7 +271,7 @@ def fault(line: str) -> str | None:
     return None
 
 
-def test_there_are_commands_to_look_at() -> None:
+def test_there_are_commands_to_check() -> None:
     assert len([line for page, line in QUOTED if page == "README.md"]) > 10
 
 
@@ -298,6 +305,6 @@ def test_every_make_target_that_is_quoted_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("target", sorted(TARGETS))
-def test_make_help_tells_every_target(target: str) -> None:
+def test_make_help_lists_every_target(target: str) -> None:
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.search(rf"^{target}:.* ## \S", text, re.MULTILINE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import istio_mc
+from tests.support.sources import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def modules(folder: str) -> Iterator[tuple[str, ast.Module]]:
     """The modules below a folder of the package, by their path in it."""
     source = Path(istio_mc.__file__).parent
     for file in sorted((source / folder).rglob("*.py")):
-        yield str(file.relative_to(source)), ast.parse(file.read_text("utf-8"))
+        yield str(file.relative_to(source)), parsed(file)
 
 
 def _written(node: ast.AST) -> Iterator[ast.expr]:
@@ -66,7 +67,7 @@ def _attribute_of_another(target: ast.expr) -> str:
     return "" if isinstance(owner, ast.Name) and owner.id == "self" else ast.unparse(target)
 
 
-def test_nobody_writes_into_an_object_of_another_module() -> None:
+def test_no_module_writes_into_an_object_of_another() -> None:
     """Runs, clusters, settings and clients are written by their own methods, if at all."""
     written = {
         f"{name}: {attribute}"
@@ -81,7 +82,7 @@ def test_nobody_writes_into_an_object_of_another_module() -> None:
 CHANGING = {"append", "extend", "insert", "pop", "popitem", "update", "clear", "setdefault", "remove", "add"}
 
 
-def test_nobody_changes_what_a_session_has() -> None:
+def test_no_module_changes_a_session() -> None:
     changed = {
         f"{name}: {ast.unparse(node.func)}"
         for folder in ("ops", "cli", "present")

@@ -69,14 +69,14 @@ def test_installs_the_program(installed: Path) -> None:
 
 def test_holds_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
     source = ROOT / "src"
-    wanted = {
+    desired = {
         str(path.relative_to(source))
         for path in (source / "istio_mc").rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert held == wanted
+    assert held == desired
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,12 @@ import yaml
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio import documents
 from istio_mc.domain.kube.objects import Ref
-from istio_mc.domain.links.remote_secrets import CertificateFault, Reading, Tried
+from istio_mc.domain.links.remote_secrets import AccessResult, CertificateFault, Reading
 from istio_mc.domain.plan import Drift, Step
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from tests.support.world import CA, CLUSTERS, IDS, World, encoded, istiod_pod
 
 if TYPE_CHECKING:
@@ -63,12 +62,12 @@ class TestAccess:
             "connection refused",
         )
 
-    def test_what_cannot_be_told_without_it_is_unknown(self, world: World) -> None:
+    def test_a_check_that_needs_it_is_unknown(self, world: World) -> None:
         world.silence("nhn")
-        told = unknown(world)
-        assert "link.synced kt → nhn" in told
-        assert "trust.cacerts nhn" in told
-        assert "link.synced kt → ncloud" not in told
+        unknowns = unknown(world)
+        assert "link.synced kt → nhn" in unknowns
+        assert "trust.cacerts nhn" in unknowns
+        assert "link.synced kt → ncloud" not in unknowns
 
     def test_no_cluster_answers(self, world: World) -> None:
         for context in IDS:
@@ -108,7 +107,7 @@ class TestNames:
         world.identity_faults = (Problem(code=Code.IDENTITY_SHARED, message="shared", seen="network1"),)
         assert failures(world)["names.identity mesh"].code == Code.IDENTITY_SHARED
 
-    def test_all_that_contradicts_is_told(self, world: World) -> None:
+    def test_all_contradictions_are_reported(self, world: World) -> None:
         shared = Problem(
             code=Code.IDENTITY_SHARED, message="kt and nhn share it", seen="network1", hint=Advice("a")
         )
@@ -124,7 +123,7 @@ class TestNames:
         )
 
     @pytest.mark.parametrize(
-        ("shared", "missing", "told"),
+        ("shared", "missing", "expected"),
         [
             ({"network": "network1"}, "ncloud-nks", ["link.secret kt → ncloud"]),
             ({"cluster_id": "kt-k2p"}, "ncloud-nks", ["link.secret kt → ncloud"]),
@@ -133,12 +132,12 @@ class TestNames:
         ids=["a network", "IDs of others", "its ID"],
     )
     def test_what_two_clusters_share_explains_a_link_where_it_is_their_id(
-        self, world: World, shared: dict[str, Any], missing: str, told: list[str]
+        self, world: World, shared: dict[str, Any], missing: str, expected: list[str]
     ) -> None:
         world.identity_faults = (Problem(code=Code.IDENTITY_SHARED, message="shared", seen="x"),)
         world.remove("kt", "Secret", f"istio-remote-secret-{missing}")
         found = root_causes(world, nhn=replace(CLUSTERS["nhn"], **shared))
-        assert [one for one in found if one.startswith("link.secret kt")] == told
+        assert [one for one in found if one.startswith("link.secret kt")] == expected
         assert "names.identity mesh" in found
 
     def test_a_network_that_others_share_explains_no_gateway(self, world: World) -> None:
@@ -194,12 +193,12 @@ GATEWAY_SERVICE = Ref("", "Service", "istio-system", "istio-ingressgateway")
 
 
 class TestDrift:
-    def test_what_an_install_would_do_is_told_with_its_reasons(self, world: World) -> None:
+    def test_the_steps_of_an_install_are_reported_with_their_reasons(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("istio", ("Deployment istiod spec.x is 1, wanted 2",)),))
         problem = failures(world)["drift.none kt"]
         assert problem.seen == "istio: Deployment istiod spec.x is 1, wanted 2"
 
-    def test_a_fault_that_another_check_tells_explains_it(self, world: World) -> None:
+    def test_a_fault_of_another_check_explains_it(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("expose", ("Gateway is missing",)),))
         world.remove("kt", "Gateway", "cross-network-gateway")
         assert root_causes(world) == ["gateway.exposed kt"]
@@ -211,7 +210,7 @@ class TestDrift:
             Step("istio", ("it differs",), refs=(GATEWAY_SERVICE,)),
             Step("expose", ("Gateway is missing",)),
             Step("cacerts", ("the certificate ends in 8 days",)),
-            Step("gateway-api", ("the Gateway API's CRDs are not there",)),
+            Step("gateway-api", ("Gateway API CRDs are missing",)),
         ],
     )
     def test_a_fault_that_has_nothing_to_do_with_it_explains_nothing(self, world: World, step: Step) -> None:
@@ -237,13 +236,19 @@ class TestDrift:
         self, world: World
     ) -> None:
         both = (GATEWAY_SERVICE, Ref("", "ConfigMap", "istio-system", "istio"))
-        world.drift["kt"] = Drift((Step("istio", ("it differs", "and 7 more differences"), refs=both),))
+        world.drift["kt"] = Drift((Step("istio", ("it differs",), refs=both),))
         world.remove("kt", "Service", "istio-ingressgateway")
         assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
 
-    def test_a_link_that_no_other_check_finds_wanting_is_told_beside_a_fault_of_the_gateway(
-        self, world: World
-    ) -> None:
+    def test_every_difference_is_counted_and_the_first_six_are_listed(self, world: World) -> None:
+        reasons = tuple(f"ConfigMap c{number} is missing" for number in range(13))
+        world.drift["kt"] = Drift((Step("istio", reasons),))
+        (drift,) = (one for one in run(ALL, world.facts()) if one.check.id == "drift.none" and one.problem)
+        assert drift.problem
+        assert drift.problem.message == "configuration drift: 13 differences"
+        assert str(drift.problem.seen).splitlines()[-1] == "istio: ConfigMap c5 is missing and 7 more"
+
+    def test_a_link_fault_of_no_other_check_is_reported_beside_a_gateway_fault(self, world: World) -> None:
         world.drift["kt"] = Drift((Step("link", ("Secret differs",)),))
         world.remove("kt", "Service", "istio-ingressgateway")
         assert root_causes(world) == ["gateway.service kt", "drift.none kt"]
@@ -255,7 +260,7 @@ class TestDrift:
         world.drift |= {name: Drift((istio,)) for name in ("kt", "nhn")}
         assert root_causes(world) == ["versions.apart mesh", "drift.none kt"]
 
-    def test_without_an_istioctl_it_cannot_be_told(self, world: World) -> None:
+    def test_without_an_istioctl_it_is_unknown(self, world: World) -> None:
         world.drift["kt"] = Drift((), "Istio itself was not compared: no istioctl 1.26.0 is here")
         assert unknown(world) == ["drift.none kt"]
 
@@ -288,10 +293,10 @@ def change_remote_secret(world: World, edit: Callable[[dict[str, Any]], object])
 
 
 class TestLink:
-    def test_a_missing_remote_secret_is_told_of_its_pair_alone(self, world: World) -> None:
+    def test_a_missing_remote_secret_is_reported_for_its_pair_alone(self, world: World) -> None:
         world.remove("kt", "Secret", "istio-remote-secret-nhn-nks")
         assert failed(world) == ["link.secret kt → nhn"]
-        assert {told.partition(" ")[2] for told in unknown(world)} == {"kt → nhn"}
+        assert {line.partition(" ")[2] for line in unknown(world)} == {"kt → nhn"}
 
     def test_a_remote_secret_under_another_name(self, world: World) -> None:
         secret = world.find("kt", "Secret", "istio-remote-secret-nhn-nks")
@@ -307,7 +312,7 @@ class TestLink:
         again["metadata"]["name"] = "another"
         world.objects["kt"].append(again)
         problem = failures(world)["link.unique kt → nhn"]
-        assert problem.seen == "istio-remote-secret-nhn-nks, another"
+        assert problem.seen == "istio-remote-secret-nhn-nks, another; istiod uses only one of them"
 
     def test_a_remote_secret_of_a_cluster_that_left(self, world: World) -> None:
         secret = copy.deepcopy(world.find("kt", "Secret", "istio-remote-secret-nhn-nks"))
@@ -337,34 +342,39 @@ class TestLink:
         ],
     )
     def test_what_came_of_trying_it(self, world: World, reading: Reading, check: str) -> None:
-        world.tried["nhn"] = Tried(reading, "as told")
+        world.access_results["nhn"] = AccessResult(reading, "as told")
         assert failed(world) == [f"{check} kt → nhn", f"{check} ncloud → nhn"]
 
     @pytest.mark.parametrize(
-        ("tried", "check", "flag", "key"),
+        ("result", "check", "flag", "key"),
         [
-            (Tried(Reading.UNTRUSTED), "link.trusted", "--api-server-ca nhn=FILE", "caFile"),
+            (AccessResult(Reading.UNTRUSTED), "link.trusted", "--api-server-ca nhn=FILE", "caFile"),
             (
-                Tried(Reading.UNTRUSTED, "x", CertificateFault.NAME),
+                AccessResult(Reading.UNTRUSTED, "x", CertificateFault.NAME),
                 "link.trusted",
                 "--api-server-name nhn=NAME",
                 "tlsServerName",
             ),
-            (Tried(Reading.UNAUTHENTICATED), "link.token", "--api-server nhn=https://ADDRESS", "server"),
-            (Tried(Reading.STRANGE), "link.api-server", "--api-server nhn=https://ADDRESS", "server"),
+            (
+                AccessResult(Reading.UNAUTHENTICATED),
+                "link.token",
+                "--api-server nhn=https://ADDRESS",
+                "server",
+            ),
+            (AccessResult(Reading.STRANGE), "link.api-server", "--api-server nhn=https://ADDRESS", "server"),
         ],
     )
     def test_where_link_would_write_the_same_again_the_hint_is_a_flag(
-        self, world: World, tried: Tried, check: str, flag: str, key: str
+        self, world: World, result: AccessResult, check: str, flag: str, key: str
     ) -> None:
-        world.tried["nhn"] = tried
+        world.access_results["nhn"] = result
         world.objects["nhn"].append(reader_token("token"))
         hint = str(failures(world)[f"{check} kt → nhn"].hint)
         assert hint.startswith(f"istio-mc link {flag} --contexts kt,ncloud,nhn (")
         assert f"set apiServer.{key} of nhn in mesh.yaml to keep it" in hint
 
     def test_a_token_that_is_refused_without_a_proxy_in_between_is_made_again(self, world: World) -> None:
-        world.tried["nhn"] = Tried(Reading.UNAUTHENTICATED)
+        world.access_results["nhn"] = AccessResult(Reading.UNAUTHENTICATED)
         world.objects["nhn"].append(reader_token("token"))
         assert str(failures(world)["link.token kt → nhn"].hint).endswith(
             "; otherwise: kubectl --context nhn -n istio-system delete secret "
@@ -372,13 +382,13 @@ class TestLink:
         )
 
     def test_no_remote_secret_is_written_for_a_certificate_that_expired(self, world: World) -> None:
-        world.tried["nhn"] = Tried(Reading.UNTRUSTED, "x", CertificateFault.DATES)
+        world.access_results["nhn"] = AccessResult(Reading.UNTRUSTED, "x", CertificateFault.DATES)
         hint = failures(world)["link.trusted kt → nhn"].hint
         assert str(hint) == "renew the certificate of the API server of nhn"
 
     @pytest.mark.parametrize("reading", [Reading.UNTRUSTED, Reading.UNAUTHENTICATED, Reading.STRANGE])
     def test_where_link_would_write_another_it_is_the_hint(self, world: World, reading: Reading) -> None:
-        world.tried["nhn"] = Tried(reading, "x")
+        world.access_results["nhn"] = AccessResult(reading, "x")
         world.objects["nhn"].append(reader_token("another"))
         hints = {str(problem.hint) for problem in failures(world).values()}
         assert hints == {"istio-mc link --contexts kt,ncloud,nhn"}
@@ -387,7 +397,7 @@ class TestLink:
         def edit(kubeconfig: dict[str, Any]) -> None:
             kubeconfig["users"][0]["user"] = {"username": "me"}
 
-        world.tried["nhn"] = Tried(Reading.UNAUTHENTICATED, "x")
+        world.access_results["nhn"] = AccessResult(Reading.UNAUTHENTICATED, "x")
         change_remote_secret(world, edit)
         assert str(failures(world)["link.token kt → nhn"].hint) == (
             "kubectl --context kt -n istio-system delete secret istio-remote-secret-nhn-nks && "
@@ -398,7 +408,7 @@ class TestLink:
         def edit(kubeconfig: dict[str, Any]) -> None:
             kubeconfig["users"][0]["user"] = {"auth-provider": {"name": "oidc"}}
 
-        world.tried["nhn"] = Tried(Reading.UNTRIED, "its credentials come from OIDC")
+        world.access_results["nhn"] = AccessResult(Reading.UNTESTED, "its credentials come from OIDC")
         change_remote_secret(world, edit)
         assert "link.token kt → nhn" in unknown(world)
         assert failed(world) == []
@@ -411,17 +421,17 @@ class TestLink:
         assert failed(world) == ["link.named kt → nhn", "link.unique kt → nhn"]
 
     def test_an_address_that_is_not_reached_explains_a_cluster_that_is_not_synced(self, world: World) -> None:
-        world.tried["nhn"] = Tried(Reading.UNREACHABLE, "refused")
+        world.access_results["nhn"] = AccessResult(Reading.UNREACHABLE, "refused")
         world.status("kt", "nhn", "timeout")
         results = run(ALL, world.facts())
         assert [str(cause) for r in results if r.check.id == "link.synced" for cause in r.caused_by] == [
             "link.address kt → nhn"
         ]
 
-    def test_what_is_no_api_server_is_told_with_its_answer_and_explains_what_is_not_synced(
+    def test_a_server_that_is_no_api_server_is_reported_and_explains_the_failed_sync(
         self, world: World
     ) -> None:
-        world.tried["nhn"] = Tried(Reading.STRANGE, "404: page not found")
+        world.access_results["nhn"] = AccessResult(Reading.STRANGE, "404: page not found")
         world.status("kt", "nhn", "timeout")
         assert "404: page not found" in (failures(world)["link.api-server kt → nhn"].seen or "")
         results = run(ALL, world.facts())
@@ -432,7 +442,7 @@ class TestLink:
     def test_an_address_that_is_not_reached_from_here_and_synced_there_is_only_to_be_known(
         self, world: World
     ) -> None:
-        world.tried["nhn"] = Tried(Reading.UNREACHABLE, "no route")
+        world.access_results["nhn"] = AccessResult(Reading.UNREACHABLE, "no route")
         results = [r for r in run(ALL, world.facts()) if r.verdict is not Verdict.OK]
         assert {(r.check.id, r.is_warning) for r in results} == {("link.address-from-here", True)}
 
@@ -453,14 +463,14 @@ class TestLink:
         world.seen["kt"] = {}
         assert failed(world) == ["link.asked kt"]
 
-    def test_an_istiod_that_could_not_be_asked(self, world: World) -> None:
+    def test_an_istiod_that_could_not_be_queried(self, world: World) -> None:
         world.unseen["kt"] = (Problem(code=Code.STREAM_FAILED, message="no stream", seen="403"),)
         del world.seen["kt"]
         problem = failures(world)["link.asked kt"]
         assert (problem.code, problem.cluster) == ("stream-failed", "kt")
 
 
-def test_every_failure_says_what_was_seen_and_expected_and_what_to_do(world: World) -> None:
+def test_every_failure_has_seen_expected_and_fix(world: World) -> None:
     world.silence("nhn")
     world.remove("kt", "Secret", "cacerts")
     world.remove("kt", "Deployment", "istio-ingressgateway")

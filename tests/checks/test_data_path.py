@@ -49,7 +49,7 @@ def closed(port: int, outcome: Outcome = Outcome.TIMED_OUT) -> Reach:
     return Reach(port, outcome, "no route to host")
 
 
-def test_a_way_that_works_is_told_stage_by_stage(world: World) -> None:
+def test_a_working_path_is_reported_stage_by_stage(world: World) -> None:
     assert [result.seen for result in of_kt(world).values()] == [
         "198.18.0.21",
         "198.18.0.21: TCP to 15443",
@@ -91,7 +91,7 @@ def test_a_firewall_on_the_mesh_port_alone_is_named(world: World) -> None:
     assert isinstance(problem.hint, Advice)
 
 
-def test_a_gateway_that_is_ready_though_its_mesh_port_is_not_reached_is_told_ready(world: World) -> None:
+def test_a_ready_gateway_with_an_unreachable_mesh_port_is_reported_as_ready(world: World) -> None:
     spoil(world, UNKNOWN, mesh=closed(15443), handshakes=(), answer=None)
     assert verdicts(world) == ["ok", "failed", "ok", "unknown", "unknown"]
 
@@ -114,7 +114,7 @@ def test_a_gateway_that_does_not_run_explains_that_it_is_not_ready(world: World)
     assert root_causes(world) == ["control-plane.gateway kt"]
 
 
-def test_a_gateway_that_says_that_it_is_not_ready_is_a_fault(world: World) -> None:
+def test_a_gateway_that_reports_not_ready_is_a_fault(world: World) -> None:
     spoil(world, health=Health(503))
     assert root_causes(world) == ["data-path.ready kt"]
 
@@ -135,7 +135,7 @@ def test_a_private_address_that_is_not_reached_is_no_fault(world: World) -> None
     assert root_causes(world) == []
 
 
-def test_what_cannot_be_told_says_why_and_names_no_cause(world: World) -> None:
+def test_an_unknown_result_has_a_reason_and_no_cause(world: World) -> None:
     spoil(world, Judged(Outcome.NOTHING_MESHED, "no service has a pod"), handshakes=(), answer=None)
     result = of_kt(world)["data-path.handshake"]
     assert (result.seen, result.caused_by) == ("198.18.0.21: no service has a pod", ())
@@ -181,14 +181,14 @@ def test_a_gateway_without_a_view_of_its_own_network_explains_that_another_clust
     assert root_causes(world) == ["gateway.network kt"]
 
 
-def test_an_address_of_another_gateway_is_for_a_person_to_mend(world: World) -> None:
+def test_an_address_of_another_gateway_is_repaired_manually(world: World) -> None:
     spoil(world, Judged(Outcome.OTHER_CLUSTER, "that is ncloud", "ncloud"))
     problem = of_kt(world)["data-path.handshake"].problem
     assert problem
     assert isinstance(problem.hint, Advice)
 
 
-def test_a_foreign_root_is_mended_where_the_workload_is(world: World) -> None:
+def test_a_foreign_root_is_repaired_in_the_cluster_of_the_workload(world: World) -> None:
     spoil(world, Judged(Outcome.OTHER_ROOT, "seen"))
     problem = of_kt(world)["data-path.handshake"].problem
     assert problem
@@ -201,7 +201,7 @@ def test_roots_that_differ_explain_a_foreign_root(world: World) -> None:
     assert root_causes(world) == ["trust.one-root kt"]
 
 
-def test_without_cacerts_it_cannot_be_told_who_answered(world: World) -> None:
+def test_without_cacerts_the_responding_cluster_is_unknown(world: World) -> None:
     world.find("kt", "Secret", "cacerts")["data"]["root-cert.pem"] = encoded("none")
     assert of_kt(world)["data-path.handshake"].verdict is Verdict.UNKNOWN
 
@@ -211,7 +211,7 @@ def test_a_call_that_is_refused_is_a_fault(world: World) -> None:
     assert root_causes(world) == ["data-path.accepted kt"]
 
 
-def test_without_a_key_for_a_call_nothing_is_told_of_it(world: World) -> None:
+def test_without_a_key_nothing_is_reported_of_a_call(world: World) -> None:
     spoil(world, answer=None, issuer="")
     assert verdicts(world) == ["ok", "ok", "ok", "ok", "unknown"]
 
@@ -238,7 +238,7 @@ class TestSeveralAddresses:
         seen = of_kt(two)["data-path.ready"].seen
         assert seen == "198.18.0.21: ready; 203.0.113.7: ready"
 
-    def test_one_that_cannot_be_told_does_not_hide_one_that_is_well(self, two: World) -> None:
+    def test_an_unknown_result_does_not_hide_a_passed_one(self, two: World) -> None:
         (first, second), shown = two.ways["kt"].traces, two.ways["kt"].shown
         second = replace(second, address="10.0.0.7", ip="10.0.0.7", status=closed(15021))
         two.ways["kt"] = DataPath((first, second), shown)

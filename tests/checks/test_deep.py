@@ -10,9 +10,8 @@ from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL, EVERY
 from istio_mc.checks.model import Facts, Observation, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.traffic.probe_pod import Reply
 from tests.support.world import IDS, World
 
@@ -45,14 +44,14 @@ def root_causes(found: Facts) -> list[str]:
     return [f"{r.check.id} {r.target}" for r in run(EVERY, found) if r.is_root_cause]
 
 
-def test_without_deep_they_are_not_asked() -> None:
+def test_without_deep_they_are_not_queried() -> None:
     assert {check.id for check in EVERY} - {check.id for check in ALL} == {
         "data-path.probe",
         "data-path.deep",
     }
 
 
-def test_every_ordered_pair_is_asked(world: World) -> None:
+def test_every_ordered_pair_is_checked(world: World) -> None:
     found = results(facts(world))
     pairs = [f"data-path.deep {name} → {peer}" for name in IDS for peer in IDS if peer != name]
     assert {name: verdict for name, verdict in found.items() if "→" in name} == dict.fromkeys(
@@ -99,15 +98,17 @@ def test_a_gateway_that_is_not_exposed_explains_the_silence_of_its_cluster(world
 def test_a_cluster_whose_pod_does_not_run_is_the_one_root_cause(world: World) -> None:
     problem = Problem(code=Code.PROBE_NOT_RUNNING, message="no pod", seen="ImagePullBackOff", cluster="nhn")
     found = replace(facts(world), failures={Observation.DEEP: {"nhn": (problem,)}})
-    told = results(found)
+    results_by_check = results(found)
     assert root_causes(found) == ["data-path.probe nhn"]
-    assert [told[f"data-path.deep {pair}"] for pair in ("kt → nhn", "nhn → kt", "kt → ncloud")] == [
+    assert [
+        results_by_check[f"data-path.deep {pair}"] for pair in ("kt → nhn", "nhn → kt", "kt → ncloud")
+    ] == [
         Verdict.UNKNOWN,
         Verdict.UNKNOWN,
         Verdict.OK,
     ]
 
 
-def test_of_a_cluster_that_does_not_answer_nothing_is_told(world: World) -> None:
+def test_nothing_is_reported_of_an_unreachable_cluster(world: World) -> None:
     world.silence("nhn")
     assert results(facts(world))["data-path.deep kt → nhn"] is Verdict.UNKNOWN

@@ -134,23 +134,33 @@ def config(world: World, context: str, mesh: str) -> None:
 SELECTORS = "discoverySelectors:\n- matchLabels:\n    mesh: 'yes'\n"
 
 
-@pytest.mark.parametrize("of", ["kt", "nhn"])
-def test_a_namespace_that_discovery_selectors_leave_out_is_not_missing(world: World, of: str) -> None:
-    """An istiod does not have it of its own cluster either."""
-
-    def selected(context: str) -> dict[tuple[str, str], frozenset[str]]:
-        return {key: found for key, found in endpoints(context).items() if key[0] == "sample"}
-
+def selecting(world: World, *selected: str) -> None:
+    """The istiod of nhn reads some namespaces only, of kt those that are named."""
+    config(world, "nhn", SELECTORS)
+    labels = {name: {"mesh": "yes"} if name in selected else {} for name in ("sample", "shop")}
+    world.discovery["kt"] = replace(world.discovery["kt"], namespaces=labels)
     whole = view()
-    istiods(
-        world, replace(whole, endpoints={**whole.endpoints, IDS["kt"]: selected("kt"), IDS[of]: selected(of)})
-    )
-    world.discovery["kt"] = Discovery(
-        {"istiod-1": world.discovery["nhn"].istiods["istiod-1"]}, endpoints("kt")
-    )
-    assert "discovery.endpoints nhn → kt" in failed(world)
-    config(world, of, SELECTORS)
+    sample = {key: found for key, found in endpoints("kt").items() if key[0] == "sample"}
+    istiods(world, replace(whole, endpoints={**whole.endpoints, IDS["kt"]: sample}))
+
+
+def test_a_namespace_that_discovery_selectors_leave_out_is_not_missing(world: World) -> None:
+    selecting(world, "sample")
     assert "discovery.endpoints nhn → kt" not in failed(world)
+
+
+def test_what_is_missing_of_a_selected_namespace_is_missing(world: World) -> None:
+    selecting(world, "sample", "shop")
+    assert "discovery.endpoints nhn → kt" in failed(world)
+
+
+def test_a_gateway_whose_namespace_is_left_out_needs_a_label_and_no_restart(world: World) -> None:
+    config(world, "nhn", SELECTORS)
+    istiods(world, replace(view(), gateways=view().gateways[1:]))
+    found = failed(world)["discovery.gateways nhn → kt"].problem
+    assert found
+    assert found.message == "kt: namespace istio-system is left out by discoverySelectors of nhn"
+    assert str(found.hint) == "kubectl --context kt label namespace istio-system mesh=yes --overwrite"
 
 
 def test_clusters_of_one_network_need_no_gateway(world: World) -> None:

@@ -63,7 +63,7 @@ def test_a_mesh_on_a_patch_with_nothing_known_passes_them_all() -> None:
     assert {one.verdict for one in results.values()} == {Verdict.OK}
 
 
-def test_what_runs_is_judged_and_not_what_mesh_yaml_says() -> None:
+def test_the_running_version_is_checked_and_not_that_of_mesh_yaml() -> None:
     made = world({"kt": "1.31.4", "ncloud": "1.30.3", "nhn": "1.30.3"})
     result = verified(facts(made, version="1.31.4"))[versions.DEFECTS]
     assert result.is_warning
@@ -205,5 +205,5 @@ def test_no_other_hazard_stops_an_install() -> None:
     others = [one for one in versions.BEFORE_AN_INSTALL if one.id != versions.CRDS_TOO_NEW]
     assert {one.severity for one in others} == {Severity.WARNING}
     old = facts(world({}), version="1.26.0", tag=None, hub="gcr.io/istio-release")
-    told = {problem.code for problem in judge(old, strict=True)}
-    assert {"istio-defects", "istio-security", "istioctl-analyze", "hub-switched-off"} <= told
+    codes = {problem.code for problem in judge(old, strict=True)}
+    assert {"istio-defects", "istio-security", "istioctl-analyze", "hub-switched-off"} <= codes

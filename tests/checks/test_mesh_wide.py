@@ -13,13 +13,13 @@ def root_valid(world: World) -> Result:
     return next(found for found in run(checks, world.facts()) if found.check.id == cacerts.ROOT_VALID)
 
 
-def test_it_is_asked_of_the_clusters_that_answer() -> None:
+def test_it_runs_for_the_clusters_that_respond() -> None:
     world = World()
     world.silence("kt")
     assert root_valid(world).verdict is Verdict.OK
 
 
-def test_where_no_cluster_answers_it_cannot_be_told_and_the_cause_is_named() -> None:
+def test_where_no_cluster_responds_it_is_unknown_and_the_cause_is_named() -> None:
     world = World()
     for name in CLUSTERS:
         world.silence(name)
@@ -28,7 +28,7 @@ def test_where_no_cluster_answers_it_cannot_be_told_and_the_cause_is_named() -> 
     assert [str(cause) for cause in found.caused_by] == [f"access.reachable {name}" for name in CLUSTERS]
 
 
-def test_of_services_that_no_cluster_tells_of_nothing_is_said() -> None:
+def test_services_that_no_cluster_lists_are_not_reported() -> None:
     world = World()
     for name in CLUSTERS:
         world.silence(name)

@@ -21,12 +21,12 @@ def test_a_title_is_neutral_and_short() -> None:
     assert {name: words for name, words in titles.items() if len(words) > 5 or claims & {*words}} == {}
 
 
-def test_a_passed_check_says_so_in_a_sentence_of_its_own() -> None:
+def test_a_passed_check_has_its_own_sentence() -> None:
     checks = (*EVERY, *PREFLIGHT)
     assert [check.id for check in checks if check.passes == check.title or len(check.passes) > 80] == []
 
 
-def test_a_check_that_verify_and_install_ask_is_described_once() -> None:
+def test_a_check_of_verify_and_install_is_described_once() -> None:
     checks = (*EVERY, *PREFLIGHT)
     words = {
         (check.id, check.title, check.passes, check.looks_at, check.usual_cause, check.fix)

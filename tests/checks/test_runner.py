@@ -21,8 +21,7 @@ from istio_mc.checks.model import (
     cached,
 )
 from istio_mc.checks.runner import relevant, run, select, targets
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from tests.support.records import record
 from tests.support.world import World
 
@@ -39,10 +38,10 @@ def check(
     bad: tuple[Target, ...] = (),
     topic: str = "t",
 ) -> Check:
-    def ask(_facts: Facts, target: Target) -> Finding:
+    def evaluate(_facts: Facts, target: Target) -> Finding:
         return Finding("seen", BAD if target in bad else None)
 
-    return record(name, scope=scope, ask=ask, topic=topic, needs=needs, because=because)
+    return record(name, scope=scope, evaluate=evaluate, topic=topic, needs=needs, because=because)
 
 
 def verdicts(*checks: Check) -> dict[str, str]:
@@ -55,7 +54,7 @@ def result(*checks: Check, of: str, target: Target) -> Result:
 
 class TestTargets:
     @pytest.mark.parametrize(
-        ("scope", "told"),
+        ("scope", "expected"),
         [
             (Scope.MESH, ["mesh"]),
             (Scope.CLUSTER, ["kt", "ncloud", "nhn"]),
@@ -65,32 +64,32 @@ class TestTargets:
             ),
         ],
     )
-    def test_of_each_scope(self, scope: Scope, told: list[str]) -> None:
-        assert [str(target) for target in targets(scope, FACTS)] == told
+    def test_of_each_scope(self, scope: Scope, expected: list[str]) -> None:
+        assert [str(target) for target in targets(scope, FACTS)] == expected
 
 
 class TestWhatFollows:
     def test_a_cluster_that_failed_makes_only_its_own_unknown(self) -> None:
-        told = verdicts(check("a", bad=(Target("kt"),)), check("b", needs=("a",)))
-        assert (told["b kt"], told["b nhn"]) == ("unknown", "ok")
+        results = verdicts(check("a", bad=(Target("kt"),)), check("b", needs=("a",)))
+        assert (results["b kt"], results["b nhn"]) == ("unknown", "ok")
 
     def test_a_cluster_that_failed_makes_every_pair_with_it_unknown(self) -> None:
-        told = verdicts(check("a", bad=(Target("kt"),)), check("p", Scope.PAIR, needs=("a",)))
-        assert [told[f"p {pair}"] for pair in ("kt → nhn", "nhn → kt", "ncloud → nhn")] == [
+        results = verdicts(check("a", bad=(Target("kt"),)), check("p", Scope.PAIR, needs=("a",)))
+        assert [results[f"p {pair}"] for pair in ("kt → nhn", "nhn → kt", "ncloud → nhn")] == [
             "unknown",
             "unknown",
             "ok",
         ]
 
     def test_a_pair_that_failed_makes_no_other_pair_unknown(self) -> None:
-        told = verdicts(
+        results = verdicts(
             check("a", Scope.PAIR, bad=(Target("kt", "nhn"),)), check("b", Scope.PAIR, needs=("a",))
         )
-        assert [key for key, verdict in told.items() if verdict == "unknown"] == ["b kt → nhn"]
+        assert [key for key, verdict in results.items() if verdict == "unknown"] == ["b kt → nhn"]
 
     def test_a_mesh_that_failed_makes_everything_unknown(self) -> None:
-        told = verdicts(check("m", Scope.MESH, bad=(Target(),)), check("c", needs=("m",)))
-        assert told["c kt"] == told["c nhn"] == "unknown"
+        results = verdicts(check("m", Scope.MESH, bad=(Target(),)), check("c", needs=("m",)))
+        assert results["c kt"] == results["c nhn"] == "unknown"
 
     def test_the_first_cause_is_named_and_not_what_lies_between(self) -> None:
         chain = (
@@ -151,7 +150,7 @@ class TestWhatExplainsWhat:
         )
         assert self.causes(*chain, of="c", target=here) == ["a kt"]
 
-    def test_what_cannot_be_told_explains_no_fault(self) -> None:
+    def test_an_unknown_result_explains_no_fault(self) -> None:
         here = Target("kt")
         chain = (
             check("a", bad=(here,)),
@@ -181,27 +180,27 @@ class TestWhatCouldNotBeRead:
         reading = replace(check("a"), reads=(Observation.SURROUNDINGS,))
         assert self.found(reading)["a kt"] == "unknown access.observed kt"
 
-    def test_the_check_that_reads_it_is_asked_of_other_clusters(self) -> None:
+    def test_the_check_that_reads_it_runs_for_other_clusters(self) -> None:
         reading = replace(check("a"), reads=(Observation.SURROUNDINGS,))
         assert self.found(reading)["a nhn"] == "ok"
 
-    def test_a_check_that_reads_something_else_is_asked(self) -> None:
+    def test_a_check_with_other_observations_runs(self) -> None:
         assert self.found(replace(check("a"), reads=(Observation.CLUSTERZ,)))["a kt"] == "ok"
 
 
-class TestTold:
+class TestRelevant:
     """What was chosen is told, and what explains it."""
 
     CHECKS = (check("a", bad=(Target("kt"),)), check("b", needs=("a",)))
 
-    def told(self, *wanted: Check) -> list[str]:
-        return [f"{r.check.id} {r.target}" for r in relevant(run(self.CHECKS, FACTS), wanted)]
+    def relevant_ids(self, *desired: Check) -> list[str]:
+        return [f"{r.check.id} {r.target}" for r in relevant(run(self.CHECKS, FACTS), desired)]
 
-    def test_a_cause_is_told_though_it_was_left_out(self) -> None:
-        assert self.told(self.CHECKS[1]) == ["a kt", "b kt", "b ncloud", "b nhn"]
+    def test_a_cause_is_reported_though_it_was_excluded(self) -> None:
+        assert self.relevant_ids(self.CHECKS[1]) == ["a kt", "b kt", "b ncloud", "b nhn"]
 
-    def test_what_was_left_out_and_explains_nothing_is_not_told(self) -> None:
-        assert self.told(self.CHECKS[0]) == ["a kt", "a ncloud", "a nhn"]
+    def test_an_excluded_check_that_explains_nothing_is_not_reported(self) -> None:
+        assert self.relevant_ids(self.CHECKS[0]) == ["a kt", "a ncloud", "a nhn"]
 
 
 class TestProblems:
@@ -231,7 +230,7 @@ class TestSelect:
     def test_what_only_a_left_out_check_needs_is_left_out_too(self) -> None:
         assert self.names(only=("t.b",), skip=("t.b",)) == []
 
-    def test_unknown_names_are_told(self) -> None:
+    def test_unknown_names_are_reported(self) -> None:
         assert select(self.CHECKS, only=("t", "nope"), skip=("neither",))[1] == ["neither", "nope"]
 
 
@@ -249,22 +248,22 @@ class TestCatalogue:
         ]
         assert late == []
 
-    def test_every_check_says_what_is_true_and_where_to_read_on(self) -> None:
+    def test_every_check_has_a_title_and_documentation(self) -> None:
         assert [found.id for found in ALL if not (found.title and found.docs)] == []
 
     def test_every_check_passes_on_a_mesh_that_works(self) -> None:
         assert {r.verdict for r in run(ALL, FACTS)} == {Verdict.OK}
 
 
-class TestOnceTold:
-    def test_what_many_targets_ask_is_worked_out_once_for_the_facts_of_a_run(self) -> None:
-        asked: list[Facts] = []
-        ask = cached(lambda facts: asked.append(facts) or len(facts.clusters))  # type: ignore[func-returns-value]
+class TestSharedValues:
+    def test_a_value_shared_by_many_targets_is_computed_once_for_the_facts_of_a_run(self) -> None:
+        evaluated: list[Facts] = []
+        evaluate = cached(lambda facts: evaluated.append(facts) or len(facts.clusters))  # type: ignore[func-returns-value]
         found = World().facts()
-        assert [ask(found), ask(found)] == [3, 3]
-        assert asked == [found]
+        assert [evaluate(found), evaluate(found)] == [3, 3]
+        assert evaluated == [found]
 
-    def test_other_facts_are_looked_at_anew(self) -> None:
-        ask = cached(lambda facts: list(facts.clusters))
+    def test_other_facts_are_evaluated_again(self) -> None:
+        evaluate = cached(lambda facts: list(facts.clusters))
         found = World().facts()
-        assert ask(found) != ask(replace(found, clusters={}))
+        assert evaluate(found) != evaluate(replace(found, clusters={}))

@@ -10,6 +10,8 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.runner import run
 from istio_mc.domain.istio.services import Services, endpoints_of
+from istio_mc.domain.kube.policies import Policies
+from istio_mc.domain.trace import policies
 from istio_mc.domain.trace.model import IstioConfig
 from istio_mc.domain.trace.sources import Configuration
 from tests.support.world import CLUSTERS, World
@@ -107,11 +109,11 @@ def test_services_that_every_cluster_reaches_are_no_fault() -> None:
     assert problem(["reviews", "ratings"]) is None
 
 
-def test_a_reason_is_told_once_however_many_services_it_concerns() -> None:
+def test_a_reason_is_reported_once_however_many_services_it_concerns() -> None:
     off = item("PeerAuthentication", mtls={"mode": "DISABLE"})
     found = problem(MANY, {"nhn": {"peer_authentications": (off,)}})
     assert found
-    assert found.message == "300 services are not reachable from every cluster that has them, for 1 reason"
+    assert found.message == "300 services not reachable from all clusters, 1 root cause"
     assert found.seen == (
         "nhn: PeerAuthentication sample/one turns mTLS off for sample/service-0000 "
         "(kt → nhn, ncloud → nhn, nhn → kt and 1 more) and 299 more services"
@@ -125,14 +127,14 @@ def test_of_several_reasons_the_trace_of_the_first_is_suggested() -> None:
     config: dict[str, Config] = {"kt": {"destination_rules": (plain,)}, "nhn": {"service_entries": (entry,)}}
     found = problem(["ratings", "reviews"], config)
     assert found
-    assert found.message == "2 services are not reachable from every cluster that has them, for 2 reasons"
+    assert found.message == "2 services not reachable from all clusters, 2 root causes"
     assert str(found.hint) == "check every hop of the first: istio-mc trace sample/ratings"
 
 
 def test_pods_without_a_sidecar_are_a_fault_only_where_others_have_one() -> None:
     found = problem(["reviews"], bare={"nhn": ("reviews",)})
     assert found
-    assert found.message == "1 service is not reachable from every cluster that has them, for 1 reason"
+    assert found.message == "1 service not reachable from all clusters, 1 root cause"
     assert "nhn: no pod of Service sample/reviews has a sidecar" in str(found.seen)
     assert problem(["reviews"], bare=dict.fromkeys(CLUSTERS, ("reviews",))) is None
 
@@ -177,3 +179,23 @@ def test_a_policy_is_a_fault_only_where_it_refuses_who_is_let_in_at_home(
     checks = [check for check in ALL if check.id == "services.reached"]
     (result,) = run(checks, facts)
     assert bool(result.problem) is is_fault
+
+
+def test_of_thousands_of_policies_those_that_select_the_pods_are_evaluated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+
+    def count(policy: object, *_: object) -> bool:
+        compared.append(policy)
+        return True
+
+    monkeypatch.setattr(policies, "applies_to", count)
+    of_each = tuple(
+        item("AuthorizationPolicy", name, selector={"matchLabels": {"app": name}}, rules=[{}])
+        for name in MANY
+    )
+    config: dict[str, Config] = {name: {"authorization_policies": Policies(of_each)} for name in CLUSTERS}
+    assert problem(MANY, config) is None
+    pairs = len(CLUSTERS) * (len(CLUSTERS) - 1)
+    assert len(compared) == pairs * len(MANY)

@@ -48,7 +48,7 @@ def facts(
     )
 
 
-def told(found: Facts) -> dict[tuple[str, str | None], Problem]:
+def failed_checks(found: Facts) -> dict[tuple[str, str | None], Problem]:
     return {
         (result.problem.code, result.target.cluster): result.problem
         for result in run(PREFLIGHT, found)
@@ -65,8 +65,8 @@ def crd(name: str, versions: tuple[str, ...] = ("v1",), **metadata: object) -> d
     }
 
 
-def test_where_all_is_well_nothing_is_told() -> None:
-    assert told(facts()) == {}
+def test_a_healthy_mesh_has_no_fault() -> None:
+    assert failed_checks(facts()) == {}
 
 
 WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] = {
@@ -139,13 +139,13 @@ WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] =
 def test_what_does_not_stand_in_the_way_is_a_warning_of_its_cluster(case: str) -> None:
     spoilt, (code, cluster, seen) = WARNINGS[case]
     found = facts(**spoilt)
-    assert {key: problem.seen for key, problem in told(found).items()} == {(code, cluster): seen}
+    assert {key: problem.seen for key, problem in failed_checks(found).items()} == {(code, cluster): seen}
     assert [problem.code for problem in judge(found, strict=False)] == [code]
 
 
 def test_nodes_without_images_are_tainted_all_at_once_in_their_own_cluster() -> None:
     found = facts(architectures={"amd64": 1, "ppc64le": 1, "s390x": 1})
-    hint = told(found)["architecture", "kt"].hint
+    hint = failed_checks(found)["architecture", "kt"].hint
     assert hint == kubectl(
         *("kt", "taint", "nodes", "-l", "kubernetes.io/arch in (ppc64le,s390x)", "arch=other:NoSchedule"),
         "--overwrite",
@@ -181,8 +181,8 @@ def test_nodes_that_are_tainted_need_no_images(effect: str) -> None:
     ],
     ids=str,
 )
-def test_what_is_as_wanted_is_not_told(harmless: dict[str, object]) -> None:
-    assert told(facts(**harmless)) == {}  # type: ignore[arg-type]
+def test_a_desired_state_is_not_reported(harmless: dict[str, object]) -> None:
+    assert failed_checks(facts(**harmless)) == {}  # type: ignore[arg-type]
 
 
 ERRORS: dict[str, tuple[dict[str, object], str, str]] = {
@@ -212,7 +212,7 @@ def test_what_stands_in_the_way_stops_before_the_first_change(case: str) -> None
     assert seen in (problem.seen or "")
 
 
-def test_the_errors_of_all_clusters_are_told_together() -> None:
+def test_the_errors_of_all_clusters_are_reported_together() -> None:
     around = {
         "kt": replace(WELL, ambient=True),
         "ncloud": replace(WELL, denied=("create secrets",)),
@@ -227,7 +227,7 @@ def test_the_errors_of_all_clusters_are_told_together() -> None:
     ]
 
 
-def test_what_does_not_stand_in_the_way_is_told_with_what_does() -> None:
+def test_warnings_are_reported_together_with_errors() -> None:
     with pytest.raises(ProblemError) as raised:
         judge(facts(denied=("create secrets",), metrics=None), strict=False)
     assert [problem.code for problem in raised.value.problems] == ["rights-missing"]

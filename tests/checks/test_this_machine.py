@@ -76,7 +76,7 @@ class TestNames:
     ) -> None:
         assert leads_here(host, addresses, own) == why
 
-    def test_names_are_looked_up_as_the_system_does(self) -> None:
+    def test_names_are_resolved_as_the_system_does(self) -> None:
         own = socket.gethostname().partition(".")[0]
         found = names_here([Name(Use.API_SERVER, "127.1"), Name(Use.GATEWAY, own), API])
         assert [one.name.host for one in found] == ["127.1", own]
@@ -94,14 +94,14 @@ class TestNames:
         )
 
 
-def told(world: World, checks: tuple[Check, ...] = ALL, **here: tuple[Here, ...]) -> list[Result]:
+def run_check(world: World, checks: tuple[Check, ...] = ALL, **here: tuple[Here, ...]) -> list[Result]:
     facts = replace(world.facts(), here=here)
     return [one for one in run(checks, facts) if one.check.id == "names.this-machine" and one.problem]
 
 
 class TestCheck:
     def test_a_gateways_name_that_leads_here_is_a_warning(self) -> None:
-        (result,) = told(World(), kt=(Here(GATEWAY, "gw.example resolves to 127.0.0.1 here"),))
+        (result,) = run_check(World(), kt=(Here(GATEWAY, "gw.example resolves to 127.0.0.1 here"),))
         assert result.problem is not None
         assert (result.is_warning, result.problem.code) == (True, "name-of-this-machine")
         assert "gateway name resolves" in result.problem.message
@@ -109,11 +109,11 @@ class TestCheck:
     def test_an_api_servers_name_at_which_all_istiods_have_synced_it_is_none(self) -> None:
         here = (Here(API, "api.example resolves to 127.0.0.1 here"),)
         world = World()
-        assert told(world, kt=here) == []
+        assert run_check(world, kt=here) == []
         world.status("ncloud", "kt", "timeout")
-        assert len(told(world, kt=here)) == 1
+        assert len(run_check(world, kt=here)) == 1
 
-    def test_before_an_install_nobody_has_synced_anything(self) -> None:
+    def test_before_an_install_nothing_is_synced(self) -> None:
         here = (Here(API, "api.example resolves to 127.0.0.1 here"),)
         facts = replace(World().facts(), here={"kt": here}, seen={})
         found = [one for one in run(PREFLIGHT, facts) if one.problem and one.check.topic == "names"]

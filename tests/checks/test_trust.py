@@ -12,13 +12,12 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Observation, Result, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust
+from istio_mc.domain.istio.proxies import DistributedRoots, ProxiesHold, ProxyTrust
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import Authority, new_intermediate, new_root
 from istio_mc.domain.pki.pem import dump_certificates, fingerprint
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from tests.support.leaves import istiod_leaf
 from tests.support.odd_cas import TEXTS
 from tests.support.world import (
@@ -94,7 +93,7 @@ def give(world: World, context: str, ca: Authority, *roots: Authority) -> None:
     put(world, context, replace(CaCerts.from_authority(ca), root_cert=bundle))
     world.serving[context] = (serving(ca),)
     world.proxies[context] = ProxiesHold((proxy(ca, *trusted),), {}, 1)
-    world.given_roots[context] = GivenRoots({"sample": bundle.decode()})
+    world.distributed_roots[context] = DistributedRoots({"sample": bundle.decode()})
     for item in world.objects[context]:
         for webhook in item.get("webhooks", ()):
             webhook["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
@@ -288,7 +287,7 @@ class TestClocks:
         put(world, "nhn", CaCerts.from_authority(dated(timedelta(minutes=30), timedelta(days=365))))
         assert of(world, "trust.valid").verdict is Verdict.OK
 
-    def test_a_server_that_sends_no_date_tells_nothing(self, world: World) -> None:
+    def test_a_server_that_sends_no_date_shows_nothing(self, world: World) -> None:
         world.ahead_s["nhn"] = None
         assert of(world, "trust.clock").verdict is Verdict.UNKNOWN
         assert root_causes(world) == []
@@ -316,7 +315,7 @@ class TestOneRoot:
         assert root_causes(world) == ["trust.one-root nhn"]
         assert of(world, "trust.istiod").verdict is Verdict.FAILED
 
-    def test_where_nothing_tells_which_root_is_right_a_person_decides(self, world: World) -> None:
+    def test_where_the_right_root_is_unknown_a_person_decides(self, world: World) -> None:
         give(world, "ncloud", authority("ncloud", "third"))
         give(world, "nhn", authority("nhn", "other"))
         assert root_causes(world) == ["trust.one-root ncloud", "trust.one-root nhn"]
@@ -346,7 +345,9 @@ class TestRotation:
         assert root_causes(world) == ["trust.one-root nhn"]
         assert "root-cert.pem" in str(problem(world, "trust.one-root").hint)
 
-    def test_a_root_that_is_gone_too_early_is_told_of_who_still_signs_under_it(self, world: World) -> None:
+    def test_a_root_removed_too_early_is_reported_with_the_cas_that_still_sign_under_it(
+        self, world: World
+    ) -> None:
         rotate(world, {"kt": "B:B", "ncloud": "B:B", "nhn": "AB:A"})
         assert root_causes(world) == ["trust.one-root nhn"]
 
@@ -354,8 +355,8 @@ class TestRotation:
 def rotate(world: World, phase: dict[str, str]) -> None:
     """Each cluster's trusted roots and the one it signs under: `AB:A`."""
     names = {"A": "mesh", "B": "other"}
-    for context, told in phase.items():
-        trusted, _, signer = told.partition(":")
+    for context, trust in phase.items():
+        trusted, _, signer = trust.partition(":")
         give(world, context, authority(context, names[signer]), *(root(names[one]) for one in trusted))
 
 
@@ -368,7 +369,9 @@ class TestIstiod:
     def test_one_that_signs_under_a_root_of_its_own_names_that_root(self, world: World) -> None:
         own = new_root(NOW, key=EC)
         world.serving["nhn"] = (serving(own),)
-        world.given_roots["nhn"] = GivenRoots({"sample": dump_certificates([own.certificate]).decode()})
+        world.distributed_roots["nhn"] = DistributedRoots(
+            {"sample": dump_certificates([own.certificate]).decode()}
+        )
         assert root_causes(world) == ["trust.istiod nhn"]
         assert fingerprint(own.certificate) in (problem(world, "trust.istiod").seen or "")
         assert root_fingerprint() in (problem(world, "trust.istiod").expected or "")
@@ -383,7 +386,7 @@ class TestIstiod:
         world.serving["nhn"] = (replace(world.serving["nhn"][0], certificate=shown),)
         assert problem(world, "trust.istiod").code == Code.ISTIOD_CERTIFICATE_EXPIRED
 
-    def test_where_none_is_ready_nothing_is_told(self, world: World) -> None:
+    def test_where_none_is_ready_nothing_is_reported(self, world: World) -> None:
         world.serving["nhn"] = ()
         assert of(world, "trust.istiod").verdict is Verdict.UNKNOWN
         assert root_causes(world) == []
@@ -394,7 +397,7 @@ class TestIstiod:
         assert root_causes(world) == ["control-plane.istiod nhn"]
         assert [str(c) for c in of(world, "trust.istiod").caused_by] == ["control-plane.istiod nhn"]
 
-    def test_where_it_could_not_be_asked_that_is_the_cause(self, world: World) -> None:
+    def test_a_failed_request_is_the_cause(self, world: World) -> None:
         refused = Problem(code=Code.STREAM_FAILED, message="no stream", seen="403")
         world.failures[Observation.SERVING] = {"nhn": (refused,)}
         del world.serving["nhn"]
@@ -403,11 +406,11 @@ class TestIstiod:
 
 class TestNamespaces:
     def other(self, world: World, *namespaces: str, bundle: str | None = None) -> None:
-        given = dict(world.given_roots["nhn"].bundles)
+        given = dict(world.distributed_roots["nhn"].bundles)
         given |= dict.fromkeys(
             namespaces, ca_certs("nhn", "other").root_cert.decode() if bundle is None else bundle
         )
-        world.given_roots["nhn"] = GivenRoots(given)
+        world.distributed_roots["nhn"] = DistributedRoots(given)
 
     def test_one_that_has_another_root(self, world: World) -> None:
         self.other(world, "shop")
@@ -440,7 +443,7 @@ class TestProxies:
         self.held(world, authority("nhn"), roots=(root("other"),))
         assert root_causes(world) == ["trust.proxies nhn"]
 
-    def test_it_is_named_and_how_many_were_asked(self, world: World) -> None:
+    def test_it_is_named_with_the_number_of_queried_ones(self, world: World) -> None:
         self.held(world, authority("nhn"), roots=(root("other"),))
         seen = problem(world, "trust.proxies").seen or ""
         assert seen.startswith("sample/shop-0: trusts ")
@@ -516,7 +519,7 @@ class TestProxies:
         world.proxies["nhn"] = ProxiesHold((replace(one, chain=(), roots=()),), {}, 1)
         assert of(world, "trust.proxies").verdict is Verdict.OK
 
-    def test_where_none_answers_nothing_is_told(self, world: World) -> None:
+    def test_where_none_responds_nothing_is_reported(self, world: World) -> None:
         silent = Problem(code=Code.STREAM_FAILED, message="no stream", seen="403")
         world.proxies["nhn"] = ProxiesHold((), {"sample/shop-1": silent}, 1)
         assert of(world, "trust.proxies").verdict is Verdict.UNKNOWN

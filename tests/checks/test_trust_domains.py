@@ -15,7 +15,7 @@ from istio_mc.domain.istio.mesh_config import (
     in_config_map,
     in_mesh_config,
     in_operator,
-    strangers,
+    not_accepted,
 )
 from tests.support.world import CLUSTERS, World
 
@@ -45,13 +45,13 @@ class TestDomain:
         assert in_operator({"spec": {"meshConfig": SEOUL}}) == TrustDomain("seoul.example")
 
     @pytest.mark.parametrize("data", [None, {}, {"mesh": ""}, {"mesh": "]"}, {"mesh": "text"}])
-    def test_of_a_config_map_that_says_nothing_is_unknown(self, data: dict[str, str] | None) -> None:
+    def test_of_an_empty_config_map_is_unknown(self, data: dict[str, str] | None) -> None:
         assert in_config_map({"data": data}) is None
 
     def test_aliases_have_to_name_each_other_in_both_directions(self) -> None:
         a, b = TrustDomain("a", frozenset("b")), TrustDomain("b")
-        assert strangers({"one": a, "two": b}) == {"two": ["one"]}
-        assert strangers({"one": a, "two": TrustDomain("b", frozenset("a"))}) == {}
+        assert not_accepted({"one": a, "two": b}) == {"two": ["one"]}
+        assert not_accepted({"one": a, "two": TrustDomain("b", frozenset("a"))}) == {}
 
 
 def problems(facts: Facts, checks: tuple[Check, ...]) -> list[Problem]:
@@ -89,7 +89,7 @@ def test_verify_judges_what_each_istiod_reads() -> None:
     assert len(problems(facts(live | {"kt": BUSAN}), ALL)) == 1
 
 
-def test_where_no_istiod_says_what_is_desired_counts() -> None:
+def test_where_no_istiod_reports_it_the_desired_one_counts() -> None:
     assert len(problems(facts(kt=SEOUL), ALL)) == 1
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.thorough
-
 Run = Callable[..., Ran]
 SYSTEM = "/api/v1/namespaces/istio-system"
 PASSWORD = "Sesame-open-7"  # noqa: S105 - planted, to be looked for
@@ -130,9 +128,8 @@ def test_no_secret_is_in_it(istio_mc: Run, config: Path, tmp_path: Path) -> None
         assert base64.b64encode(planted.encode()).decode().rstrip("=")[:-1] not in everything
 
 
-def test_the_index_tells_what_was_taken_out_and_what_is_missing(
-    istio_mc: Run, config: Path, tmp_path: Path
-) -> None:
+@pytest.mark.thorough
+def test_the_index_lists_redacted_and_missing_parts(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc(*arguments(config, "-o", "json"))
     index = json.loads(contents(tmp_path / "b.tar.gz")["index.json"])
 
@@ -146,6 +143,7 @@ def test_the_index_tells_what_was_taken_out_and_what_is_missing(
     assert index["redactions"]["private key"] >= 2
 
 
+@pytest.mark.thorough
 def test_is_readable_by_its_owner_alone_and_leaves_nothing_else(
     istio_mc: Run, config: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +154,7 @@ def test_is_readable_by_its_owner_alone_and_leaves_nothing_else(
     assert stat.S_IMODE((tmp_path / "b.tar.gz").stat().st_mode) == 0o600
 
 
+@pytest.mark.thorough
 def test_no_request_is_made_twice(istio_mc: Run, config: Path, api: FakeApi) -> None:
     istio_mc(*arguments(config))
 
@@ -163,7 +162,8 @@ def test_no_request_is_made_twice(istio_mc: Run, config: Path, api: FakeApi) -> 
     assert len(reads) == len(set(reads))
 
 
-def test_logs_go_as_far_back_as_is_asked(istio_mc: Run, config: Path, api: FakeApi) -> None:
+@pytest.mark.thorough
+def test_logs_go_as_far_back_as_requested(istio_mc: Run, config: Path, api: FakeApi) -> None:
     istio_mc(*arguments(config, "--since", "2h", "--lines", "7"))
 
     (path,) = [path for _, path in api.calls if "/log?" in path and "previous" not in path]
@@ -190,6 +190,7 @@ def test_a_cluster_that_does_not_answer_is_a_note_in_it(
     assert [problem["code"] for problem in nhn["problems"]] == ["cluster-unreachable"]
 
 
+@pytest.mark.thorough
 def test_writes_over_nothing(istio_mc: Run, config: Path, tmp_path: Path, api: FakeApi) -> None:
     (tmp_path / "b.tar.gz").write_text("mine")
 
@@ -200,6 +201,7 @@ def test_writes_over_nothing(istio_mc: Run, config: Path, tmp_path: Path, api: F
     assert api.calls == []
 
 
+@pytest.mark.thorough
 def test_writes_over_a_file_with_force(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     (tmp_path / "b.tar.gz").write_text("mine")
 
@@ -207,6 +209,7 @@ def test_writes_over_a_file_with_force(istio_mc: Run, config: Path, tmp_path: Pa
     assert contents(tmp_path / "b.tar.gz")
 
 
+@pytest.mark.thorough
 def test_has_a_name_with_its_time_where_none_is_given(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc("bundle", "--kubeconfig", config, "--contexts", "kt", "-o", "json")
 
@@ -216,6 +219,7 @@ def test_has_a_name_with_its_time_where_none_is_given(istio_mc: Run, config: Pat
         assert archive.getnames()[0] == made.name.removesuffix(".tar.gz")
 
 
+@pytest.mark.thorough
 def test_a_dash_is_standard_output(config: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "istio_mc", *arguments(config)[:-2], "-f", "-"],
@@ -229,6 +233,7 @@ def test_a_dash_is_standard_output(config: Path, tmp_path: Path) -> None:
         assert any(name.endswith("/index.json") for name in archive.getnames())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("contexts", "expected"),
     [
@@ -241,6 +246,7 @@ def test_names_of_contexts_stay_within_the_bundle(contexts: list[str], expected:
     assert list(folders(contexts).values()) == expected
 
 
+@pytest.mark.thorough
 def test_what_own_patterns_match_is_nowhere_in_it(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc(*arguments(config, "--redact", "discovery", "--redact", "(?i)SHOP", "-o", "json"))
 
@@ -251,6 +257,7 @@ def test_what_own_patterns_match_is_nowhere_in_it(istio_mc: Run, config: Path, t
     assert done.envelope["data"]["redactions"]["own pattern"] >= 3
 
 
+@pytest.mark.thorough
 def test_a_pattern_that_is_none_is_refused_before_anything_is_read(
     istio_mc: Run, config: Path, tmp_path: Path, api: FakeApi
 ) -> None:

@@ -90,7 +90,7 @@ def test_verify_finds_what_istiod_does_not_read_and_its_hint_fixes_it(
     assert kept.read_bytes() == odd
 
 
-def test_a_certificate_and_its_key_in_one_file_are_told_apart(istio_mc: Run, store: Path) -> None:
+def test_certificate_and_key_in_one_file_are_distinguished(istio_mc: Run, store: Path) -> None:
     both = (store / "c1" / "ca-cert.pem").read_bytes() + (store / "c1" / "ca-key.pem").read_bytes()
     for name in ("ca-cert.pem", "ca-key.pem"):
         (store / "c1" / name).write_bytes(both)
@@ -133,8 +133,8 @@ def test_a_root_that_is_brought_in_is_written_as_plain_pem_and_its_files_are_nam
     (tmp_path / "r.key").write_bytes(PARAMETERS + key_pem(root.key))
     done = istio_mc("ca", "init", "--root-cert", "r.pem", "--root-key", "r.key", "-o", "json")
     assert done.code == 0
-    said = {message["message"].split()[0]: message["seen"] for message in done.envelope["messages"]}
-    assert said == {
+    seen_of = {message["message"].split()[0]: message["seen"] for message in done.envelope["messages"]}
+    assert seen_of == {
         "r.pem": "text outside the PEM blocks, line breaks other than \\n",
         "r.key": "PEM block EC PARAMETERS",
     }
@@ -197,6 +197,7 @@ def test_no_ca_is_issued_where_the_root_does_not_allow_the_name_of_one(istio_mc:
     assert not (tmp_path / "certs" / "c1").exists()
 
 
+@pytest.mark.thorough
 def test_a_corporate_root_of_2010_is_brought_in(istio_mc: Run, tmp_path: Path) -> None:
     subprocess.run(
         [

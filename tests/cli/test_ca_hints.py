@@ -37,8 +37,8 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def verify(folder: Path, certs: str) -> list[dict[str, str]]:
     """What `ca verify` says, errors and warnings."""
-    said = shell(f"istio-mc ca verify -o json --certs-dir {shlex.quote(certs)}", folder)
-    found = json.loads(said.stdout)
+    done = shell(f"istio-mc ca verify -o json --certs-dir {shlex.quote(certs)}", folder)
+    found = json.loads(done.stdout)
     return [*found["errors"], *found["messages"]]
 
 
@@ -145,7 +145,7 @@ def test_the_command_in_an_advice_fixes_the_fault(certs: Path, damage: Damage, b
 
 
 @pytest.mark.thorough
-def test_a_command_that_looks_at_a_file_finds_it(certs: Path) -> None:
+def test_a_command_that_reads_a_file_has_it(certs: Path) -> None:
     (certs / "c1" / "ca-cert.pem").write_bytes(block(forge.root(key("K256")).der()))
     (certs / "c1" / "ca-key.pem").write_bytes(b"rubbish")
     hints = [one["hint"] for one in verify(certs.parent, certs.name)]
@@ -156,7 +156,7 @@ def test_a_command_that_looks_at_a_file_finds_it(certs: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_a_key_that_signs_and_is_lost_is_not_asked_to_sign(certs: Path) -> None:
+def test_a_lost_signing_key_is_not_used_in_a_command(certs: Path) -> None:
     """Neither `ca issue` nor anything else can complete the files then: no command is offered."""
     removed("c1/ca-cert.pem", "c1/cert-chain.pem", "root-ca.key")(certs)
     found = verify(certs.parent, certs.name)
@@ -165,7 +165,7 @@ def test_a_key_that_signs_and_is_lost_is_not_asked_to_sign(certs: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_what_has_other_faults_too_is_not_said_to_be_fixed_by_one_command(certs: Path) -> None:
+def test_a_problem_with_other_faults_has_no_single_command(certs: Path) -> None:
     headed("c1/cert-chain.pem")(certs)
     rewrote("c1/ca-key.pem", key_pem(key("P256", 8)))(certs)
     found = {one["code"]: one for one in verify(certs.parent, certs.name)}

@@ -72,7 +72,7 @@ def test_init_replaces_a_file_whose_content_is_broken(tmp_path: Path) -> None:
     assert istio_mc(tmp_path, "config", "show").returncode == 0
 
 
-def test_init_into_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_init_into_a_missing_folder_is_reported(tmp_path: Path) -> None:
     done = istio_mc(tmp_path, "config", "init", "--contexts", "kt", "--config", "no/mesh.yaml")
     assert done.returncode == 1
     assert "cannot write" in done.stderr
@@ -105,15 +105,15 @@ def test_an_empty_variable_is_refused(two_files: Path) -> None:
     assert "$ISTIO_MC_CONFIG: set but empty" in done.stderr
 
 
-def test_the_table_says_the_same_in_columns(tmp_path: Path) -> None:
+def test_the_table_has_the_same_data_in_columns(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(HEAD + "clusters:\n  - {context: '[kt]', network: n1}\n")
     done = istio_mc(tmp_path, "config", "show", "--timeout", "90s")
     lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert lines[0] == "SETTING VALUE FROM"
-    assert "clusters[[kt]].network n1 file mesh.yaml:4" in lines
-    assert "clusters[[kt]].apiServer.server (the kubeconfig's) default" in lines
-    assert "timeout 90s flag --timeout" in lines
-    assert "gatewayAPI.install true default" in lines
+    assert lines[0] == "SETTING FROM VALUE"
+    assert "clusters[[kt]].network file mesh.yaml:4 n1" in lines
+    assert "clusters[[kt]].apiServer.server default (the kubeconfig's)" in lines
+    assert "timeout flag --timeout 90s" in lines
+    assert "gatewayAPI.install default true" in lines
 
 
 def test_changed_leaves_out_what_is_a_default(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_mapping_of_which_one_key_is_set_is_shown_key_by_key(tmp_path: Path) -
     assert shown == [f"clusters[kt].apiServer.{key}" for key in ("server", "caFile", "tlsServerName")]
 
 
-def test_what_the_file_says_of_cas_holds_for_those_that_are_made(tmp_path: Path) -> None:
+def test_ca_settings_of_the_file_apply_to_new_cas(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(f"{HEAD}ca: {{key: ec-384, validity: 365d}}\n")
 
     root = json.loads(istio_mc(tmp_path, "ca", "init", "-o", "json").stdout)["data"]["root"]

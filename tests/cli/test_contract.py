@@ -19,6 +19,7 @@ import yaml
 from istio_mc.cli import edge
 from tests.conftest import Ran
 from tests.support.fake_api import FakeApi, Reply, free_port, kubeconfig, status, write_kubeconfig
+from tests.support.marks import in_thorough
 
 Run = Callable[..., Ran]
 NAMESPACE = "/api/v1/namespaces/istio-system"
@@ -101,6 +102,11 @@ class TestWhereOptionsStand:
     def test_contexts_add_up_wherever_they_stand(self, istio_mc: Run, half: Path, line: str) -> None:
         done = istio_mc(*line.split(), "--offline", "--kubeconfig", half, "-o", "json")
         assert [found["name"] for found in done.envelope["data"]["contexts"]] == ["kt", "nhn"]
+
+    @pytest.mark.parametrize("line", ["--contexts kt contexts", "contexts --contexts kt"])
+    def test_contexts_choose_wherever_they_stand(self, istio_mc: Run, half: Path, line: str) -> None:
+        done = istio_mc(*line.split(), "--offline", "--kubeconfig", half, "-o", "json")
+        assert [found["name"] for found in done.envelope["data"]["contexts"]] == ["kt"]
 
     @pytest.mark.usefixtures("config")
     def test_checks_add_up(self, istio_mc: Run) -> None:
@@ -213,12 +219,12 @@ class TestExitCodes:
         done = istio_mc(
             "verify", "--kubeconfig", half, "--contexts", "kt,nhn", "--skip", "access", "-o", "json"
         )
-        told = [c for c in done.envelope["data"]["checks"] if c["cluster"] == "nhn"]
-        others = [c for c in told if c["topic"] != "access" and c["peer"] is None]
+        results = [c for c in done.envelope["data"]["checks"] if c["cluster"] == "nhn"]
+        others = [c for c in results if c["topic"] != "access" and c["peer"] is None]
         assert {c["verdict"] for c in others} == {"unknown"}
         assert {cause["id"] for c in others for cause in c["causedBy"]} == {"access.reachable"}
 
-    def test_4_what_cannot_be_told_is_no_success_though_its_cause_is_left_out(
+    def test_4_an_unknown_result_is_no_success_though_its_cause_is_excluded(
         self, istio_mc: Run, half: Path
     ) -> None:
         done = istio_mc(
@@ -270,13 +276,13 @@ class TestEnvelope:
         assert found["data"] is None
         assert [error["code"] for error in found["errors"]] == ["context-unknown"]
 
-    def test_in_yaml_says_the_same(self, istio_mc: Run, config: Path) -> None:
+    def test_in_yaml_has_the_same_data(self, istio_mc: Run, config: Path) -> None:
         one = istio_mc("contexts", "--offline", "--kubeconfig", config, "-o", "json").envelope
         assert (
             yaml.safe_load(istio_mc("contexts", "--offline", "--kubeconfig", config, "-o", "yaml").out) == one
         )
 
-    def test_errors_are_told_to_people_too(self, istio_mc: Run, config: Path) -> None:
+    def test_errors_are_also_printed_for_people(self, istio_mc: Run, config: Path) -> None:
         done = istio_mc("contexts", "--kubeconfig", config, "--contexts", "nope", "-o", "json")
         assert "nope" in done.err
 
@@ -302,7 +308,7 @@ class TestEnvelope:
 
 
 class TestRemoving:
-    def test_with_nobody_to_ask_and_no_yes_is_refused(
+    def test_without_a_terminal_and_without_yes_is_refused(
         self, istio_mc: Run, api: FakeApi, config: Path
     ) -> None:
         done = istio_mc("sample", "remove", "--kubeconfig", config)
@@ -312,7 +318,7 @@ class TestRemoving:
 
 
 class TestManyClusters:
-    def test_a_hundred_are_asked_at_once_but_no_more_than_allowed(
+    def test_a_hundred_are_queried_concurrently_but_no_more_than_allowed(
         self, istio_mc: Run, api: FakeApi, tmp_path: Path
     ) -> None:
         api.on("/version", Reply({"gitVersion": "v1.32.3"}, delay_s=0.01))
@@ -329,11 +335,11 @@ class TestManyClusters:
         assert 2 <= api.most_at_once <= 7
         assert len(api.calls) == 200  # istio-system and the version of each, once
 
-    def test_behind_silent_clusters_the_others_are_still_asked(
+    def test_behind_silent_clusters_the_others_are_still_queried(
         self, istio_mc: Run, api: FakeApi, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert config.exists()
-        monkeypatch.setattr("istio_mc.ops.session.clusters._ASK_DEADLINE_S", 0.3)
+        monkeypatch.setattr("istio_mc.ops.session.clusters._QUERY_DEADLINE_S", 0.3)
         with FakeApi().serve() as silent:
             silent.on(NAMESPACE, Reply(delay_s=5))
             servers = {f"silent{number}": silent.url for number in range(3)} | {"kt": api.url}
@@ -367,9 +373,11 @@ class TestColour:
         assert child.wait(30) == 2
         return text.decode()
 
+    @pytest.mark.thorough
     def test_a_terminal_gets_it(self) -> None:
         assert COLOUR.search(self.shown("contexts"))
 
+    @pytest.mark.thorough
     def test_no_color_takes_it_away(self) -> None:
         assert not COLOUR.search(self.shown("contexts", NO_COLOR="1"))
 
@@ -396,7 +404,8 @@ def test_durations(text: str, seconds: float) -> None:
 
 
 class TestVerbose:
-    def test_every_call_is_told_on_standard_error_without_a_token(self, config: Path) -> None:
+    @pytest.mark.thorough
+    def test_every_call_is_logged_on_standard_error_without_a_token(self, config: Path) -> None:
         argv = ["contexts", "--verbose", "-o", "json", "--kubeconfig", str(config)]
         done = subprocess.run(
             [sys.executable, "-m", "istio_mc", *argv],
@@ -411,8 +420,8 @@ class TestVerbose:
         assert json.loads(done.stdout)["status"] == "success"
 
 
-@pytest.mark.parametrize("output", ["table", "json"])
-def test_a_disk_that_is_full_is_told_in_a_sentence(output: str) -> None:
+@pytest.mark.parametrize("output", ["table", *in_thorough("json")])
+def test_a_full_disk_is_reported_in_a_sentence(output: str) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "istio_mc", "verify", "--list", "-o", output],

@@ -83,8 +83,12 @@ def test_a_server_that_never_ends_its_answer_does_not_keep_a_run(
     api.otherwise = Reply(endless=True)
     program(tmp_path / "istioctl", """echo '{"clientVersion": {"version": "1.26.0"}}'""")
     config = write_kubeconfig(tmp_path / "config", {"kt": api.url})
-    done = ended(tmp_path, *line.split(), "--contexts", "kt", "--kubeconfig", str(config), "--timeout", "1s")
-    assert "Traceback" not in done.stderr
+    for timeout in ("1s", "4s", "16s"):  # on a busy machine the first second may go by before the first call
+        words = (*line.split(), "--contexts", "kt", "--kubeconfig", str(config), "--timeout", timeout)
+        done = ended(tmp_path, *words)
+        assert "Traceback" not in done.stderr
+        if api.calls:
+            break
     assert api.calls
 
 

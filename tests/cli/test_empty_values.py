@@ -12,6 +12,7 @@ from istio_mc.cli.app import app
 from istio_mc.cli.commands import PATTERN
 from tests.cli.test_help import COMMANDS
 from tests.conftest import Ran
+from tests.support.marks import in_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,7 @@ def refused(done: Ran, name: str, *command: str) -> None:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-@pytest.mark.parametrize("value", EMPTY, ids=repr)
+@pytest.mark.parametrize("value", [EMPTY[0], *in_thorough(*EMPTY[1:])], ids=repr)
 def test_an_option_without_a_value_is_refused_before_anything_is_touched(
     istio_mc: Run, tmp_path: Path, verb: str, value: str
 ) -> None:
@@ -119,8 +120,8 @@ def test_an_empty_variable_that_is_not_used_does_no_harm(
 def test_all_options_without_a_value_are_reported_together(istio_mc: Run) -> None:
     done = istio_mc("verify", "--only", "", "--contexts", "kt,,nhn", "--config", " ")
     assert done.code == 2
-    for told in ("--only: empty value", "--contexts: empty item in 'kt,,nhn'", "--config: empty value"):
-        assert told in done.err
+    for message in ("--only: empty value", "--contexts: empty item in 'kt,,nhn'", "--config: empty value"):
+        assert message in done.err
 
 
 def test_help_is_shown_whatever_else_stands_on_the_line(istio_mc: Run) -> None:

@@ -23,26 +23,29 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.test_help import COMMANDS
+from tests.support.fake_api import FakeApi, write_kubeconfig
 from tests.support.fake_api import kubeconfig as kubeconfig_of
-from tests.support.fake_api import write_kubeconfig
 from tests.support.fresh_clusters import fresh_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.fake_api import FakeApi
 
 pytestmark = pytest.mark.thorough
 
 ENDS_WITHIN_S = 15  # a few seconds, and what a busy machine adds
-LOOKS = "nothing was changed; run the same command again"
+CHANGES_NOTHING = "nothing was changed; run the same command again"
 
 CHANGES_CLUSTERS = {
     "link": "missing",
     "address": "the changes that are left",
     "sample deploy": "deploys the sample where it is missing",
     "sample remove --yes": "removes the rest",
+    "upgrade --back": "old pods serve until new ones are ready",
     "uninstall --yes": "removes the rest",
+    "addons install": "applies what is missing",
+    "addons remove --yes": "removes the rest",
+    "addons default-storage kt=fast": "marks the StorageClasses that are left",
     "cilium fix --yes": "restarts the agents",
     "cilium revert --yes": "restarts the agents",
     "ca issue": "makes the CAs that are still missing",
@@ -54,17 +57,19 @@ WAITS_FOR_A_CHILD = {
 ELSEWHERE = {"tools install", "tools download"}
 """Interrupted in test_tools_cli.py."""
 WITHOUT_CLUSTERS = {
-    "ca init", "ca show", "ca verify", "config init", "config show", "config schema", "explain",
-    "version", "completion",
+    "addons list", "ca init", "ca show", "ca verify", "config init", "config show", "config schema",
+    "explain", "version", "completion",
 }  # fmt: skip
-_SAID = {line.partition(" --")[0] for line in CHANGES_CLUSTERS} | WAITS_FOR_A_CHILD.keys()
+_CHANGING = {
+    line.partition(" --")[0].partition(" kt=")[0] for line in CHANGES_CLUSTERS
+} | WAITS_FOR_A_CHILD.keys()
 _OF_A_SERVICE = {"trace"}
-ONLY_LOOKS = [
-    *(COMMANDS.keys() - _SAID - ELSEWHERE - WITHOUT_CLUSTERS - _OF_A_SERVICE),
+READING = [
+    *(COMMANDS.keys() - _CHANGING - ELSEWHERE - WITHOUT_CLUSTERS - _OF_A_SERVICE),
     *(f"{line} sample/reviews" for line in _OF_A_SERVICE),
     "status --watch",
 ]
-WAITS_FOR_A_CLUSTER = CHANGES_CLUSTERS | dict.fromkeys(sorted(ONLY_LOOKS), LOOKS)
+WAITS_FOR_A_CLUSTER = CHANGES_CLUSTERS | dict.fromkeys(sorted(READING), CHANGES_NOTHING)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,14 @@ def silent() -> Iterator[socket.socket]:
 @pytest.fixture
 def kubeconfig(silent: socket.socket, tmp_path: Path) -> Path:
     return write_kubeconfig(tmp_path / "config", {"kt": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Path]:
+    """A kubeconfig of a cluster that has nothing: no namespace for a Lease either."""
+    server = FakeApi()
+    with server.serve():
+        yield write_kubeconfig(tmp_path / "config", {"kt": f"http://127.1:{server.address[1]}"})
 
 
 def environment(folder: Path, path: str = os.defpath) -> dict[str, str]:
@@ -178,15 +191,15 @@ def test_while_a_cluster_keeps_silent(
     ],
 )
 def test_a_child_that_will_not_end_is_ended(
-    kubeconfig: Path, tmp_path: Path, line: str, signals: tuple[signal.Signals, ...]
+    bare: Path, tmp_path: Path, line: str, signals: tuple[signal.Signals, ...]
 ) -> None:
-    (tmp_path / "mesh.yaml").write_text(PINNED, encoding="utf-8")  # then istioctl is run before any cluster
+    (tmp_path / "mesh.yaml").write_text(PINNED, encoding="utf-8")
     (tmp_path / "istioctl").write_text(
         "#!/bin/sh\ntrap '' TERM INT\necho $$ > pid\nwhile :; do sleep 0.1; done\n", encoding="utf-8"
     )
     (tmp_path / "istioctl").chmod(0o755)
     run = start(
-        tmp_path, line, "--contexts", "kt", "--kubeconfig", str(kubeconfig), "-o", "json",
+        tmp_path, line, "--contexts", "kt", "--kubeconfig", str(bare), "-o", "json",
         path=f"{tmp_path}{os.pathsep}{os.defpath}",
     )  # fmt: skip
     pid = tmp_path / "pid"
@@ -205,7 +218,7 @@ def test_a_child_that_will_not_end_is_ended(
 
 
 def test_a_closed_terminal_ends_the_children_and_removes_what_is_temporary(
-    kubeconfig: Path, tmp_path: Path
+    bare: Path, tmp_path: Path
 ) -> None:
     """As when a connection over SSH is lost: SIGHUP, and nothing can be written any more."""
     wait_for_a_child = "#!/bin/sh\ntrap '' HUP TERM\necho $$ > pid\nwhile :; do sleep 0.1; done\n"
@@ -215,7 +228,7 @@ def test_a_closed_terminal_ends_the_children_and_removes_what_is_temporary(
     ours, theirs = os.openpty()
     run = subprocess.Popen(
         [sys.executable, "-c", IN_A_SESSION, sys.executable, "-m", "istio_mc", "install", "--contexts", "kt",
-         "--kubeconfig", str(kubeconfig)],
+         "--kubeconfig", str(bare)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, start_new_session=True,
         env=environment(tmp_path, f"{tmp_path}{os.pathsep}{os.defpath}"),
     )  # fmt: skip

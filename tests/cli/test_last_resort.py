@@ -97,7 +97,7 @@ class TestABug:
 
 
 @pytest.mark.parametrize("output", ["short", "junit", "github"])
-def test_a_bug_of_verify_ends_in_the_form_that_was_asked_for(
+def test_a_bug_of_verify_is_reported_in_the_requested_format(
     istio_mc: Run, config: Path, monkeypatch: pytest.MonkeyPatch, output: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.cli.test_help import COMMANDS
 from tests.conftest import Ran
 from tests.support.fake_api import FakeApi, write_kubeconfig
+from tests.support.marks import in_thorough
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,7 @@ NEEDED = {
     "ca issue": "--certs-dir certs",
     "ca init": "--certs-dir certs",
 }
+QUICK = ("contexts", "verify", "install", "uninstall", "config show", "ca init")
 NINE = ",".join(["*a{0}"] * 9)
 SETTINGS = {"apiVersion": "istio-mc/v1alpha1", "kind": "Mesh", "clusters": [{"context": "kt", "id": "seoul"}]}
 
@@ -47,7 +49,7 @@ def pipe(content: str) -> Iterator[str]:
     os.close(reader)
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
+@pytest.mark.parametrize("verb", [*QUICK, *in_thorough(*(verb for verb in COMMANDS if verb not in QUICK))])
 def test_a_verb_does_the_same_with_pipes_as_with_files(
     istio_mc: Run, api: FakeApi, tmp_path: Path, verb: str
 ) -> None:
@@ -104,7 +106,7 @@ def test_a_folder_where_a_file_is_expected_is_reported(istio_mc: Run, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("values: &a {b: *a}", "an alias contains itself"),
         ("values:\n a0: &a0 [x]\n" + "".join(f" a{n}: &a{n} [{NINE.format(n - 1)}]\n" for n in range(1, 9)),
@@ -113,8 +115,10 @@ def test_a_folder_where_a_file_is_expected_is_reported(istio_mc: Run, tmp_path: 
         ("values: " + "- " * 5000 + "x", "not YAML"),
     ],
 )  # fmt: skip
-def test_settings_that_have_no_end_are_refused(istio_mc: Run, tmp_path: Path, text: str, told: str) -> None:
+def test_settings_that_have_no_end_are_refused(
+    istio_mc: Run, tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "mesh.yaml").write_text(f"apiVersion: istio-mc/v1alpha1\nkind: Mesh\n{text}\n")
     done = istio_mc("config", "show")
     assert done.code == 2
-    assert told in done.err
+    assert message in done.err

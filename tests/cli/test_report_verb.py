@@ -29,7 +29,7 @@ def arguments(config: Path, *more: str) -> tuple[str, ...]:
     return ("report", "--kubeconfig", str(config), "--contexts", "kt", *more)
 
 
-def test_writes_a_page_and_says_where(istio_mc: Run, config: Path, tmp_path: Path) -> None:
+def test_writes_a_page_and_prints_its_path(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc(*arguments(config))
 
     assert done.code == 0, done.err
@@ -53,7 +53,7 @@ def test_writes_over_an_earlier_page(istio_mc: Run, config: Path, tmp_path: Path
     assert (tmp_path / "mesh-report.html").stat().st_ino != first
 
 
-def test_writes_over_nothing_else_and_asks_no_cluster_then(
+def test_overwrites_no_other_file_and_queries_no_cluster_then(
     istio_mc: Run, config: Path, tmp_path: Path, api: FakeApi
 ) -> None:
     (tmp_path / "mesh-report.html").write_text("mine")
@@ -98,7 +98,7 @@ def test_standard_output_holds_one_thing(istio_mc: Run, config: Path) -> None:
     assert [error["code"] for error in done.envelope["errors"]] == ["output-taken"]
 
 
-def test_json_says_what_the_page_says_in_numbers(istio_mc: Run, config: Path, tmp_path: Path) -> None:
+def test_json_has_the_numbers_of_the_page(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc(*arguments(config, "-o", "json"))
 
     assert done.envelope["status"] == "success"
@@ -107,3 +107,35 @@ def test_json_says_what_the_page_says_in_numbers(istio_mc: Run, config: Path, tm
     assert data["bytes"] == (tmp_path / "mesh-report.html").stat().st_size
     assert data["failed"] > 0
     assert data["clusters"] == ["kt"]
+
+
+def test_the_page_is_in_the_language_of_the_option(istio_mc: Run, config: Path, tmp_path: Path) -> None:
+    done = istio_mc(*arguments(config, "--lang", "ko"))
+
+    assert done.code == 0, done.err
+    assert '<html lang="ko">' in (tmp_path / "mesh-report.html").read_text()
+    assert "1 cluster, " in done.out  # the terminal is in English
+
+
+def test_the_language_of_mesh_yaml_is_that_of_every_page_unless_the_option_sets_another(
+    istio_mc: Run, config: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "mesh.yaml"
+    settings.write_text(
+        "apiVersion: istio-mc/v1alpha1\nkind: Mesh\nlang: ko\nclusters: [{context: kt}]\n", encoding="utf-8"
+    )
+    page = tmp_path / "mesh-report.html"
+    given = ("report", "--kubeconfig", str(config), "--config", str(settings))
+
+    assert istio_mc(*given).code == 0
+    assert '<html lang="ko">' in page.read_text()
+    assert istio_mc(*given, "--lang", "en").code == 0
+    assert '<html lang="en">' in page.read_text()
+
+
+def test_a_language_that_there_is_not_is_wrong_input(istio_mc: Run, config: Path, api: FakeApi) -> None:
+    done = istio_mc(*arguments(config, "--lang", "de"))
+
+    assert done.code == 2
+    assert "--lang: unknown language" in done.err
+    assert api.calls == []

@@ -79,13 +79,24 @@ class TestADocument:
 
     @pytest.mark.parametrize("code", [*ENCODINGS, "utf-8"])
     @pytest.mark.parametrize("output", ["json", "yaml"])
-    def test_says_the_same_in_every_encoding(self, code: str, output: str) -> None:
+    def test_has_the_same_text_in_every_encoding(self, code: str, output: str) -> None:
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding=code, errors="strict")
         encoding.write(self.ENVELOPE.texts(output), stream)
         stream.flush()
         load = json.loads if output == "json" else yaml.safe_load
         assert load(raw.getvalue().decode(code))["data"]["name"] == NAMES
+
+    def test_has_no_piece_twice_where_one_of_them_is_no_text(self) -> None:
+        names = [
+            f"name {number} \udcff" if number in {300, 900} else f"名 {number}" for number in range(1000)
+        ]
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding="utf-8", errors="strict")
+        encoding.write(Envelope("contexts", Exit.DONE, {"names": names}).texts("json"), stream)
+        stream.flush()
+        assert json.loads(raw.getvalue())["data"]["names"] == names
+        assert raw.getvalue().startswith(b'{\n  "schemaVersion"')
 
     def test_in_xml_has_references(self) -> None:
         assert encoding.references("<a>√ é</a>") == "<a>&#8730; &#233;</a>"
@@ -108,7 +119,7 @@ class TestTheTerminalsSize:
             ("99999", "10000"),
         ],
     )
-    def test_is_passed_over_where_nothing_fits(
+    def test_is_skipped_where_nothing_fits(
         self, monkeypatch: pytest.MonkeyPatch, columns: str, settled: str | None
     ) -> None:
         monkeypatch.setenv("COLUMNS", columns)
@@ -118,7 +129,7 @@ class TestTheTerminalsSize:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("columns", ["0", "abc", "-5", "1", "9" * 30])
-def test_whatever_columns_says_there_is_a_result(tmp_path: Path, config: Path, columns: str) -> None:
+def test_any_value_of_columns_has_a_result(tmp_path: Path, config: Path, columns: str) -> None:
     done = shell(tmp_path, f"mc contexts --offline --kubeconfig {config}", COLUMNS=columns)
     assert (done.returncode, done.stderr) == (0, b"")
     assert NAMES in done.stdout.decode()
@@ -153,7 +164,7 @@ class TestStandardOutput:
         assert b"Traceback" not in done.stderr
 
     @pytest.mark.parametrize("line", WRITING)
-    def test_that_nobody_reads_is_no_error(self, tmp_path: Path, line: str) -> None:
+    def test_without_a_reader_is_no_error(self, tmp_path: Path, line: str) -> None:
         done = shell(tmp_path, f"mc {line} | true")
         assert b"Traceback" not in done.stderr
         assert NOT_WRITTEN not in done.stderr.decode()

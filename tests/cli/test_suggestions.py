@@ -11,10 +11,15 @@ from istio_mc.cli.app import Verbs
 from istio_mc.cli.commands import REMOVING_OPTIONS, REMOVING_VERBS
 from tests.cli.test_help import COMMANDS
 from tests.conftest import Ran
+from tests.support.marks import in_thorough
 
 Run = Callable[..., Ran]
 
-ASK_AND_REMOVE_NOTHING_OF_THEMSELVES = {"address", "link", "cilium fix"}
+QUICK = ("install", "uninstall")
+QUICK_OF_GROUPS = ("sample remove", "cilium revert")
+SLOW_OF_GROUPS = [verb for verb in COMMANDS if " " in verb and verb not in QUICK_OF_GROUPS]
+
+PROMPT_WITHOUT_REMOVING = {"address", "addons default-storage", "link", "cilium fix", "upgrade"}
 """Verbs with --yes that remove something only where another option says so, or nothing at all."""
 
 
@@ -34,18 +39,21 @@ def suggested(done: Ran) -> str:
     return message.partition("did you mean")[2]
 
 
-@pytest.mark.parametrize("verb", Verbs.verbs)
+@pytest.mark.parametrize("verb", [*QUICK, *in_thorough(*(verb for verb in Verbs.verbs if verb not in QUICK))])
 def test_a_mistyped_verb_is_never_answered_with_one_that_removes(istio_mc: Run, verb: str) -> None:
     for typo in mistyped(verb) - set(Verbs.verbs):
         assert "uninstall" not in suggested(istio_mc(typo, "-o", "json")), typo
 
 
-@pytest.mark.parametrize("verb", [verb for verb in COMMANDS if " " in verb])
+@pytest.mark.parametrize(
+    "verb",
+    [*QUICK_OF_GROUPS, *in_thorough(*(one for one in COMMANDS if " " in one and one not in QUICK_OF_GROUPS))],
+)
 def test_nor_is_one_of_a_group(istio_mc: Run, verb: str) -> None:
     group, _, name = verb.partition(" ")
     for typo in mistyped(name) - {one.partition(" ")[2] for one in COMMANDS}:
-        told = suggested(istio_mc(group, typo, "-o", "json"))
-        assert [removing for removing in REMOVING_VERBS if removing in told] == [], typo
+        suggestion = suggested(istio_mc(group, typo, "-o", "json"))
+        assert [removing for removing in REMOVING_VERBS if removing in suggestion] == [], typo
 
 
 @pytest.mark.parametrize("option", sorted(REMOVING_OPTIONS))
@@ -56,7 +64,7 @@ def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: s
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "suggestion"),
     [
         ("instal", 'no such command "instal"; did you mean install?'),
         ("Install", 'no such command "Install"; did you mean install?'),
@@ -69,16 +77,18 @@ def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: s
         ("cilium rever", 'no such command "rever"'),
     ],
 )
-def test_what_is_suggested_is_what_was_probably_meant_or_nothing(istio_mc: Run, line: str, told: str) -> None:
+def test_what_is_suggested_is_what_was_probably_meant_or_nothing(
+    istio_mc: Run, line: str, suggestion: str
+) -> None:
     done = istio_mc(*line.split(), "-o", "json")
     assert done.code == 2
-    assert [error["message"] for error in done.envelope["errors"]] == [told]
+    assert [error["message"] for error in done.envelope["errors"]] == [suggestion]
 
 
-def test_every_verb_that_asks_before_it_removes_is_known_as_one_that_removes() -> None:
-    asking = {verb for verb, command in COMMANDS.items() if takes(command, "--yes")}
+def test_every_verb_with_a_prompt_is_listed_as_removing() -> None:
+    with_prompt = {verb for verb, command in COMMANDS.items() if takes(command, "--yes")}
     removing = {verb for verb in COMMANDS if verb.rpartition(" ")[2] in REMOVING_VERBS}
-    assert asking == removing | ASK_AND_REMOVE_NOTHING_OF_THEMSELVES
+    assert with_prompt == removing | PROMPT_WITHOUT_REMOVING
 
 
 def takes(command: Any, option: str) -> bool:  # noqa: ANN401 - Typer's Click is its own

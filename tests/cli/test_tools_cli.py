@@ -79,7 +79,7 @@ def envelope(folder: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
     return document
 
 
-def test_a_dry_run_says_from_where_and_asks_nobody(here: Path, mirror: Mirror) -> None:
+def test_a_dry_run_prints_the_sources_and_sends_no_request(here: Path, mirror: Mirror) -> None:
     shown = run(here, "install", "--dry-run").stdout.replace("\n", " ")
     assert mirror.requests == []
     assert shown.count(mirror.url) == len(Tool)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from istio_mc.cli.last_resort import output_asked
+from istio_mc.cli.last_resort import output_format
 from tests.conftest import Ran
 
 Run = Callable[..., Ran]
@@ -28,24 +28,24 @@ REFUSED = {
 @pytest.mark.parametrize("line", REFUSED)
 def test_a_refused_command_line_has_the_envelope(istio_mc: Run, line: str) -> None:
     done = istio_mc("-o", "json", *line.split())
-    command, told = REFUSED[line]
+    command, message = REFUSED[line]
     assert done.code == 2
     assert done.envelope["command"] == command
     assert (done.envelope["status"], done.envelope["data"]) == ("error", None)
     (error,) = done.envelope["errors"]
     assert error["code"] == "usage"
-    assert told in error["message"]
+    assert message in error["message"]
     assert error["hint"] == " ".join(filter(None, ("istio-mc", command, "--help")))
 
 
-def test_people_are_told_on_standard_error_as_without_json(istio_mc: Run) -> None:
+def test_standard_error_is_the_same_as_without_json(istio_mc: Run) -> None:
     plain = istio_mc("verify", "--nope")
     assert plain.out == ""
     assert istio_mc("verify", "--nope", "-o", "json").err == plain.err
     assert plain.code == 2
 
 
-def test_a_group_without_a_verb_says_so_in_one_line(istio_mc: Run) -> None:
+def test_a_group_without_a_verb_is_reported_in_one_line(istio_mc: Run) -> None:
     (error,) = istio_mc("-o", "json", "sample").envelope["errors"]
     assert error["message"] == "no command given"
 
@@ -77,4 +77,4 @@ def test_help_is_help_whatever_the_output(istio_mc: Run) -> None:
     ],
 )
 def test_the_output_is_read_wherever_it_stands(line: str, output: str) -> None:
-    assert output_asked(line.split()) == output
+    assert output_format(line.split()) == output

@@ -23,7 +23,7 @@ SYSTEM = {
 }
 
 
-def test_its_checks_are_unknown_without_it_and_the_hint_says_so(istio_mc: Callable[..., Ran]) -> None:
+def test_its_checks_are_unknown_without_it_and_the_hint_names_it(istio_mc: Callable[..., Ran]) -> None:
     done = istio_mc("verify", "--only", "data-path.deep", "-o", "json")
     (error,) = done.envelope["errors"]
     assert (done.code, error["hint"]) == (2, "istio-mc verify --deep")
@@ -40,7 +40,7 @@ def test_an_image_without_it_is_a_mistake(istio_mc: Callable[..., Ran]) -> None:
     assert "--deep" in done.err
 
 
-def test_it_says_first_what_it_makes_and_where(
+def test_it_first_prints_the_steps_and_their_location(
     istio_mc: Callable[..., Ran], api: FakeApi, tmp_path: Path
 ) -> None:
     api.on("/version", {"gitVersion": "v1.32.3"})
@@ -58,7 +58,7 @@ def test_it_says_first_what_it_makes_and_where(
     )
 
 
-def test_a_user_who_may_make_no_namespace_is_told_what_was_refused(
+def test_a_user_without_the_right_to_create_namespaces_gets_the_refused_right(
     istio_mc: Callable[..., Ran], api: FakeApi, tmp_path: Path
 ) -> None:
     api.on("/version", {"gitVersion": "v1.32.3"})

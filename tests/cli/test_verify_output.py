@@ -25,7 +25,8 @@ def leaves(command: Any, *path: str) -> Iterator[tuple[str, ...]]:  # noqa: ANN4
             yield from leaves(one, *path, name)
     elif path != ("verify",):
         value = "bash" if path == ("completion",) else "x"
-        yield (*path, *(value for parameter in command.params if parameter.required))
+        one_of = ("--back",) if path == ("upgrade",) else ()
+        yield (*path, *one_of, *(value for parameter in command.params if parameter.required))
 
 
 OTHERS = list(leaves(TREE))
@@ -49,7 +50,7 @@ def test_help_names_each(istio_mc: Callable[..., Any], form: str) -> None:
     assert form in istio_mc("verify", "--help").out
 
 
-def test_a_run_that_cannot_begin_is_told_in_short(istio_mc: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_run_that_cannot_start_is_reported_in_short(istio_mc: Callable[..., Any], tmp_path: Path) -> None:
     ran = istio_mc("verify", "--kubeconfig", tmp_path / "none", "-o", "short")
     assert (ran.code, ran.err) == (2, "")
     assert ran.out.startswith("error[")

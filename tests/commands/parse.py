@@ -49,6 +49,7 @@ _LOCAL = {
     "mv": re.compile(r"\S+ \S+"),
     "openssl": re.compile(r"(x509|pkey) .*-in \S+.*"),
     "rm": re.compile(r"\S+"),
+    "ulimit": re.compile(r"-n [0-9]+"),
 }
 """Programs of this machine that hints may name, with what they may be given."""
 

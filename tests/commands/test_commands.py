@@ -20,11 +20,11 @@ import istio_mc
 from istio_mc.cli import edge
 from istio_mc.cli.app import Verbs, app
 from istio_mc.domain import hint
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, in_order, kubectl, on_this_machine
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from tests import commands
 from tests.commands.parse import faults, recorded
+from tests.support.sources import parsed
 
 SOURCE = Path(istio_mc.__file__).parent
 MAKERS = ("kubectl", "kubectl_config", "istioctl", "istio_mc", "on_this_machine")
@@ -70,13 +70,13 @@ class Module(NamedTuple):
 def modules() -> tuple[Module, ...]:
     """Every module of the program, but the one that makes commands; each is read once."""
     paths = [path for path in sorted(SOURCE.rglob("*.py")) if path != Path(hint.__file__)]
-    return tuple(module(str(path.relative_to(SOURCE)), path.read_text(encoding="utf-8")) for path in paths)
+    return tuple(module(str(path.relative_to(SOURCE)), parsed(path)) for path in paths)
 
 
-def module(name: str, source: str) -> Module:
+def module(name: str, tree: ast.Module) -> Module:
     imported: set[str] = set()
     calls, hints, texts, docstrings = [], [], [], set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
             if isinstance(node.body[0], ast.Expr):
                 docstrings.add(id(node.body[0].value))

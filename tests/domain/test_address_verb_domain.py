@@ -11,7 +11,8 @@ from istio_mc.checks.gateway import _address
 from istio_mc.checks.model import Finding, Target
 from istio_mc.domain import removal
 from istio_mc.domain.gateway import address
-from istio_mc.domain.gateway.changes import Change, Live, Via, foreign, pool, setting, unsetting
+from istio_mc.domain.gateway.changes import Change, Live, Via, foreign, setting, unsetting
+from istio_mc.domain.gateway.metallb import MetalLB, Request
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.observed import Observed
@@ -51,10 +52,15 @@ def observed(**found: list[dict[str, Any]]) -> dict[str, Observed]:
 
 
 def live(pools: dict[str, Any] | None = None, **found: list[dict[str, Any]]) -> Live:
-    return Live(CLUSTERS, observed(**found), pools or {})
+    found_pools = {name: MetalLB((one,)) for name, one in (pools or {}).items()}
+    return Live(CLUSTERS, observed(**found), found_pools)
 
 
-def told(changes: list[Change]) -> list[tuple[str, str]]:
+def pool(addresses: list[str]) -> dict[str, Any]:
+    return Request(tuple(addresses)).pool
+
+
+def lines_of(changes: list[Change]) -> list[tuple[str, str]]:
     return [(change.context, str(change)) for change in changes]
 
 
@@ -85,16 +91,16 @@ class TestPorts:
 class TestReach:
     @pytest.mark.parametrize("text", ["10.0.0.7", "192.168.1.1", "172.16.9.9", "fd00::1", "100.64.0.1"])
     def test_addresses_behind_a_nat_are_doubted(self, text: str) -> None:
-        assert address.reach_doubt(text)
+        assert address.why_unreachable(text)
 
     @pytest.mark.parametrize("text", ["8.8.8.8", "100.128.0.1", "2001:4860:4860::8888", "gw.example.com"])
     def test_public_ones_and_names_are_not(self, text: str) -> None:
-        assert address.reach_doubt(text) is None
+        assert address.why_unreachable(text) is None
 
 
 class TestStanding:
     def test_istiod_takes_the_gateway_that_is_written_for_a_cluster(self) -> None:
-        assert address.given(KT.network, address.remote_gateway(KT, [IP, "gw.example.com"])) == (
+        assert address.accepted_addresses(KT.network, address.remote_gateway(KT, [IP, "gw.example.com"])) == (
             IP,
             "gw.example.com",
         )
@@ -111,51 +117,51 @@ class TestStanding:
         ],
         ids=["class", "no type", "other type", "no listener", "no TLS", "no passthrough by SNI"],
     )
-    def test_istiod_passes_over_one_that_is_not_as_it_wants(self, changes: dict[str, Any]) -> None:
-        assert address.given(KT.network, standing_gateway(**changes)) == ()
+    def test_istiod_skips_an_invalid_one(self, changes: dict[str, Any]) -> None:
+        assert address.accepted_addresses(KT.network, standing_gateway(**changes)) == ()
 
     def test_one_for_another_network_does_not_count(self) -> None:
-        assert address.given("network9", standing_gateway()) == ()
+        assert address.accepted_addresses("network9", standing_gateway()) == ()
 
     def test_one_in_the_cluster_itself_does_not_count(self) -> None:
-        assert address.standing("kt", KT, {"kt": [standing_gateway()]}) == ()
+        assert address.remote_gateways("kt", KT, {"kt": [standing_gateway()]}) == ()
 
     def test_every_other_cluster_must_have_one(self) -> None:
-        found = address.standing("kt", KT, {"ncloud": [standing_gateway()], "nhn": []})
-        assert not address.stands_everywhere(found, ["ncloud", "nhn"])
-        assert address.stands_everywhere(found, ["ncloud"])
+        found = address.remote_gateways("kt", KT, {"ncloud": [standing_gateway()], "nhn": []})
+        assert not address.is_everywhere(found, ["ncloud", "nhn"])
+        assert address.is_everywhere(found, ["ncloud"])
 
-    def test_a_mesh_of_one_has_nobody_who_could(self) -> None:
-        assert not address.stands_everywhere([], [])
+    def test_a_mesh_of_one_has_no_caller(self) -> None:
+        assert not address.is_everywhere([], [])
 
     def test_a_services_own_address_goes_before(self) -> None:
         gateway = standing_gateway()
         own = service({"externalIPs": ["198.51.100.1"]})
         found = observed(kt=[own], ncloud=[gateway], nhn=[gateway])
-        assert address.seen_addresses("kt", KT, found) == ("198.51.100.1",)
+        assert address.used_addresses("kt", KT, found) == ("198.51.100.1",)
 
     def test_without_one_the_gateways_count(self) -> None:
         found = observed(ncloud=[standing_gateway()], nhn=[standing_gateway()])
-        assert address.seen_addresses("kt", KT, found) == (IP,)
+        assert address.used_addresses("kt", KT, found) == (IP,)
 
 
 class TestJoining:
     def test_a_cluster_that_joins_is_to_hold_what_the_others_hold(self) -> None:
         found = observed(ncloud=[standing_gateway()])
-        assert address.remote_gateways_wanted("nhn", CLUSTERS, found) == [address.remote_gateway(KT, [IP])]
+        assert address.desired_remote_gateways("nhn", CLUSTERS, found) == [address.remote_gateway(KT, [IP])]
 
     def test_a_cluster_holds_none_for_itself(self) -> None:
-        assert address.remote_gateways_wanted("kt", CLUSTERS, observed(ncloud=[standing_gateway()])) == []
+        assert address.desired_remote_gateways("kt", CLUSTERS, observed(ncloud=[standing_gateway()])) == []
 
     def test_its_own_address_for_a_cluster_stays(self) -> None:
         other = address.remote_gateway(KT, ["198.51.100.1"])
         found = observed(ncloud=[standing_gateway()], nhn=[other])
-        assert address.remote_gateways_wanted("nhn", CLUSTERS, found) == [other]
+        assert address.desired_remote_gateways("nhn", CLUSTERS, found) == [other]
 
     def test_what_others_wrote_is_not_spread(self) -> None:
         gateway = standing_gateway()
         del gateway["metadata"]["labels"]["app.kubernetes.io/managed-by"]
-        assert address.remote_gateways_wanted("nhn", CLUSTERS, observed(ncloud=[gateway])) == []
+        assert address.desired_remote_gateways("nhn", CLUSTERS, observed(ncloud=[gateway])) == []
 
 
 class TestSetting:
@@ -175,21 +181,21 @@ class TestSetting:
         }[via]
         assert setting(found, "kt", [IP], via) == []
 
-    def test_a_pool_holds_one_address_and_is_given_to_nobody_else(self) -> None:
+    def test_a_pool_has_one_address_and_is_reserved(self) -> None:
         assert pool([IP])["spec"] == {"addresses": ["203.0.113.7/32"], "autoAssign": False}
         assert pool(["2001:db8::7"])["spec"]["addresses"] == ["2001:db8::7/128"]
 
     def test_a_pool_that_the_guides_reader_wrote_is_as_good(self) -> None:
         by_hand = pool([IP])
         del by_hand["metadata"]["labels"]
-        assert told(setting(live({"kt": by_hand}), "kt", [IP], Via.METALLB)) == [
+        assert lines_of(setting(live({"kt": by_hand}), "kt", [IP], Via.METALLB)) == [
             ("kt", "patch Service istio-system/istio-ingressgateway")
         ]
 
-    def test_a_gateway_is_written_where_it_is_missing_or_says_another_address(self) -> None:
+    def test_a_gateway_is_written_where_it_is_missing_or_has_another_address(self) -> None:
         found = live(ncloud=[standing_gateway()], nhn=[address.remote_gateway(KT, ["198.51.100.1"])])
         changes = setting(found, "kt", [IP], Via.GATEWAY)
-        assert told(changes) == [("nhn", "apply Gateway istio-system/istio-remote-kt-k2p")]
+        assert lines_of(changes) == [("nhn", "apply Gateway istio-system/istio-remote-kt-k2p")]
 
     def test_a_host_name_is_typed_as_one(self) -> None:
         gateway = address.remote_gateway(KT, ["gw.example.com"])
@@ -197,7 +203,7 @@ class TestSetting:
 
     def test_the_way_it_had_before_is_undone_once_the_new_one_is_there(self) -> None:
         found = live(ncloud=[standing_gateway()], nhn=[standing_gateway()])
-        assert told(setting(found, "kt", [IP], Via.EXTERNAL_IP)) == [
+        assert lines_of(setting(found, "kt", [IP], Via.EXTERNAL_IP)) == [
             ("kt", "patch Service istio-system/istio-ingressgateway"),
             ("ncloud", "delete Gateway istio-system/istio-remote-kt-k2p"),
             ("nhn", "delete Gateway istio-system/istio-remote-kt-k2p"),
@@ -211,14 +217,14 @@ class TestUnsetting:
         (change,) = unsetting(found, "kt")
         assert change.document["spec"] == {"externalIPs": None}
 
-    def test_what_others_wrote_stays_and_is_told(self) -> None:
+    def test_objects_of_others_stay_and_are_reported(self) -> None:
         found = live(kt=[service({"externalIPs": [IP]}, externalIPs="kubectl-edit")])
         assert unsetting(found, "kt") == []
         assert foreign(found, "kt") == [f"spec.externalIPs {IP}"]
 
-    def test_metallb_is_not_asked_any_more_before_its_pool_goes(self) -> None:
+    def test_metallb_is_no_longer_used_before_its_pool_is_removed(self) -> None:
         found = live({"kt": pool([IP])}, kt=[service({"loadBalancerIP": IP}, loadBalancerIP="istio-mc")])
-        assert told(unsetting(found, "kt")) == [
+        assert lines_of(unsetting(found, "kt")) == [
             ("kt", "patch Service istio-system/istio-ingressgateway"),
             ("kt", "delete IPAddressPool metallb-system/istio-ingressgateway"),
         ]

@@ -28,14 +28,14 @@ def clusters(**servers: str) -> dict[str, Cluster]:
 
 
 class TestAsLinked:
-    def test_what_every_remote_secret_says(self) -> None:
+    def test_the_content_of_every_remote_secret(self) -> None:
         found = as_linked("kt-k2p", [linked(PUBLIC, name="api.kt"), linked(PUBLIC, name="api.kt")])
         assert found == ApiServer(PUBLIC, CA, "api.kt")
 
     def test_nothing_where_they_do_not_agree(self) -> None:
         assert as_linked("kt-k2p", [linked(PUBLIC), linked("https://203.0.113.9:6443")]) is None
 
-    def test_nothing_where_nobody_holds_one(self) -> None:
+    def test_nothing_without_a_holder(self) -> None:
         assert as_linked("nhn-nks", [linked(PUBLIC)]) is None
 
     def test_an_address_that_means_the_reader_itself_does_not_count(self) -> None:
@@ -44,17 +44,17 @@ class TestAsLinked:
 
 
 class TestRefused:
-    def test_every_cluster_that_the_others_cannot_reach_is_named_with_what_mends_it(self) -> None:
+    def test_every_cluster_that_the_others_cannot_reach_is_named_with_a_fix(self) -> None:
         with pytest.raises(InputError) as error:
             refuse_for_us_only(clusters(kt=OURS, ncloud=PUBLIC, nhn="https://localhost:6443"))
-        told = [(p.code, p.cluster, p.seen) for p in error.value.problems]
-        assert told == [
+        reported = [(p.code, p.cluster, p.seen) for p in error.value.problems]
+        assert reported == [
             ("api-server-for-us-only", "kt", OURS),
             ("api-server-for-us-only", "nhn", "https://localhost:6443"),
         ]
         assert "--api-server kt=https://" in str(error.value.problems[0].hint)
 
-    def test_a_cluster_alone_has_nobody_to_reach_it(self) -> None:
+    def test_a_single_cluster_is_reached_by_no_other(self) -> None:
         refuse_for_us_only(clusters(kt=OURS))
 
     def test_addresses_that_lead_there_pass(self) -> None:

@@ -12,7 +12,17 @@ import pytest
 import yaml
 
 from istio_mc.domain import bundle
-from istio_mc.domain.bundle import File, begun, dumped, ended, fitting, left_out, listed, packed, room_of_each
+from istio_mc.domain.bundle import (
+    File,
+    cut_at_end,
+    dumped,
+    ended,
+    fitting,
+    listed,
+    omitted,
+    packed,
+    space_of_each,
+)
 from istio_mc.domain.redaction.redactor import of_kubeconfig, of_secrets
 from tests.support.fake_api import kubeconfig
 
@@ -27,16 +37,16 @@ class TestFiles:
         assert kept.note
 
     def test_a_long_dump_loses_its_end(self) -> None:
-        kept = begun("a.json", "0123456789", most=4)
+        kept = cut_at_end("a.json", "0123456789", most=4)
 
         assert kept.text == "0123\n[cut here: 6 bytes more]\n"
         assert kept.note
 
     def test_what_fits_stays_as_it_is(self) -> None:
-        assert begun("a", "0123", most=4) == ended("a", "0123", most=4) == File("a", "0123")
+        assert cut_at_end("a", "0123", most=4) == ended("a", "0123", most=4) == File("a", "0123")
 
     def test_korean_letters_are_not_cut_through(self) -> None:
-        assert begun("a", "가나다", most=4).text.startswith("가\n")
+        assert cut_at_end("a", "가나다", most=4).text.startswith("가\n")
 
     def test_objects_are_yaml_documents_whole_ones_only(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(bundle, "MOST_OF_A_FILE", 60)
@@ -56,11 +66,11 @@ class TestFiles:
         kept, without = fitting(files, 5)
 
         assert [file.path for file in kept] == ["a", "c"]
-        assert [left_out(file).why.code for file in without] == ["bundle-full"]
+        assert [omitted(file).why.code for file in without] == ["bundle-full"]
 
     @pytest.mark.parametrize("clusters", [1, 3, 8, 50, 500])
     def test_the_more_clusters_the_less_has_each(self, clusters: int) -> None:
-        assert room_of_each(clusters) * clusters + bundle.MOST_OF_A_CLUSTER <= bundle.MOST_IN_ALL
+        assert space_of_each(clusters) * clusters + bundle.MOST_OF_A_CLUSTER <= bundle.MOST_IN_ALL
 
 
 class TestArchive:
@@ -76,7 +86,7 @@ class TestArchive:
     def test_all_is_in_one_folder_in_the_order_of_its_paths(self) -> None:
         assert [entry.name for entry in self.unpacked()] == ["x", "x/b", "x/b/two.txt", "x/one.txt"]
 
-    def test_belongs_to_nobody_and_is_readable_by_its_owner_alone(self) -> None:
+    def test_has_no_user_name_and_is_readable_by_its_owner_alone(self) -> None:
         for entry in self.unpacked():
             assert (entry.uid, entry.gid, entry.uname, entry.gname) == (0, 0, "", "")
             assert entry.mode & 0o077 == 0
@@ -88,7 +98,7 @@ class TestArchive:
             assert content
             assert content.read().decode() == "하나"
 
-    def test_the_head_of_gzip_tells_no_name(self) -> None:
+    def test_the_head_of_gzip_has_no_name(self) -> None:
         assert not packed("x", self.files, MADE)[3] & 0x08  # FNAME, RFC 1952
         assert gzip.decompress(packed("x", self.files, MADE))
 

@@ -69,7 +69,7 @@ def found(
 
 class TestWhatAFixChanges:
     def test_a_chart_with_its_defaults_needs_both_settings_and_a_restart(self) -> None:
-        plan = cilium.fix_plan(found(CHART), cilium.wanted())
+        plan = cilium.fix_plan(found(CHART), cilium.required_settings())
 
         assert plan.changes == (
             Change("bpf-lb-sock-hostns-only", "false", "true"),
@@ -78,25 +78,27 @@ class TestWhatAFixChanges:
         assert plan.restart
 
     def test_the_default_leaves_the_l7_proxy_alone(self) -> None:
-        assert "enable-l7-proxy" not in cilium.wanted()
+        assert "enable-l7-proxy" not in cilium.required_settings()
 
     def test_k_paas_turns_the_l7_proxy_off_too(self) -> None:
-        assert cilium.wanted(k_paas=True) == cilium.wanted() | {"enable-l7-proxy": "false"}
+        assert cilium.required_settings(k_paas=True) == cilium.required_settings() | {
+            "enable-l7-proxy": "false"
+        }
 
-    def test_an_absent_key_is_told_as_absent(self) -> None:
+    def test_an_absent_key_is_reported_as_absent(self) -> None:
         data = {"cni-exclusive": "false"}
 
-        assert cilium.fix_plan(found(data), cilium.wanted()).changes == (
+        assert cilium.fix_plan(found(data), cilium.required_settings()).changes == (
             Change("bpf-lb-sock-hostns-only", None, "true"),
         )
 
     def test_right_settings_and_younger_agents_leave_nothing_to_do(self) -> None:
-        assert cilium.fix_plan(found(FIXED), cilium.wanted()).empty
+        assert cilium.fix_plan(found(FIXED), cilium.required_settings()).empty
 
 
 class TestAgentsThatHaveNotReadTheSettings:
     def test_one_created_before_the_last_change_is_to_be_restarted(self) -> None:
-        plan = cilium.fix_plan(found(FIXED, changed=T2, created=T1), cilium.wanted())
+        plan = cilium.fix_plan(found(FIXED, changed=T2, created=T1), cilium.required_settings())
 
         assert plan.changes == ()
         assert plan.restart == "1 of 1 agents started before the last change of cilium-config"
@@ -116,14 +118,18 @@ class TestAgentsThatHaveNotReadTheSettings:
     def test_a_restart_already_ordered_is_only_watched(self) -> None:
         agents = daemon_set(managed(T3, "f:spec"), updatedNumberScheduled=0)
 
-        plan = cilium.fix_plan(found(FIXED, changed=T2, created=T1, agents=agents), cilium.wanted())
+        plan = cilium.fix_plan(
+            found(FIXED, changed=T2, created=T1, agents=agents), cilium.required_settings()
+        )
 
         assert (plan.restart, plan.watch) == ("", True)
 
     def test_a_write_to_the_daemon_sets_status_is_no_restart(self) -> None:
         agents = daemon_set(managed(T3, "f:spec", subresource="status"))
 
-        assert cilium.fix_plan(found(FIXED, changed=T2, created=T1, agents=agents), cilium.wanted()).restart
+        assert cilium.fix_plan(
+            found(FIXED, changed=T2, created=T1, agents=agents), cilium.required_settings()
+        ).restart
 
 
 class TestRollout:
@@ -131,7 +137,7 @@ class TestRollout:
         assert Cilium(config_map(FIXED), daemon_set()).rollout.complete
 
     @pytest.mark.parametrize(
-        ("status", "told"),
+        ("status", "expected"),
         [
             ({"observedGeneration": 1}, "its controller has not processed the last change"),
             ({"updatedNumberScheduled": 0}, "0 of 1 agents updated, 1 ready"),
@@ -142,15 +148,17 @@ class TestRollout:
             ),
         ],
     )
-    def test_what_is_missing_is_told(self, status: dict[str, int], told: str) -> None:
+    def test_missing_objects_are_reported(self, status: dict[str, int], expected: str) -> None:
         rollout = Cilium(config_map(FIXED), daemon_set(**status)).rollout
 
-        assert (rollout.complete, str(rollout)) == (False, told)
+        assert (rollout.complete, str(rollout)) == (False, expected)
 
     def test_right_settings_with_a_rollout_under_way_are_watched(self) -> None:
         agents = daemon_set(numberReady=0)
 
-        assert cilium.fix_plan(found(FIXED, agents=agents), cilium.wanted()) == cilium.Plan(watch=True)
+        assert cilium.fix_plan(found(FIXED, agents=agents), cilium.required_settings()) == cilium.Plan(
+            watch=True
+        )
 
 
 class TestBackup:
@@ -199,10 +207,10 @@ class TestRevert:
     def test_keys_that_others_changed_since_are_named_and_nothing_is_planned(self) -> None:
         live = FIXED | {"debug": "true", "new": "1"}
 
-        with pytest.raises(ProblemError) as told:
+        with pytest.raises(ProblemError) as error:
             cilium.revert_plan(found(live, old=backup(CHART)))
 
-        (problem,) = told.value.problems
+        (problem,) = error.value.problems
         assert problem.code == "changed-since-backup"
         assert problem.seen == 'debug: "false" -> "true"; new: absent -> "1"'
 
@@ -238,11 +246,11 @@ class TestRevert:
         assert {key: value for key, value in merged.items() if value is not None} == old
 
 
-def test_a_patch_is_refused_by_the_server_where_somebody_wrote_in_between() -> None:
+def test_a_patch_is_refused_by_the_server_after_a_write_by_others() -> None:
     assert cilium.patch(found(CHART), [])["metadata"] == {"resourceVersion": "7"}
 
 
-def test_a_daemon_set_that_replaces_its_pods_only_when_they_are_deleted_is_told_apart() -> None:
+def test_a_daemon_set_with_update_strategy_on_delete_is_distinguished() -> None:
     agents = daemon_set() | {"spec": {"updateStrategy": {"type": "OnDelete"}}}
 
     assert not found(CHART, agents=agents).restarts_itself

@@ -44,7 +44,7 @@ def test_what_lost_nothing(before: dict[str, Any], after: dict[str, Any] | None)
     assert lost(ready([], [before]), [], [after] if after else []) == []
 
 
-def test_a_container_that_waits_is_told_in_the_kubelets_words() -> None:
+def test_a_container_that_waits_is_reported_in_the_kubelets_words() -> None:
     waiting = {"reason": "ErrImagePull", "message": "not found"}
     pod = thing("web", is_ready=False)
     pod["status"]["containerStatuses"] = [{"name": "agent", "state": {"waiting": waiting}}]
@@ -52,7 +52,7 @@ def test_a_container_that_waits_is_told_in_the_kubelets_words() -> None:
     assert why_not_ready(pod) == "Pod web, container agent: ErrImagePull, not found"
 
 
-def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words() -> None:
+def test_an_unschedulable_pod_is_reported_in_the_schedulers_words() -> None:
     pod = thing("web", is_ready=False, phase="Pending")
     pod["status"]["conditions"].append(
         {"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}
@@ -61,7 +61,7 @@ def test_a_pod_that_no_node_takes_is_told_in_the_schedulers_words() -> None:
     assert why_not_ready(pod) == "Pod web: Unschedulable, 0/1 nodes are available"
 
 
-def test_a_pod_on_its_way_out_is_said_to_be_so_whatever_its_containers_do() -> None:
+def test_a_terminating_pod_is_reported_as_such_for_any_state_of_its_containers() -> None:
     pod = {
         "metadata": {"name": "cilium-a", "deletionTimestamp": "2026-01-02T03:04:05Z"},
         "status": {

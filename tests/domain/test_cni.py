@@ -57,7 +57,7 @@ class TestCilium:
         config = {EXCLUSIVE: value} if value else {}
         assert (wrong(config, istio_cni=True), wrong(config)) == (expected, [])
 
-    def test_it_is_said_why_a_setting_matters(self) -> None:
+    def test_the_reason_for_a_setting_is_reported(self) -> None:
         (need,) = needs({KPR: "true", SOCK: "true"}, istio_cni=False)
         assert "bpf-lb-sock: true, kube-proxy-replacement: true" in need.why
 
@@ -72,7 +72,7 @@ class TestCilium:
         ({}, False),
     ],
 )
-def test_istios_cni_plugin_is_used_where_the_values_say_so(values: dict[str, Any], *, used: bool) -> None:
+def test_istios_cni_plugin_is_used_where_the_values_enable_it(values: dict[str, Any], *, used: bool) -> None:
     assert uses_istio_cni(values) is used
 
 
@@ -104,7 +104,7 @@ class TestCalico:
             ({}, False),
         ],
     )
-    def test_it_bypasses_sidecars_in_ebpf_mode_unless_told_otherwise(
+    def test_it_bypasses_sidecars_in_ebpf_mode_by_default(
         self, spec: dict[str, Any], *, bypasses: bool
     ) -> None:
         assert calico_of(node(), {"spec": spec}).bypasses_sidecars is bypasses
@@ -119,7 +119,7 @@ class TestCalico:
     def test_without_a_configuration_it_is_not_in_ebpf_mode(self) -> None:
         assert not calico_of(node(), None).bypasses_sidecars
 
-    def test_what_it_is_set_to_is_told(self) -> None:
+    def test_its_setting_is_reported(self) -> None:
         assert str(calico_of(node(), {"spec": {"bpfEnabled": True}})) == (
             "bpfEnabled: true, bpfConnectTimeLoadBalancing: unset, which is on"
         )

@@ -39,12 +39,12 @@ def webhook(name: str, kind: str = "MutatingWebhookConfiguration", **hook: Any) 
     }
 
 
-def found(wanted: dict[str, Any], live: dict[str, Any]) -> list[Difference]:
-    return differences([wanted], {ref_of(live): live})
+def found(desired: dict[str, Any], live: dict[str, Any]) -> list[Difference]:
+    return differences([desired], {ref_of(live): live})
 
 
-def paths(wanted: dict[str, Any], live: dict[str, Any]) -> list[str]:
-    return [difference.path for difference in found(wanted, live)]
+def paths(desired: dict[str, Any], live: dict[str, Any]) -> list[str]:
+    return [difference.path for difference in found(desired, live)]
 
 
 def resources(cpu: object, memory: object = "1Gi") -> dict[str, Any]:
@@ -62,18 +62,18 @@ class TestWhatIsPassedOver:
 
     def test_the_owning_resource(self) -> None:
         label = "install.operator.istio.io/owning-resource"
-        wanted, live = deployment(), deployment()
-        wanted["metadata"]["labels"] = {label: "unknown", "app": "istiod"}
+        desired, live = deployment(), deployment()
+        desired["metadata"]["labels"] = {label: "unknown", "app": "istiod"}
         live["metadata"]["labels"] = {label: "istio-mc", "app": "istiod"}
-        assert found(wanted, live) == []
+        assert found(desired, live) == []
 
     def test_the_owning_resource_where_there_is_no_label_at_all(self) -> None:
-        wanted = deployment()
-        wanted["metadata"]["labels"] = {"install.operator.istio.io/owning-resource": "unknown"}
-        assert found(wanted, deployment()) == []
+        desired = deployment()
+        desired["metadata"]["labels"] = {"install.operator.istio.io/owning-resource": "unknown"}
+        assert found(desired, deployment()) == []
 
     @pytest.mark.parametrize(
-        ("wanted", "live"),
+        ("desired", "live"),
         [
             (resources("2000m"), resources("2")),
             (resources(2), resources("2")),
@@ -82,8 +82,10 @@ class TestWhatIsPassedOver:
         ],
         ids=["2000m=2", "2='2'", "1024Mi=1Gi", "0.5=500m"],
     )
-    def test_quantities_as_the_server_writes_them(self, wanted: dict[str, Any], live: dict[str, Any]) -> None:
-        assert found(wanted, live) == []
+    def test_quantities_as_the_server_writes_them(
+        self, desired: dict[str, Any], live: dict[str, Any]
+    ) -> None:
+        assert found(desired, live) == []
 
     @pytest.mark.parametrize("empty", [None, "", [], {}, {"inner": {"list": []}}], ids=repr)
     def test_empty_values_that_the_server_drops(self, empty: object) -> None:
@@ -91,22 +93,34 @@ class TestWhatIsPassedOver:
 
     @pytest.mark.parametrize("kind", ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"])
     def test_what_istiod_fills_into_webhooks(self, kind: str) -> None:
-        wanted = webhook("istio-validator", kind, failurePolicy="Ignore", clientConfig={"caBundle": ""})
+        desired = webhook("istio-validator", kind, failurePolicy="Ignore", clientConfig={"caBundle": ""})
         live = webhook("istio-validator", kind, failurePolicy="Fail", clientConfig={"caBundle": "TFM0="})
-        assert found(wanted, live) == []
+        assert found(desired, live) == []
 
     def test_the_injector_that_the_default_tag_took_over_from(self) -> None:
-        wanted = webhook(
+        desired = webhook(
             "istio-sidecar-injector", namespaceSelector={"matchLabels": {"istio-injection": "enabled"}}
         )
         live = webhook(
             "istio-sidecar-injector", namespaceSelector={"matchLabels": {"istio.io/deactivated": "never"}}
         )
-        assert found(wanted, live) == []
+        assert found(desired, live) == []
 
     def test_replicas_that_an_hpa_of_the_same_documents_governs(self) -> None:
         live = [deployment(replicas=5), HPA]
         assert differences([deployment(replicas=1), HPA], {ref_of(item): item for item in live}) == []
+
+    def test_a_null_beside_what_others_wrote_there(self) -> None:
+        # Istio's gateway Service has `annotations: null`; MetalLB writes from which pool its address is.
+        service: dict[str, Any] = {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "gateway", "namespace": "a"},
+        }
+        live = copy.deepcopy(service)
+        live["metadata"]["annotations"] = {"metallb.io/ip-allocated-from-pool": "pool"}
+        service["metadata"]["annotations"] = None
+        assert found(service, live) == []
 
     def test_items_that_others_added_to_a_list_of_named_ones(self) -> None:
         ours, theirs = {"name": "A", "value": "1"}, {"name": "INJECTED", "value": "x"}
@@ -128,26 +142,26 @@ class TestWhatCounts:
             "Deployment istio-system/istiod spec.serviceAccountName is me, desired istiod"
         )
 
-    def test_a_page_of_text_is_told_on_one_line_and_from_where_it_differs(self) -> None:
+    def test_a_long_text_is_shown_on_one_line_from_its_first_difference(self) -> None:
         page = "accessLogFile: /dev/stdout\ndefaultConfig:\n" + "".join(f"  a{n}: {n}\n" for n in range(30))
-        wanted, live = (deployment(mesh=f"{page}  meshId: {mesh}\nrest: {page}") for mesh in ("one", "two"))
+        desired, live = (deployment(mesh=f"{page}  meshId: {mesh}\nrest: {page}") for mesh in ("one", "two"))
 
-        (difference,) = found(wanted, live)
+        (difference,) = found(desired, live)
 
-        told = str(difference)
-        assert "\n" not in told
-        assert "meshId: two rest: accessLogFile" in told.partition(", desired ")[0]
-        assert "meshId: one rest: accessLogFile" in told.partition(", desired ")[2]
-        assert len(told) < 220
+        line = str(difference)
+        assert "\n" not in line
+        assert "meshId: two rest: accessLogFile" in line.partition(", desired ")[0]
+        assert "meshId: one rest: accessLogFile" in line.partition(", desired ")[2]
+        assert len(line) < 220
 
     def test_a_value_that_is_absent(self) -> None:
         (difference,) = found(deployment(replicas=1), deployment())
         assert str(difference).endswith("spec.replicas is absent, desired 1")
 
-    def test_an_item_of_a_named_list_is_told_by_its_name(self) -> None:
-        wanted = deployment(env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
+    def test_an_item_of_a_named_list_is_shown_by_its_name(self) -> None:
+        desired = deployment(env=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
         live = deployment(env=[{"name": "B", "value": "3"}, {"name": "A", "value": "1"}])
-        assert paths(wanted, live) == ["spec.env.B.value"]
+        assert paths(desired, live) == ["spec.env.B.value"]
 
     def test_an_item_that_is_missing_from_a_named_list(self) -> None:
         assert paths(deployment(env=[{"name": "A"}, {"name": "B"}]), deployment(env=[{"name": "A"}])) == [
@@ -163,7 +177,7 @@ class TestWhatCounts:
             "spec.template.spec.containers.discovery.resources.limits.cpu"
         ]
 
-    def test_what_looks_like_a_quantity_elsewhere(self) -> None:
+    def test_text_like_a_quantity_elsewhere(self) -> None:
         assert paths(deployment(version="1.0"), deployment(version="1")) == ["spec.version"]
 
     def test_replicas_without_an_hpa(self) -> None:
@@ -173,12 +187,12 @@ class TestWhatCounts:
         other = copy.deepcopy(HPA)
         other["metadata"]["namespace"] = "elsewhere"  # type: ignore[index]
         live = [deployment(replicas=5), other]
-        told = differences([deployment(replicas=1), other], {ref_of(item): item for item in live})
-        assert [difference.path for difference in told] == ["spec.replicas"]
+        reported = differences([deployment(replicas=1), other], {ref_of(item): item for item in live})
+        assert [difference.path for difference in reported] == ["spec.replicas"]
 
     def test_other_fields_of_webhooks(self) -> None:
-        wanted, live = webhook("w", sideEffects="None"), webhook("w", sideEffects="Some")
-        assert paths(wanted, live) == ["webhooks.rev.istio.io.sideEffects"]
+        desired, live = webhook("w", sideEffects="None"), webhook("w", sideEffects="Some")
+        assert paths(desired, live) == ["webhooks.rev.istio.io.sideEffects"]
 
     def test_long_values_are_cut(self) -> None:
         (difference,) = found(deployment(text="x" * 500), deployment(text="y" * 500))

@@ -33,9 +33,9 @@ REVIEWS = Meshed("sample", "reviews", 9080, http=True)
 OPEN = Trace("gw.example", PUBLIC, "", Reach(15443, Outcome.OK), Reach(15021, Outcome.OK), Health(200))
 
 
-def ports(mesh: Outcome, status: Outcome, ip: str = PUBLIC, *, no_way: bool = False) -> Trace:
-    mine = Reach(15443, mesh, "no route to host", no_way=no_way)
-    return Trace(ip, ip, "", mine, Reach(15021, status, "no route to host", no_way=no_way))
+def ports(mesh: Outcome, status: Outcome, ip: str = PUBLIC, *, no_route: bool = False) -> Trace:
+    mine = Reach(15443, mesh, "no route to host", no_route=no_route)
+    return Trace(ip, ip, "", mine, Reach(15021, status, "no route to host", no_route=no_route))
 
 
 @cache
@@ -84,7 +84,7 @@ def test_others_are_the_same_everywhere(ip: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mesh", "status", "says"),
+    ("mesh", "status", "expected"),
     [
         (Outcome.TIMED_OUT, Outcome.OK, "a firewall drops 15443"),
         (Outcome.TIMED_OUT, Outcome.TIMED_OUT, "a firewall drops both, or the address does not exist"),
@@ -93,10 +93,10 @@ def test_others_are_the_same_everywhere(ip: str) -> None:
         (Outcome.UNREACHABLE, Outcome.UNREACHABLE, "no route to this address"),
     ],
 )
-def test_both_ports_together_tell_what_is_in_the_way(mesh: Outcome, status: Outcome, says: str) -> None:
+def test_both_ports_together_show_the_obstacle(mesh: Outcome, status: Outcome, expected: str) -> None:
     found = reached(ports(mesh, status))
     assert found.outcome is mesh
-    assert says in found.seen
+    assert expected in found.seen
 
 
 def test_a_gateway_that_is_reached_on_its_mesh_port_is_reached() -> None:
@@ -104,7 +104,7 @@ def test_a_gateway_that_is_reached_on_its_mesh_port_is_reached() -> None:
 
 
 @pytest.mark.parametrize("how", [Outcome.REFUSED, Outcome.TIMED_OUT, Outcome.UNREACHABLE])
-def test_a_private_address_that_is_not_reached_cannot_be_told_from_here(how: Outcome) -> None:
+def test_an_unreachable_private_address_is_unknown_from_here(how: Outcome) -> None:
     assert reached(ports(how, how, PRIVATE)).outcome is Outcome.UNKNOWN
 
 
@@ -112,13 +112,13 @@ def test_a_private_address_that_is_reached_on_one_port_is_judged_on_the_other() 
     assert reached(ports(Outcome.TIMED_OUT, Outcome.OK, PRIVATE)).outcome is Outcome.TIMED_OUT
 
 
-def test_a_machine_without_ipv6_tells_nothing_of_an_ipv6_address() -> None:
-    assert reached(ports(Outcome.UNREACHABLE, Outcome.UNREACHABLE, "2001:db8::1", no_way=True)).outcome is (
+def test_a_machine_without_ipv6_shows_nothing_about_an_ipv6_address() -> None:
+    assert reached(ports(Outcome.UNREACHABLE, Outcome.UNREACHABLE, "2001:db8::1", no_route=True)).outcome is (
         Outcome.UNKNOWN
     )
 
 
-def test_an_ipv6_address_that_nobody_routes_to_is_unreachable() -> None:
+def test_an_ipv6_address_without_a_route_is_unreachable() -> None:
     found = reached(ports(Outcome.UNREACHABLE, Outcome.UNREACHABLE, "2001:db8::1"))
     assert found.outcome is Outcome.UNREACHABLE
 
@@ -146,17 +146,17 @@ def test_a_certificate_of_the_clusters_own_ca_under_the_meshs_root_is_as_it_shou
     assert shown(showing(leaf("kt")), "kt", MEMBERS).outcome is Outcome.OK
 
 
-def test_a_certificate_of_another_clusters_ca_tells_which_one_answered() -> None:
+def test_a_certificate_of_another_clusters_ca_shows_which_cluster_answered() -> None:
     found = shown(showing(leaf("ncloud")), "kt", MEMBERS)
-    assert (found.outcome, found.who) == (Outcome.OTHER_CLUSTER, "ncloud")
+    assert (found.outcome, found.issuer) == (Outcome.OTHER_CLUSTER, "ncloud")
 
 
-def test_one_answer_of_another_cluster_among_several_is_told() -> None:
+def test_one_answer_of_another_cluster_among_several_is_reported() -> None:
     found = shown(showing(leaf("kt"), leaf("kt"), leaf("nhn")), "kt", MEMBERS)
-    assert (found.outcome, found.who) == (Outcome.OTHER_CLUSTER, "nhn")
+    assert (found.outcome, found.issuer) == (Outcome.OTHER_CLUSTER, "nhn")
 
 
-def test_a_certificate_of_nobody_in_the_mesh_is_of_another_root() -> None:
+def test_a_certificate_from_outside_the_mesh_is_of_another_root() -> None:
     found = shown(showing(leaf("kt", "other"), unverified="self-signed certificate"), "kt", MEMBERS)
     assert found.outcome is Outcome.OTHER_ROOT
     assert "kt.intermediate.istio.io" in found.seen
@@ -166,7 +166,7 @@ def test_a_certificate_under_the_root_by_a_ca_that_no_cluster_has_now_is_of_a_fo
     assert shown(showing(leaf("left")), "kt", MEMBERS).outcome is Outcome.FORMER_CA
 
 
-def test_a_cluster_with_a_root_of_its_own_is_told_though_its_own_ca_answered() -> None:
+def test_a_cluster_with_a_root_of_its_own_is_reported_though_its_own_ca_answered() -> None:
     members = MEMBERS | {"kt": member("kt", "other")}
     found = shown(showing(leaf("kt", "other")), "kt", members)
     assert found.outcome is Outcome.OTHER_ROOT
@@ -178,32 +178,32 @@ def test_a_root_of_its_own_in_another_cluster_is_no_fault_of_the_rest() -> None:
     assert shown(showing(leaf("kt")), "kt", members).outcome is Outcome.OK
 
 
-def test_a_ca_that_does_not_lead_to_its_root_is_trusted_by_nobody() -> None:
+def test_a_ca_without_a_chain_to_its_root_is_not_trusted() -> None:
     files = CaCerts.from_authority(ca("kt"))
     broken = signing(replace(files, root_cert=CaCerts.from_authority(ca("kt", "other")).root_cert))
     assert shown(showing(leaf("kt")), "kt", MEMBERS | {"kt": broken}).outcome is Outcome.OTHER_ROOT
 
 
-def test_a_certificate_that_is_not_valid_now_is_told_as_such() -> None:
+def test_a_certificate_that_is_not_valid_now_is_reported_as_such() -> None:
     found = shown(showing(leaf("kt"), unverified="certificate has expired"), "kt", MEMBERS)
     assert found.outcome is Outcome.NOT_VALID
     assert "certificate has expired" in found.seen
 
 
-def test_two_clusters_of_one_ca_are_told_apart_by_nothing_and_so_not_accused() -> None:
+def test_two_clusters_of_one_ca_cannot_be_distinguished_and_have_no_fault() -> None:
     members = {"ncloud": MEMBERS["kt"], "kt": MEMBERS["kt"]}
     assert shown(showing(leaf("kt")), "kt", members).outcome is Outcome.OK
 
 
-def test_with_no_service_to_ask_for_nothing_is_told_of_the_handshake() -> None:
+def test_without_a_service_to_call_nothing_is_reported_of_the_handshake() -> None:
     assert shown(OPEN, "kt", MEMBERS).outcome is Outcome.NOTHING_MESHED
 
 
-def test_a_gateway_that_was_not_reached_tells_nothing_of_the_handshake() -> None:
+def test_an_unreachable_gateway_shows_nothing_of_the_handshake() -> None:
     assert shown(ports(Outcome.TIMED_OUT, Outcome.OK), "kt", MEMBERS).outcome is Outcome.UNKNOWN
 
 
-def test_handshakes_that_are_all_closed_name_the_services_that_were_asked_for() -> None:
+def test_handshakes_that_are_all_closed_name_the_requested_services() -> None:
     closed = Handshake(REVIEWS, Outcome.CLOSED, "accepted, and closed at the handshake")
     found = shown(replace(OPEN, handshakes=(closed,)), "kt", MEMBERS)
     assert (found.outcome, found.seen) == (
@@ -220,14 +220,22 @@ def test_a_call_that_was_answered_is_accepted() -> None:
     assert accepted(called).outcome is Outcome.OK
 
 
-def test_a_call_that_was_refused_says_whose_certificate_it_was() -> None:
+def test_a_refused_call_names_the_owner_of_the_certificate() -> None:
     found = accepted(replace(OPEN, answer=Answer(Outcome.REJECTED, "unknown ca"), issuer="ncloud"))
     assert (found.outcome, found.seen) == (Outcome.REJECTED, "a certificate of ncloud's CA: unknown ca")
 
 
-def test_without_a_key_nothing_is_told_of_calls() -> None:
+def test_a_call_without_a_response_in_time_is_unknown_as_a_refusal_comes_at_once() -> None:
+    found = accepted(replace(OPEN, answer=Answer(Outcome.TIMED_OUT, "no response in time"), issuer="ncloud"))
+    assert found.outcome is Outcome.UNKNOWN
+    assert found.seen == (
+        "unknown: a certificate of ncloud's CA was not refused, and there was no response in time"
+    )
+
+
+def test_without_a_key_nothing_is_reported_of_calls() -> None:
     assert accepted(OPEN).outcome is Outcome.NO_KEY
 
 
-def test_where_no_workload_showed_itself_nothing_is_told_of_calls() -> None:
+def test_without_a_certificate_of_a_workload_nothing_is_reported_of_calls() -> None:
     assert accepted(replace(OPEN, issuer="ncloud")).outcome is Outcome.UNKNOWN

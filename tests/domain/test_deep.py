@@ -55,18 +55,18 @@ class TestDocuments:
             assert document["metadata"]["namespace"] == "istio-mc-probe-ab12cd"
             assert document["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "istio-mc"
 
-    def test_the_container_asks_for_no_more_than_the_restricted_standard_allows(self) -> None:
+    def test_the_container_meets_the_restricted_standard(self) -> None:
         (container,) = made()["Pod probe"]["spec"]["containers"]
-        asked = container["securityContext"]
-        assert (asked["runAsNonRoot"], asked["allowPrivilegeEscalation"]) == (True, False)
-        assert asked["capabilities"] == {"drop": ["ALL"]}
-        assert asked["seccompProfile"] == {"type": "RuntimeDefault"}
+        context = container["securityContext"]
+        assert (context["runAsNonRoot"], context["allowPrivilegeEscalation"]) == (True, False)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
 
-    def test_a_pod_that_nobody_removes_ends_by_itself(self) -> None:
+    def test_a_pod_that_is_not_removed_ends_by_itself(self) -> None:
         spec = made()["Pod probe"]["spec"]
         assert (spec["activeDeadlineSeconds"], spec["restartPolicy"]) == (120, "Never")
 
-    def test_a_revision_is_asked_for_its_sidecar(self) -> None:
+    def test_the_sidecar_of_a_revision_is_requested(self) -> None:
         mesh = Mesh(mesh_id="mesh1", version="1.26.0", revision="canary")
         labels = probe_pod.namespace("ab12cd", mesh, "me/1", NOW)["metadata"]["labels"]
         assert labels["istio.io/rev"] == "canary"
@@ -132,10 +132,10 @@ class TestCalls:
         found = shell([1], 'printf "upstream connect error\\r\\nreset 503 0"')
         assert found == {1: Reply(503, "upstream connect error  reset")}
 
-    def test_silence_is_told_as_such(self, shell: Any) -> None:  # noqa: ANN401 - as above
+    def test_a_missing_response_is_reported_as_such(self, shell: Any) -> None:  # noqa: ANN401 - as above
         assert str(shell([1], 'printf " 000 28"')[1]) == "no response within 8 s"
 
-    def test_an_image_without_curl_tells_so(self, shell: Any) -> None:  # noqa: ANN401 - as above
+    def test_an_image_without_curl_is_reported(self, shell: Any) -> None:  # noqa: ANN401 - as above
         assert "not found" in str(shell([1], None)[1])
 
 

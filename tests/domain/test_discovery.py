@@ -15,7 +15,6 @@ from istio_mc.domain.istio.discovery import (
     read_endpoints,
     read_gateways,
     ready_addresses,
-    selected,
 )
 
 # In the form of istiod 1.26.0 (pilot/pkg/model/service.go, IstioEndpoint), shortened.
@@ -98,10 +97,3 @@ def test_a_second_reading_adds_endpoints_and_replaces_gateways() -> None:
     both = first.with_endpoints(second)
     assert both.gateways == (gateway,)
     assert both.endpoints == {"kt": {("a", "one"): {"1", "2"}}, "nhn": {("a", "one"): {"3"}}}
-
-
-def test_selected_are_namespaces_that_an_istiod_has_of_its_own_cluster() -> None:
-    view = IstiodView("x", (), {"nhn": {("a", "other"): frozenset({"9"})}})
-    expected = {("a", "one"): frozenset({"1"}), ("b", "two"): frozenset({"2"})}
-    assert list(selected(expected, (view, "nhn"))) == [("a", "one")]
-    assert list(selected(expected)) == [("a", "one"), ("b", "two")]

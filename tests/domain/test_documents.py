@@ -90,7 +90,7 @@ class TestRemoteSecret:
         found = inside(remote_secret(ApiServer("https://lb:6443", tls_server_name="kubernetes")))
         assert found["clusters"][0]["cluster"]["tls-server-name"] == "kubernetes"
 
-    def test_no_tls_server_name_where_none_is_wanted(self) -> None:
+    def test_no_tls_server_name_where_none_is_required(self) -> None:
         assert "tls-server-name" not in inside(remote_secret())["clusters"][0]["cluster"]
 
     def test_holds_nothing_that_istiod_refuses(self) -> None:
@@ -115,7 +115,7 @@ def test_namespace_carries_network_and_membership() -> None:
     }
 
 
-def test_a_namespace_that_this_tool_makes_says_so() -> None:
+def test_a_namespace_created_by_this_tool_is_labelled() -> None:
     mesh, cluster = Mesh(mesh_id="mesh1", version="1.26.0"), Cluster("kt", "kt-k2p", "network1", SERVER)
     made = documents.namespace(mesh, cluster, live=None)
     assert made["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "istio-mc"

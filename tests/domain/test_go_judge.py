@@ -62,7 +62,7 @@ def judged(judge: Path, given: Sequence[Case]) -> Mapping[str, str]:
     return {line["name"]: line["why"] for line in map(json.loads, done.stdout.splitlines())}
 
 
-def test_what_istiod_can_use_is_what_go_says(judge: Path) -> None:
+def test_istiod_accepts_exactly_what_go_accepts(judge: Path) -> None:
     given = cases()
     go = judged(judge, given)
     assert len(go) == len(given) > 500

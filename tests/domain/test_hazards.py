@@ -8,6 +8,7 @@ from itertools import product
 import pytest
 
 from istio_mc.domain.istio import hazards
+from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.releases import Defect, PatchRange, is_prerelease, is_vendors, patch_of
 from istio_mc.gateways.istio.releases import release_table
 
@@ -140,11 +141,23 @@ def test_the_patch_that_is_named_repairs_every_defect() -> None:
             assert hazards.defects(TABLE, {named: []}) is None, version
 
 
-def test_a_defect_without_a_repair_is_said_to_have_none() -> None:
+def test_a_defect_without_a_fix_is_reported_as_such() -> None:
     table = replace(TABLE, defects=(Defect("new", "it fails", (PatchRange(first="1.31.0"),), "s"),))
     problem = hazards.defects(table, {"1.31.4": []})
     assert problem
-    assert (problem.seen, problem.expected) == ("1.31.4: it fails (no fix is known)", "a newer Istio")
+    assert problem.seen == "1.31.4: it fails (no release with a fix is known)"
+    assert problem.expected == "a release without the defect"
+    assert str(problem.hint) == "see which releases there are: istio-mc tools list"
+
+
+def test_against_a_defect_without_a_fix_another_version_is_no_advice() -> None:
+    table = replace(TABLE, defects=(Defect("new", "it fails", (PatchRange(first="1.31.0"),), "s"),))
+    problem = hazards.defects(table, {"1.31.4": ["kt"]}, lambda context: restart_istiod(context, "istiod"))
+    assert problem
+    assert str(problem.hint) == (
+        "a restart of istiod removes their effects: "
+        "kubectl --context kt -n istio-system rollout restart deployment istiod"
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,7 +230,7 @@ def test_with_the_alpha_flag_some_istiods_wait_for_a_udproute_that_is_not_served
     assert found(version, {UDP: "v1.5.1"}, ALPHA) == []
     assert found(version, {UDP: "v1.6.0"}) == []
     waiting = hazards.crd_hazards(TABLE, version, {UDP: "v1.6.0"}, ALPHA)
-    problem = hazards.unfit_crds({"kt": waiting}, {"kt": {UDP: "v1.6.0"}}, {"kt": [version]})
+    problem = hazards.incompatible_crds({"kt": waiting}, {"kt": {UDP: "v1.6.0"}}, {"kt": [version]})
     assert problem
     assert problem.expected == "no PILOT_ENABLE_ALPHA_GATEWAY_API, or a bundle version before 1.6.0"
     assert str(problem.hint) == "remove PILOT_ENABLE_ALPHA_GATEWAY_API from pilot.env in the values"

@@ -59,7 +59,7 @@ def test_advice_contains_commands_as_a_shell_reads_them() -> None:
     )
 
 
-def test_only_a_command_is_told_as_one_that_fixes() -> None:
+def test_only_a_command_is_reported_as_a_fix() -> None:
     command = kubectl("kt", "get", "pods")
 
     assert (type_of(command), type_of(Advice(command)), type_of(None)) == (
@@ -113,8 +113,8 @@ class TestOptionsOfTheRun:
         )
 
     def test_a_command_in_advice_gets_them(self) -> None:
-        told = with_options(Advice("see ", kubectl("kt", "get", "pods"), "; wait"), RunOptions("k"))
-        assert str(told) == "see KUBECONFIG=k kubectl --context kt get pods; wait"
+        hint = with_options(Advice("see ", kubectl("kt", "get", "pods"), "; wait"), RunOptions("k"))
+        assert str(hint) == "see KUBECONFIG=k kubectl --context kt get pods; wait"
 
     def test_without_options_a_hint_stays_as_it_is(self) -> None:
         command = kubectl("kt", "get", "pods")
@@ -123,6 +123,6 @@ class TestOptionsOfTheRun:
 
     @pytest.mark.parametrize("path", ["/dev/fd/63", "/proc/self/fd/12"])
     def test_a_kubeconfig_that_can_be_read_once_makes_advice_of_a_command(self, path: str) -> None:
-        told = with_options(istio_mc("link", contexts=["kt"]), RunOptions(path))
-        assert isinstance(told, Advice)
-        assert str(told) == "with the kubeconfig of this run: istio-mc link --contexts kt"
+        hint = with_options(istio_mc("link", contexts=["kt"]), RunOptions(path))
+        assert isinstance(hint, Advice)
+        assert str(hint) == "with the kubeconfig of this run: istio-mc link --contexts kt"

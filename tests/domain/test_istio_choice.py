@@ -114,7 +114,7 @@ class TestTheDefault:
         table = replace(TABLE, istio=(replace(TABLE.istio[0], newest=None),))
         assert choose(table, servers("v1.30.0"), TODAY).version == "1.26.0"
 
-    def test_says_whose_kubernetes_it_could_not_consider(self) -> None:
+    def test_names_the_clusters_with_unknown_kubernetes_version(self) -> None:
         chosen = default("v1.32.3", "unknown", silent=("nhn",))
         assert chosen.reason == "newest supported minor for Kubernetes 1.32, c2, nhn unknown"
 
@@ -198,7 +198,7 @@ class TestAMeshThatRunsOne:
         assert chosen.problem
         assert (chosen.problem.code, chosen.is_known) == ("istio-version-unknown", False)
 
-    def test_of_which_one_cannot_be_read_is_told_so(self) -> None:
+    def test_with_an_unreadable_one_is_reported(self) -> None:
         chosen = choose(TABLE, Servers(running={"kt": None, "nhn": "1.30.4"}), TODAY)
         assert (chosen.version, chosen.problem) == ("1.30.4", None)
         assert chosen.warning

@@ -53,8 +53,8 @@ def test_running_istiods(found: dict[str, Any], *, runs: bool) -> None:
     assert bool(running_istiods([found])) is runs
 
 
-def deployment(wanted: int | None = 1, generation: int = 2, **status: int) -> dict[str, Any]:
-    spec = {} if wanted is None else {"replicas": wanted}
+def deployment(desired: int | None = 1, generation: int = 2, **status: int) -> dict[str, Any]:
+    spec = {} if desired is None else {"replicas": desired}
     return {"metadata": {"generation": generation}, "spec": spec, "status": status}
 
 
@@ -65,13 +65,13 @@ class TestUnavailable:
     def test_one_that_is_rolled_out(self) -> None:
         assert unavailable(deployment(**DONE)) == ""
 
-    def test_one_that_says_no_number_wants_one(self) -> None:
+    def test_one_without_a_number_requires_one(self) -> None:
         assert unavailable(deployment(None, **DONE)) == ""
 
     def test_none_at_all(self) -> None:
         assert unavailable(None) == "no such Deployment"
 
-    def test_a_change_that_nobody_has_seen_yet(self) -> None:
+    def test_a_change_that_is_not_observed_yet(self) -> None:
         assert "has not processed" in unavailable(deployment(generation=3, **DONE))
 
     def test_too_few(self) -> None:

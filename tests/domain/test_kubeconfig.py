@@ -69,7 +69,7 @@ def test_the_current_context_is_the_first_that_a_file_sets() -> None:
     assert joined(document("a")).current_context is None
 
 
-def test_a_current_context_that_no_file_defines_is_told() -> None:
+def test_a_current_context_that_no_file_defines_is_reported() -> None:
     (warning,) = joined(document("a", current="zz")).warnings
     assert warning.code == "current-context-unknown"
 
@@ -83,20 +83,18 @@ def test_of_entries_with_the_same_name_the_first_counts_whole() -> None:
 
 def test_names_that_repeat_are_reported_with_both_files_and_whether_they_are_identical() -> None:
     warnings = joined(document("kt", server="https://1"), document("kt", server="https://2")).warnings
-    assert [warning.message for warning in warnings] == [
-        "cluster kt-k is defined in /f/1 and again in /f/2: the first counts",
-        "user kt-admin is defined in /f/1 and again in /f/2: the entries are identical",
-        "context kt is defined in /f/1 and again in /f/2: the entries are identical",
+    assert [(warning.message, warning.seen) for warning in warnings] == [
+        ("cluster kt-k is defined in several files", "/f/1, /f/2: different entries, the first is used"),
+        ("user kt-admin is defined in several files", "/f/1, /f/2: identical entries"),
+        ("context kt is defined in several files", "/f/1, /f/2: identical entries"),
     ]
     assert {warning.code for warning in warnings} == {"kubeconfig-name-repeated"}
 
 
 def test_a_name_in_three_files_is_reported_once_with_all_three() -> None:
-    messages = [
-        warning.message for warning in joined(document("kt"), document("kt"), document("kt")).warnings
-    ]
-    assert "context kt is defined in /f/1 and again in /f/2 and /f/3: the entries are identical" in messages
-    assert len(messages) == 3
+    warnings = joined(document("kt"), document("kt"), document("kt")).warnings
+    assert "/f/1, /f/2, /f/3: identical entries" in [warning.seen for warning in warnings]
+    assert len(warnings) == 3
 
 
 def test_a_context_may_name_a_cluster_and_a_user_of_other_files() -> None:
@@ -108,7 +106,7 @@ def test_a_context_may_name_a_cluster_and_a_user_of_other_files() -> None:
     assert kt.problems == ()
 
 
-def test_missing_files_are_passed_over_with_a_warning() -> None:
+def test_missing_files_are_skipped_with_a_warning() -> None:
     kubeconfig = joined(None, document("kt"))
     assert [context.name for context in kubeconfig.contexts] == ["kt"]
     (warning,) = kubeconfig.warnings
@@ -161,13 +159,13 @@ def test_identical_relative_paths_in_different_folders_are_not_identical_entries
         found["users"][0]["user"] = {"tokenFile": "token"}
     warnings = merge([KubeconfigFile("/a/c", one), KubeconfigFile("/b/c", two)]).warnings
     assert [warning.seen for warning in warnings] == [
-        "identical entries",
-        "different entries",
-        "identical entries",
+        "/a/c, /b/c: identical entries",
+        "/a/c, /b/c: different entries, the first is used",
+        "/a/c, /b/c: identical entries",
     ]
 
 
-def test_what_makes_a_context_unusable_is_said_of_it_and_stops_nothing() -> None:
+def test_an_unusable_context_is_reported_and_stops_nothing() -> None:
     found = document("kt", "nhn", "bare", "none")
     found["clusters"] = [
         {"name": "nhn-k", "cluster": {}},
@@ -252,7 +250,7 @@ def test_users_that_kubectl_refuses_are_problems_of_their_contexts(entry: dict[s
     assert problem.message == f"context kt (/f/1): its user kt-admin (/f/1) {fault}"
 
 
-def test_malformed_documents_are_told_with_file_and_place_all_at_once() -> None:
+def test_all_malformed_documents_are_reported_with_file_and_place() -> None:
     assert faults_of(
         {
             "kind": "Deployment",
@@ -479,8 +477,8 @@ def test_clusters_that_kubectl_refuses_are_problems_of_their_contexts(
     found = document("kt", "nhn")
     found["clusters"][0]["cluster"] |= entry
     kt, nhn = joined(found).contexts
-    told = [f"context kt (/f/1): its cluster kt-k (/f/1) {fault}"] if fault else []
-    assert ([problem.message for problem in kt.problems], nhn.problems) == (told, ())
+    messages = [f"context kt (/f/1): its cluster kt-k (/f/1) {fault}"] if fault else []
+    assert ([problem.message for problem in kt.problems], nhn.problems) == (messages, ())
 
 
 def test_user_and_password_in_a_servers_url_stay_out_of_what_is_shown() -> None:

@@ -95,40 +95,40 @@ class TestRemoteSecrets:
 
 
 class TestLinkStep:
-    WANTED = required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS))
+    DESIRED = required_by(CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS))
 
     def test_nothing_to_do(self) -> None:
-        assert link_step(self.WANTED, present(*self.WANTED)) is None
+        assert link_step(self.DESIRED, present(*self.DESIRED)) is None
 
     def test_a_kubeconfig_that_is_only_written_otherwise_is_the_same(self) -> None:
-        (text,) = self.WANTED[0]["data"].values()
+        (text,) = self.DESIRED[0]["data"].values()
         other = {"ncloud-nks": encoded("# by hand\n" + base64.b64decode(text).decode())}
-        assert link_step(self.WANTED, present(self.WANTED[0] | {"data": other}, self.WANTED[1])) is None
+        assert link_step(self.DESIRED, present(self.DESIRED[0] | {"data": other}, self.DESIRED[1])) is None
 
     def test_only_what_is_missing_is_written(self) -> None:
-        step = link_step(self.WANTED, present(self.WANTED[0]))
+        step = link_step(self.DESIRED, present(self.DESIRED[0]))
         assert step is not None
-        assert step.documents == (self.WANTED[1],)
+        assert step.documents == (self.DESIRED[1],)
         assert step.reasons == ("Secret istio-system/istio-remote-secret-nhn-nks is missing",)
 
-    def test_a_token_that_was_replaced_is_written_and_told_nowhere(self) -> None:
+    def test_a_replaced_token_is_neither_written_nor_printed(self) -> None:
         stale = required_by(
             CLUSTERS["kt"], remote_secrets(CLUSTERS, TOKENS | {"nhn": ReaderToken("stale", CAS["nhn"])})
         )
-        step = link_step(self.WANTED, present(*stale))
+        step = link_step(self.DESIRED, present(*stale))
         assert step is not None
         assert step.reasons == ("Secret istio-system/istio-remote-secret-nhn-nks has another kubeconfig",)
         assert "token-of" not in repr(step)
 
     def test_a_secret_that_lost_its_label_is_written(self) -> None:
-        bare = self.WANTED[0] | {"metadata": {**self.WANTED[0]["metadata"], "labels": {}}}
-        step = link_step(self.WANTED, present(bare, self.WANTED[1]))
+        bare = self.DESIRED[0] | {"metadata": {**self.DESIRED[0]["metadata"], "labels": {}}}
+        step = link_step(self.DESIRED, present(bare, self.DESIRED[1]))
         assert step is not None
-        assert step.documents == (self.WANTED[0],)
+        assert step.documents == (self.DESIRED[0],)
 
     def test_a_secret_that_holds_rubbish_is_written(self) -> None:
-        spoilt = self.WANTED[0] | {"data": {"ncloud-nks": encoded("]")}}
-        assert link_step(self.WANTED, present(spoilt, self.WANTED[1])) is not None
+        spoilt = self.DESIRED[0] | {"data": {"ncloud-nks": encoded("]")}}
+        assert link_step(self.DESIRED, present(spoilt, self.DESIRED[1])) is not None
 
     @pytest.mark.parametrize(
         "user",
@@ -140,8 +140,8 @@ class TestLinkStep:
         ],
     )
     def test_what_istiod_accepts_and_link_would_not_write_stays(self, user: dict[str, Any]) -> None:
-        other = edited(self.WANTED[0], lambda found: found["users"][0].update(user=user))
-        assert link_step(self.WANTED, present(other, self.WANTED[1])) is None
+        other = edited(self.DESIRED[0], lambda found: found["users"][0].update(user=user))
+        assert link_step(self.DESIRED, present(other, self.DESIRED[1])) is None
 
     def test_a_server_that_is_not_verified_stays(self) -> None:
         def insecure(found: dict[str, Any]) -> None:
@@ -149,7 +149,7 @@ class TestLinkStep:
             del entry["certificate-authority-data"]
             entry["insecure-skip-tls-verify"] = True
 
-        assert link_step(self.WANTED, present(edited(self.WANTED[0], insecure), self.WANTED[1])) is None
+        assert link_step(self.DESIRED, present(edited(self.DESIRED[0], insecure), self.DESIRED[1])) is None
 
     def test_a_ca_in_wrapped_base64_is_the_same(self) -> None:
         def wrap(found: dict[str, Any]) -> None:
@@ -157,24 +157,24 @@ class TestLinkStep:
             text = entry["certificate-authority-data"]
             entry["certificate-authority-data"] = f"{text[:4]}\n{text[4:]}\n"
 
-        assert link_step(self.WANTED, present(edited(self.WANTED[0], wrap), self.WANTED[1])) is None
+        assert link_step(self.DESIRED, present(edited(self.DESIRED[0], wrap), self.DESIRED[1])) is None
 
     def test_one_secret_for_all_clusters_stays(self) -> None:
-        data = self.WANTED[0]["data"] | self.WANTED[1]["data"]
-        both = self.WANTED[0] | {"metadata": {"name": "all", "labels": LABELS}, "data": data}
-        assert link_step(self.WANTED, present(both)) is None
+        data = self.DESIRED[0]["data"] | self.DESIRED[1]["data"]
+        both = self.DESIRED[0] | {"metadata": {"name": "all", "labels": LABELS}, "data": data}
+        assert link_step(self.DESIRED, present(both)) is None
 
     def test_what_istiod_refuses_is_written_with_its_reason(self) -> None:
-        other = edited(self.WANTED[0], lambda found: found["users"][0].update(user={"tokenFile": "/t"}))
-        step = link_step(self.WANTED, present(other, self.WANTED[1]))
+        other = edited(self.DESIRED[0], lambda found: found["users"][0].update(user={"tokenFile": "/t"}))
+        step = link_step(self.DESIRED, present(other, self.DESIRED[1]))
         assert step is not None
         (reason,) = step.reasons
         assert "istio-remote-secret-ncloud-nks is refused by istiod: istiod rejects tokenFile" in reason
 
     def test_a_refused_one_beside_one_that_istiod_accepts_is_left(self) -> None:
-        refused = edited(self.WANTED[0], lambda found: found.pop("current-context"))
-        accepted = self.WANTED[0] | {"metadata": {"name": "other", "labels": LABELS}}
-        assert link_step(self.WANTED, present(refused, accepted, self.WANTED[1])) is None
+        refused = edited(self.DESIRED[0], lambda found: found.pop("current-context"))
+        accepted = self.DESIRED[0] | {"metadata": {"name": "other", "labels": LABELS}}
+        assert link_step(self.DESIRED, present(refused, accepted, self.DESIRED[1])) is None
 
 
 class TestKubeconfigFiles:

@@ -38,7 +38,7 @@ def test_one_that_works_has_no_damage() -> None:
     assert (found.damage, found.ca, found.root) == ((), ca_certs("kt"), root_fingerprint())
 
 
-def test_one_in_part_still_tells_its_root() -> None:
+def test_an_incomplete_one_still_shows_its_root() -> None:
     found = live_ca(secret(ca_key=None), NOW)
     assert (codes(found), found.ca, found.root) == (["cacerts-partial"], None, root_fingerprint())
 
@@ -78,7 +78,7 @@ def test_what_is_wrong_with_the_root_itself_is_no_damage_of_the_secret() -> None
         (b"unreadable", True),
     ],
 )
-def test_a_key_that_is_not_the_wanted_one_could_be_lost(key: bytes, other: bool) -> None:  # noqa: FBT001
+def test_a_key_that_is_not_the_required_one_could_be_lost(key: bytes, other: bool) -> None:  # noqa: FBT001
     assert live_ca(secret(ca_key=key), NOW).holds_another_key(ca_certs("kt")) is other
 
 

@@ -57,8 +57,8 @@ def test_workloads_are_restarted_once_each_namespace_by_namespace() -> None:
 
 
 def test_a_pod_of_its_own_is_named_for_a_person() -> None:
-    told = restart_command("kt", [ProxyTrust("shop", "alone", (), (), "")])
-    assert str(told) == "create these Pods again: shop/alone"
+    command = restart_command("kt", [ProxyTrust("shop", "alone", (), (), "")])
+    assert str(command) == "create these Pods again: shop/alone"
 
 
 def test_the_oldest_are_taken_up_to_a_number() -> None:

@@ -43,11 +43,11 @@ class TestMerged:
         )
         assert not one.spreads
 
-    def test_ports_that_differ_are_told(self) -> None:
+    def test_ports_that_differ_are_reported(self) -> None:
         (one,) = found(service(port=81))
         assert one.disagreement == "kt: http 80/TCP; nhn: http 81/TCP"
 
-    def test_labels_that_differ_are_told(self) -> None:
+    def test_labels_that_differ_are_reported(self) -> None:
         (one,) = found(
             service(labels={"app": "b", "same": "x"}), kt=service(labels={"app": "a", "same": "x"})
         )

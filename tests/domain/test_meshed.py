@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from istio_mc.domain.istio import services
 from istio_mc.domain.istio.services import Meshed, meshed
 
 
@@ -90,3 +91,23 @@ def test_services_that_speak_http_come_first() -> None:
         (4, False),
         (5, False),
     ]
+
+
+def test_of_thousands_of_services_each_is_compared_with_pods_of_its_rarest_label(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared = []
+    leads_to = services._leads_to
+
+    def count(*pair: Any) -> bool:
+        compared.append(pair)
+        return leads_to(*pair)
+
+    monkeypatch.setattr(services, "_leads_to", count)
+    apps = [f"app-{number}" for number in range(40)]
+    pods = [pod({"team": "shop", "app": app}) for app in apps]
+    offered = [service(selector={"team": "shop", "app": app}) for app in apps]
+    for one, app in zip(offered, apps, strict=True):
+        one["metadata"]["name"] = app
+    assert [one.service for one in meshed(offered, pods)] == sorted(apps)
+    assert len(compared) == len(apps)

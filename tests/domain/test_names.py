@@ -65,7 +65,7 @@ def test_the_secret_is_named_as_istioctl_names_it() -> None:
     assert naming.remote_secret_name("kt-k2p") == "istio-remote-secret-kt-k2p"
 
 
-def test_names_that_map_to_the_same_id_are_told_apart_by_a_hash() -> None:
+def test_names_that_map_to_the_same_id_are_distinguished_by_a_hash() -> None:
     ids = naming.derive_cluster_ids({"one": "a_b", "two": "a.b"}, {})
     assert set(ids) == {"one", "two"}
     assert all(re.fullmatch(r"a-b-[0-9a-f]{8}", made) for made in ids.values())
@@ -87,7 +87,7 @@ def test_a_hash_that_is_taken_too_is_made_longer() -> None:
     assert len(set(third.values())) == 3
 
 
-def test_an_id_once_taken_is_kept_and_given_to_nobody_else() -> None:
+def test_an_assigned_id_is_kept_and_not_assigned_again() -> None:
     ids = naming.derive_cluster_ids({"kt": "a", "nhn": "b_c"}, {"nhn": "a", "gone": "x"})
     assert ids["nhn"] == "a"
     assert re.fullmatch(r"a-[0-9a-f]{8}", ids["kt"])
@@ -163,7 +163,7 @@ def test_what_no_label_value_can_be_is_refused_as_a_network(bad: str) -> None:
     assert problem.code == "network-invalid"
 
 
-def test_the_next_network_is_the_lowest_that_nobody_uses() -> None:
+def test_the_next_network_is_the_lowest_unused_one() -> None:
     assert naming.next_network([]) == "network1"
     assert naming.next_network(["network1", "network3", "other"]) == "network2"
 
@@ -174,7 +174,7 @@ def test_a_cluster_keeps_its_network_whatever_order_it_is_named_in() -> None:
     assert naming.assign_networks(["kt", "nhn"], alone, []) == {"kt": "network2", "nhn": "network1"}
 
 
-def test_a_network_named_after_an_id_is_a_label_that_nobody_has() -> None:
+def test_a_network_named_after_an_id_is_an_unused_label() -> None:
     long = "n" * 63
     given_out = naming.assign_networks(
         ["kt", "nhn", "long"], {}, ["network-nhn"], by_id={"kt": "kt-k2p", "nhn": "nhn", "long": long}

@@ -65,7 +65,7 @@ def test_a_namespace_on_a_cluster_wide_object_does_not_count() -> None:
     assert found == Ref("", "Namespace", None, "x")
 
 
-def test_references_are_told_with_their_namespace() -> None:
+def test_references_are_reported_with_their_namespace() -> None:
     assert str(Ref("", "Secret", "istio-system", "cacerts")) == "Secret istio-system/cacerts"
     assert str(Ref("", "Namespace", None, "sample")) == "Namespace sample"
 

@@ -32,7 +32,7 @@ def istiod(name: str = "istiod", *env: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_cluster_without_istio_says_nothing() -> None:
+def test_a_cluster_without_istio_has_none() -> None:
     found = observed()
     assert (found.mesh_id, found.network, found.cluster_id, found.istiods) == (None, None, None, [])
 
@@ -42,7 +42,7 @@ def test_a_member_is_known_by_its_labels() -> None:
     assert (found.mesh_id, found.cluster_id, found.network) == ("mesh1", "kt-k2p", "network1")
 
 
-def test_an_istiod_that_somebody_else_installed_tells_its_cluster_id() -> None:
+def test_the_cluster_id_is_read_from_an_istiod_installed_by_others() -> None:
     found = observed(namespace(), istiod("istiod", {"name": "X"}, {"name": "CLUSTER_ID", "value": "old"}))
     assert found.cluster_id == "old"
 
@@ -52,7 +52,7 @@ def test_our_label_counts_before_what_istiod_runs_under() -> None:
     assert found.cluster_id == "ours"
 
 
-def test_an_istiod_without_a_cluster_id_tells_none() -> None:
+def test_an_istiod_without_a_cluster_id_has_none() -> None:
     assert observed(istiod("istiod", {"name": "CLUSTER_ID", "valueFrom": {}})).cluster_id is None
 
 

@@ -162,7 +162,7 @@ class TestWhichIstio:
 
 
 @pytest.mark.lab
-def test_istioctl_makes_of_it_what_is_wanted(tmp_path: Path) -> None:
+def test_istioctl_renders_it_as_required(tmp_path: Path) -> None:
     path = tmp_path / "operator.yaml"
     cluster = replace(KT, gateway_addresses=("198.18.0.21",))
     path.write_text(yaml.safe_dump(istio_operator(MESH, cluster)))

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.pem import NamedPem
+from istio_mc.domain.pki.pem_blocks import blocks_of_go
 from istio_mc.domain.problem import ProblemError
 from tests.support import forge
 from tests.support.forge import Extension, basic, integer, oid, root, usage
@@ -58,12 +59,14 @@ READ_BY_PEOPLE_ALONE = {
     "TRUSTED": "PEM block TRUSTED CERTIFICATE",
     "X509": "PEM block X509 CERTIFICATE",
 }
-READ_BY_NOBODY = [
+UNREADABLE = [
     "cut off",
     "not base64 behind",
     "not base64 before",
     "begun again behind",
     "last line missing",
+    "without padding",
+    "last block without padding",
 ]
 
 
@@ -89,12 +92,15 @@ def test_what_a_person_would_read_is_read_where_it_is_brought_in_and_named_odd(t
     assert reading.oddities
 
 
-@pytest.mark.parametrize("text", READ_BY_NOBODY)
+@pytest.mark.parametrize("text", UNREADABLE)
 @pytest.mark.parametrize("read", [pem.load_certificates, pem.read_certificates])
-def test_a_damaged_block_is_refused_and_not_passed_over(
-    read: Callable[[NamedPem], object], text: str
-) -> None:
+def test_a_damaged_block_is_refused_and_not_skipped(read: Callable[[NamedPem], object], text: str) -> None:
     assert problem_of(read, TEXTS[text](CERTIFICATES)).code in {"pem-malformed", "certificate-unreadable"}
+
+
+def test_go_skips_a_block_without_its_padding_and_takes_the_rest() -> None:
+    text = b"-----BEGIN A-----\nYWI\n-----END A-----\n-----BEGIN B-----\nYWI=\n-----END B-----\n"
+    assert [(one.kind, one.der) for one in blocks_of_go(text)] == [("B", b"ab")]
 
 
 def test_plain_pem_has_no_oddities() -> None:

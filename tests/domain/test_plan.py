@@ -19,8 +19,8 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 
 
 def test_nothing_to_do_is_no_step() -> None:
-    wanted = config_map("a", x="1")
-    assert plan.apply_step("expose", [wanted], {ref_of(wanted): wanted}) is None
+    desired = config_map("a", x="1")
+    assert plan.apply_step("expose", [desired], {ref_of(desired): desired}) is None
 
 
 def test_a_step_sets_only_what_differs() -> None:
@@ -36,11 +36,12 @@ def test_documents_stay_out_of_the_steps_repr() -> None:
     assert "c2VjcmV0" not in repr(step)
 
 
-def test_many_reasons_are_cut() -> None:
+def test_of_many_reasons_the_first_five_are_shown() -> None:
     found = [Difference(Ref("", "ConfigMap", None, f"c{number}"), "", {}, None) for number in range(7)]
-    told = plan.told(found)
-    assert len(told) == 6
-    assert told[-1] == "and 2 more differences"
+    step = plan.Step("istio", plan.reasons_of(found))
+    assert len(step.reasons) == 7
+    assert len(step.shown) == 6
+    assert step.shown[-1] == "and 2 more differences"
 
 
 def test_the_objects_of_a_step_are_all_that_differ() -> None:
@@ -49,6 +50,6 @@ def test_the_objects_of_a_step_are_all_that_differ() -> None:
     assert [ref.name for ref in step.refs] == [f"c{number}" for number in range(7)]
 
 
-def test_five_reasons_are_told() -> None:
+def test_five_reasons_are_listed() -> None:
     found = [Difference(Ref("", "ConfigMap", None, f"c{number}"), "", {}, None) for number in range(5)]
-    assert plan.told(found)[-1] == "ConfigMap c4 is missing"
+    assert plan.Step("istio", plan.reasons_of(found)).shown[-1] == "ConfigMap c4 is missing"

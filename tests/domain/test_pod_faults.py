@@ -12,7 +12,7 @@ from istio_mc.domain.istio.pod_faults import (
     Log,
     PodFault,
     deployment_faults,
-    is_hopeless,
+    is_permanent,
     pod_fault,
     problem_of,
 )
@@ -41,9 +41,9 @@ NO_NODE = "0/3 nodes are available: 3 Insufficient memory."
 
 
 def fault(found: dict[str, Any], *events: dict[str, Any]) -> PodFault:
-    told = pod_fault(found, events)
-    assert told is not None
-    return told
+    reported = pod_fault(found, events)
+    assert reported is not None
+    return reported
 
 
 class TestReason:
@@ -72,15 +72,15 @@ class TestReason:
 
     def test_an_init_container_that_fails_is_the_reason(self) -> None:
         init = container(ended(126), name="istio-validation", restarts=2)
-        told = fault(pod(container(waiting("PodInitializing")), inits=(init,)))
-        assert (told.cause, told.container) == (Cause.CRASH, "istio-validation")
+        reported = fault(pod(container(waiting("PodInitializing")), inits=(init,)))
+        assert (reported.cause, reported.container) == (Cause.CRASH, "istio-validation")
 
     def test_a_native_sidecar_that_ends_well_is_a_crash_as_of_any_container_that_should_run(self) -> None:
         ended_well = container(ended(0, "Completed"), name="istio-proxy")
         found = pod(container(waiting("PodInitializing")), inits=(ended_well,))
         found["spec"]["initContainers"] = [{"name": "istio-proxy", "restartPolicy": "Always"}]
-        told = fault(found)
-        assert (told.cause, told.container) == (Cause.CRASH, "istio-proxy")
+        reported = fault(found)
+        assert (reported.cause, reported.container) == (Cause.CRASH, "istio-proxy")
 
     def test_a_native_sidecar_that_runs_and_is_not_ready_has_its_log(self) -> None:
         found = pod(container(waiting("PodInitializing")), inits=(container(RUNNING, name="istio-proxy"),))
@@ -95,12 +95,20 @@ class TestReason:
         "reason", ["CreateContainerConfigError", "CreateContainerError", "RunContainerError"]
     )
     def test_a_container_that_cannot_be_created(self, reason: str) -> None:
-        told = fault(pod(container(waiting(reason, 'secret "x" not found'))))
-        assert (told.cause, told.reason, told.detail) == (Cause.CONTAINER, reason, 'secret "x" not found')
+        reported = fault(pod(container(waiting(reason, 'secret "x" not found'))))
+        assert (reported.cause, reported.reason, reported.detail) == (
+            Cause.CONTAINER,
+            reason,
+            'secret "x" not found',
+        )
 
     def test_a_pod_without_a_node_has_the_schedulers_words(self) -> None:
-        told = fault(unschedulable(NO_NODE))
-        assert (told.cause, told.reason, told.detail) == (Cause.UNSCHEDULABLE, "Unschedulable", NO_NODE)
+        reported = fault(unschedulable(NO_NODE))
+        assert (reported.cause, reported.reason, reported.detail) == (
+            Cause.UNSCHEDULABLE,
+            "Unschedulable",
+            NO_NODE,
+        )
 
     @pytest.mark.parametrize(
         ("reason", "cause"),
@@ -110,36 +118,44 @@ class TestReason:
             ("FailedCreatePodSandBox", Cause.CONTAINER),
         ],
     )
-    def test_what_only_events_say(self, reason: str, cause: Cause) -> None:
+    def test_faults_that_only_events_report(self, reason: str, cause: Cause) -> None:
         creating = pod(container(waiting("ContainerCreating")))
-        told = fault(creating, event(reason, "old", at="2026-01-01"), event(reason, "new", at="2026-01-02"))
-        assert (told.cause, told.reason, told.detail) == (cause, reason, "new")
+        reported = fault(
+            creating, event(reason, "old", at="2026-01-01"), event(reason, "new", at="2026-01-02")
+        )
+        assert (reported.cause, reported.reason, reported.detail) == (cause, reason, "new")
 
     def test_what_went_wrong_before_the_image_was_pulled_is_over(self) -> None:
         creating = pod(container(waiting("ContainerCreating")))
         mount = event("FailedMount", "timed out waiting for the condition")
-        told = fault(creating, mount, event("Pulling", 'Pulling image "x"'))
-        assert (told.cause, told.reason, told.detail) == (Cause.NOT_READY, "Pulling", 'Pulling image "x"')
+        reported = fault(creating, mount, event("Pulling", 'Pulling image "x"'))
+        assert (reported.cause, reported.reason, reported.detail) == (
+            Cause.NOT_READY,
+            "Pulling",
+            'Pulling image "x"',
+        )
 
     def test_a_container_that_runs_has_its_volumes(self) -> None:
-        told = fault(pod(container(RUNNING)), event("FailedMount", "timed out waiting for the condition"))
-        assert told.cause is Cause.NOT_READY
+        reported = fault(pod(container(RUNNING)), event("FailedMount", "timed out waiting for the condition"))
+        assert reported.cause is Cause.NOT_READY
 
-    def test_events_of_other_pods_say_nothing_of_this_one(self) -> None:
+    def test_events_of_other_pods_are_ignored(self) -> None:
         creating = pod(container(waiting("ContainerCreating")))
         assert fault(creating, event("FailedMount", "no", of="other")).cause is Cause.NOT_READY
 
-    def test_a_readiness_probe_that_fails_is_told_with_its_words(self) -> None:
+    def test_a_readiness_probe_that_fails_is_reported_with_its_words(self) -> None:
         probe = "Readiness probe failed: 503"
-        told = fault(pod(container(RUNNING)), event("Unhealthy", probe))
-        assert (told.cause, told.detail, told.log) == (Cause.NOT_READY, probe, Log.CURRENT)
+        reported = fault(pod(container(RUNNING)), event("Unhealthy", probe))
+        assert (reported.cause, reported.detail, reported.log) == (Cause.NOT_READY, probe, Log.CURRENT)
 
     def test_an_evicted_pod(self) -> None:
-        told = fault(pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."))
-        assert (told.cause, told.reason) == (Cause.FAILED, "Evicted")
+        reported = fault(
+            pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory.")
+        )
+        assert (reported.cause, reported.reason) == (Cause.FAILED, "Evicted")
 
     @pytest.mark.parametrize(
-        "fine",
+        "is_healthy",
         [
             pod(
                 container(RUNNING, ready=True),
@@ -151,8 +167,8 @@ class TestReason:
         ],
         ids=["ready", "done", "being deleted"],
     )
-    def test_a_pod_that_is_well_has_none(self, fine: dict[str, Any]) -> None:
-        assert pod_fault(fine) is None
+    def test_a_pod_that_is_well_has_none(self, is_healthy: dict[str, Any]) -> None:
+        assert pod_fault(is_healthy) is None
 
 
 class TestImages:
@@ -175,7 +191,7 @@ class TestImages:
         ],
     )
     def test_an_image_that_is_not_there_or_not_for_us_is_not_waited_for(self, message: str) -> None:
-        assert is_hopeless(fault(pod(not_pulled(message=message))))
+        assert is_permanent(fault(pod(not_pulled(message=message))))
 
     @pytest.mark.parametrize(
         "message",
@@ -189,11 +205,11 @@ class TestImages:
         ],
     )
     def test_a_registry_that_does_not_answer_is_waited_for(self, message: str) -> None:
-        assert not is_hopeless(fault(pod(not_pulled(message=message))))
+        assert not is_permanent(fault(pod(not_pulled(message=message))))
 
     @pytest.mark.parametrize("reason", ["InvalidImageName", "ErrImageNeverPull"])
     def test_a_name_that_is_none_is_not_waited_for(self, reason: str) -> None:
-        assert is_hopeless(fault(pod(not_pulled(reason, "whatever"))))
+        assert is_permanent(fault(pod(not_pulled(reason, "whatever"))))
 
 
 def faults_of(
@@ -207,15 +223,15 @@ class TestDeployments:
     SETS = (replica_set(1), replica_set(2))
 
     def test_only_pods_of_the_newest_template_count(self) -> None:
-        told = faults_of(deployment(), self.SETS, self.PODS)
-        assert [one.pod for one in told] == [POD]
+        reported = faults_of(deployment(), self.SETS, self.PODS)
+        assert [one.pod for one in reported] == [POD]
 
     def test_where_the_templates_are_unknown_every_pod_counts_and_a_crash_comes_first(self) -> None:
-        told = faults_of(deployment(), [], self.PODS[::-1])
-        assert [one.pod for one in told] == [POD, "old"]
+        reported = faults_of(deployment(), [], self.PODS[::-1])
+        assert [one.pod for one in reported] == [POD, "old"]
 
     @pytest.mark.parametrize("other", [deployment(available=1), deployment(seen=1), deployment("gateway")])
-    def test_nothing_is_said_of_a_deployment_that_is_well_or_just_changed_or_has_other_pods(
+    def test_a_healthy_or_just_changed_deployment_or_one_with_other_pods_has_no_fault(
         self, other: dict[str, Any]
     ) -> None:
         assert faults_of(other, self.SETS, self.PODS) == []
@@ -231,35 +247,35 @@ class TestDeployments:
         ],
     )
     def test_pods_that_the_api_server_refuses(self, message: str, reason: Reason, hopeless: bool) -> None:  # noqa: FBT001 - a table
-        (told,) = faults_of(deployment(refused=message))
-        assert (told.cause, told.refused, is_hopeless(told)) == (Cause.REFUSED, reason, hopeless)
+        (reported,) = faults_of(deployment(refused=message))
+        assert (reported.cause, reported.refused, is_permanent(reported)) == (Cause.REFUSED, reason, hopeless)
 
 
 class TestTimer:
     """The wait ends for what does not go away by itself, and has lasted."""
 
-    def over(self, *looks: tuple[float, PodFault | None]) -> list[float]:
+    def over(self, *probes: tuple[float, PodFault | None]) -> list[float]:
         timer = FaultTimer(lasting_s=60.0)
-        return [now for now, one in looks if timer.look([one] if one else [], now)[1]]
+        return [now for now, one in probes if timer.update([one] if one else [], now)[1]]
 
     def test_an_image_that_is_not_there_for_60_seconds(self) -> None:
-        told = fault(pod(not_pulled()))
-        assert self.over((0, told), (59, told), (60, told)) == [60]
+        reported = fault(pod(not_pulled()))
+        assert self.over((0, reported), (59, reported), (60, reported)) == [60]
 
-    def test_one_that_is_there_meanwhile_begins_anew(self) -> None:
-        told = fault(pod(not_pulled()))
-        assert self.over((0, told), (30, None), (61, told), (121, told)) == [121]
+    def test_one_that_appears_meanwhile_starts_again(self) -> None:
+        reported = fault(pod(not_pulled()))
+        assert self.over((0, reported), (30, None), (61, reported), (121, reported)) == [121]
 
     def test_between_two_pulls_it_is_the_same_fault(self) -> None:
         pulling, waits = fault(pod(not_pulled())), fault(pod(not_pulled("ImagePullBackOff")))
         assert self.over((0, pulling), (30, waits), (60, pulling)) == [60]
 
     def test_what_may_pass_is_waited_for(self) -> None:
-        for told in (
+        for reported in (
             fault(unschedulable(NO_NODE)),
             fault(pod(container(waiting("CreateContainerError", "x")))),
         ):
-            assert self.over((0, told), (600, told)) == []
+            assert self.over((0, reported), (600, reported)) == []
 
     def test_three_restarts_with_the_same_exit_code_that_last_60_seconds(self) -> None:
         crashes = [(float(now), fault(pod(back_off(restarts=count)))) for now, count in enumerate((0, 1, 2))]
@@ -267,10 +283,10 @@ class TestTimer:
         assert self.over(*crashes, (10, third), (69, third), (70, third)) == [70]
 
     def test_fewer_restarts_are_waited_for(self) -> None:
-        told = fault(pod(back_off(restarts=2)))
-        assert self.over((0, told), (300, told)) == []
+        reported = fault(pod(back_off(restarts=2)))
+        assert self.over((0, reported), (300, reported)) == []
 
-    def test_with_another_exit_code_they_are_counted_anew(self) -> None:
+    def test_with_another_exit_code_they_are_counted_again(self) -> None:
         first, other = fault(pod(back_off(restarts=2))), fault(pod(back_off(restarts=4, exit_code=2)))
         later = fault(pod(back_off(restarts=7, exit_code=2)))
         assert self.over((0, first), (1, other), (200, other), (201, later), (261, later)) == [261]
@@ -285,22 +301,22 @@ class TestTimer:
         assert self.over((0, before), (200, before), (201, again), (261, again)) == [261]
 
     def test_a_pod_that_is_only_not_ready_yet_is_reported_after_a_while(self) -> None:
-        timer, told = FaultTimer(slow_s=8), fault(pod(container(RUNNING)))
-        assert [bool(timer.look([told], now)[0]) for now in (0.0, 7.0, 8.0)] == [False, False, True]
+        timer, reported = FaultTimer(slow_s=8), fault(pod(container(RUNNING)))
+        assert [bool(timer.update([reported], now)[0]) for now in (0.0, 7.0, 8.0)] == [False, False, True]
 
     def test_a_service_account_that_is_created_a_moment_later_is_no_news(self) -> None:
         missing = 'pods "x" is forbidden: error looking up service account istio-system/istiod: not found'
-        (told,) = faults_of(deployment(refused=missing))
+        (reported,) = faults_of(deployment(refused=missing))
         timer = FaultTimer(slow_s=8, lasting_s=60)
-        assert [list(map(bool, timer.look([told], now))) for now in (0.0, 8.0, 600.0)] == [
+        assert [list(map(bool, timer.update([reported], now))) for now in (0.0, 8.0, 600.0)] == [
             [False, False],
             [True, False],
             [True, False],
         ]
 
     def test_any_other_reason_is_reported_at_once(self) -> None:
-        told = fault(unschedulable(NO_NODE))
-        assert FaultTimer().look([told], 0.0)[0] == [told]
+        reported = fault(unschedulable(NO_NODE))
+        assert FaultTimer().update([reported], 0.0)[0] == [reported]
 
 
 class TestProblem:
@@ -319,10 +335,10 @@ class TestProblem:
     def test_each_cause_has_its_code_and_the_command_that_shows_more(
         self, found: dict[str, Any], code: str, look: str
     ) -> None:
-        told = fault(found)
-        problem = problem_of("kt", "istio-system", [told])
+        reported = fault(found)
+        problem = problem_of("kt", "istio-system", [reported])
         assert problem is not None
-        assert (problem.code, problem.cluster, problem.seen) == (code, "kt", str(told))
+        assert (problem.code, problem.cluster, problem.seen) == (code, "kt", str(reported))
         assert str(problem.hint).endswith(f"kubectl --context kt -n istio-system {look}")
 
     def test_refused_pods_have_the_code_of_the_refusal(self) -> None:

@@ -58,7 +58,7 @@ def test_without_rbac_neither_the_account_nor_its_rights_are_made_from_1_30_on(
     ],
     ids=str,
 )
-def test_values_that_say_nothing_of_it_leave_the_usual_one(values: dict[str, Any]) -> None:
+def test_values_without_it_leave_the_default(values: dict[str, Any]) -> None:
     assert reader_account(values, "1.31.0") == USUAL
     assert is_made_by_charts(values, "1.31.0")
 

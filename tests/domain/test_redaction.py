@@ -216,7 +216,7 @@ def test_what_is_known_never_comes_out(secret: str, forms: list[Form], around: t
     for form in forms:
         text = form(text)
 
-    redacted = Redactor.knowing([secret]).text(around[0] + text + around[1])
+    redacted = Redactor.with_values([secret]).text(around[0] + text + around[1])
 
     assert letters(secret) == "" or letters(secret) not in letters(redacted)
     assert base64_of(secret) not in redacted
@@ -349,7 +349,7 @@ def test_what_is_no_secret_stays(text: str) -> None:
         ("networkTopologyKey", False),
     ],
 )
-def test_a_name_tells_whether_a_secret_stands_behind_it(name: str, is_secret: bool) -> None:  # noqa: FBT001
+def test_a_name_shows_whether_a_secret_follows(name: str, is_secret: bool) -> None:  # noqa: FBT001
     assert promises_secret(name) is is_secret
 
 
@@ -383,7 +383,7 @@ class TestObjects:
 
         assert found["args"] == ["--password", "[redacted: password]", "--log_level", "debug"]
 
-    def test_what_kubectl_applied_is_looked_into(self) -> None:
+    def test_the_last_applied_annotation_is_searched(self) -> None:
         applied = json.dumps({"kind": "Pod", "spec": {"env": [{"name": "TOKEN", "value": "sesame"}]}})
 
         found = Redactor().document({"metadata": {"annotations": {LAST_APPLIED: applied}}})
@@ -391,7 +391,7 @@ class TestObjects:
         assert "sesame" not in json.dumps(found)
         assert json.loads(found["metadata"]["annotations"][LAST_APPLIED])["kind"] == "Pod"
 
-    def test_the_json_in_a_config_map_is_looked_into(self) -> None:
+    def test_the_json_in_a_config_map_is_searched(self) -> None:
         found = Redactor().document({"kind": "ConfigMap", "data": {"a.json": '{"db": {"password": "open"}}'}})
 
         assert json.loads(found["data"]["a.json"]) == {"db": {"password": "[redacted: password]"}}

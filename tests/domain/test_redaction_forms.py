@@ -77,7 +77,7 @@ def test_the_data_of_a_config_map_beside_a_secret_stays() -> None:
         {"kind": "ConfigMap", "data": {".dockerconfigjson": json.dumps({"auths": {"r": {"auth": WORD}}})}},
     ],
 )
-def test_an_object_does_not_tell(document: dict[str, object]) -> None:
+def test_an_object_without_a_version_has_none(document: dict[str, object]) -> None:
     assert come_out(shown_object(document)) == []
 
 
@@ -149,10 +149,11 @@ def test_what_helm_keeps_compressed_goes() -> None:
         "user me@example.com: password reset",
     ],
 )
-def test_what_looks_like_one_and_is_none_stays(text: str) -> None:
+def test_a_similar_name_stays(text: str) -> None:
     assert shown(text) == text
 
 
+@pytest.mark.thorough
 def test_a_long_text_of_secrets_takes_no_more_than_its_length() -> None:
     for text in (
         "kind: Secret data: {" * 3_000,

@@ -185,7 +185,7 @@ def test_letters_that_are_not_seen_hide_nothing(unseen: str) -> None:
 
 
 def test_what_is_known_goes_with_letters_that_are_not_seen_in_it_too() -> None:
-    redacted = Redactor.knowing([WORD]).text("got " + "\u200b".join(WORD) + " there")
+    redacted = Redactor.with_values([WORD]).text("got " + "\u200b".join(WORD) + " there")
 
     assert redacted == "got [redacted: known secret] there"
 
@@ -243,6 +243,7 @@ def test_what_a_reader_of_a_ticket_needs_stays(text: str) -> None:
     assert shown(text) == text
 
 
+@pytest.mark.thorough
 def test_a_long_text_takes_no_more_than_its_length() -> None:
     for text in (
         "tokens: [a, " * 4_000,

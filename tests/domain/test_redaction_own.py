@@ -34,7 +34,7 @@ def test_a_pattern_that_matches_nothing_between_letters_takes_nothing_out(patter
     assert OwnPatterns.of([pattern]).text("abc") == "abc"
 
 
-def test_names_of_files_are_looked_through_and_stay_apart() -> None:
+def test_names_of_files_are_redacted_and_stay_distinct() -> None:
     own = OwnPatterns.of(["pod-[a-z]"])
 
     found = own.files([File("logs/pod-a/x.log", "of pod-a"), File("logs/pod-b/x.log", "b")])

@@ -151,8 +151,8 @@ def test_details_of_any_shape_are_read(details: object) -> None:
 
 
 def test_words_are_known_where_another_program_quotes_them() -> None:
-    said = f'Error: failed to install manifests: failed to apply: Secret "x" is forbidden: {QUOTA}\n'
-    assert read_words(said) == (Reason.QUOTA, "ResourceQuota objects")
+    output = f'Error: failed to install manifests: failed to apply: Secret "x" is forbidden: {QUOTA}\n'
+    assert read_words(output) == (Reason.QUOTA, "ResourceQuota objects")
     assert read_words("Error: no such file") is None
 
 

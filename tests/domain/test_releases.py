@@ -195,7 +195,7 @@ def test_defects_and_hubs_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "said"),
+    ("place", "value", "message"),
     [
         (("read",), "2026", "not a date"),
         (("istio", "1.26", "newest"), 1.26, "not a version"),
@@ -204,14 +204,16 @@ def test_defects_and_hubs_are_read() -> None:
         (("istio", "1.26", "lab"), ["1.26"], "not a version"),
     ],
 )
-def test_a_table_that_is_written_wrongly_is_refused(place: tuple[str, ...], value: object, said: str) -> None:
+def test_a_table_that_is_written_wrongly_is_refused(
+    place: tuple[str, ...], value: object, message: str
+) -> None:
     made = document()
     *above, key = place
     inner = made
     for part in above:
         inner = inner[part]
     inner[key] = value
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         parse_table(made)
 
 

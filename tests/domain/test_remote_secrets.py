@@ -13,9 +13,9 @@ from istio_mc.domain.links.remote_secrets import (
     INSECURE_OPTIONS,
     Access,
     RemoteSecret,
-    held_by,
     linked_ids,
     remote_secrets_in,
+    remote_secrets_of,
     to_prune,
 )
 from istio_mc.domain.mesh import ApiServer
@@ -183,7 +183,7 @@ class TestReading:
             ),
         ],
     )
-    def test_what_istiod_refuses_is_told(self, made: dict[str, Any], fault: str) -> None:
+    def test_a_kubeconfig_that_istiod_refuses_is_reported(self, made: dict[str, Any], fault: str) -> None:
         (found,) = read(made)
         assert fault in found.fault
         assert found.access is None
@@ -201,16 +201,16 @@ class TestReading:
         }
         made = of_user({"tokenFile": "/t"})
         found = {ref_of(item): item for item in (made, deployment)}
-        (one,) = held_by(Observed("v1.32.3", found))
-        assert (one.fault, one.access and one.access.untried) == (
+        (one,) = remote_secrets_of(Observed("v1.32.3", found))
+        assert (one.fault, one.access and one.access.untested) == (
             "",
             "its credentials come from the pod of istiod",
         )
         del found[ref_of(deployment)]
-        assert "tokenFile" in held_by(Observed("v1.32.3", found))[0].fault
+        assert "tokenFile" in remote_secrets_of(Observed("v1.32.3", found))[0].fault
 
     @pytest.mark.parametrize(
-        ("made", "untried"),
+        ("made", "untested"),
         [
             (secret(), ""),
             (of_user({"client-certificate-data": "YQ==", "client-key-data": "YQ=="}), ""),
@@ -222,10 +222,10 @@ class TestReading:
             ),
         ],
     )
-    def test_what_only_istiod_can_use_is_known(self, made: dict[str, Any], untried: str) -> None:
+    def test_what_only_istiod_can_use_is_known(self, made: dict[str, Any], untested: str) -> None:
         (found,) = read(made)
         assert found.access is not None
-        assert found.access.untried == untried
+        assert found.access.untested == untested
 
     @pytest.mark.parametrize(
         ("made", "ours"),
@@ -249,7 +249,7 @@ class TestAddresses:
         assert Access(f"https://{host}:6443", "{}").is_loopback
 
     @pytest.mark.parametrize(("host", "private"), [("10.1.2.3", True), ("8.8.8.8", False), ("a.b", False)])
-    def test_a_private_address_is_told(self, host: str, private: bool) -> None:  # noqa: FBT001
+    def test_a_private_address_is_reported(self, host: str, private: bool) -> None:  # noqa: FBT001
         assert Access(f"https://{host}:6443", "{}").is_private is private
 
 
@@ -258,7 +258,7 @@ def pruned(*secrets: dict[str, Any], kept: Collection[str] = ()) -> list[str]:
 
 
 class TestPruning:
-    def test_what_is_as_it_shall_be_stays(self) -> None:
+    def test_a_desired_secret_stays(self) -> None:
         assert pruned(secret()) == []
 
     def test_a_stranger_goes(self) -> None:
@@ -270,7 +270,7 @@ class TestPruning:
     def test_a_misnamed_one_goes(self) -> None:
         assert pruned(secret(name="kt")) == ["kt"]
 
-    def test_of_two_that_claim_one_cluster_both_go_so_that_istiod_takes_the_one_written_anew(self) -> None:
+    def test_two_secrets_for_one_cluster_are_both_removed_so_that_istiod_uses_the_new_one(self) -> None:
         assert sorted(pruned(secret(), secret(name="kt"))) == ["istio-remote-secret-kt-k2p", "kt"]
 
     def test_of_a_secret_with_a_key_that_stays_only_the_other_key_goes(self) -> None:
@@ -284,7 +284,7 @@ class TestPruning:
         assert pruned(two) == ["all"]
 
 
-def test_the_clusters_that_are_linked_are_told_by_the_keys() -> None:
+def test_the_linked_clusters_are_read_from_the_keys() -> None:
     several = secret(name="all")
     several["data"] |= {"nhn-nks": "!", "gone": ""}
     plain = secret("plain")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain import removal
+from istio_mc.domain import lease, removal
 from istio_mc.domain.istio.operator import operator_name
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, ref_of
@@ -41,7 +41,7 @@ def planned(
     return removal.plan(mesh, observed, manifest, ids, users or {})
 
 
-def names(going: tuple[removal.Doomed, ...]) -> list[str]:
+def names(going: tuple[removal.Deletion, ...]) -> list[str]:
     return [str(item) for item in going]
 
 
@@ -168,6 +168,14 @@ class TestWhatAnotherVersionMadeOfTheSameDocument:
         }
         assert planned(made(objects.PDB, "istiod", labels)).objects == ()
 
+    @pytest.mark.parametrize("lacking", ["owning-resource", "owning-resource-namespace"])
+    def test_of_objects_that_name_no_document_none_stands_for_the_others(self, lacking: str) -> None:
+        ours, theirs = istioctls(objects.DEPLOYMENT, "istiod"), istioctls(objects.PDB, "of-others")
+        for one in (ours, theirs):
+            del one["metadata"]["labels"][f"install.operator.istio.io/{lacking}"]
+        found = planned(ours, theirs, manifest=(ours,))
+        assert names(found.objects) == ["Deployment istio-system/istiod"]
+
     def test_what_all_revisions_share_stays_for_another_revision(self) -> None:
         shared = istioctls(objects.SERVICE_ACCOUNT, "shared", component="Base")
         assert planned(shared, CANARY).objects == ()
@@ -175,7 +183,8 @@ class TestWhatAnotherVersionMadeOfTheSameDocument:
 
     def test_a_crd_is_not_among_them(self) -> None:
         crd = istioctls(objects.CRD, "gateways.networking.istio.io", component="Base")
-        assert planned(crd, users={crd["metadata"]["name"]: ("a/one",)}).empty
+        found = planned(crd, users={crd["metadata"]["name"]: ("a/one",)})
+        assert found.objects == found.crds == ()
 
 
 class TestTags:
@@ -341,7 +350,7 @@ class TestTheNamespace:
         assert reasons(found)["Namespace istio-system"] == "used by another revision of Istio"
         assert "Deployment istio-system/istiod-canary" in reasons(found)
 
-    def test_where_there_is_none_nothing_is_said_of_it(self) -> None:
+    def test_where_there_is_none_nothing_is_reported(self) -> None:
         found = planned(made(objects.SERVICE, "of-others"))
         assert not found.namespace
         assert found.left == ()
@@ -421,6 +430,7 @@ ELECTED = {"annotations": {"control-plane.alpha.kubernetes.io/leader": "{}"}}
     [
         (made(objects.LEASE, "istio-leader"), True),
         (made(objects.CONFIG_MAP, "istio-leader", metadata=ELECTED), True),
+        (made(objects.LEASE, lease.NAME), False),  # a run of istio-mc holds it
         (made(objects.LEASE, "leader-of-others"), False),
         (made(objects.CONFIG_MAP, "leader-of-others", metadata=ELECTED), False),
         (made(objects.CONFIG_MAP, "istio-sidecar-injector"), False),
@@ -431,10 +441,3 @@ def test_istiods_elect_one_of_them_by_a_lease_or_an_annotated_object(
     item: dict[str, Any], *, elects: bool
 ) -> None:
     assert removal.is_election(item) is elects
-
-
-def test_there_is_nothing_to_do_only_where_nothing_at_all_goes() -> None:
-    assert planned(made(objects.SECRET, "of-others")).empty
-    assert not planned(CACERTS).empty
-    assert not planned(made(objects.CRD, "gateways.networking.istio.io")).empty
-    assert not planned(NAMESPACE).empty

@@ -35,7 +35,7 @@ class TestCount:
     def test_answers_are_counted_by_version(self) -> None:
         assert count(answer("v1") + answer("v2") + answer("v1")) == Calls({"v1": 2, "v2": 1}, {})
 
-    def test_versions_of_many_digits_are_told_apart(self) -> None:
+    def test_versions_of_many_digits_are_distinguished(self) -> None:
         assert count(answer("v1") + answer("v12")).answered == {"v1": 1, "v12": 1}
 
     def test_other_statuses_are_failures(self) -> None:
@@ -48,7 +48,7 @@ class TestCount:
     @pytest.mark.parametrize(
         "body", ["", "<html>", "[]", "{}", '{"podname": "other-v1-x"}', '{"podname": "reviews-v1"}', "null"]
     )
-    def test_200_from_somebody_else_is_no_answer(self, body: str) -> None:
+    def test_200_from_another_server_is_no_answer(self, body: str) -> None:
         assert count(f"{body}\n200\n") == Calls({}, {"200": 1})
 
     def test_bodies_of_several_lines_are_read_whole(self) -> None:
@@ -66,7 +66,7 @@ class TestCount:
         output = "".join("down\n503\n" if one == "503" else answer(one) for one in came)
         assert count(output).total == len(came)
 
-    def test_as_many_calls_as_asked_for_in_one_process(self) -> None:
+    def test_as_many_calls_as_requested_in_one_process(self) -> None:
         assert sample.command(60)[-1] == "http://reviews:9080/reviews/1?call=[1-60]"
 
 
@@ -90,19 +90,19 @@ class TestGivingUp:
         ],
     )
     def test_it_takes_silence_and_enough_calls(self, calls: Calls, *, hopeless: bool) -> None:
-        assert calls.hopeless(self.VERSIONS) is hopeless
+        assert calls.is_conclusive(self.VERSIONS) is hopeless
 
     def test_after_a_few_calls_into_silence_the_next_are_not_waited_for_so_long(self) -> None:
         assert [Calls({"v1": 9}, {"000": times}).each_s for times in (0, 2, 3)] == [5, 5, 1]
 
     def test_one_answer_is_enough_of_few_calls(self) -> None:
         cut_short = Calls({"v1": 19, "v2": 1}, {"000": 20}, given_up=True)
-        assert [cut_short.seldom(version, 3) for version in ("v1", "v2", "v3")] == [False, False, True]
+        assert [cut_short.too_few(version, 3) for version in ("v1", "v2", "v3")] == [False, False, True]
 
-    def test_of_all_calls_half_a_fair_part_is_wanted(self) -> None:
+    def test_half_a_fair_share_of_all_calls_is_required(self) -> None:
         whole = Calls({"v1": 155, "v2": 25}, {})
-        assert [whole.seldom(version, 3) for version in ("v1", "v2")] == [False, True]
-        assert Calls({"v1": 150, "v2": 30}, {}).seldom("v2", 3) is False
+        assert [whole.too_few(version, 3) for version in ("v1", "v2")] == [False, True]
+        assert Calls({"v1": 150, "v2": 30}, {}).too_few("v2", 3) is False
 
     def test_what_came_of_calls_is_added_up(self) -> None:
         one, other = Calls({"v1": 1}, {"503": 2}), Calls({"v1": 1, "v2": 1}, {"000": 1}, given_up=True)
@@ -122,7 +122,7 @@ class TestGivingUp:
     def test_a_gateway_is_knocked_at_on_the_port_calls_between_clusters_take(
         self, address: str, url: str
     ) -> None:
-        assert sample.knock(address)[-1] == url
+        assert sample.hello_command(address)[-1] == url
 
 
 class TestLeastShare:
@@ -162,7 +162,7 @@ class TestDocuments:
         assert labels["istio.io/rev"] == "1-26-0"
         assert "istio-injection" not in labels
 
-    def test_everything_says_whose_it_is(self) -> None:
+    def test_everything_has_an_owner_label(self) -> None:
         owners = {d["metadata"]["labels"]["app.kubernetes.io/managed-by"] for d in documents().values()}
         assert owners == {"istio-mc"}
 

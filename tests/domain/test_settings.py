@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 ENDS = "beginning and ending with a letter or digit"
 ID_RULE = f"at most 63 lower-case letters, digits and '-', {ENDS}"
 CLUSTER_KEYS = "context, id, network, gatewayAddress, apiServer, values"
-TOP_KEYS = "apiVersion, kind, meshID, certsDir, ca, strict, istio, gatewayAPI, tools, values, clusters"
+TOP_KEYS = (
+    "apiVersion, kind, meshID, certsDir, ca, strict, lang, istio, gatewayAPI, tools, links, values, clusters"
+)
 NETWORK_RULE = f"at most 63 letters, digits, '-', '_' and '.', {ENDS}"
 HEAD = "apiVersion: istio-mc/v1alpha1\nkind: Mesh\n"
 
@@ -79,13 +81,13 @@ def test_pydantic_is_imported_only_for_a_file(tmp_path: Path, file: str | None, 
     assert done.stdout == f"{imported}\n"
 
 
-def test_a_file_that_says_nothing_is_all_default_beside_it(tmp_path: Path) -> None:
+def test_a_file_without_values_has_all_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, "clusters:\n") == Settings(
         certs_dir=tmp_path / "certs", file=tmp_path / "mesh.yaml"
     )
 
 
-def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
+def test_a_requested_file_must_exist(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load_settings(tmp_path / "no.yaml", tmp_path)
     assert caught.value.problems[0].message == f"{tmp_path}/no.yaml does not exist"
@@ -93,7 +95,7 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
         load_settings(tmp_path, tmp_path)
 
 
-def test_everything_that_can_be_said(tmp_path: Path) -> None:
+def test_all_settings(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     found = load(
         tmp_path / "sub",
@@ -170,7 +172,7 @@ def test_a_manifest_may_be_a_url(tmp_path: Path) -> None:
     assert load(tmp_path, f"gatewayAPI: {{manifest: '{url}'}}\n").gateway_api.manifest == url
 
 
-def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Path) -> None:
+def test_all_faults_are_reported_together_in_file_order_with_their_lines(tmp_path: Path) -> None:
     assert faults_of(
         tmp_path,
         """\
@@ -250,15 +252,15 @@ def test_all_faults_are_told_at_once_in_file_order_with_their_lines(tmp_path: Pa
         ("", "1: kind: expected Mesh, saw nothing (Write kind: Mesh)"),
     ],
 )
-def test_a_file_that_is_something_else_is_told_so(tmp_path: Path, text: str, fault: str) -> None:
+def test_a_file_with_other_content_is_reported(tmp_path: Path, text: str, fault: str) -> None:
     assert fault in faults_of(tmp_path, text, head="")
 
 
-def test_yaml_that_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
+def test_yaml_that_cannot_be_read_is_reported_with_its_place(tmp_path: Path) -> None:
     (fault,) = faults_of(tmp_path, "a: [\n")
     assert "not YAML" in fault
     assert faults_of(tmp_path, "meshID: a\nmeshID: b\n") == [
-        "4:1: meshID is already there in line 3 (Remove one of the two)"
+        "4:1: meshID is also in line 3 (Remove one of the two)"
     ]
 
 
@@ -313,7 +315,7 @@ def test_any_document_at_all_gives_settings_or_an_input_error(document: object) 
 
 
 @given(st.binary(max_size=60))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_at_all_give_an_input_error(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "mesh.yaml").write_bytes(data)
     with pytest.raises(InputError):

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from istio_mc.domain.pki.pem import dump_certificates
-from istio_mc.domain.pki.signing import Outsider, Signing, most_take, outsiders, signing
+from istio_mc.domain.pki.signing import Signing, most_trust, signing, untrusted_members
 from tests.support.world import ca_certs, root
 
 ROOTS = {"A": "mesh", "B": "other", "C": "third"}
 
 
-def member(told: str) -> Signing:
+def member(roots: str) -> Signing:
     """A cluster's trusted roots and the one it signs under: `AB:A`."""
-    trusted, _, signer = told.partition(":")
+    trusted, _, signer = roots.partition(":")
     bundle = dump_certificates([root(ROOTS[one]).certificate for one in trusted])
     return signing(replace(ca_certs("kt", ROOTS[signer]), root_cert=bundle))
 
@@ -36,12 +36,14 @@ def member(told: str) -> Signing:
     ids=str,
 )
 def test_the_fewest_are_outside(mesh: dict[str, str], outside: list[str]) -> None:
-    assert list(outsiders({name: member(told) for name, told in mesh.items()})) == outside
+    assert list(untrusted_members({name: member(roots) for name, roots in mesh.items()})) == outside
 
 
-def test_it_is_told_on_which_side_it_is_at_fault() -> None:
-    found = outsiders({"kt": member("AB:B"), "ncloud": member("AB:A"), "nhn": member("A:A")})
-    assert found == {"nhn": Outsider(untrusted_by=(), does_not_trust=("kt",))}
+def test_the_faulty_side_is_reported() -> None:
+    found = untrusted_members({"kt": member("AB:B"), "ncloud": member("AB:A"), "nhn": member("A:A")})
+    assert found == {"nhn": ()}
+    found = untrusted_members({"kt": member("A:A"), "ncloud": member("A:A"), "nhn": member("AB:B")})
+    assert found == {"nhn": ("kt", "ncloud")}
 
 
 def test_one_that_leads_to_no_root_signs_under_none() -> None:
@@ -50,6 +52,6 @@ def test_one_that_leads_to_no_root_signs_under_none() -> None:
 
 
 @pytest.mark.parametrize(("others", "most"), [(["A:A"], True), ([], False)])
-def test_the_meshs_root_is_told_by_more_than_half(others: list[str], most: bool) -> None:  # noqa: FBT001
-    members = {str(place): member(told) for place, told in enumerate(["A:A", *others, "B:B"])}
-    assert most_take(members, outsiders(members)) is most
+def test_the_meshs_root_is_decided_by_more_than_half(others: list[str], most: bool) -> None:  # noqa: FBT001
+    members = {str(place): member(roots) for place, roots in enumerate(["A:A", *others, "B:B"])}
+    assert most_trust(members, untrusted_members(members)) is most

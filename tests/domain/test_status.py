@@ -39,13 +39,13 @@ def hpa(*, used: int | None = None, message: str = NO_METRICS) -> dict[str, Any]
 
 
 class TestAutoscalers:
-    def test_an_unknown_metric_is_told_with_its_cause(self) -> None:
+    def test_an_unknown_metric_is_reported_with_its_cause(self) -> None:
         found = hpa_of(hpa())
 
         assert found.metrics == ("cpu: <unknown>/80%",)
         assert found.why == "no Metrics API in this cluster: install Metrics Server"
 
-    def test_another_cause_is_told_in_the_controllers_words(self) -> None:
+    def test_another_cause_is_reported_in_the_controllers_words(self) -> None:
         assert hpa_of(hpa(message="missing request for cpu")).why == "missing request for cpu"
 
     def test_before_the_first_measurement_nothing_is_blamed(self) -> None:
@@ -69,10 +69,10 @@ def pod(**status: object) -> dict[str, Any]:
 
 
 class TestPods:
-    def test_one_that_runs_and_is_ready_is_fine(self) -> None:
+    def test_one_that_runs_and_is_ready_is_healthy(self) -> None:
         found = pod_of(pod(containerStatuses=[{"name": "discovery", "ready": True, "restartCount": 2}]))
 
-        assert (found.fine, found.ready, found.containers, found.restarts) == (True, 1, 1, 2)
+        assert (found.is_healthy, found.ready, found.containers, found.restarts) == (True, 1, 1, 2)
 
     @pytest.mark.parametrize(
         ("state", "phase"),
@@ -82,12 +82,14 @@ class TestPods:
             ({"running": {}}, "Running"),
         ],
     )
-    def test_one_that_is_not_says_what_its_container_is_at(self, state: dict[str, Any], phase: str) -> None:
+    def test_one_that_is_not_ready_shows_the_state_of_its_container(
+        self, state: dict[str, Any], phase: str
+    ) -> None:
         found = pod_of(pod(containerStatuses=[{"name": "discovery", "ready": False, "state": state}]))
 
-        assert (found.phase, found.fine) == (phase, False)
+        assert (found.phase, found.is_healthy) == (phase, False)
 
-    def test_one_on_its_way_out_says_so(self) -> None:
+    def test_a_terminating_one_is_reported_as_such(self) -> None:
         leaving = pod()
         leaving["metadata"]["deletionTimestamp"] = "2026-03-01T10:00:00Z"
 
@@ -142,7 +144,7 @@ class TestProxies:
 
         assert (found.synced, found.xds["lds"]) == (False, "STALE")
 
-    def test_what_envoy_refused_is_told_in_its_words(self) -> None:
+    def test_a_rejection_by_envoy_is_reported_in_its_words(self) -> None:
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         found = proxy_of({"proxy": "a.b", "resources": {kind: {"lastError": "bad listener"}}}, "istiod-1")
 
@@ -177,7 +179,7 @@ class TestRemoteSecrets:
             ("nhn-nks", "synced"),
         ]
 
-    def test_istiods_that_disagree_are_both_told(self) -> None:
+    def test_istiods_that_disagree_are_both_reported(self) -> None:
         rows = [
             RemoteCluster(f"istiod-{n}", "kt-k2p", "", state) for n, state in enumerate(("synced", "timeout"))
         ]

@@ -20,7 +20,7 @@ from istio_mc.domain.istio.releases import is_newer, kubectl_skew, minor_of
         (" v1.32.3\n", (1, 32)),
     ],
 )
-def test_versions_as_servers_tell_them_are_read(text: str, minor: tuple[int, int]) -> None:
+def test_versions_as_servers_report_them_are_read(text: str, minor: tuple[int, int]) -> None:
     assert minor_of(text) == minor
 
 
@@ -60,5 +60,5 @@ def test_the_skew_of_kubectl_is_counted_in_minors(kubectl: str, server: str, ske
         ("unknown", "1.26.0", False),
     ],
 )
-def test_newer_is_told_by_numbers(*, version: str, than: str, newer: bool) -> None:
+def test_newer_is_decided_by_numbers(*, version: str, than: str, newer: bool) -> None:
     assert is_newer(version, than) is newer

@@ -17,7 +17,7 @@ from istio_mc.domain.tools import (
     parse_version,
     platform_of,
     program_platforms,
-    told_version,
+    version_in_output,
 )
 from tests.support.mirror import elf
 
@@ -153,7 +153,7 @@ def universal(*cpus: int) -> bytes:
         (b"#!/bin/sh\n", ["linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"]),
     ],
 )
-def test_a_programs_first_bytes_tell_its_platform(head: bytes, platforms: list[str]) -> None:
+def test_the_first_bytes_of_a_program_show_its_platform(head: bytes, platforms: list[str]) -> None:
     assert [str(platform) for platform in program_platforms(head) or ()] == platforms
 
 
@@ -179,5 +179,5 @@ def test_a_program_that_ends_after_its_magic_is_for_no_platform(head: bytes) -> 
         (Tool.HELM, b"command not found", None),
     ],
 )
-def test_programs_tell_their_versions(tool: Tool, output: bytes, version: str | None) -> None:
-    assert told_version(tool, output) == version
+def test_programs_report_their_versions(tool: Tool, output: bytes, version: str | None) -> None:
+    assert version_in_output(tool, output) == version

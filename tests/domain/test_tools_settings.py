@@ -38,7 +38,7 @@ def faults_of(folder: Path, text: str) -> list[str]:
     return [problem.message.removeprefix(f"{folder}/mesh.yaml:") for problem in caught.value.problems]
 
 
-def test_everything_that_can_be_said_of_tools(tmp_path: Path) -> None:
+def test_all_settings_of_tools(tmp_path: Path) -> None:
     found = load(
         tmp_path,
         f"""\
@@ -106,7 +106,7 @@ def test_a_digest_of_the_manifest_that_is_none_is_refused(tmp_path: Path) -> Non
     ]
 
 
-def test_every_fault_is_told_with_its_line(tmp_path: Path) -> None:
+def test_every_fault_is_reported_with_its_line(tmp_path: Path) -> None:
     assert faults_of(
         tmp_path,
         """\

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from istio_mc.domain.mesh import ApiServer, Cluster
+from istio_mc.domain.trace.authentication import effective_mode
 from istio_mc.domain.trace.model import ClusterView, IstioConfig
-from istio_mc.domain.trace.policies import Caller, decide, effective_mode, matches_text
+from istio_mc.domain.trace.policies import Caller, decide, matches_text
 
 CALLER = Caller("cluster.local", "sample", "sleep", 9080, http=True, local_domains=("cluster.local",))
 SAMPLE = {"namespaces": ["sample"]}
@@ -71,6 +72,10 @@ def verdict(*policies: dict[str, Any], caller: Caller = CALLER) -> str:
         ([policy("ALLOW", source(principals=["other.example/ns/sample/sa/sleep"]))], "refused by ALLOW"),
         ([policy("ALLOW", source(serviceAccounts=["sample/sleep"]))], "let in"),
         ([policy("ALLOW", source(serviceAccounts=["sample/other"]))], "refused by ALLOW"),
+        ([policy("ALLOW", source(serviceAccounts=["sleep"]))], "let in"),
+        ([policy("ALLOW", source(serviceAccounts=["other"]))], "refused by ALLOW"),
+        ([policy("DENY", source(notServiceAccounts=["sleep"]))], "let in"),
+        ([policy("ALLOW", when("source.serviceAccount", "sleep"))], "let in"),
         ([policy("ALLOW", source(requestPrincipals=["*"]))], "depends"),
         ([policy("ALLOW", source(ipBlocks=["10.0.0.0/8"]))], "depends"),
         ([policy("ALLOW", source(namespaces=["other"], ipBlocks=["10.0.0.0/8"]))], "refused by ALLOW"),
@@ -90,6 +95,17 @@ def verdict(*policies: dict[str, Any], caller: Caller = CALLER) -> str:
 )
 def test_a_caller_is_let_in_refused_or_it_depends(policies: list[dict[str, Any]], expected: str) -> None:
     assert verdict(*policies) == expected
+
+
+@pytest.mark.parametrize(
+    ("accounts", "expected"), [("sleep", "refused by ALLOW"), ("sample/sleep", "let in")]
+)
+def test_a_service_account_without_a_namespace_is_of_the_policys_namespace(
+    accounts: str, expected: str
+) -> None:
+    given = policy("ALLOW", source(serviceAccounts=[accounts]))
+    given["metadata"]["namespace"] = "istio-system"
+    assert verdict(given) == expected
 
 
 def test_cluster_local_in_a_principal_means_the_clusters_own_trust_domain_and_its_aliases() -> None:
@@ -112,6 +128,8 @@ PLAIN = Caller("", "", "", 9080, http=False)
         ([policy("ALLOW", source(namespaces=["*"]))], "refused by ALLOW"),
         ([policy("ALLOW", to(methods=["GET"]))], "refused by ALLOW"),
         ([policy("ALLOW", to(ports=["9080"]))], "let in"),
+        ([policy("ALLOW", when("request.headers[x]", "1", negated=True))], "refused by ALLOW"),
+        ([policy("DENY", when("request.headers[x]", "1", negated=True))], "refused by DENY"),
         ([policy("DENY", to(methods=["GET"]))], "refused by DENY"),
         ([policy("DENY", {**to(methods=["GET"]), **source(**SAMPLE)})], "let in"),
         ([policy("DENY", source(notPrincipals=["a"]))], "refused by DENY"),
@@ -178,3 +196,33 @@ def test_the_mode_is_that_of_the_nearest_peer_authentication(
     view = ClusterView("kt", cluster, config=IstioConfig(peer_authentications=tuple(policies)))
     found, of = effective_mode(view, "sample", PODS, 9080)
     assert (found, of and of["metadata"]["name"]) == (mode, name)
+
+
+FROM_KT = {"from": [{"source": {"ipBlocks": ["10.201.0.0/16"]}}]}
+
+
+@pytest.mark.parametrize(
+    ("addresses", "expected"),
+    [
+        (("10.201.0.9",), "let in"),
+        (("10.202.0.9", "10.202.0.10"), "refused by ALLOW"),
+        (("10.201.0.9", "10.202.0.9"), "depends"),
+        ((), "depends"),
+    ],
+)
+def test_addresses_are_those_that_the_pods_see(addresses: tuple[str, ...], expected: str) -> None:
+    caller = replace(CALLER, addresses=addresses)
+    assert verdict(policy("ALLOW", FROM_KT), caller=caller) == expected
+    assert verdict(policy("ALLOW", when("source.ip", "10.201.0.0/16")), caller=caller) == expected
+
+
+def test_an_external_authorizer_that_is_not_there_refuses_what_its_rules_match() -> None:
+    def custom(*rules: dict[str, Any]) -> dict[str, Any]:
+        found = policy("CUSTOM", *rules)
+        found["spec"]["provider"] = {"name": "opa"}
+        return found
+
+    without, with_it = (replace(CALLER, providers=frozenset(names)) for names in ([], ["opa"]))
+    assert verdict(custom({}), caller=without) == "refused by CUSTOM"
+    assert verdict(custom({}), caller=with_it) == "depends"
+    assert verdict(custom(source(**OTHER)), caller=without) == "let in"

@@ -24,7 +24,7 @@ def values(ttl: Any) -> dict[str, Any]:  # noqa: ANN401 (as a file may hold anyt
         ("500ms", timedelta(seconds=0.5)),
     ],
 )
-def test_it_is_what_the_proxies_are_set_to_ask_for(text: str, lasting: timedelta) -> None:
+def test_it_is_the_validity_that_the_proxies_request(text: str, lasting: timedelta) -> None:
     assert workload_ttl(values(text)) == lasting
 
 

@@ -43,7 +43,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **settings.past_proxies(), "PATH": path, "KUBECONFIG": LAB_KUBECONFIG, **more}
 
 
-CILIUM_WANTED = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
+REQUIRED_CILIUM_SETTINGS = {"bpf-lb-sock-hostns-only": "true", "cni-exclusive": "false"}
 """What a mesh needs of Cilium's settings."""
 
 _CILIUM = settings.find("ncloud").address
@@ -292,11 +292,19 @@ def live_root(context: str) -> str | None:
 
 
 def clean(contexts: Iterable[str] = CONTEXTS) -> None:
-    """Removes every trace of Istio, the sample and the Gateway API from clusters, all at once.
+    """Removes every trace of Istio, the sample, the Gateway API and add-ons from clusters, all at once.
 
     (When the product's own `uninstall` is there, it will do this.)
     """
     each(_clean, contexts)
+
+
+MANAGED = "app.kubernetes.io/managed-by=istio-mc"
+_OF_ADDONS = (
+    "validatingwebhookconfiguration,apiservice,deployment,daemonset,service,serviceaccount,role,rolebinding,"
+    "clusterrole,clusterrolebinding,namespace,crd"
+)
+"""Kinds that add-ons consist of, in the order in which they go."""
 
 
 def _clean(context: str) -> None:
@@ -327,6 +335,17 @@ def _clean(context: str) -> None:
         if part == "customresourcedefinition" and names:
             kubectl(context, "wait", "--for=delete", *names, "--timeout=60s", timeout_s=70)
     kubectl(context, "delete", "configmap", "-A", "-l", "istio.io/config=true", "--ignore-not-found")
+    kubectl(
+        context,
+        "delete",
+        _OF_ADDONS,
+        "-A",
+        "-l",
+        MANAGED,
+        "--ignore-not-found",
+        "--timeout=60s",
+        timeout_s=70,
+    )
 
 
 Snapshot = dict[str, tuple[str, ...]]
@@ -379,11 +398,11 @@ def rolled_out(context: str, deployment: str = GATEWAY, namespace: str = SYSTEM)
     """Waits until a Deployment is, and the pods it replaced are gone."""
     kubectl(context, "rollout", "status", deployment, "-n", namespace, "--timeout=60s", timeout_s=70)
 
-    def nobody_leaves() -> bool:
+    def no_pod_terminates() -> bool:
         pods = get(context, "pods", namespace=namespace)["items"]
         return not any(pod["metadata"].get("deletionTimestamp") for pod in pods)
 
-    soon(nobody_leaves, f"the replaced pods of {context} are gone", 60)
+    soon(no_pod_terminates, f"the replaced pods of {context} are gone", 60)
 
 
 def cilium_running() -> dict[str, str] | None:
@@ -408,10 +427,10 @@ def set_cilium() -> None:
     """Gives ncloud's Cilium what a mesh needs of it: its lack is an error to verify."""
     live = get("ncloud", "configmap", "cilium-config", namespace="kube-system")["data"]
     where = ("-n", "kube-system")
-    if not CILIUM_WANTED.items() <= live.items():
-        body = json.dumps({"data": CILIUM_WANTED})
+    if not REQUIRED_CILIUM_SETTINGS.items() <= live.items():
+        body = json.dumps({"data": REQUIRED_CILIUM_SETTINGS})
         kubectl("ncloud", "patch", "configmap", "cilium-config", *where, "--type=merge", "-p", body)
-    elif CILIUM_WANTED.items() <= (cilium_running() or {}).items():
+    elif REQUIRED_CILIUM_SETTINGS.items() <= (cilium_running() or {}).items():
         return
     restart_cilium()
 

@@ -39,6 +39,7 @@ def heal() -> None:
         faults.heal(name)
         faults.undrop(name)
         faults.unswallow(name)
+        faults.unblind(name)
 
 
 def shared_site(folder: Path = FOLDER) -> Site:

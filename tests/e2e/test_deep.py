@@ -56,7 +56,7 @@ class TestWholeMesh:
     def test_a_pod_in_each_cluster_is_answered_by_every_other_one(self, done: Result) -> None:
         assert verdicts(done) == dict.fromkeys(PAIRS, "ok")
 
-    def test_it_says_first_what_it_is_going_to_make(self, done: Result) -> None:
+    def test_it_first_prints_the_planned_steps(self, done: Result) -> None:
         first = done.stderr.splitlines()[0]
         assert "--deep makes a namespace istio-mc-probe-" in first
         assert "kt, ncloud, nhn, and removes it afterwards" in first

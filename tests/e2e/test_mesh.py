@@ -41,7 +41,7 @@ def sample(mesh: Site) -> Site:
     return mesh
 
 
-def test_install_tells_each_clusters_id_network_and_gateway(mesh: Site) -> None:
+def test_install_prints_id_network_and_gateway_of_each_cluster(mesh: Site) -> None:
     result = mesh.run("install", "-o", "json").exits(0)
 
     assert result.json["command"] == "install"
@@ -64,8 +64,8 @@ def test_verify_finds_the_whole_mesh_in_order(mesh: Site) -> None:
     assert result.json["errors"] == []
     synced = {(c["cluster"], c["peer"]) for c in result.data["checks"] if c["id"] == "link.synced"}
     assert synced == {(one, other) for one in CONTEXTS for other in CONTEXTS if one != other}
-    told = [c for c in result.data["checks"] if c["severity"] == "error" and c["verdict"] != "unknown"]
-    assert {c["verdict"] for c in told} == {"ok"}
+    errors = [c for c in result.data["checks"] if c["severity"] == "error" and c["verdict"] != "unknown"]
+    assert {c["verdict"] for c in errors} == {"ok"}
 
 
 def test_every_version_of_the_sample_answers_every_cluster(sample: Site) -> None:
@@ -95,7 +95,7 @@ def test_a_second_install_changes_nothing_in_any_cluster(sample: Site) -> None:
     assert _bytes_of(sample) == certs
 
 
-def test_install_repairs_exactly_what_was_changed_by_hand_and_a_dry_run_names_it(sample: Site) -> None:
+def test_install_repairs_exactly_the_manual_changes_and_a_dry_run_names_them(sample: Site) -> None:
     kubectl("kt", "delete", "gateways.networking.istio.io", "cross-network-gateway", "-n", SYSTEM)
     kubectl("ncloud", "set", "env", GATEWAY, "-n", SYSTEM, "ISTIO_META_ROUTER_MODE=standard")
     rolled_out("ncloud")

@@ -49,7 +49,7 @@ def test_a_gateway_that_swallows_packets_fails_its_pairs_alone_and_is_named_as_t
     for name in ("ncloud", "nhn"):
         assert rows[name]["responses"]["v1"] == 0
         assert min(rows[name]["responses"][version] for version in ("v2", "v3")) > 0
-    hops = {error["cluster"]: error["message"].partition("; ")[2] for error in result.json["errors"]}
+    hops = {error["cluster"]: error["seen"].splitlines()[-1] for error in result.json["errors"]}
     assert hops.keys() == {"ncloud", "nhn"}
-    assert all(re.match(r"first wrong hop: .*\bkt\b", hop) for hop in hops.values()), hops
+    assert all(re.match(r"first failed hop: .*\bkt\b", hop) for hop in hops.values()), hops
     assert {error["code"] for error in result.json["errors"]} == {"too-few-answers"}

@@ -64,7 +64,7 @@ def test_values_that_istioctl_refuses_are_answered_with_its_own_words_before_any
     assert error["code"] == "istioctl-failed"
     assert "exit code 1" in error["message"]
     assert "could not unmarshal" in error["seen"]
-    assert " manifest generate -f " in error["hint"]
+    assert " manifest generate " in error["hint"]
     assert _pasted(error["hint"]) == (1, error["seen"])
     assert snapshots() == before
 
@@ -84,9 +84,9 @@ def test_values_that_the_cluster_refuses_are_answered_with_the_command_to_paste(
     assert "exit code 1" in error["message"]
     assert "quantities must match" in error["seen"]
     assert "istioctl install --context nhn" in error["hint"]
-    code, said = _pasted(error["hint"])
+    code, output = _pasted(error["hint"])
     assert code == 1
-    assert said.splitlines()[-1] == error["seen"].splitlines()[-1]
+    assert output.splitlines()[-1] == error["seen"].splitlines()[-1]
     mesh.run("install").exits(0)
     mesh.run("verify", "--wait", "20s").exits(0)
 

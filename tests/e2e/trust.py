@@ -28,10 +28,7 @@ def istiod_uses_the_given_ca(context: str) -> None:
 
 def workload_is_signed_under(site: Site, context: str, folder: Path) -> x509.Certificate:
     """The gateway's own certificate leads to the site's root, as openssl sees it; the intermediate CA."""
-    shown = command(
-        "istioctl", "proxy-config", "secret", f"{GATEWAY}.{SYSTEM}", "--context", context, "-o", "json"
-    )
-    secrets = {item["name"]: item["secret"] for item in _active(json.loads(shown))}
+    secrets = _active_secrets(context, f"{GATEWAY}.{SYSTEM}")
     chain = x509.load_pem_x509_certificates(
         base64.b64decode(secrets["default"]["tlsCertificate"]["certificateChain"]["inlineBytes"])
     )
@@ -43,7 +40,7 @@ def workload_is_signed_under(site: Site, context: str, folder: Path) -> x509.Cer
     assert fingerprint(root) == site.root
     (folder / "leaf.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
     (folder / "chain.pem").write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in chain[1:]))
-    said = subprocess.run(
+    done = subprocess.run(
         [
             "openssl",
             "verify",
@@ -60,12 +57,21 @@ def workload_is_signed_under(site: Site, context: str, folder: Path) -> x509.Cer
         timeout=20,
         check=False,
     )
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert name in said.stdout
-    assert "root.istio.io" in said.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert name in done.stdout
+    assert "root.istio.io" in done.stdout
     return intermediate
 
 
-def _active(document: dict[str, Any]) -> list[dict[str, Any]]:
-    active: list[dict[str, Any]] = document["dynamicActiveSecrets"]
-    return active
+def trusted_roots(context: str, proxy: str) -> set[str]:
+    """Fingerprints of the root certificates that a proxy (POD.NAMESPACE) trusts now."""
+    trusted = _active_secrets(context, proxy)["ROOTCA"]["validationContext"]["trustedCa"]["inlineBytes"]
+    return {
+        fingerprint(root.public_bytes(Encoding.PEM))
+        for root in x509.load_pem_x509_certificates(base64.b64decode(trusted))
+    }
+
+
+def _active_secrets(context: str, proxy: str) -> dict[str, Any]:
+    shown = command("istioctl", "proxy-config", "secret", proxy, "--context", context, "-o", "json")
+    return {item["name"]: item["secret"] for item in json.loads(shown)["dynamicActiveSecrets"]}

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["lab", "site", "whole_network"]
 
 _HERE = f"{Path(__file__).parent}/"
-_FIRST = "test_guide.py"
-"""It walks the road to a mesh, which the others then use."""
+_FIRST = ("test_guide.py", "test_addons.py")
+"""The road to a mesh, which the others then use; and the add-ons that it installed, removed again."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in ours:
         item.add_marker(pytest.mark.lab)
     others = [item for item in items if not str(item.path).startswith(_HERE)]
-    items[:] = others + sorted(ours, key=lambda item: item.path.name != _FIRST)
+    order = {name: place for place, name in enumerate(_FIRST)}
+    items[:] = others + sorted(ours, key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.fixture(scope="session")

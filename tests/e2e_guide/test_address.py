@@ -48,8 +48,8 @@ def service(context: str = "kt") -> dict[str, Any]:
 
 def known(context: str, network: str) -> list[tuple[str, str]]:
     """Which gateways of a network an istiod knows: the cluster it read each from, and its address."""
-    asked = ("exec", "-n", SYSTEM, "deployment/istiod", "--", "pilot-discovery", "request", "GET")
-    found = json.loads(kubectl(context, *asked, "/debug/networkz")) or []
+    requested = ("exec", "-n", SYSTEM, "deployment/istiod", "--", "pilot-discovery", "request", "GET")
+    found = json.loads(kubectl(context, *requested, "/debug/networkz")) or []
     return [(one["Cluster"], one["Addr"]) for one in found if one["Network"] == network]
 
 
@@ -118,3 +118,13 @@ def test_a_gateway_resource_that_goes_is_forgotten_at_once(by_gateway: Site) -> 
 
     assert [one["code"] for one in done.json["messages"] if one["code"] == "address-remembered"] == []
     soon(lambda: known("ncloud", "network1") == [], "ncloud's istiod has forgotten the Gateway")
+
+
+def test_the_table_for_the_console_has_the_node_and_its_ports(whole: Site) -> None:
+    (kt,) = whole.run("address", "--console", "kt", "-o", "json").exits(0).data["clusters"]
+    entries = next(one["entries"] for one in kt["screens"] if one["title"] == "Load balancers")
+    ports = {str(one["port"]): str(one["nodePort"]) for one in service()["spec"]["ports"]}
+    assert {one["port"] for one in entries} <= ports.keys()
+    assert [(one["servers"], one["serverPort"]) for one in entries] == [
+        ("198.18.0.11", ports[one["port"]]) for one in entries
+    ]

@@ -85,13 +85,13 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
     written["address"] = f"cloning https://{PASSWORD}@git.test/x"
     env = [{"name": f"PLANTED_{number}", "value": text} for number, text in enumerate(written.values())]
     env += [{"name": "DB_PASSWORD", "value": PASSWORD}, {"name": "HARMLESS", "value": "stays"}]
-    say_all = 'for n in $(seq 0 99); do eval "echo \\"\\$PLANTED_$n\\""; done'
-    say = f"echo begun; {say_all}; echo $OPAQUE; echo ended; sleep 3600"
+    echo_all = 'for n in $(seq 0 99); do eval "echo \\"\\$PLANTED_$n\\""; done'
+    script = f"echo begun; {echo_all}; echo $OPAQUE; echo ended; sleep 3600"
     container = {
         "name": "istio-proxy",
         "image": BUSYBOX,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["sh", "-c", say],
+        "command": ["sh", "-c", script],
         "env": [*env, {"name": "OPAQUE", "valueFrom": {"secretKeyRef": {"name": "planted", "key": "x"}}}],
     }
     labels = {"app": "planted", "sidecar.istio.io/inject": "false"}
@@ -107,12 +107,12 @@ def planted(whole: Site, key: str, token: str) -> Iterator[Site]:
     documents = yaml.safe_dump_all([config, opaque, pod])
     kubectl("nhn", "apply", "-f", "-", stdin=documents)
 
-    def said() -> bool:
+    def has_ended() -> bool:
         log = command("kubectl", "--context", "nhn", "logs", "planted", "-n", SYSTEM, check=False)
         return "ended" in log
 
     try:
-        soon(said, "the planted pod has written its log", 60)
+        soon(has_ended, "the planted pod has written its log", 60)
         yield whole
     finally:
         kubectl("nhn", "delete", "pod,configmap,secret", "planted", "-n", SYSTEM, "--wait=false")
@@ -158,16 +158,16 @@ def real_secrets(site: Site) -> dict[str, list[str]]:
 
 
 def test_no_secret_comes_out_in_any_form(planted: Site, bundle: dict[str, str], key: str, token: str) -> None:
-    wanted = real_secrets(planted)
-    wanted["planted key"] = lines_of(key)
-    wanted["planted token"] = token.split(".")[1:]
-    wanted["password"], wanted["opaque"] = [PASSWORD], [OPAQUE]
+    desired = real_secrets(planted)
+    desired["planted key"] = lines_of(key)
+    desired["planted token"] = token.split(".")[1:]
+    desired["password"], desired["opaque"] = [PASSWORD], [OPAQUE]
     everything = squeezed("\n".join(bundle.values()))
 
-    assert all(len(parts) > 10 for name, parts in wanted.items() if "CA" in name or "key" in name)
+    assert all(len(parts) > 10 for name, parts in desired.items() if "CA" in name or "key" in name)
     come_out = {
         name
-        for name, parts in wanted.items()
+        for name, parts in desired.items()
         for part in parts
         for form in {part, *encoded_forms(part)}
         if form in everything

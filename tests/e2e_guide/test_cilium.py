@@ -15,7 +15,7 @@ from lab import images
 from lab.quirks import CILIUM_CONFIG
 from lab.settings import find
 from tests.e2e.harness import (
-    CILIUM_WANTED,
+    REQUIRED_CILIUM_SETTINGS,
     Result,
     Site,
     cilium_running,
@@ -90,7 +90,7 @@ def test_fix_restarts_the_agents_with_the_settings_and_revert_restores_every_byt
     fixed = site.run(*FIX, "--k-paas").exits(0)
 
     assert cluster(fixed)["status"] == "fixed"
-    assert cilium_running() == json.loads(before) | CILIUM_WANTED | {"enable-l7-proxy": "false"}
+    assert cilium_running() == json.loads(before) | REQUIRED_CILIUM_SETTINGS | {"enable-l7-proxy": "false"}
     assert backup() == json.loads(before)
 
     site.run(*REVERT).exits(0)
@@ -115,7 +115,7 @@ def test_agents_that_do_not_start_are_named_at_the_deadline_and_the_next_fix_fin
 
     site.run(*FIX).exits(0)
 
-    assert cilium_running() == CILIUM_CONFIG | CILIUM_WANTED
+    assert cilium_running() == CILIUM_CONFIG | REQUIRED_CILIUM_SETTINGS
 
 
 def test_pods_that_lose_their_readiness_are_named_with_the_way_back(site: Site) -> None:

@@ -56,11 +56,18 @@ def interrupted_at_the_address(site: Site) -> None:
     run = site.start("install")
     run.until("the gateway of kt has no address", timeout_s=120)
     run.process.send_signal(signal.SIGINT)
-    told = run.wait(10).exits(130).stderr
-    assert "the same command finishes the rest" in told
+    stderr = run.wait(10).exits(130).stderr
+    assert "the same command finishes the rest" in stderr
     pending = site.run("address", "--contexts", "kt", "-o", "json").exits(0).data["clusters"][0]
     assert pending["status"] == "pending"
     assert {port["port"] for port in pending["ports"] if port["needed"]} == {15443, 15021}
+
+
+def assigned_by_metallb() -> list[str]:
+    """Addresses in the status of kt's gateway, which nothing but MetalLB writes there."""
+    service = get("kt", "service", "istio-ingressgateway")
+    assert "externalIPs" not in service["spec"]
+    return [entry["ip"] for entry in service["status"]["loadBalancer"].get("ingress", [])]
 
 
 def test_the_whole_road(desk: Site) -> None:
@@ -73,20 +80,25 @@ def test_the_whole_road(desk: Site) -> None:
         if line == "istio-mc install":
             interrupted_at_the_address(desk)
             continue
-        if line == "istio-mc sample remove":
+        if line in ("istio-mc sample remove", "istio-mc cilium fix --contexts ncloud"):
             words += ["--yes"]  # nobody is at a terminal here
         done = desk.run(*words, timeout_s=200).exits(0)
         if words[:2] == ["config", "init"]:
             with_the_labs_values(desk)
         if words[:2] == ["sample", "test"]:
             assert "9 of 9 pairs" in done.stdout
+            assert assigned_by_metallb() == [NAT]
 
     assert [line.split()[1] for line in walked] == [
         "tools",
         "contexts",
+        "cilium",
+        "addons",
         "config",
         "install",
         "install",
+        "address",
+        "addons",
         "address",
         "verify",
         "sample",

@@ -52,7 +52,7 @@ def test_json_has_what_lives_in_each_cluster(whole: Site) -> None:
         assert all(p["synced"] for p in cluster["proxies"])
 
 
-def test_an_hpa_without_metrics_says_why(whole: Site) -> None:
+def test_an_hpa_without_metrics_has_a_reason(whole: Site) -> None:
     assert get("kt", "apiservice", "v1beta1.metrics.k8s.io", namespace=None) is None
 
     deadline = time.monotonic() + 60  # the controller looks every 15 s

@@ -20,6 +20,9 @@ _ORDER = (
     "test_stand_in.py",
     "test_joining.py",
     "test_adopt.py",
+    "test_adopt_role.py",
+    "test_keys.py",
+    "test_upgrade.py",
     "test_versions.py",
 )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from benchmarks import sides, steptool
-from tests.e2e.harness import CLUSTER_IDS, SYSTEM, Site, clean, each, get, secret
+from tests.e2e.harness import CLUSTER_IDS, SYSTEM, Site, clean, each, get
+from tests.e2e_life.taken_over import ca_digest, digests, pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,28 +31,6 @@ def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )  # the scripts leave it open to others, and a CA that is open signs nothing
     yield folder
     clean()
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Every file's SHA-256: the files hold keys, which no failure may print."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
-def ca_digest(context: str) -> str:
-    """SHA-256 of what a cluster's Secret cacerts holds."""
-    return hashlib.sha256(repr(sorted((secret(context, "cacerts") or {}).items())).encode()).hexdigest()
-
-
-def pods(context: str) -> dict[str, Any]:
-    found = get(context, "pods")["items"]
-    return {
-        pod["metadata"]["uid"]: [status["restartCount"] for status in pod["status"]["containerStatuses"]]
-        for pod in found
-    }
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +62,7 @@ def test_no_pod_restarts_and_no_certificate_changes(adopted: Adopted, scripted: 
     assert digests(scripted / "certs") == before["certs"]
 
 
-def test_what_an_install_would_change_is_told_and_not_done(
+def test_changes_of_an_install_are_reported_and_not_made(
     adopted: Adopted,
 ) -> None:
     _, _, data = adopted

@@ -42,7 +42,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Site:
     return site
 
 
-def test_a_cluster_that_joins_gets_a_network_nobody_uses_and_the_others_keep_theirs(small: Site) -> None:
+def test_a_cluster_that_joins_gets_an_unused_network_and_the_others_keep_theirs(small: Site) -> None:
     result = small.run("contexts", "-o", "json").exits(0)
 
     networks = {c["name"]: c["network"] for c in result.data["contexts"]}

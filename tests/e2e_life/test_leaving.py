@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import subprocess
-import tempfile
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.harness import SYSTEM, Site, command, environment, get, kubectl, secret, soon
+from tests.e2e.harness import SYSTEM, Site, command, get, kubectl, secret, soon
+from tests.e2e.traffic import again_and_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +29,8 @@ def status(context: str, token: str) -> str:
     """How a cluster's API server answers the bearer of a token."""
     config = json.loads(kubectl(context, "config", "view", "--raw", "--minify", "-o", "json"))
     url = config["clusters"][0]["cluster"]["server"] + "/api/v1/namespaces/istio-system/secrets"
-    asked = ["--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}"]
-    return command("curl", *asked, "--header", f"Authorization: Bearer {token}", url)
+    options = ["--silent", "--insecure", "--output", "/dev/null", "--write-out", "%{http_code}"]
+    return command("curl", *options, "--header", f"Authorization: Bearer {token}", url)
 
 
 def assert_ended(tokens: Iterable[tuple[str, str]]) -> None:
@@ -43,38 +40,12 @@ def assert_ended(tokens: Iterable[tuple[str, str]]) -> None:
     soon(lambda: {status(name, token) for name, token in tokens} == {"401"}, "the tokens have ended")
 
 
-@contextlib.contextmanager
-def again_and_again(namespace: str, workload: str, script: str) -> Iterator[Callable[[], list[str]]]:
-    """A line of shell in a container of ncloud's, over and over; what ends it, and gives its whole lines."""
-    words = ["kubectl", "--context", "ncloud", "-n", namespace, "exec", workload, "--", "sh", "-c"]
-    loop = (
-        f"echo $$; until=$(($(date +%s) + {WATCHED_S})); while [ $(date +%s) -lt $until ]; do {script}; done"
-    )
-    with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen([*words, loop], stdout=out, env=environment())
-
-        def ended() -> list[str]:
-            # Where kubectl alone is killed, what it began in the container goes on, and takes all the CPU.
-            shell = os.pread(out.fileno(), 32, 0).decode().partition("\n")[0]
-            command(*words, f"kill {shell}", check=False)
-            process.kill()
-            process.wait()
-            out.seek(0)
-            return [line.strip() for line in out if line.endswith("\n")][1:]
-
-        try:
-            yield ended
-        finally:
-            if process.poll() is None:
-                ended()
-
-
 @pytest.fixture
 def traffic(with_sample: Site) -> Iterator[Callable[[], list[str]]]:
     """Requests from ncloud to the reviews of every cluster, one after another without a pause."""
     assert with_sample
     call = "curl -s -o /dev/null -m 5 -w '%{http_code}\\n' http://reviews:9080/reviews/1 || echo failed"
-    with again_and_again("sample", "deploy/sleep", call) as ended:
+    with again_and_again("sample", "deploy/sleep", call, lasts_s=WATCHED_S) as ended:
         yield ended
 
 
@@ -82,8 +53,8 @@ def traffic(with_sample: Site) -> Iterator[Callable[[], list[str]]]:
 def links(with_sample: Site) -> Iterator[Callable[[], list[str]]]:
     """What ncloud's istiod tells of the clusters it reads: a line of JSON, many times a second."""
     assert with_sample
-    ask = "pilot-discovery request GET /debug/clusterz | tr -d '\\n'; echo"
-    with again_and_again(SYSTEM, "deploy/istiod", ask) as ended:
+    script = "pilot-discovery request GET /debug/clusterz | tr -d '\\n'; echo"
+    with again_and_again(SYSTEM, "deploy/istiod", script, lasts_s=WATCHED_S) as ended:
         yield ended
 
 
@@ -96,7 +67,7 @@ def test_a_cluster_leaves_without_a_lost_request_or_link_and_takes_no_key_along(
 
     result = with_sample.run("uninstall", "--contexts", "kt", "--yes", "-o", "json").exits(0)
 
-    assert [told["code"] for told in result.json["messages"]] == ["settings-name-it"]
+    assert [message["code"] for message in result.json["messages"]] == ["settings-name-it"]
     by_name = {cluster["name"]: cluster for cluster in result.data["clusters"]}
     assert {name: cluster["status"] for name, cluster in by_name.items()} == {
         "kt": "removed",
@@ -109,8 +80,8 @@ def test_a_cluster_leaves_without_a_lost_request_or_link_and_takes_no_key_along(
     answers = traffic()
     assert len(answers) > 50
     assert set(answers) == {"200"}
-    told = [json.loads(line) for line in links()]
-    nhn = [[one["syncStatus"] for one in at_once if one["id"] == "nhn-nks"] for at_once in told]
+    snapshots = [json.loads(line) for line in links()]
+    nhn = [[one["syncStatus"] for one in at_once if one["id"] == "nhn-nks"] for at_once in snapshots]
     assert len(nhn) > 20
     # "syncing" is what istiod says of a kubeconfig it has just been given, while it goes on with the old one.
     assert {tuple(found) for found in nhn} <= {("synced",), ("syncing",)}, "nhn is never lost"

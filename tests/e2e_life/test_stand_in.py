@@ -73,18 +73,18 @@ def run_on_both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
         version = site.settings["istio"]["version"]
         stages: Found = {}
 
-        def look(stage: str) -> None:
+        def check(stage: str) -> None:
             mesh.settle()
             lab = each(real)
             stages[stage] = {
                 name: (lab[name], compared(mesh[name].store.everything().values())) for name in CONTEXTS
             }
 
-        look(BARE)
+        check(BARE)
         for stage, words in STAGES.items():
             site.run(*words).exits(0)
             mesh.run(*words, ISTIO_MC_BIN_DIR=str(bin_dir(version))).exits(0)
-            look(stage)
+            check(stage)
         yield stages
     clean()
 
@@ -112,6 +112,6 @@ def test_the_recorded_manifests_are_istioctl_s_own(tmp_path: Path, version: str)
     """Where this fails, record anew: `python -m tests.support.recording`."""
     from tests.support import recording
 
-    anew = tmp_path / "recorded.json.gz"
-    recording.record(recording.lab_istioctl(version), anew, version)
-    assert anew.read_bytes() == istioctl.recorded(version).read_bytes()
+    created_again = tmp_path / "recorded.json.gz"
+    recording.record(recording.lab_istioctl(version), created_again, version)
+    assert created_again.read_bytes() == istioctl.recorded(version).read_bytes()

@@ -115,8 +115,8 @@ def test_a_namespace_in_which_others_keep_something_stays(cleared: dict[str, Any
 
 
 def test_another_revision_of_istio_goes_on(cleared: dict[str, Any]) -> None:
-    told = left(cleared, "nhn")
-    assert told["Deployment istio-system/istiod-canary"] == "another revision of Istio"
+    remaining = left(cleared, "nhn")
+    assert remaining["Deployment istio-system/istiod-canary"] == "another revision of Istio"
     assert get("nhn", "deployment", "istiod-canary")["status"]["availableReplicas"] == 1
     assert get("nhn", "secret", "cacerts")
     assert get("nhn", "serviceaccount", "istio-reader-service-account")

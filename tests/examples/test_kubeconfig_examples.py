@@ -137,12 +137,12 @@ def test_the_readmes_commands_print_what_it_shows(block: list[tuple[str, str]], 
     shutil.copytree(FOLDER, folder)
     done = run(folder, "\n".join(["set -e", *(command for command, _ in block)]))
     seen = [line.rstrip() for line in done.stdout.replace(str(folder), SHOWN_AS).splitlines()]
-    wanted = [line.rstrip() for line in block[-1][1].splitlines()]
-    if wanted[-1:] == ["…"]:
-        wanted.pop()
-        seen = seen[: len(wanted)]
-    assert wanted
-    assert (done.returncode, seen) == (0, wanted)
+    desired = [line.rstrip() for line in block[-1][1].splitlines()]
+    if desired[-1:] == ["…"]:
+        desired.pop()
+        seen = seen[: len(desired)]
+    assert desired
+    assert (done.returncode, seen) == (0, desired)
 
 
 def test_contexts_as_json_for_the_three_as_handed_out(tmp_path: Path) -> None:

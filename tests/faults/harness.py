@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 Where = tuple[str, str | None, str | None]
 """Id of a check, context, and the other context of a pair; None for both: the mesh."""
 
-_TOLD_WITHIN_S = 75.0
-_MENDED_WITHIN_S = 120.0
+_REPORTED_WITHIN_S = 75.0
+_REPAIRED_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Fault:
         roots: The checks that must be told as root causes, and no other.
         make: Breaks it.
         undo: Takes it back, where only a person can; None: the hint is a command, and mends it.
+        remains: Root causes that remain until `tidy`: what was done to make it is no setting of the mesh.
         tidy: Puts back what was done to make it, and is no fault: verify is green without.
     """
 
@@ -42,6 +43,7 @@ class Fault:
     make: Callable[[Site], object]
     undo: Callable[[Site], object] | None = None
     tidy: Callable[[Site], object] | None = None
+    remains: frozenset[Where] = frozenset()
 
     def __str__(self) -> str:
         return self.name.replace(" ", "-")
@@ -58,9 +60,10 @@ def fault(
     make: Callable[[Site], object],
     undo: Callable[[Site], object] | None = None,
     tidy: Callable[[Site], object] | None = None,
+    remains: tuple[Where, ...] = (),
 ) -> Fault:
     """One way to break the mesh."""
-    return Fault(name, frozenset(roots), make, undo, tidy)
+    return Fault(name, frozenset(roots), make, undo, tidy, frozenset(remains))
 
 
 def verified(site: Site) -> Result:
@@ -73,12 +76,12 @@ def roots_of(result: Result) -> frozenset[Where]:
     return frozenset((r["id"], r["cluster"], r["peer"]) for r in result.data["rootCauses"])
 
 
-def until_told(site: Site, wanted: frozenset[Where]) -> Result:
+def until_reported(site: Site, desired: frozenset[Where]) -> Result:
     """What verify says once it names these root causes; istiods and proxies notice some faults late."""
-    deadline = time.monotonic() + _TOLD_WITHIN_S
+    deadline = time.monotonic() + _REPORTED_WITHIN_S
     while True:
         result = verified(site)
-        if roots_of(result) == wanted or time.monotonic() > deadline:
+        if roots_of(result) == desired or time.monotonic() > deadline:
             return result
         time.sleep(1.5)
 
@@ -86,13 +89,13 @@ def until_told(site: Site, wanted: frozenset[Where]) -> Result:
 def until_well(site: Site) -> None:
     """Waits until verify is green."""
     result = site.run(
-        "verify", "--wait", f"{_MENDED_WITHIN_S:.0f}s", "-o", "json", timeout_s=_MENDED_WITHIN_S + 60
+        "verify", "--wait", f"{_REPAIRED_WITHIN_S:.0f}s", "-o", "json", timeout_s=_REPAIRED_WITHIN_S + 60
     )
-    assert roots_of(result) == frozenset(), told(result)
+    assert roots_of(result) == frozenset(), describe_faults(result)
     result.exits(0)
 
 
-def told(result: Result) -> str:
+def describe_faults(result: Result) -> str:
     """The root causes with what was seen, for whoever reads a test that failed."""
     return "\n".join(
         f"{c['id']} {c['cluster']} → {c['peer']}: {c['seen']} because of {c['causedBy']}"

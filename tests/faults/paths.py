@@ -42,6 +42,10 @@ class PathFault:
         return self.name.replace(" ", "-")
 
 
+class Kept(PathFault):
+    """What keeps calls in their cluster because someone set it so: that is no error."""
+
+
 def between(client: str | None = None, target: str | None = None, *, own: bool = False) -> frozenset[str]:
     """The paths from and to clusters; with `own` also within one."""
     return frozenset(
@@ -57,9 +61,10 @@ def of_cluster(name: str) -> frozenset[str]:
     return between(client=name) | between(target=name)
 
 
-def _written(
+def written(
     context: str, group: str, kind: str, spec: object, namespace: str = "sample"
 ) -> dict[str, Callable[[], object]]:
+    """An object named `fault`: what creates it, and what deletes it."""
     metadata = {"name": "fault", "namespace": namespace}
     document = {"apiVersion": f"{group}.istio.io/v1", "kind": kind, "metadata": metadata, "spec": spec}
 
@@ -69,7 +74,8 @@ def _written(
     return {"make": lambda: kubectl(context, "apply", "-f", "-", stdin=json.dumps(document)), "undo": delete}
 
 
-def _sample(context: str, kind: str, name: str, body: object) -> Callable[[], object]:
+def sample(context: str, kind: str, name: str, body: object) -> Callable[[], object]:
+    """What patches an object of the sample."""
     return lambda: patch(context, kind, name, body, namespace="sample")
 
 
@@ -79,27 +85,46 @@ def _without_sidecar() -> None:
     rolled_out("nhn", "deployment/reviews-v3", namespace="sample")
 
 
-_mesh_of_nhn: dict[str, str] = {}
+_SELECTORS = """
+discoverySelectors:
+- matchLabels: {kubernetes.io/metadata.name: istio-system}
+- matchLabels: {team: shop}
+"""
+_mesh_before: dict[str, str] = {}
 
 
-def _select() -> None:
-    _mesh_of_nhn["mesh"] = get("nhn", "configmap", "istio")["data"]["mesh"]
-    mesh = (
-        _mesh_of_nhn["mesh"]
-        + "\ndiscoverySelectors:\n- matchLabels: {kubernetes.io/metadata.name: istio-system}\n"
-    )
-    patch("nhn", "configmap", "istio", {"data": {"mesh": mesh}})
+def mesh_with(context: str, text: str) -> Callable[[], None]:
+    """The MeshConfig of a cluster gets some lines more."""
+
+    def change() -> None:
+        before = get(context, "configmap", "istio")["data"]["mesh"]
+        _mesh_before.setdefault(context, before)
+        patch(context, "configmap", "istio", {"data": {"mesh": f"{before}\n{text}\n"}})
+
+    return change
+
+
+def mesh_again(context: str) -> Callable[[], None]:
+    """The MeshConfig of a cluster as it was."""
+
+    def change() -> None:
+        if context in _mesh_before:
+            patch(context, "configmap", "istio", {"data": {"mesh": _mesh_before.pop(context)}})
+
+    return change
 
 
 def _unselect() -> None:
-    if _mesh_of_nhn:
-        patch("nhn", "configmap", "istio", {"data": dict(_mesh_of_nhn)})
+    mesh_again("nhn")()
+    for context in NAMES:
+        kubectl(context, "label", "namespace", "sample", "team-")
 
 
 SUBSET = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "reviews", "subset": "own"}}]}]}
 _SUBSETS = {"host": "reviews", "subsets": [{"name": "own", "labels": {"version": "v1"}}]}
-_VIRTUAL_SERVICE = _written("kt", "networking", "VirtualService", SUBSET)
-_OWN = _written("kt", "networking", "DestinationRule", _SUBSETS)
+_SIDECAR = written("kt", "networking", "Sidecar", {"egress": [{"hosts": ["istio-system/*"]}]})
+_VIRTUAL_SERVICE = written("kt", "networking", "VirtualService", SUBSET)
+_OWN = written("kt", "networking", "DestinationRule", _SUBSETS)
 
 FAULTS = (
     PathFault(
@@ -107,15 +132,15 @@ FAULTS = (
         "service",
         of_cluster("kt"),
         "port 9080 of sample/reviews is not that of",
-        make=_sample("kt", "service", "reviews", {"spec": {"ports": [{"port": 9080, "name": "tcp"}]}}),
-        undo=_sample("kt", "service", "reviews", {"spec": {"ports": [{"port": 9080, "name": "http"}]}}),
+        make=sample("kt", "service", "reviews", {"spec": {"ports": [{"port": 9080, "name": "tcp"}]}}),
+        undo=sample("kt", "service", "reviews", {"spec": {"ports": [{"port": 9080, "name": "http"}]}}),
     ),
     PathFault(
         "internalTrafficPolicy is Local",
         "sharing",
         between(client="kt"),
         "kt: Service sample/reviews has internalTrafficPolicy: Local",
-        make=_sample("kt", "service", "reviews", {"spec": {"internalTrafficPolicy": "Local"}}),
+        make=sample("kt", "service", "reviews", {"spec": {"internalTrafficPolicy": "Local"}}),
     ),
     PathFault(
         "the Service is exported to its namespace only",
@@ -134,16 +159,16 @@ FAULTS = (
         "selectors",
         of_cluster("nhn") | {"nhn → nhn"},
         "namespace sample is left out by discoverySelectors",
-        make=_select,
-        undo=_unselect,
+        make=mesh_with("nhn", _SELECTORS),
+        tidy=_unselect,
     ),
     PathFault(
         "no pod is ready",
         "endpoints",
         between(target="nhn", own=True),
         "nhn: Service sample/reviews has no ready endpoint",
-        make=_sample("nhn", "deployment", "reviews-v3", {"spec": {"replicas": 0}}),
-        undo=_sample("nhn", "deployment", "reviews-v3", {"spec": {"replicas": 1}}),
+        make=sample("nhn", "deployment", "reviews-v3", {"spec": {"replicas": 0}}),
+        undo=sample("nhn", "deployment", "reviews-v3", {"spec": {"replicas": 1}}),
     ),
     PathFault(
         "pods without a sidecar",
@@ -157,14 +182,15 @@ FAULTS = (
         "sidecar",
         between(client="kt", own=True),
         "kt: Sidecar sample/fault leaves out sample/reviews",
-        **_written("kt", "networking", "Sidecar", {"egress": [{"hosts": ["istio-system/*"]}]}),
+        make=_SIDECAR["make"],
+        tidy=_SIDECAR["undo"],
     ),
     PathFault(
         "a ServiceEntry for the host",
         "service-entry",
         between(client="kt", own=True),
         "kt: ServiceEntry sample/fault has the host of Service sample/reviews",
-        **_written(
+        **written(
             "kt",
             "networking",
             "ServiceEntry",
@@ -181,7 +207,7 @@ FAULTS = (
         "virtual-service",
         between(client="kt", own=True),
         "kt: VirtualService sample/fault routes sample/reviews elsewhere",
-        **_written(
+        **written(
             "kt",
             "networking",
             "VirtualService",

@@ -19,7 +19,7 @@ def reviews(result: Result) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("command", [("verify",), ("install", "--dry-run")], ids=" ".join)
-def test_a_service_that_runs_in_each_cluster_is_told_with_its_endpoints(
+def test_a_service_that_runs_in_each_cluster_is_listed_with_its_endpoints(
     mesh: Site, command: tuple[str, ...]
 ) -> None:
     found = reviews(mesh.run(*command, "-o", "json").exits(0))
@@ -30,7 +30,7 @@ def test_labels_that_differ_are_a_warning_that_names_them(mesh: Site) -> None:
     kubectl("kt", "label", "service", "reviews", "-n", "sample", "tier=front")
     try:
         result = mesh.run("verify", "-o", "json").exits(0)
-        (told,) = [one for one in result.json["messages"] if one["code"] == "services-disagree"]
-        assert "sample/reviews (labels kt: tier=front" in told["seen"]
+        (message,) = [one for one in result.json["messages"] if one["code"] == "services-disagree"]
+        assert "sample/reviews (labels kt: tier=front" in message["seen"]
     finally:
         kubectl("kt", "label", "service", "reviews", "-n", "sample", "tier-")

@@ -20,11 +20,24 @@ from istio_mc.domain.pki.certificates import (
 )
 from istio_mc.domain.pki.pem import NamedPem, dump_certificates
 from lab import node
-from tests.e2e.harness import CLUSTER_IDS, CONTEXTS, SYSTEM, each, get, kubectl, soon
+from tests.e2e.harness import (
+    CLUSTER_IDS,
+    CONTEXTS,
+    GATEWAY,
+    SYSTEM,
+    each,
+    fingerprint,
+    get,
+    kubectl,
+    soon,
+)
+from tests.e2e.trust import trusted_roots
 from tests.faults.harness import Fault, fault, of, until_well
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from cryptography.x509 import Certificate
 
     from tests.e2e.harness import Site
 
@@ -80,10 +93,10 @@ def _take(context: str, ca: CaCerts) -> None:
     (pod,) = [metadata for metadata in pods if "deletionTimestamp" not in metadata]
     folder = f"/var/lib/kubelet/pods/{pod['uid']}/volumes/kubernetes.io~secret/cacerts"
     inside = _inside(context)
-    asked = count()
+    round_of = count()
 
     def written() -> bool:
-        changed = f"looked={next(asked)}"
+        changed = f"looked={next(round_of)}"
         kubectl(context, "annotate", "pod", pod["name"], "-n", SYSTEM, changed, "--overwrite")
         found = inside.run(["cat", f"{folder}/ca-cert.pem", f"{folder}/root-cert.pem"])
         return found.stdout.encode() == ca.ca_cert + ca.root_cert
@@ -162,19 +175,36 @@ def _cut_off_from_istiod() -> None:
 
 
 def _old_root(site: Site) -> None:
-    """A rotation of the root goes past a proxy: all trust two roots, kt signs under the new one."""
+    """A rotation of the root misses a proxy: all clusters trust two roots, kt signs under the new one.
+
+    kt signs under it only once its proxies trust it: one that connects to istiod again in between would
+    reject istiod's certificate, and never get the new root.
+    """
     _cut_off_from_istiod()
     now = datetime.now(UTC)
     new = new_root(now, key=_EC)
-    both = dump_certificates([_root(site).certificate, new.certificate])
-    signs = {context: _stored(site, context) for context in CONTEXTS}
-    signs["kt"] = CaCerts.from_authority(new_intermediate(new, CLUSTER_IDS["kt"], now, key=_EC))
+    old = _root(site).certificate
+    both = dump_certificates([old, new.certificate])
 
-    each(lambda context: _take(context, replace(signs[context], root_cert=both)))
+    each(lambda context: _take(context, replace(_stored(site, context), root_cert=both)))
+    _proxies_trust("kt", old, new.certificate)
+    signs = CaCerts.from_authority(new_intermediate(new, CLUSTER_IDS["kt"], now, key=_EC))
+    _take("kt", replace(signs, root_cert=both))
+
+
+def _proxies_trust(context: str, *roots: Certificate) -> None:
+    expected = {fingerprint(dump_certificates([root])) for root in roots}
+    pods = get(context, "pods", "-l", "service.istio.io/canonical-name", namespace="sample")["items"]
+    proxies = [f"{pod['metadata']['name']}.sample" for pod in pods] + [f"{GATEWAY}.{SYSTEM}"]
+
+    def all_trust() -> bool:
+        return all(trusted_roots(context, proxy) >= expected for proxy in proxies)
+
+    soon(all_trust, f"the proxies of {context} trust both roots: {', '.join(proxies)}", 60)
 
 
 def _one_root_again(site: Site) -> None:
-    """The rotation is taken back, and the network is whole."""
+    """The rotation is reverted, and the network is whole."""
     for rule in _inside("nhn").run(["iptables", "-w", "-t", "raw", "-S", "PREROUTING"]).stdout.splitlines():
         if f"--dport {_XDS}" in rule:
             _inside("nhn").run(["iptables", "-w", "-t", "raw", "-D", *rule.split()[1:]])

@@ -26,7 +26,7 @@ def test_a_name_that_cannot_be_written_in_dns_gives_the_reason() -> None:
     assert resolve("a" * 64 + ".example").fault
 
 
-def test_a_resolver_that_keeps_silent_is_waited_for_no_longer_than_said(
+def test_a_silent_resolver_is_waited_for_until_its_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     over = threading.Event()

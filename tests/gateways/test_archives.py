@@ -89,7 +89,7 @@ def test_an_archive_that_goes_on_and_on_is_given_up(tmp_path: Path, monkeypatch:
     assert refusal(tmp_path, data).seen == "more than 1 MiB before it"
 
 
-def test_an_archive_for_another_platform_is_told_with_what_it_holds(tmp_path: Path) -> None:
+def test_an_archive_for_another_platform_is_reported_with_its_content(tmp_path: Path) -> None:
     problem = refusal(tmp_path, archive({"darwin-arm64/helm": PROGRAM, "darwin-arm64/LICENSE": b""}))
     assert problem.code == "archive-member-missing"
     assert problem.message == "helm.tar.gz does not contain linux-amd64/helm"
@@ -103,7 +103,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path, end: int) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\x1f\x8b" + b"x" * 100, bytes(2000)])
-def test_what_is_no_archive_is_told_so(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_archive_is_reported(tmp_path: Path, data: bytes) -> None:
     problem = refusal(tmp_path, data)
     assert (problem.code, problem.expected) == ("archive-unreadable", "a whole .tar.gz archive")
 

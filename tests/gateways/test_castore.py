@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import files, temporary
 from istio_mc.gateways.host.ca_store import CaStore, ClusterFiles, StoreFiles
 
@@ -82,7 +81,7 @@ def test_every_folder_and_file_is_its_owners_alone(store: CaStore) -> None:
     with store.locked():
         store.create_root(b"root", b"root key")
         store.write_cluster("kt", KT)
-        store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+        store.import_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [store.folder, *store.folder.rglob("*")]}
     assert {mode for path, mode in modes.items() if path.is_dir()} == {0o700}
     assert {mode for path, mode in modes.items() if path.is_file()} == {0o600}
@@ -101,8 +100,8 @@ def test_a_root_is_never_overwritten(store: CaStore) -> None:
 
 def test_bringing_a_root_adds_only_what_is_missing(store: CaStore) -> None:
     with store.locked():
-        store.bring_root(b"root", b"root key")
-        store.bring_root(b"other", b"other key")
+        store.import_root(b"root", b"root key")
+        store.import_root(b"other", b"other key")
     assert tree(store) == {"root-cert.pem": b"root", "root-ca.key": b"root key"}
 
 
@@ -168,7 +167,7 @@ def test_keys_do_not_show_in_the_repr(store: CaStore) -> None:
     assert "ca_key" not in shown
 
 
-def test_a_second_run_waits_for_the_first_and_then_says_who_is_in_the_way(store: CaStore) -> None:
+def test_a_second_run_waits_for_the_first_and_then_names_the_holder(store: CaStore) -> None:
     with (
         store.locked(),
         pytest.raises(ProblemError) as error,
@@ -201,7 +200,7 @@ def test_a_killed_run_holds_no_lock(store: CaStore) -> None:
         pass
 
 
-def test_a_file_in_the_stores_place_is_told(store: CaStore) -> None:
+def test_a_file_at_the_path_of_the_store_is_reported(store: CaStore) -> None:
     store.folder.touch()
     with pytest.raises(ProblemError) as error, store.locked():
         pass
@@ -211,7 +210,7 @@ def test_a_file_in_the_stores_place_is_told(store: CaStore) -> None:
     assert code(error) == "file-unreadable"
 
 
-def test_a_file_in_a_clusters_place_is_told(store: CaStore) -> None:
+def test_a_file_at_the_path_of_a_cluster_is_reported(store: CaStore) -> None:
     with store.locked():
         (store.folder / "kt").touch()
         with pytest.raises(ProblemError) as error:
@@ -280,13 +279,13 @@ class TestTheOrderOfWrites:
     def test_a_root_of_ones_own_comes_before_its_key(self, store: CaStore, written: list[str]) -> None:
         with store.locked():
             written.clear()
-            store.bring_root(b"root", b"root key")
+            store.import_root(b"root", b"root key")
         assert written == ["root-cert.pem", "root-ca.key"]
 
     def test_the_key_of_an_issuer_comes_last(self, store: CaStore, written: list[str]) -> None:
         with store.locked():
             written.clear()
-            store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+            store.import_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
         assert written == ["root-cert.pem", "issuer-chain.pem", "issuer-cert.pem", "issuer-ca.key"]
 
     def test_a_renewed_certificate_comes_after_the_chain_that_holds_both(
@@ -306,7 +305,7 @@ class TestTheOrderOfWrites:
 
 def test_an_issuer_reads_back(store: CaStore) -> None:
     with store.locked():
-        store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+        store.import_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
     assert store.read() == StoreFiles(root_cert=b"root", issuer_cert=b"i", issuer_key=b"k", issuer_chain=b"c")
 
 
@@ -314,7 +313,7 @@ def test_an_issuer_reads_back(store: CaStore) -> None:
 def test_each_key_above_the_clusters_that_others_may_read_is_listed(store: CaStore, name: str) -> None:
     with store.locked():
         store.create_root(b"root", b"root key")
-        store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+        store.import_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
     (store.folder / name).chmod(0o644)
     assert store.read().exposed == (store.folder / name,)
 
@@ -368,7 +367,7 @@ class TestPurge:
     def test_nothing_stays_of_a_store(self, store: CaStore) -> None:
         with store.locked():
             store.create_root(b"root", b"root key")
-            store.bring_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
+            store.import_issuer(b"root", cert=b"i", key=b"k", chain=b"c")
             store.write_cluster("kt", KT)
             store.write_cluster("nhn", KT)
         store.purge()
@@ -403,7 +402,7 @@ class TestTheLock:
         first = CaStore(tmp_path / "certs")
         released = threading.Event()
 
-        def told(event: Event) -> None:
+        def on_progress(event: Event) -> None:
             events.append(event)
             released.set()
 
@@ -416,12 +415,12 @@ class TestTheLock:
         holder = threading.Thread(target=hold)
         holder.start()
         held.wait(20)
-        with CaStore(tmp_path / "certs", time.monotonic() + 20, told).locked():
+        with CaStore(tmp_path / "certs", time.monotonic() + 20, on_progress).locked():
             pass
         holder.join()
         assert [event.state for event in (events[0], events[-1])] == [State.WAITING, State.DONE]
 
-    def test_where_nobody_holds_it_nothing_is_reported(self, tmp_path: Path) -> None:
+    def test_a_free_lock_is_not_reported(self, tmp_path: Path) -> None:
         events: list[Event] = []
         with CaStore(tmp_path / "certs", progress=events.append).locked():
             pass

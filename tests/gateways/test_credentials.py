@@ -121,7 +121,7 @@ def test_the_plugin_gets_its_arguments_its_environment_and_a_closed_input(tmp_pa
     assert json.loads(info) == {"kind": "ExecCredential", "apiVersion": V1, "spec": {"interactive": False}}
 
 
-def test_a_plugin_that_asks_for_it_is_told_of_its_cluster(tmp_path: Path) -> None:
+def test_a_plugin_gets_its_cluster_info_where_provided(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text("PEM")
     cluster = {
         "certificate-authority": str(tmp_path / "ca.crt"),
@@ -156,7 +156,7 @@ def test_all_plugins_run_at_once_and_one_that_fails_leaves_the_others_alone(tmp_
     assert [name for name, result in results.items() if isinstance(result, Problem)] == ["bad"]
 
 
-def test_a_plugin_runs_once_for_all_contexts_that_ask_it_the_same(tmp_path: Path) -> None:
+def test_a_plugin_runs_once_for_all_contexts_with_the_same_input(tmp_path: Path) -> None:
     command = script(tmp_path, f"echo x >> {tmp_path}/calls; {answer()}")
     results = resolve([plugin(command, "a"), plugin(command, "b"), plugin(command, "c", args=["y"])], 20)
     assert all(isinstance(result, Credential) for result in results.values())
@@ -169,7 +169,7 @@ def test_contexts_that_share_a_failing_plugin_each_have_their_problem(tmp_path: 
     assert [result.cluster for result in results.values() if isinstance(result, Problem)] == ["a", "b"]
 
 
-def test_a_failing_plugin_is_told_with_its_exit_code_and_the_end_of_its_stderr(tmp_path: Path) -> None:
+def test_a_failing_plugin_is_reported_with_its_exit_code_and_the_end_of_its_stderr(tmp_path: Path) -> None:
     command = script(
         tmp_path,
         f"echo {TOKEN}; exec >&2; echo login expired; echo sent Bearer {TOKEN} and eyJhbGciOi.eyJz; exit 7",
@@ -200,7 +200,7 @@ def test_a_plugin_that_hangs_is_ended_with_its_children_at_its_deadline(tmp_path
     assert not stat_file.exists() or stat_file.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_a_missing_plugin_is_told_with_its_authors_hint() -> None:
+def test_a_missing_plugin_is_reported_with_its_authors_hint() -> None:
     problem = failed(plugin("no-such-plugin", installHint="Install \x1b[1mit\x1b[0m from there"))
     assert (problem.code, str(problem.hint)) == ("credential-plugin-missing", "Install it from there")
     assert problem.message == "the credential plugin no-such-plugin of user kt-me is not installed"
@@ -261,9 +261,7 @@ def test_a_plugin_that_cannot_be_executed_is_not_called_missing(tmp_path: Path) 
         ),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_told_without_what_it_holds(
-    tmp_path: Path, body: str, what: str
-) -> None:
+def test_an_unusable_response_is_reported_without_its_content(tmp_path: Path, body: str, what: str) -> None:
     problem = failed(plugin(script(tmp_path, body)))
     assert problem.message.endswith(f"of user kt-me {what}")
 
@@ -276,7 +274,7 @@ def test_a_plugin_that_needs_a_terminal_is_not_run_where_there_is_none(tmp_path:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_plugin_that_asks_on_the_terminal_has_no_more_time_than_the_run(tmp_path: Path) -> None:
+def test_a_plugin_with_a_prompt_has_no_more_time_than_the_run(tmp_path: Path) -> None:
     slow = {"command": script(tmp_path, "exec sleep 600"), "apiVersion": V1, "interactiveMode": "Always"}
     found = context({"exec": slow})
     answer = resolve([found], 20, terminal=True, until=time.monotonic() + 0.3)["kt"]
@@ -284,7 +282,7 @@ def test_a_plugin_that_asks_on_the_terminal_has_no_more_time_than_the_run(tmp_pa
     assert answer.code == "credential-plugin-timeout"
 
 
-def test_on_a_terminal_plugins_that_ask_are_told_so(tmp_path: Path) -> None:
+def test_plugins_may_prompt_on_a_terminal(tmp_path: Path) -> None:
     command = script(tmp_path, f'printf "%s\\n" "$KUBERNETES_EXEC_INFO" >> {tmp_path}/info; {answer()}')
     assert given(plugin(command, interactiveMode="Always"), terminal=True).user_entry["token"]
     (info,) = (tmp_path / "info").read_text().splitlines()
@@ -292,16 +290,16 @@ def test_on_a_terminal_plugins_that_ask_are_told_so(tmp_path: Path) -> None:
 
 
 def test_a_plugin_that_can_do_without_the_terminal_gets_it_only_when_it_failed(tmp_path: Path) -> None:
-    never_asks = script(tmp_path, f"echo x >> {tmp_path}/calls; {answer()}")
-    given(plugin(never_asks, interactiveMode="IfAvailable"), terminal=True)
+    without_prompt = script(tmp_path, f"echo x >> {tmp_path}/calls; {answer()}")
+    given(plugin(without_prompt, interactiveMode="IfAvailable"), terminal=True)
     assert (tmp_path / "calls").read_text() == "x\n"
-    asks = script(
+    prompts = script(
         tmp_path,
         f'case "$KUBERNETES_EXEC_INFO" in *\'"interactive": true\'*) {answer()} ;; *) exit 1 ;; esac',
         "asks",
     )
-    assert given(plugin(asks, interactiveMode="IfAvailable"), terminal=True).user_entry == {"token": TOKEN}
-    assert failed(plugin(asks, interactiveMode="IfAvailable")).code == "credential-plugin-failed"
+    assert given(plugin(prompts, interactiveMode="IfAvailable"), terminal=True).user_entry == {"token": TOKEN}
+    assert failed(plugin(prompts, interactiveMode="IfAvailable")).code == "credential-plugin-failed"
 
 
 @pytest.mark.parametrize("name", ["gcp", "azure", "oidc", "other"])

@@ -30,7 +30,7 @@ from tests.support.tls_peer import (
     listening,
     resets,
     root,
-    says,
+    sends,
     workload,
 )
 
@@ -44,7 +44,7 @@ REVIEWS = Meshed("sample", "reviews", 9080, http=True)
 RATINGS = Meshed("sample", "ratings", 9080, http=True)
 DATABASE = Meshed("sample", "database", 5432)
 ROOTS = dump_certificates([root().certificate]).decode()
-READY = says(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+READY = sends(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
 
 def try_out(
@@ -94,7 +94,7 @@ def caller(tmp_path: Path) -> Callable[[Authority], Caller]:
 
 
 @pytest.mark.parametrize("how", [closes, resets])
-def test_a_readiness_probe_that_breaks_once_is_tried_once_more(
+def test_a_readiness_probe_that_breaks_once_is_retried_once(
     how: Callable[[Peer, socket.socket], None],
 ) -> None:
     with listening(BreaksOnce(how, READY)) as peer:
@@ -104,7 +104,7 @@ def test_a_readiness_probe_that_breaks_once_is_tried_once_more(
 
 
 @pytest.mark.parametrize("how", [closes, resets])
-def test_a_handshake_that_breaks_once_is_tried_once_more(
+def test_a_handshake_that_breaks_once_is_retried_once(
     how: Callable[[Peer, socket.socket], None], sidecar: Sidecar
 ) -> None:
     with listening(BreaksOnce(how, sidecar)) as peer:
@@ -113,7 +113,7 @@ def test_a_handshake_that_breaks_once_is_tried_once_more(
 
 
 @pytest.mark.parametrize("how", [closes, resets])
-def test_a_call_that_breaks_once_is_tried_once_more(
+def test_a_call_that_breaks_once_is_retried_once(
     how: Callable[[Peer, socket.socket], None], sidecar: Sidecar, caller: Callable[[Authority], Caller]
 ) -> None:
     with listening(BreaksOnce(how, sidecar, turn=2)) as peer:
@@ -122,14 +122,14 @@ def test_a_call_that_breaks_once_is_tried_once_more(
     assert found.answer.outcome is Outcome.OK
 
 
-def test_a_handshake_that_breaks_is_tried_twice_and_no_more() -> None:
+def test_a_handshake_that_breaks_is_attempted_only_twice() -> None:
     breaks = BreaksOnce(closes, closes)
     with listening(breaks) as peer:
         try_out(peer.port, None, REVIEWS)
     assert breaks.spoken == 2
 
 
-def test_what_breaks_at_the_end_of_its_stage_is_not_tried_again() -> None:
+def test_a_break_at_the_end_of_its_stage_is_not_retried() -> None:
     def breaks_late(_: Peer, connection: socket.socket) -> None:
         time.sleep(STAGE_S - 0.05)
         connection.recv(4096)
@@ -140,22 +140,38 @@ def test_what_breaks_at_the_end_of_its_stage_is_not_tried_again() -> None:
     assert late.spoken == 1
 
 
+def test_a_readiness_endpoint_that_is_late_once_is_retried_once() -> None:
+    with listening(BreaksOnce(keeps_silent, READY)) as peer:
+        found = try_out(free_port(), peer.port)
+    assert found.health is not None
+    assert found.health.status == HTTPStatus.OK
+
+
+def test_a_call_that_is_late_once_is_retried_once(
+    sidecar: Sidecar, caller: Callable[[Authority], Caller]
+) -> None:
+    with listening(BreaksOnce(keeps_silent, sidecar, turn=2)) as peer:
+        found = try_out(peer.port, None, REVIEWS, caller=caller(ca("ncloud")))
+    assert found.answer is not None
+    assert found.answer.outcome is Outcome.OK
+
+
 # The address
 
 
-def test_a_name_without_an_address_is_unresolved_and_nothing_else_is_tried() -> None:
+def test_a_name_without_an_address_is_unresolved_and_nothing_else_is_probed() -> None:
     found = try_out(free_port(), None, REVIEWS, address="gw.nowhere.invalid")
     assert (found.ip, found.mesh, found.handshakes) == ("", None, ())
     assert found.unresolved
 
 
-def test_a_name_is_tried_at_the_address_behind_it() -> None:
+def test_a_name_is_probed_at_its_resolved_address() -> None:
     found = trace(Route(("localhost",), port=free_port()), stage_s=STAGE_S)
     assert "127.0.0.1" in [one.ip for one in found]
     assert {one.address for one in found} == {"localhost"}
 
 
-def test_each_address_of_a_gateway_is_tried() -> None:
+def test_each_address_of_a_gateway_is_probed() -> None:
     found = trace(Route(("127.0.0.1", "127.0.0.2"), port=free_port()), stage_s=STAGE_S)
     assert [one.ip for one in found] == ["127.0.0.1", "127.0.0.2"]
 
@@ -163,7 +179,7 @@ def test_each_address_of_a_gateway_is_tried() -> None:
 # TCP
 
 
-def test_a_port_where_nobody_listens_is_refused() -> None:
+def test_a_port_without_a_listener_is_refused() -> None:
     found = try_out(free_port())
     assert found.mesh
     assert found.status
@@ -201,21 +217,21 @@ def test_an_address_that_cannot_be_called_is_unreachable() -> None:
 # Readiness
 
 
-def test_a_gateway_that_is_ready_says_so_over_http() -> None:
+def test_a_ready_gateway_is_reported_over_http() -> None:
     with listening(READY) as status:
         found = try_out(free_port(), status.port)
     assert found.health
     assert found.health.status == 200
 
 
-def test_a_gateway_that_is_not_ready_says_so_too() -> None:
-    with listening(says(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")) as status:
+def test_a_gateway_that_is_not_ready_is_reported_too() -> None:
+    with listening(sends(b"HTTP/1.1 503 Service Unavailable\r\n\r\n")) as status:
         found = try_out(free_port(), status.port)
     assert found.health
     assert found.health.status == 503
 
 
-@pytest.mark.parametrize("handle", [keeps_silent, closes, resets, says(b"SSH-2.0-x\r\n")])
+@pytest.mark.parametrize("handle", [keeps_silent, closes, resets, sends(b"SSH-2.0-x\r\n")])
 def test_a_status_port_that_speaks_no_http_has_no_status(
     handle: Callable[[Peer, socket.socket], None],
 ) -> None:
@@ -249,7 +265,7 @@ def test_a_certificate_under_another_root_is_read_all_the_same(tmp_path: Path) -
     assert "self-signed certificate" in handshake.unverified
 
 
-def test_a_certificate_that_is_not_valid_yet_is_told(tmp_path: Path) -> None:
+def test_a_certificate_that_is_not_valid_yet_is_reported(tmp_path: Path) -> None:
     future = workload(ca("kt"), begins=timedelta(hours=2))
     with listening(Sidecar(tmp_path, (ca("kt"),), root(), shown=future)) as peer:
         (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
@@ -266,8 +282,8 @@ def test_a_gateway_that_passes_nothing_through_closes_at_the_handshake(
     assert (handshake.outcome, handshake.leaf) == (Outcome.CLOSED, None)
 
 
-def test_what_is_no_tls_is_told() -> None:
-    with listening(says(b"SSH-2.0-OpenSSH_9.2\r\n")) as peer:
+def test_a_response_without_tls_is_reported() -> None:
+    with listening(sends(b"SSH-2.0-OpenSSH_9.2\r\n")) as peer:
         (handshake,) = try_out(peer.port, None, REVIEWS).handshakes
     assert handshake.outcome is Outcome.NOT_TLS
 
@@ -285,7 +301,7 @@ def test_a_service_that_is_closed_is_followed_by_the_next(tmp_path: Path) -> Non
     assert [bool(one.leaf) for one in found.handshakes] == [False, True]
 
 
-def test_a_service_of_several_clusters_is_asked_for_until_each_would_have_answered(tmp_path: Path) -> None:
+def test_a_service_of_several_clusters_is_called_until_each_would_have_answered(tmp_path: Path) -> None:
     in_turn = Sidecar(tmp_path, (ca("kt"), ca("ncloud"), ca("nhn")), root())
     with listening(in_turn) as peer:
         found = try_out(peer.port, None, REVIEWS, shared=frozenset({REVIEWS}))
@@ -355,7 +371,7 @@ def test_a_service_that_speaks_no_http_is_sent_nothing(
     )
 
 
-def test_a_workload_that_closes_without_an_answer_is_told(
+def test_a_workload_that_closes_without_a_response_is_reported(
     tmp_path: Path, caller: Callable[[Authority], Caller]
 ) -> None:
     with listening(Sidecar(tmp_path, (ca("kt"),), root(), answer=b"")) as peer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import resource
 import socket
@@ -18,8 +19,10 @@ import pytest
 from istio_mc.domain.events import Event
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.tools.cache import Cache, find_cache
-from istio_mc.gateways.tools.download import Downloader, Wanted
+from istio_mc.gateways.tools.download import Downloader, RemoteFile
 from istio_mc.gateways.tools.manifests import documents
+from tests.support.certificates import material
+from tests.support.folders import shared_folder
 from tests.support.mirror import CRDS, Fault, Mirror
 from tests.support.self_signed import SelfSigned, self_signed
 
@@ -35,6 +38,19 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
+
+
+@functools.cache
+def one_ca() -> Path:
+    """A file of trusted CAs with one in it: to read the public ones takes longer than most tests here."""
+    file = shared_folder() / "one-ca.pem"
+    file.write_bytes(material().certificate)
+    return file
+
+
+@pytest.fixture(autouse=True)
+def _few_cas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(one_ca()))
 
 
 @pytest.fixture
@@ -54,30 +70,30 @@ def downloader(cache: Cache, *, deadline_s: float = 20.0) -> Downloader:
 
 
 @contextmanager
-def fetched(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> Iterator[bytes]:
+def fetched(cache: Cache, desired: RemoteFile, *, deadline_s: float = 20.0) -> Iterator[bytes]:
     with (
         closing(downloader(cache, deadline_s=deadline_s)) as made,
-        made.fetched(wanted) as (path, digest),
+        made.fetched(desired) as (path, digest),
     ):
         body = path.read_bytes()
         assert hashlib.sha256(body).hexdigest() == digest
         yield body
 
 
-def fetch(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> bytes:
-    with fetched(cache, wanted, deadline_s=deadline_s) as body:
+def fetch(cache: Cache, desired: RemoteFile, *, deadline_s: float = 20.0) -> bytes:
+    with fetched(cache, desired, deadline_s=deadline_s) as body:
         return body
 
 
-def failure(cache: Cache, wanted: Wanted, *, deadline_s: float = 20.0) -> Problem:
+def failure(cache: Cache, desired: RemoteFile, *, deadline_s: float = 20.0) -> Problem:
     with pytest.raises(ProblemError) as caught:
-        fetch(cache, wanted, deadline_s=deadline_s)
+        fetch(cache, desired, deadline_s=deadline_s)
     (problem,) = caught.value.problems
     return problem
 
 
-def published(mirror: Mirror, path: str = "/file") -> Wanted:
-    return Wanted(f"{mirror.url}{path}", f"{mirror.url}{path}.sha256")
+def published(mirror: Mirror, path: str = "/file") -> RemoteFile:
+    return RemoteFile(f"{mirror.url}{path}", f"{mirror.url}{path}.sha256")
 
 
 def test_a_file_with_the_published_digest_is_handed_out(mirror: Mirror, cache: Cache) -> None:
@@ -108,16 +124,16 @@ def test_a_file_with_another_digest_is_thrown_away(mirror: Mirror, cache: Cache)
 
 def test_a_digest_set_by_the_user_wins_over_the_published_one(mirror: Mirror, cache: Cache) -> None:
     mirror.put("/file", b"replaced, with its checksum")
-    wanted = Wanted(f"{mirror.url}/file", f"{mirror.url}/file.sha256", DIGEST, "set in mesh.yaml")
-    assert failure(cache, wanted).expected == f"SHA-256 {DIGEST}, set in mesh.yaml"
-    assert mirror.asked("/file.sha256") == []
+    desired = RemoteFile(f"{mirror.url}/file", f"{mirror.url}/file.sha256", DIGEST, "set in mesh.yaml")
+    assert failure(cache, desired).expected == f"SHA-256 {DIGEST}, set in mesh.yaml"
+    assert mirror.requested("/file.sha256") == []
 
 
-def test_a_file_without_a_checksum_is_not_even_asked_for(mirror: Mirror, cache: Cache) -> None:
+def test_a_file_without_a_checksum_is_not_requested(mirror: Mirror, cache: Cache) -> None:
     del mirror.files["/file.sha256"]
     problem = failure(cache, published(mirror))
     assert (problem.code, problem.seen) == ("checksum-missing", f"{mirror.url}/file.sha256: not there")
-    assert mirror.asked("/file") == []
+    assert mirror.requested("/file") == []
 
 
 @pytest.mark.parametrize("text", [b"<html>sign in</html>", b"", b"0" * 63, b"abc  other-file\ndef  file"])
@@ -126,26 +142,28 @@ def test_what_is_no_checksum_is_not_taken_for_one(mirror: Mirror, cache: Cache, 
     assert failure(cache, published(mirror)).code == "checksum-missing"
 
 
-def test_a_file_that_is_not_there_is_asked_for_once(mirror: Mirror, cache: Cache) -> None:
+def test_a_missing_file_is_requested_once(mirror: Mirror, cache: Cache) -> None:
     del mirror.files["/file"]
     problem = failure(cache, published(mirror))
     assert (problem.code, problem.seen) == ("download-failed", "404 Not Found")
     assert problem.message == f"{mirror.url}/file could not be fetched"
-    assert len(mirror.asked("/file")) == 1
+    assert len(mirror.requested("/file")) == 1
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_server_that_is_busy_for_a_moment_is_asked_again(mirror: Mirror, cache: Cache, status: int) -> None:
+def test_a_server_that_is_busy_for_a_moment_is_queried_again(
+    mirror: Mirror, cache: Cache, status: int
+) -> None:
     mirror.faults["/file"] = [Fault(status), Fault(status)]
     mirror.faults["/file.sha256"] = [Fault(status)]
     assert fetch(cache, published(mirror)) == BODY
-    assert len(mirror.asked("/file")) == 3
+    assert len(mirror.requested("/file")) == 3
 
 
 def test_a_server_that_stays_busy_is_given_up(mirror: Mirror, cache: Cache) -> None:
     mirror.faults["/file"] = [Fault(503)] * 9
     assert failure(cache, published(mirror)).seen == "503 Service Unavailable, 4 times"
-    assert len(mirror.asked("/file")) == 4
+    assert len(mirror.requested("/file")) == 4
 
 
 def test_retry_after_is_waited_for(mirror: Mirror, cache: Cache) -> None:
@@ -155,10 +173,10 @@ def test_retry_after_is_waited_for(mirror: Mirror, cache: Cache) -> None:
     assert time.monotonic() - begun >= 1.0
 
 
-def test_a_connection_that_breaks_is_tried_again_from_the_beginning(mirror: Mirror, cache: Cache) -> None:
+def test_a_connection_that_breaks_is_retried_from_the_beginning(mirror: Mirror, cache: Cache) -> None:
     mirror.faults["/file"] = [Fault(cut_at=100_000), Fault(cut_at=200_000)]
     assert fetch(cache, published(mirror)) == BODY
-    assert len(mirror.asked("/file")) == 3
+    assert len(mirror.requested("/file")) == 3
 
 
 def test_nothing_is_left_of_a_download_that_failed(mirror: Mirror, cache: Cache) -> None:
@@ -183,15 +201,15 @@ def test_a_server_that_falls_silent_is_given_up_after_the_read_timeout(mirror: M
 
 def test_nothing_goes_on_past_the_deadline(mirror: Mirror, cache: Cache) -> None:
     mirror.faults["/file"] = [Fault(stall_at=1000)] * 9
-    wanted = Wanted(f"{mirror.url}/file", sha256=DIGEST)
-    assert "the deadline" in (failure(cache, wanted, deadline_s=0.8).seen or "")
-    assert len(mirror.asked("/file")) < 4
+    desired = RemoteFile(f"{mirror.url}/file", sha256=DIGEST)
+    assert "the deadline" in (failure(cache, desired, deadline_s=0.8).seen or "")
+    assert len(mirror.requested("/file")) < 4
 
 
-def test_a_server_that_is_not_there_is_told_so(cache: Cache) -> None:
+def test_an_unreachable_server_is_reported(cache: Cache) -> None:
     with Mirror().serve() as gone:
         url = f"{gone.url}/file"
-    problem = failure(cache, Wanted(url, sha256=DIGEST, sha256_from="set in mesh.yaml"))
+    problem = failure(cache, RemoteFile(url, sha256=DIGEST, sha256_from="set in mesh.yaml"))
     assert (problem.seen or "").endswith("Connection refused, 4 times")
 
 
@@ -214,7 +232,7 @@ def test_no_redirect_leaves_https(
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
     with Mirror().serve(context) as secure:
         secure.faults["/file"] = [Fault(302, {"Location": f"{mirror.url}/file"})]
-        problem = failure(cache, Wanted(f"{secure.url}/file", sha256=DIGEST))
+        problem = failure(cache, RemoteFile(f"{secure.url}/file", sha256=DIGEST))
     assert (problem.seen, problem.expected) == ("redirected to http://127.0.0.1", "https:// throughout")
 
 
@@ -233,7 +251,7 @@ class TestACertificateThatIsNotAccepted:
         context.sni_callback = lambda *_: handshakes.append(None)
         with Mirror().serve(context) as secure:
             url = f"{secure.url}/file".replace("127.0.0.1", host)
-            problem = failure(cache, Wanted(url, sha256=DIGEST))
+            problem = failure(cache, RemoteFile(url, sha256=DIGEST))
         assert len(handshakes) == 1
         assert problem.code == "download-untrusted"
         assert problem.message == f"{url} could not be fetched: the certificate of {host} is not trusted"
@@ -285,12 +303,12 @@ class TestACertificateThatIsNotAccepted:
 
 
 def test_a_file_above_the_limit_is_refused_before_it_is_fetched(mirror: Mirror, cache: Cache) -> None:
-    wanted = Wanted(f"{mirror.url}/file", sha256=DIGEST, max_bytes=1 << 10)
-    assert failure(cache, wanted).seen == f"{len(BODY)} bytes"
-    assert not cache.partial(wanted.url).exists()
+    desired = RemoteFile(f"{mirror.url}/file", sha256=DIGEST, max_bytes=1 << 10)
+    assert failure(cache, desired).seen == f"{len(BODY)} bytes"
+    assert not cache.partial(desired.url).exists()
 
 
-def test_a_file_that_cannot_be_written_to_its_end_is_told_so(mirror: Mirror, cache: Cache) -> None:
+def test_a_file_that_cannot_be_written_completely_is_reported(mirror: Mirror, cache: Cache) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
@@ -312,8 +330,8 @@ def test_the_proxy_of_the_environment_is_used(
     monkeypatch.setenv("HTTP_PROXY", mirror.url)
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    wanted = Wanted("http://tools.example/file", "http://tools.example/file.sha256")
-    assert fetch(cache, wanted) == BODY
+    desired = RemoteFile("http://tools.example/file", "http://tools.example/file.sha256")
+    assert fetch(cache, desired) == BODY
     assert {host for _, host in mirror.requests} == {"tools.example"}
 
 
@@ -324,7 +342,7 @@ def test_no_proxy_is_honoured(mirror: Mirror, cache: Cache, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "gopher://127.0.0.1:70"])
-def test_a_proxy_of_another_kind_is_told_so(
+def test_a_proxy_of_another_kind_is_reported(
     mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
@@ -332,7 +350,7 @@ def test_a_proxy_of_another_kind_is_told_so(
 
 
 @pytest.mark.parametrize("proxy", ["http://jane:secret", "http://jane:sec\nret@127.0.0.1:1"])
-def test_a_proxy_that_is_no_url_is_told_so_without_its_password(
+def test_an_invalid_proxy_url_is_reported_without_its_password(
     mirror: Mirror, cache: Cache, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
@@ -396,7 +414,7 @@ def test_a_server_that_sends_its_headers_byte_by_byte_is_not_waited_for(cache: C
         pool.submit(drip)
         try:
             url = f"http://127.0.0.1:{server.getsockname()[1]}/file"
-            assert failure(cache, Wanted(url), deadline_s=0.5).seen == "not finished before the deadline"
+            assert failure(cache, RemoteFile(url), deadline_s=0.5).seen == "not finished before the deadline"
         finally:
             over.set()
 
@@ -404,14 +422,14 @@ def test_a_server_that_sends_its_headers_byte_by_byte_is_not_waited_for(cache: C
 class TestWithoutAPublishedChecksum:
     def test_the_first_digest_is_recorded(self, mirror: Mirror, cache: Cache) -> None:
         url = f"{mirror.url}/file"
-        fetch(cache, Wanted(url))
+        fetch(cache, RemoteFile(url))
         assert cache.recorded(url) == DIGEST
 
     def test_a_later_change_is_refused(self, mirror: Mirror, cache: Cache) -> None:
         url = f"{mirror.url}/file"
-        fetch(cache, Wanted(url))
+        fetch(cache, RemoteFile(url))
         mirror.put("/file", b"rewritten")
-        problem = failure(cache, Wanted(url))
+        problem = failure(cache, RemoteFile(url))
         assert problem.code == "digest-changed"
         assert problem.message.startswith(f"{url} has changed since it was first fetched")
         assert problem.expected == f"SHA-256 {DIGEST}, recorded when it was first fetched"
@@ -421,14 +439,14 @@ class TestWithoutAPublishedChecksum:
 
     def test_the_change_is_taken_once_the_record_is_removed(self, mirror: Mirror, cache: Cache) -> None:
         url = f"{mirror.url}/file"
-        fetch(cache, Wanted(url))
+        fetch(cache, RemoteFile(url))
         mirror.put("/file", b"rewritten")
         cache.record(url).unlink()
-        assert fetch(cache, Wanted(url)) == b"rewritten"
+        assert fetch(cache, RemoteFile(url)) == b"rewritten"
 
     def test_what_its_user_refused_is_not_recorded(self, mirror: Mirror, cache: Cache) -> None:
         url = f"{mirror.url}/file"
-        with pytest.raises(KeyError), fetched(cache, Wanted(url)):
+        with pytest.raises(KeyError), fetched(cache, RemoteFile(url)):
             raise KeyError
         assert cache.recorded(url) is None
 
@@ -446,7 +464,7 @@ class TestDocuments:
     def test_of_a_url_are_fetched_once(self, mirror: Mirror) -> None:
         mirror.put("/crds.yaml", CRDS)
         assert documents(f"{mirror.url}/crds.yaml") == documents(f"{mirror.url}/crds.yaml")
-        assert len(mirror.asked("/crds.yaml")) == 1
+        assert len(mirror.requested("/crds.yaml")) == 1
 
     def test_of_a_url_that_changed_are_refused(self, mirror: Mirror, tmp_path: Path) -> None:
         mirror.put("/crds.yaml", CRDS)
@@ -465,7 +483,7 @@ class TestDocuments:
         kept.write_text("kind: Other\n")
         assert documents(url)[0]["kind"] == "CustomResourceDefinition"
 
-    def test_are_waited_for_until_the_runs_deadline_and_say_what_is_fetched(self, mirror: Mirror) -> None:
+    def test_are_waited_for_until_the_runs_deadline_and_name_the_download(self, mirror: Mirror) -> None:
         mirror.put("/crds.yaml", CRDS)
         mirror.faults["/crds.yaml"] = [Fault(stall_at=3)] * 20
         url, events = f"{mirror.url}/crds.yaml", list[Event]()
@@ -497,7 +515,7 @@ class TestDocuments:
             f"SHA-256 {DIGEST}, set in mesh.yaml",
         )
 
-    def test_that_cannot_be_had_say_what_to_set(self, mirror: Mirror) -> None:
+    def test_that_are_unavailable_name_the_setting(self, mirror: Mirror) -> None:
         with pytest.raises(ProblemError) as caught:
             documents(f"{mirror.url}/none.yaml")
         assert str(caught.value.problems[0].hint) == (

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import parallel
-from istio_mc.gateways.host.parallel import Watch, all_of, answered, fan_out, in_time, once
+from istio_mc.gateways.host.parallel import Watch, all_of, fan_out, in_time, once, results_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,7 @@ class TestFanOut:
     def test_nothing_to_do(self) -> None:
         assert fan_out([], fail, concurrency=3, until=math.inf) == ({}, {})
 
-    def test_an_interrupt_waits_for_nobody(self) -> None:
+    def test_an_interrupt_does_not_wait(self) -> None:
         release = threading.Event()
 
         def work(name: str) -> None:
@@ -150,15 +149,16 @@ class TestTheDeadline:
 
         monkeypatch.setattr(parallel, "result_of", a_slow_one)
         monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-        answered({"first": (8.0, list), "second": (9.0, list)}, context="kt")
+        results_in_time({"first": (8.0, list), "second": (9.0, list)}, context="kt")
         assert ends == [1008.0, 1009.0]
 
     def test_a_call_has_no_more_time_than_the_run(self) -> None:
         release = threading.Event()
         calls = {"drift": (60.0, lambda: release.wait(60))}
-        _, failures = answered(calls, context="kt", until=time.monotonic() + 0.2)
+        _, failures = results_in_time(calls, context="kt", until=time.monotonic() + 0.2)
         release.set()
-        assert failures["drift"][0].code == Code.NO_ANSWER_IN_TIME
+        (problem,) = failures["drift"]
+        assert (problem.code, problem.message) == (Code.NO_ANSWER_IN_TIME, "drift not read in time")
 
     @pytest.mark.parametrize(("concurrency", "most"), [(None, 5), (2, 2)])
     def test_calls_of_a_cluster_are_made_at_once_or_so_many_at_a_time(
@@ -176,7 +176,7 @@ class TestTheDeadline:
                 running -= 1
 
         calls = {str(number): (math.inf, call) for number in range(5)}
-        found, failures = answered(calls, context="kt", concurrency=concurrency)
+        found, failures = results_in_time(calls, context="kt", concurrency=concurrency)
         assert (list(found), failures, seen) == (list(calls), {}, most)
 
     def test_a_call_that_fails_in_time_fails_as_it_did(self) -> None:
@@ -194,7 +194,7 @@ class TestAllOf:
     def test_results_by_name(self) -> None:
         assert all_of({"a": lambda: 1, "b": lambda: 2}) == {"a": 1, "b": 2}
 
-    def test_the_same_problem_is_told_once(self) -> None:
+    def test_the_same_problem_is_reported_once(self) -> None:
         with pytest.raises(ProblemError) as error:
             all_of({"a": lambda: fail("same"), "b": lambda: fail("same"), "c": lambda: fail("other")})
         assert [problem.message for problem in error.value.problems] == ["same", "other"]
@@ -228,11 +228,11 @@ class TestWatch:
 
 class TestOnce:
     def test_it_is_done_once_for_each_name(self) -> None:
-        asked: list[str] = []
-        ask = once(lambda name: asked.append(name) or len(asked))  # type: ignore[func-returns-value]
-        assert [ask("kt"), ask("nhn"), ask("kt")] == [1, 2, 1]
+        names: list[str] = []
+        read = once(lambda name: names.append(name) or len(names))  # type: ignore[func-returns-value]
+        assert [read("kt"), read("nhn"), read("kt")] == [1, 2, 1]
 
-    def test_who_asks_while_it_is_under_way_waits_for_the_same(self) -> None:
+    def test_a_caller_during_a_running_call_waits_for_its_result(self) -> None:
         begun, go_on = threading.Event(), threading.Event()
 
         def slow(_: str) -> object:
@@ -240,11 +240,11 @@ class TestOnce:
             assert go_on.wait(5)
             return object()
 
-        ask = once(slow)
+        read = once(slow)
         with ThreadPoolExecutor(2) as pool:
-            first = pool.submit(ask, "kt")
+            first = pool.submit(read, "kt")
             assert begun.wait(5)
-            second = pool.submit(ask, "kt")
+            second = pool.submit(read, "kt")
             go_on.set()
             assert first.result(5) is second.result(5)
 
@@ -252,10 +252,10 @@ class TestOnce:
         def fails(name: str) -> None:
             raise ProblemError(Problem(code=Code.NO_METRICS, message=name))
 
-        ask = once(fails)
+        read = once(fails)
         for _ in range(2):
             with pytest.raises(ProblemError, match="kt"):
-                ask("kt")
+                read("kt")
 
 
 class TestAllOfInAThreadThatWaits:

@@ -33,7 +33,7 @@ def test_a_written_file_holds_the_content_and_is_private(tmp_path: Path) -> None
     assert mode(tmp_path / "key") == 0o600
 
 
-def test_the_mode_asked_for_does_not_depend_on_the_umask(tmp_path: Path) -> None:
+def test_the_requested_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         files.write(tmp_path / "public", b"", mode=0o644)
@@ -88,7 +88,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_content_and_no_litter(
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("root", b"old")]
 
 
-def test_a_folder_that_does_not_exist_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as error:
         files.write(tmp_path / "absent" / "root", b"")
     assert code(error) == "file-unwritable"
@@ -105,14 +105,14 @@ def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     assert mode(tmp_path / "certs") == 0o755
 
 
-def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_the_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "certs").touch()
     with pytest.raises(ProblemError) as error:
         files.make_private_folder(tmp_path / "certs")
     assert error.value.problems[0].seen == "Not a directory"
 
 
-def test_reading_what_is_not_there_says_which_file_and_why(tmp_path: Path) -> None:
+def test_reading_a_missing_file_reports_path_and_reason(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as error:
         files.read(tmp_path / "absent.pem")
     (problem,) = error.value.problems
@@ -124,7 +124,7 @@ def test_a_file_that_may_be_absent_reads_as_none(tmp_path: Path) -> None:
     assert files.read_if_there(tmp_path / "absent") is None
 
 
-def test_a_folder_in_the_place_of_a_file_is_told_though_it_may_be_absent(tmp_path: Path) -> None:
+def test_a_folder_at_the_path_of_an_optional_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ProblemError) as error:
         files.read_if_there(tmp_path)
     assert error.value.problems[0].seen == "Is a directory"

@@ -57,16 +57,16 @@ def kube(certificate: Path, server: str = SERVER, **cluster: object) -> Kube:
     return Kube("kt", document, connect_timeout_s=2.0, read_timeout_s=2.0)
 
 
-def get(asked: Kube) -> dict[str, Any] | None:
+def get(client: Kube) -> dict[str, Any] | None:
     try:
-        return asked.get(objects.NAMESPACE, "istio-system")
+        return client.get(objects.NAMESPACE, "istio-system")
     finally:
-        asked.close()
+        client.close()
 
 
-def failure(asked: Kube) -> Problem:
+def failure(client: Kube) -> Problem:
     with pytest.raises(KubeError) as error:
-        get(asked)
+        get(client)
     (problem,) = error.value.problems
     return problem
 
@@ -74,13 +74,13 @@ def failure(asked: Kube) -> Problem:
 class TestTheKubeconfigsProxy:
     def test_is_taken(self, certificate: Path, proxy: ConnectProxy) -> None:
         assert get(kube(certificate, **{"proxy-url": proxy.url})) == FOUND
-        assert proxy.asked == ["api.kt:6443"]
+        assert proxy.requested == ["api.kt:6443"]
 
     def test_is_sent_the_user_and_password_of_its_url(self, certificate: Path, proxy: ConnectProxy) -> None:
         proxy.user = "jane:p@ß"
         assert get(kube(certificate, **{"proxy-url": f"http://jane:p%40%C3%9F@{proxy.address}"})) == FOUND
 
-    def test_is_taken_whatever_no_proxy_says(
+    def test_is_used_for_any_value_of_no_proxy(
         self, certificate: Path, proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("NO_PROXY", "api.kt")
@@ -98,10 +98,10 @@ class TestTheKubeconfigsProxy:
         proxy.user = "jane:secret"
         api.on("/ready", {})
         secure.on_forward("istio-system", "istiod-1", p15014=api.address)
-        asked = kube(certificate, **{"proxy-url": f"http://jane:secret@{proxy.address}"})
+        client = kube(certificate, **{"proxy-url": f"http://jane:secret@{proxy.address}"})
 
-        assert asked.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
-        asked.close()
+        assert client.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
+        client.close()
 
     def test_may_itself_be_reached_by_tls(
         self, certificate: Path, secure: FakeApi, api: FakeApi, tmp_path: Path
@@ -117,11 +117,11 @@ class TestTheKubeconfigsProxy:
         cluster = {"proxy-url": f"https://jane:secret@{proxy.address}", "certificate-authority-data": both}
 
         with proxy.there():
-            asked = kube(certificate, **cluster)
-            assert asked.get(objects.NAMESPACE, "istio-system") == FOUND
-            assert asked.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
-            asked.close()
-        assert proxy.asked == ["api.kt:6443", "api.kt:6443"]
+            client = kube(certificate, **cluster)
+            assert client.get(objects.NAMESPACE, "istio-system") == FOUND
+            assert client.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
+            client.close()
+        assert proxy.requested == ["api.kt:6443", "api.kt:6443"]
 
 
 class TestTheEnvironmentsProxy:
@@ -145,7 +145,7 @@ class TestTheEnvironmentsProxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         server = f"https://{host}:{secure.address[1]}"
         assert get(kube(certificate, server, **{"tls-server-name": "api.kt"})) == FOUND
-        assert proxy.asked == []
+        assert proxy.requested == []
 
     def test_is_passed_by_by_port_forwards_too(
         self,
@@ -158,11 +158,11 @@ class TestTheEnvironmentsProxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         api.on("/ready", {})
         secure.on_forward("istio-system", "istiod-1", p15014=api.address)
-        asked = kube(certificate, secure.url, **{"tls-server-name": "api.kt"})
+        client = kube(certificate, secure.url, **{"tls-server-name": "api.kt"})
 
-        assert asked.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
-        assert proxy.asked == []
-        asked.close()
+        assert client.http_get("istio-system", "istiod-1", 15014, "/ready") == b"{}"
+        assert proxy.requested == []
+        client.close()
 
     def test_is_not_taken_for_what_no_proxy_names(
         self, certificate: Path, proxy: ConnectProxy, monkeypatch: pytest.MonkeyPatch
@@ -171,20 +171,20 @@ class TestTheEnvironmentsProxy:
         monkeypatch.setenv("NO_PROXY", ".invalid")
         problem = failure(kube(certificate, "https://api.kt.invalid:6443"))
         assert "proxy" not in (problem.seen or "")
-        assert proxy.asked == []
+        assert proxy.requested == []
 
 
 class TestWhatFails:
     def test_a_proxy_that_does_not_answer_is_named_without_its_password(self, certificate: Path) -> None:
-        nobody = f"127.0.0.1:{free_port()}"
-        problem = failure(kube(certificate, **{"proxy-url": f"http://jane:secret@{nobody}"}))
+        unused = f"127.0.0.1:{free_port()}"
+        problem = failure(kube(certificate, **{"proxy-url": f"http://jane:secret@{unused}"}))
         assert problem.code == "cluster-unreachable"
         assert problem.seen == (
             "Failed to establish a new connection: [Errno 111] Connection refused; "
-            f"through the proxy http://{nobody} (proxy-url in the kubeconfig)"
+            f"through the proxy http://{unused} (proxy-url in the kubeconfig)"
         )
 
-    def test_a_proxy_that_refuses_its_user_says_so(self, certificate: Path, proxy: ConnectProxy) -> None:
+    def test_a_proxy_that_refuses_its_user_is_reported(self, certificate: Path, proxy: ConnectProxy) -> None:
         proxy.user = "jane:secret"
         problem = failure(kube(certificate, **{"proxy-url": proxy.url}))
         assert (problem.seen or "").startswith("Tunnel connection failed: 407 Proxy Authentication Required")
@@ -218,7 +218,7 @@ class TestWhatFails:
         assert problem.code == "proxy-unusable"
         assert (problem.seen or "").startswith(f"http://{'host�' if where == 'host' else 'host'}:3128, ")
 
-    def test_the_environments_is_mended_in_the_environment(
+    def test_the_fix_for_the_environments_proxy_names_the_variable(
         self, certificate: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1080")

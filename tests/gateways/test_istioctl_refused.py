@@ -14,19 +14,19 @@ from tests.support.fake_istioctl import write_istioctl
 if TYPE_CHECKING:
     from pathlib import Path
 
-SAID = "Error: failed to install manifests: failed to update resource with server-side apply for obj "
+TEXTS = "Error: failed to install manifests: failed to update resource with server-side apply for obj "
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("text", "code"),
     [
         ('Deployment/x: admission webhook "v.example" denied the request: no', "admission-denied"),
         ('Service/x: services "x" is forbidden: exceeded quota: lb, requested: services=1', "quota-exceeded"),
         ("Deployment/x: no matches for kind", "istioctl-failed"),
     ],
 )
-def test_the_code_is_that_of_what_istioctl_quotes(tmp_path: Path, said: str, code: str) -> None:
-    folder = write_istioctl(tmp_path / "bin", install=f"echo '{SAID}{said}' >&2; exit 1")
+def test_the_code_is_that_of_what_istioctl_quotes(tmp_path: Path, text: str, code: str) -> None:
+    folder = write_istioctl(tmp_path / "bin", install=f"echo '{TEXTS}{text}' >&2; exit 1")
     document = tmp_path / "istio-operator.yaml"
     document.write_text("{}")
     with pytest.raises(ProblemError) as error:
@@ -39,4 +39,4 @@ def test_the_code_is_that_of_what_istioctl_quotes(tmp_path: Path, said: str, cod
             pasted_kubeconfig="",
         )
     (problem,) = error.value.problems
-    assert (problem.code, problem.cluster, said in str(problem.seen)) == (code, "kt", True)
+    assert (problem.code, problem.cluster, text in str(problem.seen)) == (code, "kt", True)

@@ -59,9 +59,9 @@ def kube(api: FakeApi) -> Iterator[Kube]:
     found.close()
 
 
-def failure(ask: Callable[[Kube, Any], object], kube: Kube, pod: object = POD) -> Problem:
+def failure(call: Callable[[Kube, Any], object], kube: Kube, pod: object = POD) -> Problem:
     with pytest.raises(ProblemError) as error:
-        ask(kube, pod)
+        call(kube, pod)
     (problem,) = error.value.problems
     assert problem.cluster == "kt"
     return problem
@@ -104,31 +104,31 @@ def test_each_row_of_clusterz_is_a_cluster(istiod: FakeApi, kube: Kube) -> None:
     ]
 
 
-def test_an_istiod_that_serves_nobody_says_null(istiod: FakeApi, kube: Kube) -> None:
+def test_an_istiod_without_proxies_returns_null(istiod: FakeApi, kube: Kube) -> None:
     istiod.on("/debug/syncz", Reply(b"null"))
     assert syncz(kube, POD) == ()
 
 
-@pytest.mark.parametrize(("path", "ask"), [("/debug/clusterz", clusterz), ("/debug/syncz", syncz)])
+@pytest.mark.parametrize(("path", "call"), [("/debug/clusterz", clusterz), ("/debug/syncz", syncz)])
 @pytest.mark.parametrize(
     "answer", [b"<html>", b"{}x", b'["a"]', b'[{"cluster_id": "x"}]', b"3", b"\xff\xfe", b"# nothing\n"]
 )
 def test_anything_else_is_one_error_that_names_the_pod_and_the_endpoint(
-    istiod: FakeApi, kube: Kube, path: str, ask: Callable[[Kube, Any], object], answer: bytes
+    istiod: FakeApi, kube: Kube, path: str, call: Callable[[Kube, Any], object], answer: bytes
 ) -> None:
     istiod.on(path, Reply(answer))
-    problem = failure(ask, kube)
+    problem = failure(call, kube)
     assert problem.code == "malformed-answer"
     assert f"istiod-1 responded to {path}" in problem.message
 
 
-def test_an_endpoint_that_refuses_is_told_with_its_status(istiod: FakeApi, kube: Kube) -> None:
+def test_an_endpoint_that_refuses_is_reported_with_its_status(istiod: FakeApi, kube: Kube) -> None:
     istiod.on("/debug/syncz", Reply(status=401))
     problem = failure(syncz, kube)
     assert (problem.code, problem.seen) == ("stream-failed", "401 Unauthorized")
 
 
-def test_a_pod_in_which_nobody_listens_is_told_in_the_kubelets_words(api: FakeApi, kube: Kube) -> None:
+def test_a_pod_without_a_listener_is_reported_in_the_kubelets_words(api: FakeApi, kube: Kube) -> None:
     api.on_forward("istio-system", "istiod-1", p15999=("127.0.0.1", 1))
     problem = failure(syncz, kube)
     assert problem.code == "stream-failed"

@@ -87,11 +87,10 @@ class TestFailures:
         api.on(NAMESPACE, reply)
         _, problem = failure(kube)
         assert (problem.code, problem.cluster, seen in (problem.seen or "")) == (code, "kt", True), problem
-        assert "kt" in problem.message
         assert problem.expected
         assert problem.hint
 
-    def test_nobody_listens(self) -> None:
+    def test_no_process_listens(self) -> None:
         server = f"http://127.0.0.1:{free_port()}"
         error, problem = failure(Kube("kt", kubeconfig({"kt": server}), connect_timeout_s=1.0))
         assert error.unreachable
@@ -100,7 +99,7 @@ class TestFailures:
         assert server in (problem.expected or "")
         assert "--context kt" in str(problem.hint)
 
-    def test_a_connection_that_times_out_is_told_in_a_sentence(self) -> None:
+    def test_a_connection_that_times_out_is_reported_in_a_sentence(self) -> None:
         waits = HTTPSConnection("192.0.2.1", 6443)
         timed_out = ConnectTimeoutError(waits, "Connection to 192.0.2.1 timed out. (connect timeout=5.0)")
         gave_up = MaxRetryError(HTTPSConnectionPool("192.0.2.1", 6443), "/version", timed_out)
@@ -137,7 +136,7 @@ class TestFailures:
 
 
 class TestPatience:
-    def test_busy_servers_are_asked_again_when_they_say(self, api: FakeApi, kube: Kube) -> None:
+    def test_busy_servers_are_queried_again_at_their_retry_after(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, status(429, "slow down", Retry_After="1"), FOUND)
         begun = time.monotonic()
         assert get(kube) == FOUND
@@ -171,7 +170,7 @@ class TestPatience:
         kube.close()
         assert elapsed(begun) < 2.0
 
-    def test_a_silent_server_is_asked_once(self, api: FakeApi, kube: Kube) -> None:
+    def test_a_silent_server_is_queried_once(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, Reply(FOUND, delay_s=5))
         failure(kube)
         assert len(api.calls) == 1
@@ -231,7 +230,7 @@ class TestCalls:
         with pytest.raises(KubeError):
             kube.delete(objects.NAMESPACE, "istio-system")
 
-    def test_deleting_tells_whether_it_was_there(self, api: FakeApi, kube: Kube) -> None:
+    def test_deleting_returns_whether_it_existed(self, api: FakeApi, kube: Kube) -> None:
         api.on(NAMESPACE, {"status": "Success"})
         assert kube.delete(objects.NAMESPACE, "istio-system")
         assert not kube.delete(objects.NAMESPACE, "other")
@@ -257,6 +256,20 @@ class TestCalls:
         assert (kube.requests, short.requests) == (3, 3)
         assert len(api.peers) == 1
 
+    def test_of_idle_connections_one_is_kept(self, api: FakeApi, kube: Kube) -> None:
+        api.on("/version", Reply({"gitVersion": "v1.32.3"}, delay_s=0.05))
+
+        def several() -> None:
+            fan_out(("a", "b", "c"), lambda _: kube.version(), concurrency=3, until=time.monotonic() + 9)
+
+        several()
+        before = len(api.peers)
+        kube.close_all_but_one()
+        kube.version()
+        assert (before, len(api.peers)) == (3, 3)
+        several()
+        assert len(api.peers) == 5
+
     def test_a_port_forward_that_is_refused_names_the_pod(self, kube: Kube) -> None:
         with pytest.raises(KubeError) as error:
             kube.http_get("istio-system", "istiod-1", 15014, "/debug/clusterz")
@@ -267,7 +280,7 @@ class TestCalls:
 
 
 class TestObserve:
-    def test_a_run_asks_each_url_once(self, api: FakeApi, kube: Kube) -> None:
+    def test_a_run_requests_each_url_once(self, api: FakeApi, kube: Kube) -> None:
         api.on("/version", {"gitVersion": "v1.32.3"})
         observe(kube)
         assert len(api.calls) == len(set(api.calls)) == kube.requests
@@ -352,14 +365,14 @@ class TestTls:
         assert "renew the certificate of the API server of kt" in str(problem.hint)
         assert "the CA of" not in str(problem.hint)
 
-    def test_a_tls_server_name_that_the_certificate_lacks_is_told_as_the_name(
+    def test_a_tls_server_name_missing_in_the_certificate_is_reported_as_a_name_fault(
         self, secure: FakeApi, certificate: Path
     ) -> None:
         more = {"certificate-authority": str(certificate), "tls-server-name": "api.nhn"}
         _, problem = failure(Kube("kt", secure.kubeconfig(**more), connect_timeout_s=2.0))
         assert "tls-server-name of the cluster of kt" in str(problem.hint)
 
-    def test_a_server_that_does_not_speak_tls_is_not_told_to_have_another_ca(self) -> None:
+    def test_a_server_without_tls_is_not_reported_as_another_ca(self) -> None:
         with FakeApi().serve() as server:
             document = server.kubeconfig()
             document["clusters"][0]["cluster"]["server"] = document["clusters"][0]["cluster"][
@@ -368,7 +381,7 @@ class TestTls:
             _, problem = failure(Kube("kt", document, connect_timeout_s=2.0))
         assert str(problem.hint) == "kubectl --context kt get --raw /readyz"
 
-    def test_clusters_of_one_ca_are_asked_at_once(self, secure: FakeApi, certificate: Path) -> None:
+    def test_clusters_of_one_ca_are_queried_at_once(self, secure: FakeApi, certificate: Path) -> None:
         ca = base64.b64encode(certificate.read_bytes()).decode()
         more = {"certificate-authority-data": ca, "tls-server-name": "api.kt"}
         kubes = {name: Kube(name, secure.kubeconfig(name, **more)) for name in (f"c{n}" for n in range(16))}

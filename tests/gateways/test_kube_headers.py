@@ -123,8 +123,8 @@ class TestEveryCall:
             f"the kubeconfig entry of kt cannot be used: {field}: contains a control character, "
             "such as a line break"
         )
-        told = "".join(traceback.format_exception(error.value)) + repr(problem)
-        assert "SECRET" not in told
+        text = "".join(traceback.format_exception(error.value)) + repr(problem)
+        assert "SECRET" not in text
         assert server.requests == []
 
     @pytest.mark.parametrize("key", ["server", "tls-server-name"])

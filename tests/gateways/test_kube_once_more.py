@@ -160,17 +160,17 @@ class TestPortForward:
         assert len(server.requests) == 2
 
     @pytest.mark.parametrize("code", [403, 404, 500])
-    def test_that_the_server_refuses_is_not_asked_for_again(self, server: StreamServer, code: int) -> None:
+    def test_that_the_server_refuses_is_not_requested_again(self, server: StreamServer, code: int) -> None:
         server.refusal = (code, {}, b'{"message": "no"}')
         assert f"{code}: no" in failure(lambda: get(kube(server)))
         assert len(server.requests) == 1
 
-    def test_that_the_pod_refuses_is_not_asked_for_again(self, server: StreamServer) -> None:
+    def test_that_the_pod_refuses_is_not_requested_again(self, server: StreamServer) -> None:
         server.script = reports(b"dial tcp4 127.0.0.1:15014: connect: connection refused")
         assert "connection refused" in failure(lambda: get(kube(server)))
         assert len(server.requests) == 1
 
-    def test_that_brings_another_status_than_200_is_not_asked_for_again(self, server: StreamServer) -> None:
+    def test_that_brings_another_status_than_200_is_not_requested_again(self, server: StreamServer) -> None:
         def script(peer: Peer) -> None:
             begun(peer)
             peer.send(0, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -275,13 +275,13 @@ class TestRequest:
         assert allowed(kube(api), Right("list", "pods", "", ""))
 
     @pytest.mark.parametrize("how", [closes, resets])
-    def test_whose_tls_handshake_breaks_twice_says_nothing_of_a_certificate(
+    def test_whose_tls_handshake_breaks_twice_reports_no_certificate(
         self, how: Callable[[TlsPeer, socket.socket], None]
     ) -> None:
         with listening(how) as peer:
-            asked = Kube("kt", kubeconfig({"kt": f"https://127.0.0.1:{peer.port}"}))
+            client = Kube("kt", kubeconfig({"kt": f"https://127.0.0.1:{peer.port}"}))
             with pytest.raises(KubeError) as error:
-                asked.request("GET", PODS)
+                client.request("GET", PODS)
         assert peer.served == 2
         assert not error.value.untrusted
 
@@ -298,7 +298,7 @@ class TestRequest:
             kube(api, read_timeout_s=0.3).request("GET", PODS)
         assert len(api.calls) == 1
 
-    def test_to_a_port_that_refuses_is_not_tried_again(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_to_a_port_that_refuses_is_not_retried(self, caplog: pytest.LogCaptureFixture) -> None:
         nowhere = Kube("kt", kubeconfig({"kt": f"http://127.0.0.1:{free_port()}"}))
         with caplog.at_level(logging.DEBUG, logger="istio_mc"):
             assert "refused" in failure(lambda: nowhere.request("GET", PODS))
@@ -307,12 +307,12 @@ class TestRequest:
 
 class TestOnceMore:
     def test_needs_time_that_is_left(self) -> None:
-        tried = []
+        timeouts = []
 
         def call() -> None:
-            tried.append(1)
+            timeouts.append(1)
             raise ConnectionResetError
 
         with pytest.raises(ConnectionResetError):
             once_more("what", call, left=lambda: 0.0)
-        assert len(tried) == 1
+        assert len(timeouts) == 1

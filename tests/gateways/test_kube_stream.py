@@ -105,7 +105,7 @@ def forwarding(answer: Callable[[Peer], object]) -> Callable[[Peer], None]:
 
 
 class TestExec:
-    def test_is_asked_for_with_each_word_of_the_command(self, server: StreamServer, kube: Kube) -> None:
+    def test_is_requested_with_each_word_of_the_command(self, server: StreamServer, kube: Kube) -> None:
         execute(kube, "sh", "-c", "echo a&b #c")
         assert server.requests[0].path == (
             "/api/v1/namespaces/sample/pods/sleep-1/exec?container=sleep&stdout=true&stderr=true"
@@ -236,7 +236,7 @@ class TestExec:
         server.script = script
         failure(lambda: execute(kube, timeout_s=0.6))
 
-    def test_asks_for_the_right_to_exec_where_it_is_refused(self, server: StreamServer, kube: Kube) -> None:
+    def test_names_the_missing_right_to_exec(self, server: StreamServer, kube: Kube) -> None:
         server.refusal = (403, {}, json.dumps(FORBIDDEN).encode())
         problem = failure(lambda: execute(kube))
         assert problem.seen == f"403: {FORBIDDEN['message']}"
@@ -375,7 +375,7 @@ class TestOpening:
             kube = Kube("kt", kubeconfig(f"http://127.0.0.1:{silent.getsockname()[1]}"), read_timeout_s=0.3)
             assert failure(lambda: get(kube)).seen == "no data for 0.3 s"
 
-    def test_where_nobody_listens_is_a_failure(self) -> None:
+    def test_without_a_listener_is_a_failure(self) -> None:
         kube = Kube("kt", kubeconfig(f"http://127.0.0.1:{free_port()}"), connect_timeout_s=1.0)
         assert "Connection refused" in (failure(lambda: get(kube)).seen or "")
 

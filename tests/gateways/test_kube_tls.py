@@ -58,16 +58,16 @@ def kube(server: StreamServer, cluster: dict[str, Any], user: dict[str, Any] | N
     return Kube("kt", document, connect_timeout_s=2.0, read_timeout_s=2.0)
 
 
-def done(call: str, asked: Kube) -> None:
+def done(call: str, kube_of_call: Kube) -> None:
     try:
-        CALLS[call](asked)
+        CALLS[call](kube_of_call)
     finally:
-        asked.close()
+        kube_of_call.close()
 
 
-def failure(call: str, asked: Kube) -> str:
+def failure(call: str, kube_of_call: Kube) -> str:
     with pytest.raises(KubeError) as error:
-        done(call, asked)
+        done(call, kube_of_call)
     (problem,) = error.value.problems
     return f"{problem.message} {problem.seen}"
 
@@ -97,8 +97,8 @@ class TestTheServer:
         done(call, kube(server, named))
 
     def test_under_another_name_is_refused(self, server: StreamServer, own: SelfSigned, call: str) -> None:
-        told = failure(call, kube(server, {"certificate-authority-data": data(own.certificate)}))
-        assert "certificate is not valid for '127.0.0.1'" in told
+        message = failure(call, kube(server, {"certificate-authority-data": data(own.certificate)}))
+        assert "certificate is not valid for '127.0.0.1'" in message
         assert server.requests == []
 
     def test_of_another_authority_is_refused(self, server: StreamServer, call: str) -> None:
@@ -111,7 +111,7 @@ class TestTheServer:
         assert "certificate verify failed" in failure(call, kube(server, {"tls-server-name": NAME}))
 
     @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
-    def test_is_not_looked_at_where_the_kubeconfig_says_so(self, server: StreamServer, call: str) -> None:
+    def test_is_not_verified_where_the_kubeconfig_disables_it(self, server: StreamServer, call: str) -> None:
         done(call, kube(server, {"insecure-skip-tls-verify": True}))
 
     @pytest.mark.parametrize(
@@ -127,8 +127,8 @@ class TestTheServer:
     def test_of_a_bundle_without_a_certificate_is_a_problem_of_the_kubeconfig(
         self, server: StreamServer, call: str, authorities: bytes
     ) -> None:
-        told = failure(call, kube(server, {"certificate-authority-data": data(authorities)}))
-        assert "certificate-authority: contains no certificate that can be read" in told
+        message = failure(call, kube(server, {"certificate-authority-data": data(authorities)}))
+        assert "certificate-authority: contains no certificate that can be read" in message
 
     @pytest.mark.parametrize("anchor", ["intermediate", "server"])
     def test_is_known_by_an_anchor_that_is_not_a_root(self, tmp_path: Path, call: str, anchor: str) -> None:
@@ -214,11 +214,11 @@ class TestTheClient:
         fault: str,
     ) -> None:
         user = {"client-certificate-data": data(client.certificate), "client-key-data": data(client.key)}
-        told = failure("request", kube(strict, cluster, change(user)))
-        assert "the kubeconfig entry of kt cannot be used" in told
-        assert fault in told
+        message = failure("request", kube(strict, cluster, change(user)))
+        assert "the kubeconfig entry of kt cannot be used" in message
+        assert fault in message
 
-    def test_with_an_encrypted_key_is_not_asked_for_its_passphrase(
+    def test_with_an_encrypted_key_does_not_prompt_for_its_passphrase(
         self, strict: StreamServer, cluster: dict[str, str], client: SelfSigned
     ) -> None:
         locked = load_pem_private_key(client.key, None).private_bytes(

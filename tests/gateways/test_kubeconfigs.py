@@ -94,7 +94,7 @@ def test_anchors_and_merge_keys_work(tmp_path: Path) -> None:
     assert (context.cluster, context.user) == ("a", "u")
 
 
-def test_the_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
+def test_the_faults_of_all_files_are_reported_together(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     assert faults_of(
@@ -133,13 +133,12 @@ def test_keys_that_repeat_are_warned_of_with_their_place_and_the_last_counts(tmp
     path = write(tmp_path / "twice", GOOD + "kind: Config\ncurrent-context: b\ncurrent-context: kt\n")
     kubeconfig = read_kubeconfig([path])
     assert kubeconfig.current_context == "kt"
-    assert [(warning.code, warning.message) for warning in kubeconfig.warnings] == [
-        ("kubeconfig-key-repeated", f"{path}:8:1: kind is already in line 3; the last one counts"),
-        ("kubeconfig-key-repeated", f"{path}:9:1: current-context is already in line 4; the last one counts"),
-        (
-            "kubeconfig-key-repeated",
-            f"{path}:10:1: current-context is already in line 9; the last one counts",
-        ),
+    assert {warning.code for warning in kubeconfig.warnings} == {"kubeconfig-key-repeated"}
+    assert {warning.seen for warning in kubeconfig.warnings} == {"the last one is used"}
+    assert [warning.message for warning in kubeconfig.warnings] == [
+        f"{path}:8:1: kind is also in line 3",
+        f"{path}:9:1: current-context is also in line 4",
+        f"{path}:10:1: current-context is also in line 9",
     ]
 
 

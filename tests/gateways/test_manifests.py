@@ -51,13 +51,13 @@ def test_the_same_document_is_made_once(tmp_path: Path, istioctl: Istioctl) -> N
     assert (made[0], made[0] == made[1], runs(tmp_path)) == ([{"kind": "Deployment"}], True, 1)
 
 
-def test_another_document_is_made_anew(tmp_path: Path, istioctl: Istioctl) -> None:
+def test_another_document_is_generated_again(tmp_path: Path, istioctl: Istioctl) -> None:
     for text in ("a: 1", "a: 2"):
         manifest(istioctl, document(tmp_path, text), tmp_path / "cache")
     assert runs(tmp_path) == 2
 
 
-def test_another_program_makes_it_anew(tmp_path: Path, istioctl: Istioctl) -> None:
+def test_another_program_generates_it_again(tmp_path: Path, istioctl: Istioctl) -> None:
     manifest(istioctl, document(tmp_path), tmp_path / "cache")
     istioctl.path.write_text(istioctl.path.read_text() + "# changed\n")
     manifest(istioctl, document(tmp_path), tmp_path / "cache")
@@ -70,7 +70,7 @@ def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path, istioctl: Istioctl)
     assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-def test_a_kept_file_that_is_broken_is_made_anew(tmp_path: Path, istioctl: Istioctl) -> None:
+def test_a_damaged_cached_file_is_generated_again(tmp_path: Path, istioctl: Istioctl) -> None:
     manifest(istioctl, document(tmp_path), tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_text("{")
@@ -85,7 +85,7 @@ def test_a_program_that_does_not_end_has_no_more_time_than_the_run(tmp_path: Pat
         manifest(Istioctl(slow, "1.26.0"), document(tmp_path), tmp_path / "kept", time.monotonic() + 0.3)
 
 
-def test_one_that_does_not_tell_its_version_has_no_more_time_either(tmp_path: Path) -> None:
+def test_one_without_a_version_has_no_more_time_either(tmp_path: Path) -> None:
     slow = tmp_path / "istioctl"
     slow.write_text("#!/bin/sh\nexec sleep 600\n")
     slow.chmod(0o755)
@@ -96,8 +96,8 @@ def test_one_that_does_not_tell_its_version_has_no_more_time_either(tmp_path: Pa
 
 NAMING = """#!/bin/sh
 echo run >> {folder}/runs
-if grep -q {fails} "$4"; then echo no >&2; exit 1; fi
-sed -n 's/^ *clusterName: */id: /p' "$4"
+if grep -q {fails} "$6"; then echo no >&2; exit 1; fi
+sed -n 's/^ *clusterName: */id: /p' "$6"
 echo {more}
 """
 
@@ -150,7 +150,7 @@ class TestManyClusters:
 
     def test_a_program_that_writes_the_values_in_another_way_has_a_run_for_each(self, folder: Path) -> None:
         """Here a number of characters, as a checksum would be."""
-        istioctl = self.program(folder, more='"length: $(wc -c < "$4")"')
+        istioctl = self.program(folder, more='"length: $(wc -c < "$6")"')
         made = self.made(istioctl, folder)
         assert [found["id"] for found in made if isinstance(found, dict)] == [
             cluster.cluster_id for cluster in CLUSTERS.values()
@@ -166,7 +166,7 @@ class TestManyClusters:
     def test_a_document_that_is_refused_is_so_for_each(self, folder: Path) -> None:
         assert self.made(self.program(folder, fails="clusterName"), folder) == ["istioctl-failed"] * 3
 
-    def test_a_stand_in_that_is_refused_is_tried_again_the_next_time(self, folder: Path) -> None:
+    def test_a_stand_in_that_is_refused_is_retried_the_next_time(self, folder: Path) -> None:
         istioctl = self.program(folder, fails="stands-for")
         assert self.made(istioctl, folder) == self.IDS
         assert not list((folder / "kept").glob("shared-*"))

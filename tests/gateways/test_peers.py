@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from istio_mc.domain.links.remote_secrets import READS, Access, CertificateFault, Reading, Tried
+from istio_mc.domain.links.remote_secrets import READS, Access, AccessResult, CertificateFault, Reading
 from istio_mc.gateways.kube.remote_access import try_access
 from tests.support.fake_api import FakeApi, Reply, status
 from tests.support.fake_mesh import HOST, tls
@@ -22,7 +22,7 @@ def reached(api: FakeApi, ca: bytes | None = None) -> Access:
     return Access(api.url.replace("127.0.0.1", HOST), USER, ca)
 
 
-def test_one_that_answers_is_asked_for_every_read_of_istiod(api: FakeApi) -> None:
+def test_the_same_reachable_pod_gets_every_read_of_istiod(api: FakeApi) -> None:
     api.on(REVIEWS, ALLOWED)
     assert try_access("nhn", reached(api)).reading is Reading.OK
     assert len(api.calls) == 1 + 2 * len(READS)
@@ -48,7 +48,7 @@ def test_nothing_listens_there() -> None:
     assert found.reading is Reading.UNREACHABLE
 
 
-def test_a_loopback_address_is_not_tried(api: FakeApi) -> None:
+def test_a_loopback_address_is_not_tested(api: FakeApi) -> None:
     assert try_access("nhn", Access(api.url, USER)).reading is Reading.UNREACHABLE
     assert api.calls == []
 
@@ -66,9 +66,9 @@ def test_a_certificate_that_istiod_does_not_check_is_not_checked() -> None:
         assert try_access("nhn", replace(reached(api), is_insecure=True)).reading is Reading.OK
 
 
-def test_credentials_that_only_istiod_has_are_not_tried(api: FakeApi) -> None:
-    found = try_access("nhn", replace(reached(api), untried="they come from OIDC"))
-    assert (found, api.calls) == (Tried(Reading.UNTRIED, "they come from OIDC"), [])
+def test_credentials_that_only_istiod_has_are_not_tested(api: FakeApi) -> None:
+    found = try_access("nhn", replace(reached(api), untested="they come from OIDC"))
+    assert (found, api.calls) == (AccessResult(Reading.UNTESTED, "they come from OIDC"), [])
 
 
 @pytest.mark.parametrize("reply", [Reply(b"<html>", 200), status(500, "down")], ids=["no JSON", "500"])

@@ -88,9 +88,7 @@ def test_without_any_log_there_is_the_containers_own_last_message(api: FakeApi, 
 
 
 @pytest.mark.parametrize("path", [EVENTS, SETS])
-def test_a_user_who_may_not_read_all_of_it_gets_what_the_pods_say(
-    api: FakeApi, kube: Kube, path: str
-) -> None:
+def test_a_user_without_all_rights_gets_the_state_of_the_pods(api: FakeApi, kube: Kube, path: str) -> None:
     serve(api, pod(back_off()))
     api.on(path, status(403, "forbidden"))
     assert [fault.pod for fault in read(kube)] == [POD]

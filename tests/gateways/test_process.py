@@ -153,7 +153,7 @@ def test_what_no_program_can_be_given_is_a_problem_without_the_value(given: dict
     assert "s3cret" not in error.value.problems[0].message
 
 
-def test_a_program_that_is_missing_is_told_from_one_that_cannot_be_run(tmp_path: Path) -> None:
+def test_a_missing_program_is_distinguished_from_one_that_cannot_be_run(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_text("")
     with pytest.raises(process.ProcessStartError) as missing:

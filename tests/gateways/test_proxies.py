@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from istio_mc.domain.pki.certificates import Authority, new_intermediate
-from istio_mc.gateways.istio.istiod import given_roots
-from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
+from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.trace.proxies import outbound
+from istio_mc.gateways.istio import proxies
+from istio_mc.gateways.istio.istiod import distributed_roots
+from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold, read_cluster
 from istio_mc.gateways.kube.client import Kube
 from tests.support.fake_api import FakeApi, Reply, status
 from tests.support.leaves import secrets_dump, workload_leaf
@@ -104,7 +107,9 @@ def test_a_proxys_chain_and_roots_are_certificates(
     assert pod.roots == (root().certificate,)
 
 
-def test_only_the_oldest_are_asked_and_how_many_is_told(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+def test_only_the_oldest_are_queried_and_their_number_is_reported(
+    api: FakeApi, envoy: FakeApi, kube: Kube
+) -> None:
     runs(api, envoy, 5)
     found = hold(kube, most=2)
     assert forwards(api) == ["gateway-1", "pod-4", "pod-5"]
@@ -121,12 +126,53 @@ def test_pods_are_found_with_one_request_for_those_that_run_and_have_a_sidecar(
     )
 
 
-def test_pods_on_their_way_out_are_not_asked(api: FakeApi, kube: Kube) -> None:
+def test_pods_on_their_way_out_are_not_queried(api: FakeApi, kube: Kube) -> None:
     api.on(PODS, {"items": [injected(1, deletionTimestamp="2026-01-01T00:00:00Z")]})
     assert injected_pods(kube) == []
 
 
-def test_one_that_does_not_answer_is_told_and_stops_nobody(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+def test_what_no_check_looks_at_is_not_kept(api: FakeApi, kube: Kube) -> None:
+    spec = {
+        "serviceAccountName": "sleep",
+        "containers": [{"name": "sleep", "ports": [{"containerPort": 80}], "env": [{"name": "A"}]}],
+        "initContainers": [{"name": "istio-proxy", "args": ["proxy"]}],
+        "volumes": [{"name": "workload-certs"}],
+    }
+    api.on(PODS, {"items": [{**injected(1, managedFields=[{"manager": "kubelet"}]), "spec": spec}]})
+    (pod,) = injected_pods(kube)
+    assert "managedFields" not in pod["metadata"]
+    assert pod["spec"] == {
+        "serviceAccountName": "sleep",
+        "containers": [{"name": "sleep", "ports": [{"containerPort": 80}]}],
+        "initContainers": [{"name": "istio-proxy"}],
+    }
+
+
+class TestClusters:
+    NAME = outbound(80, "one.shop.svc.cluster.local")
+    PAGE = f"{NAME}::10.1.0.1:80::health_flags::healthy\n".encode()
+
+    def test_the_endpoints_of_one_cluster_are_read(self, envoy: FakeApi, kube: Kube) -> None:
+        envoy.on("/clusters", Reply(self.PAGE))
+        assert [str(one) for one in read_cluster(kube, GATEWAY, self.NAME)] == ["10.1.0.1:80"]
+
+    def test_a_page_that_is_cut_before_a_cluster_is_an_error_and_not_a_cluster_without_endpoints(
+        self, envoy: FakeApi, kube: Kube, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(proxies, "MOST_BYTES", len(self.PAGE))
+        other = outbound(80, "two.shop.svc.cluster.local")
+        envoy.on("/clusters", Reply(self.PAGE + self.PAGE.replace(b"one", b"two")))
+        assert read_cluster(kube, GATEWAY, self.NAME)
+        with pytest.raises(ProblemError) as raised:
+            read_cluster(kube, GATEWAY, other)
+        (problem,) = raised.value.problems
+        assert problem.message == "kt: the clusters of proxy istio-system/gateway-1 are too long to be read"
+        assert problem.seen == f"more than 0 MiB, and {other} not among them"
+
+
+def test_one_that_does_not_respond_is_reported_and_does_not_stop_the_others(
+    api: FakeApi, envoy: FakeApi, kube: Kube
+) -> None:
     runs(api, envoy, 2)
     api.on_forward("sample", "pod-1", p15000=("127.0.0.1", 1))
     found = hold(kube)
@@ -154,7 +200,7 @@ def test_one_that_serves_nothing_yet_holds_nothing(api: FakeApi, envoy: FakeApi,
         _root('{"trusted_ca": {"inline_string": "no certificate"}}'),
     ],
 )
-def test_anything_else_is_told_of_that_proxy_and_not_quoted(
+def test_any_other_response_is_reported_for_that_proxy_and_not_quoted(
     api: FakeApi, envoy: FakeApi, kube: Kube, answer: bytes
 ) -> None:
     envoy.on(DUMP, Reply(answer))
@@ -170,7 +216,7 @@ def test_pods_that_cannot_be_listed_are_an_error(api: FakeApi, kube: Kube) -> No
         injected_pods(kube)
 
 
-def test_a_private_key_is_not_kept_even_where_a_proxy_tells_it(
+def test_a_private_key_in_the_response_of_a_proxy_is_not_kept(
     api: FakeApi, envoy: FakeApi, kube: Kube
 ) -> None:
     document = json.dumps(secrets_dump([], [root().certificate]))
@@ -179,7 +225,7 @@ def test_a_private_key_is_not_kept_even_where_a_proxy_tells_it(
     assert "PRIVATE" not in repr(hold(kube))
 
 
-class TestGivenRoots:
+class TestDistributedRoots:
     def test_all_namespaces_are_read_with_one_request(self, api: FakeApi, kube: Kube) -> None:
         items = [
             {"metadata": {"namespace": "sample"}, "data": {"root-cert.pem": "A"}},
@@ -187,7 +233,7 @@ class TestGivenRoots:
             {"metadata": {"namespace": "shop"}, "data": None},
         ]
         api.on("/api/v1/configmaps", {"items": items})
-        found = given_roots(kube, "our-roots")
+        found = distributed_roots(kube, "our-roots")
         assert found.by_bundle() == {"A": ["sample", "default"], "": ["shop"]}
         assert [path for _, path in api.calls] == [
             "/api/v1/configmaps?fieldSelector=metadata.name%3Dour-roots"

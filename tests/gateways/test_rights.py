@@ -78,26 +78,26 @@ def roles(everywhere: list[Any], here: list[Any]) -> Iterator[Any]:
             yield {**head, "kind": f"{kind}Binding", "roleRef": reference, "subjects": [WHO]}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(rules, max_size=3), st.lists(rules, max_size=2), st.lists(rights, min_size=1, max_size=6))
 def test_what_rules_grant_is_what_reviews_allow(
-    cluster: Cluster, everywhere: list[Any], here: list[Any], wanted: list[Right]
+    cluster: Cluster, everywhere: list[Any], here: list[Any], desired: list[Right]
 ) -> None:
     made = list(roles(everywhere, here))
     for item in made:
         cluster.make(item)
     kube = as_reader(cluster)
     try:
-        open_ones = not_granted_everywhere(kube, wanted)
-        by_one_request = {right for right in wanted if right not in open_ones}
-        one_by_one = {right for right in wanted if allowed(kube, right)}
+        open_ones = not_granted_everywhere(kube, desired)
+        by_one_request = {right for right in desired if right not in open_ones}
+        one_by_one = {right for right in desired if allowed(kube, right)}
     finally:
         kube.close()
         for item in made:
             cluster.delete(item)
     assert by_one_request <= one_by_one
     # What is left open is what a role of one namespace grants, and what nothing does.
-    assert one_by_one - by_one_request <= {right for right in wanted if right.namespace == HERE}
+    assert one_by_one - by_one_request <= {right for right in desired if right.namespace == HERE}
     assert by_one_request | {right for right in open_ones if right in one_by_one} == one_by_one
 
 
@@ -115,7 +115,7 @@ def test_an_api_server_that_lists_no_rules_leaves_every_right_open(api: FakeApi,
 
 
 @pytest.mark.parametrize("code", [401, 429, 500, 503])
-def test_an_api_server_that_fails_is_asked_nothing_more(api: FakeApi, code: int) -> None:
+def test_an_api_server_that_fails_gets_no_further_request(api: FakeApi, code: int) -> None:
     api.on(RULES, status(code, "no"))
     with pytest.raises(KubeError):
         not_granted_everywhere(Kube("kt", api.kubeconfig()), [LIST_PODS])
@@ -124,5 +124,5 @@ def test_an_api_server_that_fails_is_asked_nothing_more(api: FakeApi, code: int)
 def test_whether_rules_are_listed_is_sent_once_more_where_the_connection_breaks(api: FakeApi) -> None:
     found = {"verbs": ["list"], "apiGroups": [""], "resources": ["pods"]}
     api.on(RULES, Reply(reset=True), Reply(body={"status": {"resourceRules": [found]}}, status=201))
-    asked = [LIST_PODS, WATCH_NODES]
-    assert not_granted_everywhere(Kube("kt", api.kubeconfig()), asked) == [WATCH_NODES]
+    rights = [LIST_PODS, WATCH_NODES]
+    assert not_granted_everywhere(Kube("kt", api.kubeconfig()), rights) == [WATCH_NODES]

@@ -61,7 +61,7 @@ def test_it_is_the_certificate_that_is_shown(
     assert issued_by(found.certificate, intermediate.certificate)
 
 
-def test_it_is_asked_with_one_port_forward(
+def test_it_is_read_with_one_port_forward(
     api: FakeApi, intermediate: Authority, shown: Leaf, tmp_path: Path
 ) -> None:
     with tls_server(shown, intermediate, tmp_path) as address:
@@ -69,13 +69,15 @@ def test_it_is_asked_with_one_port_forward(
     assert api.calls == [("GET", "/api/v1/namespaces/istio-system/pods/istiod-1/portforward?ports=15012")]
 
 
-@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x02\x02\x00"])
-def test_what_does_not_speak_tls_is_one_error_that_names_the_pod(api: FakeApi, said: bytes) -> None:
-    with talker(said) as address:
+@pytest.mark.parametrize(
+    "response", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x02\x02\x00"]
+)
+def test_what_does_not_speak_tls_is_one_error_that_names_the_pod(api: FakeApi, response: bytes) -> None:
+    with talker(response) as address:
         problem = failure(kube(api, address))
     assert problem.code == "stream-failed"
     assert "istio-system/istiod-1:15012" in problem.message
 
 
-def test_a_port_on_which_nobody_listens_is_told_in_the_kubelets_words(api: FakeApi) -> None:
+def test_a_port_without_a_listener_is_reported_in_the_kubelets_words(api: FakeApi) -> None:
     assert "connection refused" in (failure(kube(api, ("127.0.0.1", 1))).seen or "")

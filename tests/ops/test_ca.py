@@ -26,10 +26,11 @@ from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.authority import Outcome
 from istio_mc.ops.ca.options import CaOptions, OwnCa, options_of
+from tests.support.marks import in_thorough
 
 EC = KeySpec(KeyType.EC, 256)
 OPTIONS = CaOptions(key=EC)
-Brought = Callable[[Path], CaOptions]
+ImportedCa = Callable[[Path], CaOptions]
 CLUSTERS = ["kt-k2p", "ncloud-nks", "nhn-nks"]
 
 
@@ -67,11 +68,11 @@ def openssl(*arguments: str | Path) -> str:
 def openssl_verify(store: CaStore, cluster: str) -> str:
     """What openssl says of a cluster's CA, seen as by another cluster: root known, chain sent along."""
     at = store.folder / cluster
-    said = openssl(
+    output = openssl(
         "verify", "-x509_strict", "-check_ss_sig", "-CAfile", store.folder / "root-cert.pem",
         "-untrusted", at / "cert-chain.pem", at / "ca-cert.pem",
     )  # fmt: skip
-    return said.removeprefix(str(at / "ca-cert.pem")).strip(": ")
+    return output.removeprefix(str(at / "ca-cert.pem")).strip(": ")
 
 
 def key_is_the_certificates(store: CaStore, cluster: str) -> bool:
@@ -88,7 +89,7 @@ def root_of(store: CaStore) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "flags", "wanted"),
+    ("setting", "flags", "desired"),
     [
         ("rsa-3072", (None, None), KeySpec(KeyType.RSA, 3072)),
         ("rsa-4096", (None, None), KeySpec(KeyType.RSA, 4096)),
@@ -100,10 +101,10 @@ def root_of(store: CaStore) -> str:
         ("rsa-3072", ("ec", 384), KeySpec(KeyType.EC, 384)),
     ],
 )
-def test_flags_win_over_what_the_settings_say_of_keys(
-    said: str, flags: tuple[str | None, int | None], wanted: KeySpec
+def test_flags_override_the_key_settings(
+    setting: str, flags: tuple[str | None, int | None], desired: KeySpec
 ) -> None:
-    assert options_of(CaSettings(key=said), *flags).key == wanted
+    assert options_of(CaSettings(key=setting), *flags).key == desired
 
 
 def test_a_flag_wins_over_the_settings_validity() -> None:
@@ -112,7 +113,7 @@ def test_a_flag_wins_over_the_settings_validity() -> None:
     assert options_of(settings, validity="48h").validity == timedelta(hours=48)
 
 
-@pytest.mark.parametrize("key", [KeySpec(), EC, KeySpec(KeyType.EC, 384)], ids=["rsa", "p256", "p384"])
+@pytest.mark.parametrize("key", [EC, *in_thorough(KeySpec(), KeySpec(KeyType.EC, 384))], ids=str)
 def test_openssl_verifies_every_clusters_ca(store: CaStore, key: KeySpec) -> None:
     authority.ensure(store, CLUSTERS, CaOptions(key=key), now())
     assert {cluster: openssl_verify(store, cluster) for cluster in CLUSTERS} == dict.fromkeys(CLUSTERS, "OK")
@@ -171,7 +172,7 @@ def test_an_id_that_differs_from_a_folder_in_case_only_is_refused(store: CaStore
 # Again
 
 
-def test_a_second_run_changes_nothing_and_says_kept(store: CaStore) -> None:
+def test_a_second_run_changes_nothing_and_reports_kept(store: CaStore) -> None:
     first = authority.ensure(store, CLUSTERS, OPTIONS, now())
     before = tree(store.folder)
     second = authority.ensure(store, CLUSTERS, CaOptions(key=KeySpec()), now() + timedelta(days=1))
@@ -374,8 +375,8 @@ def test_two_processes_at_once_make_one_root(store: CaStore) -> None:
         for _ in range(4)
     ]
     for run in runs:
-        _, said = run.communicate(timeout=60)
-        assert run.returncode == 0, said.decode()
+        _, output = run.communicate(timeout=60)
+        assert run.returncode == 0, output.decode()
     assert [openssl_verify(store, cluster) for cluster in CLUSTERS] == ["OK"] * 3
     assert len(tree(store.folder)) == 2 + 4 * len(CLUSTERS)
 
@@ -393,7 +394,7 @@ def test_the_guides_folders_without_a_copy_of_the_root_are_completed(store: CaSt
 
 
 @pytest.mark.parametrize("absent", [["cert-chain.pem"], ["ca-cert.pem"], ["cert-chain.pem", "root-cert.pem"]])
-def test_what_can_be_derived_is_derived_and_not_made_anew(store: CaStore, absent: list[str]) -> None:
+def test_derivable_files_are_derived_and_not_created_again(store: CaStore, absent: list[str]) -> None:
     authority.ensure(store, ["kt"], OPTIONS, now())
     before = tree(store.folder)
     for name in absent:
@@ -434,7 +435,7 @@ def test_a_certificate_without_its_key_is_reported_and_kept(store: CaStore) -> N
     assert tree(store.folder) == before
 
 
-def test_all_faults_of_all_clusters_are_told_at_once_and_nothing_is_written(store: CaStore) -> None:
+def test_all_faults_of_all_clusters_are_reported_together_and_nothing_is_written(store: CaStore) -> None:
     authority.ensure(store, CLUSTERS[:2], OPTIONS, now())
     (store.folder / CLUSTERS[0] / "ca-cert.pem").write_text("rubbish")
     (store.folder / CLUSTERS[0] / "ca-key.pem").write_text("rubbish")
@@ -527,7 +528,7 @@ def test_later_runs_need_not_name_ones_own_issuer_again(store: CaStore, corp: Pa
 
 
 @pytest.mark.parametrize("brought", [own_root, own_issuer])
-def test_bringing_the_same_again_keeps_it(store: CaStore, corp: Path, brought: Brought) -> None:
+def test_bringing_the_same_again_keeps_it(store: CaStore, corp: Path, brought: ImportedCa) -> None:
     authority.init(store, brought(corp), now())
     before = tree(store.folder)
     assert authority.init(store, brought(corp), now()).outcome is Outcome.KEPT
@@ -536,7 +537,7 @@ def test_bringing_the_same_again_keeps_it(store: CaStore, corp: Path, brought: B
 
 @pytest.mark.parametrize("brought", [own_root, own_issuer])
 def test_a_bringing_in_that_was_cut_short_is_completed_by_the_same_again(
-    store: CaStore, corp: Path, brought: Brought
+    store: CaStore, corp: Path, brought: ImportedCa
 ) -> None:
     authority.init(store, brought(corp), now())
     before = tree(store.folder)
@@ -547,7 +548,7 @@ def test_a_bringing_in_that_was_cut_short_is_completed_by_the_same_again(
     assert tree(store.folder) == before
 
 
-def test_an_issuer_cut_short_says_what_to_run(store: CaStore, corp: Path) -> None:
+def test_an_interrupted_issuer_names_the_command_to_run(store: CaStore, corp: Path) -> None:
     authority.init(store, own_issuer(corp), now())
     (store.folder / "issuer-ca.key").unlink()
     with pytest.raises(ProblemError) as error:
@@ -557,7 +558,7 @@ def test_an_issuer_cut_short_says_what_to_run(store: CaStore, corp: Path) -> Non
 
 
 @pytest.mark.parametrize("brought", [own_root, own_issuer])
-def test_ones_own_root_never_replaces_another(store: CaStore, corp: Path, brought: Brought) -> None:
+def test_ones_own_root_never_replaces_another(store: CaStore, corp: Path, brought: ImportedCa) -> None:
     authority.ensure(store, ["kt"], OPTIONS, now())
     before = tree(store.folder)
     with pytest.raises(ProblemError) as error:
@@ -616,9 +617,7 @@ def test_an_issuer_that_allows_no_ca_below_it_is_one_clear_error(store: CaStore,
         (OwnCa(root_cert=Path("r"), root_key=Path("k"), issuer_chain=Path("c")), 4),
     ],
 )
-def test_everything_wrong_with_what_is_brought_in_is_told_at_once(
-    store: CaStore, own: OwnCa, count: int
-) -> None:
+def test_all_faults_of_an_imported_ca_are_reported_together(store: CaStore, own: OwnCa, count: int) -> None:
     with pytest.raises(InputError) as error:
         authority.init(store, replace(OPTIONS, own=own), now())
     assert len(error.value.problems) == count
@@ -657,7 +656,7 @@ def test_show_goes_on_past_a_cluster_that_cannot_be_read(store: CaStore) -> None
     assert nhn.certificate is not None
 
 
-def test_show_of_nothing_says_how_to_begin(store: CaStore) -> None:
+def test_show_of_an_empty_store_names_the_first_command(store: CaStore) -> None:
     with pytest.raises(ProblemError) as error:
         authority.show(store)
     assert refused(error) == ["ca-no-root"]
@@ -670,7 +669,7 @@ def test_verify_finds_nothing_wrong_with_what_was_just_made(store: CaStore) -> N
     assert list(result.clusters) == sorted(CLUSTERS)
 
 
-def test_verify_tells_every_fault_and_changes_nothing(store: CaStore, tmp_path: Path) -> None:
+def test_verify_reports_every_fault_and_changes_nothing(store: CaStore, tmp_path: Path) -> None:
     authority.ensure(store, ["kt", "nhn"], OPTIONS, now())
     authority.ensure(CaStore(tmp_path / "other"), ["ncloud"], OPTIONS, now())
     shutil.copytree(tmp_path / "other" / "ncloud", store.folder / "ncloud")
@@ -706,7 +705,7 @@ def test_verify_warns_of_a_ca_named_for_another_cluster(store: CaStore) -> None:
     assert codes(authority.verify(store, now()).warnings) == ["ca-name"]
 
 
-def test_verify_says_once_of_every_certificate_that_it_has_expired(store: CaStore) -> None:
+def test_verify_reports_every_expired_certificate_once(store: CaStore) -> None:
     authority.ensure(store, ["kt"], OPTIONS, now())
     result = authority.verify(store, now() + timedelta(days=4000))
     assert [(problem.cluster, problem.code) for problem in result.errors] == [

@@ -131,11 +131,11 @@ class TestGit:
     def test_git_sees_nothing_of_the_folder(self, store: CaStore) -> None:
         authority.ensure(store, ["kt"], EC, now())
         subprocess.run(["git", "init", "-q"], cwd=store.folder.parent, check=True)
-        said = subprocess.run(
+        output = subprocess.run(
             ["git", "status", "--porcelain", "-uall"],
             cwd=store.folder.parent, check=True, capture_output=True, text=True,
         )  # fmt: skip
-        assert said.stdout == ""
+        assert output.stdout == ""
 
     def test_a_folder_from_before_gets_the_file_when_it_is_used(self, store: CaStore) -> None:
         authority.ensure(store, ["kt"], EC, now())
@@ -179,7 +179,7 @@ class TestFlags:
         assert authority.init(store, same, now()).outcome is Outcome.KEPT
 
     @pytest.mark.parametrize(
-        ("other", "said"),
+        ("other", "expected"),
         [
             (options("rsa"), [("--key-type rsa", "EC secp256r1", "RSA")]),
             (options("ec", 384), [("--key-size 384", "EC secp256r1", "a key of 384 bits")]),
@@ -195,13 +195,13 @@ class TestFlags:
         ids=["type", "size", "validity", "all at once"],
     )
     def test_an_option_that_the_root_does_not_fit_is_an_error(
-        self, store: CaStore, other: CaOptions, said: list[tuple[str, str, str]]
+        self, store: CaStore, other: CaOptions, expected: list[tuple[str, str, str]]
     ) -> None:
         authority.init(store, options("ec", 256, "10d"), now())
         with pytest.raises(InputError) as error:
             authority.init(store, other, now())
         found = [(p.message.split(" does not fit")[0], p.seen, p.expected) for p in problems_of(error)]
-        assert found == said
+        assert found == expected
         assert {problem.code for problem in problems_of(error)} == {"ca-flag-differs"}
 
     def test_a_root_that_is_brought_in_must_fit_too(self, store: CaStore, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ class TestFlags:
 
 class TestKeysBelowARoot:
     @pytest.mark.parametrize(
-        ("root", "wanted"),
+        ("root", "desired"),
         [
             ("P256", KeySpec(KeyType.EC, 256)),
             ("P384", KeySpec(KeyType.EC, 384)),
@@ -248,19 +248,19 @@ class TestKeysBelowARoot:
         ],
     )
     def test_the_kind_of_key_is_the_roots(
-        self, store: CaStore, tmp_path: Path, root: str, wanted: KeySpec
+        self, store: CaStore, tmp_path: Path, root: str, desired: KeySpec
     ) -> None:
         authority.init(store, replace(options(), own=own_root(tmp_path, key(root))), now())
         (made,) = authority.issue(store, ["kt"], options(), now()).clusters
-        assert made.certificate.key.startswith(wanted.type.upper())
-        assert str(wanted.size) in made.certificate.key
+        assert made.certificate.key.startswith(desired.type.upper())
+        assert str(desired.size) in made.certificate.key
 
     @pytest.mark.parametrize(
-        "told", [options("ec", 384), options_of(CaSettings(key="ec-384"))], ids=["option", "mesh.yaml"]
+        "expected", [options("ec", 384), options_of(CaSettings(key="ec-384"))], ids=["option", "mesh.yaml"]
     )
-    def test_unless_another_is_chosen(self, store: CaStore, tmp_path: Path, told: CaOptions) -> None:
+    def test_unless_another_is_chosen(self, store: CaStore, tmp_path: Path, expected: CaOptions) -> None:
         authority.init(store, replace(options(), own=own_root(tmp_path, key("RSA2048"))), now())
-        (made,) = authority.issue(store, ["kt"], told, now()).clusters
+        (made,) = authority.issue(store, ["kt"], expected, now()).clusters
         assert made.certificate.key == "EC secp384r1"
 
     def test_a_new_root_and_what_is_below_it_are_of_one_kind(self, store: CaStore) -> None:

@@ -109,7 +109,7 @@ def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, sessio
     assert sent(api) == [("POST", f"{SPACE}/configmaps")]
 
 
-def test_a_write_by_somebody_else_after_the_difference_was_shown_is_not_overwritten(
+def test_a_write_by_others_after_the_difference_was_shown_is_not_overwritten(
     api: FakeApi, session: Session
 ) -> None:
     planned = op.prepare_fix(session)
@@ -123,7 +123,7 @@ def test_a_write_by_somebody_else_after_the_difference_was_shown_is_not_overwrit
     assert ("PATCH", AGENTS) not in sent(api)
 
 
-def test_agents_that_are_replaced_only_by_hand_are_refused_before_the_first_change(
+def test_agents_with_update_strategy_on_delete_are_refused_before_the_first_change(
     api: FakeApi, session: Session
 ) -> None:
     api.on(AGENTS, daemon_set("OnDelete"))
@@ -134,7 +134,7 @@ def test_agents_that_are_replaced_only_by_hand_are_refused_before_the_first_chan
     assert sent(api) == []
 
 
-def test_a_daemon_set_without_its_settings_counts_as_no_cilium_and_says_why(
+def test_a_daemon_set_without_its_settings_counts_as_no_cilium_and_reports_why(
     api: FakeApi, session: Session
 ) -> None:
     api.on(CONFIG, status(404, "not found"))
@@ -156,7 +156,7 @@ def test_a_rollout_that_does_not_end_stops_at_the_deadline(api: FakeApi, session
 
 
 @pytest.mark.usefixtures("without_pauses")
-def test_an_api_server_that_keeps_silent_for_a_moment_of_the_rollout_is_asked_again(
+def test_an_api_server_that_is_silent_for_a_moment_of_the_rollout_is_queried_again(
     api: FakeApi, session: Session
 ) -> None:
     planned = op.prepare_fix(session)

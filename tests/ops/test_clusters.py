@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from tests.support.fake_api import kubeconfig
 from tests.support.sessions import session_of
 

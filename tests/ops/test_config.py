@@ -40,8 +40,8 @@ def shown(
     given: frozenset[str] = frozenset(),
 ) -> dict[str, tuple[object, str, str | None]]:
     """Value, source and origin by key, the folder's name left out."""
-    asked = config.Asked(inputs or Inputs(), overrides or Overrides(), given)
-    found = config.show(asked, env or {}, folder, Path("/home/me"))
+    options = config.ShowOptions(inputs or Inputs(), overrides or Overrides(), given)
+    found = config.show(options, env or {}, folder, Path("/home/me"))
     return {
         setting.key: (
             setting.value,
@@ -52,7 +52,7 @@ def shown(
     }
 
 
-def test_a_first_mesh_yaml_says_no_more_than_which_clusters(tmp_path: Path) -> None:
+def test_a_first_mesh_yaml_lists_only_the_clusters(tmp_path: Path) -> None:
     written = init(tmp_path)
     assert (written.file, written.contexts) == (tmp_path / "mesh.yaml", ("nhn", "kt"))
     assert load_settings(None, tmp_path) == Settings(
@@ -146,7 +146,7 @@ def test_two_contexts_of_one_cluster_are_refused() -> None:
     cluster=st.text(),
     server=st.text(),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_names_there_are_the_file_means_them(
     tmp_path: Path, context: str, cluster: str, server: str
 ) -> None:
@@ -173,7 +173,7 @@ def test_without_anything_all_is_default(tmp_path: Path) -> None:
     assert found["certsDir"] == (f"{tmp_path}/certs", "default", None)
 
 
-def test_what_the_file_says_is_told_with_its_line(tmp_path: Path) -> None:
+def test_values_of_the_file_are_reported_with_their_line(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(
         HEAD
         + """\
@@ -210,7 +210,7 @@ clusters:
     assert found["clusters[nhn].gatewayAddress"] == (None, "default", None)
 
 
-def test_flags_win_over_the_file_and_are_told_as_flags(tmp_path: Path) -> None:
+def test_flags_override_the_file_and_are_reported_as_flags(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(
         HEAD + "certsDir: keys\nclusters:\n  - {context: kt, gatewayAddress: 203.0.113.7, id: kt-k2p}\n"
         "  - {context: nhn, apiServer: {server: https://a, tlsServerName: inside}}\n"
@@ -234,7 +234,7 @@ def test_flags_win_over_the_file_and_are_told_as_flags(tmp_path: Path) -> None:
     assert found["clusters[kt].id"] == ("kt-k2p", "file", "mesh.yaml:5")
 
 
-def test_the_environment_is_told_as_such(tmp_path: Path) -> None:
+def test_values_of_the_environment_are_reported_as_such(tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(HEAD)
     file = str(tmp_path / "other.yaml")
     env = {"KUBECONFIG": "a:b", "ISTIO_MC_CONFIG": file}
@@ -256,7 +256,7 @@ def test_a_flag_for_a_cluster_that_is_not_of_the_run_is_refused(tmp_path: Path) 
     assert [(problem.code, problem.seen) for problem in caught.value.problems] == [("not-in-this-run", "kt")]
 
 
-def test_a_faulty_file_is_told_whole(tmp_path: Path) -> None:
+def test_all_faults_of_a_file_are_reported(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(HEAD + "meshId: a\nistio: 5\n")
     with pytest.raises(InputError) as caught:
         shown(tmp_path)
@@ -267,14 +267,14 @@ def test_a_faulty_file_is_told_whole(tmp_path: Path) -> None:
 
 
 def test_all_that_is_shown_is_json(tmp_path: Path) -> None:
-    asked = config.Asked(Inputs(config=EXAMPLES / "mesh-all.yaml"), Overrides(), frozenset())
-    found = config.show(asked, {}, tmp_path, tmp_path)
+    options = config.ShowOptions(Inputs(config=EXAMPLES / "mesh-all.yaml"), Overrides(), frozenset())
+    found = config.show(options, {}, tmp_path, tmp_path)
     assert json.loads(json.dumps([setting.value for setting in found.settings])) == [
         setting.value for setting in found.settings
     ]
 
 
-def test_the_version_of_a_flag_is_told_as_the_flags(tmp_path: Path) -> None:
+def test_the_version_of_a_flag_is_reported_as_such(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(HEAD + "istio: {version: 1.27.1}\n")
     found = shown(tmp_path, overrides=Overrides(istio_version="v1.30.4"))
     assert found["istio.version"] == ("1.30.4", "flag", "--istio-version")

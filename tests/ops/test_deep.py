@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import probe_pod as domain
 from istio_mc.gateways.kube.stream import Execution
 from istio_mc.ops.verify import deep
-from istio_mc.ops.verify.snapshot import Ground
+from istio_mc.ops.verify.snapshot import MeshSnapshot
 from tests.support.sessions import session_of
 from tests.support.world import CLUSTERS, IDS, MESH, World
 
@@ -113,8 +112,8 @@ class Cluster:
         lines = []
         for number in map(int, command[5:]):
             given = self.answers.get(number) or [(list(IDS.values())[number], 200)]
-            said, status = given.pop(0) if len(given) > 1 else given[0]
-            lines.append(f"{number} {said} {status:03} 0")
+            output, status = given.pop(0) if len(given) > 1 else given[0]
+            lines.append(f"{number} {output} {status:03} 0")
         return Execution("\n".join(lines), "", 0)
 
     def close(self) -> None:
@@ -127,11 +126,11 @@ class Run:
 
     clusters: dict[str, Cluster]
     session: Session
-    ground: Ground
+    snapshot: MeshSnapshot
     warnings: tuple[Problem, ...] = ()
 
-    def tried(self) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]]:
-        called = deep.tried(self.ground, "curl:1")
+    def call_from_pods(self) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]]:
+        called = deep.call_from_pods(self.snapshot, "curl:1")
         self.warnings = called.left
         return called.replies, called.failures
 
@@ -144,16 +143,18 @@ class Run:
 def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     for name, seconds in (("_POLL_S", 0.01), ("READY_S", 0.3), ("ANSWER_S", 0.3), ("REMOVE_S", 0.1)):
         monkeypatch.setattr(deep, name, seconds)
-    monkeypatch.setattr(deep, "_HOPELESS_S", 0.05)
+    monkeypatch.setattr(deep, "_PERMANENT_S", 0.05)
     monkeypatch.setattr(deep, "_LAST_S", 0.2)
     clusters = {name: Cluster(name) for name in CLUSTERS}
     with session_of(clusters) as session:
-        ground = Ground(session, MESH, CLUSTERS, World().facts().observed, None, {}, lambda _: [])
-        yield Run(clusters, session, ground)
+        snapshot = MeshSnapshot(
+            session, MESH, CLUSTERS, World().facts().observed, None, {}, lambda _: [], lambda _: []
+        )
+        yield Run(clusters, session, snapshot)
 
 
 def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:
-    found, failed = run.tried()
+    found, failed = run.call_from_pods()
     assert failed == {}
     assert {name: {peer: reply.body for peer, reply in got.items()} for name, got in found.items()} == {
         name: {peer: IDS[peer] for peer in IDS if peer != name} for name in IDS
@@ -161,27 +162,27 @@ def test_each_pod_gets_the_answer_of_every_other_cluster(run: Run) -> None:
 
 
 def test_afterwards_nothing_is_left(run: Run) -> None:
-    run.tried()
+    run.call_from_pods()
     assert run.left == {}
     assert run.warnings == ()
 
 
 def test_every_cluster_has_the_same_namespace_and_no_run_the_one_of_another(run: Run) -> None:
-    run.tried()
+    run.call_from_pods()
     (first,) = {made for one in run.clusters.values() for made in one.ever if "Namespace" in made}
-    run.tried()
+    run.call_from_pods()
     assert {one.ever.count(first) for one in run.clusters.values()} == {1}
 
 
 def test_an_answer_that_comes_late_is_waited_for(run: Run) -> None:
     run.clusters["kt"].answers[1] = [("no healthy upstream", 503), ("ncloud-nks", 200)]
-    found, _ = run.tried()
+    found, _ = run.call_from_pods()
     assert found["kt"]["ncloud"].body == "ncloud-nks"
 
 
-def test_one_that_never_comes_is_told_with_what_came_instead(run: Run) -> None:
+def test_one_that_never_arrives_is_reported_with_the_one_that_did(run: Run) -> None:
     run.clusters["kt"].answers[1] = [("no healthy upstream", 503)]
-    found, failed = run.tried()
+    found, failed = run.call_from_pods()
     assert failed == {}
     assert str(found["kt"]["ncloud"]) == "HTTP status 503: no healthy upstream"
     assert run.left == {}
@@ -192,7 +193,7 @@ def test_a_pod_that_does_not_run_is_its_clusters_fault_and_the_others_call_each_
     run: Run, waiting: str
 ) -> None:
     run.clusters["nhn"].waiting = waiting
-    found, failed = run.tried()
+    found, failed = run.call_from_pods()
     (problem,) = failed["nhn"]
     assert (problem.code, problem.seen) == ("probe-not-running", f"Pod probe, container probe: {waiting}")
     assert {name: list(got) for name, got in found.items()} == {"kt": ["ncloud"], "ncloud": ["kt"]}
@@ -201,28 +202,28 @@ def test_a_pod_that_does_not_run_is_its_clusters_fault_and_the_others_call_each_
 
 def test_a_pod_without_a_sidecar_does_not_call(run: Run) -> None:
     run.clusters["nhn"].sidecars = False
-    _, failed = run.tried()
+    _, failed = run.call_from_pods()
     (problem,) = failed["nhn"]
     assert problem.seen == "no container istio-proxy"
     assert run.left == {}
 
 
-def test_a_pod_that_has_nobody_to_call_runs_no_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_without_a_target_runs_no_command(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     run.clusters["nhn"].sidecars = run.clusters["ncloud"].sidecars = False
     commands: list[object] = []
     monkeypatch.setattr(Cluster, "execute", lambda *given, **_: commands.append(given))
-    found, failed = run.tried()
+    found, failed = run.call_from_pods()
     assert (found, set(failed)) == ({"kt": {}}, {"nhn", "ncloud"})
     assert commands == []
 
 
-def test_a_cluster_that_refuses_a_pod_is_told_and_cleared(run: Run) -> None:
+def test_a_cluster_that_rejects_a_pod_is_reported_and_cleaned_up(run: Run) -> None:
     def refuse(document: Object) -> None:
         if document["kind"] == "Pod":
             raise ProblemError(Problem(code=Code.FORBIDDEN, message="violates PodSecurity"))
 
     run.clusters["nhn"].on_create = refuse
-    _, failed = run.tried()
+    _, failed = run.call_from_pods()
     assert [problem.message for problem in failed["nhn"]] == ["violates PodSecurity"]
     assert run.left == {}
 
@@ -233,9 +234,9 @@ def test_what_is_made_is_removed_where_the_run_is_interrupted(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(deep._Run, "ask", interrupt)
+    monkeypatch.setattr(deep._Run, "call", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        run.tried()
+        run.call_from_pods()
     assert run.left == {}
     assert all(one.removed for one in run.clusters.values())
 
@@ -253,12 +254,12 @@ def test_an_interrupt_while_it_is_removed_does_not_stop_the_removal(
 
     monkeypatch.setattr(deep._Run, "remove", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run.tried()
+        run.call_from_pods()
     assert (patiences[1:], run.left) == ([0.0], {})
 
 
 def test_nothing_is_made_any_more_once_a_run_is_interrupted(run: Run) -> None:
-    one = deep._Run(run.ground, "curl:1")
+    one = deep._Run(run.snapshot, "curl:1")
     one.remove(patience_s=0.0)
     with pytest.raises(ProblemError):
         one.put("kt")
@@ -267,7 +268,7 @@ def test_nothing_is_made_any_more_once_a_run_is_interrupted(run: Run) -> None:
 
 def test_a_namespace_that_does_not_go_is_warned_of_with_the_command_that_removes_it(run: Run) -> None:
     run.clusters["nhn"].stuck = True
-    run.tried()
+    run.call_from_pods()
     (warning,) = run.warnings
     (name,) = [made.removeprefix("Namespace ") for made in run.clusters["nhn"].ever if "Namespace" in made]
     assert (warning.code, warning.cluster) == ("probe-left", "nhn")
@@ -278,21 +279,21 @@ def test_a_run_that_has_no_time_left_for_waiting_still_removes(run: Run) -> None
     now = time.monotonic()
     for one in run.clusters.values():
         one.deadline = now
-    run.ground = replace(run.ground, session=run.session.until(now))
+    run.snapshot = replace(run.snapshot, session=run.session.until(now))
     run.clusters["nhn"].waiting = "PodInitializing"
-    run.tried()
+    run.call_from_pods()
     assert run.left == {}
 
 
 def test_what_a_killed_run_left_is_swept(run: Run) -> None:
     over = datetime.now(UTC) - timedelta(minutes=1)
     run.clusters["kt"].create(domain.namespace("dead00", MESH, "elsewhere/1", over))
-    run.tried()
+    run.call_from_pods()
     assert "istio-mc-probe-dead00" in run.clusters["kt"].removed
 
 
 def test_a_run_that_is_at_work_is_left_alone(run: Run) -> None:
     later = datetime.now(UTC) + timedelta(minutes=1)
     run.clusters["kt"].create(domain.namespace("alive0", MESH, "elsewhere/1", later))
-    run.tried()
+    run.call_from_pods()
     assert run.left == {"kt": ["istio-mc-probe-alive0"]}

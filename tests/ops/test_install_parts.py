@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.kube import objects
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.ops.install import install
 from istio_mc.ops.install.install import _istiod_starts, _parts
@@ -41,7 +40,7 @@ def crd(name: str) -> dict[str, Any]:
     }
 
 
-def test_the_crd_that_tells_the_gateway_api_is_there_is_applied_after_all_the_others() -> None:
+def test_the_crd_by_which_the_gateway_api_is_detected_is_applied_last() -> None:
     names = (
         objects.GATEWAY_API_SIGN,
         "gateways.gateway.networking.k8s.io",
@@ -83,12 +82,15 @@ def test_they_wait_no_longer_than_for_the_steps_that_make_istiod(api: FakeApi) -
 
 
 def test_they_wait_no_longer_than_the_run(api: FakeApi) -> None:
-    until = time.monotonic() + 0.2
-    assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event(), until)
+    for seconds in (0.2, 1, 5):  # on a busy machine the first look may take that long
+        until = time.monotonic() + seconds
+        assert not _istiod_starts(Kube("kt", api.kubeconfig()), "istiod", threading.Event(), until)
+        if len(api.calls) > 1:
+            break
     assert len(api.calls) > 1
 
 
-def test_a_cluster_that_does_not_answer_is_not_asked_for_istiod_again(api: FakeApi) -> None:
+def test_a_cluster_that_does_not_respond_is_not_read_for_istiod_again(api: FakeApi) -> None:
     api.on(DEPLOYMENT, status(500, "not well"))
     ended = threading.Event()
     threading.Timer(0.3, ended.set).start()
@@ -104,7 +106,7 @@ class TestTheStepsOfACluster:
     def done(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         """The steps that were done; the Deployment is there once a step `starts` was begun."""
         self.starts, self.applied = threading.Event(), threading.Event()
-        self.is_asked = False
+        self.was_called = False
         self.made: list[str] = []
 
         def do(
@@ -127,7 +129,7 @@ class TestTheStepsOfACluster:
 
         def istiod_starts(_kube: object, istiod: str, ended: threading.Event, _until: float) -> bool:
             assert istiod == "istiod"
-            self.is_asked = True
+            self.was_called = True
             while not (self.starts.is_set() or ended.is_set()):
                 ended.wait(0.01)
             return self.starts.is_set()
@@ -149,7 +151,7 @@ class TestTheStepsOfACluster:
     def test_wait_for_no_istiod_where_nothing_is_applied_beside_them(self, done: list[str]) -> None:
         self.apply("namespace", plan.REMOTE_GATEWAYS)
         assert done == ["namespace", plan.REMOTE_GATEWAYS]
-        assert not self.is_asked
+        assert not self.was_called
 
     def test_go_on_while_what_is_beside_them_is_applied(self, done: list[str]) -> None:
         self.apply("starts", "expose", plan.GATEWAY_API, plan.REMOTE_GATEWAYS)
@@ -181,12 +183,15 @@ def test_each_step_is_done_in_its_own_way_and_noted(
         events.append(event)
         yield
 
-    monkeypatch.setattr(install, "_run_istioctl", lambda *_: calls.append("istioctl"))
+    monkeypatch.setattr(install, "write_operator", lambda *_: None)
+    monkeypatch.setattr(install, "run_istioctl", lambda *_: calls.append("istioctl"))
     monkeypatch.setattr(install, "_restart", lambda _s, _c, deployment: calls.append(f"restart {deployment}"))
     monkeypatch.setattr(install, "apply_remote_gateways", lambda *_: calls.append("remote gateways"))
     kube = SimpleNamespace(apply=lambda crd: calls.append(f"apply {crd['metadata']['name']}"))
-    session = SimpleNamespace(clusters=SimpleNamespace(kubes={"kt": kube}), run=SimpleNamespace(step=step))
-    prepared = cast("Prepared", SimpleNamespace(mesh=MESH))
+    run = SimpleNamespace(step=step, folder=None)
+    clusters = SimpleNamespace(kubes={"kt": kube})
+    session = SimpleNamespace(clusters=clusters, run=run, leases=None, check_lease=lambda _: None)
+    prepared = cast("Prepared", SimpleNamespace(mesh=MESH, istioctl=None))
     steps = (Step(name, ("why", "and why"), (crd("one"), crd("two"))),)
 
     done: list[Step] = []

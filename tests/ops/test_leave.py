@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.ops.uninstall.leave import still_named, tokens_kept
+from istio_mc.ops.uninstall.leave import named_in_settings, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.uninstall import untouched
 from tests.support.world import CLUSTERS, UNREACHABLE, World
@@ -33,6 +34,15 @@ def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_c
     assert str(problem.hint).endswith("uninstall --contexts nhn")
 
 
+def test_tokens_in_kubeconfig_files_are_a_warning_with_the_clusters_that_have_the_files() -> None:
+    """Nobody but the user can replace them: istiod of kt reads the others with files."""
+    clusters = {**CLUSTERS, "kt": replace(CLUSTERS["kt"], kubeconfig_folder="/etc/remote")}
+    (problem,) = tokens_in_files(replace(leaving("nhn"), clusters=clusters))
+    assert problem.message == "tokens of ncloud in nhn still work"
+    assert problem.seen == "istiod reads kubeconfigs with them from files in kt (/etc/remote)"
+    assert tokens_in_files(leaving("nhn")) == ()
+
+
 @pytest.mark.parametrize(
     ("going", "listed", "named"),
     [
@@ -46,7 +56,7 @@ def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_c
 def test_a_cluster_that_leaves_though_mesh_yaml_names_it_is_a_warning(
     going: tuple[str, ...], listed: tuple[str, ...], named: str | None
 ) -> None:
-    found = still_named(leaving(*going), listed, FILE)
+    found = named_in_settings(leaving(*going), listed, FILE)
     assert [problem.seen for problem in found] == ([f"{named} under clusters in {FILE}"] if named else [])
     planned = untouched(leaving(*going), listed, FILE)
     assert (planned.dry_run, planned.removed, planned.warnings) == (True, {}, found)

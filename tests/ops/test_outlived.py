@@ -35,7 +35,7 @@ def test_a_ca_that_ends_within_a_day_is_warned_about() -> None:
     assert (found.code, found.cluster) == ("workload-outlives-ca", "kt")
 
 
-def test_what_counts_is_how_long_the_proxies_are_set_to_ask_for() -> None:
+def test_the_validity_that_the_proxies_request_counts() -> None:
     ends = {"kt": NOW + timedelta(days=20)}
     assert warnings(ends) == []
     assert [found.cluster for found in warnings(ends, replace(MESH, values=A_MONTH))] == ["kt"]

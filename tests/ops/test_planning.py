@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State, silent
 from istio_mc.domain.gateway.address import remote_gateway
 from istio_mc.domain.kube import objects
@@ -20,7 +19,7 @@ from istio_mc.domain.links.state import Others
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.plan import Step
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.settings.model import (
     ClusterSettings,
     GatewayApiSettings,
@@ -137,9 +136,9 @@ class TestSteps:
             del labels["app.kubernetes.io/managed-by"]
         (step,) = plan_cluster(MESH, KT, live, trusted(), None, [], []).steps
         assert step.name == plan.NAMESPACE
-        wanted = step.documents[0]["metadata"]["labels"]
-        assert wanted["topology.istio.io/network"] == KT.network
-        assert ("app.kubernetes.io/managed-by" in wanted) is is_ours
+        desired = step.documents[0]["metadata"]["labels"]
+        assert desired["topology.istio.io/network"] == KT.network
+        assert ("app.kubernetes.io/managed-by" in desired) is is_ours
 
     def test_an_istiod_that_is_not_there_is_not_restarted(self) -> None:
         live = observed(STANDING, without=("istiod",))
@@ -179,7 +178,7 @@ class TestDrift:
     def test_is_what_an_install_would_do(self, steps: tuple[str, ...], *, has: bool, install: bool) -> None:
         assert self.drift(observed(gateway_api=has), install=install) == ("cacerts", "istio", *steps)
 
-    def test_says_nothing_of_istio_where_it_was_not_compared(self) -> None:
+    def test_reports_nothing_of_istio_where_it_was_not_compared(self) -> None:
         assert self.drift(observed(STANDING), istio=None) == ("cacerts",)
 
 
@@ -260,7 +259,7 @@ class TestTheGatewayApi:
         assert source.startswith("https://github.com/kubernetes-sigs/gateway-api/releases/download/v1.3.0/")
         assert given == {"sha256": "b", "deadline": session.run.deadline, "progress": session.run.progress}
 
-    def test_they_come_from_where_mesh_yaml_says(self, fetched: list[tuple[str, dict[str, Any]]]) -> None:
+    def test_they_come_from_the_source_in_mesh_yaml(self, fetched: list[tuple[str, dict[str, Any]]]) -> None:
         session, _ = self.crds(self.SOME, manifest="/own.yaml", sha256="a")
         given = {"sha256": "a", "deadline": session.run.deadline, "progress": session.run.progress}
         assert fetched == [("/own.yaml", given)]
@@ -299,10 +298,10 @@ class TestClustersOutsideTheRun:
     )
 
     def others(self, *clusters: ClusterSettings) -> tuple[list[str], Others]:
-        asked: list[str] = []
+        queried: list[str] = []
 
         def labels_around(contexts: list[Any]) -> tuple[dict[str, str], ...]:
-            asked.extend(context.name for context in contexts)
+            queried.extend(context.name for context in contexts)
             return self.LABELS
 
         contexts = [SimpleNamespace(name=name) for name in ("kt", "other")]
@@ -312,15 +311,15 @@ class TestClustersOutsideTheRun:
             names=("kt",),
             labels_around=labels_around,
         )
-        return asked, prepare._others(session)
+        return queried, prepare._others(session)
 
     def test_their_networks_are_taken(self) -> None:
         for clusters in ((), (ClusterSettings("kt", network="network1"), ClusterSettings("nhn"))):
-            asked, found = self.others(*clusters)
-            assert asked == ["other"]
+            queried, found = self.others(*clusters)
+            assert queried == ["other"]
             assert found == Others(frozenset({"network7", "network8"}), frozenset({"seven"}))
 
-    def test_they_are_not_asked_where_mesh_yaml_gives_every_cluster_its_network(self) -> None:
+    def test_they_are_not_queried_where_mesh_yaml_sets_the_network_of_every_cluster(self) -> None:
         assert self.others(ClusterSettings("kt", network="network1")) == ([], Others())
 
 
@@ -362,10 +361,12 @@ class TestIstioctl:
     def found(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The one that is found is of 1.27.0, wherever it is looked for."""
 
-        def find(_environment: object, bin_dir: Path | None, wanted: str, deadline: float) -> SimpleNamespace:
+        def find(
+            _environment: object, bin_dir: Path | None, desired: str, deadline: float
+        ) -> SimpleNamespace:
             assert (bin_dir, deadline) == (Path("/bin"), 9.0)
-            assert wanted in {"1.20.0", "1.26.0", "1.27.0"}
-            if wanted == "1.20.0":
+            assert desired in {"1.20.0", "1.26.0", "1.27.0"}
+            if desired == "1.20.0":
                 raise ProblemError(Problem(code=Code.ISTIOCTL_MISSING, message="there is none"))
             return SimpleNamespace(version="1.27.0", path=Path("/bin/istioctl"))
 

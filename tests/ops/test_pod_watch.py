@@ -13,10 +13,9 @@ from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.istio.istioctl import Istioctl
 from istio_mc.gateways.kube.client import Kube
-from istio_mc.ops.ca.trust import Trust
-from istio_mc.ops.install.install import _run_istioctl
-from istio_mc.ops.install.prepare import Prepared
+from istio_mc.ops.install.install import run_istioctl
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.session.istio_documents import write_operator
 from istio_mc.ops.session.pod_watch import PodTiming
 from tests.support.fake_api import FakeApi, Reply
 from tests.support.fake_istioctl import write_istioctl
@@ -34,7 +33,7 @@ from tests.support.pod_objects import (
     unschedulable,
 )
 from tests.support.sessions import changed, session_of
-from tests.support.world import CHOICE, CLUSTERS, MESH
+from tests.support.world import CLUSTERS, MESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +71,9 @@ class Run:
     def istioctl(self, install: str = f"exec sleep {NEVER_S}") -> None:
         """Runs istioctl, which waits for ever unless told otherwise."""
         path = write_istioctl(self.folder / "bin", install=install) / "istioctl"
-        prepared = Prepared(MESH, CLUSTERS, {}, Trust("", steps={}), Istioctl(path, "1.26.0"), CHOICE)
-        _run_istioctl(self.session, prepared, CLUSTERS["kt"])
+        kt = CLUSTERS["kt"]
+        document = write_operator(self.session.run.folder, MESH, kt)
+        run_istioctl(self.session, Istioctl(path, "1.26.0"), MESH.istiod, kt, document)
 
     def problems(self, install: str = f"exec sleep {NEVER_S}") -> tuple[Problem, ...]:
         with pytest.raises(ProblemError) as error:
@@ -81,7 +81,7 @@ class Run:
         return error.value.problems
 
     @property
-    def told(self) -> list[str]:
+    def details_of_waits(self) -> list[str]:
         return [event.detail for event in self.events if event.state is State.WAITING]
 
 
@@ -98,13 +98,13 @@ def test_a_crash_is_reported_with_the_last_line_of_its_log_and_ends_the_wait(run
     line = f"Pod {POD}, container discovery: CrashLoopBackOff, exit code 1, 3 restarts"
     assert (problem.code, problem.cluster) == ("pod-crashing", "kt")
     assert problem.seen == f"{line}; last log line: Error: unknown flag: --nope"
-    assert run.told[-1] == problem.seen
+    assert run.details_of_waits[-1] == problem.seen
 
 
 def test_each_reason_is_reported_once(run: Run) -> None:
     run.shows(deployment(), pod(not_pulled()), pod(not_pulled("ImagePullBackOff")), pod(not_pulled()))
     run.problems()
-    assert len(run.told) == len(set(run.told)) == 1
+    assert len(run.details_of_waits) == len(set(run.details_of_waits)) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_what_does_not_go_away_ends_the_wait(
 def test_what_may_pass_is_reported_and_waited_for(run: Run) -> None:
     run.shows(deployment(), unschedulable("0/3 nodes are available"))
     run.istioctl("sleep 1")
-    assert run.told == [f"Pod {POD}: Unschedulable, 0/3 nodes are available"]
+    assert run.details_of_waits == [f"Pod {POD}: Unschedulable, 0/3 nodes are available"]
 
 
 def test_pods_that_are_well_are_no_news(run: Run) -> None:
     run.shows(deployment(available=1))
     run.istioctl("sleep 0.3")
-    assert run.told == []
+    assert run.details_of_waits == []
 
 
 def test_where_istioctl_gives_up_the_pods_reason_comes_first(run: Run) -> None:
@@ -143,7 +143,7 @@ def test_where_istioctl_gives_up_the_pods_reason_comes_first(run: Run) -> None:
 def test_a_cluster_that_does_not_let_itself_be_read_does_not_end_the_wait(run: Run) -> None:
     run.api.on(ISTIOD, Reply(b"", 500))
     run.istioctl("sleep 0.3")
-    assert run.told == []
+    assert run.details_of_waits == []
 
 
 def test_after_istioctl_a_pod_that_crashes_ends_the_wait_too(run: Run) -> None:

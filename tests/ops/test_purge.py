@@ -13,7 +13,7 @@ from istio_mc.domain.observed import Observed
 from istio_mc.domain.problem import InputError
 from istio_mc.gateways.host.ca_store import CaStore
 from istio_mc.ops.uninstall.plan import Uninstalling
-from istio_mc.ops.uninstall.purge import fate, purge
+from istio_mc.ops.uninstall.purge import prepare_purge, purge
 from tests.support.world import CLUSTERS, UNREACHABLE, World, ca_certs
 
 if TYPE_CHECKING:
@@ -45,24 +45,24 @@ def store(tmp_path: Path) -> CaStore:
 
 def refused(store: CaStore, todo: Uninstalling) -> str:
     with pytest.raises(InputError) as error:
-        fate(store, todo, asked=True)
+        prepare_purge(store, todo, requested=True)
     (problem,) = error.value.problems
     assert problem.hint
     return problem.code
 
 
-def test_it_goes_where_it_is_asked_for(store: CaStore) -> None:
-    found = fate(store, MESH, asked=True)
+def test_it_is_removed_where_that_is_requested(store: CaStore) -> None:
+    found = prepare_purge(store, MESH, requested=True)
     assert found
-    assert found.goes
+    assert found.is_removed
     assert purge(store, found).gone
     assert not store.folder.exists()
 
 
-def test_it_stays_and_is_told_where_it_is_not(store: CaStore) -> None:
-    found = fate(store, MESH, asked=False)
+def test_it_stays_and_is_reported_where_removal_is_not_requested(store: CaStore) -> None:
+    found = prepare_purge(store, MESH, requested=False)
     assert found
-    assert (found.folder, found.goes) == (str(store.folder), False)
+    assert (found.folder, found.is_removed) == (str(store.folder), False)
 
 
 def test_the_ca_of_another_mesh_is_refused(store: CaStore) -> None:
@@ -71,24 +71,24 @@ def test_the_ca_of_another_mesh_is_refused(store: CaStore) -> None:
 
 
 def test_clusters_that_hold_no_ca_any_more_do_not_keep_it(store: CaStore) -> None:
-    found = fate(store, everything(dict.fromkeys(CLUSTERS, Observed("v1.32.3", {}))), asked=True)
+    found = prepare_purge(store, everything(dict.fromkeys(CLUSTERS, Observed("v1.32.3", {}))), requested=True)
     assert found
-    assert found.goes
+    assert found.is_removed
 
 
 def test_clusters_that_stay_keep_it(store: CaStore) -> None:
     leaving = replace(MESH, going=("kt",), observed=World().facts().observed)
     assert refused(store, leaving) == "ca-in-use"
-    assert fate(store, leaving, asked=False) is None
+    assert prepare_purge(store, leaving, requested=False) is None
 
 
 def test_a_cluster_that_is_not_done_keeps_it(store: CaStore) -> None:
-    found = fate(store, replace(MESH, failures={"nhn": (UNREACHABLE,)}), asked=True)
+    found = prepare_purge(store, replace(MESH, failures={"nhn": (UNREACHABLE,)}), requested=True)
     assert found
-    assert not found.goes
+    assert not found.is_removed
 
 
 def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:
     store = CaStore(tmp_path / "none")
     assert refused(store, MESH) == "ca-absent"
-    assert fate(store, MESH, asked=False) is None
+    assert prepare_purge(store, MESH, requested=False) is None

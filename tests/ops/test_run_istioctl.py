@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import pytest
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host.parallel import Watch
 from istio_mc.gateways.host.process import ProcessCancelled
 from istio_mc.ops.install import install
-from istio_mc.ops.install.install import _run_istioctl
+from istio_mc.ops.install.install import run_istioctl
 from istio_mc.ops.session.inputs import Inputs
+from istio_mc.ops.session.istio_documents import write_operator
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session, open_named
 from tests.support.fake_api import FakeApi, status, write_kubeconfig
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from istio_mc.ops.install.prepare import Prepared
 
 STUCK = Problem(code=Code.POD_UNSCHEDULABLE, message="istiod-1 cannot be scheduled")
 FAILED = Problem(code=Code.ISTIOCTL_FAILED, message="istioctl failed")
@@ -40,15 +38,15 @@ class Pods:
 
     problem: Problem | None = None
     seen: Problem | None = None
-    is_hopeless: bool = False
-    looks: int = 0
+    is_permanent: bool = False
+    probes: int = 0
     takes_s: float = 0.0
 
-    def look(self) -> None:
-        self.looks += 1
+    def check(self) -> None:
+        self.probes += 1
         time.sleep(self.takes_s)
         self.problem = self.seen
-        if self.is_hopeless:
+        if self.is_permanent:
             raise ProblemError(STUCK)
 
     def __enter__(self) -> Self:
@@ -84,7 +82,7 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> Pods:
 
 @pytest.fixture
 def session(api: FakeApi, tmp_path: Path, pods: Pods) -> Iterator[Session]:
-    assert not pods.looks
+    assert not pods.probes
     api.on("/version", {"gitVersion": "v1.32.3"})
     config = write_kubeconfig(tmp_path / "config", {"kt": api.url})
     with open_named(Inputs(str(config), ("kt",), timeout_s=100)) as found:
@@ -92,7 +90,9 @@ def session(api: FakeApi, tmp_path: Path, pods: Pods) -> Iterator[Session]:
 
 
 def run(session: Session, istioctl: Istioctl) -> None:
-    _run_istioctl(session, cast("Prepared", SimpleNamespace(istioctl=istioctl, mesh=MESH)), CLUSTERS["kt"])
+    kt = CLUSTERS["kt"]
+    document = write_operator(session.run.folder, MESH, kt)
+    run_istioctl(session, cast("Any", istioctl), MESH.istiod, kt, document)
 
 
 def problems(session: Session, istioctl: Istioctl) -> tuple[Problem, ...]:
@@ -124,9 +124,9 @@ def test_it_has_its_document_one_context_and_three_quarters_of_the_time(session:
 def test_it_is_ended_where_its_pods_will_never_start_and_they_are_the_reason(
     session: Session, pods: Pods
 ) -> None:
-    pods.is_hopeless = True
+    pods.is_permanent = True
     assert problems(session, Istioctl(until_cancelled)) == (STUCK,)
-    assert pods.looks == 1
+    assert pods.probes == 1
 
 
 def test_it_may_be_ended_for_a_reason_of_its_own(session: Session) -> None:
@@ -136,11 +136,11 @@ def test_it_may_be_ended_for_a_reason_of_its_own(session: Session) -> None:
     assert problems(session, Istioctl(cancelled)) == (FAILED,)
 
 
-def test_where_it_fails_and_its_pods_cannot_be_looked_at_it_is_the_reason(
+def test_where_it_fails_and_its_pods_cannot_be_read_its_own_reason_is_reported(
     session: Session, pods: Pods
 ) -> None:
     session = changed(session, pod_timing=PodTiming(every_s=60))
-    pods.is_hopeless = True
+    pods.is_permanent = True
     assert problems(session, Istioctl(failing)) == (FAILED,)
 
 
@@ -158,17 +158,17 @@ def test_it_is_ended_where_its_cluster_stops_responding_and_that_is_the_reason(
 def test_where_it_fails_its_pods_are_not_waited_for_long(
     session: Session, pods: Pods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(install, "_LAST_LOOK_S", 0.05)
+    monkeypatch.setattr(install, "_LAST_CHECK_S", 0.05)
     session = changed(session, pod_timing=PodTiming(every_s=60))
     pods.seen, pods.takes_s = STUCK, 1.0
     assert problems(session, Istioctl(failing)) == (FAILED,)
 
 
 @pytest.mark.parametrize("seen", [STUCK, None])
-def test_where_it_fails_its_pods_are_looked_at_once_more_and_named_first(
+def test_where_it_fails_its_pods_are_read_again_and_named_first(
     session: Session, pods: Pods, seen: Problem | None
 ) -> None:
     session = changed(session, pod_timing=PodTiming(every_s=60))
     pods.seen, pods.takes_s = seen, 0.1
     assert problems(session, Istioctl(failing)) == tuple(filter(None, (seen, FAILED)))
-    assert pods.looks == 1
+    assert pods.probes == 1

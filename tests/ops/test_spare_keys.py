@@ -28,7 +28,7 @@ class Counted:
         return EC.generate()
 
 
-def test_keys_are_made_before_they_are_asked_for() -> None:
+def test_keys_are_generated_before_they_are_requested() -> None:
     maker = Counted()
     with SpareKeys(maker, 1):
         assert maker.first.wait(10)
@@ -40,7 +40,7 @@ def test_no_key_is_given_out_twice() -> None:
     assert len(made) == 5
 
 
-def test_who_wants_more_has_them_made() -> None:
+def test_a_request_for_more_generates_them() -> None:
     maker = Counted()
     with SpareKeys(maker, 1) as keys:
         for _ in range(3):
@@ -48,7 +48,7 @@ def test_who_wants_more_has_them_made() -> None:
     assert maker.made == 3
 
 
-def test_none_is_made_where_none_is_wanted() -> None:
+def test_none_is_generated_where_none_is_required() -> None:
     maker = Counted()
     with SpareKeys(maker, 0):
         pass

@@ -24,7 +24,7 @@ def inputs(api: FakeApi, folder: Path, *contexts: str) -> Inputs:
     return Inputs(kubeconfig=str(path), contexts=contexts, timeout_s=20)
 
 
-def test_nothing_is_asked_twice(api: FakeApi, tmp_path: Path) -> None:
+def test_nothing_is_read_twice(api: FakeApi, tmp_path: Path) -> None:
     api.on("/version", {"gitVersion": "v1.32.3"})
     readings = op.watch(inputs(api, tmp_path, "kt"), every_s=0)
 
@@ -34,7 +34,7 @@ def test_nothing_is_asked_twice(api: FakeApi, tmp_path: Path) -> None:
     assert len(api.calls) == len(set(api.calls))
 
 
-def test_an_istiod_that_keeps_silent_costs_only_what_it_would_have_told(api: FakeApi, tmp_path: Path) -> None:
+def test_a_silent_istiod_costs_only_its_own_data(api: FakeApi, tmp_path: Path) -> None:
     api.on("/version", {"gitVersion": "v1.32.3"})
     api.on(PODS, {"items": [ISTIOD]})
     readings = op.watch(inputs(api, tmp_path, "kt"), every_s=0)

@@ -98,7 +98,7 @@ def test_what_is_known_to_be_wrong_with_the_chosen_istio_is_a_warning(
     assert {code for code, _ in codes(run(tmp_path, istio=istio))} & hazards == known
 
 
-def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
+def test_the_program_that_would_be_used_is_reported_with_its_origin(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     kubectl = put(tmp_path / "bin/kubectl", Tool.KUBECTL, "1.32.3")
     helm = put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
@@ -113,11 +113,11 @@ def test_what_would_be_used_is_told_with_its_origin(tmp_path: Path) -> None:
     ]
 
 
-def tool(name: str, wanted: str, path: str | None, origin: str | None) -> dict[str, object]:
+def tool(name: str, desired: str, path: str | None, origin: str | None) -> dict[str, object]:
     return {
         "name": name,
-        "desired": wanted,
-        "version": wanted if path else None,
+        "desired": desired,
+        "version": desired if path else None,
         "path": path,
         "origin": origin,
         "matches": path is not None,
@@ -196,29 +196,29 @@ def test_manifests_are_found_in_the_cache(tmp_path: Path) -> None:
     assert run(tmp_path).tools[3].manifest == cache.manifest(url)
 
 
-def test_what_is_missing_is_told_with_one_command(tmp_path: Path) -> None:
+def test_missing_programs_are_reported_with_one_command(tmp_path: Path) -> None:
     put(tmp_path / "path/helm", Tool.HELM, "3.16.4")
     (missing,) = [p for p in run(tmp_path, today=date(2025, 6, 1)).warnings if p.code == "tools-missing"]
     assert missing.message == "not installed: kubectl 1.32.3, istioctl 1.26.0, gateway-api 1.3.0"
     assert str(missing.hint) == "istio-mc tools install kubectl istioctl gateway-api"
 
 
-def test_another_version_than_wanted_is_told(tmp_path: Path) -> None:
+def test_another_version_than_desired_is_reported(tmp_path: Path) -> None:
     path = put(tmp_path / "path/istioctl", Tool.ISTIOCTL, "1.25.0")
     (other,) = [p for p in run(tmp_path).warnings if p.code == "tool-version"]
     assert (other.seen, other.expected) == (f"{path}: 1.25.0", "1.26.0")
 
 
-def test_without_clusters_none_is_asked_and_it_says_so(tmp_path: Path) -> None:
+def test_without_clusters_none_is_queried_and_that_is_reported(tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.clusters == ()
-    assert result.not_asked == f"no kubeconfig: {tmp_path}/config does not exist"
-    assert report(result).data["notRead"] == result.not_asked
+    assert result.not_read == f"no kubeconfig: {tmp_path}/config does not exist"
+    assert report(result).data["notRead"] == result.not_read
 
 
 def test_clusters_that_are_no_members_are_not_taken(tmp_path: Path, clusters: dict[str, str]) -> None:
     assert clusters
-    assert run(tmp_path).not_asked == "no cluster of the kubeconfig is a member of a mesh"
+    assert run(tmp_path).not_read == "no cluster of the kubeconfig is a member of a mesh"
 
 
 def test_a_cluster_that_is_named_must_be_there(tmp_path: Path, clusters: dict[str, str]) -> None:
@@ -227,7 +227,7 @@ def test_a_cluster_that_is_named_must_be_there(tmp_path: Path, clusters: dict[st
         run(tmp_path, "none")
 
 
-def test_each_cluster_is_told_whether_kubectl_and_istio_fit_it(
+def test_each_cluster_shows_whether_kubectl_and_istio_fit_it(
     tmp_path: Path, clusters: dict[str, str]
 ) -> None:
     put(tmp_path / "path/kubectl", Tool.KUBECTL, "1.32.3")
@@ -248,7 +248,7 @@ def test_what_does_not_fit_is_a_warning_of_that_cluster(tmp_path: Path, clusters
         ("cluster-unreachable", "ncloud"),
     ]
     skew, too_old = [problem for problem in result.warnings if problem.cluster == "kt"]
-    assert skew.message == "kubectl 1.32.3 is 4 minors ahead of the API server of kt"
+    assert skew.message == "kubectl is 4 minors newer than the API server"
     assert str(skew.hint) == "istio-mc tools install kubectl --kubectl 1.28.10"
     assert (too_old.seen, too_old.expected, too_old.hint) == (
         "v1.28.10",

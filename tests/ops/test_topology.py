@@ -71,16 +71,18 @@ NEW = Observed("v1.32.3", {})
 def decided(
     *names: str,
     live: dict[str, Observed] | None = None,
-    said: tuple[ClusterSettings, ...] = (),
+    configured: tuple[ClusterSettings, ...] = (),
     others: Others | None = None,
 ) -> dict[str, tuple[str, str]]:
-    found = clusters_of(contexts(*names), settings(*said), live or {}, others=others)
+    found = clusters_of(contexts(*names), settings(*configured), live or {}, others=others)
     return {name: (cluster.cluster_id, cluster.network) for name, cluster in found.items()}
 
 
-def refused(*names: str, live: dict[str, Observed], said: tuple[ClusterSettings, ...] = ()) -> list[str]:
+def refused(
+    *names: str, live: dict[str, Observed], configured: tuple[ClusterSettings, ...] = ()
+) -> list[str]:
     with pytest.raises(InputError) as error:
-        decided(*names, live=live, said=said)
+        decided(*names, live=live, configured=configured)
     return [problem.code for problem in error.value.problems]
 
 
@@ -98,9 +100,9 @@ class TestNewClusters:
             "network3",
         )
 
-    def test_get_what_the_settings_say(self) -> None:
-        said = ClusterSettings("kt", id="seoul", network="net-a")
-        assert decided("kt", "nhn", said=(said,)) == {
+    def test_get_the_values_of_the_settings(self) -> None:
+        configured = ClusterSettings("kt", id="seoul", network="net-a")
+        assert decided("kt", "nhn", configured=(configured,)) == {
             "kt": ("seoul", "net-a"),
             "nhn": ("nhn-nks", "network1"),
         }
@@ -130,13 +132,13 @@ class TestStickiness:
         }
 
     def test_settings_that_agree_are_no_fault(self) -> None:
-        said = ClusterSettings("kt", id="kt-k2p", network="network1")
-        assert decided("kt", live={"kt": member("kt-k2p", "network1")}, said=(said,))
+        configured = ClusterSettings("kt", id="kt-k2p", network="network1")
+        assert decided("kt", live={"kt": member("kt-k2p", "network1")}, configured=(configured,))
 
     def test_settings_that_contradict_what_lives_are_refused_together(self) -> None:
-        said = ClusterSettings("kt", id="other", network="network9")
+        configured = ClusterSettings("kt", id="other", network="network9")
         live = {"kt": member("kt-k2p", "network1")}
-        assert refused("kt", live=live, said=(said,)) == ["identity-changed", "identity-changed"]
+        assert refused("kt", live=live, configured=(configured,)) == ["identity-changed", "identity-changed"]
 
     def test_two_members_with_the_same_id_or_network_are_refused(self) -> None:
         live = {"kt": member("same", "network1"), "nhn": member("same", "network1")}
@@ -167,11 +169,11 @@ class TestSilentMembers:
             "network1",
         ]
 
-    def test_a_network_that_mesh_yaml_tells_is_known(self) -> None:
-        said = ClusterSettings("nhn", network="network1")
-        assert decided("kt", "ncloud", "nhn", live=self.LIVE, said=(said,))["kt"][1] == "network3"
+    def test_a_network_set_in_mesh_yaml_is_known(self) -> None:
+        configured = ClusterSettings("nhn", network="network1")
+        assert decided("kt", "ncloud", "nhn", live=self.LIVE, configured=(configured,))["kt"][1] == "network3"
 
-    def test_a_network_that_a_gateway_for_the_silent_one_tells_is_known(self) -> None:
+    def test_a_network_named_by_a_gateway_for_the_silent_cluster_is_known(self) -> None:
         ncloud = member("nks-kr-ncloud-1", "network2", linked=("nhn-nks",), stands="network1")
         assert decided("kt", "ncloud", live={"kt": NEW, "ncloud": ncloud})["kt"][1] == "network3"
 
@@ -179,39 +181,41 @@ class TestSilentMembers:
         others = Others(frozenset({"network1"}), frozenset({"nhn-nks"}))
         assert decided("kt", "ncloud", live=self.LIVE, others=others)["kt"][1] == "network3"
 
-    def test_a_silent_cluster_that_nobody_is_linked_to_was_no_member(self) -> None:
+    def test_a_silent_cluster_that_no_member_is_linked_to_was_not_a_member(self) -> None:
         live = {"kt": NEW, "ncloud": member("nks-kr-ncloud-1", "network2")}
         assert decided("kt", "ncloud", "nhn", live=live)["kt"][1] == "network1"
 
-    def test_a_link_to_one_that_answers_and_begins_anew_hides_nothing(self) -> None:
+    def test_a_link_to_a_reachable_cluster_that_was_reset_hides_nothing(self) -> None:
         live = {"kt": NEW, "ncloud": member("nks-kr-ncloud-1", "network2", linked=("kt-k2p",))}
         assert decided("kt", "ncloud", live=live)["kt"][1] == "network1"
 
-    def test_each_new_cluster_is_told_with_the_member_that_keeps_silent(self) -> None:
+    def test_each_new_cluster_is_reported_with_the_silent_member(self) -> None:
         clusters = clusters_of(contexts("kt", "ncloud", "nhn"), settings(), self.LIVE)
-        (told,) = named_after_ids(clusters, settings(), self.LIVE, Others())
-        assert (told.code, told.cluster) == ("network-by-id", "kt")
-        assert "nhn-nks" in (told.seen or "")
+        (warning,) = named_after_ids(clusters, settings(), self.LIVE, Others())
+        assert (warning.code, warning.cluster) == ("network-by-id", "kt")
+        assert "nhn-nks" in (warning.seen or "")
 
-    def test_nobody_is_told_where_all_networks_are_known(self) -> None:
-        said = settings(ClusterSettings("nhn", network="network1"))
-        clusters = clusters_of(contexts("kt", "ncloud", "nhn"), said, self.LIVE)
-        assert named_after_ids(clusters, said, self.LIVE, Others()) == []
+    def test_nothing_is_reported_where_all_networks_are_known(self) -> None:
+        configured = settings(ClusterSettings("nhn", network="network1"))
+        clusters = clusters_of(contexts("kt", "ncloud", "nhn"), configured, self.LIVE)
+        assert named_after_ids(clusters, configured, self.LIVE, Others()) == []
 
 
 class TestApiServers:
-    def server(self, said: ClusterSettings, **entry: object) -> Cluster:
-        return clusters_of(contexts("kt", **entry), settings(said), {})["kt"]
+    def server(self, configured: ClusterSettings, **entry: object) -> Cluster:
+        return clusters_of(contexts("kt", **entry), settings(configured), {})["kt"]
 
     def test_the_kubeconfigs_by_default(self) -> None:
         found = self.server(ClusterSettings("kt"), **{"tls-server-name": "kubernetes"}).api_server
         assert (found.server, found.ca_data, found.tls_server_name) == ("https://kt:6443", None, "kubernetes")
 
-    def test_the_settings_where_they_say(self, tmp_path: Path) -> None:
+    def test_the_settings_where_they_set_it(self, tmp_path: Path) -> None:
         ca = tmp_path / "ca.pem"
         ca.write_bytes(CA)
-        said = ApiServerSettings("https://203.0.113.7:6443", ca_file=ca, tls_server_name="api.kt")
-        found = self.server(ClusterSettings("kt", api_server=said), **{"tls-server-name": "x"}).api_server
+        configured = ApiServerSettings("https://203.0.113.7:6443", ca_file=ca, tls_server_name="api.kt")
+        found = self.server(
+            ClusterSettings("kt", api_server=configured), **{"tls-server-name": "x"}
+        ).api_server
         assert (found.server, found.ca_data, found.tls_server_name) == (
             "https://203.0.113.7:6443",
             CA,
@@ -221,8 +225,10 @@ class TestApiServers:
     def test_what_the_settings_leave_out_is_the_kubeconfigs(self, tmp_path: Path) -> None:
         ca = tmp_path / "ca.pem"
         ca.write_bytes(CA)
-        said = ApiServerSettings(ca_file=ca)
-        found = self.server(ClusterSettings("kt", api_server=said), **{"tls-server-name": "x"}).api_server
+        configured = ApiServerSettings(ca_file=ca)
+        found = self.server(
+            ClusterSettings("kt", api_server=configured), **{"tls-server-name": "x"}
+        ).api_server
         assert found == ApiServer("https://kt:6443", CA, "x")
 
     def test_a_file_that_contains_no_certificate_is_an_error(self, tmp_path: Path) -> None:
@@ -252,7 +258,7 @@ class TestApiServers:
         assert (found.gateway_addresses, found.values) == (("198.18.0.21",), {"pilot": {"a": 1}})
 
 
-def test_the_mesh_is_what_the_settings_say() -> None:
+def test_the_mesh_is_what_the_settings_specify() -> None:
     istio = IstioSettings(revision="1-27-1", hub="r.example/istio", tag="1.27.1-debug")
     mesh = mesh_of(Settings(certs_dir=Path("/c"), mesh_id="m", istio=istio, values={"a": 1}), "1.27.1")
     assert (mesh.mesh_id, mesh.version, mesh.revision, mesh.hub, mesh.tag, mesh.values) == (

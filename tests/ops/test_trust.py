@@ -160,10 +160,10 @@ class TestRepair:
 
     @pytest.mark.parametrize("key", ["ca_cert", "ca_key", "cert_chain", "root_cert"])
     def test_a_key_that_is_missing(self, store: CaStore, mesh: dict[str, Observed], key: str) -> None:
-        wanted = secret_of(mesh["kt"])
-        trust = settle(store, mesh | {"kt": damaged(wanted, **{key: None})})
+        desired = secret_of(mesh["kt"])
+        trust = settle(store, mesh | {"kt": damaged(desired, **{key: None})})
         assert list(trust.steps) == ["kt"]
-        assert secret_of(applied(trust)["kt"]) == wanted
+        assert secret_of(applied(trust)["kt"]) == desired
 
     def test_the_damage_is_the_reason(self, store: CaStore, mesh: dict[str, Observed]) -> None:
         trust = settle(store, mesh | {"kt": damaged(secret_of(mesh["kt"]), ca_key=None)})
@@ -186,11 +186,11 @@ class TestRepair:
     def test_a_file_that_istiod_does_not_read_is_written_as_plain_pem(
         self, store: CaStore, mesh: dict[str, Observed], part: str, text: str
     ) -> None:
-        wanted = secret_of(mesh["kt"])
-        found = damaged(wanted, **{part: TEXTS[text](getattr(wanted, part))})
+        desired = secret_of(mesh["kt"])
+        found = damaged(desired, **{part: TEXTS[text](getattr(desired, part))})
         trust = settle(store, mesh | {"kt": found})
         assert list(trust.steps) == ["kt"]
-        assert secret_of(applied(trust)["kt"]) == wanted
+        assert secret_of(applied(trust)["kt"]) == desired
         assert not (store.folder / "replaced").exists(), "it is the same key"
 
     def test_another_root_is_known_though_istiod_does_not_read_its_file(
@@ -231,7 +231,7 @@ class TestRepair:
         found = damaged(ca_certs("kt"), root_cert=None, ca_cert=None)
         assert codes(store, {"kt": found}) == ["root-not-at-hand", "cacerts-partial"]
 
-    def test_one_that_says_it_is_under_another_root_is_not_taken_silently(
+    def test_a_ca_under_another_root_is_not_accepted_silently(
         self, store: CaStore, mesh: dict[str, Observed]
     ) -> None:
         found = mesh | {"kt": damaged(ca_certs("kt", "other"), ca_key=None)}
@@ -311,7 +311,9 @@ class TestRenewal:
         renewed = mesh | applied(settle(store, mesh))
         assert settle(store, renewed).steps == {}
 
-    def test_a_dry_run_says_so_and_leaves_the_store(self, store: CaStore, mesh: dict[str, Observed]) -> None:
+    def test_a_dry_run_is_reported_as_such_and_leaves_the_store_unchanged(
+        self, store: CaStore, mesh: dict[str, Observed]
+    ) -> None:
         self.end(store)
         before = store.read()
         trust = settle(store, mesh, dry_run=True)
@@ -357,7 +359,7 @@ class TestDryRun:
         assert trust.steps["kt"].reasons == ("Secret cacerts is missing; the CA of kt-k2p would be made",)
         assert not store.folder.exists()
 
-    def test_says_nothing_where_there_is_nothing_to_do(self, store: CaStore) -> None:
+    def test_reports_nothing_where_there_is_nothing_to_do(self, store: CaStore) -> None:
         observed = {name: running(ca_certs(name)) for name in CLUSTERS}
         trust = settle(store, observed, dry_run=True)
         assert (trust.steps, trust.root_fingerprint) == ({}, root_fingerprint())

@@ -51,18 +51,26 @@ def test_they_stay_where_another_revision_of_istiod_runs_and_nowhere_else(
     assert [item.name for item in roots_left(kube, found, ())] == goes
 
 
-@pytest.mark.parametrize("others", [(), ("istiod-1-25",)])
-def test_what_istiods_are_elected_by_goes_with_the_last_of_them(
-    api: FakeApi, others: tuple[str, ...]
+def test_of_all_config_maps_only_those_of_istiod_are_read(api: FakeApi, kube: Kube) -> None:
+    roots_left(kube, Removal((), (), namespace=False, left=(), other_revisions=()), ())
+    assert api.calls == [("GET", "/api/v1/configmaps?labelSelector=istio.io%2Fconfig%3Dtrue")]
+
+
+@pytest.mark.parametrize(
+    ("others", "namespace_goes", "goes"),
+    [((), False, ["istio-leader"]), (("istiod-1-25",), False, []), ((), True, [])],
+)
+def test_what_istiods_are_elected_by_goes_with_the_last_of_them_from_a_namespace_that_stays(
+    api: FakeApi, others: tuple[str, ...], goes: list[str], *, namespace_goes: bool
 ) -> None:
     leader = {"control-plane.alpha.kubernetes.io/leader": "{}"}
     metadata = {"name": "istio-leader", "namespace": "istio-system", "annotations": leader}
     elected = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
     api.on("/api/v1/namespaces/istio-system/configmaps", {"items": [elected]})
     api.on("/apis/coordination.k8s.io/v1/namespaces/istio-system/leases", {"items": []})
-    found = Removal(objects=(), crds=(), namespace=False, left=(), other_revisions=others)
+    found = Removal(objects=(), crds=(), namespace=namespace_goes, left=(), other_revisions=others)
     going = _elections(Kube("kt", api.kubeconfig()), found)
-    assert [item.name for item in going] == ([] if others else ["istio-leader"])
+    assert [item.name for item in going] == goes
 
 
 def test_a_namespace_that_is_gone_has_no_labels_to_take_away(api: FakeApi) -> None:

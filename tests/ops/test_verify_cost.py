@@ -21,7 +21,7 @@ pytestmark = pytest.mark.thorough
 FEW, MANY = 2, 6
 
 
-def asked(folder: Path, clusters: int) -> dict[str, Counter[str]]:
+def requests_of(folder: Path, clusters: int) -> dict[str, Counter[str]]:
     with FakeMesh(clusters).serve() as mesh:
         kubeconfig = folder / f"kubeconfig-{clusters}"
         kubeconfig.write_text(json.dumps(mesh.kubeconfig()))
@@ -36,7 +36,7 @@ def asked(folder: Path, clusters: int) -> dict[str, Counter[str]]:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        return mesh.asked()
+        return mesh.counts()
 
 
 Found = dict[int, dict[str, "Counter[str]"]]
@@ -45,7 +45,7 @@ Found = dict[int, dict[str, "Counter[str]"]]
 @pytest.fixture(name="found", scope="module")
 def _found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     folder = tmp_path_factory.mktemp("cost")
-    return {count: asked(folder, count) for count in (FEW, MANY)}
+    return {count: requests_of(folder, count) for count in (FEW, MANY)}
 
 
 def test_requests_to_a_cluster_are_the_same_however_many_there_are(found: Found) -> None:
@@ -53,7 +53,7 @@ def test_requests_to_a_cluster_are_the_same_however_many_there_are(found: Found)
     assert dict.fromkeys(found[MANY], few) == found[MANY]
 
 
-def test_nothing_is_asked_of_an_api_server_twice(found: Found) -> None:
+def test_nothing_is_requested_from_an_api_server_twice(found: Found) -> None:
     twice = {what: times for what, times in found[FEW]["c1"].items() if times > 1}
     del twice[TO_THE_GATEWAY]
     (rights,) = [what for what in twice if "selfsubjectrulesreviews" in what]

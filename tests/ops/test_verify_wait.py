@@ -56,7 +56,7 @@ def unlinked(mesh: FakeMesh) -> dict[str, Any]:
 
 
 def times(mesh: FakeMesh, path: str) -> int:
-    return sum(asked == path for _, asked in mesh.servers["c1"].calls)
+    return sum(called == path for _, called in mesh.servers["c1"].calls)
 
 
 @pytest.fixture(name="later", scope="module")
@@ -76,11 +76,11 @@ def test_what_is_waited_for_is_named(later: tuple[FakeMesh, Ran]) -> None:
     assert "mesh  verify waiting: not true yet: link.secret c1 → c2; " in later[1].stderr
 
 
-def test_what_is_not_true_is_asked_again_and_all_else_once_at_the_end(later: tuple[FakeMesh, Ran]) -> None:
+def test_a_failed_check_is_repeated_and_all_others_run_once_at_the_end(later: tuple[FakeMesh, Ran]) -> None:
     assert (times(later[0], SECRETS), times(later[0], STORAGE)) == (3, 2)
 
 
-def test_what_never_comes_is_told_when_time_is_up(mesh: FakeMesh, tmp_path: Path) -> None:
+def test_a_condition_that_never_holds_is_reported_at_the_deadline(mesh: FakeMesh, tmp_path: Path) -> None:
     mesh.servers["c1"].on(SECRETS, unlinked(mesh))
     ran = verify(mesh, tmp_path, "--wait", "5s", "-o", "short", "--no-progress")
     assert ran.returncode == 4
@@ -96,7 +96,7 @@ def test_a_cluster_that_answers_only_later_is_waited_for(mesh: FakeMesh, tmp_pat
     assert "not true yet: access.reachable c2" in ran.stderr
 
 
-def test_a_member_that_could_not_be_asked_at_first_is_waited_for(mesh: FakeMesh, tmp_path: Path) -> None:
+def test_a_member_that_is_unreachable_at_first_is_waited_for(mesh: FakeMesh, tmp_path: Path) -> None:
     path = objects.NAMESPACE.path(name="istio-system")
     there = mesh.servers["c2"].reply(path)
     mesh.servers["c2"].on(path, status(500, "not yet"), there)

@@ -39,7 +39,7 @@ def session(api: FakeApi, tmp_path: Path, events: list[Event]) -> Iterator[Sessi
         yield found
 
 
-def test_it_is_looked_at_again_until_it_is_gone(
+def test_it_is_read_again_until_it_is_gone(
     session: Session, api: FakeApi, events: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []

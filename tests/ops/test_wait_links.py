@@ -25,11 +25,11 @@ class Istiods:
     """kt's istiods, each with what it says of other clusters, at a moment that the test sets."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.says: dict[str, dict[str, str]] = {}
+        self.statuses: dict[str, dict[str, str]] = {}
         self.now = 0.0
         monkeypatch.setattr(wait, "time", SimpleNamespace(monotonic=lambda: self.now))
         monkeypatch.setattr(
-            wait, "istiod_pods", lambda _: [{"metadata": {"name": name}} for name in self.says]
+            wait, "istiod_pods", lambda _: [{"metadata": {"name": name}} for name in self.statuses]
         )
         monkeypatch.setattr(wait, "clusterz", lambda _kube, pod: self.rows(pod["metadata"]["name"]))
         session = session_of({"kt": None}, folder=Path("nowhere"), pod_timing=PodTiming(lasting_s=LASTING_S))
@@ -37,11 +37,11 @@ class Istiods:
         self.links = _Links(session, "istiod", CLUSTERS["kt"], others)
 
     def rows(self, pod: str) -> list[RemoteCluster]:
-        return [RemoteCluster(pod, one, "a Secret", status) for one, status in self.says[pod].items()]
+        return [RemoteCluster(pod, one, "a Secret", status) for one, status in self.statuses[pod].items()]
 
-    def missing(self, now: float, **says: dict[str, str]) -> str:
+    def missing(self, now: float, **statuses: dict[str, str]) -> str:
         """What is missing at a moment; empty: nothing."""
-        self.now, self.says = now, says
+        self.now, self.statuses = now, statuses
         problem = self.links()
         return (problem.seen or "") if problem else ""
 

@@ -9,8 +9,7 @@ import pytest
 
 from istio_mc.domain import cilium
 from istio_mc.domain.cilium import Cilium
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.cilium import CiliumResult, Verb
 from istio_mc.present import cilium as present
 from istio_mc.present.output import terminal
@@ -20,7 +19,10 @@ Golden = Callable[[str, str], None]
 CHART = {"kube-proxy-replacement": "true", "bpf-lb-sock-hostns-only": "false", "debug": "false"}
 OLD, CHANGED, NEW = "2026-03-01T10:00:00Z", "2026-03-01T10:00:05Z", "2026-03-01T10:00:09Z"
 SILENT = Problem(
-    code=Code.CLUSTER_UNREACHABLE, cluster="nhn", message="nhn cannot be reached", seen="no route to host"
+    code=Code.CLUSTER_UNREACHABLE,
+    cluster="nhn",
+    message="API server is not reachable",
+    seen="no route to host",
 )
 
 
@@ -29,7 +31,7 @@ def found(data: dict[str, str], *, created: str = NEW, backup: dict[str, str] | 
     kept: dict[str, Any] | None = None
     if backup is not None:
         before = Cilium({"metadata": {}, "data": backup}, {"metadata": {}})
-        kept = cilium.backup_document(before, cilium.fix_plan(before, cilium.wanted()).changes)
+        kept = cilium.backup_document(before, cilium.fix_plan(before, cilium.required_settings()).changes)
     return Cilium(
         {"metadata": {"resourceVersion": "7", "managedFields": [entry]}, "data": data},
         {
@@ -53,7 +55,7 @@ def result(verb: Verb, seen: Cilium, plan: cilium.Plan, *, finished: bool = Fals
     return CiliumResult(
         verb=verb,
         contexts=("kt", "ncloud", "nhn"),
-        wanted=cilium.wanted(),
+        required_settings=cilium.required_settings(),
         found={"ncloud": seen},
         without={"kt": "no DaemonSet cilium in kube-system"},
         plans={"kt": cilium.Plan(), "ncloud": plan},
@@ -82,13 +84,14 @@ def test_a_dry_run_shows_the_difference(shown: Callable[[str, Report], None]) ->
     seen = found(CHART)
 
     shown(
-        "cilium-dry-run", present.report(result(Verb.FIX, seen, cilium.fix_plan(seen, cilium.wanted())), ())
+        "cilium-dry-run",
+        present.report(result(Verb.FIX, seen, cilium.fix_plan(seen, cilium.required_settings())), ()),
     )
 
 
 def test_a_fix_that_was_done(shown: Callable[[str, Report], None]) -> None:
     seen = found(CHART)
-    plan = cilium.fix_plan(seen, cilium.wanted())
+    plan = cilium.fix_plan(seen, cilium.required_settings())
 
     shown("cilium-fixed", present.report(result(Verb.FIX, seen, plan, finished=True), ()))
 
@@ -96,13 +99,13 @@ def test_a_fix_that_was_done(shown: Callable[[str, Report], None]) -> None:
 def test_a_status_shows_backup_agents_that_are_too_old_and_what_others_changed(
     shown: Callable[[str, Report], None],
 ) -> None:
-    seen = found(CHART | cilium.wanted() | {"debug": "true"}, created=OLD, backup=CHART)
+    seen = found(CHART | cilium.required_settings() | {"debug": "true"}, created=OLD, backup=CHART)
 
     shown("cilium-status", present.report(result(Verb.STATUS, seen, cilium.Plan()), ()))
 
 
-def test_the_question_tells_all_that_will_be_done() -> None:
-    seen = found(CHART | cilium.wanted(), backup=CHART)
+def test_the_question_lists_all_changes() -> None:
+    seen = found(CHART | cilium.required_settings(), backup=CHART)
 
     assert present.question(result(Verb.REVERT, seen, cilium.revert_plan(seen))) == (
         "ncloud: kube-system/cilium-config changes; rolling restart of DaemonSet cilium "

@@ -23,7 +23,7 @@ CRD = {
 
 
 def test_people_read_the_names_and_programs_get_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
-    step = Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), (CRD,))
+    step = Step(plan.GATEWAY_API, ("Gateway API CRDs are missing",), (CRD,))
     cluster = InstalledCluster(CLUSTERS["kt"], (step,))
     report = install.report(InstallResult(MESH, None, (cluster,), CHOICE, dry_run=True), ())
     report.render(terminal.console())

@@ -18,7 +18,6 @@ from istio_mc.checks import access, cacerts, control_plane, gateway, remote_secr
 from istio_mc.checks.environment import PRESETS
 from istio_mc.checks.runner import run
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio import documents
@@ -27,7 +26,7 @@ from istio_mc.domain.mesh import MANAGED_BY
 from istio_mc.domain.observed import Surroundings
 from istio_mc.domain.pki.pem import CertificateFacts
 from istio_mc.domain.plan import Step
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.traffic.sample import Calls
 from istio_mc.ops import sample as sample_op
 from istio_mc.ops.ca import authority as ca_op
@@ -122,7 +121,7 @@ class TestVerify:
 
 
 class TestContexts:
-    def test_reached_silent_and_not_asked(self, shown: Shown) -> None:
+    def test_reached_silent_and_not_queried(self, shown: Shown) -> None:
         document = kubeconfig({name: f"https://{name}.example:6443" for name in CLUSTERS})
         merged = merge([KubeconfigFile("/home/me/kubeconfig", document)])
         kt, ncloud, nhn = merged.contexts
@@ -179,7 +178,7 @@ class TestInstall:
         failed = InstalledCluster(CLUSTERS["nhn"], (), problems=(UNREACHABLE,))
         shown("install-partial", installed(self.DONE, self.UNCHANGED, failed))
 
-    def test_a_cluster_that_failed_half_way_is_not_told_to_be_done(self, shown: Shown) -> None:
+    def test_a_cluster_that_failed_half_way_is_not_reported_as_done(self, shown: Shown) -> None:
         shown("install-half-way", installed(replace(self.DONE, addresses=(), problems=(UNREACHABLE,))))
 
     def test_nothing_to_change(self, shown: Shown) -> None:
@@ -227,7 +226,7 @@ class TestSample:
         problem = Problem(
             code=Code.TOO_FEW_ANSWERS,
             cluster="kt",
-            message="v3 in nhn answered kt in 0 of 60 calls",
+            message="0 of 60 calls were answered by v3 in nhn",
             seen="HTTP status 503: 9",
             expected="at least 17% of the calls",
             hint=Advice("istio-mc verify"),
@@ -269,20 +268,20 @@ class TestCa:
         shown("ca-show", ca.shown(result))
 
     @pytest.mark.parametrize(
-        ("errors", "told"),
-        [((), "certs: root and 1 cluster, in order"), ((UNREACHABLE,), "certs: 1 fault")],
+        ("errors", "expected"),
+        [((), "certs: valid: root CA and 1 intermediate CA"), ((UNREACHABLE,), "certs: 1 fault")],
         ids=["whole", "faulty"],
     )
     def test_a_folder_is_summed_up_in_a_line(
-        self, errors: tuple[Problem, ...], told: str, capsys: pytest.CaptureFixture[str]
+        self, errors: tuple[Problem, ...], expected: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
         found = ca_op.VerifyResult(folder=Path("certs"), clusters=("kt-k2p",), errors=errors, warnings=())
         ca.verified(found).render(terminal.console())
-        assert capsys.readouterr().out == told + "\n"
+        assert capsys.readouterr().out == expected + "\n"
 
 
 class TestProblems:
-    def test_all_that_is_known_is_told(self, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_all_known_data_is_shown(self, golden: Golden, capsys: pytest.CaptureFixture[str]) -> None:
         problems = [
             UNREACHABLE,
             Problem(
@@ -301,15 +300,15 @@ class TestProblems:
 
 class TestProgress:
     def test_a_pipe_gets_one_line_for_each_change(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with terminal.progress(terminal.console(stderr=True), wanted=True) as tell:
-            tell(Event("kt", "istio", State.STARTED, "Deployment istiod is missing"))
-            tell(Event(None, "preflight", State.DONE))
-        told = [line.split("s  ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-        assert told == ["kt  istio started: Deployment istiod is missing", "mesh  preflight done"]
+        with terminal.progress(terminal.console(stderr=True), enabled=True) as on_progress:
+            on_progress(Event("kt", "istio", State.STARTED, "Deployment istiod is missing"))
+            on_progress(Event(None, "preflight", State.DONE))
+        lines = [line.split("s  ", 1)[1] for line in capsys.readouterr().err.splitlines()]
+        assert lines == ["kt  istio started: Deployment istiod is missing", "mesh  preflight done"]
 
-    def test_nobody_who_does_not_want_it(self, capsys: pytest.CaptureFixture[str]) -> None:
-        with terminal.progress(terminal.console(stderr=True), wanted=False) as tell:
-            tell(Event("kt", "istio", State.STARTED))
+    def test_no_one_else_gets_colour(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with terminal.progress(terminal.console(stderr=True), enabled=False) as on_progress:
+            on_progress(Event("kt", "istio", State.STARTED))
         assert capsys.readouterr().err == ""
 
 

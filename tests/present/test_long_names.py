@@ -51,7 +51,7 @@ def test_a_name_stands_on_one_line(
     assert [name for name in NAMES if name not in lines] == []
 
 
-def test_what_a_matrix_says_of_a_pair_stands_beside_it(
+def test_a_matrix_explains_a_pair_beside_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -59,7 +59,7 @@ def test_what_a_matrix_says_of_a_pair_stands_beside_it(
     assert f"  v2 ({NAMES[1]})  √ 20" in capsys.readouterr().out
 
 
-def test_whom_an_istiod_sees_stands_beside_it(
+def test_the_remote_clusters_of_an_istiod_are_listed_beside_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -81,6 +81,6 @@ def test_how_many_endpoints_a_cluster_has_of_a_service_stands_beside_it(
     assert f"  {NAMES[1]}  2" in capsys.readouterr().out.splitlines()
 
 
-def test_a_dry_run_says_what_is_to_change(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_lists_the_changes(capsys: pytest.CaptureFixture[str]) -> None:
     REPORTS["link"].render(terminal.console())
     assert "to change" in capsys.readouterr().out

@@ -15,19 +15,20 @@ import pytest
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Facts, Result, Scope, Severity, Target, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.istio.proxies import ProxyTrust, Serving
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.pki.certificates import new_intermediate
 from istio_mc.domain.pki.pem import fingerprint
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.verify.verify import VerifyResult
 from istio_mc.present.html.certificates import Shown, certificates, soonest
-from istio_mc.present.html.markup import STYLE, State, clipped, clipped_name, left, width
-from istio_mc.present.html.page import page, page_of_ours
+from istio_mc.present.html.markup import State, clipped, clipped_name, left, width
+from istio_mc.present.html.page import is_own_page, page
+from istio_mc.present.html.style import NARROW_PX, STYLE
 from istio_mc.present.html.timeline import timeline
 from istio_mc.present.html.topology import links
+from istio_mc.present.verify.faults import next_command, summary
 from tests.support.leaves import workload_leaf
 from tests.support.records import record
 from tests.support.world import CLUSTERS, EC, MESH, World, root
@@ -137,6 +138,12 @@ def many(count: int, *, name: str = "cluster-{:02}") -> VerifyResult:
     return VerifyResult(facts, tuple(results))
 
 
+def unknown_one() -> VerifyResult:
+    result = many(1)
+    unknown = Result(OWN, Target("cluster-01"), Verdict.UNKNOWN, "no answer")
+    return replace(result, results=(*result.results, unknown))
+
+
 PAGES: dict[str, Callable[[], VerifyResult]] = {
     "whole": whole,
     "broken": broken,
@@ -174,20 +181,20 @@ class TestEveryPage:
     def test_every_reference_within_it_leads_somewhere(self, shown: Element) -> None:
         ids = [e.attributes["id"] for e in shown.walk() if "id" in e.attributes]
         assert len(ids) == len(set(ids))
-        wanted = {str(e.attributes["href"])[1:] for e in shown.all("a")}
+        desired = {str(e.attributes["href"])[1:] for e in shown.all("a")}
         for element in shown.walk():
-            wanted |= set((element.attributes.get("aria-labelledby") or "").split())
-            wanted |= set(re.findall(r"url\(#([^)]+)\)", element.attributes.get("marker-end") or ""))
-        assert wanted <= set(ids)
+            desired |= set((element.attributes.get("aria-labelledby") or "").split())
+            desired |= set(re.findall(r"url\(#([^)]+)\)", element.attributes.get("marker-end") or ""))
+        assert desired <= set(ids)
 
-    def test_every_table_says_what_its_heads_are_for(self, shown: Element) -> None:
+    def test_every_table_has_scopes_for_its_headings(self, shown: Element) -> None:
         tables = shown.all("table")
         assert tables
         for table in tables:
             assert len(table.all("caption")) == 1
             assert all(th.attributes.get("scope") for th in table.all("th"))
 
-    def test_every_drawing_is_told_in_words(self, shown: Element) -> None:
+    def test_every_drawing_has_a_description(self, shown: Element) -> None:
         for drawing in shown.all("svg"):
             if drawing.attributes.get("aria-hidden") != "true":
                 assert drawing.attributes.get("role") == "img"
@@ -197,7 +204,7 @@ class TestEveryPage:
     def test_what_is_wide_scrolls_in_a_box_that_keys_reach(self, shown: Element) -> None:
         boxes = shown.all("div", "scroll")
         inside = {id(e) for box in boxes for e in box.walk()}
-        for wide in (*shown.all("table"), *shown.all("svg", "topology"), *shown.all("svg", "timeline")):
+        for wide in (*shown.all("table"), *shown.all("svg", "dots")):
             assert id(wide) in inside
         for box in boxes:
             assert box.attributes.get("tabindex") == "0"
@@ -216,9 +223,10 @@ class TestEveryPage:
 
 
 class TestTopology:
-    @pytest.mark.parametrize("count", [1, 2, 3, 5, 8])
-    def test_boxes_stand_apart_within_the_drawing(self, count: int) -> None:
-        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+    @pytest.mark.parametrize("kind", ["for-wide", "for-narrow"])
+    @pytest.mark.parametrize("count", range(1, 9))
+    def test_boxes_stand_apart_within_the_drawing(self, count: int, kind: str) -> None:
+        (drawing,) = read(page(many(count), NOW)).all("svg", kind)
         _, _, wide, high = map(float, str(drawing.attributes["viewbox"]).split())
         boxes = [
             tuple(float(str(e.attributes[key])) for key in ("x", "y", "width", "height"))
@@ -230,17 +238,19 @@ class TestTopology:
         for (x, y, w, h), (u, v, _, _) in combinations(boxes, 2):
             assert abs(x - u) >= w or abs(y - v) >= h
 
+    @pytest.mark.parametrize("kind", ["for-wide", "for-narrow"])
     @pytest.mark.parametrize("count", [1, 2, 3, 8])
-    def test_there_is_an_arrow_for_each_way(self, count: int) -> None:
-        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+    def test_there_is_an_arrow_for_each_direction(self, count: int, kind: str) -> None:
+        (drawing,) = read(page(many(count), NOW)).all("svg", kind)
 
         ways = [e for e in drawing.all("path", "way") if e.all("title")]
         assert len(ways) == count * (count - 1)
         assert len([e for e in ways if "failed" in str(e.attributes["class"])]) == (count > 1)
 
+    @pytest.mark.parametrize("kind", ["for-wide", "for-narrow"])
     @pytest.mark.parametrize("count", [2, 3, 5, 8])
-    def test_an_arrow_begins_and_ends_right_beside_a_box(self, count: int) -> None:
-        drawing = read(page(many(count), NOW)).all("svg", "topology")[0]
+    def test_an_arrow_begins_and_ends_right_beside_a_box(self, count: int, kind: str) -> None:
+        (drawing,) = read(page(many(count), NOW)).all("svg", kind)
         boxes = [
             tuple(float(str(e.attributes[key])) for key in ("x", "y", "width", "height"))
             for e in drawing.all("rect", "box")
@@ -258,11 +268,19 @@ class TestTopology:
         assert ends
         assert {round(end) for end in ends} == {4}
 
-    def test_its_letters_stay_large_enough_to_be_read_on_a_phone(self) -> None:
-        drawing = read(page(many(8), NOW)).all("svg", "topology")[0]
+    @pytest.mark.parametrize("count", range(1, 9))
+    def test_the_drawing_for_a_phone_is_as_narrow_as_its_page(self, count: int) -> None:
+        (drawing,) = read(page(many(count), NOW)).all("svg", "for-narrow")
+
+        assert float(str(drawing.attributes["width"])) <= 390 - 2 * 12
+        assert "style" not in drawing.attributes
+
+    @pytest.mark.thorough
+    def test_letters_of_many_clusters_stay_large_enough_to_be_read_on_a_phone(self) -> None:
+        (drawing,) = read(page(many(50), NOW)).all("svg", "dots")
 
         least = float(re.search(r"min-width:(\d+)px", str(drawing.attributes["style"]))[1])  # type: ignore[index]
-        assert 13 * least / float(str(drawing.attributes["width"])) >= 11
+        assert 12 * least / float(str(drawing.attributes["width"])) >= 10
 
     def test_fifty_clusters_are_dots_with_a_line_for_two(self) -> None:
         drawing = read(page(many(50), NOW)).all("svg", "topology")[0]
@@ -293,7 +311,7 @@ class TestTopology:
         assert all(width(e.text) <= 16 for e in names)
 
     @pytest.mark.parametrize("count", [3, 12])
-    def test_long_names_leave_room_for_what_a_matrix_says(self, count: int) -> None:
+    def test_long_names_leave_room_for_the_cells_of_a_matrix(self, count: int) -> None:
         arn = "arn:aws:eks:ap-northeast-2:123456789012:cluster/production-{}"
         (matrix,) = read(page(many(count, name=arn), NOW)).all("table", "matrix")
 
@@ -302,7 +320,7 @@ class TestTopology:
         assert max(width(e.text) for e in heads) <= 25
         assert len({e.text for e in heads}) == count
 
-    def test_a_long_name_is_cut_and_told_whole_elsewhere(self) -> None:
+    def test_a_long_name_is_cut_and_shown_in_full_elsewhere(self) -> None:
         name = "클러스터-" * 9 + "{}"
         shown = read(page(many(2, name=name), NOW))
 
@@ -314,7 +332,7 @@ class TestTopology:
 class TestFindings:
     def test_root_causes_come_first(self) -> None:
         result = broken()
-        cards = [e.all("code")[0].text for e in read(page(result, NOW)).all("article")]
+        cards = [e.all("a")[0].text for e in read(page(result, NOW)).all("article")]
 
         roots = [found.check.id for found in result.root_causes]
         assert roots
@@ -339,12 +357,12 @@ class TestFindings:
         shown = read(page(replace(result, results=(*result.results, other)), NOW))
 
         card = next(e for e in shown.all("article") if any(i.attributes.get("id") == "r2" for i in e.walk()))
-        assert [a.attributes["href"] for a in card.all("a")] == ["#r1"]
+        assert [a.attributes["href"] for a in card.all("a")] == ["#check-gateway.address", "#r1"]
         assert [d.all("h3")[0].text for d in shown.all("details", "group")] == [
             "Explained by a root cause (1)"
         ]
 
-    def test_what_one_fault_hides_is_told_once(self) -> None:
+    def test_results_hidden_by_one_fault_are_reported_once(self) -> None:
         shown = read(page(broken(), NOW))
 
         (group,) = shown.all("details", "group")
@@ -364,9 +382,54 @@ class TestFindings:
 
         assert [e.text for e in card.all("span", "target")] == ["kt", "ncloud"]
 
+    def test_a_fault_whose_message_names_its_cluster_is_one_card_of_all_its_clusters(self) -> None:
+        check = replace(OWN, severity=Severity.WARNING)
+        faults = tuple(
+            Result(
+                check,
+                Target(name),
+                Verdict.FAILED,
+                f"{number} seen",
+                Problem(
+                    code=Code.NO_METRICS, message=f"{name} has no metrics", cluster=name, seen=f"{number}"
+                ),
+            )
+            for number, name in enumerate(("kt", "ncloud"))
+        )
+
+        (card,) = read(page(replace(many(1), results=faults), NOW)).all("article")
+
+        assert card.all("span", "title")[0].text == "kt, ncloud has no metrics"
+        assert card.all("dd")[0].text == "kt: 0\nncloud: 1"
+
+    def test_of_many_clusters_the_last_ones_are_folded(self) -> None:
+        problem = Problem(code=Code.NO_METRICS, message="there are no metrics")
+        names = [f"c{number}" for number in range(50)]
+        faults = tuple(
+            Result(OWN, Target(name), Verdict.FAILED, "none", replace(problem, cluster=name))
+            for name in names
+        )
+
+        (card,) = read(page(replace(many(1), results=faults), NOW)).all("article")
+
+        (more,) = card.all("details")
+        assert more.all("summary")[0].text == "38 more"
+        assert [e.text for e in card.all("span", "target")] == names
+
+    def test_a_root_cause_lists_the_checks_that_it_explains(self) -> None:
+        result = many(3)
+        fault = result.results[4]
+        other = Result(
+            OWN, Target("cluster-03"), Verdict.UNKNOWN, caused_by=(Cause(fault.check.id, fault.target),)
+        )
+
+        shown = read(page(replace(result, results=(*result.results, other)), NOW))
+
+        assert "1 unknown (gateway.address)" in shown.all("article")[0].text
+
     def test_a_hint_that_is_a_command_can_be_copied_alone(self) -> None:
         result = broken()
-        commands = {e.text for e in read(page(result, NOW)).all("pre")}
+        commands = {e.text for card in read(page(result, NOW)).all("article") for e in card.all("pre")}
 
         hints = [found.problem for found in result.failed if found.problem and found.problem.hint]
         assert commands == {str(problem.hint) for problem in hints if isinstance(problem.hint, Command)}
@@ -374,12 +437,89 @@ class TestFindings:
     def test_a_long_command_is_seen_whole(self) -> None:
         assert "dd pre{white-space:pre-wrap}" in STYLE
 
-    def test_a_mesh_that_works_says_so(self) -> None:
+    def test_a_healthy_mesh_is_reported_as_such(self) -> None:
         result = many(1)
         assert "Every check passed." in read(page(result, NOW)).all("section")[0].text
 
 
+class TestVerdict:
+    @pytest.mark.parametrize(
+        ("result", "style", "sentence"),
+        [
+            (broken, "failed", "The mesh is not healthy: 4 failed, "),
+            (whole, "warning", "The mesh works, with warnings: 1 warning, "),
+            (lambda: many(3), "failed", "The mesh is not healthy: 1 failed, 8 passed"),
+            (lambda: many(1), "ok", "The mesh is healthy: 1 passed"),
+            (unknown_one, "unknown", "No check failed, but some results are unknown: 1 unknown, 1 passed"),
+        ],
+    )
+    def test_is_one_sentence_in_the_colour_of_the_worst_result(
+        self, result: Callable[[], VerifyResult], style: str, sentence: str
+    ) -> None:
+        (verdict,) = read(page(result(), NOW)).all("p", "verdict")
+
+        assert str(verdict.attributes["class"]).split()[1:] == [style]
+        assert verdict.text[2:].startswith(sentence)
+
+    def test_has_the_counts_of_verify_and_its_next_command(self) -> None:
+        result = broken()
+        shown = read(page(result, NOW))
+
+        assert summary(result) in shown.all("p", "verdict")[0].text
+        assert summary(result) in shown.all("title")[0].text
+        assert shown.all("div", "next")[0].all("code")[0].text == next_command(result)
+
+
+class TestLinks:
+    def test_a_failed_cell_links_to_its_card(self) -> None:
+        shown = read(page(many(3), NOW))
+
+        (cell,) = shown.all("table", "matrix")[0].all("td", "failed")
+        href = str(cell.all("a")[0].attributes["href"])
+        (target,) = [e for e in shown.walk() if e.attributes.get("id") == href[1:]]
+        assert target.text == "cluster-01 → cluster-03"
+
+    def test_a_card_links_to_the_line_of_its_check(self) -> None:
+        shown = read(page(many(3), NOW))
+
+        (link,) = shown.all("article")[0].all("a")
+        (line,) = [e for e in shown.walk() if e.attributes.get("id") == str(link.attributes["href"])[1:]]
+        assert line.text == link.text == "link.synced"
+
+
+class TestOnAPhone:
+    """Tables are cards there: each cell has the name of its column beside it."""
+
+    @pytest.mark.parametrize("kind", ["certificates", "clusters", "checks", "matrix"])
+    def test_every_cell_of_a_card_has_its_name(self, kind: str) -> None:
+        tables = [
+            e for e in read(page(whole(), NOW)).all("table", "cards") if kind in str(e.attributes["class"])
+        ]
+
+        assert tables
+        for table in tables:
+            for row in table.all("tr")[1:]:
+                unnamed = [td for td in row.all("td") if not td.attributes.get("data-label")]
+                assert [td.text.strip() for td in unnamed] == ["√ passed"] * (kind == "certificates")
+
+    def test_the_style_of_cards_is_for_narrow_screens_alone(self) -> None:
+        narrow = STYLE.partition(f"@media screen and (max-width:{NARROW_PX}px)")[2].partition("@media print")[
+            0
+        ]
+        assert "content:attr(data-label)" in narrow
+        assert STYLE.count("content:attr(data-label)") == 1
+        assert ".for-narrow{display:inline-block}" in narrow
+        assert ".for-wide{display:none}" in narrow
+
+
 class TestListing:
+    def test_every_topic_is_folded(self) -> None:
+        topics = read(page(broken(), NOW)).all("section")[-1].children
+
+        folded = [e for e in topics if isinstance(e, Element) and e.name == "details"]
+        assert len(folded) > 10
+        assert not any("open" in e.attributes for e in folded)
+
     def test_every_check_is_there_with_every_target(self) -> None:
         result = broken()
         text = read(page(result, NOW)).all("section")[-1].text
@@ -391,7 +531,7 @@ class TestListing:
         for found in result.failed:
             assert str(found.target) in text
 
-    def test_a_check_nobody_knew_of_appears_by_itself(self) -> None:
+    def test_a_new_check_appears_without_further_changes(self) -> None:
         new = record("moon.phase", "the moon is full", Scope.PAIR, Severity.WARNING)
         result = many(2)
         added = Result(new, Target("cluster-01", "cluster-02"), Verdict.OK, "full")
@@ -400,7 +540,7 @@ class TestListing:
         assert "moon.phase" in shown.all("section")[-1].text
         assert any("moon" in e.text for e in shown.all("caption"))
 
-    def test_fifty_clusters_that_say_the_same_take_one_line(self) -> None:
+    def test_the_same_result_of_fifty_clusters_is_one_line(self) -> None:
         shown = read(page(many(50), NOW)).all("section")[-1]
 
         assert len(shown.all("tr")) < 10
@@ -410,7 +550,7 @@ class TestListing:
 class TestCertificates:
     def facts(self, **fields: object) -> Facts:
         """A mesh of whose certificates only cacerts are known, and these."""
-        unread: dict[str, object] = {"serving": {}, "proxies": {}, "given_roots": {}}
+        unread: dict[str, object] = {"serving": {}, "proxies": {}, "distributed_roots": {}}
         return replace(World().facts(), **(unread | fields))  # type: ignore[arg-type]
 
     def test_the_root_that_all_share_is_one(self) -> None:
@@ -476,13 +616,23 @@ class TestCertificates:
         table = shown.all("table", "certificates")[0]
         assert len(table.all("tr")) == 1 + 1 + 3 * len(CLUSTERS)  # a head, the root; CA, istiod and proxy
         assert f"{NOW + timedelta(days=3650):%Y-}" in table.text
-        assert len(shown.all("svg", "timeline")[0].all("rect")) == 1 + 3 * len(CLUSTERS)
+        assert len(shown.all("div", "timeline")[0].all("span", "bar")) == 1 + 3 * len(CLUSTERS)
 
-    def test_a_renewed_authority_and_the_one_before_it_are_told_apart_on_the_time_line(self) -> None:
+    def test_the_time_line_is_as_wide_as_the_page(self) -> None:
+        (drawing,) = read(page(whole(), NOW)).all("div", "timeline")
+
+        styles = [str(e.attributes["style"]) for e in drawing.walk() if "style" in e.attributes]
+        percents = [float(re.fullmatch(r"(?:left|width):([\d.]+)%", style)[1]) for style in styles]  # type: ignore[index]
+        assert min(percents) == 0
+        assert max(percents) == 100
+        assert drawing.attributes["role"] == "img"
+        assert "not valid now: none" in str(drawing.attributes["aria-label"])
+
+    def test_a_renewed_authority_and_the_one_before_it_are_distinguished_on_the_time_line(self) -> None:
         again = new_intermediate(root(), "kt-k2p", NOW, key=EC).certificate
         found = certificates(self.facts(peers={"kt": Serving("istiod-1", again)}), NOW)
 
-        drawn = read(timeline(found, NOW)).all("text", "name")
+        drawn = read(timeline(found, NOW)).all("span", "name")
 
         names = [e.text for e in drawn if e.text.startswith("kt-k2p")]
         assert len(names) == len(set(names)) == 2
@@ -511,10 +661,10 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("ink", ["ink", "soft", "ok", "unknown", "warning", "failed", "none", "link"])
-@pytest.mark.parametrize("ground", ["paper", "card"])
-def test_texts_stand_out_from_their_ground(mode: int, ink: str, ground: str) -> None:
+@pytest.mark.parametrize("background", ["paper", "card"])
+def test_texts_stand_out_from_their_ground(mode: int, ink: str, background: str) -> None:
     colours = dict(re.findall(r"--(\w+):(#[0-9a-f]+)", re.findall(r":root\{([^}]*)\}", STYLE)[mode]))
-    one, other = sorted((luminance(colours[ink]), luminance(colours[ground])))
+    one, other = sorted((luminance(colours[ink]), luminance(colours[background])))
 
     assert (other + 0.05) / (one + 0.05) >= 4.5  # WCAG 2.1, success criterion 1.4.3
 
@@ -525,8 +675,8 @@ def test_the_same_findings_give_the_same_page() -> None:
 
 
 def test_a_page_is_known_by_its_beginning() -> None:
-    assert page_of_ours(page(many(1), NOW).encode()[:4096])
-    assert not page_of_ours(b"<!DOCTYPE html><html><head><title>mine</title>")
+    assert is_own_page(page(many(1), NOW).encode()[:4096])
+    assert not is_own_page(b"<!DOCTYPE html><html><head><title>mine</title>")
 
 
 @pytest.mark.parametrize(
@@ -546,7 +696,7 @@ def test_a_clusters_name_is_cut_in_its_middle(name: str, most: int, cut: str) ->
 
 
 @pytest.mark.parametrize(
-    ("span", "told"),
+    ("span", "expected"),
     [
         (timedelta(days=3000), "8 years left"),
         (timedelta(days=40), "40 days left"),
@@ -555,5 +705,5 @@ def test_a_clusters_name_is_cut_in_its_middle(name: str, most: int, cut: str) ->
         (timedelta(days=-3), "expired 3 days ago"),
     ],
 )
-def test_how_long_is_left_is_told_in_words(span: timedelta, told: str) -> None:
-    assert left(NOW + span, NOW) == told
+def test_the_remaining_validity_is_shown_in_words(span: timedelta, expected: str) -> None:
+    assert left(NOW + span, NOW) == expected

@@ -10,7 +10,6 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.istio.status import (
     ClusterStatus,
     Deployment,
@@ -21,7 +20,7 @@ from istio_mc.domain.istio.status import (
     RemoteSecret,
     Service,
 )
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.status import StatusResult
 from istio_mc.present.output.envelope import Envelope, Exit
 from istio_mc.present.status import report, screen
@@ -30,18 +29,28 @@ from istio_mc.present.status_watch import fitted, watch
 Golden = Callable[[str, str], None]
 GATEWAY = "istio-ingressgateway"
 SILENT = Problem(
-    code=Code.CLUSTER_UNREACHABLE, cluster="nhn", message="nhn cannot be reached", seen="no route to host"
+    code=Code.CLUSTER_UNREACHABLE,
+    cluster="nhn",
+    message="API server is not reachable",
+    seen="no route to host",
 )
 NO_METRICS = "no Metrics API in this cluster: install Metrics Server"
 SYNCED = {"cds": "SYNCED", "lds": "SYNCED", "eds": "SYNCED", "rds": "SYNCED", "ecds": "NOT SENT"}
 
 
-def cluster(number: int, *, address: str = "198.18.0.21", fine: bool = True) -> ClusterStatus:
-    addresses = (address,) if fine else ()
+def cluster(number: int, *, address: str = "198.18.0.21", is_healthy: bool = True) -> ClusterStatus:
+    addresses = (address,) if is_healthy else ()
     pods = [
         Pod("istiod-1", "istiod", 1, 1, "Running", 0),
         Pod("istio-ingressgateway-1", GATEWAY, 1, 1, "Running", 0),
-        Pod("istio-ingressgateway-2", GATEWAY, int(fine), 1, "Running" if fine else "CrashLoopBackOff", 4),
+        Pod(
+            "istio-ingressgateway-2",
+            GATEWAY,
+            int(is_healthy),
+            1,
+            "Running" if is_healthy else "CrashLoopBackOff",
+            4,
+        ),
     ]
     return ClusterStatus(
         version="v1.32.3",
@@ -54,18 +63,20 @@ def cluster(number: int, *, address: str = "198.18.0.21", fine: bool = True) -> 
             Service("istiod", "ClusterIP", "10.0.0.2", (), ("15012/TCP",)),
         ),
         deployments=(
-            Deployment(GATEWAY, 1 + fine, 2, "" if fine else "1 of 2 replicas available, 2 updated"),
+            Deployment(
+                GATEWAY, 1 + is_healthy, 2, "" if is_healthy else "1 of 2 replicas available, 2 updated"
+            ),
             Deployment("istiod", 1, 1, ""),
         ),
         hpas=(
             Hpa(
                 GATEWAY,
                 f"Deployment/{GATEWAY}",
-                ("cpu: 3%/80%" if fine else "cpu: <unknown>/80%",),
+                ("cpu: 3%/80%" if is_healthy else "cpu: <unknown>/80%",),
                 2,
                 1,
                 5,
-                "" if fine else NO_METRICS,
+                "" if is_healthy else NO_METRICS,
             ),
         ),
         gateways=(
@@ -73,15 +84,17 @@ def cluster(number: int, *, address: str = "198.18.0.21", fine: bool = True) -> 
                 "networking.istio.io", "cross-network-gateway", "", ("15443/AUTO_PASSTHROUGH",), addresses
             ),
         ),
-        remote_secrets=(RemoteSecret("istio-remote-secret-x", "cluster-x", "synced" if fine else "timeout"),),
+        remote_secrets=(
+            RemoteSecret("istio-remote-secret-x", "cluster-x", "synced" if is_healthy else "timeout"),
+        ),
         proxies=(
             Proxy(
                 "istio-ingressgateway-1.istio-system",
                 f"cluster-{number}",
                 "1.26.0",
                 "istiod-1",
-                SYNCED if fine else SYNCED | {"cds": "STALE"},
-                () if fine else ("Listener: bad listener",),
+                SYNCED if is_healthy else SYNCED | {"cds": "STALE"},
+                () if is_healthy else ("Listener: bad listener",),
             ),
         ),
     )
@@ -89,7 +102,7 @@ def cluster(number: int, *, address: str = "198.18.0.21", fine: bool = True) -> 
 
 MIXED = StatusResult(
     contexts=("kt", "ncloud", "nhn"),
-    clusters={"kt": cluster(1, fine=False), "ncloud": cluster(2, address="gw.ncloud.lab.test")},
+    clusters={"kt": cluster(1, is_healthy=False), "ncloud": cluster(2, address="gw.ncloud.lab.test")},
     failures={"nhn": (SILENT,)},
     silent_istiods={},
 )
@@ -103,7 +116,7 @@ def text(result: StatusResult, width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_fine_faulty_and_silent_clusters_side_by_side(golden: Golden, width: int) -> None:
+def test_healthy_faulty_and_silent_clusters_side_by_side(golden: Golden, width: int) -> None:
     golden(f"status-{width}.txt", text(MIXED, width))
 
 
@@ -134,7 +147,7 @@ def test_korean_names_stay_in_line() -> None:
     assert cell_len(head[: head.index("busan")]) == cell_len(version[: version.rindex("v1.32.3")])
 
 
-def test_an_istiod_that_does_not_say_is_no_failure_of_its_cluster() -> None:
+def test_an_istiod_without_data_is_not_a_failure_of_its_cluster() -> None:
     result = StatusResult(("kt",), {"kt": cluster(1)}, {}, {"kt": (SILENT,)})
 
     made = report(result)
@@ -167,10 +180,10 @@ class TestWatch:
         assert [document["command"] for document in documents] == ["status", "status"]
 
     def test_it_ends_with_what_the_last_reading_would_have_ended_with(self) -> None:
-        fine = StatusResult(("kt",), {"kt": cluster(1)}, {}, {})
+        is_healthy = StatusResult(("kt",), {"kt": cluster(1)}, {}, {})
 
-        assert watch(readings(MIXED, fine), output="table", color=False, every_s=1) is Exit.DONE
-        assert watch(readings(fine, MIXED), output="table", color=False, every_s=1) is Exit.PARTIAL
+        assert watch(readings(MIXED, is_healthy), output="table", color=False, every_s=1) is Exit.DONE
+        assert watch(readings(is_healthy, MIXED), output="table", color=False, every_s=1) is Exit.PARTIAL
 
     def test_interrupted_before_the_first_reading_it_was_interrupted(self) -> None:
         assert watch(readings(), output="table", color=False, every_s=1) is Exit.INTERRUPTED

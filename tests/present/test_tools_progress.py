@@ -12,23 +12,23 @@ from istio_mc.domain.events import Event, State
 from istio_mc.present.output import terminal
 
 
-def told(fraction: float, subject: str = "helm") -> Event:
+def event_at(fraction: float, subject: str = "helm") -> Event:
     return Event(None, "install", State.WAITING, f"{fraction:.0%}", subject=subject, fraction=fraction)
 
 
 def test_a_pipe_gets_a_line_for_each_quarter() -> None:
     out = io.StringIO()
-    with terminal.progress(Console(file=out, width=100), wanted=True) as progress:
+    with terminal.progress(Console(file=out, width=100), enabled=True) as progress:
         for percent in range(101):
-            progress(told(percent / 100))
+            progress(event_at(percent / 100))
     assert [line.split(": ")[1] for line in out.getvalue().splitlines()] == ["25%", "50%", "75%", "100%"]
 
 
-def test_a_pipe_tells_several_downloads_apart() -> None:
+def test_a_pipe_distinguishes_several_downloads() -> None:
     out = io.StringIO()
-    with terminal.progress(Console(file=out, width=100), wanted=True) as progress:
-        progress(told(0.3, "helm"))
-        progress(told(0.3, "kubectl"))
+    with terminal.progress(Console(file=out, width=100), enabled=True) as progress:
+        progress(event_at(0.3, "helm"))
+        progress(event_at(0.3, "kubectl"))
     assert [line.split()[1] for line in out.getvalue().splitlines()] == ["helm", "kubectl"]
 
 
@@ -36,8 +36,8 @@ def test_a_terminal_gets_a_bar_for_each_download() -> None:
     out = io.StringIO()
     console = Console(file=out, width=100, force_terminal=True, color_system=None)
     moving = terminal._Moving(console)
-    moving(told(0.5, "helm"))
-    moving(told(0.25, "kubectl"))
+    moving(event_at(0.5, "helm"))
+    moving(event_at(0.25, "kubectl"))
     console.print(moving)
     helm, kubectl = [line for line in out.getvalue().splitlines() if "━" in line]
     assert ("helm" in helm, "50%" in helm) == (True, True)
@@ -49,7 +49,7 @@ def test_a_long_detail_takes_no_room_from_the_names(width: int) -> None:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
     moving = terminal._Moving(console)
-    moving(told(0.5, "kubectl linux/amd64"))
+    moving(event_at(0.5, "kubectl linux/amd64"))
     moving(Event(None, "install", State.STARTED, "https://" + "x" * 300, subject="클러스터"))
     console.print(moving)
     kubectl, korean = out.getvalue().splitlines()
@@ -58,9 +58,9 @@ def test_a_long_detail_takes_no_room_from_the_names(width: int) -> None:
     assert cell_len(korean) == width
 
 
-def test_a_bar_that_moves_does_not_begin_anew() -> None:
+def test_a_moving_bar_does_not_start_again() -> None:
     moving = terminal._Moving(Console(file=io.StringIO()))
     moving(Event(None, "install", State.STARTED, subject="helm"))
     begun = moving._rows["helm"][1]
-    moving(told(0.5))
+    moving(event_at(0.5))
     assert moving._rows["helm"][1] == begun

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import kubectl
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.trace.hops import HOPS
 from istio_mc.domain.trace.model import OK, HopResult, Outcome, ServiceName, State, Trace, broken
 from istio_mc.ops.trace import TraceResult
@@ -65,6 +64,20 @@ def test_a_matrix_names_the_hop_of_each_path_and_sentences_are_not_folded(
     ]
 
 
+def test_what_depends_on_the_request_is_listed_once_below_the_matrix(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    open_hop = Outcome(State.OK, "depends on the request: AuthorizationPolicy sample/jwt", is_open=True)
+    paths = [path(client, "nhn", "authorization", open_hop) for client in ("kt", "ncloud", "nhn", "eu")]
+    assert shown(capsys, *paths)[-2:] == [
+        (
+            "authorization: depends on the request: AuthorizationPolicy sample/jwt "
+            "(kt → nhn, ncloud → nhn, nhn → nhn and 1 more)"
+        ),
+        "4 paths: 4 ok",
+    ]
+
+
 def test_of_a_single_path_every_hop_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     lines = shown(capsys, path("kt", "nhn", "service", broken(PROBLEM)))
     assert lines[3:] == [
@@ -91,6 +104,7 @@ def test_a_cause_of_several_paths_is_one_error() -> None:
         "title": "mTLS of the target",
         "state": "broken",
         "seen": "mtls mode DISABLE",
+        "dependsOnRequest": False,
     }
 
 

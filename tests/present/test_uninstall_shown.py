@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from istio_mc.domain.kube import objects
-from istio_mc.domain.removal import Doomed, Left, Removal
-from istio_mc.ops.uninstall.leave import still_named, tokens_kept
+from istio_mc.domain.removal import Deletion, Left, Removal
+from istio_mc.ops.uninstall.leave import named_in_settings, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling
-from istio_mc.ops.uninstall.purge import Fate
+from istio_mc.ops.uninstall.purge import CaRemoval
 from istio_mc.ops.uninstall.uninstall import UninstallResult, untouched
 from istio_mc.present.output import terminal
 from istio_mc.present.output.envelope import Envelope, Exit
@@ -23,13 +23,13 @@ Golden = Callable[[str, str], None]
 SYSTEM = "istio-system"
 REMOVAL = Removal(
     objects=(
-        Doomed(objects.DEPLOYMENT, SYSTEM, "istiod"),
-        Doomed(objects.DEPLOYMENT, SYSTEM, "istio-ingressgateway"),
-        Doomed(objects.SECRET, SYSTEM, "cacerts"),
-        Doomed(objects.SECRET, SYSTEM, "istio-remote-secret-nhn-nks"),
-        Doomed(objects.CLUSTER_ROLE, None, "istiod-clusterrole-istio-system"),
+        Deletion(objects.DEPLOYMENT, SYSTEM, "istiod"),
+        Deletion(objects.DEPLOYMENT, SYSTEM, "istio-ingressgateway"),
+        Deletion(objects.SECRET, SYSTEM, "cacerts"),
+        Deletion(objects.SECRET, SYSTEM, "istio-remote-secret-nhn-nks"),
+        Deletion(objects.CLUSTER_ROLE, None, "istiod-clusterrole-istio-system"),
     ),
-    crds=(Doomed(objects.CRD, None, "envoyfilters.networking.istio.io"),),
+    crds=(Deletion(objects.CRD, None, "envoyfilters.networking.istio.io"),),
     namespace=True,
     left=(),
     other_revisions=(),
@@ -50,7 +50,7 @@ ALL = Uninstalling(
     sample=("kt",),
     meshed={"ncloud": ("shop/a", "shop/b", "shop/c", "shop/d")},
     failures={"nhn": (replace(UNREACHABLE, cluster="nhn"),)},
-    roots={"kt": (Doomed(objects.CONFIG_MAP, "default", "istio-ca-root-cert"),)},
+    roots={"kt": (Deletion(objects.CONFIG_MAP, "default", "istio-ca-root-cert"),)},
     mesh_id="mesh1",
     servers={name: f"https://{name}.example.com:6443" for name in CLUSTERS},
 )
@@ -105,8 +105,8 @@ def test_all_that_will_go_is_shown_before_the_one_question(
     ],
     ids=["all go", "the others stay", "the others stay and do not respond", "the only one goes"],
 )
-def test_the_mesh_id_is_asked_for_where_no_member_stays(todo: Uninstalling, whole: bool) -> None:  # noqa: FBT001
-    assert todo.whole is whole
+def test_the_mesh_id_is_required_where_no_member_stays(todo: Uninstalling, whole: bool) -> None:  # noqa: FBT001
+    assert todo.is_whole_mesh is whole
     assert ("Type the mesh ID mesh1 to confirm" in question(todo, None)) is whole
     assert ("Go on?" in question(todo, None)) is not whole
 
@@ -115,39 +115,41 @@ def test_some_clusters_done_and_some_not_is_partial() -> None:
     assert report(RESULTS["uninstall"], (), None).exit is Exit.PARTIAL
 
 
-def test_tokens_that_had_to_be_kept_are_told_with_the_command_that_ends_them() -> None:
+def test_kept_tokens_are_reported_with_the_command_that_revokes_them() -> None:
     silent = replace(LEAVING, observed={"ncloud": LEAVING.observed["ncloud"]})
-    told = tokens_kept(silent, {})
-    assert told.message.startswith("the tokens in kt still work: they link nhn")
-    assert str(told.hint) == "istio-mc uninstall --contexts kt"
+    warning = tokens_kept(silent, {})
+    assert warning.message.startswith("the tokens in kt still work: they link nhn")
+    assert str(warning.hint) == "istio-mc uninstall --contexts kt"
 
 
-def test_settings_that_still_name_a_cluster_that_leaves_are_told() -> None:
-    (told,) = still_named(LEAVING, ("kt", "nhn"), Path("mesh.yaml"))
-    assert told.message.startswith("the next install adds kt again")
-    assert still_named(LEAVING, ("nhn",), Path("mesh.yaml")) == ()
-    assert still_named(ALL, ("kt", "nhn"), Path("mesh.yaml")) == (), (
+def test_settings_that_still_name_a_leaving_cluster_are_reported() -> None:
+    (warning,) = named_in_settings(LEAVING, ("kt", "nhn"), Path("mesh.yaml"))
+    assert warning.message.startswith("the next install adds kt again")
+    assert named_in_settings(LEAVING, ("nhn",), Path("mesh.yaml")) == ()
+    assert named_in_settings(ALL, ("kt", "nhn"), Path("mesh.yaml")) == (), (
         "a mesh that is taken away whole may be installed again"
     )
 
 
-CA = Fate("/site/certs", goes=True, asked=True)
+CA = CaRemoval("/site/certs", is_removed=True, requested=True)
 FATES = {
-    "purged": (replace(CA, gone=True), "is gone."),
-    "kept": (replace(CA, goes=False, asked=False), "stays; --purge-ca removes it."),
-    "not done": (replace(CA, goes=False), "stays, for not every cluster is done."),
+    "purged": (replace(CA, gone=True), "was removed."),
+    "kept": (replace(CA, is_removed=False, requested=False), "remains; --purge-ca removes it."),
+    "not done": (replace(CA, is_removed=False), "remains: not all clusters were removed."),
 }
 
 
-@pytest.mark.parametrize(("ca", "told"), FATES.values(), ids=FATES)
-def test_what_becomes_of_the_ca_is_told(ca: Fate, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("ca", "expected"), FATES.values(), ids=FATES)
+def test_the_outcome_for_the_ca_is_reported(
+    ca: CaRemoval, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     made = report(RESULTS["uninstall"], (), ca)
     made.render(terminal.console())
-    assert f"The mesh's CA in /site/certs {told}" in capsys.readouterr().out
+    assert f"The mesh's CA in /site/certs {expected}" in capsys.readouterr().out
     assert made.data["purgedCA" if ca.gone else "keptCA"] == "/site/certs"
 
 
-def test_a_ca_that_would_go_is_told_before_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_removal_of_a_ca_is_reported_before_it_happens(capsys: pytest.CaptureFixture[str]) -> None:
     report(RESULTS["uninstall-dry-run"], (), CA).render(terminal.console())
-    assert "The mesh's CA in /site/certs would go, with its root key." in capsys.readouterr().out
-    assert "the CA in /site/certs goes, with its root key" in question(ALL, CA)
+    assert "The mesh's CA in /site/certs would be removed, with its root key." in capsys.readouterr().out
+    assert "the CA in /site/certs is removed, with its root key" in question(ALL, CA)

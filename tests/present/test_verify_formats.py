@@ -14,9 +14,8 @@ from rich.console import Console
 
 from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Check, Result, Scope, Severity, Target, Verdict
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.verify.verify import VerifyResult
 from istio_mc.present.verify import github, short, summary
 from istio_mc.present.verify import junit as verify_junit
@@ -46,7 +45,10 @@ REFUSED = Problem(
     code=Code.GATEWAY_REFUSED, message="port 15443 of kt is refused", cluster="kt", seen="refused"
 )
 SILENT = Problem(
-    code=Code.CLUSTER_UNREACHABLE, message="nhn cannot be reached", cluster="nhn", seen="line one\nline two"
+    code=Code.CLUSTER_UNREACHABLE,
+    message="API server is not reachable",
+    cluster="nhn",
+    seen="line one\nline two",
 )
 NO_STORAGE = Problem(
     code=Code.NO_DEFAULT_STORAGE_CLASS,
@@ -102,7 +104,7 @@ RESULTS = (
 )
 
 
-def told(*results: Result) -> VerifyResult:
+def result_of(*results: Result) -> VerifyResult:
     return VerifyResult(World().facts(), results or RESULTS)
 
 
@@ -111,12 +113,12 @@ FORMS = {"short": "txt", "junit": "xml", "github": "txt"}
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_form_is_as_it_was(golden: Golden, form: str) -> None:
-    report = summary.report(told(), (PASSED_OVER,))
+    report = summary.report(result_of(), (PASSED_OVER,))
     golden(f"verify.{form}.{FORMS[form]}", report.formats[form]())
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_run_without_any_result_tells_its_errors_in_the_form(golden: Golden, form: str) -> None:
+def test_a_run_without_any_result_reports_its_errors_in_the_format(golden: Golden, form: str) -> None:
     golden(f"verify-no-run.{form}.{FORMS[form]}", PROBLEMS[form]((DOWN,), (PASSED_OVER,)))
 
 
@@ -130,7 +132,7 @@ def table(result: VerifyResult, *, width: int = 200, show_all: bool = False) -> 
 
 
 def test_a_topic_that_passed_takes_one_line() -> None:
-    lines = table(told(*(ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn"))))
+    lines = table(result_of(*(ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn"))))
     assert lines == ["√ plane  1 check, 3 clusters", "", "√ 3 passed", "  next:     istio-mc verify"]
 
 
@@ -142,28 +144,28 @@ def test_a_mesh_without_a_fault_fits_a_terminal_of_80_by_24() -> None:
         Scope.PAIR: [Target(one, other) for one in names for other in names if one != other],
     }
     results = [ok(check, target, "well") for check in ALL for target in targets[check.scope]]
-    lines = table(told(*results), width=80)
+    lines = table(result_of(*results), width=80)
     assert len(lines) < 24
     assert max(map(cell_len, lines)) <= 80
     assert lines[-1].split() == ["next:", "istio-mc", "verify", "--deep"]
 
 
 def test_the_verdict_is_last_coloured_and_names_the_next_command() -> None:
-    assert table(told())[-2:] == [
+    assert table(result_of())[-2:] == [
         "× 3 failed (2 root causes), 1 warning, 7 unknown, 8 passed",
         "  next:     istio-mc explain cluster-unreachable",
     ]
     fault = failed(RUNS, Target("kt"), DOWN)
-    assert table(told(fault))[-1] == f"  next:     {DOWN.hint}"
+    assert table(result_of(fault))[-1] == f"  next:     {DOWN.hint}"
     out = io.StringIO()
     verify_table.render(
-        told(fault), Console(file=out, width=80, force_terminal=True, color_system="standard")
+        result_of(fault), Console(file=out, width=80, force_terminal=True, color_system="standard")
     )
     assert "\x1b[1;31m× \x1b[0m" in out.getvalue() or "\x1b[1;31m×" in out.getvalue()
 
 
 def test_a_fault_is_printed_in_full_with_its_check() -> None:
-    lines = table(told(failed(RUNS, Target("kt"), DOWN)))
+    lines = table(result_of(failed(RUNS, Target("kt"), DOWN)))
     begin = lines.index("error[not-ready] kt: Deployment gateway of kt is not ready")
     assert lines[begin + 1 : begin + 6] == [
         "  seen:     scaled to 0 replicas",
@@ -179,7 +181,7 @@ def test_the_same_fault_of_several_clusters_is_printed_once() -> None:
         name: replace(DOWN, message=f"Deployment gateway of {name} is not ready", seen=seen)
         for name, seen in (("kt", "none"), ("ncloud", "1 of 2"), ("nhn", "none"))
     }
-    lines = table(told(*(failed(RUNS, Target(name), problem) for name, problem in down.items())))
+    lines = table(result_of(*(failed(RUNS, Target(name), problem) for name, problem in down.items())))
     begin = lines.index(
         "error[not-ready] kt, ncloud, nhn: Deployment gateway of kt, ncloud, nhn is not ready"
     )
@@ -196,24 +198,24 @@ def test_a_name_that_a_message_has_more_than_once_is_not_replaced() -> None:
     problems = {
         name: replace(DOWN, message=message.replace("of istiod", f"of {name}")) for name in ("istiod", "kt")
     }
-    lines = table(told(*(failed(RUNS, Target(name), problem) for name, problem in problems.items())))
+    lines = table(result_of(*(failed(RUNS, Target(name), problem) for name, problem in problems.items())))
     assert f"error[not-ready] istiod: {message}" in lines
 
 
 def test_what_a_fault_explains_is_named_under_it() -> None:
-    lines = table(told())
+    lines = table(result_of())
     assert "  explains: 1 failed (plane.open)" in lines
     assert "  explains: 7 unknown (plane.runs, plane.open, link.synced, extra.storage)" in lines
     assert not [line for line in lines if "port 15443 of kt" in line]
 
 
 def test_what_is_unknown_and_has_no_cause_is_printed() -> None:
-    lines = table(told(unknown(OPEN, Target("kt")), unknown(OPEN, Target("nhn"))))
+    lines = table(result_of(unknown(OPEN, Target("kt")), unknown(OPEN, Target("nhn"))))
     assert "unknown[plane.open] kt, nhn: its port is open: cannot be told" in lines
 
 
 def test_a_cause_that_was_left_out_is_named() -> None:
-    lines = table(told(unknown(OPEN, Target("kt"), _KT), failed(OPEN, Target("nhn"), REFUSED, _KT)))
+    lines = table(result_of(unknown(OPEN, Target("kt"), _KT), failed(OPEN, Target("nhn"), REFUSED, _KT)))
     assert "unknown[plane.open] kt: its port is open: cannot be told (because of plane.runs kt)" in lines
     assert "  because:  plane.runs kt" in lines
 
@@ -223,7 +225,7 @@ def test_lines_are_wrapped_between_words_with_a_hanging_indent() -> None:
     problem = replace(
         DOWN, seen=seen.strip(), message="a message that needs more than one line of a terminal"
     )
-    lines = table(told(failed(RUNS, Target("kt"), problem)), width=60)
+    lines = table(result_of(failed(RUNS, Target("kt"), problem)), width=60)
     assert max(cell_len(line) for line in lines if str(DOWN.hint) not in line) <= 60
     assert [line for line in lines if line.startswith("  seen:     words")]
     assert [line for line in lines if line.startswith((" " * 12 + "words", " " * 12 + "that"))]
@@ -235,11 +237,11 @@ def test_lines_are_wrapped_between_words_with_a_hanging_indent() -> None:
 
 def test_with_all_what_is_well_everywhere_takes_one_line() -> None:
     passed = [ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn")]
-    assert "  √ kt, ncloud, nhn  the gateway runs (available)" in table(told(*passed), show_all=True)
+    assert "  √ kt, ncloud, nhn  the gateway runs (available)" in table(result_of(*passed), show_all=True)
 
 
 def test_with_all_every_result_is_listed() -> None:
-    lines = table(told(), show_all=True)
+    lines = table(result_of(), show_all=True)
     assert "  × kt  Deployment gateway of kt is not ready (scaled to 0 replicas)  [plane.runs]" in lines
     assert "  × kt  port 15443 of kt is refused (because of plane.runs kt)  [plane.open]" in lines
     assert "error[not-ready] kt: Deployment gateway of kt is not ready" in lines
@@ -247,10 +249,10 @@ def test_with_all_every_result_is_listed() -> None:
 
 def test_the_matrix_is_shown_where_something_in_it_is_wrong_and_with_all() -> None:
     title = "remote clusters by istiod"
-    assert title not in table(told())
-    assert title in table(told(), show_all=True)
+    assert title not in table(result_of())
+    assert title in table(result_of(), show_all=True)
     closed = failed(SYNCED, Target("kt", "ncloud"), Problem(code=Code.NOT_SYNCED, message="m", seen="closed"))
-    assert title in table(told(closed))
+    assert title in table(result_of(closed))
 
 
 def test_of_many_clusters_there_is_no_matrix() -> None:
@@ -262,12 +264,12 @@ def test_of_many_clusters_there_is_no_matrix() -> None:
 
 
 def test_no_text_of_a_cluster_moves_the_cursor() -> None:
-    lines = table(told(ok(ANSWERS, Target("nhn"), "\x1b[2Jv1")), show_all=True)
+    lines = table(result_of(ok(ANSWERS, Target("nhn"), "\x1b[2Jv1")), show_all=True)
     assert "  √ nhn  the API server answers (\ufffd[2Jv1)" in lines
 
 
 def test_no_text_of_a_cluster_begins_a_line() -> None:
-    lines = table(told(failed(ANSWERS, Target("nhn"), SILENT)))
+    lines = table(result_of(failed(ANSWERS, Target("nhn"), SILENT)))
     assert [line for line in lines if line.startswith("line")] == []
 
 
@@ -275,7 +277,7 @@ def test_no_text_of_a_cluster_begins_a_line() -> None:
 
 
 def test_each_failed_result_is_one_line() -> None:
-    lines = short.results(told(), ()).splitlines()
+    lines = short.results(result_of(), ()).splitlines()
     assert [line.partition(" ")[0] for line in lines] == [
         "error[reach.answers]",
         "error[plane.runs]",
@@ -285,18 +287,18 @@ def test_each_failed_result_is_one_line() -> None:
 
 
 def test_a_mesh_that_works_is_no_line_at_all() -> None:
-    assert short.results(told(ok(RUNS, Target("kt"), "available")), ()) == ""
+    assert short.results(result_of(ok(RUNS, Target("kt"), "available")), ()) == ""
 
 
 # For GitHub
 
 
 @pytest.mark.parametrize(
-    ("said", "written"),
+    ("message", "written"),
     [("50% of it", "50%25 of it"), ("one\r\ntwo", "one%0D%0Atwo"), ("a: b, c", "a: b, c")],
 )
-def test_a_message_is_escaped_as_github_reads_it(said: str, written: str) -> None:
-    (line,) = github.problems((Problem(code=Code.DRIFT, message=said),), ()).splitlines()
+def test_a_message_is_escaped_as_github_reads_it(message: str, written: str) -> None:
+    (line,) = github.problems((Problem(code=Code.DRIFT, message=message),), ()).splitlines()
     assert line == f"::error title=drift::{written}%0Adocs: istio-mc explain drift"
 
 
@@ -306,7 +308,7 @@ def test_a_title_is_escaped_as_a_property() -> None:
 
 
 def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
-    lines = [line for line in github.results(told(), ()).splitlines() if line.startswith("::")]
+    lines = [line for line in github.results(result_of(), ()).splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in lines] == [
         "error title=reach.answers nhn",
         "error title=plane.runs kt",
@@ -314,8 +316,8 @@ def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
     ]
 
 
-def test_what_is_told_of_several_places_alike_is_one_annotation() -> None:
-    result = told(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "nhn")))
+def test_the_same_fault_of_several_places_is_one_annotation() -> None:
+    result = result_of(*(failed(STORAGE, Target(name), NO_STORAGE) for name in ("kt", "nhn")))
     lines = [line for line in github.results(result, ()).splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in lines] == ["warning title=extra.storage kt%2C nhn"]
 
@@ -356,11 +358,11 @@ def junit(result: VerifyResult, *warnings: Problem) -> ET.Element:
 
 @pytest.mark.parametrize("warnings", [(), (PASSED_OVER,)], ids=["plain", "warned"])
 def test_the_xml_is_of_the_common_form(warnings: tuple[Problem, ...]) -> None:
-    assert faults(junit(told(), *warnings)) == []
+    assert faults(junit(result_of(), *warnings)) == []
 
 
 def test_every_check_and_target_is_a_test_case_of_its_topic() -> None:
-    suites = {suite.get("name"): suite for suite in junit(told())}
+    suites = {suite.get("name"): suite for suite in junit(result_of())}
     assert list(suites) == ["reach", "plane", "link", "extra"]
     assert [case.get("name") for case in suites["plane"]][:2] == ["plane.runs kt", "plane.runs ncloud"]
 
@@ -368,24 +370,24 @@ def test_every_check_and_target_is_a_test_case_of_its_topic() -> None:
 @pytest.mark.parametrize("what", sorted(COUNTS))
 def test_the_numbers_of_a_suite_are_those_of_its_cases(what: str) -> None:
     tags = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    for suite in junit(told()):
+    for suite in junit(result_of()):
         found = [case for case in suite if what == "tests" or case.find(tags[what]) is not None]
         assert suite.get(what) == str(len(found))
 
 
-def test_a_fault_tells_seen_expected_and_what_mends_it() -> None:
-    failure = next(junit(told(failed(RUNS, Target("kt"), DOWN))).iter("failure"))
+def test_a_fault_shows_seen_expected_and_fix() -> None:
+    failure = next(junit(result_of(failed(RUNS, Target("kt"), DOWN))).iter("failure"))
     assert (failure.get("message"), failure.get("type")) == (DOWN.message, DOWN.code)
     assert re.search(f"seen: {DOWN.seen}\nexpected: .*\nfix: {DOWN.hint}\n", failure.text or "")
 
 
-def test_what_cannot_be_told_is_skipped_and_names_its_cause() -> None:
-    skipped = next(junit(told(unknown(RUNS, Target("nhn"), _NHN))).iter("skipped"))
+def test_an_unknown_result_is_skipped_and_names_its_cause() -> None:
+    skipped = next(junit(result_of(unknown(RUNS, Target("nhn"), _NHN))).iter("skipped"))
     assert skipped.get("message") == "cannot be told, because of reach.answers nhn"
 
 
 def test_a_warning_fails_no_case() -> None:
-    root = junit(told(failed(STORAGE, Target("kt"), NO_STORAGE)))
+    root = junit(result_of(failed(STORAGE, Target("kt"), NO_STORAGE)))
     assert root.get("failures") == "0"
     assert (
         next(root.iter("system-out")).text == "warning: there is none\nseen: none\nfix: mark one as default\n"
@@ -394,16 +396,16 @@ def test_a_warning_fails_no_case() -> None:
 
 
 @pytest.mark.parametrize("odd", ["\x00", "\x1b[31m", "\ufffe", "]]>", "<&>"], ids=ascii)
-def test_whatever_a_cluster_says_the_xml_can_be_read(odd: str) -> None:
+def test_the_xml_is_valid_for_any_text_of_a_cluster(odd: str) -> None:
     problem = Problem(code=Code.NOT_READY, message=f"said {odd}", seen=odd)
-    root = junit(told(failed(RUNS, Target("kt"), problem)))
+    root = junit(result_of(failed(RUNS, Target("kt"), problem)))
     assert next(root.iter("failure")).get("message", "").startswith("said ")
 
 
 def test_a_failed_line_states_the_failure_and_never_what_is_true_when_it_passes() -> None:
     check = replace(STORAGE, title="default StorageClass", passes="default StorageClass exists")
     lines = table(
-        told(
+        result_of(
             failed(check, Target("kt"), NO_STORAGE),
             ok(check, Target("nhn"), "fast"),
             Result(check, Target("ncloud"), Verdict.UNKNOWN, "not read"),

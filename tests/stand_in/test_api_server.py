@@ -137,7 +137,7 @@ def test_a_finalizer_holds_an_object_until_it_is_taken_off(kt: Cluster) -> None:
     assert call(kt, "GET", ONE).code == 404
 
 
-def test_a_namespace_takes_what_is_in_it_along_and_says_what_holds_it(kt: Cluster) -> None:
+def test_a_namespace_is_deleted_with_its_objects_and_reports_its_finalizers(kt: Cluster) -> None:
     call(
         kt,
         "POST",
@@ -209,7 +209,7 @@ def test_a_token_is_taken_as_long_as_its_secret_is_there(kt: Cluster, token: str
     assert call(kt, "GET", MAPS, token=token).code == 401
 
 
-def test_a_role_lets_an_account_do_what_it_says(kt: Cluster, token: str) -> None:
+def test_a_role_grants_an_account_its_rules(kt: Cluster, token: str) -> None:
     rbac = "rbac.authorization.k8s.io"
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]
     name = {"name": "reads"}

@@ -31,6 +31,7 @@ def answering(mesh: Mesh) -> list[str]:
     return sorted(cluster.name for cluster, _ in calls.answering(mesh["kt"], "reviews", "sample"))
 
 
+@pytest.mark.thorough
 def test_a_service_of_all_clusters_answers_from_all(reviewed: Mesh) -> None:
     assert answering(reviewed) == ["kt", "ncloud", "nhn"]
 
@@ -48,7 +49,7 @@ def test_a_cluster_whose_gateway_opens_nothing_does_not_answer(reviewed: Mesh) -
     assert answering(reviewed) == ["kt", "ncloud"]
 
 
-def test_pods_get_a_sidecar_where_their_namespace_wants_one(reviewed: Mesh) -> None:
+def test_pods_get_a_sidecar_where_their_namespace_enables_it(reviewed: Mesh) -> None:
     (pod,) = reviewed["kt"].store.of("Pod", "sample")
     assert [one["name"] for one in pod["spec"]["containers"]] == ["reviews", "istio-proxy"]
     assert pod["metadata"]["labels"]["security.istio.io/tlsMode"] == "istio"
@@ -72,7 +73,7 @@ def test_a_gateway_is_ready_as_long_as_its_pods_are(installed: Mesh) -> None:
         ready_status(kt.gateway.address)
 
 
-def test_kinds_of_crds_are_told_to_who_discovers_them(installed: Mesh) -> None:
+def test_kinds_of_crds_are_listed_by_discovery(installed: Mesh) -> None:
     groups = {one["name"] for one in call(installed["kt"], "GET", "/apis").body["groups"]}
     assert {"networking.istio.io", "gateway.networking.k8s.io", "apps"} <= groups
     served = call(installed["kt"], "GET", "/apis/networking.istio.io/v1").body["resources"]

@@ -65,7 +65,7 @@ def test_a_shape_that_was_not_recorded_is_refused_with_what_to_do() -> None:
         made(Mesh("mesh1", "1.26.0", values={"global": {"logAsJson": True}}))
 
 
-def test_it_is_found_and_tells_its_version(tmp_path: Path) -> None:
+def test_it_is_found_and_reports_its_version(tmp_path: Path) -> None:
     assert find_istioctl(environment(tmp_path), None, "1.26.0").version == "1.26.0"
 
 

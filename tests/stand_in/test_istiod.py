@@ -55,7 +55,7 @@ def test_a_token_that_is_not_taken_times_out_and_the_right_one_syncs_again(kt: C
     assert seen(kt)["ncloud-nks"] == "synced"
 
 
-def test_a_kubeconfig_that_istiod_refuses_closes_the_cluster_until_the_secret_is_made_anew(
+def test_a_kubeconfig_that_istiod_refuses_closes_the_cluster_until_the_secret_is_created_again(
     kt: Cluster,
 ) -> None:
     good = kt.get("Secret", REMOTE, SYSTEM)
@@ -74,7 +74,7 @@ def test_a_kubeconfig_that_istiod_refuses_closes_the_cluster_until_the_secret_is
 
 
 @pytest.mark.parametrize("server", ["https://127.1:1", "https://nowhere.example:6443"])
-def test_an_address_at_which_nobody_is_times_out(kt: Cluster, server: str) -> None:
+def test_an_unused_address_times_out(kt: Cluster, server: str) -> None:
     kubeconfig_of(kt, lambda document: document["clusters"][0]["cluster"].update(server=server))
     assert seen(kt)["ncloud-nks"] == "timeout"
 
@@ -146,7 +146,7 @@ def test_a_new_root_is_taken_up_while_it_may_have_several(kt: Cluster) -> None:
     assert kt.istiods.running()[0].issuer.certificate == authority("kt", "another").certificate
 
 
-def test_istio_resources_are_refused_while_nobody_is_there_to_validate_them(kt: Cluster) -> None:
+def test_istio_resources_are_refused_without_their_validating_webhook(kt: Cluster) -> None:
     (pod,) = [pod for pod in kt.store.of("Pod", SYSTEM) if pod["metadata"]["labels"]["app"] == "istiod"]
     kt.stuck["istiod"] = "CrashLoopBackOff"
     kt.delete(pod)

@@ -33,13 +33,13 @@ def test_a_server_that_keeps_silent_answers_once_it_is_healed(mesh: Mesh) -> Non
     assert call(mesh["kt"], "GET", VERSION).code == 200
 
 
-def test_a_refusal_is_given_as_often_as_it_is_told_to(mesh: Mesh) -> None:
+def test_a_refusal_is_sent_the_given_number_of_times(mesh: Mesh) -> None:
     mesh["kt"].faults.refuse(Refused(429, "TooManyRequests", "later"), "GET", path="^/version$", times=1)
     codes = [call(mesh["kt"], "GET", VERSION).code for _ in range(2)]
     assert codes == [429, 200]
 
 
-def test_a_denied_right_is_told_to_who_asks_and_enforced(mesh: Mesh) -> None:
+def test_a_denied_right_is_reviewed_as_denied_and_enforced(mesh: Mesh) -> None:
     kt = mesh["kt"]
     kt.faults.denied.add("list secrets")
     assert call(kt, "GET", "/api/v1/namespaces/default/secrets").reason == "Forbidden"

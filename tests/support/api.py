@@ -19,7 +19,7 @@ from tests.support import calls, discovery, faults, fields, refusals, rights
 from tests.support.fake_forward import forward
 from tests.support.fields import Merging
 from tests.support.refusals import Refused
-from tests.support.rights import Wanted
+from tests.support.rights import Action
 from tests.support.store import By
 from tests.support.stream_server import SUCCESS, Peer, ended
 from tests.support.websocket_frames import accept
@@ -61,7 +61,7 @@ class Target(NamedTuple):
     subresource: str
 
 
-class Asked(NamedTuple):
+class ApiRequest(NamedTuple):
     """One request, taken apart."""
 
     method: str
@@ -70,6 +70,10 @@ class Asked(NamedTuple):
     headers: Mapping[str, str]
     body: bytes
     who: str
+
+
+class JsonText(bytes):
+    """A body that is JSON already."""
 
 
 class Reset(Exception):  # noqa: N818 - no fault of ours
@@ -117,7 +121,9 @@ class Api:
         with self.healed:
             self.healed.notify_all()
 
-    def ask(self, asked: Asked, query: str, *, waits: bool = True) -> tuple[int, object, Mapping[str, str]]:
+    def handle(
+        self, req: ApiRequest, query: str, *, waits: bool = True
+    ) -> tuple[int, object, Mapping[str, str]]:
         """Status, body and headers of the answer to a request, which is written down.
 
         Raises:
@@ -127,27 +133,27 @@ class Api:
         code = 0
         try:
             self.cluster.mesh.gate(self.cluster, waits=waits)
-            code, answer, headers = self._answered(asked)
+            code, answer, headers = self._answered(req)
         except NotAtOnce:
             raise
         except Reset:
-            self.note(asked, query, 0)
+            self.note(req, query, 0)
             raise
-        self.note(asked, query, code)
-        if code < 400 and faults.is_write(asked.method, asked.path, query):
-            self.cluster.mesh.wrote(asked.method, asked.path)
+        self.note(req, query, code)
+        if code < 400 and faults.is_write(req.method, req.path, query):
+            self.cluster.mesh.wrote(req.method, req.path)
         return code, answer, headers
 
-    def _answered(self, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
+    def _answered(self, req: ApiRequest) -> tuple[int, object, Mapping[str, str]]:
         try:
-            return answered(self.cluster, asked)
+            return answered(self.cluster, req)
         except Exception as error:  # noqa: BLE001 - the stand-in's own, whatever it is: the test is to hear of it
             self.failures.append(error)
             return 500, {"message": f"the stand-in failed: {error!r}"}, _NO_HEADERS
 
-    def note(self, asked: Asked, query: str, code: int) -> None:
-        """Writes down what was asked."""
-        self.cluster.faults.requests.append(faults.Request(asked.method, asked.path, query, asked.who, code))
+    def note(self, req: ApiRequest, query: str, code: int) -> None:
+        """Writes down what was req."""
+        self.cluster.faults.requests.append(faults.Request(req.method, req.path, query, req.who, code))
 
     def cut(self) -> None:
         """Ends the listening socket and every connection."""
@@ -229,25 +235,25 @@ class _Handler(BaseHTTPRequestHandler):
     def _take(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, _, query = self.path.partition("?")
-        asked = request(self.api.cluster, self.command, path, query, self.headers, body)
+        req = request(self.api.cluster, self.command, path, query, self.headers, body)
         try:
             if self.headers.get("Upgrade"):
                 self.api.cluster.mesh.gate(self.api.cluster)
-                self._forward(asked)
-                self.api.note(asked, query, 101)
+                self._forward(req)
+                self.api.note(req, query, 101)
                 return
-            answer = self.api.ask(asked, query)
+            answer = self.api.handle(req, query)
         except Reset:
             self._reset()
             return
         self._send(*answer)
 
-    def _forward(self, asked: Asked) -> None:
+    def _forward(self, req: ApiRequest) -> None:
         try:
-            _check_who(asked)
-            parts = asked.path.split("/")
+            _check_who(req)
+            parts = req.path.split("/")
             if parts[-1] == "exec":
-                self._execute(asked)
+                self._execute(req)
                 return
             ports = self.api.cluster.ports_of(parts[4], parts[6])
         except Refused as refusal:
@@ -259,10 +265,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         forward(self, ports)
 
-    def _execute(self, asked: Asked) -> None:
+    def _execute(self, req: ApiRequest) -> None:
         """Runs a command in a container: output, errors and how it ended, each on its channel."""
         words = parse_qs(urlsplit(self.path).query)["command"]
-        parts = asked.path.split("/")
+        parts = req.path.split("/")
         self.api.cluster.store.get(self.api.cluster.store.kinds["", "pods"], parts[4], parts[6])
         ran = calls.execute(self.api.cluster, words)
         accept(self)
@@ -275,7 +281,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, code: int, answer: object, headers: Mapping[str, str] = _NO_HEADERS) -> None:
         body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-        kind = "text/plain" if isinstance(answer, bytes) else "application/json"
+        is_json = isinstance(answer, JsonText) or not isinstance(answer, bytes)
+        kind = "application/json" if is_json else "text/plain"
         head = (
             f"HTTP/1.1 {code} {'OK' if code < 400 else 'Refused'}\r\n"
             f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
@@ -297,10 +304,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 def request(
     cluster: Cluster, method: str, path: str, query: str, headers: Mapping[str, str], body: bytes
-) -> Asked:
+) -> ApiRequest:
     """A request, taken apart."""
     found = {key: values[0] for key, values in parse_qs(query, keep_blank_values=True).items()}
-    return Asked(
+    return ApiRequest(
         method, unquote(path), found, headers, body, _identity(cluster, headers.get("Authorization") or "")
     )
 
@@ -314,56 +321,56 @@ def _identity(cluster: Cluster, authorization: str) -> str:
     return rights.account(*known) if known else ""
 
 
-def _check_who(asked: Asked) -> None:
-    if not asked.who:
+def _check_who(req: ApiRequest) -> None:
+    if not req.who:
         raise refusals.unauthorized()
 
 
-def answered(cluster: Cluster, asked: Asked) -> tuple[int, object, Mapping[str, str]]:
+def answered(cluster: Cluster, req: ApiRequest) -> tuple[int, object, Mapping[str, str]]:
     """Status, body and headers of the answer to a request."""
     try:
-        return *_answered(cluster, asked), _NO_HEADERS
+        return *_answered(cluster, req), _NO_HEADERS
     except Refused as refusal:
         return refusal.code, refusal.status(), refusal.headers
 
 
-def _answered(cluster: Cluster, asked: Asked) -> tuple[int, object]:
-    _check_who(asked)
-    if refusal := cluster.faults.refusal(asked.method, asked.path):
+def _answered(cluster: Cluster, req: ApiRequest) -> tuple[int, object]:
+    _check_who(req)
+    if refusal := cluster.faults.refusal(req.method, req.path):
         raise refusal
-    if asked.path == "/version":
+    if req.path == "/version":
         return 200, {"major": "1", "minor": "32", "gitVersion": VERSION, "platform": "linux/amd64"}
-    if asked.path == _REVIEWS and asked.method == "POST":
-        return 201, _review(cluster, asked)
-    if asked.path == _RULES_REVIEWS and asked.method == "POST":
-        return 201, _rules_review(cluster, asked)
-    if asked.method == "GET" and (found := discovery.answer(cluster.store.kinds, asked.path)):
+    if req.path == _REVIEWS and req.method == "POST":
+        return 201, _review(cluster, req)
+    if req.path == _RULES_REVIEWS and req.method == "POST":
+        return 201, _rules_review(cluster, req)
+    if req.method == "GET" and (found := discovery.answer(cluster.store.kinds, req.path)):
         return 200, found
-    target = _target(cluster, asked.path)
+    target = _target(cluster, req.path)
     if target is None:
         return 404, _NO_SUCH_PATH
-    _check_right(cluster, asked, target)
-    return _done(cluster, asked, target)
+    _check_right(cluster, req, target)
+    return _done(cluster, req, target)
 
 
-def _review(cluster: Cluster, asked: Asked) -> Object:
-    review: Object = json.loads(asked.body)
+def _review(cluster: Cluster, req: ApiRequest) -> Object:
+    review: Object = json.loads(req.body)
     attributes = review["spec"]["resourceAttributes"]
     resource = attributes["resource"]
     if attributes.get("subresource"):
         resource += f"/{attributes['subresource']}"
-    wanted = Wanted(
+    desired = Action(
         attributes["verb"], attributes.get("group", ""), resource, attributes.get("namespace", "")
     )
-    return {**review, "status": {"allowed": rights.allowed(cluster, asked.who, wanted)}}
+    return {**review, "status": {"allowed": rights.allowed(cluster, req.who, desired)}}
 
 
-def _rules_review(cluster: Cluster, asked: Asked) -> Object:
-    review: Object = json.loads(asked.body)
+def _rules_review(cluster: Cluster, req: ApiRequest) -> Object:
+    review: Object = json.loads(req.body)
     namespace = review["spec"].get("namespace")
     if not namespace:
         raise Refused(400, "BadRequest", "no namespace on request")
-    found = rights.rules_of(cluster, asked.who, namespace)
+    found = rights.rules_of(cluster, req.who, namespace)
     status = {"resourceRules": found.rules, "nonResourceRules": [], "incomplete": found.is_incomplete}
     return {**review, "status": status}
 
@@ -392,16 +399,16 @@ def _target(cluster: Cluster, path: str) -> Target | None:
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-def _check_right(cluster: Cluster, asked: Asked, target: Target) -> None:
-    verb = _VERBS.get(asked.method) or ("get" if target.name else "list")
+def _check_right(cluster: Cluster, req: ApiRequest, target: Target) -> None:
+    verb = _VERBS.get(req.method) or ("get" if target.name else "list")
     resource = target.served.plural + (f"/{target.subresource}" if target.subresource else "")
-    wanted = Wanted(verb, target.served.group, resource, target.namespace, target.name)
-    if not rights.allowed(cluster, asked.who, wanted):
-        raise refusals.forbidden(asked.who, verb, target.served, target.namespace, target.name)
+    desired = Action(verb, target.served.group, resource, target.namespace, target.name)
+    if not rights.allowed(cluster, req.who, desired):
+        raise refusals.forbidden(req.who, verb, target.served, target.namespace, target.name)
 
 
-def _done(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
-    if target.subresource == "log" and asked.method == "GET":
+def _done(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
+    if target.subresource == "log" and req.method == "GET":
         cluster.store.get(target.served, target.namespace, target.name)
         return 200, cluster.log_of(target.name).encode()
     work = {
@@ -411,62 +418,75 @@ def _done(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
         ("PATCH", True): _patch,
         ("PUT", True): _replace,
         ("DELETE", True): _delete,
-    }.get((asked.method, bool(target.name)))
+    }.get((req.method, bool(target.name)))
     if work is None or target.subresource not in ("", "status"):
         raise refusals.no_method()
-    return work(cluster, asked, target)
+    return work(cluster, req, target)
 
 
-def _as_asked(item: Object, target: Target) -> Object:
+def _in_version_of(item: Object, target: Target) -> Object:
     """An object in the version of its API that was asked for."""
     version = target.served.api_version(target.version)
     return item if item.get("apiVersion") == version else {**item, "apiVersion": version}
 
 
-def _get(cluster: Cluster, _: Asked, target: Target) -> tuple[int, object]:
-    return 200, _as_asked(cluster.store.get(target.served, target.namespace, target.name), target)
+def _get(cluster: Cluster, _: ApiRequest, target: Target) -> tuple[int, object]:
+    return 200, _in_version_of(cluster.store.get(target.served, target.namespace, target.name), target)
 
 
-def _list(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
+def _list(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
     served = target.served
     found = cluster.store.list(
-        served, target.namespace, asked.query.get("labelSelector", ""), asked.query.get("fieldSelector", "")
+        served, target.namespace, req.query.get("labelSelector", ""), req.query.get("fieldSelector", "")
     )
-    # Lists of Kubernetes' own kinds leave out what each item is.
-    left_out = () if served.custom else ("apiVersion", "kind")
-    items = [
-        {key: value for key, value in _as_asked(item, target).items() if key not in left_out}
-        for item in found
-    ]
-    return 200, {
+    head = {
         "kind": f"{served.kind}List",
         "apiVersion": served.api_version(target.version),
         "metadata": {"resourceVersion": str(cluster.store.version)},
-        "items": items,
     }
+    items = ", ".join(_listed(item, target) for item in found)
+    return 200, JsonText(f'{json.dumps(head)[:-1]}, "items": [{items}]}}'.encode())
 
 
-def _create(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
-    document = _body(asked, target)
+_texts: dict[tuple[int, str], tuple[Object, str]] = {}
+_MOST_TEXTS = 10_000
+
+
+def _listed(item: Object, target: Target) -> str:
+    """An object as an item of a list; made once, because what is kept never changes in place."""
+    version = target.served.api_version(target.version)
+    kept = _texts.get((id(item), version))
+    if kept is None:
+        # Lists of Kubernetes' own kinds leave out what each item is.
+        left_out = () if target.served.custom else ("apiVersion", "kind")
+        shown = {key: value for key, value in _in_version_of(item, target).items() if key not in left_out}
+        if len(_texts) >= _MOST_TEXTS:
+            _texts.clear()
+        kept = _texts[id(item), version] = (item, json.dumps(shown))  # the object too: its ID stays its own
+    return kept[1]
+
+
+def _create(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
+    document = _body(req, target)
     if target.served.namespaced and not target.namespace:
         raise refusals.no_method()
-    made = cluster.store.create(target.served, target.namespace, document, _by(asked, target))
-    return 201, _as_asked(made, target)
+    made = cluster.store.create(target.served, target.namespace, document, _by(req, target))
+    return 201, _in_version_of(made, target)
 
 
-def _patch(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
-    kind = (asked.headers.get("Content-Type") or "").partition(";")[0]
+def _patch(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
+    kind = (req.headers.get("Content-Type") or "").partition(";")[0]
     store, rules = cluster.store, Merging.of(target.served)
     if kind == _APPLY:
-        if "fieldManager" not in asked.query:
+        if "fieldManager" not in req.query:
             raise refusals.bad_request('PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value')
-        document = _body(asked, target)
-        by = replace(_by(asked, target), operation="Apply")
-        force = asked.query.get("force") == "true"
-        return 200, _as_asked(
+        document = _body(req, target)
+        by = replace(_by(req, target), operation="Apply")
+        force = req.query.get("force") == "true"
+        return 200, _in_version_of(
             store.apply(target.served, target.namespace, target.name, document, by, force=force), target
         )
-    patch = _parsed(asked)
+    patch = _parsed(req)
     if kind != _MERGE and (kind != _STRATEGIC or target.served.custom):
         raise Refused(
             415, "UnsupportedMediaType", f"the body of the request was in an unknown format: {kind}"
@@ -482,39 +502,47 @@ def _patch(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]
         )
         return changed
 
-    return 200, _as_asked(
-        store.change(target.served, target.namespace, target.name, change, _by(asked, target)), target
+    return 200, _in_version_of(
+        store.change(target.served, target.namespace, target.name, change, _by(req, target)), target
     )
 
 
-def _replace(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
-    document = _body(asked, target)
+def _replace(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
+    document = _body(req, target)
     changed = cluster.store.change(
-        target.served, target.namespace, target.name, lambda _: document, _by(asked, target)
+        target.served, target.namespace, target.name, lambda _: document, _by(req, target)
     )
-    return 200, _as_asked(changed, target)
+    return 200, _in_version_of(changed, target)
 
 
-def _delete(cluster: Cluster, asked: Asked, target: Target) -> tuple[int, object]:
-    gone = cluster.store.delete(target.served, target.namespace, target.name, dry_run="dryRun" in asked.query)
+def _delete(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, object]:
+    _check_preconditions(cluster, req, target)
+    gone = cluster.store.delete(target.served, target.namespace, target.name, dry_run="dryRun" in req.query)
     if gone["metadata"].get("finalizers") or target.served.kind in ("Namespace", "Pod"):
-        return 200, _as_asked(gone, target)
+        return 200, _in_version_of(gone, target)
     details = {"name": target.name, "kind": target.served.plural, "uid": gone["metadata"]["uid"]}
     return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": details}
 
 
-def _by(asked: Asked, target: Target) -> By:
-    agent = (asked.headers.get("User-Agent") or "unknown").partition("/")[0]
-    manager = asked.query.get("fieldManager") or agent
-    return By(manager, "Update", target.subresource, dry_run=asked.query.get("dryRun") == "All")
+def _check_preconditions(cluster: Cluster, req: ApiRequest, target: Target) -> None:
+    metadata = cluster.store.get(target.served, target.namespace, target.name)["metadata"]
+    conditions = (json.loads(req.body or b"{}") or {}).get("preconditions") or {}
+    if any(metadata[key] != value for key, value in conditions.items()):
+        raise refusals.changed_meanwhile(target.served, target.name)
 
 
-def _parsed(asked: Asked) -> Any:  # noqa: ANN401 - plain data
+def _by(req: ApiRequest, target: Target) -> By:
+    agent = (req.headers.get("User-Agent") or "unknown").partition("/")[0]
+    manager = req.query.get("fieldManager") or agent
+    return By(manager, "Update", target.subresource, dry_run=req.query.get("dryRun") == "All")
+
+
+def _parsed(req: ApiRequest) -> Any:  # noqa: ANN401 - plain data
     try:
-        found = json.loads(asked.body)
+        found = json.loads(req.body)
     except ValueError:
         try:
-            found = yaml.safe_load(asked.body)
+            found = yaml.safe_load(req.body)
         except yaml.YAMLError:
             found = None
     if not isinstance(found, dict):
@@ -522,9 +550,9 @@ def _parsed(asked: Asked) -> Any:  # noqa: ANN401 - plain data
     return found
 
 
-def _body(asked: Asked, target: Target) -> Object:
+def _body(req: ApiRequest, target: Target) -> Object:
     """The object in a request, which must be what its path says."""
-    found: Object = _parsed(asked)
+    found: Object = _parsed(req)
     served = target.served
     if found.get("kind") != served.kind or found.get("apiVersion") != served.api_version(target.version):
         raise refusals.bad_request(

@@ -174,7 +174,9 @@ class Cluster:
         )
         template = {
             "metadata": {"labels": labels},
-            "spec": {"containers": [{"name": name, "image": f"{name}:1"}]},
+            "spec": {
+                "containers": [{"name": name, "image": f"{name}:1", "ports": [{"containerPort": port}]}]
+            },
         }
         spec = {"selector": {"matchLabels": labels}, "template": template}
         self.make({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec})

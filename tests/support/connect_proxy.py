@@ -28,7 +28,7 @@ class ConnectProxy:
     def __init__(self, *, leads_to: tuple[str, int] | None = None, user: str | None = None) -> None:
         self.leads_to = leads_to
         self.user = user
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self._server = _Server(("127.0.0.1", 0), _handler(self))
 
     @property
@@ -48,8 +48,8 @@ class ConnectProxy:
         """Whether it lets a client through that sends these headers."""
         if self.user is None:
             return True
-        wanted = f"proxy-authorization: basic {base64.b64encode(self.user.encode()).decode()}"
-        return wanted.lower() in [header.decode().strip().lower() for header in headers]
+        desired = f"proxy-authorization: basic {base64.b64encode(self.user.encode()).decode()}"
+        return desired.lower() in [header.decode().strip().lower() for header in headers]
 
     @contextlib.contextmanager
     def there(self) -> Iterator[Self]:
@@ -114,7 +114,7 @@ def _handler(proxy: ConnectProxy) -> type[socketserver.BaseRequestHandler]:
             host, _, port = target.rpartition(":")
             with socket.create_connection(proxy.leads_to or (host, int(port)), timeout=10) as server:
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                proxy.asked.append(target)
+                proxy.requested.append(target)
                 _pump(self.connection, server, proxy.passes)
 
     return Handler

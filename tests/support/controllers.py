@@ -28,7 +28,12 @@ _ACCOUNT = "kubernetes.io/service-account.name"
 _TOKENS = "kubernetes.io/service-account-token"
 _REVISION = "deployment.kubernetes.io/revision"
 _HASH = "pod-template-hash"
-_PROXY = {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.26.0", "imagePullPolicy": "IfNotPresent"}
+_PROXY = {
+    "name": "istio-proxy",
+    "image": "docker.io/istio/proxyv2:1.26.0",
+    "imagePullPolicy": "IfNotPresent",
+    "env": [{"name": "PROXY_CONFIG_XDS_AGENT", "value": "true"}],
+}
 
 
 class Controllers:
@@ -148,7 +153,7 @@ def _empty(cluster: Cluster, namespace: Object) -> None:
     finalizers = [one for item in left for one in item["metadata"].get("finalizers") or []]
     conditions = []
     if finalizers:
-        told = ", ".join(
+        message = ", ".join(
             f"{one} in {finalizers.count(one)} resource instances" for one in sorted(set(finalizers))
         )
         conditions = [
@@ -162,7 +167,7 @@ def _empty(cluster: Cluster, namespace: Object) -> None:
                 "type": "NamespaceFinalizersRemaining",
                 "status": "True",
                 "reason": "SomeFinalizersRemain",
-                "message": f"Some content in the namespace has finalizers remaining: {told}",
+                "message": f"Some content in the namespace has finalizers remaining: {message}",
             },
         ]
     status = {"phase": "Terminating", **({"conditions": conditions} if conditions else {})}
@@ -254,37 +259,58 @@ def _roll_out(cluster: Cluster, deployment: Object) -> None:
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:9]
     sets = [one for one in cluster.store.of("ReplicaSet", namespace) if _owned_by(one, deployment)]
     current = next((one for one in sets if one["metadata"]["labels"].get(_HASH) == digest), None)
+    if spec.get("paused") and current is None:
+        _pause(cluster, deployment, sets)
+        return
     if current is None:
         revision = 1 + max((int(one["metadata"]["annotations"][_REVISION]) for one in sets), default=0)
         current = cluster.make(_replica_set(deployment, digest, revision), KCM)
         sets.append(current)
-    wanted = spec["replicas"]
+    desired = spec["replicas"]
     pods = [pod for pod in cluster.store.of("Pod", namespace) if not _is_leaving(pod)]
     mine = [pod for pod in pods if _owned_by(pod, current)]
-    mine += [cluster.make(_pod(current, digest), KCM) for _ in range(wanted - len(mine))]
-    for pod in mine[wanted:]:
+    mine += [cluster.make(_pod(current, digest), KCM) for _ in range(desired - len(mine))]
+    for pod in mine[desired:]:
         cluster.delete(pod)
-    ready = [pod for pod in mine[:wanted] if is_ready(pod)]
+    ready = [pod for pod in mine[:desired] if is_ready(pod)]
     old = [pod for pod in pods for one in sets if one is not current and _owned_by(pod, one)]
-    if len(ready) >= wanted:
+    if len(ready) >= desired and not spec.get("minReadySeconds"):
         for pod in old:
             cluster.delete(pod)
         old = []
     for one in sets:
-        count = wanted if one is current else 0
+        count = desired if one is current else 0
         if one["spec"]["replicas"] != count:
             cluster.edit(one, _set("spec", replicas=count), KCM)
     available = len(ready) + sum(map(is_ready, old))
     status = {
         "observedGeneration": metadata["generation"],
-        "replicas": len(mine[:wanted]) + len(old),
-        "updatedReplicas": len(mine[:wanted]),
+        "replicas": len(mine[:desired]) + len(old),
+        "updatedReplicas": len(mine[:desired]),
         "readyReplicas": available,
         "availableReplicas": available,
         "conditions": [
-            {"type": "Available", "status": "True" if available >= wanted else "False"},
+            {"type": "Available", "status": "True" if available >= desired else "False"},
             {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
         ],
+    }
+    cluster.set_status(deployment, {key: value for key, value in status.items() if value != 0}, _STATUS)
+
+
+def _pause(cluster: Cluster, deployment: Object, sets: Iterable[Object]) -> None:
+    """Leaves a paused Deployment whose template has changed as it is: its old pods go on."""
+    pods = [
+        pod
+        for pod in cluster.store.of("Pod", deployment["metadata"]["namespace"])
+        if not _is_leaving(pod) and any(_owned_by(pod, one) for one in sets)
+    ]
+    count = sum(map(is_ready, pods))
+    status = {
+        "observedGeneration": deployment["metadata"]["generation"],
+        "replicas": len(pods),
+        "readyReplicas": count,
+        "availableReplicas": count,
+        "conditions": [{"type": "Progressing", "status": "Unknown", "reason": "DeploymentPaused"}],
     }
     cluster.set_status(deployment, {key: value for key, value in status.items() if value != 0}, _STATUS)
 
@@ -345,14 +371,22 @@ def _pod(replica_set: Object, digest: str) -> Object:
 
 def injected(cluster: Cluster, served: Served, pod: Object) -> Object:
     """What is created as istiod's webhook leaves it: a pod with a sidecar, where one is wanted."""
-    if served.kind != "Pod" or not _wants_sidecar(cluster, pod):
+    if served.kind != "Pod" or not _requires_sidecar(cluster, pod):
         return pod
     labels, spec = pod["metadata"].get("labels") or {}, pod["spec"]
     kind = "initContainers" if cluster.native_sidecars else "containers"
     sidecar = _PROXY | ({"restartPolicy": "Always"} if cluster.native_sidecars else {})
+    revision = _injecting(cluster, _requested(cluster, pod))
+    of_it = [one for one in cluster.istiods.running() if one.revision == revision]
+    sidecar["image"] = f"docker.io/istio/proxyv2:{(of_it or cluster.istiods.running())[-1].tag}"
+    status = {"sidecar.istio.io/status": json.dumps({"revision": revision})}
     return {
         **pod,
-        "metadata": {**pod["metadata"], "labels": {**labels, "security.istio.io/tlsMode": "istio"}},
+        "metadata": {
+            **pod["metadata"],
+            "labels": {**labels, "security.istio.io/tlsMode": "istio"},
+            "annotations": {**(pod["metadata"].get("annotations") or {}), **status},
+        },
         "spec": {**spec, kind: [*spec.get(kind, []), sidecar]},
     }
 
@@ -364,20 +398,39 @@ def has_proxy(pod: Object) -> bool:
     return any(one["name"] == "istio-proxy" for one in containers)
 
 
-def _wants_sidecar(cluster: Cluster, pod: Object) -> bool:
-    labels = pod["metadata"].get("labels") or {}
+def _labels_around(cluster: Cluster, pod: Object) -> dict[str, str]:
     namespace = cluster.store.find("Namespace", pod["metadata"]["namespace"])
-    around = (namespace or {}).get("metadata", {}).get("labels") or {}
-    wanted = labels.get("sidecar.istio.io/inject") or {"enabled": "true"}.get(
-        around.get("istio-injection", "")
-    )
-    revision = labels.get("istio.io/rev") or around.get("istio.io/rev") or ("default" if wanted else "")
+    return (namespace or {}).get("metadata", {}).get("labels") or {}
+
+
+def _is_desired(cluster: Cluster, pod: Object) -> str:
+    labels = pod["metadata"].get("labels") or {}
+    by_namespace = {"enabled": "true"}.get(_labels_around(cluster, pod).get("istio-injection", ""), "")
+    return labels.get("sidecar.istio.io/inject") or by_namespace
+
+
+def _requested(cluster: Cluster, pod: Object) -> str:
+    """The revision or tag that is to inject a pod; empty: none."""
+    labels, around = pod["metadata"].get("labels") or {}, _labels_around(cluster, pod)
+    by_default = "default" if _is_desired(cluster, pod) else ""
+    return labels.get("istio.io/rev") or around.get("istio.io/rev") or by_default
+
+
+def _injecting(cluster: Cluster, requested: str) -> str:
+    """The revision that a tag points to; a revision's own name where there is no such tag."""
+    hook = cluster.store.find("MutatingWebhookConfiguration", f"istio-revision-tag-{requested}")
+    labels = (hook or {}).get("metadata", {}).get("labels") or {}
+    return str(labels.get("istio.io/rev") or requested)
+
+
+def _requires_sidecar(cluster: Cluster, pod: Object) -> bool:
+    desired, revision = _is_desired(cluster, pod), _requested(cluster, pod)
     running = {one.revision for one in cluster.istiods.running()}
     # Where there is no revision of that name, the tag `default` leads to one that runs.
     return (
-        wanted != "false"
+        desired != "false"
         and bool(revision)
-        and (revision in running or (revision == "default" and bool(running)))
+        and (_injecting(cluster, revision) in running or (revision == "default" and bool(running)))
     )
 
 
@@ -480,7 +533,10 @@ def endpoints(cluster: Cluster) -> None:
         if there is None:
             metadata = {
                 **_named(f"{name}-slice", namespace),
-                "labels": {"kubernetes.io/service-name": name},
+                "labels": {
+                    "kubernetes.io/service-name": name,
+                    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                },
                 "ownerReferences": [_reference(service)],
             }
             kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"}
@@ -488,6 +544,16 @@ def endpoints(cluster: Cluster) -> None:
                 cluster.make({**kind, "metadata": metadata, "addressType": "IPv4", "endpoints": found}, KCM)
         elif there.get("endpoints", []) != found:
             cluster.edit(there, _set(endpoints=found), KCM)
+
+
+def api_services(cluster: Cluster) -> None:
+    """Says whether what stands behind an APIService responds: a ready endpoint of its Service."""
+    for one in cluster.store.of("APIService"):
+        service = one["spec"].get("service")
+        if service and not _is_leaving(one):
+            found = cluster.store.find("EndpointSlice", f"{service['name']}-slice", service["namespace"])
+            status = "True" if found and found.get("endpoints") else "False"
+            cluster.set_status(one, {"conditions": [{"type": "Available", "status": status}]}, _SERVER)
 
 
 def _set(*path: str, **values: object) -> Callable[[Object], None]:
@@ -511,5 +577,6 @@ ALL: tuple[Callable[[Cluster], None], ...] = (
     node,
     balancers,
     endpoints,
+    api_services,
 )
 """In this order in each pass."""

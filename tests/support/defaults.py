@@ -84,16 +84,26 @@ class Numbers:
     """Hands out what is different in each Service: cluster IPs and node ports."""
 
     def __init__(self) -> None:
-        self._addresses = (f"10.96.{high}.{low}" for high in range(1, 256) for low in range(1, 255))
-        self._ports = iter(range(30000, 32768))
+        self._addresses = self._ports = 0
+
+    def state(self) -> tuple[int, int]:
+        """How many of each were given, to be had back later."""
+        return self._addresses, self._ports
+
+    def restore(self, state: tuple[int, int]) -> None:
+        """Goes on from there: what a mesh gets does not depend on what tests did before with another."""
+        self._addresses, self._ports = state
 
     def address(self) -> str:
         """Another cluster IP."""
-        return next(self._addresses)
+        high, low = divmod(self._addresses, 254)
+        self._addresses += 1
+        return f"10.96.{high + 1}.{low + 1}"
 
     def port(self) -> int:
         """Another node port."""
-        return next(self._ports)
+        self._ports += 1
+        return 29999 + self._ports
 
 
 def fill(document: Object, served: Served, numbers: Numbers) -> None:
@@ -186,6 +196,16 @@ _FILLERS = {
 }
 
 
+_PROGRESS_DEADLINE_S = 600
+
+
+def _check_deadline(spec: Object, served: Served, name: str) -> None:
+    deadline_s = spec.get("progressDeadlineSeconds", _PROGRESS_DEADLINE_S)
+    if deadline_s <= spec.get("minReadySeconds", 0):
+        why = f"Invalid value: {deadline_s}: must be greater than minReadySeconds"
+        raise refusals.invalid(served, name, "spec.progressDeadlineSeconds", why)
+
+
 def check(document: Object, served: Served, old: Object | None) -> None:
     """Refuses what an API server refuses as invalid.
 
@@ -199,6 +219,8 @@ def check(document: Object, served: Served, old: Object | None) -> None:
             raise refusals.invalid(
                 served, name, "metadata.labels", f'Invalid value: "{value}": label {key} is not valid'
             )
+    if served.kind == "Deployment":
+        _check_deadline(document["spec"], served, name)
     if served.kind == "Secret" and document.get("type") == _TOKEN:
         account = "kubernetes.io/service-account.name"
         if not (document["metadata"].get("annotations") or {}).get(account):

@@ -56,8 +56,8 @@ def _answer(
     path, _, query = url.partition("?")
     headers = api.Headers({name.lower(): value for name, value in sent.items()})
     content = body.encode() if isinstance(body, str) else body or b""
-    asked = api.request(cluster, method, path, query, headers, content)
-    code, found, more = cluster.api.ask(asked, query, waits=False)
+    req = api.request(cluster, method, path, query, headers, content)
+    code, found, more = cluster.api.handle(req, query, waits=False)
     if cluster.faults.unreachable == faults.REFUSED:  # the connection was cut before the response
         raise api.Reset
     raw = found if isinstance(found, bytes) else json.dumps(found).encode()

@@ -58,10 +58,10 @@ def _field(item: dict[str, Any], path: str) -> object:
 def _is_named(item: dict[str, Any], labelSelector: str = "", fieldSelector: str = "") -> bool:  # noqa: N803
     """Whether an object has these labels and fields, of selectors that want them equal."""
     labels = item["metadata"].get("labels") or {}
-    wanted_labels = [one.partition("=") for one in labelSelector.split(",") if one]
-    wanted_fields = [one.partition("=") for one in fieldSelector.split(",") if one]
-    return all(labels.get(key) == value for key, _, value in wanted_labels) and all(
-        _field(item, path) == value for path, _, value in wanted_fields
+    required_labels = [one.partition("=") for one in labelSelector.split(",") if one]
+    required_fields = [one.partition("=") for one in fieldSelector.split(",") if one]
+    return all(labels.get(key) == value for key, _, value in required_labels) and all(
+        _field(item, path) == value for path, _, value in required_fields
     )
 
 
@@ -125,10 +125,10 @@ class FakeApi(LocalServer):
         url = urlsplit(target)
         reply = self.reply(url.path)
         query = parse_qs(url.query)
-        wanted = {key: query[key][0] for key in ("labelSelector", "fieldSelector") if key in query}
-        if not self.selects or not wanted or not isinstance(reply.body, dict) or "items" not in reply.body:
+        desired = {key: query[key][0] for key in ("labelSelector", "fieldSelector") if key in query}
+        if not self.selects or not desired or not isinstance(reply.body, dict) or "items" not in reply.body:
             return reply
-        items = [item for item in reply.body["items"] if _is_named(item, **wanted)]
+        items = [item for item in reply.body["items"] if _is_named(item, **desired)]
         return replace(reply, body={**reply.body, "items": items})
 
     @contextmanager

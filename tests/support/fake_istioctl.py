@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_WANTED = """\
+_DESIRED = """\
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: wanted, namespace: istio-system}
@@ -15,7 +15,7 @@ data: {key: value}
 """
 
 
-def write_istioctl(folder: Path, *, install: str = "exit 0", manifest: str = _WANTED) -> Path:
+def write_istioctl(folder: Path, *, install: str = "exit 0", manifest: str = _DESIRED) -> Path:
     """Writes istioctl 1.26.0 into a folder, for ISTIO_MC_BIN_DIR.
 
     Args:

@@ -23,7 +23,8 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Ref, kind_of, ref_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.pki.pem import dump_certificates
-from tests.support.fake_api import FakeApi, kubeconfig
+from tests.support import many_services
+from tests.support.fake_api import FakeApi, Reply, kubeconfig
 from tests.support.leaves import istiod_leaf, secrets_dump, tls_server, workload_leaf
 from tests.support.self_signed import SelfSigned, self_signed, server_context
 from tests.support.tls_peer import Peer, Sidecar, listening, workload
@@ -52,12 +53,15 @@ class FakeMesh:
         gateways: Their gateways, with a workload behind each.
     """
 
-    def __init__(self, count: int, own: Callable[[Cluster], Collection[Object]] = lambda _: ()) -> None:
+    def __init__(
+        self, count: int, own: Callable[[Cluster], Collection[Object]] = lambda _: (), *, services: int = 0
+    ) -> None:
         """Makes the clusters.
 
         Args:
             count: How many.
             own: What lives in one besides; where it is one of the world's objects, that is laid under it.
+            services: How many Services each has beside the sample's.
         """
         names = [f"c{number}" for number in range(1, count + 1)]
         self.servers = {name: FakeApi(tls()) for name in names}
@@ -78,7 +82,7 @@ class FakeMesh:
         for name, server in self.servers.items():
             server.selects = True
             self._live[name] = {
-                ref_of(item): item for item in [*objects_of(name, clusters), *_pods(), _roots(name)]
+                ref_of(item): item for item in [*objects_of(name, clusters), *_pods(), _roots(name, "sample")]
             }
             for item in own(clusters[name]):
                 found = self._live[name].get(ref_of(item), {})
@@ -87,10 +91,23 @@ class FakeMesh:
             server.on_forward(SYSTEM_NAMESPACE, _ISTIOD, p15014=self._istiods[name].address)
             self._istiods[name].on("/debug/clusterz", _clusterz(name, clusters))
             self._istiods[name].on("/debug/networkz", _networkz(clusters))
-            self._istiods[name].on("/debug/endpointShardz", {})
+            ids = [one.cluster_id for one in clusters.values()]
+            self._istiods[name].on("/debug/endpointShardz", many_services.shards(ids, services))
             self._envoys[name].on("/config_dump", _secrets(name))
+            if services:
+                self._add_services(name, names.index(name) + 1, services)
             for namespace, pod in ((SYSTEM_NAMESPACE, _GATEWAY), ("sample", _WORKLOAD)):
                 server.on_forward(namespace, pod, p15000=self._envoys[name].address)
+
+    def _add_services(self, name: str, place: int, count: int) -> None:
+        for item in (*many_services.objects_of(place, count), _roots(name, many_services.NAMESPACE)):
+            self._live[name][ref_of(item)] = item
+            if item["kind"] == "Pod":
+                pod = item["metadata"]["name"]
+                self.servers[name].on_forward(many_services.NAMESPACE, pod, p15000=self._envoys[name].address)
+        others = {other: "127.0.0.1:15443" for other in range(1, len(self.servers) + 1) if other != place}
+        page = many_services.proxy_page(place, others, count)
+        self._envoys[name].on("/clusters", Reply(page))
 
     @contextmanager
     def serve(self) -> Iterator[FakeMesh]:
@@ -113,12 +130,12 @@ class FakeMesh:
         ca = base64.b64encode(_certificate().certificate).decode()
         return kubeconfig(self._urls, {"certificate-authority-data": ca})
 
-    def asked(self) -> dict[str, Counter[str]]:
+    def counts(self) -> dict[str, Counter[str]]:
         """What each cluster was asked, and how often; names of clusters read the same in all."""
         found: dict[str, Counter[str]] = {}
         for name, server in self.servers.items():
-            asked = zip(server.calls, server.bodies, strict=True)
-            found[name] = Counter(_shape(*call, body) for call, body in asked)
+            counts = zip(server.calls, server.bodies, strict=True)
+            found[name] = Counter(_shape(*call, body) for call, body in counts)
             found[name][TO_THE_GATEWAY] += self.gateways[name].served
         return found
 
@@ -133,10 +150,12 @@ def _shape(method: str, path: str, body: bytes) -> str:
 def _pods() -> list[Object]:
     """The gateway, the reader's token, the Gateway API, and a service with a workload that speaks mTLS."""
     labels = {"app": "reviews"}
+    made = documents.reader_token_secret()
+    made["metadata"]["creationTimestamp"] = "2026-11-01T00:00:00Z"
     meshed = {**labels, "security.istio.io/tlsMode": "istio"}
     return [
         {
-            **documents.reader_token_secret(),
+            **made,
             "data": {
                 "token": base64.b64encode(b"token").decode(),
                 "ca.crt": base64.b64encode(_certificate().certificate).decode(),
@@ -153,7 +172,7 @@ def _pods() -> list[Object]:
             "metadata": {
                 "name": _GATEWAY,
                 "namespace": SYSTEM_NAMESPACE,
-                "labels": {"app": EAST_WEST_GATEWAY},
+                "labels": {"app": EAST_WEST_GATEWAY, "istio": "ingressgateway"},
             },
             "spec": {"containers": []},
             "status": _READY,
@@ -173,9 +192,9 @@ def _pods() -> list[Object]:
     ]
 
 
-def _roots(name: str) -> Object:
+def _roots(name: str, namespace: str) -> Object:
     """The ConfigMap in which istiod gives a namespace the roots."""
-    metadata = {"name": ROOT_CONFIG_MAP, "namespace": "sample"}
+    metadata = {"name": ROOT_CONFIG_MAP, "namespace": namespace}
     data = {"root-cert.pem": ca_certs(name).root_cert.decode()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 

@@ -170,18 +170,18 @@ def _find_leaves(value: Any, name: str, path: Path, rules: Merging, found: dict[
                 _find_leaves(inner, key, (*path, step, f"f:{key}"), rules, found)
 
 
-def laid_over(live: Any, wanted: Any, name: str, rules: Merging) -> Any:  # noqa: ANN401
+def laid_over(live: Any, desired: Any, name: str, rules: Merging) -> Any:  # noqa: ANN401
     """What lives with what is wanted laid over it, as server-side apply merges them."""
-    if isinstance(wanted, dict) and isinstance(live, dict) and name not in rules.atomic:
+    if isinstance(desired, dict) and isinstance(live, dict) and name not in rules.atomic:
         merged = dict(live)
-        for key, value in wanted.items():
+        for key, value in desired.items():
             merged[key] = laid_over(live[key], value, key, rules) if key in live else value
         return merged
-    steps, there = rules.steps(name, wanted), rules.steps(name, live)
+    steps, there = rules.steps(name, desired), rules.steps(name, live)
     if steps is None or there is None:
-        return wanted
+        return desired
     items = dict(zip(there, live, strict=True))
-    for step, item in zip(steps, wanted, strict=True):
+    for step, item in zip(steps, desired, strict=True):
         items[step] = laid_over(items[step], item, "", rules) if step in items else item
     return list(items.values())
 
@@ -226,11 +226,11 @@ def apply(
         The new object, who owns what in it, and the conflicts: it may be written only by force where there
         are any.
     """
-    wanted = leaves(document, rules)
+    desired = leaves(document, rules)
     if live is None:
         return document, {**managed, me: frozenset(mine)}, []
     there = leaves(live, rules)
-    contested = {path for path, value in wanted.items() if path in there and there[path] != value}
+    contested = {path for path, value in desired.items() if path in there and there[path] != value}
     conflicts = [
         Conflict(owner.manager, path)
         for owner, owned in managed.items()

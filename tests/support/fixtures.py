@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -44,7 +44,9 @@ def _scripted() -> State:
     return mesh.state()
 
 
-_made: dict[object, State] = {}
+T = TypeVar("T")
+
+_made: dict[object, tuple[State, Any]] = {}
 
 
 def forget_states() -> None:
@@ -62,20 +64,25 @@ def mesh_of_process() -> Mesh:
     return _mesh()
 
 
-def made_once(mesh: Mesh, name: object, make: Callable[[], object]) -> None:
+def made_once(mesh: Mesh, name: object, make: Callable[[], T]) -> T:
     """Brings the mesh of this process into a state that is made once, and restored in later tests.
 
     Args:
         mesh: That of the fixture `mesh`, as it is given to a test.
         name: Of the state: all that `make` depends on.
         make: Brings the mesh there.
+
+    Returns:
+        What `make` has returned, in this test or in an earlier one.
     """
     assert mesh is _mesh()
-    if name in _made:
-        mesh.restore(_made[name])
-        return
-    make()
-    _made[name] = mesh.state()
+    if name not in _made:
+        result = make()
+        _made[name] = mesh.state(), result
+    state, found = _made[name]
+    mesh.restore(state)  # the first time too: no test gets more of it than the others
+    made: T = found
+    return made
 
 
 @pytest.fixture(name="mesh")

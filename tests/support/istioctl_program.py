@@ -11,10 +11,10 @@ import sys
 def main(path: str, words: list[str]) -> int:
     """Sends what a run is given; writes what comes of it."""
     folder = os.getcwd()  # noqa: PTH109 - pathlib takes longer to import than all else here
-    asked = "\0".join((folder, os.environ.get("KUBECONFIG", ""), *words)).encode()
+    request = "\0".join((folder, os.environ.get("KUBECONFIG", ""), *words)).encode()
     server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     server.connect(path)
-    server.sendall(len(asked).to_bytes(4, "big") + asked)
+    server.sendall(len(request).to_bytes(4, "big") + request)
     answer = b""
     while more := server.recv(1 << 20):
         answer += more

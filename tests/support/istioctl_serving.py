@@ -64,9 +64,9 @@ class Direct:
         path, _, query = path.partition("?")
         headers = {**self._headers, "Content-Type": kind}
         sent = b"" if body is None else json.dumps(body).encode()
-        asked = api.request(self._cluster, method, path, query, headers, sent)
+        req = api.request(self._cluster, method, path, query, headers, sent)
         try:
-            code, answer, _ = self._cluster.api.ask(asked, query)
+            code, answer, _ = self._cluster.api.handle(req, query)
         except api.Reset:
             refused = self._cluster.faults.unreachable == faults.REFUSED
             why = "connect: connection refused" if refused else "connection reset by peer"
@@ -76,7 +76,9 @@ class Direct:
         if code >= 400:
             raise Failed(answer["message"] if isinstance(answer, dict) else str(answer))
         # What is kept is never changed in place, and istioctl does change what it was given.
-        found: Object = json.loads(json.dumps(answer)) if method == "GET" else {}
+        found: Object = {}
+        if method == "GET":
+            found = json.loads(answer if isinstance(answer, bytes) else json.dumps(answer))
         return found
 
 
@@ -127,10 +129,10 @@ def bin_dir(version: str) -> Path:
     folder = shared_folder() / f"bin-{version}"
     folder.mkdir()
     program = folder / "istioctl"
-    told = json.dumps({"clientVersion": {"version": version, "tag": version}})
+    version_json = json.dumps({"clientVersion": {"version": version, "tag": version}})
     program.write_text(
         "#!/bin/sh\n"
-        f"[ \"$1\" = version ] && {{ echo '{told}'; exit; }}\n"
+        f"[ \"$1\" = version ] && {{ echo '{version_json}'; exit; }}\n"
         f"exec '{sys.executable}' -I -S '{istioctl_program.__file__}' '{_served()}' {version} \"$@\"\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -145,7 +147,7 @@ def _accept(listener: socket.socket) -> None:
 
 def _take(connection: socket.socket) -> None:
     with connection, suppress(OSError):
-        folder, kubeconfig, version, *words = _asked(connection).decode().split("\0")
+        folder, kubeconfig, version, *words = _read_request(connection).decode().split("\0")
         goes_on = lambda: _is_open(connection)  # noqa: E731 - one line
         try:
             reach = lambda read, context: _reached(read, context, version, goes_on)  # noqa: E731 - likewise
@@ -155,7 +157,7 @@ def _take(connection: socket.socket) -> None:
         connection.sendall("\0".join((str(ended.code), ended.stdout, ended.stderr)).encode())
 
 
-def _asked(connection: socket.socket) -> bytes:
+def _read_request(connection: socket.socket) -> bytes:
     with connection.makefile("rb") as file:
         return file.read(int.from_bytes(file.read(4), "big"))
 

@@ -88,6 +88,7 @@ class Istiod:
         remotes: The clusters it learnt of, by cluster ID.
         blind: IDs of clusters of which it has no endpoints and no gateway, though it says `synced`.
         stale: What it has instead of a cluster's gateway addresses, by cluster ID.
+        roots: Those that it distributes; none: that of its CA.
     """
 
     pod: Object
@@ -96,6 +97,7 @@ class Istiod:
     remotes: dict[str, Remote] = field(default_factory=dict)
     blind: set[str] = field(default_factory=set)
     stale: dict[str, list[str]] = field(default_factory=dict)
+    roots: tuple[x509.Certificate, ...] = ()
 
     @property
     def env(self) -> dict[str, str]:
@@ -107,6 +109,12 @@ class Istiod:
     def revision(self) -> str:
         """Its revision."""
         return self.env.get("REVISION") or "default"
+
+    @property
+    def tag(self) -> str:
+        """The tag of its image."""
+        (container,) = self.pod["spec"]["containers"]
+        return str(container["image"]).rpartition(":")[2]
 
     @property
     def minor(self) -> int:
@@ -122,19 +130,47 @@ class Istiod:
 
 
 class Istiods:
-    """The control planes of one cluster."""
+    """The control planes of one cluster.
+
+    Attributes:
+        born_blind: IDs of clusters that istiods which start from now on lack, as `Istiod.blind`.
+        held: The roots of each proxy, and the CA of its certificate, by the UID of its pod.
+        keeps: What the names of pods begin with whose proxies keep what they have.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._running: dict[str, Istiod] = {}
+        self.born_blind: set[str] = set()
+        self.held: dict[str, tuple[bytes, Authority]] = {}
+        self.keeps: set[str] = set()
 
     def state(self) -> dict[str, Istiod]:
         """Those that run now, as they are."""
         return {uid: _copied(one) for uid, one in self._running.items()}
 
     def restore(self, state: dict[str, Istiod]) -> None:
-        """Has those run that ran then."""
+        """Has those run that ran then; new ones see every cluster again."""
         self._running = {uid: _copied(one) for uid, one in state.items()}
+        self.born_blind = set()
+        self.held, self.keeps = {}, set()
+
+    def roots(self, one: Istiod) -> list[x509.Certificate]:
+        """The roots that an istiod distributes: those of its CA's Secret, once it has taken that up."""
+        return list(one.roots) or [one.issuer.root]
+
+    def proxy(self, pod: Object) -> tuple[list[x509.Certificate], Authority]:
+        """The roots that a proxy trusts, and the CA of its certificate.
+
+        It renews that when the bytes of the roots change, and not when the CA alone does.
+        """
+        one, name = self.running()[0], pod["metadata"]["name"]
+        bundle = dump_certificates(self.roots(one))
+        uid = pod["metadata"]["uid"]
+        held = self.held.get(uid)
+        if held is None or (held[0] != bundle and not any(name.startswith(each) for each in self.keeps)):
+            held = self.held[uid] = (bundle, one.issuer)
+        return x509.load_pem_x509_certificates(held[0]), held[1]
 
     def running(self) -> list[Istiod]:
         """Those that run and are ready."""
@@ -144,7 +180,7 @@ class Istiods:
         """The one in a pod."""
         return next((one for one in self.running() if one.pod["metadata"]["name"] == pod), None)
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Starts and ends them with their pods."""
         pods = {
             pod["metadata"]["uid"]: pod
@@ -158,7 +194,11 @@ class Istiods:
         for uid, pod in pods.items():
             if uid not in self._running:
                 given = _given(self._cluster)
-                self._running[uid] = Istiod(pod, given or self._own(), given is None)
+                one = Istiod(pod, given or self._own(), given is None)
+                one.blind |= self.born_blind
+                if given:
+                    one.roots = _given_roots(self._cluster)
+                self._running[uid] = one
 
     def _own(self) -> Authority:
         """The CA that an istiod makes itself, and keeps in a Secret."""
@@ -187,7 +227,7 @@ class Istiods:
             return
         same = given.root == one.issuer.root
         if same or one.env.get("ISTIO_MULTIROOT_MESH") == "true":
-            one.issuer = given
+            one.issuer, one.roots = given, _given_roots(self._cluster)
 
     def admit(self, served: Served, item: Object) -> None:
         """Has the validating webhooks look at a resource of Istio's; refuses where one cannot be asked.
@@ -208,15 +248,15 @@ class Istiods:
                     and webhook.get("failurePolicy", "Fail") == "Fail"
                     and selectors.by_object(webhook.get("objectSelector"), labels)
                 ):
-                    self._ask(webhook)
+                    self._call_webhook(webhook)
 
-    def _ask(self, webhook: Object) -> None:
+    def _call_webhook(self, webhook: Object) -> None:
         service = webhook["clientConfig"]["service"]
         name = service["name"]
         there = self._cluster.store.find("Service", name, service["namespace"])
-        wanted = ((there or {}).get("spec") or {}).get("selector") or {}
+        desired = ((there or {}).get("spec") or {}).get("selector") or {}
         behind = any(
-            wanted.items() <= (one.pod["metadata"].get("labels") or {}).items() for one in self.running()
+            desired.items() <= (one.pod["metadata"].get("labels") or {}).items() for one in self.running()
         )
         if there and behind:
             return
@@ -282,9 +322,9 @@ def networkz(cluster: Cluster, one: Istiod) -> list[Object]:
 
 
 def _network_gateway(network: str, cluster_id: str, address: str) -> Object:
-    nobody = {"Namespace": "", "Name": ""}
+    no_service = {"Namespace": "", "Name": ""}
     where = {"Network": network, "Cluster": cluster_id, "Addr": address, "Port": 15443}
-    return {**where, "HBONEPort": 0, "ServiceAccount": nobody}
+    return {**where, "HBONEPort": 0, "ServiceAccount": no_service}
 
 
 def _resolved(name: str) -> str:
@@ -316,8 +356,12 @@ def envoy_clusters(cluster: Cluster, pod: Object) -> str:
     is_gateway = (pod["metadata"].get("labels") or {}).get("istio") == "ingressgateway"
     seen = {one.cluster_id: cluster} if is_gateway else seen_clusters(cluster, one)
     lines = []
-    for service in cluster.store.of("Service"):
-        namespace, name = service["metadata"]["namespace"], service["metadata"]["name"]
+    services = {
+        (service["metadata"]["namespace"], service["metadata"]["name"]): service
+        for other in reversed([cluster, *seen.values()])
+        for service in other.store.of("Service")
+    }
+    for (namespace, name), service in services.items():
         for entry in service["spec"].get("ports") or []:
             host, port = f"{name}.{namespace}.svc.cluster.local", entry["port"]
             of = f"outbound_.{port}_._.{host}" if is_gateway else f"outbound|{port}||{host}"
@@ -335,13 +379,13 @@ def envoy_clusters(cluster: Cluster, pod: Object) -> str:
 def _pod_addresses(cluster: Cluster, namespace: str, name: str, *, meshed: bool) -> list[str]:
     service = cluster.store.find("Service", name, namespace)
     selector = ((service or {}).get("spec") or {}).get("selector")
-    wanted = {**(selector or {}), **({"security.istio.io/tlsMode": "istio"} if meshed else {})}
+    desired = {**(selector or {}), **({"security.istio.io/tlsMode": "istio"} if meshed else {})}
     return [
         f"{pod['status']['podIP']}:9080"
         for pod in cluster.store.of("Pod", namespace)
         if selector
         and controllers.is_ready(pod)
-        and selectors.by_object({"matchLabels": wanted}, pod["metadata"].get("labels") or {})
+        and selectors.by_object({"matchLabels": desired}, pod["metadata"].get("labels") or {})
     ]
 
 
@@ -356,6 +400,13 @@ def _given(cluster: Cluster) -> Authority | None:
     secret = cluster.store.find("Secret", "cacerts", SYSTEM)
     data = (secret or {}).get("data") or {}
     return _authority(tuple(sorted(data.items())))
+
+
+def _given_roots(cluster: Cluster) -> tuple[x509.Certificate, ...]:
+    """The roots in the Secret cacerts."""
+    data = (cluster.store.find("Secret", "cacerts", SYSTEM) or {}).get("data") or {}
+    pem = base64.b64decode(data.get("root-cert.pem", ""))
+    return tuple(x509.load_pem_x509_certificates(pem)) if pem else ()
 
 
 @cache
@@ -396,7 +447,7 @@ def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 def istiods(cluster: Cluster) -> None:
     """What running istiods do, a moment after something was written."""
-    cluster.istiods.look()
+    cluster.istiods.update()
     for one in cluster.istiods.running():
         cluster.istiods.reload(one)
         _fill_webhooks(cluster, one)
@@ -404,29 +455,30 @@ def istiods(cluster: Cluster) -> None:
     if running := cluster.istiods.running():
         _lead(cluster, running[0])
         roots = running[0].env.get("PILOT_CA_CERT_CONFIGMAP") or ROOTS
-        _give_out(cluster, roots, {"root-cert.pem": dump_certificates([running[0].issuer.root]).decode()})
+        bundle = dump_certificates(cluster.istiods.roots(running[0])).decode()
+        _give_out(cluster, roots, {"root-cert.pem": bundle})
         if running[0].minor >= _REVOKED_SINCE:
             _give_out(cluster, _REVOKED, {"ca-crl.pem": ""})
         _classes(cluster)
 
 
 def _fill_webhooks(cluster: Cluster, one: Istiod) -> None:
-    bundle = base64.b64encode(dump_certificates([one.issuer.root])).decode()
+    bundle = base64.b64encode(dump_certificates(cluster.istiods.roots(one))).decode()
     for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
         for item in cluster.store.of(kind):
             if (item["metadata"].get("labels") or {}).get("istio.io/rev") != one.revision:
                 continue
-            wanted = {"failurePolicy": "Fail"} if kind.startswith("Validating") else {}
+            desired = {"failurePolicy": "Fail"} if kind.startswith("Validating") else {}
             if all(
-                hook["clientConfig"].get("caBundle") == bundle and wanted.items() <= hook.items()
+                hook["clientConfig"].get("caBundle") == bundle and desired.items() <= hook.items()
                 for hook in item["webhooks"]
             ):
                 continue
 
-            def fill(copy: Object, wanted: Object = wanted) -> None:
+            def fill(copy: Object, desired: Object = desired) -> None:
                 for hook in copy["webhooks"]:
                     hook["clientConfig"]["caBundle"] = bundle
-                    hook.update(wanted)
+                    hook.update(desired)
 
             cluster.edit(item, fill, PILOT)
 
@@ -542,7 +594,7 @@ def _opened(cluster: Cluster, value: str) -> str:
     account = target.tokens.get(str(user.get("token")))
     if account is None:
         return "timeout"
-    may = rights.allowed(target, rights.account(*account), rights.Wanted("list", "", "pods"))
+    may = rights.allowed(target, rights.account(*account), rights.Action("list", "", "pods"))
     return "synced" if may else "timeout"
 
 

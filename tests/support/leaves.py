@@ -109,12 +109,12 @@ def tls_server(shown: Leaf, issuer: Authority, folder: Path) -> Iterator[tuple[s
 
 
 @contextmanager
-def talker(said: bytes) -> Iterator[tuple[str, int]]:
+def talker(data: bytes) -> Iterator[tuple[str, int]]:
     """A server that says something to whoever connects, and closes; its address."""
 
     def talk(peer: socket.socket) -> None:
         peer.recv(4096)
-        peer.sendall(said)
+        peer.sendall(data)
 
     with _listener(talk) as address:
         yield address

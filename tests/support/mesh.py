@@ -20,16 +20,18 @@ from tests.support.api import NotAtOnce, Reset
 from tests.support.folders import shared_folder
 from tests.support.istioctl_serving import bin_dir
 from tests.support.snapshots import snapshot
+from tests.support.world import IDS, cluster_id_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
     from tests.support.runs import Result, Running
     from tests.support.snapshots import Snapshot
 
-CLUSTERS = {"kt": "kt-k2p", "ncloud": "ncloud-nks", "nhn": "nhn-nks"}
+CLUSTERS = IDS
 """Names of the clusters that the guide joins, by context."""
 
 MOMENT_S = 0.003
@@ -77,7 +79,7 @@ class Mesh:
         self._events: list[tuple[re.Pattern[str], Callable[[], None]]] = []
         material = certificates.material()
         self.clusters = {
-            name: cluster.Cluster(self, name, CLUSTERS.get(name, f"{name}-k"), number, material, moment_s)
+            name: cluster.Cluster(self, name, cluster_id_of(name), number, material, moment_s)
             for number, name in enumerate(contexts or CLUSTERS, 1)
         }
         self.kubeconfig = folder / "kubeconfig"
@@ -155,7 +157,7 @@ class Mesh:
         if dies_after is not None:
             self._end = _End(dies_after, self._die)
         try:
-            with direct.connections({one.api.port: one for one in self.clusters.values()}):
+            with self.direct():
                 result = runs.run(self.folder, [str(word) for word in words], environment(self.folder, **env))
         finally:
             assert self._end is None, f"the run ended before it was to die: after {dies_after}"
@@ -163,6 +165,10 @@ class Mesh:
         if dies_after is None:
             self.settle()  # tests may read at once what the controllers do next
         return result
+
+    def direct(self) -> AbstractContextManager[None]:
+        """Has requests of this process skip TLS and HTTP: for tests that open a session themselves."""
+        return direct.connections({one.api.port: one for one in self.clusters.values()})
 
     def start(self, *words: object, killed_after: int | str | None = None, **env: str) -> Running:
         """Starts istio-mc as a process of its own.
@@ -226,6 +232,8 @@ class Mesh:
         """
         with self._lock:
             self.writes += 1
+            if self._dead:  # on its way when the other one ended the run
+                raise Reset
             happening = [event for event in self._events if event[0].search(f"{method} {path}")]
             for event in happening:
                 self._events.remove(event)

@@ -83,9 +83,9 @@ class Mirror:
         """Where a tool is published here."""
         return artifact(tool, version or VERSIONS[tool], platform, mirror=self.url)
 
-    def asked(self, path: str) -> list[str]:
+    def requested(self, path: str) -> list[str]:
         """The Host of each request for a path."""
-        return [host for asked, host in self.requests if asked == path]
+        return [host for requested, host in self.requests if requested == path]
 
     @contextmanager
     def serve(self, tls: ssl.SSLContext | None = None) -> Iterator[Mirror]:
@@ -145,12 +145,12 @@ class Mirror:
 
 def program(tool: Tool, version: str) -> bytes:
     """A program that tells its version as the real one does."""
-    said = {
+    outputs = {
         Tool.KUBECTL: f'{{"clientVersion": {{"gitVersion": "v{version}"}}}}',
         Tool.HELM: f"v{version}",
         Tool.ISTIOCTL: f'{{"clientVersion": {{"version": "{version}"}}}}',
     }[tool]
-    return f"#!/bin/sh\necho '{said}'\n".encode() + b"# " + tool.encode() * 4000 + b"\n"
+    return f"#!/bin/sh\necho '{outputs}'\n".encode() + b"# " + tool.encode() * 4000 + b"\n"
 
 
 def archive(files: Mapping[str, bytes], *others: tarfile.TarInfo) -> bytes:
@@ -169,13 +169,3 @@ def archive(files: Mapping[str, bytes], *others: tarfile.TarInfo) -> bytes:
 def elf(machine: int) -> bytes:
     """The beginning of a Linux program for a processor (e_machine), and some more bytes."""
     return b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + machine.to_bytes(2, "little") + bytes(300)
-
-
-def long_elf() -> bytes:
-    """A Linux program for amd64 whose header says how long it is."""
-    body = bytearray(elf(0x3E) + bytes(700))
-    body[40:48] = (len(body) - 64).to_bytes(
-        8, "little"
-    )  # e_shoff: one section header of 64 bytes, at the end
-    body[58:62] = b"\x40\x00\x01\x00"
-    return bytes(body)

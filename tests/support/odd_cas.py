@@ -161,7 +161,8 @@ TEXTS: dict[str, Callable[[bytes], bytes]] = {
     "small letters": lambda data: data.replace(b"BEGIN", b"begin").replace(b"END", b"end"),
     "more dashes": lambda data: data.replace(b"-----BEGIN", b"------BEGIN"),
     "fewer dashes": lambda data: data.replace(b"-----END", b"----END"),
-    "without padding": lambda data: data.replace(b"=", b""),
+    "without padding": lambda data: b"".join(map(_unpadded, _blocks(data))),
+    "last block without padding": lambda data: b"".join(_changed_last(list(_blocks(data)), _unpadded)),
     "a letter changed": lambda data: data[:200] + (b"A" if data[200:201] != b"A" else b"B") + data[201:],
     "one line": lambda data: data.replace(b"-----", b"@").replace(b"\n", b"").replace(b"@", b"-----"),
     "wide lines": lambda data: b"".join(
@@ -182,12 +183,23 @@ TEXTS_FOR_PROXIES = {
     )),
     *(("cert_chain", text)[::-1] for text in (
         "headers", "headers without an empty line", "joined", "joined with a space", "last line missing",
+        "last block without padding",
     )),
 }  # fmt: skip
 
 
 # The letter is in the copy of the public key, which Go makes anew and OpenSSL compares.
 TEXTS_UNREAD = {("a letter changed", "ca_key")}
+
+
+def _unpadded(block: bytes) -> bytes:
+    """A block that lacks its padding; where it has none, its last letter, for which there would be some."""
+    text, end, rest = block.partition(b"\n-----END")
+    return (text.rstrip(b"=") if text.endswith(b"=") else text[:-1]) + end + rest
+
+
+def _changed_last(blocks: list[bytes], change: Callable[[bytes], bytes]) -> list[bytes]:
+    return [*blocks[:-1], *map(change, blocks[-1:])]
 
 
 def _blocks(data: bytes) -> Iterator[bytes]:

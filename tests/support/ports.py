@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from cryptography import x509
+
     from istio_mc.domain.pki.certificates import Authority
     from tests.support.cluster import Cluster
     from tests.support.istiod import Istiod
@@ -47,9 +49,8 @@ def of_pod(cluster: Cluster, namespace: str, name: str) -> Mapping[int, Callable
             _XDS: lambda peer: _tls(peer, one.issuer),
         }
     if controllers.has_proxy(pod) and cluster.istiods.running():
-        issuer = cluster.istiods.running()[0].issuer
         pages = {
-            "/config_dump": lambda: _held(issuer),
+            "/config_dump": lambda: _held(*cluster.istiods.proxy(pod)),
             "/clusters": lambda: istiod.envoy_clusters(cluster, pod).encode(),
         }
         return {_ENVOY_ADMIN: lambda peer: _http(peer, pages)}
@@ -86,10 +87,14 @@ def _metrics(one: Istiod) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
+def _held(roots: list[x509.Certificate], issuer: Authority) -> Object:
+    """What a proxy holds."""
+    return secrets_dump([_leaf(issuer), *issuer.path], roots)
+
+
 @cache
-def _held(issuer: Authority) -> Object:
-    """What the proxies of a cluster hold."""
-    return secrets_dump([workload_leaf(issuer).certificate, *issuer.path], [issuer.root])
+def _leaf(issuer: Authority) -> x509.Certificate:
+    return workload_leaf(issuer).certificate
 
 
 def _http(peer: socket.socket, pages: Mapping[str, Callable[[], Any]]) -> None:

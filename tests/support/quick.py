@@ -13,10 +13,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import istio_mc
+from istio_mc.ops.session.pod_watch import PodTiming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
+
+    import pytest
 
 POLL_S = 0.01
 _PAUSES = ("_POLL_S", "_PROPAGATION_S", "_TICK_S")
@@ -48,6 +51,11 @@ def calm_down() -> None:
     """Gives the program its own pauses back."""
     for module, name, value in pausing():
         setattr(module, name, value)
+
+
+def look_at_pods_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has a fault of pods count as a lasting one after a fraction of a second."""
+    monkeypatch.setattr(PodTiming.__init__, "__defaults__", (0.05, 0.3, 0.1))
 
 
 def main() -> None:

@@ -118,8 +118,8 @@ def lab_istioctl(version: str) -> str:
 
 def record(istioctl: str, path: Path, version: str) -> str:
     """Writes what an istioctl makes of each shape into a file; says how much it is."""
-    told = json.loads(_run(istioctl, "version", "--remote=false", "--output", "json"))
-    assert told["clientVersion"]["version"] == version, told
+    versions = json.loads(_run(istioctl, "version", "--remote=false", "--output", "json"))
+    assert versions["clientVersion"]["version"] == version, versions
     kept: dict[str, Object] = {}
     shapes: dict[str, list[str]] = {}
     for document in documents(version):
@@ -143,7 +143,9 @@ def _generated(istioctl: str, document: Object) -> list[Object]:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(document, file)
         file.flush()
-        found = yamltext.load_all(_run(istioctl, "manifest", "generate", "-f", file.name))
+        found = yamltext.load_all(
+            _run(istioctl, "manifest", "generate", "--log_target", "stderr", "-f", file.name)
+        )
     return [_trimmed(item) for item in _as_released(found)]
 
 

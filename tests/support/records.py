@@ -19,7 +19,7 @@ def record(
     title: str = "",
     scope: Scope = Scope.CLUSTER,
     severity: Severity = Severity.ERROR,
-    ask: Callable[[Facts, Target], Finding] = never,
+    evaluate: Callable[[Facts, Target], Finding] = never,
     *,
     topic: str = "",
     needs: tuple[str, ...] = (),
@@ -36,7 +36,7 @@ def record(
         fix="",
         severity=severity,
         scope=scope,
-        ask=ask,
+        evaluate=evaluate,
         needs=needs,
         because=because,
     )

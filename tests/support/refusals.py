@@ -71,8 +71,8 @@ def changed_meanwhile(served: Served, name: str) -> Refused:
 
 def fields_conflict(conflicts: Sequence[Conflict]) -> Refused:
     """Other managers own fields that an apply would change."""
-    told = [f'conflict with "{one.manager}": {_dotted(one.path)}' for one in conflicts]
-    plural = "s" if len(told) > 1 else ""
+    messages = [f'conflict with "{one.manager}": {_dotted(one.path)}' for one in conflicts]
+    plural = "s" if len(messages) > 1 else ""
     causes = [
         {
             "reason": "FieldManagerConflict",
@@ -81,7 +81,7 @@ def fields_conflict(conflicts: Sequence[Conflict]) -> Refused:
         }
         for c in conflicts
     ]
-    message = f"Apply failed with {len(told)} conflict{plural}: {'; '.join(told)}"
+    message = f"Apply failed with {len(messages)} conflict{plural}: {'; '.join(messages)}"
     return Refused(409, "Conflict", message, {"causes": causes})
 
 

@@ -14,7 +14,7 @@ ADMIN = "kubernetes-admin"
 _ACCOUNT = "system:serviceaccount:"
 
 
-class Wanted(NamedTuple):
+class Action(NamedTuple):
     """Something that somebody wants to do."""
 
     verb: str
@@ -29,12 +29,12 @@ def account(namespace: str, name: str) -> str:
     return f"{_ACCOUNT}{namespace}:{name}"
 
 
-def allowed(cluster: Cluster, who: str, wanted: Wanted) -> bool:
+def allowed(cluster: Cluster, who: str, desired: Action) -> bool:
     """Whether somebody may do something."""
     if not who.startswith(_ACCOUNT):
-        return not _denied(cluster.faults.denied, wanted)
+        return not _denied(cluster.faults.denied, desired)
     namespace, name = who.removeprefix(_ACCOUNT).split(":")
-    return any(_covers(rule, wanted) for rule in _rules(cluster, namespace, name, wanted.namespace))
+    return any(_covers(rule, desired) for rule in _rules(cluster, namespace, name, desired.namespace))
 
 
 class Rules(NamedTuple):
@@ -58,11 +58,11 @@ def rules_of(cluster: Cluster, who: str, namespace: str) -> Rules:
     return Rules(found, is_incomplete=False)
 
 
-def _denied(denied: set[str], wanted: Wanted) -> bool:
-    if wanted.verb == "*":
+def _denied(denied: set[str], desired: Action) -> bool:
+    if desired.verb == "*":
         return bool(denied)
     return any(
-        f"{verb} {resource}" in denied for verb in (wanted.verb, "*") for resource in (wanted.resource, "*")
+        f"{verb} {resource}" in denied for verb in (desired.verb, "*") for resource in (desired.resource, "*")
     )
 
 
@@ -83,16 +83,16 @@ def _rules(cluster: Cluster, namespace: str, name: str, where: str) -> Iterator[
             yield from (role or {}).get("rules") or []
 
 
-def _covers(rule: Object, wanted: Wanted) -> bool:
+def _covers(rule: Object, desired: Action) -> bool:
     def has(key: str, value: str) -> bool:
         there = rule.get(key) or []
         return value in there or "*" in there
 
     named = rule.get("resourceNames")
-    _, _, subresource = wanted.resource.partition("/")
+    _, _, subresource = desired.resource.partition("/")
     return bool(
-        has("verbs", wanted.verb)
-        and has("apiGroups", wanted.group)
-        and (has("resources", wanted.resource) or (subresource and has("resources", f"*/{subresource}")))
-        and (not named or wanted.name in named)
+        has("verbs", desired.verb)
+        and has("apiGroups", desired.group)
+        and (has("resources", desired.resource) or (subresource and has("resources", f"*/{subresource}")))
+        and (not named or desired.name in named)
     )

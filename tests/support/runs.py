@@ -108,12 +108,11 @@ def _garbage_collected() -> Iterator[None]:
 
     What is left then is not looked through again: a mesh and its tests are much, a run is little.
     """
-    gc.collect()
-    gc.freeze()
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+    gc.freeze()
 
 
 _read: dict[str | bytes, bytes] = {}

@@ -60,6 +60,7 @@ class State(NamedTuple):
     objects: dict[Key, Object]
     owners: dict[Key, tuple[Managed, dict[Owner, str]]]
     version: int
+    numbers: tuple[int, int]
 
 
 class Store:
@@ -94,13 +95,14 @@ class Store:
     def state(self) -> State:
         """All that is kept now, to be had back later."""
         with self.lock:
-            return State(self._objects.copy(), self._owners.copy(), self._version)
+            return State(self._objects.copy(), self._owners.copy(), self._version, self._numbers.state())
 
     def restore(self, state: State) -> None:
         """Has all be as it was."""
         with self.lock:
             self._objects, self._owners = state.objects.copy(), state.owners.copy()
             self._version = state.version
+            self._numbers.restore(state.numbers)
             crds = (key for key in self._objects if key[:2] == (_CRDS.group, _CRDS.plural))
             self._custom = {key: served for key in crds if (served := self._defined_by(key))}
             self._serve()
@@ -200,11 +202,11 @@ class Store:
             key = self._key(served, namespace, name)
             old = self._objects.get(key)
             document = _without_status(document, served)
-            wanted = defaults.normalised(document, served)
+            desired = defaults.normalised(document, served)
             rules = Merging.of(served)
             managed = self._owners.get(key, ({}, {}))[0]
             me, mine = Owner(by.manager, by.operation), fields.leaves(document, rules).keys()
-            new, managed, conflicts = fields.apply(old, wanted, me, mine, managed, rules)
+            new, managed, conflicts = fields.apply(old, desired, me, mine, managed, rules)
             if conflicts and not force:
                 raise refusals.fields_conflict(conflicts)
             return self._put(key, served, old, new, managed, by)
@@ -220,12 +222,12 @@ class Store:
         with self.lock:
             key = self._key(served, namespace, name)
             old = self.get(served, namespace, name)
-            asked = how(fields.copied(old))
-            if asked["metadata"].get("resourceVersion") not in (None, old["metadata"]["resourceVersion"]):
+            changed = how(fields.copied(old))
+            if changed["metadata"].get("resourceVersion") not in (None, old["metadata"]["resourceVersion"]):
                 raise refusals.changed_meanwhile(served, name)
             if by.subresource == "status":
-                return self._set_status(key, served, old, asked.get("status", {}), by)
-            new = defaults.normalised(asked, served)
+                return self._set_status(key, served, old, changed.get("status", {}), by)
+            new = defaults.normalised(changed, served)
             if served.has_status:
                 new = {**new, **({"status": old["status"]} if "status" in old else {})}
                 if "status" not in old:
@@ -378,16 +380,16 @@ class Store:
         self._version += 1
         new["metadata"]["resourceVersion"] = str(self._version)
         self._objects[key] = new
-        self._told(key)
+        self._on_write(key)
         return new
 
     def _drop(self, key: Key) -> None:
         self._version += 1
         self._objects.pop(key, None)
         self._owners.pop(key, None)
-        self._told(key)
+        self._on_write(key)
 
-    def _told(self, key: Key) -> None:
+    def _on_write(self, key: Key) -> None:
         if key[:2] == (_CRDS.group, _CRDS.plural):
             self._serve_crd(key)
         for call in self.on_write:

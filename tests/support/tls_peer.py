@@ -127,7 +127,7 @@ def listening(handle: Callable[[Peer, socket.socket], None]) -> Iterator[Peer]:
                 thread.join()
 
 
-def says(words: bytes) -> Callable[[Peer, socket.socket], None]:
+def sends(words: bytes) -> Callable[[Peer, socket.socket], None]:
     """Reads what comes, and says the same to everyone."""
 
     def handle(_: Peer, connection: socket.socket) -> None:

@@ -10,24 +10,23 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
-from istio_mc.domain.codes import Code
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.choice import IstioChoice
 from istio_mc.domain.istio.discovery import Discovery, IstiodView, NetworkGateway
 from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.istio.operator import GATEWAY_PORTS
-from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, ProxyTrust, Serving
+from istio_mc.domain.istio.proxies import DistributedRoots, ProxiesHold, ProxyTrust, Serving
 from istio_mc.domain.istio.releases import Defect
 from istio_mc.domain.istio.services import Meshed
 from istio_mc.domain.kube.objects import ref_of
-from istio_mc.domain.links.remote_secrets import Reading, Tried, remote_secrets_in
+from istio_mc.domain.links.remote_secrets import AccessResult, Reading, remote_secrets_in
 from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.observed import Observed
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.certificates import Authority, KeySpec, KeyType, new_intermediate, new_root
 from istio_mc.domain.pki.pem import fingerprint
 from istio_mc.domain.plan import Drift
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.traffic.data_path import (
     Answer,
     DataPath,
@@ -72,7 +71,10 @@ CLUSTERS = {
     for number, (context, cluster_id) in enumerate(IDS.items(), 1)
 }
 UNREACHABLE = Problem(
-    code=Code.CLUSTER_UNREACHABLE, message="nhn cannot be reached", seen="connection refused", cluster="nhn"
+    code=Code.CLUSTER_UNREACHABLE,
+    message="API server is not reachable",
+    seen="connection refused",
+    cluster="nhn",
 )
 
 
@@ -82,8 +84,8 @@ MADE = datetime.now(UTC)
 
 
 def cluster_id_of(context: str) -> str:
-    """Of the three clusters, and of any other that a test makes up."""
-    return IDS.get(context, f"{context}-k")
+    """Of the three clusters, and of any other that a test makes up: `cluster1` is called as its context."""
+    return IDS.get(context) or (context if context.startswith("cluster") else f"{context}-k")
 
 
 @cache
@@ -175,6 +177,7 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             },
         },
         documents.cross_network_gateway(),
+        reader_token(),
         webhook("Mutating", "istio-sidecar-injector", ca_certs(context).root_cert),
         webhook("Validating", "istio-validator-istio-system", ca_certs(context).root_cert),
         *(
@@ -186,6 +189,14 @@ def objects_of(context: str, clusters: Mapping[str, Cluster] = CLUSTERS) -> list
             if name != context
         ),
     ]
+
+
+def reader_token() -> dict[str, Any]:
+    """The Secret with the token that the others read a cluster with."""
+    made = documents.reader_token_secret()
+    made["metadata"]["creationTimestamp"] = MADE.isoformat()
+    data = {"token": b"token", "ca.crt": CA}
+    return {**made, "data": {key: base64.b64encode(value).decode() for key, value in data.items()}}
 
 
 def webhook(kind: str, name: str, roots: bytes) -> dict[str, Any]:
@@ -289,7 +300,7 @@ class World:
         }
     )
     unreachable: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
-    tried: dict[str, Tried] = field(default_factory=dict)
+    access_results: dict[str, AccessResult] = field(default_factory=dict)
     identity_faults: tuple[Problem, ...] = ()
     drift: dict[str, Drift] = field(default_factory=dict)
     unseen: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
@@ -302,9 +313,11 @@ class World:
             context: ProxiesHold((proxy(authority(context)),), {}, 1) for context in CLUSTERS
         }
     )
-    given_roots: dict[str, GivenRoots] = field(
+    distributed_roots: dict[str, DistributedRoots] = field(
         default_factory=lambda: {
-            context: GivenRoots(dict.fromkeys(("sample", "default"), ca_certs(context).root_cert.decode()))
+            context: DistributedRoots(
+                dict.fromkeys(("sample", "default"), ca_certs(context).root_cert.decode())
+            )
             for context in CLUSTERS
         }
     )
@@ -333,7 +346,7 @@ class World:
             self.ways,
             self.serving,
             self.proxies,
-            self.given_roots,
+            self.distributed_roots,
             self.discovery,
         )
         for found in read:
@@ -355,7 +368,7 @@ class World:
             remotes=remotes,
             peers={
                 context: {
-                    remote.access: self.tried.get(context, Tried(Reading.OK))
+                    remote.access: self.access_results.get(context, AccessResult(Reading.OK))
                     for held in remotes.values()
                     for remote in held
                     if remote.cluster_id == cluster_id and remote.access
@@ -381,7 +394,7 @@ class World:
             data_path=self.ways,
             serving=self.serving,
             proxies=self.proxies,
-            given_roots=self.given_roots,
+            distributed_roots=self.distributed_roots,
             discovery=self.discovery,
             now=self.now,
             failures={Observation.CLUSTERZ: self.unseen, **self.failures},

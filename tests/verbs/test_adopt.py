@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.support.fixtures import made_once
 from tests.support.snapshots import changed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.mesh import Mesh
+    from tests.support.runs import Result
 
 ADOPT = ("adopt", "--contexts", "kt,ncloud,nhn", "-o", "json")
 SYSTEM = "istio-system"
@@ -23,8 +25,21 @@ def labels(mesh: Mesh) -> dict[str, dict[str, Any]]:
     return {name: one.get("Namespace", SYSTEM)["metadata"]["labels"] for name, one in mesh.clusters.items()}
 
 
+def adopt(mesh: Mesh) -> Result:
+    """Has the mesh that `scripted` is be taken over."""
+    return made_once(mesh, "adopted", lambda: mesh.run(*ADOPT).exits(0))
+
+
+def adopt_and_install(mesh: Mesh) -> None:
+    def install() -> None:
+        adopt(mesh)
+        mesh.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+
+    made_once(mesh, "adopted and installed", install)
+
+
 def test_every_cluster_becomes_a_member_under_the_id_and_network_it_has(scripted: Mesh) -> None:
-    data = scripted.run(*ADOPT).exits(0).data
+    data = adopt(scripted).data
     for cluster in data["clusters"]:
         found = labels(scripted)[cluster["name"]]
         assert found["istio-mc/mesh-id"] == data["meshID"]
@@ -34,7 +49,7 @@ def test_every_cluster_becomes_a_member_under_the_id_and_network_it_has(scripted
 
 def test_nothing_but_the_labels_of_the_namespace_changes(scripted: Mesh) -> None:
     before, certificates = scripted.snapshots(), contents(scripted.certs)
-    scripted.run(*ADOPT).exits(0)
+    adopt(scripted)
     after = scripted.snapshots()
     assert {name: changed(before[name], after[name]) for name in before} == {
         name: [f"Namespace {SYSTEM}"] for name in scripted.names
@@ -43,7 +58,7 @@ def test_nothing_but_the_labels_of_the_namespace_changes(scripted: Mesh) -> None
 
 
 def test_a_second_run_changes_nothing(scripted: Mesh) -> None:
-    scripted.run(*ADOPT).exits(0)
+    adopt(scripted)
     before = scripted.writes
     scripted.run(*ADOPT).exits(0)
     assert scripted.writes == before
@@ -67,8 +82,8 @@ def test_a_dry_run_shows_who_would_become_a_member_and_touches_nothing(scripted:
     ]
 
 
-def test_what_an_install_would_change_is_told(scripted: Mesh) -> None:
-    data = scripted.run(*ADOPT).exits(0).data
+def test_changes_of_an_install_are_reported(scripted: Mesh) -> None:
+    data = adopt(scripted).data
     pending = {cluster["name"]: [step["name"] for step in cluster["pending"]] for cluster in data["clusters"]}
     assert set(pending) == set(scripted.names)
     assert all("istio" in steps for steps in pending.values())
@@ -82,8 +97,7 @@ def test_clusters_without_istio_are_not_taken_over(mesh: Mesh) -> None:
 
 def test_an_install_afterwards_brings_it_to_what_an_install_makes_under_the_same_ca(scripted: Mesh) -> None:
     before = {name: one.get("Secret", "cacerts", SYSTEM)["data"] for name, one in scripted.clusters.items()}
-    scripted.run(*ADOPT).exits(0)
-    scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    adopt_and_install(scripted)
     assert {
         name: one.get("Secret", "cacerts", SYSTEM)["data"] for name, one in scripted.clusters.items()
     } == before
@@ -93,15 +107,14 @@ def test_an_install_afterwards_brings_it_to_what_an_install_makes_under_the_same
 
 
 def test_verify_finds_its_members_and_nothing_wrong_but_what_an_install_would_change(scripted: Mesh) -> None:
-    scripted.run(*ADOPT).exits(0)
+    adopt(scripted)
     data = scripted.run("verify", "-o", "json").exits(4).data
     assert [cluster["name"] for cluster in data["clusters"]] == list(scripted.names)
     assert {cause["id"] for cause in data["rootCauses"]} == {"drift.none"}
 
 
 def test_an_uninstall_leaves_what_the_scripts_made_themselves(scripted: Mesh) -> None:
-    scripted.run(*ADOPT).exits(0)
-    scripted.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    adopt_and_install(scripted)
     result = scripted.run("uninstall", "--yes", "-o", "json").exits(0)
     for name, one in scripted.clusters.items():
         left = {item["object"]: item["reason"] for item in result.cluster(name)["remaining"]}

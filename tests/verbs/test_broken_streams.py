@@ -18,6 +18,7 @@ def break_every(count: int, mesh: Mesh) -> None:
         one.faults.breaks_every, one.faults.forwards = count, 0
 
 
+@pytest.mark.thorough
 def test_verify_of_a_mesh_whose_every_third_port_forward_breaks_ends_0(installed: Mesh) -> None:
     break_every(3, installed)  # each cluster has five, and two more for those that broke
     found = installed.run("verify", "-v").exits(0)

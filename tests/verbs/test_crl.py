@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.support.cluster import Cluster
     from tests.support.kinds import Object
@@ -33,6 +35,7 @@ def test_it_stays_where_a_damaged_secret_is_repaired(installed: Mesh) -> None:
     assert cacerts(nhn)["data"]["ca-key.pem"]
 
 
+@pytest.mark.thorough
 def test_it_stays_where_the_ca_is_replaced_by_one_under_another_root(installed: Mesh) -> None:
     nhn = installed["nhn"]
     revoke(nhn)
@@ -44,6 +47,7 @@ def test_it_stays_where_the_ca_is_replaced_by_one_under_another_root(installed: 
     assert cacerts(nhn)["data"]["ca-crl.pem"] == CRL
 
 
+@pytest.mark.thorough
 def test_it_stays_where_a_mesh_is_taken_over_and_then_installed(scripted: Mesh) -> None:
     nhn = scripted["nhn"]
     revoke(nhn)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
 
 
+@pytest.mark.thorough
 def test_istiods_and_proxies_are_called_through_port_forwards_alone(installed: Mesh) -> None:
     installed.run("verify")
     installed.run("status")

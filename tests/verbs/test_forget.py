@@ -53,7 +53,7 @@ def paused(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def session(installed: Mesh, events: list[Event], paused: list[float]) -> Iterator[Session]:
     assert not paused
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
-    with open_named(inputs, events.append) as found:
+    with installed.direct(), open_named(inputs, events.append) as found:
         yield found
 
 
@@ -162,7 +162,7 @@ def test_the_token_that_is_replaced_is_that_of_the_reader_that_mesh_yaml_names(i
     with_own_reader(installed)
     installed.run("link").exits(0)
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
-    with open_named(inputs) as session:
+    with installed.direct(), open_named(inputs) as session:
         before = readers(installed["kt"])
         removed, failures = forget(session, leaving(session))
     assert failures == {}

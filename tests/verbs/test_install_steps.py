@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.ca import trust
 from istio_mc.ops.ca.options import options_of
 from istio_mc.ops.install import install, preflight
@@ -80,7 +79,7 @@ def test_what_the_run_knew_before_of_a_cluster_stays_and_what_the_plan_finds_is_
     )
     monkeypatch.setattr(preflight, "outlived", lambda *_: [outlived])
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
-    with open_named(inputs) as session:
+    with installed.direct(), open_named(inputs) as session:
         session.clusters.mark_unusable({"nhn": (known,)})
         installed.cut("kt")
         options = options_of(session.settings.ca, None, None)

@@ -115,7 +115,7 @@ class Case:
 
     words: tuple[str, ...]
     write: str
-    said: str
+    text: str
     done: Callable[[Mesh], bool]
     before: Callable[[Mesh], object] = lambda _mesh: None
 
@@ -193,10 +193,10 @@ CASES = {
 }
 
 
-def assert_told(result: Result, said: str) -> None:
+def assert_reported(result: Result, text: str) -> None:
     (error,) = result.exits(130).json["errors"]
     assert error["seen"].startswith("done by then: ")
-    assert said in error["message"] + error["seen"] + error["expected"] + error["hint"]
+    assert text in error["message"] + error["seen"] + error["expected"] + error["hint"]
     assert "Traceback" not in result.stderr
 
 
@@ -215,7 +215,7 @@ def test_the_same_command_does_the_rest(installed: Mesh, name: str) -> None:
     try:
         assert begun.wait(60)
         running.process.send_signal(signal.SIGINT)
-        assert_told(running.wait(), case.said)
+        assert_reported(running.wait(), case.text)
     finally:
         over.set()
     installed.run(*case.words).exits(0)
@@ -234,5 +234,5 @@ def test_a_verb_that_only_reads_has_changed_nothing(installed: Mesh, words: tupl
     running = installed.start(*words, "-o", "json")
     assert installed["nhn"].faults.kept.wait(60)
     running.process.send_signal(signal.SIGINT)
-    assert_told(running.wait(), "nothing was changed")
+    assert_reported(running.wait(), "nothing was changed")
     assert installed.writes == writes

@@ -44,7 +44,7 @@ def unpinned(mesh: Mesh) -> Mesh:
 
 @pytest.mark.usefixtures("table")
 class TestABareMesh:
-    def test_gets_the_version_that_fits_its_clusters_and_is_told_why(self, mesh: Mesh) -> None:
+    def test_gets_the_version_that_fits_its_clusters_with_the_reason(self, mesh: Mesh) -> None:
         data = unpinned(mesh).run("install", *THREE, "-o", "json").exits(0).data
         assert (data["istioVersion"], data["istioVersionReason"], data["istioVersionTested"]) == (
             "1.26.0",
@@ -53,7 +53,7 @@ class TestABareMesh:
         )
         assert mesh["kt"].get("Deployment", "istiod", "istio-system")
 
-    def test_is_told_the_version_in_the_plan_and_before_the_first_change(self, mesh: Mesh) -> None:
+    def test_shows_the_version_in_the_plan_and_before_the_first_change(self, mesh: Mesh) -> None:
         done = unpinned(mesh).run("install", *THREE, "--dry-run").exits(0)
         line = "Istio 1.26.0: newest supported minor for Kubernetes 1.32; tested with 1.26.0"
         assert line in done.stdout.splitlines()
@@ -68,6 +68,7 @@ class TestABareMesh:
         assert "--istio-version 1.26.0" in done.json["errors"][0]["hint"]
         assert not mesh["kt"].has("Namespace", "istio-system")
 
+    @pytest.mark.thorough
     def test_is_installed_all_the_same_with_a_version_that_is_named(
         self, mesh: Mesh, table: Callable[[IstioRelease], None]
     ) -> None:
@@ -88,7 +89,7 @@ class TestABareMesh:
         )
         assert error["hint"].endswith("--istio-version 1.26.0")
 
-    def test_whose_clusters_are_all_silent_is_told_just_that(
+    def test_whose_clusters_are_all_silent_reports_only_that(
         self, mesh: Mesh, table: Callable[[IstioRelease], None]
     ) -> None:
         table(replace(ONLY, newest="1.26.8"))  # of which no istioctl is here: that is not what stops the run
@@ -97,7 +98,7 @@ class TestABareMesh:
         done = unpinned(mesh).run("install", *THREE, "-o", "json").exits(1)
         assert done.errors == [("cluster-unreachable", name) for name in mesh.names]
 
-    def test_with_a_silent_cluster_is_told_which_one_did_not_count(self, mesh: Mesh) -> None:
+    def test_with_a_silent_cluster_names_the_one_that_did_not_count(self, mesh: Mesh) -> None:
         mesh.cut("nhn")
         data = unpinned(mesh).run("install", *THREE, "-o", "json").exits(3).data
         assert data["istioVersionReason"] == "newest supported minor for Kubernetes 1.32, nhn unknown"
@@ -125,10 +126,12 @@ class TestAMeshThatRunsAnIstio:
     def test_has_no_drift(self, installed: Mesh) -> None:
         unpinned(installed).run("verify", "--only", "drift", "-o", "json").exits(0)
 
+    @pytest.mark.thorough
     def test_is_removed_with_it(self, installed: Mesh) -> None:
         unpinned(installed).run("uninstall", "--yes").exits(0)
         assert not installed["kt"].has("Namespace", "istio-system")
 
+    @pytest.mark.thorough
     def test_is_removed_with_it_where_a_removal_was_interrupted(self, installed: Mesh) -> None:
         for one in installed.clusters.values():
             one.delete(one.get("Deployment", "istiod", "istio-system"))
@@ -153,7 +156,7 @@ class TestAMeshThatRunsAnIstio:
         }
 
     def test_that_cannot_be_read_needs_the_version_named(self, installed: Mesh) -> None:
-        def untold(deployment: dict[str, object]) -> None:
+        def remove_version(deployment: dict[str, object]) -> None:
             labels = deployment["metadata"]["labels"]  # type: ignore[index]
             for key in ("operator.istio.io/version", "app.kubernetes.io/version"):
                 labels.pop(key, None)
@@ -161,7 +164,7 @@ class TestAMeshThatRunsAnIstio:
             spec["template"]["spec"]["containers"][0]["image"] = "docker.io/istio/pilot:ours"  # type: ignore[index]
 
         for one in installed.clusters.values():
-            one.edit(one.get("Deployment", "istiod", "istio-system"), untold)
+            one.edit(one.get("Deployment", "istiod", "istio-system"), remove_version)
         done = unpinned(installed).run("install", *THREE, "-o", "json").exits(2)
         assert done.errors == [("istio-version-unknown", None)]
         # Who only looks is told as much as can be told.
@@ -175,8 +178,8 @@ class TestAMeshThatRunsAnIstio:
     def test_is_what_tools_are_listed_for(self, installed: Mesh) -> None:
         data = unpinned(installed).run("tools", "list", "-o", "json").exits(0).data
         assert (data["istio"], data["istioVersionReason"]) == ("1.26.0", "used by the mesh")
-        wanted = {tool["name"]: tool["desired"] for tool in data["tools"]}
-        assert (wanted["istioctl"], wanted["gateway-api"]) == ("1.26.0", "1.3.0")
+        desired = {tool["name"]: tool["desired"] for tool in data["tools"]}
+        assert (desired["istioctl"], desired["gateway-api"]) == ("1.26.0", "1.3.0")
 
     def test_is_what_tools_are_installed_for(self, installed: Mesh) -> None:
         data = unpinned(installed).run("tools", "install", "istioctl", "--dry-run", "-o", "json").data
@@ -191,12 +194,15 @@ def test_images_of_another_version_are_a_warning(installed: Mesh) -> None:
 
 
 @pytest.mark.parametrize("verb", [("install", *THREE, "--dry-run"), ("verify", "--only", "names")])
-@pytest.mark.parametrize(("read", "is_told"), [(date(2000, 1, 1), True), (date(2999, 1, 1), False)])
+@pytest.mark.parametrize(
+    ("read", "is_reported"),
+    [(date(2000, 1, 1), True), pytest.param(date(2999, 1, 1), False, marks=pytest.mark.thorough)],
+)
 def test_a_table_that_was_read_long_ago_is_a_warning(
-    installed: Mesh, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], read: date, *, is_told: bool
+    installed: Mesh, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...], read: date, *, is_reported: bool
 ) -> None:
     found = replace(packaged.release_table(), read=read)
     monkeypatch.setattr(packaged, "_packaged", lambda: found)
     monkeypatch.setattr(releases, "OLD_AFTER_DAYS", 90)
     done = installed.run(*verb, "-o", "json").exits(0)
-    assert (("releases-old", None) in done.warnings) is is_told
+    assert (("releases-old", None) in done.warnings) is is_reported

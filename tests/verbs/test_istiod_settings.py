@@ -68,6 +68,7 @@ class TestRootCertificates:
             f"no ConfigMap {BUNDLE} in any namespace",
         )
 
+    @pytest.mark.thorough
     def test_the_report_names_it_as_holder_of_the_root(self, renamed: Mesh) -> None:
         renamed.run("report", "--file", "report.html").exits(0)
         text = (renamed.folder / "report.html").read_text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
 
@@ -13,6 +15,7 @@ GATEWAYS = "gateways.gateway.networking.k8s.io"
 OURS = ("app.kubernetes.io/managed-by", "istio-mc")
 
 
+@pytest.mark.thorough
 def test_a_cluster_that_joins_gets_the_gateway_api_and_those_that_have_it_are_left_alone(mesh: Mesh) -> None:
     mesh.run("install", "--contexts", "kt").exits(0)
     before = mesh["kt"].get("CustomResourceDefinition", GATEWAYS)
@@ -22,7 +25,7 @@ def test_a_cluster_that_joins_gets_the_gateway_api_and_those_that_have_it_are_le
     assert mesh["kt"].get("CustomResourceDefinition", GATEWAYS) == before
 
 
-def test_the_gateway_api_stays_away_where_mesh_yaml_says_so(mesh: Mesh) -> None:
+def test_the_gateway_api_is_not_installed_where_mesh_yaml_disables_it(mesh: Mesh) -> None:
     mesh.settings(gatewayAPI={"install": False})
     data = mesh.run("install", "--contexts", "kt", "-o", "json").exits(0).data
     assert "gateway-api" not in [step["name"] for step in data["clusters"][0]["steps"]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.comparing import Compared, compared, differences
+from tests.support.marks import in_thorough
 from tests.support.mesh import remembering_mesh
 
 if TYPE_CHECKING:
@@ -15,23 +16,36 @@ if TYPE_CHECKING:
 
 ONE = ("install", "--contexts", "kt")
 TWO = ("install", "--contexts", "kt,ncloud")
-KILLED_AT = [
+STEPS = (
     "PATCH .*/namespaces/istio-system$",
     "PATCH .*/secrets/cacerts$",
-    "PATCH .*/customresourcedefinitions/gateways.networking.istio.io$",
     "PATCH .*/deployments/istiod$",
+    "PATCH .*/gateways/cross-network-gateway$",
+)
+"""A write of each step that comes after another."""
+
+BESIDE = "PATCH .*/customresourcedefinitions/httproutes.gateway.networking.k8s.io$"
+"""The Gateway API is installed while istiod starts."""
+
+KILLED_AT = (
+    *STEPS,
+    "PATCH .*/customresourcedefinitions/gateways.networking.istio.io$",
     "PATCH .*/deployments/istio-ingressgateway$",
     "PUT .*/mutatingwebhookconfigurations/istio-sidecar-injector$",
     "PATCH .*/mutatingwebhookconfigurations/istio-revision-tag-default$",
     "PATCH .*/validatingwebhookconfigurations/istiod-default-validator$",
-    "PATCH .*/gateways/cross-network-gateway$",
-    "PATCH .*/customresourcedefinitions/httproutes.gateway.networking.k8s.io$",
     "PATCH .*/customresourcedefinitions/gatewayclasses.gateway.networking.k8s.io$",
-]
-"""The last write of a run: one for each step of an install, and several for those of many writes."""
+)
+"""The last write of a run: for a step of many writes several of them."""
 
+UNINSTALLED_AT = (
+    "DELETE .*/deployments/istiod$",
+    "DELETE .*/secrets/cacerts$",
+    "DELETE .*/customresourcedefinitions/",
+    "DELETE .*/namespaces/istio-system$",
+)
 _PARTS = 6
-LINKED_AT = ["POST .*/secrets$", "PATCH .*/secrets/istio-remote-secret-ncloud-nks$"]
+LINKED_AT = in_thorough("POST .*/secrets$", "PATCH .*/secrets/istio-remote-secret-ncloud-nks$")
 """The same, for what several clusters have to do with each other."""
 
 
@@ -52,7 +66,14 @@ def whole(words: tuple[str, ...]) -> dict[str, Compared]:
         return held(mesh)
 
 
-@pytest.mark.parametrize("write", KILLED_AT)
+def test_an_install_that_is_killed_in_each_of_its_steps_is_finished_by_the_last_run(mesh: Mesh) -> None:
+    for write in STEPS:
+        assert mesh.run(*ONE, dies_after=write).code == 1
+    mesh.run(*ONE).exits(0)
+    assert unlike(whole(ONE), held(mesh)) == []
+
+
+@pytest.mark.parametrize("write", [BESIDE, *in_thorough(*KILLED_AT)])
 def test_an_install_that_was_killed_is_finished_by_the_next(mesh: Mesh, write: str) -> None:
     assert mesh.run(*ONE, dies_after=write).code == 1
     mesh.run(*ONE).exits(0)
@@ -66,6 +87,7 @@ def test_clusters_whose_linking_was_killed_are_linked_by_the_next_run(mesh: Mesh
     assert unlike(whole(TWO), held(mesh)) == []
 
 
+@pytest.mark.thorough
 def test_the_run_after_the_next_finds_nothing_to_do(mesh: Mesh) -> None:
     mesh.run(*ONE, dies_after="PATCH .*/deployments/istiod$")
     mesh.run(*ONE).exits(0)
@@ -74,23 +96,23 @@ def test_the_run_after_the_next_finds_nothing_to_do(mesh: Mesh) -> None:
     assert mesh.writes == before
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        "DELETE .*/deployments/istiod$",
-        "DELETE .*/secrets/cacerts$",
-        "DELETE .*/customresourcedefinitions/",
-        "DELETE .*/namespaces/istio-system$",
-    ],
-)
+def of_istio(mesh: Mesh) -> list[object]:
+    mesh.settle()
+    return [key for one in mesh.clusters.values() for key in one.store.everything() if "istio" in str(key)]
+
+
+def test_an_uninstall_that_is_killed_again_and_again_is_finished_by_the_last_run(installed: Mesh) -> None:
+    for write in UNINSTALLED_AT:
+        assert installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn", dies_after=write).code == 1
+    installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn").exits(0)
+    assert of_istio(installed) == []
+
+
+@pytest.mark.parametrize("write", in_thorough(*UNINSTALLED_AT))
 def test_an_uninstall_that_was_killed_is_finished_by_the_next(installed: Mesh, write: str) -> None:
     assert installed.run("uninstall", "--yes", dies_after=write).code == 1
     installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn").exits(0)
-    installed.settle()
-    left = [
-        key for one in installed.clusters.values() for key in one.store.everything() if "istio" in str(key)
-    ]
-    assert left == []
+    assert of_istio(installed) == []
 
 
 @pytest.mark.thorough

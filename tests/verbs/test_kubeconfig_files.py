@@ -107,7 +107,7 @@ def test_link_writes_none_there_and_those_that_lack_elsewhere(mixed: Mesh, *, ha
     assert f"istiod reads kubeconfigs in {FOLDER}" in mixed.run("link").exits(0).stdout
 
 
-def test_verify_finds_no_fault_in_that_and_tells_what_it_cannot_try(mixed: Mesh) -> None:
+def test_verify_has_no_fault_for_that_and_reports_the_skipped_probes(mixed: Mesh) -> None:
     found = links(mixed)
     assert {one["verdict"] for one in found.values()} == {"ok", "unknown"}
     for check in ("link.secret", "link.usable", "link.named", "link.unique"):
@@ -155,12 +155,12 @@ def test_status_shows_the_clusters_that_files_name(mixed: Mesh) -> None:
     ]
 
 
-def test_a_first_install_waits_for_no_file_and_says_where_they_go(mesh: Mesh) -> None:
+def test_a_first_install_waits_for_no_file_and_reports_their_location(mesh: Mesh) -> None:
     mesh.settings(istio={"version": "1.31.0"}, values=KUBECONFIGS)
     result = run(mesh, "install", *ALL, "-o", "json").exits(0)
-    told = [one for one in result.json["messages"] if one["code"] == "not-synced"]
-    assert [one["cluster"] for one in told] == ["kt", "ncloud", "nhn"]
-    assert FOLDER in told[0]["hint"]
+    messages = [one for one in result.json["messages"] if one["code"] == "not-synced"]
+    assert [one["cluster"] for one in messages] == ["kt", "ncloud", "nhn"]
+    assert FOLDER in messages[0]["hint"]
     assert remote_secrets(mesh["kt"]) == []
     assert mesh["kt"].tokens == {}
 

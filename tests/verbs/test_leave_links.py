@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.support import refusals
+from tests.support.marks import in_thorough
 
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
@@ -69,7 +70,7 @@ def test_mesh_yaml_that_still_names_it_is_a_warning(installed: Mesh) -> None:
     assert installed.run(*LEAVE).exits(0).warnings == [("settings-name-it", None)]
 
 
-@pytest.mark.parametrize("listed", [("kt", "ncloud"), ()])
+@pytest.mark.parametrize("listed", [("kt", "ncloud"), *in_thorough(())])
 def test_a_mesh_yaml_that_does_not_name_it_is_none(installed: Mesh, listed: tuple[str, ...]) -> None:
     installed.settings(clusters=[{"context": name} for name in listed])
     result = installed.run(*LEAVE).exits(0)
@@ -87,7 +88,7 @@ def test_a_remote_secret_that_is_not_of_the_cluster_that_leaves_stays(installed:
     assert not kt.has("Secret", OF_NHN, SYSTEM)
 
 
-@pytest.mark.parametrize("going", ["kt", "nhn"])
+@pytest.mark.parametrize("going", ["nhn", *in_thorough("kt")])
 def test_a_gateway_that_stands_for_it_goes_and_no_other(installed: Mesh, going: str) -> None:
     ncloud = installed["ncloud"]
     for one in ("kt-k2p", "nhn-nks"):

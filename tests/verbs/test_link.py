@@ -114,7 +114,7 @@ def test_the_ca_and_name_of_a_proxy_are_written_where_they_are_given(installed: 
     assert installed.run("link", *flags, "-o", "json").exits(0).cluster("kt")["status"] == "unchanged"
 
 
-def test_mesh_yaml_says_the_same_without_naming_the_server(installed: Mesh) -> None:
+def test_mesh_yaml_has_the_same_effect_without_naming_the_server(installed: Mesh) -> None:
     (installed.folder / "proxy.pem").write_bytes(self_signed("proxy").certificate)
     clusters = [{"context": name} for name in ("kt", "ncloud")]
     installed.settings(clusters=[*clusters, {"context": "nhn", "apiServer": {"caFile": "proxy.pem"}}])
@@ -145,6 +145,7 @@ def trusting(ca: str) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@pytest.mark.thorough
 def test_what_verify_suggests_for_a_proxy_is_carried_out_by_link(installed: Mesh) -> None:
     """The clusters give their service accounts another CA than that of what responds at their address."""
     other = self_signed("own").certificate

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.problem import Problem
-from istio_mc.ops.link import link_members, look
+from istio_mc.domain.problem import Code, Problem
+from istio_mc.ops.link import link_members, read_links
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from tests.support.own_reader import ACCOUNT, with_own_reader
@@ -40,7 +39,7 @@ def events() -> list[Event]:
 @pytest.fixture
 def session(installed: Mesh, events: list[Event]) -> Iterator[Session]:
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
-    with open_named(inputs, events.append) as found:
+    with installed.direct(), open_named(inputs, events.append) as found:
         events.clear()
         yield found
 
@@ -54,7 +53,7 @@ def remote_secret(name: str, key: str) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {key: "e30="}}
 
 
-def told(events: list[Event], step: str) -> list[tuple[str | None, State, str]]:
+def events_of(events: list[Event], step: str) -> list[tuple[str | None, State, str]]:
     return [(event.cluster, event.state, event.detail) for event in events if event.step == step]
 
 
@@ -70,13 +69,13 @@ def test_each_cluster_that_cannot_be_linked_is_reported_with_its_own_reason(
     kt.controllers.held.add("namespaces")
     kt.delete(kt.get("Namespace", SYSTEM))
     installed["ncloud"].faults.refuse(NO, "GET", path="/deployments$")
-    todo = look(session, prune=False)
+    todo = read_links(session, prune=False)
     assert codes(todo.failures) == {
         "nhn": ["cluster-unreachable"],
         "ncloud": ["forbidden"],
         "kt": ["namespace-terminating"],
     }
-    assert (todo.states, todo.doomed) == ({}, {})
+    assert (todo.states, todo.stale) == ({}, {})
     assert [problem.code for problem in todo.warnings] == ["istio-defects"]
     restart = "kubectl --context kt -n istio-system rollout restart deployment istiod"
     assert str(todo.warnings[0].hint).endswith(restart)
@@ -92,17 +91,19 @@ def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
     without(installed, "ncloud", OF_KT)
     installed["kt"].faults.refuse(NO, "DELETE", path="/of-no-member$")
     installed["ncloud"].faults.refuse(NO, "PATCH", path="/secrets/")
-    done = link_members(session, look(session, prune=True), dry_run=False)
+    done = link_members(session, read_links(session, prune=True), dry_run=False)
     assert set(done.failures) == {"kt", "ncloud", "nhn"}
     assert installed["kt"].has("Secret", OF_NCLOUD, SYSTEM)
     assert done.pruned["kt"] == ("of-another",)  # what stays is not reported as removed
     assert done.dry_run is False
-    assert told(events, "prune") == [
+    assert events_of(events, "prune") == [
         ("kt", State.PENDING, ""),
         ("kt", State.STARTED, "2 remote secrets"),
         ("kt", State.FAILED, ""),
     ]
-    assert {("kt", State.PENDING, ""), ("kt", State.STARTED, "1 remote secrets")} <= set(told(events, "link"))
+    assert {("kt", State.PENDING, ""), ("kt", State.STARTED, "1 remote secrets")} <= set(
+        events_of(events, "link")
+    )
 
 
 def test_a_token_that_cannot_be_had_and_a_secret_that_cannot_be_written_are_both_reported(
@@ -112,7 +113,7 @@ def test_a_token_that_cannot_be_had_and_a_secret_that_cannot_be_written_are_both
     installed["nhn"].faults.refuse(NO, "POST", path="/secrets$")
     without(installed, "kt", OF_NCLOUD)
     installed["kt"].faults.refuse(NO, "PATCH", path="/secrets/")
-    done = link_members(session, look(session, prune=False), dry_run=False)
+    done = link_members(session, read_links(session, prune=False), dry_run=False)
     assert set(done.failures) == {"kt", "nhn"}
 
 
@@ -124,17 +125,17 @@ def test_a_dry_run_reports_what_it_cannot_read_and_what_it_would_write_and_prune
     without(installed, "kt", OF_NCLOUD)
     without(installed, "ncloud", READER)
     before = installed.writes
-    done = link_members(session, look(session, prune=True), dry_run=True)
+    done = link_members(session, read_links(session, prune=True), dry_run=True)
     assert (done.dry_run, installed.writes) == (True, before)
     assert codes(done.failures) == {"nhn": ["forbidden"]}
     assert {name: bool(step) for name, step in done.steps.items()} == {"kt": True, "ncloud": False}
     assert done.pruned["kt"] == ("of-no-member",)
 
 
-def test_a_remote_secret_for_the_cluster_itself_is_never_pruned(installed: Mesh, session: Session) -> None:
-    """istiod ignores it."""
+def test_a_remote_secret_for_the_cluster_itself_is_stale(installed: Mesh, session: Session) -> None:
+    """istiod ignores it, and whoever can read it can read every Secret of the cluster."""
     installed["kt"].make(remote_secret("of-itself", "kt-k2p"))
-    assert look(session, prune=True).doomed["kt"] == ()
+    assert [one.secret for one in read_links(session, prune=True).stale["kt"]] == ["of-itself"]
 
 
 def test_the_others_read_a_cluster_as_the_account_that_mesh_yaml_names(installed: Mesh) -> None:

@@ -23,15 +23,17 @@ def native(installed: Mesh) -> Mesh:
     return installed
 
 
+@pytest.mark.thorough
 def test_the_sample_is_deployed_and_answers_from_every_cluster(native: Mesh) -> None:
     assert native.run("sample", "test", "-o", "json").exits(0).errors == []
 
 
-def test_verify_asks_their_proxies(native: Mesh) -> None:
+def test_verify_queries_their_proxies(native: Mesh) -> None:
     found = native.run("verify", "--only", "trust", "-o", "json").exits(0)
     seen = {one["seen"] for one in found.data["checks"] if one["id"] == "trust.proxies"}
     assert seen == {"3 of 3 proxies read"}  # the gateway, the client and reviews
 
 
+@pytest.mark.thorough
 def test_a_deep_verify_takes_its_probes_for_injected(native: Mesh) -> None:
     native.run("verify", "--deep", "--only", "data-path").exits(0)

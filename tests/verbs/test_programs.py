@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.support.marks import in_thorough
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,21 +26,23 @@ SYSTEM = "istio-system"
 NHN = "istio-remote-secret-nhn-nks"
 LINES: tuple[str | ParameterSet, ...] = (
     "verify",
-    "verify --only link,hazards -o json",
-    "status",
-    "report --file report.html",
-    "bundle --file bundle.tar.gz",
-    "contexts",
-    "address",
-    "link --dry-run",
     "link",
-    "link --prune --yes",
-    "install --contexts kt,ncloud,nhn --dry-run",
-    # It waits to its deadline for the cluster whose remote secret it leaves as it is.
-    pytest.param("install --contexts kt,ncloud,nhn --timeout 10s", marks=pytest.mark.thorough),
-    "sample remove --yes",
     "uninstall --contexts nhn --yes",
-    "uninstall --yes",
+    *in_thorough(
+        "verify --only link,hazards -o json",
+        "status",
+        "report --file report.html",
+        "bundle --file bundle.tar.gz",
+        "contexts",
+        "address",
+        "link --dry-run",
+        "link --prune --yes",
+        "install --contexts kt,ncloud,nhn --dry-run",
+        # It waits to its deadline for the cluster whose remote secret it leaves as it is.
+        "install --contexts kt,ncloud,nhn --timeout 10s",
+        "sample remove --yes",
+        "uninstall --yes",
+    ),
 )
 
 

@@ -61,8 +61,10 @@ class Case(NamedTuple):
 
 CASES = pytest.mark.parametrize(
     "case",
-    [Case(READER, "reader", has_rights=True), Case(NO_READER, USUAL, has_rights=False)],
-    ids=["named", "no RBAC"],
+    [
+        pytest.param(Case(READER, "reader", has_rights=True), id="named"),
+        pytest.param(Case(NO_READER, USUAL, has_rights=False), id="no RBAC", marks=pytest.mark.thorough),
+    ],
 )
 
 
@@ -142,7 +144,7 @@ def test_a_cluster_that_leaves_gets_no_token_that_still_works(mesh: Mesh, case: 
 
 
 @CASES
-@pytest.mark.parametrize("values_at_hand", [True, False])
+@pytest.mark.parametrize("values_at_hand", [pytest.param(True, marks=pytest.mark.thorough), False])
 def test_an_uninstall_leaves_what_others_made_and_nothing_else(
     mesh: Mesh, case: Case, *, values_at_hand: bool
 ) -> None:
@@ -155,6 +157,7 @@ def test_an_uninstall_leaves_what_others_made_and_nothing_else(
     assert {name: set(found) for name, found in mesh.snapshots().items()} == before
 
 
+@pytest.mark.thorough
 def test_a_mesh_that_goes_over_to_it_is_linked_with_it(mesh: Mesh) -> None:
     Case({}, "", has_rights=True).run(mesh, "install", *ALL).exits(0)
     case = Case(READER, "reader", has_rights=True)

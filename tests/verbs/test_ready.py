@@ -46,7 +46,7 @@ def events() -> list[Event]:
 def session(installed: Mesh, events: list[Event]) -> Iterator[Session]:
     """A run on all three clusters whose time is up: whatever is not there at the first look is an error."""
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
-    with open_named(inputs, events.append) as found:
+    with installed.direct(), open_named(inputs, events.append) as found:
         yield changed(found, deadline=time.monotonic())
 
 

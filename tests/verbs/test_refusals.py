@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import istio_mc
-from istio_mc.domain.codes import Code
+from istio_mc.domain.problem import Code
 from tests.support import world
+from tests.support.marks import in_thorough
 from tests.support.refusals import Refused
 
 if TYPE_CHECKING:
@@ -209,7 +210,7 @@ def test_nothing_is_written_anywhere(installed: Mesh, refusal: Refusal) -> None:
     assert sorted(installed.folder.rglob("*")) == files
 
 
-@pytest.mark.parametrize("words", [("status",), ("link",), ("install", "--contexts", THREE)])
+@pytest.mark.parametrize("words", [("status",), *in_thorough(("link",), ("install", "--contexts", THREE))])
 def test_a_missing_right_to_list_is_one_error(installed: Mesh, words: tuple[str, ...]) -> None:
     installed["nhn"].faults.denied.add("list *")
     (error,) = installed.run(*words, "-o", "json").json["errors"]

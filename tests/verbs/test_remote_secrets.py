@@ -96,8 +96,8 @@ class TestPrune:
 
     def test_a_dry_run_names_it_and_leaves_it(self, installed: Mesh) -> None:
         installed["kt"].make(remote_secret("istio-remote-secret-gone", "gone"))
-        told = installed.run("link", "--prune", "--dry-run", "-o", "json").exits(0)
-        assert "istio-remote-secret-gone" in str(told.cluster("kt"))
+        dry_run = installed.run("link", "--prune", "--dry-run", "-o", "json").exits(0)
+        assert "istio-remote-secret-gone" in str(dry_run.cluster("kt"))
         assert installed["kt"].has("Secret", "istio-remote-secret-gone", SYSTEM)
 
     def test_of_two_for_one_cluster_the_right_one_stays(self, installed: Mesh) -> None:
@@ -119,6 +119,14 @@ class TestPrune:
         installed.cut("nhn")
         result = installed.run("link", "--prune", "--yes", "--contexts", "kt,ncloud,nhn", "-o", "json")
         assert [cluster for _, cluster in result.exits(3).errors] == ["nhn"]
+        assert installed["kt"].has("Secret", OF_NHN, SYSTEM)
+
+    def test_a_member_of_mesh_yaml_that_does_not_answer_is_still_a_member(self, installed: Mesh) -> None:
+        installed["kt"].make(remote_secret("istio-remote-secret-gone", "gone"))
+        installed.cut("nhn")
+        result = installed.run("link", "--prune", "--yes", "-o", "json")
+        assert [cluster for _, cluster in result.exits(3).errors] == ["nhn"]
+        assert result.cluster("kt")["pruned"] == ["istio-remote-secret-gone"]
         assert installed["kt"].has("Secret", OF_NHN, SYSTEM)
 
     def test_a_member_that_is_not_named_keeps_its_remote_secrets(self, installed: Mesh) -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.ops import trace as op
 from istio_mc.ops.verify import discovery
+from tests.support.fixtures import made_once
+from tests.support.marks import in_thorough
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,17 +26,22 @@ if TYPE_CHECKING:
 
 SYSTEM = "istio-system"
 NAMES = ("kt", "ncloud", "nhn")
+THOROUGH = pytest.mark.thorough
 
 
 @pytest.fixture(name="sampled")
 def _sampled(installed: Mesh, monkeypatch: pytest.MonkeyPatch) -> Mesh:
     """A mesh with a service and a client in every cluster."""
     monkeypatch.setattr(discovery, "_AGAIN_S", 0.01)
-    for one in installed.clusters.values():
+    made_once(installed, "a service and a client everywhere", lambda: deploy(installed))
+    return installed
+
+
+def deploy(mesh: Mesh) -> None:
+    for one in mesh.clusters.values():
         one.deploy("reviews", "sample")
         one.deploy("sleep", "sample")
         one.settle()
-    return installed
 
 
 def trace(mesh: Mesh, *words: str, code: int = 0) -> Result:
@@ -64,6 +70,7 @@ def test_every_path_of_a_service_that_works_is_ok(sampled: Mesh) -> None:
     assert result.errors == result.warnings == []
 
 
+@pytest.mark.thorough
 def test_nothing_is_written(sampled: Mesh) -> None:
     before = sampled.snapshots()
     trace(sampled)
@@ -83,34 +90,43 @@ def test_the_text_is_a_matrix_and_with_from_and_to_every_hop(sampled: Mesh) -> N
     assert "  √ gateway: SNI route in 1 gateway pod" in lines
 
 
+@pytest.mark.thorough
 def test_one_direction_can_be_chosen(sampled: Mesh) -> None:
     def paths(*words: str) -> list[tuple[str, str]]:
         return [(one["from"], one["to"]) for one in trace(sampled, "sample/reviews", *words).data["paths"]]
 
-    assert paths("--from", "kt") == [("kt", "kt"), ("kt", "ncloud"), ("kt", "nhn")]
     assert paths("--to", "kt") == [("ncloud", "kt"), ("nhn", "kt")]
     assert paths("--from", "kt", "--to", "kt") == [("kt", "kt")]
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["sample/nothing"], "no cluster that responds has a Service sample/nothing"),
-        (["nothing"], "no cluster that responds has a Service nothing"),
-        (["kubernetes/reviews"], "no cluster that responds has a Service kubernetes/reviews"),
+        pytest.param(
+            ["nothing"], "no cluster that responds has a Service nothing", marks=pytest.mark.thorough
+        ),
         (["sample/reviews", "--port", "81"], "Service sample/reviews has no TCP port 81"),
-        (["sample/reviews", "--from", "aws"], "--from aws is not one of the clusters of this run"),
-        (["sample/reviews", "--to", "aws"], "--to aws is not one of the clusters of this run"),
+        (["sample/reviews", "--to", "aws"], "--to: aws is not a cluster of this run"),
         (["a/b/c"], "give SERVICE or NAMESPACE/SERVICE"),
-        (["sample/"], "give SERVICE or NAMESPACE/SERVICE"),
+        pytest.param(
+            ["kubernetes/reviews"],
+            "no cluster that responds has a Service kubernetes/reviews",
+            marks=THOROUGH,
+        ),
+        pytest.param(
+            ["sample/reviews", "--from", "aws"], "--from: aws is not a cluster of this run", marks=THOROUGH
+        ),
+        pytest.param(["sample/"], "give SERVICE or NAMESPACE/SERVICE", marks=THOROUGH),
     ],
 )
 def test_a_service_port_or_cluster_that_is_not_there_is_refused(
-    sampled: Mesh, words: list[str], told: str
+    sampled: Mesh, words: list[str], message: str
 ) -> None:
-    assert told in sampled.run("trace", *words).exits(2).stderr
+    assert message in sampled.run("trace", *words).exits(2).stderr
 
 
+@pytest.mark.thorough
 def test_a_name_that_several_namespaces_have_is_refused(sampled: Mesh) -> None:
     sampled["kt"].deploy("reviews", "shop")
     assert "several namespaces have a Service reviews" in sampled.run("trace", "reviews").exits(2).stderr
@@ -142,12 +158,27 @@ def mesh_config(one: Cluster, text: str) -> None:
     )
 
 
-def without_injection(one: Cluster) -> None:
-    """Takes the label from the namespace, and restarts reviews."""
+def without_injection(one: Cluster, app: str = "reviews") -> None:
+    """Takes the label from the namespace, and restarts a service."""
     edit(one, "Namespace", "sample", lambda item: item["metadata"]["labels"].clear(), "")
-    pods = one.store.of("Pod", "sample")
-    one.delete(next(pod for pod in pods if pod["metadata"]["labels"]["app"] == "reviews"))
-    one.settle()
+    replace_pods(one, "sample", [f"deployment/{app}"])
+
+
+def labelled_afterwards(one: Cluster) -> None:
+    """The namespace has the label, and the client started before."""
+    without_injection(one, "sleep")
+    edit(one, "Namespace", "sample", labelled("istio-injection=enabled"), "")
+
+
+def template(one: Cluster, app: str, **metadata: dict[str, str]) -> None:
+    """Gives the pods of a workload labels or annotations."""
+
+    def change(item: Object) -> None:
+        for key, values in metadata.items():
+            item["spec"]["template"]["metadata"].setdefault(key, {}).update(values)
+
+    edit(one, "Deployment", app, change)
+    replace_pods(one, "sample", [f"deployment/{app}"])
 
 
 def labelled(pair: str) -> Callable[[Object], Any]:
@@ -180,6 +211,10 @@ ALL_OF_NHN = (*FROM_NHN, "nhn → nhn")
 MTLS_OFF = {"mtls": {"mode": "DISABLE"}}
 DENY = {"action": "DENY", "rules": [{"from": [{"source": {"namespaces": ["sample"]}}]}]}
 ELSEWHERE = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "ratings"}}]}]}
+TOO_SHORT = {
+    "hosts": ["reviews"],
+    "http": [{"timeout": "1ms", "route": [{"destination": {"host": "reviews"}}]}],
+}
 
 FAULTS: dict[str, Fault] = {
     "other ports": Fault(
@@ -206,7 +241,8 @@ FAULTS: dict[str, Fault] = {
         lambda nhn: mesh_config(nhn, "\ndiscoverySelectors:\n- matchLabels: {mesh: 'yes'}\n"),
         "selectors",
         (*TO_NHN, *ALL_OF_NHN),
-        "namespace sample is left out by discoverySelectors",
+        "kt: namespaces sample and istio-system are left out by discoverySelectors of nhn",
+        fixed=True,
     ),
     "no ready pod": Fault(
         lambda nhn: edit(nhn, "Deployment", "reviews", service_spec(replicas=0)),
@@ -221,11 +257,101 @@ FAULTS: dict[str, Fault] = {
         "nhn: no pod of Service sample/reviews has a sidecar",
         fixed=True,
     ),
+    "a client in a namespace without the label": Fault(
+        lambda nhn: without_injection(nhn, "sleep"),
+        "injection",
+        ALL_OF_NHN,
+        "nhn: namespace sample is not injected, no pod has a sidecar",
+        fixed=True,
+    ),
+    "a client that started before the label": Fault(
+        labelled_afterwards,
+        "injection",
+        ALL_OF_NHN,
+        "nhn: no pod that could call sample/reviews has a sidecar",
+        fixed=True,
+    ),
+    "a client that opts out": Fault(
+        lambda nhn: template(nhn, "sleep", labels={"sidecar.istio.io/inject": "false"}),
+        "injection",
+        ALL_OF_NHN,
+        "nhn: no pod that could call sample/reviews has a sidecar",
+        fixed=True,
+    ),
+    "a port that goes past the client's sidecar": Fault(
+        lambda nhn: template(
+            nhn, "sleep", annotations={"traffic.sidecar.istio.io/excludeOutboundPorts": "9080"}
+        ),
+        "injection",
+        ALL_OF_NHN,
+        "nhn: calls of sample/reviews by pod sample/sleep-",
+        fixed=True,
+    ),
+    "a port that goes past the server's sidecar": Fault(
+        lambda nhn: template(
+            nhn, "reviews", annotations={"traffic.sidecar.istio.io/excludeInboundPorts": "9080"}
+        ),
+        "endpoints",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn: calls of sample/reviews go past the sidecar of pod reviews-",
+        fixed=True,
+    ),
+    "a target port that nothing listens on": Fault(
+        lambda nhn: edit(
+            nhn,
+            "Service",
+            "reviews",
+            service_spec(ports=[{"name": "http", "port": 9080, "targetPort": 9081}]),
+        ),
+        "endpoints",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn: nothing listens on target port 9081 of sample/reviews",
+        fixed=True,
+    ),
+    "a client whose calls no sidecar intercepts": Fault(
+        lambda nhn: template(nhn, "sleep", annotations={"sidecar.istio.io/interceptionMode": "NONE"}),
+        "injection",
+        ALL_OF_NHN,
+        "nhn: calls of sample/reviews by pod sample/sleep-",
+        fixed=True,
+    ),
+    "another port number": Fault(
+        lambda nhn: edit(
+            nhn,
+            "Service",
+            "reviews",
+            service_spec(ports=[{"name": "http", "port": 9090, "targetPort": 9080}]),
+        ),
+        "service",
+        (*TO_NHN, *ALL_OF_NHN),
+        "nhn: port 9080 of sample/reviews is not that of kt",
+    ),
+    "a Service that names another host": Fault(
+        lambda nhn: edit(
+            nhn, "Service", "reviews", service_spec(type="ExternalName", externalName="reviews.example")
+        ),
+        "service",
+        (*TO_NHN, *ALL_OF_NHN),
+        "nhn: Service sample/reviews is of type ExternalName",
+    ),
+    "a VirtualService with a timeout that is too short": Fault(
+        lambda nhn: custom(nhn, "networking", "VirtualService", "late", TOO_SHORT),
+        "virtual-service",
+        FROM_NHN,
+        "nhn: calls of sample/reviews time out by VirtualService sample/late",
+    ),
+    "a Service that was deleted": Fault(
+        lambda nhn: nhn.delete(nhn.get("Service", "reviews", "sample")),
+        "service",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn has no Service sample/reviews: its endpoints belong to no Service",
+    ),
     "a Sidecar that leaves it out": Fault(
         lambda nhn: custom(nhn, "networking", "Sidecar", "default", {"egress": [{"hosts": ["./ratings.*"]}]}),
         "sidecar",
         ALL_OF_NHN,
         "nhn: Sidecar sample/default leaves out sample/reviews",
+        fixed=True,
     ),
     "a ServiceEntry for the host": Fault(
         lambda nhn: custom(
@@ -303,18 +429,47 @@ def carry_out(mesh: Mesh, hint: str) -> None:
             case ["patch", kind, name, "--type", "merge", "-p", patch]:
                 kinds = {kind.kind.lower(): kind.kind for kind in one.store.kinds.values()}
                 edit(one, kinds[kind], name, merged(json.loads(patch)), namespace)
+            case ["patch", kind, name, "--type", "json", "-p", patch]:
+                kinds = {kind.kind.lower(): kind.kind for kind in one.store.kinds.values()}
+                edit(one, kinds[kind], name, operated(json.loads(patch)), namespace)
+            case ["patch", workload, "--type", "merge", "-p", patch]:
+                edit(one, "Deployment", workload.partition("/")[2], merged(json.loads(patch)), namespace)
+                replace_pods(one, namespace, [workload])
             case ["annotate", "service", name, pair, "--overwrite"]:
                 edit(one, "Service", name, annotated(*pair.split("=")), namespace)
-            case ["label", "namespace", name, pair, "--overwrite"]:
-                edit(one, "Namespace", name, labelled(pair), "")
+            case ["label", "namespace", *names, pair, "--overwrite"]:
+                for name in names:
+                    edit(one, "Namespace", name, labelled(pair), "")
             case ["rollout", "restart", *workloads]:
-                for pod in one.store.of("Pod", namespace):
-                    owner = pod["metadata"]["ownerReferences"][0]["name"].rpartition("-")[0]
-                    if f"deployment/{owner}" in workloads:
-                        one.delete(pod)
-                one.settle()
+                replace_pods(one, namespace, workloads)
             case _:
                 pytest.fail(hint)
+
+
+def replace_pods(one: Cluster, namespace: str, workloads: list[str]) -> None:
+    """Starts new pods of workloads, as a rollout does."""
+    for pod in one.store.of("Pod", namespace):
+        owner = pod["metadata"]["ownerReferences"][0]["name"].rpartition("-")[0]
+        if f"deployment/{owner}" in workloads:
+            one.delete(pod)
+    one.settle()
+
+
+def operated(operations: list[Object]) -> Callable[[Object], None]:
+    """Does what a JSON patch of `add` and `replace` does."""
+
+    def operate(item: Object) -> None:
+        for one in operations:
+            *path, last = [int(word) if word.isdigit() else word for word in one["path"].split("/")[1:]]
+            part: Any = item
+            for word in path:
+                part = part[word]
+            if last == "-":
+                part.append(one["value"])
+            else:
+                part[last] = one["value"]
+
+    return operate
 
 
 def merged(patch: Object) -> Callable[[Object], None]:
@@ -322,6 +477,8 @@ def merged(patch: Object) -> Callable[[Object], None]:
         for key, value in over.items():
             if isinstance(value, dict):
                 merge(item.setdefault(key, {}), value)
+            elif value is None:
+                item.pop(key, None)
             else:
                 item[key] = value
 
@@ -335,6 +492,8 @@ def test_the_hop_that_is_broken_is_named(sampled: Mesh, name: str) -> None:
     fault.make(sampled["nhn"])
     result = trace(sampled, code=4)
     assert broken(result) == dict.fromkeys(fault.paths, fault.hop)
+    errors = [(one["cluster"], one["code"], one["message"]) for one in result.json["errors"]]
+    assert len(errors) == len(set(errors))
     messages = [one["message"] for one in result.json["errors"]]
     assert any(fault.message in one for one in messages), messages
     if fault.fixed:
@@ -354,15 +513,56 @@ def test_a_cluster_that_does_not_respond_breaks_its_paths_and_no_others(sampled:
 def test_a_proxy_that_cannot_be_read_is_unknown_and_a_warning(
     sampled: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(kube: Kube, _: object) -> str:
+    def refused(kube: Kube, *_: object) -> object:
         raise ProblemError(Problem(code=Code.STREAM_FAILED, message="refused", cluster=kube.context))
 
-    monkeypatch.setattr(op, "read_clusters", refused)
+    monkeypatch.setattr(op, "read_cluster", refused)
     result = sampled.run("trace", "sample/reviews", "--from", "kt", "-o", "json").exits(0)
     assert {one["state"] for one in result.data["paths"]} == {"unknown"}
     assert {one["cluster"] for one in result.json["messages"]} == set(NAMES)
 
 
+@pytest.mark.thorough
+def test_what_is_not_evaluated_is_a_warning_and_no_fault(sampled: Mesh) -> None:
+    nhn = sampled["nhn"]
+    slice_labels = {"kubernetes.io/service-name": "reviews"}
+    nhn.make(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "manual", "namespace": "sample", "labels": slice_labels},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.9.9.9"], "conditions": {"ready": True}}],
+            "ports": [{"name": "http", "port": 9080, "protocol": "TCP"}],
+        }
+    )
+    selector = {"labels": {"app": "reviews"}}
+    patches = [{"applyTo": "HTTP_FILTER", "match": {"context": "SIDECAR_INBOUND"}}]
+    nhn.make(
+        {
+            "apiVersion": "networking.istio.io/v1alpha3",
+            "kind": "EnvoyFilter",
+            "metadata": {"name": "limit", "namespace": "sample"},
+            "spec": {"workloadSelector": selector, "configPatches": patches},
+        }
+    )
+    assert [(one["cluster"], one["message"]) for one in trace(sampled).json["messages"]] == [
+        ("nhn", "nhn: EndpointSlice sample/manual adds an endpoint to Service sample/reviews"),
+        ("nhn", "nhn: EnvoyFilter sample/limit changes calls of sample/reviews, and is not evaluated"),
+    ]
+
+
+@pytest.mark.thorough
+def test_a_policy_that_requires_a_token_is_listed_below_the_matrix(sampled: Mesh) -> None:
+    tokens = {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
+    custom(sampled["nhn"], "security", "AuthorizationPolicy", "jwt", tokens)
+    shown = sampled.run("trace", "reviews").exits(0).stdout
+    assert "depends on the request: AuthorizationPolicy sample/jwt (kt → nhn, ncloud → nhn" in shown
+    hops = [one for path in trace(sampled).data["paths"] for one in path["hops"] if one["dependsOnRequest"]]
+    assert {one["id"] for one in hops} == {"authorization"}
+
+
+@pytest.mark.thorough
 def test_calls_that_stay_local_by_configuration_are_no_fault(sampled: Mesh) -> None:
     edit(sampled["kt"], "Service", "reviews", service_spec(trafficDistribution="PreferClose"))
     result = trace(sampled)
@@ -372,9 +572,16 @@ def test_calls_that_stay_local_by_configuration_are_no_fault(sampled: Mesh) -> N
     assert "kt → nhn: local by configuration: trafficDistribution: PreferClose" in shown
 
 
-@pytest.mark.parametrize("what", ["list virtualservices", "list services"])
+@pytest.mark.parametrize("what", ["list virtualservices", *in_thorough("list services")])
 def test_what_may_not_be_read_ends_a_path_and_is_not_taken_for_absent(sampled: Mesh, what: str) -> None:
     sampled["nhn"].faults.denied.add(what)
     result = sampled.run("trace", "sample/reviews", "-o", "json").exits(4)
     assert set(broken(result).values()) == {"link"}
+    assert {one["code"] for one in result.json["errors"]} == {"forbidden"}
+
+
+def test_services_that_could_not_be_read_are_no_unknown_service(sampled: Mesh) -> None:
+    for name in NAMES:
+        sampled[name].faults.denied.add("list services")
+    result = sampled.run("trace", "sample/reviews", "-o", "json").exits(1)
     assert {one["code"] for one in result.json["errors"]} == {"forbidden"}

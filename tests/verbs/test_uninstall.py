@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import refusals
+from tests.support.fixtures import made_once
 
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
 SYSTEM = "istio-system"
+WIDGETS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {}}],
+    },
+}
 
 
 def test_nothing_stays_of_what_install_put_there(mesh: Mesh) -> None:
@@ -85,8 +97,15 @@ class TestBesideAnotherRevision:
         )
         return installed
 
-    def test_what_it_needs_stays(self, beside: Mesh) -> None:
-        result = beside.run("uninstall", "--yes", "-o", "json").exits(0)
+    @pytest.fixture
+    def result(self, beside: Mesh) -> Result:
+        words = ("uninstall", "--yes", "-o", "json")
+        return made_once(beside, "uninstalled beside another revision", lambda: beside.run(*words))
+
+    def test_every_cluster_is_done(self, result: Result) -> None:
+        assert result.exits(0).errors == []
+
+    def test_what_it_needs_stays(self, beside: Mesh, result: Result) -> None:
         nhn = beside["nhn"]
         assert not nhn.has("Deployment", "istiod", SYSTEM)
         assert nhn.has("Deployment", "istiod-canary", SYSTEM)
@@ -95,26 +114,46 @@ class TestBesideAnotherRevision:
         assert nhn.has("CustomResourceDefinition", "virtualservices.networking.istio.io")
         assert left(result, "nhn")[f"Deployment {SYSTEM}/istiod-canary"] == "another revision of Istio"
 
-    def test_the_root_certificates_that_it_gives_to_namespaces_stay(self, beside: Mesh) -> None:
-        beside.settle()
-        beside["nhn"].controllers.held.add("istiods")  # it would write what is deleted again
-        beside.run("uninstall", "--yes").exits(0)
-        assert beside["nhn"].has("ConfigMap", "istio-ca-root-cert", "default")
-        assert not beside["kt"].has("ConfigMap", "istio-ca-root-cert", "default")
+    def test_the_root_certificates_that_it_gives_to_namespaces_stay(self, result: Result) -> None:
+        root = "ConfigMap default/istio-ca-root-cert"
+        assert root not in result.cluster("nhn")["removed"]
+        assert root in result.cluster("kt")["removed"]
 
+    @pytest.mark.usefixtures("result")
     def test_the_cluster_is_no_member_any_more(self, beside: Mesh) -> None:
-        beside.run("uninstall", "--yes").exits(0)
         labels = beside["nhn"].get("Namespace", SYSTEM)["metadata"]["labels"]
         assert not [label for label in labels if label.startswith("istio-mc/")]
 
 
 class TestWhatIsOfOthers:
-    def test_their_custom_resources_stay_and_so_do_the_crds_of_these(self, installed: Mesh) -> None:
-        kt = installed["kt"]
+    @pytest.fixture
+    def result(self, installed: Mesh) -> Result:
+        """An uninstall of all three clusters, in each of which is something of others."""
+        return made_once(installed, "uninstalled beside others", lambda: self.uninstall(installed))
+
+    @staticmethod
+    def uninstall(mesh: Mesh) -> Result:
+        kt, ncloud = mesh["kt"], mesh["ncloud"]
         metadata = {"name": "of-others", "namespace": "default"}
         for kind in ("VirtualService", "Gateway"):
             kt.make({"apiVersion": "networking.istio.io/v1", "kind": kind, "metadata": metadata, "spec": {}})
-        result = installed.run("uninstall", "--yes", "-o", "json").exits(0)
+        kt.make(WIDGETS)
+        former = {"name": "istio-remote-secret-former", "namespace": SYSTEM}
+        labels = {"labels": {"istio/multiCluster": "true"}}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {**former, **labels}}
+        kt.apply({**secret, "stringData": {"former": "{}"}}, manager="istio-mc")
+        ours = {"app.kubernetes.io/managed-by": "istio-mc"}
+        kt.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sample", "labels": ours}})
+        ncloud.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sample"}})
+        root = ncloud.get("ConfigMap", "istio-ca-root-cert", "default")
+        ncloud.edit(root, lambda copy: copy["metadata"].pop("labels"))
+        ncloud.controllers.held.add("istiods")  # it would write them again
+        return mesh.run("uninstall", "--yes", "-o", "json").exits(0)
+
+    def test_their_custom_resources_stay_and_so_do_the_crds_of_these(
+        self, installed: Mesh, result: Result
+    ) -> None:
+        kt = installed["kt"]
         assert left(result, "kt") == {
             "CustomResourceDefinition virtualservices.networking.istio.io": "in use: default/of-others",
             "CustomResourceDefinition gateways.networking.istio.io": "in use: default/of-others",
@@ -122,59 +161,42 @@ class TestWhatIsOfOthers:
         assert kt.has("VirtualService", "of-others", "default")
         assert not kt.has("CustomResourceDefinition", "envoyfilters.networking.istio.io")
 
-    def test_a_root_certificate_goes_from_every_namespace_that_stays(self, installed: Mesh) -> None:
+    @pytest.mark.usefixtures("result")
+    def test_a_crd_of_others_stays_though_nothing_uses_it(self, installed: Mesh) -> None:
+        assert installed["kt"].has("CustomResourceDefinition", "widgets.example.com")
+
+    def test_a_root_certificate_goes_from_every_namespace_that_stays(
+        self, installed: Mesh, request: pytest.FixtureRequest
+    ) -> None:
         assert installed["kt"].has("ConfigMap", "istio-ca-root-cert", "default")
-        installed.run("uninstall", "--yes").exits(0)
+        request.getfixturevalue("result")
         assert not installed["kt"].has("ConfigMap", "istio-ca-root-cert", "default")
 
+    @pytest.mark.usefixtures("result")
     def test_a_config_map_of_that_name_that_istiod_did_not_write_stays(self, installed: Mesh) -> None:
-        kt = installed["kt"]
-        kt.edit(
-            kt.get("ConfigMap", "istio-ca-root-cert", "default"),
-            lambda copy: copy["metadata"].pop("labels"),
-        )
-        kt.controllers.held.add("istiods")
-        installed.run("uninstall", "--yes").exits(0)
-        assert kt.has("ConfigMap", "istio-ca-root-cert", "default")
+        assert installed["ncloud"].has("ConfigMap", "istio-ca-root-cert", "default")
 
+    @pytest.mark.usefixtures("result")
     def test_a_remote_secret_of_a_former_member_goes_for_its_writer_is_known(self, installed: Mesh) -> None:
-        kt = installed["kt"]
-        labels = {"istio/multiCluster": "true"}
-        former = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": "istio-remote-secret-former", "namespace": SYSTEM, "labels": labels},
-            "stringData": {"former": "{}"},
-        }
-        kt.apply(former, manager="istio-mc")
-        installed.run("uninstall", "--yes").exits(0)
-        assert not kt.has("Secret", "istio-remote-secret-former", SYSTEM)
+        assert not installed["kt"].has("Secret", "istio-remote-secret-former", SYSTEM)
 
     def test_the_question_names_pods_that_lose_their_control_plane(
         self, installed: Mesh, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        asked: list[str] = []
-        monkeypatch.setattr("istio_mc.cli.edge.confirm", lambda question, **_: asked.append(question))
+        requested: list[str] = []
+        monkeypatch.setattr("istio_mc.cli.edge.confirm", lambda question, **_: requested.append(question))
         installed["kt"].deploy("shop", "shop")
         installed.settle()
         installed.run("uninstall").exits(0)
-        assert "1 pod loses its control plane: shop/shop-" in asked[0]
+        assert "1 pod loses its control plane: shop/shop-" in requested[0]
 
+    @pytest.mark.usefixtures("result")
     def test_the_samples_namespace_goes_where_it_is_ours(self, installed: Mesh) -> None:
-        installed["kt"].make(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": "sample", "labels": {"app.kubernetes.io/managed-by": "istio-mc"}},
-            }
-        )
-        installed.run("uninstall", "--yes").exits(0)
         assert not installed["kt"].has("Namespace", "sample")
 
+    @pytest.mark.usefixtures("result")
     def test_a_namespace_of_that_name_of_others_stays(self, installed: Mesh) -> None:
-        installed["kt"].make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "sample"}})
-        installed.run("uninstall", "--yes").exits(0)
-        assert installed["kt"].has("Namespace", "sample")
+        assert installed["ncloud"].has("Namespace", "sample")
 
 
 class TestRefusals:
@@ -263,13 +285,13 @@ class TestThePurgeOfTheCa:
     PURGE = ("uninstall", "--yes", "--purge-ca", "-o", "json")
 
     def test_all_goes_that_a_dry_run_names(self, installed: Mesh) -> None:
-        told = installed.run("uninstall", "--dry-run", "--purge-ca", "-o", "json").exits(0)
+        dry_run = installed.run("uninstall", "--dry-run", "--purge-ca", "-o", "json").exits(0)
         assert installed.certs.exists()
         done = installed.run(*self.PURGE).exits(0)
         assert done.data["purgedCA"] == str(installed.certs)
         assert not installed.certs.exists()
         for name in installed.names:
-            assert set(told.cluster(name)["removed"]) == set(done.cluster(name)["removed"])
+            assert set(dry_run.cluster(name)["removed"]) == set(done.cluster(name)["removed"])
 
     def test_a_cluster_that_is_not_done_keeps_it(self, installed: Mesh) -> None:
         installed["kt"].faults.refuse(refusals.Refused(500, "InternalError", "no"), "DELETE")
@@ -320,21 +342,3 @@ def test_a_namespace_that_a_finalizer_holds_is_named_at_the_deadline(installed: 
     assert result.errors == [("namespace-stuck", "nhn")]
     assert "example.com/held" in result.json["errors"][0]["seen"]
     assert not installed["kt"].has("Namespace", SYSTEM)
-
-
-def test_a_crd_of_others_stays_though_nothing_uses_it(installed: Mesh) -> None:
-    installed["kt"].make(
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": "widgets.example.com"},
-            "spec": {
-                "group": "example.com",
-                "scope": "Namespaced",
-                "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
-                "versions": [{"name": "v1", "served": True, "storage": True, "schema": {}}],
-            },
-        }
-    )
-    installed.run("uninstall", "--yes").exits(0)
-    assert installed["kt"].has("CustomResourceDefinition", "widgets.example.com")

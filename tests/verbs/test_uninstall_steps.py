@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State, silent
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
 from istio_mc.ops.uninstall import leave
 from istio_mc.ops.uninstall.plan import prepare
 from istio_mc.ops.uninstall.uninstall import uninstall
-from tests.support import quick
+from tests.support import quick, recording
 from tests.support.mesh import environment
 from tests.support.refusals import Refused
 from tests.support.sessions import changed
@@ -54,7 +53,7 @@ def session(installed: Mesh, events: list[Event], monkeypatch: pytest.MonkeyPatc
             installed[event.cluster].controllers.held.discard("namespaces")
             installed[event.cluster].controllers.wake()
 
-    with open_named(inputs, progress) as found:
+    with installed.direct(), open_named(inputs, progress) as found:
         yield found
     quick.calm_down()
 
@@ -78,7 +77,7 @@ def test_what_is_planned_for_each_cluster(installed: Mesh, session: Session) -> 
     installed["kt"].deploy("shop", "shop")
     installed.settle()
     todo = prepare(session)
-    assert (todo.going, todo.staying, todo.absent, todo.whole) == (installed.names, (), (), True)
+    assert (todo.going, todo.staying, todo.absent, todo.is_whole_mesh) == (installed.names, (), (), True)
     assert todo.sample == ("kt",)
     roots = {name: {item.namespace for item in found} for name, found in todo.roots.items()}
     assert {"sample", SYSTEM} & roots["kt"] == set()  # they go with their namespaces
@@ -181,3 +180,92 @@ def test_all_that_goes_from_a_namespace_that_stays_is_reported(
     states = [event.state for event in events if event.cluster == "nhn"]
     assert states[:3] == [State.PENDING, State.STARTED, State.WAITING]
     assert states[-1] == State.DONE
+
+
+def config_maps_of_istiod(mesh: Mesh, context: str) -> list[str]:
+    mesh[context].settle()
+    found = mesh[context].store.of("ConfigMap")
+    return [name for item in found if (name := item["metadata"]["name"]).startswith("istio-")]
+
+
+def stays(mesh: Mesh, context: str) -> None:
+    """Has istio-system be that of others, which an uninstall leaves."""
+    namespace = mesh[context].get("Namespace", SYSTEM)
+    mesh[context].edit(namespace, lambda copy: copy["metadata"]["labels"].pop(*OURS))
+    assert config_maps_of_istiod(mesh, context)
+
+
+def test_what_istiod_writes_is_deleted_only_once_its_pods_are_gone(
+    installed: Mesh, session: Session, events: list[Event]
+) -> None:
+    """Until then it creates it again: a Deployment's pods go some time after the Deployment."""
+    stays(installed, "kt")
+    for name in ("kt", "nhn"):
+        installed[name].controllers.held.add("garbage")
+    todo = prepare(session, ["kt", "nhn"])
+    of_pods = "for the pods of istiod to go"
+
+    def progress(event: Event) -> None:
+        events.append(event)
+        if event.state is State.WAITING and event.cluster:
+            one = installed[event.cluster]
+            one.settle()  # what was deleted before is there again
+            one.controllers.held -= {"garbage", "namespaces"}
+            one.controllers.wake()
+
+    done = uninstall(changed(session, progress=progress), todo)
+    assert done.failures == {}
+    assert {event.cluster for event in events if event.detail == of_pods} == {"kt", "nhn"}
+    assert config_maps_of_istiod(installed, "kt") == config_maps_of_istiod(installed, "nhn") == []
+    assert f"ConfigMap {SYSTEM}/istio-leader" in done.removed["kt"]
+    assert "ConfigMap default/istio-ca-root-cert" in done.removed["nhn"]
+
+
+def test_pods_of_istiod_that_do_not_go_are_reported_and_the_next_run_deletes_what_they_wrote(
+    installed: Mesh, session: Session
+) -> None:
+    stays(installed, "kt")
+    installed["kt"].controllers.held.add("garbage")
+    installed["kt"].controllers.held.discard("namespaces")
+    pods = [name for name in installed["kt"].names("Pod", SYSTEM) if name.startswith("istiod")]
+    todo = prepare(session, ["kt"])
+    done = uninstall(changed(session, deadline=time.monotonic(), progress=silent), todo)
+    (problem,) = done.failures["kt"]
+    assert (problem.code, problem.cluster, problem.seen) == ("istiod-still-runs", "kt", ", ".join(pods))
+    assert config_maps_of_istiod(installed, "kt")  # it is still there, and has made them again
+    installed["kt"].controllers.held.discard("garbage")
+    installed["kt"].controllers.wake()
+    assert uninstall(session, prepare(session, ["kt"])).failures == {}
+    assert config_maps_of_istiod(installed, "kt") == []
+
+
+def test_pods_that_go_with_their_namespace_after_the_last_read_are_no_failure(
+    installed: Mesh, session: Session
+) -> None:
+    for one in installed.clusters.values():
+        one.controllers.held.add("garbage")
+    todo = prepare(session)
+
+    def progress(event: Event) -> None:
+        if event.state is State.WAITING and event.cluster:
+            one = installed[event.cluster]
+            one.controllers.held.clear()
+            one.controllers.wake()
+            one.settle()
+
+    done = uninstall(changed(session, deadline=time.monotonic(), progress=progress), todo)
+    assert done.failures == {}
+    assert all(f"Namespace {SYSTEM}" in removed for removed in done.removed.values())
+
+
+def test_an_istiod_of_another_revision_is_not_waited_for(
+    installed: Mesh, session: Session, events: list[Event]
+) -> None:
+    installed["kt"].istioctl(recording.another_revision("canary"))
+    installed.settle()
+    todo = prepare(session, ["kt"])
+    done = uninstall(changed(session, deadline=time.monotonic()), todo)
+    assert "kt" not in done.failures
+    assert [event for event in events if event.state is State.WAITING and event.cluster == "kt"] == []
+    assert installed["kt"].istiods.running()
+    assert config_maps_of_istiod(installed, "kt")

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import istioctl
 from tests.support.istioctl_serving import bin_dir
+from tests.support.marks import in_thorough
 from tests.support.recording import NETWORK_POLICY, TRUST_BUNDLE
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def run(mesh: Mesh, version: str, *words: str, **settings: Any) -> Result:
     return mesh.run(*words, ISTIO_MC_BIN_DIR=str(bin_dir(version))).exits(0)
 
 
-@pytest.mark.parametrize("version", istioctl.VERSIONS)
+@pytest.mark.parametrize("version", [NEW, *in_thorough(OLD)])
 def test_an_uninstall_leaves_nothing_of_what_that_version_put_there(mesh: Mesh, version: str) -> None:
     before = {name: set(found) for name, found in mesh.snapshots().items()}
     run(mesh, version, "install", "--contexts", CONTEXTS)
@@ -38,7 +39,7 @@ def test_an_uninstall_leaves_nothing_of_what_that_version_put_there(mesh: Mesh, 
     assert {name: set(found) for name, found in mesh.snapshots().items()} == before
 
 
-@pytest.mark.parametrize("version", istioctl.VERSIONS)
+@pytest.mark.parametrize("version", [NEW, *in_thorough(OLD)])
 def test_a_second_install_of_that_version_finds_nothing_to_change(mesh: Mesh, version: str) -> None:
     run(mesh, version, "install", "--contexts", CONTEXTS)
     before = mesh.snapshots()
@@ -47,6 +48,7 @@ def test_a_second_install_of_that_version_finds_nothing_to_change(mesh: Mesh, ve
     assert mesh.snapshots() == before
 
 
+@pytest.mark.thorough
 def test_an_uninstall_after_an_upgrade_leaves_nothing_of_either_version(mesh: Mesh) -> None:
     """The older makes PodDisruptionBudgets; the newer does not, and istioctl leaves them where they are."""
     before = {name: set(found) for name, found in mesh.snapshots().items()}
@@ -73,7 +75,8 @@ def test_a_namespace_that_stays_keeps_nothing_that_istiod_wrote(mesh: Mesh) -> N
     assert not mesh["kt"].has("ConfigMap", "istio-ca-crl", "default")
 
 
-def test_objects_of_kinds_that_only_some_values_make_are_seen_mended_and_taken_away(mesh: Mesh) -> None:
+@pytest.mark.thorough
+def test_objects_of_kinds_that_only_some_values_make_are_read_repaired_and_removed(mesh: Mesh) -> None:
     policy = ("NetworkPolicy", "istiod", SYSTEM)
     before = {name: set(found) for name, found in mesh.snapshots().items()}
     run(mesh, NEW, "install", "--contexts", CONTEXTS, values=NETWORK_POLICY)
@@ -89,6 +92,7 @@ def test_objects_of_kinds_that_only_some_values_make_are_seen_mended_and_taken_a
     assert {name: set(found) for name, found in mesh.snapshots().items()} == before
 
 
+@pytest.mark.thorough
 def test_a_trust_bundle_of_another_name_is_read_and_taken_away(mesh: Mesh) -> None:
     before = {name: set(found) for name, found in mesh.snapshots().items()}
     run(mesh, NEW, "install", "--contexts", CONTEXTS, values=TRUST_BUNDLE)

@@ -7,9 +7,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,10 +37,10 @@ _HAVE_OWN_CHECK = frozenset({Observation.DEEP, Observation.CLUSTERZ})
 def _observed(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     missed = {o: facts.failed(o, name) for o in Observation if o not in _HAVE_OWN_CHECK}
-    problems = [problem for found in missed.values() for problem in found]
+    problems = [problem for several in missed.values() for problem in several]
     if not problems:
         return Finding("")
-    return Finding(", ".join(o.value for o, found in missed.items() if found), problems[0])
+    return Finding(", ".join(o.value for o, several in missed.items() if several), problems[0])
 
 
 def _namespace(facts: Facts, target: Target) -> Finding:
@@ -64,7 +63,7 @@ CHECKS = (
         fix=f"`{istio_mc('contexts')}` reports the fault of each cluster",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_reachable,
+        evaluate=_reachable,
         docs="troubleshooting.md#cluster-unreachable",
     ),
     Check(
@@ -77,7 +76,7 @@ CHECKS = (
         fix=f"try again; `{istio_mc('verify', '--verbose')}` logs every request and its duration",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_observed,
+        evaluate=_observed,
         needs=(REACHABLE,),
         docs="troubleshooting.md#no-answer-in-time",
     ),
@@ -95,7 +94,7 @@ CHECKS = (
         ),
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_namespace,
+        evaluate=_namespace,
         needs=(REACHABLE,),
         docs="troubleshooting.md#namespace-terminating",
     ),
@@ -117,7 +116,7 @@ def moment(facts: Facts, name: str) -> datetime | None:
 
 def _off_s(facts: Facts) -> dict[str, float]:
     """The offset of each cluster's clock from the median of all clocks, including this machine's."""
-    ahead = {name: found.ahead_s for name, found in facts.observed.items() if found.ahead_s is not None}
+    ahead = {name: cluster.ahead_s for name, cluster in facts.observed.items() if cluster.ahead_s is not None}
     middle = median([0.0, *ahead.values()])
     return {name: seconds - middle for name, seconds in ahead.items()}
 
@@ -141,7 +140,7 @@ def _clock(facts: Facts, target: Target) -> Finding:
 
 
 def _here(facts: Facts, _target: Target) -> Finding:
-    ahead = [found.ahead_s for found in facts.observed.values() if found.ahead_s is not None]
+    ahead = [cluster.ahead_s for cluster in facts.observed.values() if cluster.ahead_s is not None]
     if not ahead or abs(median(ahead)) <= _GRACE_S:
         return Finding("less than 2 minutes apart")
     seen = _offset(-median(ahead))
@@ -172,7 +171,7 @@ CLOCKS = (
         fix="synchronize the clocks of the nodes with an NTP server",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_clock,
+        evaluate=_clock,
         needs=(REACHABLE,),
         docs="troubleshooting.md#clock-skew",
     ),
@@ -186,7 +185,7 @@ CLOCKS = (
         fix="synchronize the clock of this machine with an NTP server",
         severity=Severity.WARNING,
         scope=Scope.MESH,
-        ask=_here,
+        evaluate=_here,
         needs=(REACHABLE,),
         docs="troubleshooting.md#clock-skew",
     ),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import hints
 from istio_mc.checks.access import CLOCK, NAMESPACE, REACHABLE, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, cached
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.istiod import crl_fault, reads_crl, signs_for_itself
@@ -18,13 +17,13 @@ from istio_mc.domain.pki import cacerts, signing
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.chain import SOON, path_faults, path_warnings
 from istio_mc.domain.pki.signing import contents_of
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from istio_mc.domain.observed import Observed
-    from istio_mc.domain.pki.signing import Certificates, Outsider, Signing
+    from istio_mc.domain.pki.signing import Certificates, Signing
 
 CACERTS = "trust.cacerts"
 ROOT_VALID = "trust.root-valid"
@@ -40,30 +39,28 @@ _SHOWN = 20
 @cached
 def cas(facts: Facts) -> Mapping[str, Signing]:
     """The CAs of the clusters whose cacerts can be read; the others fail CACERTS."""
-    found = {}
+    result = {}
     for name, observed in facts.observed.items():
         try:
-            found[name] = signing.signing(_files(observed))
+            result[name] = signing.signing(_files(observed))
         except ProblemError:
             continue
-    return found
+    return result
 
 
 @cached
-def _outsiders(facts: Facts) -> Mapping[str, Outsider]:
-    return signing.outsiders(cas(facts))
+def _untrusted_members(facts: Facts) -> Mapping[str, tuple[str, ...]]:
+    return signing.untrusted_members(cas(facts))
 
 
 def _files(observed: Observed) -> CaCerts:
     secret = observed.find(objects.SECRET, "cacerts")
     if secret is None:
-        raise ProblemError(
-            Problem(
-                code=Code.CACERTS_MISSING,
-                message=f"no Secret {SYSTEM_NAMESPACE}/cacerts: istiod uses a self-signed root CA",
-                seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
-                expected="an intermediate CA issued by the mesh's root CA",
-            )
+        raise ProblemError.of(
+            code=Code.CACERTS_MISSING,
+            message=f"no Secret {SYSTEM_NAMESPACE}/cacerts: istiod uses a self-signed root CA",
+            seen=f"no Secret {SYSTEM_NAMESPACE}/cacerts",
+            expected="an intermediate CA issued by the mesh's root CA",
         )
     return CaCerts.from_secret_data(secret.get("data") or {})
 
@@ -74,17 +71,17 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
     try:
         files = _files(observed)
         # VALID checks the dates, so any moment is as good.
-        found = [fault for fault in cacerts.faults(files, _ANY_MOMENT) if fault.code not in _DATES]
+        faults = [fault for fault in cacerts.faults(files, _ANY_MOMENT) if fault.code not in _DATES]
     except ProblemError as error:
-        found = list(error.problems)
-    if not found:
+        faults = list(error.problems)
+    if not faults:
         lists = _revocation_lists(facts, observed)
         return Finding(str(lists.seen) if lists else "", lists)
-    first = found[0]
+    first = faults[0]
     problem = Problem(
         code=first.code,
         message=first.message + _what_istiod_does(facts, observed, first),
-        seen="; ".join(fault.seen or fault.message for fault in found),
+        seen="; ".join(fault.seen or fault.message for fault in faults),
         expected=first.expected or "a CA that istiod and the proxies accept",
         hint=_secret_fix(facts, observed),
     )
@@ -93,7 +90,7 @@ def _cacerts(facts: Facts, target: Target) -> Finding:
 
 def _revocation_lists(facts: Facts, observed: Observed) -> Problem | None:
     """The Problem of the revocation lists in the Secret of an istiod that reads them."""
-    istiod = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
+    istiod = observed.find(objects.DEPLOYMENT, observed.own(facts.mesh).istiod)
     fault = crl_fault(contents_of(observed.find(objects.SECRET, "cacerts") or {}))
     if not (istiod and fault and reads_crl([istiod], facts.mesh.version)):
         return None
@@ -110,7 +107,7 @@ def _what_istiod_does(facts: Facts, observed: Observed, fault: Problem) -> str:
     """How istiod's version behaves with a Secret that is not complete, as the end of a message."""
     if fault.code != Code.CACERTS_PARTIAL:
         return ""
-    deployment = observed.find(objects.DEPLOYMENT, facts.mesh.istiod)
+    deployment = observed.find(objects.DEPLOYMENT, observed.own(facts.mesh).istiod)
     version = (deployment and istiod_version(deployment)) or facts.mesh.version
     keys = (observed.find(objects.SECRET, "cacerts") or {}).get("data") or {}
     does = "uses a self-signed root CA" if signs_for_itself(keys, version) else "does not start"
@@ -145,8 +142,8 @@ def _root_valid(facts: Facts, _target: Target) -> Finding:
         str(fault.seen),
         Problem(
             code=fault.code,
-            message=f"root CA of {', '.join(names)}: {fault.message}",
-            seen=fault.seen,
+            message="root CA has expired" if fault.code == Code.CA_EXPIRED else "root CA is not valid yet",
+            seen=f"{', '.join(names)}: {fault.seen}",
             expected=fault.expected,
             hint=_NEW_ROOT if fault.code == Code.CA_EXPIRED else _CLOCK,
         ),
@@ -179,24 +176,24 @@ def _valid(facts: Facts, target: Target) -> Finding:
 
 
 def _root_lasts(facts: Facts, _target: Target) -> Finding:
-    found = [warning for root in _roots(facts).values() for warning in _warnings(facts, root)]
-    return _expiry(found, _NEW_ROOT)
+    warnings = [warning for root in _roots(facts).values() for warning in _warnings(facts, root)]
+    return _expiry(warnings, _NEW_ROOT)
 
 
 def _lasts(facts: Facts, target: Target) -> Finding:
     ca = cas(facts)[str(target.cluster)]
-    found = _warnings(facts, ca.path[:-1] or (ca.certificate,))
-    return _expiry(found, _secret_fix(facts, facts.observed[str(target.cluster)]))
+    warnings = _warnings(facts, ca.path[:-1] or (ca.certificate,))
+    return _expiry(warnings, _secret_fix(facts, facts.observed[str(target.cluster)]))
 
 
 def _warnings(facts: Facts, path: Certificates) -> list[Problem]:
     return path_warnings(path, facts.now, within=SOON) if facts.now else []
 
 
-def _expiry(found: Sequence[Problem], renewal: Hint) -> Finding:
-    if not found:
+def _expiry(warnings: Sequence[Problem], renewal: Hint) -> Finding:
+    if not warnings:
         return Finding("")
-    first = found[0]
+    first = warnings[0]
     hint = renewal if first.code == _ENDS else first.hint
     problem = Problem(
         code=first.code, message=first.message, seen=first.seen, expected=first.expected, hint=hint
@@ -207,21 +204,21 @@ def _expiry(found: Sequence[Problem], renewal: Hint) -> Finding:
 def _one_root(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     members = cas(facts)
-    outside = _outsiders(facts)
+    outside = _untrusted_members(facts)
     ca = members[name]
     if name not in outside:
         return Finding(f"root {ca.root[:_SHOWN]}…")
     problem = Problem(
         code=Code.ROOTS_DIFFER,
         message="cluster and mesh do not trust each other's root CA",
-        seen=_roots_seen(members),
+        seen=_format_roots(members),
         expected="every cluster trusts the root CA of every other cluster",
         hint=_root_fix(facts, name, members, outside),
     )
     return Finding(f"root {ca.root[:_SHOWN]}…", problem)
 
 
-def _roots_seen(members: Mapping[str, Signing]) -> str:
+def _format_roots(members: Mapping[str, Signing]) -> str:
     """Each root CA with its clusters, and each cluster that trusts other root CAs."""
     by_root: dict[str, list[str]] = {}
     for name, ca in members.items():
@@ -236,14 +233,14 @@ def _roots_seen(members: Mapping[str, Signing]) -> str:
 
 
 def _root_fix(
-    facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, Outsider]
+    facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, tuple[str, ...]]
 ) -> Hint:
-    if not signing.most_take(members, outside):
+    if not signing.most_trust(members, outside):
         return Advice(
             "choose one of these root CAs for the mesh; then, with its folder: ",
             istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT", contexts=facts.clusters),
         )
-    if not outside[name].untrusted_by:
+    if not outside[name]:
         return Advice(f"add the root CA of the other clusters to root-cert.pem in Secret cacerts of {name}")
     return istio_mc("install", "--replace-ca", name, contexts=facts.clusters)
 
@@ -259,7 +256,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_cacerts,
+        evaluate=_cacerts,
         needs=(REACHABLE,),
         because=(NAMESPACE,),
         docs="troubleshooting.md#cacerts",
@@ -274,7 +271,7 @@ CHECKS = (
         fix="create a root in another folder, and install it in every cluster with `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
-        ask=_root_valid,
+        evaluate=_root_valid,
         needs=(REACHABLE,),
         because=(CLOCK,),
         docs="troubleshooting.md#ca-expired",
@@ -289,7 +286,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_valid,
+        evaluate=_valid,
         needs=(CACERTS,),
         because=(CLOCK, ROOT_VALID),
         docs="troubleshooting.md#ca-expired",
@@ -304,7 +301,7 @@ CHECKS = (
         fix="plan a new root before the old one expires",
         severity=Severity.WARNING,
         scope=Scope.MESH,
-        ask=_root_lasts,
+        evaluate=_root_lasts,
         needs=(REACHABLE,),
         docs="troubleshooting.md#ca-expired",
     ),
@@ -318,7 +315,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
-        ask=_lasts,
+        evaluate=_lasts,
         needs=(CACERTS,),
         docs="troubleshooting.md#ca-expired",
     ),
@@ -332,7 +329,7 @@ CHECKS = (
         fix="install that cluster with the folder of the mesh's CA and `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_one_root,
+        evaluate=_one_root,
         needs=(CACERTS,),
         docs="troubleshooting.md#roots-differ",
     ),

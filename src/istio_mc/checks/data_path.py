@@ -18,11 +18,10 @@ from istio_mc.checks import (
     trust,
 )
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, istioctl, kubectl
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.traffic import data_path
 from istio_mc.domain.traffic.data_path import DataPath, Judged, Outcome, Trace
 
@@ -177,34 +176,34 @@ def _judged(
     target: Target,
 ) -> Finding:
     way = facts.data_path[str(target.cluster)]
-    return _found(way, [judge(trace) for trace in way.traces], problems, target)
+    return _combine(way, [judge(trace) for trace in way.traces], problems, target)
 
 
 def _handshake(facts: Facts, target: Target) -> Finding:
     way = facts.data_path[str(target.cluster)]
-    return _found(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, target)
+    return _combine(way, way.shown, {**_FAULTS, **_AT_THE_HANDSHAKE}, target)
 
 
 def _accepted(facts: Facts, target: Target) -> Finding:
     return _judged(data_path.accepted, dict.fromkeys(Outcome, _AT_THE_CALL), facts, target)
 
 
-def _found(
+def _combine(
     way: DataPath, judged: Iterable[Judged], problems: Mapping[Outcome, _Fault], target: Target
 ) -> Finding:
     """The Finding for all addresses of a gateway: each must work, as requests are spread over all."""
-    tried = list(zip(way.traces, judged, strict=True))
-    wrong = [(trace, one) for trace, one in tried if one.outcome not in _WELL | _NOT_KNOWN]
+    tests = list(zip(way.traces, judged, strict=True))
+    wrong = [(trace, one) for trace, one in tests if one.outcome not in _WELL | _NOT_KNOWN]
     if wrong:
         trace, first = wrong[0]
-        return Finding(_listed(tried), _filled(problems[first.outcome], trace, target, _listed(wrong)))
-    if not any(one.outcome in _WELL for _, one in tried):
-        return Finding(_listed(tried) or "the gateway has no address", unknown=True)
-    return Finding(_listed(tried))
+        return Finding(_listed(tests), _filled(problems[first.outcome], trace, target, _listed(wrong)))
+    if not any(one.outcome in _WELL for _, one in tests):
+        return Finding(_listed(tests) or "the gateway has no address", unknown=True)
+    return Finding(_listed(tests))
 
 
-def _listed(tried: Iterable[tuple[Trace, Judged]]) -> str:
-    return "; ".join(": ".join(filter(None, (trace.name, one.seen))) for trace, one in tried)
+def _listed(tests: Iterable[tuple[Trace, Judged]]) -> str:
+    return "; ".join(": ".join(filter(None, (trace.name, one.seen))) for trace, one in tests)
 
 
 def _filled(fault: _Fault, trace: Trace, target: Target, seen: str) -> Problem:
@@ -234,7 +233,7 @@ CHECKS = (
         looks_at="the gateway's address, looked up from here",
         usual_cause="the provider's DNS name is new, or was released",
         fix="wait for the DNS record, or set another address: " + hints.ADDRESS,
-        ask=partial(_judged, data_path.resolved, _FAULTS),
+        evaluate=partial(_judged, data_path.resolved, _FAULTS),
         needs=(gateway.ADDRESS,),
         reads=(Observation.DATA_PATH,),
         docs="troubleshooting.md#gateway-unresolved",
@@ -246,7 +245,7 @@ CHECKS = (
         looks_at="a TCP connection to 15443",
         usual_cause="a firewall or security group; NAT to another target",
         fix=f"allow TCP 15443; `{istio_mc('address')}` lists the ports",
-        ask=partial(_judged, data_path.reached, _FAULTS),
+        evaluate=partial(_judged, data_path.reached, _FAULTS),
         needs=(RESOLVES,),
         because=_THE_GATEWAY,
         reads=(Observation.DATA_PATH,),
@@ -259,7 +258,7 @@ CHECKS = (
         looks_at="`/healthz/ready` on 15021",
         usual_cause="the gateway has received no configuration from istiod",
         fix="check the gateway's pods and their logs",
-        ask=partial(_judged, data_path.ready, _FAULTS),
+        evaluate=partial(_judged, data_path.ready, _FAULTS),
         needs=(RESOLVES,),
         because=(*_THE_GATEWAY, REACHABLE),
         reads=(Observation.DATA_PATH,),
@@ -272,7 +271,7 @@ CHECKS = (
         looks_at="a TLS handshake through the gateway to a service with a sidecar, without a client key",
         usual_cause=("no Gateway with AUTO_PASSTHROUGH, another root, or an address of another cluster"),
         fix=hints.INSTALL,
-        ask=_handshake,
+        evaluate=_handshake,
         needs=(REACHABLE, cacerts.CACERTS),
         because=(*_THE_GATEWAY, *_TRUST, READY),
         reads=(Observation.DATA_PATH, Observation.SERVICES),
@@ -285,7 +284,7 @@ CHECKS = (
         looks_at="a request with a client certificate from the mesh's CA, valid for minutes and not stored",
         usual_cause="the workload trusts another root",
         fix="see the checks of the topic `trust`",
-        ask=_accepted,
+        evaluate=_accepted,
         needs=(HANDSHAKE,),
         because=_TRUST,
         reads=(Observation.DATA_PATH, Observation.SERVICES),
@@ -310,7 +309,7 @@ def _deep(facts: Facts, target: Target) -> Finding:
     cluster_id = facts.clusters[peer].cluster_id
     if reply.is_from(cluster_id):
         return Finding(f"response from {cluster_id}" if reply.body == cluster_id else str(reply))
-    addresses = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
+    addresses = address.used_addresses(peer, facts.clusters[peer], facts.observed)
     problem = Problem(
         code=Code.NO_ANSWER_ACROSS,
         message=f"probe pod gets no response from {peer}",
@@ -342,7 +341,7 @@ WITH_DEEP = (
         fix=f"`{istio_mc('verify', '--deep', '--probe-image', 'IMAGE')}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_probe,
+        evaluate=_probe,
         needs=(access.REACHABLE,),
         because=tuple(check.id for check in control_plane.CHECKS),
         reads=(Observation.DEEP,),
@@ -359,7 +358,7 @@ WITH_DEEP = (
         fix="allow TCP 15443 between the clusters",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_deep,
+        evaluate=_deep,
         needs=(PROBE,),
         because=(*_BEFORE, *(check.id for check in CHECKS)),
         reads=(Observation.DEEP,),

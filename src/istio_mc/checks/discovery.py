@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import control_plane, gateway, hints, identity, remote_access, remote_secret
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway import address
-from istio_mc.domain.istio.discovery import missing_endpoints, selected
-from istio_mc.domain.istio.mesh_config import read_mesh_config
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.istio.discovery import missing_endpoints
+from istio_mc.domain.istio.mesh_config import read_mesh_config, reads_namespace
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
+from istio_mc.domain.trace.selection import left_out
 
 if TYPE_CHECKING:
     from istio_mc.domain.istio.discovery import IstiodView, Missing, ServiceKey
@@ -24,7 +25,7 @@ _SHOWN = 3
 def _gateways(facts: Facts, target: Target) -> Finding:
     name, peer = str(target.cluster), str(target.peer)
     network = facts.clusters[peer].network
-    expected = address.seen_addresses(peer, facts.clusters[peer], facts.observed)
+    expected = address.used_addresses(peer, facts.clusters[peer], facts.observed)
     views = facts.discovery[name].istiods
     if network == facts.clusters[name].network:
         return Finding("the same network: no gateway is needed")
@@ -35,6 +36,10 @@ def _gateways(facts: Facts, target: Target) -> Finding:
     wrong = [view for view in views.values() if not _has(view, network, expected)]
     if not wrong:
         return Finding(f"{plural(len(views), 'istiod')}: {', '.join(expected)}")
+    config = read_mesh_config(facts.observed[name], facts.mesh_of(name).revision)
+    of_gateway = {SYSTEM_NAMESPACE: facts.observed[peer].labels}
+    if unread := left_out(name, config, peer, of_gateway):
+        return Finding(str(unread.seen), unread)
     seen = "; ".join(f"{view.pod}: {_listed(view, network)}" for view in wrong)
     problem = Problem(
         code=Code.DISCOVERY_GATEWAY,
@@ -65,10 +70,8 @@ def _endpoints(facts: Facts, target: Target) -> Finding:
     if not views:
         return Finding("no istiod is running", unknown=True)
     cluster_id = facts.clusters[peer].cluster_id
-    missing = {
-        pod: missing_endpoints(view, cluster_id, _expected(facts, name, view, peer))
-        for pod, view in views.items()
-    }
+    expected = _expected(facts, name, peer)
+    missing = {pod: missing_endpoints(view, cluster_id, expected) for pod, view in views.items()}
     wrong = {pod: one for pod, one in missing.items() if one.count}
     if not wrong:
         return Finding(str(next(iter(missing.values()))))
@@ -76,7 +79,7 @@ def _endpoints(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code=Code.DISCOVERY_ENDPOINTS,
         message=f"{pod} has {first} of {peer} (synced)",
-        seen="; ".join(f"{one}: {_described(found)}" for one, found in missing.items()),
+        seen="; ".join(f"{one}: {_described(endpoints)}" for one, endpoints in missing.items()),
         expected="all endpoints of its services with sidecars, in every istiod",
         hint=hints.restart_istiod(facts, name),
     )
@@ -88,20 +91,17 @@ def _described(missing: Missing) -> str:
     return f"{missing}, missing in {few(lacking, _SHOWN)}" if lacking else str(missing)
 
 
-def _expected(facts: Facts, name: str, view: IstiodView, peer: str) -> dict[ServiceKey, frozenset[str]]:
-    """The endpoints of a cluster that an istiod of another must have: of namespaces that both select."""
-    there = facts.discovery[peer]
-    views = []
-    if selects_namespaces(facts, name):
-        views.append((view, facts.clusters[name].cluster_id))
-    if selects_namespaces(facts, peer):
-        views += [(one, facts.clusters[peer].cluster_id) for one in there.istiods.values()]
-    return selected(there.endpoints, *views) if views else dict(there.endpoints)
-
-
-def selects_namespaces(facts: Facts, name: str) -> bool:
-    """Whether a cluster's istiod reads some namespaces only: meshConfig.discoverySelectors."""
-    return bool(read_mesh_config(facts.observed[name], facts.mesh.revision).get("discoverySelectors"))
+def _expected(facts: Facts, name: str, peer: str) -> dict[ServiceKey, frozenset[str]]:
+    """The endpoints of a cluster that an istiod of another must have: of the namespaces that it reads."""
+    there, config = (
+        facts.discovery[peer],
+        read_mesh_config(facts.observed[name], facts.mesh_of(name).revision),
+    )
+    return {
+        key: found
+        for key, found in there.endpoints.items()
+        if reads_namespace(config, there.namespaces.get(key[0], {}))
+    }
 
 
 _check = partial(
@@ -128,8 +128,8 @@ CHECKS = (
         usual_cause=(
             "the address changed or the remote secret was replaced, and a defect of istiod kept the old state"
         ),
-        ask=_gateways,
-        needs=(remote_secret.ASKED, remote_access.SYNCED),
+        evaluate=_gateways,
+        needs=(remote_secret.ISTIODS_RESPOND, remote_access.SYNCED),
         reads=(Observation.DISCOVERY, Observation.CLUSTERZ),
         docs="troubleshooting.md#discovery-gateway",
     ),
@@ -142,8 +142,8 @@ CHECKS = (
             "services with sidecars"
         ),
         usual_cause="the API server was not available while istiod started, or a defect of istiod",
-        ask=_endpoints,
-        needs=(remote_secret.ASKED, remote_access.SYNCED),
+        evaluate=_endpoints,
+        needs=(remote_secret.ISTIODS_RESPOND, remote_access.SYNCED),
         reads=(Observation.DISCOVERY, Observation.CLUSTERZ, Observation.SERVICES),
         docs="troubleshooting.md#discovery-endpoints",
     ),

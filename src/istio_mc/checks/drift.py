@@ -21,12 +21,11 @@ from istio_mc.checks import (
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio.istiod import running_tags
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def _none(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code=Code.DRIFT,
         message=f"configuration drift: {len(reasons)} difference{'s' if len(reasons) > 1 else ''}",
-        seen=few(reasons, _SHOWN, "; "),
+        seen=few(reasons, _SHOWN, "\n"),
         expected="nothing to change",
         hint=hints.install(facts),
     )
@@ -85,12 +84,12 @@ def _none(facts: Facts, target: Target) -> Finding:
 
 def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     """The checks that may explain each part of the plan of this cluster."""
-    odd_ids = identity.ids_at_odds(facts)
+    conflicting = identity.conflicting_ids(facts)
     everywhere = (
-        _NAMES if name in odd_ids | identity.networks_at_odds(facts) else _NAMES - {identity.IDENTITY}
+        _NAMES if name in conflicting | identity.conflicting_networks(facts) else _NAMES - {identity.IDENTITY}
     )
     # A remote secret has the ID of another cluster.
-    linked = _NAMES if odd_ids else everywhere
+    linked = _NAMES if conflicting else everywhere
     own = (
         frozenset()
         if running_tags(facts.observed[name].of(objects.POD)) == {facts.mesh.version}
@@ -123,7 +122,7 @@ CHECKS = (
         fix=f"`{istio_mc('install', '--dry-run')}` shows the changes; `{istio_mc('install')}` makes them",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_none,
+        evaluate=_none,
         needs=(REACHABLE,),
         because=(NAMESPACE, *(check.id for check in _EXPLAINING)),
         reads=(Observation.DRIFT,),

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import cilium
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import releases
 from istio_mc.domain.istio.operator import istio_operator
@@ -18,7 +17,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import annotations_of, labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import BUNDLE_VERSION, HELM_RELEASE, uses_istio_cni
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few
 
 if TYPE_CHECKING:
@@ -27,21 +26,20 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Surroundings
 
-_AS_DEFAULT = '{"metadata":{"annotations":{"storageclass.kubernetes.io/is-default-class":"true"}}}'
 _IMAGES = frozenset({"amd64", "arm64"})
 
 _MOST_DENIED = 6
 
 
-def _of(look: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts, Target], Finding]:
+def _of(check: Callable[[Facts, str, Surroundings], Finding]) -> Callable[[Facts, Target], Finding]:
     """A check function on a cluster's surroundings; it passes if they were not read."""
 
-    def ask(facts: Facts, target: Target) -> Finding:
+    def evaluate(facts: Facts, target: Target) -> Finding:
         name = str(target.cluster)
-        found = facts.surroundings.get(name)
-        return look(facts, name, found) if found else Finding("not read")
+        surroundings = facts.surroundings.get(name)
+        return check(facts, name, surroundings) if surroundings else Finding("not read")
 
-    return ask
+    return evaluate
 
 
 def _kubernetes(facts: Facts, target: Target) -> Finding:
@@ -66,39 +64,40 @@ def _end_of_life(facts: Facts, _target: Target) -> Finding:
     return Finding(until(facts.releases, release), problem)
 
 
-def _storage(_facts: Facts, _name: str, found: Surroundings) -> Finding:
-    default = [one for one, is_default in found.storage_classes.items() if is_default]
+def _storage(_facts: Facts, _name: str, surroundings: Surroundings) -> Finding:
+    default = [one for one, is_default in surroundings.storage_classes.items() if is_default]
     if default:
         return Finding(", ".join(default))
     problem = Problem(
         code=Code.NO_DEFAULT_STORAGE_CLASS,
         message="no default StorageClass: a PersistentVolumeClaim without a class stays Pending",
-        seen=", ".join(found.storage_classes) or "no StorageClass",
+        seen=", ".join(surroundings.storage_classes) or "no StorageClass",
         expected="one StorageClass marked as default",
-        hint=Advice(kubectl("CONTEXT", "patch", "storageclass", "NAME", "-p", _AS_DEFAULT)),
+        hint=Advice("mark one: ", istio_mc("addons", "default-storage", "CONTEXT=NAME")),
     )
     return Finding(str(problem.seen), problem)
 
 
-def _metrics(_facts: Facts, _name: str, found: Surroundings) -> Finding:
-    if found.metrics:
+def _metrics(_facts: Facts, _name: str, surroundings: Surroundings) -> Finding:
+    if surroundings.metrics:
         return Finding("")
-    seen = "not registered" if found.metrics is None else "registered, but not available"
+    seen = "not registered" if surroundings.metrics is None else "registered, but not available"
     problem = Problem(
         code=Code.NO_METRICS,
         message="Metrics API is not available: the gateway's HPA does not scale",
         seen=seen,
         expected="v1beta1.metrics.k8s.io, available",
         hint=Advice(
-            "install Metrics Server; add --kubelet-insecure-tls if kubelets have self-signed certificates"
+            istio_mc("addons", "install", "metrics-server"),
+            "; with --insecure-kubelet-tls if kubelets have self-signed certificates",
         ),
     )
     return Finding(seen, problem)
 
 
-def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
-    seen = ", ".join(f"{count} {one}" for one, count in found.architectures.items())
-    foreign = sorted(set(found.architectures) - _IMAGES)
+def _architecture(_facts: Facts, name: str, surroundings: Surroundings) -> Finding:
+    seen = ", ".join(f"{count} {one}" for one, count in surroundings.architectures.items())
+    foreign = sorted(set(surroundings.architectures) - _IMAGES)
     if not foreign:
         return Finding(seen or "no node without a taint")
     problem = Problem(
@@ -119,12 +118,12 @@ def _architecture(_facts: Facts, name: str, found: Surroundings) -> Finding:
     return Finding(seen, problem)
 
 
-def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
-    if found.cilium is None:
+def _cilium(facts: Facts, name: str, surroundings: Surroundings) -> Finding:
+    if surroundings.cilium is None:
         return Finding("no Cilium")
     values = istio_operator(facts.mesh, facts.clusters[name])["spec"]["values"]
-    istio_cni = found.istio_cni or uses_istio_cni(values)
-    needs = cilium.needs(found.cilium, istio_cni=istio_cni)
+    istio_cni = surroundings.istio_cni or uses_istio_cni(values)
+    needs = cilium.needs(surroundings.cilium, istio_cni=istio_cni)
     wrong = [need for need in needs if not need.is_met]
     if not needs:
         return Finding("no socket load balancing, no Istio CNI plugin")
@@ -134,16 +133,16 @@ def _cilium(facts: Facts, name: str, found: Surroundings) -> Finding:
         code=Code.CILIUM_SETTINGS,
         message="Cilium settings are not compatible with Istio",
         seen="; ".join(
-            f"{need.key}: {found.cilium.get(need.key) or 'absent'} ({need.why})" for need in wrong
+            f"{need.key}: {surroundings.cilium.get(need.key) or 'absent'} ({need.why})" for need in wrong
         ),
-        expected=", ".join(f"{need.key}: {need.wanted}" for need in wrong),
+        expected=", ".join(f"{need.key}: {need.desired}" for need in wrong),
         hint=istio_mc("cilium", "fix", "--yes", contexts=[name]),
     )
     return Finding(", ".join(need.key for need in wrong), problem)
 
 
-def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
-    calico = found.calico
+def _calico(_facts: Facts, name: str, surroundings: Surroundings) -> Finding:
+    calico = surroundings.calico
     if calico is None:
         return Finding("no Calico")
     if not calico.bypasses_sidecars:
@@ -165,25 +164,25 @@ def _calico(_facts: Facts, name: str, found: Surroundings) -> Finding:
     return Finding(str(calico), problem)
 
 
-def _rights(_facts: Facts, name: str, found: Surroundings) -> Finding:
-    if not found.denied:
+def _rights(_facts: Facts, name: str, surroundings: Surroundings) -> Finding:
+    if not surroundings.denied:
         return Finding("")
     problem = Problem(
         code=Code.RIGHTS_MISSING,
         message="user lacks permissions for an install",
-        seen=f"denied: {few(found.denied, _MOST_DENIED, '; ')}",
+        seen=f"denied: {few(surroundings.denied, _MOST_DENIED, '; ')}",
         expected="the permissions of cluster-admin for the install",
         hint=Advice(kubectl(name, "auth", "can-i", "--list")),
     )
-    return Finding(f"{len(found.denied)} missing", problem)
+    return Finding(f"{len(surroundings.denied)} missing", problem)
 
 
-def _owner(facts: Facts, _name: str, found: Surroundings) -> Finding:
+def _owner(facts: Facts, _name: str, surroundings: Surroundings) -> Finding:
     revision = facts.mesh.revision or "default"
-    seen = ", ".join(str(plane) for plane in found.control_planes) or "no Istio yet"
-    if found.ambient:
+    seen = ", ".join(str(plane) for plane in surroundings.control_planes) or "no Istio yet"
+    if surroundings.ambient:
         return Finding(seen, _managed("ztunnel is running: ambient mode"))
-    same = [plane for plane in found.control_planes if plane.revision == revision]
+    same = [plane for plane in surroundings.control_planes if plane.revision == revision]
     if foreign := [plane for plane in same if plane.manager != "istioctl"]:
         return Finding(seen, _managed(f"{foreign[0]} is managed by {foreign[0].manager}"))
     if elsewhere := [plane for plane in same if plane.namespace != SYSTEM_NAMESPACE]:
@@ -194,10 +193,10 @@ def _owner(facts: Facts, _name: str, found: Surroundings) -> Finding:
 def _managed(seen: str) -> Problem:
     return Problem(
         code=Code.MANAGED_BY_OTHERS,
-        message="Istio in this cluster is managed by another tool; two tools would revert each other's "
-        "changes",
+        message="Istio in this cluster is managed by another tool",
         seen=seen,
-        expected="no control plane of this revision, or one that istioctl installed in istio-system",
+        expected="no control plane of this revision, or one that istioctl installed in istio-system: "
+        "two tools revert each other's changes",
         hint=Advice("set another istio.revision in mesh.yaml, or exclude this cluster"),
     )
 
@@ -221,7 +220,9 @@ def _crds(facts: Facts, target: Target) -> Finding:
             ),
         )
         return Finding(f"{len(of_helm)} CRDs managed by Helm", problem)
-    newer = sorted({found for crd in crds if releases.is_newer(found := _set_by(crd), facts.mesh.version)})
+    newer = sorted(
+        {version for crd in crds if releases.is_newer(version := _set_by(crd), facts.mesh.version)}
+    )
     if newer:
         problem = Problem(
             code=Code.CRDS_NEWER,
@@ -264,7 +265,7 @@ def _check(
     title: str,
     passes: str,
     severity: Severity,
-    ask: Callable[[Facts, Target], Finding],
+    evaluate: Callable[[Facts, Target], Finding],
     *,
     looks_at: str,
     usual_cause: str,
@@ -280,7 +281,7 @@ def _check(
         fix=fix,
         severity=severity,
         scope=Scope.CLUSTER,
-        ask=ask,
+        evaluate=evaluate,
         needs=(REACHABLE,),
         reads=(Observation.SURROUNDINGS,),
         docs=f"troubleshooting.md#{check_id.replace('.', '-')}",
@@ -335,7 +336,7 @@ PRESETS = (
         _of(_storage),
         looks_at="the StorageClasses",
         usual_cause="no StorageClass is marked as default",
-        fix="mark one as default",
+        fix=f"`{istio_mc('addons', 'default-storage', 'CONTEXT=NAME')}` marks one",
     ),
     _check(
         "metrics.available",
@@ -345,7 +346,7 @@ PRESETS = (
         _of(_metrics),
         looks_at="the APIService of the Metrics API",
         usual_cause="Metrics Server is not installed, or does not trust the kubelets",
-        fix="install Metrics Server",
+        fix=f"`{istio_mc('addons', 'install', 'metrics-server')}`",
     ),
     _check(
         "cni.cilium",
@@ -426,11 +427,11 @@ _SHOWN = 5
 
 
 def _agree(facts: Facts, _target: Target) -> Finding:
-    found = merged(facts.services)
-    odd = [one for one in found if not one.agrees]
+    services = merged(facts.services)
+    odd = [one for one in services if not one.agrees]
     if not odd:
-        spread = sum(one.spreads for one in found)
-        return Finding(f"{len(found)} in more than one cluster, {spread} with endpoints")
+        spread = sum(one.spreads for one in services)
+        return Finding(f"{len(services)} in more than one cluster, {spread} with endpoints")
     problem = Problem(
         code=Code.SERVICES_DISAGREE,
         message="Services merged across clusters have different ports or labels",
@@ -441,7 +442,7 @@ def _agree(facts: Facts, _target: Target) -> Finding:
             "meshConfig.serviceSettings"
         ),
     )
-    return Finding(f"{len(odd)} of {len(found)} differ", problem)
+    return Finding(f"{len(odd)} of {len(services)} differ", problem)
 
 
 SERVICES = (
@@ -455,7 +456,7 @@ SERVICES = (
         fix="rename one, or keep it in its cluster (`clusterLocal`)",
         severity=Severity.WARNING,
         scope=Scope.MESH,
-        ask=_agree,
+        evaluate=_agree,
         reads=(Observation.SERVICES,),
         needs=(REACHABLE,),
         docs="troubleshooting.md#services-disagree",

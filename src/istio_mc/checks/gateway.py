@@ -8,9 +8,9 @@ from istio_mc.checks import hints, identity
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.identity import IDENTITY
-from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.domain.codes import Code
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.gateway import address
+from istio_mc.domain.gateway.host_names import users_of_addresses
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.hosts import is_loopback
 from istio_mc.domain.istio import documents
@@ -20,7 +20,9 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
+from istio_mc.domain.text import few, plural
+from istio_mc.domain.trace.sources import Configuration
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -30,6 +32,8 @@ SERVICE = "gateway.service"
 NETWORK = "gateway.network"
 PORTS = "gateway.ports"
 EXPOSED = "gateway.exposed"
+HOST_NAMES = "gateway.host-names"
+_SHOWN = 3
 _NEEDED_PORTS = (CROSS_NETWORK_PORT, STATUS_PORT)
 
 
@@ -49,12 +53,14 @@ def _service(facts: Facts, target: Target) -> Finding:
 
 def _address(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    found = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
-    if found:
-        return _loopback(name, found) or Finding(", ".join(found))
-    standing = address.standing(name, facts.clusters[name], address.kubernetes_gateways(facts.observed))
+    gateway_ips = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
+    if gateway_ips:
+        return _loopback(name, gateway_ips) or Finding(", ".join(gateway_ips))
+    standing = address.remote_gateways(
+        name, facts.clusters[name], address.kubernetes_gateways(facts.observed)
+    )
     where = ", ".join(dict.fromkeys(one.context for one in standing))
-    if address.stands_everywhere(standing, facts.observed.keys() - {name}):
+    if address.is_everywhere(standing, facts.observed.keys() - {name}):
         addresses = address.unique(standing)
         shown = f"{', '.join(addresses)} (istio-remote Gateway in {where})"
         return _loopback(name, addresses) or Finding(shown)
@@ -105,7 +111,7 @@ def _ports(facts: Facts, target: Target) -> Finding:
 
 def _network(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    wanted = facts.clusters[name].network
+    desired = facts.clusters[name].network
     service = facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
     gateway = facts.observed[name].find(objects.DEPLOYMENT, EAST_WEST_GATEWAY)
     pods = labels_of((gateway or {}).get("spec", {}).get("template"))
@@ -116,18 +122,18 @@ def _network(facts: Facts, target: Target) -> Finding:
             "ISTIO_META_REQUESTED_NETWORK_VIEW"
         ),
     }
-    wrong = {what: value for what, value in live.items() if value != wanted}
+    wrong = {what: value for what, value in live.items() if value != desired}
     if not wrong:
-        return Finding(wanted)
+        return Finding(desired)
     problem = Problem(
         code=Code.GATEWAY_NETWORK_DIFFERS,
         message="east-west gateway is not configured for its own network",
         seen="; ".join(f"{what} is {value or 'absent'}" for what, value in wrong.items()),
-        expected=f"{wanted} for all of them",
+        expected=f"{desired} for all of them",
         hint=hints.install(facts),
     )
     explaining = {identity.NETWORK, GATEWAY} | (
-        {IDENTITY} if name in identity.networks_at_odds(facts) else set()
+        {IDENTITY} if name in identity.conflicting_networks(facts) else set()
     )
     seen = ", ".join(str(value or "absent") for value in wrong.values())
     return Finding(seen, problem, parts=frozenset({frozenset(explaining)}))
@@ -135,17 +141,56 @@ def _network(facts: Facts, target: Target) -> Finding:
 
 def _exposed(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    found = differences([documents.cross_network_gateway()], facts.observed[name].objects)
-    if not found:
+    changes = differences([documents.cross_network_gateway()], facts.observed[name].objects)
+    if not changes:
         return Finding("AUTO_PASSTHROUGH on 15443")
     problem = Problem(
         code=Code.NOT_EXPOSED,
         message="services are not exposed to the other networks",
-        seen="; ".join(str(difference) for difference in found),
+        seen="; ".join(str(difference) for difference in changes),
         expected=f"Gateway {SYSTEM_NAMESPACE}/cross-network-gateway as install writes it",
         hint=hints.install(facts),
     )
     return Finding("missing or changed", problem)
+
+
+def _host_names(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    read = facts.configuration.get(name, Configuration())
+    found = users_of_addresses(read.config.gateways, read.config.virtual_services, read.ingresses or ())
+    gone = {one: hosts for one, hosts in found.items() if one not in _known_addresses(facts)}
+    if not gone:
+        return Finding(", ".join(found))
+    own = gateway_addresses(facts.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY))
+    if facts.unreachable:
+        return Finding("the addresses of an unreachable cluster are unknown", unknown=True)
+    if hosts := [one for one in own if not address.is_ip(one)]:
+        return Finding(f"the gateway has a host name: {hosts[0]}", unknown=True)
+    used = [f"{host}: {few(users, _SHOWN)}" for hosts_of in gone.values() for host, users in hosts_of.items()]
+    problem = Problem(
+        code=Code.HOST_NAME_OUTDATED,
+        message="host names contain an address that no gateway has",
+        seen=few(used, _SHOWN, "; "),
+        expected=f"the address of the gateway: {', '.join(own) or 'none yet'}",
+        hint=Advice(
+            "replace the address in these host names, or give it to the gateway again: ",
+            istio_mc("address", "--set", f"{name}={next(iter(gone))}"),
+        ),
+    )
+    return Finding(plural(len(used), "host name"), problem)
+
+
+@cached
+def _known_addresses(facts: Facts) -> frozenset[str]:
+    """Every address of a LoadBalancer or a gateway of the mesh."""
+    services = [one for read in facts.services.values() for one in read.objects]
+    of_services = [one for service in services for one in gateway_addresses(service)]
+    of_gateways = [
+        one
+        for name, cluster in facts.clusters.items()
+        for one in address.used_addresses(name, cluster, facts.observed)
+    ]
+    return frozenset({*of_services, *of_gateways})
 
 
 CHECKS = (
@@ -159,7 +204,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_service,
+        evaluate=_service,
         needs=(REACHABLE,),
         because=(NAMESPACE,),
         docs="troubleshooting.md#gateway-service-missing",
@@ -174,7 +219,7 @@ CHECKS = (
         fix=hints.ADDRESS,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_address,
+        evaluate=_address,
         needs=(SERVICE,),
         docs="address.md#three-ways",
     ),
@@ -188,7 +233,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_ports,
+        evaluate=_ports,
         needs=(SERVICE,),
         docs="troubleshooting.md#gateway-ports-missing",
     ),
@@ -204,7 +249,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_network,
+        evaluate=_network,
         needs=(SERVICE,),
         because=(IDENTITY, identity.NETWORK, GATEWAY),
         docs="troubleshooting.md#gateway-network-differs",
@@ -219,9 +264,25 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_exposed,
+        evaluate=_exposed,
         needs=(REACHABLE,),
         because=(NAMESPACE,),
         docs="troubleshooting.md#not-exposed",
+    ),
+    Check(
+        id=HOST_NAMES,
+        topic="gateway",
+        title="host names with an address",
+        passes="host names with an address have that of a gateway",
+        looks_at="`nip.io` and `sslip.io` in VirtualServices, Gateways and Ingresses of class `istio`",
+        usual_cause="the gateway has another address than when they were written",
+        fix="write the new address into them, or give the gateway the old one by `istio-mc address`",
+        severity=Severity.WARNING,
+        scope=Scope.CLUSTER,
+        evaluate=_host_names,
+        needs=(SERVICE,),
+        because=(ADDRESS,),
+        reads=(Observation.CONFIGURATION, Observation.SERVICES),
+        docs="troubleshooting.md#host-name-outdated",
     ),
 )

@@ -31,4 +31,4 @@ def relink(facts: Facts) -> Command:
 
 def restart_istiod(facts: Facts, name: str) -> Command:
     """The command that restarts a cluster's istiods."""
-    return istiod.restart_istiod(name, facts.mesh.istiod)
+    return istiod.restart_istiod(name, facts.mesh_of(name).istiod)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.this_machine import Use
 
 if TYPE_CHECKING:
@@ -33,26 +32,26 @@ NETWORK = "names.network"
 
 
 @cached
-def ids_at_odds(facts: Facts) -> frozenset[str]:
+def conflicting_ids(facts: Facts) -> frozenset[str]:
     """The contexts whose cluster ID is not unique, or differs from mesh.yaml."""
-    return _at_odds(facts, {name: cluster.cluster_id for name, cluster in facts.clusters.items()})
+    return _conflicting(facts, {name: cluster.cluster_id for name, cluster in facts.clusters.items()})
 
 
 @cached
-def networks_at_odds(facts: Facts) -> frozenset[str]:
+def conflicting_networks(facts: Facts) -> frozenset[str]:
     """The contexts whose network is not unique, or differs from mesh.yaml."""
-    return _at_odds(facts, {name: cluster.network for name, cluster in facts.clusters.items()})
+    return _conflicting(facts, {name: cluster.network for name, cluster in facts.clusters.items()})
 
 
-def _at_odds(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
+def _conflicting(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
     count = Counter(values.values())
     moved = {fault.cluster for fault in facts.identity_faults if fault.cluster}
     return frozenset(name for name, value in values.items() if count[value] > 1 or name in moved)
 
 
-def explained_by_identity(at_odds: Iterable[str]) -> frozenset[frozenset[str]]:
+def explained_by_identity(conflicting: Iterable[str]) -> frozenset[frozenset[str]]:
     """The parts of a Finding that IDENTITY or a terminating namespace explains."""
-    return frozenset({frozenset({IDENTITY, NAMESPACE} if any(at_odds) else {NAMESPACE})})
+    return frozenset({frozenset({IDENTITY, NAMESPACE} if any(conflicting) else {NAMESPACE})})
 
 
 def _identity(facts: Facts, _target: Target) -> Finding:
@@ -68,16 +67,16 @@ def _identity(facts: Facts, _target: Target) -> Finding:
 
 def _cluster_id(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    wanted = facts.clusters[name].cluster_id
-    istiod = facts.observed[name].find(objects.DEPLOYMENT, facts.mesh.istiod)
+    desired = facts.clusters[name].cluster_id
+    istiod = facts.observed[name].find(objects.DEPLOYMENT, facts.mesh_of(name).istiod)
     live = objects.environment(istiod).get("CLUSTER_ID")
-    if live in (wanted, None):
-        return Finding(wanted)
+    if live in (desired, None):
+        return Finding(desired)
     problem = Problem(
         code=Code.CLUSTER_ID_DIFFERS,
         message="istiod uses another cluster ID than the rest of the mesh",
         seen=f"CLUSTER_ID={live}",
-        expected=f"CLUSTER_ID={wanted}",
+        expected=f"CLUSTER_ID={desired}",
         hint=hints.install(facts),
     )
     return Finding(str(live), problem)
@@ -85,20 +84,18 @@ def _cluster_id(facts: Facts, target: Target) -> Finding:
 
 def _network(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    wanted = facts.clusters[name].network
+    desired = facts.clusters[name].network
     live = facts.observed[name].labels.get(NETWORK_LABEL)
-    if live == wanted:
-        return Finding(wanted)
+    if live == desired:
+        return Finding(desired)
     problem = Problem(
         code=Code.NETWORK_LABEL_MISSING if live is None else Code.NETWORK_LABEL_DIFFERS,
-        message=f"Namespace {SYSTEM_NAMESPACE} has {'no' if live is None else 'the wrong'} network label: "
-        "pods are "
-        "assigned to the wrong network",
-        seen=f"label {NETWORK_LABEL} is {live or 'absent'}",
-        expected=f"{NETWORK_LABEL}={wanted}",
+        message=f"Namespace {SYSTEM_NAMESPACE} has {'no' if live is None else 'the wrong'} network label",
+        seen=f"label {NETWORK_LABEL} is {live or 'absent'}: istiod assigns pods to the wrong network",
+        expected=f"{NETWORK_LABEL}={desired}",
         hint=hints.install(facts),
     )
-    parts = explained_by_identity({name} & networks_at_odds(facts))
+    parts = explained_by_identity({name} & conflicting_networks(facts))
     return Finding(live or "absent", problem, parts=parts)
 
 
@@ -113,7 +110,7 @@ CHECKS = (
         fix="set the live values in mesh.yaml; remove a cluster that shares an ID, then install it again",
         severity=Severity.ERROR,
         scope=Scope.MESH,
-        ask=_identity,
+        evaluate=_identity,
         needs=(REACHABLE,),
         docs="usage.md#identity",
     ),
@@ -127,7 +124,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_cluster_id,
+        evaluate=_cluster_id,
         needs=(REACHABLE,),
         because=(NAMESPACE,),
         docs="troubleshooting.md#cluster-id-differs",
@@ -142,7 +139,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_network,
+        evaluate=_network,
         needs=(REACHABLE,),
         because=(IDENTITY, NAMESPACE),
         docs="troubleshooting.md#network-label-missing",
@@ -155,10 +152,10 @@ NAMES = "names.this-machine"
 
 def _elsewhere(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    found = [one for one in facts.here.get(name, ()) if not _is_disproved(facts, name, one)]
-    if not found:
+    local = [one for one in facts.here.get(name, ()) if not _is_disproved(facts, name, one)]
+    if not local:
         return Finding("none")
-    first, *_ = found
+    first, *_ = local
     where = f"{name}=https://ADDRESS:6443" if first.name.use is Use.API_SERVER else f"{name}=ADDRESS"
     fix = (
         istio_mc("link", "--api-server", where, contexts=facts.clusters)
@@ -168,11 +165,11 @@ def _elsewhere(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code=Code.NAME_OF_THIS_MACHINE,
         message=f"{first.name.use} name resolves to this machine",
-        seen="; ".join(one.why for one in found),
+        seen="; ".join(one.why for one in local),
         expected=f"a name that resolves to {name} from every cluster",
         hint=Advice("if it does not resolve correctly in the other clusters: ", fix),
     )
-    return Finding("; ".join(one.why for one in found), problem)
+    return Finding("; ".join(one.why for one in local), problem)
 
 
 def _is_disproved(facts: Facts, name: str, here: Here) -> bool:
@@ -194,7 +191,7 @@ THIS_MACHINE = (
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`, or another gateway address",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
-        ask=_elsewhere,
+        evaluate=_elsewhere,
         needs=(REACHABLE,),
         reads=(Observation.NAMES,),
         docs="troubleshooting.md#names-this-machine",

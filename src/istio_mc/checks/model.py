@@ -11,15 +11,15 @@ from istio_mc.gateways.istio.releases import release_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import date, datetime
+    from datetime import date, datetime, timedelta
 
     from istio_mc.domain.istio.discovery import Discovery
     from istio_mc.domain.istio.istiod import RemoteCluster
     from istio_mc.domain.istio.pod_faults import PodFault
-    from istio_mc.domain.istio.proxies import GivenRoots, ProxiesHold, Serving
+    from istio_mc.domain.istio.proxies import DistributedRoots, ProxiesHold, Serving
     from istio_mc.domain.istio.releases import ReleaseTable
     from istio_mc.domain.istio.services import Services
-    from istio_mc.domain.links.remote_secrets import Access, RemoteSecret, Tried
+    from istio_mc.domain.links.remote_secrets import Access, AccessResult, RemoteSecret
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.observed import Observed, Surroundings
     from istio_mc.domain.plan import Drift
@@ -62,7 +62,7 @@ class Observation(StrEnum):
     DRIFT = "drift"
     SERVING = "serving certificates"
     PROXIES = "certificates of proxies"
-    GIVEN_ROOTS = "root certificates in namespaces"
+    DISTRIBUTED_ROOTS = "root certificates in namespaces"
     DISCOVERY = "gateways and endpoints of istiods"
     CONFIGURATION = "Istio configuration"
 
@@ -84,27 +84,13 @@ class Facts:
     """Everything that was read of the mesh in this run; the only input of checks.
 
     Attributes:
-        mesh: What the clusters share.
-        clusters: Every cluster, by context, in the user's order.
-        observed: The objects of reachable clusters.
-        unreachable: The problems of the other clusters.
         identity_faults: Cluster IDs and networks that contradict mesh.yaml or each other.
         seen: The remote clusters that each running istiod reports, by context and pod.
         remotes: The remote secrets of each cluster, by context.
         peers: The test of a cluster with each remote secret for it, by its context.
         elsewhere: Cluster IDs of contexts that the user excluded; no check reports them.
-        surroundings: Like all observations below, by context, and empty if no check reads it.
-        pod_faults: Why Deployments are not available, by Deployment.
-        here: Names that resolve to this machine.
-        data_path: The tests from here to each gateway.
-        drift: The plan of an install.
-        deep: Responses of each other cluster to the probe pod.
-        serving: The serving certificates of the istiods.
-        discovery: Gateways and endpoints that each istiod has.
-        configuration: Istio objects of users, such as VirtualServices.
-        now: When it was read, with time zone; None: dates are not checked.
+        token_age: The age of a reader's token from which it counts as old; None: its age does not matter.
         failures: The problems of observations that failed, by observation and context.
-        cache: Results of `cached` functions.
     """
 
     mesh: Mesh
@@ -114,7 +100,7 @@ class Facts:
     identity_faults: tuple[Problem, ...] = field(default=(), kw_only=True)
     seen: Mapping[str, Mapping[str, tuple[RemoteCluster, ...]]]
     remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(default_factory=dict, repr=False)
-    peers: Mapping[str, Mapping[Access, Tried]] = field(default_factory=dict, repr=False)
+    peers: Mapping[str, Mapping[Access, AccessResult]] = field(default_factory=dict, repr=False)
     elsewhere: frozenset[str] = frozenset()
     surroundings: Mapping[str, Surroundings] = field(default_factory=dict, repr=False)
     pod_faults: Mapping[str, Mapping[str, tuple[PodFault, ...]]] = field(default_factory=dict)
@@ -125,11 +111,12 @@ class Facts:
     deep: Mapping[str, Mapping[str, Reply]] = field(default_factory=dict)
     serving: Mapping[str, tuple[Serving, ...]] = field(default_factory=dict, repr=False)
     proxies: Mapping[str, ProxiesHold] = field(default_factory=dict, repr=False)
-    given_roots: Mapping[str, GivenRoots] = field(default_factory=dict, repr=False)
+    distributed_roots: Mapping[str, DistributedRoots] = field(default_factory=dict, repr=False)
     discovery: Mapping[str, Discovery] = field(default_factory=dict, repr=False)
     configuration: Mapping[str, Configuration] = field(default_factory=dict, repr=False)
     releases: ReleaseTable = field(default_factory=release_table, repr=False)
     now: datetime | None = None
+    token_age: timedelta | None = None
     failures: Mapping[Observation, Mapping[str, tuple[Problem, ...]]] = field(default_factory=dict)
     cache: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -137,6 +124,11 @@ class Facts:
     def today(self) -> date | None:
         """The date for end of life; None: dates are not checked."""
         return self.now.date() if self.now else None
+
+    def mesh_of(self, context: str) -> Mesh:
+        """The mesh as a cluster has it, with the revision that an upgrade brought it to."""
+        live = self.observed.get(context)
+        return live.own(self.mesh) if live else self.mesh
 
     def failed(self, observation: Observation, context: str) -> tuple[Problem, ...]:
         """The problems of an observation of a cluster; empty if it succeeded."""
@@ -157,12 +149,7 @@ def cached(work: Callable[[Facts], T]) -> Callable[[Facts], T]:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of a check.
-
-    Attributes:
-        cluster: Context name; None: the mesh.
-        peer: The other cluster of an ordered pair; None elsewhere.
-    """
+    """The target of a check."""
 
     cluster: str | None = None
     peer: str | None = None
@@ -190,8 +177,6 @@ class Finding:
 
     Attributes:
         seen: A few words: the value if it passes (may be empty) or fails, the reason if it is unknown.
-        problem: The failure; None: it passes or is unknown.
-        unknown: Whether the check could not decide; this is no failure.
         parts: For each part of the problem, the checks that may explain it: the problem is explained if each
             part is. None: any check that may explain this one explains all of it.
     """
@@ -211,15 +196,12 @@ class Check:
 
     Attributes:
         id: Topic and name, such as `gateway.address`; stable, part of the JSON contract.
-        topic: The group it is shown in.
         title: A neutral noun phrase of at most five words, for any outcome.
         passes: The sentence if it passes; if it fails, the sentence is the Problem's message.
-        ask: The function that decides.
         needs: Checks that must pass: if one of them failed, this one is unknown.
         because: Earlier checks that explain this one: if one of them failed too, it is the cause.
         reads: Observations that it needs in addition to the clusters' objects.
         reports_failures: Whether it also runs if these could not be read, and reports why.
-        docs: Anchor in the documentation.
     """
 
     id: str
@@ -231,7 +213,7 @@ class Check:
     fix: str
     severity: Severity
     scope: Scope
-    ask: Callable[[Facts, Target], Finding] = field(repr=False)
+    evaluate: Callable[[Facts, Target], Finding] = field(repr=False)
     needs: tuple[str, ...] = ()
     because: tuple[str, ...] = ()
     reads: tuple[Observation, ...] = ()

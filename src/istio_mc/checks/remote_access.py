@@ -9,7 +9,7 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.identity import CLUSTER_ID, IDENTITY
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.remote_secret import (
-    ASKED,
+    ISTIODS_RESPOND,
     SECRET,
     UNIQUE,
     USABLE,
@@ -18,15 +18,14 @@ from istio_mc.checks.remote_secret import (
     not_synced,
     used,
 )
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.documents import reader_token_secret
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.remote_secrets import CertificateFault, Reading, Tried
+from istio_mc.domain.links.remote_secrets import AccessResult, CertificateFault, Reading
 from istio_mc.domain.links.state import has_rights_of_charts, is_made_by_charts, reader_namespace
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from istio_mc.domain.links.remote_secrets import Access
@@ -40,18 +39,20 @@ SYNCED = "link.synced"
 _NOT_PROOF = "tested from here; the result may differ in another network"
 
 
-def _test(facts: Facts, target: Target) -> tuple[Access | None, Tried]:
+def _test(facts: Facts, target: Target) -> tuple[Access | None, AccessResult]:
     if from_files(facts, target):
         folder = facts.clusters[str(target.cluster)].kubeconfig_folder
-        return None, Tried(Reading.UNTRIED, f"istiod reads a kubeconfig in {folder}")
+        return None, AccessResult(Reading.UNTESTED, f"istiod reads a kubeconfig in {folder}")
     access = used(facts, target).access
-    found = facts.peers.get(str(target.peer), {})
-    return access, found.get(access, Tried(Reading.STRANGE, "not tested")) if access else Tried(Reading.OK)
+    results = facts.peers.get(str(target.peer), {})
+    return access, results.get(
+        access, AccessResult(Reading.STRANGE, "not tested")
+    ) if access else AccessResult(Reading.OK)
 
 
-def _passed(tested: Tried, seen: str) -> Finding:
+def _passed(tested: AccessResult, seen: str) -> Finding:
     """The Finding without a fault; unknown if only istiod has the credentials."""
-    untested = tested.reading is Reading.UNTRIED
+    untested = tested.reading is Reading.UNTESTED
     return Finding(f"not tested from here: {tested.detail}" if untested else seen, unknown=untested)
 
 
@@ -208,7 +209,7 @@ def _synced(facts: Facts, target: Target) -> Finding:
     problem = Problem(
         code=Code.NOT_SYNCED,
         message=f"istiod has not synced {peer}",
-        seen="; ".join(f"{pod}: {found}" for pod, found in bad.items()),
+        seen="; ".join(f"{pod}: {status}" for pod, status in bad.items()),
         expected="synced",
         # istiod up to 1.28.2 does not retry a cluster that it closed because of a rejected kubeconfig; one
         # whose secret controller hangs (1.31.0) does not read later changes.
@@ -224,7 +225,7 @@ def _synced(facts: Facts, target: Target) -> Finding:
     return Finding(", ".join(sorted(set(bad.values()))), problem)
 
 
-_TRY = (USABLE, SECRET, REACHABLE)
+_ACCESS_CHECKS = (USABLE, SECRET, REACHABLE)
 _READS = (Observation.PEERS,)
 
 CHECKS = (
@@ -240,8 +241,8 @@ CHECKS = (
         fix=f"`{istio_mc('link', '--api-server', 'CONTEXT=https://ADDRESS')}`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_address,
-        needs=_TRY,
+        evaluate=_address,
+        needs=_ACCESS_CHECKS,
         reads=(Observation.PEERS, Observation.CLUSTERZ),
         reports_failures=True,
         docs="troubleshooting.md#api-server-not-reached",
@@ -256,8 +257,8 @@ CHECKS = (
         fix="check istiod's log, or run `istio-mc verify` from a machine that can reach it",
         severity=Severity.WARNING,
         scope=Scope.PAIR,
-        ask=_from_here,
-        needs=(*_TRY, ADDRESS),
+        evaluate=_from_here,
+        needs=(*_ACCESS_CHECKS, ADDRESS),
         reads=_READS,
         docs="troubleshooting.md#api-server-not-reached",
     ),
@@ -271,8 +272,8 @@ CHECKS = (
         fix=f"{hints.LINK}; if that changes nothing, with `--api-server-ca` or `--api-server-name`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_trusted,
-        needs=_TRY,
+        evaluate=_trusted,
+        needs=_ACCESS_CHECKS,
         reads=_READS,
         docs="troubleshooting.md#api-server-not-trusted",
     ),
@@ -291,8 +292,8 @@ CHECKS = (
         ),
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_api_server,
-        needs=_TRY,
+        evaluate=_api_server,
+        needs=_ACCESS_CHECKS,
         reads=_READS,
         docs="troubleshooting.md#not-an-api-server",
     ),
@@ -306,8 +307,8 @@ CHECKS = (
         fix=f"{hints.LINK}; if there is a proxy, with `--api-server`",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_token,
-        needs=_TRY,
+        evaluate=_token,
+        needs=_ACCESS_CHECKS,
         reads=_READS,
         docs="troubleshooting.md#reader-token-refused",
     ),
@@ -321,8 +322,8 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_rights,
-        needs=_TRY,
+        evaluate=_rights,
+        needs=_ACCESS_CHECKS,
         reads=_READS,
         docs="troubleshooting.md#reader-rights-missing",
     ),
@@ -336,8 +337,8 @@ CHECKS = (
         fix="see the other checks of the topic `link`; else istiod's log",
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_synced,
-        needs=(ASKED, SECRET),
+        evaluate=_synced,
+        needs=(ISTIODS_RESPOND, SECRET),
         because=(IDENTITY, CLUSTER_ID, USABLE, UNIQUE, ADDRESS, TRUSTED, API_SERVER, TOKEN, RIGHTS),
         reads=(Observation.CLUSTERZ,),
         docs="troubleshooting.md#not-synced",
@@ -399,7 +400,7 @@ BEFORE_AN_INSTALL = (
         fix="create the account and its permissions, or remove the values",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_account,
+        evaluate=_account,
         needs=(REACHABLE,),
         docs=_DOCS,
     ),

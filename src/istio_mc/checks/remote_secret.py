@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING
 from istio_mc.checks import hints
 from istio_mc.checks.access import NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.checks.identity import IDENTITY, explained_by_identity, ids_at_odds
+from istio_mc.checks.identity import IDENTITY, conflicting_ids, explained_by_identity
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import RemoteSecret, by_cluster
 from istio_mc.domain.links.state import UNKNOWN_TOKEN, link_step, remote_secrets, token_in
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.naming import remote_secret_name
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-ASKED = "link.asked"
+ISTIODS_RESPOND = "link.asked"
 SECRET = "link.secret"  # noqa: S105 - a check's id
 NAMED = "link.named"
 USABLE = "link.usable"
 UNIQUE = "link.unique"
 MEMBERS = "link.members"
+OWN = "link.own"
 
 
 @cached
@@ -36,7 +36,7 @@ def _by_cluster(facts: Facts) -> dict[str, dict[str, list[RemoteSecret]]]:
     return {name: by_cluster(remotes) for name, remotes in facts.remotes.items()}
 
 
-def held(facts: Facts, target: Target) -> list[RemoteSecret]:
+def secrets_for(facts: Facts, target: Target) -> list[RemoteSecret]:
     """The remote secrets in a pair's first cluster for its second."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
     return _by_cluster(facts).get(str(target.cluster), {}).get(cluster_id, [])
@@ -44,8 +44,8 @@ def held(facts: Facts, target: Target) -> list[RemoteSecret]:
 
 def used(facts: Facts, target: Target) -> RemoteSecret:
     """The one of them that istiod uses: the first that it accepts, if any."""
-    found = held(facts, target)
-    return next((one for one in found if not one.fault), found[0])
+    secrets = secrets_for(facts, target)
+    return next((one for one in secrets if not one.fault), secrets[0])
 
 
 def _prune(facts: Facts) -> Command:
@@ -69,8 +69,8 @@ def link_again(facts: Facts, target: Target, otherwise: Hint) -> Hint:
     token = (
         token_in(live.of(objects.SECRET), facts.clusters[peer].reader) if live else None
     ) or UNKNOWN_TOKEN
-    wanted = remote_secrets({peer: facts.clusters[peer]}, {peer: token})
-    return hints.relink(facts) if link_step(list(wanted.values()), [present]) else otherwise
+    desired = remote_secrets({peer: facts.clusters[peer]}, {peer: token})
+    return hints.relink(facts) if link_step(list(desired.values()), [present]) else otherwise
 
 
 def from_files(facts: Facts, target: Target) -> Finding | None:
@@ -79,7 +79,7 @@ def from_files(facts: Facts, target: Target) -> Finding | None:
     return Finding(f"not needed: istiod reads kubeconfigs in {folder}") if folder else None
 
 
-def _asked(facts: Facts, target: Target) -> Finding:
+def _istiods(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     if problems := facts.failed(Observation.CLUSTERZ, name):
         return Finding(problems[0].seen or problems[0].message, problems[0])
@@ -100,18 +100,18 @@ def _secret(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
     peer = str(target.peer)
-    wanted = remote_secret_name(facts.clusters[peer].cluster_id)
-    found = held(facts, target)
-    if found:
-        return Finding(found[0].secret)
+    desired = remote_secret_name(facts.clusters[peer].cluster_id)
+    secrets = secrets_for(facts, target)
+    if secrets:
+        return Finding(secrets[0].secret)
     problem = Problem(
         code=Code.REMOTE_SECRET_MISSING,
         message=f"remote secret for {peer} is missing",
-        seen=f"no Secret {SYSTEM_NAMESPACE}/{wanted}",
+        seen=f"no Secret {SYSTEM_NAMESPACE}/{desired}",
         expected="a remote secret as `istio-mc link` writes it",
         hint=hints.relink(facts),
     )
-    return Finding("missing", problem, parts=explained_by_identity({peer} & ids_at_odds(facts)))
+    return Finding("missing", problem, parts=explained_by_identity({peer} & conflicting_ids(facts)))
 
 
 def _named(facts: Facts, target: Target) -> Finding:
@@ -121,12 +121,12 @@ def _named(facts: Facts, target: Target) -> Finding:
     present = used(facts, target)
     if present.is_named_right:
         return Finding(present.secret)
-    wanted = remote_secret_name(facts.clusters[peer].cluster_id)
+    desired = remote_secret_name(facts.clusters[peer].cluster_id)
     problem = Problem(
         code=Code.REMOTE_SECRET_MISNAMED,
         message=f"remote secret for {peer} does not have the name that istioctl uses",
         seen=f"Secret {SYSTEM_NAMESPACE}/{present.secret} with key {present.cluster_id}",
-        expected=f"Secret {SYSTEM_NAMESPACE}/{wanted}",
+        expected=f"Secret {SYSTEM_NAMESPACE}/{desired}",
         hint=_prune(facts),
     )
     return Finding(present.secret, problem)
@@ -153,17 +153,17 @@ def _unique(facts: Facts, target: Target) -> Finding:
     if unneeded := from_files(facts, target):
         return unneeded
     peer = str(target.peer)
-    found = [one.secret for one in held(facts, target)]
-    if len(found) <= 1:
+    names = [one.secret for one in secrets_for(facts, target)]
+    if len(names) <= 1:
         return Finding("")
     problem = Problem(
         code=Code.CLUSTER_ID_CLAIMED_TWICE,
-        message=f"{len(found)} remote secrets have the cluster ID of {peer}: istiod uses only one of them",
-        seen=", ".join(found),
+        message=f"{len(names)} remote secrets have the cluster ID of {peer}",
+        seen=f"{', '.join(names)}; istiod uses only one of them",
         expected=f"{remote_secret_name(facts.clusters[peer].cluster_id)} only",
         hint=_prune(facts),
     )
-    return Finding(f"{len(found)} Secrets", problem)
+    return Finding(f"{len(names)} Secrets", problem)
 
 
 def _members(facts: Facts, target: Target) -> Finding:
@@ -182,7 +182,23 @@ def _members(facts: Facts, target: Target) -> Finding:
         expected=f"remote secrets for {', '.join(sorted(members))} only",
         hint=_prune(facts),
     )
-    return Finding(seen, problem, parts=explained_by_identity(ids_at_odds(facts)))
+    return Finding(seen, problem, parts=explained_by_identity(conflicting_ids(facts)))
+
+
+def _own(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    cluster_id = facts.clusters[name].cluster_id
+    found = [one.secret for one in _by_cluster(facts).get(name, {}).get(cluster_id, [])]
+    if not found:
+        return Finding("")
+    problem = Problem(
+        code=Code.REMOTE_SECRET_OF_ITSELF,
+        message="the cluster has a remote secret for itself",
+        seen=", ".join(f"Secret {SYSTEM_NAMESPACE}/{one}" for one in found),
+        expected="remote secrets for the other clusters only",
+        hint=_prune(facts),
+    )
+    return Finding(", ".join(found), problem, parts=explained_by_identity({name} & conflicting_ids(facts)))
 
 
 def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[str]) -> Finding:
@@ -202,7 +218,7 @@ def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[
         expected=f"kubeconfigs for {', '.join(sorted(members))} only",
         hint=Advice(f"remove the kubeconfig for {', '.join(others)} from {folder}"),
     )
-    return Finding(", ".join(others), problem, parts=explained_by_identity(ids_at_odds(facts)))
+    return Finding(", ".join(others), problem, parts=explained_by_identity(conflicting_ids(facts)))
 
 
 def not_synced(facts: Facts, target: Target) -> dict[str, str]:
@@ -212,7 +228,7 @@ def not_synced(facts: Facts, target: Target) -> dict[str, str]:
         pod: next((row.status for row in rows if row.cluster_id == cluster_id), "absent")
         for pod, rows in facts.seen.get(str(target.cluster), {}).items()
     }
-    return {pod: found for pod, found in status.items() if found != "synced"}
+    return {pod: state for pod, state in status.items() if state != "synced"}
 
 
 _MAY_FORWARD = kubectl(
@@ -221,7 +237,7 @@ _MAY_FORWARD = kubectl(
 
 CHECKS = (
     Check(
-        id=ASKED,
+        id=ISTIODS_RESPOND,
         topic="link",
         title="remote clusters of istiod",
         passes="istiod reports its remote clusters",
@@ -230,7 +246,7 @@ CHECKS = (
         fix=f"`{_MAY_FORWARD}`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_asked,
+        evaluate=_istiods,
         needs=(REACHABLE, ISTIOD),
         reads=(Observation.CLUSTERZ,),
         reports_failures=True,
@@ -246,10 +262,25 @@ CHECKS = (
         fix=hints.PRUNE,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_members,
+        evaluate=_members,
         needs=(REACHABLE,),
         because=(IDENTITY,),
         docs="troubleshooting.md#remote-secret-of-non-member",
+    ),
+    Check(
+        id=OWN,
+        topic="link",
+        title="remote secret for itself",
+        passes="no cluster has a remote secret for itself",
+        looks_at="the same Secrets: a key for the cluster's own ID, which its istiod ignores",
+        usual_cause="a script links every cluster with every cluster, itself included",
+        fix=hints.PRUNE,
+        severity=Severity.WARNING,
+        scope=Scope.CLUSTER,
+        evaluate=_own,
+        needs=(REACHABLE,),
+        because=(IDENTITY,),
+        docs="troubleshooting.md#remote-secret-of-itself",
     ),
     Check(
         id=SECRET,
@@ -261,7 +292,7 @@ CHECKS = (
         fix=hints.LINK,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_secret,
+        evaluate=_secret,
         needs=(REACHABLE,),
         because=(IDENTITY, NAMESPACE),
         docs="troubleshooting.md#remote-secret-missing",
@@ -276,7 +307,7 @@ CHECKS = (
         fix=hints.PRUNE,
         severity=Severity.WARNING,
         scope=Scope.PAIR,
-        ask=_named,
+        evaluate=_named,
         needs=(SECRET,),
         docs="troubleshooting.md#remote-secret-misnamed",
     ),
@@ -292,7 +323,7 @@ CHECKS = (
         fix=hints.LINK,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_usable,
+        evaluate=_usable,
         needs=(SECRET,),
         docs="troubleshooting.md#remote-secret-unusable",
     ),
@@ -306,7 +337,7 @@ CHECKS = (
         fix=hints.PRUNE,
         severity=Severity.ERROR,
         scope=Scope.PAIR,
-        ask=_unique,
+        evaluate=_unique,
         needs=(SECRET,),
         docs="troubleshooting.md#cluster-id-claimed-twice",
     ),

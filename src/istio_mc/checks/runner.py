@@ -27,15 +27,17 @@ def run(checks: Sequence[Check], facts: Facts) -> list[Result]:
     """
     results: list[Result] = []
     not_ok: _NotOk = {}
+    # Results of thousands of pairs share their targets.
+    places = {scope: tuple(targets(scope, facts)) for scope in {check.scope for check in checks}}
     for check in checks:
         # There are many pairs, and nearly always all checks can run.
         blocked = _may_lack(check, facts, not_ok)
-        for target in targets(check.scope, facts):
+        for target in places[check.scope]:
             causes = _lacking(check, target, facts, not_ok) if blocked else ()
             result = (
                 Result(check, target, Verdict.UNKNOWN, seen="", caused_by=causes)
                 if causes
-                else _ask(check, target, facts, not_ok)
+                else _evaluate(check, target, facts, not_ok)
             )
             results.append(result)
             if result.verdict is Verdict.FAILED or result.caused_by:
@@ -63,8 +65,8 @@ def select(
     only, skip = set(only), set(skip)
     known = {check.id for check in checks} | {check.topic for check in checks}
     left = [check for check in checks if not {check.id, check.topic} & skip]
-    wanted = [check for check in left if not only or {check.id, check.topic} & only]
-    chosen = with_needs(checks, wanted) if only else wanted
+    desired = [check for check in left if not only or {check.id, check.topic} & only]
+    chosen = with_needs(checks, desired) if only else desired
     return [check for check in chosen if check in left], sorted((only | skip) - known)
 
 
@@ -110,14 +112,14 @@ def _lacking(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> tupl
     """The causes why a check is unknown for a target; empty if it can run."""
     causes: dict[Cause, None] = {}
     for needed in check.needs:
-        found = not_ok.get(needed, {})
+        failed = not_ok.get(needed, {})
         if target == Target():
-            nowhere = bool(found) and all(place in found for place in _places(facts))
-            places = list(found) if nowhere or target in found else []
+            nowhere = bool(failed) and all(place in failed for place in _places(facts))
+            places = list(failed) if nowhere or target in failed else []
         else:
             places = [Target(target.cluster), Target(target.peer), Target()]
             places = list(dict.fromkeys([target, *places]))
-        causes |= _first(needed, found, places)
+        causes |= _first(needed, failed, places)
     if not check.reports_failures:
         unread = [
             Target(name)
@@ -133,23 +135,23 @@ def _explaining(check: Check, target: Target, finding: Finding, not_ok: _NotOk) 
     causes: dict[Cause, None] = {}
     explaining = set()
     for other in check.because:
-        found = {
+        explanations = {
             place: result
             for place, result in not_ok.get(other, {}).items()
             if result.is_error and _overlap(place, target)
         }
-        if found and (finding.parts is None or any(other in part for part in finding.parts)):
+        if explanations and (finding.parts is None or any(other in part for part in finding.parts)):
             explaining.add(other)
-            causes |= _first(other, found, list(found))
+            causes |= _first(other, explanations, list(explanations))
     if any(part.isdisjoint(explaining) for part in finding.parts or ()):
         return ()
     return tuple(causes)
 
 
-def _first(check_id: str, found: Mapping[Target, Result], places: Iterable[Target]) -> dict[Cause, None]:
+def _first(check_id: str, results: Mapping[Target, Result], places: Iterable[Target]) -> dict[Cause, None]:
     causes: dict[Cause, None] = {}
     for place in places:
-        if result := found.get(place):
+        if result := results.get(place):
             causes |= dict.fromkeys(result.caused_by or (Cause(check_id, place),))
     return causes
 
@@ -171,8 +173,8 @@ def _places(facts: Facts) -> list[Target]:
     return [Target(name) for name in facts.clusters] or [Target()]
 
 
-def _ask(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> Result:
-    finding = check.ask(facts, target)
+def _evaluate(check: Check, target: Target, facts: Facts, not_ok: _NotOk) -> Result:
+    finding = check.evaluate(facts, target)
     if finding.problem is None:
         return Result(check, target, Verdict.UNKNOWN if finding.unknown else Verdict.OK, finding.seen)
     problem = finding.problem

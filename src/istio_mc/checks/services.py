@@ -6,19 +6,24 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.checks.paths import sources
-from istio_mc.domain.codes import Code
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, Hint, istio_mc
+from istio_mc.domain.istio.mesh_config import read_mesh_config
+from istio_mc.domain.istio.proxies import gateway_pods
 from istio_mc.domain.istio.services import merged
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
 from istio_mc.domain.trace.hops import HOPS, walk
+from istio_mc.domain.trace.injection import injectors
 from istio_mc.domain.trace.model import Path, ServiceName
+from istio_mc.domain.trace.sources import Configuration, Sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from istio_mc.checks.model import Facts
     from istio_mc.domain.trace.model import ClusterView, HopResult
 
 _SHOWN = 3
@@ -33,6 +38,7 @@ _CONFIGURED = frozenset(
         "virtual-service",
         "destination-rule",
         "peer-authentication",
+        "network-policy",
         "authorization",
     }
 )
@@ -44,13 +50,7 @@ _POLICY = tuple(hop for hop in HOPS if hop.id == "authorization")
 
 @dataclass(slots=True)
 class _Reason:
-    """One cause, and what it concerns.
-
-    Attributes:
-        first: The problem as it was found first.
-        services: The services that are not reached.
-        paths: Which of the paths of the first service.
-    """
+    """One cause, and what it concerns."""
 
     first: Problem
     services: dict[str, None] = field(default_factory=dict)
@@ -67,8 +67,8 @@ def _reached(facts: Facts, _target: Target) -> Finding:
     reasons: dict[tuple[str, str | None, str], _Reason] = {}
     services: dict[str, None] = {}
     for name in shared:
-        for path, found in _broken(facts, name):
-            problem = found.outcome.problem
+        for path, hop in _broken(facts, name):
+            problem = hop.outcome.problem
             if problem is None:
                 continue
             services[str(name)] = None
@@ -81,11 +81,10 @@ def _reached(facts: Facts, _target: Target) -> Finding:
         return Finding(f"{len(shared)} in more than one cluster")
     first = next(iter(reasons.values()))
     seen = few(map(str, reasons.values()), _SHOWN, "; ")
-    are = "service is" if len(services) == 1 else "services are"
     problem = Problem(
         code=Code.SERVICES_NOT_REACHED,
-        message=f"{len(services)} {are} not reachable from every cluster that has them, "
-        f"for {plural(len(reasons), 'reason')}",
+        message=f"{plural(len(services), 'service')} not reachable from all clusters, "
+        f"{plural(len(reasons), 'root cause')}",
         seen=seen,
         expected="endpoints that are reachable from every other cluster",
         hint=_hint(first, len(reasons)),
@@ -113,9 +112,9 @@ def _broken(facts: Facts, name: ServiceName) -> Iterator[tuple[Path, HopResult]]
         if port is None or not target.endpoints:
             continue
         path = Path(name, port, client, target)
-        found = walk(path, _HOPS).broken
-        if found and not (found.hop in _POLICY and _is_refused_at_home(path)):
-            yield path, found
+        broken = walk(path, _HOPS).broken
+        if broken and not (broken.hop in _POLICY and _is_refused_at_home(path)):
+            yield path, broken
 
 
 def _pairs(views: Mapping[str, ClusterView]) -> Iterator[tuple[ClusterView, ClusterView]]:
@@ -144,9 +143,30 @@ CHECKS = (
         fix=f"`{istio_mc('trace', 'NAMESPACE/SERVICE')}` shows the hop and its repair",
         severity=Severity.WARNING,
         scope=Scope.MESH,
-        ask=_reached,
+        evaluate=_reached,
         needs=(REACHABLE,),
         reads=(Observation.SERVICES, Observation.CONFIGURATION),
         docs="troubleshooting.md#services-not-reached",
     ),
 )
+
+
+@cached
+def sources(facts: Facts) -> dict[str, Sources]:
+    """What was read of each cluster, for the traces of its services; clusters that did not respond too."""
+    return {name: _sources(facts, name) for name in facts.clusters}
+
+
+def _sources(facts: Facts, name: str) -> Sources:
+    observed = facts.observed.get(name)
+    pods = gateway_pods(observed.of(objects.POD), EAST_WEST_GATEWAY) if observed else []
+    return Sources(
+        cluster=facts.clusters[name],
+        istiod=facts.mesh_of(name).istiod,
+        mesh_config=read_mesh_config(observed, facts.mesh_of(name).revision) if observed else {},
+        services=facts.services.get(name),
+        configuration=facts.configuration.get(name, Configuration()),
+        gateway_pods=tuple(pods),
+        injectors=injectors(observed.of(objects.MUTATING_WEBHOOK)) if observed else None,
+        discovery=facts.discovery.get(name),
+    )

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.istio.mesh_config import in_config_map, in_operator, strangers
+from istio_mc.domain.istio.mesh_config import config_map_name, in_config_map, in_operator, not_accepted
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,34 +102,34 @@ def _signer(facts: Facts, name: str, shown: Serving) -> str:
 
 def above(facts: Facts, name: str) -> tuple[x509.Certificate, ...]:
     """All CA certificates read that may be an issuer in a chain of a cluster."""
-    found = dict(_of_cas(facts))
+    certificates = dict(_of_cas(facts))
     if held := facts.proxies.get(name):
         for proxy in held.proxies:
-            found |= dict.fromkeys((*proxy.chain[1:], *proxy.roots))
-    if given := facts.given_roots.get(name):
+            certificates |= dict.fromkeys((*proxy.chain[1:], *proxy.roots))
+    if given := facts.distributed_roots.get(name):
         for bundle in given.by_bundle():
-            found |= dict.fromkeys(_certificates(bundle))
-    return tuple(found)
+            certificates |= dict.fromkeys(_certificates(bundle))
+    return tuple(certificates)
 
 
 @cached
 def _of_cas(facts: Facts) -> Mapping[x509.Certificate, None]:
-    found: dict[x509.Certificate, None] = {}
+    certificates: dict[x509.Certificate, None] = {}
     for ca in cas(facts).values():
-        found |= dict.fromkeys((ca.certificate, *ca.between, *ca.roots))
-    return found
+        certificates |= dict.fromkeys((ca.certificate, *ca.between, *ca.roots))
+    return certificates
 
 
 def _namespaces(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    given, wanted = facts.given_roots[name], cas(facts)[name].trusted
+    given, desired = facts.distributed_roots[name], cas(facts)[name].trusted
     if not given.bundles:
         return Finding("none", _no_config_map(facts, name, given.config_map))
     others: dict[str, list[str]] = {}
     for bundle, namespaces in given.by_bundle().items():
-        found = frozenset(map(fingerprint, _certificates(bundle)))
-        if found != wanted:
-            others.setdefault(", ".join(sorted(found)) or "no certificate", []).extend(namespaces)
+        fingerprints = frozenset(map(fingerprint, _certificates(bundle)))
+        if fingerprints != desired:
+            others.setdefault(", ".join(sorted(fingerprints)) or "no certificate", []).extend(namespaces)
     if not others:
         return Finding(f"{len(given.bundles)} namespaces")
     problem = Problem(
@@ -138,10 +137,12 @@ def _namespaces(facts: Facts, target: Target) -> Finding:
         message="some namespaces have other root certificates than Secret cacerts",
         seen=f"ConfigMap {given.config_map}: "
         + "; ".join(f"{few(sorted(where), _MOST_NAMED)}: {roots}" for roots, where in others.items()),
-        expected=", ".join(sorted(wanted)),
+        expected=", ".join(sorted(desired)),
         hint=hints.restart_istiod(facts, name),
     )
-    return Finding(few(sorted(where for found in others.values() for where in found), _MOST_NAMED), problem)
+    return Finding(
+        few(sorted(where for fingerprints in others.values() for where in fingerprints), _MOST_NAMED), problem
+    )
 
 
 def _no_config_map(facts: Facts, name: str, config_map: str) -> Problem:
@@ -297,7 +298,7 @@ CHECKS = (
         fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_signs,
+        evaluate=_signs,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT),
         reads=(Observation.SERVING,),
@@ -315,10 +316,10 @@ CHECKS = (
         fix=hints.RESTART_ISTIOD,
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_namespaces,
+        evaluate=_namespaces,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS),
-        reads=(Observation.GIVEN_ROOTS,),
+        reads=(Observation.DISTRIBUTED_ROOTS,),
         docs="troubleshooting.md#namespace-roots-differ",
     ),
     Check(
@@ -331,7 +332,7 @@ CHECKS = (
         fix="restart the listed workloads",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_proxies,
+        evaluate=_proxies,
         needs=(CACERTS, ISTIOD),
         because=(CLOCK, ROOT_VALID, VALID, ONE_ROOT, SIGNS, NAMESPACES),
         reads=(Observation.PROXIES,),
@@ -347,7 +348,7 @@ CHECKS = (
         fix="they are renewed within a day, or by a restart",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
-        ask=_workloads,
+        evaluate=_workloads,
         needs=(SIGNS, PROXIES),
         reads=(Observation.PROXIES,),
         docs="troubleshooting.md#proxy-trusts-old-root",
@@ -362,7 +363,7 @@ CHECKS = (
         fix="renew the CA in time, or shorten `SECRET_TTL`",
         severity=Severity.WARNING,
         scope=Scope.CLUSTER,
-        ask=_outlive,
+        evaluate=_outlive,
         needs=(SIGNS, PROXIES),
         reads=(Observation.PROXIES,),
         docs="troubleshooting.md#workload-outlives-ca",
@@ -383,16 +384,16 @@ def _desired(facts: Facts) -> dict[str, TrustDomain]:
 
 def _live(facts: Facts) -> dict[str, TrustDomain]:
     """The trust domain of each istiod; that of mesh.yaml where there is no istiod."""
-    name_of = f"istio-{facts.mesh.revision}" if facts.mesh.revision else "istio"
-    return {
-        name: in_config_map(facts.observed[name].find(objects.CONFIG_MAP, name_of)) or desired
-        for name, desired in _desired(facts).items()
-    }
+    found = {}
+    for name, desired in _desired(facts).items():
+        config_map = config_map_name(facts.mesh_of(name).revision)
+        found[name] = in_config_map(facts.observed[name].find(objects.CONFIG_MAP, config_map)) or desired
+    return found
 
 
 def _judge(domains: Mapping[str, TrustDomain]) -> Finding:
     seen = "; ".join(f"{name}: {domain}" for name, domain in domains.items())
-    unaccepted = strangers(domains)
+    unaccepted = not_accepted(domains)
     if not unaccepted:
         return Finding(", ".join(dict.fromkeys(map(str, domains.values()))))
     first, peers = next(iter(unaccepted.items()))
@@ -420,7 +421,7 @@ TRUST_DOMAINS = (
         fix="set one `values.meshConfig.trustDomain`, or list the others in `trustDomainAliases`",
         severity=Severity.ERROR,
         scope=Scope.MESH,
-        ask=lambda facts, _target: _judge(_live(facts)),
+        evaluate=lambda facts, _target: _judge(_live(facts)),
         needs=(REACHABLE,),
         docs="troubleshooting.md#trust-domains-differ",
     ),
@@ -428,6 +429,6 @@ TRUST_DOMAINS = (
 """For `verify`: trust domains of the running istiods."""
 
 BEFORE_AN_INSTALL = tuple(
-    replace(check, ask=lambda facts, _target: _judge(_desired(facts))) for check in TRUST_DOMAINS
+    replace(check, evaluate=lambda facts, _target: _judge(_desired(facts))) for check in TRUST_DOMAINS
 )
 """For `install`: trust domains after the install."""

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
 
 from istio_mc.checks.control_plane import ISTIOD
-from istio_mc.domain.codes import Code
 from istio_mc.domain.istio.releases import minor_of
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 APART = "versions.apart"
 _MOST_APART = 1
@@ -35,17 +34,17 @@ skew, and canary upgrades from one minor to the next)."""
 
 
 def _apart(facts: Facts, _target: Target) -> Finding:
-    tags = {name: sorted(running_tags(found.of(objects.POD))) for name, found in facts.observed.items()}
-    minors = {name: {minor for tag in found if (minor := minor_of(tag))} for name, found in tags.items()}
-    seen = ", ".join(f"{name}: {'/'.join(found) or 'unknown'}" for name, found in tags.items())
-    every = {minor for found in minors.values() for minor in found}
+    tags = {name: sorted(running_tags(cluster.of(objects.POD))) for name, cluster in facts.observed.items()}
+    minors = {name: {minor for tag in cluster if (minor := minor_of(tag))} for name, cluster in tags.items()}
+    seen = ", ".join(f"{name}: {'/'.join(cluster) or 'unknown'}" for name, cluster in tags.items())
+    every = {minor for cluster in minors.values() for minor in cluster}
     if not every:
         return Finding(seen, unknown=True)
     oldest, newest = min(every), max(every)
     if oldest[0] == newest[0] and newest[1] - oldest[1] <= _MOST_APART:
         return Finding(seen)
-    wanted = minor_of(facts.mesh.version)
-    odd = next((name for name, found in minors.items() if found and found != {wanted}), None)
+    desired = minor_of(facts.mesh.version)
+    odd = next((name for name, cluster in minors.items() if cluster and cluster != {desired}), None)
     problem = Problem(
         code=Code.ISTIO_VERSIONS_APART,
         cluster=odd,
@@ -68,7 +67,7 @@ CHECKS = (
         fix=hints.INSTALL,
         severity=Severity.ERROR,
         scope=Scope.MESH,
-        ask=_apart,
+        evaluate=_apart,
         needs=(REACHABLE, ISTIOD),
         docs="troubleshooting.md#istio-versions-apart",
     ),
@@ -91,8 +90,8 @@ _Versions = dict[str, "Collection[str]"]
 def _running(facts: Facts) -> _Versions:
     """The versions of the running istiods, by context."""
     return {
-        name: [tag for tag in running_tags(found.of(objects.POD)) if patch_of(tag)]
-        for name, found in facts.observed.items()
+        name: [tag for tag in running_tags(cluster.of(objects.POD)) if patch_of(tag)]
+        for name, cluster in facts.observed.items()
     }
 
 
@@ -115,30 +114,30 @@ def _security(facts: Facts, versions: _Versions) -> Finding:
 
 
 def _finding(versions: _Versions, problem: Problem | None) -> Finding:
-    shown = ", ".join(sorted({version for found in versions.values() for version in found}))
+    shown = ", ".join(sorted({version for those in versions.values() for version in those}))
     if problem:
-        return Finding(_seen(problem), problem)
+        return Finding(_seen_text(problem), problem)
     return Finding(shown) if shown else Finding("no istiod reports its version", unknown=True)
 
 
-def _seen(problem: Problem) -> str:
+def _seen_text(problem: Problem) -> str:
     return "; ".join((problem.seen or "").split("\n"))
 
 
 def _hub(facts: Facts, images: Mapping[str, Collection[str]]) -> Finding:
     problem = hazards.dying_hub(facts.releases, images)
-    return Finding(_seen(problem), problem) if problem else Finding("")
+    return Finding(_seen_text(problem), problem) if problem else Finding("")
 
 
 def _images(facts: Facts) -> dict[str, set[str]]:
     """The images of Istio's pods, and the hub of injected sidecars, by context."""
-    found = {}
+    by_version = {}
     for name, observed in facts.observed.items():
         images = images_of(observed.of(objects.POD))
         if injected := _injected_hub(observed.find(objects.CONFIG_MAP, _INJECTOR)):
             images.add(injected)
-        found[name] = images
-    return found
+        by_version[name] = images
+    return by_version
 
 
 def _injected_hub(injector: objects.Object | None) -> str:
@@ -149,19 +148,19 @@ def _injected_hub(injector: objects.Object | None) -> str:
 
 
 def _chosen_hubs(facts: Facts) -> dict[str, set[str]]:
-    found = {}
+    by_hub = {}
     for name in facts.observed:
         spec = istio_operator(facts.mesh, facts.clusters[name])["spec"]
         hubs = (spec.get("hub"), _at(spec["values"], "global", "hub"), _at(spec["values"], "pilot", "hub"))
-        found[name] = {str(hub) for hub in hubs if hub}
-    return found
+        by_hub[name] = {str(hub) for hub in hubs if hub}
+    return by_hub
 
 
 def _at(values: Mapping[str, Any], *path: str) -> Any:  # noqa: ANN401 - any value of a user
-    found: Any = values
+    value: Any = values
     for key in path:
-        found = found.get(key) if isinstance(found, dict) else None
-    return found
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _running_environment(facts: Facts, name: str) -> Mapping[str, str]:
@@ -172,15 +171,15 @@ def _running_environment(facts: Facts, name: str) -> Mapping[str, str]:
 
 def _chosen_environment(facts: Facts, name: str) -> Mapping[str, str]:
     values = istio_operator(facts.mesh, facts.clusters[name])["spec"]["values"]
-    found = _at(values, "pilot", "env")
-    return {key: str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    environment = _at(values, "pilot", "env")
+    return {key: str(value) for key, value in environment.items()} if isinstance(environment, dict) else {}
 
 
 def _crds(
     facts: Facts, versions: _Versions, environment: Callable[[Facts, str], Mapping[str, str]], *, blocks: bool
 ) -> Finding:
     crds = {name: around.gateway_api for name, around in facts.surroundings.items() if name in versions}
-    found = {
+    by_cluster = {
         name: [
             hazard
             for version in versions[name]
@@ -189,8 +188,8 @@ def _crds(
         ]
         for name, there in crds.items()
     }
-    problem = hazards.unfit_crds(found, crds, versions)
-    return Finding(_seen(problem), problem) if problem else Finding("")
+    problem = hazards.incompatible_crds(by_cluster, crds, versions)
+    return Finding(_seen_text(problem), problem) if problem else Finding("")
 
 
 def _analyze(facts: Facts, _target: Target) -> Finding:
@@ -202,7 +201,7 @@ def _hazard(
     check_id: str,
     title: str,
     passes: str,
-    ask: Callable[[Facts, Target], Finding],
+    evaluate: Callable[[Facts, Target], Finding],
     *reads: Observation,
     looks_at: str,
     usual_cause: str,
@@ -218,7 +217,7 @@ def _hazard(
         fix=fix,
         severity=Severity.WARNING,
         scope=Scope.MESH,
-        ask=ask,
+        evaluate=evaluate,
         needs=(REACHABLE,),
         reads=reads,
         docs=f"troubleshooting.md#{_SECTIONS.get(check_id) or check_id.replace('.', '-')}",
@@ -226,11 +225,11 @@ def _hazard(
 
 
 def _programs(facts: Facts, _target: Target) -> Finding:
-    found = {
+    by_cluster = {
         name: [one.secret for one in remotes if one.names_programs] for name, remotes in facts.remotes.items()
     }
-    problem = hazards.remote_programs(facts.releases, found)
-    return Finding(_seen(problem), problem) if problem else Finding("")
+    problem = hazards.remote_programs(facts.releases, by_cluster)
+    return Finding(_seen_text(problem), problem) if problem else Finding("")
 
 
 HAZARDS = (
@@ -308,7 +307,7 @@ BEFORE_AN_INSTALL = (
         # An install stops if istiod would never become ready.
         replace(
             check,
-            ask=_OF_CHOSEN[check.id],
+            evaluate=_OF_CHOSEN[check.id],
             severity=Severity.ERROR if check.id == CRDS_TOO_NEW else check.severity,
         )
         for check in HAZARDS

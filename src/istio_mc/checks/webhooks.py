@@ -13,14 +13,13 @@ from istio_mc.checks.cacerts import CACERTS, ONE_ROOT, ROOT_VALID, VALID
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.checks.trust import SIGNS, above
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Command, in_order, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki.pem import NamedPem, fingerprint, load_certificates
 from istio_mc.domain.pki.signing import leads_to
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,15 +45,17 @@ class _Stale:
 
 def _ca_bundles(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
-    found = list(_configurations(facts.observed[name], facts.mesh.istiod))
+    configurations = list(_configurations(facts.observed[name], facts.mesh_of(name).istiod))
     serving = facts.serving[name]
     if not serving:
         return Finding("no istiod is ready", unknown=True)
     stale = [
-        _Stale(kind, document, fault) for kind, document in found if (fault := _misfit(facts, name, document))
+        _Stale(kind, document, fault)
+        for kind, document in configurations
+        if (fault := _mismatch(facts, name, document))
     ]
     if not stale:
-        return Finding(f"{len(found)} webhook configurations")
+        return Finding(f"{len(configurations)} webhook configurations")
     problem = Problem(
         code=Code.WEBHOOK_CA_BUNDLE_STALE,
         message="API server does not trust istiod's webhooks",
@@ -78,12 +79,12 @@ def _calls(webhook: dict[str, Any], istiod: str) -> bool:
     return (service.get("namespace"), service.get("name")) == (SYSTEM_NAMESPACE, istiod)
 
 
-def _misfit(facts: Facts, name: str, document: Object) -> str:
+def _mismatch(facts: Facts, name: str, document: Object) -> str:
     """The fault of a configuration's caBundles; empty if there is none."""
     bundles = {
         (webhook.get("clientConfig") or {}).get("caBundle") or ""
         for webhook in document.get("webhooks") or []
-        if _calls(webhook, facts.mesh.istiod)
+        if _calls(webhook, facts.mesh_of(name).istiod)
     }
     for bundle in sorted(bundles):
         if not bundle:
@@ -104,7 +105,7 @@ def _fix(facts: Facts, name: str, stale: list[_Stale]) -> Command:
     istiod writes it into configurations that have its revision in the label, whenever they change, and when
     it starts (pkg/webhooks/webhookpatch.go and validation/controller/controller.go, Istio 1.26.0).
     """
-    revision = facts.mesh.revision or "default"
+    revision = facts.mesh_of(name).revision or "default"
     unlabelled = [one for one in stale if labels_of(one.document).get(_REVISION) != revision]
     if labelled := in_order(
         kubectl(name, "label", one.kind.kind.lower(), one.name, f"{_REVISION}={revision}", "--overwrite")
@@ -140,7 +141,7 @@ CHECKS = (
         fix="set the label again; istiod then writes the caBundle",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
-        ask=_ca_bundles,
+        evaluate=_ca_bundles,
         needs=(REACHABLE, ISTIOD),
         because=(CACERTS, ROOT_VALID, VALID, ONE_ROOT, SIGNS),
         reads=(Observation.SERVING,),

@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import completers, edge
 
 
-@edge.verb
 def address(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     to_set: Annotated[
         list[str] | None,
@@ -27,7 +26,40 @@ def address(
         typer.Option(
             metavar="WAY",
             help="external-ip, metallb or gateway [default: external-ip].",
-            autocompletion=completers.ways,
+            autocompletion=completers.address_types,
+        ),
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT=RANGES",
+            help="Ranges of MetalLB's pool [default: the address].",
+            autocompletion=completers.context_is,
+        ),
+    ] = None,
+    announce: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODE",
+            help="How MetalLB announces it: l2, bgp [default: as is].",
+            autocompletion=completers.announcements,
+        ),
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT=ROUTER@ASN",
+            help="A router of --announce bgp [default: BGPPeers as is].",
+            autocompletion=completers.context_is,
+        ),
+    ] = None,
+    asn: Annotated[
+        int | None,
+        typer.Option(
+            "--asn",
+            metavar="ASN",
+            help="The cluster's own AS, with --peer [default: 64512].",
+            show_default=False,
         ),
     ] = None,
     unset: Annotated[
@@ -38,47 +70,67 @@ def address(
             autocompletion=completers.contexts,
         ),
     ] = None,
+    console: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT[=CLOUD]",
+            help="Show what to enter in the console of its cloud.",
+            autocompletion=completers.contexts,
+        ),
+    ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done, with the documents; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Show where each gateway is called, its ports and firewall list; give one an address.
+    """Show each gateway's address, ports and firewall list; set an address.
 
-    Without --set and --unset nothing is changed: for a gateway whose address is pending, the three ways
-    to give it one are shown, with what each means for traffic.
+    Without --set, --pool and --unset nothing is changed.
 
     Examples:
-
-      istio-mc address
 
       istio-mc address --set kt=203.0.113.7
 
       istio-mc address --set kt=gw.example.com --via gateway
 
+      istio-mc address --via metallb --pool kt=10.0.0.10-10.0.0.20 --announce l2
+
       istio-mc address --unset kt
+
+      istio-mc address --console kt
     """
+    from istio_mc.domain.gateway.requests import MetalLBWords, parse_options
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.ops import address as op
+    from istio_mc.ops.console import parse_consoles, read_console
     from istio_mc.ops.session.session import open_mesh
     from istio_mc.present import address as shown
+    from istio_mc.present import console as shown_console
+
+    options: edge.Options = ctx.obj
 
     def work(progress: edge.Progress) -> edge.Report:
-        want = op.wanted(to_set or (), via, edge.each(unset))
-        session, named = open_mesh(options.inputs(), progress)
-        with session:
-            seen = op.look(session, named, want)
-            if want.nothing:
+        words = MetalLBWords(pool or (), announce, peer or (), asn)
+        changes_to_make = parse_options(to_set or (), via, edge.each(unset), words)
+        consoles = parse_consoles(edge.each(console), alone=changes_to_make.nothing)
+        opened, named = open_mesh(options.inputs(), progress)
+        reads = dry_run or changes_to_make.nothing
+        with opened, opened.changing("address", dry_run=reads) as session:
+            if consoles:
+                found = read_console(session, op.read_addresses(session), consoles)
+                return shown_console.report(found, session.warnings)
+            seen = op.read_addresses(session, named, changes_to_make)
+            if changes_to_make.nothing:
                 return shown.report(op.AddressResult(seen), session.warnings)
-            changes = op.plan(seen, want)
-            told = op.warnings(session, seen, want)
+            changes = op.plan(seen, changes_to_make)
+            warnings = op.warnings(session, seen, changes_to_make)
             failures: Failures = {}
             if changes and not dry_run:
-                if want.unset:
+                if changes_to_make.unset:
                     edge.confirm(shown.question(changes), yes=yes)
                 changes, failures = op.apply(session, changes)
-                seen = op.look(session, named)
-            result = op.AddressResult(seen, changes, failures, told, asked=True, dry_run=dry_run)
+                seen = op.read_addresses(session, named)
+            result = op.AddressResult(seen, changes, failures, warnings, requested=True, dry_run=dry_run)
             return shown.report(result, session.warnings)
 
     edge.run("address", options, work)

@@ -10,9 +10,8 @@ from istio_mc.cli import edge
 from istio_mc.cli.ca import CertsDir
 
 
-@edge.verb
 def adopt(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say which clusters would be labelled; touch nothing.")
@@ -22,7 +21,7 @@ def adopt(
     """Take over a mesh that other means installed, such as the K-PaaS scripts, without a restart.
 
     Labels istio-system of each cluster, so that verify, link, sample, status and uninstall know its
-    members; keeps their cluster IDs, networks, CA and secrets. What an install would change is told.
+    members; keeps their cluster IDs, networks, CA and secrets. It reports what an install would change.
 
     Examples:
 
@@ -38,8 +37,13 @@ def adopt(
     from istio_mc.ops.session.session import open_named
     from istio_mc.present.install import adopted
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
-        with open_named(options.inputs(), progress, Overrides(certs_dir)) as session:
+        with (
+            open_named(options.inputs(), progress, Overrides(certs_dir)) as opened,
+            opened.changing("adopt", dry_run=dry_run) as session,
+        ):
             store = session.ca_store()
             settings = options_of(session.settings.ca)
             result = op.adopt(session, store, settings, datetime.now(UTC), dry_run=dry_run)

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from istio_mc.cli import completers
 
+
+def _option(name: str, value: str, text: str) -> Any:  # noqa: ANN401 - as Typer has it
+    return typer.Option(name, metavar=f"CONTEXT={value}", help=text, autocompletion=completers.context_is)
+
+
 ApiServerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--api-server",
-        metavar="CONTEXT=URL",
-        help="API server as other clusters reach it; repeatable.",
-        autocompletion=completers.context_is,
-    ),
+    list[str] | None, _option("--api-server", "URL", "API server as other clusters reach it; repeatable.")
 ]
 ApiServerCaOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--api-server-ca",
-        metavar="CONTEXT=FILE",
-        help="PEM file with the CA of its certificate.",
-        autocompletion=completers.context_is,
-    ),
+    list[str] | None, _option("--api-server-ca", "FILE", "PEM file with the CA of its certificate.")
 ]
 ApiServerNameOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--api-server-name",
-        metavar="CONTEXT=NAME",
-        help="Name in its certificate, if not the URL's host.",
-        autocompletion=completers.context_is,
-    ),
+    list[str] | None, _option("--api-server-name", "NAME", "Name in its certificate, if not the URL's host.")
 ]

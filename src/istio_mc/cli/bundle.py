@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import edge
 
 
-@edge.verb
 def bundle(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     file: Annotated[
         str | None,
@@ -56,6 +55,8 @@ def bundle(
     from istio_mc.ops.bundle import Logs, OwnPatterns
     from istio_mc.ops.session.session import open_members
     from istio_mc.present import bundle as shown
+
+    options: edge.Options = ctx.obj
 
     def work(progress: edge.Progress) -> edge.Report:
         now = datetime.now(UTC)

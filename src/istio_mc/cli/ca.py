@@ -1,4 +1,4 @@
-"""`istio-mc ca`: the signatures of init, issue, show and verify."""
+"""`istio-mc ca`: the signatures of init, issue, show, verify and rotate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completers, edge
 
 app = typer.Typer(
     name="ca",
@@ -51,9 +51,8 @@ Validity = Annotated[
 
 
 @app.command()
-@edge.verb
 def init(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     certs_dir: CertsDir = None,
     key_type: KeyTypeOption = None,
@@ -106,6 +105,8 @@ def init(
     from istio_mc.ops.ca.options import OwnCa, options_of, trust_domains
     from istio_mc.present.ca import initialised
 
+    options: edge.Options = ctx.obj
+
     own = OwnCa(
         root_cert=root_cert,
         root_key=root_key,
@@ -130,9 +131,8 @@ def init(
 
 
 @app.command(short_help="Issue a CA for every cluster that has none yet.")
-@edge.verb
 def issue(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     cluster_id: Annotated[
         list[str] | None,
@@ -163,6 +163,8 @@ def issue(
     from istio_mc.ops.session.session import cluster_ids
     from istio_mc.present.ca import issued
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
         store, settings = ca_and_settings(inputs, certs_dir, progress)
@@ -174,8 +176,7 @@ def issue(
 
 
 @app.command(short_help="Show subjects, dates and fingerprints; never a key.")
-@edge.verb
-def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
+def show(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
     """Show subject, dates and fingerprint of the root and of every cluster's CA. No key is ever shown.
 
     Examples:
@@ -186,14 +187,15 @@ def show(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     from istio_mc.ops.ca.folder import ca_store
     from istio_mc.present.ca import shown
 
+    options: edge.Options = ctx.obj
+
     edge.run(
         "ca show", options, lambda _progress: shown(authority.show(ca_store(options.inputs(), certs_dir)))
     )
 
 
 @app.command(short_help="Check chains, keys and dates, and what the clusters run under.")
-@edge.verb
-def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
+def verify(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
     """Check chain, key match, validity, and that every cluster runs under the same root.
 
     Looks at the folder; `istio-mc verify` looks at the clusters. Exit code 4 says that a check failed.
@@ -208,7 +210,66 @@ def verify(options: edge.Options, *, certs_dir: CertsDir = None) -> None:
     from istio_mc.ops.ca.folder import ca_store
     from istio_mc.present.ca import verified
 
+    options: edge.Options = ctx.obj
+
     def work(_progress: edge.Progress) -> edge.Report:
         return verified(authority.verify(ca_store(options.inputs(), certs_dir), datetime.now(UTC)))
 
     edge.run("ca verify", options, work)
+
+
+@app.command(short_help="Change the root of a mesh that serves.")
+def rotate(
+    ctx: typer.Context,
+    *,
+    canary: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CONTEXT",
+            help="Cluster that goes first in each phase.",
+            autocompletion=completers.contexts,
+        ),
+    ] = None,
+    rehearse: Annotated[
+        bool,
+        typer.Option("--rehearse", "--dry-run", help="Run what every gate reads; change nothing."),
+    ] = False,
+    key_type: KeyTypeOption = None,
+    key_size: KeySize = None,
+    validity: Validity = None,
+) -> None:
+    """Change the root CA of a mesh that serves, in phases that wait for every proxy of every cluster.
+
+    All clusters trust both roots; all sign under the new one; all proxies renew their certificates; the
+    old root goes. `verify` is compared with before after each. The new root is in `roots/` of the CA's
+    folder; nothing is overwritten. The same command goes on after an interruption.
+
+    Examples:
+
+      istio-mc ca rotate --rehearse
+
+      istio-mc ca rotate --canary kt
+    """
+    from datetime import UTC, datetime
+
+    from istio_mc.ops.ca.options import options_of
+    from istio_mc.ops.rotation import root as op
+    from istio_mc.ops.session.session import open_members
+    from istio_mc.present.root_rotation import report
+
+    options: edge.Options = ctx.obj
+
+    def work(progress: edge.Progress) -> edge.Report:
+        inputs = options.inputs(timeout="1h")
+        now = datetime.now(UTC)
+        with (
+            open_members(inputs, progress) as opened,
+            opened.changing("ca rotate", dry_run=rehearse) as session,
+        ):
+            made = options_of(session.settings.ca, key_type, key_size, validity)
+            todo = op.prepare(session, made, now, canary)
+            if rehearse or todo.problems:
+                return report(op.rehearse(session, todo), session.warnings)
+            return report(op.rotate(session, todo, made, now), session.warnings)
+
+    edge.run("ca rotate", options, work)

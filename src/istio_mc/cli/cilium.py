@@ -34,9 +34,8 @@ Settle = Annotated[
 
 
 @app.command(short_help="Set what a mesh needs, and restart the agents with it.")
-@edge.verb
 def fix(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     k_paas: KPaas = False,
     yes: Yes = False,
@@ -58,6 +57,8 @@ def fix(
     """
     from istio_mc.ops import cilium as op
 
+    options: edge.Options = ctx.obj
+
     _change(
         "cilium fix",
         options,
@@ -69,9 +70,8 @@ def fix(
 
 
 @app.command(short_help="Restore what the first fix backed up.")
-@edge.verb
 def revert(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     force: Annotated[
         bool, typer.Option("--force", help="Restore every key, those too that others have changed since.")
@@ -98,6 +98,8 @@ def revert(
     """
     from istio_mc.ops import cilium as op
 
+    options: edge.Options = ctx.obj
+
     if force and keep_others:
         raise typer.BadParameter("--force and --keep-others exclude each other")
     _change(
@@ -111,8 +113,7 @@ def revert(
 
 
 @app.command(short_help="Show wanted, live and backed-up settings.")
-@edge.verb
-def status(options: edge.Options, *, k_paas: KPaas = False) -> None:
+def status(ctx: typer.Context, *, k_paas: KPaas = False) -> None:
     """Show wanted, live and backed-up settings, and whether every agent has read the live ones.
 
     Examples:
@@ -124,6 +125,8 @@ def status(options: edge.Options, *, k_paas: KPaas = False) -> None:
     from istio_mc.ops import cilium as op
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.cilium import report
+
+    options: edge.Options = ctx.obj
 
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
@@ -150,7 +153,10 @@ def _change(
     settle_s = edge.seconds(settle, "--settle")
 
     def work(progress: edge.Progress) -> edge.Report:
-        with open_members(options.inputs(), progress) as session:
+        with (
+            open_members(options.inputs(), progress) as opened,
+            opened.changing(command, dry_run=dry_run) as session,
+        ):
             planned = plan(session)
             if dry_run:
                 return shown.report(planned, session.warnings)

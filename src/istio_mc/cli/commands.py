@@ -1,6 +1,6 @@
 """Rules of every command line: an option that is given has a value, and no suggestion removes anything.
 
-Each verb and each group of verbs is built from the two classes here (see `cli/lazy.py`), so that
+Each verb and each group of verbs is built from the two classes here (see `cli/app.py`), so that
 they hold for options that are added later.
 """
 
@@ -15,64 +15,69 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from istio_mc.cli import help_page
+from istio_mc.cli import edge, help_page
+from istio_mc.cli.edge import GLOBAL_OPTIONS, empty_variable, is_empty
 from istio_mc.cli.last_resort import begun
 from istio_mc.domain.text import printable
+from istio_mc.present.output.hints import printed_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from typer._click import Command, Context, HelpFormatter, Parameter
 
+    _Command = Command
+else:
+    _Command = object
+
 REMOVING_VERBS = frozenset({"uninstall", "remove", "revert"})
 """Verbs that remove what is there; none of them is ever suggested."""
 REMOVING_OPTIONS = frozenset({"--yes", "--force", "--purge-ca", "--prune", "--replace-ca", "--unset"})
 """Options that remove or replace something, or that skip the question before it; none is ever suggested."""
-GLOBAL_OPTIONS = frozenset(
-    {
-        "kubeconfig", "contexts", "config", "output", "timeout", "concurrency", "verbose", "no_progress",
-        "no_color",
-    }
-)  # fmt: skip
-"""Parameters that every verb has."""
 _ANY_LENGTH = 1000
 PATTERN = "REGEX"
 """The metavar of an option whose values are patterns: a comma in one parts no list."""
 
 
-class Verb(TyperCommand):
+class _Rules(_Command):
+    """What verbs and groups of them have in common."""
+
+    def get_params(self, ctx: Context) -> list[Parameter]:
+        """Returns the options and arguments, `--help` among them."""
+        return [_without_pydantic(parameter) for parameter in super().get_params(ctx)]
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Refuses options without a value, before Typer converts any."""
+        _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Writes its page: what concerns it alone."""
+        formatter.write(help_page.page(self, ctx, global_options=GLOBAL_OPTIONS, groups=self.groups(ctx)))
+
+    def groups(self, ctx: Context) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Its verbs with a line of help each, by the title that they are listed under."""
+        del ctx
+        return {}
+
+
+class Verb(_Rules, TyperCommand):
     """A verb whose options all have a value where they are given."""
 
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        """Returns the options and arguments, `--help` among them."""
-        return [_without_pydantic(parameter) for parameter in super().get_params(ctx)]
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Refuses options without a value, before Typer converts any."""
-        _refuse_empty(self, ctx, args)
-        return super().parse_args(ctx, args)
-
-    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Writes its page: what concerns this verb alone."""
-        formatter.write(help_page.page(self, ctx, global_options=GLOBAL_OPTIONS))
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - whatever it returns
+        """Runs it, with the options of every command in `ctx.obj`, and in the hints that need them."""
+        ctx.obj = edge.with_environment(edge.pop_options(ctx), ctx)
+        with printed_with(ctx.obj.of_hints()):
+            return super().invoke(ctx)
 
 
-class Group(TyperGroup):
+class Group(_Rules, TyperGroup):
     """A group of verbs, with the same rules for its own options, and careful suggestions."""
 
-    def get_params(self, ctx: Context) -> list[Parameter]:
-        """Returns the options and arguments, `--help` among them."""
-        return [_without_pydantic(parameter) for parameter in super().get_params(ctx)]
-
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Refuses options without a value, before Typer converts any."""
-        _refuse_empty(self, ctx, args)
-        return super().parse_args(ctx, args)
-
-    def format_help(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Writes its page: the verbs of the group."""
-        groups = self.groups(ctx)
-        formatter.write(help_page.page(self, ctx, global_options=GLOBAL_OPTIONS, groups=groups))
+    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - whatever it returns
+        """Keeps the options that stand before the verb, and runs that."""
+        ctx.obj = edge.pop_options(ctx)
+        return super().invoke(ctx)
 
     def groups(self, ctx: Context) -> Mapping[str, Sequence[tuple[str, str]]]:
         """Its verbs with a line of help each, by the title that they are listed under."""
@@ -130,11 +135,6 @@ def did_you_mean(near: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def is_empty(text: object) -> bool:
-    """Whether a text is there and names nothing."""
-    return isinstance(text, str) and not text.strip()
-
-
 def _refuse_empty(command: Command, ctx: Context, args: Iterable[str]) -> None:
     """Nothing, where every option, argument and environment variable that is given has a value.
 
@@ -180,11 +180,6 @@ def _faults(parameter: Parameter, given: Any) -> Iterator[str]:  # noqa: ANN401 
 
 def _is_list(parameter: Parameter) -> bool:
     return bool(parameter.multiple and getattr(parameter, "metavar", None) != PATTERN)
-
-
-def empty_variable(variable: str, option: str) -> str:
-    """What is wrong with an environment variable that stands for an option and is set to nothing."""
-    return f"${variable}: set but empty; unset it, or pass {option}"
 
 
 def name_of(parameter: Parameter) -> str:

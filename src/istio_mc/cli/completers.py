@@ -18,10 +18,10 @@ def _contexts() -> list[str]:
     from istio_mc.gateways.kube.kubeconfig import kubeconfig_paths, read_kubeconfig
 
     try:
-        found = read_kubeconfig(kubeconfig_paths(None, os.environ, home_folder()))
+        kubeconfig = read_kubeconfig(kubeconfig_paths(None, os.environ, home_folder()))
     except ProblemError:
         return []
-    return [context.name for context in found.contexts]
+    return [context.name for context in kubeconfig.contexts]
 
 
 def _next_of(words: Iterable[str], incomplete: str) -> list[str]:
@@ -31,7 +31,7 @@ def _next_of(words: Iterable[str], incomplete: str) -> list[str]:
     return [f"{before}{comma}{word}" for word in words if word.startswith(begun) and word not in taken]
 
 
-def _begun(words: Iterable[str], incomplete: str) -> list[str]:
+def _matching(words: Iterable[str], incomplete: str) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]
 
 
@@ -42,41 +42,48 @@ def contexts(incomplete: str) -> list[str]:
 
 def context_is(incomplete: str) -> list[str]:
     """The beginning of CONTEXT=VALUE."""
-    return _begun([f"{name}=" for name in _contexts()], incomplete)
+    return _matching([f"{name}=" for name in _contexts()], incomplete)
 
 
 def formats(incomplete: str) -> list[str]:
     """Formats that every verb knows, and verify's own."""
-    return _begun(("table", "json", "yaml", "wide", "short", "junit", "github"), incomplete)
+    return _matching(("table", "json", "yaml", "wide", "short", "junit", "github"), incomplete)
 
 
-def ways(incomplete: str) -> list[str]:
+def address_types(incomplete: str) -> list[str]:
     """The ways to give a gateway an address."""
     from istio_mc.domain.gateway.changes import Via
 
-    return _begun(Via, incomplete)
+    return _matching(Via, incomplete)
+
+
+def announcements(incomplete: str) -> list[str]:
+    """How MetalLB announces addresses."""
+    from istio_mc.domain.gateway.metallb import Announce
+
+    return _matching(Announce, incomplete)
 
 
 def tools(incomplete: str) -> list[str]:
     """The tools that can be brought."""
     from istio_mc.domain.tools import Tool
 
-    return _begun(Tool, incomplete)
+    return _matching(Tool, incomplete)
 
 
 def istio_versions(incomplete: str) -> list[str]:
     """Patches of Istio that the table of releases has: those that were tested, and the newest ones."""
     from istio_mc.gateways.istio.releases import release_table
 
-    found = (patch for one in release_table().istio for patch in (*one.lab, one.newest) if patch)
-    return _begun(dict.fromkeys(found), incomplete)
+    versions = (patch for one in release_table().istio for patch in (*one.lab, one.newest) if patch)
+    return _matching(dict.fromkeys(versions), incomplete)
 
 
 def platforms(incomplete: str) -> list[str]:
     """The platforms that tools are published for."""
     from istio_mc.domain.tools import PLATFORMS
 
-    return _begun(map(str, PLATFORMS), incomplete)
+    return _matching(map(str, PLATFORMS), incomplete)
 
 
 def checks(incomplete: str) -> list[str]:
@@ -92,5 +99,5 @@ def explained(incomplete: str) -> list[str]:
     """Error codes and IDs of checks."""
     from istio_mc.ops.explain import topics
 
-    found = topics()
-    return _begun([*found.checks, *found.codes], incomplete)
+    names = topics()
+    return _matching([*names.checks, *names.codes], incomplete)

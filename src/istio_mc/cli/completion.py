@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import edge
 
 
-@edge.verb
 def completion(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     shell: Annotated[
         Literal["bash", "zsh", "fish", "pwsh"],
@@ -31,6 +30,8 @@ def completion(
     from typer._completion_shared import get_completion_script
 
     from istio_mc.present.version import script
+
+    options: edge.Options = ctx.obj
 
     text = get_completion_script(prog_name="istio-mc", complete_var="_ISTIO_MC_COMPLETE", shell=shell)
     edge.run("completion", options, lambda _: script(shell, text))

@@ -19,9 +19,8 @@ app = typer.Typer(
 
 
 @app.command(short_help="Write a commented mesh.yaml of the chosen contexts.")
-@edge.verb
 def init(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print the file instead of writing it.")] = False,
@@ -41,6 +40,8 @@ def init(
     from istio_mc.ops import config
     from istio_mc.present.config import initialised
 
+    options: edge.Options = ctx.obj
+
     def work(_progress: edge.Progress) -> edge.Report:
         return initialised(config.init(options.inputs(), force=force, to_file=not stdout))
 
@@ -48,9 +49,8 @@ def init(
 
 
 @app.command(short_help="Show the effective settings, and where each came from.")
-@edge.verb
 def show(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     certs_dir: CertsDir = None,
     gateway_address: Annotated[
@@ -95,8 +95,10 @@ def show(
     from istio_mc.ops.session.inputs import Overrides
     from istio_mc.present.config import shown
 
+    options: edge.Options = ctx.obj
+
     def work(_progress: edge.Progress) -> edge.Report:
-        asked = config.Asked(
+        show_options = config.ShowOptions(
             inputs=options.inputs(),
             overrides=Overrides.of(
                 certs_dir, gateway_address, api_server, api_server_ca, api_server_name, istio_version
@@ -105,15 +107,14 @@ def show(
                 name for name in ("timeout", "concurrency") if getattr(options, name) is not None
             ),
         )
-        found = config.show(asked, os.environ, files.current_folder(), files.home_folder())
-        return shown(found, changed_only=changed)
+        settings = config.show(show_options, os.environ, files.current_folder(), files.home_folder())
+        return shown(settings, changed_only=changed)
 
     edge.run("config show", options, work)
 
 
 @app.command()
-@edge.verb
-def schema(options: edge.Options) -> None:
+def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of mesh.yaml.
 
     An editor that knows YAML schemas then completes and checks the file; yaml-language-server takes this as
@@ -125,5 +126,7 @@ def schema(options: edge.Options) -> None:
     """
     from istio_mc.domain.settings.schema import json_schema
     from istio_mc.present import config
+
+    options: edge.Options = ctx.obj
 
     edge.run("config schema", options, lambda _progress: config.schema(json_schema()))

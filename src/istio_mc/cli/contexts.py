@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import edge
 
 
-@edge.verb
 def contexts(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     offline: Annotated[
         bool, typer.Option("--offline", help="Read the kubeconfig only; ask no cluster.")
@@ -30,18 +29,20 @@ def contexts(
     from istio_mc.ops import contexts as op
     from istio_mc.present.contexts import report
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         inputs, is_wide = options.inputs(), options.output == edge.WIDE
         if offline:
             from istio_mc.ops.session.sources import read_sources
 
             sources = read_sources(inputs)
-            found = op.offline(sources, inputs.contexts)
-            return report(found, sources.kubeconfig.warnings, is_wide=is_wide)
+            result = op.offline(sources, inputs.contexts)
+            return report(result, sources.kubeconfig.warnings, is_wide=is_wide)
         from istio_mc.ops.session.session import begin
 
         with begin(inputs, progress) as session:
-            found = op.contexts(session, session.kubeconfig.select(inputs.contexts))
-            return report(found, session.warnings, is_wide=is_wide)
+            result = op.contexts(session, session.kubeconfig.select(inputs.contexts))
+            return report(result, session.warnings, is_wide=is_wide)
 
     edge.run("contexts", options, work, formats=(edge.WIDE,))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import os
 import re
@@ -12,19 +10,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import typer
 
-from istio_mc import __version__
-from istio_mc.cli import commands, completers
 from istio_mc.cli.streams import OutputClosedError, OutputError
 from istio_mc.domain.hint import Advice, RunOptions, istio_mc
 from istio_mc.domain.text import printable
-from istio_mc.present.output.hints import printed_with
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from typer._click import Context
 
     from istio_mc.domain.events import Progress
     from istio_mc.domain.problem import Problem
@@ -39,7 +35,7 @@ VERIFY_FORMATS = ("short", "junit", "github")
 WIDE = "wide"
 """A table with more columns: what `-o` takes of those verbs that have them."""
 
-_SAYS_ALL = ("short", "github")
+_NEXT = ("short", "github")
 """Forms in which people read every error and warning: they are not told them again on standard error."""
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
@@ -56,8 +52,8 @@ def seconds(text: str, option: str) -> float:
     Raises:
         BadParameter: It is no duration, or not greater than 0; the message names the option.
     """
-    found = _DURATION.fullmatch(text.strip())
-    parts = [(float(number), unit or "s") for number, unit in _PART.findall(text)] if found else []
+    match = _DURATION.fullmatch(text.strip())
+    parts = [(float(number), unit or "s") for number, unit in _PART.findall(text)] if match else []
     if not parts:
         raise typer.BadParameter(
             f'{option}: invalid duration "{printable(text)}"; use for example 90s, 10m, 1h30m, 1.5h or 500ms'
@@ -89,60 +85,22 @@ def _choice(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """The options every verb takes, before or after its name."""
+    """The options every verb takes, before or after its name; `app.program` describes them."""
 
-    kubeconfig: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILES",
-            help="Kubeconfig files, as in $KUBECONFIG [default: $KUBECONFIG, ~/.kube/config].",
-        ),
-    ] = None
-    contexts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--contexts",
-            "--context",
-            metavar="A,B",
-            help="Contexts of the clusters; repeated, they add up "
-            "[default: those of mesh.yaml, else the members].",
-            autocompletion=completers.contexts,
-        ),
-    ] = None
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Settings file [default: $ISTIO_MC_CONFIG, else ./mesh.yaml where there is one].",
-            dir_okay=False,
-        ),
-    ] = None
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FORMAT",
-            autocompletion=completers.formats,
-            help="table, json or yaml; contexts: wide; verify: short, junit or github [default: table].",
-        ),
-    ] = None
-    timeout: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Deadline of the whole run [default: 10m].")
-    ] = None
-    concurrency: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Clusters worked on at once [default: 16].")
-    ] = None
-    verbose: Annotated[
-        bool | None, typer.Option("--verbose", "-v", help="Log every API call and child process.")
-    ] = None
-    no_progress: Annotated[bool | None, typer.Option("--no-progress", help="Show no progress.")] = None
-    no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None
+    kubeconfig: str | None = None
+    contexts: list[str] | None = None
+    config: Path | None = None
+    output: str | None = None
+    timeout: str | None = None
+    concurrency: int | None = None
+    verbose: bool | None = None
+    no_progress: bool | None = None
+    no_color: bool | None = None
 
     def over(self, other: Options) -> Options:
         """These options, with the other's where these are not given; lists add up."""
         return Options(
-            **{f.name: _joined(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+            **{name: _joined(getattr(self, name), getattr(other, name)) for name in GLOBAL_OPTIONS}
         )
 
     def of_hints(self) -> RunOptions:
@@ -153,17 +111,24 @@ class Options:
             None if self.config is None else str(self.config),
         )
 
-    def inputs(self) -> Inputs:
-        """What the ops layer is told of them."""
+    def inputs(self, timeout: str = "10m") -> Inputs:
+        """What the ops layer is told of them.
+
+        Args:
+            timeout: The deadline of this verb where none is given.
+        """
         from istio_mc.ops.session.inputs import Inputs
 
         return Inputs(
             kubeconfig=self.kubeconfig,
             contexts=each(self.contexts),
             config=self.config,
-            timeout_s=seconds(self.timeout or "10m", "--timeout"),
+            timeout_s=seconds(self.timeout or timeout, "--timeout"),
             concurrency=self.concurrency or 16,
         )
+
+
+GLOBAL_OPTIONS = frozenset(field.name for field in fields(Options))
 
 
 def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the option has
@@ -172,89 +137,37 @@ def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the op
     return other if one is None else one
 
 
-_before_the_verb = Options()
+def pop_options(ctx: Context) -> Options:
+    """Takes the options of every command out of the parameters of one; those before its name count less."""
+    params = {name: ctx.params.pop(name) for name in GLOBAL_OPTIONS}
+    # One that may be repeated and was not given is an empty tuple where Typer has not converted it.
+    params["contexts"] = [*(params["contexts"] or ())] or None
+    given = Options(**params)
+    return given if ctx.obj is None else given.over(ctx.obj)
 
 
-def root_callback(**given: Any) -> None:
-    """Keeps the options given before the verb."""
-    global _before_the_verb  # noqa: PLW0603 - one process runs one command line
-    del given["version"]  # told and done before this
-    _before_the_verb = Options(**given)
-
-
-def group_callback(**given: Any) -> None:
-    """Keeps the options given between a group's name and the verb."""
-    global _before_the_verb  # noqa: PLW0603 - likewise
-    _before_the_verb = Options(**given).over(_before_the_verb)
-
-
-def _merged(after_the_verb: Options) -> Options:
-    """The options of a run: those after the verb, those before it, and the environment's, in this order.
+def with_environment(options: Options, ctx: Context) -> Options:
+    """The options of a run: where no settings file is given, the environment's.
 
     Raises:
-        BadParameter: The environment's would be used, and is empty.
+        BadParameter: That one would be used, and is empty.
     """
-    options = after_the_verb.over(_before_the_verb)
     text = os.environ.get(CONFIG_VARIABLE)
     if options.config is not None or text is None:
         return options
-    if commands.is_empty(text):
-        raise typer.BadParameter(commands.empty_variable(CONFIG_VARIABLE, "--config"))
+    if is_empty(text):
+        raise typer.BadParameter(empty_variable(CONFIG_VARIABLE, "--config"), ctx=ctx)
     return replace(options, config=Path(text))
 
 
-@functools.cache  # every verb has them, and evaluating their hints for each was a tenth of `--help`
-def _option_parameters() -> tuple[inspect.Parameter, ...]:
-    hints = get_type_hints(Options, include_extras=True)
-    return tuple(
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints[f.name])
-        for f in fields(Options)
-    )
+def is_empty(text: object) -> bool:
+    """Whether a text is there and names nothing."""
+    return isinstance(text, str) and not text.strip()
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"istio-mc {__version__}")
-        raise typer.Exit
-
-
-_VERSION = inspect.Parameter(
-    "version",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version),
-    ],
-)
-_of_the_root = (*_option_parameters(), _VERSION)
-root_callback.__signature__ = inspect.Signature(_of_the_root)  # type: ignore[attr-defined] # Typer reads it
-root_callback.__annotations__ = {p.name: p.annotation for p in _of_the_root}
-group_callback.__signature__ = inspect.Signature(_option_parameters())  # type: ignore[attr-defined] # likewise
-group_callback.__annotations__ = {p.name: p.annotation for p in _option_parameters()}
-
-
-def verb(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a verb the global options; it is called with `options` and its own parameters."""
-    hints = get_type_hints(function, include_extras=True)
-    own = [
-        p.replace(annotation=hints[name])
-        for name, p in inspect.signature(function).parameters.items()
-        if name != "options"
-    ]
-    shared = _option_parameters()
-
-    @functools.wraps(function)
-    def run(**given: Any) -> None:
-        options = Options(**{p.name: given.pop(p.name) for p in shared})
-        merged = _merged(options)
-        with printed_with(merged.of_hints()):
-            function(options=merged, **given)
-
-    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined] # Typer reads it
-    run.__annotations__ = {p.name: p.annotation for p in [*own, *shared]}
-    return run
+def empty_variable(variable: str, option: str) -> str:
+    """What is wrong with an environment variable that stands for an option and is set to nothing."""
+    return f"${variable}: set but empty; unset it, or pass {option}"
 
 
 def run(
@@ -265,9 +178,6 @@ def run(
     People's results and JSON go to standard output; progress, warnings and errors to standard error.
 
     Args:
-        command: The verb, as the JSON envelope names it.
-        options: The options every verb takes.
-        work: Does it.
         formats: What `-o` takes for this verb beside table, JSON and YAML.
     """
     from istio_mc.cli import last_resort
@@ -282,16 +192,16 @@ def run(
     color = colored(options)
     errors_to = terminal.console(stderr=True, color=color)
     if options.verbose:
-        _tell_calls()
+        _print_calls()
     interruption = Interruption(command, output, errors_to, write_document)
     try:
         with signals.interrupting(interruption.end_at_last):
             temporary.remove_abandoned()
-            with terminal.progress(errors_to, wanted=not options.no_progress) as progress:
+            with terminal.progress(errors_to, enabled=not options.no_progress) as progress:
                 report = _report(command, work, interruption.done.and_to(progress))
             interruption.is_reported = True
             unwritten = _put_out(command, output, report, color=color)
-            if output not in _SAYS_ALL and not (output == "table" and report.renders_problems):
+            if output not in _NEXT and not (output == "table" and report.renders_problems):
                 print_problems(errors_to, report.warnings, style="yellow", title="warning")
                 _print_errors(errors_to, report.errors)
             print_problems(errors_to, unwritten, style="red", title="error")
@@ -322,12 +232,12 @@ def _report(command: str, work: Callable[[Progress], Report], progress: Progress
 def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
     """Prints errors for people; an internal one is a single line."""
     from istio_mc.cli import last_resort
-    from istio_mc.domain.codes import Code
+    from istio_mc.domain.problem import Code
     from istio_mc.present.output.problems import print_problems
 
     for error in errors:
         if error.code is Code.INTERNAL:
-            last_resort.say(error.message)
+            last_resort.print_error(error.message)
     known = [error for error in errors if error.code is not Code.INTERNAL]
     print_problems(to, known, style="red", title="error")
 
@@ -335,8 +245,7 @@ def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
 def _failed(command: str, error: Exception) -> Report:
     """What a run comes to that ended by an error."""
     from istio_mc.cli import last_resort
-    from istio_mc.domain.codes import Code
-    from istio_mc.domain.problem import InputError, Problem, ProblemError
+    from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
     from istio_mc.present.output.envelope import Exit
     from istio_mc.present.output.envelope import Report as Made
 
@@ -354,8 +263,7 @@ def _failed(command: str, error: Exception) -> Report:
 
 def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
     """Writes the result to standard output; why that failed."""
-    from istio_mc.domain.codes import Code
-    from istio_mc.domain.problem import Problem
+    from istio_mc.domain.problem import Code, Problem
     from istio_mc.present.output import terminal
 
     try:
@@ -367,8 +275,8 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
     except BrokenPipeError:
         raise  # who reads has seen enough
     except OSError as error:
-        told = "the result could not be written to standard output"
-        return (Problem(code=Code.FILE_UNWRITABLE, message=told, seen=error.strerror),)
+        message = "the result could not be written to standard output"
+        return (Problem(code=Code.FILE_UNWRITABLE, message=message, seen=error.strerror),)
     return ()
 
 
@@ -386,7 +294,7 @@ def write_document(command: str, output: str, report: Report) -> None:
         return PROBLEMS[output](report.errors, report.warnings)
 
     if output == "junit":
-        encoding.write(encoding.Texts(special, lambda: encoding.references(special())))
+        encoding.write(encoding.Texts.of_document(special, lambda: encoding.references(special())))
     elif output in report.formats or output in VERIFY_FORMATS:
         sys.stdout.write(special())
     else:
@@ -404,37 +312,32 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
     """Asks before something is removed or restarted.
 
     Args:
-        question: What will be done, and how it is confirmed.
-        yes: Whether `--yes` was given: there is no question then.
         typed: What a person has to type, where a mere y is not enough.
 
     Raises:
         InputError: There is no terminal to ask at and no `--yes`; or it was not confirmed.
     """
-    from istio_mc.domain.codes import Code
-    from istio_mc.domain.problem import InputError, Problem
+    from istio_mc.domain.problem import Code, InputError
 
     if yes:
         return
     if not sys.stdin.isatty():
-        raise InputError(
-            Problem(
-                code=Code.NOT_CONFIRMED,
-                message="confirmation required, but stdin is not a terminal; pass --yes",
-                expected="--yes",
-                hint=Advice("the same command with --yes"),
-            )
+        raise InputError.of(
+            code=Code.NOT_CONFIRMED,
+            message="confirmation required, but stdin is not a terminal; pass --yes",
+            expected="--yes",
+            hint=Advice("the same command with --yes"),
         )
     if typed is None:
-        agreed = answer(lambda: typer.confirm(question, err=True))
+        agreed = prompt(lambda: typer.confirm(question, err=True))
     else:
-        text: str | None = answer(lambda: typer.prompt(question, default="", show_default=False, err=True))
+        text: str | None = prompt(lambda: typer.prompt(question, default="", show_default=False, err=True))
         agreed = text is not None and text.strip() == typed
     if not agreed:
-        raise InputError(Problem(code=Code.NOT_CONFIRMED, message="not confirmed; nothing was changed"))
+        raise InputError.of(code=Code.NOT_CONFIRMED, message="not confirmed; nothing was changed")
 
 
-def answer(question: Callable[[], _T]) -> _T | None:
+def prompt(question: Callable[[], _T]) -> _T | None:
     """What a person answers, while no progress moves on the screen; None: nothing, for they pressed Ctrl-D.
 
     Raises:
@@ -461,7 +364,7 @@ def _standard_output_kept() -> Iterator[None]:
         yield
 
 
-def tell(text: str) -> None:
+def print_notice(text: str) -> None:
     """Says on standard error what is about to happen, whatever progress is shown."""
     from istio_mc.present.output.terminal import paused
 
@@ -469,7 +372,7 @@ def tell(text: str) -> None:
         typer.echo(text, err=True)
 
 
-def _tell_calls() -> None:
+def _print_calls() -> None:
     """Has the gateways tell what they ask and run, on standard error; no body and no argument is in it."""
     import logging
 
@@ -485,10 +388,7 @@ def _nothing(_console: object) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once: worker threads may sit in a network call that only its timeout ends.
-
-    What was to be done at exit is done: it stops children, and removes private files.
-    """
+    """Ends the process at once, as `last_resort.end` does, with standard output written."""
     from istio_mc.cli import last_resort
 
     last_resort.end(last_resort.flushed(code))

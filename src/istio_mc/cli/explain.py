@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import completers, edge
 
 
-@edge.verb
 def explain(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     code: Annotated[
         str | None,
@@ -35,6 +34,8 @@ def explain(
     """
     from istio_mc.ops import explain as op
     from istio_mc.present import explain as present
+
+    options: edge.Options = ctx.obj
 
     def work(_: edge.Progress) -> edge.Report:
         if code is None:

@@ -32,14 +32,7 @@ def page(
     global_options: frozenset[str] = frozenset(),
     groups: Mapping[str, Rows] | None = None,
 ) -> str:
-    """The help of a command.
-
-    Args:
-        command: A verb, a group of verbs, or the program.
-        ctx: Its context.
-        global_options: Parameters that every verb has: they are on the program's page alone.
-        groups: Verbs with their help, by the title that they are listed under.
-    """
+    """The help of a command."""
     width = min(max(ctx.terminal_width or _terminal_width(), _LEAST), _MOST)
     summary, examples, rest = _parts(command.help or "")
     is_root = ctx.parent is None

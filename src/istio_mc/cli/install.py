@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from istio_mc.cli import completers, edge, prompts
+from istio_mc.cli import completers, edge
 from istio_mc.cli.api_servers import ApiServerCaOption, ApiServerNameOption, ApiServerOption
 from istio_mc.cli.ca import KeySize, KeyTypeOption
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-@edge.verb
+    from istio_mc.domain.kube.kubeconfig import Context
+
+
 def install(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and its documents; change nothing.")
@@ -85,11 +90,16 @@ def install(
     from istio_mc.ops.session.session import open_named
     from istio_mc.present.install import report
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         overrides = Overrides.of(
             certs_dir, gateway_address, api_server, api_server_ca, api_server_name, istio_version
         )
-        with open_named(options.inputs(), progress, overrides, prompts.contexts_to_join) as session:
+        with (
+            open_named(options.inputs(), progress, overrides, contexts_to_join) as opened,
+            opened.changing("install", dry_run=dry_run, lists_rights=True) as session,
+        ):
             store = session.ca_store()
             do = op.dry_run if dry_run else op.install
             made = options_of(session.settings.ca, key_type, key_size)
@@ -99,3 +109,47 @@ def install(
             return report(result, (*session.warnings, *result.warnings))
 
     edge.run("install", options, work)
+
+
+def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
+    """Shows contexts and asks which of them; their names, in the order given.
+
+    None where there is no terminal to ask on, or where the answer is Ctrl-D.
+    """
+    from istio_mc.present.contexts import choices
+    from istio_mc.present.output import terminal
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return ()
+
+    def question() -> tuple[str, ...]:
+        terminal.print_untruncated(terminal.console(stderr=True), choices(contexts))
+        known = [context.name for context in contexts]
+        chosen: tuple[str, ...] = typer.prompt(
+            "Clusters of the mesh (names or numbers, separated by commas)",
+            value_proc=lambda text: chosen_of(text, known),
+            err=True,
+        )
+        return chosen
+
+    chosen = edge.prompt(question) or ()
+    if chosen:
+        edge.print_notice(f"The same without a prompt: --contexts {','.join(chosen)}")
+    return chosen
+
+
+def chosen_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The contexts that an answer names, each once: by name, or by place in the list, counted from 1.
+
+    Raises:
+        BadParameter: It names none, or one that is not in the list.
+    """
+    words: list[str] = []
+    for part in text.split(","):
+        words += [part.strip()] if part.strip() in known else part.split()
+    places = {str(place): name for place, name in enumerate(known, 1)} | {name: name for name in known}
+    if strange := [word for word in words if word not in places]:
+        raise typer.BadParameter(f"not in the list: {', '.join(strange)}")
+    if not words:
+        raise typer.BadParameter("name at least one")
+    return tuple(dict.fromkeys(places[word] for word in words))

@@ -24,11 +24,15 @@ _STAYS = "finished changes are kept; the same command "
 _NEXT = {
     "install": _STAYS + "finishes the rest, under the same root CA",
     "link": _STAYS + "writes the remote secrets that are still missing",
+    "upgrade": "old pods serve until new ones are ready; the same command goes on from there",
     "adopt": _STAYS + "labels the clusters that are left, and restarts nothing",
     "address": _STAYS + "does the changes that are left",
     "uninstall": "what was removed stays removed; the same command removes the rest",
     "sample deploy": _STAYS + "deploys the sample where it is missing",
     "sample remove": "what was removed stays removed; the same command removes the rest",
+    "addons install": _STAYS + "applies what is missing",
+    "addons remove": "what was removed stays removed; the same command removes the rest",
+    "addons default-storage": _STAYS + "marks the StorageClasses that are left",
     "cilium fix": _STAYS + "restarts the agents that still run with older settings; cilium revert goes back",
     "cilium revert": _STAYS + "restarts the agents that still run with other settings",
     "ca init": "no file is written by halves; the same command keeps a root that is there",
@@ -37,8 +41,8 @@ _NEXT = {
     "tools install": "old programs stay until new ones are whole; the same command installs the rest",
     "tools download": "files in the folder are whole; the same command downloads the rest",
 }
-_LOOKS = "nothing was changed; run the same command again"
-_LOOKED_DEEP = "the pods of --deep were removed; run the same command again"
+_UNCHANGED = "nothing was changed; run the same command again"
+_DEEP_REMOVED = "the pods of --deep were removed; run the same command again"
 _LEFT_DEEP = "the same command runs again, and removes the pods of --deep"
 
 
@@ -46,7 +50,6 @@ class Interruption:
     """Ends a run that received a signal: no child, no private file, and one message stays behind.
 
     Attributes:
-        done: The steps of the run.
         is_reported: Whether the result is being written: it is followed by no second document.
     """
 
@@ -98,15 +101,14 @@ class Interruption:
         self.end(cleaned_up=False)
 
     def _problem(self, *, cleaned_up: bool) -> Problem:
-        from istio_mc.domain.codes import Code
         from istio_mc.domain.hint import istio_mc
-        from istio_mc.domain.problem import Problem
+        from istio_mc.domain.problem import Code, Problem
         from istio_mc.gateways.host import signals
 
         number = signals.received()
-        expected = _NEXT.get(self._command, _LOOKS)
+        expected = _NEXT.get(self._command, _UNCHANGED)
         if self._command == "verify" and "--deep" in sys.argv:
-            expected = _LOOKED_DEEP if cleaned_up else _LEFT_DEEP
+            expected = _DEEP_REMOVED if cleaned_up else _LEFT_DEEP
         return Problem(
             code=Code.INTERRUPTED,
             message=f"interrupted by {number.name}" if number else "interrupted",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 CODE = "internal"
-UNWRITTEN = "file-unwritable"
+UNWRITABLE = "file-unwritable"
 DOCS = "troubleshooting.md#internal"
 _FAILED, _INTERRUPTED = 1, 130
 _MOST_OF_A_MESSAGE = 200
@@ -22,19 +22,14 @@ _MOST_OF_A_TRACEBACK = 100_000
 _COMPLETION = "_ISTIO_MC_COMPLETE"
 
 
-class _Begun:
-    """What has been done so far of the one command line of this process.
-
-    Attributes:
-        command: The verb, as the JSON envelope names it.
-        answered: Whether standard output has its document.
-    """
+class _RunState:
+    """What has been done so far of the one command line of this process."""
 
     command = ""
     answered = False
 
 
-begun = _Begun()
+begun = _RunState()
 
 
 def guard(program: Callable[[], object]) -> NoReturn:
@@ -53,10 +48,10 @@ def guard(program: Callable[[], object]) -> NoReturn:
 
 def message_of(error: BaseException) -> str:
     """One line about an unexpected error: what it is, and the file that has its traceback."""
-    return f"internal error: {_in_words(error)}; traceback: {_kept(error)}"
+    return f"internal error: {_in_words(error)}; traceback: {_crash_file(error)}"
 
 
-def say(message: str, code: str = CODE) -> None:
+def print_error(message: str, code: str = CODE) -> None:
     """Prints an error on standard error, as all others are printed; where that fails, it is lost."""
     try:
         sys.stderr.write(f"error[{code}]: {message}\n  docs:     istio-mc explain {code}\n")
@@ -65,21 +60,21 @@ def say(message: str, code: str = CODE) -> None:
         pass
 
 
-def output_asked(words: Sequence[str]) -> str:
+def output_format(words: Sequence[str]) -> str:
     """What `-o` says, wherever it stands: what is refused cannot be asked for its options.
 
     Returns:
         `json`, `yaml`, or `table` where it says nothing, or nothing that there is.
     """
-    asked = "table"
+    output = "table"
     for word, following in zip(words, [*words, ""][1:], strict=True):
         if word in ("-o", "--output"):
-            asked = following
+            output = following
         elif word.startswith("--output="):
-            asked = word.partition("=")[2]
+            output = word.partition("=")[2]
         elif word.startswith("-o"):
-            asked = word[2:].removeprefix("=")
-    return asked if asked in ("json", "yaml") else "table"
+            output = word[2:].removeprefix("=")
+    return output if output in ("json", "yaml") else "table"
 
 
 def _run(program: Callable[[], object]) -> int:
@@ -90,7 +85,7 @@ def _run(program: Callable[[], object]) -> int:
         if isinstance(end.code, int):
             return end.code
         if end.code is not None:
-            say(str(end.code))
+            print_error(str(end.code))
             return _FAILED
     return 0
 
@@ -121,12 +116,12 @@ def flushed(code: int) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return code or _FAILED
-        say(unwritten(error), UNWRITTEN)
+        print_error(unwritable(error), UNWRITABLE)
         return code or _FAILED
     return code
 
 
-def unwritten(error: OSError) -> str:
+def unwritable(error: OSError) -> str:
     """What is reported where standard output cannot be written."""
     return f"the result could not be written to standard output: {error.strerror}"
 
@@ -138,23 +133,23 @@ def _report(error: BaseException) -> None:
     if os.environ.get(_COMPLETION) or isinstance(error, OutputClosedError):
         return
     if isinstance(error, OutputError):
-        say(unwritten(error), UNWRITTEN)
+        print_error(unwritable(error), UNWRITABLE)
         return
     if isinstance(error, OSError) and error.filename and not begun.command:  # --install-completion
-        say(f"{error.filename}: {error.strerror}", UNWRITTEN)
+        print_error(f"{error.filename}: {error.strerror}", UNWRITABLE)
         return
     message = message_of(error)
     try:
-        _answer(message)
+        _write_envelope(message)
     finally:
-        say(message)
+        print_error(message)
 
 
-def _answer(message: str) -> None:
+def _write_envelope(message: str) -> None:
     """Writes the envelope where JSON or YAML is asked for, and nothing was written yet; JSON is YAML."""
     import json
 
-    if begun.answered or output_asked(sys.argv[1:]) == "table":
+    if begun.answered or output_format(sys.argv[1:]) == "table":
         return
     problem = {
         "code": CODE, "cluster": None, "message": message, "seen": None, "expected": None, "hint": None,
@@ -178,7 +173,7 @@ def _in_words(error: BaseException) -> str:
     return f"{kind}: {first[:_MOST_OF_A_MESSAGE]}" if first else kind
 
 
-def _kept(error: BaseException) -> str:
+def _crash_file(error: BaseException) -> str:
     """The file with the traceback; why there is none."""
     try:
         import tempfile
@@ -200,12 +195,12 @@ def _traceback(error: BaseException) -> str:
 
     try:
         lines = "".join(traceback.format_exception(error))[-_MOST_OF_A_TRACEBACK:]
-        told = _redacted(f"istio-mc {' '.join(sys.argv[1:])}\n\n{lines}")
+        text = _redacted(f"istio-mc {' '.join(sys.argv[1:])}\n\n{lines}")
     except Exception:  # noqa: BLE001 - what cannot be redacted is not written
         places = traceback.extract_tb(error.__traceback__)
-        told = "\n".join(f"{place.filename}:{place.lineno} {place.name}" for place in places)
+        text = "\n".join(f"{place.filename}:{place.lineno} {place.name}" for place in places)
     about = f"istio-mc {__version__}, Python {platform.python_version()}, {platform.platform()}"
-    return f"{about}\n{told}\n"
+    return f"{about}\n{text}\n"
 
 
 def _redacted(text: str) -> str:
@@ -214,13 +209,14 @@ def _redacted(text: str) -> str:
     from istio_mc.domain.redaction.redactor import Redactor
 
     credentials = sys.modules.get("istio_mc.gateways.kube.known_secrets")
-    return Redactor.knowing(credentials.values() if credentials else ()).text(text)
+    return Redactor.with_values(credentials.values() if credentials else ()).text(text)
 
 
 def end(code: int) -> NoReturn:
     """Ends the process at once: worker threads may sit in a network call that only its timeout ends.
 
-    What was to be done at exit is done: it stops children, and removes private files.
+    What was to be done at exit is done: it stops children, and removes private files. Python's own end would
+    also take all modules apart, for a quarter of the CPU of a short run.
     """
     try:
         import atexit

@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import edge
 
 
-@edge.verb
 def report(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     file: Annotated[
         str, typer.Option("--file", "-f", metavar="FILE", help="Where to write; - is standard output.")
@@ -19,8 +18,16 @@ def report(
     force: Annotated[
         bool, typer.Option("--force", help="Write over a file that is no earlier report.")
     ] = False,
+    lang: Annotated[
+        str | None,
+        typer.Option(
+            "--lang",
+            metavar="LANG",
+            help="Language of the page: en or ko.  [default: lang in mesh.yaml, else en]",
+        ),
+    ] = None,
 ) -> None:
-    """Write the mesh on one HTML page: what is wrong, topology, who reaches whom, certificates, every check.
+    """Write the mesh on one HTML page: faults, topology, calls between clusters, certificates, every check.
 
     The page needs no network to be opened, and no script. It holds what verify finds, and no key or token.
     An earlier report of the same name is written over. Changes nothing in any cluster. Exit code 0 says
@@ -32,24 +39,32 @@ def report(
 
       istio-mc report --contexts kt,ncloud,nhn -f mesh.html
 
+      istio-mc report --lang ko
+
       istio-mc report -f - | ssh web 'cat > /srv/www/mesh.html'
     """
     from datetime import UTC, datetime
 
     from istio_mc.checks.catalogue import ALL
+    from istio_mc.domain.text import printable
+    from istio_mc.domain.translation import Language
     from istio_mc.ops import handout
     from istio_mc.ops.session.session import open_members
     from istio_mc.ops.verify import verify as op
-    from istio_mc.present.html import page as told
-    from istio_mc.present.html.page import page, page_of_ours
+    from istio_mc.present.html import page as rendered
+    from istio_mc.present.html.page import is_own_page, page
+
+    options: edge.Options = ctx.obj
+    if lang not in (None, *Language):
+        raise typer.BadParameter(f'--lang: unknown language "{printable(lang or "")}"; use en or ko')
 
     def work(progress: edge.Progress) -> edge.Report:
-        place = handout.place(file, force=force, ours=page_of_ours, output=options.output)
+        place = handout.place(file, force=force, ours=is_own_page, output=options.output)
         with open_members(options.inputs(), progress) as session:
             now = datetime.now(UTC)
             result = op.verify(session, ALL, now)
-            made = page(result, now)
+            made = page(result, now, Language(lang or session.settings.lang))
             handout.write(place, made.encode(), private=False)
-            return told.report(result, place, made, (*session.warnings, *result.warnings))
+            return rendered.report(result, place, made, (*session.warnings, *result.warnings))
 
     edge.run("report", options, work)

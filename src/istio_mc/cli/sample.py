@@ -16,10 +16,12 @@ app = typer.Typer(
 )
 
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+
+
 @app.command(short_help="Put a version of reviews and a client into each cluster.")
-@edge.verb
 def deploy(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     client_image: Annotated[
         str | None,
@@ -27,28 +29,34 @@ def deploy(
             metavar="IMAGE", help="Image with sleep and curl for the client [default: curlimages/curl]."
         ),
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Put reviews v1, v2, v3 … into the clusters, one version each, and a client into every one.
 
     Examples:
 
       istio-mc sample deploy
+
+      istio-mc sample deploy --dry-run
     """
     from istio_mc.ops import sample as op
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import deployed
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
-            return deployed(op.deploy(session, client_image=client_image), session.warnings, done="running")
+            run = op.rehearse if dry_run else op.deploy
+            done = "to deploy" if dry_run else "running"
+            return deployed(run(session, client_image=client_image), session.warnings, done=done)
 
     edge.run("sample deploy", options, work)
 
 
 @app.command(name="test", short_help="Call reviews from every cluster: all versions must answer.")
-@edge.verb
-def try_out(
-    options: edge.Options,
+def run_test(
+    ctx: typer.Context,
     *,
     calls: Annotated[
         int | None,
@@ -74,6 +82,8 @@ def try_out(
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import tested
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
             return tested(
@@ -84,24 +94,30 @@ def try_out(
 
 
 @app.command()
-@edge.verb
 def remove(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Take the sample away again.
 
     Examples:
 
       istio-mc sample remove --yes
+
+      istio-mc sample remove --dry-run
     """
     from istio_mc.ops import sample as op
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.sample import deployed
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:
+            if dry_run:
+                return deployed(op.preview_removal(session), session.warnings, done="to remove")
             edge.confirm(f"Remove namespace sample from {', '.join(session.clusters.kubes)}?", yes=yes)
             return deployed(op.remove(session), session.warnings, done="removed")
 

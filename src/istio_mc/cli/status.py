@@ -10,9 +10,8 @@ import typer
 from istio_mc.cli import edge
 
 
-@edge.verb
 def status(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Read again and again, until Ctrl-C.")] = False,
     every: Annotated[
@@ -35,6 +34,8 @@ def status(
     from istio_mc.ops import status as op
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.status import report
+
+    options: edge.Options = ctx.obj
 
     def once(progress: edge.Progress) -> edge.Report:
         with open_members(options.inputs(), progress) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,12 +11,12 @@ import typer
 from istio_mc.cli import completers, edge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from istio_mc.domain.istio.choice import IstioChoice
     from istio_mc.domain.tools import Tool
+    from istio_mc.gateways.tools.cache import Cache
     from istio_mc.ops.session.inputs import Inputs
-    from istio_mc.ops.tools.fetch import Choice
+    from istio_mc.ops.tools.fetch import Choice, FetchResult
 
 app = typer.Typer(
     name="tools",
@@ -62,9 +63,8 @@ DryRun = Annotated[
 
 
 @app.command(short_help="Bring the programs in place, each verified by its SHA-256.")
-@edge.verb
 def install(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     names: Names = None,
     kubectl: Kubectl = None,
@@ -102,55 +102,41 @@ def install(
       istio-mc tools install --offline /media/usb/tools
     """
     import os
-    from functools import partial
 
     from istio_mc.domain.tools import Tool
-    from istio_mc.gateways.host import files
-    from istio_mc.gateways.tools.cache import find_cache
     from istio_mc.gateways.tools.install import Offline
     from istio_mc.ops.tools import fetch as op
-    from istio_mc.present.tools import brought
 
-    def work(progress: edge.Progress) -> edge.Report:
-        inputs = options.inputs()
-        choice, istio = _chosen(
-            inputs,
-            names or (),
-            {
-                Tool.KUBECTL: kubectl,
-                Tool.HELM: helm,
-                Tool.ISTIOCTL: istioctl,
-                Tool.GATEWAY_API: gateway_api,
-            },
-            progress,
-            platforms=(platform,) if platform else (),
-            bin_dir=files.with_home(bin_dir) if bin_dir else None,
-        )
-        cache = find_cache(os.environ, files.home_folder())
-        search_path = os.environ.get("PATH", "")
-        bring = partial(
-            op.install,
-            choice,
-            cache,
-            progress=progress,
-            search_path=search_path,
-            dry_run=dry_run,
-            deadline=inputs.deadline,
-        )
-        if offline:
-            result = bring(Offline(offline, cache))
-        else:
-            with op.online(cache, inputs.deadline, progress) as server:
-                result = bring(server)
-        return brought(result, dry_run=dry_run, istio=istio)
+    options: edge.Options = ctx.obj
 
-    edge.run("tools install", options, work)
+    def fetch_files(choice: Choice, cache: Cache, inputs: Inputs, progress: edge.Progress) -> FetchResult:
+        online = op.online(cache, inputs.deadline, progress)
+        with nullcontext(Offline(offline, cache)) if offline else online as source:
+            return op.install(
+                choice,
+                cache,
+                source,
+                progress=progress,
+                search_path=os.environ.get("PATH", ""),
+                dry_run=dry_run,
+                deadline=inputs.deadline,
+            )
+
+    _fetch(
+        "tools install",
+        options,
+        {Tool.KUBECTL: kubectl, Tool.HELM: helm, Tool.ISTIOCTL: istioctl, Tool.GATEWAY_API: gateway_api},
+        fetch_files,
+        names=names,
+        platforms=(platform,) if platform else (),
+        bin_dir=bin_dir,
+        dry_run=dry_run,
+    )
 
 
 @app.command(short_help="Fill a folder for a site without internet.")
-@edge.verb
 def download(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to fill.", file_okay=False)],
     names: Names = None,
@@ -178,70 +164,72 @@ def download(
 
       istio-mc tools download tools --platform darwin/arm64
     """
-    import os
-
     from istio_mc.domain.tools import Tool
-    from istio_mc.gateways.host import files
-    from istio_mc.gateways.tools.cache import find_cache
     from istio_mc.ops.tools import fetch as op
-    from istio_mc.present.tools import brought
 
-    def work(progress: edge.Progress) -> edge.Report:
-        inputs = options.inputs()
-        choice, istio = _chosen(
-            inputs,
-            names or (),
-            {
-                Tool.KUBECTL: kubectl,
-                Tool.HELM: helm,
-                Tool.ISTIOCTL: istioctl,
-                Tool.GATEWAY_API: gateway_api,
-            },
-            progress,
-            platforms=edge.each(platform),
-        )
-        cache = find_cache(os.environ, files.home_folder())
+    options: edge.Options = ctx.obj
+
+    def fetch_files(choice: Choice, cache: Cache, inputs: Inputs, progress: edge.Progress) -> FetchResult:
         with op.online(cache, inputs.deadline, progress) as server:
-            result = op.download(choice, folder, server, progress, dry_run=dry_run)
-        return brought(result, dry_run=dry_run, istio=istio)
+            return op.download(choice, folder, server, progress, dry_run=dry_run)
 
-    edge.run("tools download", options, work)
+    _fetch(
+        "tools download",
+        options,
+        {Tool.KUBECTL: kubectl, Tool.HELM: helm, Tool.ISTIOCTL: istioctl, Tool.GATEWAY_API: gateway_api},
+        fetch_files,
+        names=names,
+        platforms=edge.each(platform),
+        dry_run=dry_run,
+    )
 
 
-def _chosen(
-    inputs: Inputs,
-    names: Sequence[str],
+def _fetch(
+    command: str,
+    options: edge.Options,
     versions: Mapping[Tool, str | None],
-    progress: edge.Progress,
+    fetch_files: Callable[[Choice, Cache, Inputs, edge.Progress], FetchResult],
     *,
+    names: Sequence[str] | None,
     platforms: Sequence[str],
     bin_dir: Path | None = None,
-) -> tuple[Choice, IstioChoice | None]:
-    """What is to be brought, and the version of Istio that it is brought for."""
+    dry_run: bool,
+) -> None:
+    """Settles what is to be brought, and for which Istio; brings it, and reports what came of it."""
+    import os
     from datetime import UTC, datetime
 
     from istio_mc.domain.tools import Tool
     from istio_mc.gateways.host import files
     from istio_mc.gateways.host.settings_file import load_settings
     from istio_mc.gateways.istio.releases import release_table
+    from istio_mc.gateways.tools.cache import find_cache
     from istio_mc.ops.tools import fetch as op
     from istio_mc.ops.tools.listing import settled
+    from istio_mc.present.tools import fetched
 
-    settings, istio = settled(
-        inputs,
-        load_settings(inputs.config, files.current_folder(), inputs.read),
-        names,
-        versions[Tool.ISTIOCTL],
-        release_table(),
-        datetime.now(UTC).date(),
-        progress,
-    )
-    return op.choose(settings, names=names, versions=versions, platforms=platforms, bin_dir=bin_dir), istio
+    def work(progress: edge.Progress) -> edge.Report:
+        inputs = options.inputs()
+        chosen = names or ()
+        settings, istio = settled(
+            inputs,
+            load_settings(inputs.config, files.current_folder(), inputs.read),
+            chosen,
+            versions[Tool.ISTIOCTL],
+            release_table(),
+            datetime.now(UTC).date(),
+            progress,
+        )
+        folder = files.with_home(bin_dir) if bin_dir else None
+        choice = op.choose(settings, names=chosen, versions=versions, platforms=platforms, bin_dir=folder)
+        result = fetch_files(choice, find_cache(os.environ, files.home_folder()), inputs, progress)
+        return fetched(result, dry_run=dry_run, istio=istio)
+
+    edge.run(command, options, work)
 
 
 @app.command("list", short_help="Show which programs would be used, and the clusters they fit.")
-@edge.verb
-def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
+def list_(ctx: typer.Context, *, bin_dir: BinDir = None) -> None:
     """Show which programs would be used, from where, and which clusters they fit.
 
     DIGEST says what the SHA-256 of each file is compared with: pinned, published with it, or not verified.
@@ -263,6 +251,8 @@ def list_(options: edge.Options, *, bin_dir: BinDir = None) -> None:
     from istio_mc.gateways.tools.cache import find_cache
     from istio_mc.ops.tools import listing as op
     from istio_mc.present.tools import listed
+
+    options: edge.Options = ctx.obj
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()

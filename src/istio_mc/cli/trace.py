@@ -9,9 +9,8 @@ import typer
 from istio_mc.cli import completers, edge
 
 
-@edge.verb
 def trace(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     service: Annotated[
         str, typer.Argument(metavar="[NAMESPACE/]SERVICE", help="The service that is called.")
@@ -37,7 +36,11 @@ def trace(
     port: Annotated[
         int | None,
         typer.Option(
-            metavar="PORT", min=1, max=65535, help="Port of the Service [default: its first TCP port]."
+            "--port",
+            metavar="PORT",
+            min=1,
+            max=65535,
+            help="Port of the Service [default: its first TCP port].",
         ),
     ] = None,
 ) -> None:
@@ -60,11 +63,13 @@ def trace(
     from istio_mc.ops.session.session import open_members
     from istio_mc.present.trace import report
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
         if not service.rpartition("/")[2] or service.count("/") > 1:
             raise typer.BadParameter("give SERVICE or NAMESPACE/SERVICE")
         with open_members(options.inputs(), progress) as session:
-            asked = op.Asked(service, client, target, port)
-            return report(op.trace(session, asked, datetime.now(UTC)))
+            query = op.TraceQuery(service, client, target, port)
+            return report(op.trace(session, query, datetime.now(UTC)))
 
     edge.run("trace", options, work)

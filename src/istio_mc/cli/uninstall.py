@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from istio_mc.cli import edge
+from istio_mc.cli import completers, edge
 from istio_mc.cli.ca import CertsDir
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-@edge.verb
+
 def uninstall(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would go and what would stay; touch nothing.")
     ] = False,
+    lost: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CONTEXT",
+            help="A cluster that is gone: the others forget it; repeatable.",
+            autocompletion=completers.contexts,
+        ),
+    ] = None,
     purge_ca: Annotated[
         bool,
         typer.Option("--purge-ca", help="Remove the mesh's CA with its root key too. It cannot be had back."),
@@ -28,7 +38,8 @@ def uninstall(
 
     With --contexts, those clusters leave: the others forget them, replace the tokens they held, and
     stay a mesh. Without it, the whole mesh goes, and its mesh ID must be typed unless --yes is given.
-    The root CA stays unless --purge-ca is given.
+    The root CA stays unless --purge-ca is given. With --lost nothing is read of the cluster that is
+    gone; if it comes back, it is no member until `install` joins it again.
 
     Examples:
 
@@ -37,6 +48,8 @@ def uninstall(
       istio-mc uninstall --yes
 
       istio-mc uninstall --contexts kt
+
+      istio-mc uninstall --lost nhn
     """
     from istio_mc.ops.ca.folder import ca_store
     from istio_mc.ops.session.session import open_mesh
@@ -45,20 +58,46 @@ def uninstall(
     from istio_mc.ops.uninstall.plan import prepare
     from istio_mc.present import uninstall as shown
 
+    options: edge.Options = ctx.obj
+    if lost:
+        if purge_ca or certs_dir:
+            raise typer.BadParameter("--lost keeps the CA: the other clusters use it")
+        _forget(options, edge.each(lost), yes=yes, dry_run=dry_run)
+        return
+
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs()
-        session, named = open_mesh(inputs, progress)
-        with session:
+        opened, named = open_mesh(inputs, progress)
+        with opened, opened.changing("uninstall", dry_run=dry_run) as session:
             todo = prepare(session, named or None)
             store = session.ca_store() if certs_dir is None else ca_store(inputs, certs_dir, progress)
-            ca = purge.fate(store, todo, asked=purge_ca)
+            ca = purge.prepare_purge(store, todo, requested=purge_ca)
             if dry_run:
                 planned = op.untouched(todo, session.listed, session.settings.file)
                 return shown.report(planned, session.warnings, ca)
-            edge.confirm(shown.question(todo, ca), yes=yes, typed=todo.mesh_id if todo.whole else None)
+            edge.confirm(
+                shown.question(todo, ca), yes=yes, typed=todo.mesh_id if todo.is_whole_mesh else None
+            )
             result = op.uninstall(session, todo)
-            if ca and ca.goes and not result.failures:
+            if ca and ca.is_removed and not result.failures:
                 ca = purge.purge(store, ca)
             return shown.report(result, session.warnings, ca)
+
+    edge.run("uninstall", options, work)
+
+
+def _forget(options: edge.Options, names: Sequence[str], *, yes: bool, dry_run: bool) -> None:
+    from istio_mc.ops.session.session import open_mesh
+    from istio_mc.ops.uninstall import lost as op
+    from istio_mc.present import uninstall as shown
+
+    def work(progress: edge.Progress) -> edge.Report:
+        opened, _ = open_mesh(options.inputs(), progress)
+        with opened, opened.changing("uninstall --lost", dry_run=dry_run) as session:
+            todo = op.prepare_lost(session, names)
+            if dry_run:
+                return shown.report(op.untouched(session, todo), session.warnings, None)
+            edge.confirm(shown.question(todo.plan, None), yes=yes)
+            return shown.report(op.forget_lost(session, todo), session.warnings, None)
 
     edge.run("uninstall", options, work)

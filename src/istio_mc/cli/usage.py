@@ -24,11 +24,6 @@ _PYDANTIC = "Value error, "
 def code_of(command_line: Callable[[], object], words: Sequence[str], output: str) -> int:
     """Runs a command line outside Typer's standalone mode, and reports what Typer refuses.
 
-    Args:
-        command_line: Returns an exit code where there is one.
-        words: The command line.
-        output: `table`, `json` or `yaml`.
-
     Returns:
         The program's exit code.
     """
@@ -54,9 +49,9 @@ def message_of(error: TyperException) -> str:
             else f"{option}: requires a value"
         )
     elif (parameter := getattr(error, "param", None)) is not None:
-        text = f"{name_of(parameter)}: {_begun_small(message) or 'missing'}"
+        text = f"{name_of(parameter)}: {_with_lower_start(message) or 'missing'}"
     else:
-        text = _begun_small(message)
+        text = _with_lower_start(message)
     return printable(text)
 
 
@@ -66,14 +61,13 @@ def _is_flag(error: TyperException, option: str) -> bool:
     return any(option in parameter.opts and getattr(parameter, "is_flag", False) for parameter in parameters)
 
 
-def _begun_small(text: str) -> str:
+def _with_lower_start(text: str) -> str:
     return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _reported(error: TyperException, words: Sequence[str], output: str) -> int:
     from istio_mc.cli import last_resort
-    from istio_mc.domain.codes import Code
-    from istio_mc.domain.problem import Problem
+    from istio_mc.domain.problem import Code, Problem
     from istio_mc.present.output import encoding, terminal
     from istio_mc.present.output.envelope import Envelope, Exit
     from istio_mc.present.output.problems import print_problems

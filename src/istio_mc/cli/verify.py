@@ -9,13 +9,12 @@ import typer
 from istio_mc.cli import completers, edge
 from istio_mc.domain.hint import Advice, istio_mc
 
-_LAST_LOOK_S = 60.0
+_LAST_CHECK_S = 60.0
 """How long a run may go on once it has waited: what it then reads ends too."""
 
 
-@edge.verb
 def verify(
-    options: edge.Options,
+    ctx: typer.Context,
     *,
     only: Annotated[
         list[str] | None,
@@ -48,7 +47,7 @@ def verify(
     ] = False,
     list_checks: Annotated[bool, typer.Option("--list", help="List every check, and ask none.")] = False,
 ) -> None:
-    """Check that the mesh works: what is wrong, in which cluster or between which two, and what mends it.
+    """Check that the mesh works: what is wrong, in which cluster or between which two, and what fixes it.
 
     Changes nothing in any cluster, unless --deep is given. Exit code 4 says that checks failed.
 
@@ -72,28 +71,27 @@ def verify(
 
     from istio_mc.checks.catalogue import ALL, EVERY
     from istio_mc.checks.runner import nearest, select
-    from istio_mc.domain.codes import Code
-    from istio_mc.domain.problem import InputError, Problem
+    from istio_mc.domain.problem import Code, InputError
     from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
     from istio_mc.present.verify.summary import listing, report
 
+    options: edge.Options = ctx.obj
+
     def work(progress: edge.Progress) -> edge.Report:
-        asked = EVERY if deep or list_checks else ALL
-        checks, unknown = select(asked, only=edge.each(only), skip=edge.each(skip))
+        offered = EVERY if deep or list_checks else ALL
+        checks, unknown = select(offered, only=edge.each(only), skip=edge.each(skip))
         if unknown:
-            near = nearest(unknown, asked)
+            near = nearest(unknown, offered)
             meant = ", ".join([*near, "or another"] if near else ["one"])
             only_deep = {check.id for check in EVERY}.issuperset(unknown)
-            raise InputError(
-                Problem(
-                    code=Code.UNKNOWN_CHECK,
-                    message="that check is asked with --deep only"
-                    if only_deep
-                    else "there is no such check or topic",
-                    seen=", ".join(unknown),
-                    expected=f"{meant} that istio-mc verify --list shows",
-                    hint=Advice(istio_mc("verify", "--deep" if only_deep else "--list")),
-                )
+            raise InputError.of(
+                code=Code.UNKNOWN_CHECK,
+                message="that check is asked with --deep only"
+                if only_deep
+                else "there is no such check or topic",
+                seen=", ".join(unknown),
+                expected=f"{meant} that istio-mc verify --list shows",
+                hint=Advice(istio_mc("verify", "--deep" if only_deep else "--list")),
             )
         if not checks:
             raise typer.BadParameter("--only and --skip leave no check to be asked")
@@ -109,11 +107,11 @@ def verify(
         patience = edge.seconds(wait, "--wait") if wait else 0.0
         inputs = options.inputs()
         if not options.timeout:
-            inputs = replace(inputs, timeout_s=max(inputs.timeout_s, patience + _LAST_LOOK_S))
+            inputs = replace(inputs, timeout_s=max(inputs.timeout_s, patience + _LAST_CHECK_S))
         image = probe_image or DEFAULT_IMAGE
         with open_members(inputs, progress) as session:
             if deep:
-                edge.tell(
+                edge.print_notice(
                     f"--deep makes a namespace istio-mc-probe-… with one pod ({image}) in "
                     f"{', '.join(session.clusters.names)}, and removes it afterwards"
                 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import typer
+
 from istio_mc.cli import edge
 
 
-@edge.verb
-def version(options: edge.Options) -> None:
+def version(ctx: typer.Context) -> None:
     """Show the version of istio-mc, of Python, and of this machine's system.
 
     Examples:
@@ -15,7 +16,8 @@ def version(options: edge.Options) -> None:
 
       istio-mc version -o json
     """
-    from istio_mc.ops.version import version as read
-    from istio_mc.present.version import report
+    from istio_mc.present.version import version as shown
 
-    edge.run("version", options, lambda _: report(read()))
+    options: edge.Options = ctx.obj
+
+    edge.run("version", options, lambda _: shown())

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from istio_mc.domain.codes import Code
+from istio_mc.domain import yamltext
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,6 @@ class File:
     """One file of a bundle.
 
     Attributes:
-        path: Its place, `/` between folders.
         note: What a reader should know of it: that it was cut, and where.
     """
 
@@ -55,11 +54,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something that was asked for and is not there.
-
-    Attributes:
-        what: What was asked for, as its file would be called.
-    """
+    """Something that was asked for and is not there."""
 
     what: str
     why: Problem
@@ -71,8 +66,6 @@ class Collected:
 
     Attributes:
         files: In the order of their worth: where room runs out, the last are left out.
-        missing: What could not be had.
-        redactions: How many secrets of what kind were taken out.
     """
 
     files: tuple[File, ...] = ()
@@ -80,13 +73,12 @@ class Collected:
     redactions: Mapping[str, int] = field(default_factory=dict)
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc] # libyaml's, where it is there
+class _Dumper(yamltext.Dumper):
     """Writes a text of several lines as lines."""
 
 
 def _text(dumper: Any, value: str) -> Any:  # noqa: ANN401 - PyYAML's own
-    style = "|" if "\n" in value else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return yamltext.represent_text(dumper, value, style="|" if "\n" in value else None)
 
 
 _Dumper.add_representer(str, _text)
@@ -102,11 +94,11 @@ def listed(path: str, items: Iterable[Mapping[str, Any]], more: str = "") -> Fil
     """Objects as YAML documents, as many as fit into a file."""
     items = list(items)
     parts: list[str] = []
-    room = MOST_OF_A_FILE
+    space = MOST_OF_A_FILE
     for item in items:
         part = dumped(item)
-        room -= len(part.encode()) + 4
-        if room < 0:
+        space -= len(part.encode()) + 4
+        if space < 0:
             break
         parts.append(part)
     cut = (
@@ -115,7 +107,7 @@ def listed(path: str, items: Iterable[Mapping[str, Any]], more: str = "") -> Fil
     return File(path, "---\n".join(parts), "; ".join(filter(None, (cut, more))))
 
 
-def begun(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
+def cut_at_end(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
     """A text, cut at its end where it is too long."""
     data = text.encode()
     if len(data) <= most:
@@ -134,24 +126,24 @@ def ended(path: str, text: str, most: int = MOST_OF_A_FILE) -> File:
     return File(path, f"{_CUT_LINE.format(missing=len(data) - most)}\n{kept}", "truncated at the beginning")
 
 
-def room_of_each(clusters: int) -> int:
+def space_of_each(clusters: int) -> int:
     """How many bytes of files each cluster may have."""
     return min(MOST_OF_A_CLUSTER, (MOST_IN_ALL - MOST_OF_A_CLUSTER) // max(1, clusters))
 
 
-def fitting(files: Sequence[File], room: int) -> tuple[list[File], list[File]]:
+def fitting(files: Sequence[File], space: int) -> tuple[list[File], list[File]]:
     """The files that have room, and those that have not: a large one leaves its place to smaller ones."""
-    kept, left_out = [], []
+    kept, omitted = [], []
     for file in files:
-        if file.size <= room:
+        if file.size <= space:
             kept.append(file)
-            room -= file.size
+            space -= file.size
         else:
-            left_out.append(file)
-    return kept, left_out
+            omitted.append(file)
+    return kept, omitted
 
 
-def left_out(file: File) -> Missing:
+def omitted(file: File) -> Missing:
     """That a file found no room."""
     return Missing(
         file.path,
@@ -171,9 +163,7 @@ def packed(folder: str, files: Iterable[File], made: datetime) -> bytes:
     """The archive: one folder with everything in it, in the order of the paths.
 
     Args:
-        folder: The folder that all is in, so that unpacking spills nothing.
         files: The files; of two with one path the first counts.
-        made: The time that every entry carries.
     """
     texts: dict[str, str] = {}
     for file in files:

@@ -28,7 +28,6 @@ class Calico:
     Attributes:
         settings: What the FelixConfiguration says of the keys that matter here; the environment of
             calico-node, which wins, is laid over it.
-        is_known: Whether the FelixConfiguration could be read.
     """
 
     settings: Mapping[str, str]
@@ -51,29 +50,23 @@ class Calico:
         return self.is_bpf and not off
 
     def __str__(self) -> str:
-        told = [f"{key}: {self.settings.get(key)}" for key in _KEYS if key in self.settings]
+        parts = [f"{key}: {self.settings.get(key)}" for key in _KEYS if key in self.settings]
         unset = f"{_LOAD_BALANCING}: unset, which is on"
-        return ", ".join(told if len(told) > 1 or not self.is_bpf else [*told, unset])
+        return ", ".join(parts if len(parts) > 1 or not self.is_bpf else [*parts, unset])
 
 
 _KEYS = (_BPF, _LOAD_BALANCING, _OLD_LOAD_BALANCING)
 
 
 def calico_of(node: Object, felix: Object | None, *, is_known: bool = True) -> Calico:
-    """What a cluster's Calico is set to.
-
-    Args:
-        node: Its DaemonSet calico-node.
-        felix: Its FelixConfiguration `default`.
-        is_known: Whether that could be read.
-    """
+    """What a cluster's Calico is set to."""
     spec: Mapping[str, Any] = (felix or {}).get("spec") or {}
-    found = {key: _text(spec[key]) for key in _KEYS if spec.get(key) is not None}
+    values = {key: _text(spec[key]) for key in _KEYS if spec.get(key) is not None}
     environment = _environment(node)
     for key in _KEYS:
         if value := environment.get(f"felix_{key.lower()}"):
-            found[key] = value
-    return Calico(found, is_known)
+            values[key] = value
+    return Calico(values, is_known)
 
 
 def _text(value: object) -> str:

@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.pod_faults import is_ready, pod_fault
 from istio_mc.domain.mesh import MANAGED_BY
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -43,22 +42,17 @@ _REPLACES = frozenset({"true", "strict", "probe"})
 """Values with which the agent turns socket load balancing on by itself, whatever `bpf-lb-sock` says."""
 
 
-def wanted(*, k_paas: bool = False) -> dict[str, str]:
+def required_settings(*, k_paas: bool = False) -> dict[str, str]:
     """The settings a mesh needs; with `k_paas`, the one that K-PaaS adds too."""
     return _NEEDED | (_K_PAAS if k_paas else {})
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A setting that matters in one cluster.
-
-    Attributes:
-        is_met: Whether it is so.
-        why: Why it matters there.
-    """
+    """A setting that matters in one cluster."""
 
     key: str
-    wanted: str
+    desired: str
     is_met: bool
     why: str
 
@@ -76,22 +70,18 @@ def needs(config: Mapping[str, str], *, istio_cni: bool) -> tuple[Need, ...]:
 
     operator/pkg/apis/validation/validation.go, detectCniIncompatibility (1.26.0); that one overlooks that
     kube-proxy-replacement "true" turns socket load balancing on.
-
-    Args:
-        config: Its cilium-config.
-        istio_cni: Whether Istio's CNI plugin is used there.
     """
-    found = []
+    result = []
     if cause := socket_load_balancing(config):
         why = (
             f"socket load balancing is on ({cause}): it selects the backend pod of a Service before the "
             "sidecar sees the request"
         )
-        found.append(Need(_HOSTNS_ONLY, "true", config.get(_HOSTNS_ONLY) == "true", why))
+        result.append(Need(_HOSTNS_ONLY, "true", config.get(_HOSTNS_ONLY) == "true", why))
     if istio_cni:
         why = "the Istio CNI plugin is used, and Cilium removes its configuration"
-        found.append(Need(_EXCLUSIVE, "false", config.get(_EXCLUSIVE) != "true", why))
-    return tuple(found)
+        result.append(Need(_EXCLUSIVE, "false", config.get(_EXCLUSIVE) != "true", why))
+    return tuple(result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +90,7 @@ class Change:
 
     key: str
     live: str | None
-    wanted: str | None
+    desired: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +98,6 @@ class Rollout:
     """How far the DaemonSet's agents are.
 
     Attributes:
-        updated: Agents made from the present pod template.
         seen: Whether the DaemonSet's controller has seen its last change.
     """
 
@@ -135,11 +124,7 @@ class Cilium:
     """One cluster's Cilium as it was found.
 
     Attributes:
-        config: ConfigMap kube-system/cilium-config.
-        daemon_set: DaemonSet kube-system/cilium.
         agents: Its pods, without those on their way out.
-        backup: ConfigMap kube-system/istio-mc-cilium-backup, where there is one.
-        istio_cni: Whether Istio's CNI plugin is used in that cluster.
     """
 
     config: Object = field(repr=False)
@@ -170,7 +155,7 @@ class Cilium:
         return tuple(jsontext.load(annotations.get(KEYS_ANNOTATION) or "[]"))
 
     @property
-    def strangers(self) -> tuple[str, ...]:
+    def changed_by_others(self) -> tuple[str, ...]:
         """Keys that fixes have not set, but that are not any more as the backup has them."""
         old, live = self.backed_up or {}, self.data
         return tuple(
@@ -233,8 +218,6 @@ class Plan:
 
     Attributes:
         restart: Why the agents are to be restarted; empty: they are not.
-        watch: Whether a rollout is to be watched to its end.
-        drop_backup: Whether the backup goes when all is done.
     """
 
     changes: tuple[Change, ...] = ()
@@ -248,51 +231,50 @@ class Plan:
         return not (self.changes or self.restart or self.watch or self.drop_backup)
 
 
-def fix_plan(found: Cilium, settings: Mapping[str, str]) -> Plan:
+def fix_plan(current: Cilium, settings: Mapping[str, str]) -> Plan:
     """What makes a cluster's agents run with these settings."""
-    live = found.data
-    return _plan(found, tuple(Change(k, live.get(k), v) for k, v in settings.items() if live.get(k) != v))
+    live = current.data
+    return _plan(current, tuple(Change(k, live.get(k), v) for k, v in settings.items() if live.get(k) != v))
 
 
-def revert_plan(found: Cilium, *, force: bool = False, keep_others: bool = False) -> Plan:
+def revert_plan(current: Cilium, *, force: bool = False, keep_others: bool = False) -> Plan:
     """What gives a cluster back the settings of its backup.
 
     Args:
-        found: The cluster.
         force: Restore every key, those too that others have changed since the backup.
         keep_others: Restore the keys that fixes have set, and leave the others as they are.
 
     Raises:
         ProblemError: Others have changed keys since, and neither was asked for.
     """
-    old, live = found.backed_up, found.data
+    old, live = current.backed_up, current.data
     if old is None:
         return Plan()
-    if found.strangers and not (force or keep_others):
-        raise ProblemError(_changed_by_others(found))
-    keys = found.fixed_keys if keep_others else sorted(old.keys() | live.keys())
+    if current.changed_by_others and not (force or keep_others):
+        raise ProblemError(_changed_by_others(current))
+    keys = current.fixed_keys if keep_others else sorted(old.keys() | live.keys())
     changes = tuple(Change(k, live.get(k), old.get(k)) for k in keys if live.get(k) != old.get(k))
-    made = _plan(found, changes)
+    made = _plan(current, changes)
     return Plan(made.changes, made.restart, made.watch, drop_backup=True)
 
 
-def _plan(found: Cilium, changes: tuple[Change, ...]) -> Plan:
+def _plan(current: Cilium, changes: tuple[Change, ...]) -> Plan:
     if changes:
         return Plan(changes, restart="agents read their settings only at start", watch=True)
-    if stale := found.stale:
-        if found.restarted_since:
+    if stale := current.stale:
+        if current.restarted_since:
             return Plan(watch=True)
-        told = f"{len(stale)} of {len(found.agents)} agents started before the last change of {CONFIG}"
-        return Plan(restart=told, watch=True)
-    return Plan(watch=not found.rollout.complete)
+        reason = f"{len(stale)} of {len(current.agents)} agents started before the last change of {CONFIG}"
+        return Plan(restart=reason, watch=True)
+    return Plan(watch=not current.rollout.complete)
 
 
-def patch(found: Cilium, changes: Collection[Change]) -> dict[str, Any]:
+def patch(current: Cilium, changes: Collection[Change]) -> dict[str, Any]:
     """A merge patch of cilium-config that makes the changes, if nobody has written to it in between."""
-    version = found.config["metadata"]["resourceVersion"]
+    version = current.config["metadata"]["resourceVersion"]
     return {
         "metadata": {"resourceVersion": version},
-        "data": {change.key: change.wanted for change in changes},
+        "data": {change.key: change.desired for change in changes},
     }
 
 
@@ -302,7 +284,7 @@ def restart_patch(now: datetime) -> dict[str, Any]:
     return {"spec": {"template": {"metadata": {"annotations": annotations}}}}
 
 
-def backup_document(found: Cilium, changes: Collection[Change]) -> Object:
+def backup_document(current: Cilium, changes: Collection[Change]) -> Object:
     """The backup: the settings as they are, and the keys that are about to be set."""
     return {
         "apiVersion": "v1",
@@ -313,22 +295,22 @@ def backup_document(found: Cilium, changes: Collection[Change]) -> Object:
             "labels": dict(MANAGED_BY),
             "annotations": _keys_annotation(change.key for change in changes),
         },
-        "data": found.data,
+        "data": current.data,
     }
 
 
-def backup_patch(found: Cilium, changes: Collection[Change]) -> dict[str, Any] | None:
+def backup_patch(current: Cilium, changes: Collection[Change]) -> dict[str, Any] | None:
     """A merge patch that adds keys about to be set to those the backup knows; None: it knows them all.
 
     The settings it holds are never written to again.
     """
-    keys = dict.fromkeys((*found.fixed_keys, *(change.key for change in changes)))
-    if keys.keys() == set(found.fixed_keys):
+    keys = dict.fromkeys((*current.fixed_keys, *(change.key for change in changes)))
+    if keys.keys() == set(current.fixed_keys):
         return None
     return {"metadata": {"annotations": _keys_annotation(keys)}}
 
 
-def revert_begun(now: datetime) -> dict[str, Any]:
+def revert_started(now: datetime) -> dict[str, Any]:
     """A merge patch of the backup, written before a revert so that its time says when that began."""
     return {"metadata": {"annotations": {TOUCHED_ANNOTATION: now.isoformat(timespec="microseconds")}}}
 
@@ -351,17 +333,19 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _changed_by_others(found: Cilium) -> Problem:
-    old, live = found.backed_up or {}, found.data
+def _changed_by_others(current: Cilium) -> Problem:
+    old, live = current.backed_up or {}, current.data
 
-    def told(value: str | None) -> str:
+    def shown(value: str | None) -> str:
         return "absent" if value is None else json.dumps(value)
 
     return Problem(
         code=Code.CHANGED_SINCE_BACKUP,
         message=f"{CONFIG} has other keys changed since its backup, which a revert would also undo",
-        seen="; ".join(f"{k}: {told(old.get(k))} -> {told(live.get(k))}" for k in found.strangers),
-        expected=f"only {', '.join(found.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
+        seen="; ".join(
+            f"{k}: {shown(old.get(k))} -> {shown(live.get(k))}" for k in current.changed_by_others
+        ),
+        expected=f"only {', '.join(current.fixed_keys)} to differ from {NAMESPACE}/{BACKUP}",
         hint=Advice(
             istio_mc("cilium", "revert", "--keep-others"),
             " (leaves them as they are) or --force (restores them too)",

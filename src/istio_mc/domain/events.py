@@ -23,8 +23,6 @@ class Event(NamedTuple):
 
     Attributes:
         cluster: Context name; None: the step is the whole mesh's.
-        step: Name of the step, such as `istio`.
-        detail: What it is at, or what it waits for.
         subject: Whom the step is about where that is no cluster, such as a tool being downloaded.
         fraction: How much of the step is done, 0 to 1; None: nobody knows.
     """
@@ -37,7 +35,7 @@ class Event(NamedTuple):
     fraction: float | None = None
 
     @property
-    def who(self) -> str:
+    def owner(self) -> str:
         """Whose step it is, in a word."""
         return self.cluster or self.subject or "mesh"
 

@@ -50,9 +50,7 @@ _DIGITS = {
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**63), 2**63 - 1, 2**64 - 1
 
 _BOM = "\ufeff"
-_MOST_REWRITTEN = 100
 _ENCODINGS = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
-_ESCAPED_SLASH = re.compile(r"(?<!\\)(?:\\\\)*\\/")
 
 # How much of a document aliases may make up (decode.go).
 _FEW, _MANY = 400_000, 4_000_000
@@ -63,8 +61,6 @@ class GoYamlError(ValueError):
 
     Attributes:
         reason: Why, without any value of the document, which may be a credential.
-        line: Line, counted from 1; 0: unknown.
-        column: Column, counted from 1; 0: unknown.
     """
 
     def __init__(self, reason: str, line: int = 0, column: int = 0) -> None:
@@ -76,12 +72,7 @@ class GoYamlError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RepeatedKey:
-    """A key that stands twice in one mapping: Go takes the last.
-
-    Attributes:
-        line: Line of the one that counts, from 1.
-        column: Its column, from 1.
-    """
+    """A key that stands twice in one mapping: Go takes the last."""
 
     key: str
     line: int
@@ -91,11 +82,7 @@ class RepeatedKey:
 
 @dataclass(frozen=True, slots=True)
 class GoYaml:
-    """The first document of a stream.
-
-    Attributes:
-        value: What it holds, in the types that JSON has.
-    """
+    """The first document of a stream."""
 
     value: object = field(repr=False)
     repeated: tuple[RepeatedKey, ...] = ()
@@ -108,25 +95,12 @@ def load(data: bytes) -> GoYaml:
         GoYamlError: sigs.k8s.io/yaml refuses it.
     """
     text = _text(data)
-    colon, bom = _unused(text)
-    text = text.replace(_BOM, bom)
-    originals = {colon: ":", bom: _BOM}
-    for _ in range(_MOST_REWRITTEN):
-        try:
-            return _loaded(text, originals)
-        except yaml.MarkedYAMLError as error:
-            rewritten = _rewritten(text, error, colon)
-            if rewritten is None:
-                raise _refused(error) from None
-            text = rewritten
-    raise GoYamlError("too much that libyaml does not read")
-
-
-def _loaded(text: str, originals: Mapping[str, str]) -> GoYaml:
     loader = _EventLoader(text)
     try:
-        reader = _Reader(loader, text, originals)
+        reader = _Reader(loader)
         return GoYaml(reader.document(), tuple(reader.repeated))
+    except yaml.MarkedYAMLError as error:
+        raise _refused(error) from None
     except yaml.reader.ReaderError as error:
         raise GoYamlError(str(error.reason), text.encode()[: error.position].count(b"\n") + 1) from None
     except RecursionError:
@@ -150,22 +124,6 @@ def _text(data: bytes) -> str:
         raise GoYamlError(f"not {encoding.upper()}", data[: error.start].count(b"\n") + 1) from None
 
 
-def _unused(text: str) -> tuple[str, str]:
-    """Two characters that are not in the text."""
-    found = (char for char in map(chr, range(0xE000, 0xF900)) if char not in text)
-    return next(found), next(found)
-
-
-def _rewritten(text: str, error: yaml.MarkedYAMLError, colon: str) -> str | None:
-    """The text without what stopped libyaml and does not stop go-yaml; None where go-yaml stops, too."""
-    at = error.problem_mark.index if error.problem_mark is not None else len(text)
-    if error.problem == "found unexpected ':'":  # {a:} has the key "a:"
-        return text[:at] + colon + text[at + 1 :]
-    if error.problem == "found unknown escape character" and text.startswith("\\'", at):
-        return text[:at] + text[at + 1 :]
-    return None
-
-
 def _error(event: Any, reason: str) -> GoYamlError:  # noqa: ANN401 - PyYAML has no types
     return GoYamlError(reason, event.start_mark.line + 1, event.start_mark.column + 1)
 
@@ -176,22 +134,16 @@ class _Anchor:
 
     value: object = None
     size: int = 0
-    is_whole: bool = False
+    is_complete: bool = False
 
 
 class _Reader:
-    """Makes the value of the first document from libyaml's events.
+    """Makes the value of the first document from libyaml's events."""
 
-    What libyaml reads since its version 0.2.3 and go-yaml does not is refused here.
-    """
-
-    def __init__(self, loader: Any, text: str, originals: Mapping[str, str]) -> None:  # noqa: ANN401 - untyped
+    def __init__(self, loader: Any) -> None:  # noqa: ANN401 - untyped
         self.repeated: list[RepeatedKey] = []
         self._loader = loader
-        self._text = text
-        self._originals = originals
         self._anchors: dict[str, _Anchor] = {}
-        self._flows = 0
         self._nodes = 1  # the document
         self._by_alias = 0
 
@@ -214,31 +166,18 @@ class _Reader:
         if event.anchor:
             self._anchors[event.anchor] = anchor
         if isinstance(event, yaml.ScalarEvent):
-            anchor.value = _scalar(event, self._text_of(event))
+            anchor.value = _scalar(event, event.value)
         else:
-            self._flows += bool(event.flow_style)
             is_list = isinstance(event, yaml.SequenceStartEvent)
             anchor.value = self._sequence() if is_list else self._mapping()
-            self._flows -= bool(event.flow_style)
-        anchor.size, anchor.is_whole = self._nodes - before, True
+        anchor.size, anchor.is_complete = self._nodes - before, True
         return anchor.value
-
-    def _text_of(self, event: Any) -> str:  # noqa: ANN401 - PyYAML has no types
-        value: str = event.value
-        if self._flows and not event.style and "?" in value:
-            raise _error(event, "a question mark within { } or [ ] outside of quotes")
-        written = self._text[event.start_mark.index : event.end_mark.index]
-        if event.style == '"' and _ESCAPED_SLASH.search(written):
-            raise _error(event, "unknown escape character")
-        for stand_in, original in self._originals.items():
-            value = value.replace(stand_in, original)
-        return value
 
     def _alias(self, event: Any) -> object:  # noqa: ANN401 - PyYAML has no types
         anchor = self._anchors.get(event.anchor)
         if anchor is None:
             raise _error(event, "an alias without an anchor")
-        if not anchor.is_whole:
+        if not anchor.is_complete:
             raise _error(event, "an anchor that contains itself")
         self._nodes += anchor.size + 1
         self._by_alias += anchor.size
@@ -257,20 +196,20 @@ class _Reader:
         return [self._value(event) for event in self._events(yaml.SequenceEndEvent)]
 
     def _mapping(self) -> dict[str, object]:
-        found: dict[str, object] = {}
+        mapping: dict[str, object] = {}
         lines: dict[str, int] = {}
         for event in self._events(yaml.MappingEndEvent):
             if _is_merge(event):
-                self._merge(found)
+                self._merge(mapping)
                 continue
             key, line = _key(event, self._value(event)), event.start_mark.line + 1
-            found[key] = self._value(self._loader.get_event())
+            mapping[key] = self._value(self._loader.get_event())
             if key in lines:
                 self.repeated.append(RepeatedKey(key, line, event.start_mark.column + 1, lines[key]))
             lines[key] = line
-        return found
+        return mapping
 
-    def _merge(self, found: dict[str, object]) -> None:
+    def _merge(self, mapping: dict[str, object]) -> None:
         event = self._loader.get_event()
         value = self._value(event)
         # Of several, the first counts most.
@@ -278,7 +217,7 @@ class _Reader:
         for source in reversed(value) if several and isinstance(value, list) else (value,):
             if not isinstance(source, dict):
                 raise _error(event, "a merge (<<) of a value that is not a mapping")
-            found.update(source)
+            mapping.update(source)
 
 
 def _is_merge(event: Any) -> bool:  # noqa: ANN401 - PyYAML has no types
@@ -322,6 +261,11 @@ def _scalar(event: Any, text: str) -> object:  # noqa: ANN401 - PyYAML has no ty
     if isinstance(value, float) and not math.isfinite(value):
         raise _error(event, "a number that JSON does not have")
     return value
+
+
+def is_string(text: str) -> bool:
+    """Whether Go reads a text without quotes as a string."""
+    return _resolved(text)[0] == _STR
 
 
 def _resolved(text: str) -> tuple[str, object]:

@@ -30,8 +30,6 @@ class Command:
 
     Attributes:
         context: Kubeconfig context that it acts on; None: that of its own options, or no cluster at all.
-        then: Commands that follow where this one succeeded.
-        kubeconfig: What $KUBECONFIG must be for it; None: what it is already.
     """
 
     argv: tuple[str, ...]
@@ -79,12 +77,7 @@ def rewritten(hint: Hint | None, change: Callable[[str], str]) -> Hint | None:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Options of a run that its hints need too: without them they would act on other clusters.
-
-    Attributes:
-        kubeconfig: The value of --kubeconfig; None: it was not given.
-        config: The value of --config; None likewise.
-    """
+    """Options of a run that its hints need too: without them they would act on other clusters."""
 
     kubeconfig: str | None = None
     config: str | None = None
@@ -119,16 +112,16 @@ def _with(command: Command, options: RunOptions) -> Command:
         named = kubeconfig if command.argv[0] in _OF_CLUSTERS else None
         return replace(command, then=then, kubeconfig=named)
     words = command.argv[1:]
-    wanted = {} if "--help" in words else {"--config": options.config}
+    desired = {} if "--help" in words else {"--config": options.config}
     if words[:1] and words[0] not in _WITHOUT_KUBECONFIG:
-        wanted["--kubeconfig"] = kubeconfig
+        desired["--kubeconfig"] = kubeconfig
     lacking = (
-        (name, value) for name, value in wanted.items() if value is not None and not _is_given(name, words)
+        (name, value) for name, value in desired.items() if value is not None and not _is_set(name, words)
     )
     return replace(command, argv=(*command.argv, *chain.from_iterable(lacking)), then=then)
 
 
-def _is_given(name: str, words: Iterable[str]) -> bool:
+def _is_set(name: str, words: Iterable[str]) -> bool:
     return any(word == name or word.startswith(f"{name}=") for word in words)
 
 
@@ -165,5 +158,5 @@ def on_this_machine(program: str, *arguments: str | Path) -> Command:
 
 def in_order(commands: Iterable[Command]) -> Command | None:
     """One command that runs each where those before it succeeded; None where there are none."""
-    found = list(commands)
-    return replace(found[0], then=tuple(found[1:])) if found else None
+    ordered = list(commands)
+    return replace(ordered[0], then=tuple(ordered[1:])) if ordered else None

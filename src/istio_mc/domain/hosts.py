@@ -103,7 +103,6 @@ def is_bypassed(server: str, no_proxy: str) -> bool:
     """Whether NO_PROXY has an API server called without the proxy of the environment.
 
     Args:
-        server: The API server's URL.
         no_proxy: The list: `*`, networks, addresses and names, these two with or without a port.
     """
     parts = urlsplit(server)
@@ -118,8 +117,8 @@ def _fits(
 ) -> bool:
     if "/" in entry and (network := _network(entry)) is not None:
         return address is not None and address in network
-    name, wanted = _split(entry)
-    if wanted and wanted != str(port):
+    name, desired = _split(entry)
+    if desired and desired != str(port):
         return False
     if (own := _ip(name)) is not None:
         return own == address

@@ -18,11 +18,31 @@ EAST_WEST_GATEWAY = "istio-ingressgateway"
 
 READER_SERVICE_ACCOUNT = "istio-reader-service-account"
 CROSS_NETWORK_GATEWAY = "cross-network-gateway"
+REVISION_LABEL = "istio.io/rev"
+TAG_LABEL = "istio.io/tag"
+COMPONENT_LABEL = "operator.istio.io/component"
+UPGRADE_RECORD = "istio-mc-upgrade"
+"""Name of the ConfigMap with what a cluster had before its upgrade."""
 
 
 def injection_labels(revision: str | None) -> dict[str, str]:
     """The label of a Namespace for injection: by the revision where one is named, else by the default."""
-    return {"istio.io/rev": revision} if revision else {"istio-injection": "enabled"}
+    return {REVISION_LABEL: revision} if revision else {"istio-injection": "enabled"}
+
+
+def istiod_of(revision: str) -> str:
+    """Name of istiod's Deployment and Service under a revision; empty is the one without a name."""
+    return f"istiod-{revision}" if revision else "istiod"
+
+
+def revision_label(revision: str) -> str:
+    """The value of the label of what belongs to a revision; empty is the one without a name."""
+    return revision or "default"
+
+
+def revision_of_label(value: str) -> str:
+    """The inverse of `revision_label`."""
+    return "" if value == "default" else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,6 @@ class ApiServer:
 
     Attributes:
         ca_data: PEM of the CA its certificate is checked with; None: the one its own service accounts get.
-        tls_server_name: Name looked for in its certificate, where that is not the host of the URL.
     """
 
     server: str
@@ -45,11 +64,8 @@ class Cluster:
 
     Attributes:
         context: Name of its context in the merged kubeconfig; what people call it.
-        cluster_id: Its ID in Istio, a DNS-1123 label.
-        api_server: Where the other clusters' istiods reach it.
         gateway_addresses: Addresses to put on its gateway Service as `externalIPs`; none: its
             LoadBalancer gives one.
-        values: IstioOperator values that differ from the mesh's.
         reader: Its ServiceAccount whose token the other clusters' istiods read it with.
         kubeconfig_folder: Where its istiod reads kubeconfigs of the others, instead of remote secrets; empty:
             it reads remote secrets.
@@ -67,14 +83,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Mesh:
-    """What all clusters share.
-
-    Attributes:
-        version: Istio's version, such as `1.26.0`.
-        revision: Control-plane revision; empty for the default one.
-        hub: Registry of Istio's images; None: what istioctl was built with.
-        tag: Tag of Istio's images; None likewise.
-    """
+    """What all clusters share."""
 
     mesh_id: str
     version: str
@@ -86,4 +95,4 @@ class Mesh:
     @property
     def istiod(self) -> str:
         """Name of istiod's Deployment and Service under this revision."""
-        return f"istiod-{self.revision}" if self.revision else "istiod"
+        return istiod_of(self.revision)

@@ -12,9 +12,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -98,7 +97,7 @@ def validate_cluster_id(id_: str) -> Problem | None:
     return Problem(
         code=Code.CLUSTER_ID_INVALID,
         message=f"{id_!r} cannot be a cluster id",
-        seen=_saw(id_),
+        seen=_shown(id_),
         expected="at most 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
         hint=Advice(f"For example {cluster_id(id_)}"),
     )
@@ -114,7 +113,7 @@ def validate_network(name: str) -> Problem | None:
     return Problem(
         code=Code.NETWORK_INVALID,
         message=f"{name!r} cannot be the name of a network",
-        seen=_saw(name),
+        seen=_shown(name),
         expected="at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
         hint=Advice("For example network1"),
     )
@@ -232,5 +231,5 @@ def _unused(base: str, name: str, used: Collection[str]) -> str:
     raise AssertionError(f"no id is left for {name}")  # needs 56 ids made to collide with its hash
 
 
-def _saw(name: str) -> str:
+def _shown(name: str) -> str:
     return f"{len(name)} characters" if len(name) > LABEL_LENGTH else repr(name)

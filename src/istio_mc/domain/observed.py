@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, Ref, annotations_of, labels_of
-from istio_mc.domain.mesh import CLUSTER_LABEL, EAST_WEST_GATEWAY, MESH_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import (
+    CLUSTER_LABEL,
+    EAST_WEST_GATEWAY,
+    MESH_LABEL,
+    NETWORK_LABEL,
+    REVISION_LABEL,
+    SYSTEM_NAMESPACE,
+    UPGRADE_RECORD,
+    revision_of_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from istio_mc.domain.calico import Calico
     from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Mesh
 
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -45,13 +55,7 @@ class Surroundings:
 
     Attributes:
         storage_classes: Name of each StorageClass, and whether it is the default.
-        metrics: Whether the Metrics API answers; None: no such API is registered.
         architectures: Nodes by architecture, without those whose taints keep Istio's pods away.
-        cilium: The settings of Cilium's agents; None: no Cilium here.
-        calico: Calico's settings; None: no Calico here.
-        istio_cni: Whether Istio's CNI plugin runs.
-        denied: Rights that are missing, such as `create deployments.apps in istio-system`.
-        ambient: Whether ztunnel runs: a mesh in ambient mode.
         gateway_api: Bundle version of those CRDs of the Gateway API that not every istiod reads, by name;
             empty where a CRD names none.
     """
@@ -76,11 +80,11 @@ def bundle_versions(crds: Collection[Object]) -> dict[str, str]:
     return {crd["metadata"]["name"]: annotations_of(crd).get(BUNDLE_VERSION, "") for crd in crds}
 
 
-def storage_classes(found: Collection[Object]) -> dict[str, bool]:
+def storage_classes(classes: Collection[Object]) -> dict[str, bool]:
     """StorageClasses by name, and whether each is the default."""
     return {
         item["metadata"]["name"]: (item["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"
-        for item in found
+        for item in classes
     }
 
 
@@ -144,9 +148,6 @@ class Observed:
     """One cluster as it was found.
 
     Attributes:
-        version: The API server's version, such as `v1.32.3`.
-        objects: All that matters to the mesh, by reference.
-        gateway_api: Whether the Gateway API's CRDs are there.
         ahead_s: How many seconds its API server's clock is ahead of this machine's; None: it does not tell.
     """
 
@@ -174,8 +175,8 @@ class Observed:
     @property
     def labels(self) -> Mapping[str, str]:
         """Labels of istio-system; none where there is no such namespace."""
-        found = self.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
-        return labels_of(found)
+        namespace = self.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
+        return labels_of(namespace)
 
     @property
     def mesh_id(self) -> str | None:
@@ -195,14 +196,25 @@ class Observed:
     @property
     def cluster_id(self) -> str | None:
         """The cluster ID it already has: our label's, else what its istiod runs under."""
-        if found := self.labels.get(CLUSTER_LABEL):
-            return found
+        if cluster_id := self.labels.get(CLUSTER_LABEL):
+            return cluster_id
         for deployment in self.istiods:
-            if found := objects.environment(deployment).get("CLUSTER_ID"):
-                return found
+            if cluster_id := objects.environment(deployment).get("CLUSTER_ID"):
+                return cluster_id
         return None
 
     @property
     def istiods(self) -> list[Object]:
         """The control planes' Deployments, of whatever revision."""
         return [item for item in self.of(objects.DEPLOYMENT) if labels_of(item).get("app") == "istiod"]
+
+    def own(self, mesh: Mesh) -> Mesh:
+        """The mesh as this cluster has it: after an upgrade by revision with another revision.
+
+        The record of that upgrade names the revision; it counts as soon as an istiod of it is there.
+        """
+        record = self.find(objects.CONFIG_MAP, UPGRADE_RECORD) or {}
+        label = str((record.get("data") or {}).get("revision") or "")
+        if label and any(labels_of(item).get(REVISION_LABEL) == label for item in self.istiods):
+            return replace(mesh, revision=revision_of_label(label))
+        return mesh

@@ -29,9 +29,8 @@ class Step:
     """One step of a cluster's plan.
 
     Attributes:
-        reasons: Why it is needed, each a sentence for people.
+        reasons: Every difference.
         documents: What it will set; for `istio` the IstioOperator document that istioctl is given.
-        refs: The objects that are missing or differ, all of them.
     """
 
     name: str
@@ -39,39 +38,42 @@ class Step:
     documents: tuple[Object, ...] = field(default=(), repr=False)
     refs: tuple[Ref, ...] = field(default=(), repr=False)
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The first few reasons, and how many more there are."""
+        if len(self.reasons) <= _MOST_REASONS:
+            return self.reasons
+        return (*self.reasons[:_MOST_REASONS], f"and {len(self.reasons) - _MOST_REASONS} more differences")
+
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What an install would do in a cluster of a mesh that stands.
+    """What an install would do in a cluster of a mesh.
 
     Attributes:
-        steps: The steps; none: the cluster is as it shall be.
-        not_compared: What could not be compared, and why; empty: all was.
+        steps: The steps; none: the cluster matches its desired state.
     """
 
     steps: tuple[Step, ...] = ()
     not_compared: str = ""
 
 
-def apply_step(name: str, wanted: Iterable[Object], live: Mapping[Ref, Object]) -> Step | None:
-    """The step that makes wanted documents live; None where they are already."""
-    wanted = tuple(wanted)
-    found = differences(wanted, live)
-    if not found:
+def apply_step(name: str, desired: Iterable[Object], live: Mapping[Ref, Object]) -> Step | None:
+    """The step that applies desired documents; None where the live objects match them."""
+    desired = tuple(desired)
+    changes = differences(desired, live)
+    if not changes:
         return None
-    changed = refs_of(found)
-    documents = tuple(document for document in wanted if ref_of(document) in changed)
-    return Step(name, told(found), documents, changed)
+    changed = refs_of(changes)
+    documents = tuple(document for document in desired if ref_of(document) in changed)
+    return Step(name, reasons_of(changes), documents, changed)
 
 
-def refs_of(found: Iterable[Difference]) -> tuple[Ref, ...]:
+def refs_of(changes: Iterable[Difference]) -> tuple[Ref, ...]:
     """The objects that differ, each once."""
-    return tuple(dict.fromkeys(difference.ref for difference in found))
+    return tuple(dict.fromkeys(difference.ref for difference in changes))
 
 
-def told(found: list[Difference]) -> tuple[str, ...]:
-    """Reasons for people: a whole new set of objects is one reason, and a long list is cut."""
-    reasons = tuple(str(difference) for difference in found)
-    if len(reasons) <= _MOST_REASONS:
-        return reasons
-    return (*reasons[:_MOST_REASONS], f"and {len(reasons) - _MOST_REASONS} more differences")
+def reasons_of(changes: Iterable[Difference]) -> tuple[str, ...]:
+    """A reason for each difference, for people."""
+    return tuple(str(difference) for difference in changes)

@@ -5,17 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from istio_mc.domain.gateway.address import is_ours
-from istio_mc.domain.gateway.changes import is_our_pool
+from istio_mc.domain import lease
+from istio_mc.domain.gateway import metallb
+from istio_mc.domain.gateway.address import is_our_gateway
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.operator import operator_name
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import Kind, Object, Ref, annotations_of, kind_of, labels_of, ref_of
+from istio_mc.domain.kube.objects import (
+    Kind,
+    Object,
+    Ref,
+    annotations_of,
+    is_ours,
+    kind_of,
+    labels_of,
+    ref_of,
+)
 from istio_mc.domain.mesh import (
+    COMPONENT_LABEL,
     CROSS_NETWORK_GATEWAY,
-    MANAGED_BY,
     READER_SERVICE_ACCOUNT,
+    REVISION_LABEL,
     SYSTEM_NAMESPACE,
+    TAG_LABEL,
     Mesh,
 )
 from istio_mc.domain.naming import remote_secret_name
@@ -29,11 +41,8 @@ if TYPE_CHECKING:
 FIELD_MANAGER = "istio-mc"
 OF_ISTIOD = ("istio.io/config", "true")
 """Label of the ConfigMaps istiod writes into namespaces (pilot/pkg/.../namespacecontroller.go, 1.31.0)."""
-_TAG_LABEL = "istio.io/tag"
-_REVISION_LABEL = "istio.io/rev"
 _OWNER_LABEL = "install.operator.istio.io/owning-resource"
 _OWNER_NAMESPACE_LABEL = "install.operator.istio.io/owning-resource-namespace"
-_COMPONENT_LABEL = "operator.istio.io/component"
 _BASE = "Base"
 """The component that all revisions of a cluster share."""
 _SHARED_BY_REVISIONS = frozenset({READER_SERVICE_ACCOUNT})
@@ -41,7 +50,7 @@ _READER_APP = "istio-reader"
 """Label `app` that the charts give the account."""
 _GATEWAY_API_GROUP = "gateway.networking.k8s.io"
 _OF_ITSELF = frozenset({"kube-root-ca.crt", "default"})
-_GIVEN_OUT = frozenset({"root-cert.pem", "ca-crl.pem"})
+_DISTRIBUTED = frozenset({"root-cert.pem", "ca-crl.pem"})
 _LEADER = "istio-"
 _LEADER_ANNOTATION = "control-plane.alpha.kubernetes.io/leader"
 _NAMED = 3
@@ -55,7 +64,7 @@ class Left(NamedTuple):
     why: str
 
 
-class Doomed(NamedTuple):
+class Deletion(NamedTuple):
     """One object to delete."""
 
     kind: Kind
@@ -72,49 +81,42 @@ class Removal:
 
     Attributes:
         objects: Deleted first, all at once.
-        crds: Deleted once the objects are gone.
-        namespace: Whether istio-system goes last.
-        left: What stays, and why.
         other_revisions: Istiod Deployments of other revisions, which go on running there.
     """
 
-    objects: tuple[Doomed, ...]
-    crds: tuple[Doomed, ...]
+    objects: tuple[Deletion, ...]
+    crds: tuple[Deletion, ...]
     namespace: bool
     left: tuple[Left, ...]
     other_revisions: tuple[str, ...]
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to take away."""
-        return not (self.objects or self.crds or self.namespace)
 
-
-def doomed(document: Object) -> Doomed:
+def deletion_of(document: Object) -> Deletion:
     """A live object, named for deletion."""
     metadata = document["metadata"]
-    return Doomed(kind_of(document), metadata.get("namespace"), metadata["name"])
+    return Deletion(kind_of(document), metadata.get("namespace"), metadata["name"])
 
 
-def managed_by_us(document: Object) -> bool:
+def is_managed(document: Object) -> bool:
     """Whether this tool set any of an object's fields, as the API server itself remembers."""
     entries = document["metadata"].get("managedFields") or []
     return any(entry.get("manager") == FIELD_MANAGER for entry in entries)
 
 
-def given_by_istiod(config_map: Object) -> bool:
+def is_distributed_by_istiod(config_map: Object) -> bool:
     """Whether istiod gave a namespace this: the roots and, since 1.27, what its CA revoked.
 
     Not by their names: values and environment variables of istiod change these.
     """
     name, value = OF_ISTIOD
     keys = {*(config_map.get("data") or {})}
-    return labels_of(config_map).get(name) == value and bool(keys) and keys <= _GIVEN_OUT
+    return labels_of(config_map).get(name) == value and bool(keys) and keys <= _DISTRIBUTED
 
 
 def is_election(item: Object) -> bool:
     """Whether istiods elect one of them by this object of istio-system."""
-    if not item["metadata"]["name"].startswith(_LEADER):
+    name = item["metadata"]["name"]
+    if name == lease.NAME or not name.startswith(_LEADER):
         return False
     return kind_of(item) == objects.LEASE or _LEADER_ANNOTATION in annotations_of(item)
 
@@ -134,33 +136,29 @@ def plan(
     """What goes and what stays in one cluster.
 
     Args:
-        mesh: What the clusters share; its revision is the one that goes.
-        observed: How the cluster was found.
-        manifest: The objects istioctl makes of the cluster's document.
-        cluster_ids: The cluster IDs of all members.
         users: For each CRD, by name, the custom resources of others that are of its kind.
     """
     left: list[Left] = []
     others = other_revisions(mesh, observed)
-    going = [
-        doomed(observed.objects[ref])
+    removed = [
+        deletion_of(observed.objects[ref])
         for document in manifest
         if (ref := ref_of(document)) in observed.objects
         and ref.kind != objects.CRD.kind
         and not (others and ref.name in _SHARED_BY_REVISIONS)
         and not _is_reader_of_others(observed.objects[ref])
     ]
-    going += [doomed(item) for item in _of_other_versions(mesh, observed, going, others)]
-    going += [doomed(item) for item in _tags(mesh, observed)]
-    going += _own_secrets(observed, cluster_ids, left, shared_with=others)
+    removed += [deletion_of(item) for item in _of_other_versions(mesh, observed, removed, others)]
+    removed += [deletion_of(item) for item in _tags(mesh, observed)]
+    removed += _own_secrets(observed, cluster_ids, left, shared_with=others)
     if gateway := observed.find(objects.ISTIO_GATEWAY, CROSS_NETWORK_GATEWAY):
-        going.append(doomed(gateway))
-    going += [doomed(item) for item in observed.of(objects.KUBERNETES_GATEWAY) if is_ours(item)]
-    going += [doomed(item) for item in observed.of(objects.IP_ADDRESS_POOL) if is_our_pool(item)]
+        removed.append(deletion_of(gateway))
+    removed += [deletion_of(item) for item in observed.of(objects.KUBERNETES_GATEWAY) if is_our_gateway(item)]
+    removed += [deletion_of(item) for kind in metallb.KINDS for item in observed.of(kind) if is_ours(item)]
     crds = _crds(observed, users, others, left)
-    namespace = _namespace_goes(observed, {(d.kind.kind, d.name) for d in going}, others, left)
+    namespace = _removed_namespaces(observed, {(d.kind.kind, d.name) for d in removed}, others, left)
     left += [Left(f"Deployment {SYSTEM_NAMESPACE}/{other}", "another revision of Istio") for other in others]
-    return Removal(tuple(dict.fromkeys(going)), tuple(crds), namespace, tuple(left), tuple(others))
+    return Removal(tuple(dict.fromkeys(removed)), tuple(crds), namespace, tuple(left), tuple(others))
 
 
 def _is_reader_of_others(item: Object) -> bool:
@@ -170,7 +168,7 @@ def _is_reader_of_others(item: Object) -> bool:
 
 
 def _of_other_versions(
-    mesh: Mesh, observed: Observed, going: Collection[Doomed], others: list[str]
+    mesh: Mesh, observed: Observed, removed: Collection[Deletion], others: list[str]
 ) -> list[Object]:
     """What istioctl made of the same document in another version, and this one makes no more.
 
@@ -178,7 +176,7 @@ def _of_other_versions(
     an upgrade leaves it: two PodDisruptionBudgets that 1.26 makes and 1.31 does not.
     """
     revision = mesh.revision or "default"
-    named = {(item.kind.kind, item.name) for item in going}
+    named = {(item.kind.kind, item.name) for item in removed}
     owners = {
         owner
         for ref, item in observed.objects.items()
@@ -189,9 +187,9 @@ def _of_other_versions(
         item
         for ref, item in observed.objects.items()
         if _owner(item) in owners
-        and labels_of(item).get(_REVISION_LABEL) == revision
+        and labels_of(item).get(REVISION_LABEL) == revision
         and ref.kind != objects.CRD.kind
-        and not (others and labels_of(item)[_COMPONENT_LABEL] == _BASE)
+        and not (others and labels_of(item)[COMPONENT_LABEL] == _BASE)
     ]
 
 
@@ -199,7 +197,7 @@ def _owner(item: Object) -> tuple[str, str] | None:
     """Name and namespace of the document that istioctl made an object of."""
     labels = labels_of(item)
     name, namespace = labels.get(_OWNER_LABEL), labels.get(_OWNER_NAMESPACE_LABEL)
-    return (name, namespace) if name and namespace and _COMPONENT_LABEL in labels else None
+    return (name, namespace) if name and namespace and COMPONENT_LABEL in labels else None
 
 
 def _tags(mesh: Mesh, observed: Observed) -> list[Object]:
@@ -212,51 +210,49 @@ def _tags(mesh: Mesh, observed: Observed) -> list[Object]:
         item
         for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK, objects.SERVICE)
         for item in observed.of(kind)
-        if labels_of(item).get(_TAG_LABEL) and labels_of(item).get(_REVISION_LABEL) == revision
+        if labels_of(item).get(TAG_LABEL) and labels_of(item).get(REVISION_LABEL) == revision
     ]
 
 
 def _own_secrets(
     observed: Observed, cluster_ids: Collection[str], left: list[Left], *, shared_with: list[str]
-) -> list[Doomed]:
+) -> list[Deletion]:
     ours = {remote_secret_name(cluster_id) for cluster_id in cluster_ids}
-    going = []
+    removed = []
     for secret in observed.of(objects.SECRET):
         name = secret["metadata"]["name"]
         labels = labels_of(secret)
         if labels.get(documents.MULTI_CLUSTER_LABEL) == "true":
-            if name in ours or managed_by_us(secret):
-                going.append(doomed(secret))
+            if name in ours or is_managed(secret):
+                removed.append(deletion_of(secret))
             else:
                 left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not written by istio-mc"))
         elif name == "cacerts" and shared_with:
             left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "used by another revision of Istio"))
-        elif (name == "cacerts" and MANAGED_BY.items() <= labels.items()) or (
-            _is_token_of_ours(secret) and not shared_with
-        ):
-            going.append(doomed(secret))
+        elif (name == "cacerts" and is_ours(secret)) or (_is_own_token(secret) and not shared_with):
+            removed.append(deletion_of(secret))
         elif name == "cacerts":
             left.append(Left(f"Secret {SYSTEM_NAMESPACE}/{name}", "not created by istio-mc"))
-    return going
+    return removed
 
 
-def _is_token_of_ours(secret: Object) -> bool:
+def _is_own_token(secret: Object) -> bool:
     """Whether a Secret has a reader's token: the usual account's, or another's that this tool made."""
     name = secret["metadata"]["name"]
     return name.startswith(documents.READER_TOKEN_SECRET) or (
-        documents.READER_TOKEN_SUFFIX in name and managed_by_us(secret)
+        documents.READER_TOKEN_SUFFIX in name and is_managed(secret)
     )
 
 
 def _crds(
     observed: Observed, users: Mapping[str, Collection[str]], others: list[str], left: list[Left]
-) -> list[Doomed]:
-    going = []
+) -> list[Deletion]:
+    removed = []
     for crd in observed.of(objects.CRD):
         name = crd["metadata"]["name"]
         what = f"CustomResourceDefinition {name}"
         if name.endswith("." + _GATEWAY_API_GROUP):
-            if not MANAGED_BY.items() <= labels_of(crd).items():
+            if not is_ours(crd):
                 left.append(Left(what, "not installed by istio-mc"))
                 continue
         elif others:
@@ -265,12 +261,12 @@ def _crds(
         if used := users.get(name):
             left.append(Left(what, f"in use: {few(sorted(used), _NAMED)}"))
         else:
-            going.append(doomed(crd))
-    return going
+            removed.append(deletion_of(crd))
+    return removed
 
 
-def _namespace_goes(
-    observed: Observed, going: Collection[tuple[str, str]], others: list[str], left: list[Left]
+def _removed_namespaces(
+    observed: Observed, removed: Collection[tuple[str, str]], others: list[str], left: list[Left]
 ) -> bool:
     namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
     if namespace is None:
@@ -279,29 +275,29 @@ def _namespace_goes(
     if others:
         left.append(Left(what, "used by another revision of Istio"))
         return False
-    if not MANAGED_BY.items() <= labels_of(namespace).items():
+    if not is_ours(namespace):
         left.append(Left(what, "not created by istio-mc"))
         return False
-    strangers = [
+    foreign = [
         str(ref)
         for ref, item in observed.objects.items()
         if ref.namespace == SYSTEM_NAMESPACE
-        and (ref.kind, ref.name) not in going
-        and not _comes_of_itself(ref, item, going)
+        and (ref.kind, ref.name) not in removed
+        and not _is_generated(ref, item, removed)
     ]
-    if strangers:
-        left.append(Left(what, f"contains objects of others: {few(sorted(strangers), _NAMED)}"))
+    if foreign:
+        left.append(Left(what, f"contains objects of others: {few(sorted(foreign), _NAMED)}"))
         return False
     return True
 
 
-def _comes_of_itself(ref: Ref, item: Object, going: Collection[tuple[str, str]]) -> bool:
+def _is_generated(ref: Ref, item: Object, removed: Collection[tuple[str, str]]) -> bool:
     """What Kubernetes and istiod keep in the namespace by themselves: it goes with it."""
     if item["metadata"].get("ownerReferences"):
         return True
     if ref.kind == "Pod":
         app = labels_of(item).get("app")
-        return any(kind == "Deployment" and name.startswith(str(app)) for kind, name in going)
-    if ref.kind == "ConfigMap" and (ref.name.startswith(_LEADER) or given_by_istiod(item)):
+        return any(kind == "Deployment" and name.startswith(str(app)) for kind, name in removed)
+    if ref.kind == "ConfigMap" and (ref.name.startswith(_LEADER) or is_distributed_by_istiod(item)):
         return True
     return ref.name in _OF_ITSELF or item.get("type") == "kubernetes.io/service-account-token"

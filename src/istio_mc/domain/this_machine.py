@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from istio_mc.domain.gateway.address import is_ip, seen_addresses
+from istio_mc.domain.gateway.address import is_ip, used_addresses
 from istio_mc.domain.hosts import is_loopback
 from istio_mc.domain.links.remote_secrets import of_cluster
 
@@ -51,13 +51,13 @@ def names_of(
     """
     held = [
         remote.access.server
-        for holder, found in remotes.items()
+        for holder, secrets in remotes.items()
         if holder != context
-        for remote in of_cluster(found, cluster.cluster_id)[:1]
+        for remote in of_cluster(secrets, cluster.cluster_id)[:1]
         if remote.access
     ]
     servers = [_host(server) for server in held or [cluster.api_server.server]]
-    gateways = seen_addresses(context, cluster, observed) or cluster.gateway_addresses
+    gateways = used_addresses(context, cluster, observed) or cluster.gateway_addresses
     names = [*(Name(Use.API_SERVER, one) for one in servers), *(Name(Use.GATEWAY, one) for one in gateways)]
     return tuple(dict.fromkeys(name for name in names if _is_name(name.host)))
 
@@ -77,8 +77,6 @@ def leads_here(host: str, addresses: Collection[str], own_name: str) -> str:
     """Why a name leads to this machine; empty where it does not.
 
     Args:
-        host: The name.
-        addresses: What it resolves to here.
         own_name: This machine's own name. One without a domain means it alone; one with a domain may be
             known everywhere, and so only counts where it resolves to a loopback address.
     """

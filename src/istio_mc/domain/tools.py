@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 SET_IN_MESH_YAML = "set in mesh.yaml"
@@ -105,12 +104,9 @@ class Artifact:
     """One published file.
 
     Attributes:
-        version: Its version, without a leading v.
         platform: What it runs on; None for the Gateway API's CRDs, which run on anything.
-        checksum_url: Where its SHA-256 is published; None where none is.
         member: The program's name inside the archive; None where the file is the program itself.
         sha256: A digest set in mesh.yaml or known here, which overrides a published one; None: neither.
-        sha256_from: Where that digest is from, in words.
     """
 
     tool: Tool
@@ -155,11 +151,7 @@ def artifact(
     """Where a version of a tool is published for a platform.
 
     Args:
-        tool: What.
-        version: Such as `1.32.3`.
-        platform: For whom; it does not matter to the Gateway API's CRDs.
         mirror: What stands in the place of `UPSTREAM`, same paths below.
-        sha256: The digest mesh.yaml gives for this very file.
     """
     base = (mirror or UPSTREAM[tool]).rstrip("/")
     os, arch = platform.os, platform.arch
@@ -190,19 +182,6 @@ def artifact(
     )
 
 
-def known_as(sha256: str) -> str | None:
-    """The published file that has a digest, of those whose digests are known here."""
-    return next(
-        (
-            f"{tool} {version} for {platform}"
-            for (tool, version), digests in _KNOWN.items()
-            for platform, digest in digests.items()
-            if digest == sha256
-        ),
-        None,
-    )
-
-
 def platform_of(system: str, machine: str) -> Platform:
     """The platform in `uname`'s words, such as `Linux` and `x86_64`.
 
@@ -218,26 +197,19 @@ def parse_platform(text: str) -> Platform:
     Raises:
         InputError: It is not one of `PLATFORMS`.
     """
-    found = next((known for known in PLATFORMS if str(known) == text.strip().lower()), None)
-    if found is None:
-        raise InputError(
-            Problem(
-                code=Code.PLATFORM_UNKNOWN,
-                message=f"{text!r} is not a supported platform",
-                expected=", ".join(map(str, PLATFORMS)),
-                hint=Advice("use another --platform"),
-            )
+    platform = next((known for known in PLATFORMS if str(known) == text.strip().lower()), None)
+    if platform is None:
+        raise InputError.of(
+            code=Code.PLATFORM_UNKNOWN,
+            message=f"{text!r} is not a supported platform",
+            expected=", ".join(map(str, PLATFORMS)),
+            hint=Advice("use another --platform"),
         )
-    return found
+    return platform
 
 
 def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
     """Reads a version given with or without a leading v.
-
-    Args:
-        tool: Of what.
-        text: As the user gave it.
-        option: The option that gave it; None: the one named after the tool.
 
     Raises:
         InputError: It is not one such as `1.32.3`.
@@ -245,11 +217,9 @@ def parse_version(tool: Tool, text: str, option: str | None = None) -> str:
     bare = text.strip().removeprefix("v")
     if not VERSION.fullmatch(bare):
         example = DEFAULT_VERSIONS.get(tool, "1.30.4")
-        raise InputError(
-            Problem(
-                code=Code.OPTION_MALFORMED,
-                message=f"{option or f'--{tool}'}: {text!r} is not a version such as {example}",
-            )
+        raise InputError.of(
+            code=Code.OPTION_MALFORMED,
+            message=f"{option or f'--{tool}'}: {text!r} is not a version such as {example}",
         )
     return bare
 
@@ -302,15 +272,15 @@ VERSION_ARGUMENTS = {
 """What makes each tell its version without asking a cluster."""
 
 
-def told_version(tool: Tool, output: bytes) -> str | None:
+def version_in_output(tool: Tool, output: bytes) -> str | None:
     """The version in what a program answered to `VERSION_ARGUMENTS`, without a leading v; None: none."""
     try:
         if tool is Tool.HELM:
-            told = output.decode().strip()
+            text = output.decode().strip()
         else:
             key = "gitVersion" if tool is Tool.KUBECTL else "version"
-            told = str(jsontext.load(output)["clientVersion"][key])
+            text = str(jsontext.load(output)["clientVersion"][key])
     except (ValueError, KeyError, TypeError):
         return None
-    told = told.removeprefix("v")
-    return told if VERSION.match(told) else None
+    text = text.removeprefix("v")
+    return text if VERSION.match(text) else None

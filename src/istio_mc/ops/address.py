@@ -6,39 +6,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.gateway import address
-from istio_mc.domain.gateway.changes import (
-    METALLB_NAMESPACE,
-    POOL_CRD,
-    Action,
-    Change,
-    Live,
-    Via,
-    foreign,
-    is_our_pool,
-    pool,
-    setting,
-    unsetting,
-)
+from istio_mc.domain.gateway import address, metallb
+from istio_mc.domain.gateway.changes import Action, Change, Live, Via, foreign, setting, unsetting
 from istio_mc.domain.hint import Advice, in_order, istio_mc, kubectl
-from istio_mc.domain.hosts import address_fault
 from istio_mc.domain.istio.istiod import gateway_addresses
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Object, kind_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.problem import InputError, Problem, ProblemError
-from istio_mc.domain.settings.flags import SET_ADDRESS, parse_assignments
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host.dns import Resolved, resolve
 from istio_mc.gateways.host.parallel import Failures, all_of
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology
+from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.session.istio_documents import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from istio_mc.domain.gateway.requests import AddressOptions
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.kube.client import Kube
@@ -47,6 +34,7 @@ if TYPE_CHECKING:
 
 _STEP = "address"
 _RESOLVE_S = 5.0
+_ADDRESS = "ADDRESS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +42,34 @@ class ClusterAddress:
     """One gateway's address, and what must be open before it.
 
     Attributes:
-        service: Its gateway's Service; None: there is none.
         from_load_balancer: The addresses in the Service's status.
-        external_ips: Those in its spec.
-        standing: Gateways that stand for it in the other clusters.
-        addresses: What the other clusters call; none: pending.
         resolved: What its host names resolve to on this machine.
+        pool: The pool of MetalLB's that has its address, or is made for it.
+        advertisements: The advertisements of that pool.
     """
 
     cluster: Cluster
     service: Object | None = field(repr=False)
     from_load_balancer: tuple[str, ...]
     external_ips: tuple[str, ...]
-    standing: tuple[address.Standing, ...]
+    remote_gateways: tuple[address.RemoteGateway, ...]
     lacking: tuple[str, ...]
     addresses: tuple[str, ...]
     ports: tuple[address.Port, ...]
     resolved: tuple[Resolved, ...]
+    pool: Object | None = field(default=None, repr=False)
+    advertisements: tuple[Object, ...] = field(default=(), repr=False)
 
-    def doubts(self) -> list[tuple[str, str]]:
+    def unreachable(self) -> list[tuple[str, str]]:
         """Addresses the other clusters may not reach, and why."""
-        return _doubts(self.addresses, self.resolved)
+        return _unreachable(self.addresses, self.resolved)
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class MeshAddresses:
     """What was seen of a mesh's addresses.
 
     Attributes:
-        views: One for each of those that answered.
         without_metallb: Those that are to get an address from MetalLB, and have none.
     """
 
@@ -98,149 +85,104 @@ class AddressResult:
     """What was seen, and what was done about it.
 
     Attributes:
-        look: How it is now; in a dry run, and where nothing was done, how it was.
-        asked: Whether there was anything to do but to look.
-        dry_run: Whether nothing was touched.
+        addresses: How it is now; in a dry run, and where nothing was done, how it was.
     """
 
-    look: Look
+    addresses: MeshAddresses
     changes: tuple[Change, ...] = ()
     failures: Failures = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
-    asked: bool = False
+    requested: bool = False
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user wants of the addresses.
-
-    Attributes:
-        set: New addresses, by context.
-    """
-
-    set: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    via: Via = Via.EXTERNAL_IP
-    unset: tuple[str, ...] = ()
-
-    @property
-    def nothing(self) -> bool:
-        """Whether the user only looks."""
-        return not (self.set or self.unset)
-
-
-def wanted(to_set: Sequence[str], via: str | None, to_unset: Sequence[str]) -> Wanted:
-    """What the options say, checked as far as they can be without looking at a cluster.
-
-    Raises:
-        InputError: With every fault of theirs.
-    """
-    faults: list[Problem] = []
-    way = Via.EXTERNAL_IP
-    try:
-        way = Via(via or way)
-    except ValueError:
-        faults.append(option(f"--via: {via!r} is not one of {', '.join(Via)}"))
-    if via and not to_set:
-        faults.append(option("--via requires --set"))
-    found: dict[str, tuple[str, ...]] = {}
-    for context, text in parse_assignments(to_set, SET_ADDRESS).items():
-        found[context] = tuple(part.strip() for part in text.split(","))
-        faults += [
-            option(f"--set: {one!r} {why}", context) for one in found[context] if (why := address_fault(one))
-        ]
-        faults += refused_by(way, context, found[context])
-        if context in to_unset:
-            faults.append(option(f"--set and --unset both name {context}", context))
-    if faults:
-        raise InputError(*faults)
-    return Wanted(found, way, tuple(dict.fromkeys(to_unset)))
-
-
-def look(session: Session, shown: Sequence[str] = (), want: Wanted | None = None) -> Look:
+def read_addresses(
+    session: Session, shown: Sequence[str] = (), options: AddressOptions | None = None
+) -> MeshAddresses:
     """Reads the addresses of a mesh; changes nothing.
 
     Args:
-        session: The run, with every member: others hold what stands for a cluster.
-        shown: The contexts asked about; none: all.
-        want: What the user wants, where what it needs is to be read too.
+        options: What the user wants, where what it needs is to be read too.
 
     Raises:
         InputError: The clusters' IDs or networks contradict the settings or each other.
     """
-    through_metallb = want.set if want and want.via is Via.METALLB else {}
+    through_metallb = options.set if options and options.via is Via.METALLB else {}
 
-    def read(name: str) -> tuple[Observed, Object | None, bool]:
+    def read(name: str) -> tuple[Observed, metallb.MetalLB, bool]:
         kube = session.clusters.kubes[name]
-        found = kube.get(objects.IP_ADDRESS_POOL, EAST_WEST_GATEWAY, METALLB_NAMESPACE)
-        return observe(kube), found, name in through_metallb and not _has_metallb(kube)
+        desired = name in through_metallb
+        return observe(kube), _read_metallb(kube, desired=desired), desired and not _has_metallb(kube)
 
     session.run.progress(Event(None, _STEP, State.STARTED, "looking at every cluster"))
-    found, failed = session.clusters.each(read)
-    observed = {name: one for name, (one, *_) in found.items()}
+    results, failed = session.clusters.each(read)
+    observed = {name: one for name, (one, *_) in results.items()}
     clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
-    pools = {name: one for name, (_, one, _) in found.items() if one}
-    without = frozenset(name for name, (*_, lacks_it) in found.items() if lacks_it)
-    asked = tuple(name for name in session.clusters.names if name in shown or not shown)
+    without = frozenset(name for name, (*_, lacks_it) in results.items() if lacks_it)
+    requested = tuple(name for name in session.clusters.names if name in shown or not shown)
+    live = Live(clusters, observed, {name: one for name, (_, one, _) in results.items()})
     resolved = _resolved(session, _hosts(clusters, observed))
     session.run.progress(Event(None, _STEP, State.DONE))
-    views = {name: _view(name, clusters, observed, resolved) for name in asked if name in observed}
-    live = Live(clusters, observed, pools)
-    return Look(live, asked, views, session.clusters.unusable | failed, without)
+    views = {name: _view(name, live, resolved) for name in requested if name in observed}
+    return MeshAddresses(live, requested, views, session.clusters.unusable | failed, without)
 
 
 def _has_metallb(kube: Kube) -> bool:
-    crd = kube.get(objects.CRD, POOL_CRD)
-    return crd is not None and kube.get(objects.NAMESPACE, METALLB_NAMESPACE) is not None
+    crd = kube.get(objects.CRD, metallb.POOL_CRD)
+    return crd is not None and kube.get(objects.NAMESPACE, metallb.NAMESPACE) is not None
 
 
-def plan(seen: Look, want: Wanted) -> tuple[Change, ...]:
+def _read_metallb(kube: Kube, *, desired: bool) -> metallb.MetalLB:
+    """MetalLB's objects; none where there is no pool, unless one is to be made."""
+    pools = kube.list(objects.IP_ADDRESS_POOL, metallb.NAMESPACE)
+    others = [kind for kind in metallb.KINDS if kind != objects.IP_ADDRESS_POOL and (pools or desired)]
+    found = [one for kind in others for one in kube.list(kind, metallb.NAMESPACE)]
+    return metallb.MetalLB((*pools, *found))
+
+
+def plan(seen: MeshAddresses, options: AddressOptions) -> tuple[Change, ...]:
     """What is to be done.
 
-    Args:
-        seen: What was seen with that in mind.
-        want: What the user wants.
-
     Raises:
-        InputError: An option names a cluster that is no member.
+        InputError: An option names a cluster that is not part of the run.
         ProblemError: A cluster concerned does not answer, or lacks what the way needs.
     """
-    _refuse_strangers(tuple(seen.live.clusters), want)
-    if silent := [p for name in (*want.set, *want.unset) for p in seen.failures.get(name, ())]:
+    refuse_unknown_clusters({"--set": options.set, "--unset": options.unset}, seen.live.clusters)
+    if silent := [p for name in (*options.set, *options.unset) for p in seen.failures.get(name, ())]:
         raise ProblemError(*silent)
-    faults = [fault for name in want.set for fault in lacks(seen, name, want.set[name], want.via)]
+    faults = [fault for name in options.set for fault in lacks(seen, name, options)]
     if faults:
         raise ProblemError(*faults)
     changes: list[Change] = []
-    for name, addresses in want.set.items():
-        changes += setting(seen.live, name, addresses, want.via)
-    for name in want.unset:
+    for name, addresses in options.set.items():
+        changes += setting(seen.live, name, addresses, options.via, options.request(name))
+    for name in options.unset:
         changes += unsetting(seen.live, name)
     return tuple(changes)
 
 
-def warnings(session: Session, seen: Look, want: Wanted) -> tuple[Problem, ...]:
+def warnings(session: Session, seen: MeshAddresses, options: AddressOptions) -> tuple[Problem, ...]:
     """What the user should know of what is wanted."""
-    told = []
-    resolved = _resolved(session, [text for addresses in want.set.values() for text in addresses])
-    for name, addresses in want.set.items():
-        looked_up = [resolved[text] for text in addresses if text in resolved]
-        told += [doubtful(name, text, doubt) for text, doubt in _doubts(addresses, looked_up)]
-        if want.via is Via.GATEWAY and (own := _own_addresses(seen.live, name)):
-            told.append(eclipsed(name, own))
-    for name in (*want.set, *want.unset):
+    problems = []
+    resolved = _resolved(session, [text for addresses in options.set.values() for text in addresses])
+    for name, addresses in options.set.items():
+        lookups = [resolved[text] for text in addresses if text in resolved]
+        problems += [maybe_unreachable(name, text, doubt) for text, doubt in _unreachable(addresses, lookups)]
+        if options.via is Via.GATEWAY and (own := _own_addresses(seen.live, name)):
+            problems.append(ignored_gateways(name, own))
+    for name in (*options.set, *options.unset):
         from_file = session.settings.cluster(name).gateway_addresses
-        new = want.set.get(name, ()) if want.via is Via.EXTERNAL_IP else ()
+        new = options.set.get(name, ()) if options.via is Via.EXTERNAL_IP else ()
         if from_file and from_file != new:
-            told.append(said_otherwise(session, name, from_file))
-    for name in (*want.unset, *(want.set if want.via is Via.GATEWAY else ())):
+            problems.append(differs_from_settings(session, name, from_file))
+    for name in (*options.unset, *(options.set if options.via is Via.GATEWAY else ())):
         own = _addresses_of(seen.live, name)
         if own and not _own_addresses(seen.live, name):
-            told.append(remembered(seen.live, name, own))
-    for name in want.unset:
+            problems.append(remembered(seen.live, name, own))
+    for name in options.unset:
         if left := foreign(seen.live, name):
-            told.append(left_alone(name, left))
-    return tuple(told)
+            problems.append(foreign_addresses(name, left))
+    return tuple(problems)
 
 
 def _resolved(session: Session, addresses: Iterable[str]) -> dict[str, Resolved]:
@@ -249,12 +191,12 @@ def _resolved(session: Session, addresses: Iterable[str]) -> dict[str, Resolved]
     return all_of({host: partial(resolve, host, min(_RESOLVE_S, session.run.remaining_s)) for host in hosts})
 
 
-def _doubts(addresses: Iterable[str], resolved: Iterable[Resolved]) -> list[tuple[str, str]]:
+def _unreachable(addresses: Iterable[str], resolved: Iterable[Resolved]) -> list[tuple[str, str]]:
     resolved = tuple(resolved)
     numbers = [text for text in addresses if address.is_ip(text)]
     numbers += [text for one in resolved for text in one.addresses]
-    found = [(text, doubt) for text in dict.fromkeys(numbers) if (doubt := address.reach_doubt(text))]
-    return found + [(one.host, f"does not resolve here: {one.fault}") for one in resolved if one.fault]
+    reasons = [(text, doubt) for text in dict.fromkeys(numbers) if (doubt := address.why_unreachable(text))]
+    return reasons + [(one.host, f"does not resolve here: {one.fault}") for one in resolved if one.fault]
 
 
 def apply(session: Session, changes: Sequence[Change]) -> tuple[tuple[Change, ...], Failures]:
@@ -291,28 +233,29 @@ def _do(kube: Kube, change: Change) -> None:
         kube.delete(kind_of(document), metadata["name"], metadata["namespace"])
 
 
-def _view(
-    name: str,
-    clusters: Mapping[str, Cluster],
-    observed: Mapping[str, Observed],
-    resolved: Mapping[str, Resolved],
-) -> ClusterAddress:
+def _view(name: str, live: Live, resolved: Mapping[str, Resolved]) -> ClusterAddress:
+    clusters, observed, found = live.clusters, live.observed, live.metallb[name]
     service = observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
-    standing = address.standing(name, clusters[name], address.kubernetes_gateways(observed))
+    remote_gateways = address.remote_gateways(name, clusters[name], address.kubernetes_gateways(observed))
     external = address.external_ips(observed[name])
-    addresses = address.seen_addresses(name, clusters[name], observed)
-    holders = {one.context for one in standing}
-    every = dict.fromkeys([*addresses, *gateway_addresses(service), *address.unique(standing)])
+    addresses = address.used_addresses(name, clusters[name], observed)
+    holders = {one.context for one in remote_gateways}
+    every = dict.fromkeys([*addresses, *gateway_addresses(service), *address.unique(remote_gateways)])
+    requested = (service or {}).get("spec", {}).get("loadBalancerIP")
+    own = [one for one in (requested, *_from_load_balancer(service)) if one and address.is_ip(one)]
+    pool = (found.pool_with(metallb.Request((own[0],)).needed) if own else None) or found.pool
     return ClusterAddress(
         cluster=clusters[name],
         service=service,
         from_load_balancer=_from_load_balancer(service),
         external_ips=external,
-        standing=standing,
+        remote_gateways=remote_gateways,
         lacking=tuple(other for other in observed if other != name and other not in holders),
         addresses=addresses,
         ports=address.ports(service) if service else (),
         resolved=tuple(resolved[host] for host in every if host in resolved),
+        pool=pool,
+        advertisements=tuple(found.announced_by(pool)) if pool else (),
     )
 
 
@@ -340,35 +283,22 @@ def _own_addresses(live: Live, name: str) -> tuple[str, ...]:
 
 def _hosts(clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]) -> list[str]:
     gateways = address.kubernetes_gateways(observed)
-    found: dict[str, None] = {}
+    hosts: dict[str, None] = {}
     for name, live in observed.items():
         service = live.find(objects.SERVICE, EAST_WEST_GATEWAY)
-        standing = address.standing(name, clusters[name], gateways)
-        found |= dict.fromkeys([*gateway_addresses(service), *address.unique(standing)])
-    return [text for text in found if not address.is_ip(text)]
+        remote_gateways = address.remote_gateways(name, clusters[name], gateways)
+        hosts |= dict.fromkeys([*gateway_addresses(service), *address.unique(remote_gateways)])
+    return [text for text in hosts if not address.is_ip(text)]
 
 
-def _refuse_strangers(members: Sequence[str], want: Wanted) -> None:
-    if strangers := [name for name in (*want.set, *want.unset) if name not in members]:
-        raise InputError(
-            Problem(
-                code=Code.NOT_IN_THIS_RUN,
-                message="an option names a cluster that is not a member of the mesh",
-                seen=", ".join(strangers),
-                expected=f"one of {', '.join(members)}",
-                hint=Advice(istio_mc("contexts")),
-            )
-        )
-
-
-def lacks(seen: Look, name: str, addresses: Sequence[str], via: Via) -> list[Problem]:
+def lacks(seen: MeshAddresses, name: str, options: AddressOptions) -> list[Problem]:
     """What a way needs and a cluster has not."""
-    live, members = seen.live, tuple(seen.live.clusters)
+    live, members, via = seen.live, tuple(seen.live.clusters), options.via
     service = live.service(name)
     if service is None:
         return [_no_gateway(name, members)]
     if via is Via.METALLB:
-        return _lacks_metallb(seen, name, addresses, service)
+        return _lacks_metallb(seen, name, options.request(name), service)
     if via is Via.GATEWAY:
         others = [other for other in live.observed if other != name]
         if not others:
@@ -377,19 +307,18 @@ def lacks(seen: Look, name: str, addresses: Sequence[str], via: Via) -> list[Pro
     return []
 
 
-def _lacks_metallb(seen: Look, name: str, addresses: Sequence[str], service: Object) -> list[Problem]:
+def _lacks_metallb(
+    seen: MeshAddresses, name: str, request: metallb.Request, service: Object
+) -> list[Problem]:
     if name in seen.without_metallb:
         return [
             Problem(
                 code=Code.METALLB_MISSING,
                 cluster=name,
                 message=f"MetalLB is not installed in {name}",
-                seen=f"no CustomResourceDefinition {POOL_CRD}, or no namespace {METALLB_NAMESPACE}",
-                expected="MetalLB 0.13 or newer (the guide installs 0.14.8)",
-                hint=Advice(
-                    "install MetalLB first (https://metallb.io/installation), or: ",
-                    istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
-                ),
+                seen=f"no CustomResourceDefinition {metallb.POOL_CRD}, or no namespace {metallb.NAMESPACE}",
+                expected="MetalLB 0.13 or newer",
+                hint=istio_mc("addons", "install", "metallb", contexts=[name]),
             )
         ]
     if service["spec"].get("type") != "LoadBalancer":
@@ -400,52 +329,10 @@ def _lacks_metallb(seen: Look, name: str, addresses: Sequence[str], service: Obj
                 message=f"the gateway's Service of {name} is of a type that MetalLB passes over",
                 seen=str(service["spec"].get("type")),
                 expected="LoadBalancer",
-                hint=istio_mc("address", "--set", f"{name}={addresses[0]}", "--via", "external-ip"),
+                hint=Advice(istio_mc("address", "--set", f"{name}={_ADDRESS}", "--via", "external-ip")),
             )
         ]
-    found = seen.live.pools.get(name)
-    if (
-        found
-        and not is_our_pool(found)
-        and not found.get("spec", {}).items() >= pool(addresses)["spec"].items()
-    ):
-        return [
-            Problem(
-                code=Code.POOL_OF_OTHERS,
-                cluster=name,
-                message=f"{name} has a pool {EAST_WEST_GATEWAY} of MetalLB's that istio-mc did not write",
-                seen=", ".join(found.get("spec", {}).get("addresses") or []),
-                expected=", ".join(pool(addresses)["spec"]["addresses"]),
-                hint=Advice(
-                    kubectl(name, "-n", METALLB_NAMESPACE, "edit", "ipaddresspool", EAST_WEST_GATEWAY)
-                ),
-            )
-        ]
-    return []
-
-
-def refused_by(way: Via, context: str, addresses: Sequence[str]) -> list[Problem]:
-    """Addresses that a way cannot give."""
-    hosts = [one for one in addresses if not address.is_ip(one) and not address_fault(one)]
-    if way is not Via.GATEWAY and hosts:
-        return [
-            Problem(
-                code=Code.OPTION_MALFORMED,
-                cluster=context,
-                message=f"--set: --via {way} accepts only IP addresses",
-                seen=", ".join(hosts),
-                expected="an IP address, or an option that accepts host names",
-                hint=istio_mc("address", "--set", f"{context}={','.join(addresses)}", "--via", "gateway"),
-            )
-        ]
-    if way is Via.METALLB and len(addresses) > 1:
-        return [option("--set: --via metallb accepts only one address (spec.loadBalancerIP)", context)]
-    return []
-
-
-def option(message: str, cluster: str | None = None) -> Problem:
-    """An option that cannot be used."""
-    return Problem(code=Code.OPTION_MALFORMED, message=message, cluster=cluster)
+    return metallb.problems(seen.live.metallb[name], request, name)
 
 
 def _no_gateway(name: str, members: Iterable[str]) -> Problem:
@@ -470,7 +357,7 @@ def _alone(name: str) -> Problem:
     )
 
 
-def doubtful(name: str, text: str, doubt: str) -> Problem:
+def maybe_unreachable(name: str, text: str, doubt: str) -> Problem:
     """A new address that other clusters may not reach."""
     return Problem(
         code=Code.ADDRESS_NOT_PUBLIC,
@@ -481,13 +368,13 @@ def doubtful(name: str, text: str, doubt: str) -> Problem:
     )
 
 
-def eclipsed(name: str, own: Sequence[str]) -> Problem:
+def ignored_gateways(name: str, own: Sequence[str]) -> Problem:
     """Gateways that count for nothing beside the Service's own address."""
     return Problem(
         code=Code.SERVICE_ADDRESS_WINS,
         cluster=name,
-        message=f"the Gateways for {name} have no effect: its Service has an address, which istiod prefers",
-        seen=", ".join(own),
+        message=f"the Gateways for {name} have no effect: its Service has an address",
+        seen=f"{', '.join(own)}, which istiod prefers",
         expected="a pending Service",
     )
 
@@ -499,27 +386,27 @@ def remembered(live: Live, name: str, addresses: Sequence[str]) -> Problem:
     is one that a Gateway gave; the last one of a Service stays until istiod restarts.
     """
     istiods = {
-        other: [f"deployment/{istiod['metadata']['name']}" for istiod in found.istiods]
-        for other, found in live.observed.items()
+        other: [f"deployment/{istiod['metadata']['name']}" for istiod in of_cluster.istiods]
+        for other, of_cluster in live.observed.items()
         if other != name
     }
     restarts = [
-        kubectl(other, "-n", SYSTEM_NAMESPACE, "rollout", "restart", *found)
-        for other, found in istiods.items()
-        if found
+        kubectl(other, "-n", SYSTEM_NAMESPACE, "rollout", "restart", *of_cluster)
+        for other, of_cluster in istiods.items()
+        if of_cluster
     ]
-    told = ", ".join(addresses)
+    text = ", ".join(addresses)
     return Problem(
         code=Code.ADDRESS_REMEMBERED,
         cluster=name,
-        message=f"the other clusters' istiods go on calling {name} at {told} until they restart",
-        seen=f"{told} is the last address of the Service: istiod 1.26 does not forget it",
-        expected="istiods that know only what is there",
+        message=f"istiods of other clusters still use the old address of {name}",
+        seen=f"{text} is the last address of the Service: istiod 1.26 uses it until it restarts",
+        expected="only addresses that exist",
         hint=in_order(restarts),
     )
 
 
-def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Problem:
+def differs_from_settings(session: Session, name: str, from_file: Sequence[str]) -> Problem:
     """An address of mesh.yaml that the next install brings back."""
     return Problem(
         code=Code.SETTINGS_DIFFER,
@@ -531,7 +418,7 @@ def said_otherwise(session: Session, name: str, from_file: Sequence[str]) -> Pro
     )
 
 
-def left_alone(name: str, left: Sequence[str]) -> Problem:
+def foreign_addresses(name: str, left: Sequence[str]) -> Problem:
     """Addresses that others gave."""
     return Problem(
         code=Code.ADDRESS_OF_OTHERS,

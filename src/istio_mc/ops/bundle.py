@@ -15,15 +15,14 @@ from istio_mc.domain.bundle import (
     Collected,
     File,
     Missing,
-    begun,
+    cut_at_end,
     ended,
     fitting,
-    left_out,
     listed,
+    omitted,
     packed,
-    room_of_each,
+    space_of_each,
 )
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl, rewritten
 from istio_mc.domain.istio.istiod import running_istiods
@@ -31,7 +30,7 @@ from istio_mc.domain.istio.proxies import gateway_pods
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, labels_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.redaction.redactor import (
     OWN,
     Redactor,
@@ -44,10 +43,10 @@ from istio_mc.domain.redaction.redactor import (
     without,
 )
 from istio_mc.domain.traffic.sample import is_injected
-from istio_mc.gateways.host.parallel import answered
+from istio_mc.gateways.host.parallel import results_in_time
 from istio_mc.gateways.host.signals import alarm
 from istio_mc.gateways.kube import diagnostics
-from istio_mc.ops.verify.verify import look
+from istio_mc.ops.verify.verify import run_checks
 
 if TYPE_CHECKING:
     import re
@@ -76,7 +75,7 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Query:
     """One thing that is asked for.
 
     Attributes:
@@ -91,34 +90,36 @@ class Ask:
 def known(facts: Facts, context: str, redactor: Redactor) -> list[File]:
     """The files of what verify has read of a cluster already."""
     observed = facts.observed[context]
-    found = [File("version.txt", f"{observed.version}\n")]
+    files = [File("version.txt", f"{observed.version}\n")]
     by_kind: dict[tuple[str, str], list[Object]] = {}
     for item in observed.objects.values():
         kind = Kind(item["apiVersion"], item["kind"])
         place = _SYSTEM if kind.namespaced else "cluster"
         by_kind.setdefault((place, kind.plural), []).append(_without_schema(item))
     for (place, plural), items in sorted(by_kind.items()):
-        found.append(listed(f"{place}/{plural}.yaml", map(redactor.document, _sorted(items))))
+        files.append(listed(f"{place}/{plural}.yaml", map(redactor.document, _sorted(items))))
     seen = [
         {"istiod": row.pod, "cluster": row.cluster_id, "secret": row.secret, "status": row.status}
         for rows in facts.seen.get(context, {}).values()
         for row in rows
     ]
-    found.append(File("istiod/clusterz.json", json.dumps(seen, indent=1) + "\n"))
+    files.append(File("istiod/clusterz.json", json.dumps(seen, indent=1) + "\n"))
     if services := facts.services.get(context):
         everywhere = map(redactor.document, _sorted(services.objects))
-        found.append(listed("services-of-all-namespaces.yaml", everywhere))
-    return found
+        files.append(listed("services-of-all-namespaces.yaml", everywhere))
+    return files
 
 
-def asks(kube: Kube, observed: Observed, logs: Logs, redactor: Redactor) -> tuple[list[Ask], list[Missing]]:
+def queries_of(
+    kube: Kube, observed: Observed, logs: Logs, redactor: Redactor
+) -> tuple[list[Query], list[Missing]]:
     """What is still to be asked, the most telling first; and whom is not asked, as they are too many."""
     pods = observed.of(objects.POD)
-    chosen, passed_over = _talkative(pods)
+    chosen, passed_over = _pods_for_logs(pods)
     log = partial(_log, redactor)
     some = partial(_objects, redactor)
-    found = [
-        Ask(
+    queries = [
+        Query(
             f"{_SYSTEM}/events.yaml",
             partial(diagnostics.some, kube, f"/api/v1/namespaces/{_SYSTEM}/events", kind="Event"),
             partial(_events, redactor),
@@ -127,20 +128,20 @@ def asks(kube: Kube, observed: Observed, logs: Logs, redactor: Redactor) -> tupl
     for entry in diagnostics.logs_of(chosen):
         name = f"{_SYSTEM}/logs/{entry.pod}/{entry.container}{'.previous' if entry.previous else ''}.log"
         call = partial(diagnostics.read_log, kube, entry, since_s=logs.since_s, lines=logs.lines)
-        found.append(Ask(name, call, log))
+        queries.append(Query(name, call, log))
     for path, kind in (("nodes", "Node"), ("namespaces", "Namespace")):
-        found.append(
-            Ask(f"cluster/{path}.yaml", partial(diagnostics.some, kube, f"/api/v1/{path}", kind=kind), some)
+        queries.append(
+            Query(f"cluster/{path}.yaml", partial(diagnostics.some, kube, f"/api/v1/{path}", kind=kind), some)
         )
-    found += _dumps(
+    queries += _dumps(
         kube, "istiod", running_istiods(pods), diagnostics.ISTIOD_PORT, diagnostics.ISTIOD_PATHS, redactor
     )
     gateways = gateway_pods(pods, EAST_WEST_GATEWAY)
-    found += _dumps(kube, "gateway", gateways, diagnostics.ADMIN_PORT, diagnostics.ENVOY_PATHS, redactor)
-    return found, [_passed_over(kube.context, pod) for pod in passed_over]
+    queries += _dumps(kube, "gateway", gateways, diagnostics.ADMIN_PORT, diagnostics.ENVOY_PATHS, redactor)
+    return queries, [_passed_over(kube.context, pod) for pod in passed_over]
 
 
-def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Ask], list[Missing]]:
+def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Query], list[Missing]]:
     """Istio's and the Gateway API's objects of all namespaces: what there is to ask is asked first."""
     try:
         kinds = diagnostics.configuration_kinds(kube)
@@ -148,7 +149,7 @@ def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Ask], list[Missi
         return [], [Missing("configuration", problem) for problem in error.problems]
     keep = partial(_objects, redactor)
     return [
-        Ask(
+        Query(
             f"configuration/{group}/{path.rpartition('/')[2]}.yaml",
             partial(diagnostics.some, kube, path, group, version, kind),
             keep,
@@ -157,14 +158,14 @@ def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Ask], list[Missi
     ], []
 
 
-def answers(
-    wanted: Iterable[Ask], context: str, progress: Callable[[Event], None]
+def run_queries(
+    queries: Iterable[Query], context: str, progress: Callable[[Event], None]
 ) -> tuple[list[File], list[Missing]]:
     """The files, in the order they were asked for, and what was not to be had."""
-    by_path = {ask.path: ask for ask in wanted}
+    by_path = {query.path: query for query in queries}
     progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} responses"))
-    calls = {path: (math.inf, ask.call) for path, ask in by_path.items()}
-    came, failed = answered(calls, context=context, concurrency=_AT_ONCE)
+    calls = {path: (math.inf, query.call) for path, query in by_path.items()}
+    came, failed = results_in_time(calls, context=context, concurrency=_AT_ONCE)
     files = [by_path[path].keep(path, answer) for path, answer in came.items()]
     missing = [Missing(path, problem) for path, problems in failed.items() for problem in problems]
     return [file for file in files if file.text.strip()], missing
@@ -177,12 +178,12 @@ def _dumps(
     port: int,
     paths: Iterable[str],
     redactor: Redactor,
-) -> list[Ask]:
+) -> list[Query]:
     keep = partial(_dump, redactor)
     return [
-        Ask(
+        Query(
             f"{folder}/{pod['metadata']['name']}/{_file_name(path)}",
-            partial(diagnostics.asked, kube, pod, port, path),
+            partial(diagnostics.http_get, kube, pod, port, path),
             keep,
         )
         for path in paths
@@ -195,17 +196,17 @@ def _file_name(path: str) -> str:
     return name if name in ("metrics", "clusters") else f"{name}.json"
 
 
-def _talkative(pods: list[Object]) -> tuple[list[Object], list[Object]]:
+def _pods_for_logs(pods: list[Object]) -> tuple[list[Object], list[Object]]:
     """The istiods and whatever has a proxy, so many of each app; and the rest of these."""
-    told: Counter[str] = Counter()
+    lines: Counter[str] = Counter()
     chosen: list[Object] = []
     rest: list[Object] = []
     for pod in sorted(pods, key=lambda item: str(item["metadata"]["name"])):
         app = labels_of(pod).get("app", "")
         if app != "istiod" and not is_injected(pod):
             continue
-        told[app] += 1
-        (chosen if told[app] <= _MOST_PODS else rest).append(pod)
+        lines[app] += 1
+        (chosen if lines[app] <= _MOST_PODS else rest).append(pod)
     return chosen, rest
 
 
@@ -230,23 +231,23 @@ def _dump(redactor: Redactor, path: str, text: str) -> File:
     """JSON as such, so that it is looked into by its names too; any other text as a text."""
     if path.endswith(".json"):
         try:
-            found = jsontext.load(text)
+            value = jsontext.load(text)
         except ValueError:
-            return begun(path, redactor.text(text))
-        return begun(path, json.dumps(redactor.data(found), indent=1, ensure_ascii=False) + "\n")
-    return begun(path, redactor.text(text))
+            return cut_at_end(path, redactor.text(text))
+        return cut_at_end(path, json.dumps(redactor.data(value), indent=1, ensure_ascii=False) + "\n")
+    return cut_at_end(path, redactor.text(text))
 
 
-def _objects(redactor: Redactor, path: str, found: diagnostics.Listed) -> File:
-    return _objects_in_order(redactor, path, list(map(_lighter, _sorted(found.items))), more=found.more)
+def _objects(redactor: Redactor, path: str, answer: diagnostics.Listed) -> File:
+    return _objects_in_order(redactor, path, list(map(_lighter, _sorted(answer.items))), more=answer.more)
 
 
-def _events(redactor: Redactor, path: str, found: diagnostics.Listed) -> File:
+def _events(redactor: Redactor, path: str, answer: diagnostics.Listed) -> File:
     def when(event: Mapping[str, Any]) -> str:
         return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
-    newest_first = sorted(found.items, key=when, reverse=True)
-    return _objects_in_order(redactor, path, newest_first, more=found.more)
+    newest_first = sorted(answer.items, key=when, reverse=True)
+    return _objects_in_order(redactor, path, newest_first, more=answer.more)
 
 
 def _objects_in_order(redactor: Redactor, path: str, items: list[Object], *, more: bool) -> File:
@@ -290,9 +291,6 @@ class Gathered:
     """All that goes into a bundle, but for its index and what verify found, which present writes.
 
     Attributes:
-        clusters: What was collected of each cluster that answered, by context.
-        settings: mesh.yaml; None where there is none.
-        folders: The folder of each of these clusters.
         redactor: What takes secrets out of all that is of no single cluster.
         own: What takes out what the user's own patterns match.
     """
@@ -309,11 +307,11 @@ class Gathered:
 
 def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gathered:
     """Verifies the mesh, and asks every cluster that answers for what explains it; changes nothing."""
-    verified = look(session, ALL, now)
+    verified = run_checks(session, ALL, now)
     facts = verified.facts
     secret = _secrets(session, facts)
-    redactor = Redactor.knowing(secret)
-    room = room_of_each(len(facts.clusters))
+    redactor = Redactor.with_values(secret)
+    room = space_of_each(len(facts.clusters))
 
     def collect(name: str) -> Collected:
         with session.run.step(name, _STEP, "reading"):
@@ -322,14 +320,14 @@ def gather(session: Session, now: datetime, logs: Logs, own: OwnPatterns) -> Gat
     def read(name: str) -> Collected:
         kube = session.clusters.kubes[name].with_silence(_READ_TIMEOUT_S)
         apart = Redactor(known=redactor.known)
-        found = known(facts, name, apart)
-        wanted, missing = asks(kube, facts.observed[name], logs, apart)
+        files = known(facts, name, apart)
+        queries, missing = queries_of(kube, facts.observed[name], logs, apart)
         more, unknown = configuration(kube, apart)
-        came, failed = answers([*wanted, *more], name, session.run.progress)
-        kept, too_much = fitting([*found, *came], room)
+        came, failed = run_queries([*queries, *more], name, session.run.progress)
+        kept, too_much = fitting([*files, *came], room)
         return Collected(
             tuple(kept),
-            (*missing, *unknown, *failed, *(left_out(file) for file in too_much)),
+            (*missing, *unknown, *failed, *(omitted(file) for file in too_much)),
             apart.counts,
         )
 
@@ -359,14 +357,14 @@ def archive(gathered: Gathered, folder: str, about: Sequence[File]) -> bytes:
 
 def folders(contexts: Iterable[str], hidden: Callable[[str], str] = str) -> dict[str, str]:
     """A folder for each context: whatever it is called, it stays within the bundle, and no two share one."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for context in contexts:
         safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in hidden(context))
         folder = f"clusters/{safe.lstrip('.')[:_LONGEST_NAME] or '_'}"
-        taken = set(found.values())
-        names = (folder, *(f"{folder}-{number}" for number in range(2, len(found) + 3)))
-        found[context] = next(name for name in names if name not in taken)
-    return found
+        taken = set(result.values())
+        names = (folder, *(f"{folder}-{number}" for number in range(2, len(result) + 3)))
+        result[context] = next(name for name in names if name not in taken)
+    return result
 
 
 def redactions(gathered: Gathered) -> dict[str, int]:
@@ -380,7 +378,7 @@ def redactions(gathered: Gathered) -> dict[str, int]:
 def _hiding(own: OwnPatterns, collected: Collected, room: int) -> Collected:
     """What was collected of a cluster, without what the user's own patterns match."""
     kept, too_much = fitting(own.files(collected.files), room)
-    missing = (*collected.missing, *(left_out(file) for file in too_much))
+    missing = (*collected.missing, *(omitted(file) for file in too_much))
     return replace(collected, files=tuple(kept), missing=missing)
 
 
@@ -413,23 +411,23 @@ def _redacted(verified: VerifyResult, hide: Callable[[str], str]) -> VerifyResul
 def _secrets(session: Session, facts: Facts) -> set[str]:
     """What is secret in any of the clusters, and in this run's kubeconfig: it may stand in another's logs."""
     public = _public(facts)
-    found: set[str] = set()
+    values: set[str] = set()
     for observed in facts.observed.values():
-        found |= of_secrets(observed.of(objects.SECRET), public)
+        values |= of_secrets(observed.of(objects.SECRET), public)
     for kube in session.clusters.kubes.values():
-        found |= of_kubeconfig(kube.kubeconfig)
-    return found
+        values |= of_kubeconfig(kube.kubeconfig)
+    return values
 
 
 def _public(facts: Facts) -> Collection[str]:
     """Words that a Secret may hold and that all may know."""
-    found = {facts.mesh.mesh_id, facts.mesh.version}
+    values = {facts.mesh.mesh_id, facts.mesh.version}
     for name, cluster in facts.clusters.items():
-        found |= {name, cluster.cluster_id, cluster.network, cluster.api_server.server}
+        values |= {name, cluster.cluster_id, cluster.network, cluster.api_server.server}
     for observed in facts.observed.values():
         for item in observed.objects.values():
-            found |= {item["metadata"]["name"], str(item["metadata"].get("namespace"))}
-    return found
+            values |= {item["metadata"]["name"], str(item["metadata"].get("namespace"))}
+    return values
 
 
 def _settings(session: Session, redactor: Redactor) -> File | None:
@@ -439,7 +437,7 @@ def _settings(session: Session, redactor: Redactor) -> File | None:
         text = session.run.read(session.settings.file).decode(errors="replace")
     except OSError:
         return None
-    return begun("mesh.yaml", redactor.text(text))
+    return cut_at_end("mesh.yaml", redactor.text(text))
 
 
 _TRIAL_S = 2.0
@@ -497,12 +495,12 @@ class OwnPatterns:
         """Files, their names and contents, each still of bounded size, and no two of one name."""
         if not self.patterns:
             return tuple(files)
-        found: dict[str, File] = {}
+        by_path: dict[str, File] = {}
         for file in files:
             text = self.text(file.text, where=file.path)
             hidden = self.path(file.path)
             names = (hidden, *(f"{hidden}-{number}" for number in range(2, len(files) + 2)))
-            path = next(name for name in names if name not in found)
-            cut = begun(path, text)
-            found[path] = replace(cut, note="; ".join(filter(None, (file.note, cut.note))))
-        return tuple(found.values())
+            path = next(name for name in names if name not in by_path)
+            cut = cut_at_end(path, text)
+            by_path[path] = replace(cut, note="; ".join(filter(None, (file.note, cut.note))))
+        return tuple(by_path.values())

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain import cilium
 from istio_mc.domain.cilium import Cilium, Plan, Ready, lost, ready, why_not_ready
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, Command, istio_mc, kubectl
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.refusal import Reason
 from istio_mc.domain.observed import ISTIO_CNI, uses_istio_cni
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few
-from istio_mc.gateways.host.parallel import Failures, all_of, looks
+from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _STEP = "cilium"
 _POLL_S = 1.0
 _TICK_S = 1.1
 """Longer than the API server's time stamps are coarse: what comes after it bears a later one."""
-_SILENCES = 5
+_MAX_SILENCES = 5
 
 
 class Verb(StrEnum):
@@ -49,16 +48,13 @@ class CiliumResult:
     """What was found, what was to be done, and what came of it; all by context.
 
     Attributes:
-        contexts: Every cluster of the run, in the user's order.
-        found: Cilium as it was before, in the clusters that have it.
         without: Why the others count as having none.
-        plans: What is to be done where; nothing for a status.
         finished: Whether the plans were carried out: False for a status or a dry run.
     """
 
     verb: Verb
     contexts: tuple[str, ...]
-    wanted: Mapping[str, str]
+    required_settings: Mapping[str, str]
     found: Mapping[str, Cilium]
     without: Mapping[str, str]
     plans: Mapping[str, Plan]
@@ -73,55 +69,54 @@ class CiliumResult:
 
 def status(session: Session, *, k_paas: bool = False) -> CiliumResult:
     """Looks at the session's clusters; changes nothing."""
-    return _looked(session, Verb.STATUS, cilium.wanted(k_paas=k_paas), lambda _: Plan())
+    return _prepare_each(session, Verb.STATUS, cilium.required_settings(k_paas=k_paas), lambda _: Plan())
 
 
 def prepare_fix(session: Session, *, k_paas: bool = False) -> CiliumResult:
     """Settles what a fix has to do in each cluster; changes nothing."""
-    settings = cilium.wanted(k_paas=k_paas)
-    return _looked(session, Verb.FIX, settings, lambda found: cilium.fix_plan(found, settings))
+    settings = cilium.required_settings(k_paas=k_paas)
+    return _prepare_each(session, Verb.FIX, settings, lambda current: cilium.fix_plan(current, settings))
 
 
 def prepare_revert(session: Session, *, force: bool = False, keep_others: bool = False) -> CiliumResult:
     """Settles what a revert has to do in each cluster; changes nothing.
 
     Args:
-        session: The run.
         force: Restore every key, those too that others have changed since the backup.
         keep_others: Restore the keys that fixes have set, and leave the others as they are.
     """
 
-    def decide(found: Cilium) -> Plan:
-        return cilium.revert_plan(found, force=force, keep_others=keep_others)
+    def decide(current: Cilium) -> Plan:
+        return cilium.revert_plan(current, force=force, keep_others=keep_others)
 
-    return _looked(session, Verb.REVERT, cilium.wanted(), decide)
+    return _prepare_each(session, Verb.REVERT, cilium.required_settings(), decide)
 
 
-def _looked(
+def _prepare_each(
     session: Session, verb: Verb, settings: Mapping[str, str], decide: Callable[[Cilium], Plan]
 ) -> CiliumResult:
-    def look(name: str) -> tuple[Cilium | str, Plan]:
-        found = _look(session, name)
-        if isinstance(found, str):
-            return found, Plan()
-        plan = decide(found)
-        if plan.restart and not found.restarts_itself:
+    def inspect(name: str) -> tuple[Cilium | str, Plan]:
+        state = _read_cilium(session, name)
+        if isinstance(state, str):
+            return state, Plan()
+        plan = decide(state)
+        if plan.restart and not state.restarts_itself:
             raise ProblemError(_on_delete(name))
-        return found, plan
+        return state, plan
 
-    looked, failed = session.clusters.each(look)
+    inspected, failed = session.clusters.each(inspect)
     return CiliumResult(
         verb=verb,
         contexts=session.clusters.names,
-        wanted=settings,
-        found={name: found for name, (found, _) in looked.items() if isinstance(found, Cilium)},
-        without={name: found for name, (found, _) in looked.items() if isinstance(found, str)},
-        plans={name: plan for name, (_, plan) in looked.items()},
+        required_settings=settings,
+        found={name: state for name, (state, _) in inspected.items() if isinstance(state, Cilium)},
+        without={name: state for name, (state, _) in inspected.items() if isinstance(state, str)},
+        plans={name: plan for name, (_, plan) in inspected.items()},
         failures=session.clusters.unusable | failed,
     )
 
 
-def _look(session: Session, name: str) -> Cilium | str:
+def _read_cilium(session: Session, name: str) -> Cilium | str:
     """A cluster's Cilium, or why there is none."""
     kube = session.clusters.kubes[name]
     # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
@@ -130,10 +125,10 @@ def _look(session: Session, name: str) -> Cilium | str:
     if config is None or daemon_set is None:
         missing = [
             what
-            for what, found in ((f"ConfigMap {cilium.CONFIG}", config), ("DaemonSet cilium", daemon_set))
-            if found is None
+            for what, item in ((f"ConfigMap {cilium.CONFIG}", config), ("DaemonSet cilium", daemon_set))
+            if item is None
         ]
-        return f"no {' and no '.join(missing)} in {cilium.NAMESPACE}"
+        return f"no {', no '.join(missing)} in {cilium.NAMESPACE}"
     backup = kube.get(objects.CONFIG_MAP, cilium.BACKUP, cilium.NAMESPACE)
     values = merged(session.settings.values, session.settings.cluster(name).values)
     istio_cni = uses_istio_cni(values) or any(
@@ -148,9 +143,9 @@ def _agents(kube: Kube, daemon_set: Object) -> list[Object]:
 
 
 def _pods_of(kube: Kube, daemon_set: Object) -> list[Object]:
-    wanted = daemon_set["spec"]["selector"].get("matchLabels") or {}
+    labels = daemon_set["spec"]["selector"].get("matchLabels") or {}
     pods = kube.list(
-        objects.POD, cilium.NAMESPACE, labels=",".join(f"{key}={value}" for key, value in wanted.items())
+        objects.POD, cilium.NAMESPACE, labels=",".join(f"{key}={value}" for key, value in labels.items())
     )
     uid = daemon_set["metadata"]["uid"]
     return [
@@ -164,12 +159,6 @@ def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_
     """Does what was planned, on all clusters at once; one that fails does not stop the others.
 
     In each: backup, settings, rolling restart, its end, and then a watch on what was ready before.
-
-    Args:
-        session: The run.
-        planned: What is to be done.
-        now: What restarts are stamped with.
-        settle_s: How long nodes and pods are watched after the restart, in seconds.
     """
 
     def work(name: str) -> None:
@@ -182,7 +171,7 @@ def carry_out(session: Session, planned: CiliumResult, now: datetime, *, settle_
     return CiliumResult(
         planned.verb,
         planned.contexts,
-        planned.wanted,
+        planned.required_settings,
         planned.found,
         planned.without,
         planned.plans,
@@ -204,7 +193,7 @@ class _Work:
     def do(self, now: datetime, settle_s: float) -> None:
         before = self._ready() if self.plan.watch else None
         if self.plan.changes:
-            self._say("writing the settings")
+            self._report_waiting("writing the settings")
             self._change(now)
         if self.plan.restart:
             # A run that was interrupted may have written the settings just now.
@@ -222,7 +211,7 @@ class _Work:
         if self.verb is Verb.FIX:
             self._back_up()
         else:
-            self._patch_backup(cilium.revert_begun(now))
+            self._patch_backup(cilium.revert_started(now))
         try:
             self.kube.patch(
                 objects.CONFIG_MAP,
@@ -234,7 +223,7 @@ class _Work:
             if error.reason is Reason.CONFLICT:
                 raise ProblemError(_changed_meanwhile(self.kube.context)) from None
             raise
-        self._say("settings written; the restart comes next")
+        self._report_waiting("settings written; the restart comes next")
 
     def _back_up(self) -> None:
         changes = self.plan.changes
@@ -250,47 +239,53 @@ class _Work:
     def _watch_rollout(self) -> None:
         silences = 0
         seen = ""
-        for _ in looks(self.session.run.deadline, _POLL_S):
+        for _ in poll_rounds(self.session.run.deadline, _POLL_S):
             try:
                 daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
                 silences = 0
             except KubeError as error:
                 # The path to the API server may itself lead through an agent that restarts.
                 silences += 1
-                if not error.unreachable or silences >= _SILENCES or self.session.run.remaining_s <= _POLL_S:
+                if (
+                    not error.unreachable
+                    or silences >= _MAX_SILENCES
+                    or self.session.run.remaining_s <= _POLL_S
+                ):
                     raise
                 continue
             rollout = Cilium(self.found.config, daemon_set or self.found.daemon_set).rollout
             if rollout.complete:
                 return
             seen = str(rollout)
-            self._say(seen)
+            self._report_waiting(seen)
         raise ProblemError(self._not_rolled_out(seen))
 
     def _not_rolled_out(self, seen: str) -> Problem:
         # One on its way out may be all there is: the next is made only when it is gone.
         pods = _pods_of(self.kube, self.found.daemon_set)
-        told = [why for pod in pods if (why := why_not_ready(pod))][:3]
+        reasons = [why for pod in pods if (why := why_not_ready(pod))][:3]
         return Problem(
             code=Code.AGENTS_NOT_ROLLED_OUT,
             cluster=self.kube.context,
             message=f"Cilium's agents of {self.kube.context} were not all restarted and ready in time",
-            seen="\n".join([seen, *told]),
+            seen="\n".join([seen, *reasons]),
             expected="every agent updated and ready before the run's deadline (--timeout)",
             hint=Advice(
                 kubectl(
                     self.kube.context, "-n", cilium.NAMESPACE, "describe", "daemonset", cilium.DAEMON_SET
                 ),
                 "; then the same command again",
-                *self._way_back(),
+                *self._undo_hint(),
             ),
         )
 
     def _watch_readiness(self, before: Ready, settle_s: float) -> None:
         until = time.monotonic() + min(settle_s, max(0.0, self.session.run.remaining_s - _POLL_S))
-        for left in looks(until, _POLL_S * 2) if settle_s > 0 else ():
+        for left in poll_rounds(until, _POLL_S * 2) if settle_s > 0 else ():
             seen = lost(before, *self._nodes_and_pods())
-            self._say(f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: "))
+            self._report_waiting(
+                f"watching what was ready before, {left:.0f} s left" + _listed(seen, ": not ready: ")
+            )
         time.sleep(max(0.0, until - time.monotonic()))
         # The look that counts is the one at the end.
         if seen := lost(before, *self._nodes_and_pods()):
@@ -304,10 +299,10 @@ class _Work:
             seen=_listed(seen, ""),
             expected="the same nodes and pods ready as before; hostns-only has cost some clusters "
             "their pods' way to the API server (cilium issue 17738)",
-            hint=Advice(kubectl(self.kube.context, "get", "pods", "-A"), *self._way_back()),
+            hint=Advice(kubectl(self.kube.context, "get", "pods", "-A"), *self._undo_hint()),
         )
 
-    def _way_back(self) -> tuple[str | Command, ...]:
+    def _undo_hint(self) -> tuple[str | Command, ...]:
         if self.verb is Verb.REVERT:
             return ()
         return "; to undo: ", istio_mc("cilium", "revert", contexts=[self.kube.context])
@@ -316,15 +311,15 @@ class _Work:
         return ready(*self._nodes_and_pods())
 
     def _nodes_and_pods(self) -> tuple[list[Object], list[Object]]:
-        found = all_of(
+        results = all_of(
             {
                 "nodes": lambda: self.kube.list(objects.NODE),
                 "pods": lambda: self.kube.list(objects.POD),
             }
         )
-        return found["nodes"], found["pods"]
+        return results["nodes"], results["pods"]
 
-    def _say(self, text: str) -> None:
+    def _report_waiting(self, text: str) -> None:
         self.session.run.progress(Event(self.kube.context, _STEP, State.WAITING, text))
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.settings.flags import API_SERVER, API_SERVER_CA, API_SERVER_NAME, GATEWAY_ADDRESS
 from istio_mc.domain.settings.keys import fields_of
 from istio_mc.domain.settings.model import ClusterSettings, Settings
@@ -24,7 +23,7 @@ from istio_mc.gateways.host.settings_file import (
     load_document,
 )
 from istio_mc.gateways.kube import kubeconfig
-from istio_mc.ops.session.inputs import ISTIO_VERSION
+from istio_mc.ops.session.inputs import ISTIO_VERSION, refuse_unknown_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -70,11 +69,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The effective settings.
-
-    Attributes:
-        file: The mesh.yaml that was read; None: there is none.
-    """
+    """The effective settings."""
 
     file: Path | None
     settings: tuple[Setting, ...]
@@ -82,11 +77,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A mesh.yaml to begin with.
-
-    Attributes:
-        file: Where it was written; None: nowhere.
-    """
+    """A mesh.yaml to begin with."""
 
     file: Path | None
     text: str
@@ -95,7 +86,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ShowOptions:
     """What the user gave on the command line.
 
     Attributes:
@@ -112,8 +103,6 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
 
     Args:
         inputs: `contexts` names the clusters; `config` is the file to write, ./mesh.yaml without it.
-        force: Replace a file that is there.
-        to_file: Whether to write at all.
 
     Raises:
         InputError: No context is named, or one is unknown or unusable, or two are one cluster; or the file is
@@ -125,15 +114,11 @@ def init(inputs: Inputs, *, force: bool, to_file: bool) -> Written:
     )
     if not inputs.contexts:
         known = [context.name for context in merged.contexts]
-        raise InputError(
-            Problem(
-                code=Code.NO_CONTEXTS,
-                message="no cluster is named",
-                expected="the contexts of the clusters of the mesh",
-                hint=Advice("choose among them: ", istio_mc("config", "init", contexts=known))
-                if known
-                else None,
-            )
+        raise InputError.of(
+            code=Code.NO_CONTEXTS,
+            message="no cluster is given",
+            expected="the contexts of the clusters of the mesh",
+            hint=Advice("name the clusters: ", istio_mc("config", "init", contexts=known)) if known else None,
         )
     contexts = merged.select(inputs.contexts)
     if faults := [fault for context in contexts for fault in context.problems]:
@@ -156,55 +141,43 @@ def _write(file: Path, text: str, *, force: bool) -> None:
     except ProblemError as error:
         if error.problems[0].code != Code.FILE_EXISTS:
             raise
-        raise InputError(
-            Problem(
-                code=Code.FILE_EXISTS,
-                message=f"{file} is there already; nothing was overwritten",
-                hint=Advice("--force replaces it; --stdout only shows what would be written"),
-            )
+        raise InputError.of(
+            code=Code.FILE_EXISTS,
+            message=f"{file} is there already; nothing was overwritten",
+            hint=Advice("--force replaces it; --stdout only shows what would be written"),
         ) from error
 
 
-def show(asked: Asked, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
+def show(options: ShowOptions, env: Mapping[str, str], cwd: Path, home: Path) -> Shown:
     """The effective settings; no cluster is asked and no kubeconfig is read.
 
     Raises:
         InputError: mesh.yaml is missing where it was asked for, or holds faults: all of them; or a flag does.
     """
-    settings, document = load_document(asked.inputs.config, cwd, asked.inputs.read)
-    contexts = asked.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
-    flags = asked.overrides.flags()
+    settings, document = load_document(options.inputs.config, cwd, options.inputs.read)
+    contexts = options.inputs.contexts or tuple(cluster.context for cluster in settings.clusters)
+    flags = options.overrides.flags()
     clusters = _overridden(flags, settings, contexts)
     return Shown(
         settings.file,
         (
-            *_run(asked, settings, document, env, home),
-            *_mesh(asked.overrides, settings, document),
+            *_run(options, settings, document, env, home),
+            *_mesh(options.overrides, settings, document),
             *(item for cluster in clusters for item in _cluster(flags, settings, cluster, document)),
         ),
     )
 
 
 def _overridden(flags: ClusterFlags, settings: Settings, contexts: tuple[str, ...]) -> list[ClusterSettings]:
-    if strangers := [name for name in flags.contexts if name not in contexts]:
-        raise InputError(
-            Problem(
-                code=Code.NOT_IN_THIS_RUN,
-                message="a flag speaks of a cluster that is neither in --contexts nor in mesh.yaml",
-                seen=", ".join(strangers),
-                expected=f"one of {', '.join(contexts)}"
-                if contexts
-                else "--contexts, or clusters in mesh.yaml",
-            )
-        )
+    refuse_unknown_clusters(flags.by_option, contexts)
     return [flags.over(settings.cluster(name)) for name in contexts]
 
 
 def _run(
-    asked: Asked, settings: Settings, document: YamlDocument, env: Mapping[str, str], home: Path
+    options: ShowOptions, settings: Settings, document: YamlDocument, env: Mapping[str, str], home: Path
 ) -> Iterator[Setting]:
     """What is set for one run, and never in mesh.yaml; but for the clusters."""
-    inputs = asked.inputs
+    inputs = options.inputs
     paths = [str(path) for path in kubeconfig.kubeconfig_paths(inputs.kubeconfig, env, home)]
     if inputs.kubeconfig:
         yield Setting("kubeconfig", paths, Source.FLAG, "--kubeconfig")
@@ -227,7 +200,7 @@ def _run(
     else:
         yield Setting("contexts", None, otherwise="the members of the mesh")
     for key, value in (("timeout", f"{inputs.timeout_s:g}s"), ("concurrency", inputs.concurrency)):
-        if key in asked.given:
+        if key in options.given:
             yield Setting(key, value, Source.FLAG, f"--{key}")
         else:
             yield Setting(key, value)
@@ -245,15 +218,15 @@ def _mesh(overrides: Overrides, settings: Settings, document: YamlDocument) -> I
 
 
 def _cluster(
-    said: ClusterFlags, settings: Settings, cluster: ClusterSettings, document: YamlDocument
+    flags_of_run: ClusterFlags, settings: Settings, cluster: ClusterSettings, document: YamlDocument
 ) -> Iterator[Setting]:
     at = next((i for i, known in enumerate(settings.clusters) if known.context == cluster.context), -1)
     prefix = f"clusters[{cluster.context}]."
     flags: dict[str, tuple[AssignedOption, Mapping[str, str]]] = {
-        "gatewayAddress": (GATEWAY_ADDRESS, said.addresses),
-        "apiServer.server": (API_SERVER, said.servers),
-        "apiServer.caFile": (API_SERVER_CA, said.cas),
-        "apiServer.tlsServerName": (API_SERVER_NAME, said.names),
+        "gatewayAddress": (GATEWAY_ADDRESS, flags_of_run.addresses),
+        "apiServer.server": (API_SERVER, flags_of_run.servers),
+        "apiServer.caFile": (API_SERVER_CA, flags_of_run.cas),
+        "apiServer.tlsServerName": (API_SERVER_NAME, flags_of_run.names),
     }
     fields = [field for field in fields_of(ClusterSettings) if not field.key.required]
     for made in _settings(fields, cluster, ("clusters", at), prefix, (settings.file, document)):
@@ -282,13 +255,13 @@ def _setting(field: Field, value: Any, place: DocumentPath, name: str, file: _Fi
     shown = list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
     if not shown and shown is not False:
         shown = None if otherwise else ""
-    found = _stands_at(file[1].value, place)
-    if found is None:
+    source = _source_of(file[1].value, place)
+    if source is None:
         return Setting(name, shown, otherwise=otherwise)
-    return Setting(name, shown, Source.FILE, _line(file, found), otherwise)
+    return Setting(name, shown, Source.FILE, _line(file, source), otherwise)
 
 
-def _stands_at(document: object, place: DocumentPath) -> DocumentPath | None:
+def _source_of(document: object, place: DocumentPath) -> DocumentPath | None:
     """The place in the file that gives a value: its own, or, of a short form, the key above."""
     for index, part in enumerate(place):
         if isinstance(document, dict):

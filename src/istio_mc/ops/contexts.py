@@ -24,10 +24,7 @@ class ShownContext:
     """One context.
 
     Attributes:
-        network: The network it has; None: none yet.
-        version: Its API server's version; None where it was not asked or did not answer.
         reachable: None where it was not asked.
-        problems: Why it cannot be used.
     """
 
     context: Context
@@ -58,7 +55,9 @@ def contexts(session: Session, named: Sequence[Context] = ()) -> ContextsResult:
     )
     clusters.mark_unusable(failed)
     labels = {name: labels_of(namespace) for name, namespace in clusters.namespaces.items()}
-    taken = {name: found[CLUSTER_LABEL] for name, found in labels.items() if CLUSTER_LABEL in found}
+    taken = {
+        name: of_cluster[CLUSTER_LABEL] for name, of_cluster in labels.items() if CLUSTER_LABEL in of_cluster
+    }
     ids = _ids(chosen, session.settings, taken)
     return ContextsResult(
         session.kubeconfig.current_context,

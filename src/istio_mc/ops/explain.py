@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code, section_name
 from istio_mc.domain.hint import istio_mc
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, section_name
 from istio_mc.domain.text import printable
 from istio_mc.gateways.host.packaged_docs import packaged_docs
 
@@ -34,8 +33,6 @@ class Explanation:
 
     Attributes:
         name: An error code, the ID of a check, or a section that the `docs:` line of a problem names.
-        type: Which of these.
-        docs: Page and section.
         text: The section, as Markdown.
         check: The record of a check: title, severity, scope, looksAt, usualCause, fix.
     """
@@ -49,12 +46,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """All names that can be explained.
-
-    Attributes:
-        checks: Titles of the checks, by ID.
-        codes: Error codes, in alphabetical order.
-    """
+    """All names that can be explained."""
 
     checks: Mapping[str, str]
     codes: tuple[str, ...]
@@ -86,12 +78,10 @@ def explain(name: str) -> Explanation:
     known = [*docs["checks"], *Code, *by_anchor]
     near = list(dict.fromkeys(difflib.get_close_matches(name.lower(), known)))
     meant = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise InputError(
-        Problem(
-            code=Code.USAGE,
-            message=f'CODE: no error code or check "{printable(name)}"{meant}',
-            hint=istio_mc("explain", *near[:1]),
-        )
+    raise InputError.of(
+        code=Code.USAGE,
+        message=f'CODE: no error code or check "{printable(name)}"{meant}',
+        hint=istio_mc("explain", *near[:1]),
     )
 
 

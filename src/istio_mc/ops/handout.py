@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError
 from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ def place(
     """Where to write; asked before any cluster is, so that nobody waits for a refusal.
 
     Args:
-        name: A file's name; `-`: standard output.
-        force: Whether whatever file is there may be written over.
         output: The form of the result on standard output, `table` where None.
         ours: Whether a file that begins so is one that this tool may write over.
 
@@ -39,37 +36,31 @@ def place(
     """
     if name == STANDARD_OUTPUT:
         if output not in (None, "table"):
-            raise InputError(
-                Problem(
-                    code=Code.OUTPUT_TAKEN,
-                    message=f"standard output cannot contain both the file and {output}",
-                    seen=f"--file - and --output {output}",
-                    expected="one of them",
-                    hint=Advice("name a file with --file"),
-                )
+            raise InputError.of(
+                code=Code.OUTPUT_TAKEN,
+                message=f"standard output cannot contain both the file and {output}",
+                seen=f"--file - and --output {output}",
+                expected="one of them",
+                hint=Advice("name a file with --file"),
             )
         return None
     path = Path(name)
     with files.as_problem(Code.FILE_UNWRITABLE, f"cannot write {path}"):
         is_folder, has_folder, is_there = path.is_dir(), path.parent.is_dir(), path.exists()
     if is_folder or not has_folder:
-        raise InputError(
-            Problem(
-                code=Code.FILE_UNWRITABLE,
-                message=f"cannot write {path}",
-                seen="it is a folder" if is_folder else f"no folder {path.parent}",
-                hint=Advice("name a file in a folder that is there with --file"),
-            )
+        raise InputError.of(
+            code=Code.FILE_UNWRITABLE,
+            message=f"cannot write {path}",
+            seen="it is a folder" if is_folder else f"no folder {path.parent}",
+            hint=Advice("name a file in a folder that is there with --file"),
         )
     if is_there and not force and not ours(files.beginning(path)):
-        raise InputError(
-            Problem(
-                code=Code.FILE_EXISTS,
-                message=f"{path} is there already",
-                seen="a file that is not to be written over",
-                expected="a name that is free",
-                hint=Advice("use another name with --file, or overwrite it with --force"),
-            )
+        raise InputError.of(
+            code=Code.FILE_EXISTS,
+            message=f"{path} is there already",
+            seen="a file that is not to be written over",
+            expected="a name that is free",
+            hint=Advice("use another name with --file, or overwrite it with --force"),
         )
     return path
 

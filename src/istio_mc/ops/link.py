@@ -9,13 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio import documents, hazards
 from istio_mc.domain.istio.istiod import restart_istiod, running_tags
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Object, ref_of, terminating
+from istio_mc.domain.links.lost import with_lost
 from istio_mc.domain.links.remote_secrets import to_prune
 from istio_mc.domain.links.state import (
     UNKNOWN_TOKEN,
@@ -29,8 +29,8 @@ from istio_mc.domain.links.state import (
     token_in,
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import Failures, all_of, looks
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology
@@ -56,7 +56,6 @@ class Linked:
 
     Attributes:
         steps: For each cluster the step that was done in it, or None where nothing was missing.
-        failures: Clusters whose token could not be had, or whose secrets could not be written.
     """
 
     steps: Mapping[str, Step | None]
@@ -67,9 +66,7 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
     """Links every ordered pair of clusters: one token read per cluster, all writes at once.
 
     Args:
-        session: The run.
         clusters: The clusters to link, by context; each must answer and have the reader account.
-        states: What this run has read of each of them, by context.
     """
 
     def obtain(context: str) -> ReaderToken:
@@ -77,11 +74,15 @@ def link(session: Session, clusters: Mapping[str, Cluster], states: Mapping[str,
 
     tokens, failures = session.clusters.each(obtain, read_with_secrets(clusters), step=plan.LINK)
 
-    wanted = remote_secrets(clusters, tokens)
+    desired = remote_secrets(clusters, tokens)
+
+    ids = [one.cluster_id for one in clusters.values()]
 
     def write(context: str) -> Step | None:
+        if body := with_lost(states[context].namespace, (), less=ids):
+            session.clusters.kubes[context].patch(objects.NAMESPACE, SYSTEM_NAMESPACE, None, body)
         remotes = states[context].remotes
-        step = link_step(required_by(clusters[context], wanted), remotes)
+        step = link_step(required_by(clusters[context], desired), remotes)
         if step is None:
             session.run.progress(Event(context, plan.LINK, State.UNCHANGED))
             return None
@@ -113,7 +114,7 @@ def _forgotten(kube: Kube, secret: str) -> None:
 
     An istiod that looks only once it is back takes it for one that changed, and the cluster stays closed.
     """
-    for _ in looks(time.monotonic() + _FORGOTTEN_WITHIN_S, _POLL_S):
+    for _ in poll_rounds(time.monotonic() + _FORGOTTEN_WITHIN_S, _POLL_S):
         with suppress(ProblemError):  # one that cannot be asked is given the time all the same
             if not any(row.secret == secret for pod in istiod_pods(kube) for row in clusterz(kube, pod)):
                 return
@@ -124,12 +125,8 @@ class LinkResult:
     """What `link` did, or in a dry run would do.
 
     Attributes:
-        clusters: The clusters of the run, by context.
-        steps: What was missing in each; None: nothing.
-        failures: Clusters that could not be read or written, and why.
         pruned: The Secrets that were removed from each, because they belong to no member or stand in the
             way; in a dry run those that would be.
-        dry_run: Whether nothing was touched.
     """
 
     clusters: Mapping[str, Cluster]
@@ -141,20 +138,16 @@ class LinkResult:
 
 @dataclass(frozen=True, slots=True)
 class Linking:
-    """What there is to link, and to prune.
-
-    Attributes:
-        clusters: The clusters of the run, by context.
-    """
+    """What there is to link, and to prune."""
 
     clusters: Mapping[str, Cluster]
     states: Mapping[str, LinkState] = field(repr=False)
-    doomed: Mapping[str, tuple[Removed, ...]]
+    stale: Mapping[str, tuple[Removed, ...]]
     failures: Failures
     warnings: tuple[Problem, ...] = ()
 
 
-def look(session: Session, *, prune: bool) -> Linking:
+def read_links(session: Session, *, prune: bool) -> Linking:
     """Reads the session's clusters, which are a mesh already but for their remote secrets.
 
     Raises:
@@ -163,55 +156,53 @@ def look(session: Session, *, prune: bool) -> Linking:
     observed, failed = session.clusters.each(lambda name: observe(session.clusters.kubes[name]))
     going = {
         name: (problem,)
-        for name, found in observed.items()
-        if (problem := terminating(name, found.find(objects.NAMESPACE, SYSTEM_NAMESPACE)))
+        for name, state in observed.items()
+        if (problem := terminating(name, state.find(objects.NAMESPACE, SYSTEM_NAMESPACE)))
     }
     failures = session.clusters.unusable | failed | going
     clusters = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     refuse_for_us_only(clusters)
     states = {
-        name: LinkState.of(found, clusters[name].reader)
-        for name, found in observed.items()
+        name: LinkState.of(state, clusters[name].reader)
+        for name, state in observed.items()
         if name not in going
     }
-    doomed = {name: _doomed(session, name, clusters, found) for name, found in states.items() if prune}
-    return Linking(clusters, states, doomed, failures, tuple(_known_defects(session, observed)))
+    stale = {name: _stale(session, name, clusters, state) for name, state in states.items() if prune}
+    return Linking(clusters, states, stale, failures, tuple(_known_defects(session, observed)))
 
 
 def _known_defects(session: Session, observed: Mapping[str, Observed]) -> list[Problem]:
     """What is known of istiods that are about to be given other remote secrets."""
     restart = partial(restart_istiod, deployment=topology.mesh_of(session.settings).istiod)
-    running = {name: running_tags(found.of(objects.POD)) for name, found in observed.items()}
+    running = {name: running_tags(cluster.of(objects.POD)) for name, cluster in observed.items()}
     problem = hazards.defects(session.run.releases, hazards.by_version(running), restart)
     return [problem] if problem else []
 
 
-def _doomed(
+def _stale(
     session: Session, name: str, clusters: Mapping[str, Cluster], state: LinkState
 ) -> tuple[Removed, ...]:
     others = [cluster.cluster_id for context, cluster in clusters.items() if context != name]
-    # istiod ignores that of its own cluster.
-    kept = topology.elsewhere(session, clusters) | {clusters[name].cluster_id}
-    return to_prune(state.remotes, others, kept)
+    return to_prune(state.remotes, others, topology.elsewhere(session, clusters))
 
 
 def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResult:
     """Prunes what shall go, and links every ordered pair of the clusters that answer."""
     members = {name: todo.clusters[name] for name in todo.states}
-    left = {name: found.without(todo.doomed.get(name, ())) for name, found in todo.states.items()}
+    left = {name: state.without(todo.stale.get(name, ())) for name, state in todo.states.items()}
     if dry_run:
-        doomed = {name: tuple(map(str, going)) for name, going in todo.doomed.items()}
-        return LinkResult(todo.clusters, planned(members, left), todo.failures, doomed, dry_run=True)
-    removed: dict[str, list[str]] = {name: [] for name in todo.doomed}
+        stale = {name: tuple(map(str, going)) for name, going in todo.stale.items()}
+        return LinkResult(todo.clusters, planned(members, left), todo.failures, stale, dry_run=True)
+    removed: dict[str, list[str]] = {name: [] for name in todo.stale}
 
     def prune(name: str) -> None:
-        with session.run.step(name, _PRUNE, f"{len(todo.doomed[name])} remote secrets"):
-            for going in todo.doomed[name]:
+        with session.run.step(name, _PRUNE, f"{len(todo.stale[name])} remote secrets"):
+            for going in todo.stale[name]:
                 remove(session.clusters.kubes[name], going)
                 removed[name].append(str(going))
 
     _, failures = session.clusters.each(
-        prune, [name for name in members if todo.doomed.get(name)], step=_PRUNE
+        prune, [name for name in members if todo.stale.get(name)], step=_PRUNE
     )
     linked = link(session, members, left)
     failures |= todo.failures | linked.failures
@@ -221,7 +212,7 @@ def link_members(session: Session, todo: Linking, *, dry_run: bool) -> LinkResul
 
 def remove(kube: Kube, going: Removed) -> None:
     """Removes remote secrets: the Secret, or those of its keys that go."""
-    if going.is_whole:
+    if going.whole_secret:
         kube.delete(objects.SECRET, going.secret, SYSTEM_NAMESPACE)
     else:
         body = {"data": dict.fromkeys(going.cluster_ids)}
@@ -230,9 +221,9 @@ def remove(kube: Kube, going: Removed) -> None:
 
 def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) -> dict[str, Step | None]:
     """The link step of each cluster, as far as it can be told without minting a token."""
-    wanted = remote_secrets(clusters, {name: states[name].token or UNKNOWN_TOKEN for name in clusters})
+    desired = remote_secrets(clusters, {name: states[name].token or UNKNOWN_TOKEN for name in clusters})
     return {
-        name: link_step(required_by(cluster, wanted), states[name].remotes)
+        name: link_step(required_by(cluster, desired), states[name].remotes)
         for name, cluster in clusters.items()
     }
 
@@ -243,30 +234,36 @@ def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> R
     Raises:
         ProblemError: It stayed empty, or went away.
     """
+    return mint_in(session, cluster, during, documents.reader_token_secret(suffix, cluster.reader))
+
+
+def mint_in(session: Session, cluster: Cluster, during: str, desired: Object) -> ReaderToken:
+    """The same of this Secret.
+
+    Raises:
+        ProblemError: It stayed empty, or went away.
+    """
     context, account = cluster.context, cluster.reader
-    wanted = documents.reader_token_secret(suffix, account)
-    name = wanted["metadata"]["name"]
+    name = desired["metadata"]["name"]
     kube = session.clusters.kubes[context]
-    kube.create(wanted)
+    kube.create(desired)
     begun = time.monotonic()
     until = max(begun, min(session.run.deadline, begun + _TOKEN_DEADLINE_S))
     seen = ""
-    for _ in looks(until, _POLL_S):
+    for _ in poll_rounds(until, _POLL_S):
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
-        if secret and (found := token_in([secret], account)):
-            return found
+        if secret and (token := token_in([secret], account)):
+            return token
         seen = "is gone" if secret is None else f"without a token after {until - begun:.0f} s"
         if secret is None:
             break
         waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
         session.run.progress(Event(context, during, State.WAITING, waits))
-    raise ProblemError(
-        Problem(
-            code=Code.NO_READER_TOKEN,
-            cluster=kube.context,
-            message=f"{kube.context} assigned no token to {account}",
-            seen=f"Secret {name} {seen}",
-            expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
-            hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "get", "serviceaccount", account)),
-        )
+    raise ProblemError.of(
+        code=Code.NO_READER_TOKEN,
+        cluster=kube.context,
+        message=f"{kube.context} assigned no token to {account}",
+        seen=f"Secret {name} {seen}",
+        expected=f"a token written by Kubernetes' token controller for ServiceAccount {account}",
+        hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "get", "serviceaccount", account)),
     )

@@ -8,28 +8,31 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks import data_path
 from istio_mc.checks.catalogue import ALL
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.gateway.address import seen_addresses
+from istio_mc.domain.gateway.address import used_addresses
 from istio_mc.domain.hint import Advice, Hint, istio_mc, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import labels_of, terminating
-from istio_mc.domain.mesh import MANAGED_BY
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.kube.diff import differences
+from istio_mc.domain.kube.objects import is_ours, kind_of, ref_of, terminating
+from istio_mc.domain.kube.rehearsal import places
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import sample
-from istio_mc.domain.traffic.sample import HURRY_S, PATIENCE_S, Calls, least_share
-from istio_mc.gateways.host.parallel import looks
+from istio_mc.domain.traffic.sample import PATIENCE_S, SHORT_TIMEOUT_S, Calls, least_share
+from istio_mc.gateways.host.parallel import poll_rounds
+from istio_mc.gateways.kube.snapshot import read_each
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.pod_watch import PodWatch
-from istio_mc.ops.trace import Asked, follow
-from istio_mc.ops.verify.verify import look
+from istio_mc.ops.session.rehearsal import denials
+from istio_mc.ops.trace import TraceQuery, follow
+from istio_mc.ops.verify.verify import run_checks
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from istio_mc.checks.model import Result
+    from istio_mc.domain.kube.objects import Ref
     from istio_mc.domain.trace.model import HopResult, Trace
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.gateways.kube.client import Kube
@@ -47,21 +50,18 @@ class Deployed:
     """What became of a deploy or remove.
 
     Attributes:
-        versions: The version in each cluster, by context.
+        versions: The version of each cluster; none where the sample is removed.
+        changes: In a dry run what would be applied or deleted, by context; None: it is done.
     """
 
     versions: Mapping[str, str]
     failures: Failures
+    changes: Mapping[str, tuple[Ref, ...]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """Who was answered by whom.
-
-    Attributes:
-        versions: The version in each cluster, by context.
-        problems: Every pair that failed, with the first hop that is wrong.
-    """
+    """Which versions responded to which clients."""
 
     versions: Mapping[str, str]
     calls: Mapping[str, Calls]
@@ -74,14 +74,12 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
     Raises:
         ProblemError: Its namespace is being deleted somewhere; nothing was touched.
     """
-    mesh = topology.mesh_of(session.settings)
-    versions = _assigned(session)
-    _refuse_terminating(session)
+    versions, desired = _desired(session, client_image)
 
     def put(name: str) -> None:
         kube = session.clusters.kubes[name]
         with session.run.step(name, _STEP, f"reviews {versions[name]}"):
-            for document in sample.documents(mesh, versions[name], client_image=client_image):
+            for document in desired[name]:
                 kube.apply(document)
             for deployment in (f"{sample.SERVICE}-{versions[name]}", sample.CLIENT):
                 _wait_running(session, kube, deployment)
@@ -90,14 +88,43 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
     return Deployed(versions, session.clusters.unusable | failures)
 
 
+def rehearse(session: Session, *, client_image: str | None = None) -> Deployed:
+    """What `deploy` would apply, and what the clusters' admission would deny of it; changes nothing.
+
+    Raises:
+        ProblemError: Its namespace is being deleted somewhere.
+    """
+    versions, desired = _desired(session, client_image)
+
+    def judge(name: str) -> tuple[tuple[Ref, ...], tuple[Problem, ...]]:
+        kube = session.clusters.kubes[name]
+        live = read_each(kube, {ref_of(one): kind_of(one) for one in desired[name]})
+        wrong = dict.fromkeys(one.ref for one in differences(desired[name], live))
+        return tuple(wrong), denials(kube, desired[name], live, places(live))
+
+    judged, failures = session.clusters.each(judge)
+    denied = {name: problems for name, (_, problems) in judged.items() if problems}
+    changes = {name: refs for name, (refs, _) in judged.items()}
+    return Deployed(versions, session.clusters.unusable | failures | denied, changes)
+
+
+def _desired(
+    session: Session, client_image: str | None
+) -> tuple[dict[str, str], dict[str, list[objects.Object]]]:
+    mesh = topology.mesh_of(session.settings)
+    versions = _assigned(session)
+    _refuse_terminating(session)
+    return versions, {
+        name: sample.documents(mesh, version, client_image=client_image) for name, version in versions.items()
+    }
+
+
 def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
     """Calls reviews from every cluster; every version must answer, none too seldom.
 
     Args:
-        session: The run.
         calls: Calls from each cluster, at least `sample.LEAST_CALLS`; None: so many for each version, for
             Envoy picks at random, and of 60 calls alone a third falls below half its share now and then.
-        wait_s: How long a version may take to answer for the first time, in seconds.
 
     Raises:
         ProblemError: The sample is not deployed.
@@ -105,16 +132,30 @@ def test(session: Session, *, calls: int | None, wait_s: float) -> Tested:
     versions = _deployed(session)
     clients, failures = session.clusters.each(lambda name: _client(session.clusters.kubes[name]))
 
-    wanted = frozenset(versions.values())
+    desired = frozenset(versions.values())
 
-    def ask(name: str) -> Calls:
-        total = calls or sample.LEAST_CALLS * len(wanted)
-        return calls_of(session, name, clients[name], wanted, calls=total, wait_s=wait_s)
+    def call(name: str) -> Calls:
+        total = calls or sample.LEAST_CALLS * len(desired)
+        return calls_of(session, name, clients[name], desired, calls=total, wait_s=wait_s)
 
-    found, unasked = session.clusters.each(ask, clients)
-    problems = [p for ps in (session.clusters.unusable | failures | unasked).values() for p in ps]
-    problems += not_as_wanted(session, versions, found, clients)
-    return Tested(versions, found, tuple(problems))
+    results, not_called = session.clusters.each(call, clients)
+    problems = [p for ps in (session.clusters.unusable | failures | not_called).values() for p in ps]
+    problems += failed_pairs(session, versions, results, clients)
+    return Tested(versions, results, tuple(problems))
+
+
+def preview_removal(session: Session) -> Deployed:
+    """What `remove` would delete; changes nothing."""
+
+    def find(name: str) -> tuple[Ref, ...]:
+        namespace = session.clusters.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE)
+        if namespace is None:
+            return ()
+        _refuse_foreign(name, namespace)
+        return (ref_of(namespace),)
+
+    found, failures = session.clusters.each(find)
+    return Deployed(dict.fromkeys(found, ""), session.clusters.unusable | failures, found)
 
 
 def remove(session: Session) -> Deployed:
@@ -127,10 +168,9 @@ def remove(session: Session) -> Deployed:
             session.run.progress(Event(name, _STEP, State.UNCHANGED))
             return
         with session.run.step(name, _STEP, f"namespace {sample.NAMESPACE} is deleted"):
-            if not MANAGED_BY.items() <= labels_of(namespace).items():
-                raise ProblemError(_foreign(name))
+            _refuse_foreign(name, namespace)
             kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-            for _ in looks(session.run.deadline, _POLL_S):
+            for _ in poll_rounds(session.run.deadline, _POLL_S):
                 if not kube.get(objects.NAMESPACE, sample.NAMESPACE):
                     return
                 session.run.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
@@ -138,6 +178,11 @@ def remove(session: Session) -> Deployed:
 
     done, failures = session.clusters.each(drop, step=_STEP)
     return Deployed(dict.fromkeys(done, ""), session.clusters.unusable | failures)
+
+
+def _refuse_foreign(name: str, namespace: objects.Object) -> None:
+    if not is_ours(namespace):
+        raise ProblemError(_foreign(name))
 
 
 def _assigned(session: Session) -> dict[str, str]:
@@ -156,7 +201,9 @@ def _refuse_terminating(session: Session) -> None:
     namespaces, failed = session.clusters.each(
         lambda name: session.clusters.kubes[name].get(objects.NAMESPACE, sample.NAMESPACE)
     )
-    problems = [problem for name, found in namespaces.items() if (problem := terminating(name, found))]
+    problems = [
+        problem for name, namespace in namespaces.items() if (problem := terminating(name, namespace))
+    ]
     if problems:
         raise ProblemError(*problems)
     session.clusters.mark_unusable(failed)
@@ -166,25 +213,23 @@ def _deployed(session: Session) -> dict[str, str]:
     have = _live_versions(session)
     missing = [name for name in session.clusters.kubes if name not in have]
     if missing:
-        raise ProblemError(
-            Problem(
-                code=Code.SAMPLE_NOT_DEPLOYED,
-                message="the sample is not deployed everywhere",
-                seen=f"no {sample.SERVICE} in {', '.join(missing)}",
-                expected="one version in each cluster",
-                hint=istio_mc("sample", "deploy", contexts=session.clusters.names),
-            )
+        raise ProblemError.of(
+            code=Code.SAMPLE_NOT_DEPLOYED,
+            message="the sample is not deployed everywhere",
+            seen=f"no {sample.SERVICE} in {', '.join(missing)}",
+            expected="one version in each cluster",
+            hint=istio_mc("sample", "deploy", contexts=session.clusters.names),
         )
     return {name: have[name] for name in session.clusters.names if name in have}
 
 
 def _live_versions(session: Session) -> dict[str, str]:
     labels = f"app={sample.SERVICE},app.kubernetes.io/managed-by=istio-mc"
-    found, failed = session.clusters.each(
+    versions, failed = session.clusters.each(
         lambda name: session.clusters.kubes[name].list(objects.DEPLOYMENT, sample.NAMESPACE, labels=labels)
     )
     session.clusters.mark_unusable(failed)
-    return {name: items[0]["metadata"]["labels"]["version"] for name, items in found.items() if items}
+    return {name: items[0]["metadata"]["labels"]["version"] for name, items in versions.items() if items}
 
 
 def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
@@ -197,11 +242,11 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         timing=session.run.pod_timing,
     )
     seen = ""
-    for _ in looks(session.run.deadline, _POLL_S):
+    for _ in poll_rounds(session.run.deadline, _POLL_S):
         if not (seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))):
             break
         try:
-            pods.look_when_due()
+            pods.check_when_due()
         except ProblemError as error:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
         if pods.problem is None:
@@ -287,57 +332,49 @@ def calls_of(
 ) -> Calls:
     """Calls from one cluster's client: first until every version has answered once, then to be counted.
 
-    Args:
-        session: The run.
-        name: The cluster.
-        pod: Its client.
-        versions: All there are.
-        calls: How many are counted.
-        wait_s: How long a version may take to answer for the first time, in seconds.
-
     Raises:
         ProblemError: The client cannot call at all.
     """
     with session.run.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
         probed = _probed(session, name, pod, versions, wait_s)
-        found = probed if probed.hopeless(versions) else Calls({}, {})
-        while found.total < calls:
-            if found.hopeless(versions) or session.run.remaining_s <= _RESERVE_S:
-                found += Calls({}, {}, given_up=True)
+        calls_made = probed if probed.is_conclusive(versions) else Calls({}, {})
+        while calls_made.total < calls:
+            if calls_made.is_conclusive(versions) or session.run.remaining_s <= _RESERVE_S:
+                calls_made += Calls({}, {}, given_up=True)
                 break
-            found += _called(session, name, pod, calls - found.total, found.each_s)
-    return found
+            calls_made += _called(session, name, pod, calls - calls_made.total, calls_made.each_s)
+    return calls_made
 
 
 def silent_gateway(session: Session, name: str, pod: str, addresses: Iterable[str]) -> str | None:
     """The first of another cluster's gateway addresses from which nothing comes back to this client."""
     for address in addresses:
-        if _execute(session, name, pod, sample.knock(address)).exit_code == sample.SWALLOWED:
+        if _execute(session, name, pod, sample.hello_command(address)).exit_code == sample.SWALLOWED:
             return address
     return None
 
 
 def _probed(session: Session, name: str, pod: str, versions: Collection[str], wait_s: float) -> Calls:
-    found = Calls({}, {})
-    told = False
-    for _ in looks(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
-        found += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, found.each_s)
-        if found.answered.keys() >= set(versions):
+    calls_made = Calls({}, {})
+    reported = False
+    for _ in poll_rounds(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
+        calls_made += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, calls_made.each_s)
+        if calls_made.answered.keys() >= set(versions):
             break
-        if not told:
-            told = True
+        if not reported:
+            reported = True
             session.run.progress(
                 Event(name, _TEST_STEP, State.WAITING, "for one response from every version")
             )
-    return found
+    return calls_made
 
 
 def _called(session: Session, name: str, pod: str, calls: int, each_s: int) -> Calls:
     done = _execute(session, name, pod, sample.command(calls, each_s=each_s))
-    found = sample.count(done.stdout)
-    if not found.total:
-        raise ProblemError(_mute(name, pod, done))
-    return found
+    counted = sample.count(done.stdout)
+    if not counted.total:
+        raise ProblemError(_no_response(name, pod, done))
+    return counted
 
 
 def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execution:
@@ -345,7 +382,7 @@ def _execute(session: Session, name: str, pod: str, command: list[str]) -> Execu
     return kube.execute(sample.NAMESPACE, pod, sample.CLIENT, command, timeout_s=_EXEC_DEADLINE_S, reads=True)
 
 
-def _mute(name: str, pod: str, done: Execution) -> Problem:
+def _no_response(name: str, pod: str, done: Execution) -> Problem:
     return Problem(
         code=Code.CLIENT_CANNOT_CALL,
         cluster=name,
@@ -358,25 +395,31 @@ def _mute(name: str, pod: str, done: Execution) -> Problem:
     )
 
 
-def not_as_wanted(
-    session: Session, versions: Mapping[str, str], found: Mapping[str, Calls], clients: Mapping[str, str]
+def failed_pairs(
+    session: Session,
+    versions: Mapping[str, str],
+    calls_of_pair: Mapping[str, Calls],
+    clients: Mapping[str, str],
 ) -> list[Problem]:
     """A Problem for each pair that failed, and for each client that gave up though all had answered it."""
     pairs = [
         (name, peer)
-        for name, calls in found.items()
+        for name, calls in calls_of_pair.items()
         for peer, version in versions.items()
-        if calls.seldom(version, len(versions))
+        if calls.too_few(version, len(versions))
     ]
     blamed = {name for name, _ in pairs}
-    gave_up = [name for name, calls in found.items() if calls.given_up and name not in blamed]
+    gave_up = [name for name, calls in calls_of_pair.items() if calls.given_up and name not in blamed]
     if not pairs and not gave_up:
         return []
     # What the way to a gateway is like from here says less than what the clients in the clusters find.
     checks = [check for check in ALL if check.topic != data_path.TOPIC]
-    hops = _Hops(session, look(session, checks, None), clients)
-    seldom = [_too_seldom(name, peer, versions, found[name], hops.first(name, peer)) for name, peer in pairs]
-    return [*seldom, *(_unanswered(name, found[name], hops.any_wrong()) for name in gave_up)]
+    hops = _Hops(session, run_checks(session, checks, None), clients)
+    too_few = [
+        _too_few_answers(name, peer, versions, calls_of_pair[name], hops.first(name, peer))
+        for name, peer in pairs
+    ]
+    return [*too_few, *(_unanswered(name, calls_of_pair[name], hops.any_wrong()) for name in gave_up)]
 
 
 _VERIFY = Advice(istio_mc("verify"))
@@ -384,21 +427,21 @@ _VERIFY = Advice(istio_mc("verify"))
 
 @dataclass(frozen=True, slots=True)
 class _Hop:
-    """What is wrong on the way, and what mends it."""
+    """What is wrong on the way, and what fixes it."""
 
-    told: str
+    message: str
     hint: Hint
 
 
 class _Hops:
     """The checks of one look at the mesh, the paths of reviews, and what a client gets from a gateway."""
 
-    def __init__(self, session: Session, looked: VerifyResult, clients: Mapping[str, str]) -> None:
+    def __init__(self, session: Session, results: VerifyResult, clients: Mapping[str, str]) -> None:
         self._session = session
-        self._facts = looked.facts
+        self._facts = results.facts
         self._clients = clients
-        self._wrong = [result for result in looked.root_causes if result.problem]
-        self._traces = _traces(session, looked)
+        self._wrong = [result for result in results.root_causes if result.problem]
+        self._traces = _traces(session, results)
 
     def first(self, name: str, peer: str) -> _Hop:
         """The first wrong hop from one cluster to another."""
@@ -412,13 +455,13 @@ class _Hops:
         addresses = self._addresses(peer) if name != peer else ()
         if address := self._silent(name, addresses):
             return _Hop(
-                f"first wrong hop: the gateway of {peer}: nothing comes back to {name} "
+                f"first failed hop: gateway of {peer}: no response to {name} "
                 f"from {address}:{CROSS_NETWORK_PORT}",
                 Advice(istio_mc("address", contexts=[peer])),
             )
         where = f" at {', '.join(addresses)}" if addresses else ""
-        told = f"every hop that can be looked at is right: look at the path to {peer}'s gateway{where}"
-        return _Hop(told, _VERIFY)
+        message = f"no check and no hop failed: look at the path to the gateway of {peer}{where}"
+        return _Hop(message, _VERIFY)
 
     def any_wrong(self) -> _Hop:
         """The first wrong hop anywhere, where nothing tells which cluster kept silent."""
@@ -427,11 +470,11 @@ class _Hops:
         for one in self._traces:
             if one.broken:
                 return _broken(one.broken)
-        return _Hop("every hop that can be looked at is right", _VERIFY)
+        return _Hop("no check and no hop failed", _VERIFY)
 
     def _addresses(self, peer: str) -> tuple[str, ...]:
         cluster = self._facts.clusters.get(peer)
-        return seen_addresses(peer, cluster, self._facts.observed) if cluster else ()
+        return used_addresses(peer, cluster, self._facts.observed) if cluster else ()
 
     def _silent(self, name: str, addresses: tuple[str, ...]) -> str | None:
         try:
@@ -442,33 +485,33 @@ class _Hops:
 
 def _hop(result: Result) -> _Hop:
     hint = result.problem.hint if result.problem else None
-    return _Hop(f"first wrong hop: {result.check.id} ({result.target})", hint or _VERIFY)
+    return _Hop(f"first failed hop: {result.check.id} ({result.target})", hint or _VERIFY)
 
 
-def _traces(session: Session, looked: VerifyResult) -> tuple[Trace, ...]:
+def _traces(session: Session, results: VerifyResult) -> tuple[Trace, ...]:
     """The paths of reviews from every cluster to every other one; none where it cannot be read."""
-    asked = Asked(f"{sample.NAMESPACE}/{sample.SERVICE}", port=sample.PORT)
+    query = TraceQuery(f"{sample.NAMESPACE}/{sample.SERVICE}", port=sample.PORT)
     try:
-        return follow(session, asked, looked.facts, looked.root_causes).traces
+        return follow(session, query, results.facts, results.root_causes).traces
     except ProblemError:
         return ()
 
 
-def _broken(found: HopResult) -> _Hop:
-    problem = found.outcome.problem
-    told = problem.message if problem else found.outcome.seen
-    return _Hop(f"first wrong hop: {found.hop.id}: {told}", (problem and problem.hint) or _VERIFY)
+def _broken(hop: HopResult) -> _Hop:
+    problem = hop.outcome.problem
+    message = problem.message if problem else hop.outcome.seen
+    return _Hop(f"first failed hop: {hop.hop.id}: {message}", (problem and problem.hint) or _VERIFY)
 
 
-def _too_seldom(name: str, peer: str, versions: Mapping[str, str], calls: Calls, hop: _Hop) -> Problem:
+def _too_few_answers(name: str, peer: str, versions: Mapping[str, str], calls: Calls, hop: _Hop) -> Problem:
     version = versions[peer]
     answers, least = calls.answered.get(version, 0), least_share(len(versions))
     return Problem(
         code=Code.TOO_FEW_ANSWERS,
         cluster=name,
-        message=f"{version} in {peer} answered {name} in {answers} of {calls.total} calls; {hop.told}",
-        seen=_got(calls),
-        expected="an answer" if calls.given_up else f"at least {least:.0%} of the calls",
+        message=f"{answers} of {calls.total} calls were answered by {version} in {peer}",
+        seen=f"{_counted(calls)}\n{hop.message}",
+        expected="a response" if calls.given_up else f"at least {least:.0%} of the calls",
         hint=hop.hint,
     )
 
@@ -477,18 +520,20 @@ def _unanswered(name: str, calls: Calls, hop: _Hop) -> Problem:
     return Problem(
         code=Code.CALLS_UNANSWERED,
         cluster=name,
-        message=f"{name} stopped sending requests, although every version had responded; {hop.told}",
-        seen=_got(calls),
+        message=f"{name} stopped sending requests, although every version had responded",
+        seen=f"{_counted(calls)}\n{hop.message}",
         expected=f"a response to each request within {PATIENCE_S} s",
         hint=hop.hint,
     )
 
 
-def _got(calls: Calls) -> str:
+def _counted(calls: Calls) -> str:
     statuses = [f"{code}: {times}" for code, times in calls.failed.items() if code != "000"]
     parts = [f"HTTP status {', '.join(statuses)}"] if statuses else []
     if calls.unanswered:
-        parts.append(f"no response within {PATIENCE_S} s, later {HURRY_S} s: {calls.unanswered} requests")
+        parts.append(
+            f"no response within {PATIENCE_S} s, later {SHORT_TIMEOUT_S} s: {calls.unanswered} requests"
+        )
     if calls.given_up:
         parts.append(f"stopped after {calls.total} requests")
     return "; ".join(parts) or f"responses by version: {dict(calls.answered)}"

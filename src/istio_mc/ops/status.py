@@ -38,8 +38,6 @@ class StatusResult:
     """What each cluster shows.
 
     Attributes:
-        contexts: Every cluster of the run, in the user's order.
-        clusters: Those that answered, by context.
         silent_istiods: Istiods that did not say whom and what they serve, by context.
     """
 
@@ -61,7 +59,7 @@ def status(session: Session) -> StatusResult:
             seen: list[RemoteCluster] = []
             proxies: list[Proxy] = []
             try:
-                seen, proxies = _ask(kube, running_istiods(observed.of(objects.POD)))
+                seen, proxies = _read_istiods(kube, running_istiods(observed.of(objects.POD)))
             except ProblemError as error:
                 # What the API server tells is worth showing though an istiod keeps silent.
                 silent[name] = error.problems
@@ -70,17 +68,17 @@ def status(session: Session) -> StatusResult:
                 faults = read_pod_faults(kube, SYSTEM_NAMESPACE, observed.of(objects.POD))
         return status_of(observed, seen, proxies, faults)
 
-    found, failed = session.clusters.each(read)
+    statuses, failed = session.clusters.each(read)
     return StatusResult(
         contexts=session.clusters.names,
-        clusters=found,
+        clusters=statuses,
         failures=session.clusters.unusable | failed,
         silent_istiods=silent,
         warnings=tuple(session.warnings),
     )
 
 
-def _ask(kube: Kube, istiods: list[Object]) -> tuple[list[RemoteCluster], list[Proxy]]:
+def _read_istiods(kube: Kube, istiods: list[Object]) -> tuple[list[RemoteCluster], list[Proxy]]:
     seen = all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in istiods})
     proxies = all_of({pod["metadata"]["name"]: partial(syncz, kube, pod) for pod in istiods})
     return [row for rows in seen.values() for row in rows], [row for rows in proxies.values() for row in rows]

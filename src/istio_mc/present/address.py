@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from rich.padding import Padding
 from rich.text import Text
 
+from istio_mc.domain import yamltext
 from istio_mc.domain.gateway.changes import MEANING, Action, Change, Via
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.present.output.envelope import Report, exit_for
 from istio_mc.present.output.hints import as_printed
 from istio_mc.present.output.terminal import print_words, table
+from istio_mc.present.output.wrap import print_item, print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,24 +24,23 @@ if TYPE_CHECKING:
     from istio_mc.ops.address import AddressResult, ClusterAddress
 
 _UNNAMED = "ADDRESS"
-_INDENT = (0, 0, 0, 2)
 
 
 def report(result: AddressResult, warnings: Iterable[Problem]) -> Report:
     """What was seen and done, cluster by cluster."""
-    look = result.look
-    failures = look.failures | result.failures
+    addresses = result.addresses
+    failures = addresses.failures | result.failures
     return Report(
         data={
             "dryRun": result.dry_run,
             "changed": bool(result.changes),
             "changes": [_change(change, documents=result.dry_run) for change in result.changes],
-            "clusters": [_cluster(view) for view in look.views.values()],
+            "clusters": [_cluster(view) for view in addresses.views.values()],
         },
         render=lambda console: _render(result, console),
         errors=tuple(problem for problems in failures.values() for problem in problems),
         warnings=(*warnings, *result.warnings),
-        exit=exit_for(len(failures), max(len(look.live.clusters), len(failures))),
+        exit=exit_for(len(failures), max(len(addresses.live.clusters), len(failures))),
     )
 
 
@@ -51,7 +50,7 @@ def question(changes: Iterable[Change]) -> str:
     return "\n".join([*lines, "Go on?"])
 
 
-def ways_out(view: ClusterAddress) -> list[dict[str, str]]:
+def address_options(view: ClusterAddress) -> list[dict[str, str]]:
     """The three ways to give a pending gateway an address, each with the command to paste."""
     name = view.cluster.context
     return [
@@ -74,15 +73,15 @@ def status(view: ClusterAddress) -> str:
 
 
 def _change(change: Change, *, documents: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    data: dict[str, Any] = {
         "cluster": change.context,
         "action": change.action.value,
         "object": str(ref_of(change.document)),
         "reason": change.reason,
     }
     if documents and change.action is not Action.DELETE:
-        told["document"] = change.document
-    return told
+        data["document"] = change.document
+    return data
 
 
 def _cluster(view: ClusterAddress) -> dict[str, Any]:
@@ -104,10 +103,17 @@ def _cluster(view: ClusterAddress) -> dict[str, Any]:
         else None,
         "remoteGateways": [
             {"cluster": one.context, "name": one.name, "addresses": list(one.addresses), "managed": one.ours}
-            for one in view.standing
+            for one in view.remote_gateways
         ],
+        "metallb": {
+            "pool": view.pool["metadata"]["name"],
+            "addresses": list(view.pool.get("spec", {}).get("addresses") or []),
+            "announcedBy": [str(ref_of(one)) for one in view.advertisements],
+        }
+        if view.pool
+        else None,
         "resolved": {one.host: list(one.addresses) for one in view.resolved},
-        "doubts": [{"address": text, "reason": why} for text, why in view.doubts()],
+        "doubts": [{"address": text, "reason": why} for text, why in view.unreachable()],
         "ports": [
             {
                 "name": port.name,
@@ -119,15 +125,15 @@ def _cluster(view: ClusterAddress) -> dict[str, Any]:
             }
             for port in view.ports
         ],
-        "options": ways_out(view) if pending else [],
+        "options": address_options(view) if pending else [],
     }
 
 
 def _render(result: AddressResult, console: Console) -> None:
-    if result.asked:
+    if result.requested:
         _render_changes(result, console)
         return
-    views = result.look.views.values()
+    views = result.addresses.views.values()
     for view in views:
         _render_cluster(view, console)
     _render_ports([view for view in views if view.ports], console)
@@ -138,12 +144,12 @@ def _render_changes(result: AddressResult, console: Console) -> None:
         console.print("Nothing to change.")
     for change in result.changes:
         head = "would " if result.dry_run else ""
-        console.print(f"{change.context}: {head}{change} ({change.reason})", markup=False, soft_wrap=True)
+        print_item(console, f"{change.context}:", f"{head}{change} ({change.reason})", margin=0)
         if result.dry_run and change.action is not Action.DELETE:
-            text = yaml.safe_dump(change.document, sort_keys=False)
+            text = yamltext.dump(change.document)
             console.print(f"---\n{text}", markup=False, soft_wrap=True)
     shown = table("CLUSTER", "GATEWAY", "STATUS")
-    for name, view in result.look.views.items():
+    for name, view in result.addresses.views.items():
         shown.add_row(name, ", ".join(view.addresses) or "-", status(view))
     print_words(console, shown)
 
@@ -158,10 +164,10 @@ def _render_cluster(view: ClusterAddress, console: Console) -> None:
     )
     for label, value in _facts(view):
         console.print(Text.assemble((f"  {label + ':':<16}", "dim"), value), soft_wrap=True)
-    for text, why in view.doubts():
-        console.print(Padding(Text.assemble(("‼ ", "yellow"), f"{text}: {why}"), _INDENT, expand=False))
+    for text, why in view.unreachable():
+        print_item(console, ("‼", "yellow"), f"{text}: {why}")
     if status(view) == "pending":
-        _render_ways_out(view, console)
+        _render_options(view, console)
     console.print()
 
 
@@ -175,9 +181,9 @@ def _render_ports(views: Sequence[ClusterAddress], console: Console) -> None:
             nodes.setdefault(key, []).extend(node)
     if not nodes:
         return
-    shown = table("PORT", "NAME", "OPEN IT", "FOR", "NODE PORTS")
-    for row, found in nodes.items():
-        shown.add_row(*row, ", ".join(found) or "-")
+    shown = table("PORT", "NAME", "OPEN", "FOR", "NODE PORTS")
+    for row, of_node in nodes.items():
+        shown.add_row(*row, ", ".join(of_node) or "-")
     print_words(console, shown)
 
 
@@ -196,15 +202,21 @@ def _facts(view: ClusterAddress) -> list[tuple[str, str]]:
     facts = [("Service", f"type {spec.get('type')}")]
     if spec.get("type") == "LoadBalancer":
         facts.append(("load balancer", ", ".join(view.from_load_balancer) or "pending"))
-    if asked := spec.get("loadBalancerIP"):
-        facts.append(("loadBalancerIP", str(asked)))
+    if requested := spec.get("loadBalancerIP"):
+        facts.append(("loadBalancerIP", str(requested)))
+    if view.pool:
+        name, ranges = view.pool["metadata"]["name"], view.pool.get("spec", {}).get("addresses") or []
+        facts.append(("MetalLB pool", f"{name}: {', '.join(ranges)}"))
+        facts.append(
+            ("announced by", ", ".join(str(ref_of(one)) for one in view.advertisements) or "nothing")
+        )
     if view.external_ips:
         facts.append(("externalIPs", ", ".join(view.external_ips)))
     facts += [
         ("istio-remote", f"{', '.join(one.addresses)} (Gateway {one.name} in {one.context})")
-        for one in view.standing
+        for one in view.remote_gateways
     ]
-    if view.standing and view.lacking:
+    if view.remote_gateways and view.lacking:
         facts.append(("lacking in", ", ".join(view.lacking)))
     facts += [
         ("resolves to", f"{', '.join(one.addresses)} ({one.host}, as this machine sees it)")
@@ -214,13 +226,13 @@ def _facts(view: ClusterAddress) -> list[tuple[str, str]]:
     return facts
 
 
-def _render_ways_out(view: ClusterAddress, console: Console) -> None:
-    console.print(
-        f"  Three ways to give it one; {_UNNAMED} is what stands before its nodePorts and forwards to them.\n"
-        "  Its firewall lets in what is marked yes below, from the other clusters.",
-        soft_wrap=True,
+def _render_options(view: ClusterAddress, console: Console) -> None:
+    text = (
+        f"Three options to assign one. {_UNNAMED} is the load balancer or NAT that forwards to the node "
+        "ports; its firewall must let the other clusters reach the ports with OPEN yes below."
     )
-    for way in ways_out(view):
+    print_wrapped(console, text.split(), indent=2, first=Text(" " * 2))
+    for way in address_options(view):
         console.print(Text.assemble((f"  {way['via']}", "bold"), ":"))
-        console.print(Padding(Text(way["meaning"]), (0, 0, 0, 4), expand=False))
+        print_wrapped(console, way["meaning"].split(), indent=4, first=Text(" " * 4))
         console.print(f"    {way['command']}", markup=False, soft_wrap=True)

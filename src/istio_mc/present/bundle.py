@@ -11,6 +11,7 @@ from istio_mc.domain.text import plural
 from istio_mc.ops.bundle import redactions
 from istio_mc.present.html.page import page
 from istio_mc.present.output.envelope import Envelope, Report, exit_for, problems_data
+from istio_mc.present.output.wrap import print_item
 from istio_mc.present.verify import summary
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ Names and addresses of your clusters are kept, too: check before you attach this
 
 def about(gathered: Gathered, logs: Logs, warnings: Iterable[Problem]) -> list[File]:
     """Readme, index, what verify found, and the page."""
-    found = summary.report(gathered.verified, warnings)
-    envelope = Envelope("verify", found.exit, found.data, found.errors, found.warnings).document()
+    summary_report = summary.report(gathered.verified, warnings)
+    envelope = Envelope(
+        "verify", summary_report.exit, summary_report.data, summary_report.errors, summary_report.warnings
+    ).document()
     pages = [
         File("verify.json", json.dumps(envelope, indent=1, ensure_ascii=False) + "\n"),
         File("report.html", page(gathered.verified, gathered.made)),
@@ -114,7 +117,7 @@ def _file(file: File) -> dict[str, Any]:
 
 def report(gathered: Gathered, to: Path | None, archive: bytes, warnings: Iterable[Problem]) -> Report:
     """Where the bundle is, and what is missing; the archive itself where it goes to standard output."""
-    taken_out = redactions(gathered)
+    redacted = redactions(gathered)
     clusters = [_cluster(gathered, name) for name in gathered.verified.facts.clusters]
     missing = sum(len(collected.missing) for collected in gathered.clusters.values())
 
@@ -122,21 +125,20 @@ def report(gathered: Gathered, to: Path | None, archive: bytes, warnings: Iterab
         if to is None:
             console.file.buffer.write(archive)  # type: ignore[attr-defined] # standard output has one
             return
-        secrets = (
-            f"; removed: {', '.join(f'{n} {kind}' for kind, n in taken_out.items())}" if taken_out else ""
-        )
-        console.print(
-            f"{to}: {plural(len(archive), 'byte')}, {plural(len(gathered.clusters), 'cluster')}{secrets}"
-        )
+        size = f"{plural(len(archive), 'byte')}, {plural(len(gathered.clusters), 'cluster')}"
+        print_item(console, f"{to}:", size, margin=0)
+        if redacted:
+            kinds = ", ".join(f"{kind} ({count})" for kind, count in redacted.items())
+            print_item(console, "removed:", kinds)
         if missing:
-            console.print(f"{plural(missing, 'response')} missing: see index.json in it")
+            print_item(console, "missing:", f"{plural(missing, 'response')}, see index.json in the archive")
 
     unreachable = [problem for problems in gathered.unreachable.values() for problem in problems]
     return Report(
         data={
             "file": str(to) if to else None,
             "bytes": len(archive),
-            "redactions": taken_out,
+            "redactions": redacted,
             "clusters": clusters,
         },
         render=render,

@@ -42,18 +42,18 @@ def initialised(result: InitResult) -> Report:
 def issued(result: IssueResult) -> Report:
     """The clusters' CAs."""
     rows: list[_Row] = [("root", result.root, "kept")]
-    rows += [(found.cluster_id, found.certificate, found.outcome) for found in result.clusters]
+    rows += [(cluster.cluster_id, cluster.certificate, cluster.outcome) for cluster in result.clusters]
     return Report(
         data={
             "folder": str(result.folder),
             "root": certificate(result.root),
             "clusters": [
                 {
-                    "clusterId": found.cluster_id,
-                    "outcome": found.outcome.value,
-                    "certificate": certificate(found.certificate),
+                    "clusterId": cluster.cluster_id,
+                    "outcome": cluster.outcome.value,
+                    "certificate": certificate(cluster.certificate),
                 }
-                for found in result.clusters
+                for cluster in result.clusters
             ],
         },
         render=lambda console: _render(console, rows),
@@ -66,7 +66,7 @@ def shown(result: ShowResult) -> Report:
     rows: list[_Row] = [("root", result.root, "")]
     if result.issuer:
         rows.append(("issuer", result.issuer, ""))
-    rows += [(found.cluster_id, found.certificate, "") for found in result.clusters]
+    rows += [(cluster.cluster_id, cluster.certificate, "") for cluster in result.clusters]
     return Report(
         data={
             "folder": str(result.folder),
@@ -75,15 +75,15 @@ def shown(result: ShowResult) -> Report:
             "canIssue": result.can_issue,
             "clusters": [
                 {
-                    "clusterId": found.cluster_id,
-                    "certificate": certificate(found.certificate),
-                    "problems": problems_data(found.problems),
+                    "clusterId": cluster.cluster_id,
+                    "certificate": certificate(cluster.certificate),
+                    "problems": problems_data(cluster.problems),
                 }
-                for found in result.clusters
+                for cluster in result.clusters
             ],
         },
         render=lambda console: _render(console, rows),
-        warnings=tuple(problem for found in result.clusters for problem in found.problems),
+        warnings=tuple(problem for cluster in result.clusters for problem in cluster.problems),
     )
 
 
@@ -91,7 +91,7 @@ def verified(result: VerifyResult) -> Report:
     """What is wrong with the folder."""
 
     def render(console: Console) -> None:
-        whole = f"root and {plural(len(result.clusters), 'cluster')}, in order"
+        whole = f"valid: root CA and {plural(len(result.clusters), 'intermediate CA')}"
         what = whole if result.ok else plural(len(result.errors), "fault")
         console.print(f"{result.folder}: {what}", soft_wrap=True)
 

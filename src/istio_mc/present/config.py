@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.ops.config import Source
 from istio_mc.present.output.envelope import Report
-from istio_mc.present.output.terminal import print_words, table
+from istio_mc.present.output.terminal import print_rows, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,13 +76,13 @@ def schema_text(document: dict[str, Any]) -> str:
 
 
 def _render(result: Shown, console: Console) -> None:
-    rows = table("SETTING", "VALUE", "FROM")
+    rows = table("SETTING", "FROM", "VALUE")
     for setting in _folded(result.settings):
         origin = setting.origin or ""
         if result.file is not None:
             origin = origin.replace(str(result.file), result.file.name)
-        rows.add_row(setting.key, _value(setting), f"{setting.source} {origin}".rstrip())
-    print_words(console, rows, but="VALUE")
+        rows.add_row(setting.key, f"{setting.source} {origin}".rstrip(), _value(setting))
+    print_rows(console, rows)
 
 
 def _folded(settings: Iterable[Setting]) -> Iterator[Setting]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.present.output.envelope import Report, problems_data
-from istio_mc.present.output.terminal import print_whole, table
+from istio_mc.present.output.terminal import print_untruncated, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,4 +73,4 @@ def _render(result: ContextsResult, console: Console, *, is_wide: bool) -> None:
             {None: "not asked", True: "yes", False: "no"}[shown.reachable],
             *([context.server or "-"] if is_wide else []),
         )
-    print_whole(console, rows)
+    print_untruncated(console, rows)

@@ -117,8 +117,8 @@ def _is_another(block: list[str], line: str) -> bool:
     match = _BLOCK.match(line)
     if not match:
         return bool(block) and block[0].startswith("#")
-    goes_on = match[1] in ("> ", "| ") and bool(block) and block[0].startswith(match[1].strip())
-    return not goes_on
+    has_more = match[1] in ("> ", "| ") and bool(block) and block[0].startswith(match[1].strip())
+    return not has_more
 
 
 def _print_table(to: Console, rows: list[str]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from istio_mc.domain import yamltext
 from istio_mc.domain.kube.objects import CRD, ref_of
 from istio_mc.present.output.envelope import Report, exit_for
 from istio_mc.present.output.services import render_services, services_data
 from istio_mc.present.output.terminal import print_words, table
+from istio_mc.present.output.wrap import print_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
     problems = tuple(problem for cluster in result.clusters for problem in cluster.problems)
 
     def render(console: Console) -> None:
-        shown = table("CLUSTER", "CLUSTER ID", "NETWORK", "STATUS", "AN INSTALL WOULD CHANGE")
+        shown = table("CLUSTER", "CLUSTER ID", "NETWORK", "STATUS", "INSTALL CHANGES")
         for cluster in result.clusters:
             pending = result.pending.get(cluster.cluster.context, ())
             shown.add_row(
@@ -59,14 +59,16 @@ def adopted(result: AdoptResult, warnings: Iterable[Problem]) -> Report:
                 cluster.cluster.cluster_id,
                 cluster.cluster.network,
                 _membership(cluster, dry_run=result.dry_run),
-                ", ".join(step.name for step in pending) or "nothing",
+                ", ".join(step.name for step in pending) or ("-" if cluster.problems else "nothing"),
             )
         print_words(console, shown)
         console.print(str(result.istio), markup=False, soft_wrap=True)
+        places: dict[str, list[str]] = {}
         for name, steps in result.pending.items():
-            for step in steps:
-                for reason in step.reasons:
-                    console.print(f"  {name} {step.name}: {reason}", markup=False, soft_wrap=True)
+            for reason in (f"{step.name}: {reason}" for step in steps for reason in step.shown):
+                places.setdefault(reason, []).append(name)
+        for reason, names in places.items():
+            print_item(console, "-", f"{', '.join(names)}: {reason}")
 
     return Report(
         data={
@@ -126,10 +128,10 @@ def _cluster(cluster: InstalledCluster, *, documents: bool) -> dict[str, Any]:
 
 
 def _step(step: Step, *, documents: bool) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": step.name, "reasons": list(step.reasons)}
+    data: dict[str, Any] = {"name": step.name, "reasons": list(step.shown)}
     if documents:
-        told["documents"] = [without_secrets(document) for document in step.documents]
-    return told
+        data["documents"] = [without_secrets(document) for document in step.documents]
+    return data
 
 
 def _status(cluster: InstalledCluster) -> str:
@@ -151,7 +153,7 @@ def _render(result: InstallResult, console: Console) -> None:
             cluster.cluster.network,
             ", ".join(cluster.addresses) or "-",
             "to change" if result.dry_run and _status(cluster) == "changed" else _status(cluster),
-            _told(cluster, dry_run=result.dry_run),
+            _summary(cluster, dry_run=result.dry_run),
         )
     print_words(console, shown)
     console.print(str(result.istio), markup=False, soft_wrap=True)
@@ -161,7 +163,7 @@ def _render(result: InstallResult, console: Console) -> None:
         console.print("Nothing to change.")
 
 
-def _told(cluster: InstalledCluster, *, dry_run: bool) -> str:
+def _summary(cluster: InstalledCluster, *, dry_run: bool) -> str:
     steps = ", ".join(step.name for step in cluster.steps)
     if cluster.problems and not dry_run:
         # Which of them were done before it failed is for the next run to see.
@@ -173,14 +175,14 @@ def _render_plan(result: InstallResult, console: Console) -> None:
     for cluster in result.clusters:
         for step in cluster.steps:
             console.print(f"# {cluster.cluster.context}: {step.name}", markup=False, soft_wrap=True)
-            for reason in step.reasons:
+            for reason in step.shown:
                 console.print(f"#   {reason}", markup=False, soft_wrap=True)
             for document in step.documents:
                 if document.get("kind") == CRD.kind:
                     # Thousands of lines of upstream's schemas would bury the rest; -o json has them.
                     console.print(f"#   {ref_of(document)}", markup=False, soft_wrap=True)
                     continue
-                text = yaml.safe_dump(without_secrets(document), sort_keys=False)
+                text = yamltext.dump(without_secrets(document))
                 console.print(f"---\n{text}", markup=False, soft_wrap=True, end="")
     render_services(result.merged, console)
     console.print()

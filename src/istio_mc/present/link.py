@@ -45,7 +45,7 @@ def report(result: LinkResult, warnings: Iterable[Problem]) -> Report:
 
 def question(todo: Linking) -> str:
     """What is asked before remote secrets are removed."""
-    what = "; ".join(f"{name}: {', '.join(map(str, going))}" for name, going in todo.doomed.items() if going)
+    what = "; ".join(f"{name}: {', '.join(map(str, going))}" for name, going in todo.stale.items() if going)
     return f"Remove remote secrets: {what}?"
 
 

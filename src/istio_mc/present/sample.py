@@ -20,27 +20,40 @@ if TYPE_CHECKING:
 
 
 def deployed(result: Deployed, warnings: Iterable[Problem], *, done: str) -> Report:
-    """Which version is where."""
+    """Which version is where, and in a dry run what would be applied or deleted.
+
+    Args:
+        done: What a cluster is called in which everything was done, or would be.
+    """
+    names = {**result.versions, **result.failures}
+    planned = result.changes
+
+    def status(name: str) -> str:
+        if name in result.failures:
+            return "failed"
+        return "unchanged" if planned is not None and not planned.get(name) else done
 
     def render(console: Console) -> None:
         rows = table("CLUSTER", "VERSION", "STATUS")
-        for name in {**result.versions, **result.failures}:
-            rows.add_row(
-                name, result.versions.get(name) or "-", "failed" if name in result.failures else done
-            )
+        for name in names:
+            rows.add_row(name, result.versions.get(name) or "-", status(name))
         print_words(console, rows)
+        for name, refs in (planned or {}).items():
+            for ref in refs:
+                console.print(f"{name}: {ref}", highlight=False)
 
-    names = {**result.versions, **result.failures}
     return Report(
         data={
+            "dryRun": planned is not None,
             "clusters": [
                 {
                     "name": name,
                     "version": result.versions.get(name) or None,
-                    "status": "failed" if name in result.failures else done,
+                    "status": status(name),
+                    **({} if planned is None else {"objects": [*map(str, planned.get(name, ()))]}),
                 }
                 for name in names
-            ]
+            ],
         },
         render=render,
         errors=tuple(problem for problems in result.failures.values() for problem in problems),
@@ -82,7 +95,7 @@ def _render(result: Tested, console: Console) -> None:
         cells = []
         for version in result.versions.values():
             answers = calls.answered.get(version, 0)
-            good = not calls.seldom(version, len(result.versions))
+            good = not calls.too_few(version, len(result.versions))
             cells.append(Text(f"{'√' if good else '×'} {answers}", style="green" if good else "red"))
         rows.add_row(
             name,

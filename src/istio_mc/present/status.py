@@ -12,6 +12,7 @@ from rich.text import Text
 
 from istio_mc.present.output.envelope import Report, exit_for
 from istio_mc.present.output.terminal import table
+from istio_mc.present.output.wrap import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,26 +45,26 @@ def _silent(result: StatusResult) -> tuple[Problem, ...]:
 
 
 def _data(result: StatusResult, name: str) -> dict[str, Any]:
-    found = result.clusters.get(name)
-    if found is None:
+    status = result.clusters.get(name)
+    if status is None:
         return {"name": name, "reachable": False}
     return {
         "name": name,
         "reachable": True,
-        "clusterId": found.cluster_id,
-        "network": found.network,
-        "meshID": found.mesh_id,
-        "version": found.version,
-        "pods": [{**_camel(pod), "healthy": pod.fine} for pod in found.pods],
-        "services": [{**_camel(service), "pending": service.pending} for service in found.services],
-        "deployments": [_camel(deployment) for deployment in found.deployments],
-        "horizontalPodAutoscalers": [_camel(hpa) for hpa in found.hpas],
-        "gateways": [_camel(gateway) for gateway in found.gateways],
-        "remoteSecrets": [_camel(secret) for secret in found.remote_secrets],
+        "clusterId": status.cluster_id,
+        "network": status.network,
+        "meshID": status.mesh_id,
+        "version": status.version,
+        "pods": [{**_camel(pod), "healthy": pod.is_healthy} for pod in status.pods],
+        "services": [{**_camel(service), "pending": service.pending} for service in status.services],
+        "deployments": [_camel(deployment) for deployment in status.deployments],
+        "horizontalPodAutoscalers": [_camel(hpa) for hpa in status.hpas],
+        "gateways": [_camel(gateway) for gateway in status.gateways],
+        "remoteSecrets": [_camel(secret) for secret in status.remote_secrets],
         "proxies": None
         if name in result.silent_istiods
-        else [{**_camel(proxy), "synced": proxy.synced} for proxy in found.proxies],
-        "notes": list(found.notes),
+        else [{**_camel(proxy), "synced": proxy.synced} for proxy in status.proxies],
+        "notes": list(status.notes),
     }
 
 
@@ -107,12 +108,14 @@ def screen(result: StatusResult, width: int) -> RenderableType:
             cells = [columns[name].cells.get(key, Text("-", style="dim")) for name in block]
             shown.add_row(Text(f" {key[1]}"), *cells)
         parts.append(shown)
-    who: dict[str, list[str]] = {}
+    names_by_note: dict[str, list[str]] = {}
     for name, column in columns.items():
         for note in column.notes:
-            who.setdefault(note, []).append(name)
-    notes = [f"{', '.join(names)}: {note}" for note, names in who.items()]
-    parts += [Text(note) for note in notes[:_NOTES]]
+            names_by_note.setdefault(note, []).append(name)
+    notes = [f"{', '.join(names)}: {note}" for note, names in names_by_note.items()]
+    for note in notes[:_NOTES]:
+        lines = lines_of(note.split(), width, indent=2, taken=0, styles={})
+        parts += [Text.assemble(" " * 2 * bool(number), line) for number, line in enumerate(lines)]
     if len(notes) > _NOTES:
         parts.append(Text(f"and {len(notes) - _NOTES} more: see -o json"))
     return Group(*parts)
@@ -139,7 +142,7 @@ class _Column:
     @property
     def natural(self) -> int:
         """The width in which nothing is folded."""
-        return max(cell_len(text) for text in self._texts())
+        return max(cell_len(line) for text in self._texts() for line in text.splitlines())
 
     @property
     def least(self) -> int:
@@ -178,34 +181,34 @@ def _widths(block: list[str], columns: dict[str, _Column], width: int) -> list[i
 
 def _column(result: StatusResult, name: str) -> _Column:
     column = _Column(name)
-    found = result.clusters.get(name)
-    if found is None:
+    status = result.clusters.get(name)
+    if status is None:
         problem = result.failures[name][0]
         column.put("cluster", "version", "not reachable", "red")
         column.note(f"not reachable: {problem.seen or problem.message}")
         return column
     for row, value in (
-        ("version", found.version),
-        ("cluster ID", found.cluster_id),
-        ("mesh", found.mesh_id),
-        ("network", found.network),
+        ("version", status.version),
+        ("cluster ID", status.cluster_id),
+        ("mesh", status.mesh_id),
+        ("network", status.network),
     ):
         column.put("cluster", row, value or "-")
-    for note in found.notes:
+    for note in status.notes:
         column.note(note)
-    _pods(column, found.pods)
-    for service in found.services:
+    _pods(column, status.pods)
+    for service in status.services:
         column.put("services", service.name, *_service(service))
-    for deployment in found.deployments:
+    for deployment in status.deployments:
         column.put("deployments", deployment.name, *_deployment(deployment))
-    for hpa in found.hpas:
+    for hpa in status.hpas:
         _hpa(column, hpa)
-    for gateway in found.gateways:
+    for gateway in status.gateways:
         column.put("gateways", gateway.name, *_gateway(gateway))
-    for secret in found.remote_secrets:
+    for secret in status.remote_secrets:
         style = {"synced": "green", "unknown": "yellow"}.get(secret.status, "red")
         column.put("remote secrets", secret.cluster_id, secret.status, style)
-    _proxies(column, found, silent=name in result.silent_istiods)
+    _proxies(column, status, silent=name in result.silent_istiods)
     return column
 
 
@@ -215,16 +218,16 @@ def _pods(column: _Column, pods: tuple[Pod, ...]) -> None:
     for pod in pods:
         apps.setdefault(pod.app, []).append(pod)
     for app, replicas in apps.items():
-        fine = sum(pod.fine for pod in replicas)
+        healthy = sum(pod.is_healthy for pod in replicas)
         phases = ", ".join(
             phase if len(replicas) == 1 else f"{count} {phase}"
             for phase, count in Counter(pod.phase for pod in replicas).items()
         )
         restarts = sum(pod.restarts for pod in replicas)
-        text = f"{fine}/{len(replicas)} {phases}" + (f", {restarts} restarts" if restarts else "")
-        column.put("pods", app, text, "" if fine == len(replicas) else "red")
+        text = f"{healthy}/{len(replicas)} {phases}" + (f", {restarts} restarts" if restarts else "")
+        column.put("pods", app, text, "" if healthy == len(replicas) else "red")
     for pod in pods:
-        if not pod.fine:
+        if not pod.is_healthy:
             counted = f"{pod.phase}, {pod.ready} of {pod.containers} containers ready"
             column.note(pod.why or f"pod {pod.name}: {counted}")
 
@@ -236,11 +239,11 @@ def _service(service: Service) -> tuple[str, str]:
 
 
 def _deployment(deployment: Deployment) -> tuple[str, str]:
-    return f"{deployment.available}/{deployment.wanted}", "red" if deployment.why else ""
+    return f"{deployment.available}/{deployment.desired}", "red" if deployment.why else ""
 
 
 def _hpa(column: _Column, hpa: Hpa) -> None:
-    text = f"{', '.join(hpa.metrics)} ({hpa.replicas} of {hpa.least}-{hpa.most})"
+    text = f"{', '.join(hpa.metrics)}\n{hpa.replicas} of {hpa.least}-{hpa.most} pods"
     column.put("hpas", hpa.name, text, "yellow" if hpa.why else "")
     if hpa.why:
         column.note(f"HPA {hpa.name} reads <unknown>: {hpa.why}")
@@ -250,15 +253,15 @@ def _gateway(gateway: Gateway) -> tuple[str, str]:
     return ", ".join(gateway.addresses) or "no address", "" if gateway.addresses else "red"
 
 
-def _proxies(column: _Column, found: ClusterStatus, *, silent: bool) -> None:
+def _proxies(column: _Column, status: ClusterStatus, *, silent: bool) -> None:
     if silent:
         column.put("proxies", "in sync", "not reported by istiod", "yellow")
         return
-    synced = sum(proxy.synced for proxy in found.proxies)
-    style = "" if synced == len(found.proxies) else "red"
-    column.put("proxies", "in sync", f"{synced} of {len(found.proxies)}", style)
-    for proxy in found.proxies:
+    synced = sum(proxy.synced for proxy in status.proxies)
+    style = "" if synced == len(status.proxies) else "red"
+    column.put("proxies", "in sync", f"{synced} of {len(status.proxies)}", style)
+    for proxy in status.proxies:
         if not proxy.synced:
             stale = [kind for kind, state in proxy.xds.items() if state == "STALE"]
-            told = [f"{', '.join(stale)} not acknowledged"] if stale else []
-            column.note(f"proxy {proxy.name}: {'; '.join((*told, *proxy.errors))}")
+            states = [f"{', '.join(stale)} not acknowledged"] if stale else []
+            column.note(f"proxy {proxy.name}: {'; '.join((*states, *proxy.errors))}")

@@ -9,12 +9,12 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from rich.console import Group
 from rich.live import Live
 from rich.segment import SegmentLines
 from rich.text import Text
 
+from istio_mc.domain import yamltext
 from istio_mc.gateways.host import signals
 from istio_mc.present import status
 from istio_mc.present.output import encoding, terminal
@@ -36,7 +36,6 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
     Args:
         readings: What to show; closed at the end.
         output: `table`, `json` (one envelope a line) or `yaml` (one document a reading).
-        color: Whether colours may be used.
         every_s: Seconds between readings, for the heading.
 
     Returns:
@@ -52,7 +51,7 @@ def watch(readings: Iterator[StatusResult], *, output: str, color: bool, every_s
                 shown = fitted(console, Group(heading, status.screen(last, console.width)))
                 live.update(shown, refresh=True)
             else:
-                with signals.held():  # or what was written already might be written once more at the end
+                with signals.deferred():  # or what was written already might be written once more at the end
                     _print(console, last, output)
     if last is None:
         return Exit.INTERRUPTED
@@ -68,8 +67,8 @@ def fitted(console: Console, shown: RenderableType) -> RenderableType:
     if len(lines) <= console.height:
         return shown
     kept = lines[: max(0, console.height - 1)]
-    told = f"… {len(lines) - len(kept)} more lines: a higher window shows them, and so does istio-mc status"
-    note = Text(told, style="yellow", no_wrap=True, overflow="ellipsis")
+    hidden = f"… {len(lines) - len(kept)} more lines: a higher window shows them, and so does istio-mc status"
+    note = Text(hidden, style="yellow", no_wrap=True, overflow="ellipsis")
     return Group(SegmentLines(kept, new_lines=True), note)
 
 
@@ -85,16 +84,15 @@ def _print(console: Console, result: StatusResult, output: str) -> None:
         console.print()
     else:
         document = Envelope(_COMMAND, report.exit, report.data, report.errors, report.warnings).document()
-        encoding.write(
-            encoding.Texts(*(partial(_text, document, output, ascii_only=only) for only in (False, True)))
-        )
+        plain, escaped = (partial(_text, document, output, ascii_only=only) for only in (False, True))
+        encoding.write(encoding.Texts.of_document(plain, escaped))
     sys.stdout.flush()
 
 
 def _text(document: dict[str, Any], output: str, *, ascii_only: bool) -> str:
     if output == "json":
         return json.dumps(document, ensure_ascii=ascii_only) + "\n"
-    return "---\n" + yaml.safe_dump(document, sort_keys=False, allow_unicode=not ascii_only)
+    return "---\n" + yamltext.dump(document, ascii_only=ascii_only)
 
 
 def _now() -> str:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.istio import releases
 from istio_mc.domain.istio.releases import UNKNOWN
+from istio_mc.domain.text import plural
 from istio_mc.present.output.envelope import Report, exit_for, problems_data
-from istio_mc.present.output.terminal import print_whole, print_words, table
+from istio_mc.present.output.terminal import print_untruncated, print_words, table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,18 +17,12 @@ if TYPE_CHECKING:
     from istio_mc.domain.istio.choice import IstioChoice
     from istio_mc.domain.istio.releases import IstioRelease
     from istio_mc.domain.tools import Artifact
-    from istio_mc.ops.tools.fetch import BringResult, ToolOutcome
+    from istio_mc.ops.tools.fetch import FetchResult, ToolOutcome
     from istio_mc.ops.tools.listing import ListedCluster, ListedTool, ListResult
 
 
-def brought(result: BringResult, *, dry_run: bool, istio: IstioChoice | None = None) -> Report:
-    """What became of each file.
-
-    Args:
-        result: What became of them.
-        dry_run: Whether nothing was touched.
-        istio: Which Istio was chosen, and why; None: none had to be.
-    """
+def fetched(result: FetchResult, *, dry_run: bool, istio: IstioChoice | None = None) -> Report:
+    """What became of each file."""
     failed = sum(1 for tool in result.tools if tool.problems)
     return Report(
         data={
@@ -50,7 +45,7 @@ def listed(result: ListResult) -> Report:
         data={
             "tools": [_tool(tool) for tool in result.tools],
             "clusters": [_cluster(cluster) for cluster in result.clusters],
-            "notRead": result.not_asked or None,
+            "notRead": result.not_read or None,
             "istio": result.istio.version,
             "istioVersionReason": result.istio.reason,
             "istioVersionTested": result.istio.tested,
@@ -110,11 +105,11 @@ def _tool(tool: ListedTool) -> dict[str, Any]:
     path = tool.found.path if tool.found else tool.manifest
     return {
         "name": str(tool.tool),
-        "desired": tool.wanted,
+        "desired": tool.desired,
         "version": tool.version,
         "path": str(path) if path else None,
         "origin": _origin(tool),
-        "matches": tool.version == tool.wanted,
+        "matches": tool.version == tool.desired,
         "digest": tool.verification.value,
         "pinnedSha256": tool.pinned,
     }
@@ -137,7 +132,7 @@ def _cluster(cluster: ListedCluster) -> dict[str, Any]:
     }
 
 
-def _render_outcomes(result: BringResult, istio: IstioChoice | None, console: Console) -> None:
+def _render_outcomes(result: FetchResult, istio: IstioChoice | None, console: Console) -> None:
     if istio:
         console.print(str(istio), markup=False, soft_wrap=True)
     rows = table("TOOL", "VERSION", "PLATFORM", "OUTCOME", "DIGEST", "PATH")
@@ -151,14 +146,14 @@ def _render_outcomes(result: BringResult, istio: IstioChoice | None, console: Co
             item.verification.words,
             str(tool.path),
         )
-    print_whole(console, rows)
+    print_untruncated(console, rows)
     planned = [tool for tool in result.tools if tool.outcome == "planned"]
     if planned:
         console.print()
         sources = table("TOOL", "FROM")
         for tool in planned:
             sources.add_row(str(tool.artifact.tool), tool.source)
-        print_whole(console, sources)
+        print_untruncated(console, sources)
 
 
 def _render_list(result: ListResult, console: Console) -> None:
@@ -167,20 +162,20 @@ def _render_list(result: ListResult, console: Console) -> None:
         path = tool.found.path if tool.found else tool.manifest
         rows.add_row(
             str(tool.tool),
-            tool.wanted,
+            tool.desired,
             tool.version or "-",
             _origin(tool) or "none",
             tool.verification.words,
             str(path or "-"),
         )
-    print_whole(console, rows)
+    print_untruncated(console, rows)
     console.print()
     console.print(str(result.istio), markup=False, soft_wrap=True)
     console.print()
     if result.clusters:
         print_words(console, _clusters(result))
     else:
-        console.print(f"clusters: not read ({result.not_asked})", soft_wrap=True)
+        console.print(f"clusters: not read ({result.not_read})", soft_wrap=True)
     console.print()
     console.print(_releases(result))
     console.print()
@@ -189,7 +184,7 @@ def _render_list(result: ListResult, console: Console) -> None:
         kubernetes.add_row(releases.shown(minor), f"expired {day}" if result.today > day else str(day))
     console.print(kubernetes)
     console.print()
-    console.print(f"Releases as of {result.table.read}; sources: docs/releases.md", soft_wrap=True)
+    console.print(f"Releases as of {result.table.read}; see istio-mc explain releases-old", soft_wrap=True)
 
 
 def _releases(result: ListResult) -> Table:
@@ -211,15 +206,21 @@ def _releases(result: ListResult) -> Table:
 def _end(release: IstioRelease, result: ListResult) -> str:
     if result.table.is_ended(release, result.today):
         return f"expired {release.end}"
-    return f"{release.end} (over)" if result.table.is_overdue(release, result.today) else str(release.end)
+    return f"{release.end} (past)" if result.table.is_overdue(release, result.today) else str(release.end)
 
 
 def _clusters(result: ListResult) -> Table:
     rows = table("CLUSTER", "VERSION", "KUBECTL", f"ISTIO {result.istio.version}")
     for cluster in result.clusters:
-        skew = cluster.skew
-        fits = "-"
-        if skew is not None:
-            fits = f"{'within one minor' if abs(skew) <= 1 else 'too far'} ({skew:+d})"
-        rows.add_row(cluster.context, cluster.server or "not reachable", fits, cluster.support.value)
+        support = cluster.support.value.replace("-", " ")
+        rows.add_row(cluster.context, cluster.server or "not reachable", _skew(cluster.skew), support)
     return rows
+
+
+def _skew(minors: int | None) -> str:
+    """How kubectl compares with an API server."""
+    if minors is None:
+        return "-"
+    if minors == 0:
+        return "same minor"
+    return f"{plural(abs(minors), 'minor')} {'newer' if minors > 0 else 'older'}"

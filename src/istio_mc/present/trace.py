@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from istio_mc.domain.text import plural
+from istio_mc.domain.text import few, plural
 from istio_mc.domain.trace.model import State
 from istio_mc.present.output.envelope import Exit, Report
 from istio_mc.present.output.terminal import print_words, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
     from istio_mc.domain.trace.model import Trace
@@ -52,12 +54,13 @@ def _data(result: TraceResult) -> dict[str, Any]:
                 "brokenHop": one.broken.hop.id if one.broken else None,
                 "hops": [
                     {
-                        "id": found.hop.id,
-                        "title": found.hop.title,
-                        "state": found.outcome.state.value,
-                        "seen": found.outcome.seen or None,
+                        "id": hop.hop.id,
+                        "title": hop.hop.title,
+                        "state": hop.outcome.state.value,
+                        "seen": hop.outcome.seen or None,
+                        "dependsOnRequest": hop.outcome.is_open,
                     }
-                    for found in one.hops
+                    for hop in one.hops
                 ],
             }
             for one in result.traces
@@ -67,7 +70,7 @@ def _data(result: TraceResult) -> dict[str, Any]:
 
 def state_of(trace: Trace) -> State:
     """What a whole path is like: broken, local, unknown where a hop is, else ok."""
-    states = {found.outcome.state for found in trace.hops}
+    states = {hop.outcome.state for hop in trace.hops}
     return next((one for one in (State.BROKEN, State.LOCAL, State.UNKNOWN) if one in states), State.OK)
 
 
@@ -85,12 +88,26 @@ def _render(result: TraceResult, console: Console) -> None:
         elif one.local:
             line = f"{one.client} → {one.target}: local by configuration: {one.local.outcome.seen}"
             console.print(line, soft_wrap=True)
+    if len(result.traces) > _ALL_HOPS:
+        for line in _open_lines(result):
+            console.print(line, soft_wrap=True)
     states = [state_of(one) for one in result.traces]
     counted = {state: states.count(state) for state in State if state in states}
     words = [f"{count} {_WORDS[state]}" for state, count in counted.items()]
     console.print(f"{plural(len(states), 'path')}: {', '.join(words)}", soft_wrap=True)
 
 
+def _open_lines(result: TraceResult) -> Iterator[str]:
+    """What depends on the single request, once, with the first paths on which it does."""
+    paths: dict[str, list[str]] = {}
+    for one in result.traces:
+        for hop in one.open:
+            paths.setdefault(f"{hop.hop.id}: {hop.outcome.seen}", []).append(f"{one.client} → {one.target}")
+    for seen, names in paths.items():
+        yield f"{seen} ({few(names, _SHOWN)})"
+
+
+_SHOWN = 3
 _WORDS = {
     State.OK: "ok",
     State.BROKEN: "broken",
@@ -106,8 +123,8 @@ def _cell(trace: Trace) -> Text:
 
 
 def _print_hops(trace: Trace, console: Console) -> None:
-    for found in trace.hops:
-        mark, style = _MARKS[found.outcome.state]
-        line = f"  {mark} {found.hop.id}: {found.outcome.seen or found.hop.title}"
-        shown = Text(line, style=style if found.outcome.state is not State.OK else "")
+    for hop in trace.hops:
+        mark, style = _MARKS[hop.outcome.state]
+        line = f"  {mark} {hop.hop.id}: {hop.outcome.seen or hop.hop.title}"
+        shown = Text(line, style=style if hop.outcome.state is not State.OK else "")
         console.print(shown, soft_wrap=True)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import platform
 
+from istio_mc import __version__
 from istio_mc.present.output.envelope import Report
 
-if TYPE_CHECKING:
-    from istio_mc.ops.version import Version
 
-
-def report(found: Version) -> Report:
-    """The version, in a line."""
-    text = f"istio-mc {found.program} (Python {found.python}, {found.system})"
+def version() -> Report:
+    """The version of the program, of Python, and of this machine's system, in a line."""
+    python, system = platform.python_version(), f"{platform.system()}/{platform.machine()}"
+    text = f"istio-mc {__version__} (Python {python}, {system})"
     return Report(
-        data={"version": found.program, "python": found.python, "system": found.system},
+        data={"version": __version__, "python": python, "system": system},
         render=lambda console: console.print(text, soft_wrap=True),
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from istio_mc.domain.istio.istiod import gateway_addresses
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import Object, labels_of
+from istio_mc.domain.kube.objects import Object, is_ours, labels_of
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     EAST_WEST_GATEWAY,
@@ -55,10 +55,7 @@ class Port:
     """One port of a gateway's Service, as a load balancer or firewall in front of it is set up.
 
     Attributes:
-        port: What the other clusters call, on the address.
-        protocol: `TCP` or `UDP`.
         node_port: Where each node takes it; None: nowhere.
-        needed: Whether a multi-primary mesh needs it.
     """
 
     name: str
@@ -70,13 +67,8 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A Gateway of class `istio-remote` that stands for a cluster in another one.
-
-    Attributes:
-        addresses: The addresses istiod takes from it.
-        ours: Whether this tool wrote it.
-    """
+class RemoteGateway:
+    """A Gateway of class `istio-remote` that stands for a cluster in another one."""
 
     context: str
     name: str
@@ -86,10 +78,10 @@ class Standing:
 
 def ports(service: Object) -> tuple[Port, ...]:
     """A gateway's ports, those first that multi-primary needs."""
-    found = []
+    result = []
     for entry in service["spec"].get("ports") or []:
         purpose, needed = _PURPOSES.get(entry["port"], ("not used by the mesh", False))
-        found.append(
+        result.append(
             Port(
                 entry.get("name", ""),
                 entry["port"],
@@ -99,10 +91,10 @@ def ports(service: Object) -> tuple[Port, ...]:
                 needed,
             )
         )
-    return tuple(sorted(found, key=lambda port: (not port.needed, -port.port if port.needed else 0)))
+    return tuple(sorted(result, key=lambda port: (not port.needed, -port.port if port.needed else 0)))
 
 
-def reach_doubt(text: str) -> str | None:
+def why_unreachable(text: str) -> str | None:
     """Why another provider's cluster may not reach an IP address, or None."""
     try:
         address = ipaddress.ip_address(text)
@@ -161,19 +153,18 @@ def remote_gateway(cluster: Cluster, addresses: Sequence[str]) -> Object:
     }
 
 
-def is_ours(gateway: Object) -> bool:
+def is_our_gateway(gateway: Object) -> bool:
     """Whether a Gateway is one of class `istio-remote` that this tool wrote."""
-    ours = {**MANAGED_BY}.items() <= labels_of(gateway).items()
-    return ours and gateway["spec"].get("gatewayClassName") == REMOTE_CLASS
+    return is_ours(gateway) and gateway["spec"].get("gatewayClassName") == REMOTE_CLASS
 
 
-def ours_of(cluster_id: str, observed: Observed) -> Object | None:
+def managed_gateway(cluster_id: str, observed: Observed) -> Object | None:
     """The Gateway this tool wrote into a cluster for another one."""
-    found = observed.find(objects.KUBERNETES_GATEWAY, remote_gateway_name(cluster_id))
-    return found if found and is_ours(found) else None
+    gateway = observed.find(objects.KUBERNETES_GATEWAY, remote_gateway_name(cluster_id))
+    return gateway if gateway and is_our_gateway(gateway) else None
 
 
-def given(network: str, gateway: Object) -> tuple[str, ...]:
+def accepted_addresses(network: str, gateway: Object) -> tuple[str, ...]:
     """The addresses istiod takes from a Gateway for a network; none where it passes the Gateway over."""
     labels = labels_of(gateway)
     spec = gateway["spec"]
@@ -193,34 +184,28 @@ def _passes(listener: Object) -> bool:
     return options.get(_PROTOCOL_OPTION) == _AUTO_PASSTHROUGH or listener.get("port") == CROSS_NETWORK_PORT
 
 
-def standing(
+def remote_gateways(
     context: str, cluster: Cluster, gateways: Mapping[str, Iterable[Object]]
-) -> tuple[Standing, ...]:
-    """The Gateways that stand for a cluster in the others.
-
-    Args:
-        context: The cluster's context; its own Gateways do not count.
-        cluster: The cluster.
-        gateways: The Gateway API's Gateways of istio-system, by context.
-    """
+) -> tuple[RemoteGateway, ...]:
+    """The Gateways that stand for a cluster in the others."""
     return tuple(
-        Standing(name, gateway["metadata"]["name"], addresses, is_ours(gateway))
-        for name, found in gateways.items()
+        RemoteGateway(name, gateway["metadata"]["name"], addresses, is_our_gateway(gateway))
+        for name, of_cluster in gateways.items()
         if name != context
-        for gateway in found
-        if (addresses := given(cluster.network, gateway))
+        for gateway in of_cluster
+        if (addresses := accepted_addresses(cluster.network, gateway))
     )
 
 
-def stands_everywhere(found: Iterable[Standing], others: Iterable[str]) -> bool:
+def is_everywhere(gateways: Iterable[RemoteGateway], others: Iterable[str]) -> bool:
     """Whether every other cluster, of which there must be one, has a Gateway for the cluster."""
     others = set(others)
-    return bool(others) and others <= {one.context for one in found}
+    return bool(others) and others <= {one.context for one in gateways}
 
 
-def unique(found: Iterable[Standing]) -> tuple[str, ...]:
+def unique(gateways: Iterable[RemoteGateway]) -> tuple[str, ...]:
     """Their addresses, each once."""
-    return tuple(dict.fromkeys(address for one in found for address in one.addresses))
+    return tuple(dict.fromkeys(address for one in gateways for address in one.addresses))
 
 
 def external_ips(observed: Observed | None) -> tuple[str, ...]:
@@ -229,7 +214,7 @@ def external_ips(observed: Observed | None) -> tuple[str, ...]:
     return tuple((service or {}).get("spec", {}).get("externalIPs") or ())
 
 
-def seen_addresses(context: str, cluster: Cluster, observed: Mapping[str, Observed]) -> tuple[str, ...]:
+def used_addresses(context: str, cluster: Cluster, observed: Mapping[str, Observed]) -> tuple[str, ...]:
     """The addresses at which the other clusters call a cluster's gateway.
 
     Those of its Service, which istiod prefers; where it has none, and every other cluster that answered
@@ -238,23 +223,23 @@ def seen_addresses(context: str, cluster: Cluster, observed: Mapping[str, Observ
     live = observed.get(context)
     if live and (own := gateway_addresses(live.find(objects.SERVICE, EAST_WEST_GATEWAY))):
         return own
-    found = standing(context, cluster, kubernetes_gateways(observed))
-    return unique(found) if stands_everywhere(found, observed.keys() - {context}) else ()
+    gateways = remote_gateways(context, cluster, kubernetes_gateways(observed))
+    return unique(gateways) if is_everywhere(gateways, observed.keys() - {context}) else ()
 
 
 def kubernetes_gateways(observed: Mapping[str, Observed]) -> dict[str, list[Object]]:
     """The Gateway API's Gateways of each cluster's istio-system."""
-    return {name: found.of(objects.KUBERNETES_GATEWAY) for name, found in observed.items()}
+    return {name: cluster.of(objects.KUBERNETES_GATEWAY) for name, cluster in observed.items()}
 
 
-def remote_gateways_wanted(
+def desired_remote_gateways(
     context: str, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
 ) -> list[Object]:
     """The Gateways of ours that a cluster shall hold, as told by those that stand in it or in another.
 
     There is no list of them but in the clusters: a cluster that joins gets those the others have.
     """
-    wanted = []
+    desired = []
     held = {holder: live for holder, live in observed.items() if live.of(objects.KUBERNETES_GATEWAY)}
     for name, cluster in clusters.items():
         if name == context:
@@ -262,10 +247,10 @@ def remote_gateways_wanted(
         holders = [context, *(other for other in held if other not in (context, name))]
         for holder in holders:
             live = held.get(holder)
-            gateway = ours_of(cluster.cluster_id, live) if live else None
+            gateway = managed_gateway(cluster.cluster_id, live) if live else None
             if gateway and (
                 addresses := [entry["value"] for entry in gateway["spec"].get("addresses") or []]
             ):
-                wanted.append(remote_gateway(cluster, addresses))
+                desired.append(remote_gateway(cluster, addresses))
                 break
-    return wanted
+    return desired

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.gateway import address
+from istio_mc.domain.gateway import address, metallb
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
-from istio_mc.domain.kube.objects import Object, labels_of, ref_of
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY, MANAGED_BY, SYSTEM_NAMESPACE, Cluster
+from istio_mc.domain.kube.objects import Object, ref_of
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from istio_mc.domain.observed import Observed
 
-POOL_CRD = "ipaddresspools.metallb.io"
-METALLB_NAMESPACE = "metallb-system"
 _MANAGERS = frozenset({"istio-mc", "istio-operator"})
 """Who may have written the Service's fields on this tool's behalf: itself, and istioctl (1.26.0)."""
 
@@ -37,8 +35,8 @@ MEANING: Mapping[Via, str] = {
     "kube-proxy handles the address. The admission plugin DenyServiceExternalIPs rejects it.",
     Via.METALLB: "lets MetalLB assign the IP address to the Service (a pool with that address, and "
     "spec.loadBalancerIP), so that it is no longer pending. The owner of the address must forward each port "
-    "to its nodePort, unless MetalLB announces it (by an L2Advertisement or BGPAdvertisement that you "
-    "create).",
+    "to its nodePort, unless MetalLB announces it: --announce l2 in the nodes' network, --announce bgp to "
+    "routers.",
     Via.GATEWAY: "changes nothing in the cluster itself: every other cluster gets a Gateway of class "
     "istio-remote with the address. Accepts host names. The owner of the address must forward 15443 "
     "to its nodePort. Has no effect if the Service has an address.",
@@ -60,7 +58,6 @@ class Change:
 
     Attributes:
         document: The object; of a patch, what names it and the fields to set (None: to remove).
-        reason: Why, for people.
     """
 
     context: str
@@ -77,47 +74,30 @@ class Live:
     """What this is decided on.
 
     Attributes:
-        clusters: Every member, by context.
-        pools: MetalLB's pool of the gateway's name, by context, where there is one.
+        metallb: MetalLB's objects, by context.
     """
 
     clusters: Mapping[str, Cluster]
     observed: Mapping[str, Observed]
-    pools: Mapping[str, Object]
+    metallb: Mapping[str, metallb.MetalLB]
 
     def service(self, context: str) -> Object | None:
         """A cluster's gateway Service."""
         return self.observed[context].find(objects.SERVICE, EAST_WEST_GATEWAY)
 
 
-def pool(addresses: Sequence[str]) -> Object:
-    """MetalLB's pool of just the gateway's addresses, as the guide has it (MetalLB 0.14.8)."""
-    return {
-        "apiVersion": objects.IP_ADDRESS_POOL.api_version,
-        "kind": objects.IP_ADDRESS_POOL.kind,
-        "metadata": {
-            "name": EAST_WEST_GATEWAY,
-            "namespace": METALLB_NAMESPACE,
-            "labels": dict(MANAGED_BY),
-        },
-        "spec": {
-            "addresses": [f"{one}/{128 if ':' in one else 32}" for one in addresses],
-            "autoAssign": False,
-        },
-    }
+def setting(
+    live: Live, context: str, addresses: Sequence[str], via: Via, request: metallb.Request | None = None
+) -> list[Change]:
+    """What gives a cluster's gateway these addresses in this way, and no other way of ours any more.
 
-
-def is_our_pool(found: Object) -> bool:
-    """Whether this tool wrote a pool."""
-    return {**MANAGED_BY}.items() <= labels_of(found).items()
-
-
-def setting(live: Live, context: str, addresses: Sequence[str], via: Via) -> list[Change]:
-    """What gives a cluster's gateway these addresses in this way, and no other way of ours any more."""
+    Args:
+        request: What MetalLB is to do, if it is not the address alone.
+    """
     if via is Via.EXTERNAL_IP:
         changes = _external_ips(live, context, addresses)
     elif via is Via.METALLB:
-        changes = _metallb(live, context, addresses)
+        changes = _metallb(live, context, request or metallb.Request(tuple(addresses)))
     else:
         changes = _remote(live, context, addresses)
     return changes + unsetting(live, context, but=via)
@@ -130,16 +110,18 @@ def unsetting(live: Live, context: str, but: Via | None = None) -> list[Change]:
     service = live.service(context) if context in live.observed else None
     for via, key in ((Via.EXTERNAL_IP, "externalIPs"), (Via.METALLB, "loadBalancerIP")):
         value = (service or {}).get("spec", {}).get(key)
-        if via is not but and service and value and _written_by_us(service, key):
+        if via is not but and service and value and _is_written_by_tool(service, key):
             changes.append(_service(context, key, None, f"spec.{key} {_shown(value)} is removed"))
-    found = live.pools.get(context)
-    if but is not Via.METALLB and found and is_our_pool(found):
-        changes.append(Change(context, Action.DELETE, found, "MetalLB pool of the gateway is removed"))
+    if but is not Via.METALLB:
+        changes += [
+            Change(context, Action.DELETE, one, "MetalLB assigns the gateway no address any more")
+            for one in metallb.ours(live.metallb.get(context, metallb.MetalLB()))
+        ]
     if but is not Via.GATEWAY:
         changes += [
             Change(other, Action.DELETE, gateway, f"it is for {context}")
             for other, observed in live.observed.items()
-            if other != context and (gateway := address.ours_of(cluster.cluster_id, observed))
+            if other != context and (gateway := address.managed_gateway(cluster.cluster_id, observed))
         ]
     return changes
 
@@ -151,10 +133,12 @@ def foreign(live: Live, context: str) -> list[str]:
     shown = [
         f"spec.{key} {_shown(spec[key])}"
         for key in ("externalIPs", "loadBalancerIP")
-        if service and spec.get(key) and not _written_by_us(service, key)
+        if service and spec.get(key) and not _is_written_by_tool(service, key)
     ]
-    found = address.standing(context, live.clusters[context], address.kubernetes_gateways(live.observed))
-    return shown + [f"Gateway {one.name} in {one.context}" for one in found if not one.ours]
+    gateways = address.remote_gateways(
+        context, live.clusters[context], address.kubernetes_gateways(live.observed)
+    )
+    return shown + [f"Gateway {one.name} in {one.context}" for one in gateways if not one.ours]
 
 
 def _external_ips(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
@@ -164,25 +148,25 @@ def _external_ips(live: Live, context: str, addresses: Sequence[str]) -> list[Ch
     return [_service(context, "externalIPs", list(addresses), why)]
 
 
-def _metallb(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
-    changes = []
-    wanted, found = pool(addresses), live.pools.get(context)
-    # An equal pool of another owner is sufficient.
-    same = found is not None and found.get("spec", {}).items() >= wanted["spec"].items()
-    if not same:
-        changes.append(Change(context, Action.APPLY, wanted, "pool with this address"))
+def _metallb(live: Live, context: str, request: metallb.Request) -> list[Change]:
+    live_pool = live.metallb.get(context, metallb.MetalLB())
+    changes = [Change(context, Action.APPLY, *one) for one in metallb.documents(live_pool, request)]
     service = live.service(context) or {}
-    if service.get("spec", {}).get("loadBalancerIP") != addresses[0]:
-        changes.append(_service(context, "loadBalancerIP", addresses[0], "MetalLB assigns this address"))
-    return changes
+    key, desired = "loadBalancerIP", next(iter(request.addresses), None)
+    current = service.get("spec", {}).get(key)
+    if desired and current != desired:
+        changes.append(_service(context, key, desired, "MetalLB assigns this address"))
+    elif not desired and current and _is_written_by_tool(service, key):
+        changes.append(_service(context, key, None, "MetalLB chooses an address of the pool"))
+    return changes + [Change(context, Action.DELETE, *one) for one in metallb.replaced(live_pool, request)]
 
 
 def _remote(live: Live, context: str, addresses: Sequence[str]) -> list[Change]:
-    wanted = address.remote_gateway(live.clusters[context], addresses)
+    desired = address.remote_gateway(live.clusters[context], addresses)
     return [
-        Change(other, Action.APPLY, wanted, f"{other} calls {context} at {', '.join(addresses)}")
+        Change(other, Action.APPLY, desired, f"{other} calls {context} at {', '.join(addresses)}")
         for other, observed in live.observed.items()
-        if other != context and differences([wanted], observed.objects)
+        if other != context and differences([desired], observed.objects)
     ]
 
 
@@ -196,7 +180,7 @@ def _service(context: str, key: str, value: object, reason: str) -> Change:
     return Change(context, Action.PATCH, document, reason)
 
 
-def _written_by_us(service: Object, key: str) -> bool:
+def _is_written_by_tool(service: Object, key: str) -> bool:
     """Whether this tool, or istioctl for it, set a field, as the API server itself remembers."""
     return any(
         entry.get("manager") in _MANAGERS

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.releases import Support, minor_of, patch_of, shown
 from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.mesh import REVISION_LABEL, Mesh, revision_label
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,10 +34,7 @@ class IstioChoice:
 
     Attributes:
         version: Such as `1.31.4`; `unknown` where a mesh runs one that cannot be read.
-        reason: Why, in words that follow the version.
-        tested: The patch of its minor that was run on the lab; None: none was.
         is_default: Whether it is neither pinned nor what the mesh runs.
-        problem: Why nothing may be installed without naming a version; None: nothing stands in the way.
     """
 
     version: str
@@ -62,7 +59,6 @@ class Servers:
     """The clusters that an Istio is chosen for.
 
     Attributes:
-        kubernetes: API server versions, by context; those that did not respond are missing.
         running: Istio's version in clusters that have one, by context; None: it cannot be read.
     """
 
@@ -77,11 +73,7 @@ def choose(
     """The version of Istio for a mesh.
 
     Args:
-        table: The table of releases.
-        servers: The clusters.
         today: The day; None: every release counts as supported.
-        pinned: The version that the user named; it is always taken.
-        by: Where it was named.
     """
     if pinned:
         return IstioChoice(pinned, f"set by {by}", _tested(table, pinned))
@@ -93,13 +85,13 @@ def choose(
 def _own(table: ReleaseTable, running: Mapping[str, str | None]) -> IstioChoice:
     """The version that the mesh runs; of several the newest, for that is how an upgrade is finished."""
     chosen = newest(running.values())
-    unread = [name for name, version in running.items() if version is None]
+    unreadable = [name for name, version in running.items() if version is None]
     seen = ", ".join(f"{name} {version or UNKNOWN_VERSION}" for name, version in running.items())
     if chosen is None:
         problem = Problem(
             code=Code.ISTIO_VERSION_UNKNOWN,
             message="Istio version of the mesh is unknown",
-            seen=f"no version in the image tags and labels of istiod in {', '.join(unread)}",
+            seen=f"no version in the image tags and labels of istiod in {', '.join(unreadable)}",
             expected="a tag such as 1.31.0",
             hint=Advice("set the version with --istio-version, or istio.version in mesh.yaml"),
         )
@@ -122,8 +114,8 @@ def _default(table: ReleaseTable, servers: Servers, today: date | None) -> Istio
     tested = [release for release in table.istio if release.lab]
     minors = {minor for server in servers.kubernetes.values() if (minor := minor_of(server))}
     fitting = [release for release in tested if all(_fits(table, release, minor) for minor in minors)]
-    unread = [name for name, server in servers.kubernetes.items() if minor_of(server) is None]
-    where = _where(minors, [*unread, *servers.silent])
+    unreadable = [name for name, server in servers.kubernetes.items() if minor_of(server) is None]
+    where = _where(minors, [*unreadable, *servers.silent])
     if not fitting:
         return _none_fits(table, servers, minors)
     chosen = max(fitting, key=lambda release: (-_rank(table, release, today), release.minor))
@@ -179,11 +171,11 @@ def _rank(table: ReleaseTable, release: IstioRelease, today: date | None) -> int
 
 def _where(minors: Iterable[Minor], unknown: Iterable[str]) -> str:
     known = sorted(minors)
-    unread = f", {', '.join(names)} unknown" if (names := list(unknown)) else ""
+    unreadable = f", {', '.join(names)} unknown" if (names := list(unknown)) else ""
     if not known:
-        return f" (Kubernetes{unread})" if unread else " (no cluster was read)"
+        return f" (Kubernetes{unreadable})" if unreadable else " (no cluster was read)"
     ends = dict.fromkeys((shown(known[0]), shown(known[-1])))
-    return f" for Kubernetes {'–'.join(ends)}{unread}"
+    return f" for Kubernetes {'–'.join(ends)}{unreadable}"
 
 
 def _patch(release: IstioRelease) -> str:
@@ -220,10 +212,10 @@ def istiod_version(deployment: Object) -> str | None:
     pod = deployment.get("spec", {}).get("template", {}).get("spec", {})
     for container in pod.get("containers") or []:
         name, _, tag = str(container.get("image", "")).partition("@")[0].rpartition(":")
-        if name and "/" not in tag and (found := version_in(tag)):
-            return found
+        if name and "/" not in tag and (version := version_in(tag)):
+            return version
     labels = labels_of(deployment)
-    return next((found for key in _LABELS if (found := version_in(labels.get(key, "")))), None)
+    return next((version for key in _LABELS if (version := version_in(labels.get(key, "")))), None)
 
 
 def running(observed: Mapping[str, Observed], revision: str) -> dict[str, str | None]:
@@ -231,17 +223,21 @@ def running(observed: Mapping[str, Observed], revision: str) -> dict[str, str | 
 
     Likewise of the mesh's revision where any of them has one of it, else of whatever revision.
     """
-    found = {name: one for name, one in observed.items() if one.istiods}
-    found = {name: one for name, one in found.items() if one.mesh_id} or found
-    same = {name: [item for item in one.istiods if _has(item, revision)] for name, one in found.items()}
+    clusters = {name: one for name, one in observed.items() if one.istiods}
+    clusters = {name: one for name, one in clusters.items() if one.mesh_id} or clusters
+    mesh = Mesh("", UNKNOWN_VERSION, revision)
+    same = {
+        name: [item for item in one.istiods if _has(item, one.own(mesh).revision)]
+        for name, one in clusters.items()
+    }
     chosen = {name: items for name, items in same.items() if items} or {
-        name: one.istiods for name, one in found.items()
+        name: one.istiods for name, one in clusters.items()
     }
     return {name: newest(istiod_version(item) for item in items) for name, items in chosen.items()}
 
 
 def _has(istiod: Object, revision: str) -> bool:
-    return labels_of(istiod).get("istio.io/rev", "default") == (revision or "default")
+    return labels_of(istiod).get(REVISION_LABEL, "default") == revision_label(revision)
 
 
 def newest(versions: Iterable[str | None]) -> str | None:

@@ -29,13 +29,7 @@ _KUBERNETES = "Kubernetes/"
 
 
 class NetworkGateway(NamedTuple):
-    """A gateway of a network, as an istiod has it.
-
-    Attributes:
-        network: The network that it leads to.
-        address: Its IP address.
-        port: Its port.
-    """
+    """A gateway of a network, as an istiod has it."""
 
     network: str
     address: str
@@ -47,8 +41,6 @@ class IstiodView:
     """What one istiod has of all clusters.
 
     Attributes:
-        pod: The istiod.
-        gateways: The gateways of all networks.
         endpoints: The endpoints of each cluster, its own included.
     """
 
@@ -62,10 +54,10 @@ class IstiodView:
 
     def with_endpoints(self, more: IstiodView) -> IstiodView:
         """The view with the endpoints of a second reading added, and the gateways of that reading."""
-        both: Endpoints = {cluster_id: dict(found) for cluster_id, found in self.endpoints.items()}
-        for cluster_id, found in more.endpoints.items():
+        both: Endpoints = {cluster_id: dict(endpoints) for cluster_id, endpoints in self.endpoints.items()}
+        for cluster_id, endpoints in more.endpoints.items():
             services = both.setdefault(cluster_id, {})
-            for key, addresses in found.items():
+            for key, addresses in endpoints.items():
                 services[key] = services.get(key, frozenset()) | addresses
         return IstiodView(self.pod, more.gateways, both)
 
@@ -75,22 +67,18 @@ class Discovery:
     """What the istiods of a cluster have, beside what the cluster itself has.
 
     Attributes:
-        istiods: What each istiod has, by pod.
         endpoints: Ready endpoints of the cluster's services that other clusters reach through its gateway.
+        namespaces: The labels of its namespaces; empty where no istiod of the mesh has discoverySelectors.
     """
 
     istiods: Mapping[str, IstiodView] = field(repr=False)
     endpoints: Mapping[ServiceKey, frozenset[str]] = field(repr=False)
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """The endpoints of a cluster that an istiod lacks.
-
-    Attributes:
-        total: How many there are.
-        services: How many are missing, by service.
-    """
+    """The endpoints of a cluster that an istiod lacks."""
 
     total: int
     services: Mapping[ServiceKey, int]
@@ -126,7 +114,7 @@ def read_endpoints(raw: bytes) -> Endpoints:
         ValueError: It is not JSON.
         KeyError, TypeError, AttributeError: It is not such an object.
     """
-    found: Endpoints = {}
+    by_cluster: Endpoints = {}
     for host, namespaces in (jsontext.load(raw, _addresses) or {}).items():
         name, namespace = host.split(".")[0], _namespace_of(host)
         for of, shards in namespaces.items():
@@ -136,8 +124,8 @@ def read_endpoints(raw: bytes) -> Endpoints:
             for shard, endpoints in (shards["Shards"] or {}).items():
                 if shard.startswith(_KUBERNETES):
                     addresses = frozenset(address for one in endpoints or [] for address in one)
-                    found.setdefault(shard.removeprefix(_KUBERNETES), {})[namespace, name] = addresses
-    return found
+                    by_cluster.setdefault(shard.removeprefix(_KUBERNETES), {})[namespace, name] = addresses
+    return by_cluster
 
 
 def _addresses(parsed: dict[str, Any]) -> Any:  # noqa: ANN401 - what stands for the parsed object
@@ -152,16 +140,16 @@ def _namespace_of(host: str) -> str:
 
 def ready_addresses(slices: Iterable[Object]) -> dict[ServiceKey, frozenset[str]]:
     """The addresses of ready endpoints of each Service, out of its EndpointSlices."""
-    found: dict[ServiceKey, set[str]] = {}
+    by_service: dict[ServiceKey, set[str]] = {}
     for item in slices:
         name = (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
         if not name or item.get("addressType") == "FQDN":  # istiod does not read these
             continue
-        addresses = found.setdefault((item["metadata"]["namespace"], name), set())
+        addresses = by_service.setdefault((item["metadata"]["namespace"], name), set())
         for endpoint in item.get("endpoints") or []:
             if (endpoint.get("conditions") or {}).get("ready") is not False:
                 addresses.update(endpoint.get("addresses") or ())
-    return {key: frozenset(addresses) for key, addresses in found.items()}
+    return {key: frozenset(addresses) for key, addresses in by_service.items()}
 
 
 def missing_endpoints(
@@ -174,16 +162,3 @@ def missing_endpoints(
         sum(len(addresses) for addresses in expected.values()),
         {key: count for key, count in lacking.items() if count},
     )
-
-
-def selected(
-    expected: Mapping[ServiceKey, frozenset[str]], *views: tuple[IstiodView, str]
-) -> dict[ServiceKey, frozenset[str]]:
-    """The endpoints in namespaces that istiods read in their own clusters, where they read only some.
-
-    Args:
-        expected: Endpoints of a cluster.
-        views: What istiods with discoverySelectors have, each with the ID of its own cluster.
-    """
-    read = [{namespace for namespace, _ in view.endpoints.get(own, {})} for view, own in views]
-    return {key: found for key, found in expected.items() if all(key[0] in namespaces for namespaces in read)}

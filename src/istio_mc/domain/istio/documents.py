@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import yamltext
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
-from istio_mc.domain.kube.objects import labels_of
+from istio_mc.domain.kube.objects import is_ours
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     CROSS_NETWORK_GATEWAY,
@@ -42,14 +42,14 @@ def namespace(mesh: Mesh, cluster: Cluster, live: Mapping[str, Any] | None) -> O
 
     A namespace that this tool makes, or made, says so too: an uninstall removes no other.
     """
-    made_by_us = live is None or MANAGED_BY.items() <= labels_of(live).items()
+    made_by_tool = live is None or is_ours(live)
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
         "metadata": {
             "name": SYSTEM_NAMESPACE,
             "labels": {
-                **(MANAGED_BY if made_by_us else {}),
+                **(MANAGED_BY if made_by_tool else {}),
                 NETWORK_LABEL: cluster.network,
                 MESH_LABEL: mesh.mesh_id,
                 CLUSTER_LABEL: cluster.cluster_id,

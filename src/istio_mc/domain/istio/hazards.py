@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.releases import is_prerelease, is_vendors, patch_of
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
 
 if TYPE_CHECKING:
@@ -28,65 +27,72 @@ Running = dict[str, list[str]]
 
 def by_version(versions: Mapping[str, Collection[str]]) -> Running:
     """Contexts by version, from the versions of each; what is no version, such as `latest`, is left out."""
-    found: Running = {}
+    clusters: Running = {}
     for context, those in versions.items():
         for version in sorted(those):
             if patch_of(version):
-                found.setdefault(version, []).append(context)
-    return found
+                clusters.setdefault(version, []).append(context)
+    return clusters
 
 
 def defects(
     table: ReleaseTable, running: Running, restart: Callable[[str], Command] | None = None
 ) -> Problem | None:
-    """The known defects of istiods, one line for each version and defect; None: none is known.
-
-    Args:
-        table: The table of releases.
-        running: The versions.
-        restart: Makes the command that restarts istiod in a cluster; None: none runs yet.
-    """
-    found = [
+    """The known defects of istiods, one line for each version and defect; None: none is known."""
+    names = [
         (version, defect.effect, affected.fixed)
         for version in running
         for defect in table.defects_of(version)
         if (affected := defect.range_of(version))
     ]
-    if not found:
+    if not names:
         return None
     lines = [
-        f"{_place(version, running)}: {effect} ({f'fixed in {fixed}' if fixed else 'no fix is known'})"
-        for version, effect, fixed in found
+        f"{_place(version, running)}: {effect} "
+        f"({f'fixed in {fixed}' if fixed else 'no release with a fix is known'})"
+        for version, effect, fixed in names
     ]
-    advice = "set istio.version in mesh.yaml, and install"
-    context = next((name for version, _, _ in found for name in running[version]), "")
-    count = len({effect for _, effect, _ in found})
+    context = next((name for version, _, _ in names for name in running[version]), "")
+    command = restart(context) if restart and context else None
+    count = len({effect for _, effect, _ in names})
     return Problem(
         code=Code.ISTIO_DEFECTS,
         message=f"istiod has {plural(count, 'known defect')} with remote secrets",
         seen="\n".join(lines),
-        expected=_newer(fixed for _, _, fixed in found),
-        hint=Advice(f"{advice}; a restart of istiod removes their effects: ", restart(context))
-        if restart and context
-        else Advice(advice),
+        expected=_newer(fixed for _, _, fixed in names),
+        hint=_against_defects([fixed for _, _, fixed in names if fixed], command),
     )
+
+
+def _against_defects(fixes: Collection[str], restart: Command | None) -> Advice:
+    """What helps against defects: a release in which they are fixed, if there is one, and a restart."""
+    if restart is None and fixes:
+        return Advice("set istio.version in mesh.yaml, and install")
+    if restart is None:
+        return Advice("see which releases there are: ", istio_mc("tools", "list"))
+    if fixes:
+        return Advice(
+            "set istio.version in mesh.yaml, and install; a restart of istiod removes their effects: ",
+            restart,
+        )
+    return Advice("a restart of istiod removes their effects: ", restart)
 
 
 def security(table: ReleaseTable, running: Running) -> Problem | None:
     """Patches older than the one with the security fixes that a source names; None: there is none."""
-    found = {
+    notices = {
         version: release
         for version in running
         if (release := table.release(version)) and release.security and _is_older(version, release.security)
     }
-    if not found:
+    if not notices:
         return None
     return Problem(
         code=Code.ISTIO_SECURITY,
         message="published security fixes are missing in Istio",
-        seen=", ".join(_place(version, running) for version in found),
+        seen=", ".join(_place(version, running) for version in notices),
         expected=", ".join(
-            dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in found.values())
+            dict.fromkeys(f"{one.security} or newer ({one.security_source})" for one in notices.values())
         ),
         hint=Advice("set istio.version in mesh.yaml, and install"),
     )
@@ -136,20 +142,20 @@ def remote_programs(table: ReleaseTable, secrets: Mapping[str, Collection[str]])
 
 def dying_hub(table: ReleaseTable, images: Mapping[str, Collection[str]]) -> Problem | None:
     """Registries of images, or hubs, that upstream switches off; None: there is none."""
-    found: dict[str, list[str]] = {}
+    clusters: dict[str, list[str]] = {}
     dying: dict[str, DyingHub] = {}
     for context, those in images.items():
         for hub in table.hubs:
             if any(hub.has(image) for image in those):
                 dying[hub.hub] = hub
-                found.setdefault(hub.hub, []).append(context)
+                clusters.setdefault(hub.hub, []).append(context)
     if not dying:
         return None
     first = next(iter(dying.values()))
     return Problem(
         code=Code.HUB_SWITCHED_OFF,
         message="Istio images are from a discontinued registry",
-        seen="\n".join(f"{name}{_at(found[name])}: {hub.effect}" for name, hub in dying.items()),
+        seen="\n".join(f"{name}{_at(clusters[name])}: {hub.effect}" for name, hub in dying.items()),
         expected=f"{first.instead}, or your own mirror of it",
         hint=Advice(f"set istio.hub: {first.instead} in mesh.yaml, and install; then restart the workloads"),
     )
@@ -175,22 +181,16 @@ _TRUE = frozenset({"1", "t", "true"})
 """What Go's strconv.ParseBool takes for true, in lower case (istio.io/istio/pkg/env)."""
 
 
-def unfit_crds(
-    found: Mapping[str, Collection[CrdHazard]],
+def incompatible_crds(
+    by_cluster: Mapping[str, Collection[CrdHazard]],
     crds: Mapping[str, Mapping[str, str]],
     versions: Mapping[str, Collection[str]],
 ) -> Problem | None:
-    """What CRDs of the Gateway API do to istiods, one line for each kind; None: nothing.
-
-    Args:
-        found: By context.
-        crds: Bundle version of each CRD, by context.
-        versions: Of the istiods, by context.
-    """
+    """What CRDs of the Gateway API do to istiods, one line for each kind; None: nothing."""
     lines: dict[tuple[str, str, str], list[str]] = {}
     fixes: dict[str, None] = {}
     variables: dict[str, None] = {}
-    for context, hazards in found.items():
+    for context, hazards in by_cluster.items():
         for hazard in hazards:
             version = ", ".join(sorted(versions[context]))
             line = (f"{hazard.crd} {crds[context][hazard.crd]}", version, hazard.defect.effect)
@@ -201,7 +201,7 @@ def unfit_crds(
                 variables |= dict.fromkeys([hazard.variable])
     if not lines:
         return None
-    blocks = any(hazard.blocks for hazards in found.values() for hazard in hazards)
+    blocks = any(hazard.blocks for hazards in by_cluster.values() for hazard in hazards)
     return Problem(
         code=Code.GATEWAY_API_UNFIT,
         message="istiod does not become ready with these Gateway API CRDs"
@@ -238,7 +238,7 @@ def _is_older(version: str, than: str) -> bool:
 
 def _newer(fixes: Iterable[str | None]) -> str:
     known = {patch: text for text in fixes if text and (patch := patch_of(text))}
-    return f"Istio {known[max(known)]} or newer" if known else "a newer Istio"
+    return f"Istio {known[max(known)]} or newer" if known else "a release without the defect"
 
 
 def _place(version: str, running: Running) -> str:

@@ -95,15 +95,15 @@ def unavailable(deployment: Object | None) -> str:
     if deployment is None:
         return "no such Deployment"
     status = deployment.get("status") or {}
-    wanted = deployment["spec"].get("replicas", 1)
+    desired = deployment["spec"].get("replicas", 1)
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return "its controller has not processed the last change"
-    if wanted == 0:
+    if desired == 0:
         return "scaled to 0 replicas"
     updated, available = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
     total = status.get("replicas", 0)
-    if updated < wanted or available < wanted or total > updated:
-        return f"{available} of {wanted} replicas available, {updated} updated"
+    if updated < desired or available < desired or total > updated:
+        return f"{available} of {desired} replicas available, {updated} updated"
     return ""
 
 
@@ -129,8 +129,8 @@ def folder_of_values(values: Mapping[str, Any], version: str) -> str:
     """The folder that an istiod of these values reads; empty: it reads remote secrets."""
     pilot = values.get("pilot")
     env = pilot.get("env") if isinstance(pilot, Mapping) else None
-    found = env.get(VARIABLE) if isinstance(env, Mapping) else None
-    return str(found) if found and _knows(version) else ""
+    folder = env.get(VARIABLE) if isinstance(env, Mapping) else None
+    return str(folder) if folder and _knows(version) else ""
 
 
 def _folder(istiod: Object) -> str:
@@ -159,7 +159,6 @@ def signs_for_itself(keys: Collection[str], version: str) -> bool:
     """Whether an istiod that starts with a partial cacerts makes a root of its own; else it does not start.
 
     Args:
-        keys: The keys that the Secret has.
         version: Istio's; one that cannot be read counts as new.
     """
     is_tls = TLS_CERT in keys
@@ -172,7 +171,6 @@ def reads_crl(istiods: Iterable[Object], default_version: str = "") -> bool:
     """Whether one of some istiods, by their Deployments, reads the lists.
 
     Args:
-        istiods: Their Deployments.
         default_version: Of one whose image has no version; one that cannot be read counts as new.
     """
     return any(
@@ -189,7 +187,6 @@ def crl_fault(contents: Mapping[str, bytes], chain: bytes | None = None) -> str:
     (security/pkg/pki/util/keycertbundle.go, Verify, Istio 1.31.0). cert-manager's layout has no lists.
 
     Args:
-        contents: The Secret's, decoded.
         chain: The chain that it is to have; None: its own.
     """
     lists = b"" if TLS_CERT in contents else contents.get(CA_CRL, b"")
@@ -197,12 +194,12 @@ def crl_fault(contents: Mapping[str, bytes], chain: bytes | None = None) -> str:
         return ""
     try:
         signers = load_certificates(NamedPem(CERT_CHAIN, chain or contents.get(CERT_CHAIN, b"")))
-        found = [x509.load_der_x509_crl(block.der or b"") for block in blocks_of_go(lists)]
+        parsed = [x509.load_der_x509_crl(block.der or b"") for block in blocks_of_go(lists)]
     except ProblemError:
         return ""  # a fault of the chain itself
     except ValueError:
         return f"{CA_CRL} contains a block that is not a revocation list"
-    missing = [signer for signer in signers if not any(_has_signed(signer, one) for one in found)]
+    missing = [signer for signer in signers if not any(_has_signed(signer, one) for one in parsed)]
     names = ", ".join(dict.fromkeys(map(common_name, missing)))
     return f"{CA_CRL} contains no revocation list signed by {names}" if missing else ""
 

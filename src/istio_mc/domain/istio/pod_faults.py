@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.kube.refusal import Reason, problem_in_words, read_message
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -50,13 +49,8 @@ class PodFault:
     """One pod that does not come up, or a Deployment whose pods are not created.
 
     Attributes:
-        pod: The pod's name; of a Deployment without a pod, the Deployment's.
-        container: The container concerned; empty where none is.
         reason: Kubernetes' word for it, such as `CrashLoopBackOff`.
         detail: Kubernetes' message, or exit code and restarts.
-        exit_code: Of the container's last end; None where it has not ended.
-        is_down: Whether the container is not running at this moment.
-        refused: Why the API server refuses the pod.
     """
 
     cause: Cause
@@ -127,7 +121,7 @@ _PROGRESS_EVENTS = frozenset({"Pulling", "Pulled", "Created", "Started"})
 """Of a pod whose volumes are mounted and whose sandbox is there, whatever went wrong before."""
 _PROBE_EVENT = "Unhealthy"
 _PULL_EVENT = "Failed"
-_HOPELESS_REFUSALS = frozenset({Reason.QUOTA, Reason.ADMISSION, Reason.POD_SECURITY})
+_PERMANENT_REFUSALS = frozenset({Reason.QUOTA, Reason.ADMISSION, Reason.POD_SECURITY})
 _CREATED_LATER = "error looking up service account"
 """Said of each Deployment that is created a moment before its ServiceAccount, as istioctl does."""
 
@@ -143,11 +137,11 @@ def pod_fault(pod: Object, events: Collection[Object] = ()) -> PodFault | None:
         detail = str(status.get("message") or "").strip()
         return PodFault(Cause.FAILED, name, reason=str(status.get("reason") or "Failed"), detail=detail)
     mine = [event for event in events if _is_of(event, pod)]
-    found = [
+    faults = [
         fault for one, is_init in _containers(pod) if (fault := _container(name, one, mine, is_init=is_init))
     ]
-    if found:
-        return min(found, key=_order)
+    if faults:
+        return min(faults, key=_order)
     return (
         _unschedulable(name, status)
         or (None if _has_started(pod) else _in_events(name, mine))
@@ -208,8 +202,8 @@ def _crash(pod: str, status: Status, waits_for: str, *, is_init: bool) -> PodFau
     last = ended or before
     restarts = int(status.get("restartCount") or 0)
     succeeded = is_init and ended.get("exitCode") == 0
-    fine = "running" in state and (status.get("ready") or not restarts)
-    if not last or succeeded or fine or (is_init and status.get("ready")):
+    healthy = "running" in state and (status.get("ready") or not restarts)
+    if not last or succeeded or healthy or (is_init and status.get("ready")):
         return None
     exit_code = int(last.get("exitCode") or 0)
     ended_as = str(last.get("reason") or "")
@@ -241,14 +235,14 @@ def _pull_error(container: str, message: str, events: Iterable[Object]) -> str:
 
 
 def _newest(events: Iterable[Object], reasons: Collection[str], container: str = "", words: str = "") -> str:
-    found = [
+    times = [
         event
         for event in events
         if event.get("reason") in reasons
         and words in str(event.get("message"))
         and container in ("", _container_of(event) or container)
     ]
-    return str(max(found, key=_time)["message"]) if found else ""
+    return str(max(times, key=_time)["message"]) if times else ""
 
 
 def _container_of(event: Object) -> str:
@@ -275,10 +269,10 @@ def _unschedulable(pod: str, status: Status) -> PodFault | None:
 def _in_events(pod: str, events: Collection[Object]) -> PodFault | None:
     """What the newest event says that a pod has come to."""
     known = _VOLUME_EVENTS | _SANDBOX_EVENTS | _PROGRESS_EVENTS
-    found = [event for event in events if event.get("reason") in known]
-    if not found:
+    matching = [event for event in events if event.get("reason") in known]
+    if not matching:
         return None
-    newest = max(found, key=lambda event: (_time(event), event["reason"] in _PROGRESS_EVENTS))
+    newest = max(matching, key=lambda event: (_time(event), event["reason"] in _PROGRESS_EVENTS))
     reason, message = str(newest["reason"]), str(newest.get("message") or "")
     if reason in _PROGRESS_EVENTS:
         return None if reason != "Pulling" else _slow_in(pod, reason, message)
@@ -356,9 +350,9 @@ def deployment_faults(
 
     Those of which the controller has not seen the last change are left out: their pods are older than it.
     """
-    found: dict[str, tuple[PodFault, ...]] = {}
+    by_deployment: dict[str, tuple[PodFault, ...]] = {}
     for deployment in deployments:
-        if not unavailable(deployment) or not is_seen(deployment):
+        if not unavailable(deployment) or not is_observed(deployment):
             continue
         mine = [
             fault
@@ -368,11 +362,11 @@ def deployment_faults(
         refused = refused_fault(deployment)
         faults = (*([refused] if refused else []), *sorted(mine, key=_order))
         if faults:
-            found[str(deployment["metadata"]["name"])] = faults
-    return found
+            by_deployment[str(deployment["metadata"]["name"])] = faults
+    return by_deployment
 
 
-def is_seen(deployment: Object) -> bool:
+def is_observed(deployment: Object) -> bool:
     """Whether the controller of a Deployment has seen its last change."""
     seen = (deployment.get("status") or {}).get("observedGeneration", 0)
     return bool(seen >= deployment["metadata"].get("generation", 0))
@@ -385,12 +379,12 @@ def _order(fault: PodFault) -> int:
     return _ORDER.index(fault.cause)
 
 
-def is_hopeless(fault: PodFault) -> bool:
+def is_permanent(fault: PodFault) -> bool:
     """Whether waiting does not help, as far as the fault itself shows: `FaultTimer` counts crashes."""
     if fault.cause is Cause.IMAGE:
         known = bool(_NOT_FOUND_OR_UNAUTHORIZED.search(fault.detail)) and not _MAY_PASS.search(fault.detail)
         return known or fault.reason in _NO_SUCH_IMAGE
-    is_refused = fault.cause is Cause.REFUSED and fault.refused in _HOPELESS_REFUSALS
+    is_refused = fault.cause is Cause.REFUSED and fault.refused in _PERMANENT_REFUSALS
     return is_refused and _CREATED_LATER not in fault.detail
 
 
@@ -413,27 +407,23 @@ class FaultTimer:
         self._crashes = crashes
         self._slow_s = slow_s
         self._since: dict[tuple[object, ...], float] = {}
-        self._hopeless_since: dict[tuple[object, ...], float] = {}
+        self._permanent_since: dict[tuple[object, ...], float] = {}
         self._crashed: dict[tuple[str, str], _Crashed] = {}
 
-    def look(self, faults: Iterable[PodFault], now: float) -> tuple[list[PodFault], list[PodFault]]:
+    def update(self, faults: Iterable[PodFault], now: float) -> tuple[list[PodFault], list[PodFault]]:
         """Notes the faults of this moment.
-
-        Args:
-            faults: The faults, all of one cluster.
-            now: When, in seconds of any clock that only goes forward.
 
         Returns:
             Those to report, and those for which the wait is over.
         """
         faults = list(faults)
         self._since = {fault.key: self._since.get(fault.key, now) for fault in faults}
-        self._hopeless_since = {
-            fault.key: self._hopeless_since.get(fault.key, now)
+        self._permanent_since = {
+            fault.key: self._permanent_since.get(fault.key, now)
             for fault in faults
-            if self._is_hopeless(fault)
+            if self._is_permanent(fault)
         }
-        told = [
+        due = [
             fault
             for fault in faults
             if not may_pass_at_once(fault) or now - self._since[fault.key] >= self._slow_s
@@ -441,13 +431,13 @@ class FaultTimer:
         over = [
             fault
             for fault in faults
-            if fault.is_down and now - self._hopeless_since.get(fault.key, now) >= self._lasting_s
+            if fault.is_down and now - self._permanent_since.get(fault.key, now) >= self._lasting_s
         ]
-        return told, over
+        return due, over
 
-    def _is_hopeless(self, fault: PodFault) -> bool:
+    def _is_permanent(self, fault: PodFault) -> bool:
         if fault.cause is not Cause.CRASH:
-            return is_hopeless(fault)
+            return is_permanent(fault)
         place = (fault.pod, fault.container)
         known = self._crashed.setdefault(place, _Crashed(fault.exit_code, fault.restarts))
         if known.exit_code != fault.exit_code:
@@ -463,7 +453,6 @@ class _Crashed(NamedTuple):
     """A container's exit code, and its restarts when it was first seen with it.
 
     Attributes:
-        restarts: Its restarts by then.
         is_new: Whether it had another exit code before.
     """
 
@@ -516,7 +505,7 @@ def problem_of(context: str, namespace: str, faults: Collection[PodFault]) -> Pr
 def _hint(context: str, namespace: str, fault: PodFault) -> Hint:
     if fault.cause is Cause.CRASH:
         previous = ("--previous",) if fault.log is Log.PREVIOUS else ()
-        look = kubectl(context, "-n", namespace, "logs", fault.pod, "-c", fault.container, *previous)
+        update = kubectl(context, "-n", namespace, "logs", fault.pod, "-c", fault.container, *previous)
     else:
-        look = kubectl(context, "-n", namespace, "describe", "pod", fault.pod)
-    return Advice(_FIXES[fault.cause], look)
+        update = kubectl(context, "-n", namespace, "describe", "pod", fault.pod)
+    return Advice(_FIXES[fault.cause], update)

@@ -34,11 +34,7 @@ _LEAF, _ROOTS = "default", "ROOTCA"
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What one istiod shows to whoever connects to it.
-
-    Attributes:
-        certificate: Its serving certificate, signed by the CA that it signs workloads with.
-    """
+    """What one istiod shows to whoever connects to it."""
 
     pod: str
     certificate: x509.Certificate
@@ -50,7 +46,6 @@ class ProxyTrust:
 
     Attributes:
         chain: Its own certificate, and what it sends along with it; none where it has none yet.
-        roots: The roots it trusts; none where it has none yet.
         workload: What runs it, as `kubectl rollout restart` takes it (`deployment/sleep`); empty where it
             is nothing that can be restarted so.
     """
@@ -73,7 +68,6 @@ class ProxiesHold:
 
     Attributes:
         silent: Those that were asked and did not, as `namespace/pod`, and why.
-        running: How many run: gateways, and pods with a sidecar.
     """
 
     proxies: tuple[ProxyTrust, ...]
@@ -81,7 +75,7 @@ class ProxiesHold:
     running: int
 
     @property
-    def asked(self) -> int:
+    def queried(self) -> int:
         """How many were asked."""
         return len(self.proxies) + len(self.silent)
 
@@ -89,31 +83,41 @@ class ProxiesHold:
     def coverage(self) -> str:
         """How many were read, in words: `20 of 310 proxies read`."""
         silent = f", {len(self.silent)} without a response" if self.silent else ""
-        return f"{self.asked} of {self.running} proxies read{silent}"
+        return f"{self.queried} of {self.running} proxies read{silent}"
 
 
 @dataclass(frozen=True, slots=True)
-class GivenRoots:
-    """The roots that istiod gave out to namespaces.
-
-    Attributes:
-        bundles: The PEM text of each namespace's ConfigMap, by namespace.
-    """
+class DistributedRoots:
+    """The roots that istiod gave out to namespaces."""
 
     bundles: Mapping[str, str] = field(repr=False)
     config_map: str = ROOT_CONFIG_MAP
 
     def by_bundle(self) -> dict[str, list[str]]:
         """The namespaces that have each text: where all is well, one."""
-        found: dict[str, list[str]] = {}
+        namespaces: dict[str, list[str]] = {}
         for namespace, bundle in self.bundles.items():
-            found.setdefault(bundle, []).append(namespace)
-        return found
+            namespaces.setdefault(bundle, []).append(namespace)
+        return namespaces
 
 
 def root_config_map(istiod: Object | None) -> str:
     """The name of the ConfigMap in which an istiod, by its Deployment, gives namespaces the roots."""
     return environment(istiod).get(_ROOT_CONFIG_MAP_VARIABLE) or ROOT_CONFIG_MAP
+
+
+_BULK = frozenset({"env", "envFrom", "volumeMounts", "args", "command", "livenessProbe", "readinessProbe"})
+
+
+def abridged(pod: Object) -> Object:
+    """A pod without what no check looks at: with a sidecar that is most of it, some 7 kB of each."""
+    metadata = {key: value for key, value in pod["metadata"].items() if key != "managedFields"}
+    spec = {key: value for key, value in pod.get("spec", {}).items() if key != "volumes"}
+    for containers in ("containers", "initContainers"):
+        if entries := spec.get(containers):
+            kept = [{key: value for key, value in one.items() if key not in _BULK} for one in entries]
+            spec[containers] = kept
+    return {**pod, "metadata": metadata, "spec": spec}
 
 
 def oldest(pods: Iterable[Object], most: int) -> list[Object]:

@@ -9,9 +9,8 @@ from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +85,6 @@ class EndOfLife:
     """The last day of upstream's support of a release.
 
     Attributes:
-        day: The day, as a source has it.
         expected: The last day of the month that upstream only expects.
     """
 
@@ -106,7 +104,6 @@ class IstioRelease:
     Attributes:
         first_is_latest: Whether its first patch may be older than `first`.
         gateway_api: Release of the Gateway API in its go.mod.
-        lab: Patches that were run on the lab, oldest first.
         security: The least patch that contains the security fixes that a source names for this minor.
     """
 
@@ -141,8 +138,6 @@ class PatchRange:
 
     Attributes:
         last: Its last patch; None: the newest.
-        first: Its first patch; None: that of the first release.
-        fixed: The patch that has the defect no more; None: none is known.
     """
 
     last: str | None = None
@@ -158,16 +153,22 @@ class PatchRange:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """A known defect of released patches."""
+    """A known defect of released patches.
+
+    Attributes:
+        on_replacement: What has to be done where a remote secret is replaced: `restart` of istiod, or
+            `upgrade` before; empty: nothing.
+    """
 
     id: str
     effect: str
     affects: tuple[PatchRange, ...]
     source: str
+    on_replacement: str = ""
 
     def range_of(self, version: str) -> PatchRange | None:
         """The range of patches with this defect that a version is in; None: it does not have it."""
-        return next((found for found in self.affects if version in found), None)
+        return next((patches for patches in self.affects if version in patches), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +176,9 @@ class CrdHazard:
     """A CRD of the Gateway API that some istiods do not get on with.
 
     Attributes:
-        defect: What happens, with which istiods, and where it is known from.
         first: The bundle version from which on it happens; None: it happens with older ones.
         below: The bundle version that it does not happen with any more; None: it happens with newer ones.
         variable: The variable of istiod without which, as `true`, it does not happen; None: it always does.
-        blocks: Whether istiod does not start because of it.
     """
 
     defect: Defect
@@ -200,7 +199,6 @@ class DyingHub:
 
     Attributes:
         hub: Its address, such as `gcr.io/istio-release`, or what addresses of it begin with.
-        since: The first day without images.
     """
 
     hub: str
@@ -219,12 +217,7 @@ class ReleaseTable:
     """What is known of Istio's releases.
 
     Attributes:
-        read: The day on which the sources were read.
-        istio: Istio's minors, oldest first.
-        kubernetes: The last day of each Kubernetes minor's support.
-        sources: Where it is from, by a short name.
         analyze: What `istioctl analyze` of some patches does to who runs it.
-        crds: CRDs of the Gateway API that some istiods do not get on with.
     """
 
     read: date
@@ -255,7 +248,7 @@ class ReleaseTable:
         By the policy support ends six weeks after the first patch of the second minor that follows.
         """
         after = (release.minor[0], release.minor[1] + 2)
-        by_policy = [found.first + _SIX_WEEKS for found in self.istio if found.minor == after]
+        by_policy = [one.first + _SIX_WEEKS for one in self.istio if one.minor == after]
         return max([*by_policy, *filter(None, [release.end.expected])], default=None)
 
     def is_ended(self, release: IstioRelease, today: date) -> bool:
@@ -270,9 +263,7 @@ class ReleaseTable:
     def supported(self, today: date) -> tuple[IstioRelease, ...]:
         """The releases of which no end has passed, not even an expected one."""
         return tuple(
-            found
-            for found in self.istio
-            if not self.is_ended(found, today) and not self.is_overdue(found, today)
+            one for one in self.istio if not self.is_ended(one, today) and not self.is_overdue(one, today)
         )
 
     def kubernetes_support(self, istio: str, server: str) -> Support:
@@ -288,7 +279,7 @@ class ReleaseTable:
             return Support.TOO_OLD
         if release.newest_kubernetes is not None:
             return Support.SUPPORTED if minor <= release.newest_kubernetes else Support.TOO_NEW
-        known = [found.newest_kubernetes for found in self.istio if found.minor < release.minor]
+        known = [one.newest_kubernetes for one in self.istio if one.minor < release.minor]
         newest = max(filter(None, known), default=release.oldest_kubernetes)
         return Support.SUPPORTED if minor <= newest else Support.UNKNOWN
 
@@ -379,10 +370,11 @@ def _release(text: str, entry: Mapping[str, Any]) -> IstioRelease:
 
 def _defect(entry: Mapping[str, Any]) -> Defect:
     ranges = [
-        PatchRange(_patch(found.get("to")), _patch(found.get("from")), _patch(found.get("fixed")))
-        for found in entry["affects"]
+        PatchRange(_patch(affected.get("to")), _patch(affected.get("from")), _patch(affected.get("fixed")))
+        for affected in entry["affects"]
     ]
-    return Defect(entry["id"], entry["effect"], tuple(ranges), entry["source"])
+    then = entry.get("onReplacement", "")
+    return Defect(entry["id"], entry["effect"], tuple(ranges), entry["source"], then)
 
 
 def _crd(entry: Mapping[str, Any]) -> CrdHazard:
@@ -415,10 +407,10 @@ def _end(value: object) -> EndOfLife:
 
 
 def _minor(value: object) -> Minor:
-    found = minor_of(value) if isinstance(value, str) else None
-    if found is None or shown(found) != value:
+    minor = minor_of(value) if isinstance(value, str) else None
+    if minor is None or shown(minor) != value:
         raise ValueError(f'{value!r} is not a minor version such as "1.26"')
-    return found
+    return minor
 
 
 def _patch(value: object) -> str | None:
@@ -440,8 +432,6 @@ def end_of_life_problem(table: ReleaseTable, version: str, today: date | None) -
     """What is wrong with the age of an Istio version, or that the table does not have it.
 
     Args:
-        table: The table.
-        version: Of Istio.
         today: The day; None: ends of life are not judged.
     """
     release = table.release(version)

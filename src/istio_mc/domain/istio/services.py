@@ -15,7 +15,7 @@ from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from istio_mc.domain.kube.objects import Object
 
@@ -57,9 +57,7 @@ class Services:
     """The Services of a cluster.
 
     Attributes:
-        meshed: What a gateway can pass a connection through to.
         endpoints: Ready endpoints of each, by namespace and name.
-        addresses: The addresses of these endpoints, likewise.
     """
 
     objects: tuple[Object, ...] = field(default=(), repr=False)
@@ -75,25 +73,29 @@ class Services:
 
 
 def meshed(services: Iterable[Object], pods: Iterable[Object]) -> tuple[Meshed, ...]:
-    """The ports of Services that a gateway can pass a connection through to, HTTP first.
-
-    Args:
-        services: Of any namespaces.
-        pods: Likewise; those that are injected suffice.
-    """
-    ready: dict[str, list[Object]] = {}
+    """The ports of Services that a gateway can pass a connection through to, HTTP first."""
+    ready: dict[tuple[str, str, str], list[Object]] = {}
     for pod in pods:
         if _speaks_mtls(pod):
-            ready.setdefault(pod["metadata"]["namespace"], []).append(pod)
-    found = {
+            for key, value in labels_of(pod).items():
+                ready.setdefault((pod["metadata"]["namespace"], key, value), []).append(pod)
+    by_name = {
         Meshed(service["metadata"]["namespace"], service["metadata"]["name"], port["port"], _is_http(port))
         for service in services
         if _is_offered(service)
         for port in service["spec"].get("ports") or []
         if port.get("protocol", "TCP") == "TCP"
-        and any(_leads_to(service, port, pod) for pod in ready.get(service["metadata"]["namespace"], ()))
+        and any(_leads_to(service, port, pod) for pod in _with_rarest_label(service, ready))
     }
-    return tuple(sorted(found, key=lambda one: (not one.http, one)))
+    return tuple(sorted(by_name, key=lambda one: (not one.http, one)))
+
+
+def _with_rarest_label(
+    service: Object, pods: Mapping[tuple[str, str, str], Sequence[Object]]
+) -> Sequence[Object]:
+    """The pods with the label of a selector that the fewest have: with thousands, not all are compared."""
+    namespace = service["metadata"]["namespace"]
+    return min((pods.get((namespace, *label), ()) for label in service["spec"]["selector"].items()), key=len)
 
 
 def _speaks_mtls(pod: Object) -> bool:
@@ -129,8 +131,8 @@ def _leads_to(service: Object, port: Object, pod: Object) -> bool:
 
 def _is_http(port: Object) -> bool:
     """As Istio takes the protocol: from `appProtocol`, else from the port's name up to a hyphen."""
-    told = port.get("appProtocol") or port.get("name", "").partition("-")[0]
-    return bool(told.lower() == "http")
+    protocol = port.get("appProtocol") or port.get("name", "").partition("-")[0]
+    return bool(protocol.lower() == "http")
 
 
 _OWN = frozenset({"kube-system", SYSTEM_NAMESPACE})
@@ -140,13 +142,7 @@ Istio 1.26.0); in the second are the control planes, and gateways are called by 
 
 @dataclass(frozen=True, slots=True)
 class MergedService:
-    """A service that has Services in more than one cluster.
-
-    Attributes:
-        endpoints: Ready endpoints in each cluster that has such a Service, by context.
-        ports: Its ports in each, as `name 80/TCP`.
-        labels: What its labels say in each, where they disagree, by context.
-    """
+    """A service that has Services in more than one cluster."""
 
     namespace: str
     name: str
@@ -170,16 +166,18 @@ class MergedService:
     @property
     def disagreement(self) -> str:
         """What is not the same everywhere, in a few words; empty where all is."""
-        told = []
+        parts = []
         if len(set(self.ports.values())) > 1:
-            told.append("; ".join(f"{c}: {', '.join(ports) or 'no port'}" for c, ports in self.ports.items()))
+            parts.append(
+                "; ".join(f"{c}: {', '.join(ports) or 'no port'}" for c, ports in self.ports.items())
+            )
         if self.labels:
             each = (
                 f"{c}: {', '.join(f'{k}={v}' for k, v in labels.items()) or 'none'}"
                 for c, labels in self.labels.items()
             )
-            told.append("labels " + "; ".join(each))
-        return "; ".join(told)
+            parts.append("labels " + "; ".join(each))
+        return "; ".join(parts)
 
 
 def merged(services: Mapping[str, Services]) -> tuple[MergedService, ...]:
@@ -188,24 +186,24 @@ def merged(services: Mapping[str, Services]) -> tuple[MergedService, ...]:
     Left out are those that stay in their cluster by default, those of the control planes, and names that
     only point elsewhere.
     """
-    found: dict[tuple[str, str], dict[str, Object]] = {}
+    by_name: dict[tuple[str, str], dict[str, Object]] = {}
     for context, here in services.items():
         for item in here.objects:
             namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
             if namespace in _OWN or (namespace, name) == ("default", "kubernetes"):
                 continue
             if item["spec"].get("type") != "ExternalName":
-                found.setdefault((namespace, name), {})[context] = item
-    return tuple(_one(key, where, services) for key, where in sorted(found.items()) if len(where) > 1)
+                by_name.setdefault((namespace, name), {})[context] = item
+    return tuple(_one(key, where, services) for key, where in sorted(by_name.items()) if len(where) > 1)
 
 
 def _one(
     key: tuple[str, str], where: Mapping[str, Object], services: Mapping[str, Services]
 ) -> MergedService:
-    labels = {context: _told_labels(item) for context, item in where.items()}
-    shared = set.intersection(*(set(found.items()) for found in labels.values()))
+    labels = {context: _own_labels(item) for context, item in where.items()}
+    shared = set.intersection(*(set(own.items()) for own in labels.values()))
     differing = {
-        context: {k: v for k, v in found.items() if (k, v) not in shared} for context, found in labels.items()
+        context: {k: v for k, v in own.items() if (k, v) not in shared} for context, own in labels.items()
     }
     return MergedService(
         *key,
@@ -225,10 +223,10 @@ def _ports(service: Object) -> tuple[str, ...]:
 _OF_OTHERS = ("app.kubernetes.io/managed-by", "helm.sh/", "kustomize.", "argocd.", "objectset.")
 
 
-def _told_labels(service: Object) -> dict[str, str]:
+def _own_labels(service: Object) -> dict[str, str]:
     """The labels that say something of the service, and not of what brought it there."""
-    found = service["metadata"].get("labels") or {}
-    return {key: value for key, value in found.items() if not key.startswith(_OF_OTHERS)}
+    labels = service["metadata"].get("labels") or {}
+    return {key: value for key, value in labels.items() if not key.startswith(_OF_OTHERS)}
 
 
 def endpoints_of(slices: list[Object]) -> dict[tuple[str, str], int]:

@@ -36,7 +36,6 @@ class Template:
     """The manifest of a stand-in.
 
     Attributes:
-        manifest: Its objects.
         own: Places of those that have a value of the stand-in.
     """
 
@@ -58,7 +57,6 @@ class StandIn:
     """A cluster that stands for another.
 
     Attributes:
-        cluster: It.
         document: Its IstioOperator document, as JSON.
         values: What is written in its documents for what of the cluster that it stands for.
     """

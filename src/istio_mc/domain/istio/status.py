@@ -9,7 +9,7 @@ from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.istio.istiod import gateway_addresses, live_folder, unavailable
 from istio_mc.domain.istio.pod_faults import refused_fault
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import held_by, is_terminating, labels_of
+from istio_mc.domain.kube.objects import deletion_blockers, is_terminating, labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class Pod:
     Attributes:
         app: Its label `app`, else its name: what replicas have in common.
         phase: What it is at: its phase, or why a container waits or has ended.
-        why: What keeps it from being ready; empty where nothing does.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Pod:
     why: str = ""
 
     @property
-    def fine(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether all of it runs and is ready, or it has done its work."""
         return self.phase == "Succeeded" or (self.phase == "Running" and self.ready == self.containers)
 
@@ -74,18 +73,13 @@ class Deployment:
 
     name: str
     available: int
-    wanted: int
+    desired: int
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Hpa:
-    """An autoscaler of istio-system.
-
-    Attributes:
-        metrics: Each as kubectl prints it, such as `cpu: 3%/80%`, or `cpu: <unknown>/80%`.
-        why: Why a metric is unknown; empty where none is.
-    """
+    """An autoscaler of istio-system."""
 
     name: str
     target: str
@@ -124,8 +118,6 @@ class ClusterStatus:
     """One cluster at one moment.
 
     Attributes:
-        pods: The pods of istio-system, as its other objects below.
-        remote_secrets: Its remote secrets, with the status that its istiods report.
         notes: What keeps the cluster from running pods at all.
     """
 
@@ -160,12 +152,12 @@ def status_of(
         pods=tuple(
             replace(pod, why=why.get(pod.name, "")) for pod in map(pod_of, _named(observed, objects.POD))
         ),
-        services=tuple(service_of(found) for found in services),
-        deployments=tuple(deployment_of(found) for found in _named(observed, objects.DEPLOYMENT)),
-        hpas=tuple(hpa_of(found) for found in _named(observed, objects.HPA)),
+        services=tuple(service_of(item) for item in services),
+        deployments=tuple(deployment_of(item) for item in _named(observed, objects.DEPLOYMENT)),
+        hpas=tuple(hpa_of(item) for item in _named(observed, objects.HPA)),
         gateways=(
-            *(_istio_gateway(found, services) for found in _named(observed, objects.ISTIO_GATEWAY)),
-            *(_api_gateway(found) for found in _named(observed, objects.KUBERNETES_GATEWAY)),
+            *(_istio_gateway(item, services) for item in _named(observed, objects.ISTIO_GATEWAY)),
+            *(_api_gateway(item) for item in _named(observed, objects.KUBERNETES_GATEWAY)),
         ),
         remote_secrets=_remote_secrets(observed, list(clusterz)),
         proxies=tuple(sorted(proxies, key=lambda proxy: (proxy.name, proxy.istiod))),
@@ -177,38 +169,40 @@ def _notes(observed: Observed) -> Iterator[str]:
     """What keeps the cluster from running pods at all."""
     namespace = observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE)
     if namespace and is_terminating(namespace):
-        yield "; ".join(filter(None, (f"namespace {SYSTEM_NAMESPACE} is being deleted", held_by(namespace))))
+        yield "; ".join(
+            filter(None, (f"namespace {SYSTEM_NAMESPACE} is being deleted", deletion_blockers(namespace)))
+        )
     for deployment in _named(observed, objects.DEPLOYMENT):
         if fault := refused_fault(deployment):
             yield str(fault)
 
 
-def pod_of(found: Object) -> Pod:
+def pod_of(pod: Object) -> Pod:
     """A pod, in the words kubectl uses."""
-    status = found.get("status") or {}
+    status = pod.get("status") or {}
     containers = status.get("containerStatuses") or []
     # A sidecar that is an init container (restartPolicy Always) counts as a container, as in kubectl.
     always = {
         container["name"]
-        for container in found["spec"].get("initContainers") or []
+        for container in pod["spec"].get("initContainers") or []
         if container.get("restartPolicy") == "Always"
     }
     inits = status.get("initContainerStatuses") or []
     counted = [*containers, *(one for one in inits if one["name"] in always)]
     return Pod(
-        name=_name(found),
-        app=labels_of(found).get("app") or _name(found),
+        name=_name(pod),
+        app=labels_of(pod).get("app") or _name(pod),
         ready=sum(bool(one.get("ready")) for one in counted),
-        containers=len(found["spec"].get("containers") or []) + len(always),
-        phase=_phase(found, [*inits, *containers]),
+        containers=len(pod["spec"].get("containers") or []) + len(always),
+        phase=_phase(pod, [*inits, *containers]),
         restarts=sum(one.get("restartCount", 0) for one in counted),
     )
 
 
-def _phase(found: Object, containers: Iterable[Mapping[str, Any]]) -> str:
-    if found["metadata"].get("deletionTimestamp"):
+def _phase(pod: Object, containers: Iterable[Mapping[str, Any]]) -> str:
+    if pod["metadata"].get("deletionTimestamp"):
         return "Terminating"
-    phase = str((found.get("status") or {}).get("phase") or "Unknown")
+    phase = str((pod.get("status") or {}).get("phase") or "Unknown")
     for container in containers:
         state = container.get("state") or {}
         if reason := (state.get("waiting") or {}).get("reason"):
@@ -219,14 +213,14 @@ def _phase(found: Object, containers: Iterable[Mapping[str, Any]]) -> str:
     return phase
 
 
-def service_of(found: Object) -> Service:
+def service_of(service: Object) -> Service:
     """A Service, its ports as kubectl prints them."""
-    spec = found["spec"]
+    spec = service["spec"]
     return Service(
-        name=_name(found),
+        name=_name(service),
         type=spec.get("type", "ClusterIP"),
         cluster_ip=spec.get("clusterIP") or "",
-        addresses=gateway_addresses(found),
+        addresses=gateway_addresses(service),
         ports=tuple(_port(port) for port in spec.get("ports") or []),
     )
 
@@ -236,19 +230,19 @@ def _port(port: Mapping[str, Any]) -> str:
     return f"{port['port']}{node_port}/{port.get('protocol', 'TCP')}"
 
 
-def deployment_of(found: Object) -> Deployment:
+def deployment_of(deployment: Object) -> Deployment:
     """A Deployment."""
     return Deployment(
-        name=_name(found),
-        available=(found.get("status") or {}).get("availableReplicas", 0),
-        wanted=found["spec"].get("replicas", 1),
-        why=unavailable(found),
+        name=_name(deployment),
+        available=(deployment.get("status") or {}).get("availableReplicas", 0),
+        desired=deployment["spec"].get("replicas", 1),
+        why=unavailable(deployment),
     )
 
 
-def hpa_of(found: Object) -> Hpa:
+def hpa_of(hpa: Object) -> Hpa:
     """An autoscaler, its metrics as kubectl prints them."""
-    spec, status = found["spec"], found.get("status") or {}
+    spec, status = hpa["spec"], hpa.get("status") or {}
     current = {
         metric["resource"]["name"]: metric["resource"].get("current") or {}
         for metric in status.get("currentMetrics") or []
@@ -258,7 +252,7 @@ def hpa_of(found: Object) -> Hpa:
     unknown = any("<unknown>" in metric for metric in metrics)
     reference = spec.get("scaleTargetRef") or {}
     return Hpa(
-        name=_name(found),
+        name=_name(hpa),
         target=f"{reference.get('kind', '?')}/{reference.get('name', '?')}",
         metrics=tuple(metrics),
         replicas=status.get("currentReplicas", 0),
@@ -293,8 +287,8 @@ def _why_unknown(status: Mapping[str, Any]) -> str:
     return "nothing was measured yet"
 
 
-def _istio_gateway(found: Object, services: Iterable[Object]) -> Gateway:
-    spec = found.get("spec") or {}
+def _istio_gateway(gateway: Object, services: Iterable[Object]) -> Gateway:
+    spec = gateway.get("spec") or {}
     selector = spec.get("selector") or {}
     # Istio's Gateway is what the pods under its selector listen to; their Service has the address.
     addresses = [
@@ -305,7 +299,7 @@ def _istio_gateway(found: Object, services: Iterable[Object]) -> Gateway:
     ]
     return Gateway(
         kind="networking.istio.io",
-        name=_name(found),
+        name=_name(gateway),
         of_class="",
         ports=tuple(
             f"{one['port']['number']}/{(one.get('tls') or {}).get('mode') or one['port']['protocol']}"
@@ -315,12 +309,12 @@ def _istio_gateway(found: Object, services: Iterable[Object]) -> Gateway:
     )
 
 
-def _api_gateway(found: Object) -> Gateway:
-    spec, status = found.get("spec") or {}, found.get("status") or {}
+def _api_gateway(gateway: Object) -> Gateway:
+    spec, status = gateway.get("spec") or {}, gateway.get("status") or {}
     given = status.get("addresses") or spec.get("addresses") or []
     return Gateway(
         kind="gateway.networking.k8s.io",
-        name=_name(found),
+        name=_name(gateway),
         of_class=str(spec.get("gatewayClassName") or ""),
         ports=tuple(f"{one['port']}/{one['protocol']}" for one in spec.get("listeners") or []),
         addresses=tuple(str(address.get("value")) for address in given),
@@ -330,27 +324,27 @@ def _api_gateway(found: Object) -> Gateway:
 def _remote_secrets(observed: Observed, clusterz: list[RemoteCluster]) -> tuple[RemoteSecret, ...]:
     if folder := live_folder(observed):  # istiod ignores remote secrets
         ids = sorted({row.cluster_id for row in clusterz if row.secret})
-        return tuple(RemoteSecret(folder, one, _told(one, clusterz)) for one in ids)
+        return tuple(RemoteSecret(folder, one, _sync_status(one, clusterz)) for one in ids)
     return tuple(
-        RemoteSecret(_name(secret), cluster_id, _told(cluster_id, clusterz))
+        RemoteSecret(_name(secret), cluster_id, _sync_status(cluster_id, clusterz))
         for secret in _named(observed, objects.SECRET)
         if labels_of(secret).get(MULTI_CLUSTER_LABEL) == "true"
         for cluster_id in secret.get("data") or {}
     )
 
 
-def _told(cluster_id: str, clusterz: Iterable[RemoteCluster]) -> str:
+def _sync_status(cluster_id: str, clusterz: Iterable[RemoteCluster]) -> str:
     """What the istiods of a cluster report of another."""
-    found = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
-    return ", ".join(found) or "unknown"
+    states = dict.fromkeys(row.status for row in clusterz if row.cluster_id == cluster_id)
+    return ", ".join(states) or "unknown"
 
 
 def _named(observed: Observed, kind: objects.Kind) -> list[Object]:
     return sorted(observed.of(kind), key=_name)
 
 
-def _name(found: Object) -> str:
-    return str(found["metadata"]["name"])
+def _name(item: Object) -> str:
+    return str(item["metadata"]["name"])
 
 
 _XDS = (
@@ -367,9 +361,7 @@ class Proxy:
     """A proxy as an istiod knows it.
 
     Attributes:
-        name: `<pod>.<namespace>`.
         xds: For cds, lds, eds, rds and ecds: `SYNCED`, `NOT SENT`, `STALE`.
-        errors: What it refused, in Envoy's words.
     """
 
     name: str

@@ -25,7 +25,7 @@ _INJECTOR = "istio-sidecar-injector"
 
 _Path = tuple[str, ...]
 
-_TOLD, _BEFORE = 60, 20
+_LENGTH, _BEFORE = 60, 20
 
 
 class Difference(NamedTuple):
@@ -33,80 +33,80 @@ class Difference(NamedTuple):
 
     Attributes:
         path: Dotted path inside it; empty: the whole object is missing.
-        live: What the cluster has there; None: nothing.
     """
 
     ref: Ref
     path: str
-    wanted: object
+    desired: object
     live: object
 
     def __str__(self) -> str:
         if not self.path:
             return f"{self.ref} is missing"
-        live, wanted = _apart(_line(self.live), _line(self.wanted))
-        return f"{self.ref} {self.path} is {live}, desired {wanted}"
+        live, desired = _apart(_line(self.live), _line(self.desired))
+        return f"{self.ref} {self.path} is {live}, desired {desired}"
 
 
-def differences(wanted: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:
+def differences(desired: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:
     """What the wanted documents set and the live objects lack or have otherwise.
 
     Fields that a document does not set are nobody's business here. Passed over is what others own by
     design: istiod's webhook fields, the replicas an HPA of the same documents governs, and the selectors
     of `istio-sidecar-injector`, which istioctl switches off when a revision tag takes over (1.26.0).
     """
-    wanted = list(wanted)
+    desired = list(desired)
     scaled = {
         (str(document["metadata"].get("namespace")), document["spec"]["scaleTargetRef"]["name"])
-        for document in wanted
+        for document in desired
         if document["kind"] == "HorizontalPodAutoscaler"
     }
-    found = []
-    for document in wanted:
+    result = []
+    for document in desired:
         ref = ref_of(document)
         existing = live.get(ref)
         if existing is None:
-            found.append(Difference(ref, "", document, None))
+            result.append(Difference(ref, "", document, None))
             continue
         if ref.kind == "MutatingWebhookConfiguration" and ref.name.startswith(_INJECTOR):
             continue
-        for path, want, have in _unequal(document, existing, ()):
+        for path, value, have in _unequal(document, existing, ()):
             if path == ("spec", "replicas") and (str(ref.namespace), ref.name) in scaled:
                 continue
-            found.append(Difference(ref, ".".join(path), want, have))
-    return found
+            result.append(Difference(ref, ".".join(path), value, have))
+    return result
 
 
-def _unequal(wanted: object, live: object, path: _Path) -> Iterator[tuple[_Path, object, object]]:
+def _unequal(desired: object, live: object, path: _Path) -> Iterator[tuple[_Path, object, object]]:
     # Most of what is compared is equal, and Python tells so of a whole CRD at once.
-    if wanted == live or _ignored(path):
+    # A null sets nothing: MetalLB, say, writes annotations where Istio's gateway Service has a null (1.31.0).
+    if desired == live or desired is None or _ignored(path):
         return
-    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        for key, value in wanted.items():
+    if isinstance(desired, Mapping) and isinstance(live, Mapping):
+        for key, value in desired.items():
             yield from _unequal(value, live.get(key), (*path, str(key)))
-    elif isinstance(wanted, Mapping) and live is None:
+    elif isinstance(desired, Mapping) and live is None:
         # One difference for all of it, unless what is in it is empty or nobody's business.
-        if next(_unequal(wanted, {}, path), None):
-            yield path, wanted, live
-    elif isinstance(wanted, list) and isinstance(live, list):
-        yield from _unequal_lists(wanted, live, path)
-    elif not _same(wanted, live, path):
-        yield path, wanted, live
+        if next(_unequal(desired, {}, path), None):
+            yield path, desired, live
+    elif isinstance(desired, list) and isinstance(live, list):
+        yield from _unequal_lists(desired, live, path)
+    elif not _same(desired, live, path):
+        yield path, desired, live
 
 
 def _unequal_lists(
-    wanted: Sequence[Any], live: Sequence[Any], path: _Path
+    desired: Sequence[Any], live: Sequence[Any], path: _Path
 ) -> Iterator[tuple[_Path, object, object]]:
-    if wanted and len(_named(wanted)) == len(wanted):
+    if desired and len(_named(desired)) == len(desired):
         # Server-side apply merges lists of named items, so what others added beside ours may stay.
         by_name = _named(live)
-        for item in wanted:
+        for item in desired:
             yield from _unequal(item, by_name.get(item["name"]), (*path, str(item["name"])))
-    elif len(wanted) != len(live):
-        yield path, wanted, live
+    elif len(desired) != len(live):
+        yield path, desired, live
     else:
-        for index, (want, have) in enumerate(zip(wanted, live, strict=True)):
-            yield from _unequal(want, have, (*path, str(index)))
+        for index, (item, have) in enumerate(zip(desired, live, strict=True)):
+            yield from _unequal(item, have, (*path, str(index)))
 
 
 def _named(items: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
@@ -126,11 +126,11 @@ def _ignored(path: _Path) -> bool:
     return path[-1] == _OWNER_LABEL or (path[0] == "webhooks" and path[-1] in _WEBHOOK_FIELDS)
 
 
-def _same(wanted: object, live: object, path: _Path) -> bool:
-    if wanted == live or (_empty(wanted) and _empty(live)):
+def _same(desired: object, live: object, path: _Path) -> bool:
+    if desired == live or (_empty(desired) and _empty(live)):
         return True
     if _QUANTITY_FIELDS.intersection(path):
-        return quantity(wanted) == quantity(live) is not None
+        return quantity(desired) == quantity(live) is not None
     return False
 
 
@@ -160,12 +160,12 @@ def _line(value: object) -> str:
 def _apart(one: str, other: str) -> tuple[str, str]:
     """Two texts, the long ones cut to where they begin to differ."""
     alike = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(one, other, strict=False)))
-    begin = one.rfind(" ", 0, alike - _BEFORE) + 1 if alike > _TOLD - _BEFORE else 0
+    begin = one.rfind(" ", 0, alike - _BEFORE) + 1 if alike > _LENGTH - _BEFORE else 0
     return _cut(one, begin), _cut(other, begin)
 
 
 def _cut(text: str, begin: int) -> str:
-    if begin == 0 and len(text) <= _TOLD:
+    if begin == 0 and len(text) <= _LENGTH:
         return text
-    shown = text[begin : begin + _TOLD]
-    return ("…" if begin else "") + shown + ("…" if begin + _TOLD < len(text) else "")
+    shown = text[begin : begin + _LENGTH]
+    return ("…" if begin else "") + shown + ("…" if begin + _LENGTH < len(text) else "")

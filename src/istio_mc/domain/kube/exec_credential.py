@@ -31,10 +31,7 @@ class Plugin:
     """A credential plugin as a user's entry describes it.
 
     Attributes:
-        command: Absolute path, or a name to look up on PATH.
         args: Its arguments; they may hold a client secret, and so stay out of `repr`.
-        install_hint: What its author says to do where it is missing.
-        provide_cluster_info: Whether it wants to know about the cluster.
         interactive_mode: "Never", "IfAvailable" or "Always": its use of standard input.
     """
 
@@ -59,12 +56,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class PluginAnswer:
-    """What a plugin gave.
-
-    Attributes:
-        certificate: PEM client certificate, with any intermediates.
-        key: Its PEM private key.
-    """
+    """What a plugin gave."""
 
     token: str | None = field(repr=False)
     certificate: str | None = field(repr=False)
@@ -73,19 +65,19 @@ class PluginAnswer:
 
 def plugin_of(user_entry: Mapping[str, object]) -> Plugin:
     """The plugin of an entry that has one, and in which `Context.problems` found no fault."""
-    found = user_entry["exec"]
-    if not isinstance(found, Mapping):
-        raise TypeError(f"expected a mapping, saw {kind_of(found)}")
-    variables = found.get("env") or []
+    plugin = user_entry["exec"]
+    if not isinstance(plugin, Mapping):
+        raise TypeError(f"expected a mapping, saw {kind_of(plugin)}")
+    variables = plugin.get("env") or []
     return Plugin(
-        command=str(found.get("command")),
-        args=tuple(map(str, found.get("args") or [])),
+        command=str(plugin.get("command")),
+        args=tuple(map(str, plugin.get("args") or [])),
         env={str(variable["name"]): str(variable.get("value") or "") for variable in variables},
-        api_version=str(found.get("apiVersion")),
-        install_hint=str(found["installHint"]) if found.get("installHint") else None,
-        provide_cluster_info=found.get("provideClusterInfo") is True,
+        api_version=str(plugin.get("apiVersion")),
+        install_hint=str(plugin["installHint"]) if plugin.get("installHint") else None,
+        provide_cluster_info=plugin.get("provideClusterInfo") is True,
         # v1beta1 is from before the field (client-go tools/clientcmd/api/v1/defaults.go, v0.32.3)
-        interactive_mode=str(found.get("interactiveMode") or "IfAvailable"),
+        interactive_mode=str(plugin.get("interactiveMode") or "IfAvailable"),
     )
 
 
@@ -99,10 +91,7 @@ def exec_info(
     """The value of KUBERNETES_EXEC_INFO.
 
     Args:
-        plugin: The plugin to be run.
-        cluster_entry: The cluster's entry of the kubeconfig.
         certificate_authority: PEM content of the file that `certificate-authority` names, where one is named.
-        interactive: Whether the plugin is handed a terminal as its standard input.
     """
     spec: dict[str, object] = {"interactive": interactive}
     if plugin.provide_cluster_info:
@@ -135,9 +124,9 @@ def parse_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
     version = document.get("apiVersion")
     if document.get("kind") != "ExecCredential" or version != plugin.api_version:
         known = isinstance(version, str) and version.startswith("client.authentication.k8s.io/")
-        saw = f"one of {version}" if known and version != plugin.api_version else "something else"
+        problem_seen = f"one of {version}" if known and version != plugin.api_version else "something else"
         raise ValueError(
-            f"received a request for an ExecCredential of {plugin.api_version} and printed {saw}"
+            f"received a request for an ExecCredential of {plugin.api_version} and printed {problem_seen}"
         )
     status = document.get("status")
     if not isinstance(status, Mapping):
@@ -191,45 +180,3 @@ def _check_time(text: str | None) -> None:
         datetime.fromisoformat(text or "2026-01-01")
     except ValueError:
         raise ValueError("printed an ExecCredential whose expirationTimestamp is not a time") from None
-
-
-HEADER = 64 << 10
-"""Bytes from the beginning that are enough for `least_size`."""
-
-_LC_SEGMENT_64 = 0x19
-
-
-def least_size(head: bytes) -> int:
-    """The size below which a program's file is truncated; 0: unknown.
-
-    ELF: System V ABI, program headers (e_phoff) and section headers (e_shoff); Mach-O: <mach-o/loader.h>,
-    LC_SEGMENT_64.
-    """
-    if head.startswith(b"\x7fELF\x02\x01"):
-        return _elf(head)
-    if head.startswith(b"\xcf\xfa\xed\xfe"):
-        return _mach_o(head)
-    return 0
-
-
-def _elf(head: bytes) -> int:
-    sections_end = _number(head, 40, 8) + _number(head, 58, 2) * _number(head, 60, 2)
-    first, each, count = _number(head, 32, 8), _number(head, 54, 2), _number(head, 56, 2)
-    places = [first + each * index for index in range(count)]
-    return max([sections_end, *(_number(head, at + 8, 8) + _number(head, at + 32, 8) for at in places)])
-
-
-def _mach_o(head: bytes) -> int:
-    least, at = 0, 32
-    for _ in range(_number(head, 16, 4)):
-        if _number(head, at, 4) == _LC_SEGMENT_64:
-            least = max(least, _number(head, at + 40, 8) + _number(head, at + 48, 8))
-        size = _number(head, at + 4, 4)
-        if not size:
-            break
-        at += size
-    return least
-
-
-def _number(head: bytes, at: int, size: int) -> int:
-    return int.from_bytes(head[at : at + size], "little")

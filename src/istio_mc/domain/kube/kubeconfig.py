@@ -15,11 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl_config
 from istio_mc.domain.kube.kubeconfig_schema import (
     decode,
-    heeded_user,
+    effective_user,
     is_tls,
     refused_cluster,
     refused_user,
@@ -29,7 +28,7 @@ from istio_mc.domain.kube.kubeconfig_schema import (
     unusable_user,
 )
 from istio_mc.domain.kube.request_headers import without_credentials
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 
 if TYPE_CHECKING:
     from istio_mc.domain.goyaml import RepeatedKey
@@ -47,7 +46,6 @@ class KubeconfigFile:
     Attributes:
         path: Absolute path: relative paths inside the document are taken from its folder.
         document: What its first YAML document holds, {} where that is empty; None: there is no such file.
-        repeated: Keys that stand twice in one mapping: the last counts.
     """
 
     path: str
@@ -63,10 +61,6 @@ class Context:
         cluster: Name of its cluster; its own where that cluster has none; empty where it names none
             (`problems` then says so).
         user: Name of its user, or None: kubectl then asks as nobody.
-        server: The address that its API server is called at, without user and password.
-        files: Files its context, cluster and user came from, in that order, without repeats.
-        problems: What makes this context unusable, each said of this context.
-        cluster_entry: The cluster's entry, file paths absolute; empty where no file defines it.
         user_entry: The user's entry, file paths absolute; empty where no file defines it. Holds credentials,
             and so stays out of `repr`.
     """
@@ -87,7 +81,6 @@ class Kubeconfig:
     """All files joined.
 
     Attributes:
-        contexts: Every context, in file order and within a file in its own order.
         warnings: What the user should know and nothing stops at: missing files, names that repeat.
     """
 
@@ -171,7 +164,7 @@ def merge(files: Sequence[KubeconfigFile]) -> Kubeconfig:
             )
         )
     return Kubeconfig(
-        contexts=tuple(_context(name, found, clusters, users) for name, found in contexts.items()),
+        contexts=tuple(_context(name, entry, clusters, users) for name, entry in contexts.items()),
         current_context=current,
         warnings=tuple(warnings),
     )
@@ -185,8 +178,6 @@ def absolute_entry(kind: str, entry: Mapping[str, object], folder: str) -> dict[
 
     Args:
         kind: "clusters", "users" or "contexts".
-        entry: The entry as it stands in the file.
-        folder: Absolute folder of that file.
     """
     result = copy.deepcopy(dict(entry))
     keys = {"clusters": _CLUSTER_PATHS, "users": _USER_PATHS}.get(kind, ())
@@ -223,15 +214,15 @@ def _first_wins(
     present: Sequence[tuple[str, Mapping[str, _Entry]]], kind: str, warnings: list[Problem]
 ) -> dict[str, tuple[str, _Entry]]:
     """Name → (file, entry) of one list; names that repeat are added to the warnings."""
-    found: dict[str, list[tuple[str, _Entry]]] = {}
+    by_name: dict[str, list[tuple[str, _Entry]]] = {}
     for path, entries in present:
         for name, entry in entries.items():
             absolute = absolute_entry(kind, entry, posixpath.dirname(path))
-            found.setdefault(name, []).append((path, absolute))
+            by_name.setdefault(name, []).append((path, absolute))
     warnings.extend(
-        _repeated(kind, name, places) for name, places in found.items() if name and len(places) > 1
+        _repeated(kind, name, places) for name, places in by_name.items() if name and len(places) > 1
     )
-    return {name: places[0] for name, places in found.items()}
+    return {name: places[0] for name, places in by_name.items()}
 
 
 def _malformed(path: str, fault: str) -> Problem:
@@ -245,8 +236,9 @@ def _malformed(path: str, fault: str) -> Problem:
 def _key_repeated(path: str, key: RepeatedKey) -> Problem:
     return Problem(
         code=Code.KUBECONFIG_KEY_REPEATED,
-        message=f"{path}:{key.line}:{key.column}: {key.key} is already in line {key.first_line}; "
-        "the last one counts",
+        message=f"{path}:{key.line}:{key.column}: {key.key} is also in line {key.first_line}",
+        seen="the last one is used",
+        expected="each key once",
         hint=Advice("Remove one of the two"),
     )
 
@@ -254,12 +246,11 @@ def _key_repeated(path: str, key: RepeatedKey) -> Problem:
 def _repeated(kind: str, name: str, places: Sequence[tuple[str, _Entry]]) -> Problem:
     (first, entry), *others = places
     same = all(other == entry for _, other in others)
-    again = " and ".join(path for path, _ in others)
-    outcome = "the entries are identical" if same else "the first counts"
+    again = ", ".join(path for path, _ in others)
     return Problem(
         code=Code.KUBECONFIG_NAME_REPEATED,
-        message=f"{kind.removesuffix('s')} {name} is defined in {first} and again in {again}: {outcome}",
-        seen="identical entries" if same else "different entries",
+        message=f"{kind.removesuffix('s')} {name} is defined in several files",
+        seen=f"{first}, {again}: {'identical entries' if same else 'different entries, the first is used'}",
         expected="names that are unique over all files",
         hint=None if same else Advice(f"Rename one of the two: all but the entry in {first} are ignored"),
     )
@@ -278,11 +269,11 @@ _UNDEFINED = frozenset({Code.CLUSTER_UNDEFINED, Code.USER_UNDEFINED})
 
 def _context(
     name: str,
-    found: tuple[str, _Entry],
+    origin_and_entry: tuple[str, _Entry],
     clusters: Mapping[str, tuple[str, _Entry]],
     users: Mapping[str, tuple[str, _Entry]],
 ) -> Context:
-    path, entry = found
+    path, entry = origin_and_entry
     cluster, user = text_of(entry, "cluster"), text_of(entry, "user")
     # An entry without a name is that of a context that names none.
     cluster_path, cluster_entry = clusters.get(cluster or "", (None, {}))
@@ -336,7 +327,7 @@ def _context(
             for code, fault in faults
         ),
         cluster_entry=cluster_entry,
-        user_entry=heeded_user(user_entry, server),
+        user_entry=effective_user(user_entry, server),
     )
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.goyaml import base64_decoded
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 LISTS = {"clusters": "cluster", "users": "user", "contexts": "context"}
 """Kubeconfig's three lists, and the key under which each item of one holds its entry beside `name`."""
@@ -49,7 +48,6 @@ class Decoded:
     """One kubeconfig document.
 
     Attributes:
-        current_context: The current context, empty where the document sets none.
         entries: For each of the three lists: name → entry, without empty fields; a name may be empty.
         faults: What kubectl refuses the file for, each with its place: `contexts[2].context.cluster: expected
             a string, saw a list`. Values are never shown: they may be credentials.
@@ -63,12 +61,7 @@ class Decoded:
 
 
 def decode(path: str, document: object) -> Decoded:
-    """Decodes what a file holds.
-
-    Args:
-        path: The file, as it is named in what is ignored.
-        document: The value of its first document; None where it is empty.
-    """
+    """Decodes what a file holds."""
     decoded = Decoded()
     if document is None:
         return decoded
@@ -77,10 +70,10 @@ def decode(path: str, document: object) -> Decoded:
         return decoded
     report = _Report(path, decoded.faults, decoded.ignored)
     _check_kind(report, document)
-    found = _CONFIG(report, "", document)
-    decoded.current_context = str(found.get("current-context", ""))
+    config = _CONFIG(report, "", document)
+    decoded.current_context = str(config.get("current-context", ""))
     for key in LISTS:
-        decoded.entries[key] = _by_name(report, key, found.get(key), document.get(key))
+        decoded.entries[key] = _by_name(report, key, config.get(key), document.get(key))
     return decoded
 
 
@@ -176,7 +169,7 @@ def _fields(
         if not isinstance(value, Mapping):
             report.expected(place, "a mapping", value)
             return {}
-        found = {}
+        result = {}
         for key, item in value.items():
             where = f"{place}.{key}" if place else str(key)
             if key not in fields and (name := meant.get(_letters(str(key)))):
@@ -188,8 +181,8 @@ def _fields(
             elif key in fields and item is not None:
                 decoded = fields[key](report, where, item)
                 if decoded or key in kept_empty:
-                    found[str(key)] = decoded
-        return found
+                    result[str(key)] = decoded
+        return result
 
     return decode_fields
 
@@ -199,13 +192,15 @@ def _letters(name: str) -> str:
 
 
 def _extensions(report: _Report, place: str, value: object) -> list[object]:
-    found = _list_of(_fields(("extension",), name=_string, extension=_anything), dict)(report, place, value)
+    extensions = _list_of(_fields(("extension",), name=_string, extension=_anything), dict)(
+        report, place, value
+    )
     places: dict[str, int] = {}
-    for index, item in enumerate(found):
+    for index, item in enumerate(extensions):
         if isinstance(item, dict) and item.get("extension") is not None:  # an empty one is overwritten
             name = str(item.get("name", ""))
             _refuse_repeated(report, place, index, name, places.setdefault(name, index))
-    return found
+    return extensions
 
 
 def _refuse_repeated(report: _Report, key: str, index: int, name: str, first: int) -> None:
@@ -218,10 +213,10 @@ def _refuse_repeated(report: _Report, key: str, index: int, name: str, first: in
 
 
 def _plugin(report: _Report, place: str, value: object) -> dict[str, object]:
-    found = _PLUGIN(report, place, value)
-    if found.get("apiVersion") in DEFAULTED_EXEC_API_VERSIONS:
-        found.setdefault("interactiveMode", "IfAvailable")
-    return found
+    plugin = _PLUGIN(report, place, value)
+    if plugin.get("apiVersion") in DEFAULTED_EXEC_API_VERSIONS:
+        plugin.setdefault("interactiveMode", "IfAvailable")
+    return plugin
 
 
 _PLUGIN = _fields(
@@ -278,10 +273,10 @@ _CONFIG = _fields(
 
 def _by_name(report: _Report, key: str, items: object, written: object) -> dict[str, dict[str, object]]:
     """Name → entry of one list, as decoded and as written; what is no item at all has its fault already."""
-    found: dict[str, dict[str, object]] = {}
+    entries: dict[str, dict[str, object]] = {}
     places: dict[str, int] = {}
     if not (isinstance(items, list) and isinstance(written, list)):
-        return found
+        return entries
     for index, (item, raw) in enumerate(zip(items, written, strict=True)):
         if not _may_be_named(raw):
             continue
@@ -289,12 +284,12 @@ def _by_name(report: _Report, key: str, items: object, written: object) -> dict[
         first = places.setdefault(name, index)
         _refuse_repeated(report, key, index, name, first)
         if first == index:
-            found[name] = item.get(LISTS[key], {})
+            entries[name] = item.get(LISTS[key], {})
         if not name:
             report.ignore(
                 Code.KUBECONFIG_NAME_MISSING, f"{key}[{index}] has no name", "Name it, or remove it"
             )
-    return found
+    return entries
 
 
 def _may_be_named(item: object) -> bool:
@@ -303,15 +298,15 @@ def _may_be_named(item: object) -> bool:
 
 def _check_kind(report: _Report, document: Mapping[str, object]) -> None:
     """Go's own JSON reads these two in any capitals, and the last in the order of bytes counts (meta.go)."""
-    said = {"apiVersion": "", "kind": ""}
+    values = {"apiVersion": "", "kind": ""}
     for key in sorted(document, key=str):
         known = {"apiversion": "apiVersion", "kind": "kind"}.get(_folded(str(key)))
         if known and document[key] is not None:
-            said[known] = _string(report, str(key), document[key])
-    if said["apiVersion"] not in {"", "/", "v1", "/v1"}:
-        report.faults.append(f"apiVersion: expected v1, saw {said['apiVersion']}")
-    if said["kind"] not in {"", "Config"}:
-        report.faults.append(f"kind: expected Config, saw {said['kind']}")
+            values[known] = _string(report, str(key), document[key])
+    if values["apiVersion"] not in {"", "/", "v1", "/v1"}:
+        report.faults.append(f"apiVersion: expected v1, saw {values['apiVersion']}")
+    if values["kind"] not in {"", "Config"}:
+        report.faults.append(f"kind: expected Config, saw {values['kind']}")
 
 
 def _folded(key: str) -> str:
@@ -360,7 +355,7 @@ def is_tls(server: str | None) -> bool:
     return server is not None and server.startswith("https://")
 
 
-def heeded_user(entry: Mapping[str, object], server: str | None) -> dict[str, object]:
+def effective_user(entry: Mapping[str, object], server: str | None) -> dict[str, object]:
     """What counts of a user's entry: without TLS no credentials are sent (client_config.go, ClientConfig)."""
     return {key: value for key, value in entry.items() if is_tls(server) or key in _WITHOUT_TLS}
 

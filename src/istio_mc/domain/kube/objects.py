@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.mesh import MANAGED_BY
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +93,11 @@ def labels_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
     return (document or {}).get("metadata", {}).get("labels") or {}
 
 
+def is_ours(item: Mapping[str, Any] | None) -> bool:
+    """Whether an object has the label of those that this tool made."""
+    return MANAGED_BY.items() <= labels_of(item).items()
+
+
 def annotations_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
     """An object's annotations; none where there are none, or no object."""
     return (document or {}).get("metadata", {}).get("annotations") or {}
@@ -110,6 +115,10 @@ def environment(deployment: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 NAMESPACE = Kind("v1", "Namespace")
+WORKLOAD_ENTRY = Kind("networking.istio.io/v1", "WorkloadEntry")
+ENVOY_FILTER = Kind("networking.istio.io/v1alpha3", "EnvoyFilter")
+WASM_PLUGIN = Kind("extensions.istio.io/v1alpha1", "WasmPlugin")
+HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
 SECRET = Kind("v1", "Secret")
 SERVICE = Kind("v1", "Service")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount")
@@ -125,6 +134,7 @@ LEASE = Kind("coordination.k8s.io/v1", "Lease")
 HPA = Kind("autoscaling/v2", "HorizontalPodAutoscaler")
 PDB = Kind("policy/v1", "PodDisruptionBudget")
 NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy")
+INGRESS = Kind("networking.k8s.io/v1", "Ingress")
 ROLE = Kind("rbac.authorization.k8s.io/v1", "Role")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding")
 CLUSTER_ROLE = Kind("rbac.authorization.k8s.io/v1", "ClusterRole")
@@ -141,6 +151,9 @@ FELIX_CONFIGURATIONS = tuple(
 ISTIO_GATEWAY = Kind("networking.istio.io/v1", "Gateway")
 KUBERNETES_GATEWAY = Kind("gateway.networking.k8s.io/v1", "Gateway")
 IP_ADDRESS_POOL = Kind("metallb.io/v1beta1", "IPAddressPool")
+L2_ADVERTISEMENT = Kind("metallb.io/v1beta1", "L2Advertisement")
+BGP_ADVERTISEMENT = Kind("metallb.io/v1beta1", "BGPAdvertisement")
+BGP_PEER = Kind("metallb.io/v1beta2", "BGPPeer")
 
 GATEWAY_API_VERSIONED = tuple(
     f"{plural}.gateway.networking.k8s.io" for plural in ("tlsroutes", "tcproutes", "backendtlspolicies")
@@ -161,7 +174,7 @@ def is_terminating(namespace: Object | None) -> bool:
     return bool(namespace["metadata"].get("deletionTimestamp")) or phase == "Terminating"
 
 
-def held_by(namespace: Object) -> str:
+def deletion_blockers(namespace: Object) -> str:
     """What a namespace waits for before it is gone, in its controller's words; empty where none are there."""
     conditions = (namespace.get("status") or {}).get("conditions") or []
     held = [
@@ -178,7 +191,7 @@ def terminating(context: str, namespace: Object | None) -> Problem | None:
         return None
     name = namespace["metadata"]["name"]
     since = namespace["metadata"].get("deletionTimestamp")
-    seen = [f"deletionTimestamp {since}" if since else "phase Terminating", held_by(namespace)]
+    seen = [f"deletionTimestamp {since}" if since else "phase Terminating", deletion_blockers(namespace)]
     return Problem(
         code=Code.NAMESPACE_TERMINATING,
         cluster=context,
@@ -195,8 +208,8 @@ def terminating(context: str, namespace: Object | None) -> Problem | None:
 def selects(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
     """Whether a Kubernetes LabelSelector selects these labels; an empty one selects everything."""
     selector = selector or {}
-    wanted = selector.get("matchLabels") or {}
-    return wanted.items() <= labels.items() and all(
+    desired = selector.get("matchLabels") or {}
+    return desired.items() <= labels.items() and all(
         _expression(one, labels) for one in selector.get("matchExpressions") or []
     )
 

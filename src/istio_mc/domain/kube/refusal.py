@@ -13,9 +13,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 _FORBIDDEN = 403
 _NOT_FOUND = 404
-_MOST_SEEN = 200
+_MAX_SEEN = 200
 _READS = frozenset({"GET", "HEAD"})
 _ANONYMOUS = "system:anonymous"
 
@@ -55,7 +54,6 @@ class Refusal:
     """A refused request.
 
     Attributes:
-        reason: Why it was refused.
         name: The quota, the webhook or the policy that refused it; empty where the answer names none.
     """
 
@@ -69,8 +67,8 @@ class Refusal:
     @property
     def namespace(self) -> str:
         """The namespace of the request; empty where it has none."""
-        found = re.search(r"/namespaces/([^/?]+)", self.path)
-        return found[1] if found else ""
+        match = re.search(r"/namespaces/([^/?]+)", self.path)
+        return match[1] if match else ""
 
 
 _FORMS = tuple(
@@ -138,41 +136,41 @@ def read_words(text: str) -> tuple[Reason, str] | None:
 
     What denies a request may quote the words of another refusal: the first words count.
     """
-    found = [(match, reason, what) for reason, what, form in _FORMS if (match := form.search(text))]
-    if not found:
+    matches = [(match, reason, what) for reason, what, form in _FORMS if (match := form.search(text))]
+    if not matches:
         return None
-    match, reason, what = min(found, key=lambda one: one[0].start())
+    match, reason, what = min(matches, key=lambda one: one[0].start())
     return reason, what.format(match[1]) if match.re.groups else ""
 
 
 def read_message(message: str) -> tuple[Reason, str]:
     """The reason of a refused write of which only the message is known, and the name of what refused."""
-    if found := read_words(message):
-        return found
+    if words := read_words(message):
+        return words
     return (Reason.ADMISSION if _BY_ADMISSION in message else Reason.OTHER), ""
 
 
 def read_refusal(method: str, path: str, status: int, raw: bytes) -> Refusal:
     """Why a request was refused."""
     body = _object(raw)
-    message = str(body.get("message") or raw[:_MOST_SEEN].decode("utf-8", "replace"))
+    message = str(body.get("message") or raw[:_MAX_SEEN].decode("utf-8", "replace"))
     reason, name = _reason(method, status, body, message)
     return Refusal(method, path, status, message, reason, name)
 
 
 def _object(raw: bytes) -> Mapping[str, Any]:
     try:
-        found = jsontext.load(raw)
+        value = jsontext.load(raw)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _reason(method: str, status: int, body: Mapping[str, Any], message: str) -> tuple[Reason, str]:
     if _TERMINATING_CAUSE in _causes(body):
         return Reason.NAMESPACE_TERMINATING, ""
-    if found := read_words(message):
-        return found
+    if words := read_words(message):
+        return words
     if status == _FORBIDDEN:
         return _forbidden(method, body, message), ""
     if body.get("reason") == _ALREADY_EXISTS or message.endswith("already exists"):
@@ -233,14 +231,7 @@ def _merged(problems: list[Problem]) -> Problem:
 
 
 def problem_quoted(context: str, request: str, namespace: str, text: str) -> Problem | None:
-    """The Problem of a refusal that another program quotes; None where its text has none of these words.
-
-    Args:
-        context: The cluster.
-        request: What was refused, such as `istioctl install`.
-        namespace: Where it works.
-        text: What the program printed.
-    """
+    """The Problem of a refusal that another program quotes; None where its text has none of these words."""
     return problem_in_words(context, request, namespace, text) if read_words(text) else None
 
 
@@ -251,19 +242,19 @@ def problem_in_words(context: str, request: str, namespace: str, message: str) -
 
 
 def _problem(context: str, reason: Reason, name: str, names: Mapping[str, str], seen: str) -> Problem:
-    said = _SAID.get(reason, _OTHER)
-    filled_in = {**names, "context": context, "name": name or said.unnamed}
+    text = _TEXTS.get(reason, _OTHER)
+    filled_in = {**names, "context": context, "name": name or text.unnamed}
     return Problem(
         code=reason.value,
         cluster=context,
-        message=said.message.format_map(filled_in),
+        message=text.message.format_map(filled_in),
         seen=seen,
-        expected=said.expected.format_map(filled_in),
-        hint=said.hint(context, filled_in),
+        expected=text.expected.format_map(filled_in),
+        hint=text.hint(context, filled_in),
     )
 
 
-class _Said(NamedTuple):
+class _Text(NamedTuple):
     """What a Problem says of a reason.
 
     Attributes:
@@ -274,92 +265,92 @@ class _Said(NamedTuple):
     message: str
     expected: str
     advice: str = ""
-    look: tuple[str, ...] = ()
+    show: tuple[str, ...] = ()
     unnamed: str = ""
 
     def hint(self, context: str, filled_in: Mapping[str, str]) -> Advice:
         advice = self.advice.format_map(filled_in)
-        look = [word.format_map(filled_in) for word in self.look]
-        return Advice(advice, kubectl(context, *look)) if look else Advice(advice)
+        show = [word.format_map(filled_in) for word in self.show]
+        return Advice(advice, kubectl(context, *show)) if show else Advice(advice)
 
 
 _REFUSED = "the API server of {context} refused {request}"
 _READY = ("get", "--raw", "/readyz?verbose")
 _AGAIN = "run the same command again"
-_OTHER = _Said(_REFUSED, "HTTP status 200 to 299", look=_READY)
-_SAID: Mapping[Reason, _Said] = {
-    Reason.UNAUTHENTICATED: _Said(
+_OTHER = _Text(_REFUSED, "HTTP status 200 to 299", show=_READY)
+_TEXTS: Mapping[Reason, _Text] = {
+    Reason.UNAUTHENTICATED: _Text(
         _REFUSED,
         "credentials that the API server accepts",
         "log in again, then: ",
-        look=("auth", "whoami"),
+        show=("auth", "whoami"),
     ),
-    Reason.FORBIDDEN: _Said(_REFUSED, "a user with the right to {request}", look=("auth", "can-i", "--list")),
-    Reason.QUOTA: _Said(
+    Reason.FORBIDDEN: _Text(_REFUSED, "a user with the right to {request}", show=("auth", "can-i", "--list")),
+    Reason.QUOTA: _Text(
         "{name} of {context} is exceeded by {request}",
         "room in the quota for what is created",
         "raise the quota, or delete what is not needed: ",
-        look=("-n", "{namespace}", "describe", "resourcequotas"),
+        show=("-n", "{namespace}", "describe", "resourcequotas"),
         unnamed="a ResourceQuota",
     ),
-    Reason.ADMISSION: _Said(
+    Reason.ADMISSION: _Text(
         "{name} of {context} denied {request}",
         "a request that the cluster's admission policies allow",
         "change what {name} rejects, or add an exception for it",
         unnamed="an admission plugin",
     ),
-    Reason.POD_SECURITY: _Said(
+    Reason.POD_SECURITY: _Text(
         "Pod Security of {context} denied {request}",
         "a namespace whose Pod Security level allows these pods",
         "set label pod-security.kubernetes.io/enforce of namespace {namespace} to a level that allows them",
     ),
-    Reason.NAMESPACE_TERMINATING: _Said(
+    Reason.NAMESPACE_TERMINATING: _Text(
         "namespace {namespace} of {context} is being deleted: nothing can be created in it",
         "a namespace that is not being deleted",
         "wait until it is gone, then run the same command again; what it waits for: ",
-        look=("get", "namespace", "{namespace}", "-o", "yaml"),
+        show=("get", "namespace", "{namespace}", "-o", "yaml"),
     ),
-    Reason.OBJECT_TERMINATING: _Said(
+    Reason.OBJECT_TERMINATING: _Text(
         "{name} of {context} is being deleted, which blocks {request}",
         "an object that is not being deleted",
         "wait until it is gone, then run the same command again; its finalizers are what it waits for",
     ),
-    Reason.WEBHOOK_FAILED: _Said(
+    Reason.WEBHOOK_FAILED: _Text(
         "admission webhook {name} of {context} could not be called for {request}",
         "a webhook that responds to the API server",
         "repair what serves this webhook, or delete its configuration: ",
-        look=("get", "validatingwebhookconfigurations,mutatingwebhookconfigurations"),
+        show=("get", "validatingwebhookconfigurations,mutatingwebhookconfigurations"),
     ),
-    Reason.NOT_FOUND: _Said(
+    Reason.NOT_FOUND: _Text(
         "the API server of {context} has nothing at {path}",
         "a namespace that exists, and a kind that is served",
-        look=("api-resources",),
+        show=("api-resources",),
     ),
-    Reason.EXISTS: _Said("{path} of {context} exists already", "no object of this name", _AGAIN),
-    Reason.CONFLICT: _Said(
+    Reason.EXISTS: _Text("{path} of {context} exists already", "no object of this name", _AGAIN),
+    Reason.CONFLICT: _Text(
         "{path} of {context} was changed by something else at the same time",
         "no other write to it at the same time",
         _AGAIN,
     ),
-    Reason.INVALID: _Said(
+    Reason.INVALID: _Text(
         "the API server of {context} rejected {request} as invalid",
         "an object that the API server accepts",
         "correct the value; if it comes from mesh.yaml, there",
     ),
-    Reason.TOO_MANY: _Said(
+    Reason.TOO_MANY: _Text(
         "the API server of {context} limits requests, {request} among them",
         "fewer requests than the API server allows",
         "run the same command again, with a lower --concurrency",
     ),
-    Reason.UNAVAILABLE: _Said(
+    Reason.UNAVAILABLE: _Text(
         "the API server of {context} is not available for {request}",
         "an API server that is ready",
-        look=_READY,
+        show=_READY,
     ),
-    Reason.ERROR: _Said(
-        "the API server of {context} failed on {request}", "HTTP status 200 to 299", look=_READY
+    Reason.ERROR: _Text(
+        "the API server of {context} failed on {request}", "HTTP status 200 to 299", show=_READY
     ),
-    Reason.NO_STATUS: _Said(
+    Reason.NO_STATUS: _Text(
         "the server that responded to {request} for {context} is not an API server",
         "a response from Kubernetes",
         "check for a proxy or firewall that responds instead of the API server",

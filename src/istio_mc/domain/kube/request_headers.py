@@ -39,11 +39,6 @@ def request_headers(user: Mapping[str, object], token: str, server: str) -> tupl
     As with kubectl, only an https server gets the user's credentials; user and password in the server's URL
     are sent to any, and come first.
 
-    Args:
-        user: The user's entry of the kubeconfig.
-        token: Its bearer token, from wherever it was read; empty where there is none.
-        server: The server's URL.
-
     Raises:
         UnsendableError: Values that no header can carry.
     """

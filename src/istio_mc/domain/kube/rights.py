@@ -18,11 +18,7 @@ class Right(NamedTuple):
     """Something one may do, or not.
 
     Attributes:
-        verb: Such as `list`.
         resource: Its plural in URLs.
-        group: Its API group; empty for the core's.
-        namespace: Where; empty: in all.
-        subresource: Such as `portforward`.
     """
 
     verb: str

@@ -19,7 +19,7 @@ from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.kube.kubeconfig import has_own_credentials
 from istio_mc.domain.kube.kubeconfig_schema import (
     decode,
-    heeded_user,
+    effective_user,
     is_tls,
     refused_cluster,
     refused_user,
@@ -53,11 +53,8 @@ class Access:
     """How a holder reaches the cluster of a remote secret; two that are equal need to be tried but once.
 
     Attributes:
-        user: The user's entry of the kubeconfig, as JSON.
         ca_data: PEM of the CA that the server's certificate is checked with; None: the system's.
-        tls_server_name: Name looked for in the certificate where it is not the URL's host.
-        is_insecure: Whether the certificate is not checked at all.
-        untried: Why it cannot be tried from another machine than istiod's; empty where it can.
+        untested: Why it cannot be tried from another machine than istiod's; empty where it can.
     """
 
     server: str
@@ -66,7 +63,7 @@ class Access:
     tls_server_name: str | None = None
     is_insecure: bool = False
     proxy: str | None = field(default=None, repr=False)
-    untried: str = ""
+    untested: str = ""
 
     @property
     def host(self) -> str:
@@ -92,7 +89,6 @@ class RemoteSecret:
     """One key of one Secret with label `istio/multiCluster`: what istiod takes for a cluster.
 
     Attributes:
-        cluster_id: The key, which is the cluster ID.
         access: How the cluster is reached; None where istiod rejects the kubeconfig.
         fault: Why istiod rejects it; empty where it accepts it.
         is_of_our_form: Whether its kubeconfig has what those of `link` have: server, CA, token, and no more.
@@ -119,19 +115,18 @@ def remote_secrets_in(secrets: Collection[Object], allowed: Collection[str] = ()
     annotation (pkg/kube/multicluster/secretcontroller.go, Istio 1.26.0).
 
     Args:
-        secrets: The Secrets.
         allowed: What istiod's `INSECURE_OPTIONS` names.
     """
-    found = [
+    result = [
         _remote(secret, key, value, frozenset(allowed))
         for secret in secrets
         if labels_of(secret).get(MULTI_CLUSTER_LABEL) == "true"
         for key, value in (secret.get("data") or {}).items()
     ]
-    return tuple(sorted(found, key=lambda one: (one.cluster_id, not one.is_named_right, one.secret)))
+    return tuple(sorted(result, key=lambda one: (one.cluster_id, not one.is_named_right, one.secret)))
 
 
-def held_by(observed: Observed) -> tuple[RemoteSecret, ...]:
+def remote_secrets_of(observed: Observed) -> tuple[RemoteSecret, ...]:
     """The remote secrets of a cluster, judged by the settings of its own istiods."""
     options = [environment(istiod).get(INSECURE_OPTIONS, "").split(",") for istiod in observed.istiods]
     allowed = frozenset[str].intersection(*map(frozenset, options)) if options else frozenset()
@@ -144,23 +139,23 @@ def linked_ids(secrets: Collection[Object]) -> set[str]:
     return {key for secret in labelled for key in secret.get("data") or {}}
 
 
-def by_cluster(found: Iterable[RemoteSecret]) -> dict[str, list[RemoteSecret]]:
+def by_cluster(secrets: Iterable[RemoteSecret]) -> dict[str, list[RemoteSecret]]:
     """Remote secrets by their cluster ID; the one that is named right comes first."""
     grouped: dict[str, list[RemoteSecret]] = {}
-    for one in found:
+    for one in secrets:
         grouped.setdefault(one.cluster_id, []).append(one)
     return grouped
 
 
-def of_cluster(found: Collection[RemoteSecret], cluster_id: str) -> list[RemoteSecret]:
+def of_cluster(secrets: Collection[RemoteSecret], cluster_id: str) -> list[RemoteSecret]:
     """Those of one cluster ID; the one that is named right comes first."""
-    return [one for one in found if one.cluster_id == cluster_id]
+    return [one for one in secrets if one.cluster_id == cluster_id]
 
 
 def _remote(secret: Object, key: str, value: str, allowed: frozenset[str]) -> RemoteSecret:
     metadata = secret["metadata"]
-    access, fault, ours = _read(value, allowed)
-    return RemoteSecret(metadata["name"], key, access, fault, ours, _names_programs(value))
+    access, fault, is_ours = _read(value, allowed)
+    return RemoteSecret(metadata["name"], key, access, fault, is_ours, _names_programs(value))
 
 
 @lru_cache(maxsize=1024)
@@ -175,10 +170,10 @@ def _names_programs(value: str) -> bool:
 @lru_cache(maxsize=1024)  # every other cluster holds the same of one
 def _read(value: str, allowed: frozenset[str]) -> tuple[Access | None, str, bool]:
     try:
-        access, ours = _access(value, allowed)
+        access, is_ours = _access(value, allowed)
     except _UnusableError as error:
         return None, str(error), False
-    return access, "", ours
+    return access, "", is_ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,46 +186,48 @@ class Removed:
 
     secret: str
     cluster_ids: tuple[str, ...]
-    is_whole: bool
+    whole_secret: bool
 
     def __str__(self) -> str:
-        return self.secret if self.is_whole else f"{self.secret} (key {', '.join(self.cluster_ids)})"
+        return self.secret if self.whole_secret else f"{self.secret} (key {', '.join(self.cluster_ids)})"
 
 
-def removed(found: Collection[RemoteSecret], going: Callable[[RemoteSecret], bool]) -> tuple[Removed, ...]:
+def removed(
+    secrets: Collection[RemoteSecret], is_removed: Callable[[RemoteSecret], bool]
+) -> tuple[Removed, ...]:
     """What has to be removed of Secrets so that some of the remote secrets in them go, and no others."""
     by_secret: dict[str, list[RemoteSecret]] = {}
-    for one in found:
+    for one in secrets:
         by_secret.setdefault(one.secret, []).append(one)
     return tuple(
         Removed(secret, ids, len(ids) == len(inside))
         for secret, inside in by_secret.items()
-        if (ids := tuple(one.cluster_id for one in inside if going(one)))
+        if (ids := tuple(one.cluster_id for one in inside if is_removed(one)))
     )
 
 
 def to_prune(
-    found: Collection[RemoteSecret], members: Collection[str], kept: Collection[str]
+    secrets: Collection[RemoteSecret], members: Collection[str], kept: Collection[str]
 ) -> tuple[Removed, ...]:
     """What does not belong in a cluster, or stands in the way of what does.
 
-    Those of clusters that are no members; those of members under another name than istioctl gives; and,
-    where two claim one member, both: an istiod that took the one ignores the other until it is written
-    anew (pkg/kube/multicluster/secretcontroller.go, Istio 1.26.0).
+    Those of clusters that are no members, or of the cluster itself, which its istiod ignores; those of
+    members under another name than istioctl gives; and, where two claim one member, both: an istiod that took
+    the one ignores the other until it is written again (pkg/kube/multicluster/secretcontroller.go, Istio
+    1.26.0).
 
     Args:
-        found: What a cluster holds.
-        members: Cluster IDs of the clusters it shall be linked with.
+        members: The other members of the mesh.
         kept: Cluster IDs of which nothing is known, whose Secrets stay.
     """
-    claims = Counter(one.cluster_id for one in found)
+    claims = Counter(one.cluster_id for one in secrets)
 
     def is_wrong(one: RemoteSecret) -> bool:
         if one.cluster_id in members:
             return not one.is_named_right or claims[one.cluster_id] > 1
         return one.cluster_id not in kept
 
-    return removed(found, is_wrong)
+    return removed(secrets, is_wrong)
 
 
 class _UnusableError(Exception):
@@ -239,20 +236,20 @@ class _UnusableError(Exception):
 
 def _access(value: str, allowed: frozenset[str]) -> tuple[Access, bool]:
     """What istiod makes of a kubeconfig, in its own order (pkg/kube/util.go, NewUntrustedRestConfig)."""
-    found = _decoded(value)
-    for fault in (*_invalid(found), *_insecure(found, allowed)):
+    config = _decoded(value)
+    for fault in (*_invalid(config), *_insecure(config, allowed)):
         raise _UnusableError(fault)
-    if not found.current_context:
+    if not config.current_context:
         raise _UnusableError("it has no current-context")
-    clusters, users, contexts = (found.entries[kind] for kind in ("clusters", "users", "contexts"))
-    context = contexts[found.current_context]
-    cluster, whole_user = clusters[str(context["cluster"])], users[str(context["user"])]
+    clusters, users, contexts = (config.entries[kind] for kind in ("clusters", "users", "contexts"))
+    context = contexts[config.current_context]
+    cluster, all_of_user = clusters[str(context["cluster"])], users[str(context["user"])]
     server = server_url(text_of(cluster, "server")) or ""
     for fault in unusable_cluster(cluster):
         raise _UnusableError(f"its cluster {context['cluster']} {fault}")
-    for fault in unusable_user(whole_user, server):
+    for fault in unusable_user(all_of_user, server):
         raise _UnusableError(f"its user {context['user']} {fault}")
-    user = heeded_user(whole_user, server)
+    user = effective_user(all_of_user, server)
     if not is_sendable(text_of(user, "token") or ""):
         raise _UnusableError("its token contains a control character, such as a line break")
     ca_data = text_of(cluster, "certificate-authority-data") if is_tls(server) else None
@@ -265,9 +262,9 @@ def _access(value: str, allowed: frozenset[str]) -> tuple[Access, bool]:
         text_of(cluster, "tls-server-name"),
         is_insecure=bool(cluster.get("insecure-skip-tls-verify")),
         proxy=text_of(cluster, "proxy-url"),
-        untried=_untried(cluster, user) if is_tls(server) else "",
+        untested=_untested(cluster, user) if is_tls(server) else "",
     )
-    return access, whole_user.keys() == {"token"} and _REQUIRED <= cluster.keys() <= _REQUIRED | _OPTIONAL
+    return access, all_of_user.keys() == {"token"} and _REQUIRED <= cluster.keys() <= _REQUIRED | _OPTIONAL
 
 
 def _decoded(value: str) -> Decoded:
@@ -279,20 +276,20 @@ def _decoded(value: str) -> Decoded:
         raise _UnusableError(f"it is not a kubeconfig in YAML: {error.reason}{where}") from None
     except ValueError:
         raise _UnusableError("it is not base64") from None
-    found = decode("", document)
-    for fault in found.faults:
+    config = decode("", document)
+    for fault in config.faults:
         raise _UnusableError(f"it is not a kubeconfig: {fault}")
-    return found
+    return config
 
 
-def _invalid(found: Decoded) -> Iterator[str]:
+def _invalid(config: Decoded) -> Iterator[str]:
     """What validation refuses, of whatever entry (client-go v0.32.3, tools/clientcmd/validation.go)."""
-    clusters, users, contexts = (found.entries.get(kind, {}) for kind in ("clusters", "users", "contexts"))
-    if not (clusters or users or contexts or found.current_context):
+    clusters, users, contexts = (config.entries.get(kind, {}) for kind in ("clusters", "users", "contexts"))
+    if not (clusters or users or contexts or config.current_context):
         yield "it is empty"
         return
-    if found.current_context and found.current_context not in contexts:
-        yield f"its current-context {found.current_context} is not defined"
+    if config.current_context and config.current_context not in contexts:
+        yield f"its current-context {config.current_context} is not defined"
     for name, context in contexts.items():
         yield from _invalid_context(name, context, {"user": users, "cluster": clusters})
     for name, user in users.items():
@@ -307,19 +304,19 @@ def _invalid_context(
     if not name:
         yield "it has a context without a name"
     for key, names in defined.items():
-        wanted = text_of(context, key)
-        if wanted is None:
+        desired = text_of(context, key)
+        if desired is None:
             yield f"its context {name} names no {key}"
-        elif wanted not in names:
-            yield f"its context {name} names the {key} {wanted}, which is not defined"
+        elif desired not in names:
+            yield f"its context {name} names the {key} {desired}, which is not defined"
     namespace = text_of(context, "namespace")
     if namespace and not is_label(namespace):
         yield f"its context {name} names the namespace {namespace}, which cannot be one"
 
 
-def _insecure(found: Decoded, allowed: frozenset[str]) -> Iterator[str]:
+def _insecure(config: Decoded, allowed: frozenset[str]) -> Iterator[str]:
     """What would have istiod read a file or run a program (pkg/kube/util.go, sanitizeKubeConfig)."""
-    for name, user in found.entries.get("users", {}).items():
+    for name, user in config.entries.get("users", {}).items():
         provider = user.get("auth-provider")
         kind = str(provider.get("name", "")) if isinstance(provider, Mapping) else ""
         if provider is not None and kind != "oidc" and kind not in allowed:
@@ -337,7 +334,7 @@ _FILES_AND_PROGRAMS = {
 }
 
 
-def _untried(cluster: Mapping[str, object], user: Mapping[str, object]) -> str:
+def _untested(cluster: Mapping[str, object], user: Mapping[str, object]) -> str:
     if "certificate-authority" in cluster:
         return "its CA is a file in the pod of istiod"
     if has_own_credentials(user) and not _FILES_AND_PROGRAMS.keys() & user.keys():
@@ -356,7 +353,7 @@ class Reading(StrEnum):
     UNAUTHENTICATED = "unauthenticated"
     DENIED = "denied"
     STRANGE = "strange"
-    UNTRIED = "untried"
+    UNTESTED = "untried"
 
 
 class CertificateFault(StrEnum):
@@ -368,7 +365,7 @@ class CertificateFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AccessResult:
     """One access that was tried.
 
     Attributes:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
-from istio_mc.domain.gateway.address import ours_of
+from istio_mc.domain.gateway.address import managed_gateway
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.istio import documents
@@ -20,14 +19,14 @@ from istio_mc.domain.kube.objects import labels_of, ref_of
 from istio_mc.domain.links.remote_secrets import (
     RemoteSecret,
     by_cluster,
-    held_by,
     linked_ids,
     of_cluster,
     remote_secrets_in,
+    remote_secrets_of,
 )
-from istio_mc.domain.mesh import NETWORK_LABEL, READER_SERVICE_ACCOUNT, ApiServer
+from istio_mc.domain.mesh import NETWORK_LABEL, READER_SERVICE_ACCOUNT, SYSTEM_NAMESPACE, ApiServer
 from istio_mc.domain.plan import Step
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,22 +51,37 @@ class LinkState:
     """What links there are in a cluster, and what others need to link with it.
 
     Attributes:
-        token: Its reader token; None: it has none yet.
+        namespace: Its istio-system, which names the clusters that it has forgotten.
     """
 
     token: ReaderToken | None = field(repr=False)
     remotes: tuple[RemoteSecret, ...]
+    namespace: Object | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, observed: Observed, account: str = READER_SERVICE_ACCOUNT) -> LinkState:
         """Of a cluster as it was read, whose reader is this ServiceAccount."""
-        return cls(token_in(observed.of(objects.SECRET), account), held_by(observed))
+        return cls(
+            token_in(observed.of(objects.SECRET), account),
+            remote_secrets_of(observed),
+            observed.find(objects.NAMESPACE, SYSTEM_NAMESPACE),
+        )
 
     def without(self, removed: Collection[Removed]) -> LinkState:
         """The same once this is removed."""
         gone = {(each.secret, cluster_id) for each in removed for cluster_id in each.cluster_ids}
         left = tuple(one for one in self.remotes if (one.secret, one.cluster_id) not in gone)
         return replace(self, remotes=left)
+
+
+ROTATION = "istio-mc/rotation"
+"""Annotation: when the rotation began that made a token Secret (ISO 8601)."""
+
+
+def token_age_key(secret: Object) -> tuple[str, str]:
+    """By which token Secrets are sorted, the oldest first; creation times have whole seconds only."""
+    created = str(secret["metadata"].get("creationTimestamp", ""))
+    return created, objects.annotations_of(secret).get(ROTATION, "")
 
 
 UNKNOWN_TOKEN = ReaderToken("", b"")
@@ -92,7 +106,7 @@ def token_in(secrets: Collection[Object], account: str = READER_SERVICE_ACCOUNT)
     ]
     if not fitting:
         return None
-    data = max(fitting, key=lambda secret: secret["metadata"].get("creationTimestamp", ""))["data"]
+    data = max(fitting, key=token_age_key)["data"]
     return ReaderToken(base64.b64decode(data["token"]).decode(), base64.b64decode(data["ca.crt"]))
 
 
@@ -101,10 +115,10 @@ def remote_secrets(clusters: Mapping[str, Cluster], tokens: Mapping[str, ReaderT
     return {
         context: documents.remote_secret(
             cluster.cluster_id,
-            documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, found.token, found.ca_data),
+            documents.remote_kubeconfig(cluster.cluster_id, cluster.api_server, token.token, token.ca_data),
         )
         for context, cluster in clusters.items()
-        if (found := tokens.get(context))
+        if (token := tokens.get(context))
     }
 
 
@@ -132,40 +146,32 @@ def link_step(required: Collection[Object], present: Collection[RemoteSecret]) -
 
     What istiod accepts and `link` would never write (a client certificate, OIDC, another name of the Secret)
     was chosen by somebody, and stays.
-
-    Args:
-        required: The remote secrets that it requires, as `remote_secrets` makes them.
-        present: The remote secrets in it.
     """
     reasons = []
     changed = []
     held = by_cluster(present)
     for secret in required:
-        (wanted,) = remote_secrets_in([secret])
-        if reason := _reason_to_write(wanted, held.get(wanted.cluster_id, [])):
+        (desired,) = remote_secrets_in([secret])
+        if reason := _reason_to_write(desired, held.get(desired.cluster_id, [])):
             reasons.append(f"{ref_of(secret)} {reason}")
             changed.append(secret)
     return Step(plan.LINK, tuple(reasons), tuple(changed)) if changed else None
 
 
-def _reason_to_write(wanted: RemoteSecret, present: list[RemoteSecret]) -> str | None:
+def _reason_to_write(desired: RemoteSecret, present: list[RemoteSecret]) -> str | None:
     accepted = [one for one in present if not one.fault]
     if not accepted:
         named = next((one for one in present if one.is_named_right), None)
         return f"is refused by istiod: {named.fault}" if named else "is missing"
     first = accepted[0]
-    if first.is_named_right and first.is_of_our_form and first.access != wanted.access:
+    if first.is_named_right and first.is_of_our_form and first.access != desired.access:
         return "has another kubeconfig"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
-    """What is known of clusters outside a run.
-
-    Attributes:
-        cluster_ids: Their cluster IDs, of those whose network is known.
-    """
+    """What is known of clusters outside a run."""
 
     networks: frozenset[str] = frozenset()
     cluster_ids: frozenset[str] = frozenset()
@@ -188,25 +194,31 @@ def silent_members(
     The network is what mesh.yaml says, or a Gateway that stands for the cluster; None where neither does.
     """
     answering = {ids[name] for name in observed} | others.cluster_ids
-    said = {ids[name]: network for name in ids if (network := settings.cluster(name).network)}
-    found: dict[str, str | None] = {}
+    configured = {ids[name]: network for name in ids if (network := settings.cluster(name).network)}
+    networks: dict[str, str | None] = {}
     for live in observed.values():
         for cluster_id in sorted(linked_ids(live.of(objects.SECRET))):
             if cluster_id not in answering:
-                told = labels_of(ours_of(cluster_id, live)).get(NETWORK_LABEL)
-                found[cluster_id] = said.get(cluster_id) or found.get(cluster_id) or told
-    return found
+                label = labels_of(managed_gateway(cluster_id, live)).get(NETWORK_LABEL)
+                networks[cluster_id] = configured.get(cluster_id) or networks.get(cluster_id) or label
+    return networks
 
 
 def as_linked(cluster_id: str, observed: Collection[Observed]) -> ApiServer | None:
     """Where the remote secrets that live reach a cluster; None where there are none, or they do not agree."""
-    found = {
+    servers = {
         ApiServer(one.access.server, one.access.ca_data, one.access.tls_server_name)
         for each in observed
-        for one in of_cluster(held_by(each), cluster_id)[:1]
+        for one in of_cluster(remote_secrets_of(each), cluster_id)[:1]
         if one.access and not one.access.is_loopback
     }
-    return found.pop() if len(found) == 1 else None
+    return servers.pop() if len(servers) == 1 else None
+
+
+def with_linked_address(cluster: Cluster, observed: Mapping[str, Observed]) -> Cluster:
+    """A cluster with the address by which the remote secrets that live reach it, where they agree on one."""
+    live = as_linked(cluster.cluster_id, observed.values())
+    return replace(cluster, api_server=live) if live else cluster
 
 
 def refuse_for_us_only(clusters: Mapping[str, Cluster]) -> None:
@@ -239,8 +251,6 @@ def reader_account(values: Mapping[str, Any], version: str, observed: Observed |
     """The account's name: `global.readerServiceAccount.name`, which Istio's charts know since 1.31.
 
     Args:
-        values: The values.
-        version: Istio's.
         observed: The cluster, whose own account counts where the values name none; None: the values alone.
     """
     named = _named(values, version).get("name")
@@ -281,13 +291,13 @@ def has_rights_of_charts(values: Mapping[str, Any], version: str) -> bool:
 
 
 def _named(values: Mapping[str, Any], version: str) -> Mapping[str, Any]:
-    found = _global(values).get("readerServiceAccount")
-    return found if isinstance(found, Mapping) and _knows(version, _ACCOUNT_SINCE) else {}
+    account = _global(values).get("readerServiceAccount")
+    return account if isinstance(account, Mapping) and _knows(version, _ACCOUNT_SINCE) else {}
 
 
 def _global(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    found = values.get("global")
-    return found if isinstance(found, Mapping) else {}
+    section = values.get("global")
+    return section if isinstance(section, Mapping) else {}
 
 
 def _knows(version: str, since: tuple[int, int]) -> bool:

@@ -7,7 +7,6 @@ import binascii
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.chain import path_faults, path_to_root, path_warnings, time_faults
 from istio_mc.domain.pki.pem import (
@@ -23,7 +22,7 @@ from istio_mc.domain.pki.pem import (
     load_key,
     load_roots,
 )
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +44,6 @@ class CaCerts:
     """One cluster's CA, each field PEM bytes.
 
     Attributes:
-        ca_cert: The cluster's CA certificate, first of its file.
-        ca_key: Its private key; kept out of `repr`.
         cert_chain: What istiod sends along with every workload's certificate: the cluster's CA, whatever
             stands above it, the root.
         root_cert: The root, or while roots are exchanged all that are trusted.
@@ -75,16 +72,13 @@ class CaCerts:
         chain tls.crt and ca.crt, one right behind the other; else the four files (Istio's security/pkg/pki
         and pilot/pkg/bootstrap/istio_ca.go).
 
-        Args:
-            data: Name to base64 text.
-
         Raises:
             ProblemError: `cacerts-partial` naming the absent or empty keys, and `cacerts-not-base64`.
         """
         names = TLS_FILES if TLS_CERT in data else FILES
-        found: list[Problem] = []
+        problems: list[Problem] = []
         if absent := sorted({name for name in names if not data.get(name)}):
-            found.append(
+            problems.append(
                 Problem(
                     code=Code.CACERTS_PARTIAL,
                     message="the Secret cacerts is not complete",
@@ -97,13 +91,13 @@ class CaCerts:
             try:
                 decoded[name] = base64.b64decode(data.get(name) or "", validate=True)
             except (binascii.Error, ValueError):
-                found.append(
+                problems.append(
                     Problem(
                         code=Code.CACERTS_NOT_BASE64, message=f"{name} of the Secret cacerts is not base64"
                     )
                 )
-        if found:
-            raise ProblemError(*found)
+        if problems:
+            raise ProblemError(*problems)
         if names is not FILES:
             cert, key, root = (decoded[name] for name in names)
             return cls(ca_cert=cert, ca_key=key, cert_chain=cert + root, root_cert=root)
@@ -148,24 +142,19 @@ def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
     are PEM as Go reads it, the certificate leads to the root through the chain, the key is its own, it is a
     CA), and what only shows later: that what it signs is accepted by other istiods and by proxies.
 
-    Args:
-        ca: The files.
-        now: The moment to judge validity at, aware.
-        folder: Where the files are; empty for those of a Secret.
-
     Returns:
         Every fault; none where the CA can be used.
     """
     own = _Parsed.of(ca, folder)
-    found = list(own.problems)
+    problems = list(own.problems)
     if own.ca and own.key and not key_matches(own.ca, own.key):
-        found.append(
+        problems.append(
             Problem(
                 code=Code.KEY_MISMATCH, message=f"{CA_KEY} is not the key of the certificate in {CA_CERT}"
             )
         )
     if own.ca and own.chain and own.ca not in own.chain and own.ca not in own.roots:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CHAIN_WITHOUT_CA,
                 message=f"{CERT_CHAIN} lacks the certificate in {CA_CERT}",
@@ -178,7 +167,7 @@ def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
     # istiod takes the end of the chain's first certificate for that of its own.
     stray = [link for link in own.chain[:1] if link not in path]
     return (
-        found
+        problems
         + broken
         + path_faults(path, now)
         + [fault for link in stray for fault in time_faults(link, now)]
@@ -186,13 +175,7 @@ def faults(ca: CaCerts, now: datetime, folder: str = "") -> list[Problem]:
 
 
 def warnings(ca: CaCerts, now: datetime, *, within: timedelta) -> list[Problem]:
-    """What is still in order but will not stay so; nothing where the files cannot be read (see `faults`).
-
-    Args:
-        ca: The files.
-        now: The moment to judge at, aware.
-        within: How long before its end a certificate is warned about.
-    """
+    """What is still in order but will not stay so; nothing where the files cannot be read (see `faults`)."""
     path, _ = _Parsed.of(ca).path()
     return path_warnings(path, now, within=within)
 

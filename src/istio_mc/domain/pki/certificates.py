@@ -17,7 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.chain import ISTIOD_NAMES, path_faults, path_to_root
 from istio_mc.domain.pki.name_constraints import Names
@@ -33,7 +32,7 @@ from istio_mc.domain.pki.pem import (
     read_key,
     signing_hash,
 )
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,7 +72,6 @@ class Authority:
     """A CA at hand: its certificate, its key, and the certificates above it.
 
     Attributes:
-        key: Its private key; kept out of `repr`.
         chain: The certificates above it, its issuer first and the root last; empty for a root.
     """
 
@@ -115,13 +113,11 @@ def parse_validity(text: str) -> timedelta:
     """
     match = _VALIDITY.fullmatch(text.strip())
     if match is None or int(match[1]) == 0:
-        raise InputError(
-            Problem(
-                code=Code.VALIDITY,
-                message=f"no such validity: {text}",
-                seen=text,
-                expected="a whole number of hours or days, such as 87600h or 3650d",
-            )
+        raise InputError.of(
+            code=Code.VALIDITY,
+            message=f"no such validity: {text}",
+            seen=text,
+            expected="a whole number of hours or days, such as 87600h or 3650d",
         )
     return timedelta(hours=int(match[1])) if match[2] == "h" else timedelta(days=int(match[1]))
 
@@ -170,11 +166,6 @@ def ca_names(cluster_id: str) -> CaNames:
 def new_root(now: datetime, *, key: KeyMaker, validity: timedelta = DEFAULT_VALIDITY) -> Authority:
     """A new self-signed root, CN and SAN `root.istio.io`.
 
-    Args:
-        now: The present, aware.
-        key: What makes its key.
-        validity: How long from now it is valid.
-
     Raises:
         InputError: `validity` where its end is past the year 9999.
     """
@@ -183,6 +174,23 @@ def new_root(now: datetime, *, key: KeyMaker, validity: timedelta = DEFAULT_VALI
     builder = _builder(name, [x509.DNSName(ROOT_NAME)], private, ROOT_PATH_LENGTH)
     builder = builder.issuer_name(name).not_valid_before(_start(now)).not_valid_after(_end(now, validity))
     return Authority(_sign(builder, private), private)
+
+
+def twin(root: Authority) -> x509.Certificate:
+    """A root's certificate with another serial number: whoever trusts one of them trusts the same key."""
+    made = root.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(made.subject)
+        .issuer_name(made.issuer)
+        .public_key(root.key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(made.not_valid_before_utc)
+        .not_valid_after(made.not_valid_after_utc)
+    )
+    for extension in made.extensions:
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    return _sign(builder, root.key)
 
 
 def new_intermediate(
@@ -199,12 +207,7 @@ def new_intermediate(
     It may sign workloads but no further CA, and ends with its issuer at the latest.
 
     Args:
-        issuer: Who signs: the root, or a CA below it.
-        cluster_id: The cluster.
-        now: The present, aware.
-        key: What makes its key.
         validity: How long from now it is valid; cut to the end of everything above it.
-        private: A key to certify rather than making one.
 
     Raises:
         InputError: `cluster-id` or `validity`.
@@ -254,12 +257,7 @@ def load_signer(
     """The authority that signs the clusters' CAs, from PEM files: a root, or a CA somewhere below one.
 
     Args:
-        root_cert: The root certificate alone.
-        now: The present, aware.
-        root_key: The root's key; not needed with an issuer.
-        issuer: Certificate and key of a CA below the root, where that one signs.
         issuer_chain: What stands between issuer and root, in any order; the issuer and the root may be in it.
-        names: What certificates below it are named; as `names_below` where none is given.
 
     Returns:
         The issuer where there is one, else the root.
@@ -269,20 +267,18 @@ def load_signer(
     """
     cert_pem, key_pem = issuer or (root_cert, root_key)
     if key_pem is None:
-        raise ProblemError(
-            Problem(
-                code=Code.CA_NO_KEY,
-                message=f"no private key for the CA in {root_cert.name}",
-                expected="the root's key, or a CA below the root with its key",
-            )
+        raise ProblemError.of(
+            code=Code.CA_NO_KEY,
+            message=f"no private key for the CA in {root_cert.name}",
+            expected="the root's key, or a CA below the root with its key",
         )
-    found: list[Problem] = []
-    root = _value(attempt(read_certificate, root_cert, found))
-    certificate = root if cert_pem is root_cert else _value(attempt(read_certificate, cert_pem, found))
-    key = _value(attempt(read_key, key_pem, found))
-    between = _value(attempt(read_certificates, issuer_chain, found)) if issuer_chain else ()
+    problems: list[Problem] = []
+    root = _value(attempt(read_certificate, root_cert, problems))
+    certificate = root if cert_pem is root_cert else _value(attempt(read_certificate, cert_pem, problems))
+    key = _value(attempt(read_key, key_pem, problems))
+    between = _value(attempt(read_certificates, issuer_chain, problems)) if issuer_chain else ()
     if certificate and key and not key_matches(certificate, key):
-        found.append(
+        problems.append(
             Problem(
                 code=Code.KEY_MISMATCH,
                 message=f"the key in {key_pem.name} is not that of the certificate in {cert_pem.name}",
@@ -290,7 +286,7 @@ def load_signer(
         )
     path: tuple[x509.Certificate, ...] = ()
     if root and not is_root(root):
-        found.append(
+        problems.append(
             Problem(
                 code=Code.ROOT_NOT_SELF_SIGNED,
                 message=f"the certificate in {root_cert.name} is not a root",
@@ -303,11 +299,11 @@ def load_signer(
         try:
             path = path_to_root(certificate, between, [root])
         except ProblemError as error:
-            found += error.problems
+            problems += error.problems
     whole = path or tuple(filter(None, (certificate,)))
-    found += path_faults(whole, now, below=1, names=names or names_below())
-    if found or certificate is None or key is None:
-        raise ProblemError(*found)
+    problems += path_faults(whole, now, below=1, names=names or names_below())
+    if problems or certificate is None or key is None:
+        raise ProblemError(*problems)
     return Authority(certificate, key, path[1:])
 
 
@@ -364,12 +360,10 @@ def _end(now: datetime, validity: timedelta) -> datetime:
     try:
         return now.replace(microsecond=0) + validity
     except OverflowError as error:
-        raise InputError(
-            Problem(
-                code=Code.VALIDITY,
-                message="validity ends after the year 9999",
-                seen=f"{validity.days} days",
-            )
+        raise InputError.of(
+            code=Code.VALIDITY,
+            message="validity ends after the year 9999",
+            seen=f"{validity.days} days",
         ) from error
 
 
@@ -412,14 +406,12 @@ class KeySpec:
     def __post_init__(self) -> None:
         allowed = RSA_BITS if self.type is KeyType.RSA else tuple(CURVES)
         if self.size not in allowed:
-            raise InputError(
-                Problem(
-                    code=Code.KEY_SIZE,
-                    message=f"{self.type.upper()} keys of {self.size} bits are not supported",
-                    seen=str(self.size),
-                    expected=", ".join(map(str, allowed)),
-                    hint=Advice("use one of these for --key-size"),
-                )
+            raise InputError.of(
+                code=Code.KEY_SIZE,
+                message=f"{self.type.upper()} keys of {self.size} bits are not supported",
+                seen=str(self.size),
+                expected=", ".join(map(str, allowed)),
+                hint=Advice("use one of these for --key-size"),
             )
 
     @classmethod
@@ -432,13 +424,11 @@ class KeySpec:
         try:
             kind = KeyType(kind)
         except ValueError as error:
-            raise InputError(
-                Problem(
-                    code=Code.KEY_TYPE,
-                    message=f"unknown key type: {kind}",
-                    seen=str(kind),
-                    expected="rsa, ec",
-                )
+            raise InputError.of(
+                code=Code.KEY_TYPE,
+                message=f"unknown key type: {kind}",
+                seen=str(kind),
+                expected="rsa, ec",
             ) from error
         default = DEFAULT_RSA_BITS if kind is KeyType.RSA else DEFAULT_EC_BITS
         return cls(kind, default if size is None else size)

@@ -15,13 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import go_x509
 from istio_mc.domain.pki.name_constraints import Names
 from istio_mc.domain.pki.pem import KEY_KINDS, common_name, fingerprint, is_root, issued_by
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +68,6 @@ def path_to_root(
     Args:
         certificate: Where the path starts; it may be a root itself.
         between: Candidates to stand between, in any order, with or without duplicates.
-        roots: Trust anchors; the path ends at the first that is reached.
 
     Returns:
         The path, both ends included.
@@ -90,18 +88,16 @@ def path_to_root(
             if candidate not in path and issued_by(path[-1], candidate):
                 yield from climb((*path, candidate))
 
-    found = list(islice(climb((certificate,)), _MOST_PATHS))
-    if found:
-        return found[0] if len(found) == 1 else min(found, key=_rank)
+    paths = list(islice(climb((certificate,)), _MOST_PATHS))
+    if paths:
+        return paths[0] if len(paths) == 1 else min(paths, key=_rank)
     last = highest[-1]
-    raise ProblemError(
-        Problem(
-            code=Code.CHAIN_BROKEN,
-            message=f"{common_name(certificate)} does not chain to the root",
-            seen=f"no certificate at hand issued {common_name(last)}",
-            expected=f"one of {last.issuer.rfc4514_string()}, up to a root with fingerprint "
-            + " or ".join(fingerprint(root) for root in roots),
-        )
+    raise ProblemError.of(
+        code=Code.CHAIN_BROKEN,
+        message=f"{common_name(certificate)} does not chain to the root",
+        seen=f"no certificate at hand issued {common_name(last)}",
+        expected=f"one of {last.issuer.rfc4514_string()}, up to a root with fingerprint "
+        + " or ".join(fingerprint(root) for root in roots),
     )
 
 
@@ -116,8 +112,6 @@ def path_faults(
     """What keeps a path of CA certificates from being trusted.
 
     Args:
-        path: CA certificates, lowest first, the root last.
-        now: The moment to judge validity at, aware.
         below: CAs that are still to be issued under the first one.
         names: Names that certificates below the first one are to have.
 
@@ -135,33 +129,28 @@ def _lasting_faults(
     path: Sequence[x509.Certificate], below: int, names: Names = ISTIOD_NAMES
 ) -> list[Problem]:
     """The faults that time does not change."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     read = [_as_go(certificate) for certificate in path]
     for at, (certificate, go) in enumerate(zip(path, read, strict=True)):
-        found += _constraint_faults(certificate, go, below + at)
-        found += _strength_faults(certificate, go)
-        found += _use_faults(certificate, go, is_anchor=at == len(path) - 1)
-        found += _key_id_faults(certificate, go, read[at + 1 : at + 2])
-    return found + _name_faults(path, read, names) + _policy_faults(path, read)
+        problems += _constraint_faults(certificate, go, below + at)
+        problems += _strength_faults(certificate, go)
+        problems += _use_faults(certificate, go, is_anchor=at == len(path) - 1)
+        problems += _key_id_faults(certificate, go, read[at + 1 : at + 2])
+    return problems + _name_faults(path, read, names) + _policy_faults(path, read)
 
 
 def path_warnings(path: Sequence[x509.Certificate], now: datetime, *, within: timedelta) -> list[Problem]:
     """What works now, but not for long, or not for every name.
 
-    Args:
-        path: CA certificates, lowest first, the root last.
-        now: The moment to judge at, aware.
-        within: How long before its end a certificate is warned about.
-
     Returns:
         `ca-expires-soon`, `ca-short-key`, `ca-name-constraints` and `ca-extended-key-usage`.
     """
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for certificate in path:
         name = common_name(certificate)
         left = certificate.not_valid_after_utc - now
         if now < certificate.not_valid_after_utc and left <= within:
-            found.append(
+            problems.append(
                 Problem(
                     code=Code.CA_EXPIRES_SOON,
                     message=f"the certificate {name} expires in {left.days} days",
@@ -169,11 +158,11 @@ def path_warnings(path: Sequence[x509.Certificate], now: datetime, *, within: ti
                     expected=f"more than {within.days} days left",
                 )
             )
-        found += _short_key(certificate)
-        found += _restriction_warnings(certificate)
+        problems += _short_key(certificate)
+        problems += _restriction_warnings(certificate)
     # What is refused for sure is a fault, and no warning too.
     refused = {fault.message for fault in _lasting_faults(path, 0)}
-    return [warning for warning in found if warning.message not in refused]
+    return [warning for warning in problems if warning.message not in refused]
 
 
 def _as_go(certificate: x509.Certificate) -> GoCertificate:
@@ -181,10 +170,10 @@ def _as_go(certificate: x509.Certificate) -> GoCertificate:
 
 
 def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: int) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     name = common_name(certificate)
     if not go.is_ca:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_NOT_A_CA,
                 message=f"the certificate {name} is not a CA's",
@@ -193,7 +182,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
             )
         )
     elif go.path_length is not None and go.path_length < below:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_PATH_LENGTH,
                 message=f"the certificate {name} does not allow the CAs below it",
@@ -205,7 +194,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
             )
         )
     if go.usage is not None and not go.usage & _CERT_SIGN:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_CANNOT_SIGN,
                 message=f"the certificate {name} may not sign certificates",
@@ -214,7 +203,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
             )
         )
     if go.unknown:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_EXTENSION,
                 message=f"the certificate {name} has a critical extension that istiod does not know",
@@ -223,7 +212,7 @@ def _constraint_faults(certificate: x509.Certificate, go: GoCertificate, below: 
                 hint=Advice("issue it again without this extension, or with it not critical"),
             )
         )
-    return found
+    return problems
 
 
 def time_faults(certificate: x509.Certificate, now: datetime) -> list[Problem]:
@@ -252,11 +241,11 @@ def time_faults(certificate: x509.Certificate, now: datetime) -> list[Problem]:
 
 
 def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     name = common_name(certificate)
     key = certificate.public_key()
     if not go.key:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_WEAK_KEY,
                 message=f"the certificate {name} has a key of a kind that istiod does not verify with",
@@ -265,7 +254,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
             )
         )
     elif isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_WEAK_KEY,
                 message=f"the certificate {name} has too short a key",
@@ -275,7 +264,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
         )
     # A root's signature on itself is never checked, so its hash does not matter.
     if not is_root(certificate) and not go.strong:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_WEAK_SIGNATURE,
                 message=f"the signature on the certificate {name} has an algorithm that istiod rejects",
@@ -283,7 +272,7 @@ def _strength_faults(certificate: x509.Certificate, go: GoCertificate) -> list[P
                 expected="SHA-256, SHA-384 or SHA-512, with RSA or ECDSA; or Ed25519",
             )
         )
-    return found
+    return problems
 
 
 def _use_faults(certificate: x509.Certificate, go: GoCertificate, *, is_anchor: bool) -> list[Problem]:
@@ -328,14 +317,14 @@ def _name_faults(
     path: Sequence[x509.Certificate], read: Sequence[GoCertificate], names: Names
 ) -> list[Problem]:
     """Names that a CA above does not allow: those of the CAs below it, and those that are to be."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for at, (certificate, go) in enumerate(zip(path, read, strict=True)):
         if go.constraints is None:
             continue
         below = (names, *(lower.names for lower in read[:at]))
         refused = [name for each in below for name in go.constraints.refused(each)]
         if refused:
-            found.append(
+            problems.append(
                 Problem(
                     code=Code.CA_NAME_CONSTRAINTS,
                     message=_limited_names(certificate),
@@ -344,7 +333,7 @@ def _name_faults(
                     hint=Advice("issue it again without name constraints, or with these names permitted"),
                 )
             )
-    return found
+    return problems
 
 
 def _limited_names(certificate: x509.Certificate) -> str:
@@ -397,10 +386,10 @@ def _short_key(certificate: x509.Certificate) -> list[Problem]:
 
 def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
     """Limits that some names or uses fit within: what does not is a fault."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     go = _as_go(certificate)
     if go.constraints is not None:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_NAME_CONSTRAINTS,
                 message=_limited_names(certificate),
@@ -409,21 +398,17 @@ def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
             )
         )
     if is_root(certificate) and go.uses and _ANY not in go.uses and not {_SERVER, _CLIENT} <= set(go.uses):
-        found.append(_limited_use(certificate))
-    return found
+        problems.append(_limited_use(certificate))
+    return problems
 
 
 def ahead_s(date: str | None, now: datetime) -> float | None:
     """How many seconds a server's clock is ahead of this machine's; None where the header does not tell.
 
     Right to a second and the time the answer took.
-
-    Args:
-        date: The header (RFC 9110 section 6.6.1); None: there was none.
-        now: The present here, aware.
     """
     try:
-        told = parsedate_to_datetime(date or "")
-        return (told - now).total_seconds()
+        server_time = parsedate_to_datetime(date or "")
+        return (server_time - now).total_seconds()
     except (TypeError, ValueError):
         return None

@@ -26,11 +26,7 @@ class RefusedError(ValueError):
 
 
 class Der:
-    """Reads DER values one after another.
-
-    Attributes:
-        rest: What is not read yet.
-    """
+    """Reads DER values one after another."""
 
     __slots__ = ("rest", "what")
 
@@ -64,16 +60,16 @@ class Der:
         """Whether the next value is of this tag."""
         return self.rest[:1] == bytes([tag])
 
-    def take(self, tag: int) -> bytes:
+    def read_value(self, tag: int) -> bytes:
         """The content of the next value, which must be of this tag."""
-        found, content, _ = self.value()
-        if found != tag:
+        actual, content, _ = self.value()
+        if actual != tag:
             raise self.refused()
         return content
 
     def inside(self, tag: int = SEQUENCE) -> Der:
         """A reader of what the next value holds."""
-        return Der(self.take(tag), self.what)
+        return Der(self.read_value(tag), self.what)
 
     def each(self) -> Iterator[Der]:
         """Itself, as long as anything is left."""
@@ -82,7 +78,7 @@ class Der:
 
     def integer(self, tag: int = INTEGER) -> int:
         """A whole number, in as few bytes as it takes."""
-        content = self.take(tag)
+        content = self.read_value(tag)
         padded = len(content) > 1 and (content[0], content[1] >> 7) in {(0, 0), (0xFF, 1)}
         if not content or padded:
             raise self.refused()
@@ -90,14 +86,14 @@ class Der:
 
     def boolean(self) -> bool:
         """A yes or no."""
-        content = self.take(BOOLEAN)
+        content = self.read_value(BOOLEAN)
         if content not in {b"\x00", b"\xff"}:
             raise self.refused()
         return content == b"\xff"
 
     def oid(self) -> str:
         """An object identifier, in digits and dots; as in Go, no number of it takes more than 31 bits."""
-        content = self.take(OID)
+        content = self.read_value(OID)
         if not content or content[-1] & _MORE:
             raise self.refused()
         numbers: list[int] = []
@@ -115,7 +111,7 @@ class Der:
 
     def bits(self) -> bytes:
         """The bytes of a bit string."""
-        content = self.take(BITS)
+        content = self.read_value(BITS)
         if not content or content[0] not in _UNUSED_BITS:
             raise self.refused()
         unused = content[0]

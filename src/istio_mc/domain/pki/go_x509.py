@@ -81,14 +81,7 @@ class GoCertificate:
 
     Attributes:
         key: Kind of the public key: RSA, EC or Ed25519; empty for one that Go verifies nothing with.
-        strong: Whether Go accepts signatures of the kind that it has.
-        is_ca: Whether basicConstraints says so.
-        path_length: CAs that may be below it; None where there is no limit.
         usage: keyUsage, its first bit lowest; None where there is none.
-        uses: extendedKeyUsage, object identifiers; empty where there is none.
-        constraints: Its name constraints; None where it has none.
-        unknown: Critical extensions that Go does not know, object identifiers.
-        policies: Whether it has certificate policies.
         explicit_policy: How many CAs further down every certificate must have a policy; None: none must.
     """
 
@@ -126,8 +119,8 @@ def read_certificate(der: bytes) -> GoCertificate:
     serial = body.integer()
     if serial < 0:
         raise RefusedError("its serial number is negative")
-    algorithm = body.take(SEQUENCE)
-    if outer.take(SEQUENCE) != algorithm:
+    algorithm = body.read_value(SEQUENCE)
+    if outer.read_value(SEQUENCE) != algorithm:
         raise RefusedError("it names two different signature algorithms")
     _check_name(body)
     dates = body.inside()
@@ -165,7 +158,7 @@ def _is_known_pss(given: Der) -> bool:
 
 
 def _check_name(body: Der) -> None:
-    for part in Der(body.take(SEQUENCE), "a name in it").each():
+    for part in Der(body.read_value(SEQUENCE), "a name in it").each():
         for attribute in part.inside(SET).each():
             pair = attribute.inside()
             pair.oid()
@@ -254,14 +247,14 @@ def _extensions(body: Der) -> dict[str, Any]:
             body.value()
     if not body.has(GROUP | 3):
         return {}
-    found: dict[str, Any] = {}
+    parts_of: dict[str, Any] = {}
     unknown: list[str] = []
     seen: set[str] = set()
     for part in body.inside(GROUP | 3).inside().each():
         extension = part.inside()
         name = extension.oid()
         critical = extension.boolean() if extension.has(BOOLEAN) else False
-        value = Der(extension.take(OCTETS), f"its extension {name}")
+        value = Der(extension.read_value(OCTETS), f"its extension {name}")
         if name in seen:
             raise RefusedError(f"it has the extension {name} twice")
         seen.add(name)
@@ -270,8 +263,8 @@ def _extensions(body: Der) -> dict[str, Any]:
         parts, known = _READERS.get(name, _unknown)(value)
         if critical and not known:
             unknown.append(name)
-        found |= parts
-    return found | {"unknown": tuple(unknown)}
+        parts_of |= parts
+    return parts_of | {"unknown": tuple(unknown)}
 
 
 # Each reads one extension: what GoCertificate has of it, and whether Go knows all that it says.
@@ -298,11 +291,11 @@ def _basic_constraints(value: Der) -> _Parts:
 
 
 def _alternative_names(value: Der) -> _Parts:
-    found: dict[int, list[bytes]] = {kind: [] for kind in (_MAIL, _DNS, _URI, _IP)}
+    by_kind: dict[int, list[bytes]] = {kind: [] for kind in (_MAIL, _DNS, _URI, _IP)}
     for part in value.inside().each():
         tag, content, _ = part.value()
-        found.get(tag ^ FIELD, []).append(content)
-    names = _names(value, found)
+        by_kind.get(tag ^ FIELD, []).append(content)
+    names = _names(value, by_kind)
     if not all(map(is_uri, names.uris)):
         raise value.refused()
     if any(len(address) not in {4, 16} for address in names.ips):
@@ -312,7 +305,7 @@ def _alternative_names(value: Der) -> _Parts:
 
 def _name_constraints(value: Der) -> _Parts:
     inner = value.inside()
-    trees = [inner.take(tag) if inner.has(tag) else b"" for tag in (GROUP, GROUP | 1)]
+    trees = [inner.read_value(tag) if inner.has(tag) else b"" for tag in (GROUP, GROUP | 1)]
     if value.rest or inner.rest or not any(trees):
         raise value.refused()
     (permitted, known), (excluded, all_known) = (_subtrees(Der(tree, value.what)) for tree in trees)
@@ -321,13 +314,13 @@ def _name_constraints(value: Der) -> _Parts:
 
 def _subtrees(trees: Der) -> tuple[Names, bool]:
     """The names of subtrees, and whether Go knows their kinds."""
-    found: dict[int, list[bytes]] = {kind: [] for kind in (_MAIL, _DNS, _URI, _IP)}
+    by_kind: dict[int, list[bytes]] = {kind: [] for kind in (_MAIL, _DNS, _URI, _IP)}
     known = True
     for tree in trees.each():
         tag, content, _ = tree.inside().value()
-        known = known and tag ^ FIELD in found
-        found.get(tag ^ FIELD, []).append(content)
-    names = _names(trees, found)
+        known = known and tag ^ FIELD in by_kind
+        by_kind.get(tag ^ FIELD, []).append(content)
+    names = _names(trees, by_kind)
     domains = (*names.dns, *names.uris, *(mail.rpartition("@")[2] for mail in names.mails))
     if not all(is_domain(domain, constraint=True) for domain in domains):
         raise trees.refused()
@@ -336,11 +329,11 @@ def _subtrees(trees: Der) -> tuple[Names, bool]:
     return names, known
 
 
-def _names(value: Der, found: dict[int, list[bytes]]) -> Names:
-    if not all(name.isascii() for kind in (_MAIL, _DNS, _URI) for name in found[kind]):
+def _names(value: Der, names: dict[int, list[bytes]]) -> Names:
+    if not all(name.isascii() for kind in (_MAIL, _DNS, _URI) for name in names[kind]):
         raise value.refused()
-    dns, mails, uris = (tuple(name.decode() for name in found[kind]) for kind in (_DNS, _MAIL, _URI))
-    return Names(dns, mails, uris, tuple(found[_IP]))
+    dns, mails, uris = (tuple(name.decode() for name in names[kind]) for kind in (_DNS, _MAIL, _URI))
+    return Names(dns, mails, uris, tuple(names[_IP]))
 
 
 def _is_mask(network: bytes) -> bool:
@@ -348,12 +341,12 @@ def _is_mask(network: bytes) -> bool:
 
 
 def _subject_key_id(value: Der) -> _Parts:
-    return {"key_id": value.take(OCTETS)}, True
+    return {"key_id": value.read_value(OCTETS)}, True
 
 
 def _authority_key_id(value: Der) -> _Parts:
     inner = value.inside()
-    return {"issuer_key_id": inner.take(FIELD) if inner.has(FIELD) else b""}, True
+    return {"issuer_key_id": inner.read_value(FIELD) if inner.has(FIELD) else b""}, True
 
 
 def _extended_key_usage(value: Der) -> _Parts:
@@ -361,17 +354,17 @@ def _extended_key_usage(value: Der) -> _Parts:
 
 
 def _policies(value: Der) -> _Parts:
-    found = [part.inside().take(OID) for part in value.inside().each()]
-    if len(set(found)) < len(found):
+    oids = [part.inside().read_value(OID) for part in value.inside().each()]
+    if len(set(oids)) < len(oids):
         raise value.refused()
-    return {"policies": bool(found)}, True
+    return {"policies": bool(oids)}, True
 
 
 def _policy_mappings(value: Der) -> _Parts:
     for part in value.inside().each():
         pair = part.inside()
-        pair.take(OID)
-        pair.take(OID)
+        pair.read_value(OID)
+        pair.read_value(OID)
     return {}, True
 
 
@@ -424,13 +417,13 @@ def read_pool(bundle: bytes) -> list[bytes]:
 
     As CertPool.AppendCertsFromPEM does; a bundle without any is an error to client-go.
     """
-    found = []
+    pool = []
     for block in blocks_of_go(bundle):
         if block.kind == "CERTIFICATE" and not block.headers and block.der is not None:
             with suppress(RefusedError):
                 read_certificate(block.der)
-                found.append(block.der)
-    return found
+                pool.append(block.der)
+    return pool
 
 
 def check_key(kind: str, der: bytes) -> None:
@@ -438,7 +431,6 @@ def check_key(kind: str, der: bytes) -> None:
 
     Args:
         kind: What its PEM block is called: that decides how istiod reads it.
-        der: The key.
 
     Raises:
         RefusedError: istiod does not read it.
@@ -455,7 +447,7 @@ def _check_pkcs8(der: bytes) -> None:
     algorithm = key.inside()
     kind = algorithm.oid()
     parameters = algorithm.value()[2] if algorithm.rest else b""
-    content = key.take(OCTETS)
+    content = key.read_value(OCTETS)
     if kind == _RSA:
         _check_pkcs1(content)
     elif kind == _EC:
@@ -468,7 +460,7 @@ def _check_sec1(der: bytes, parameters: bytes = b"") -> None:
     key = Der(der, "the key").inside()
     if key.integer() != 1:
         raise RefusedError("its version is unknown")
-    key.take(OCTETS)
+    key.read_value(OCTETS)
     own = key.inside(GROUP).value()[2] if key.has(GROUP) else b""
     _curve(parameters or own)
 

@@ -19,12 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, on_this_machine
 from istio_mc.domain.pki import go_x509
 from istio_mc.domain.pki.der import GROUP, Der, RefusedError
 from istio_mc.domain.pki.pem_blocks import UNFINISHED, Block, blocks_of_go, blocks_of_people
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +49,6 @@ class NamedPem:
     """The bytes of one PEM file with the name that errors call it by.
 
     Attributes:
-        name: A path, or a key of a Secret.
         data: The bytes; kept out of `repr`, as they may be a private key.
         is_file: Whether the name is a path, for commands that look at the file.
     """
@@ -66,7 +64,6 @@ class Reading(Generic[T]):
 
     Attributes:
         value: What was read; kept out of `repr`, as it may be a private key.
-        oddities: What plain PEM would not have, each in a few words.
     """
 
     value: T = field(repr=False)
@@ -78,15 +75,8 @@ class CertificateFacts:
     """What people and reports want to know of one certificate: plain data only.
 
     Attributes:
-        subject: Distinguished name, RFC 4514 text.
-        issuer: The issuer's distinguished name, RFC 4514 text.
         serial: Serial number in hexadecimal, as `openssl x509 -serial` prints it.
-        not_before: Start of validity, in UTC.
-        not_after: End of validity, in UTC.
         fingerprint: SHA-256 of the DER form, as `openssl x509 -fingerprint -sha256` prints it.
-        key: Kind and size of the public key, such as `RSA 3072` or `EC secp256r1`.
-        path_length: CAs that may stand below it; None where there is no limit.
-        names: Subject alternative names (DNS names and URIs).
     """
 
     subject: str
@@ -107,7 +97,6 @@ def load_certificates(pem: NamedPem, *, skip: bool = False) -> tuple[x509.Certif
     """Every certificate of a PEM bundle, in its order, as istiod and the proxies read it.
 
     Args:
-        pem: The bundle.
         skip: Leave out certificates that Go does not read, but for the first: as with trusted roots.
 
     Raises:
@@ -115,11 +104,11 @@ def load_certificates(pem: NamedPem, *, skip: bool = False) -> tuple[x509.Certif
             or Go does not read one.
     """
     blocks, odd = blocks_of_people(pem.data)
-    found = blocks_of_go(pem.data)
-    plain = [block.der for block in found if block.kind == _CERTIFICATE and not block.headers]
+    all_blocks = blocks_of_go(pem.data)
+    plain = [block.der for block in all_blocks if block.kind == _CERTIFICATE and not block.headers]
     if any(block.kind in _CERTIFICATES for block in blocks):
-        if found and found[0].kind != _CERTIFICATE:
-            raise ProblemError(_malformed(pem, [f"PEM block {found[0].kind} first"]))
+        if all_blocks and all_blocks[0].kind != _CERTIFICATE:
+            raise ProblemError(_malformed(pem, [f"PEM block {all_blocks[0].kind} first"]))
         all_of_them = [block.der for block in blocks if block.kind == _CERTIFICATE]
         if not plain or plain != all_of_them or UNFINISHED in odd:
             raise ProblemError(_malformed(pem, _reasons(blocks, odd)))
@@ -141,12 +130,12 @@ def load_first_certificate(pem: NamedPem) -> x509.Certificate:
     Raises:
         ProblemError: As `load_certificates`.
     """
-    found = blocks_of_go(pem.data)
-    if not found or found[0].kind != _CERTIFICATE:
+    blocks = blocks_of_go(pem.data)
+    if not blocks or blocks[0].kind != _CERTIFICATE:
         load_certificates(pem)  # says why
         raise ProblemError(_malformed(pem, _reasons(*blocks_of_people(pem.data))))
     try:
-        return _certificate(found[0].der or b"")
+        return _certificate(blocks[0].der or b"")
     except ValueError as error:
         raise ProblemError(_unreadable(pem, error)) from error
 
@@ -200,13 +189,11 @@ def read_certificate(pem: NamedPem) -> Reading[x509.Certificate]:
     """
     reading = read_certificates(pem)
     if len(reading.value) > 1:
-        raise ProblemError(
-            Problem(
-                code=Code.CERTIFICATE_NOT_ALONE,
-                message=f"{pem.name} has {len(reading.value)} certificates, expected one",
-                seen="; ".join(certificate.subject.rfc4514_string() for certificate in reading.value),
-                hint=Advice("put the others in the chain file"),
-            )
+        raise ProblemError.of(
+            code=Code.CERTIFICATE_NOT_ALONE,
+            message=f"{pem.name} has {len(reading.value)} certificates, expected one",
+            seen="; ".join(certificate.subject.rfc4514_string() for certificate in reading.value),
+            hint=Advice("put the others in the chain file"),
         )
     return Reading(reading.value[0], reading.oddities)
 
@@ -220,12 +207,12 @@ def _certificate(der: bytes) -> x509.Certificate:
     """
     serial = go_x509.read_certificate(der).serial
     try:
-        found = _load_without_warning(der) if serial == 0 else x509.load_der_x509_certificate(der)
+        certificate = _load_without_warning(der) if serial == 0 else x509.load_der_x509_certificate(der)
         # `cryptography` parses these when they are first used; damage is to be found where the file is named.
-        _ = (found.subject, found.issuer, found.extensions, found.public_key())
+        _ = (certificate.subject, certificate.issuer, certificate.extensions, certificate.public_key())
     except (x509.DuplicateExtension, x509.InvalidVersion, UnsupportedAlgorithm) as error:
         raise ValueError(str(error)) from error
-    return found
+    return certificate
 
 
 def _load_without_warning(der: bytes) -> x509.Certificate:
@@ -263,7 +250,7 @@ def _no_certificate(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM certificate",
         seen=", ".join(reasons),
         expected="one or more blocks -----BEGIN CERTIFICATE-----",
-        hint=_look(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
+        hint=_inspect_hint(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
     )
 
 
@@ -274,11 +261,11 @@ def _unreadable(pem: NamedPem, error: ValueError) -> Problem:
         message=f"{pem.name} has a certificate that {'istiod' if refused else 'istio-mc'} does not read",
         seen=str(error) if refused else "a part of it is malformed",
         expected="a certificate that Go's crypto/x509 reads",
-        hint=_look(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
+        hint=_inspect_hint(pem, on_this_machine("openssl", "x509", "-noout", "-text", "-in", pem.name)),
     )
 
 
-def _look(pem: NamedPem, command: Command) -> Advice | None:
+def _inspect_hint(pem: NamedPem, command: Command) -> Advice | None:
     return Advice("inspect it with: ", command) if pem.is_file else None
 
 
@@ -295,10 +282,10 @@ def load_key(pem: NamedPem) -> PrivateKey:
         ProblemError: `pem-malformed`, or as `read_key`. None of them quotes the file.
     """
     reading = read_key(pem)
-    found = blocks_of_go(pem.data)
-    if not found:
+    blocks = blocks_of_go(pem.data)
+    if not blocks:
         raise ProblemError(_malformed(pem, reading.oddities))
-    first = found[0]
+    first = blocks[0]
     try:
         go_x509.check_key(first.kind, first.der or b"")
     except RefusedError as error:
@@ -321,18 +308,16 @@ def read_key(pem: NamedPem) -> Reading[PrivateKey]:
     if not keys or keys[0].der is None:
         raise ProblemError(_no_key(pem, _reasons(blocks, odd)))
     if keys[0].kind == f"ENCRYPTED {_KEY}" or b"ENCRYPTED" in keys[0].headers:
-        raise ProblemError(
-            Problem(
-                code=Code.KEY_ENCRYPTED,
-                message=f"the private key in {pem.name} is encrypted",
-                expected="a key without a passphrase",
-                hint=Advice(
-                    "decrypt it into a private file: umask 077; ",
-                    on_this_machine("openssl", "pkey", "-in", pem.name, "-out", "plain.key"),
-                )
-                if pem.is_file
-                else None,
+        raise ProblemError.of(
+            code=Code.KEY_ENCRYPTED,
+            message=f"the private key in {pem.name} is encrypted",
+            expected="a key without a passphrase",
+            hint=Advice(
+                "decrypt it into a private file: umask 077; ",
+                on_this_machine("openssl", "pkey", "-in", pem.name, "-out", "plain.key"),
             )
+            if pem.is_file
+            else None,
         )
     if len({block.der for block in keys}) > 1:
         odd.append("another private key behind the first")
@@ -352,15 +337,13 @@ def _private_key(pem: NamedPem, der: bytes) -> PrivateKey:
         raise ProblemError(_no_key(pem, ["a private key that is damaged, or of an unknown kind"])) from error
     other_curve = isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, _CURVES)
     if not isinstance(key, PrivateKey) or other_curve:
-        raise ProblemError(
-            Problem(
-                code=Code.KEY_UNSUPPORTED,
-                message=f"the private key in {pem.name} has a type that istiod does not support",
-                seen=f"EC {key.curve.name}"
-                if isinstance(key, ec.EllipticCurvePrivateKey)
-                else type(key).__name__,
-                expected=KEY_KINDS,
-            )
+        raise ProblemError.of(
+            code=Code.KEY_UNSUPPORTED,
+            message=f"the private key in {pem.name} has a type that istiod does not support",
+            seen=f"EC {key.curve.name}"
+            if isinstance(key, ec.EllipticCurvePrivateKey)
+            else type(key).__name__,
+            expected=KEY_KINDS,
         )
     return key
 
@@ -371,7 +354,7 @@ def _no_key(pem: NamedPem, reasons: Sequence[str]) -> Problem:
         message=f"{pem.name} has no readable PEM private key",
         seen=", ".join(reasons),
         expected=f"one key: {KEY_KINDS}",
-        hint=_look(pem, on_this_machine("openssl", "pkey", "-noout", "-check", "-in", pem.name)),
+        hint=_inspect_hint(pem, on_this_machine("openssl", "pkey", "-noout", "-check", "-in", pem.name)),
     )
 
 
@@ -500,19 +483,19 @@ def common_name(certificate: x509.Certificate) -> str:
 def key_id(certificate: x509.Certificate) -> str:
     """The subject key identifier in hexadecimal, as openssl prints it; derived where there is none."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        identifier = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
-        found = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
-    return found.digest.hex(":").upper()
+        identifier = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+    return identifier.digest.hex(":").upper()
 
 
 def issuer_key_id(certificate: x509.Certificate) -> str:
     """The identifier of the key that signed it, as the certificate says; `unnamed` where it does not."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+        identifier = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
     except x509.ExtensionNotFound:
         return "unnamed"
-    return found.key_identifier.hex(":").upper() if found.key_identifier else "unnamed"
+    return identifier.key_identifier.hex(":").upper() if identifier.key_identifier else "unnamed"
 
 
 def alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -540,7 +523,7 @@ def facts(certificate: x509.Certificate) -> CertificateFacts:
     return CertificateFacts(
         subject=certificate.subject.rfc4514_string(),
         issuer=certificate.issuer.rfc4514_string(),
-        serial=_whole_bytes(f"{_serial(certificate):X}"),
+        serial=_padded_bytes(f"{_serial(certificate):X}"),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         fingerprint=fingerprint(certificate),
@@ -558,7 +541,7 @@ def _serial(certificate: x509.Certificate) -> int:
     return body.integer()
 
 
-def _whole_bytes(digits: str) -> str:
+def _padded_bytes(digits: str) -> str:
     """Two digits a byte, as openssl prints them: 0A and not A."""
     return digits.zfill(len(digits) + len(digits) % 2)
 

@@ -21,9 +21,7 @@ class Block:
     """One PEM block.
 
     Attributes:
-        kind: What it is called, such as CERTIFICATE.
         der: Its content; None where that is not base64; kept out of `repr`, as it may be a private key.
-        headers: Its header lines; those of an encrypted key say so.
     """
 
     kind: str
@@ -37,7 +35,7 @@ def blocks_of_go(data: bytes) -> list[Block]:
     A block begins and ends on lines of its own, and has base64 alone between them, or below its headers.
     What is no such block is skipped.
     """
-    found: list[Block] = []
+    blocks: list[Block] = []
     at = 0
     while (end := data.find(_END, at)) >= 0:
         behind = end + len(_END)
@@ -47,9 +45,9 @@ def blocks_of_go(data: bytes) -> list[Block]:
         if block is None:
             at = behind
             continue
-        found.append(block)
+        blocks.append(block)
         at = data.find(b"\n", behind) + 1 or len(data)
-    return found
+    return blocks
 
 
 def _go_block(data: bytes, begin: int, end: int) -> Block | None:
@@ -82,7 +80,7 @@ def blocks_of_people(data: bytes) -> tuple[list[Block], list[str]]:
     if data.startswith(_BYTE_ORDER_MARK):
         odd.append("a byte order mark")
         data = data.removeprefix(_BYTE_ORDER_MARK)
-    found: list[Block] = []
+    blocks: list[Block] = []
     text = b""
     at = 0
     for match in _BLOCK.finditer(data):
@@ -93,17 +91,17 @@ def blocks_of_people(data: bytes) -> tuple[list[Block], list[str]]:
         elif between.rpartition(b"\n")[2]:
             odd.append("a PEM block that does not start at the beginning of a line")
         at = match.end()
-        found.append(_block(match[1].decode("latin-1"), match[2]))
+        blocks.append(_block(match[1].decode("latin-1"), match[2]))
     text += data[at:]
     if _BEGIN in text:
         odd.append(UNFINISHED)
     elif text.strip():
         odd.append("text outside the PEM blocks")
-    if any(block.headers for block in found):
+    if any(block.headers for block in blocks):
         odd.append("headers in a PEM block")
     if b"\r" in data:
         odd.append("line breaks other than \\n")
-    return found, list(dict.fromkeys(odd))
+    return blocks, list(dict.fromkeys(odd))
 
 
 def _block(kind: str, body: bytes) -> Block:

@@ -27,7 +27,7 @@ from istio_mc.domain.pki.pem import (
 from istio_mc.domain.problem import Problem, ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from cryptography import x509
@@ -92,27 +92,13 @@ def leads_to(
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Outsider:
-    """A cluster that the mesh's trust does not reach.
+def untrusted_members(members: Mapping[str, Signing]) -> dict[str, tuple[str, ...]]:
+    """The fewest clusters without which all would trust each other.
 
-    Attributes:
-        untrusted_by: Clusters that do not take the root it signs under.
-        does_not_trust: Clusters whose root it does not take.
-    """
+    Of two clusters that do not trust each other it is the one that trusts fewer roots, else the later one.
 
-    untrusted_by: tuple[str, ...]
-    does_not_trust: tuple[str, ...]
-
-
-def outsiders(members: Mapping[str, Signing]) -> dict[str, Outsider]:
-    """The fewest clusters without which all would trust each other, and what is wrong with each.
-
-    Where two are at odds and nothing tells which of them is wrong, it is the one that trusts fewer roots,
-    else the later one.
-
-    Args:
-        members: The clusters' CAs, in the user's order.
+    Returns:
+        For each, the clusters that do not trust the root it signs under; empty where only it rejects others.
     """
     order = list(members)
     trusted = {name: member.trusted for name, member in members.items()}
@@ -122,20 +108,17 @@ def outsiders(members: Mapping[str, Signing]) -> dict[str, Outsider]:
         for other in order
         if signer != other and member.root not in trusted[other]
     }
-    found: dict[str, Outsider] = {}
+    result: dict[str, tuple[str, ...]] = {}
     while left:
         often = {name: sum(name in pair for pair in left) for name in order}
         worst = max(order, key=lambda name: (often[name], -len(trusted[name]), order.index(name)))
-        found[worst] = Outsider(
-            tuple(other for other in order if (worst, other) in left),
-            tuple(other for other in order if (other, worst) in left),
-        )
+        result[worst] = tuple(other for other in order if (worst, other) in left)
         left = {pair for pair in left if worst not in pair}
-    return {name: found[name] for name in order if name in found}
+    return {name: result[name] for name in order if name in result}
 
 
-def most_take(members: Mapping[str, Signing], outside: Mapping[str, Outsider]) -> bool:
-    """Whether those that trust each other are more than half of all: so the mesh's root is told by them."""
+def most_trust(members: Mapping[str, Signing], outside: Collection[str]) -> bool:
+    """Whether more than half of all trust each other: then their root is the mesh's."""
     return 2 * (len(members) - len(outside)) > len(members)
 
 
@@ -145,10 +128,8 @@ class LiveCa:
 
     Attributes:
         contents: What it holds, decoded; values that are not base64 are left out.
-        ca: Its files where all are there.
         damage: Why istiod cannot use it, but for what is wrong with the root itself; empty where it can.
         root: SHA-256 of the root it stands under; None where nothing in it tells.
-        foreign: Whether it has a layout that istio-mc does not write: cert-manager's.
     """
 
     contents: Mapping[str, bytes] = field(repr=False)
@@ -158,20 +139,20 @@ class LiveCa:
     foreign: bool
 
     @property
-    def told(self) -> str:
+    def damage_text(self) -> str:
         """The damage in a few words."""
         return "; ".join(dict.fromkeys(fault.seen or fault.message for fault in self.damage))
 
-    def holds_another_key(self, wanted: CaCerts) -> bool:
+    def holds_another_key(self, desired: CaCerts) -> bool:
         """Whether it holds a private key that is not the wanted CA's: one that could be lost."""
         held = self.contents.get(CA_KEY) or self.contents.get("tls.key")
-        if not held or held.strip() == wanted.ca_key.strip():
+        if not held or held.strip() == desired.ca_key.strip():
             return False
         try:
             own = read_key(NamedPem(CA_KEY, held)).value.public_key()
         except ProblemError:
             return True  # whatever it is, it is kept
-        return own != read_key(NamedPem(CA_KEY, wanted.ca_key)).value.public_key()
+        return own != read_key(NamedPem(CA_KEY, desired.ca_key)).value.public_key()
 
 
 def contents_of(secret: Object) -> dict[str, bytes]:
@@ -189,8 +170,6 @@ def live_ca(secret: Object, now: datetime, known: Certificates = ()) -> LiveCa:
     """Reads a cluster's Secret `cacerts`.
 
     Args:
-        secret: The Secret.
-        now: The moment to judge validity at, aware.
         known: Roots at hand, under which its CA certificate may stand whatever the Secret says is its root.
     """
     data = secret.get("data") or {}
@@ -206,10 +185,10 @@ def live_ca(secret: Object, now: datetime, known: Certificates = ()) -> LiveCa:
 
 def _faults(ca: CaCerts, now: datetime) -> list[Problem]:
     """What is wrong with a CA that another one under the same root would not have."""
-    found = cacerts.faults(ca, now)
+    faults = cacerts.faults(ca, now)
     roots = _certificates(ca.root_cert)
     of_roots = [fault for root in roots for fault in path_faults((root,), now, below=1)]
-    return [fault for fault in found if fault not in of_roots]
+    return [fault for fault in faults if fault not in of_roots]
 
 
 def _root(contents: Mapping[str, bytes], known: Certificates, *, foreign: bool) -> str | None:
@@ -219,8 +198,8 @@ def _root(contents: Mapping[str, bytes], known: Certificates, *, foreign: bool) 
     roots = _certificates(contents.get(root, b""))
     between = (*own[1:], *_certificates(contents.get(chain, b"")))
     for anchors in (roots, known):
-        if own and anchors and (found := leads_to(own[0], between, anchors)):
-            return fingerprint(found)
+        if own and anchors and (anchor := leads_to(own[0], between, anchors)):
+            return fingerprint(anchor)
     return fingerprint(roots[0]) if roots else None
 
 

@@ -32,12 +32,7 @@ _SPIFFE = "spiffe://"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A client certificate with its key.
-
-    Attributes:
-        chain: PEM of the certificate and of those above it.
-        key: PEM of its private key; kept out of `repr`.
-    """
+    """A client certificate with its key."""
 
     chain: bytes
     key: bytes = field(repr=False)
@@ -98,10 +93,10 @@ _PART = r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)"
 
 def workload_ttl(values: Mapping[str, Any]) -> timedelta:
     """How long a cluster's workloads have their certificates made for; a day where the values say nothing."""
-    found: Any = values
+    value: Any = values
     for key in SETTING.split("."):
-        found = found.get(key) if isinstance(found, dict) else None
-    text = str(found or "")
+        value = value.get(key) if isinstance(value, dict) else None
+    text = str(value or "")
     if not re.fullmatch(f"(?:{_PART})+", text):
         return DEFAULT_TTL
     return timedelta(seconds=sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text)))

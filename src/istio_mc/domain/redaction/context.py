@@ -81,8 +81,8 @@ def spans(text: str) -> Iterator[Span]:
 
 
 def _value(text: str, key: int | None, at: int, name: str) -> Iterator[Span]:
-    if found := _LIST.match(text, at):
-        for word in _LISTED.finditer(text, *found.span("words")):
+    if match := _LIST.match(text, at):
+        for word in _LISTED.finditer(text, *match.span("words")):
             start, end = word.span("quoted" if word["quote"] else "bare")
             if may_be_secret("", text[start:end]):
                 yield Span(start, end, PASSWORD)
@@ -97,7 +97,6 @@ def extent(text: str, key: int | None, at: int) -> tuple[int, int]:
     """Where a value lies: in quotes, to the end of its entry, or to white space.
 
     Args:
-        text: The whole text.
         key: Where its key begins; None where it has none that a line may begin with.
         at: Behind the key and what parts the two.
     """
@@ -123,10 +122,7 @@ def end_of_entry(text: str, start: int, line_break: str, indent: int, *, mapping
     """The end of a YAML value: of its line, and of all lines below that are further in than its key.
 
     Args:
-        text: The whole text.
-        start: Where the value begins.
         line_break: How line breaks are written there.
-        indent: How far in its key is.
         mapping: Whether the value may be a mapping; else one is left to the names in it.
     """
     end = end_of_line(text, start, line_break)
@@ -148,5 +144,5 @@ def end_of_line(text: str, start: int, line_break: str) -> int:
         until = re.compile(rf'[\n\r]|{re.escape(line_break)}|(?<!\\)\\{{{depth}}}"')
     else:
         until = re.compile(r"[\n\r]")
-    found = until.search(text, start)
-    return found.start() if found else len(text)
+    match = until.search(text, start)
+    return match.start() if match else len(text)

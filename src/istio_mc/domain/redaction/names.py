@@ -34,7 +34,7 @@ _SECRET_PAIRS = frozenset(
     recovery-phrase secret-key seed-phrase session-key shared-key signing-key ssh-key ssh-privatekey
     storage-key tls-key totp-seed unseal-key user-creds""".split()
 )
-_WHOLE = frozenset(
+_EXACT = frozenset(
     """auth _auth connect.sid creds .dockerconfigjson dockerconfigjson key.pem masterauth pgpass redact
     rediscli_auth""".split()
 )
@@ -71,7 +71,7 @@ def promises_secret(name: str) -> bool:
 
     `DB_PASSWORD`, `clientSecret` and `ca-key.pem` are; `secretName` and `TOKEN_ISSUER` are not.
     """
-    if name.lower() in _WHOLE or _KOREAN_NAME.fullmatch(name):
+    if name.lower() in _EXACT or _KOREAN_NAME.fullmatch(name):
         return True
     if name.endswith(_SOURCES):
         return False  # the place in a program that wrote a line of a log: `token_cleaner.go:103`

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.redaction import context, secret_objects, shapes
 from istio_mc.domain.redaction.names import is_about, lists_secrets, may_be_secret, promises_secret
 from istio_mc.domain.redaction.secret_objects import SECRET_DATA
@@ -37,21 +36,21 @@ class Redactor:
     """Takes secrets out; pure but for the counts it keeps.
 
     Attributes:
-        known: Forms of secrets that are known by their value (`knowing`).
+        known: Forms of secrets that are known by their value (`with_values`).
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     known: frozenset[str] = field(default=frozenset(), repr=False)
 
     @classmethod
-    def knowing(cls, values: Iterable[str]) -> Redactor:
+    def with_values(cls, values: Iterable[str]) -> Redactor:
         """One that also takes out these values wherever they stand; those of a few letters are left alone."""
-        found = {value.strip() for value in values if len(value.strip()) >= _SHORTEST_KNOWN}
-        return cls(known=frozenset(form for value in found for form in known_forms(value)))
+        known = {value.strip() for value in values if len(value.strip()) >= _SHORTEST_KNOWN}
+        return cls(known=frozenset(form for value in known for form in known_forms(value)))
 
     def text(self, text: str) -> str:
         """A text with every secret in it replaced by what it was: `[redacted: private key]`."""
-        text = seen(text)
+        text = visible(text)
         kept, at = [], 0
         for span in secrets(text, self.known):
             kept += [text[at : span.start], self._mark(span.kind)]
@@ -91,12 +90,10 @@ class Redactor:
                 kept[name] = {self.text(str(part)): self._mark(SECRET_DATA) for part in inner}
             elif name == "managedFields" and isinstance(inner, list):
                 continue
-            elif name == LAST_APPLIED and isinstance(inner, str):
-                kept[name] = self._last_applied(inner)
             elif name == "items" and value.get("kind") == _SECRET_LIST and isinstance(inner, list):
                 kept[name] = [self._value(item, _SECRET_LIST) for item in inner]
             else:
-                kept[self.text(name)] = self._value(inner, seen(name))
+                kept[self.text(name)] = self._value(inner, visible(name))
         if is_secret and LAST_APPLIED in (kept.get("metadata") or {}).get("annotations", {}):
             kept["metadata"]["annotations"][LAST_APPLIED] = self._mark(SECRET_DATA)
         named = str(value.get("name") or value.get("key") or above)
@@ -122,15 +119,9 @@ class Redactor:
         if name and promises_secret(name) and may_be_secret(name, value):
             return self._mark(context.PASSWORD)
         if inner := _json(value):
-            found = self._value(inner, "")
-            return value if found == inner else json.dumps(found, ensure_ascii=False)
+            redacted = self._value(inner, "")
+            return value if redacted == inner else json.dumps(redacted, ensure_ascii=False)
         return self.text(value)
-
-    def _last_applied(self, value: str) -> str:
-        inner = _json(value)
-        if inner is None:
-            return self.text(value)
-        return json.dumps(self._value(inner, ""), ensure_ascii=False)
 
     def _mark(self, kind: str) -> str:
         self.counts[kind] += 1
@@ -142,23 +133,23 @@ def _json(text: str) -> dict[str, Any] | list[Any] | None:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        found = jsontext.load(text)
+        value = jsontext.load(text)
     except ValueError:
         return None
-    return found if isinstance(found, dict | list) else None
+    return value if isinstance(value, dict | list) else None
 
 
 KNOWN = "known secret"
 _DEEPEST = 1
-_UNSEEN = re.compile(
+_INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]"
     r"|(?:\x1b|\\++(?:u001[bB]|x1[bB]|033))\[[0-9;]*+m"
 )
 
 
-def seen(text: str) -> str:
+def visible(text: str) -> str:
     """A text without letters of no width and colours of a terminal, which would part a secret."""
-    return text if text.isascii() and "[" not in text else _UNSEEN.sub("", text)
+    return text if text.isascii() and "[" not in text else _INVISIBLE.sub("", text)
 
 
 def secrets(text: str, known: Collection[str] = (), depth: int = _DEEPEST) -> list[Span]:
@@ -170,12 +161,12 @@ def secrets(text: str, known: Collection[str] = (), depth: int = _DEEPEST) -> li
         depth: How often base64 is decoded, and looked through as a text.
     """
 
-    def look(inner: str) -> bool:
+    def is_secret(inner: str) -> bool:
         return bool(secrets(inner, known, depth - 1))
 
     return merged(
         [
-            *shapes.spans(text, look if depth else None),
+            *shapes.spans(text, is_secret if depth else None),
             *context.spans(text),
             *secret_objects.spans(text),
             *_known(text, known),
@@ -185,12 +176,12 @@ def secrets(text: str, known: Collection[str] = (), depth: int = _DEEPEST) -> li
 
 def known_forms(value: str) -> frozenset[str]:
     """The forms in which a text may have a secret: unchanged, quoted up to three times, and in base64."""
-    found = {value, quote(value), quote(value, safe="")}
+    forms = {value, quote(value), quote(value, safe="")}
     quoted = value
     for _ in range(3):
         quoted = json.dumps(quoted, ensure_ascii=False)[1:-1]
-        found |= {quoted, json.dumps(quoted)[1:-1], quoted.replace("'", "''")}
-    return frozenset(found) | encoded_forms(value)
+        forms |= {quoted, json.dumps(quoted)[1:-1], quoted.replace("'", "''")}
+    return frozenset(forms) | encoded_forms(value)
 
 
 def encoded_forms(text: str, depth: int = 2) -> frozenset[str]:
@@ -199,13 +190,13 @@ def encoded_forms(text: str, depth: int = 2) -> frozenset[str]:
     A byte's letters depend on where it stands among three: so there are three forms at each depth, without
     the letters at both ends that its neighbours change.
     """
-    found: set[str] = set()
+    forms: set[str] = set()
     raw = text.encode()
     for shift in range(3) if depth else ():
         whole = (len(raw) + shift) // 3 * 4
         core = base64.b64encode(b"\0" * shift + raw)[(0, 2, 3)[shift] : whole].decode()
-        found |= {core, core.replace("+", "-").replace("/", "_")} | encoded_forms(core, depth - 1)
-    return frozenset(found)
+        forms |= {core, core.replace("+", "-").replace("/", "_")} | encoded_forms(core, depth - 1)
+    return frozenset(forms)
 
 
 def _known(text: str, known: Collection[str]) -> Iterator[Span]:
@@ -226,31 +217,31 @@ def of_secrets(objects: Iterable[Mapping[str, Any]], public: Collection[str] = (
     Of a value of several lines, such as a kubeconfig, it is what the other rules find secret in it. Names,
     addresses and the like are none, nor are the words of `public`: clusters, namespaces, what all may know.
     """
-    found: set[str] = set()
+    values: set[str] = set()
     for item in objects:
         for key, encoded in (item.get("data") or {}).items():
-            found |= set(_within(str(key), _decoded(str(encoded))))
-    return {value for value in found if value not in public}
+            values |= set(_within(str(key), _decoded(str(encoded))))
+    return {value for value in values if value not in public}
 
 
 def of_kubeconfig(document: Mapping[str, Any]) -> set[str]:
     """Tokens, passwords and what plugins are given in a kubeconfig."""
-    found: set[str] = set()
+    values: set[str] = set()
     for entry in document.get("users") or []:
-        _walk(entry.get("user") or {}, "", found)
-    return found
+        _walk(entry.get("user") or {}, "", values)
+    return values
 
 
-def _walk(value: object, name: str, found: set[str]) -> None:
+def _walk(value: object, name: str, values: set[str]) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             named = value.get("name") if key == "value" else None
-            _walk(inner, str(named or key), found)
+            _walk(inner, str(named or key), values)
     elif isinstance(value, list):
         for inner in value:
-            _walk(inner, name, found)
+            _walk(inner, name, values)
     elif isinstance(value, str) and promises_secret(name):
-        found |= {value} if _LEAST <= len(value) <= _MOST else set()
+        values |= {value} if _LEAST <= len(value) <= _MOST else set()
 
 
 def _within(key: str, value: str) -> Iterator[str]:
@@ -287,34 +278,34 @@ def compiled(texts: Sequence[str]) -> tuple[list[re.Pattern[str]], list[Problem]
 
     No message repeats one: it may be a secret.
     """
-    found: list[re.Pattern[str]] = []
+    patterns: list[re.Pattern[str]] = []
     faults: list[Problem] = []
     for number, text in enumerate(texts, 1):
         try:
-            found.append(re.compile(text, re.MULTILINE))
+            patterns.append(re.compile(text, re.MULTILINE))
         except re.error as error:
             where = f" at position {error.pos}" if error.pos is not None else ""
             faults.append(_fault(number, f"{error.msg}{where}"))
         except (OverflowError, RecursionError):
             faults.append(_fault(number, "too large"))
-    return found, faults
+    return patterns, faults
 
 
-def too_slow(seen: str) -> Problem:
+def too_slow(visible: str) -> Problem:
     """A pattern takes more time than a bundle has for it."""
     return Problem(
         code=Code.USAGE,
         message="--redact: a regular expression takes too long; no bundle was written",
-        seen=seen,
+        seen=visible,
         expected="a pattern without a repeat of a repeat, such as (a+)+ or (.*,)*",
     )
 
 
-def _fault(number: int, seen: str) -> Problem:
+def _fault(number: int, visible: str) -> Problem:
     return Problem(
         code=Code.USAGE,
         message=f"--redact: invalid regular expression (number {number} of this option)",
-        seen=seen,
+        seen=visible,
         expected="a regular expression as Python's re module has them",
     )
 

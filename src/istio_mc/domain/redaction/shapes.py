@@ -27,12 +27,7 @@ WORD = r"(?:(?<=\\[nrt])|(?<![\w.\\-]))"
 
 
 class Span(NamedTuple):
-    """A stretch of a text that is taken out.
-
-    Attributes:
-        end: Behind its end.
-        kind: What it is, in a word or two.
-    """
+    """A stretch of a text that is taken out."""
 
     start: int
     end: int
@@ -105,7 +100,6 @@ def spans(text: str, look: Callable[[str], object] | None) -> Iterator[Span]:
     """Every secret that its own shape gives away.
 
     Args:
-        text: The text.
         look: Finds secrets in what base64 stands for; None: nothing is decoded.
     """
     at = 0

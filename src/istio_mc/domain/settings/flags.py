@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import address_fault, https_url_fault
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.domain.settings.model import ApiServerSettings
 
 if TYPE_CHECKING:
@@ -18,11 +17,7 @@ if TYPE_CHECKING:
 
 
 class AssignedOption(NamedTuple):
-    """An option whose values have the form CONTEXT=VALUE.
-
-    Attributes:
-        name: Such as `--api-server`.
-    """
+    """An option whose values have the form CONTEXT=VALUE."""
 
     name: str
     example: str
@@ -33,6 +28,8 @@ API_SERVER = AssignedOption("--api-server", "https://203.0.113.7:6443")
 API_SERVER_CA = AssignedOption("--api-server-ca", "rancher-ca.pem")
 API_SERVER_NAME = AssignedOption("--api-server-name", "kubernetes")
 SET_ADDRESS = AssignedOption("--set", GATEWAY_ADDRESS.example)
+POOL = AssignedOption("--pool", "10.0.0.10-10.0.0.20")
+PEERS = AssignedOption("--peer", "10.0.0.1@64513")
 
 
 def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str, str]:
@@ -40,15 +37,11 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
 
     They are split at the *last* `=`: a context's name may hold one, addresses and API servers' URLs do not.
 
-    Args:
-        values: Each as given, such as "kt=198.18.0.21".
-        option: Which option gave them.
-
     Raises:
         InputError: With every one that has no name or no value, and every context named twice.
     """
     problems: list[Problem] = []
-    found: dict[str, str] = {}
+    assignments: dict[str, str] = {}
     for text in values:
         context, sign, value = (part.strip() for part in text.rpartition("="))
         if not sign or not context or not value:
@@ -59,19 +52,19 @@ def parse_assignments(values: Sequence[str], option: AssignedOption) -> dict[str
                     hint=Advice(f"For example {option.name} kt={option.example}"),
                 )
             )
-        elif context in found:
+        elif context in assignments:
             problems.append(
                 Problem(
                     code=Code.OPTION_REPEATED,
-                    message=f"{option.name}: {context} has two values: {found[context]} and {value}",
+                    message=f"{option.name}: {context} has two values: {assignments[context]} and {value}",
                     hint=Advice("Set it once"),
                 )
             )
         else:
-            found[context] = value
+            assignments[context] = value
     if problems:
         raise InputError(*problems)
-    return found
+    return assignments
 
 
 def override(
@@ -83,8 +76,6 @@ def override(
     """A cluster's settings with what flags say in the file's place.
 
     Args:
-        cluster: What the file says.
-        gateway_address: One address or several, separated by commas.
         api_server: What flags say; what they do not say stays.
 
     Raises:

@@ -45,10 +45,7 @@ class Key:
             returns this, also for strings that match.
         read: Makes the value of a string and the file's folder; None: the string itself.
         short: Whether a string stands for the section with this string as its first attribute.
-        constant: The only value there is.
-        example: What a user might write, in YAML; "" for none.
         written: Whether `config init` writes it out, instead of showing it commented out.
-        required: Whether it must be there.
     """
 
     about: str
@@ -117,7 +114,7 @@ def _tuple_of(item: "CoreSchema", order: Callable[[list[object]], Iterable[objec
     from pydantic_core import core_schema
 
     items = core_schema.list_schema(item, strict=True)
-    return core_schema.no_info_after_validator_function(lambda found: tuple(order(found)), items)
+    return core_schema.no_info_after_validator_function(lambda values: tuple(order(values)), items)
 
 
 def _either(
@@ -150,10 +147,7 @@ class Field(NamedTuple):
     """One key of a section.
 
     Attributes:
-        default: Its fixed default, where it is a string, a path or a flag.
         below: The keys of the section, or of each section of the list, that it contains.
-        is_list: Whether it contains a list of sections.
-        is_free: Whether it contains a mapping of anything.
     """
 
     name: str
@@ -172,13 +166,13 @@ def fields_of(section: Any) -> tuple[Field, ...]:  # noqa: ANN401 - a dataclass;
     return tuple(_field(field, key) for field, marks in marked for key in marks if isinstance(key, Key))
 
 
-def _field(found: "dataclasses.Field[Any]", key: Key) -> Field:
-    kind = _bare(get_args(found.type)[0])
+def _field(of_dataclass: "dataclasses.Field[Any]", key: Key) -> Field:
+    kind = _bare(get_args(of_dataclass.type)[0])
     section = _section_in(kind)
-    default = str(found.default) if isinstance(found.default, Path) else found.default
+    default = str(of_dataclass.default) if isinstance(of_dataclass.default, Path) else of_dataclass.default
     return Field(
-        key_of(found.name),
-        found.name,
+        key_of(of_dataclass.name),
+        of_dataclass.name,
         key,
         default if isinstance(default, str | bool) and not key.otherwise else None,
         fields_of(section) if section else (),

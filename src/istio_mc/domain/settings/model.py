@@ -208,6 +208,16 @@ class ToolsSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How clusters read each other."""
+
+    token_age: Annotated[str, Key(
+        "Age of a reader token from which verify warns, in hours or days; link --rotate replaces it.",
+        pattern="[1-9][0-9]{0,6}[hd]", fault="is not a number of hours or days, such as 365d",
+    )] = "365d"  # noqa: S105 - an age
+
+
+@dataclass(frozen=True, slots=True)
 class ApiServerSettings:
     """How other clusters' istiods reach an API server, where the kubeconfig's address is not for them."""
 
@@ -278,11 +288,15 @@ class Settings:
     strict: Annotated[bool, Key(
         "Whether incompatible versions of Istio and Kubernetes stop an install.",
     )] = False
+    lang: Annotated[str, Key(
+        "Language of the page of istio-mc report: en or ko.", pattern="en|ko", fault="is not en or ko",
+    )] = "en"
     istio: Annotated[IstioSettings, Key("Which Istio.")] = IstioSettings()
     gateway_api: Annotated[GatewayApiSettings, Key("The Kubernetes Gateway API.")] = GatewayApiSettings()
     tools: Annotated[ToolsSettings, Key(
         "Programs that istio-mc tools installs; of each also its sha256, which overrides a published one.",
     )] = ToolsSettings()
+    links: Annotated[LinkSettings, Key("The tokens that clusters read each other with.")] = LinkSettings()
     values: Annotated[Mapping[str, object], Key(
         "IstioOperator values of every cluster: anything that spec.values accepts.", otherwise="none",
         example="{global: {proxy: {logLevel: info}}}",
@@ -312,17 +326,17 @@ class Settings:
 
     def digest(self, tool: Tool, platform: Platform) -> str | None:
         """The digest pinned for the published file of a tool; None: mesh.yaml pins none."""
-        found = self._published[tool].sha256
-        if isinstance(found, Digests):
-            of_platform: str | None = getattr(found, f"{platform.os}_{platform.arch}")
+        digest = self._published[tool].sha256
+        if isinstance(digest, Digests):
+            of_platform: str | None = getattr(digest, f"{platform.os}_{platform.arch}")
             return of_platform
-        if found is None and self.gateway_api.manifest is None:
+        if digest is None and self.gateway_api.manifest is None:
             return self.gateway_api.sha256
-        return found
+        return digest
 
     def cluster(self, context: str) -> ClusterSettings:
         """The settings of a context's cluster: all default, where it is not in the file."""
-        return next((found for found in self.clusters if found.context == context), ClusterSettings(context))
+        return next((one for one in self.clusters if one.context == context), ClusterSettings(context))
 
     @property
     def _published(self) -> dict[Tool, KubectlSettings | HelmSettings | IstioctlSettings | ManifestSettings]:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kube.kubeconfig_schema import kind_of
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.domain.settings.keys import FORMS, Field, fields_of
 from istio_mc.domain.settings.model import Settings
 
@@ -56,7 +55,6 @@ def parse_settings(document: object, lines: Mapping[Place, int], file: Path) -> 
     """Checks a mesh.yaml and fills in its defaults.
 
     Args:
-        document: What the YAML file contains.
         lines: Line of each key and list item, such as `("clusters", 0, "id")`, in the file's order.
         file: The file's absolute path: relative paths in it are taken from its folder.
 
@@ -90,8 +88,8 @@ def _fault(kind: str, location: Place, value: Any) -> _Fault:  # noqa: ANN401 - 
     if place and field is None:
         return _unknown(place)
     if field and field.key.constant:
-        seen, wanted = repr(value) if isinstance(value, str) else kind_of(value), field.key.constant
-        return _Fault(place, f"expected {wanted}, saw {seen}", f"Write {field.name}: {wanted}")
+        seen, desired = repr(value) if isinstance(value, str) else kind_of(value), field.key.constant
+        return _Fault(place, f"expected {desired}, saw {seen}", f"Write {field.name}: {desired}")
     if field and field.key.required and (value is None or kind == "missing"):
         missing = f"Add {field.name}: NAME, as istio-mc contexts --offline lists it"
         return _Fault(place[:-1], f"has no {field.name}", missing)
@@ -115,13 +113,13 @@ def _unknown(place: Place) -> _Fault:
 
 def _field(place: Place) -> Field | None:
     """The key at a place, or the one whose list the place is in."""
-    found: Field | None = None
+    result: Field | None = None
     below = fields_of(Settings)
     for part in place:
         if isinstance(part, str):
-            found = next((field for field in below if field.name == part), None)
-            below = found.below if found else ()
-    return found
+            result = next((field for field in below if field.name == part), None)
+            below = result.below if result else ()
+    return result
 
 
 def _names(place: Place) -> list[str]:

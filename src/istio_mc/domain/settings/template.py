@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from istio_mc.domain import yamltext
 from istio_mc.domain.settings.keys import fields_of
 from istio_mc.domain.settings.model import Settings
 
@@ -82,11 +83,17 @@ def _clusters(field: Field, clusters: Sequence[TemplateCluster]) -> Iterator[str
                 yield f"    #{inner.name}: {shown}"
 
 
+_ENDLESS = 2**31 - 1
+"""Columns of a line that is never broken: libyaml's int."""
+
+
 def scalar(value: object) -> str:
     """A value as it is written behind a key, on one line, in quotes where it needs them."""
     if isinstance(value, str) and not value.isprintable():
         return yaml.safe_dump(value, default_style='"', width=float("inf")).strip()
-    text = yaml.safe_dump(value, allow_unicode=True, default_flow_style=True, width=float("inf"))
+    text = yaml.dump(
+        value, Dumper=yamltext.Dumper, allow_unicode=True, default_flow_style=True, width=_ENDLESS
+    )
     return text.removesuffix("\n").removesuffix("\n...")
 
 

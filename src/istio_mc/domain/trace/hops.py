@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, istioctl, kubectl
 from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
+from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
-from istio_mc.domain.trace import policies, routing, service
-from istio_mc.domain.trace.matching import full_host, matches_host, ref
+from istio_mc.domain.trace import authentication, network, policies, routing, selection, service, sidecars
+from istio_mc.domain.trace.additions import filters_of
+from istio_mc.domain.trace.matching import edit, full_host, matches_host, ref
 from istio_mc.domain.trace.model import OK, Hop, HopResult, Outcome, Path, State, Trace, broken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView
 
 LINK, DISCOVERY, DATA_PATH = "link", "discovery", "data-path"
@@ -29,11 +31,11 @@ _SHOWN = 3
 def _by_checks(hop: str) -> Callable[[Path], Outcome]:
     """A hop that checks of verify look at."""
 
-    def look(path: Path) -> Outcome:
+    def evaluate(path: Path) -> Outcome:
         problem = path.checks.get(hop)
         return broken(problem) if problem else OK
 
-    return look
+    return evaluate
 
 
 def _discovery(path: Path) -> Outcome:
@@ -43,7 +45,7 @@ def _discovery(path: Path) -> Outcome:
     client, target = path.client, path.target
     if client.discovery is None or not client.discovery.istiods:
         return Outcome(State.UNKNOWN, f"what the istiods of {client.context} have could not be read")
-    expected = {one.address for one in target.endpoints}
+    expected = {one.address for one in path.called}
     lacking = [
         view.pod
         for view in client.discovery.istiods.values()
@@ -69,11 +71,13 @@ def _proxy(path: Path) -> Outcome:
     if client.client_endpoints is None:
         return Outcome(State.UNKNOWN, f"no proxy of {client.context} was read")
     if ((client.service or target.service) or {}).get("spec", {}).get("clusterIP") == "None":
-        return Outcome(State.UNKNOWN, "a headless Service: the client calls the address of a pod itself")
-    expected = _gateway_addresses(path) if path.through_gateway else {one.address for one in target.endpoints}
-    found = [one for one in client.client_endpoints if one.address in expected]
-    if any(one.healthy for one in found):
-        return Outcome(State.OK, few(map(str, found), _SHOWN))
+        return Outcome(State.OK, "headless Service: the client calls the address of a pod itself")
+    expected = _gateway_addresses(path) if path.through_gateway else {one.address for one in path.called}
+    if not expected:
+        return Outcome(State.UNKNOWN, f"no address of the gateway of {target.context} is known")
+    endpoints = [one for one in client.client_endpoints if one.address in expected]
+    if any(one.healthy for one in endpoints):
+        return Outcome(State.OK, few(map(str, endpoints), _SHOWN))
     metadata = (client.client or {"metadata": {"namespace": "", "name": ""}})["metadata"]
     pod, namespace = metadata["name"], metadata["namespace"]
     name = f"outbound|{path.port}||{path.service.host}"
@@ -82,12 +86,25 @@ def _proxy(path: Path) -> Outcome:
         Problem(
             code=Code.PROXY_WITHOUT_ENDPOINT,
             cluster=client.context,
-            message=f"{client.context}: proxy {namespace}/{pod} has no healthy endpoint of {target.context}",
-            seen=few(map(str, client.client_endpoints), _SHOWN) or f"no endpoint in {name}",
+            message=f"{client.context}: a client has no healthy endpoint of {target.context}",
+            seen=f"proxy of Pod {namespace}/{pod}: "
+            + (few(map(str, client.client_endpoints), _SHOWN) or f"no endpoint in {name}")
+            + _filtered(client, client.client),
             expected=f"one of {few(sorted(expected), _SHOWN)}",
-            hint=Advice("see what the proxy has: ", shown),
+            hint=_unfiltered(client, client.client) or Advice("see what the proxy has: ", shown),
         )
     )
+
+
+def _filtered(view: ClusterView, pod: Object | None) -> str:
+    """The EnvoyFilters and WasmPlugins that may have changed what a proxy has."""
+    found = filters_of(view, pod)
+    return f"; for this proxy: {few(map(ref, found), _SHOWN)}" if found else ""
+
+
+def _unfiltered(view: ClusterView, pod: Object | None) -> Advice | None:
+    found = filters_of(view, pod)
+    return edit(view, found[0], "see whether it is this filter: ") if found else None
 
 
 def _gateway_addresses(path: Path) -> frozenset[str]:
@@ -104,9 +121,10 @@ def _gateway(path: Path) -> Outcome:
         return broken(_not_open(path))
     if target.gateway_endpoints is None:
         return Outcome(State.UNKNOWN, f"the proxies of the gateway of {target.context} were not read")
-    own = {one.address for one in target.endpoints}
-    for pod, found in target.gateway_endpoints.items():
-        if not any(one.healthy and one.address in own for one in found):
+    own = {one.address for one in path.called}
+    by_name = {pod["metadata"]["name"]: pod for pod in target.gateway_pods}
+    for pod, endpoints in target.gateway_endpoints.items():
+        if not any(one.healthy and one.address in own for one in endpoints):
             shown = istioctl(
                 target.context,
                 "proxy-config",
@@ -120,9 +138,10 @@ def _gateway(path: Path) -> Outcome:
                     code=Code.GATEWAY_WITHOUT_ROUTE,
                     cluster=target.context,
                     message=f"{target.context}: gateway {pod} has no healthy endpoint of {path.service}",
-                    seen=few(map(str, found), _SHOWN) or f"no SNI route for port {path.port}",
+                    seen=(few(map(str, endpoints), _SHOWN) or f"no SNI route for port {path.port}")
+                    + _filtered(target, by_name.get(pod)),
                     expected=f"one of {few(sorted(own), _SHOWN)}",
-                    hint=Advice("see what the gateway has: ", shown),
+                    hint=_unfiltered(target, by_name.get(pod)) or Advice("see what the gateway has: ", shown),
                 )
             )
     return Outcome(State.OK, f"SNI route in {plural(len(target.gateway_endpoints), 'gateway pod')}")
@@ -132,8 +151,9 @@ def _opens(path: Path, gateway: Mapping[str, Any]) -> bool:
     """Whether a Gateway passes connections to the service through, by SNI."""
     spec = gateway.get("spec") or {}
     selector = spec.get("selector") or {}
-    if not any(selector.items() <= labels.items() for labels in path.target.gateway_labels or ({},)):
-        return bool(not path.target.gateway_labels)
+    pods = path.target.gateway_pods
+    if not any(selector.items() <= labels_of(pod).items() for pod in pods or ({},)):
+        return not pods
     return any(_passes(path, gateway, server) for server in _passing(spec))
 
 
@@ -160,16 +180,16 @@ def _passes(path: Path, gateway: Mapping[str, Any], server: Mapping[str, Any]) -
 
 def _not_open(path: Path) -> Problem:
     target = path.target
-    found = next((one for one in target.config.gateways if _passing(one.get("spec") or {})), None)
-    if found is None:
+    gateway = next((one for one in target.config.gateways if _passing(one.get("spec") or {})), None)
+    if gateway is None:
         seen, name, index = "no Gateway with AUTO_PASSTHROUGH on 15443", "", 0
     else:
-        name = found["metadata"]["name"]
-        servers = found["spec"]["servers"]
-        index = servers.index(_passing(found["spec"])[0])
-        seen = f"{ref(dict(found))} has hosts {', '.join(servers[index].get('hosts') or [])}"
+        name = gateway["metadata"]["name"]
+        servers = gateway["spec"]["servers"]
+        index = servers.index(_passing(gateway["spec"])[0])
+        seen = f"{ref(dict(gateway))} has hosts {', '.join(servers[index].get('hosts') or [])}"
     patch = json.dumps([{"op": "replace", "path": f"/spec/servers/{index}/hosts", "value": ["*.local"]}])
-    namespace = found["metadata"]["namespace"] if found else SYSTEM_NAMESPACE
+    namespace = gateway["metadata"]["namespace"] if gateway else SYSTEM_NAMESPACE
     words = ("-n", namespace, "patch", "gateways.networking.istio.io", name, "--type", "json", "-p", patch)
     return Problem(
         code=Code.GATEWAY_NOT_OPEN,
@@ -177,7 +197,7 @@ def _not_open(path: Path) -> Problem:
         message=f"{target.context}: no Gateway opens {path.service} to the other networks",
         seen=seen,
         expected="*.local among the hosts of the server on 15443",
-        hint=kubectl(target.context, *words) if found else _install(target),
+        hint=kubectl(target.context, *words) if gateway else _install(target),
     )
 
 
@@ -190,18 +210,19 @@ HOPS: tuple[Hop, ...] = (
     Hop(LINK, "clusters, control planes and links, by the checks of verify", _by_checks(LINK)),
     Hop("service", "Service with the same ports in both clusters", service.exists),
     Hop("injection", "a pod with a sidecar to call from", service.injected),
-    Hop("sharing", "clusterLocal, internalTrafficPolicy, trafficDistribution", service.shared),
+    Hop("sharing", "clusterLocal, internalTrafficPolicy, trafficDistribution, headless", service.shared),
     Hop("export", "exportTo of the Service", service.exported),
-    Hop("selectors", "discoverySelectors", service.selected),
+    Hop("selectors", "discoverySelectors", selection.selected),
     Hop("endpoints", "ready endpoints with sidecars", service.ready),
     Hop(DISCOVERY, "gateway and endpoints in every istiod of the client", _discovery),
-    Hop("sidecar", "Sidecar egress of the client", routing.sidecar),
+    Hop("sidecar", "Sidecar egress of the client", sidecars.sidecar),
     Hop("service-entry", "no ServiceEntry for the same host", routing.service_entry),
     Hop("virtual-service", "routes of the VirtualService", routing.virtual_service),
     Hop(
         "destination-rule", "TLS mode, subsets and locality of the DestinationRule", routing.destination_rule
     ),
-    Hop("peer-authentication", "mTLS of the target", policies.peer_authentication),
+    Hop("peer-authentication", "mTLS of the target", authentication.peer_authentication),
+    Hop("network-policy", "NetworkPolicies of client and target", network.network_policies),
     Hop("proxy", "endpoints in a proxy of the client", _proxy),
     Hop("gateway", "Gateway and SNI route of the target", _gateway),
     Hop("authorization", "AuthorizationPolicies of the target", policies.authorization),
@@ -218,7 +239,7 @@ def walk(path: Path, hops: Sequence[Hop] = HOPS) -> Trace:
     for hop in hops:
         if hop.id in _ALONE and not path.crosses:
             continue
-        outcome = hop.look(path)
+        outcome = hop.evaluate(path)
         results.append(HopResult(hop, outcome))
         if outcome.state in (State.BROKEN, State.LOCAL):
             break

@@ -1,15 +1,19 @@
-"""How Istio's objects name what they apply to: hosts, namespaces, labels."""
+"""How Istio's objects name what they apply to, and the commands that change them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
+    from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.trace.model import ClusterView
 
 
 def full_host(host: str, namespace: str) -> str:
@@ -27,13 +31,7 @@ def matches_host(pattern: str, host: str) -> bool:
 
 
 def is_visible(item: Object, field: Iterable[str] | None, to: str) -> bool:
-    """Whether an object is exported to a namespace; without exportTo it is exported to all.
-
-    Args:
-        item: The object.
-        field: Its `exportTo`.
-        to: The namespace that asks.
-    """
+    """Whether an object is exported to a namespace; without exportTo it is exported to all."""
     given = {str(entry).strip() for entry in field or ()}
     if not given or "*" in given or to in given:
         return True
@@ -50,11 +48,38 @@ def applies_to(policy: Object, namespace: str, root_namespace: str, pods: Collec
         return False
     if policy["metadata"]["namespace"] not in (namespace, root_namespace):
         return False
-    wanted = (spec.get("selector") or {}).get("matchLabels") or {}
-    return not wanted or any(wanted.items() <= labels_of(pod).items() for pod in pods)
+    desired = (spec.get("selector") or {}).get("matchLabels") or {}
+    return not desired or any(desired.items() <= labels_of(pod).items() for pod in pods)
 
 
 def ref(item: Object) -> str:
     """An object as messages name it: `Kind namespace/name`."""
     metadata = item["metadata"]
     return f"{item['kind']} {metadata['namespace']}/{metadata['name']}"
+
+
+def pod_name(pod: Object | None) -> str:
+    """A pod as messages name it: `namespace/name`; empty for none."""
+    return f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" if pod else ""
+
+
+def edit(view: ClusterView, item: Object, before: str) -> Advice:
+    """Advice that ends in the command with which an object is edited."""
+    metadata = item["metadata"]
+    kind = str(item["kind"]).lower()
+    return Advice(before, kubectl(view.context, "-n", metadata["namespace"], "edit", kind, metadata["name"]))
+
+
+def patched(view: ClusterView, item: Object, operations: list[Mapping[str, Any]]) -> Command:
+    """The command that changes an object by a JSON patch."""
+    metadata = item["metadata"]
+    words = (
+        "patch",
+        str(item["kind"]).lower(),
+        metadata["name"],
+        "--type",
+        "json",
+        "-p",
+        json.dumps(operations),
+    )
+    return kubectl(view.context, "-n", metadata["namespace"], *words)

@@ -48,16 +48,21 @@ class Endpoint:
     """A ready endpoint of a Service.
 
     Attributes:
-        address: Its IP address.
-        pod: The pod, where it is known.
         zone: The zone of its node; empty where it has none.
-        meshed: Whether it has a sidecar.
+        ports: Its ports by the names of the Service's ports; None where they are unknown.
+        node: The node that it runs on; empty where it is unknown.
     """
 
     address: str
     pod: Object | None = field(default=None, repr=False)
     zone: str = ""
     meshed: bool = False
+    ports: Mapping[str, int] | None = None
+    node: str = ""
+
+    def has_port(self, name: str) -> bool:
+        """Whether it has the port of that name in the Service."""
+        return self.ports is None or name in self.ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +83,15 @@ class ClusterView:
     """What one cluster has of a service, and what applies to it there.
 
     Attributes:
-        context: The cluster's context.
-        cluster: Its ID, network and addresses.
-        istiod: The name of the Deployment of its istiod.
-        mesh_config: The MeshConfig that its istiod reads.
-        namespaces: Labels of each namespace, by name.
-        service: The Service; None where there is none.
-        endpoints: Its ready endpoints.
         pods: The pods that it selects, ready or not, where they were read.
-        config: What users wrote for Istio.
-        gateway_labels: Labels of the pods of the east-west gateway.
+        network_policies: The NetworkPolicies of all namespaces, if they are enforced; None: not read.
+        other_pods: The other running pods of its namespace, where they were read.
+        injectors: The webhooks that inject sidecars; None where they were not read.
         client: A running pod with a sidecar that calls are traced from; None where there is none.
-        discovery: What its istiods have of all clusters; None where that was not read.
         client_endpoints: What the client's proxy has for the service; None where it was not read.
         gateway_endpoints: What the gateway's proxies have for the service, by pod; None where not read.
+        refused: A pod that refused a connection to the port of the service; empty where none did.
+        envoy_filters: The EnvoyFilters of all namespaces, where they were read.
     """
 
     context: str
@@ -102,12 +102,17 @@ class ClusterView:
     service: Object | None = field(default=None, repr=False)
     endpoints: tuple[Endpoint, ...] = ()
     pods: tuple[Object, ...] | None = field(default=None, repr=False)
+    other_pods: tuple[Object, ...] = field(default=(), repr=False)
+    injectors: tuple[Object, ...] | None = field(default=None, repr=False)
     config: IstioConfig = field(default_factory=IstioConfig, repr=False)
-    gateway_labels: tuple[Mapping[str, str], ...] = ()
+    network_policies: tuple[Object, ...] | None = field(default=(), repr=False)
+    gateway_pods: tuple[Object, ...] = field(default=(), repr=False)
     client: Object | None = field(default=None, repr=False)
     discovery: Discovery | None = field(default=None, repr=False)
     client_endpoints: tuple[ProxyEndpoint, ...] | None = None
     gateway_endpoints: Mapping[str, tuple[ProxyEndpoint, ...]] | None = None
+    refused: str = ""
+    envoy_filters: tuple[Object, ...] = field(default=(), repr=False)
 
     @property
     def root_namespace(self) -> str:
@@ -140,13 +145,13 @@ class Outcome:
 
     Attributes:
         state: What it is like; `local`: calls stay in the client's cluster, because somebody set it so.
-        seen: What was seen, in a few words.
-        problem: What is wrong where it is broken.
+        is_open: Whether it depends on the single request, such as its path or its token.
     """
 
     state: State
     seen: str = ""
     problem: Problem | None = None
+    is_open: bool = False
 
 
 OK = Outcome(State.OK)
@@ -162,11 +167,8 @@ class Path:
     """A call of a service, from a cluster to another one or to itself.
 
     Attributes:
-        service: The service.
-        port: The port of the Service that is called.
-        client: The cluster that calls.
-        target: The cluster whose endpoints are called.
         checks: The problem that a hop has by the checks of verify, by the hop's ID.
+        services: The Services of this name in all clusters that have one, by context.
     """
 
     service: ServiceName
@@ -174,6 +176,7 @@ class Path:
     client: ClusterView
     target: ClusterView
     checks: Mapping[str, Problem] = field(default_factory=dict, repr=False)
+    services: Mapping[str, Object] = field(default_factory=dict, repr=False)
 
     @property
     def crosses(self) -> bool:
@@ -207,16 +210,26 @@ class Path:
         return {}
 
     @property
+    def called(self) -> tuple[Endpoint, ...]:
+        """The ready endpoints of the target that have the port."""
+        name = str(self.port_entry.get("name") or "")
+        return tuple(one for one in self.target.endpoints if one.has_port(name))
+
+    @property
     def target_port(self) -> int | None:
         """The port of the pods; None where it is a name that no pod's container has."""
-        wanted = self.port_entry.get("targetPort", self.port)
-        if isinstance(wanted, int):
-            return wanted
+        name = str(self.port_entry.get("name") or "")
+        for one in self.called:
+            if one.ports is not None:
+                return one.ports[name]
+        desired = self.port_entry.get("targetPort", self.port)
+        if isinstance(desired, int):
+            return desired
         for endpoint in self.target.endpoints:
             spec = (endpoint.pod or {}).get("spec", {})
             for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
                 for port in container.get("ports") or []:
-                    if port.get("name") == wanted:
+                    if port.get("name") == desired:
                         return int(port["containerPort"])
         return None
 
@@ -227,13 +240,11 @@ class Hop:
 
     Attributes:
         id: A word; stable, part of the JSON contract.
-        title: What it is about.
-        look: Looks at it.
     """
 
     id: str
     title: str
-    look: Callable[[Path], Outcome]
+    evaluate: Callable[[Path], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,13 +257,7 @@ class HopResult:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A path, hop by hop, up to the first that is broken.
-
-    Attributes:
-        client: The context of the cluster that calls.
-        target: The context of the cluster that is called.
-        hops: What was seen at each.
-    """
+    """A path, hop by hop, up to the first that is broken."""
 
     client: str
     target: str
@@ -264,6 +269,11 @@ class Trace:
         return next((one for one in self.hops if one.outcome.state is State.BROKEN), None)
 
     @property
+    def open(self) -> tuple[HopResult, ...]:
+        """The hops that depend on the single request."""
+        return tuple(one for one in self.hops if one.outcome.is_open)
+
+    @property
     def local(self) -> HopResult | None:
         """The first hop at which calls are kept in the client's cluster."""
         return next((one for one in self.hops if one.outcome.state is State.LOCAL), None)
@@ -272,3 +282,16 @@ class Trace:
 def is_meshed(pod: Object) -> bool:
     """Whether a pod has a sidecar that accepts mTLS."""
     return labels_of(pod).get(TLS_MODE_LABEL) == MTLS
+
+
+_SIDECAR = "istio-proxy"
+
+
+def declared_ports(pod: Object) -> dict[int, str]:
+    """The TCP ports that a pod's containers declare, without those of the sidecar: number to name."""
+    return {
+        int(port["containerPort"]): str(port.get("name") or "")
+        for container in pod.get("spec", {}).get("containers") or []
+        for port in container.get("ports") or []
+        if container["name"] != _SIDECAR and port.get("protocol", "TCP") == "TCP"
+    }

@@ -1,91 +1,31 @@
-"""Hops at the server: PeerAuthentication and AuthorizationPolicy, as far as they can be decided."""
+"""The AuthorizationPolicies of the server, as far as they can be decided."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import kubectl
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.kube.objects import annotations_of, labels_of
+from istio_mc.domain.kube.policies import Policies
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few
-from istio_mc.domain.trace.matching import applies_to, ref
-from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken
-from istio_mc.domain.trace.routing import edit, is_http
+from istio_mc.domain.trace.matching import applies_to, edit, ref
+from istio_mc.domain.trace.model import Outcome, Path, State, broken
+from istio_mc.domain.trace.routing import is_http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from istio_mc.domain.hint import Advice, Hint
+    from istio_mc.domain.hint import Advice
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView
 
 _SHOWN = 5
+_DRY_RUN = "istio.io/dry-run"
 _LOCAL = "cluster.local"
 """In a principal of a policy it means the trust domain of the cluster and its aliases
 (pilot/pkg/security/trustdomain/bundle.go, Istio 1.26.0)."""
-
-
-def peer_authentication(path: Path) -> Outcome:
-    """MTLS is not turned off for the pods; each istiod goes by the PeerAuthentications of its own cluster."""
-    if not path.through_gateway:
-        return OK
-    pods = [one.pod for one in path.target.endpoints if one.pod]
-    for view in dict.fromkeys((path.target.context, path.client.context)):
-        of = path.target if view == path.target.context else path.client
-        mode, policy = effective_mode(of, path.service.namespace, pods, path.target_port)
-        if mode == "DISABLE" and policy:
-            return broken(
-                Problem(
-                    code=Code.PEER_AUTHENTICATION_OFF,
-                    cluster=of.context,
-                    message=f"{of.context}: {ref(policy)} turns mTLS off for {path.service}",
-                    seen="mtls mode DISABLE",
-                    expected="PERMISSIVE or STRICT: calls from another network are mTLS",
-                    hint=_permissive(of, policy, path.target_port),
-                )
-            )
-    return OK
-
-
-def _permissive(view: ClusterView, policy: Object, port: int | None) -> Hint:
-    metadata, spec = policy["metadata"], policy.get("spec") or {}
-    if str(port) in (spec.get("portLevelMtls") or {}):
-        return edit(view, policy, "set mode PERMISSIVE for the port: ")
-    patch = json.dumps({"spec": {"mtls": {"mode": "PERMISSIVE"}}})
-    words = ("patch", "peerauthentication", metadata["name"], "--type", "merge", "-p", patch)
-    return kubectl(view.context, "-n", metadata["namespace"], *words)
-
-
-def effective_mode(
-    view: ClusterView, namespace: str, pods: Sequence[Object], port: int | None
-) -> tuple[str, Object | None]:
-    """The mTLS mode that PeerAuthentications set, and the one that sets it.
-
-    One with a selector counts before one of the namespace, and that before one of the root namespace; of
-    equal ones the oldest counts (pilot/pkg/security/authn/policy_applier.go, Istio 1.26.0).
-    """
-    root = view.root_namespace
-    found: dict[int, list[Object]] = {}
-    for one in view.config.peer_authentications:
-        has_selector = bool(((one.get("spec") or {}).get("selector") or {}).get("matchLabels"))
-        of = one["metadata"]["namespace"]
-        if of == namespace and has_selector and applies_to(one, namespace, namespace, pods):
-            found.setdefault(0, []).append(one)
-        elif of == namespace and not has_selector:
-            found.setdefault(1, []).append(one)
-        elif of == root and not has_selector:
-            found.setdefault(2, []).append(one)
-    for rank in sorted(found):
-        oldest = min(found[rank], key=lambda one: str(one["metadata"].get("creationTimestamp") or ""))
-        spec = oldest.get("spec") or {}
-        levels = [(spec.get("portLevelMtls") or {}).get(str(port)), spec.get("mtls")]
-        for level in levels:
-            mode = (level or {}).get("mode", "UNSET")
-            if mode != "UNSET":
-                return str(mode), oldest
-    return "PERMISSIVE", None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +34,9 @@ class Caller:
 
     Attributes:
         trust_domain: Of the client's certificate; empty where it has none.
-        namespace: Its namespace.
-        account: Its service account.
-        port: The port that is called.
-        http: Whether the policy sees HTTP requests.
         local_domains: The trust domain of the cluster that is called, and its aliases.
+        addresses: Where connections come from: across networks, the gateway of the cluster that is called.
+        providers: Names of the external authorizers of that cluster; None where they are unknown.
     """
 
     trust_domain: str
@@ -107,6 +45,8 @@ class Caller:
     port: int | None
     http: bool
     local_domains: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    providers: frozenset[str] | None = None
 
     @property
     def principal(self) -> str:
@@ -129,6 +69,8 @@ def authorization(path: Path) -> Outcome:
         path.target_port,
         is_http(path),
         domains,
+        _addresses(path),
+        frozenset(str(one.get("name")) for one in target.mesh_config.get("extensionProviders") or ()),
     )
     pods = [one.pod for one in target.endpoints if one.pod]
     policies = _applying(target, path.service.namespace, pods)
@@ -137,15 +79,23 @@ def authorization(path: Path) -> Outcome:
         return broken(problem)
     if at_workload.undecided:
         names = few(map(ref, at_workload.undecided), _SHOWN)
-        return Outcome(State.OK, f"depends on the request: {names}")
+        return Outcome(State.OK, f"depends on the request: {names}", is_open=True)
     return Outcome(State.OK, f"{caller.principal} is let in" if policies else "no policy")
 
 
+def _addresses(path: Path) -> tuple[str, ...]:
+    """Where the target's pods see connections come from; nothing where that is unknown."""
+    pods = path.target.gateway_pods if path.through_gateway else (path.client.client or {},)
+    addresses = [str(pod.get("status", {}).get("podIP") or "") for pod in pods]
+    return tuple(addresses) if all(addresses) else ()
+
+
 def _applying(view: ClusterView, namespace: str, pods: Sequence[Object]) -> list[Object]:
+    root, labels = view.root_namespace, [labels_of(pod) for pod in pods]
     return [
         one
-        for one in view.config.authorization_policies
-        if applies_to(one, namespace, view.root_namespace, pods)
+        for one in Policies.of(view.config.authorization_policies).selecting((namespace, root), labels)
+        if annotations_of(one).get(_DRY_RUN, "").lower() != "true" and applies_to(one, namespace, root, pods)
     ]
 
 
@@ -153,11 +103,12 @@ def _refusal(path: Path, decision: Decision, what: str) -> Problem | None:
     if not decision.refusing:
         return None
     first, action = decision.refusing[0], decision.action
-    seen = (
-        f"a rule of action DENY matches: {few(map(ref, decision.refusing), _SHOWN)}"
-        if action == "DENY"
-        else f"no rule of action ALLOW matches: {few(map(ref, decision.refusing), _SHOWN)}"
-    )
+    names = few(map(ref, decision.refusing), _SHOWN)
+    seen = {
+        "DENY": f"a rule of action DENY matches: {names}",
+        "ALLOW": f"no rule of action ALLOW matches: {names}",
+        "CUSTOM": f"the MeshConfig has no extensionProvider of this name: {_provider(first)}",
+    }[action]
     return Problem(
         code=Code.AUTHORIZATION_REFUSES,
         cluster=path.target.context,
@@ -168,9 +119,17 @@ def _refusal(path: Path, decision: Decision, what: str) -> Problem | None:
     )
 
 
+def _provider(policy: Object) -> str:
+    return str((policy["spec"].get("provider") or {}).get("name"))
+
+
 def _correct(path: Path, policy: Object, action: str) -> Advice:
-    change = "take the client out of its rules: " if action == "DENY" else "let the client in by a rule: "
-    return edit(path.target, policy, change)
+    change = {
+        "DENY": "take the client out of its rules: ",
+        "ALLOW": "let the client in by a rule: ",
+        "CUSTOM": "name a provider of meshConfig.extensionProviders: ",
+    }
+    return edit(path.target, policy, change[action])
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +138,6 @@ class Decision:
 
     Attributes:
         refusing: Those that refuse it whatever it requests.
-        action: Their action.
         undecided: Those that refuse it or not by what it requests.
     """
 
@@ -189,16 +147,20 @@ class Decision:
 
 
 def decide(policies: Iterable[Object], caller: Caller) -> Decision:
-    """DENY before ALLOW, as istiod orders them; CUSTOM is left undecided, AUDIT refuses nothing."""
+    """CUSTOM before DENY before ALLOW, as istiod orders them; AUDIT refuses nothing.
+
+    What an external authorizer decides is left undecided.
+    """
     by_action: dict[str, list[Object]] = {}
     for one in policies:
         by_action.setdefault(str((one.get("spec") or {}).get("action") or "ALLOW"), []).append(one)
-    undecided = list(by_action.get("CUSTOM", ()))
-    for one in by_action.get("DENY", ()):
-        found = _matches(one, caller, deny=True)
-        if found:
-            return Decision((one,), "DENY")
-        if found is None:
+    undecided = []
+    for one in (*by_action.get("CUSTOM", ()), *by_action.get("DENY", ())):
+        is_custom = one["spec"].get("action") == "CUSTOM"
+        outcome = _matches(one, caller, deny=True)
+        if outcome and not (is_custom and _has_provider(one, caller)):
+            return Decision((one,), "CUSTOM" if is_custom else "DENY")
+        if outcome is not False:
             undecided.append(one)
     allowing = by_action.get("ALLOW", [])
     verdicts = [_matches(one, caller, deny=False) for one in allowing]
@@ -209,22 +171,30 @@ def decide(policies: Iterable[Object], caller: Caller) -> Decision:
     return Decision(undecided=tuple(undecided))
 
 
+def _has_provider(policy: Object, caller: Caller) -> bool:
+    """Whether the external authorizer is there; where it is not, istiod refuses what the rules match."""
+    name = (policy["spec"].get("provider") or {}).get("name")
+    return caller.providers is None or name in caller.providers
+
+
 Verdict = bool | None
 """Whether something is so; None: that depends on the request."""
 
+Decided = dict[str, "Callable[[list[str]], Verdict]"]
+
 
 def _all(verdicts: Iterable[Verdict]) -> Verdict:
-    found = list(verdicts)
-    if False in found:
+    all_verdicts = list(verdicts)
+    if False in all_verdicts:
         return False
-    return None if None in found else True
+    return None if None in all_verdicts else True
 
 
 def _any(verdicts: Iterable[Verdict]) -> Verdict:
-    found = list(verdicts)
-    if True in found:
+    all_verdicts = list(verdicts)
+    if True in all_verdicts:
         return True
-    return None if None in found else False
+    return None if None in all_verdicts else False
 
 
 def _not(verdict: Verdict) -> Verdict:
@@ -232,74 +202,87 @@ def _not(verdict: Verdict) -> Verdict:
 
 
 def _matches(policy: Object, caller: Caller, *, deny: bool) -> Verdict:
-    rules = (policy.get("spec") or {}).get("rules") or []
-    return _any(_rule(rule, caller, deny=deny) for rule in rules)
-
-
-def _rule(rule: Mapping[str, Any] | None, caller: Caller, *, deny: bool) -> Verdict:
-    rule = rule or {}
+    # Without HTTP a rule of ALLOW with a field of requests matches nothing; one of DENY drops the field.
     request: Verdict = None if caller.http else deny
-    # Without HTTP a rule of action ALLOW with such a field matches nothing; one of DENY drops the field.
-    parts: list[Verdict] = []
-    if rule.get("from"):
-        parts.append(_any(_source(one.get("source") or {}, caller, request) for one in rule["from"]))
-    if rule.get("to"):
-        parts.append(_any(_operation(one.get("operation") or {}, caller, request) for one in rule["to"]))
-    parts += [_condition(one, caller, request) for one in rule.get("when") or []]
-    return _all(parts)
+    decided = _decided(caller, str(policy["metadata"]["namespace"]))
+    rules = (policy.get("spec") or {}).get("rules") or []
+    return _any(_rule(rule or {}, decided, request) for rule in rules)
 
 
-def _source(source: Mapping[str, Any], caller: Caller, request: Verdict) -> Verdict:
-    decided: dict[str, Callable[[list[str]], Verdict]] = {
+def _decided(caller: Caller, namespace: str) -> Decided:
+    """What can be decided, by the fields of rules and by the keys of conditions.
+
+    Args:
+        namespace: That of the policy.
+    """
+
+    def namespaces(given: list[str]) -> Verdict:
+        return bool(caller.principal) and any(matches_text(one, caller.namespace) for one in given)
+
+    fields: Decided = {
         "principals": lambda given: _principal(given, caller),
-        "namespaces": lambda given: _one_of(given, caller.namespace),
-        "serviceAccounts": lambda given: _account(given, caller),
+        "namespaces": namespaces,
+        "serviceAccounts": lambda given: _account(given, caller, namespace),
+        "ipBlocks": lambda given: _within(given, caller),
+        "ports": lambda given: None if caller.port is None else str(caller.port) in given,
     }
-    return _all(_field(key, value, decided, request) for key, value in source.items() if value)
+    return {**fields, **{key: fields[field] for key, field in _KEYS.items()}}
 
 
-def _operation(operation: Mapping[str, Any], caller: Caller, request: Verdict) -> Verdict:
-    decided: dict[str, Callable[[list[str]], Verdict]] = {"ports": lambda given: _port(given, caller)}
-    return _all(_field(key, value, decided, request) for key, value in operation.items() if value)
+_KEYS = {
+    "source.principal": "principals",
+    "source.namespace": "namespaces",
+    "source.serviceAccount": "serviceAccounts",
+    "source.ip": "ipBlocks",
+    "destination.port": "ports",
+}
+"""Keys of conditions that are as fields of rules."""
 
 
-def _condition(condition: Mapping[str, Any], caller: Caller, request: Verdict) -> Verdict:
-    decided: dict[str, Callable[[list[str]], Verdict]] = {
-        "source.principal": lambda given: _principal(given, caller),
-        "source.namespace": lambda given: _one_of(given, caller.namespace),
-        "source.serviceAccount": lambda given: _account(given, caller),
-        "destination.port": lambda given: _port(given, caller),
-    }
+def _rule(rule: Mapping[str, Any], decided: Decided, request: Verdict) -> Verdict:
+    parts = [
+        _any(_fields(one.get(key) or {}, decided, request) for one in rule[field])
+        for field, key in (("from", "source"), ("to", "operation"))
+        if rule.get(field)
+    ]
+    return _all([*parts, *(_condition(one, decided, request) for one in rule.get("when") or [])])
+
+
+def _fields(given: Mapping[str, Any], decided: Decided, request: Verdict) -> Verdict:
+    """Whether all fields of a source or of an operation fit; those that begin with `not` are negated."""
+    verdicts = []
+    for key, values in given.items():
+        is_negated = key.startswith("not")
+        plain = key[3:4].lower() + key[4:] if is_negated else key
+        if values:
+            verdicts.append(_look(plain, values, decided, request, is_negated=is_negated))
+    return _all(verdicts)
+
+
+def _condition(condition: Mapping[str, Any], decided: Decided, request: Verdict) -> Verdict:
     key = str(condition.get("key"))
-
-    def look(given: list[str]) -> Verdict:
-        return decided[key](given) if key in decided else _unknown(key, request)
-
-    parts: list[Verdict] = []
-    if condition.get("values"):
-        parts.append(look(list(condition["values"])))
-    if condition.get("notValues"):
-        parts.append(_not(look(list(condition["notValues"]))))
-    return _all(parts)
+    return _all(
+        _look(key, condition[field], decided, request, is_negated=field == "notValues")
+        for field in ("values", "notValues")
+        if condition.get(field)
+    )
 
 
-_OF_CONNECTIONS = ("ipBlocks", "source.ip", "destination.ip", "connection.sni")
+def _look(
+    key: str, values: Iterable[object], decided: Decided, request: Verdict, *, is_negated: bool
+) -> Verdict:
+    if key not in decided:
+        return _unknown(key, request)
+    found = decided[key](list(map(str, values)))
+    return _not(found) if is_negated else found
+
+
+_OF_CONNECTIONS = ("destination.ip", "connection.sni")
 
 
 def _unknown(key: str, request: Verdict) -> Verdict:
     """What a field says that cannot be decided; those of connections depend on the call, HTTP or not."""
     return None if key in _OF_CONNECTIONS else request
-
-
-def _field(
-    key: str, value: list[str], decided: Mapping[str, Callable[[list[str]], Verdict]], request: Verdict
-) -> Verdict:
-    is_negated = key.startswith("not")
-    plain = key[3:4].lower() + key[4:] if is_negated else key
-    if plain not in decided:
-        return _unknown(plain, request)
-    found = decided[plain](list(value))
-    return _not(found) if is_negated else found
 
 
 def _principal(given: Iterable[str], caller: Caller) -> bool:
@@ -315,19 +298,19 @@ def _with_aliases(principal: str, caller: Caller) -> list[str]:
     return [principal]
 
 
-def _account(given: Iterable[str], caller: Caller) -> Verdict:
-    if not caller.principal:
-        return False
-    wanted = {f"{caller.namespace}/{caller.account}", caller.account}
-    return any(str(one) in wanted for one in given)
+def _account(given: Iterable[str], caller: Caller, namespace: str) -> bool:
+    """Whether it is one of these service accounts; a name alone is one of the policy's namespace."""
+    own = f"{caller.namespace}/{caller.account}"
+    return bool(caller.principal) and any(
+        own == (one if "/" in one else f"{namespace}/{one}") for one in given
+    )
 
 
-def _one_of(given: Iterable[str], value: str) -> bool:
-    return bool(value) and any(matches_text(str(one), value) for one in given)
-
-
-def _port(given: Iterable[str], caller: Caller) -> Verdict:
-    return None if caller.port is None else str(caller.port) in map(str, given)
+def _within(given: Iterable[str], caller: Caller) -> Verdict:
+    """Whether connections come from such addresses; unknown where some of them do."""
+    blocks = [ip_network(str(one), strict=False) for one in given]
+    verdicts = {any(ip_address(one) in block for block in blocks) for one in caller.addresses}
+    return verdicts.pop() if len(verdicts) == 1 else None
 
 
 def matches_text(pattern: str, value: str) -> bool:

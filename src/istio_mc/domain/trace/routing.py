@@ -1,20 +1,21 @@
-"""Hops in the client's proxy: Sidecar, ServiceEntry, VirtualService, DestinationRule of its cluster."""
+"""Hops in the client's proxy: ServiceEntry, VirtualService, DestinationRule of its cluster."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import CLUSTER_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
-from istio_mc.domain.trace.matching import full_host, is_visible, matches_host, ref
+from istio_mc.domain.problem import Code, Problem
+from istio_mc.domain.trace.authentication import only_mtls
+from istio_mc.domain.trace.matching import edit, full_host, is_visible, matches_host, patched, ref
 from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView, Endpoint
@@ -24,76 +25,30 @@ _DECIDABLE = frozenset({"port", "sourceLabels", "sourceNamespace", "gateways", "
 _MESH = "mesh"
 
 
-def edit(view: ClusterView, item: Object, before: str) -> Advice:
-    """Advice that ends in the command with which an object is edited."""
-    metadata = item["metadata"]
-    kind = str(item["kind"]).lower()
-    return Advice(before, kubectl(view.context, "-n", metadata["namespace"], "edit", kind, metadata["name"]))
-
-
 def is_http(path: Path) -> bool:
     """Whether the port is HTTP for Istio; one without a protocol in its name is detected, and counts too."""
     entry = path.port_entry
-    told = str(entry.get("appProtocol") or entry.get("name", "")).lower()
-    head = told.removeprefix("kubernetes.io/").partition("-")[0]
+    protocol = str(entry.get("appProtocol") or entry.get("name", "")).lower()
+    head = protocol.removeprefix("kubernetes.io/").partition("-")[0]
     return (
-        told in _HTTP
+        protocol in _HTTP
         or head in _HTTP
-        or not told
+        or not protocol
         or head not in {"tcp", "tls", "https", "mongo", "mysql", "redis"}
     )
 
 
-def sidecar(path: Path) -> Outcome:
-    """The Sidecar that applies to the client lets its proxy have the service."""
-    found = _sidecar_of(path)
-    egress = (found or {}).get("spec", {}).get("egress")
-    if found is None or not egress:
-        return OK
-    service = path.service
-    for listener in egress:
-        for entry in listener.get("hosts") or []:
-            namespace, _, host = str(entry).rpartition("/")
-            if namespace == ".":
-                namespace = found["metadata"]["namespace"]
-            if namespace in ("*", service.namespace, "") and matches_host(host, service.host):
-                return Outcome(State.OK, f"{ref(found)} includes it")
-    hosts = [entry for listener in egress for entry in listener.get("hosts") or []]
-    return broken(
-        Problem(
-            code=Code.SIDECAR_EGRESS,
-            cluster=path.client.context,
-            message=f"{path.client.context}: {ref(found)} leaves out {service}",
-            seen=f"egress hosts: {', '.join(map(str, hosts)) or 'none'}",
-            expected=f"{service.namespace}/{service.host} among them",
-            hint=edit(path.client, found, f"add {service.namespace}/{service.host} to its egress hosts: "),
-        )
-    )
-
-
-def _sidecar_of(path: Path) -> Object | None:
-    """One with a selector before one without, one of the client's namespace before the root namespace's."""
-    client, namespace = path.client, path.client_namespace
-    labels = labels_of(client.client)
-    own = [one for one in client.config.sidecars if one["metadata"]["namespace"] == namespace]
-    for one in own:
-        wanted = ((one.get("spec") or {}).get("workloadSelector") or {}).get("labels")
-        if wanted and wanted.items() <= labels.items():
-            return one
-    plain = [one for one in own if not (one.get("spec") or {}).get("workloadSelector")]
-    root = [
-        one
-        for one in client.config.sidecars
-        if one["metadata"]["namespace"] == client.root_namespace
-        and not (one.get("spec") or {}).get("workloadSelector")
-    ]
-    return next(iter([*plain, *root]), None)
-
-
 def service_entry(path: Path) -> Outcome:
-    """No ServiceEntry of the client's cluster is about the same host."""
+    """No ServiceEntry of the client's cluster is about the same host.
+
+    istiod adds the endpoints of one in the Service's namespace to those of the Service, and prefers one in
+    the client's; elsewhere the Service goes before it (pilot/pkg/model/push_context.go, initServiceRegistry,
+    and sidecar.go, Istio 1.31.0).
+    """
     for one in path.client.config.service_entries:
         spec = one.get("spec") or {}
+        if one["metadata"]["namespace"] not in (path.service.namespace, path.client_namespace):
+            continue
         if path.service.host not in (spec.get("hosts") or ()):
             continue
         if not is_visible(one, spec.get("exportTo"), path.client_namespace):
@@ -113,24 +68,26 @@ def service_entry(path: Path) -> Outcome:
 
 def virtual_service(path: Path) -> Outcome:
     """The VirtualService for the host, where there is one, routes to endpoints of the target."""
-    found = _virtual_service_of(path)
-    if found is None:
+    item = _virtual_service_of(path)
+    if item is None:
         return OK
-    route, conditional = _default_route(path, found)
+    route, conditional = _default_route(path, item)
     if route is None:
         what = "no route fits every request" if conditional else "no route"
-        return Outcome(State.OK, f"{ref(found)}: {what}: it depends on the request")
-    problem = _route_problem(path, found, route)
+        return Outcome(State.OK, f"{ref(item)}: {what}: it depends on the request", is_open=True)
+    problem = _route_problem(path, item, route) or _late(path, item, route)
     if problem:
         return broken(problem)
-    return Outcome(State.OK, f"{ref(found)} routes to it")
+    timeout = f", timeout {route['timeout']}" if route.get("timeout") else ""
+    return Outcome(State.OK, f"{ref(item)} routes to it{timeout}")
 
 
 def _virtual_service_of(path: Path) -> Object | None:
     matching: dict[bool, list[Object]] = {}
     for one in path.client.config.virtual_services:
         spec, namespace = one.get("spec") or {}, one["metadata"]["namespace"]
-        if not is_visible(one, spec.get("exportTo"), path.client_namespace):
+        exported = spec.get("exportTo") or path.client.mesh_config.get("defaultVirtualServiceExportTo")
+        if not is_visible(one, exported, path.client_namespace):
             continue
         if _MESH not in (spec.get("gateways") or [_MESH]):
             continue
@@ -145,10 +102,10 @@ def _created(item: Object) -> str:
     return str(item["metadata"].get("creationTimestamp") or "")
 
 
-def _default_route(path: Path, found: Object) -> tuple[Mapping[str, Any] | None, bool]:
+def _default_route(path: Path, item: Object) -> tuple[Mapping[str, Any] | None, bool]:
     """The first route that every request takes, and whether some request takes another one before."""
     conditional = False
-    for route in found["spec"].get("http" if is_http(path) else "tcp") or []:
+    for route in item["spec"].get("http" if is_http(path) else "tcp") or []:
         matches = route.get("match") or []
         if not matches or any(_matches_all(path, one) for one in matches):
             return route, conditional
@@ -169,44 +126,106 @@ def _matches_all(path: Path, match: Mapping[str, Any]) -> bool:
     )
 
 
-def _route_problem(path: Path, found: Object, route: Mapping[str, Any]) -> Problem | None:
+def _called_subsets(path: Path) -> list[str]:
+    """The subsets of the service that every call goes to; an empty one: the whole of it."""
+    found = _virtual_service_of(path)
+    route = _default_route(path, found)[0] if found else None
+    if found is None or route is None:
+        return [""]
+    return [str(one.get("subset") or "") for one in _destinations(path, found, route)] or [""]
+
+
+def _destinations(path: Path, found: Object, route: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The destinations of a route that are the service."""
+    given = [one.get("destination") or {} for one in route.get("route") or [] if one.get("weight", 1) != 0]
+    namespace = found["metadata"]["namespace"]
+    return [one for one in given if full_host(str(one.get("host")), namespace) == path.service.host]
+
+
+def _route_problem(path: Path, item: Object, route: Mapping[str, Any]) -> Problem | None:
     if "redirect" in route or "directResponse" in route:
-        return _elsewhere(path, found, "a redirect or a direct response")
+        return _elsewhere(path, item, "a redirect or a direct response")
     abort = (route.get("fault") or {}).get("abort")
     if abort and float((abort.get("percentage") or {}).get("value", 0)) >= 100:  # noqa: PLR2004 - per cent
-        return _elsewhere(path, found, f"every request is aborted with status {abort.get('httpStatus')}")
-    destinations = [
-        one.get("destination") or {} for one in route.get("route") or [] if one.get("weight", 1) != 0
-    ]
-    namespace = found["metadata"]["namespace"]
-    here = [one for one in destinations if full_host(str(one.get("host")), namespace) == path.service.host]
+        status = abort.get("httpStatus") or abort.get("grpcStatus") or abort.get("http2Error")
+        return _elsewhere(path, item, f"every request is aborted with status {status}")
+    here = _destinations(path, item, route)
     if not here:
-        hosts = ", ".join(str(one.get("host")) for one in destinations) or "nowhere"
-        return None if "delegate" in route else _elsewhere(path, found, f"its route leads to {hosts}")
-    problems = [_subset_problem(path, found, one.get("subset")) for one in here]
+        given = [
+            one.get("destination") or {} for one in route.get("route") or [] if one.get("weight", 1) != 0
+        ]
+        hosts = ", ".join(str(one.get("host")) for one in given) or "nowhere"
+        return None if "delegate" in route else _elsewhere(path, item, f"its route leads to {hosts}")
+    if all(_has_no_port(path, one) for one in here):
+        ports = ", ".join(str(one["port"]["number"]) for one in here)
+        return _elsewhere(path, item, f"its route leads to port {ports}, which the Service does not have")
+    problems = [_subset_problem(path, item, one.get("subset")) for one in here]
     return problems[0] if all(problems) else None
 
 
-def _elsewhere(path: Path, found: Object, seen: str) -> Problem:
+_LEAST_TIMEOUT_S = 0.01
+"""A timeout below this ends calls of another network: the handshake alone takes a few round trips."""
+
+_MOST_DELAY_S = 5.0
+"""A delay of every request from this on is longer than many clients wait."""
+
+_UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+
+
+def _seconds(duration: object) -> float:
+    """The seconds of a duration as Go writes it, such as `1.5s`; 0 where there is none."""
+    return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(str(duration or "")))
+
+
+def _late(path: Path, item: Object, route: Mapping[str, Any]) -> Problem | None:
+    """Why every response comes too late: a delay, or a timeout that a call of another network exceeds."""
+    timeout, delay = route.get("timeout"), (route.get("fault") or {}).get("delay") or {}
+    delayed = float((delay.get("percentage") or {}).get("value") or delay.get("percent") or 0)
+    if delayed >= 100 and _seconds(delay.get("fixedDelay")) >= _MOST_DELAY_S:  # noqa: PLR2004 - per cent
+        seen, what = f"every request is delayed by {delay['fixedDelay']}", "remove the delay: "
+    elif path.through_gateway and 0 < _seconds(timeout) < _LEAST_TIMEOUT_S:
+        seen, what = f"a timeout of {timeout}", "use a longer timeout: "
+    else:
+        return None
     return Problem(
-        code=Code.ROUTED_ELSEWHERE,
+        code=Code.ROUTE_DELAYS,
         cluster=path.client.context,
-        message=f"{path.client.context}: {ref(found)} routes {path.service} elsewhere",
+        message=f"{path.client.context}: calls of {path.service} time out by {ref(item)}",
         seen=seen,
-        expected=f"a route to {path.service.host}",
-        hint=edit(path.client, found, "correct its routes: "),
+        expected=f"delays below {_MOST_DELAY_S:g} s, timeouts of at least {_LEAST_TIMEOUT_S * 1000:g} ms",
+        hint=edit(path.client, item, what),
     )
 
 
-def _subset_problem(path: Path, found: Object, subset: str | None) -> Problem | None:
+def _has_no_port(path: Path, destination: Mapping[str, Any]) -> bool:
+    """Whether a destination names a port that the Service of the client's cluster does not have."""
+    number = (destination.get("port") or {}).get("number")
+    service = path.client.service or path.target.service or {}
+    return bool(number) and number not in {one["port"] for one in service.get("spec", {}).get("ports") or []}
+
+
+def _elsewhere(path: Path, item: Object, seen: str) -> Problem:
+    return Problem(
+        code=Code.ROUTED_ELSEWHERE,
+        cluster=path.client.context,
+        message=f"{path.client.context}: {ref(item)} routes {path.service} elsewhere",
+        seen=seen,
+        expected=f"a route to {path.service.host}",
+        hint=edit(path.client, item, "correct its routes: "),
+    )
+
+
+def _subset_problem(path: Path, item: Object, subset: str | None) -> Problem | None:
     if not subset:
         return None
     target, message = (
         path.target,
-        f"{path.client.context}: {ref(found)} routes {path.service} to subset {subset}",
+        f"{path.client.context}: {ref(item)} routes {path.service} to subset {subset}",
     )
     labels = _subset_labels(path, path.client, subset)
-    rule = next(iter(destination_rules(path, path.client)), None)
+    rules = destination_rules(path, path.client)
+    rule = next(iter(rules), None)
     shown = ref(rule) if rule else "no DestinationRule"
     if labels is None:
         return Problem(
@@ -215,7 +234,7 @@ def _subset_problem(path: Path, found: Object, subset: str | None) -> Problem | 
             message=f"{message}, which is not defined",
             seen=f"{shown} of {path.client.context} defines no subset {subset}",
             expected=f"subset {subset} in a DestinationRule of {path.client.context}",
-            hint=edit(path.client, rule or found, f"define subset {subset}: "),
+            hint=edit(path.client, rule or item, f"define subset {subset}: "),
         )
     if not any(_in_subset(path, one, labels) for one in target.endpoints):
         return Problem(
@@ -224,7 +243,7 @@ def _subset_problem(path: Path, found: Object, subset: str | None) -> Problem | 
             message=f"{message}, which is empty in {target.context}",
             seen=f"no ready pod of {target.context} has the labels {json.dumps(labels)}",
             expected="a ready pod with these labels",
-            hint=edit(path.client, found, f"route to a subset that {target.context} has: "),
+            hint=edit(path.client, item, f"route to a subset that {target.context} has: "),
         )
     if path.through_gateway and _subset_labels(path, target, subset) is None:
         return Problem(
@@ -264,90 +283,157 @@ def _subset_labels(path: Path, view: ClusterView, subset: str) -> Mapping[str, s
     return None
 
 
-def destination_rules(path: Path, view: ClusterView) -> Iterator[Object]:
-    """The DestinationRules for the service that apply in a cluster, in the order of istiod's look-up.
+def destination_rules(path: Path, view: ClusterView) -> list[Object]:
+    """The DestinationRules for the service that apply in a cluster: istiod merges them, the oldest first.
 
-    The client's namespace, that of the service, the root namespace; in the target's cluster it is the
-    gateway that has them.
+    They are those of the first namespace that has any, of the client's, that of the service and the root
+    namespace, and of these the ones with the most specific host (pilot/pkg/model/push_context.go,
+    destinationRule, Istio 1.26.0). In the target's cluster it is the gateway that has them.
     """
     reader = path.client_namespace if view is path.client else SYSTEM_NAMESPACE
-    for namespace in dict.fromkeys((reader, path.service.namespace, view.root_namespace)):
-        for one in view.config.destination_rules:
-            spec = one.get("spec") or {}
-            if one["metadata"]["namespace"] != namespace or not is_visible(one, spec.get("exportTo"), reader):
-                continue
-            wanted = (spec.get("workloadSelector") or {}).get("matchLabels") or {}
-            if view is path.client and not wanted.items() <= labels_of(view.client).items():
-                continue
-            if matches_host(full_host(str(spec.get("host")), namespace), path.service.host):
-                yield one
+    order = (reader if reader != view.root_namespace else "", path.service.namespace, view.root_namespace)
+    for namespace in dict.fromkeys(order):
+        rules = [
+            one
+            for one in view.config.destination_rules
+            if one["metadata"]["namespace"] == namespace and _applies(path, view, one, reader)
+        ]
+        if rules:
+            host = max((_host(one) for one in rules), key=lambda one: (not one.startswith("*"), len(one)))
+            return sorted((one for one in rules if _host(one) == host), key=_created)
+    return []
+
+
+def _host(rule: Object) -> str:
+    return full_host(str(rule["spec"].get("host")), rule["metadata"]["namespace"])
+
+
+def _applies(path: Path, view: ClusterView, rule: Object, reader: str) -> bool:
+    spec = rule["spec"]
+    exported = spec.get("exportTo") or view.mesh_config.get("defaultDestinationRuleExportTo")
+    desired = (spec.get("workloadSelector") or {}).get("matchLabels") or {}
+    # One with a selector is not exported, and the gateway is in another namespace than the service.
+    is_own = rule["metadata"]["namespace"] == reader and view is path.client
+    return (
+        matches_host(_host(rule), path.service.host)
+        and is_visible(rule, exported, reader)
+        and (not desired or (is_own and desired.items() <= labels_of(view.client).items()))
+    )
 
 
 def destination_rule(path: Path) -> Outcome:
     """The DestinationRules for the host keep mTLS, and calls are not kept in the client's cluster.
 
     The gateway of the target goes by the rule of its own cluster: where that turns mTLS off, it has no
-    endpoints (seen on Istio 1.31.0).
+    endpoints (seen on Istio 1.31.0). Within a cluster plain text is accepted unless it is refused there.
     """
-    if path.through_gateway:
-        for view in (path.client, path.target):
-            of_view = next(destination_rules(path, view), None)
-            if of_view and (problem := _tls_problem(path, view, of_view)):
+    subsets = [one for one in _called_subsets(path) if _has_endpoint(path, one)]
+    for view in (path.client, path.target) if path.through_gateway else (path.client,):
+        for subset in subsets:
+            if problem := _tls_problem(path, view, subset):
                 return broken(problem)
-    rule = next(destination_rules(path, path.client), None)
-    if rule is None:
+    rules = destination_rules(path, path.client)
+    if not rules:
         return OK
-    if path.crosses and (kept := _kept_by_locality(path, rule, list(_policies(rule, path.port)))):
-        return Outcome(State.LOCAL, kept)
-    return Outcome(State.OK, ref(rule))
+    if path.crosses:
+        kept = [_kept_by_locality(path, _policies(rules, path.port, one)) for one in subsets]
+        if kept and all(kept):
+            return Outcome(State.LOCAL, kept[0])
+    return Outcome(State.OK, ref(rules[0]))
 
 
-def _policies(rule: Object, port: int) -> Iterable[Mapping[str, Any]]:
-    """The traffic policies of a rule for a port, the one that counts first."""
-    policy = (rule.get("spec") or {}).get("trafficPolicy") or {}
-    for one in policy.get("portLevelSettings") or []:
+def _has_endpoint(path: Path, subset: str) -> bool:
+    """Whether the target has a ready endpoint in a subset, or in the whole service."""
+    labels = _subset_labels(path, path.client, subset) if subset else {}
+    return labels is not None and any(_in_subset(path, one, labels) for one in path.target.endpoints)
+
+
+class _Policy(NamedTuple):
+    """A traffic policy of a DestinationRule, and where it is in it."""
+
+    rule: Object
+    where: str
+    value: Mapping[str, Any]
+
+
+def _policies(rules: Sequence[Object], port: int, subset: str = "") -> list[_Policy]:
+    """The traffic policies for a port of the service or of a subset, the one that counts first.
+
+    Of rules that istiod merges the first that has a policy counts. That of a subset goes before it, field by
+    field; that of a port inherits nothing (MergeSubsetTrafficPolicy in
+    pilot/pkg/networking/core/cluster_traffic_policy.go, Istio 1.31.0).
+    """
+    found = []
+    for rule in rules:
+        for place, one in enumerate(rule["spec"].get("subsets") or []):
+            if subset and one.get("name") == subset and one.get("trafficPolicy"):
+                found.append(_Policy(rule, f"/spec/subsets/{place}/trafficPolicy", one["trafficPolicy"]))
+    found = found[:1]
+    whole = next((one for one in rules if one["spec"].get("trafficPolicy")), None)
+    if whole:
+        found.append(_Policy(whole, "/spec/trafficPolicy", whole["spec"]["trafficPolicy"]))
+    of_port = [_of_number(one, port) for one in found]
+    if of_port and of_port[0]:
+        return [of_port[0]]
+    return [own or one for one, own in zip(found, of_port, strict=True)]
+
+
+def _of_number(policy: _Policy, port: int) -> _Policy | None:
+    """What a policy has for one port alone."""
+    for place, one in enumerate(policy.value.get("portLevelSettings") or []):
         if (one.get("port") or {}).get("number") == port:
-            yield one
-    yield policy
+            return _Policy(policy.rule, f"{policy.where}/portLevelSettings/{place}", one)
+    return None
 
 
-def _tls_problem(path: Path, view: ClusterView, rule: Object) -> Problem | None:
-    policies = list(_policies(rule, path.port))
-    mode = next((one["tls"].get("mode", "DISABLE") for one in policies if one.get("tls")), None)
-    if mode in (None, "ISTIO_MUTUAL"):
+def _tls_problem(path: Path, view: ClusterView, subset: str) -> Problem | None:
+    """Why calls are not mTLS where they must be: through a gateway, or where only mTLS is accepted."""
+    if not path.through_gateway and not only_mtls(path):
         return None
-    metadata = rule["metadata"]
-    patch = json.dumps({"spec": {"trafficPolicy": {"tls": {"mode": "ISTIO_MUTUAL"}}}})
-    words = (
-        "-n",
-        metadata["namespace"],
-        "patch",
-        "destinationrule",
-        metadata["name"],
-        "--type",
-        "merge",
-        "-p",
-        patch,
-    )
-    of_port = len(policies) > 1 and policies[0].get("tls")
+    policies = _policies(destination_rules(path, view), path.port, subset)
+    setting = next((one for one in policies if one.value.get("tls")), None)
+    if setting is None:
+        return _automatic_off(path, view) if view.mesh_config.get("enableAutoMtls") is False else None
+    mode = setting.value["tls"].get("mode", "DISABLE")
+    if mode == "ISTIO_MUTUAL":
+        return None
+    of_subset = setting.where.startswith("/spec/subsets")
+    change = {"op": "replace", "path": f"{setting.where}/tls", "value": {"mode": "ISTIO_MUTUAL"}}
     return Problem(
         code=Code.DESTINATION_RULE_TLS,
         cluster=view.context,
-        message=f"{view.context}: {ref(rule)} turns mTLS off for {path.service}",
+        message=f"{view.context}: {ref(setting.rule)} turns mTLS off for "
+        + (f"subset {subset} of {path.service}" if of_subset else str(path.service)),
         seen=f"tls mode {mode}",
-        expected="ISTIO_MUTUAL, or no tls: gateways forward mTLS only",
-        hint=edit(view, rule, "set tls mode ISTIO_MUTUAL: ") if of_port else kubectl(view.context, *words),
+        expected="ISTIO_MUTUAL, or no tls: "
+        + ("gateways forward mTLS only" if path.through_gateway else "its PeerAuthentication requires mTLS"),
+        hint=patched(view, setting.rule, [change]),
     )
 
 
-def _kept_by_locality(path: Path, rule: Object, policies: list[Mapping[str, Any]]) -> str:
+def _automatic_off(path: Path, view: ClusterView) -> Problem:
+    return Problem(
+        code=Code.DESTINATION_RULE_TLS,
+        cluster=view.context,
+        message=f"{view.context}: automatic mTLS is off, no DestinationRule turns it on for {path.service}",
+        seen="enableAutoMtls: false in the MeshConfig",
+        expected="enableAutoMtls: true, or tls mode ISTIO_MUTUAL",
+        hint=Advice(
+            "remove enableAutoMtls: false from the MeshConfig: ",
+            kubectl(view.context, "-n", SYSTEM_NAMESPACE, "get", "configmap", "istio", "-o", "yaml"),
+        ),
+    )
+
+
+def _kept_by_locality(path: Path, policies: Sequence[_Policy]) -> str:
     """Why calls stay in the client's cluster as long as its own endpoints are healthy; empty: they do not."""
     setting = dict(path.client.mesh_config.get("localityLbSetting") or {})
     for one in reversed(policies):
-        setting |= (one.get("loadBalancer") or {}).get("localityLbSetting") or {}
-    outlier = any(one.get("outlierDetection") for one in policies)
-    if setting.get("enabled") is False or not path.client.endpoints:
+        setting |= (one.value.get("loadBalancer") or {}).get("localityLbSetting") or {}
+    outlier = any(one.value.get("outlierDetection") for one in policies)
+    if setting.get("enabled") is False or not path.client.endpoints or not policies:
         return ""
+    rule = policies[0].rule
     if setting.get("distribute"):
         return f"{ref(rule)}: localityLbSetting.distribute decides which locality is called"
     if not outlier:

@@ -34,14 +34,17 @@ class Configuration:
     """What users write in a cluster, and the pods with a sidecar.
 
     Attributes:
-        namespaces: Labels of each namespace, by name.
-        config: Istio's objects of all namespaces.
-        pods: The running pods with a sidecar.
+        network_policies: Those of all namespaces; None: this user may not list them.
+        enforcing: DaemonSets that enforce them; empty also if there are no NetworkPolicies.
+        ingresses: Those of all namespaces; None: this user may not list them.
     """
 
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     config: IstioConfig = field(default_factory=IstioConfig, repr=False)
     pods: tuple[Object, ...] = field(default=(), repr=False)
+    network_policies: tuple[Object, ...] | None = field(default=(), repr=False)
+    enforcing: tuple[str, ...] = ()
+    ingresses: tuple[Object, ...] | None = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,7 @@ class Sources:
     """All that was read of one cluster.
 
     Attributes:
-        cluster: Its ID, network and addresses.
-        istiod: The name of the Deployment of its istiod.
-        mesh_config: The MeshConfig that its istiod reads.
-        services: Its Services and EndpointSlices.
-        configuration: What users wrote, and the pods with a sidecar.
-        gateway_labels: Labels of the pods of the east-west gateway.
-        discovery: What its istiods have of all clusters; None where that was not read.
+        injectors: The webhooks that inject sidecars; None where they were not read.
     """
 
     cluster: Cluster
@@ -63,26 +60,27 @@ class Sources:
     mesh_config: Mapping[str, Any] = field(default_factory=dict, repr=False)
     services: Services | None = field(default=None, repr=False)
     configuration: Configuration = field(default_factory=Configuration, repr=False)
-    gateway_labels: tuple[Mapping[str, str], ...] = ()
+    gateway_pods: tuple[Object, ...] = field(default=(), repr=False)
+    injectors: tuple[Object, ...] | None = field(default=None, repr=False)
     discovery: Discovery | None = field(default=None, repr=False)
 
     @cached_property
     def _services(self) -> dict[tuple[str, str], Object]:
-        found = self.services.objects if self.services else ()
-        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in found}
+        items = self.services.objects if self.services else ()
+        return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in items}
 
     @cached_property
     def _slices(self) -> dict[tuple[str, str], list[Object]]:
-        found: dict[tuple[str, str], list[Object]] = {}
+        slices: dict[tuple[str, str], list[Object]] = {}
         for one in self.services.slices if self.services else ():
             if name := labels_of(one).get("kubernetes.io/service-name"):
-                found.setdefault((one["metadata"]["namespace"], name), []).append(one)
-        return found
+                slices.setdefault((one["metadata"]["namespace"], name), []).append(one)
+        return slices
 
     @cached_property
     def _configs(self) -> tuple[dict[str, IstioConfig], IstioConfig]:
         """What is about one host, by host, and what is about patterns of hosts or about namespaces."""
-        found: dict[str, dict[str, list[Object]]] = {}
+        configs: dict[str, dict[str, list[Object]]] = {}
         whole = self.configuration.config
         patterns: dict[str, tuple[Object, ...]] = {}
         for kind in _BY_HOST:
@@ -93,11 +91,11 @@ class Sources:
                     general.append(one)
                     continue
                 for host in hosts:
-                    found.setdefault(host, {}).setdefault(kind, []).append(one)
+                    configs.setdefault(host, {}).setdefault(kind, []).append(one)
             patterns[kind] = tuple(general)
         by_host = {
             host: IstioConfig(**{kind: tuple(items) for kind, items in kinds.items()})
-            for host, kinds in found.items()
+            for host, kinds in configs.items()
         }
         return by_host, replace(whole, **patterns)
 
@@ -116,26 +114,36 @@ class Sources:
     @cached_property
     def _clients(self) -> dict[str, list[Object]]:
         """Ready pods with a sidecar by namespace, without those of istio-system: these are gateways."""
-        found: dict[str, list[Object]] = {}
+        pods: dict[str, list[Object]] = {}
         for pod in ready(self.configuration.pods):
             if pod["metadata"]["namespace"] != SYSTEM_NAMESPACE:
-                found.setdefault(pod["metadata"]["namespace"], []).append(pod)
-        return found
+                pods.setdefault(pod["metadata"]["namespace"], []).append(pod)
+        return pods
 
     def service(self, name: ServiceName) -> Object | None:
         """The Service of that name."""
         return self._services.get(name.key)
 
+    def slices(self, name: ServiceName) -> tuple[Object, ...]:
+        """The EndpointSlices of a Service."""
+        return tuple(self._slices.get(name.key, ()))
+
     def names(self) -> Iterable[ServiceName]:
         """The names of all Services."""
         return (ServiceName(*key) for key in self._services)
 
-    def client(self, name: ServiceName) -> Object | None:
-        """A pod to call a service from: of its namespace before others, one that is none of its own first."""
+    def client(self, name: ServiceName, *, own: bool = True) -> Object | None:
+        """A pod to call a service from: of its namespace before others, one that is none of its own first.
+
+        Args:
+            name: The service.
+            own: Whether one of its own pods may be taken.
+        """
         selector = (self.service(name) or {}).get("spec", {}).get("selector") or {}
-        namespaces = [name.namespace] if name.namespace in self._clients else sorted(self._clients)
-        for namespace in namespaces:
-            return min(self._clients[namespace], key=lambda pod: _rank(pod, selector))
+        for namespace in dict.fromkeys((name.namespace, *sorted(self._clients))):
+            best = min(self._clients.get(namespace, ()), key=lambda pod: _rank(pod, selector), default=None)
+            if best and (own or namespace != name.namespace or not _rank(best, selector)[0]):
+                return best
         return None
 
     def any_client(self, namespace: str) -> Object | None:
@@ -148,17 +156,18 @@ class Sources:
         *,
         client: Object | None = _CHOSEN,
         pods: Collection[Object] | None = None,
+        other_pods: Collection[Object] = (),
+        refused: str = "",
+        envoy_filters: Iterable[Object] = (),
         client_endpoints: tuple[ProxyEndpoint, ...] | None = None,
         gateway_endpoints: Mapping[str, tuple[ProxyEndpoint, ...]] | None = None,
     ) -> ClusterView:
         """What the cluster has of one service.
 
         Args:
-            name: The service.
             client: The pod that calls; where none is given, one that fits best.
-            pods: The pods that it selects, where they were read.
-            client_endpoints: What the client's proxy has for it, where that was read.
-            gateway_endpoints: What the gateway's proxies have for it, likewise.
+            other_pods: The other running pods of its namespace, where they were read.
+            refused: A pod that refused a connection to the port of the service, if one did.
         """
         known = self._pods if pods is None else {**_by_address(pods), **self._pods}
         return ClusterView(
@@ -170,12 +179,17 @@ class Sources:
             service=self.service(name),
             endpoints=_endpoints(self._slices.get(name.key, ()), known),
             pods=None if pods is None else tuple(pods),
+            other_pods=tuple(other_pods),
+            injectors=self.injectors,
             config=self.config_of(name),
-            gateway_labels=self.gateway_labels,
+            network_policies=self.configuration.network_policies if self.configuration.enforcing else (),
+            gateway_pods=self.gateway_pods,
             client=self.client(name) if client is _CHOSEN else client,
             discovery=self.discovery,
             client_endpoints=client_endpoints,
             gateway_endpoints=gateway_endpoints,
+            refused=refused,
+            envoy_filters=tuple(envoy_filters),
         )
 
 
@@ -202,14 +216,33 @@ def _by_address(pods: Iterable[Object]) -> dict[str, Object]:
 
 
 def _endpoints(slices: Iterable[Object], pods: Mapping[str, Object]) -> tuple[Endpoint, ...]:
-    found: dict[str, Endpoint] = {}
+    endpoints: dict[str, Endpoint] = {}
     for item in slices:
+        ports = _ports(item)
         for entry in item.get("endpoints") or []:
             if (entry.get("conditions") or {}).get("ready") is False:
                 continue
             for address in entry.get("addresses") or []:
-                pod = pods.get(address)
-                found[address] = Endpoint(
-                    address, pod, str(entry.get("zone") or ""), pod is not None and is_meshed(pod)
+                pod, before = pods.get(address), endpoints.get(address)
+                endpoints[address] = Endpoint(
+                    address,
+                    pod,
+                    str(entry.get("zone") or ""),
+                    pod is not None and is_meshed(pod),
+                    {**(before.ports or {}), **(ports or {})} if before else ports,
+                    str(entry.get("nodeName") or ""),
                 )
-    return tuple(found.values())
+    return tuple(endpoints.values())
+
+
+def _ports(item: Object) -> dict[str, int] | None:
+    """The ports of an EndpointSlice by name; one without numbers, which stands for all ports, is unknown.
+
+    A pod in which no container has the target port is in a slice without ports.
+    """
+    if "ports" not in item:
+        return None
+    entries = [one for one in item["ports"] or [] if one.get("protocol", "TCP") == "TCP"]
+    if any(one.get("port") is None for one in entries):
+        return None
+    return {str(one.get("name") or ""): int(one["port"]) for one in entries}

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from istio_mc.domain.pki.pem import fingerprint, issued_by
-from istio_mc.domain.pki.signing import outsiders
+from istio_mc.domain.pki.signing import untrusted_members
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,23 +68,18 @@ class Reach:
     """One TCP connection that was tried.
 
     Attributes:
-        outcome: OK, REFUSED, TIMED_OUT or UNREACHABLE.
         no_way: Whether it was this machine itself that knows no way to the address.
     """
 
     port: int
     outcome: Outcome
     detail: str = ""
-    no_way: bool = False
+    no_route: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the gateway's status port answered.
-
-    Attributes:
-        status: HTTP status; None: no answer in HTTP.
-    """
+    """What the gateway's status port answered."""
 
     status: int | None
     detail: str = ""
@@ -96,8 +91,6 @@ class Handshake:
 
     Attributes:
         outcome: OK: a certificate was shown; else UNREACHABLE, REFUSED, TIMED_OUT, CLOSED or NOT_TLS.
-        detail: Why it ended.
-        leaf: The certificate, DER.
         unverified: Why it does not lead to one of the mesh's roots, in OpenSSL's words; empty where it does.
     """
 
@@ -114,7 +107,6 @@ class Answer:
 
     Attributes:
         outcome: OK: the workload took it; else REJECTED, CLOSED, TIMED_OUT, REFUSED or UNREACHABLE.
-        detail: What was answered, or why there was no answer.
     """
 
     outcome: Outcome
@@ -127,13 +119,7 @@ class Trace:
 
     Attributes:
         address: As the other clusters' istiods take it: an IP address or a host name.
-        ip: What it stands for; empty where it does not resolve.
-        unresolved: Why it does not.
-        mesh: The port for the other clusters, 15443 as a rule.
-        status: The port for health checks, 15021.
-        health: What was answered there; None: not asked.
         handshakes: With which services, in the order they were tried.
-        answer: What came of a call; None: not called.
         issuer: The cluster whose CA made the certificate for the call; empty: no CA's key was at hand.
     """
 
@@ -164,16 +150,12 @@ class Judged:
 
     outcome: Outcome
     seen: str
-    who: str = ""
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DataPath:
-    """The ways to a cluster's gateway.
-
-    Attributes:
-        traces: One for each of its addresses, and for each IP address behind a host name.
-    """
+    """The ways to a cluster's gateway."""
 
     traces: tuple[Trace, ...] = ()
     shown: tuple[Judged, ...] = ()
@@ -202,7 +184,7 @@ def reached(trace: Trace) -> Judged:
         return resolved(trace)
     if mesh.outcome is Outcome.OK:
         return Judged(Outcome.OK, f"TCP to {mesh.port}")
-    if status.outcome is not Outcome.OK and (doubt := _doubt(trace.ip, mesh)):
+    if status.outcome is not Outcome.OK and (doubt := _why_undecided(trace.ip, mesh)):
         return Judged(Outcome.UNKNOWN, f"unknown from here: {doubt}")
     return Judged(mesh.outcome, f"{_port(mesh)}; {_port(status)}: {_why(mesh, status)}")
 
@@ -228,8 +210,8 @@ def shown(trace: Trace, context: str, members: Mapping[str, Signing]) -> Judged:
     answered = [handshake for handshake in trace.handshakes if handshake.leaf]
     if not answered:
         last = trace.handshakes[-1]
-        tried = ", ".join(dict.fromkeys(str(handshake.service) for handshake in trace.handshakes))
-        return Judged(last.outcome, f"{last.detail}, requested {tried}")
+        names = ", ".join(dict.fromkeys(str(handshake.service) for handshake in trace.handshakes))
+        return Judged(last.outcome, f"{last.detail}, requested {names}")
     if context not in members:
         return Judged(Outcome.UNKNOWN, "unknown: its Secret cacerts cannot be read")
     judged = [_judge(handshake, context, members) for handshake in answered]
@@ -246,15 +228,17 @@ def accepted(trace: Trace) -> Judged:
     by = f"a certificate of {trace.issuer}'s CA"
     if trace.answer.outcome is Outcome.OK:
         return Judged(Outcome.OK, f"{by} accepted: {trace.answer.detail}")
+    if trace.answer.outcome is Outcome.TIMED_OUT:  # a refusal of the certificate comes at once
+        return Judged(Outcome.UNKNOWN, f"unknown: {by} was not refused, and there was {trace.answer.detail}")
     return Judged(trace.answer.outcome, f"{by}: {trace.answer.detail}")
 
 
 def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -> Judged:
     leaf = x509.load_der_x509_certificate(handshake.leaf or b"")
     issuers = sorted(members, key=lambda name: name != context)  # where two have one CA, it is its own
-    who = next((name for name in issuers if issued_by(leaf, members[name].certificate)), None)
+    issuer = next((name for name in issuers if issued_by(leaf, members[name].certificate)), None)
     leaf_text = f"{handshake.service}, certificate issued by {_issuer(leaf)}"
-    if who is None:
+    if issuer is None:
         if handshake.unverified:
             return Judged(
                 Outcome.OTHER_ROOT, f"{leaf_text}, not under the mesh's root: {handshake.unverified}"
@@ -262,11 +246,11 @@ def _judge(handshake: Handshake, context: str, members: Mapping[str, Signing]) -
         return Judged(
             Outcome.FORMER_CA, f"{leaf_text}, under the mesh's root, but not by a current CA of a cluster"
         )
-    if who != context:
-        return Judged(Outcome.OTHER_CLUSTER, f"{leaf_text}: that is {who}", who)
+    if issuer != context:
+        return Judged(Outcome.OTHER_CLUSTER, f"{leaf_text}: that is {issuer}", issuer)
     distrusting = [name for name, other in members.items() if not _leads(members[context], other)]
     # One that stands outside the mesh's trust is at fault itself, and not those that it does not trust.
-    outside = outsiders(members) if distrusting else {}
+    outside = untrusted_members(members) if distrusting else {}
     if context not in outside:
         distrusting = [name for name in distrusting if name not in outside]
     if distrusting:
@@ -291,11 +275,11 @@ def _issuer(leaf: x509.Certificate) -> str:
     return str(names[0].value) if names else organisation
 
 
-def _doubt(ip: str, mesh: Reach) -> str:
+def _why_undecided(ip: str, mesh: Reach) -> str:
     """Why this machine is no judge of an address that it does not get to; empty where it is."""
     if is_clouds_own(ip):
         return f"{ip} is an address of a private network, and {_port(mesh)}"
-    if mesh.no_way and ":" in ip:
+    if mesh.no_route and ":" in ip:
         return f"this machine has no route to IPv6 addresses ({mesh.detail})"
     return ""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import MANAGED_BY, Mesh, injection_labels
-from istio_mc.domain.traffic.sample import is_injected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +44,7 @@ _ANSWER = (
     "while read -r line && [ ${{#line}} -gt 1 ]; do :; done; "
     'printf "HTTP/1.1 200 OK\\r\\ncontent-length: {length}\\r\\nconnection: close\\r\\n\\r\\n{text}"'
 )
-_ASK = (
+_REQUEST = (
     'namespace=$1; shift; for number in "$@"; do {{ '
     "said=$(curl --silent --max-time {call_s} --write-out ' %{{http_code}} %{{exitcode}}' "
     '"http://probe-$number.$namespace:{port}/" | tr "\\r\\n" "  "); echo "$number $said"; }} & done; wait'
@@ -58,7 +57,6 @@ class Reply:
     """What a pod got that called a cluster.
 
     Attributes:
-        status: HTTP status; 0: none.
         body: What was answered, or the client's own words where there was no answer.
     """
 
@@ -95,17 +93,15 @@ def namespace(run: str, mesh: Mesh, holder: str, until: datetime) -> Object:
     }
 
 
-def is_left_behind(found: Object, now: datetime, has_ended: Callable[[str], bool]) -> bool:
+def is_left_behind(item: Object, now: datetime, has_ended: Callable[[str], bool]) -> bool:
     """Whether the run that made a namespace is over.
 
     Args:
-        found: The namespace.
-        now: The present, aware.
         has_ended: Whether a holder is known to be gone; one on another machine is not.
     """
-    if not {**MANAGED_BY, **COMPONENT}.items() <= labels_of(found).items():
+    if not {**MANAGED_BY, **COMPONENT}.items() <= labels_of(item).items():
         return False
-    annotations = found["metadata"].get("annotations") or {}
+    annotations = item["metadata"].get("annotations") or {}
     try:
         over = datetime.fromisoformat(annotations.get(_UNTIL, "")) < now
     except (ValueError, TypeError):
@@ -119,11 +115,6 @@ def documents(
     """What a cluster gets beside the namespace: a Service for each cluster, and its own pod.
 
     Args:
-        run: Name of the run.
-        mesh: What the clusters share.
-        cluster_ids: Of all clusters that are called.
-        number: The place of this cluster among them.
-        image: Of the pod.
         lives_s: After how many seconds the pod ends by itself, should nobody remove it.
     """
     return [
@@ -143,19 +134,21 @@ def _object(run: str, kind: str, name: str) -> Object:
 
 
 def _service(run: str, number: int) -> Object:
-    found = _object(run, "Service", f"probe-{number}")
+    document = _object(run, "Service", f"probe-{number}")
     # The gateway, in another namespace, must know it whatever the mesh's default is.
-    found["metadata"]["annotations"] = {"networking.istio.io/exportTo": "*"}
-    return found | {"spec": {"ports": [{"name": "http", "port": PORT}], "selector": {_NUMBER: str(number)}}}
+    document["metadata"]["annotations"] = {"networking.istio.io/exportTo": "*"}
+    return document | {
+        "spec": {"ports": [{"name": "http", "port": PORT}], "selector": {_NUMBER: str(number)}}
+    }
 
 
 def _pod(run: str, mesh: Mesh, cluster_id: str, number: int, *, image: str, lives_s: int) -> Object:
-    found = _object(run, "Pod", POD)
-    found["metadata"]["labels"] |= {"app": POD, _NUMBER: str(number)}
+    document = _object(run, "Pod", POD)
+    document["metadata"]["labels"] |= {"app": POD, _NUMBER: str(number)}
     if mesh.revision:
-        found["metadata"]["labels"]["istio.io/rev"] = mesh.revision
+        document["metadata"]["labels"]["istio.io/rev"] = mesh.revision
     answer = _ANSWER.format(length=len(cluster_id), text=cluster_id)
-    return found | {
+    return document | {
         "spec": {
             "serviceAccountName": POD,
             "automountServiceAccountToken": False,
@@ -186,21 +179,16 @@ def _pod(run: str, mesh: Mesh, cluster_id: str, number: int, *, image: str, live
     }
 
 
-def has_sidecar(pod: Object) -> bool:
-    """Whether istiod's webhook gave the pod a sidecar."""
-    return is_injected(pod)
-
-
 def command(run: str, numbers: Sequence[int]) -> list[str]:
     """Calls these clusters at once, from within a pod; a line for each."""
-    script = _ASK.format(call_s=CALL_S, port=PORT)
+    script = _REQUEST.format(call_s=CALL_S, port=PORT)
     return ["/bin/sh", "-c", script, "sh", namespace_of(run), *map(str, numbers)]
 
 
-def replies(output: str, numbers: Sequence[int], complaint: str = "") -> Mapping[int, Reply]:
+def replies(output: str, numbers: Sequence[int], error: str = "") -> Mapping[int, Reply]:
     """What `command` printed, by number; what is missing there is told in the pod's own words."""
-    found = {number: Reply(0, " ".join(complaint.split())) for number in numbers}
+    result = {number: Reply(0, " ".join(error.split())) for number in numbers}
     for line in output.splitlines():
         if match := _REPLY.fullmatch(line):
-            found[int(match[1])] = Reply(int(match[3]), match[2].strip())
-    return found
+            result[int(match[1])] = Reply(int(match[3]), match[2].strip())
+    return result

@@ -120,7 +120,7 @@ def is_injected(pod: Object) -> bool:
 
 PATIENCE_S = 5
 """How long a call may take."""
-HURRY_S = 1
+SHORT_TIMEOUT_S = 1
 """How long it may take once some have come to nothing: what answers at all does so in less."""
 
 _FEW = 3
@@ -142,7 +142,7 @@ def command(calls: int, *, each_s: int = PATIENCE_S) -> list[str]:
     return ["curl", "--silent", "--show-error", *bounds, "--write-out", "\n%{http_code}\n", url]
 
 
-def knock(address: str) -> list[str]:
+def hello_command(address: str) -> list[str]:
     """Says hello to a gateway: it refuses who names no service, but it answers."""
     host = f"[{address}]" if ":" in address else address
     url = f"https://{host}:{CROSS_NETWORK_PORT}/"
@@ -150,7 +150,7 @@ def knock(address: str) -> list[str]:
 
 
 SWALLOWED = 28
-"""Exit code of `knock` where nothing came back in time (curl's CURLE_OPERATION_TIMEDOUT)."""
+"""Exit code of `hello_command` where nothing came back in time (curl's CURLE_OPERATION_TIMEDOUT)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,6 @@ class Calls:
     """What came of the calls of one client.
 
     Attributes:
-        answered: Answers by version.
         failed: Calls without an answer of any version, by what came instead.
         given_up: Whether calling ended before all were made, for too many came to nothing.
     """
@@ -180,9 +179,9 @@ class Calls:
     @property
     def each_s(self) -> int:
         """How long the next call may take, in seconds."""
-        return PATIENCE_S if self.unanswered < _FEW else HURRY_S
+        return PATIENCE_S if self.unanswered < _FEW else SHORT_TIMEOUT_S
 
-    def hopeless(self, versions: Collection[str]) -> bool:
+    def is_conclusive(self, versions: Collection[str]) -> bool:
         """Whether more calls would only take more time.
 
         So it is where some came to nothing and a version still keeps silent when each should have answered
@@ -192,7 +191,7 @@ class Calls:
         enough = self.total >= _ENOUGH_PER_VERSION * len(versions)
         return self.unanswered >= _TOO_MANY or bool(self.unanswered >= _FEW and enough and silent)
 
-    def seldom(self, version: str, versions: int) -> bool:
+    def too_few(self, version: str, versions: int) -> bool:
         """Whether a version answered less than half of its fair part.
 
         Where calling was given up, too few were made to tell a small part from chance: one is enough.

@@ -4,6 +4,7 @@
     <cluster id>/ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem
     issuer-cert.pem, issuer-ca.key, issuer-chain.pem     where a CA of the user's own, below their root, signs
     replaced/<cluster id>-…/                             what a Secret held that an install wrote over
+    roots/…                                              later roots (`root_store`)
 
 What a run that was killed can leave behind:
 
@@ -25,13 +26,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki.cacerts import CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, CaCerts
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.gateways.host import files, temporary
-from istio_mc.gateways.host.parallel import looks
+from istio_mc.gateways.host.parallel import poll_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,8 +44,12 @@ ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN = "issuer-cert.pem", "issuer-ca.key", "iss
 REPLACED = "replaced"
 """Folder of what clusters' Secrets held before: the CAs of others, which a purge leaves alone."""
 
+TWIN = "root-cert-twin.pem"
+ROOTS = "roots"
+"""Folder of the roots that the mesh changed to after the first one."""
+
 _FILES = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
-RESERVED = _FILES | {REPLACED}
+RESERVED = _FILES | {REPLACED, ROOTS}
 """Names in the store that no cluster's folder can have."""
 
 _HASH_DIGITS = 12
@@ -78,11 +82,8 @@ class StoreFiles:
     """What the store holds; None for a file that is not there.
 
     Attributes:
-        root_key: Its key; may be kept elsewhere once every cluster has its CA.
         prepared_root: The root certificate of a run that was killed before it was done.
         issuer_cert: A CA below the root that signs in its place.
-        issuer_chain: From the issuer up to the root.
-        clusters: Cluster id to files, for each folder that holds any.
         exposed: The folder, and keys, that others than the owner may read or write.
     """
 
@@ -101,12 +102,13 @@ class CaStore:
     """The folder, made by the first `locked`.
 
     Attributes:
-        deadline: `time.monotonic()` value by which the run ends.
+        base: The folder of the CA, where this is that of a later root of it.
     """
 
     folder: Path
     deadline: float = math.inf
     progress: Progress = field(default=silent, repr=False, compare=False)
+    base: Path | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -120,8 +122,8 @@ class CaStore:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, files.PRIVATE_FILE)
         except OSError as error:
-            raise ProblemError(
-                Problem(code=Code.FILE_UNWRITABLE, message=f"cannot write {path}", seen=error.strerror)
+            raise ProblemError.of(
+                code=Code.FILE_UNWRITABLE, message=f"cannot write {path}", seen=error.strerror
             ) from error
         try:
             self._wait_for(handle)
@@ -157,14 +159,14 @@ class CaStore:
         """
         clusters: dict[str, ClusterFiles] = {}
         for folder in self._folders():
-            found = ClusterFiles(
+            cluster_files = ClusterFiles(
                 ca_cert=files.read_if_there(folder / CA_CERT),
                 ca_key=files.read_if_there(folder / CA_KEY),
                 cert_chain=files.read_if_there(folder / CERT_CHAIN),
                 root_cert=files.read_if_there(folder / ROOT_CERT),
             )
-            if not found.empty:
-                clusters[folder.name] = found
+            if not cluster_files.empty:
+                clusters[folder.name] = cluster_files
         keys = [self.folder / ROOT_KEY, self.folder / ISSUER_KEY]
         keys += [self.folder / cluster / CA_KEY for cluster in clusters]
         return StoreFiles(
@@ -200,7 +202,7 @@ class CaStore:
         self._write(ROOT_CERT, cert)
         self._remove(PREPARED_ROOT)
 
-    def bring_root(self, cert: bytes, key: bytes) -> None:
+    def import_root(self, cert: bytes, key: bytes) -> None:
         """Keeps a root of the user's own, or the part of it that is not here yet.
 
         The certificate goes first: a key alone would look as if its certificate had been lost.
@@ -210,7 +212,7 @@ class CaStore:
         """
         self._write_missing({ROOT_CERT: cert, ROOT_KEY: key})
 
-    def bring_issuer(self, root_cert: bytes, *, cert: bytes, key: bytes, chain: bytes) -> None:
+    def import_issuer(self, root_cert: bytes, *, cert: bytes, key: bytes, chain: bytes) -> None:
         """Keeps a CA of the user's own below a root whose key is elsewhere, or the part that is not here yet.
 
         Raises:
@@ -236,8 +238,8 @@ class CaStore:
                 files.write(staging / name, content)
             staging.rename(folder)
         except OSError as error:
-            raise ProblemError(
-                Problem(code=Code.FILE_UNWRITABLE, message=f"cannot write {folder}", seen=error.strerror)
+            raise ProblemError.of(
+                code=Code.FILE_UNWRITABLE, message=f"cannot write {folder}", seen=error.strerror
             ) from error
         files.sync_folder(self.folder)
 
@@ -257,10 +259,6 @@ class CaStore:
 
     def rewrite_cluster(self, cluster_id: str, contents: Mapping[str, bytes]) -> None:
         """Writes files of a cluster's CA again in another form; with the lock held. Each is kept as it was.
-
-        Args:
-            cluster_id: The cluster.
-            contents: Name to new content, of files that are there.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -298,7 +296,19 @@ class CaStore:
         Raises:
             ProblemError: `ca-store-busy`.
         """
+        if self.base:
+            CaStore(self.base, self.deadline, self.progress).purge()
+            return
+        later = self.folder / ROOTS
+        for folder in [*later.iterdir()] if later.is_dir() else []:
+            if folder.is_dir():
+                CaStore(folder, self.deadline, self.progress).purge()
         with self.locked(), self._changed():
+            for pointer in [*later.iterdir()] if later.is_dir() else []:
+                if pointer.is_file():
+                    pointer.unlink()
+            with suppress(OSError):  # something of the user's own is in it
+                later.rmdir()
             for folder in self._folders():
                 for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
                     (folder / name).unlink(missing_ok=True)
@@ -306,7 +316,7 @@ class CaStore:
                     folder.rmdir()
             if self._read(_GIT_IGNORE) == _EVERYTHING:
                 self._remove(_GIT_IGNORE)
-            for name in (*_FILES, _LOCK):
+            for name in (*_FILES, TWIN, _LOCK):
                 self._remove(name)
         with suppress(OSError):  # likewise
             self.folder.rmdir()
@@ -344,7 +354,7 @@ class CaStore:
         begun = time.monotonic()
         until = min(self.deadline, begun + _LONGEST_WAIT_S)
         waits = False
-        for _ in looks(until, _POLL_SECONDS):
+        for _ in poll_rounds(until, _POLL_SECONDS):
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -353,25 +363,21 @@ class CaStore:
                     Event(None, _STEP, State.WAITING, f"for another run that works in {self.folder}")
                 )
             except OSError as error:
-                raise ProblemError(
-                    Problem(
-                        code=Code.FILE_UNWRITABLE,
-                        message=f"cannot lock {self.folder}",
-                        seen=error.strerror,
-                        hint=Advice("keep the certificates on a file system with locks"),
-                    )
+                raise ProblemError.of(
+                    code=Code.FILE_UNWRITABLE,
+                    message=f"cannot lock {self.folder}",
+                    seen=error.strerror,
+                    hint=Advice("keep the certificates on a file system with locks"),
                 ) from error
             else:
                 if waits:
                     self.progress(Event(None, _STEP, State.DONE, f"the other run in {self.folder} to finish"))
                 return
-        raise ProblemError(
-            Problem(
-                code=Code.CA_STORE_BUSY,
-                message=f"another run is at work in {self.folder}",
-                seen=f"its lock has been held for {max(0.0, until - begun):.0f} s",
-                hint=Advice("wait for it to finish; a killed run keeps no lock"),
-            )
+        raise ProblemError.of(
+            code=Code.CA_STORE_BUSY,
+            message=f"another run is at work in {self.folder}",
+            seen=f"its lock has been held for {max(0.0, until - begun):.0f} s",
+            hint=Advice("wait for it to finish; a killed run keeps no lock"),
         )
 
     def _sweep(self) -> None:

@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What became of a look-up.
-
-    Attributes:
-        addresses: Its IP addresses; none where it has none.
-        fault: Why there are none; empty where there are.
-    """
+    """What became of a look-up."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -33,23 +28,22 @@ def resolve(host: str, timeout_s: float = 5.0) -> Resolved:
     """Looks a host name up, IPv4 and IPv6; never raises.
 
     Args:
-        host: The name.
         timeout_s: How long the answer may take, in seconds: the system's own resolver knows no deadline.
     """
     answers: list[Resolved] = []
     # A daemon: a resolver that stays silent shall not hold up the end of the process.
-    asking = threading.Thread(target=lambda: answers.append(_ask(host)), daemon=True)
-    asking.start()
-    asking.join(timeout_s)
+    lookup = threading.Thread(target=lambda: answers.append(_resolve(host)), daemon=True)
+    lookup.start()
+    lookup.join(timeout_s)
     return answers[0] if answers else Resolved(host, fault=f"no response within {timeout_s:g} s")
 
 
-def _ask(host: str) -> Resolved:
+def _resolve(host: str) -> Resolved:
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        records = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         return Resolved(host, fault=getattr(error, "strerror", None) or str(error))
-    return Resolved(host, tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
+    return Resolved(host, tuple(dict.fromkeys(str(entry[4][0]) for entry in records)))
 
 
 def names_here(names: Collection[Name], timeout_s: float = 3.0) -> tuple[Here, ...]:
@@ -57,5 +51,5 @@ def names_here(names: Collection[Name], timeout_s: float = 3.0) -> tuple[Here, .
     hosts = dict.fromkeys(name.host for name in names)
     resolved = all_of({host: partial(resolve, host, timeout_s) for host in hosts})
     own_name = socket.gethostname()
-    why = {host: leads_here(host, found.addresses, own_name) for host, found in resolved.items()}
+    why = {host: leads_here(host, resolution.addresses, own_name) for host, resolution in resolved.items()}
     return tuple(Here(name, why[name.host]) for name in names if why[name.host])

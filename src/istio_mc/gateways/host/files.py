@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, on_this_machine
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import temporary
 
 if TYPE_CHECKING:
@@ -45,10 +44,6 @@ class Reader:
 
     def __call__(self, path: Path, deadline: float) -> bytes:
         """The content of a file, as it was when it was first read.
-
-        Args:
-            path: The file.
-            deadline: `time.monotonic()` value by which a pipe must have ended.
 
         Raises:
             OSError: It cannot be read.
@@ -85,14 +80,12 @@ def current_folder() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise InputError(
-            Problem(
-                code=Code.CURRENT_FOLDER,
-                message="the current folder cannot be used",
-                seen=error.strerror,
-                expected="a folder that exists",
-                hint=Advice("change to a folder that exists, and run the same command again"),
-            )
+        raise InputError.of(
+            code=Code.CURRENT_FOLDER,
+            message="the current folder cannot be used",
+            seen=error.strerror,
+            expected="a folder that exists",
+            hint=Advice("change to a folder that exists, and run the same command again"),
         ) from None
 
 
@@ -122,9 +115,7 @@ def read(path: Path, *, deadline: float = math.inf, most: int = MOST) -> bytes:
     """The content of a file, or of a pipe.
 
     Args:
-        path: The file.
         deadline: `time.monotonic()` value by which a pipe must have ended; half a minute at most.
-        most: Bytes of the largest file.
 
     Raises:
         ProblemError: `file-unreadable`, saying why.
@@ -188,7 +179,6 @@ def make_private_folder(path: Path, *, parents: bool = True) -> None:
     """Makes a folder that only its owner can enter (0700); one that is there already stays as it is.
 
     Args:
-        path: The folder.
         parents: Make the folders above it too. Not within a run's own: an interrupted run removes it while
             threads are still at work, and must not find it made again.
 
@@ -206,8 +196,6 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool 
     """Writes a file so that it is there whole, after a crash too, or not at all.
 
     Args:
-        path: Where to; the folder must exist.
-        data: The whole content.
         mode: Permissions, not reduced by the umask.
         exclusive: Leave a file that is there alone, and raise; of several processes at once one wins.
 
@@ -228,10 +216,7 @@ def replacing(
     followed.
 
     Args:
-        path: Where to; the folder must exist.
         mode: Permissions, not reduced by the umask.
-        exclusive: As in `write`.
-        hint: What helps where it cannot be written.
 
     Raises:
         ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
@@ -302,12 +287,10 @@ def as_problem(code: Code, message: str, hint: Hint | None = None) -> Iterator[N
     try:
         yield
     except FileExistsError as error:
-        raise ProblemError(
-            Problem(
-                code=Code.FILE_EXISTS,
-                message=f"{error.filename2 or error.filename} is there already",
-                hint=Advice("nothing was overwritten"),
-            )
+        raise ProblemError.of(
+            code=Code.FILE_EXISTS,
+            message=f"{error.filename2 or error.filename} is there already",
+            hint=Advice("nothing was overwritten"),
         ) from error
     except OSError as error:
         problem = Problem(code=code, message=message, seen=error.strerror or str(error), hint=hint)

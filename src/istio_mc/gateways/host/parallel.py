@@ -11,10 +11,9 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.kube.refusal import merged
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,9 +37,7 @@ def fan_out(
     """Runs `work` for each cluster, `concurrency` of them at a time.
 
     Args:
-        names: Of the clusters.
         work: What is done for each; it has deadlines of its own.
-        concurrency: How many at a time.
         until: `time.monotonic()` value at which work that has no end of its own is abandoned: DNS knows no
             deadline, and a server that sends a byte now and then is never silent. Infinite: whoever called
             is itself abandoned then.
@@ -83,7 +80,7 @@ def once(work: Callable[[str], T]) -> Callable[[str], T]:
     futures: dict[str, Future[T]] = {}
     lock = threading.Lock()
 
-    def ask(name: str) -> T:
+    def result(name: str) -> T:
         with lock:
             first = name not in futures
             future = futures.setdefault(name, Future())
@@ -91,7 +88,7 @@ def once(work: Callable[[str], T]) -> Callable[[str], T]:
             _settle(future, partial(work, name))
         return future.result()
 
-    return ask
+    return result
 
 
 def in_time(call: Callable[[], T], until: float) -> T:
@@ -107,7 +104,7 @@ def in_time(call: Callable[[], T], until: float) -> T:
         pool.shutdown(wait=False)
 
 
-def answered(
+def results_in_time(
     calls: Mapping[str, tuple[float, Callable[[], T]]],
     *,
     context: str,
@@ -121,9 +118,6 @@ def answered(
 
     Args:
         calls: Each with the seconds that it may take, infinite where its own timeouts are enough.
-        context: The cluster.
-        until: When the run ends.
-        concurrency: How many at a time; None: all.
 
     Returns:
         What came of each, and the Problems of those that failed or were given up.
@@ -152,7 +146,7 @@ def _too_late(what: str, context: str, patience_s: float) -> Problem:
     return Problem(
         code=Code.NO_ANSWER_IN_TIME,
         cluster=context,
-        message=f"{context} {what} not read in time",
+        message=f"{what} not read in time",
         seen=f"no response for {patience_s:.0f} s",
         expected=f"a response within {patience_s:.0f} s",
         hint=Advice(istio_mc("verify", "--verbose")),
@@ -259,11 +253,7 @@ def result_of(future: Future[T], until: float = math.inf) -> T:
 
 
 class Watch:
-    """Calls a probe every few seconds in a thread of its own, and sets `gone` once it failed repeatedly.
-
-    Attributes:
-        gone: Set when the probe failed so many times in a row; several watches may share it.
-    """
+    """Calls a probe every few seconds in a thread of its own, and sets `gone` once it failed repeatedly."""
 
     def __init__(
         self,
@@ -302,7 +292,7 @@ class Watch:
                     return
 
 
-def looks(until: float, every_s: float, ended: threading.Event | None = None) -> Iterator[float]:
+def poll_rounds(until: float, every_s: float, ended: threading.Event | None = None) -> Iterator[float]:
     """One round for each look at what is waited for; where the rounds end by themselves, time is over.
 
     There is always a first look, and none is begun that would have to wait past the deadline::
@@ -314,7 +304,6 @@ def looks(until: float, every_s: float, ended: threading.Event | None = None) ->
         raise ProblemError(...)
 
     Args:
-        until: `time.monotonic()` value of the deadline.
         every_s: Seconds from the end of one look to the next.
         ended: Ends the rounds once it is set.
 

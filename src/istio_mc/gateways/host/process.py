@@ -23,9 +23,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import signals
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ class Completed:
     Attributes:
         returncode: Exit code; negative: the number of the signal that ended it.
         stdout: All it wrote to standard output; kept out of `repr`, for it may be a credential.
-        seconds: Wall-clock time it took.
     """
 
     returncode: int
@@ -72,11 +70,7 @@ class ProcessStartError(ProblemError):
 
 
 class ProcessTimeout(ProblemError):  # noqa: N818 - as in subprocess.TimeoutExpired: the name says what happened
-    """The child did not exit within its deadline; it and all it had started are gone.
-
-    Attributes:
-        stderr: What it had written to standard error by then.
-    """
+    """The child did not exit within its deadline; it and all it had started are gone."""
 
     def __init__(self, problem: Problem, *, stderr: bytes) -> None:
         super().__init__(problem)
@@ -152,8 +146,6 @@ def run(
     Args:
         argv: Program (a path, or a name to find on PATH) and its arguments.
         timeout_s: Deadline in seconds; then SIGTERM to the child's process group, and SIGKILL 2 s later.
-        name: What to call it in errors, such as "istioctl install".
-        env: The child's whole environment; None: this program's own.
         cancel: An event shared by many calls: once it is set, they all stop their children.
         interactive: Hand it this program's own terminal: standard input and standard error are inherited
             (`Completed.stderr` is then empty), and it stays in this session, to ask for a password.
@@ -172,7 +164,7 @@ def run(
     child: _Child | None = None
     try:
         # A child that is started already, but not known yet, would be left behind.
-        with signals.held():
+        with signals.deferred():
             child = _start(
                 [str(part) for part in argv],
                 name=name,

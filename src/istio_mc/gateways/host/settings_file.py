@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.domain.settings.model import Settings
 from istio_mc.gateways.host import files
 
@@ -49,7 +48,6 @@ class YamlDocument:
     """The document of a file.
 
     Attributes:
-        value: What it holds; None where it is empty.
         lines: Line, counted from 1, of every key and list item.
     """
 
@@ -59,10 +57,6 @@ class YamlDocument:
 
 def parse_yaml(data: bytes, path: str) -> YamlDocument:
     """Reads a YAML file that contains exactly one document; empty documents do not count.
-
-    Args:
-        data: The file's bytes.
-        path: Its name, for messages.
 
     Raises:
         InputError: It is not YAML, contains a second document, or a mapping holds a key twice (all of
@@ -99,12 +93,12 @@ def parse_yaml(data: bytes, path: str) -> YamlDocument:
 
 def _documents(loader: _Loader) -> list[yaml.Node]:
     """The documents of a stream that contain something."""
-    found: list[yaml.Node] = []
+    documents: list[yaml.Node] = []
     while loader.check_node():
         node = loader.get_node()
         if node is not None and (node.tag, node.value) != (_NULL_TAG, ""):
-            found.append(node)
-    return found
+            documents.append(node)
+    return documents
 
 
 def _surplus(node: yaml.Node, first: yaml.Node, path: str) -> Problem:
@@ -161,7 +155,7 @@ def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Probl
             if (key.tag, key.value) in first:
                 yield Problem(
                     code=Code.YAML_KEY_REPEATED,
-                    message=f"{path}:{line}:{column}: {key.value} is already there in line "
+                    message=f"{path}:{line}:{column}: {key.value} is also in line "
                     f"{first[key.tag, key.value]}",
                     hint=Advice("Remove one of the two"),
                 )
@@ -192,8 +186,6 @@ def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = 
 
     Args:
         path: The file that was asked for; None: `mesh.yaml` in the working folder, if it is there.
-        cwd: The working folder.
-        read: Reads a file.
 
     Returns:
         What the file says; all defaults, and `file` None, where there is none.

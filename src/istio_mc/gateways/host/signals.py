@@ -26,7 +26,7 @@ UNWIND_S = 20.0
 """Seconds that the main thread has to leave its block after a signal: clean-up in clusters takes up to 15."""
 _STUCK_S = 3.0  # after so long without running the handler, it sits in a call that no signal ends
 _REPEATED_S = 1.0  # a closing terminal sends SIGHUP twice, and the shell adds its own
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
 
 class _State:
@@ -36,7 +36,7 @@ class _State:
         self.is_program = False
         self.received: signal.Signals | None = None
         self.over = False
-        self.held = 0
+        self.deferred = 0
         self.put_off = False
         self.end = threading.RLock()
 
@@ -83,7 +83,7 @@ def received() -> signal.Signals | None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Puts the KeyboardInterrupt of a signal off to the end of a block that must not be left half-done.
 
     Not by blocking signals: a child that is started in the block would inherit that.
@@ -91,12 +91,12 @@ def held() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # nothing is raised in the other threads
         return
-    _state.held += 1
+    _state.deferred += 1
     try:
         yield
     finally:
-        _state.held -= 1
-        if _state.put_off and not _state.held:
+        _state.deferred -= 1
+        if _state.put_off and not _state.deferred:
             _state.put_off = False
             raise KeyboardInterrupt
 
@@ -111,7 +111,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
     if _state.over or _state.received:
         return
     _state.received = signal.Signals(number)
-    if _state.held:
+    if _state.deferred:
         _state.put_off = True
     else:
         raise KeyboardInterrupt
@@ -122,7 +122,7 @@ def _watch(pipe: int, at_last: Callable[[], object]) -> None:
         continue  # some other signal that has a handler
     begun = time.monotonic()
     while not _state.over:
-        again = _comes(pipe, within_s=_LOOK_S)
+        again = _arrives(pipe, within_s=_POLL_S)
         passed = time.monotonic() - begun
         if passed > (UNWIND_S if _state.received else _STUCK_S):
             break
@@ -135,7 +135,7 @@ def _watch(pipe: int, at_last: Callable[[], object]) -> None:
         at_last()
 
 
-def _comes(pipe: int, *, within_s: float) -> bool:
+def _arrives(pipe: int, *, within_s: float) -> bool:
     """Whether another ending signal comes in time."""
     readable, _, _ = select.select([pipe], [], [], within_s)
     return bool(readable) and os.read(pipe, 1)[0] in ENDING

@@ -22,9 +22,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import signals
 
 if TYPE_CHECKING:
@@ -43,10 +42,8 @@ class _State:
     """What this run has made.
 
     Attributes:
-        folder: Its own folder; None until it is needed.
         handle: That folder, open: this holds the lock.
         handles: The folders of that, open: this holds their locks.
-        over: Whether all was removed, and nothing more is made.
     """
 
     def __init__(self) -> None:
@@ -72,7 +69,7 @@ def make_folder(parent: Path | None = None) -> Path:
     """
     try:
         if parent is None:
-            with signals.held(), _state.lock:
+            with signals.deferred(), _state.lock:
                 return Path(tempfile.mkdtemp(dir=_own_folder()))
         _sweep(parent, f".*{SUFFIX}")
         made, handle = _make_locked(parent / "folder", _make_and_open_folder)
@@ -116,7 +113,7 @@ def make_file(target: Path) -> tuple[Path, int]:
 def _make_locked(target: Path, make_and_open: Callable[[Path], int]) -> tuple[Path, int]:
     """Makes what no other run sweeps away, for it is locked."""
     while True:
-        with signals.held(), _state.lock:
+        with signals.deferred(), _state.lock:
             made = target.with_name(f".{target.name[:_NAME_KEPT]}.{secrets.token_hex(4)}{SUFFIX}")
             _note(made)
             handle = make_and_open(made)
@@ -215,7 +212,7 @@ def _own_folder() -> Path:
 
 def _refuse_at_the_end() -> None:
     if _state.over:
-        raise ProblemError(Problem(code=Code.INTERRUPTED, message="interrupted"))
+        raise ProblemError.of(code=Code.INTERRUPTED, message="interrupted")
 
 
 def _note(path: Path) -> None:
@@ -237,8 +234,8 @@ def _note(path: Path) -> None:
 def _remove_abandoned(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        found = os.fstat(handle)
-        if found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
+        status = os.fstat(handle)
+        if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
             return
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its run lives
         for path in _listed(handle):
@@ -263,10 +260,10 @@ def _listed(folder: int) -> Iterator[Path]:
 def _remove(path: Path) -> None:
     """Removes a file or folder with a name that only runs give, if it is the user's own."""
     with suppress(OSError):
-        found = path.lstat()
-        if not path.name.endswith(SUFFIX) or found.st_uid != os.geteuid():
+        status = path.lstat()
+        if not path.name.endswith(SUFFIX) or status.st_uid != os.geteuid():
             return
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             shutil.rmtree(path, ignore_errors=True)
-        elif stat.S_ISREG(found.st_mode):
+        elif stat.S_ISREG(status.st_mode):
             path.unlink()

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cryptography import x509
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import is_ip
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT, STATUS_PORT
 from istio_mc.domain.istio.proxies import Serving
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki.workload import trust_domain_of
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.domain.traffic.data_path import Answer, Handshake, Health, Outcome, Reach, Trace
 from istio_mc.gateways.host import temporary
 from istio_mc.gateways.host.dns import Resolved, resolve
@@ -63,15 +62,13 @@ def serving(kube: Kube, pod: Object) -> Serving:
     try:
         return Serving(name, x509.load_der_x509_certificate(shown))
     except ValueError:
-        raise ProblemError(
-            Problem(
-                code=Code.MALFORMED_ANSWER,
-                cluster=kube.context,
-                message=f"{name} serves port {_XDS_PORT} without a valid certificate",
-                seen=f"{len(shown)} bytes",
-                expected="an X.509 certificate",
-                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
-            )
+        raise ProblemError.of(
+            code=Code.MALFORMED_ANSWER,
+            cluster=kube.context,
+            message=f"{name} serves port {_XDS_PORT} without a valid certificate",
+            seen=f"{len(shown)} bytes",
+            expected="an X.509 certificate",
+            hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
         ) from None
 
 
@@ -132,7 +129,6 @@ class Route:
         services: Services behind it that have a meshed pod, the best to ask for first.
         shared: Those of them that other clusters have too: asked for repeatedly, as a gateway that forwards
             to others does so in turn.
-        roots: PEM of the roots that a workload's certificate may lead to.
     """
 
     addresses: tuple[str, ...]
@@ -157,33 +153,27 @@ class Caller:
 
 
 def trace(route: Route, caller: Caller | None = None, *, stage_s: float = STAGE_S) -> tuple[Trace, ...]:
-    """Tries every address of a gateway, and every IP address behind a host name; never raises for a fault.
-
-    Args:
-        route: The gateway.
-        caller: How to come by a certificate to call with; None: none is shown.
-        stage_s: How long each stage may take, in seconds.
-    """
-    names = {address: partial(_look_up, address, stage_s) for address in route.addresses}
-    found = all_of(names, concurrency=_AT_ONCE)
-    tries = {
-        f"{address} {ip}": partial(_try, route, caller, address, ip, stage_s)
-        for address, resolution in found.items()
+    """Tries every address of a gateway, and every IP address behind a host name; never raises for a fault."""
+    names = {address: partial(_resolve, address, stage_s) for address in route.addresses}
+    results = all_of(names, concurrency=_AT_ONCE)
+    traces = {
+        f"{address} {ip}": partial(_trace, route, caller, address, ip, stage_s)
+        for address, resolution in results.items()
         for ip in resolution.addresses
     }
     lost = tuple(
         Trace(address, unresolved=resolution.fault)
-        for address, resolution in found.items()
+        for address, resolution in results.items()
         if not resolution.addresses
     )
-    return (*lost, *all_of(tries, concurrency=_AT_ONCE).values())
+    return (*lost, *all_of(traces, concurrency=_AT_ONCE).values())
 
 
-def _look_up(address: str, stage_s: float) -> Resolved:
+def _resolve(address: str, stage_s: float) -> Resolved:
     return Resolved(address, (address,)) if is_ip(address) else resolve(address, stage_s)
 
 
-def _try(route: Route, caller: Caller | None, address: str, ip: str, stage_s: float) -> Trace:
+def _trace(route: Route, caller: Caller | None, address: str, ip: str, stage_s: float) -> Trace:
     ports = all_of(
         {
             "mesh": partial(_reach, ip, route.port, stage_s),
@@ -204,7 +194,7 @@ def _reach(ip: str, port: int, stage_s: float) -> Reach:
         _in_stage(ip, port, stage_s, lambda left_s: socket.create_connection((ip, port), left_s).close())
     except OSError as error:
         outcome = _outcome(error)
-        return Reach(port, outcome, _words(error), no_way=error.errno in _NO_ROUTE)
+        return Reach(port, outcome, _words(error), no_route=error.errno in _NO_ROUTE)
     return Reach(port, Outcome.OK)
 
 
@@ -218,6 +208,14 @@ def _in_stage(ip: str, port: int, stage_s: float, read: Callable[[float], T]) ->
     return once_more(f"{_bracketed(ip)}:{port}", lambda: read(max(0.01, left())), left=left)
 
 
+def _twice_if_late(stage: Callable[[], T]) -> T:
+    """What a stage reads, once more where it was late: a peer that accepts may have much to do."""
+    try:
+        return stage()
+    except TimeoutError:
+        return stage()
+
+
 def _health(ip: str, port: int, stage_s: float) -> Health:
     request = f"GET /healthz/ready HTTP/1.1\r\nHost: {_bracketed(ip)}:{port}\r\nConnection: close\r\n\r\n"
 
@@ -228,7 +226,7 @@ def _health(ip: str, port: int, stage_s: float) -> Health:
             return Health(*_first_line(connection, until))
 
     try:
-        return _in_stage(ip, port, stage_s, read)
+        return _twice_if_late(lambda: _in_stage(ip, port, stage_s, read))
     except _ClosedError:
         return Health(None, "")
     except OSError as error:
@@ -270,8 +268,8 @@ def _leaf(ip: str, port: int, service: Meshed, context: ssl.SSLContext, stage_s:
             socket.create_connection((ip, port), left_s) as connection,
             context.wrap_socket(connection, server_hostname=service.sni) as tls,
         ):
-            found = tls.getpeercert(binary_form=True)
-            return found or b""  # a TLS server always shows one
+            der = tls.getpeercert(binary_form=True)
+            return der or b""  # a TLS server always shows one
 
     return _in_stage(ip, port, stage_s, read)
 
@@ -292,10 +290,10 @@ def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -
             socket.create_connection((ip, port), left_s) as connection,
             context.wrap_socket(connection, server_hostname=service.sni) as tls,
         ):
-            return _asked(tls, service, left_s) if service.http else _listened(tls, service, left_s)
+            return _request(tls, service, left_s) if service.http else _listened(tls, service, left_s)
 
     try:
-        return _in_stage(ip, port, stage_s, read)
+        return _twice_if_late(lambda: _in_stage(ip, port, stage_s, read))
     except (ssl.SSLEOFError, _ClosedError):
         return Answer(Outcome.CLOSED, _CLOSED)
     except ssl.SSLError as error:
@@ -304,7 +302,7 @@ def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -
         return Answer(_outcome(error), _words(error))
 
 
-def _asked(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
+def _request(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
     request = f"HEAD / HTTP/1.1\r\nHost: {service.host}:{service.port}\r\nConnection: close\r\n\r\n"
     tls.sendall(request.encode())
     status, detail = _first_line(tls, time.monotonic() + stage_s)

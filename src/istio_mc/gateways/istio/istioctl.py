@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.stand_ins import Template
 from istio_mc.domain.kube.refusal import problem_quoted
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.tools import VERSION_ARGUMENTS, Tool
 from istio_mc.gateways.host import files, process
 from istio_mc.gateways.host.parallel import all_of
@@ -41,11 +40,7 @@ _LOCAL_TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Istioctl:
-    """One istioctl binary.
-
-    Attributes:
-        version: What it says it is, such as `1.26.0`.
-    """
+    """One istioctl binary."""
 
     path: Path
     version: str
@@ -53,15 +48,13 @@ class Istioctl:
     def manifest(self, document: Path, deadline: float = math.inf) -> list[Object]:
         """The objects that `istioctl install` of a document would set; asks no cluster.
 
-        Args:
-            document: The IstioOperator document.
-            deadline: `time.monotonic()` value by which the run ends.
-
         Raises:
             ProblemError: istioctl refused the document, or did not end in time.
         """
         timeout_s = process.within(_LOCAL_TIMEOUT_S, deadline)
-        done = self._run(["manifest", "generate"], document, timeout_s=timeout_s)
+        # Else warnings about settings are printed before the objects (istioctl 1.27.9 to 1.31.0).
+        arguments = ["manifest", "generate", "--log_target", "stderr"]
+        done = self._run(arguments, document, timeout_s=timeout_s)
         return yamltext.load_all(done.stdout)
 
     def install(
@@ -77,11 +70,7 @@ class Istioctl:
         """Installs a document into the cluster of a context and waits until what it made is ready.
 
         Args:
-            document: The IstioOperator document.
-            context: Name of the context.
             kubeconfig: A private kubeconfig that holds it, credentials already obtained.
-            timeout_s: Deadline in seconds, for istioctl's own waits and for istioctl itself.
-            cancel: Ends the child once set.
             pasted_kubeconfig: The user's own KUBECONFIG, for the command to paste in an error.
 
         Raises:
@@ -108,10 +97,39 @@ class Istioctl:
             cancel=cancel,
         )
 
+    def move_tag(
+        self,
+        tag: str,
+        revision: str,
+        *,
+        context: str,
+        kubeconfig: Path,
+        timeout_s: float,
+        pasted_kubeconfig: str,
+    ) -> None:
+        """Has a revision tag of a cluster point to a revision.
+
+        Args:
+            revision: Its label's value: `default` for the one without a name.
+            kubeconfig: As for `install`.
+
+        Raises:
+            ProblemError: As from `install`.
+        """
+        arguments = ["tag", "set", tag, "--revision", revision, "--overwrite", "--skip-confirmation"]
+        self._run(
+            [*arguments, "--context", context, "--istioNamespace", SYSTEM_NAMESPACE],
+            None,
+            timeout_s=timeout_s,
+            context=context,
+            kubeconfig=kubeconfig,
+            pasted_kubeconfig=pasted_kubeconfig,
+        )
+
     def _run(
         self,
         arguments: Sequence[str],
-        document: Path,
+        document: Path | None,
         *,
         timeout_s: float,
         context: str | None = None,
@@ -126,7 +144,7 @@ class Istioctl:
         name = f"istioctl {arguments[0]}" + (f" in {context}" if context else "")
         try:
             done = process.run(
-                [self.path, *arguments, "-f", document],
+                [self.path, *arguments, *(("-f", document) if document else ())],
                 timeout_s=timeout_s,
                 name=name,
                 env=env,
@@ -157,13 +175,14 @@ class Istioctl:
             )
         return done
 
-    def _to_paste(self, arguments: Sequence[str], document: Path, kubeconfig: str) -> Advice:
+    def _to_paste(self, arguments: Sequence[str], document: Path | None, kubeconfig: str) -> Advice:
         """The command as a user can run it again: the document is kept where the run does not clear up."""
         kept = document
         with suppress(OSError):
-            kept = Path(tempfile.mkdtemp(prefix="istio-mc-failed-")) / document.name
-            shutil.copyfile(document, kept)
-        line = process.command_to_paste([self.path, *arguments, "-f", kept])
+            if document:
+                kept = Path(tempfile.mkdtemp(prefix="istio-mc-failed-")) / document.name
+                shutil.copyfile(document, kept)
+        line = process.command_to_paste([self.path, *arguments, *(("-f", kept) if kept else ())])
         return Advice(f"KUBECONFIG={process.command_to_paste([kubeconfig])} {line}" if kubeconfig else line)
 
 
@@ -176,39 +195,33 @@ def find_istioctl(
     """The istioctl to use: of bin-dir, the private cache and PATH the first of the version wanted.
 
     Args:
-        env: Holds PATH, XDG_CACHE_HOME and ISTIO_MC_BIN_DIR.
         bin_dir: mesh.yaml's folder to look in first; ISTIO_MC_BIN_DIR wins over it.
         version: The mesh's Istio version; None: any. Where there is none of it, another one is returned.
-        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         ProblemError: There is none, or it does not report its version.
     """
     if env.get(find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[find.BIN_DIR_VARIABLE])
-    found = find.find(Tool.ISTIOCTL, version, env, find_cache(env, files.home_folder()), bin_dir, deadline)
+    tool = find.find(Tool.ISTIOCTL, version, env, find_cache(env, files.home_folder()), bin_dir, deadline)
     hint = istio_mc("tools", "install", "istioctl", *(("--istioctl", version) if version else ()))
-    if found is None:
-        raise ProblemError(
-            Problem(
-                code=Code.ISTIOCTL_MISSING,
-                message="istioctl is not installed",
-                seen="none in the cache, none on PATH",
-                expected=f"istioctl {version or 'of the Istio version of the mesh'}",
-                hint=hint,
-            )
+    if tool is None:
+        raise ProblemError.of(
+            code=Code.ISTIOCTL_MISSING,
+            message="istioctl is not installed",
+            seen="none in the cache, none on PATH",
+            expected=f"istioctl {version or 'of the Istio version of the mesh'}",
+            hint=hint,
         )
-    if found.version is None:
-        raise ProblemError(
-            Problem(
-                code=Code.ISTIOCTL_UNUSABLE,
-                message=f"{found.path} does not report its version",
-                seen=found.said,
-                expected="a JSON document with clientVersion.version",
-                hint=Advice(process.command_to_paste([found.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]])),
-            )
+    if tool.version is None:
+        raise ProblemError.of(
+            code=Code.ISTIOCTL_UNUSABLE,
+            message=f"{tool.path} does not report its version",
+            seen=tool.output,
+            expected="a JSON document with clientVersion.version",
+            hint=Advice(process.command_to_paste([tool.path, *VERSION_ARGUMENTS[Tool.ISTIOCTL]])),
         )
-    return Istioctl(found.path, found.version)
+    return Istioctl(tool.path, tool.version)
 
 
 _MOST_KEPT = 200
@@ -219,18 +232,15 @@ def manifest(istioctl: Istioctl, document: Path, cache: Path, deadline: float = 
 
     Args:
         istioctl: The program; it is known by its path, size and time of change.
-        document: The IstioOperator document.
-        cache: The private folder that keeps what was made; it need not be there.
-        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         ProblemError: istioctl refused the document, or did not end in time.
     """
     kept = cache / f"{_name(istioctl, document.read_bytes())}.json"
     with suppress(OSError, ValueError):
-        found: list[Object] = json.loads(kept.read_bytes())
+        objects_of_cache: list[Object] = json.loads(kept.read_bytes())
         os.utime(kept)
-        return found
+        return objects_of_cache
     made = istioctl.manifest(document, deadline)
     _keep(kept, made)
     return made
@@ -256,14 +266,6 @@ def manifest_of(
     The manifest that comes of the stand-in is compared with the cluster's own once. Where they differ, this
     istioctl writes the values in a way that is not foreseen here, and each cluster gets a run.
 
-    Args:
-        istioctl: The program.
-        cluster: The cluster.
-        stand_in: What stands for it; None: nothing can.
-        write: Writes the document of a cluster for istioctl.
-        cache: As for `manifest`.
-        deadline: `time.monotonic()` value by which the run ends.
-
     Raises:
         ProblemError: istioctl refused the document, or did not end in time.
     """
@@ -282,7 +284,7 @@ def manifest_of(
     with _lock_of(name):
         template = _templates.get(name) or _kept_template(cache / f"{name}.json")
         if template is None:
-            _templates[name] = _REFUTED  # unless what follows succeeds
+            _templates[name] = _REJECTED  # unless what follows succeeds
             runs: dict[str, Callable[[], list[Object]]] = {
                 "own": own,
                 "shared": partial(shared, stand_in.cluster),
@@ -290,14 +292,14 @@ def manifest_of(
             made = all_of(runs)
             template = Template.of(made["shared"])
             is_proved = stand_in.filled(template) == made["own"]
-            template = template if is_proved else _REFUTED
+            template = template if is_proved else _REJECTED
             if made["shared"]:
                 _keep(cache / f"{name}.json", list(template.manifest))
         _templates[name] = template
     return stand_in.filled(template) if template.manifest else own()
 
 
-_REFUTED = Template((), frozenset())
+_REJECTED = Template((), frozenset())
 _templates: dict[str, Template] = {}
 _locks: dict[str, threading.Lock] = {}
 _making = threading.Lock()
@@ -311,9 +313,9 @@ def _lock_of(name: str) -> threading.Lock:
 def _kept_template(path: Path) -> Template | None:
     """The template that a file keeps; one without objects where none is right; None: there is no file."""
     with suppress(OSError, ValueError):
-        found = Template.of(json.loads(path.read_bytes()))
+        template = Template.of(json.loads(path.read_bytes()))
         os.utime(path)
-        return found
+        return template
     return None
 
 

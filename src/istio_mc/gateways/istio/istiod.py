@@ -8,16 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from istio_mc.domain import jsontext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istioctl, kubectl
 from istio_mc.domain.istio.discovery import IstiodView, read_endpoints, read_gateways
 from istio_mc.domain.istio.istiod import RemoteCluster, running_istiods
-from istio_mc.domain.istio.proxies import GivenRoots
+from istio_mc.domain.istio.proxies import DistributedRoots
 from istio_mc.domain.istio.status import Proxy, proxy_of
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki.cacerts import ROOT_CERT
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +54,8 @@ def clusterz(kube: Kube, pod: Object) -> tuple[RemoteCluster, ...]:
             for row in _rows(raw)
         )
 
-    wanted = _Wanted("/debug/clusterz", "its clusters", "a JSON list of id, secretName and syncStatus")
-    return _ask(kube, pod, wanted, read)
+    query = _Query("/debug/clusterz", "its clusters", "a JSON list of id, secretName and syncStatus")
+    return _read(kube, pod, query, read)
 
 
 def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
@@ -70,8 +69,8 @@ def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
     def read(raw: bytes) -> tuple[Proxy, ...]:
         return tuple(proxy_of(row, name) for row in _rows(raw))
 
-    wanted = _Wanted("/debug/syncz", "its proxies", "a JSON list with proxy, and sent and acked nonces")
-    return _ask(kube, pod, wanted, read)
+    query = _Query("/debug/syncz", "its proxies", "a JSON list with proxy, and sent and acked nonces")
+    return _read(kube, pod, query, read)
 
 
 MOST_BYTES = 64 * 2**20
@@ -85,8 +84,8 @@ def read_view(kube: Kube, pod: Object) -> IstiodView:
         ProblemError: The forward failed, or the answer is not what istiod sends, or is too long.
     """
     name = pod["metadata"]["name"]
-    gateways = _Wanted("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")
-    endpoints = _Wanted("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
+    gateways = _Query("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")
+    endpoints = _Query("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
 
     def bounded(raw: bytes) -> Endpoints:
         if len(raw) > MOST_BYTES:
@@ -94,7 +93,7 @@ def read_view(kube: Kube, pod: Object) -> IstiodView:
         return read_endpoints(raw)
 
     return IstiodView(
-        name, _ask(kube, pod, gateways, read_gateways), _ask(kube, pod, endpoints, bounded, MOST_BYTES + 1)
+        name, _read(kube, pod, gateways, read_gateways), _read(kube, pod, endpoints, bounded, MOST_BYTES + 1)
     )
 
 
@@ -115,43 +114,41 @@ def _rows(raw: bytes) -> list[Any]:
     return jsontext.load(raw) or []
 
 
-class _Wanted(NamedTuple):
+class _Query(NamedTuple):
     path: str
     what: str
     form: str
 
 
-def _ask(kube: Kube, pod: Object, wanted: _Wanted, read: Callable[[bytes], T], most: int | None = None) -> T:
+def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], most: int | None = None) -> T:
     name = pod["metadata"]["name"]
     annotations = pod["metadata"].get("annotations") or {}
     try:
         port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
     except ValueError:
         port = _MONITORING_PORT
-    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, wanted.path, most=most)
+    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, query.path, most=most)
     try:
         return read(raw)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ProblemError(
-            Problem(
-                code=Code.MALFORMED_ANSWER,
-                cluster=kube.context,
-                message=f"{name} responded to {wanted.path} with something else than {wanted.what}",
-                seen=repr(raw[:80]),
-                expected=wanted.form,
-                hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
-            )
+        raise ProblemError.of(
+            code=Code.MALFORMED_ANSWER,
+            cluster=kube.context,
+            message=f"{name} responded to {query.path} with something else than {query.what}",
+            seen=repr(raw[:80]),
+            expected=query.form,
+            hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),
         ) from None
 
 
-def given_roots(kube: Kube, config_map: str) -> GivenRoots:
+def distributed_roots(kube: Kube, config_map: str) -> DistributedRoots:
     """Reads the ConfigMaps of that name in all namespaces with one request.
 
     Raises:
         ProblemError: They cannot be listed.
     """
-    found = kube.list(objects.CONFIG_MAP, fields=f"metadata.name={config_map}")
-    return GivenRoots(
-        {item["metadata"]["namespace"]: (item.get("data") or {}).get(ROOT_CERT, "") for item in found},
+    config_maps = kube.list(objects.CONFIG_MAP, fields=f"metadata.name={config_map}")
+    return DistributedRoots(
+        {item["metadata"]["namespace"]: (item.get("data") or {}).get(ROOT_CERT, "") for item in config_maps},
         config_map,
     )

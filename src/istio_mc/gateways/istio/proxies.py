@@ -6,21 +6,22 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.hint import Advice, kubectl
-from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, oldest, proxy_trust
+from istio_mc.domain.hint import Advice, istioctl, kubectl
+from istio_mc.domain.istio.proxies import ProxiesHold, ProxyTrust, abridged, oldest, proxy_trust
 from istio_mc.domain.istio.services import MTLS, TLS_MODE_LABEL
 from istio_mc.domain.kube import objects
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import answered
+from istio_mc.domain.problem import Code, ProblemError
+from istio_mc.domain.trace.proxies import read_endpoints
+from istio_mc.gateways.host.parallel import results_in_time
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.trace.proxies import ProxyEndpoint
     from istio_mc.gateways.kube.client import Kube
 
-MOST_ASKED = 20
+MAX_PROXIES = 20
 """Pods with a sidecar that are asked in one cluster, the oldest of them; gateways always are."""
 
 _ADMIN_PORT = 15000
@@ -34,28 +35,34 @@ def injected_pods(kube: Kube) -> list[Object]:
     Raises:
         ProblemError: They cannot be listed.
     """
-    found = kube.list(objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}", fields="status.phase=Running")
-    return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+    pods = running_with_sidecar(kube)
+    return [abridged(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+
+
+def running_with_sidecar(kube: Kube) -> list[Object]:
+    """The same with all that `abridged` leaves out, such as the environment, and those that are going too.
+
+    Raises:
+        ProblemError: They cannot be listed.
+    """
+    return kube.list(objects.POD, labels=f"{TLS_MODE_LABEL}={MTLS}", fields="status.phase=Running")
 
 
 def proxies_hold(
-    kube: Kube, gateways: Collection[Object], injected: Collection[Object], *, most: int = MOST_ASKED
+    kube: Kube, gateways: Collection[Object], injected: Collection[Object], *, most: int = MAX_PROXIES
 ) -> ProxiesHold:
     """Asks a gateway's pods, and the oldest pods with a sidecar, at most so many.
 
     One that does not answer is no error: it may have gone.
 
     Args:
-        kube: The cluster's API server.
         gateways: The gateway's pods: always asked.
-        injected: The pods with a sidecar.
-        most: How many of these are asked.
     """
     chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
     calls = {name: (math.inf, partial(proxy_holds, kube, pod)) for name, pod in chosen.items()}
-    found, failed = answered(calls, context=kube.context, concurrency=_AT_ONCE)
+    results, failed = results_in_time(calls, context=kube.context, concurrency=_AT_ONCE)
     return ProxiesHold(
-        proxies=tuple(found.values()),
+        proxies=tuple(results.values()),
         silent={name: problems[0] for name, problems in failed.items()},
         running=len({_name(pod) for pod in (*gateways, *injected)}),
     )
@@ -73,15 +80,13 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
         return proxy_trust(pod, raw)
     except (ValueError, AttributeError, ProblemError):
         # The answer itself is not told: it is about secrets.
-        raise ProblemError(
-            Problem(
-                code=Code.MALFORMED_ANSWER,
-                cluster=kube.context,
-                message=f"the proxy of {namespace}/{name} responded to {_DUMP} with an unexpected document",
-                seen=f"{len(raw)} bytes",
-                expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
-                hint=Advice(kubectl(kube.context, "-n", namespace, "logs", name, "-c", "istio-proxy")),
-            )
+        raise ProblemError.of(
+            code=Code.MALFORMED_ANSWER,
+            cluster=kube.context,
+            message=f"the proxy of {namespace}/{name} responded to {_DUMP} with an unexpected document",
+            seen=f"{len(raw)} bytes",
+            expected="Envoy's JSON of dynamic_active_secrets, certificates in PEM",
+            hint=Advice(kubectl(kube.context, "-n", namespace, "logs", name, "-c", "istio-proxy")),
         ) from None
 
 
@@ -89,15 +94,28 @@ MOST_BYTES = 64 * 2**20
 """What is read of a proxy's list of clusters at most."""
 
 
-def read_clusters(kube: Kube, pod: Object) -> str:
-    """The admin page `/clusters` of a pod's proxy: its clusters and their endpoints, as text.
+def read_cluster(kube: Kube, pod: Object, cluster: str) -> tuple[ProxyEndpoint, ...]:
+    """The endpoints that a pod's proxy has in one of its clusters, of its admin page `/clusters`.
 
     Raises:
-        ProblemError: The forward failed, or what listens there is no Envoy.
+        ProblemError: The forward failed, or what listens there is no Envoy, or the page is too long.
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-    raw = kube.http_get(namespace, name, _ADMIN_PORT, "/clusters", most=MOST_BYTES)
-    return raw.decode(errors="replace")
+    raw = kube.http_get(namespace, name, _ADMIN_PORT, "/clusters", most=MOST_BYTES + 1)
+    endpoints = read_endpoints(raw, cluster)
+    if not endpoints and len(raw) > MOST_BYTES:
+        shown = istioctl(
+            kube.context, "proxy-config", "endpoints", f"{name}.{namespace}", "--cluster", cluster
+        )
+        raise ProblemError.of(
+            code=Code.MALFORMED_ANSWER,
+            cluster=kube.context,
+            message=f"{kube.context}: the clusters of proxy {namespace}/{name} are too long to be read",
+            seen=f"more than {MOST_BYTES // 2**20} MiB, and {cluster} not among them",
+            expected="less",
+            hint=Advice("see what it has of this service: ", shown),
+        )
+    return endpoints
 
 
 def _name(pod: Object) -> str:

@@ -57,6 +57,9 @@ _TURN_S = 1.0
 _FORWARD = "/portforward"
 
 
+_DRY_RUN = {"dryRun": "All"}
+
+
 @dataclass(slots=True)
 class _Connections:
     """What is kept of an API server between calls, whatever their deadlines.
@@ -146,11 +149,15 @@ class Kube:
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return [head | item for item in answer.get("items") or []]
 
-    def apply(self, document: Object) -> Object:
-        """Server-side apply: sets what the document says, and leaves alone what it does not say."""
+    def apply(self, document: Object, *, dry_run: bool = False) -> Object:
+        """Server-side apply: sets what the document says, and leaves alone what it does not say.
+
+        Args:
+            dry_run: Whether it is only admitted, and not stored.
+        """
         kind = kind_of(document)
         metadata = document["metadata"]
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"} | (_DRY_RUN if dry_run else {})
         return self.request(
             "PATCH",
             kind.path(metadata.get("namespace"), metadata["name"]),
@@ -159,12 +166,17 @@ class Kube:
             content_type=_APPLY,
         )
 
-    def create(self, document: Object) -> Object | None:
-        """Creates an object; None where one of that name is there already (it is left as it is)."""
+    def create(self, document: Object, *, dry_run: bool = False) -> Object | None:
+        """Creates an object; None where one of that name is there already (it is left as it is).
+
+        Args:
+            dry_run: Whether it is only admitted, and not stored.
+        """
         kind = kind_of(document)
         path = kind.path(document["metadata"].get("namespace"))
+        query = {"fieldManager": FIELD_MANAGER} | (_DRY_RUN if dry_run else {})
         try:
-            return self.request("POST", path, query={"fieldManager": FIELD_MANAGER}, body=document)
+            return self.request("POST", path, query=query, body=document)
         except KubeError as error:
             if error.reason is Reason.EXISTS:
                 return None
@@ -230,12 +242,12 @@ class Kube:
         headers = {"Accept": "application/json", "Content-Type": content_type}
         status, raw = self._answer(method, path, headers, query=query, body=body, reads=reads)
         try:
-            found = jsontext.load(raw)
+            value = jsontext.load(raw)
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            value = None
+        if not isinstance(value, dict):
             raise errors.malformed(self.context, self._server(), method, path, status, raw)
-        return found
+        return value
 
     def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """One call answered in plain text, as a pod's log is.
@@ -382,8 +394,8 @@ class Kube:
         """
         what = f"exec in {namespace}/{pod}"
         path = objects.POD.path(namespace, pod) + "/exec"
-        asked = [("container", container), ("stdout", "true"), ("stderr", "true")]
-        query = [*asked, *(("command", word) for word in command)]
+        parameters = [("container", container), ("stdout", "true"), ("stderr", "true")]
+        query = [*parameters, *(("command", word) for word in command)]
         left = time_left(self._remaining(timeout_s, least=0.0))
 
         def attempt() -> Execution:
@@ -400,6 +412,11 @@ class Kube:
         """Ends the connections."""
         if self._kept.sender is not None:
             self._kept.sender.close()
+
+    def close_all_but_one(self) -> None:
+        """Ends the connections that no call uses, but for one."""
+        if self._kept.sender is not None:
+            self._kept.sender.close_all_but_one()
 
     @contextmanager
     def _stream(

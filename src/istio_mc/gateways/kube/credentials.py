@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Hint, kubectl, on_this_machine
 from istio_mc.domain.kube.exec_credential import (
     INFO_VARIABLE,
@@ -28,7 +27,7 @@ from istio_mc.domain.kube.exec_credential import (
 )
 from istio_mc.domain.kube.kubeconfig import has_own_credentials, uses_exec
 from istio_mc.domain.naming import cluster_id
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import files, process
 from istio_mc.gateways.host.parallel import result_of
 
@@ -84,10 +83,8 @@ def resolve(
     Contexts with the same plugin, arguments and cluster information share one run.
 
     Args:
-        contexts: The contexts to authenticate. Those without a plugin pass through as they are.
         deadline_s: Seconds that each plugin has. (One that asks on the terminal has at least 120.)
         terminal: Whether somebody can answer on standard input; None: see whether it is a terminal.
-        until: `time.monotonic()` value by which all of them have ended.
 
     Returns:
         Context name → credential, or the Problem that keeps that context from being used: its own first
@@ -118,7 +115,6 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
     """Writes a kubeconfig that only its owner can read: 0600, in a 0700 folder, whole or not at all.
 
     Args:
-        folder: Where to; made where it is missing, but not the one above it.
         kubeconfig_document: The document; its current context gives the file its name. It is written as JSON,
             which is YAML, and of which no reader takes a name such as `y` for a boolean.
 
@@ -128,14 +124,12 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
     files.make_private_folder(folder, parents=False)
     mode = folder.stat().st_mode & 0o777
     if mode & _PRIVATE_BITS:
-        raise ProblemError(
-            Problem(
-                code=Code.FOLDER_NOT_PRIVATE,
-                message=f"{folder} is open to others: credentials are not written there",
-                seen=f"mode {mode:04o}",
-                expected="mode 0700",
-                hint=on_this_machine("chmod", "700", folder),
-            )
+        raise ProblemError.of(
+            code=Code.FOLDER_NOT_PRIVATE,
+            message=f"{folder} is open to others: credentials are not written there",
+            seen=f"mode {mode:04o}",
+            expected="mode 0700",
+            hint=on_this_machine("chmod", "700", folder),
         )
     name = str(kubeconfig_document.get("current-context") or "")
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]  # two names may map to one id
@@ -198,15 +192,17 @@ def _run_all(
     answers: dict[str, PluginAnswer | Problem] = {}
     cancel = threading.Event()
     with ThreadPoolExecutor(max(1, len(quiet)), thread_name_prefix="credentials") as pool:
-        futures = {key: pool.submit(_ask, run, deadline_s, cancel=cancel) for key, run in quiet.items()}
+        futures = {
+            key: pool.submit(_run_plugin, run, deadline_s, cancel=cancel) for key, run in quiet.items()
+        }
         try:
             answers |= {key: result_of(future) for key, future in futures.items()}
         except BaseException:
             cancel.set()  # Ctrl-C: or leaving the pool would wait for every deadline
             raise
     for key, run in runs.items():
-        found = answers.get(key)
-        asks = run.plugin.interactive_mode == "IfAvailable" and terminal
+        answer = answers.get(key)
+        may_prompt = run.plugin.interactive_mode == "IfAvailable" and terminal
         if key not in quiet and not terminal:
             answers[key] = _failure(
                 run,
@@ -214,14 +210,14 @@ def _run_all(
                 hint=Advice("Log in beforehand, or use another user"),
             )
         elif key not in quiet or (
-            asks and isinstance(found, Problem) and found.code == Code.CREDENTIAL_PLUGIN_FAILED
+            may_prompt and isinstance(answer, Problem) and answer.code == Code.CREDENTIAL_PLUGIN_FAILED
         ):
             longer = process.within(max(deadline_s, INTERACTIVE_DEADLINE_S), until)
-            answers[key] = _ask(run, longer, cancel=cancel, interactive=True)
+            answers[key] = _run_plugin(run, longer, cancel=cancel, interactive=True)
     return answers
 
 
-def _ask(
+def _run_plugin(
     run: _Run, deadline_s: float, *, cancel: threading.Event, interactive: bool = False
 ) -> PluginAnswer | Problem:
     plugin = run.plugin
@@ -289,13 +285,13 @@ def _result(context: Context, answer: PluginAnswer | Problem) -> Credential | Pr
 
 
 def _missing(run: _Run) -> Problem:
-    told = process.tail((run.plugin.install_hint or "").encode())
+    hint = process.tail((run.plugin.install_hint or "").encode())
     return _failure(
         run,
         "is not installed",
         code=Code.CREDENTIAL_PLUGIN_MISSING,
         hint=Advice(
-            told
+            hint
             or f"Install {run.plugin.command}, or correct the kubeconfig ({', '.join(run.context.files)})"
         ),
     )

@@ -45,9 +45,7 @@ class Listed(NamedTuple):
     """Objects of one kind.
 
     Attributes:
-        plural: The kind's name in URLs.
         items: The objects, with the kind and version that lists leave out.
-        more: Whether there are more than were asked for.
     """
 
     group: str
@@ -110,21 +108,21 @@ def configuration_kinds(kube: Kube) -> list[tuple[str, str, str, str]]:
     Raises:
         ProblemError: The API server refused, or did not answer in time.
     """
-    found: list[tuple[str, str, str, str]] = []
+    kinds: list[tuple[str, str, str, str]] = []
     for group in kube.request("GET", "/apis").get("groups") or []:
         name = str(group.get("name", ""))
         if name.endswith(_GROUPS):
             version = group["preferredVersion"]["groupVersion"]
             served = kube.request("GET", f"/apis/{version}").get("resources") or []
-            found += [
+            kinds += [
                 (f"/apis/{version}/{kind['name']}", name, version, kind["kind"])
                 for kind in served
                 if "/" not in kind["name"] and "list" in (kind.get("verbs") or [])
             ]
-    return found
+    return kinds
 
 
-def asked(kube: Kube, pod: Object, port: int, path: str) -> str:
+def http_get(kube: Kube, pod: Object, port: int, path: str) -> str:
     """What a pod answers on a port that listens to itself alone, as far as it is read.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import Url, parse_url
 
 from istio_mc import __version__
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_bypassed
 from istio_mc.domain.kube.request_headers import (
@@ -24,7 +24,7 @@ from istio_mc.domain.kube.request_headers import (
     request_headers,
     without_credentials,
 )
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.gateways.kube import http_proxy
 from istio_mc.gateways.kube import tls as kube_tls
 from istio_mc.gateways.kube.errors import KubeError
@@ -90,6 +90,19 @@ class Sender:
         """Ends the connections."""
         self.manager.clear()
 
+    def close_all_but_one(self) -> None:
+        """Ends the connections that no request uses, but for the one used last."""
+        if self.server is None or self.server.pool is None:
+            return
+        taken: list[Any] = []
+        with suppress(queue.Empty):
+            while True:
+                taken.append(self.server.pool.get_nowait())
+        for connection in [one for one in taken if one][1:]:
+            connection.close()  # urllib3 opens it again where one more is needed
+        for connection in reversed(taken):
+            self.server.pool.put_nowait(connection)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -129,9 +142,6 @@ class Endpoint:
 
     def connect(self, timeout_s: float) -> socket.socket:
         """Opens one more connection, as those of the pool are opened.
-
-        Args:
-            timeout_s: How long each step may take, in seconds.
 
         Raises:
             OSError: It was refused, or TLS failed (ssl.SSLError).
@@ -248,14 +258,14 @@ def _token(user: Mapping[str, Any]) -> str:
     if not path:
         return given
     try:
-        found = Path(str(path)).read_bytes().decode().strip()
+        token = Path(str(path)).read_bytes().decode().strip()
     except (OSError, ValueError) as error:
-        found, fault = "", getattr(error, "strerror", None) or "it is not UTF-8"
+        token, fault = "", getattr(error, "strerror", None) or "it is not UTF-8"
     else:
         fault = "it is empty"
-    if not found and not given:
+    if not token and not given:
         raise _UnusableError(f"tokenFile: cannot read a token from {path}: {fault}")
-    return found or given
+    return token or given
 
 
 def _server_name(cluster: Mapping[str, Any], url: str, tls: ssl.SSLContext | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What an API server's fault is called, and what mends it."""
+"""What an API server's fault is called, and what fixes it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import ssl
 
 import urllib3
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.refusal import Reason, problem_of, read_refusal
 from istio_mc.domain.links.remote_secrets import CertificateFault
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 
 
 class KubeError(ProblemError):
     """An API server answered with a fault, or not at all.
 
     Attributes:
-        status: HTTP status of the answer; 0 where none came.
         untrusted: Whether what answered showed a certificate that is not trusted.
         certificate: What is wrong with that certificate; None where none came.
-        reason: Why the API server refused; None where no request was refused.
     """
 
     def __init__(
@@ -52,15 +49,15 @@ def unreachable(
     problem = Problem(
         code=Code.CLUSTER_UNREACHABLE,
         cluster=context,
-        message=f"{context} cannot be reached",
+        message="API server is not reachable",
         seen=f"{seen}; through {through}" if through else seen,
         expected=f"a response from {server}",
-        hint=_way_in(context, error),
+        hint=_access_hint(context, error),
     )
     return KubeError(problem, 0, untrusted=untrusted, certificate=_certificate_fault(error))
 
 
-def _way_in(context: str, error: Exception) -> Advice:
+def _access_hint(context: str, error: Exception) -> Advice:
     # What is wrong with a certificate is known here; kubectl would only repeat it.
     match _certificate_fault(error):
         case CertificateFault.NAME:
@@ -104,8 +101,8 @@ def malformed(context: str, server: str, method: str, path: str, status: int, ra
     problem = Problem(
         code=Code.MALFORMED_ANSWER,
         cluster=context,
-        message=f"the server that responded to {method} {path} for {context} is not an API server",
-        seen=f"{len(raw)} bytes, {raw[:80]!r}",
+        message=f"the server at the address of {context} is not an API server",
+        seen=f"{method} {path}: {len(raw)} bytes, {raw[:80]!r}",
         expected="a JSON object as Kubernetes writes it",
         hint=Advice(f"check for a proxy in front of {server} that responds instead"),
     )
@@ -122,11 +119,8 @@ def stream_failed(context: str, what: str, path: str, error: Exception | str, st
     """A stream through the API server was not opened, or broke.
 
     Args:
-        context: Whose API server it is.
-        what: The stream, for the message.
         path: What was connected to: the subresource of a pod.
         error: Why, where a text says it in the words of the cluster.
-        status: The HTTP status of a refusal.
     """
     namespace, _, _, subresource = path.split("/")[-4:]
     problem = Problem(

@@ -16,11 +16,10 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3.util import parse_url
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.hosts import is_for_us_only
 from istio_mc.domain.kube.request_headers import is_sendable
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:
@@ -37,7 +36,6 @@ class HttpProxy:
     """A proxy that every call goes through.
 
     Attributes:
-        url: Where it is: scheme, host and port.
         headers: What it is sent, its user and password among them.
     """
 
@@ -59,11 +57,7 @@ def choose(
     """The proxy to take; None: straight to the API server.
 
     Args:
-        context: Whose API server it is.
-        server: Its URL.
-        named: The cluster's `proxy-url`, where there is one.
         environment: What the environment names for such a URL, where it does; `named` goes before it.
-        bypassed: Whether NO_PROXY leaves this server out.
 
     Raises:
         KubeError: It is no HTTP proxy.

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import goyaml
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.kube.kubeconfig import Kubeconfig, KubeconfigFile, merge
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> 
     Args:
         option: Value of `--kubeconfig`: one path or several, separated as in $PATH; None or empty: not given.
         env: The environment, of which KUBECONFIG comes next.
-        home: Home folder, whose `.kube/config` comes last.
 
     Returns:
         Paths without empty ones and repeats.
@@ -45,18 +43,18 @@ def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files
         InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
             fault of every file.
     """
-    found: list[KubeconfigFile] = []
+    kubeconfigs: list[KubeconfigFile] = []
     faults: list[Problem] = []
     for path in paths:
         # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
         try:
-            found.append(_read(files.absolute(path), read))
+            kubeconfigs.append(_read(files.absolute(path), read))
         except InputError as error:
             faults.extend(error.problems)
-    if not faults and all(file.document is None for file in found):
-        raise InputError(_none_there([file.path for file in found]))
+    if not faults and all(file.document is None for file in kubeconfigs):
+        raise InputError(_none_there([file.path for file in kubeconfigs]))
     try:
-        kubeconfig = merge(found)
+        kubeconfig = merge(kubeconfigs)
     except InputError as error:
         raise InputError(*faults, *error.problems) from None
     if faults:
@@ -70,27 +68,23 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
     except FileNotFoundError:
         return KubeconfigFile(path, None)
     except OSError as error:
-        raise InputError(
-            Problem(
-                code=Code.KUBECONFIG_UNREADABLE,
-                message=f"{path}: cannot be read: {error.strerror}",
-                hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
-            )
+        raise InputError.of(
+            code=Code.KUBECONFIG_UNREADABLE,
+            message=f"{path}: cannot be read: {error.strerror}",
+            hint=Advice("Correct its permissions, or leave it out of $KUBECONFIG or --kubeconfig"),
         ) from error
     try:
-        found = goyaml.load(data)
+        value = goyaml.load(data)
     except goyaml.GoYamlError as error:
         where = ":".join(str(part) for part in (path, error.line, error.column) if part)
-        raise InputError(
-            Problem(
-                code=Code.YAML_INVALID,
-                message=f"{where}: not YAML: {error.reason}",
-                hint=Advice("Correct the file"),
-                docs="troubleshooting.md#kubeconfig",
-            )
+        raise InputError.of(
+            code=Code.YAML_INVALID,
+            message=f"{where}: not YAML: {error.reason}",
+            hint=Advice("Correct the file"),
+            docs="troubleshooting.md#kubeconfig",
         ) from None
     # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load).
-    return KubeconfigFile(path, {} if found.value is None else found.value, found.repeated)
+    return KubeconfigFile(path, {} if value.value is None else value.value, value.repeated)
 
 
 def _none_there(paths: Sequence[str]) -> Problem:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.istio.istiod import unavailable
-from istio_mc.domain.istio.pod_faults import Log, PodFault, deployment_faults, is_seen, pod_fault
+from istio_mc.domain.istio.pod_faults import Log, PodFault, deployment_faults, is_observed, pod_fault
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.redaction.redactor import Redactor
@@ -34,17 +34,17 @@ def read_deployment_faults(
     Raises:
         ProblemError: The cluster's pods cannot be listed.
     """
-    broken = [one for one in deployments if unavailable(one) and is_seen(one)]
+    broken = [one for one in deployments if unavailable(one) and is_observed(one)]
     if not broken:
         return {}
-    found = all_of(
+    results = all_of(
         {
             "pods": partial(kube.list, objects.POD, namespace),
             "replica sets": partial(_if_allowed, partial(kube.list, objects.REPLICA_SET, namespace)),
             "events": partial(_events, kube, namespace),
         }
     )
-    faults = deployment_faults(broken, found["replica sets"], found["pods"], found["events"])
+    faults = deployment_faults(broken, results["replica sets"], results["pods"], results["events"])
     return {name: _with_logs(kube, namespace, one) for name, one in faults.items()}
 
 
@@ -98,3 +98,22 @@ def shown(log: str) -> str:
     if not lines:
         return ""
     return lines[-1] if len(lines[-1]) <= _LONGEST_LINE else f"{lines[-1][:_LONGEST_LINE]}…"
+
+
+_SILENCE_S = 1.0
+_REFUSED = "connection refused"
+
+
+def refuses(kube: Kube, pod: Object, port: int) -> bool:
+    """Whether nothing listens on a port of a pod, as a port-forward sees it; nothing is sent.
+
+    A port that accepts is silent; what else goes wrong with the stream says nothing of the port.
+    """
+    metadata = pod["metadata"]
+    try:
+        kube.with_silence(_SILENCE_S).forward(
+            metadata["namespace"], metadata["name"], port, lambda tunnel: tunnel.recv(1)
+        )
+    except ProblemError as error:
+        return any(_REFUSED in (problem.seen or "") for problem in error.problems)
+    return False

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.kube.refusal import Reason
 from istio_mc.domain.kube.rights import Right
-from istio_mc.domain.links.remote_secrets import READS, Reading, Tried, reader_kubeconfig
-from istio_mc.domain.problem import ProblemError
+from istio_mc.domain.links.remote_secrets import READS, AccessResult, Reading, reader_kubeconfig
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.client import Kube
 from istio_mc.gateways.kube.errors import KubeError
@@ -23,21 +22,16 @@ _READ_S = 5.0
 _READS = tuple(Right(verb, resource, group, "") for group, resource in READS for verb in ("list", "watch"))
 
 
-def try_access(context: str, access: Access, deadline: float | None = None) -> Tried:
+def try_access(context: str, access: Access, deadline: float | None = None) -> AccessResult:
     """Asks a cluster, as another's istiod would, whether it may read what istiod reads.
 
     A loopback address is not tried: from here it would be this machine's own. Neither are credentials that
     only istiod's pod has.
-
-    Args:
-        context: The cluster's context, for what is logged.
-        access: A remote secret's.
-        deadline: `time.monotonic()` value by which the calls end.
     """
-    if access.untried:
-        return Tried(Reading.UNTRIED, access.untried)
+    if access.untested:
+        return AccessResult(Reading.UNTESTED, access.untested)
     if access.is_loopback:
-        return Tried(Reading.UNREACHABLE, "a loopback address is the reader's own machine")
+        return AccessResult(Reading.UNREACHABLE, "a loopback address is the reader's own machine")
     name = f"{context} as other istiods reach it"
     kube = Kube(
         name,
@@ -49,26 +43,26 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> T
     try:
         # One question first: what cannot be reached shall cost one timeout.
         rights = not_granted_everywhere(kube, _READS)
-        found = {str(right): allowed(kube, right) for right in rights[:1]}
-        found |= all_of({str(right): partial(allowed, kube, right) for right in rights[1:]})
+        rights_held = {str(right): allowed(kube, right) for right in rights[:1]}
+        rights_held |= all_of({str(right): partial(allowed, kube, right) for right in rights[1:]})
     except KubeError as error:
-        return _told(error)
+        return _result_of(error)
     except ProblemError as error:  # of several questions at once
-        return Tried(Reading.STRANGE, str(error))
+        return AccessResult(Reading.STRANGE, str(error))
     finally:
         kube.close()
-    denied = [right for right, may in found.items() if not may]
-    return Tried(Reading.DENIED, ", ".join(denied)) if denied else Tried(Reading.OK)
+    denied = [right for right, may in rights_held.items() if not may]
+    return AccessResult(Reading.DENIED, ", ".join(denied)) if denied else AccessResult(Reading.OK)
 
 
-def _told(error: KubeError) -> Tried:
+def _result_of(error: KubeError) -> AccessResult:
     seen = error.problems[0].seen or error.problems[0].message
     if error.problems[0].code == Code.KUBECONFIG_UNUSABLE:  # nothing was asked
-        return Tried(Reading.UNTRIED, seen)
+        return AccessResult(Reading.UNTESTED, seen)
     if error.untrusted:
-        return Tried(Reading.UNTRUSTED, seen, error.certificate)
+        return AccessResult(Reading.UNTRUSTED, seen, error.certificate)
     if error.reason is Reason.UNAUTHENTICATED:
-        return Tried(Reading.UNAUTHENTICATED, seen)
+        return AccessResult(Reading.UNAUTHENTICATED, seen)
     if error.unreachable:
-        return Tried(Reading.UNREACHABLE, seen)
-    return Tried(Reading.STRANGE, seen)
+        return AccessResult(Reading.UNREACHABLE, seen)
+    return AccessResult(Reading.STRANGE, seen)

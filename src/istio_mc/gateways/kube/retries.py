@@ -37,9 +37,7 @@ def once_more(what: str, call: Callable[[], T], *, left: Callable[[], float], re
     """Calls, and calls once more where the connection broke, or was not made in the first place.
 
     Args:
-        what: What is tried, for the log.
         call: Raises what the connection raised.
-        left: Seconds until the deadline.
         reads: Whether it changes nothing. Else it is called once more only where nothing was sent.
     """
     try:
@@ -81,11 +79,7 @@ def _words(error: Exception) -> str:
 
 
 class Patience(urllib3.Retry):
-    """Sends a call again, but waits for nobody past the deadline, whatever Retry-After asks for.
-
-    Attributes:
-        left: Seconds until the deadline, asked each time anew.
-    """
+    """Sends a call again, but never waits past the deadline, whatever Retry-After asks for."""
 
     left: Callable[[], float] = staticmethod(lambda: float("inf"))
 

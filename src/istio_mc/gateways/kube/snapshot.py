@@ -20,10 +20,10 @@ from istio_mc.gateways.kube.errors import KubeError
 from istio_mc.gateways.kube.rights import allowed, not_granted_everywhere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from istio_mc.domain.calico import Calico
-    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.kube.objects import Object, Ref
     from istio_mc.gateways.kube.client import Kube
 
 
@@ -59,27 +59,30 @@ _NEEDED = (
         )
     ),
     Right("list", "networkpolicies", "networking.k8s.io"),
+    *(Right(verb, "leases", "coordination.k8s.io") for verb in ("get", "create", "patch", "delete")),
     # A WebSocket begins with a GET; Kubernetes 1.35 and newer require the other right for it too.
     Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
     Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
 )
 
 
-def survey(kube: Kube) -> Surroundings:
+def survey(kube: Kube, daemon_sets: Callable[[], list[Object]] | None = None) -> Surroundings:
     """Looks around in a cluster: ten requests, more only where a right is missing or Calico runs.
+
+    Args:
+        daemon_sets: Returns the DaemonSets, where others of this run read them too.
 
     Raises:
         ProblemError: It cannot be reached, or refuses to tell.
     """
-    listed = all_of(
-        {
-            "storage": partial(kube.list, objects.STORAGE_CLASS),
-            "nodes": partial(kube.list, objects.NODE),
-            "istiods": partial(kube.list, objects.DEPLOYMENT, labels="app=istiod"),
-            "daemon sets": partial(kube.list, objects.DAEMON_SET),
-        }
-    )
-    daemon_sets = listed["daemon sets"]
+    calls: dict[str, Callable[[], list[Object]]] = {
+        "storage": partial(kube.list, objects.STORAGE_CLASS),
+        "nodes": partial(kube.list, objects.NODE),
+        "istiods": partial(kube.list, objects.DEPLOYMENT, labels="app=istiod"),
+        "daemon sets": daemon_sets or partial(kube.list, objects.DAEMON_SET),
+    }
+    listed = all_of(calls)
+    running = listed["daemon sets"]
     crds = all_of({name: partial(kube.get, objects.CRD, name) for name in objects.GATEWAY_API_VERSIONED})
     metrics = kube.get(objects.API_SERVICE, _METRICS)
     config = kube.get(objects.CONFIG_MAP, cilium.CONFIG, cilium.NAMESPACE)
@@ -88,12 +91,12 @@ def survey(kube: Kube) -> Surroundings:
         metrics=observed.metrics(metrics),
         architectures=observed.architectures(listed["nodes"]),
         cilium=(config.get("data") or {}) if config else None,
-        calico=_calico(kube, daemon_sets),
-        istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in daemon_sets),
+        calico=_calico(kube, running),
+        istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in running),
         denied=_denied(kube),
         control_planes=tuple(observed.control_plane(item) for item in listed["istiods"]),
         gateway_api=observed.bundle_versions([crd for crd in crds.values() if crd]),
-        ambient=any(labels_of(one).get("app") == "ztunnel" for one in daemon_sets),
+        ambient=any(labels_of(one).get("app") == "ztunnel" for one in running),
     )
 
 
@@ -103,8 +106,8 @@ def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
     if node is None:
         return None
     try:
-        found = (kube.get(kind, calico.FELIX) for kind in objects.FELIX_CONFIGURATIONS)
-        return calico.calico_of(node, next(filter(None, found), None))
+        documents = (kube.get(kind, calico.FELIX) for kind in objects.FELIX_CONFIGURATIONS)
+        return calico.calico_of(node, next(filter(None, documents), None))
     except KubeError as error:
         if error.reason is not Reason.FORBIDDEN:
             raise
@@ -116,8 +119,8 @@ def _denied(kube: Kube) -> tuple[str, ...]:
     rights = not_granted_everywhere(kube, _NEEDED)
     if not rights or allowed(kube, _EVERYTHING):
         return ()
-    asked: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in rights}
-    return tuple(right for right, may in all_of(asked).items() if not may)
+    reviews: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in rights}
+    return tuple(right for right, may in all_of(reviews).items() if not may)
 
 
 _IN_SYSTEM_NAMESPACE = (
@@ -150,7 +153,6 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
     """Reads a cluster: some nineteen requests at once, each kind listed once.
 
     Args:
-        kube: Its API server.
         namespace: istio-system, where this run has read it before.
 
     Raises:
@@ -169,10 +171,10 @@ def observe(kube: Kube, namespace: Object | None = None) -> Observed:
     }
     calls["namespace"] = lambda: _one(namespace or kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE))
     calls["gateway-api"] = lambda: _one(kube.get(objects.CRD, objects.GATEWAY_API_SIGN))
-    found = all_of(calls)
-    gateway_api = bool(found.pop("gateway-api"))
-    _share_specs(found[" ".join(objects.CRD)])
-    live = {ref_of(item): item for items in found.values() for item in items}
+    results = all_of(calls)
+    gateway_api = bool(results.pop("gateway-api"))
+    _share_specs(results[" ".join(objects.CRD)])
+    live = {ref_of(item): item for items in results.values() for item in items}
     return Observed(version, live, gateway_api, kube.ahead_s)
 
 
@@ -200,23 +202,28 @@ def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Obs
     unread = {ref_of(item): kind_of(item) for item in manifest if item["kind"] not in listed}
     if not unread:
         return observed
-    found = all_of(
-        {str(ref): partial(kube.get, kind, ref.name, ref.namespace) for ref, kind in unread.items()}
-    )
-    return replace(
-        observed, objects={**observed.objects, **{ref_of(item): item for item in found.values() if item}}
-    )
+    return replace(observed, objects={**observed.objects, **read_each(kube, unread)})
 
 
-def _one(found: Object | None) -> list[Object]:
-    return [found] if found else []
+def read_each(kube: Kube, refs: Mapping[Ref, Kind]) -> dict[Ref, Object]:
+    """Of these objects those that there are, each read by its name, all at once.
+
+    Raises:
+        ProblemError: One of them may not be read.
+    """
+    calls = {str(ref): partial(kube.get, kind, ref.name, ref.namespace) for ref, kind in refs.items()}
+    found = all_of(calls)
+    return {ref: item for ref in refs if (item := found[str(ref)])}
+
+
+def _one(item: Object | None) -> list[Object]:
+    return [item] if item else []
 
 
 def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
     """Reads the Services of all namespaces and their endpoints, in two calls.
 
     Args:
-        kube: The cluster's API server.
         injected: Gives the pods that speak mTLS, which others of this run look at too.
 
     Raises:
@@ -227,9 +234,9 @@ def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
         "slices": partial(kube.list, objects.ENDPOINT_SLICE),
         "pods": injected,
     }
-    found = all_of(calls)
-    offered = meshed(found["services"], found["pods"])
-    slices = found["slices"]
+    results = all_of(calls)
+    offered = meshed(results["services"], results["pods"])
+    slices = results["slices"]
     return Services(
-        tuple(found["services"]), offered, endpoints_of(slices), ready_addresses(slices), tuple(slices)
+        tuple(results["services"]), offered, endpoints_of(slices), ready_addresses(slices), tuple(slices)
     )

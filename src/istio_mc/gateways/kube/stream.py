@@ -77,8 +77,8 @@ class _TimedSocket:
         if not self._received:
             self._limit()
             self._received = self._inner.recv(_CHUNK)
-        found, self._received = self._received[:size], self._received[size:]
-        return found
+        data, self._received = self._received[:size], self._received[size:]
+        return data
 
     def send(self, data: bytes) -> int:
         """How many bytes of it were sent."""
@@ -189,11 +189,7 @@ def channels(
     """A stream to a path of an API server, for the length of a `with` block.
 
     Args:
-        endpoint: The API server.
         path: Path of a subresource that is connected to, such as a pod's `exec`.
-        query: The parameters of it.
-        connect_timeout_s: How long each step of connecting may take, in seconds.
-        patience: How long the next message may take, in seconds.
 
     Raises:
         OSError: It was not opened, or broke; StreamError is one.
@@ -265,9 +261,9 @@ class Tunnel:
             OSError: Nothing came in time, or the stream broke; StreamError is what the cluster reports.
         """
         while not self._received and not self._ended:
-            self._take(self._channels.receive())
-        found, self._received = self._received[:size], self._received[size:]
-        return found
+            self._store(self._channels.receive())
+        data, self._received = self._received[:size], self._received[size:]
+        return data
 
     def makefile(self, _mode: str = "rb", /) -> io.BufferedReader:
         """What is received, as a file."""
@@ -276,7 +272,7 @@ class Tunnel:
     def close(self) -> None:
         """Does nothing: the stream ends with its `with` block."""
 
-    def _take(self, message: tuple[int, bytes] | None) -> None:
+    def _store(self, message: tuple[int, bytes] | None) -> None:
         if message is None:
             self._ended = True
             return

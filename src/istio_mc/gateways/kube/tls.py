@@ -35,9 +35,6 @@ class TlsSettings:
 
     Attributes:
         authorities: PEM certificates that the server's may be issued by; None: the system's.
-        certificate: PEM client certificate with its intermediates; None: there is none.
-        key: Its PEM key.
-        verify: Whether the server's certificate is verified at all.
     """
 
     authorities: bytes | None = None
@@ -117,7 +114,7 @@ def _authenticate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> No
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in (certificate, key)]
         try:
             certfile, keyfile = map(_written, files, (certificate, key))
-            context.load_cert_chain(certfile, keyfile, password=_ask_nobody)
+            context.load_cert_chain(certfile, keyfile, password=_reject_passphrase)
         except OSError as error:  # ssl.SSLError is one
             fault = "do not belong together" if _NO_PAIR in str(error) else f"cannot be read: {error}"
             raise UnusableTlsError(f"client-certificate, client-key: {fault}") from None
@@ -129,7 +126,7 @@ def _written(file: IO[bytes], data: bytes) -> str:
     return f"/dev/fd/{file.fileno()}"
 
 
-def _ask_nobody() -> NoReturn:
+def _reject_passphrase() -> NoReturn:
     """Stands in for OpenSSL's question for a passphrase on the terminal."""
     raise UnusableTlsError("client-key: is encrypted; kubectl uses no such key either")
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.gateways.host import files
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ProblemError(
-            Problem(code=Code.FILE_UNREADABLE, message=f"cannot read {path}", seen=error.strerror)
+        raise ProblemError.of(
+            code=Code.FILE_UNREADABLE, message=f"cannot read {path}", seen=error.strerror
         ) from None
 
 

@@ -7,14 +7,10 @@ left of a try that failed is removed.
 from __future__ import annotations
 
 import fcntl
-import gzip
 import os
-import re
 import ssl
-import tarfile
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,26 +18,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
-from istio_mc.domain.kube.exec_credential import HEADER, least_size
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.domain.tools import known_as, parse_checksum, program_platforms
-from istio_mc.gateways.host import files
-from istio_mc.gateways.host.parallel import in_time, looks
+from istio_mc.domain.problem import Code, ProblemError
+from istio_mc.domain.tools import parse_checksum
+from istio_mc.gateways.host.parallel import in_time, poll_rounds
 from istio_mc.gateways.tools.cache import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from istio_mc.domain.tools import Artifact
     from istio_mc.gateways.tools.cache import Cache
 
 
 T = TypeVar("T")
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 """Told how many bytes are there, and how many it will be (None: the server does not say)."""
 
 MAX_FILE = 512 << 20
@@ -67,15 +59,13 @@ class _Again(Exception):  # noqa: N818 - not an error yet: the next try may do
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RemoteFile:
     """A file to fetch, and what it must be.
 
     Attributes:
         checksum_url: Where its SHA-256 is published; None: nowhere, and what it was when it was first fetched
             is what it must be ever after.
-        sha256: A digest that overrides a published one; None: there is none.
         sha256_from: Where that one is from, in words.
-        max_bytes: A larger file is refused.
     """
 
     url: str
@@ -91,7 +81,6 @@ class Downloader:
 
     Attributes:
         cache: Where files are written, and first-seen digests are kept.
-        deadline: `time.monotonic()` value by which all is done.
         read_timeout_s: Seconds without a byte after which a try is given up.
         backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
     """
@@ -106,7 +95,9 @@ class Downloader:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @contextmanager
-    def fetched(self, wanted: Wanted, told: Told = lambda _done, _total: None) -> Iterator[tuple[Path, str]]:
+    def fetched(
+        self, remote: RemoteFile, on_progress: OnProgress = lambda _done, _total: None
+    ) -> Iterator[tuple[Path, str]]:
         """A file that is what it must be, and its SHA-256, for the time of a `with` block.
 
         When the block ends the file is gone from the cache; where it ends well and no checksum is published,
@@ -116,19 +107,19 @@ class Downloader:
             ProblemError: `download-failed`, `download-untrusted`, `checksum-missing`, `checksum-mismatch`,
                 `digest-changed`.
         """
-        expected, source = self._expected(wanted)
-        partial = self.cache.partial(wanted.url)
+        expected, source = self._expected(remote)
+        partial = self.cache.partial(remote.url)
         self.cache.make_folder(partial.parent)
-        with self._locked(wanted.url, partial):
+        with self._locked(remote.url, partial):
             try:
-                self._tried(wanted.url, lambda: self._download(wanted, partial, told))
+                self._with_retries(remote.url, lambda: self._download(remote, partial, on_progress))
                 digest = sha256_of(partial)
                 if expected not in (None, digest):
-                    record = self.cache.record(wanted.url)
-                    raise mismatch(wanted.url, digest, str(expected), source, record)
+                    record = self.cache.record(remote.url)
+                    raise mismatch(remote.url, digest, str(expected), source, record)
                 yield partial, digest
-                if not wanted.checksum_url and not wanted.sha256:
-                    self.cache.remember(wanted.url, digest)
+                if not remote.checksum_url and not remote.sha256:
+                    self.cache.remember(remote.url, digest)
             finally:
                 partial.unlink(missing_ok=True)
 
@@ -153,7 +144,7 @@ class Downloader:
                         raise _failed(url, f"more than {_MAX_CHECKSUM >> 10} KiB", "a checksum")
                 return raw.decode(errors="replace")
 
-        return self._tried(url, once)
+        return self._with_retries(url, once)
 
     def close(self) -> None:
         """Ends its connections."""
@@ -165,7 +156,7 @@ class Downloader:
         """Holds a download against other runs for the time of a `with` block."""
         lock = partial.with_name(f"{partial.name}.lock")
         with lock.open("ab") as file:
-            for _ in looks(self.deadline, _LOCK_POLL_S):
+            for _ in poll_rounds(self.deadline, _LOCK_POLL_S):
                 with suppress(BlockingIOError):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
@@ -174,40 +165,38 @@ class Downloader:
                 raise _failed(url, "another run is fetching it still", "a free download")
             yield
 
-    def _expected(self, wanted: Wanted) -> tuple[str | None, str]:
-        if wanted.sha256:
-            return wanted.sha256, wanted.sha256_from
-        if not wanted.checksum_url:
-            return self.cache.recorded(wanted.url), RECORDED
-        text = self.text(wanted.checksum_url)
-        digest = parse_checksum(text, wanted.url.rsplit("/", 1)[-1]) if text is not None else None
+    def _expected(self, remote: RemoteFile) -> tuple[str | None, str]:
+        if remote.sha256:
+            return remote.sha256, remote.sha256_from
+        if not remote.checksum_url:
+            return self.cache.recorded(remote.url), RECORDED
+        text = self.text(remote.checksum_url)
+        digest = parse_checksum(text, remote.url.rsplit("/", 1)[-1]) if text is not None else None
         if digest is None:
-            raise ProblemError(
-                Problem(
-                    code=Code.CHECKSUM_MISSING,
-                    message=f"no checksum is published for {wanted.url}, which is not fetched without one",
-                    seen=f"{wanted.checksum_url}: {'not there' if text is None else repr(text[:80])}",
-                    expected="a SHA-256",
-                    hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
-                )
+            raise ProblemError.of(
+                code=Code.CHECKSUM_MISSING,
+                message=f"no checksum is published for {remote.url}, which is not fetched without one",
+                seen=f"{remote.checksum_url}: {'not there' if text is None else repr(text[:80])}",
+                expected="a SHA-256",
+                hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
             )
         return digest, "published with it"
 
-    def _download(self, wanted: Wanted, partial: Path, told: Told) -> None:
+    def _download(self, remote: RemoteFile, partial: Path, on_progress: OnProgress) -> None:
         """One try, from the beginning."""
-        with self._get(wanted.url) as answer:
-            _stop_unless_good(wanted.url, answer)
+        with self._get(remote.url) as answer:
+            _stop_unless_good(remote.url, answer)
             done = 0
             length = answer.headers.get("content-length", "")
             total = int(length) if length.isdigit() else None
             with partial.open("wb", buffering=0) as file:
                 for chunk in answer.iter_raw():
                     done += len(chunk)
-                    if max(done, total or 0) > wanted.max_bytes:
-                        limit = f"at most {wanted.max_bytes >> 20} MiB"
-                        raise _failed(wanted.url, f"{max(done, total or 0)} bytes", limit)
+                    if max(done, total or 0) > remote.max_bytes:
+                        limit = f"at most {remote.max_bytes >> 20} MiB"
+                        raise _failed(remote.url, f"{max(done, total or 0)} bytes", limit)
                     file.write(chunk)
-                    told(done, total)
+                    on_progress(done, total)
                     if time.monotonic() > self.deadline:
                         raise _Again(f"{done} of {total or '?'} bytes")
 
@@ -229,7 +218,7 @@ class Downloader:
                 self._client = _client()
             return self._client
 
-    def _tried(self, url: str, once: Callable[[], T]) -> T:
+    def _with_retries(self, url: str, once: Callable[[], T]) -> T:
         """What a call returns, made again while that may help."""
         for attempt in range(1, self.attempts + 1):
             try:
@@ -261,49 +250,41 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
     """A file is not what it must be.
 
     Args:
-        what: Its address.
-        seen: Its digest.
-        expected: The digest it must have.
-        source: Where that one is from, in words.
         record: Where its first-seen digest is kept, for the case that it is from there.
     """
     changed = source == RECORDED
     verb = "has changed since it was first fetched" if changed else "is not what it must be"
-    return ProblemError(
-        Problem(
-            code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
-            message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
-            seen=f"SHA-256 {seen}",
-            expected=f"SHA-256 {expected}, {source}",
-            hint=Advice("find out why it changed; if the change is intended: ", on_this_machine("rm", record))
-            if changed
-            else Advice("try again; if it fails again, check for a proxy between here and the publisher"),
-        )
+    return ProblemError.of(
+        code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
+        message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
+        seen=f"SHA-256 {seen}",
+        expected=f"SHA-256 {expected}, {source}",
+        hint=Advice("find out why it changed; if the change is intended: ", on_this_machine("rm", record))
+        if changed
+        else Advice("try again; if it fails again, check for a proxy between here and the publisher"),
     )
 
 
 def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
-    return ProblemError(
-        Problem(
-            code=Code.DOWNLOAD_FAILED,
-            message=f"{url} could not be fetched",
-            seen=seen,
-            expected=expected,
-            hint=Advice(
-                "run the same command again; behind a proxy set HTTPS_PROXY; without internet: ",
-                istio_mc("tools", "install", "--offline", "DIR"),
-            ),
-        )
+    return ProblemError.of(
+        code=Code.DOWNLOAD_FAILED,
+        message=f"{url} could not be fetched",
+        seen=seen,
+        expected=expected,
+        hint=Advice(
+            "run the same command again; behind a proxy set HTTPS_PROXY; without internet: ",
+            istio_mc("tools", "install", "--offline", "DIR"),
+        ),
     )
 
 
 def _stop_unless_good(url: str, answer: httpx.Response) -> None:
-    told = f"{answer.status_code} {answer.reason_phrase}".strip()
+    status = f"{answer.status_code} {answer.reason_phrase}".strip()
     if answer.status_code in _AGAIN:
         wait = answer.headers.get("retry-after", "")
-        raise _Again(told, min(float(wait), _LONGEST_PAUSE_S) if wait.isdigit() else 0.0)
+        raise _Again(status, min(float(wait), _LONGEST_PAUSE_S) if wait.isdigit() else 0.0)
     if not answer.is_success:
-        raise _failed(url, told)
+        raise _failed(url, status)
 
 
 def _client() -> httpx.Client:
@@ -314,14 +295,12 @@ def _client() -> httpx.Client:
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
         # What is no URL may be quoted by its words, and with it a password.
         seen = "a variable that is not a URL" if isinstance(error, httpx.InvalidURL) else str(error)
-        raise ProblemError(
-            Problem(
-                code=Code.PROXY_UNUSABLE,
-                message="the proxy or certificate settings of the environment cannot be used",
-                seen=seen.split(". ")[0],
-                expected="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY as http://HOST:PORT, SSL_CERT_FILE a file",
-                docs=_DOCS,
-            )
+        raise ProblemError.of(
+            code=Code.PROXY_UNUSABLE,
+            message="the proxy or certificate settings of the environment cannot be used",
+            seen=seen.split(". ")[0],
+            expected="HTTPS_PROXY, HTTP_PROXY and ALL_PROXY as http://HOST:PORT, SSL_CERT_FILE a file",
+            docs=_DOCS,
         ) from None
 
 
@@ -333,7 +312,7 @@ def _words(error: httpx.HTTPError, read_timeout_s: float) -> str:
 
 _DATES = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _NAMES = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
-_COMPANY = Advice(
+_OTHER_CA = Advice(
     "set SSL_CERT_FILE to a PEM file with the CA that signed it, such as a company proxy's; it replaces the "
     "public CAs, which many systems have together with their own in /etc/ssl/certs/ca-certificates.crt"
 )
@@ -351,14 +330,12 @@ def refuse_untrusted(url: str, error: httpx.HTTPError) -> None:
     if cause is None:
         return
     code = cause.verify_code
-    raise ProblemError(
-        Problem(
-            code=Code.DOWNLOAD_UNTRUSTED,
-            message=f"{url} could not be fetched: the certificate of {error.request.url.host} is not trusted",
-            seen=cause.verify_message or cause.reason,
-            expected=f"a valid certificate from a CA in {_trusted()}",
-            hint=_CLOCK if code in _DATES else _OTHER_HOST if code in _NAMES else _COMPANY,
-        )
+    raise ProblemError.of(
+        code=Code.DOWNLOAD_UNTRUSTED,
+        message=f"{url} could not be fetched: the certificate of {error.request.url.host} is not trusted",
+        seen=cause.verify_message or cause.reason,
+        expected=f"a valid certificate from a CA in {_trusted()}",
+        hint=_CLOCK if code in _DATES else _OTHER_HOST if code in _NAMES else _OTHER_CA,
     ) from None
 
 
@@ -373,100 +350,3 @@ def _trusted() -> str:
         if place := os.environ.get(variable):
             return f"{place} ({variable})"
     return "the list of public CAs (SSL_CERT_FILE is not set)"
-
-
-_MAX_UNPACKED = 1 << 30
-_BUNDLE_VERSION = re.compile(rb"gateway\.networking\.k8s\.io/bundle-version:\s*[\"']?v?([0-9A-Za-z.-]+)")
-_PLATFORM = re.compile(r"(linux|darwin)-(amd64|arm64)/")
-_CHUNK = 1 << 20
-_DAMAGED = "damaged"
-_TRUNCATED = "truncated"
-
-
-def recognise(path: Path, digest: str, artifact: Artifact, folder: Path) -> str:
-    """What a file is instead of an artifact, as words; "" where that is unknown.
-
-    Args:
-        path: The file.
-        digest: Its SHA-256.
-        artifact: What it is expected to be.
-        folder: The folder of downloads, whose other checksums it is compared with.
-    """
-    if not path.stat().st_size:
-        return "empty"
-    if other := known_as(digest) or _other_of(folder, digest, artifact):
-        return f"that of {other}"
-    with path.open("rb") as file:
-        head = file.read(HEADER)
-    if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
-        return "an HTML page"
-    if not artifact.tool.is_program:
-        return _manifest(path, artifact)
-    if artifact.member:
-        return _archive(path, artifact)
-    return _program(head, path.stat().st_size, artifact)
-
-
-def _other_of(folder: Path, digest: str, artifact: Artifact) -> str | None:
-    """The other file of a folder of downloads that has a digest."""
-    for beside in sorted(folder.glob("*/*/*/*.sha256")):
-        if str(beside.parent.relative_to(folder)) == artifact.folder:
-            continue
-        text = files.read_if_there(beside) or b""
-        if parse_checksum(text.decode(errors="replace"), beside.stem) == digest:
-            tool, version, place = beside.relative_to(folder).parts[:3]
-            return f"{tool} {version}" + ("" if place == "any" else f" for {place.replace('-', '/')}")
-    return None
-
-
-def _manifest(path: Path, artifact: Artifact) -> str:
-    versions = {found.decode() for found in _BUNDLE_VERSION.findall(files.read(path))}
-    others = sorted(versions - {artifact.version})
-    return f"the manifest of {artifact.tool} {', '.join(others)}" if others else ""
-
-
-def _program(head: bytes, size: int, artifact: Artifact) -> str:
-    platforms = program_platforms(head)
-    if platforms is None:
-        return "not a program"
-    if artifact.platform not in platforms:
-        return f"a program for {', '.join(map(str, platforms)) or 'another processor'}"
-    return _TRUNCATED if size < least_size(head) else ""
-
-
-def _archive(path: Path, artifact: Artifact) -> str:
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return "not a gzip archive"
-    try:
-        _read_through(path)
-        return _unrolled(path, artifact)
-    except EOFError:
-        return _TRUNCATED
-    except (tarfile.TarError, zlib.error, OSError):
-        return _DAMAGED
-
-
-def _read_through(path: Path) -> None:
-    """Reads an archive to its end, where gzip compares its checksum."""
-    left = _MAX_UNPACKED
-    with gzip.open(path) as raw:
-        while left > 0 and (chunk := raw.read(_CHUNK)):
-            left -= len(chunk)
-
-
-def _unrolled(path: Path, artifact: Artifact) -> str:
-    names: list[str] = []
-    with gzip.open(path) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
-        for entry in tar:
-            names.append(entry.name.removeprefix("./"))
-            if entry.offset_data + entry.size > _MAX_UNPACKED:
-                return ""
-            source = tar.extractfile(entry) if names[-1] == artifact.member and entry.isreg() else None
-            if source and (words := _program(source.read(HEADER), entry.size, artifact)):
-                return words
-    if artifact.member in names:
-        return ""
-    if platforms := sorted({f"{found[1]}/{found[2]}" for name in names if (found := _PLATFORM.match(name))}):
-        return f"an archive for {', '.join(platforms)}"
-    return f"an archive without {artifact.member}, with {', '.join(names[:4]) or 'nothing in it'}"

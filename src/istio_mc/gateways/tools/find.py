@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.problem import InputError, ProblemError
-from istio_mc.domain.tools import VERSION_ARGUMENTS, Platform, Tool, platform_of, told_version
+from istio_mc.domain.tools import VERSION_ARGUMENTS, Platform, Tool, platform_of, version_in_output
 from istio_mc.gateways.host import process
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from istio_mc.gateways.tools.cache import Cache
 
 BIN_DIR_VARIABLE = "ISTIO_MC_BIN_DIR"
-_ASK_S = 15.0
+_VERSION_S = 15.0
 
 
 class Origin(StrEnum):
@@ -34,17 +34,13 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A program that would be used.
-
-    Attributes:
-        version: What it says it is; None: it does not tell.
-    """
+class FoundTool:
+    """A program that would be used."""
 
     path: Path
     origin: Origin
     version: str | None
-    said: str = ""
+    output: str = ""
 
 
 def own_platform() -> Platform:
@@ -63,27 +59,19 @@ def find(
     cache: Cache,
     bin_dir: Path | None = None,
     deadline: float = math.inf,
-) -> Found | None:
+) -> FoundTool | None:
     """The program that is used: of those there are, the first that is of the version wanted.
 
     They are looked at in the order bin-dir, cache, PATH. Where none is of that version it is the first there
     is, and what to say of it is the caller's.
-
-    Args:
-        tool: Which program.
-        version: The version wanted; None: any.
-        env: Holds PATH.
-        cache: The private cache.
-        bin_dir: Folder to look in first.
-        deadline: `time.monotonic()` value by which the run ends.
     """
-    first: Found | None = None
+    first: FoundTool | None = None
     for origin, path in _candidates(tool, version, env, cache, bin_dir):
-        told, said = version_of(tool, path, deadline)
-        found = Found(path, origin, told, said)
-        if version is None or told == version:
-            return found
-        first = first or found
+        program_version, output = version_of(tool, path, deadline)
+        tool_found = FoundTool(path, origin, program_version, output)
+        if version is None or program_version == version:
+            return tool_found
+        first = first or tool_found
     return first
 
 
@@ -91,7 +79,7 @@ def version_of(
     tool: Tool, path: Path, deadline: float = math.inf, env: Mapping[str, str] | None = None
 ) -> tuple[str | None, str]:
     """What a program says its version is (None: it does not tell), and what it said instead."""
-    timeout_s = process.within(_ASK_S, deadline)
+    timeout_s = process.within(_VERSION_S, deadline)
     try:
         arguments: list[str | Path] = [path, *VERSION_ARGUMENTS[tool]]
         done = process.run(arguments, timeout_s=timeout_s, name=f"{tool} version", env=env)
@@ -99,18 +87,18 @@ def version_of(
         raise
     except ProblemError as error:
         return None, error.problems[0].message
-    told = told_version(tool, done.stdout)
-    return told, process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}"
+    program_version = version_in_output(tool, done.stdout)
+    return program_version, process.tail(done.stderr + b"\n" + done.stdout) or f"exit code {done.returncode}"
 
 
 def _candidates(
     tool: Tool, version: str | None, env: Mapping[str, str], cache: Cache, bin_dir: Path | None
 ) -> Iterator[tuple[Origin, Path]]:
-    if bin_dir and (found := shutil.which(tool, path=str(bin_dir))):
-        yield Origin.BIN_DIR, Path(found)
+    if bin_dir and (path := shutil.which(tool, path=str(bin_dir))):
+        yield Origin.BIN_DIR, Path(path)
     with suppress(InputError):  # a platform for which nothing is ever in the cache
         cached = cache.program(tool, version or "", own_platform())
         if version and os.access(cached, os.X_OK):
             yield Origin.CACHE, cached
-    if found := shutil.which(tool, path=env.get("PATH", os.defpath)):
-        yield Origin.PATH, Path(found)
+    if path := shutil.which(tool, path=env.get("PATH", os.defpath)):
+        yield Origin.PATH, Path(path)

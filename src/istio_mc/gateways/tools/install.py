@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, Command, Hint, istio_mc, on_this_machine
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, ProblemError
 from istio_mc.domain.tools import (
     SET_IN_MESH_YAML,
     Artifact,
@@ -26,7 +25,7 @@ from istio_mc.domain.tools import (
 )
 from istio_mc.gateways.host import files, temporary
 from istio_mc.gateways.tools.cache import PROGRAM_MODE, Cache, copy_into, replacing, sha256_of
-from istio_mc.gateways.tools.download import MAX_FILE, MAX_TEXT, RECORDED, Downloader, Told, Wanted, recognise
+from istio_mc.gateways.tools.download import MAX_FILE, MAX_TEXT, RECORDED, Downloader, OnProgress, RemoteFile
 from istio_mc.gateways.tools.find import own_platform, version_of
 from istio_mc.gateways.tools.manifests import parsed
 
@@ -44,7 +43,9 @@ _READABLE = 0o644
 class Source(Protocol):
     """Where published files are had from."""
 
-    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+    def fetched(
+        self, artifact: Artifact, on_progress: OnProgress
+    ) -> AbstractContextManager[tuple[Path, str]]:
         """A verified file and its SHA-256, for the time of a `with` block."""
 
     def place(self, artifact: Artifact) -> str:
@@ -57,16 +58,18 @@ class Online:
 
     downloader: Downloader
 
-    def fetched(self, artifact: Artifact, told: Told) -> AbstractContextManager[tuple[Path, str]]:
+    def fetched(
+        self, artifact: Artifact, on_progress: OnProgress
+    ) -> AbstractContextManager[tuple[Path, str]]:
         """See `Downloader.fetched`."""
-        wanted = Wanted(
+        remote = RemoteFile(
             artifact.url,
             artifact.checksum_url,
             artifact.sha256,
             artifact.sha256_from,
             MAX_FILE if artifact.tool.is_program else MAX_TEXT,
         )
-        return self.downloader.fetched(wanted, told)
+        return self.downloader.fetched(remote, on_progress)
 
     def place(self, artifact: Artifact) -> str:
         """Its URL."""
@@ -85,7 +88,7 @@ class Offline:
         return str(in_folder(self.folder, artifact))
 
     @contextmanager
-    def fetched(self, artifact: Artifact, told: Told) -> Iterator[tuple[Path, str]]:
+    def fetched(self, artifact: Artifact, on_progress: OnProgress) -> Iterator[tuple[Path, str]]:
         """The folder's file, copied first, so that what is verified is what is used.
 
         Raises:
@@ -99,7 +102,7 @@ class Offline:
         with temporary.folder(self.cache.folder) as folder:
             copy = folder / path.name
             files.write(copy, files.read(path, most=MAX_FILE))
-            told(copy.stat().st_size, copy.stat().st_size)
+            on_progress(copy.stat().st_size, copy.stat().st_size)
             digest = sha256_of(copy)
             if digest != expected:
                 raise self._mismatch(artifact, copy, digest, expected, source)
@@ -112,8 +115,8 @@ class Offline:
     ) -> ProblemError:
         path = in_folder(self.folder, artifact)
         changed = source == RECORDED
-        as_downloaded = source != _beside(path) and is_as_downloaded(path, digest)
-        known = recognise(copy, digest, artifact, self.folder)
+        as_downloaded = source != _checksum_source(path) and is_as_downloaded(path, digest)
+        known = _recognised(copy, artifact)
         if not known and as_downloaded:
             known = f"unchanged since its download ({checksum_file(path).name} agrees)"
         hint: Hint = Advice("download it again with internet access: ", _download(artifact))
@@ -124,14 +127,12 @@ class Offline:
             )
         elif as_downloaded and artifact.sha256_from == SET_IN_MESH_YAML:
             hint = Advice(f"check the digest under tools.{artifact.tool.key}.sha256 in mesh.yaml")
-        return ProblemError(
-            Problem(
-                code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
-                message=f"{path} is not the file expected for {artifact}; nothing was unpacked or replaced",
-                seen=f"SHA-256 {digest}" + (f"; the file is {known}" if known else ""),
-                expected=f"SHA-256 {expected}, {_OF_THE_FIRST if changed else source}",
-                hint=hint,
-            )
+        return ProblemError.of(
+            code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
+            message=f"{path} is not the file expected for {artifact}; nothing was unpacked or replaced",
+            seen=f"SHA-256 {digest}" + (f"; the file is {known}" if known else ""),
+            expected=f"SHA-256 {expected}, {_OF_THE_FIRST if changed else source}",
+            hint=hint,
         )
 
     def _expected(self, artifact: Artifact, path: Path) -> tuple[str, str]:
@@ -143,16 +144,44 @@ class Offline:
         text = files.read_if_there(beside)
         digest = parse_checksum(text.decode(errors="replace"), path.name) if text is not None else None
         if digest is None:
-            raise ProblemError(
-                Problem(
-                    code=Code.CHECKSUM_MISSING,
-                    message=f"{path} has no checksum, and is not used without one",
-                    seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
-                    expected="a SHA-256, as istio-mc tools download writes it",
-                    hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
-                )
+            raise ProblemError.of(
+                code=Code.CHECKSUM_MISSING,
+                message=f"{path} has no checksum, and is not used without one",
+                seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
+                expected="a SHA-256, as istio-mc tools download writes it",
+                hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
             )
-        return digest, _beside(path)
+        return digest, _checksum_source(path)
+
+
+def _recognised(path: Path, artifact: Artifact) -> str:
+    """What a file is instead of an artifact, as words; "" where its content does not show that."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head:
+        return "empty"
+    if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
+        return "an HTML page"
+    if artifact.member:
+        return _damage(path) if head.startswith(b"\x1f\x8b") else "not a gzip archive"
+    if not artifact.tool.is_program:
+        return ""
+    platforms = program_platforms(head)
+    if platforms is None:
+        return "not a program"
+    named = ", ".join(map(str, platforms)) or "another processor"
+    return "" if artifact.platform in platforms else f"a program for {named}"
+
+
+def _damage(archive: Path) -> str:
+    try:
+        with gzip.open(archive) as raw:
+            _read_on(raw)
+    except EOFError:
+        return "truncated"
+    except (zlib.error, OSError):
+        return "damaged"
+    return ""
 
 
 def is_as_downloaded(path: Path, digest: str) -> bool:
@@ -161,7 +190,7 @@ def is_as_downloaded(path: Path, digest: str) -> bool:
     return text is not None and parse_checksum(text.decode(errors="replace"), path.name) == digest
 
 
-def _beside(path: Path) -> str:
+def _checksum_source(path: Path) -> str:
     return f"from {checksum_file(path).name}"
 
 
@@ -200,11 +229,6 @@ def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
 def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Verification:
     """How the digest of a file was verified; where there is none yet, how `install` will verify it.
 
-    Args:
-        artifact: The published file.
-        there: The program or manifest that is used; None: there is none.
-        cache: Remembers what was installed from where.
-
     Raises:
         ProblemError: It cannot be read.
     """
@@ -219,7 +243,12 @@ def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Ver
 
 
 def install(
-    artifact: Artifact, target: Path, cache: Cache, source: Source, told: Told, deadline: float = math.inf
+    artifact: Artifact,
+    target: Path,
+    cache: Cache,
+    source: Source,
+    on_progress: OnProgress,
+    deadline: float = math.inf,
 ) -> None:
     """Puts an artifact in place, whole and at once; until then what is there stays.
 
@@ -231,7 +260,7 @@ def install(
     place = source.place(artifact)
     if artifact.platform is None:
         cache.make_folder(target.parent)
-        with source.fetched(artifact, told) as (path, _):
+        with source.fetched(artifact, on_progress) as (path, _):
             parsed(place, files.read(path))
             with replacing(target, files.PRIVATE_FILE) as file:
                 copy_into(path, file)
@@ -242,7 +271,7 @@ def install(
         with _tested(artifact, target, str(cached), deadline) as file:
             copy_into(cached, file)
         return
-    with source.fetched(artifact, told) as (path, file_sha256):
+    with source.fetched(artifact, on_progress) as (path, file_sha256):
         with _tested(artifact, target, place, deadline) as file:
             if artifact.member:
                 copy_member(path, artifact.member, file, name=artifact.name)
@@ -276,7 +305,7 @@ def is_downloaded(artifact: Artifact, folder: Path) -> bool:
     return sha256_of(path) == beside and artifact.sha256 in (None, beside)
 
 
-def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> None:
+def download(artifact: Artifact, folder: Path, source: Source, on_progress: OnProgress) -> None:
     """Puts a published file, as it is, and its checksum into a folder of downloads.
 
     Raises:
@@ -284,7 +313,7 @@ def download(artifact: Artifact, folder: Path, source: Source, told: Told) -> No
     """
     target = in_folder(folder, artifact)
     _make_folder(target.parent, None)
-    with source.fetched(artifact, told) as (path, digest):
+    with source.fetched(artifact, on_progress) as (path, digest):
         if not artifact.tool.is_program:
             parsed(artifact.url, files.read(path))
         with replacing(target, _READABLE) as file:
@@ -297,14 +326,12 @@ def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
     if platforms is not None and artifact.platform in platforms:
         return
     seen = "no program" if platforms is None else ", ".join(map(str, platforms)) or "another processor"
-    raise ProblemError(
-        Problem(
-            code=Code.WRONG_PLATFORM,
-            message=f"{place} is not {artifact}; nothing was replaced",
-            seen=seen,
-            expected=f"a program for {artifact.platform}",
-            hint=Advice(f"check {place}: it has another platform's file under this name"),
-        )
+    raise ProblemError.of(
+        code=Code.WRONG_PLATFORM,
+        message=f"{place} is not {artifact}; nothing was replaced",
+        seen=seen,
+        expected=f"a program for {artifact.platform}",
+        hint=Advice(f"check {place}: it has another platform's file under this name"),
     )
 
 
@@ -316,20 +343,18 @@ def _make_folder(path: Path, cache: Cache | None) -> None:
     try:
         path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
-        raise ProblemError(
-            Problem(code=Code.FILE_UNWRITABLE, message=f"cannot make the folder {path}", seen=error.strerror)
+        raise ProblemError.of(
+            code=Code.FILE_UNWRITABLE, message=f"cannot make the folder {path}", seen=error.strerror
         ) from None
 
 
 def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
-    return ProblemError(
-        Problem(
-            code=Code.OFFLINE_MISSING,
-            message=f"{folder} does not contain {artifact}",
-            seen=f"no file {path.relative_to(folder)}",
-            expected="a folder that istio-mc tools download has filled",
-            hint=Advice("with internet access: ", _download(artifact)),
-        )
+    return ProblemError.of(
+        code=Code.OFFLINE_MISSING,
+        message=f"{folder} does not contain {artifact}",
+        seen=f"no file {path.relative_to(folder)}",
+        expected="a folder that istio-mc tools download has filled",
+        hint=Advice("with internet access: ", _download(artifact)),
     )
 
 
@@ -345,10 +370,8 @@ def refuse_unusable(artifact: Artifact, program: Path, place: str, deadline: flo
     """Runs a program's version command, where the program is for this machine's platform.
 
     Args:
-        artifact: What it is expected to be.
         program: Where it is, not yet in its place.
         place: Where it was fetched from, for messages.
-        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         ProblemError: `tool-not-started`: it does not start, or reports no version.
@@ -366,26 +389,22 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
     if version == artifact.version:
         return
     if version is None:
-        raise ProblemError(
-            Problem(
-                code=Code.TOOL_NOT_STARTED,
-                message=f"{artifact} from {place} does not run on this machine; nothing was replaced",
-                seen=output.replace(str(program), str(artifact.tool)),
-                expected=f"version {artifact.version}, reported by its version command",
-                hint=Advice(
-                    f"check {place}; if programs in {program.parent.parent} cannot run (noexec), "
-                    "choose another folder with --bin-dir"
-                ),
-            )
+        raise ProblemError.of(
+            code=Code.TOOL_NOT_STARTED,
+            message=f"{artifact} from {place} does not run on this machine; nothing was replaced",
+            seen=output.replace(str(program), str(artifact.tool)),
+            expected=f"version {artifact.version}, reported by its version command",
+            hint=Advice(
+                f"check {place}; if programs in {program.parent.parent} cannot run (noexec), "
+                "choose another folder with --bin-dir"
+            ),
         )
-    raise ProblemError(
-        Problem(
-            code=Code.TOOL_VERSION_MISMATCH,
-            message=f"{place} contains {artifact.tool} {version}; nothing was replaced",
-            seen=f"version {version}",
-            expected=f"version {artifact.version}",
-            hint=Advice(f"check {place}: it has another version's file under this name"),
-        )
+    raise ProblemError.of(
+        code=Code.TOOL_VERSION_MISMATCH,
+        message=f"{place} contains {artifact.tool} {version}; nothing was replaced",
+        seen=f"version {version}",
+        expected=f"version {artifact.version}",
+        hint=Advice(f"check {place}: it has another version's file under this name"),
     )
 
 
@@ -421,22 +440,18 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
                 _read_on(raw)
                 return
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise ProblemError(
-            Problem(
-                code=Code.ARCHIVE_UNREADABLE,
-                message=f"{name} cannot be unpacked",
-                seen=f"{type(error).__name__}: {error}",
-                expected="a whole .tar.gz archive",
-            )
+        raise ProblemError.of(
+            code=Code.ARCHIVE_UNREADABLE,
+            message=f"{name} cannot be unpacked",
+            seen=f"{type(error).__name__}: {error}",
+            expected="a whole .tar.gz archive",
         ) from None
-    raise ProblemError(
-        Problem(
-            code=Code.ARCHIVE_MEMBER_MISSING,
-            message=f"{name} does not contain {member}",
-            seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
-            expected=member,
-            hint=Advice("the archive is for another platform, or is not the one it is named as"),
-        )
+    raise ProblemError.of(
+        code=Code.ARCHIVE_MEMBER_MISSING,
+        message=f"{name} does not contain {member}",
+        seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
+        expected=member,
+        hint=Advice("the archive is for another platform, or is not the one it is named as"),
     )
 
 
@@ -466,11 +481,9 @@ def _read_on(raw: gzip.GzipFile) -> None:
 
 
 def _unsafe(name: str, member: str, seen: str) -> ProblemError:
-    return ProblemError(
-        Problem(
-            code=Code.ARCHIVE_UNSAFE,
-            message=f"{member} in {name} is not unpacked",
-            seen=seen,
-            expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
-        )
+    return ProblemError.of(
+        code=Code.ARCHIVE_UNSAFE,
+        message=f"{member} in {name} is not unpacked",
+        seen=seen,
+        expected=f"a regular file of at most {MAX_MEMBER >> 20} MiB",
     )

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 import yaml
 
 from istio_mc.domain import yamltext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.domain.tools import SET_IN_MESH_YAML
 from istio_mc.gateways.host import files, temporary
 from istio_mc.gateways.tools.cache import Cache, copy_into, find_cache, replacing, sha256_of
-from istio_mc.gateways.tools.download import MAX_TEXT, STEP, Downloader, Wanted
+from istio_mc.gateways.tools.download import MAX_TEXT, STEP, Downloader, RemoteFile
 
 if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
@@ -36,12 +35,6 @@ def documents(
 
     What a URL held when it was first fetched is kept in the private cache, and used from then on without
     asking again.
-
-    Args:
-        source: A file's path, or a URL.
-        sha256: The digest that mesh.yaml gives for it.
-        deadline: `time.monotonic()` value by which the run ends.
-        progress: Told of a download.
 
     Raises:
         ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
@@ -65,12 +58,12 @@ def _manifest(
     target = cache.manifest(url)
     known = sha256 or cache.recorded(url)
     if not (known and target.exists() and sha256_of(target) == known):
-        wanted = Wanted(url, sha256=sha256, sha256_from=SET_IN_MESH_YAML, max_bytes=MAX_TEXT)
+        remote = RemoteFile(url, sha256=sha256, sha256_from=SET_IN_MESH_YAML, max_bytes=MAX_TEXT)
         downloader = Downloader(cache, min(deadline, time.monotonic() + _LONGEST_S), progress)
         progress(Event(None, STEP, State.STARTED, url))
         try:
             cache.make_folder(target.parent)
-            with downloader.fetched(wanted) as (path, _):
+            with downloader.fetched(remote) as (path, _):
                 parsed(url, files.read(path))
                 with replacing(target, files.PRIVATE_FILE) as file:
                     copy_into(path, file)
@@ -87,14 +80,12 @@ def _manifest(
 def _refuse_other(path: str, raw: bytes, sha256: str | None) -> None:
     digest = hashlib.sha256(raw).hexdigest()
     if sha256 not in (None, digest):
-        raise ProblemError(
-            Problem(
-                code=Code.CHECKSUM_MISMATCH,
-                message=f"{path} is not the file that mesh.yaml expects",
-                seen=f"SHA-256 {digest}",
-                expected=f"SHA-256 {sha256}, {SET_IN_MESH_YAML}",
-                hint=Advice("check the file, or correct gatewayAPI.sha256 in mesh.yaml"),
-            )
+        raise ProblemError.of(
+            code=Code.CHECKSUM_MISMATCH,
+            message=f"{path} is not the file that mesh.yaml expects",
+            seen=f"SHA-256 {digest}",
+            expected=f"SHA-256 {sha256}, {SET_IN_MESH_YAML}",
+            hint=Advice("check the file, or correct gatewayAPI.sha256 in mesh.yaml"),
         )
 
 
@@ -105,20 +96,18 @@ def parsed(source: str, raw: bytes) -> list[Object]:
         ProblemError: `manifest-unreadable`: it is not YAML, or holds none.
     """
     try:
-        found = [item for item in yamltext.load_all(raw) if isinstance(item, dict)]
+        items = [item for item in yamltext.load_all(raw) if isinstance(item, dict)]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise _unreadable(source, str(error).splitlines()[0]) from None
-    if not any("kind" in item for item in found):
+    if not any("kind" in item for item in items):
         raise _unreadable(source, f"{len(raw)} bytes without any")
-    return found
+    return items
 
 
 def _unreadable(source: str, seen: str) -> ProblemError:
-    return ProblemError(
-        Problem(
-            code=Code.MANIFEST_UNREADABLE,
-            message=f"{source} contains no Kubernetes documents",
-            seen=seen,
-            expected="Kubernetes documents in YAML",
-        )
+    return ProblemError.of(
+        code=Code.MANIFEST_UNREADABLE,
+        message=f"{source} contains no Kubernetes documents",
+        seen=seen,
+        expected="Kubernetes documents in YAML",
     )

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from istio_mc.domain.pki.certificates import Authority
     from istio_mc.domain.pki.pem import CertificateFacts
     from istio_mc.gateways.host.ca_store import CaStore, StoreFiles
-    from istio_mc.ops.ca.intermediates import FoundCluster
+    from istio_mc.ops.ca.intermediates import ExistingCluster
     from istio_mc.ops.ca.options import CaOptions
-    from istio_mc.ops.ca.root import Brought, Root
+    from istio_mc.ops.ca.root import ImportedCa, Root
 
 WARN_WITHIN = timedelta(days=90)
 """How long before its end a CA is warned about: exchanging one takes planning."""
@@ -54,9 +54,6 @@ class InitResult:
     """The root, and the CA of the user's own that signs in its place if there is one.
 
     Attributes:
-        outcome: Whether the root was made or brought in just now.
-        issuer: The CA below the root that signs the clusters' CAs, or None where the root does.
-        can_issue: Whether the key that signs is at hand.
         warnings: Files of the user's own whose content was written in another form.
     """
 
@@ -70,11 +67,7 @@ class InitResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterCa:
-    """One cluster's CA.
-
-    Attributes:
-        outcome: Whether it was issued just now.
-    """
+    """One cluster's CA."""
 
     cluster_id: str
     outcome: Outcome
@@ -133,7 +126,6 @@ class VerifyResult:
     """What is wrong with the store.
 
     Attributes:
-        clusters: The ids of the clusters looked at.
         errors: What istiod or proxies would refuse, or what stands in the way of issuing.
     """
 
@@ -173,12 +165,6 @@ def issue(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: d
 
     `options.own` plays no part: that is for `init`.
 
-    Args:
-        store: Where they are kept; must have a root.
-        cluster_ids: The clusters; one named twice counts once.
-        options: What to make.
-        now: The present, aware.
-
     Raises:
         InputError: `cluster-id` or `cluster-id-invalid` for ids that can be none; `ca-flag-differs`.
         ProblemError: `ca-no-root`, `ca-no-signer`, and every fault in what the store holds for these
@@ -199,9 +185,6 @@ def ensure(store: CaStore, cluster_ids: Iterable[str], options: CaOptions, now: 
 
     Args:
         store: Where they are kept; may be read-only where nothing is missing.
-        cluster_ids: The clusters; one named twice counts once.
-        options: What to make where something is missing.
-        now: The present, aware.
 
     Raises:
         InputError: As `init` and `issue`.
@@ -229,8 +212,8 @@ def to_renew(store: CaStore, cluster_ids: Iterable[str], now: datetime) -> dict[
     if files.root_cert is None:
         return {}
     root = ca_root.load_root(store, files, now)
-    found, _ = intermediates.clusters_found(store, files, root, [*cluster_ids], now)
-    return {cluster_id: state.renewal for cluster_id, state in found.items() if state.renewal}
+    existing, _ = intermediates.existing_clusters(store, files, root, [*cluster_ids], now)
+    return {cluster_id: state.renewal for cluster_id, state in existing.items() if state.renewal}
 
 
 def show(store: CaStore) -> ShowResult:
@@ -248,9 +231,9 @@ def show(store: CaStore) -> ShowResult:
     if files.issuer_cert:
         issuer = pem.read_certificate(ca_root.named(store, "issuer-cert.pem", files.issuer_cert)).value
     clusters: list[ShownCluster] = []
-    for cluster_id, found in files.clusters.items():
+    for cluster_id, own in files.clusters.items():
         problems: list[Problem] = []
-        source = ca_root.named(store, f"{cluster_id}/{cacerts.CA_CERT}", found.ca_cert or b"")
+        source = ca_root.named(store, f"{cluster_id}/{cacerts.CA_CERT}", own.ca_cert or b"")
         loaded = pem.attempt(pem.read_certificates, source, problems)
         clusters.append(
             ShownCluster(
@@ -271,11 +254,6 @@ def show(store: CaStore) -> ShowResult:
 def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) -> VerifyResult:
     """Judges the store: chain, key match, validity, and that every cluster runs under the same root.
 
-    Args:
-        store: The store.
-        now: The moment to judge at, aware.
-        within: How long before its end a certificate is warned about.
-
     Raises:
         ProblemError: `file-unreadable`; every other fault is in the result.
     """
@@ -294,25 +272,25 @@ def verify(store: CaStore, now: datetime, *, within: timedelta = WARN_WITHIN) ->
     if root and root.signer is None:
         warnings.append(ca_root.no_signer(store))
     # What is wrong with the root is said once, and not again for every cluster below it.
-    said = {(problem.code, problem.message) for problem in of_root}
-    for cluster_id, found in files.clusters.items():
+    reported = {(problem.code, problem.message) for problem in of_root}
+    for cluster_id, own in files.clusters.items():
         faults = intermediates.faults_in_store(store, cluster_id, files, root, now)
-        errors += [fault.on(cluster_id) for fault in faults if (fault.code, fault.message) not in said]
-        if ca := intermediates.whole_ca(found):
+        errors += [fault.on(cluster_id) for fault in faults if (fault.code, fault.message) not in reported]
+        if ca := intermediates.complete_ca(own):
             concerns = cacerts.warnings(ca, now, within=within) + intermediates.name_warnings(ca, cluster_id)
-            warnings += [one.on(cluster_id) for one in concerns if (one.code, one.message) not in said]
+            warnings += [one.on(cluster_id) for one in concerns if (one.code, one.message) not in reported]
     return VerifyResult(
         folder=store.folder, clusters=tuple(files.clusters), errors=tuple(errors), warnings=tuple(warnings)
     )
 
 
-def _init(store: CaStore, options: CaOptions, own: Brought | None, now: datetime) -> tuple[Outcome, Root]:
+def _init(store: CaStore, options: CaOptions, own: ImportedCa | None, now: datetime) -> tuple[Outcome, Root]:
     """The root, made or brought in if need be; with the lock held, or where nothing is to be written."""
     files = store.read()
     if own:
         ca_root.refuse_other_root(store, files, own.authority)
         _refuse_exposed(store, files)
-        outcome = _bring(store, files, own.authority)
+        outcome = _import_issuer(store, files, own.authority)
     elif files.root_cert is not None:
         outcome = Outcome.KEPT
     elif (prepared := ca_root.prepared_root(store, files)) is not None:
@@ -334,17 +312,17 @@ def _refuse_exposed(store: CaStore, files: StoreFiles) -> None:
     Raises:
         ProblemError: `ca-folder-exposed` or `ca-key-exposed`.
     """
-    if found := ca_root.exposed_signer(store, files):
-        raise ProblemError(*found)
+    if problems := ca_root.exposed_signer(store, files):
+        raise ProblemError(*problems)
 
 
-def _bring(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
+def _import_issuer(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
     parts = [files.root_cert]
     key = pem.dump_key(own.key)
     root_cert = pem.dump_certificates([own.root])
     if own.chain:
         parts += [files.issuer_cert, files.issuer_key, files.issuer_chain]
-        store.bring_issuer(
+        store.import_issuer(
             root_cert,
             cert=pem.dump_certificates([own.certificate]),
             key=key,
@@ -352,7 +330,7 @@ def _bring(store: CaStore, files: StoreFiles, own: Authority) -> Outcome:
         )
     else:
         parts += [files.root_key]
-        store.bring_root(root_cert, key)
+        store.import_root(root_cert, key)
     if all(part is not None for part in parts):
         return Outcome.KEPT
     return Outcome.CREATED if all(part is None for part in parts) else Outcome.COMPLETED
@@ -371,33 +349,27 @@ def _issue(
     """Judges what is there for all clusters first, and only then writes for those that lack something.
 
     Args:
-        store: Where they are kept.
-        files: What it holds.
-        root: Its root.
-        ids: The clusters.
-        options: What to make.
-        now: The present, aware.
         rewrite: Whether files that are not plain PEM are written again in the store, too.
 
     Returns:
         What was done, and the files for the clusters' Secrets.
     """
-    found, problems = intermediates.clusters_found(store, files, root, ids, now)
-    to_issue = [cluster_id for cluster_id in ids if found[cluster_id].ca is None]
-    if to_sign := to_issue + [cluster_id for cluster_id in ids if found[cluster_id].renewal]:
+    existing, problems = intermediates.existing_clusters(store, files, root, ids, now)
+    to_issue = [cluster_id for cluster_id in ids if existing[cluster_id].ca is None]
+    if to_sign := to_issue + [cluster_id for cluster_id in ids if existing[cluster_id].renewal]:
         problems += ca_root.unable_to_sign(store, files, root, to_issue)
     for cluster_id in to_sign:
         faults = certificates.issuer_faults(root.signer, cluster_id, now) if root.signer else ()
         problems += [fault.on(cluster_id) for fault in faults]
     if problems:
         raise ProblemError(*problems)
-    unused = intermediates.unused_flags(found, root, options.flags)
+    unused = intermediates.unused_flags(existing, root, options.flags)
     if unused and not to_sign:
         raise InputError(*unused)
     ca_certs: dict[str, CaCerts] = {}
     clusters: list[ClusterCa] = []
     for cluster_id in ids:
-        state = found[cluster_id]
+        state = existing[cluster_id]
         ca_certs[cluster_id] = ca = _made(store, cluster_id, state, root, options, now)
         if rewrite and state.odd:
             contents = ca.files()
@@ -408,7 +380,7 @@ def _issue(
     notices = [
         notice if rewrite else replace(notice, hint=intermediates.reissue(store, cluster_id))
         for cluster_id in ids
-        for notice in intermediates.rewritten(store, cluster_id, found[cluster_id])
+        for notice in intermediates.rewritten(store, cluster_id, existing[cluster_id])
     ]
     result = IssueResult(
         folder=store.folder,
@@ -420,7 +392,7 @@ def _issue(
 
 
 def _made(
-    store: CaStore, cluster_id: str, state: FoundCluster, root: Root, options: CaOptions, now: datetime
+    store: CaStore, cluster_id: str, state: ExistingCluster, root: Root, options: CaOptions, now: datetime
 ) -> CaCerts:
     """A cluster's CA, issued, renewed or completed in the store where that is due."""
     if state.ca and state.renewal:
@@ -434,7 +406,7 @@ def _made(
     return ca
 
 
-def _outcome(state: FoundCluster, *, rewrite: bool) -> Outcome:
+def _outcome(state: ExistingCluster, *, rewrite: bool) -> Outcome:
     if state.renewal:
         return Outcome.RENEWED
     if state.whole:
@@ -454,7 +426,7 @@ def _new(
     return CaCerts.from_authority(made)
 
 
-def _init_result(store: CaStore, outcome: Outcome, root: Root, own: Brought | None) -> InitResult:
+def _init_result(store: CaStore, outcome: Outcome, root: Root, own: ImportedCa | None) -> InitResult:
     below_root = root.signer is not None and bool(root.signer.chain)
     return InitResult(
         folder=store.folder,

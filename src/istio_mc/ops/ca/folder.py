@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.events import Progress, silent
 from istio_mc.gateways.host import files
-from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.gateways.host.root_store import current_store
 from istio_mc.gateways.host.settings_file import load_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from istio_mc.domain.settings.model import Settings
+    from istio_mc.gateways.host.ca_store import CaStore
     from istio_mc.ops.session.inputs import Inputs
 
 
@@ -23,7 +24,7 @@ def ca_store(inputs: Inputs, certs_dir: Path | None, progress: Progress = silent
         InputError: The settings cannot be read.
     """
     if certs_dir:
-        return CaStore(certs_dir, inputs.deadline, progress)
+        return current_store(certs_dir, inputs.deadline, progress)
     return ca_and_settings(inputs, None, progress)[0]
 
 
@@ -36,4 +37,4 @@ def ca_and_settings(
         InputError: The settings cannot be read.
     """
     settings = load_settings(inputs.config, files.current_folder(), inputs.read)
-    return CaStore(certs_dir or settings.certs_dir, inputs.deadline, progress), settings
+    return current_store(certs_dir or settings.certs_dir, inputs.deadline, progress), settings

@@ -11,13 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from istio_mc.domain import naming
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pki import cacerts, certificates, pem
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.chain import SOON, path_to_root
 from istio_mc.domain.pki.pem import NamedPem, PrivateKey, attempt
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import ca_store
 from istio_mc.ops.ca import root as ca_root
 
@@ -39,16 +38,12 @@ _FILES = (cacerts.CA_CERT, cacerts.CA_KEY, cacerts.CERT_CHAIN, cacerts.ROOT_CERT
 
 
 @dataclass(frozen=True, slots=True)
-class FoundCluster:
+class ExistingCluster:
     """What a cluster has already.
 
     Attributes:
         ca: Its CA, if it has one, with what can be derived filled in.
-        key: A key that still lacks its certificate.
-        whole: Whether all four files are there.
-        started: Whether any of them is.
         renewal: Why its certificate is to be renewed for the same key; empty where it is not.
-        odd: What is not plain PEM, by the file's name.
     """
 
     ca: CaCerts | None = None
@@ -63,7 +58,6 @@ def checked_ids(cluster_ids: Iterable[str], known: Collection[str] | None = None
     """The ids, each once.
 
     Args:
-        cluster_ids: The ids.
         known: Those that have a CA already; None: the ids were found to be usable before.
 
     Raises:
@@ -71,16 +65,16 @@ def checked_ids(cluster_ids: Iterable[str], known: Collection[str] | None = None
             `cluster-id-invalid` for each that can be none in a mesh and has no CA yet.
     """
     ids = list(dict.fromkeys(cluster_ids))
-    found: list[Problem] = []
+    problems: list[Problem] = []
     folded: dict[str, str] = {}
     for cluster_id in ids:
         faults = _id_faults(cluster_id, is_new=known is not None and cluster_id not in known)
-        found += faults
+        problems += faults
         other = cluster_id if faults else folded.setdefault(cluster_id.casefold(), cluster_id)
         if other != cluster_id:
-            found.append(_case_only(other, cluster_id))
-    if found:
-        raise InputError(*found)
+            problems.append(_case_only(other, cluster_id))
+    if problems:
+        raise InputError(*problems)
     return ids
 
 
@@ -94,28 +88,28 @@ def _id_faults(cluster_id: str, *, is_new: bool) -> list[Problem]:
     return [unusable] if unusable else []
 
 
-def is_complete(found: StoreFiles, ids: Sequence[str]) -> bool:
+def is_complete(files: StoreFiles, ids: Sequence[str]) -> bool:
     """Whether nothing has to be written for these clusters."""
-    return found.root_cert is not None and all(
-        cluster_id in found.clusters and not _missing(found.clusters[cluster_id]) for cluster_id in ids
+    return files.root_cert is not None and all(
+        cluster_id in files.clusters and not _missing(files.clusters[cluster_id]) for cluster_id in ids
     )
 
 
-def clusters_found(
-    store: CaStore, found: StoreFiles, root: Root, ids: Sequence[str], now: datetime
-) -> tuple[dict[str, FoundCluster], list[Problem]]:
+def existing_clusters(
+    store: CaStore, files: StoreFiles, root: Root, ids: Sequence[str], now: datetime
+) -> tuple[dict[str, ExistingCluster], list[Problem]]:
     """What each cluster has, and every fault in it."""
-    states: dict[str, FoundCluster] = {}
+    states: dict[str, ExistingCluster] = {}
     problems: list[Problem] = []
     for cluster_id in ids:
-        state = FoundCluster()
+        state = ExistingCluster()
         faults: list[Problem] = []
-        twins = [there for there in found.clusters if there.casefold() == cluster_id.casefold()]
-        if twins and cluster_id not in twins:
-            faults.append(_case_only(twins[0], cluster_id))
-        if cluster_id in found.clusters:
+        duplicates = [there for there in files.clusters if there.casefold() == cluster_id.casefold()]
+        if duplicates and cluster_id not in duplicates:
+            faults.append(_case_only(duplicates[0], cluster_id))
+        if cluster_id in files.clusters:
             try:
-                state = _found_cluster(store, cluster_id, found.clusters[cluster_id], root)
+                state = _existing_cluster(store, cluster_id, files.clusters[cluster_id], root)
             except ProblemError as error:
                 faults += error.problems
         if state.ca:
@@ -136,11 +130,6 @@ def renewal(ca: CaCerts, root: Root, now: datetime) -> str:
     """Why a cluster's CA is to get a new certificate for the same key; empty where it is not.
 
     What the CA signed before stays valid then: the key and the name are the same.
-
-    Args:
-        ca: The CA.
-        root: Who signs; where the key that does is not at hand, nothing is renewed.
-        now: The present, aware.
     """
     loaded = attempt(pem.load_certificates, NamedPem(cacerts.CA_CERT, ca.ca_cert), [])
     if not loaded or root.signer is None:
@@ -164,48 +153,40 @@ _WORTH_IT = timedelta(days=1)
 """What a renewal must bring at least: a CA ends with its root at the latest."""
 
 
-def whole_ca(found: ClusterFiles) -> CaCerts | None:
+def complete_ca(files: ClusterFiles) -> CaCerts | None:
     """A cluster's CA as its files are; None where one is missing."""
-    if _missing(found):
+    if _missing(files):
         return None
     return CaCerts(
-        ca_cert=found.ca_cert or b"",
-        ca_key=found.ca_key or b"",
-        cert_chain=found.cert_chain or b"",
-        root_cert=found.root_cert or b"",
+        ca_cert=files.ca_cert or b"",
+        ca_key=files.ca_key or b"",
+        cert_chain=files.cert_chain or b"",
+        root_cert=files.root_cert or b"",
     )
 
 
 def faults_in_store(
     store: CaStore, cluster_id: str, files: StoreFiles, root: Root | None, now: datetime
 ) -> list[Problem]:
-    """What is wrong with a cluster's files as they are in the store, each fault with what fixes it.
-
-    Args:
-        store: The store.
-        cluster_id: The cluster.
-        files: What the store holds.
-        root: Its root; None where that is not in order.
-        now: The moment to judge at, aware.
-    """
-    found = files.clusters[cluster_id]
-    state, stopping = FoundCluster(), list[Problem]()
+    """What is wrong with a cluster's files as they are in the store, each fault with what fixes it."""
+    own = files.clusters[cluster_id]
+    state, stopping = ExistingCluster(), list[Problem]()
     if root:
-        states, stopping = clusters_found(store, files, root, [cluster_id], now)
+        states, stopping = existing_clusters(store, files, root, [cluster_id], now)
         state = states[cluster_id]
         if not stopping and (state.ca is None or state.renewal):
             stopping = ca_root.unable_to_sign(store, files, root, [cluster_id])
     again = reissue(store, cluster_id)
     fix = again if root and not stopping else Advice("first fix what else is reported, then: ", again)
     fixed = {Code.PEM_MALFORMED, *(_RENEWED if state.renewal else ())}
-    if ca := whole_ca(found):
+    if ca := complete_ca(own):
         at = store.folder / cluster_id
         faults = cluster_faults(ca, root.certificate if root else None, now, at)
         return [replace(fault, hint=fix) if fault.code in fixed else fault for fault in faults]
     partial_ca = Problem(
         code=Code.CA_PARTIAL,
         message=f"{store.folder / cluster_id} is not complete",
-        seen="without " + ", ".join(_missing(found)),
+        seen="without " + ", ".join(_missing(own)),
         expected=", ".join(_FILES),
         hint=fix,
     )
@@ -216,10 +197,10 @@ def cluster_faults(
     ca: CaCerts, root: x509.Certificate | None, now: datetime, folder: Path | str = ""
 ) -> list[Problem]:
     """What is wrong with a cluster's CA, in itself and under the store's root (None if not known)."""
-    found = cacerts.faults(ca, now, str(folder))
+    problems = cacerts.faults(ca, now, str(folder))
     roots = attempt(pem.load_roots, NamedPem(cacerts.ROOT_CERT, ca.root_cert), [])
     if root and roots and root not in roots:
-        found.append(
+        problems.append(
             Problem(
                 code=Code.CA_OTHER_ROOT,
                 message="the cluster's CA is under another root",
@@ -227,7 +208,7 @@ def cluster_faults(
                 expected=pem.fingerprint(root),
             )
         )
-    return found
+    return problems
 
 
 def name_warnings(ca: CaCerts, cluster_id: str) -> list[Problem]:
@@ -251,25 +232,23 @@ def _case_only(one: str, other: str) -> Problem:
     return Problem(code=Code.CLUSTER_ID, message=f"{one} and {other} differ in upper and lower case only")
 
 
-def _missing(found: ClusterFiles) -> list[str]:
-    contents = (found.ca_cert, found.ca_key, found.cert_chain, found.root_cert)
+def _missing(files: ClusterFiles) -> list[str]:
+    contents = (files.ca_cert, files.ca_key, files.cert_chain, files.root_cert)
     return [name for name, content in zip(_FILES, contents, strict=True) if content is None]
 
 
-def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: Root) -> FoundCluster:
+def _existing_cluster(store: CaStore, cluster_id: str, files: ClusterFiles, root: Root) -> ExistingCluster:
     """A cluster's CA as plain PEM, with what other tools leave out: root-cert.pem, in the guide."""
     at = store.folder / cluster_id
-    if found.ca_key is None:
-        raise ProblemError(
-            Problem(
-                code=Code.CA_KEY_LOST,
-                message=f"{at / cacerts.CA_KEY} is missing",
-                seen="a CA without its key",
-                hint=Advice(
-                    "put it back; or, to have a new CA issued under the same root: ",
-                    _start_over(store, cluster_id),
-                ),
-            )
+    if files.ca_key is None:
+        raise ProblemError.of(
+            code=Code.CA_KEY_LOST,
+            message=f"{at / cacerts.CA_KEY} is missing",
+            seen="a CA without its key",
+            hint=Advice(
+                "put it back; or, to have a new CA issued under the same root: ",
+                _start_over(store, cluster_id),
+            ),
         )
     problems: list[Problem] = []
     odd: dict[str, tuple[str, ...]] = {}
@@ -282,16 +261,16 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
         odd[name] = reading.oddities if reading else ()
         return reading.value if reading else ()
 
-    key = attempt(pem.read_key, NamedPem(str(at / cacerts.CA_KEY), found.ca_key), problems)
+    key = attempt(pem.read_key, NamedPem(str(at / cacerts.CA_KEY), files.ca_key), problems)
     odd[cacerts.CA_KEY] = key.oddities if key else ()
-    chain = certificates_in(cacerts.CERT_CHAIN, found.cert_chain)
-    ca = certificates_in(cacerts.CA_CERT, found.ca_cert)
-    roots = certificates_in(cacerts.ROOT_CERT, found.root_cert)
-    if found.ca_cert is None and key and not problems:
+    chain = certificates_in(cacerts.CERT_CHAIN, files.cert_chain)
+    ca = certificates_in(cacerts.CA_CERT, files.ca_cert)
+    roots = certificates_in(cacerts.ROOT_CERT, files.root_cert)
+    if files.ca_cert is None and key and not problems:
         # The chain begins with the CA itself: its certificate is not lost.
         ca = tuple(link for link in chain if pem.key_matches(link, key.value))[:1]
         if not ca and not chain:
-            return FoundCluster(key=key.value, started=True)
+            return ExistingCluster(key=key.value, started=True)
         if not ca:
             problems.append(
                 Problem(
@@ -304,22 +283,22 @@ def _found_cluster(store: CaStore, cluster_id: str, found: ClusterFiles, root: R
             )
     if problems or not ca or not key:
         raise ProblemError(*problems)
-    if found.cert_chain is None:
+    if files.cert_chain is None:
         chain = path_to_root(ca[0], (*ca[1:], *root.path), [root.certificate])
-    return FoundCluster(
+    return ExistingCluster(
         CaCerts(
             ca_cert=pem.dump_certificates(ca),
             ca_key=pem.dump_key(key.value),
             cert_chain=pem.dump_certificates(chain),
             root_cert=pem.dump_certificates(roots or [root.certificate]),
         ),
-        whole=not _missing(found),
+        whole=not _missing(files),
         started=True,
         odd={name: oddities for name, oddities in odd.items() if oddities},
     )
 
 
-def unused_flags(found: Mapping[str, FoundCluster], root: Root, flags: Flags) -> list[Problem]:
+def unused_flags(existing: Mapping[str, ExistingCluster], root: Root, flags: Flags) -> list[Problem]:
     """Options that say something else of a CA than what it is, which is kept."""
     latest = min(above.not_valid_after_utc for above in root.path)
     return [
@@ -331,7 +310,7 @@ def unused_flags(found: Mapping[str, FoundCluster], root: Root, flags: Flags) ->
             expected=difference.expected,
             hint=Advice("leave the option out: a CA that is there is kept"),
         )
-        for cluster_id, state in found.items()
+        for cluster_id, state in existing.items()
         if state.ca and not state.renewal
         for difference in flags.differences(
             pem.load_first_certificate(NamedPem(cacerts.CA_CERT, state.ca.ca_cert)), latest
@@ -339,7 +318,7 @@ def unused_flags(found: Mapping[str, FoundCluster], root: Root, flags: Flags) ->
     ]
 
 
-def rewritten(store: CaStore, cluster_id: str, state: FoundCluster) -> list[Problem]:
+def rewritten(store: CaStore, cluster_id: str, state: ExistingCluster) -> list[Problem]:
     """The notices of a cluster's files whose content goes into its Secret in another form."""
     at = store.folder / cluster_id
     notices = [

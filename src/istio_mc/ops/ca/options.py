@@ -35,10 +35,6 @@ class OwnCa:
     """Files of a root of the user's own, PEM.
 
     Either the root's key is at hand, or a CA below the root is, with its key.
-
-    Attributes:
-        issuer_cert: A CA below the root that is to sign the clusters' CAs.
-        issuer_chain: What stands between that CA and the root, where anything does.
     """
 
     root_cert: Path | None = None
@@ -69,21 +65,24 @@ class Flags:
         """In what a certificate is otherwise than these options would make it.
 
         Args:
-            certificate: The certificate.
             latest: When the first of those above it ends, which is its end at the latest.
         """
         key = certificate.public_key()
         own = pem.facts(certificate).key
-        found: list[Difference] = []
+        differences: list[Difference] = []
         if self.key_type and self.key_type is not _type_of(key):
-            found.append(Difference(f"--key-type {self.key_type}", own, self.key_type.upper()))
+            differences.append(Difference(f"--key-type {self.key_type}", own, self.key_type.upper()))
         elif self.key_size and self.key_size != getattr(key, "key_size", None):
-            found.append(Difference(f"--key-size {self.key_size}", own, f"a key of {self.key_size} bits"))
+            differences.append(
+                Difference(f"--key-size {self.key_size}", own, f"a key of {self.key_size} bits")
+            )
         if self.validity and not _lasts(certificate, self.validity, latest):
             span = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-            asked = _hours(self.validity)
-            found.append(Difference(f"--validity {asked}", f"valid for {_hours(span)}", f"valid for {asked}"))
-        return found
+            validity = _hours(self.validity)
+            differences.append(
+                Difference(f"--validity {validity}", f"valid for {_hours(span)}", f"valid for {validity}")
+            )
+        return differences
 
 
 def _type_of(key: object) -> KeyType | None:
@@ -112,7 +111,6 @@ class CaOptions:
         spec: The kind of key of a new root; and of what is below one, where the user chose it.
         is_chosen: Whether the user chose it, by option or in mesh.yaml.
         validity: How long from now; a cluster's CA expires no later than its issuer.
-        own: A root of the user's own, instead of a new one.
         trust_domains: Those of the mesh's workloads, which a root of the user's own must allow.
     """
 
@@ -142,19 +140,14 @@ def options_of(
     """What to make: what flags say, else the settings.
 
     Args:
-        settings: mesh.yaml's, or the defaults.
         key_type: `rsa` or `ec`. Another one than the settings' has the default size of its own.
-        key_size: Bits.
-        validity: Such as `87600h`.
-        own: A root of the user's own.
-        trust_domains: Those of the mesh's workloads.
 
     Raises:
         InputError: The size does not go with the kind of key, or the validity is none.
     """
-    said, _, bits = (settings.key or _DEFAULT_KEY).partition("-")
-    kind = KeyType(key_type or said)
-    size = key_size or (int(bits) if kind == said else None)
+    default_type, _, bits = (settings.key or _DEFAULT_KEY).partition("-")
+    kind = KeyType(key_type or default_type)
+    size = key_size or (int(bits) if kind == default_type else None)
     spec = KeySpec.of(kind, size)
     return CaOptions(
         key=spec,
@@ -177,8 +170,8 @@ _DEFAULT_KEY = f"rsa-{DEFAULT_RSA_BITS}"
 def trust_domains(settings: Settings) -> tuple[str, ...]:
     """The trust domains of the clusters' workloads, as the values for istioctl set them."""
     of_mesh = _trust_domain(settings.values) or DEFAULT_TRUST_DOMAIN
-    found = [_trust_domain(cluster.values) or of_mesh for cluster in settings.clusters]
-    return tuple(dict.fromkeys(found or [of_mesh]))
+    domains = [_trust_domain(cluster.values) or of_mesh for cluster in settings.clusters]
+    return tuple(dict.fromkeys(domains or [of_mesh]))
 
 
 def _trust_domain(values: Mapping[str, Any]) -> str:

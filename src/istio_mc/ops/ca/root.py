@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, on_this_machine
 from istio_mc.domain.pki import cacerts, certificates, pem
 from istio_mc.domain.pki.chain import path_faults
 from istio_mc.domain.pki.pem import NamedPem, attempt
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import ca_store, files
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def named(store: CaStore, name: str, data: bytes) -> NamedPem:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class ImportedCa:
     """A CA of the user's own, read from their files.
 
     Attributes:
@@ -58,19 +57,13 @@ class Brought:
 
 def load_own(
     own: OwnCa, now: datetime, trust_domains: Iterable[str] = (), deadline: float = math.inf
-) -> Brought:
+) -> ImportedCa:
     """Reads the user's own CA.
-
-    Args:
-        own: The files.
-        now: The present, aware.
-        trust_domains: Those of the mesh's workloads, whose names the CA must allow.
-        deadline: `time.monotonic()` value by which a pipe among the files must have ended.
 
     Raises:
         InputError: Every fault in what was given.
     """
-    found = _own_combination(own)
+    problems = _own_combination(own)
     data: dict[str, NamedPem] = {}
     for part in ("root_cert", "root_key", "issuer_cert", "issuer_key", "issuer_chain"):
         path: Path | None = getattr(own, part)
@@ -78,9 +71,9 @@ def load_own(
             try:
                 data[part] = NamedPem(str(path), files.read(path, deadline=deadline))
             except ProblemError as error:
-                found += error.problems
-    if found:
-        raise InputError(*found)
+                problems += error.problems
+    if problems:
+        raise InputError(*problems)
     issuer = (data["issuer_cert"], data["issuer_key"]) if own.issuer_cert else None
     try:
         signer = certificates.load_signer(
@@ -93,41 +86,39 @@ def load_own(
         )
     except ProblemError as error:
         raise InputError(*error.problems) from error
-    return Brought(signer, tuple(_notices(data)))
+    return ImportedCa(signer, tuple(_notices(data)))
 
 
 def _notices(data: Mapping[str, NamedPem]) -> list[Problem]:
     """What is odd about files, each told once though it may be given in two places."""
-    found = []
+    notices = []
     for part, source in data.items():
         reading = pem.read_key(source) if part.endswith("key") else pem.read_certificates(source)
-        found += pem.rewritten(source, reading.oddities)
-    return list(dict.fromkeys(found))
+        notices += pem.rewritten(source, reading.oddities)
+    return list(dict.fromkeys(notices))
 
 
-def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
+def load_root(store: CaStore, stored: StoreFiles, now: datetime) -> Root:
     """The store's root.
 
     Raises:
         ProblemError: `ca-no-root`, `ca-issuer-partial`, and every fault in root, issuer and their keys.
     """
-    if found.root_cert is None:
-        raise ProblemError(no_root(store, found))
-    root_pem = named(store, cacerts.ROOT_CERT, found.root_cert)
-    issuer = (found.issuer_cert, found.issuer_key)
+    if stored.root_cert is None:
+        raise ProblemError(no_root(store, stored))
+    root_pem = named(store, cacerts.ROOT_CERT, stored.root_cert)
+    issuer = (stored.issuer_cert, stored.issuer_key)
     if (issuer[0] is None) != (issuer[1] is None):
         absent = ca_store.ISSUER_CERT if issuer[0] is None else ca_store.ISSUER_KEY
-        raise ProblemError(
-            Problem(
-                code=Code.CA_ISSUER_PARTIAL,
-                message=f"{store.folder / absent} is missing",
-                hint=Advice(
-                    "run it again with the same files: ",
-                    istio_mc("ca", "init", *_GIVEN),
-                ),
-            )
+        raise ProblemError.of(
+            code=Code.CA_ISSUER_PARTIAL,
+            message=f"{store.folder / absent} is missing",
+            hint=Advice(
+                "run it again with the same files: ",
+                istio_mc("ca", "init", *_IMPORTED),
+            ),
         )
-    if issuer[0] is None and found.root_key is None:
+    if issuer[0] is None and stored.root_key is None:
         certificate = pem.read_certificate(root_pem).value
         if faults := path_faults([certificate], now, below=1, names=certificates.names_below()):
             raise ProblemError(*faults)
@@ -135,34 +126,34 @@ def load_root(store: CaStore, found: StoreFiles, now: datetime) -> Root:
     signer = certificates.load_signer(
         root_pem,
         now,
-        root_key=None if found.root_key is None else named(store, ca_store.ROOT_KEY, found.root_key),
+        root_key=None if stored.root_key is None else named(store, ca_store.ROOT_KEY, stored.root_key),
         issuer=None
         if issuer[0] is None or issuer[1] is None
         else (named(store, ca_store.ISSUER_CERT, issuer[0]), named(store, ca_store.ISSUER_KEY, issuer[1])),
         issuer_chain=None
-        if found.issuer_chain is None
-        else named(store, ca_store.ISSUER_CHAIN, found.issuer_chain),
+        if stored.issuer_chain is None
+        else named(store, ca_store.ISSUER_CHAIN, stored.issuer_chain),
     )
     return Root(signer.root, signer)
 
 
-def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None:
+def refuse_other_root(store: CaStore, stored: StoreFiles, own: Authority) -> None:
     """Sees that what is brought in is what is there, as far as anything is there.
 
     Raises:
         ProblemError: `ca-root-exists` or `ca-issuer-exists`; or that what is there cannot be read.
     """
     problems: list[Problem] = []
-    for name, data, brought in (
-        (cacerts.ROOT_CERT, found.root_cert, own.root),
-        (ca_store.ISSUER_CERT, found.issuer_cert, own.certificate),
+    for name, data, imported in (
+        (cacerts.ROOT_CERT, stored.root_cert, own.root),
+        (ca_store.ISSUER_CERT, stored.issuer_cert, own.certificate),
     ):
         if data is None:
             continue
         there = attempt(pem.read_certificate, named(store, name, data), problems)
-        if there and there.value != brought:
-            problems.append(_exists(store, name, there.value, brought))
-    for name, data in ((ca_store.ROOT_KEY, found.root_key), (ca_store.ISSUER_KEY, found.issuer_key)):
+        if there and there.value != imported:
+            problems.append(_exists(store, name, there.value, imported))
+    for name, data in ((ca_store.ROOT_KEY, stored.root_key), (ca_store.ISSUER_KEY, stored.issuer_key)):
         # A root's key beside an issuer's is nothing to compare.
         if data is None or (name == ca_store.ROOT_KEY) == bool(own.chain):
             continue
@@ -175,50 +166,57 @@ def refuse_other_root(store: CaStore, found: StoreFiles, own: Authority) -> None
                     hint=Advice("choose another --certs-dir"),
                 )
             )
-    if not found.root_cert and found.clusters and not problems:
-        problems += _clusters_of_other_root(store, found, own.root)
+    if not stored.root_cert and stored.clusters and not problems:
+        problems += _clusters_of_other_root(store, stored, own.root)
     if problems:
         raise ProblemError(*problems)
 
 
-def is_bare(found: StoreFiles) -> bool:
+def is_bare(stored: StoreFiles) -> bool:
     """Whether there is nothing that a root once made: only then may a new one be made."""
-    return not found.clusters and all(
+    return not stored.clusters and all(
         part is None
-        for part in (found.root_cert, found.root_key, found.issuer_cert, found.issuer_key, found.issuer_chain)
+        for part in (
+            stored.root_cert,
+            stored.root_key,
+            stored.issuer_cert,
+            stored.issuer_key,
+            stored.issuer_chain,
+        )
     )
 
 
-def prepared_root(store: CaStore, found: StoreFiles) -> bytes | None:
+def prepared_root(store: CaStore, stored: StoreFiles) -> bytes | None:
     """The root certificate of a run that was killed between key and certificate, if it belongs to the key."""
-    if found.root_cert is not None or found.root_key is None or found.prepared_root is None:
+    if stored.root_cert is not None or stored.root_key is None or stored.prepared_root is None:
         return None
-    key = pem.read_key(named(store, ca_store.ROOT_KEY, found.root_key)).value
-    certificate = pem.read_certificate(named(store, ca_store.PREPARED_ROOT, found.prepared_root)).value
-    return found.prepared_root if pem.key_matches(certificate, key) else None
+    key = pem.read_key(named(store, ca_store.ROOT_KEY, stored.root_key)).value
+    certificate = pem.read_certificate(named(store, ca_store.PREPARED_ROOT, stored.prepared_root)).value
+    return stored.prepared_root if pem.key_matches(certificate, key) else None
 
 
-_GIVEN = ("--root-cert", "FILE", "--issuer-cert", "FILE", "--issuer-key", "FILE")
+_IMPORTED = ("--root-cert", "FILE", "--issuer-cert", "FILE", "--issuer-key", "FILE")
 
 
-def no_root(store: CaStore, found: StoreFiles) -> Problem:
+def no_root(store: CaStore, stored: StoreFiles) -> Problem:
     """There is no root certificate, in words that fit what else is there."""
     path = store.folder / cacerts.ROOT_CERT
-    if is_bare(found):
+    if is_bare(stored):
         return Problem(
             code=Code.CA_NO_ROOT,
             message=f"no root CA in {store.folder}",
             hint=Advice("make one with: ", istio_mc("ca", "init", "--certs-dir", str(store.folder))),
         )
-    copies = [cluster_id for cluster_id, cluster in found.clusters.items() if cluster.root_cert]
+    copies = [cluster_id for cluster_id, cluster in stored.clusters.items() if cluster.root_cert]
     hint = Advice("put it back from a backup")
     if copies:
         copy = store.folder / copies[0] / cacerts.ROOT_CERT
         hint = Advice("put the copy back: ", on_this_machine("cp", copy, path))
     return Problem(
         code=Code.CA_ROOT_LOST,
-        message=f"{path} is missing, while what belongs to that root is there: no new root is made over it",
-        seen=", ".join(_present(found)),
+        message=f"root CA {path} is missing, other files of it exist",
+        seen=", ".join(_present(stored)),
+        expected="the same root CA again: a new one would replace it",
         hint=hint,
     )
 
@@ -231,16 +229,16 @@ def no_signer(store: CaStore, cluster_ids: Sequence[str] = ()) -> Problem:
         seen=f"neither {store.folder / ca_store.ROOT_KEY} nor {store.folder / ca_store.ISSUER_KEY}",
         hint=Advice(
             "put the root's key back for this run, or bring a CA below the root: ",
-            istio_mc("ca", "init", "--certs-dir", str(store.folder), *_GIVEN),
+            istio_mc("ca", "init", "--certs-dir", str(store.folder), *_IMPORTED),
         ),
     )
 
 
 def unable_to_sign(
-    store: CaStore, found: StoreFiles, root: Root, cluster_ids: Sequence[str] = ()
+    store: CaStore, stored: StoreFiles, root: Root, cluster_ids: Sequence[str] = ()
 ) -> list[Problem]:
     """Why nothing can, or may, be signed: no key, or one that others can read."""
-    return [no_signer(store, cluster_ids)] if root.signer is None else exposed_signer(store, found)
+    return [no_signer(store, cluster_ids)] if root.signer is None else exposed_signer(store, stored)
 
 
 def exposed(store: CaStore, path: Path) -> Problem:
@@ -260,10 +258,10 @@ def exposed(store: CaStore, path: Path) -> Problem:
     )
 
 
-def exposed_signer(store: CaStore, found: StoreFiles) -> list[Problem]:
+def exposed_signer(store: CaStore, stored: StoreFiles) -> list[Problem]:
     """Why nothing is to be signed: others can read the key that signs, or the folder it is in."""
     signs = (store.folder, store.folder / ca_store.ROOT_KEY, store.folder / ca_store.ISSUER_KEY)
-    return [exposed(store, path) for path in found.exposed if path in signs]
+    return [exposed(store, path) for path in stored.exposed if path in signs]
 
 
 def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) -> None:
@@ -272,7 +270,7 @@ def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) 
     Raises:
         InputError: `ca-flag-differs` for each option that it does not fit.
     """
-    found = [
+    problems = [
         Problem(
             code=Code.CA_FLAG_DIFFERS,
             message=f"{difference.option} does not fit {where}",
@@ -282,54 +280,54 @@ def refuse_differences(certificate: x509.Certificate, flags: Flags, where: str) 
         )
         for difference in flags.differences(certificate)
     ]
-    if found:
-        raise InputError(*found)
+    if problems:
+        raise InputError(*problems)
 
 
 def _own_combination(own: OwnCa) -> list[Problem]:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     if own.root_cert is None:
-        found.append(_usage("--root-cert is missing", "your own CA requires its root certificate"))
+        problems.append(_usage("--root-cert is missing", "your own CA requires its root certificate"))
     if (own.issuer_cert is None) != (own.issuer_key is None):
-        found.append(_usage("--issuer-cert and --issuer-key go together", "set both or neither"))
+        problems.append(_usage("--issuer-cert and --issuer-key go together", "set both or neither"))
     if own.root_key is not None and own.issuer_key is not None:
-        found.append(
+        problems.append(
             _usage(
                 "--root-key and --issuer-key cannot be combined",
                 "one of them signs: leave the root's key out",
             )
         )
     if own.root_key is None and own.issuer_cert is None and own.issuer_key is None:
-        found.append(
+        problems.append(
             _usage(
                 "no private key",
                 "set --root-key, or --issuer-cert with --issuer-key for a CA below the root",
             )
         )
     if own.issuer_chain is not None and own.issuer_cert is None:
-        found.append(_usage("--issuer-chain requires --issuer-cert", "set the CA that it belongs to"))
-    return found
+        problems.append(_usage("--issuer-chain requires --issuer-cert", "set the CA that it belongs to"))
+    return problems
 
 
 def _usage(message: str, hint: str) -> Problem:
     return Problem(code=Code.CA_OWN, message=message, hint=Advice(hint))
 
 
-def _exists(store: CaStore, name: str, there: x509.Certificate, brought: x509.Certificate) -> Problem:
+def _exists(store: CaStore, name: str, there: x509.Certificate, imported: x509.Certificate) -> Problem:
     is_root = name == cacerts.ROOT_CERT
     kind = "root" if is_root else "issuer"
     return Problem(
         code=Code.CA_ROOT_EXISTS if is_root else Code.CA_ISSUER_EXISTS,
         message=f"{store.folder / name} is another {kind}, and is never overwritten",
         seen=pem.fingerprint(there),
-        expected=pem.fingerprint(brought),
+        expected=pem.fingerprint(imported),
         hint=Advice("choose another --certs-dir"),
     )
 
 
-def _clusters_of_other_root(store: CaStore, found: StoreFiles, root: x509.Certificate) -> list[Problem]:
+def _clusters_of_other_root(store: CaStore, stored: StoreFiles, root: x509.Certificate) -> list[Problem]:
     problems: list[Problem] = []
-    for cluster_id, cluster in found.clusters.items():
+    for cluster_id, cluster in stored.clusters.items():
         source = named(store, f"{cluster_id}/{cacerts.ROOT_CERT}", cluster.root_cert or b"")
         roots = attempt(pem.read_certificates, source, problems) if cluster.root_cert else None
         if roots and root not in roots.value:
@@ -337,13 +335,13 @@ def _clusters_of_other_root(store: CaStore, found: StoreFiles, root: x509.Certif
     return problems
 
 
-def _present(found: StoreFiles) -> list[str]:
+def _present(stored: StoreFiles) -> list[str]:
     parts = {
-        ca_store.ROOT_KEY: found.root_key,
-        ca_store.ISSUER_CERT: found.issuer_cert,
-        ca_store.ISSUER_KEY: found.issuer_key,
-        ca_store.ISSUER_CHAIN: found.issuer_chain,
+        ca_store.ROOT_KEY: stored.root_key,
+        ca_store.ISSUER_CERT: stored.issuer_cert,
+        ca_store.ISSUER_KEY: stored.issuer_key,
+        ca_store.ISSUER_CHAIN: stored.issuer_chain,
     }
     return [name for name, content in parts.items() if content is not None] + [
-        f"{cluster_id}/" for cluster_id in found.clusters
+        f"{cluster_id}/" for cluster_id in stored.clusters
     ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.istiod import crl_fault, reads_crl
@@ -18,7 +17,7 @@ from istio_mc.domain.pki.cacerts import ROOT_CERT, CaCerts
 from istio_mc.domain.pki.pem import NamedPem
 from istio_mc.domain.pki.signing import LiveCa, live_ca, signing
 from istio_mc.domain.plan import Step
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.intermediates import is_complete
 from istio_mc.ops.ca.root import exposed_signer
@@ -75,13 +74,8 @@ class Needs:
     """Which clusters need a CA of the store: what lives in them, compared with it.
 
     Attributes:
-        stored: What the store has.
-        root: SHA-256 of its root; None: it has none.
-        live: The CA in the Secret of each cluster; None: there is no Secret.
         written: Those whose Secret is to be written again.
         swapped: Those of them that are under another root.
-        wanting: The cluster IDs of those that need a CA, by context.
-        renewed: Why the CA of a cluster is to be renewed, by cluster ID.
         listed: Those whose istiod reads revocation lists beside its CA.
     """
 
@@ -100,9 +94,9 @@ class Needs:
         return not self.renewed and is_complete(self.stored, [*self.wanting.values()])
 
     @property
-    def living(self) -> dict[str, CaCerts]:
+    def usable(self) -> dict[str, CaCerts]:
         """The CAs that can be used, by context."""
-        return {name: found.ca for name, found in self.live.items() if found and found.ca}
+        return {name: live.ca for name, live in self.live.items() if live and live.ca}
 
 
 def assess(
@@ -121,12 +115,12 @@ def assess(
     stored = store.read()
     root = _stored_root(store, stored.root_cert)
     stored_print = pem.fingerprint(root) if root else None
-    live = {name: _live(found, now, root) for name, found in observed.items()}
-    damaged = {name: found for name, found in live.items() if found and found.damage}
+    live = {name: _live(state, now, root) for name, state in observed.items()}
+    damaged = {name: state for name, state in live.items() if state and state.damage}
     swapped = {
-        name: found
-        for name, found in live.items()
-        if found and name in replace and found.root != stored_print and name not in damaged
+        name: state
+        for name, state in live.items()
+        if state and name in replace and state.root != stored_print and name not in damaged
     }
     written = damaged | swapped
     if faults := _refused(store, live, written, stored_print, replace):
@@ -146,7 +140,7 @@ def assess(
         wanting=wanting,
         renewed=authority.to_renew(store, wanting.values(), now) if wanting else {},
         listed={
-            name: found for name in wanting if (found := live[name]) and reads_crl(observed[name].istiods)
+            name: state for name in wanting if (state := live[name]) and reads_crl(observed[name].istiods)
         },
     )
 
@@ -173,8 +167,8 @@ def decide(
     """
     needs = assess(store, clusters, observed, now, replace)
     if not needs.wanting:
-        roots = (found.root for found in needs.live.values() if found and found.root)
-        return Trust(next(roots, needs.root), steps={}, ends=_ends(needs.living))
+        roots = (live.root for live in needs.live.values() if live and live.root)
+        return Trust(next(roots, needs.root), steps={}, ends=_ends(needs.usable))
     if dry_run and not needs.is_there:
         if exposed := exposed_signer(store, needs.stored):
             raise ProblemError(*exposed)
@@ -190,17 +184,19 @@ def foresee(needs: Needs, clusters: Mapping[str, Cluster]) -> Trust:
     """
     stored = needs.stored.clusters
     lists = {
-        name: found
-        for name, found in needs.listed.items()
+        name: state
+        for name, state in needs.listed.items()
         if name in needs.written and needs.wanting[name] not in stored
     }
     _refuse_lists(lists, {})
     steps = {
         name: _to_be_made(clusters[name], reason)
         for name, cluster_id in needs.wanting.items()
-        if (reason := _unmade(needs.live[name], name in needs.written, needs.renewed.get(cluster_id)))
+        if (
+            reason := _why_not_created(needs.live[name], name in needs.written, needs.renewed.get(cluster_id))
+        )
     }
-    return Trust(needs.root, steps=steps, ends=_ends(needs.living))
+    return Trust(needs.root, steps=steps, ends=_ends(needs.usable))
 
 
 def _make(store: CaStore, needs: Needs, options: CaOptions, now: datetime, *, keeps: bool) -> Trust:
@@ -209,18 +205,18 @@ def _make(store: CaStore, needs: Needs, options: CaOptions, now: datetime, *, ke
     given = {name: made.ca_certs[cluster_id] for name, cluster_id in needs.wanting.items()}
     _refuse_lists(needs.listed, given)
     steps = {}
-    for name, wanted in given.items():
-        found = needs.live[name]
-        if step := _step(wanted, found, swapped=name in needs.swapped):
+    for name, desired in given.items():
+        live = needs.live[name]
+        if step := _step(desired, live, swapped=name in needs.swapped):
             steps[name] = step
-            if found and name in needs.written and keeps and found.holds_another_key(wanted):
-                store.keep_replaced(needs.wanting[name], found.contents)
+            if live and name in needs.written and keeps and live.holds_another_key(desired):
+                store.keep_replaced(needs.wanting[name], live.contents)
     restarts = {name: _RESTART for name in steps if name in needs.written or needs.live[name] is None}
     return Trust(
         made.init.root.fingerprint,
         steps=steps,
         restarts=restarts,
-        ends=_ends(needs.living | given),
+        ends=_ends(needs.usable | given),
         warnings=_by_context((*made.init.warnings, *made.issue.warnings), needs.wanting),
     )
 
@@ -233,8 +229,6 @@ def _ensure(
     Args:
         store: The store, which knows clusters by their cluster IDs.
         wanting: The cluster IDs that need a CA, by context.
-        options: What a new root and new CAs are like.
-        now: The present, aware.
 
     Raises:
         ProblemError: The store cannot give each cluster a CA.
@@ -253,32 +247,31 @@ def _by_context(problems: Iterable[Problem], ids: Mapping[str, str]) -> tuple[Pr
     )
 
 
-def _refuse_lists(listed: Mapping[str, LiveCa], wanted: Mapping[str, CaCerts]) -> None:
+def _refuse_lists(listed: Mapping[str, LiveCa], desired: Mapping[str, CaCerts]) -> None:
     """Refuses to write a CA beside revocation lists with which istiod would not start under it.
 
     Args:
-        listed: The Secrets of istiods that read such lists.
-        wanted: The CAs; a cluster without one gets one that does not exist yet, so that no list fits it.
+        desired: The CAs; a cluster without one gets one that does not exist yet, so that no list fits it.
 
     Raises:
         ProblemError: One for each cluster whose lists do not fit.
     """
     faults = {
-        name: crl_fault(found.contents, wanted[name].cert_chain if name in wanted else None)
-        for name, found in listed.items()
-        if name not in wanted or found.ca is None or not found.ca.same_as(wanted[name])
+        name: crl_fault(state.contents, desired[name].cert_chain if name in desired else None)
+        for name, state in listed.items()
+        if name not in desired or state.ca is None or not state.ca.same_as(desired[name])
     }
     if unfit := [lists_do_not_fit(name, fault) for name, fault in faults.items() if fault]:
         raise ProblemError(*unfit)
 
 
 def _ends(cas: Mapping[str, CaCerts]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
+    ends: dict[str, datetime] = {}
     for name, files in cas.items():
         with suppress(ProblemError):  # what cannot be read is a fault elsewhere
             if path := signing(files).path:
-                found[name] = min(certificate.not_valid_after_utc for certificate in path)
-    return found
+                ends[name] = min(certificate.not_valid_after_utc for certificate in path)
+    return ends
 
 
 _RESTART = "istiod reads its CA only at start"
@@ -297,39 +290,39 @@ def _refused(
     replace: Collection[str],
 ) -> list[Problem]:
     """Why nothing may be written."""
-    foreign = [(name, found) for name, found in written.items() if found.foreign]
+    foreign = [(name, state) for name, state in written.items() if state.foreign]
     if foreign:
-        return [made_by_others(name, found.told) for name, found in foreign]
+        return [made_by_others(name, state.damage_text) for name, state in foreign]
     roots = {
-        name: found.root
-        for name, found in live.items()
-        if found and found.root and not (name in replace and name in written)
+        name: state.root
+        for name, state in live.items()
+        if state and state.root and not (name in replace and name in written)
     }
-    whole = all(found and name not in written for name, found in live.items())
+    whole = all(state and name not in written for name, state in live.items())
     faults = of_roots(store.folder, roots, stored_root, all_live=whole)
     if stored_root is not None or not written:
         return faults
     # There is nothing at hand to write them anew with.
-    damage = [fault.on(name) for name, found in written.items() for fault in found.damage]
-    there = {name: found.root or "unknown" for name, found in written.items()}
+    damage = [fault.on(name) for name, state in written.items() for fault in state.damage]
+    there = {name: state.root or "unknown" for name, state in written.items()}
     return [*(faults or [not_at_hand(store.folder, there)]), *damage]
 
 
-def _step(wanted: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | None:
+def _step(desired: CaCerts, live: LiveCa | None, *, swapped: bool) -> Step | None:
     if live is None:
         reason = "Secret cacerts is missing"
     elif live.damage:
-        reason = f"Secret cacerts is of no use to istiod: {live.told}"
+        reason = f"Secret cacerts is of no use to istiod: {live.damage_text}"
     elif swapped:
         reason = f"Secret cacerts is under another root: {live.root}"
-    elif live.ca and live.ca.same_as(wanted):
+    elif live.ca and live.ca.same_as(desired):
         return None
     else:
         reason = "Secret cacerts contains another intermediate CA of the same root than the folder"
-    return Step(plan.CACERTS, (reason,), (documents.cacerts(wanted.secret_data()),))
+    return Step(plan.CACERTS, (reason,), (documents.cacerts(desired.secret_data()),))
 
 
-def _unmade(live: LiveCa | None, written: bool, renewed: str | None) -> str | None:  # noqa: FBT001 - told apart below
+def _why_not_created(live: LiveCa | None, written: bool, renewed: str | None) -> str | None:  # noqa: FBT001 - distinguished below
     """Why a CA would be made that a dry run may not make; None where none would."""
     if live is None:
         return "Secret cacerts is missing; the CA of {} would be made"
@@ -356,9 +349,6 @@ def of_roots(
     """What is wrong with the roots of clusters: they differ, or are not the store's.
 
     Args:
-        folder: The store.
-        roots: SHA-256 of each cluster's root.
-        stored_root: That of the store's; None: it has none.
         all_live: Whether every cluster has a CA already, so that the store is not needed.
     """
     distinct = sorted(set(roots.values()))

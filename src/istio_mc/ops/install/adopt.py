@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.links.state import LinkState
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.ops import link as linking
 
 if TYPE_CHECKING:
@@ -29,15 +28,7 @@ from istio_mc.ops.install.prepare import prepare
 
 @dataclass(frozen=True, slots=True)
 class AdoptResult:
-    """A mesh that other means installed, taken over as it is.
-
-    Attributes:
-        root_fingerprint: SHA-256 of the root they run under.
-        clusters: One a cluster: what was done in it, and what is wrong.
-        pending: What an install would change in each, by context.
-        dry_run: Whether nothing was touched.
-        warnings: What the user should know though nothing failed by it.
-    """
+    """A mesh that other means installed, taken over as it is."""
 
     mesh: Mesh
     root_fingerprint: str | None
@@ -60,27 +51,30 @@ def adopt(
         ProblemError: A cluster has no Istio yet, or something other than an unreachable cluster is wrong.
     """
     prepared = prepare(session, store, options, now, dry_run=True, strict=False)
-    bare = [name for name, found in prepared.plans.items() if not found.observed.istiods]
+    bare = [name for name, cluster_plan in prepared.plans.items() if not cluster_plan.observed.istiods]
     if bare:
         raise ProblemError(*(_nothing_to_adopt(name, session.clusters.names) for name in bare))
     labels = {
-        name: replace(found, steps=tuple(step for step in found.steps if step.name == plan.NAMESPACE))
-        for name, found in prepared.plans.items()
+        name: replace(
+            cluster_plan, steps=tuple(step for step in cluster_plan.steps if step.name == plan.NAMESPACE)
+        )
+        for name, cluster_plan in prepared.plans.items()
     }
-    wanted = Applied({name: todo.steps for name, todo in labels.items()}, {})
-    applied = wanted if dry_run else apply_plans(session, prepared, labels)
+    desired = Applied({name: todo.steps for name, todo in labels.items()}, {})
+    applied = desired if dry_run else apply_plans(session, prepared, labels)
     done = result_of(session, prepared, applied.failures, applied.steps, addresses_now(prepared))
-    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    clusters = {name: cluster_plan.cluster for name, cluster_plan in prepared.plans.items()}
     states = {
-        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+        name: LinkState.of(cluster_plan.observed, cluster_plan.cluster.reader)
+        for name, cluster_plan in prepared.plans.items()
     }
     links = linking.planned(clusters, states)
     pending = {
         name: (
-            *(step for step in found.steps if step.name != plan.NAMESPACE),
+            *(step for step in cluster_plan.steps if step.name != plan.NAMESPACE),
             *filter(None, [links[name]]),
         )
-        for name, found in prepared.plans.items()
+        for name, cluster_plan in prepared.plans.items()
     }
     root = prepared.trust.root_fingerprint
     return AdoptResult(prepared.mesh, root, done.clusters, prepared.istio, pending, dry_run, done.warnings)

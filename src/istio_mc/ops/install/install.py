@@ -16,21 +16,25 @@ from istio_mc.domain.istio.istiod import folder_of
 from istio_mc.domain.istio.services import MergedService, merged
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
+from istio_mc.domain.kube.rehearsal import places
 from istio_mc.domain.links.state import LinkState
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host import process
-from istio_mc.gateways.host.parallel import Failures, Watch, all_of, in_time, looks
+from istio_mc.gateways.host.parallel import Failures, Watch, all_of, in_time, poll_rounds
 from istio_mc.gateways.istio.proxies import injected_pods
 from istio_mc.gateways.kube import credentials
 from istio_mc.gateways.kube.snapshot import read_services
 from istio_mc.ops import link as linking
+from istio_mc.ops.install.manifest import manifest_for
 from istio_mc.ops.install.prepare import Prepared, prepare
 from istio_mc.ops.install.wait import missing_in_files, wait_ready, wait_rolled_out, watch_pods
 from istio_mc.ops.session.istio_documents import apply_remote_gateways, write_operator
+from istio_mc.ops.session.rehearsal import denials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
 
     from istio_mc.domain.istio.choice import IstioChoice
     from istio_mc.domain.istio.services import Services
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster, Mesh
     from istio_mc.domain.plan import Step
     from istio_mc.gateways.host.ca_store import CaStore
+    from istio_mc.gateways.istio.istioctl import Istioctl
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.install.planning import ClusterPlan
@@ -45,18 +50,13 @@ if TYPE_CHECKING:
 
 _SHARE_OF_ISTIOCTL = 0.75
 _POLL_S = 0.5
-_LAST_LOOK_S = 3.0
+_LAST_CHECK_S = 3.0
 """How long the pods may be read for once istioctl failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledCluster:
-    """What became of one cluster.
-
-    Attributes:
-        steps: What was done in it (in a dry run: would be done).
-        problems: Why it is not done; empty where it is.
-    """
+    """What became of one cluster."""
 
     cluster: Cluster
     steps: tuple[Step, ...]
@@ -70,10 +70,7 @@ class InstallResult:
 
     Attributes:
         root_fingerprint: SHA-256 of the root they run under; None in a dry run before there is one.
-        clusters: One a cluster, in the user's order.
-        dry_run: Whether nothing was touched.
         merged: In a dry run the services that the mesh makes, or would make, one of.
-        warnings: What the user should know though nothing failed by it.
     """
 
     mesh: Mesh
@@ -133,8 +130,8 @@ def install(
     )
     steps = {name: (*applied.steps[name], *filter(None, [linked.steps.get(name)])) for name in prepared.plans}
     result = result_of(session, prepared, failures, steps, addresses)
-    told = filter(None, (unseen.get(name) for name in session.clusters.names))
-    return replace(result, warnings=(*result.warnings, *told))
+    in_order = filter(None, (unseen.get(name) for name in session.clusters.names))
+    return replace(result, warnings=(*result.warnings, *in_order))
 
 
 def _as_it_runs(session: Session, cluster: Cluster) -> Cluster:
@@ -155,39 +152,61 @@ def dry_run(
     strict: bool,
     replace_ca: Collection[str],
 ) -> InstallResult:
-    """What `install` would do, with the documents; nothing is touched, in the clusters or on disk."""
+    """What `install` would do, with the documents, and what the clusters' admission would deny of it.
+
+    Nothing is touched, in the clusters or on disk.
+    """
     prepared = prepare(session, store, options, now, dry_run=True, strict=strict, replace_ca=replace_ca)
-    clusters = {name: found.cluster for name, found in prepared.plans.items()}
+    clusters = {name: cluster_plan.cluster for name, cluster_plan in prepared.plans.items()}
     states = {
-        name: LinkState.of(found.observed, found.cluster.reader) for name, found in prepared.plans.items()
+        name: LinkState.of(cluster_plan.observed, cluster_plan.cluster.reader)
+        for name, cluster_plan in prepared.plans.items()
     }
     links = linking.planned(clusters, states)
-    steps = {name: (*found.steps, *filter(None, [links[name]])) for name, found in prepared.plans.items()}
+    steps = {
+        name: (*cluster_plan.steps, *filter(None, [links[name]]))
+        for name, cluster_plan in prepared.plans.items()
+    }
 
     def services_of(name: str) -> Services:
         kube = session.clusters.kubes[name]
         return read_services(kube, partial(injected_pods, kube))
 
     services, unread = session.clusters.each(services_of, prepared.plans)
-    result = result_of(session, prepared, unread, steps, addresses_now(prepared))
+    failures = unread | _denied(session, prepared)
+    result = result_of(session, prepared, failures, steps, addresses_now(prepared))
     return replace(result, merged=merged(services), dry_run=True)
+
+
+def _denied(session: Session, prepared: Prepared) -> Failures:
+    """What admission denies of what would be applied, by context; clusters that deny nothing are left out."""
+
+    def work(name: str) -> tuple[Problem, ...]:
+        found = prepared.plans[name]
+        generated = manifest_for(session, prepared.mesh, found.cluster, prepared.istioctl)
+        desired = [one for step in found.steps if step.name != plan.ISTIO for one in step.documents]
+        if any(step.name == plan.ISTIO for step in found.steps):
+            desired += generated
+        live = found.observed.objects
+        kube = session.clusters.kubes[name]
+        return denials(kube, desired, live, places(live) & {SYSTEM_NAMESPACE}, generated)
+
+    denied, failures = session.clusters.each(work, prepared.plans)
+    return failures | {name: problems for name, problems in denied.items() if problems}
 
 
 def addresses_now(prepared: Prepared) -> dict[str, tuple[str, ...]]:
     """The addresses at which each gateway is called already, by context."""
-    observed = {name: found.observed for name, found in prepared.plans.items()}
+    observed = {name: cluster_plan.observed for name, cluster_plan in prepared.plans.items()}
     return {
-        name: address.seen_addresses(name, found.cluster, observed) for name, found in prepared.plans.items()
+        name: address.used_addresses(name, cluster_plan.cluster, observed)
+        for name, cluster_plan in prepared.plans.items()
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was done of the clusters' plans.
-
-    Attributes:
-        steps: The steps that were done in each cluster, also in one where a later step failed.
-    """
+    """What was done of the clusters' plans."""
 
     steps: Mapping[str, tuple[Step, ...]]
     failures: Failures
@@ -210,12 +229,6 @@ def _apply_plan(
     session: Session, prepared: Prepared, todo: ClusterPlan, on_done: Callable[[Step], None]
 ) -> None:
     """Does one cluster's steps, in order; the Gateway API's CRDs, which nothing waits for, beside them.
-
-    Args:
-        session: The run.
-        prepared: What was found.
-        todo: The steps.
-        on_done: Called with each step that is done.
 
     Raises:
         ProblemError: A step failed; those after it were not begun.
@@ -246,7 +259,7 @@ def _istiod_starts(kube: Kube, istiod: str, ended: threading.Event, until: float
 
     Until then istioctl has the API server busy with Istio's own CRDs; from then on a cluster waits for pods.
     """
-    for left in looks(until, _POLL_S, ended):
+    for left in poll_rounds(until, _POLL_S, ended):
         try:
             if kube.get(objects.DEPLOYMENT, istiod, SYSTEM_NAMESPACE):
                 return True
@@ -265,9 +278,11 @@ def _do(
     context = cluster.context
     kube = session.clusters.kubes[context]
     for step in steps:
+        session.check_lease(context)
         with session.run.step(context, step.name, step.reasons[0]):
             if step.name == plan.ISTIO:
-                _run_istioctl(session, prepared, cluster)
+                document = write_operator(session.run.folder, prepared.mesh, cluster)
+                run_istioctl(session, prepared.istioctl, prepared.mesh.istiod, cluster, document)
             elif step.name == plan.RESTART:
                 _restart(session, cluster, prepared.mesh.istiod)
             elif step.name == plan.REMOTE_GATEWAYS:
@@ -275,6 +290,8 @@ def _do(
             else:
                 for part in _parts(step):
                     all_of({str(ref_of(document)): partial(kube.apply, document) for document in part})
+            if step.name == plan.NAMESPACE and session.leases:
+                session.leases.take(context)
             on_done(step)
 
 
@@ -296,20 +313,38 @@ def _parts(step: Step) -> tuple[tuple[Object, ...], ...]:
     return tuple(document for document in step.documents if document not in last), last
 
 
-def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> None:
+def run_istioctl(
+    session: Session,
+    istioctl: Istioctl,
+    istiod: str,
+    cluster: Cluster,
+    document: Path,
+    cancel: threading.Event | None = None,
+) -> None:
+    """Runs `istioctl install` of a document in a cluster; ends it where the cluster, or a pod, is hopeless.
+
+    Args:
+        istiod: Name of istiod's Deployment.
+        cancel: Ends it where others set it.
+
+    Raises:
+        ProblemError: It failed, or was ended.
+    """
     context = cluster.context
     folder = session.run.folder / cluster.cluster_id
     kubeconfig = credentials.private_kubeconfig(folder, session.clusters.kubes[context].kubeconfig)
     # istioctl waits on for a cluster that has fallen silent, and for pods that never start, and does not
     # report why: what looks beside it does.
     with (
-        watch_pods(session, context, plan.ISTIO, prepared.mesh.istiod, EAST_WEST_GATEWAY) as pods,
-        Watch(session.clusters.kubes[context].version) as silent,
-        Watch(pods.look, every_s=session.run.pod_timing.every_s, failures=1, gone=silent.gone) as hopeless,
+        watch_pods(session, context, plan.ISTIO, istiod, EAST_WEST_GATEWAY) as pods,
+        Watch(session.clusters.kubes[context].version, gone=cancel) as silent,
+        Watch(
+            pods.check, every_s=session.run.pod_timing.every_s, failures=1, gone=silent.gone
+        ) as failed_pods,
     ):
         try:
-            prepared.istioctl.install(
-                write_operator(session.run.folder, prepared.mesh, cluster),
+            istioctl.install(
+                document,
                 context=context,
                 kubeconfig=kubeconfig,
                 timeout_s=session.run.remaining_s * _SHARE_OF_ISTIOCTL,
@@ -317,11 +352,11 @@ def _run_istioctl(session: Session, prepared: Prepared, cluster: Cluster) -> Non
                 pasted_kubeconfig=session.paths,
             )
         except process.ProcessCancelled as error:
-            raise ProblemError(*(hopeless.problems or silent.problems or error.problems)) from None
+            raise ProblemError(*(failed_pods.problems or silent.problems or error.problems)) from None
         except ProblemError as error:
             # Not for long: a cluster that fell silent takes no time from the others.
             with suppress(ProblemError, TimeoutError):
-                in_time(pods.look, time.monotonic() + _LAST_LOOK_S)
+                in_time(pods.check, time.monotonic() + _LAST_CHECK_S)
             raise ProblemError(*filter(None, (pods.problem, *error.problems))) from None
 
 
@@ -332,15 +367,7 @@ def result_of(
     steps: Mapping[str, tuple[Step, ...]],
     addresses: Mapping[str, tuple[str, ...]],
 ) -> InstallResult:
-    """What became of every cluster, in the user's order.
-
-    Args:
-        session: The run.
-        prepared: What was found.
-        failures: Clusters that are not done, and why.
-        steps: What was done in each; in a dry run, what would be.
-        addresses: Those of the gateways.
-    """
+    """What became of every cluster, in the user's order."""
     installed = []
     for name, cluster in prepared.clusters.items():
         problems = failures.get(name) or session.clusters.unusable.get(name) or ()

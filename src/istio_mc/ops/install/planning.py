@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
-from istio_mc.domain.gateway.address import remote_gateways_wanted
+from istio_mc.domain.gateway.address import desired_remote_gateways
 from istio_mc.domain.istio import documents
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.kube.objects import Ref, labels_of
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE, TAG_LABEL
 from istio_mc.domain.plan import Step
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlan:
-    """What is still to be done in a cluster.
-
-    Attributes:
-        steps: What is to be done before linking, in order.
-    """
+    """What is still to be done in a cluster."""
 
     cluster: Cluster
     observed: Observed = field(repr=False)
@@ -39,14 +35,9 @@ class ClusterPlan:
 
 @dataclass(frozen=True, slots=True)
 class IstioObjects:
-    """Istio itself in a cluster.
+    """Istio itself in a cluster."""
 
-    Attributes:
-        wanted: What `istioctl install` would set.
-        live: How that lives.
-    """
-
-    wanted: Sequence[Object] = field(repr=False)
+    desired: Sequence[Object] = field(repr=False)
     live: Mapping[Ref, Object] = field(repr=False)
 
 
@@ -59,17 +50,7 @@ def plan_cluster(
     gateway_api: Iterable[Object],
     remote_gateways: Iterable[Object],
 ) -> ClusterPlan:
-    """What an install has to do in a cluster before it is linked.
-
-    Args:
-        mesh: What the clusters share.
-        cluster: The cluster.
-        observed: How it was found.
-        trusted: The CA of each cluster.
-        istio: What is to be done about Istio itself, by `istio_step`.
-        gateway_api: The Gateway API's CRDs; empty: they are installed nowhere.
-        remote_gateways: The Gateways that stand for other clusters.
-    """
+    """What an install has to do in a cluster before it is linked."""
     cacerts = trusted.steps.get(cluster.context)
     steps = steps_before_link(mesh, cluster, observed, cacerts, istio)
     if reason := trusted.restarts.get(cluster.context):
@@ -102,7 +83,7 @@ def _restart_step(mesh: Mesh, observed: Observed, reason: str) -> Step | None:
 
 
 def _gateway_api_step(crds: Iterable[Object]) -> Step:
-    return Step(plan.GATEWAY_API, ("the Gateway API's CRDs are not there",), tuple(crds))
+    return Step(plan.GATEWAY_API, ("Gateway API CRDs are missing",), tuple(crds))
 
 
 def drift_before_link(
@@ -118,19 +99,13 @@ def drift_before_link(
     """What an install would do in a cluster of a mesh that stands, but for links.
 
     Args:
-        mesh: What the clusters share.
-        clusters: Every cluster, by context.
-        observed: Those that answered.
-        context: The cluster.
-        cacerts: What is to be done about its CA.
         istio: What is to be done about Istio itself; None: nothing, or it was not compared.
-        gateway_api: Whether an install brings the Gateway API's CRDs.
     """
     live = observed[context]
     steps = steps_before_link(mesh, clusters[context], live, cacerts, istio)
     if live.gateway_api:
-        wanted = remote_gateways_wanted(context, clusters, observed)
-        steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, wanted, live.objects))
+        desired = desired_remote_gateways(context, clusters, observed)
+        steps.append(plan.apply_step(plan.REMOTE_GATEWAYS, desired, live.objects))
     elif gateway_api:
         steps.append(_gateway_api_step(()))
     return tuple(step for step in steps if step)
@@ -139,21 +114,16 @@ def drift_before_link(
 _DEFAULT_TAG = "istio-revision-tag-default"
 
 
-def istio_step(mesh: Mesh, cluster: Cluster, observed: Observed, found: IstioObjects | None) -> Step | None:
-    """What is to be done about Istio itself; None: nothing.
-
-    Args:
-        mesh: What the clusters share.
-        cluster: The cluster.
-        observed: How it was found.
-        found: Istio itself; None: there is none.
-    """
+def istio_step(
+    mesh: Mesh, cluster: Cluster, observed: Observed, objects_of_istio: IstioObjects | None
+) -> Step | None:
+    """What is to be done about Istio itself; None: nothing."""
     document = istio_operator(mesh, cluster)
-    if found is None:
+    if objects_of_istio is None:
         istiod = Ref("apps", objects.DEPLOYMENT.kind, SYSTEM_NAMESPACE, mesh.istiod)
         return Step(plan.ISTIO, (f"Deployment {mesh.istiod} is missing",), (document,), (istiod,))
-    different = differences(found.wanted, found.live)
-    reasons, refs = plan.told(different), plan.refs_of(different)
+    different = differences(objects_of_istio.desired, objects_of_istio.live)
+    reasons, refs = plan.reasons_of(different), plan.refs_of(different)
     if not mesh.revision:
         missing = _missing_of_default_tag(observed)
         reasons = (*reasons, *(f"{kind} of revision tag default is missing" for kind in missing))
@@ -166,5 +136,5 @@ def _missing_of_default_tag(observed: Observed) -> list[str]:
     return [
         kind.kind
         for kind in (objects.MUTATING_WEBHOOK, objects.VALIDATING_WEBHOOK)
-        if not any(labels_of(item).get("istio.io/tag") == "default" for item in observed.of(kind))
+        if not any(labels_of(item).get(TAG_LABEL) == "default" for item in observed.of(kind))
     ]

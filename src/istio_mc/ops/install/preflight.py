@@ -8,12 +8,11 @@ from istio_mc.checks.access import REACHABLE
 from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.state import Others, unplaced
 from istio_mc.domain.pki.workload import SETTING, workload_ttl
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +52,12 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
             code=Code.MEMBER_OF_ANOTHER_MESH,
             cluster=name,
             message=f"{name} is a member of another mesh",
-            seen=str(found.mesh_id),
+            seen=str(cluster.mesh_id),
             expected=mesh.mesh_id,
-            hint=Advice(f"set meshID: {found.mesh_id} in mesh.yaml, or let {name} leave its mesh first"),
+            hint=Advice(f"set meshID: {cluster.mesh_id} in mesh.yaml, or let {name} leave its mesh first"),
         )
-        for name, found in observed.items()
-        if found.mesh_id not in (None, mesh.mesh_id)
+        for name, cluster in observed.items()
+        if cluster.mesh_id not in (None, mesh.mesh_id)
     ]
     if faults:
         raise InputError(*faults)
@@ -81,8 +80,8 @@ def named_after_ids(
             expected="a network that no member has",
             hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
         )
-        for name, found in observed.items()
-        if silent and not found.network and not settings.cluster(name).network
+        for name, cluster in observed.items()
+        if silent and not cluster.network and not settings.cluster(name).network
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from istio_mc.checks.model import Facts
 from istio_mc.domain import plan
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.gateway.address import remote_gateways_wanted
+from istio_mc.domain.gateway.address import desired_remote_gateways
 from istio_mc.domain.istio.choice import gateway_api_of
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
@@ -27,7 +27,7 @@ from istio_mc.ops.install import preflight
 from istio_mc.ops.install.manifest import istioctl_of, read_istio
 from istio_mc.ops.install.planning import ClusterPlan, istio_step, plan_cluster
 from istio_mc.ops.session import istio_version, topology
-from istio_mc.ops.session.inputs import refuse_strangers
+from istio_mc.ops.session.inputs import refuse_unknown_clusters
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -48,12 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was found in every cluster and is to be done in it.
-
-    Attributes:
-        clusters: Every cluster of the run, by context.
-        plans: What is to be done in those that answer.
-    """
+    """What was found in every cluster and is to be done in it."""
 
     mesh: Mesh
     clusters: Mapping[str, Cluster]
@@ -83,18 +78,18 @@ def prepare(
         InputError: `replace_ca` names a cluster that is not part of the run.
         ProblemError: Something other than an unreachable cluster is wrong.
     """
-    refuse_strangers(replace_ca, session.clusters.names)
+    refuse_unknown_clusters({"--replace-ca": replace_ca}, session.clusters.names)
     with _keys_ahead(session, store, options, dry_run=dry_run) as keys:
         ahead = replace(options, key=keys)
         pinned = session.settings.istio.version
         pinned_one = istioctl_of(pinned, session.settings, session.run.deadline) if pinned else None
         session.run.progress(Event(None, "preflight", State.STARTED, "looking at every cluster"))
-        found, unreachable = session.clusters.each(
+        results, unreachable = session.clusters.each(
             lambda name: (observe(session.clusters.kubes[name]), survey(session.clusters.kubes[name]))
         )
         preflight.stop_unless_unreachable(unreachable)
         session.clusters.mark_unusable(unreachable)
-        observed = {name: pair[0] for name, pair in found.items()}
+        observed = {name: pair[0] for name, pair in results.items()}
         istio = _chosen(session, observed, now.date())
         mesh = topology.mesh_of(session.settings, istio.version)
         istioctl = pinned_one or istioctl_of(istio.version, session.settings, session.run.deadline, istio)
@@ -115,7 +110,7 @@ def prepare(
             observed,
             session.clusters.unusable,
             seen={},
-            surroundings={name: pair[1] for name, pair in found.items()},
+            surroundings={name: pair[1] for name, pair in results.items()},
             here=_names_here(session, clusters, observed),
             now=now,
         )
@@ -128,7 +123,7 @@ def prepare(
     def plan_of(name: str) -> ClusterPlan:
         cluster, live = clusters[name], observed[name]
         step = istio_step(mesh, cluster, live, read_istio(session, mesh, cluster, live, istioctl))
-        standing = remote_gateways_wanted(name, clusters, observed)
+        standing = desired_remote_gateways(name, clusters, observed)
         made = plan_cluster(mesh, cluster, live, trusted, step, gateway_api, standing)
         _report_unchanged(session.run, made)
         return made
@@ -159,16 +154,16 @@ def _chosen(session: Session, observed: Mapping[str, Observed], today: date) -> 
 def _names_here(
     session: Session, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
 ) -> Mapping[str, tuple[Here, ...]]:
-    found, _ = session.clusters.each(
+    names, _ = session.clusters.each(
         lambda name: names_here(names_of(name, clusters[name], observed, {})), observed
     )
-    return found
+    return names
 
 
 def _keys_ahead(session: Session, store: CaStore, options: CaOptions, *, dry_run: bool) -> SpareKeys:
     """A mesh without a root yet needs a key for it and one for each cluster: made while clusters are read."""
-    wanted = 1 + len(session.clusters.contexts) if not dry_run and is_bare(store.read()) else 0
-    return SpareKeys(options.key, wanted)
+    desired = 1 + len(session.clusters.contexts) if not dry_run and is_bare(store.read()) else 0
+    return SpareKeys(options.key, desired)
 
 
 def _others(session: Session) -> Others:
@@ -176,10 +171,12 @@ def _others(session: Session) -> Others:
     if all(cluster.network for cluster in session.settings.clusters) and session.settings.clusters:
         return Others()
     outside = [c for c in session.kubeconfig.contexts if c.name not in session.clusters.names]
-    labels = [found for found in session.clusters.labels_around(outside) if NETWORK_LABEL in found]
+    labels = [
+        of_cluster for of_cluster in session.clusters.labels_around(outside) if NETWORK_LABEL in of_cluster
+    ]
     return Others(
-        frozenset(found[NETWORK_LABEL] for found in labels),
-        frozenset(found[CLUSTER_LABEL] for found in labels if CLUSTER_LABEL in found),
+        frozenset(of_cluster[NETWORK_LABEL] for of_cluster in labels),
+        frozenset(of_cluster[CLUSTER_LABEL] for of_cluster in labels if CLUSTER_LABEL in of_cluster),
     )
 
 
@@ -190,27 +187,27 @@ def _settled(session: Session, istio: IstioChoice) -> Settings:
 
 def _gateway_api(session: Session, observed: Mapping[str, Observed], istio: IstioChoice) -> list[Object]:
     """The Gateway API's CRDs, fetched only where a cluster lacks them."""
-    wanted = session.settings.gateway_api
-    if not wanted.install or all(found.gateway_api for found in observed.values()):
+    desired = session.settings.gateway_api
+    if not desired.install or all(result.gateway_api for result in observed.values()):
         return []
     # The HTTP client takes a tenth of verify's start, and verify fetches nothing.
     from istio_mc.gateways.tools import manifests  # noqa: PLC0415, files
     from istio_mc.ops.tools.fetch import artifact_of  # noqa: PLC0415
 
-    if wanted.manifest:
-        found = manifests.documents(
-            wanted.manifest,
-            sha256=wanted.sha256,
+    if desired.manifest:
+        result = manifests.documents(
+            desired.manifest,
+            sha256=desired.sha256,
             deadline=session.run.deadline,
             progress=session.run.progress,
         )
     else:
         settings = _settled(session, istio)
         official = artifact_of(settings, Tool.GATEWAY_API, PLATFORMS[0])
-        found = manifests.documents(
+        result = manifests.documents(
             official.url, sha256=official.sha256, deadline=session.run.deadline, progress=session.run.progress
         )
-    return [_labelled(item) for item in found if item["kind"] == objects.CRD.kind]
+    return [_labelled(item) for item in result if item["kind"] == objects.CRD.kind]
 
 
 def _labelled(crd: Object) -> Object:

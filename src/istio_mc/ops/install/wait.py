@@ -8,15 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import address
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio.istiod import gateway_addresses, restart_istiod, unavailable
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE, Cluster, Mesh
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.parallel import all_of, looks
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.gateways.host.parallel import all_of, poll_rounds
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.ops.session.pod_watch import PodWatch
 
@@ -41,20 +40,20 @@ def wait_ready(
         ProblemError: One of these did not come true before the run's deadline; it says which.
     """
     kube = session.clusters.kubes[cluster.context]
-    say = _Teller(session, cluster.context)
+    on_progress = _WaitProgress(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.READY, mesh.istiod, EAST_WEST_GATEWAY)
     addresses: list[str] = []
 
     def no_address() -> Problem | None:
         service = kube.get(objects.SERVICE, EAST_WEST_GATEWAY, SYSTEM_NAMESPACE)
-        addresses[:] = gateway_addresses(service) or _told_by_others(session, cluster, others)
+        addresses[:] = gateway_addresses(service) or _addresses_in_others(session, cluster, others)
         return None if addresses else _pending(cluster)
 
     try:
-        _until(session, say, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
-        _until(session, say, pods, no_address)
+        _until(session, on_progress, pods, lambda: _unready(kube, cluster, mesh.istiod, EAST_WEST_GATEWAY))
+        _until(session, on_progress, pods, no_address)
         if not cluster.kubeconfig_folder:  # else others link it, whenever they do
-            _until(session, say, pods, _Links(session, mesh.istiod, cluster, others))
+            _until(session, on_progress, pods, _Links(session, mesh.istiod, cluster, others))
     except ProblemError:
         session.run.progress(Event(cluster.context, plan.READY, State.FAILED))
         raise
@@ -76,7 +75,7 @@ def missing_in_files(
     return problem and replace(problem, hint=Advice(advice), docs="troubleshooting.md#kubeconfig-files")
 
 
-class _Teller:
+class _WaitProgress:
     """Tells what is waited for, once for each new thing."""
 
     def __init__(self, session: Session, context: str) -> None:
@@ -102,14 +101,16 @@ def watch_pods(session: Session, context: str, step: str, *deployments: str) -> 
     )
 
 
-def _until(session: Session, say: _Teller, pods: PodWatch, wanting: Callable[[], Problem | None]) -> None:
+def _until(
+    session: Session, on_progress: _WaitProgress, pods: PodWatch, missing: Callable[[], Problem | None]
+) -> None:
     problem: Problem | None = None
-    for _ in looks(session.run.deadline, _POLL_S):
-        problem = wanting()
+    for _ in poll_rounds(session.run.deadline, _POLL_S):
+        problem = missing()
         if problem is None:
             return
-        say(problem.message)
-        pods.look_when_due()
+        on_progress(problem.message)
+        pods.check_when_due()
     raise ProblemError(*filter(None, (pods.problem, problem)))
 
 
@@ -119,9 +120,14 @@ def wait_rolled_out(session: Session, cluster: Cluster, deployment: str) -> None
     Raises:
         ProblemError: It is not before the run's deadline.
     """
-    say = _Teller(session, cluster.context)
+    on_progress = _WaitProgress(session, cluster.context)
     pods = watch_pods(session, cluster.context, plan.RESTART, deployment)
-    _until(session, say, pods, lambda: _unready(session.clusters.kubes[cluster.context], cluster, deployment))
+    _until(
+        session,
+        on_progress,
+        pods,
+        lambda: _unready(session.clusters.kubes[cluster.context], cluster, deployment),
+    )
 
 
 def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
@@ -139,7 +145,7 @@ def _unready(kube: Kube, cluster: Cluster, *names: str) -> Problem | None:
     return None
 
 
-def _told_by_others(session: Session, cluster: Cluster, others: Collection[Cluster]) -> tuple[str, ...]:
+def _addresses_in_others(session: Session, cluster: Cluster, others: Collection[Cluster]) -> tuple[str, ...]:
     """The addresses of the Gateways that stand for a cluster; none where one of the others has none."""
     kind = objects.KUBERNETES_GATEWAY
     gateways = all_of(
@@ -148,8 +154,8 @@ def _told_by_others(session: Session, cluster: Cluster, others: Collection[Clust
             for other in others
         }
     )
-    found = address.standing(cluster.context, cluster, gateways)
-    return address.unique(found) if address.stands_everywhere(found, gateways) else ()
+    remote_gateways = address.remote_gateways(cluster.context, cluster, gateways)
+    return address.unique(remote_gateways) if address.is_everywhere(remote_gateways, gateways) else ()
 
 
 def _pending(cluster: Cluster) -> Problem:
@@ -199,11 +205,11 @@ class _Links:
             if missing:
                 shown = ", ".join(f"{cluster_id}: {status}" for cluster_id, status in missing.items())
                 problem = _not_synced(self._cluster, shown, pod["metadata"]["name"])
-                self._end_if_hopeless(problem, is_stuck=bool({"closed", "absent"} & {*missing.values()}))
+                self._end_if_permanent(problem, is_stuck=bool({"closed", "absent"} & {*missing.values()}))
                 return problem
         return None
 
-    def _end_if_hopeless(self, problem: Problem, *, is_stuck: bool) -> None:
+    def _end_if_permanent(self, problem: Problem, *, is_stuck: bool) -> None:
         now = time.monotonic()
         if not is_stuck:
             self._stuck_since = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,7 @@ from istio_mc.domain.kube.kubeconfig import uses_exec
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem
+from istio_mc.gateways.host.descriptors import clusters_at_once
 from istio_mc.gateways.host.parallel import Failures, fan_out
 from istio_mc.gateways.kube import credentials, known_secrets
 from istio_mc.gateways.kube.client import READ_TIMEOUT_S, Kube
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _PLUGIN_DEADLINE_S = 30.0
-_ASK_DEADLINE_S = 15.0
+_QUERY_DEADLINE_S = 15.0
 _SHARE_OF_SILENCE = 1 / 3
 """How much of a run's time a cluster may be silent within one answer."""
 _LEAST_PATIENCE_S = 1.0
@@ -44,23 +46,16 @@ class Clusters:
         *,
         unusable: Mapping[str, tuple[Problem, ...]] | None = None,
         namespaces: Mapping[str, Object | None] | None = None,
+        at_once: int | None = None,
     ) -> None:
-        """Connects to none yet.
-
-        Args:
-            run: Its deadline ends every call.
-            kubeconfig: The contexts are of.
-            contexts: The clusters of the run, in the user's order.
-            kubes: The API servers of those that are connected to already.
-            unusable: Contexts that are known to be unusable.
-            namespaces: The namespace istio-system of the contexts in which it was read.
-        """
+        """Connects to none yet; `at_once` is how many clusters are worked on at once."""
         self._run = run
         self._kubeconfig = kubeconfig
         self._contexts = tuple(contexts)
         self._kubes = dict(kubes or {})
         self._unusable: Failures = dict(unusable or {})
         self._namespaces: dict[str, Object | None] = dict(namespaces or {})
+        self._at_once = run.concurrency if at_once is None else at_once
 
     @property
     def contexts(self) -> tuple[Context, ...]:
@@ -98,8 +93,6 @@ class Clusters:
         """Does work for each cluster at once, and waits for none past the run's end.
 
         Args:
-            work: What is done for each, given its context.
-            names: Of which contexts; None: of all that can be used.
             step: The step that changes each of them, reported as pending until its turn comes.
             until: `time.monotonic()` value at which work is abandoned, where that is not the run's end.
 
@@ -110,7 +103,7 @@ class Clusters:
         if step:
             self._run.queue(chosen, step)
         end = self._run.abandoned if until is None else until
-        return fan_out(chosen, work, concurrency=self._run.concurrency, until=end)
+        return fan_out(chosen, partial(self._on, work), concurrency=self._at_once, until=end)
 
     def mark_unusable(self, failures: Mapping[str, tuple[Problem, ...]]) -> None:
         """Leaves clusters out of all that follows, and keeps why."""
@@ -124,7 +117,7 @@ class Clusters:
         self._contexts = tuple(contexts)
         for name in [name for name in self._kubes if name not in self.names]:
             self._kubes.pop(name).close()
-        self._unusable = {name: found for name, found in self._unusable.items() if name in self.names}
+        self._unusable = {name: problems for name, problems in self._unusable.items() if name in self.names}
         self._connect(self._contexts)
 
     def retry_unusable(self) -> None:
@@ -147,7 +140,7 @@ class Clusters:
         self.read_namespaces(contexts)
         return [labels_of(self._namespaces.get(context.name)) for context in contexts]
 
-    def take_namespace(self, name: str) -> Object | None:
+    def pop_namespace(self, name: str) -> Object | None:
         """A context's istio-system where it was read; only once, so that a later reading reads it again."""
         return self._namespaces.pop(name, None)
 
@@ -161,6 +154,7 @@ class Clusters:
             kubes,
             unusable=self._unusable,
             namespaces=self._namespaces,
+            at_once=self._at_once,
         )
 
     def close(self) -> None:
@@ -168,8 +162,24 @@ class Clusters:
         for kube in self._kubes.values():
             kube.close()
 
+    def _on(self, work: Callable[[str], _T], name: str) -> _T:
+        """Work on one cluster; where others wait for their turn, it leaves only one connection open."""
+        try:
+            return work(name)
+        finally:
+            kube = self._kubes.get(name)
+            if kube and len(self._kubes) > self._at_once:
+                kube.close_all_but_one()
+
     def _connect(self, contexts: Iterable[Context]) -> None:
-        """Obtains credentials for contexts and opens their API servers."""
+        """Obtains credentials for contexts and opens their API servers.
+
+        Raises:
+            InputError: This process may not open as many files as that takes.
+        """
+        contexts = tuple(contexts)
+        clusters = len({*self._kubes, *(context.name for context in contexts)})
+        self._at_once = clusters_at_once(clusters, self._run.concurrency)
         new = [c for c in contexts if c.name not in self._kubes and c.name not in self._unusable]
         self.mark_unusable({c.name: tuple(p.on(c.name) for p in c.problems) for c in new if c.problems})
         new = [context for context in new if not context.problems]
@@ -182,12 +192,12 @@ class Clusters:
         with run.waiting("credentials", plugins):
             resolved = credentials.resolve(new, min(_PLUGIN_DEADLINE_S, run.remaining_s), until=run.deadline)
         for context in new:
-            found = resolved[context.name]
-            if isinstance(found, Problem):
-                self.mark_unusable({context.name: (found,)})
+            name_resolution = resolved[context.name]
+            if isinstance(name_resolution, Problem):
+                self.mark_unusable({context.name: (name_resolution,)})
                 continue
-            known_secrets.remember(found.user_entry)
-            document = self._kubeconfig.document_with(context, found.user_entry)
+            known_secrets.remember(name_resolution.user_entry)
+            document = self._kubeconfig.document_with(context, name_resolution.user_entry)
             self._kubes[context.name] = Kube(
                 context.name, document, deadline=run.deadline, read_timeout_s=self._patience_s
             )
@@ -202,7 +212,7 @@ class Clusters:
         pending: dict[str, str] = {}
 
         def read(name: str) -> Object | None:
-            kube = self._kubes[name].until(min(self._run.deadline, time.monotonic() + _ASK_DEADLINE_S))
+            kube = self._kubes[name].until(min(self._run.deadline, time.monotonic() + _QUERY_DEADLINE_S))
             try:
                 return kube.get(objects.NAMESPACE, SYSTEM_NAMESPACE)
             finally:
@@ -211,6 +221,6 @@ class Clusters:
         names = [name for name in contexts if name in self._kubes and name not in self._namespaces]
         pending |= dict.fromkeys(names, "for its API server")
         with self._run.waiting("connect", pending):
-            found, failed = self.each(read, names)
-        self._namespaces |= found
+            results, failed = self.each(read, names)
+        self._namespaces |= results
         self.mark_unusable(failed)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.settings.flags import (
     API_SERVER,
     API_SERVER_CA,
@@ -22,7 +22,7 @@ from istio_mc.domain.tools import Tool, parse_version
 from istio_mc.gateways.host.files import Reader, read_authorities
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from istio_mc.domain.kube.kubeconfig import Context
     from istio_mc.domain.settings.model import ClusterSettings, Settings
@@ -38,10 +38,7 @@ class Inputs:
         kubeconfig: `--kubeconfig`; None: $KUBECONFIG, else ~/.kube/config.
         contexts: `--contexts`, in their order; empty: the settings', else the mesh's members.
         config: `--config`; None: ./mesh.yaml where it is there.
-        timeout_s: Deadline of the whole run in seconds.
-        concurrency: How many clusters are worked on at once.
         begun_s: `time.monotonic()` value at which the run began.
-        files: Reads each file of the run once.
     """
 
     kubeconfig: str | None = None
@@ -72,16 +69,7 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """Flags that win over mesh.yaml.
-
-    Attributes:
-        certs_dir: `--certs-dir`.
-        gateway_addresses: `--gateway-address`, each CONTEXT=ADDRESS.
-        api_servers: `--api-server`, each CONTEXT=URL.
-        api_server_cas: `--api-server-ca`, each CONTEXT=FILE.
-        api_server_names: `--api-server-name`, each CONTEXT=NAME.
-        istio_version: `--istio-version`.
-    """
+    """Flags that win over mesh.yaml."""
 
     certs_dir: Path | None = None
     gateway_addresses: tuple[str, ...] = ()
@@ -109,11 +97,11 @@ class Overrides:
         """The settings with these laid over them, one entry for every context of the run.
 
         Raises:
-            InputError: A flag is malformed, or speaks of a cluster that is not part of the run.
+            InputError: An option is malformed, or names a cluster that is not part of the run.
         """
         flags = self.flags()
         known = {context.name for context in contexts}
-        refuse_strangers(flags.contexts, known)
+        refuse_unknown_clusters(flags.by_option, known)
         clusters = tuple(flags.over(settings.cluster(name)) for name in sorted(known))
         settings = self.over_mesh(settings)
         return replace(settings, clusters=clusters)
@@ -137,7 +125,7 @@ class Overrides:
             InputError: One is not CONTEXT=VALUE, or names a context twice; a file cannot be read.
         """
         problems: list[Problem] = []
-        found: list[dict[str, str]] = []
+        rows: list[dict[str, str]] = []
         for values, option in (
             (self.gateway_addresses, GATEWAY_ADDRESS),
             (self.api_servers, API_SERVER),
@@ -145,12 +133,12 @@ class Overrides:
             (self.api_server_names, API_SERVER_NAME),
         ):
             try:
-                found.append(parse_assignments(values, option))
+                rows.append(parse_assignments(values, option))
             except InputError as error:
                 problems.extend(error.problems)
         if problems:
             raise InputError(*problems)
-        flags = ClusterFlags(*found)
+        flags = ClusterFlags(*rows)
         for name, file in flags.cas.items():
             try:
                 read_authorities(Path(file))
@@ -171,9 +159,14 @@ class ClusterFlags:
     names: Mapping[str, str]
 
     @property
-    def contexts(self) -> tuple[str, ...]:
-        """The contexts that a flag names."""
-        return tuple(dict.fromkeys((*self.addresses, *self.servers, *self.cas, *self.names)))
+    def by_option(self) -> Mapping[str, Mapping[str, str]]:
+        """What each option sets, by context."""
+        return {
+            GATEWAY_ADDRESS.name: self.addresses,
+            API_SERVER.name: self.servers,
+            API_SERVER_CA.name: self.cas,
+            API_SERVER_NAME.name: self.names,
+        }
 
     def over(self, cluster: ClusterSettings) -> ClusterSettings:
         """A cluster's settings with what flags say of it in their place.
@@ -183,28 +176,37 @@ class ClusterFlags:
         """
         name = cluster.context
         file = self.cas.get(name)
-        said = ApiServerSettings(
+        api_server = ApiServerSettings(
             self.servers.get(name), Path(file).absolute() if file else None, self.names.get(name)
         )
         return override(
             cluster,
             gateway_address=self.addresses.get(name),
-            api_server=None if said == ApiServerSettings() else said,
+            api_server=None if api_server == ApiServerSettings() else api_server,
         )
 
 
-def refuse_strangers(named: Iterable[str], known: Collection[str]) -> None:
-    """Nothing, where a flag names clusters of the run only.
+def refuse_unknown_clusters(named: Mapping[str, Iterable[str]], known: Iterable[str]) -> None:
+    """Refuses options that name a cluster outside the run.
+
+    Args:
+        named: The contexts that each option names, by option.
 
     Raises:
-        InputError: It names another.
+        InputError: With a Problem for each option and context that is not one of them.
     """
-    if strangers := [name for name in named if name not in known]:
-        raise InputError(
-            Problem(
-                code=Code.NOT_IN_THIS_RUN,
-                message="a flag speaks of a cluster that is not part of this run",
-                seen=", ".join(strangers),
-                expected=f"one of {', '.join(sorted(known))}",
-            )
+    known = sorted(known)
+    problems = [
+        Problem(
+            code=Code.NOT_IN_THIS_RUN,
+            message=f"{option}: {name} is not a cluster of this run",
+            seen=name,
+            expected=f"one of {', '.join(known)}" if known else "--contexts, or clusters in mesh.yaml",
+            hint=Advice("see which contexts there are: ", istio_mc("contexts")),
         )
+        for option, names in named.items()
+        for name in names
+        if name not in known
+    ]
+    if problems:
+        raise InputError(*problems)

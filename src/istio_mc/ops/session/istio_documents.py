@@ -6,14 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan, yamltext
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import files
-from istio_mc.gateways.host.parallel import all_of, looks
+from istio_mc.gateways.host.parallel import all_of, poll_rounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,21 +28,21 @@ GATEWAY_CRD = "gateways.gateway.networking.k8s.io"
 _POLL_S = 0.2
 
 
-def apply_remote_gateways(session: Session, context: str, wanted: Sequence[Object]) -> None:
+def apply_remote_gateways(session: Session, context: str, desired: Sequence[Object]) -> None:
     """Writes Gateways into a cluster whose Gateway API CRDs may have been written a moment ago.
 
     Raises:
         ProblemError: The kind is not served by the run's deadline, or the API server refuses.
     """
     kube = session.clusters.kubes[context]
-    for _ in looks(session.run.deadline, _POLL_S):
+    for _ in poll_rounds(session.run.deadline, _POLL_S):
         if _served(kube):
             break
         waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
         session.run.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
     else:
         raise ProblemError(missing(context, session.clusters.names))
-    all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in wanted})
+    all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in desired})
 
 
 def missing(context: str, members: Iterable[str]) -> Problem:
@@ -69,7 +68,12 @@ def _served(kube: Kube) -> bool:
 
 def write_operator(folder: Path, mesh: Mesh, cluster: Cluster) -> Path:
     """Writes the cluster's IstioOperator document for istioctl, into a folder of the run."""
-    path = folder / cluster.cluster_id / "istio-operator.yaml"
+    return write_document(folder, cluster.cluster_id, istio_operator(mesh, cluster))
+
+
+def write_document(folder: Path, name: str, document: Object) -> Path:
+    """Writes an IstioOperator document for istioctl, into a folder of the run of that name."""
+    path = folder / name / "istio-operator.yaml"
     files.make_private_folder(path.parent, parents=False)
-    files.write(path, yamltext.dump(istio_operator(mesh, cluster)).encode())
+    files.write(path, yamltext.dump(document).encode())
     return path

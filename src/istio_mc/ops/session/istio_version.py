@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.choice import IstioChoice, Servers, choose, running, version_in
 from istio_mc.domain.istio.releases import table_age_problem
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,16 +19,10 @@ if TYPE_CHECKING:
 
 
 def decide(session: Session, observed: Mapping[str, Observed], today: date | None) -> IstioChoice:
-    """The version of the run's mesh.
-
-    Args:
-        session: The run.
-        observed: Its clusters that responded.
-        today: The day; None: every release counts as supported.
-    """
+    """The version of the run's mesh."""
     istio = session.settings.istio
     servers = Servers(
-        {name: found.version for name, found in observed.items()},
+        {name: cluster.version for name, cluster in observed.items()},
         running(observed, istio.revision),
         tuple(name for name in session.clusters.names if name not in observed),
     )
@@ -38,12 +31,12 @@ def decide(session: Session, observed: Mapping[str, Observed], today: date | Non
 
 def warnings(session: Session, choice: IstioChoice, today: date) -> Iterator[Problem]:
     """What the user should know of a choice."""
-    found = (
+    images = (
         choice.warning,
         table_age_problem(session.run.releases, today),
         _other_tag(session.settings, choice),
     )
-    yield from filter(None, found)
+    yield from filter(None, images)
 
 
 def _other_tag(settings: Settings, choice: IstioChoice) -> Problem | None:

@@ -27,7 +27,6 @@ class PodTiming:
     """How often pods are looked at, and how long what is wrong with them is waited for; in seconds.
 
     Attributes:
-        every_s: Between two looks.
         lasting_s: How long a fault lasts for which waiting does not help before the wait ends.
         slow_s: How long what nearly every pod has for a moment lasts before it is reported.
     """
@@ -57,12 +56,7 @@ class PodWatch:
         """Begins to look.
 
         Args:
-            kube: The cluster's API server.
-            namespace: Of the Deployments.
             deployments: Their names, what explains the others first.
-            step: The step that waits for them, for progress.
-            progress: Told of each new reason.
-            timing: How often, and how long.
         """
         self.problem: Problem | None = None
         self._kube = kube
@@ -73,7 +67,7 @@ class PodWatch:
         self._timing = timing
         self._timer = FaultTimer(lasting_s=timing.lasting_s, slow_s=timing.slow_s)
         self._shown: object = None
-        self._looked: float | None = None
+        self._checked_at: float | None = None
         self._is_over = False
 
     def __enter__(self) -> Self:
@@ -83,17 +77,17 @@ class PodWatch:
         """Reports nothing any more: a look in another thread may still be under way."""
         self._is_over = True
 
-    def look_when_due(self) -> None:
+    def check_when_due(self) -> None:
         """Looks, where the last look is long enough ago.
 
         Raises:
             ProblemError: What is wrong has lasted so long that waiting does not help.
         """
         now = time.monotonic()
-        if self._looked is None or now - self._looked >= self._timing.every_s:
-            self.look()
+        if self._checked_at is None or now - self._checked_at >= self._timing.every_s:
+            self.check()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Reads the pods, and reports what is new.
 
         Raises:
@@ -104,12 +98,12 @@ class PodWatch:
         except ProblemError:  # that the cluster does not respond is for what waits to report
             return
         finally:
-            self._looked = time.monotonic()
-        told, over = self._timer.look(faults, self._looked)
-        self.problem = problem_of(self._kube.context, self._namespace, told)
-        if told and not self._is_over and (shown := (told[0].key, told[0].restarts)) != self._shown:
+            self._checked_at = time.monotonic()
+        due, over = self._timer.update(faults, self._checked_at)
+        self.problem = problem_of(self._kube.context, self._namespace, due)
+        if due and not self._is_over and (shown := (due[0].key, due[0].restarts)) != self._shown:
             self._shown = shown
-            detail = " ".join(str(told[0]).split())
+            detail = " ".join(str(due[0]).split())
             self._progress(Event(self._kube.context, self._step, State.WAITING, detail))
         if over and (ended := problem_of(self._kube.context, self._namespace, over)):
             raise ProblemError(ended)
@@ -119,6 +113,6 @@ class PodWatch:
             name: partial(self._kube.get, objects.DEPLOYMENT, name, self._namespace)
             for name in self._deployments
         }
-        found = [one for one in all_of(calls).values() if one]
-        faults = read_deployment_faults(self._kube, self._namespace, found)
+        refused = [one for one in all_of(calls).values() if one]
+        faults = read_deployment_faults(self._kube, self._namespace, refused)
         return tuple(fault for one in faults.values() for fault in one)

@@ -30,13 +30,7 @@ class Run:
     """What holds for a whole run.
 
     Attributes:
-        deadline: `time.monotonic()` value by which the run ends.
-        concurrency: How many clusters are worked on at once.
-        progress: Called with the event of every step.
-        pod_timing: How often the pods that are waited for are looked at, and how long.
-        releases: The table of Istio releases.
         folder: A private folder that goes when the run ends.
-        read: Reads a file of the run, a pipe only once.
     """
 
     deadline: float
@@ -80,12 +74,7 @@ class Run:
 
     @contextmanager
     def waiting(self, step: str, pending: Mapping[str, str]) -> Iterator[None]:
-        """Reports what contexts still wait for, where a `with` block takes long.
-
-        Args:
-            step: The step that waits.
-            pending: What each context waits for; read again when it is reported.
-        """
+        """Reports what contexts still wait for, where a `with` block takes long."""
         reported: list[str] = []
 
         def report() -> None:

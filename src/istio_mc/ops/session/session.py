@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from istio_mc.domain import naming
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
+from istio_mc.domain.links.lost import forgotten_by
 from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import temporary
-from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.gateways.host.root_store import current_store
 from istio_mc.ops.session.clusters import Clusters
 from istio_mc.ops.session.inputs import Inputs, Overrides
+from istio_mc.ops.session.leases import Leases
 from istio_mc.ops.session.run import Run
 from istio_mc.ops.session.sources import read_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from istio_mc.domain.kube.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.settings.model import Settings
+    from istio_mc.gateways.host.ca_store import CaStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +38,9 @@ class Session:
     """What a verb works with: the run, its clusters, and the settings.
 
     Attributes:
-        run: What holds for the whole run.
-        clusters: The run's clusters.
-        settings: mesh.yaml's, or the defaults, with what flags say.
-        kubeconfig: The merged kubeconfig.
         paths: The files it was merged from, joined as in $KUBECONFIG, for commands to paste.
-        listed: The contexts that mesh.yaml names.
         picked: Whether the user named the contexts of this run on the command line, or when asked.
-        warnings: What the user should know of what was read to open the run.
+        leases: By which it alone changes its clusters; None where it changes none.
     """
 
     run: Run
@@ -53,10 +51,20 @@ class Session:
     listed: tuple[str, ...] = ()
     picked: bool = False
     warnings: tuple[Problem, ...] = ()
+    leases: Leases | None = None
 
     def ca_store(self) -> CaStore:
-        """The folder of the mesh's CA."""
-        return CaStore(self.settings.certs_dir, self.run.deadline, self.run.progress)
+        """The folder of the root that the mesh has."""
+        return current_store(self.settings.certs_dir, self.run.deadline, self.run.progress)
+
+    def check_lease(self, context: str) -> None:
+        """Before a change to a cluster: stops where another run has its Lease.
+
+        Raises:
+            ProblemError: As from `Leases.check`.
+        """
+        if self.leases:
+            self.leases.check(context)
 
     def with_run(self, run: Run) -> Session:
         """The same with the same clusters, over the same connections, for another run."""
@@ -65,6 +73,31 @@ class Session:
     def until(self, deadline: float) -> Session:
         """The same with another deadline."""
         return self.with_run(replace(self.run, deadline=deadline))
+
+    @contextmanager
+    def changing(self, verb: str, *, dry_run: bool = False, lists_rights: bool = False) -> Iterator[Session]:
+        """Has this run alone change its clusters, for the time of a block.
+
+        Args:
+            dry_run: Whether nothing is changed: then no Lease is taken.
+            lists_rights: Whether the verb reports all missing rights at once, that to a Lease too, before its
+                first change, and calls `check_lease` before each.
+
+        Yields:
+            The same with the Leases of its clusters.
+
+        Raises:
+            ProblemError: Another run changes one of them; or a Lease is refused.
+        """
+        if dry_run:
+            yield self
+            return
+        leases = Leases(self.clusters, verb, lists_rights=lists_rights)
+        try:
+            leases.take_all()
+            yield replace(self, leases=leases)
+        finally:
+            leases.release()
 
     def close(self) -> None:
         """Ends connections and removes the private folder."""
@@ -83,9 +116,6 @@ class _Chosen:
     """The contexts of a run.
 
     Attributes:
-        contexts: In the user's order.
-        is_picked: Whether the user named them for this run.
-        warnings: What the user should know of those that were left out.
         waited_s: How long a person took to name them, in seconds.
     """
 
@@ -123,15 +153,12 @@ def open_named(
     inputs: Inputs,
     progress: Progress = silent,
     overrides: Overrides | None = None,
-    ask: Callable[[Sequence[Context]], Sequence[str]] | None = None,
+    choose: Callable[[Sequence[Context]], Sequence[str]] | None = None,
 ) -> Session:
     """Opens a run on the clusters the user named.
 
     Args:
-        inputs: What the user named, or not.
-        progress: Told of every step.
-        overrides: What flags say over mesh.yaml.
-        ask: Asks the user which of these contexts, where none is named; empty where nobody answers.
+        choose: Asks the user which of these contexts, where none is named; empty where nobody answers.
 
     Raises:
         InputError: None is named, or one is unknown, or one cluster is named twice.
@@ -139,7 +166,7 @@ def open_named(
 
     def otherwise(session: Session) -> _Chosen:
         since = time.monotonic()
-        chosen = ask(session.kubeconfig.contexts) if ask and session.kubeconfig.contexts else ()
+        chosen = choose(session.kubeconfig.contexts) if choose and session.kubeconfig.contexts else ()
         waited_s = time.monotonic() - since
         contexts = session.kubeconfig.select(chosen) or _none_named(session)
         return _Chosen(contexts, is_picked=bool(chosen), waited_s=waited_s)
@@ -178,8 +205,8 @@ def open_mesh(inputs: Inputs, progress: Progress = silent) -> tuple[Session, tup
     listed = session.listed
     everyone = replace(inputs, contexts=tuple(dict.fromkeys((*listed, *around))) if listed else ())
 
-    def members(found: Session) -> _Chosen:
-        return _members(found, also=around)
+    def members(opened: Session) -> _Chosen:
+        return _members(opened, also=around)
 
     return _opened(everyone, progress, None, otherwise=members), around
 
@@ -215,14 +242,12 @@ def _refuse_broken(contexts: tuple[Context, ...]) -> None:
 
 def _none_named(session: Session) -> NoReturn:
     known = [context.name for context in session.kubeconfig.contexts]
-    raise InputError(
-        Problem(
-            code=Code.NO_CONTEXTS,
-            message="no cluster is named",
-            seen="neither --contexts nor clusters in mesh.yaml",
-            expected="the contexts of the clusters of the mesh",
-            hint=Advice("choose among them: ", istio_mc("install", contexts=known)) if known else None,
-        )
+    raise InputError.of(
+        code=Code.NO_CONTEXTS,
+        message="no cluster is given",
+        seen="neither --contexts nor clusters in mesh.yaml",
+        expected="the contexts of the clusters of the mesh",
+        hint=Advice(f"the same command with --contexts {','.join(known)}") if known else None,
     )
 
 
@@ -231,8 +256,9 @@ def _members(session: Session, also: Collection[str] = ()) -> _Chosen:
     session.clusters.read_namespaces(everyone)
     unusable = session.clusters.unusable
     meshes: dict[str, list[str]] = {}
+    gone = {name: by for name, by in forgotten_by(session.clusters.namespaces).items() if name not in also}
     for name, namespace in session.clusters.namespaces.items():
-        if mesh_id := labels_of(namespace).get(MESH_LABEL):
+        if name not in gone and (mesh_id := labels_of(namespace).get(MESH_LABEL)):
             meshes.setdefault(mesh_id, []).append(name)
     if len(meshes) != 1:
         raise InputError(_not_one_mesh(session, meshes))
@@ -249,36 +275,53 @@ def _members(session: Session, also: Collection[str] = ()) -> _Chosen:
         for name, problems in unusable.items()
         if name not in silent_members
     )
+    warnings = (*warnings, *(_forgotten(name, by, members) for name, by in gone.items()))
     chosen = silent_members.union(members, also)
     return _Chosen(tuple(context for context in everyone if context.name in chosen), warnings=warnings)
+
+
+def _forgotten(name: str, by: Collection[str], members: Collection[str]) -> Problem:
+    return Problem(
+        code=Code.CONTEXT_LOST,
+        cluster=name,
+        message=f"{name} was skipped: {', '.join(by)} have forgotten it, as a cluster that is lost",
+        seen="it responds, and its istio-system has the label of a member",
+        expected="a cluster that joins again, or is removed",
+        hint=Advice(
+            "join it again: ",
+            istio_mc("install", contexts=[*members, name]),
+            "; or remove its Istio: ",
+            istio_mc("uninstall", contexts=[name]),
+        ),
+    )
 
 
 def _linked_but_silent(session: Session, members: list[str]) -> set[str]:
     """Contexts that do not answer, but whose cluster ID a member holds a remote secret for."""
     if not session.clusters.unusable:
         return set()
-    found, _ = session.clusters.each(
+    results, _ = session.clusters.each(
         lambda name: session.clusters.kubes[name].list(
             objects.SECRET, SYSTEM_NAMESPACE, labels=f"{MULTI_CLUSTER_LABEL}=true"
         ),
         members,
     )
-    linked = {cluster_id for secrets in found.values() for cluster_id in linked_ids(secrets)}
+    linked = {cluster_id for secrets in results.values() for cluster_id in linked_ids(secrets)}
     derived = naming.derive_cluster_ids({c.name: c.cluster for c in session.kubeconfig.contexts}, {})
     return {name for name in session.clusters.unusable if derived[name] in linked}
 
 
 def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
     if meshes:
-        told = "; ".join(f"{mesh}: {', '.join(members)}" for mesh, members in meshes.items())
+        meshes_text = "; ".join(f"{mesh}: {', '.join(members)}" for mesh, members in meshes.items())
         return Problem(
             code=Code.TWO_MESHES,
             message="the kubeconfig has members of several meshes",
-            seen=told,
+            seen=meshes_text,
             expected="one mesh",
-            hint=Advice(f"name the clusters: --contexts {','.join(next(iter(meshes.values())))}"),
+            hint=Advice(f"the same command with --contexts {','.join(next(iter(meshes.values())))}"),
         )
-    asked = ", ".join(session.clusters.namespaces) or "no context"
+    namespaces = ", ".join(session.clusters.namespaces) or "no context"
     silent_ones = "; ".join(
         f"{name}: {problems[0].seen or problems[0].message}"
         for name, problems in session.clusters.unusable.items()
@@ -286,7 +329,7 @@ def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:
     return Problem(
         code=Code.NO_MEMBERS,
         message="no cluster of the kubeconfig is a member of a mesh",
-        seen=f"asked {asked}" + (f"; not usable: {silent_ones}" if silent_ones else ""),
+        seen=f"read {namespaces}" + (f"; not usable: {silent_ones}" if silent_ones else ""),
         expected=f"label {MESH_LABEL} on namespace {SYSTEM_NAMESPACE}",
         hint=Advice(
             "name the clusters with --contexts, or begin with: ",
@@ -306,7 +349,7 @@ def cluster_ids(inputs: Inputs, progress: Progress = silent) -> list[str]:
         session.clusters.read_namespaces(session.clusters.contexts)
         if session.clusters.unusable:
             raise ProblemError(
-                *(problem for found in session.clusters.unusable.values() for problem in found)
+                *(problem for problems in session.clusters.unusable.values() for problem in problems)
             )
         taken = {
             name: label

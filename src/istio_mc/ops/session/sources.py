@@ -22,8 +22,6 @@ class Sources:
     """The files of a run.
 
     Attributes:
-        settings: mesh.yaml's, or the defaults.
-        kubeconfig: The merged kubeconfig.
         paths: The files it was merged from, joined as in $KUBECONFIG, for commands to paste.
     """
 

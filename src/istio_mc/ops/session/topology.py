@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain import naming
-from istio_mc.domain.codes import Code
 from istio_mc.domain.gateway.address import external_ips
 from istio_mc.domain.hint import Advice, Command, kubectl
 from istio_mc.domain.hosts import is_for_us_only
@@ -15,7 +14,7 @@ from istio_mc.domain.istio.istiod import folder_of_values, live_folder
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.state import Others, as_linked, reader_account, silent_members
 from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
-from istio_mc.domain.problem import InputError, Problem
+from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.domain.settings.model import ApiServerSettings
 from istio_mc.gateways.host.files import read_authorities
 
@@ -29,12 +28,7 @@ if TYPE_CHECKING:
 
 
 def mesh_of(settings: Settings, version: str = UNKNOWN_VERSION) -> Mesh:
-    """What all clusters share, as the settings have it.
-
-    Args:
-        settings: mesh.yaml's, with what flags say.
-        version: Istio's, where it matters.
-    """
+    """What all clusters share, as the settings have it."""
     return Mesh(
         mesh_id=settings.mesh_id,
         version=version,
@@ -77,12 +71,6 @@ def identified(
     and its network is not known, any number may be its own: new clusters then get a network named after
     their ID.
 
-    Args:
-        contexts: The clusters, in the user's order.
-        settings: What the user set for them.
-        observed: What lives in those that answered.
-        others: What is known of clusters outside this run.
-
     Returns:
         The clusters, and the IDs and networks that are set otherwise than they live, or that two share.
     """
@@ -90,18 +78,20 @@ def identified(
     ids: dict[str, str] = {}
     networks: dict[str, str] = {}
     for context in contexts:
-        wanted = settings.cluster(context.name)
+        desired = settings.cluster(context.name)
         live = observed.get(context.name)
-        for what, kept, want, have in (
-            ("cluster ID", ids, wanted.id, live and live.cluster_id),
-            ("network", networks, wanted.network, live and live.network),
+        for what, kept, setting, have in (
+            ("cluster ID", ids, desired.id, live and live.cluster_id),
+            ("network", networks, desired.network, live and live.network),
         ):
-            if want and have and want != have:
-                faults.append(_moved(context.name, what, want, have))
-            if value := have or want:
+            if setting and have and setting != have:
+                faults.append(_moved(context.name, what, setting, have))
+            if value := have or setting:
                 kept[context.name] = value
     faults += _shared("cluster ID", ids, {})
-    faults += _shared("network", networks, {name: found.gateway_network for name, found in observed.items()})
+    faults += _shared(
+        "network", networks, {name: cluster.gateway_network for name, cluster in observed.items()}
+    )
     ids = naming.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
     others = others or Others()
     silent = silent_members(ids, settings, observed, others)
@@ -173,9 +163,9 @@ def elsewhere(session: Session, clusters: Mapping[str, Cluster]) -> frozenset[st
 
 
 def _api_server(
-    context: Context, wanted: ClusterSettings, cluster_id: str, observed: Mapping[str, Observed]
+    context: Context, desired: ClusterSettings, cluster_id: str, observed: Mapping[str, Observed]
 ) -> ApiServer:
-    over = wanted.api_server or ApiServerSettings()
+    over = desired.api_server or ApiServerSettings()
     ca_data = read_authorities(over.ca_file) if over.ca_file else None
     if over.server is not None:
         return ApiServer(over.server, ca_data, over.tls_server_name)
@@ -190,17 +180,17 @@ def _api_server(
 
 
 def _tls_server_name(context: Context) -> str | None:
-    found = context.cluster_entry.get("tls-server-name")
-    return str(found) if found else None
+    name = context.cluster_entry.get("tls-server-name")
+    return str(name) if name else None
 
 
-def _moved(context: str, what: str, want: str, have: str) -> Problem:
+def _moved(context: str, what: str, desired: str, have: str) -> Problem:
     return Problem(
         code=Code.IDENTITY_CHANGED,
         cluster=context,
         message=f"the {what} of {context} cannot be changed while it is in a mesh",
         seen=f"{have} (live)",
-        expected=f"{want} (mesh.yaml)",
+        expected=f"{desired} (mesh.yaml)",
         hint=Advice(f"set it to {have} in mesh.yaml, or let {context} leave the mesh first"),
     )
 
@@ -216,7 +206,7 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
             message=f"clusters {' and '.join(contexts)} have the same {what}",
             seen=value,
             expected=f"a {what} that is unique for each cluster",
-            hint=_way_back(contexts, value, former)
+            hint=_revert_hint(contexts, value, former)
             or Advice(f"remove {contexts[-1]} from its mesh and install it again"),
         )
         for value, contexts in owners.items()
@@ -224,7 +214,7 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
     ]
 
 
-def _way_back(contexts: list[str], value: str, former: Mapping[str, str | None]) -> Command | None:
+def _revert_hint(contexts: list[str], value: str, former: Mapping[str, str | None]) -> Command | None:
     for context in contexts:
         if (network := former.get(context)) and network not in {value, *_others(former, context)}:
             return kubectl(

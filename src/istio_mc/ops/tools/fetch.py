@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.istio.hazards import analyze
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.tools import Artifact, Platform, Tool, artifact, parse_platform, parse_version
 from istio_mc.gateways.host import files
 from istio_mc.gateways.host.parallel import all_of
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.settings.model import Settings
     from istio_mc.gateways.tools.cache import Cache
-    from istio_mc.gateways.tools.download import Told
+    from istio_mc.gateways.tools.download import OnProgress
 
 _AT_ONCE = 4
 _MIB = 1 << 20
@@ -39,11 +38,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to be brought, as flags and mesh.yaml say it.
-
-    Attributes:
-        bin_dir: Folder of the programs; None: the private cache.
-    """
+    """What is to be brought, as flags and mesh.yaml say it."""
 
     artifacts: tuple[Artifact, ...]
     bin_dir: Path | None = None
@@ -70,8 +65,6 @@ class ToolOutcome:
 
     Attributes:
         source: Where it was, or would be, had from: a URL, or a file of a folder filled before.
-        sha256: Digest of what is at `path`; None where there is nothing.
-        problems: Why it failed.
     """
 
     artifact: Artifact
@@ -83,13 +76,8 @@ class ToolOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class BringResult:
-    """What became of all of them.
-
-    Attributes:
-        tools: One a file, in the order of the choice.
-        folder: Folder of the programs (or of the downloads).
-    """
+class FetchResult:
+    """What became of all of them."""
 
     tools: tuple[ToolOutcome, ...]
     folder: Path
@@ -112,11 +100,7 @@ def choose(
     """What flags and mesh.yaml ask for.
 
     Args:
-        settings: mesh.yaml's, or the defaults, with a version for each tool.
-        names: Tools by name; none: all.
         versions: Flags; they win over mesh.yaml, whose digests hold for mesh.yaml's own versions only.
-        platforms: Each `os/arch`; none: this machine's.
-        bin_dir: A flag; wins over mesh.yaml.
 
     Raises:
         InputError: A name, version or platform is none.
@@ -150,9 +134,6 @@ def artifact_of(settings: Settings, tool: Tool, platform: Platform, version: str
 
     Args:
         settings: mesh.yaml's, with a version for each tool; its digests hold for its own versions only.
-        tool: Which one.
-        platform: For whom; it does not matter to the Gateway API's CRDs.
-        version: A flag; wins over mesh.yaml.
     """
     ours = settings.tool_version(tool) or version
     if ours is None:
@@ -170,17 +151,11 @@ def install(
     search_path: str = "",
     dry_run: bool = False,
     deadline: float = math.inf,
-) -> BringResult:
+) -> FetchResult:
     """Puts the chosen tools in place, several at once; what is there already stays.
 
     Args:
-        choice: What, and where to.
-        cache: The private cache.
-        source: Where from.
-        progress: Told of each file's progress.
         search_path: $PATH, to say where the programs' folder is missing on it.
-        dry_run: Touch nothing.
-        deadline: `time.monotonic()` value by which the run ends.
 
     Raises:
         InputError: One folder cannot hold the same program for two platforms.
@@ -189,20 +164,20 @@ def install(
 
     def one(item: Artifact) -> ToolOutcome:
         target = gateway.target_of(item, cache, choice.bin_dir)
-        return _brought(
+        return _fetched(
             item,
             target,
             Outcome.INSTALLED,
             progress,
             source=source.place(item),
             is_there=lambda: gateway.is_installed(item, target, cache),
-            bring=lambda told: gateway.install(item, target, cache, source, told, deadline),
+            fetch=lambda on_progress: gateway.install(item, target, cache, source, on_progress, deadline),
             dry_run=dry_run,
         )
 
     tools = _all(choice, one)
     warnings = (*_unencrypted(choice), *_off_path(choice, search_path), *_analyzing(choice))
-    return BringResult(tools, choice.bin_dir or cache.folder, warnings)
+    return FetchResult(tools, choice.bin_dir or cache.folder, warnings)
 
 
 def download(
@@ -212,22 +187,22 @@ def download(
     progress: Progress = silent,
     *,
     dry_run: bool = False,
-) -> BringResult:
+) -> FetchResult:
     """Fills a folder for `install` on a site without internet; what is there already stays."""
 
     def one(item: Artifact) -> ToolOutcome:
-        return _brought(
+        return _fetched(
             item,
             gateway.in_folder(folder, item),
             Outcome.DOWNLOADED,
             progress,
             source=source.place(item),
             is_there=lambda: gateway.is_downloaded(item, folder),
-            bring=lambda told: gateway.download(item, folder, source, told),
+            fetch=lambda on_progress: gateway.download(item, folder, source, on_progress),
             dry_run=dry_run,
         )
 
-    return BringResult(_all(choice, one), folder, (*_unencrypted(choice), *_analyzing(choice)))
+    return FetchResult(_all(choice, one), folder, (*_unencrypted(choice), *_analyzing(choice)))
 
 
 @contextmanager
@@ -238,7 +213,7 @@ def online(cache: Cache, deadline: float, progress: Progress = silent) -> Iterat
 
 
 def _named(names: Iterable[str], faults: list[Problem]) -> tuple[Tool, ...]:
-    wanted = tuple(names)
+    desired = tuple(names)
     known = {str(tool): tool for tool in Tool}
     faults += [
         Problem(
@@ -246,10 +221,10 @@ def _named(names: Iterable[str], faults: list[Problem]) -> tuple[Tool, ...]:
             message=f"{name!r} is not a tool that can be installed",
             expected=", ".join(known),
         )
-        for name in wanted
+        for name in desired
         if name not in known
     ]
-    return tuple(tool for name, tool in known.items() if not wanted or name in wanted)
+    return tuple(tool for name, tool in known.items() if not desired or name in desired)
 
 
 @contextmanager
@@ -263,14 +238,12 @@ def _noted(faults: list[Problem]) -> Iterator[None]:
 def _refuse_two_platforms(choice: Choice) -> None:
     platforms = {str(item.platform) for item in choice.artifacts if item.platform}
     if choice.bin_dir and len(platforms) > 1:
-        raise InputError(
-            Problem(
-                code=Code.TWO_PLATFORMS,
-                message=f"{choice.bin_dir} cannot contain the same programs for two platforms",
-                seen=", ".join(sorted(platforms)),
-                expected="one --platform",
-                hint=Advice("one --bin-dir for each platform, or the private cache for all"),
-            )
+        raise InputError.of(
+            code=Code.TWO_PLATFORMS,
+            message=f"{choice.bin_dir} cannot contain the same programs for two platforms",
+            seen=", ".join(sorted(platforms)),
+            expected="one --platform",
+            hint=Advice("one --bin-dir for each platform, or the private cache for all"),
         )
 
 
@@ -280,7 +253,7 @@ def _all(choice: Choice, one: Callable[[Artifact], ToolOutcome]) -> tuple[ToolOu
     )
 
 
-def _brought(
+def _fetched(
     item: Artifact,
     target: Path,
     done: Outcome,
@@ -288,43 +261,43 @@ def _brought(
     *,
     source: str,
     is_there: Callable[[], bool],
-    bring: Callable[[Told], None],
+    fetch: Callable[[OnProgress], None],
     dry_run: bool,
 ) -> ToolOutcome:
     """One file, whose faults are its own: the others go on."""
     subject = str(item.tool) + (f" {item.platform}" if item.platform else "")
 
-    def tell(state: State, detail: str = "", fraction: float | None = None) -> None:
+    def report(state: State, detail: str = "", fraction: float | None = None) -> None:
         progress(Event(None, done.verb, state, detail, subject=subject, fraction=fraction))
 
     try:
         if is_there():
-            tell(State.UNCHANGED, str(target))
+            report(State.UNCHANGED, str(target))
             return ToolOutcome(item, target, Outcome.UNCHANGED, source, sha256_of(target))
         if dry_run:
             return ToolOutcome(item, target, Outcome.PLANNED, source)
-        tell(State.STARTED, source)
-        bring(_steps(tell))
-        tell(State.DONE, str(target))
+        report(State.STARTED, source)
+        fetch(_steps(report))
+        report(State.DONE, str(target))
         return ToolOutcome(item, target, done, source, sha256_of(target))
     except ProblemError as error:
-        tell(State.FAILED, error.problems[0].message)
+        report(State.FAILED, error.problems[0].message)
         return ToolOutcome(item, target, Outcome.FAILED, source, problems=error.problems)
 
 
-def _steps(tell: Callable[[State, str, float | None], None]) -> Told:
+def _steps(report: Callable[[State, str, float | None], None]) -> OnProgress:
     """Tells of every whole percent, or MiB where the size is not known, once."""
     last = -1
 
-    def told(done: int, total: int | None) -> None:
+    def on_progress(done: int, total: int | None) -> None:
         nonlocal last
         step = done * 100 // total if total else done // _MIB
         if step != last:
             last = step
             size = f"{done / _MIB:.1f} of {total / _MIB:.1f} MiB" if total else f"{done / _MIB:.1f} MiB"
-            tell(State.WAITING, size, done / total if total else None)
+            report(State.WAITING, size, done / total if total else None)
 
-    return told
+    return on_progress
 
 
 def _unencrypted(choice: Choice) -> tuple[Problem, ...]:
@@ -357,8 +330,8 @@ def _off_path(choice: Choice, search_path: str) -> tuple[Problem, ...]:
     if choice.bin_dir is None:
         return ()
     folder = files.absolute(choice.bin_dir)
-    looked_in = {files.absolute(Path(part)) for part in search_path.split(os.pathsep) if part}
-    if folder in looked_in:
+    search_folders = {files.absolute(Path(part)) for part in search_path.split(os.pathsep) if part}
+    if folder in search_folders:
         return ()
     return (
         Problem(

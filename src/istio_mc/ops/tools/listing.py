@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio import hazards, releases
@@ -17,10 +16,10 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import Observed
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.tools import PLATFORMS, Tool, Verification
 from istio_mc.gateways.host.parallel import all_of
-from istio_mc.gateways.tools.find import Found, find, own_platform
+from istio_mc.gateways.tools.find import FoundTool, find, own_platform
 from istio_mc.gateways.tools.install import verification_of
 from istio_mc.ops.session.session import open_members, open_named
 from istio_mc.ops.tools.fetch import artifact_of
@@ -47,16 +46,14 @@ class ListedTool:
     """One tool, and what would be used for it.
 
     Attributes:
-        wanted: The version mesh.yaml or the default asks for.
-        found: The program that would be used; None: there is none (or it is a manifest).
         manifest: Where the manifest is kept; None: it is not (or it is a program).
         verification: How its digest was verified, or will be where it is not installed.
         pinned: The digest that its published file must have; None: none is pinned.
     """
 
     tool: Tool
-    wanted: str
-    found: Found | None = None
+    desired: str
+    found: FoundTool | None = None
     manifest: Path | None = None
     verification: Verification = Verification.NOT_VERIFIED
     pinned: str | None = None
@@ -66,7 +63,7 @@ class ListedTool:
         """The version there is."""
         if self.tool.is_program:
             return self.found.version if self.found else None
-        return self.wanted if self.manifest else None
+        return self.desired if self.manifest else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +71,7 @@ class ListedCluster:
     """One cluster's server, and what fits it.
 
     Attributes:
-        server: Its API server's version; None where it did not answer.
         skew: Minors by which kubectl is ahead of it; None where either is not known.
-        support: Whether the mesh's Istio supports it.
-        problems: Why it could not be asked.
     """
 
     context: str
@@ -93,7 +87,6 @@ class ListResult:
 
     Attributes:
         today: The day the end-of-life dates are compared with.
-        not_asked: Why no cluster was asked; "" where some were.
     """
 
     tools: tuple[ListedTool, ...]
@@ -101,7 +94,7 @@ class ListResult:
     today: date
     table: ReleaseTable
     clusters: tuple[ListedCluster, ...] = ()
-    not_asked: str = ""
+    not_read: str = ""
     warnings: tuple[Problem, ...] = ()
 
 
@@ -120,16 +113,6 @@ def listed(
 
     Clusters are those named, else the members; where none is named and there is no member, none is asked.
 
-    Args:
-        inputs: The global flags.
-        settings: mesh.yaml's.
-        cache: The private cache.
-        env: The environment.
-        today: Compared with the end-of-life dates.
-        table: The table of releases.
-        bin_dir: A flag; wins over mesh.yaml.
-        progress: Told of what is asked.
-
     Raises:
         InputError: A cluster is named that the kubeconfig does not have.
     """
@@ -137,11 +120,11 @@ def listed(
     choice = version_for(read, settings, table, today)
     settings = settings.with_versions(choice.version, gateway_api_of(table, choice.version))
     folder = bin_dir or settings.tools.bin_dir
-    found = all_of(
+    results = all_of(
         {tool: partial(_tool, tool, settings, cache, env, folder, inputs.deadline) for tool in Tool}
     )
-    tools = tuple(found.values())
-    kubectl = found[Tool.KUBECTL].version or ""
+    tools = tuple(results.values())
+    kubectl = results[Tool.KUBECTL].version or ""
     clusters = [
         ListedCluster(
             name,
@@ -152,7 +135,7 @@ def listed(
         for name, one in read.observed.items()
     ]
     clusters += [ListedCluster(name, problems=problems) for name, problems in read.unusable.items()]
-    told = (
+    unread = (
         *read.warnings,
         *_tool_warnings(tools),
         *_istio_warnings(table, choice, today),
@@ -163,7 +146,7 @@ def listed(
             for problem in _cluster_warnings(table, cluster, kubectl, choice.version, today)
         ),
     )
-    return ListResult(tools, choice, today, table, tuple(clusters), read.not_asked, told)
+    return ListResult(tools, choice, today, table, tuple(clusters), read.not_read, unread)
 
 
 def _tool(
@@ -174,19 +157,19 @@ def _tool(
     bin_dir: Path | None,
     deadline: float,
 ) -> ListedTool:
-    wanted = str(settings.tool_version(tool))
+    desired = str(settings.tool_version(tool))
     try:
         item = artifact_of(settings, tool, own_platform() if tool.is_program else PLATFORMS[0])
     except InputError:  # a platform that no program is published for
-        return ListedTool(tool, wanted, find(tool, wanted, env, cache, bin_dir, deadline))
+        return ListedTool(tool, desired, find(tool, desired, env, cache, bin_dir, deadline))
     if tool.is_program:
-        found = find(tool, wanted, env, cache, bin_dir, deadline)
-        verification = _verification(item, found.path if found else None, cache)
-        return ListedTool(tool, wanted, found, verification=verification, pinned=item.sha256)
+        program = find(tool, desired, env, cache, bin_dir, deadline)
+        verification = _verification(item, program.path if program else None, cache)
+        return ListedTool(tool, desired, program, verification=verification, pinned=item.sha256)
     kept = cache.manifest(item.url)
     manifest = kept if kept.is_file() else None
     verification = _verification(item, manifest, cache)
-    return ListedTool(tool, wanted, manifest=manifest, verification=verification, pinned=item.sha256)
+    return ListedTool(tool, desired, manifest=manifest, verification=verification, pinned=item.sha256)
 
 
 def _verification(item: Artifact, there: Path | None, cache: Cache) -> Verification:
@@ -200,16 +183,16 @@ def _tool_warnings(tools: Iterable[ListedTool]) -> Iterator[Problem]:
     if missing:
         yield Problem(
             code=Code.TOOLS_MISSING,
-            message=f"not installed: {', '.join(f'{tool.tool} {tool.wanted}' for tool in missing)}",
+            message=f"not installed: {', '.join(f'{tool.tool} {tool.desired}' for tool in missing)}",
             hint=istio_mc("tools", "install", *(tool.tool for tool in missing)),
         )
     for tool in tools:
-        if tool.found and tool.version != tool.wanted:
+        if tool.found and tool.version != tool.desired:
             yield Problem(
                 code=Code.TOOL_VERSION,
                 message=f"{tool.tool} has another version than desired",
-                seen=f"{tool.found.path}: {tool.version or tool.found.said}",
-                expected=tool.wanted,
+                seen=f"{tool.found.path}: {tool.version or tool.found.output}",
+                expected=tool.desired,
                 hint=istio_mc("tools", "install", tool.tool),
             )
 
@@ -225,13 +208,13 @@ def _istio_warnings(table: ReleaseTable, istio: IstioChoice, today: date) -> Ite
 def _hazards(table: ReleaseTable, settings: Settings, version: str) -> Iterator[Problem]:
     """What is known to be wrong with the Istio that is chosen, and with its istioctl."""
     chosen: hazards.Running = {version: []}
-    found = (
+    problems = (
         hazards.defects(table, chosen),
         hazards.security(table, chosen),
         hazards.analyze(table, version),
         hazards.dying_hub(table, {"istio.hub": [settings.istio.hub]}),
     )
-    yield from (problem for problem in found if problem)
+    yield from (problem for problem in problems if problem)
 
 
 def _cluster_warnings(
@@ -243,19 +226,19 @@ def _cluster_warnings(
         yield Problem(
             code=Code.KUBECTL_SKEW,
             cluster=cluster.context,
-            message=f"kubectl {kubectl} is {abs(cluster.skew)} minors "
-            f"{'ahead of' if cluster.skew > 0 else 'behind'} the API server of {cluster.context}",
-            seen=server,
-            expected="at most one minor either way",
+            message=f"kubectl is {abs(cluster.skew)} minors {'newer' if cluster.skew > 0 else 'older'} "
+            "than the API server",
+            seen=f"kubectl {kubectl}, API server {server}",
+            expected="at most one minor newer or older",
             hint=istio_mc(
                 "tools", "install", "kubectl", "--kubectl", server.lstrip("v").split("+")[0].split("-")[0]
             ),
         )
     if cluster.server and (problem := kubernetes_problem(table, istio, server)):
         others = ", ".join(
-            found.newest or str(found)
-            for found in table.supported(today)
-            if table.kubernetes_support(str(found), server) is Support.SUPPORTED
+            release.newest or str(release)
+            for release in table.supported(today)
+            if table.kubernetes_support(str(release), server) is Support.SUPPORTED
         )
         hint = Advice(f"supported releases that fit: {others}") if others else None
         yield replace(problem, cluster=cluster.context, hint=hint, docs=_DOCS)
@@ -271,7 +254,7 @@ class ClustersRead:
 
     observed: Mapping[str, Observed] = field(default_factory=dict)
     unusable: Failures = field(default_factory=dict)
-    not_asked: str = ""
+    not_read: str = ""
     warnings: tuple[Problem, ...] = ()
 
 
@@ -287,7 +270,7 @@ def read_clusters(inputs: Inputs, settings: Settings, progress: Progress = silen
     except InputError as error:
         if named:
             raise
-        return ClustersRead(not_asked=error.problems[0].message)
+        return ClustersRead(not_read=error.problems[0].message)
     with session:
         observed, failed = session.clusters.each(lambda name: _observed(session, name))
         return ClustersRead(observed, session.clusters.unusable | failed, "", tuple(session.warnings))
@@ -314,7 +297,7 @@ def version_for(
     pinned = istioctl or settings.istio.version
     by = "--istioctl" if istioctl else settings.istio.version_by
     servers = Servers(
-        {name: found.version for name, found in read.observed.items()},
+        {name: cluster.version for name, cluster in read.observed.items()},
         running(read.observed, settings.istio.revision),
         tuple(read.unusable),
     )
@@ -331,15 +314,6 @@ def settled(
     progress: Progress = silent,
 ) -> tuple[Settings, IstioChoice | None]:
     """Settings that have a version for each tool; clusters are read only where that needs them.
-
-    Args:
-        inputs: The global flags.
-        settings: mesh.yaml's, or the defaults.
-        names: Tools by name; none: all.
-        istioctl: A flag.
-        table: The table of releases.
-        today: The day.
-        progress: Told of what is read.
 
     Returns:
         The settings, and the choice of Istio's version where one was made.

@@ -6,13 +6,12 @@ import secrets as random
 import time
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
-from istio_mc.domain.gateway.address import ours_of
+from istio_mc.domain.gateway.address import managed_gateway
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio import documents
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.remote_secrets import held_by
+from istio_mc.domain.links.remote_secrets import remote_secrets_of
 from istio_mc.domain.links.remote_secrets import removed as removed_of
 from istio_mc.domain.links.state import (
     ReaderToken,
@@ -24,7 +23,7 @@ from istio_mc.domain.links.state import (
     required_by,
 )
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Code, Problem
 from istio_mc.ops.install.wait import wait_ready
 from istio_mc.ops.link import mint, remove
 from istio_mc.ops.session import topology
@@ -61,23 +60,28 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
         session.run.progress(
             Event(name, _STEP, State.STARTED, ", ".join(gone_ids))
         )  # ends with the last token
-        for links in removed_of(held_by(todo.observed[name]), lambda one: one.cluster_id in gone_ids):
+        for links in removed_of(
+            remote_secrets_of(todo.observed[name]), lambda one: one.cluster_id in gone_ids
+        ):
             remove(session.clusters.kubes[name], links)
             removed[name].append(f"Secret {SYSTEM_NAMESPACE}/{links}")
         for cluster_id in gone_ids:
-            if gateway := ours_of(cluster_id, todo.observed[name]):
-                doomed = gateway["metadata"]["name"]
-                session.clusters.kubes[name].delete(objects.KUBERNETES_GATEWAY, doomed, SYSTEM_NAMESPACE)
-                removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{doomed}")
+            if gateway := managed_gateway(cluster_id, todo.observed[name]):
+                gateway_name = gateway["metadata"]["name"]
+                session.clusters.kubes[name].delete(
+                    objects.KUBERNETES_GATEWAY, gateway_name, SYSTEM_NAMESPACE
+                )
+                removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{gateway_name}")
 
     _, failures = session.clusters.each(drop_links, staying, step=_STEP)
     suffix = random.token_hex(4)
-    tokens, unminted = session.clusters.each(
+    tokens, without_token = session.clusters.each(
         lambda name: mint(session, staying[name], _STEP, suffix), read_with_secrets(staying)
     )
-    failures |= unminted
+    failures |= without_token
     _, unlinked = session.clusters.each(
-        lambda name: _give_out(session, name, staying, tokens, held_by(todo.observed[name])), staying
+        lambda name: _distribute(session, name, staying, tokens, remote_secrets_of(todo.observed[name])),
+        staying,
     )
     failures |= unlinked
     # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
@@ -135,7 +139,7 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
     )
 
 
-def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
+def named_in_settings(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
     """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install."""
     gone = ", ".join(name for name in todo.going if name in listed)
     if not (gone and todo.staying):
@@ -151,7 +155,7 @@ def still_named(todo: Uninstalling, listed: Collection[str], file: Path | None) 
     )
 
 
-def _give_out(
+def _distribute(
     session: Session,
     name: str,
     staying: Mapping[str, Cluster],

@@ -6,12 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.hint import Advice
 from istio_mc.domain.pki import pem
 from istio_mc.domain.pki.cacerts import ROOT_CERT
 from istio_mc.domain.pki.pem import NamedPem
-from istio_mc.domain.problem import InputError, Problem, ProblemError
+from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.ops.ca.trust import live_cacerts
 
 if TYPE_CHECKING:
@@ -20,22 +19,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class CaRemoval:
     """What becomes of the CA of a mesh that is taken away.
 
     Attributes:
         goes: Whether it is removed: asked for, and nothing stands in the way.
-        asked: Whether it was asked for.
-        gone: Whether it has been removed.
     """
 
     folder: str
-    goes: bool
-    asked: bool
+    is_removed: bool
+    requested: bool
     gone: bool = False
 
 
-def fate(store: CaStore, todo: Uninstalling, *, asked: bool) -> Fate | None:
+def prepare_purge(store: CaStore, todo: Uninstalling, *, requested: bool) -> CaRemoval | None:
     """What is to become of the CA; None where there is none in the folder, or the mesh goes on.
 
     Raises:
@@ -45,33 +42,33 @@ def fate(store: CaStore, todo: Uninstalling, *, asked: bool) -> Fate | None:
     """
     folder = str(store.folder)
     remaining = (*todo.staying, *todo.absent)
-    if asked and remaining:
+    if requested and remaining:
         raise InputError(_in_use(folder, remaining))
     if remaining:
         return None
     try:
         stored = store.read()
     except ProblemError:
-        if asked:
+        if requested:
             raise
         return None
     if not (stored.root_cert or stored.root_key or stored.clusters):
-        if asked:
+        if requested:
             raise InputError(_absent(folder))
         return None
-    if asked and stored.root_cert:
+    if requested and stored.root_cert:
         _refuse_another(folder, stored.root_cert, todo)
-    return Fate(folder, goes=asked and not todo.failures, asked=asked)
+    return CaRemoval(folder, is_removed=requested and not todo.failures, requested=requested)
 
 
-def purge(store: CaStore, found: Fate) -> Fate:
+def purge(store: CaStore, outcome: CaRemoval) -> CaRemoval:
     """Removes the mesh's CA, root key and all.
 
     Raises:
         ProblemError: `ca-store-busy`.
     """
     store.purge()
-    return replace(found, gone=True)
+    return replace(outcome, gone=True)
 
 
 def _refuse_another(folder: str, root: bytes, todo: Uninstalling) -> None:

@@ -7,43 +7,37 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import removal
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
-from istio_mc.domain.kube.objects import held_by
+from istio_mc.domain.kube.objects import deletion_blockers
 from istio_mc.domain.mesh import (
     CLUSTER_LABEL,
     MESH_LABEL,
     SYSTEM_NAMESPACE,
 )
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import sample
-from istio_mc.gateways.host.parallel import Failures, all_of, looks
-from istio_mc.ops.uninstall.leave import forget, still_named, tokens_in_files, tokens_kept
-from istio_mc.ops.uninstall.plan import Uninstalling, namespaces_going, roots_left
+from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
+from istio_mc.ops.uninstall.leave import forget, named_in_settings, tokens_in_files, tokens_kept
+from istio_mc.ops.uninstall.plan import Uninstalling, removed_namespaces, roots_left
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
 
-    from istio_mc.domain.removal import Doomed, Removal
+    from istio_mc.domain.removal import Deletion, Removal
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.session.session import Session
 
+_ISTIODS = "app=istiod"
 _POLL_S = 0.5
 _STEP = "uninstall"
 
 
 @dataclass(frozen=True, slots=True)
 class UninstallResult:
-    """What went and what stayed.
-
-    Attributes:
-        removed: What went, by context.
-        dry_run: Whether nothing was touched.
-        warnings: What the user should know though nothing failed by it.
-    """
+    """What went and what stayed."""
 
     plan: Uninstalling
     removed: Mapping[str, tuple[str, ...]]
@@ -63,45 +57,51 @@ def uninstall(session: Session, todo: Uninstalling) -> UninstallResult:
     session.run.queue(todo.removals, _STEP)
     forgotten: dict[str, tuple[str, ...]] = {}
     unforgotten: Failures = {}
-    told: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     if todo.staying:
         forgotten, unforgotten = forget(session, todo)
-        told = still_named(todo, session.listed, session.settings.file)
+        warnings = named_in_settings(todo, session.listed, session.settings.file)
         if todo.absent or unforgotten:
-            told = (tokens_kept(todo, unforgotten), *told)
+            warnings = (tokens_kept(todo, unforgotten), *warnings)
         else:
-            told = (*tokens_in_files(todo), *told)
+            warnings = (*tokens_in_files(todo), *warnings)
     _, failures = session.clusters.each(clear, todo.removals)
     removed = {name: tuple(what) for name, what in gone.items()}
-    return UninstallResult(todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=told)
+    return UninstallResult(
+        todo, removed | forgotten, todo.failures | unforgotten | failures, warnings=warnings
+    )
 
 
 def _clear(session: Session, todo: Uninstalling, name: str, removed: list[str]) -> None:
     """Takes away what is planned in one cluster, and notes what went: also where the rest fails."""
     kube = session.clusters.kubes[name]
-    found = todo.removals[name]
+    plan_of_cluster = todo.removals[name]
     if name in todo.sample:
         kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-    _delete(kube, found.objects, removed)
-    _delete(kube, found.crds, removed)
-    if found.namespace:
+    _delete(kube, plan_of_cluster.objects, removed)
+    _delete(kube, plan_of_cluster.crds, removed)
+    if plan_of_cluster.namespace:
         kube.delete(objects.NAMESPACE, SYSTEM_NAMESPACE)
     else:
         _unlabel(kube)
-        _delete(kube, _elections(kube, found), removed)
-    # Read anew: until it is gone, istiod puts back what is taken away.
-    namespaces = namespaces_going(found, sample_goes=name in todo.sample)
-    _delete(kube, roots_left(kube, found, namespaces), removed)
+    namespaces = removed_namespaces(plan_of_cluster, removes_sample=name in todo.sample)
+    running = () if plan_of_cluster.other_revisions else _wait_for_istiods(session, kube)
+    # Read only now: an istiod that runs creates again what is deleted.
+    _delete(
+        kube, (*_elections(kube, plan_of_cluster), *roots_left(kube, plan_of_cluster, namespaces)), removed
+    )
     for namespace in namespaces:
         _wait_gone(session, kube, namespace)
         removed.append(f"Namespace {namespace}")
+    if running and not plan_of_cluster.namespace:
+        raise ProblemError(_still_running(name, running))
 
 
-def _delete(kube: Kube, going: Collection[Doomed], removed: list[str]) -> None:
+def _delete(kube: Kube, going: Collection[Deletion], removed: list[str]) -> None:
     """Deletes them all at once; what is gone by then went along with what it belongs to."""
-    deleted: set[Doomed] = set()
+    deleted: set[Deletion] = set()
 
-    def delete(item: Doomed) -> None:
+    def delete(item: Deletion) -> None:
         kube.delete(item.kind, item.name, item.namespace)
         deleted.add(item)
 
@@ -118,21 +118,48 @@ def _unlabel(kube: Kube) -> None:
         kube.patch(objects.NAMESPACE, SYSTEM_NAMESPACE, None, {"metadata": {"labels": gone}})
 
 
-def _elections(kube: Kube, found: Removal) -> tuple[Doomed, ...]:
+def _elections(kube: Kube, plan: Removal) -> tuple[Deletion, ...]:
     """What a dead istiod was elected by: in a namespace that stays, the next one would wait for its end."""
-    if found.other_revisions:
+    if plan.other_revisions or plan.namespace:
         return ()
     kept = [*kube.list(objects.CONFIG_MAP, SYSTEM_NAMESPACE), *kube.list(objects.LEASE, SYSTEM_NAMESPACE)]
-    return tuple(removal.doomed(item) for item in kept if removal.is_election(item))
+    return tuple(removal.deletion_of(item) for item in kept if removal.is_election(item))
+
+
+def _wait_for_istiods(session: Session, kube: Kube) -> tuple[str, ...]:
+    """Waits until no pod of an istiod is left: deleting a Deployment does not wait for its pods.
+
+    Returns:
+        The names of the pods that are left at the deadline.
+    """
+    left: tuple[str, ...] = ()
+    for _ in poll_rounds(session.run.deadline, _POLL_S):
+        pods = kube.list(objects.POD, SYSTEM_NAMESPACE, labels=_ISTIODS)
+        left = tuple(pod["metadata"]["name"] for pod in pods)
+        if not left:
+            break
+        session.run.progress(Event(kube.context, _STEP, State.WAITING, "for the pods of istiod to go"))
+    return left
+
+
+def _still_running(context: str, pods: Collection[str]) -> Problem:
+    return Problem(
+        code=Code.ISTIOD_STILL_RUNS,
+        cluster=context,
+        message=f"pods of istiod in {context} do not go",
+        seen=", ".join(pods),
+        expected="no pod of istiod: one that runs creates its ConfigMaps again",
+        hint=Advice(kubectl(context, "-n", SYSTEM_NAMESPACE, "describe", "pods", "-l", _ISTIODS)),
+    )
 
 
 def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
     seen = ""
-    for _ in looks(session.run.deadline, _POLL_S):
-        found = kube.get(objects.NAMESPACE, namespace)
-        if found is None:
+    for _ in poll_rounds(session.run.deadline, _POLL_S):
+        live = kube.get(objects.NAMESPACE, namespace)
+        if live is None:
             return
-        seen = held_by(found)
+        seen = deletion_blockers(live)
         session.run.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
     raise ProblemError(_not_gone(kube.context, namespace, seen))
 
@@ -159,6 +186,6 @@ def _not_gone(context: str, namespace: str, seen: str) -> Problem:
 
 
 def untouched(todo: Uninstalling, listed: Collection[str], file: Path | None) -> UninstallResult:
-    """What a dry run tells; `listed` and `file` as for `still_named`."""
-    told = still_named(todo, listed, file)
-    return UninstallResult(todo, {}, todo.failures, dry_run=True, warnings=told)
+    """What a dry run reports; `listed` and `file` as for `named_in_settings`."""
+    warnings = named_in_settings(todo, listed, file)
+    return UninstallResult(todo, {}, todo.failures, dry_run=True, warnings=warnings)

@@ -21,7 +21,7 @@ from istio_mc.domain.pki.signing import signing
 from istio_mc.domain.pki.workload import Identity, client_identity
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.traffic.data_path import DataPath, shown
-from istio_mc.gateways.host.parallel import Failures, answered
+from istio_mc.gateways.host.parallel import Failures, results_in_time
 from istio_mc.gateways.istio.data_path import Caller, Route, trace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.istio.services import Services
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.pki.signing import Signing
-    from istio_mc.ops.verify.snapshot import Ground
+    from istio_mc.ops.verify.snapshot import MeshSnapshot
 
 _DEADLINE_S = 25.0
 """DNS, TCP, readiness, up to four handshakes that end and one that is silent, and a call."""
@@ -47,40 +47,42 @@ class _Member:
     ca: Signing
 
 
-def tried(ground: Ground, services: Mapping[str, Services]) -> tuple[dict[str, DataPath], Failures]:
+def trace_gateways(
+    snapshot: MeshSnapshot, services: Mapping[str, Services]
+) -> tuple[dict[str, DataPath], Failures]:
     """Tries the way to every gateway that has an address, all at once; nothing is changed.
 
     Returns:
         What came of each, and why a gateway could not be tried to the end.
     """
-    members = _members(ground.observed)
+    members = _members(snapshot.observed)
     cas = {name: member.ca for name, member in members.items()}
     roots = _roots(cas)
 
-    def look(name: str) -> DataPath:
-        route = _route(ground, name, services, roots)
-        traces = trace(route, _caller(ground, name, members))
+    def probe_cluster(name: str) -> DataPath:
+        route = _route(snapshot, name, services, roots)
+        traces = trace(route, _caller(snapshot, name, members))
         return DataPath(traces, tuple(shown(one, name, cas) for one in traces))
 
     def within(name: str) -> DataPath:
-        calls = {"data path": (_DEADLINE_S, partial(look, name))}
-        found, late = answered(calls, context=name, until=ground.session.run.overdue)
+        calls = {"data path": (_DEADLINE_S, partial(probe_cluster, name))}
+        results, late = results_in_time(calls, context=name, until=snapshot.session.run.overdue)
         if late:
             raise ProblemError(*late["data path"])
-        return found["data path"]
+        return results["data path"]
 
-    return ground.session.clusters.each(within, ground.observed)
+    return snapshot.session.clusters.each(within, snapshot.observed)
 
 
 def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:
     """The CAs of the clusters whose cacerts can be read; the others are told by another check."""
-    found = {}
+    members = {}
     for name, live in observed.items():
         with suppress(ProblemError):
             secret = live.find(objects.SECRET, "cacerts") or {}
             files = CaCerts.from_secret_data(secret.get("data") or {})
-            found[name] = _Member(files, signing(files))
-    return found
+            members[name] = _Member(files, signing(files))
+    return members
 
 
 def _roots(cas: Mapping[str, Signing]) -> str:
@@ -88,13 +90,13 @@ def _roots(cas: Mapping[str, Signing]) -> str:
     return dump_certificates(roots).decode()
 
 
-def _route(ground: Ground, name: str, services: Mapping[str, Services], roots: str) -> Route:
+def _route(snapshot: MeshSnapshot, name: str, services: Mapping[str, Services], roots: str) -> Route:
     behind = services[name].meshed if name in services else ()
-    elsewhere = {one for other, found in services.items() if other != name for one in found.meshed}
-    gateway = ground.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
+    elsewhere = {one for other, of_cluster in services.items() if other != name for one in of_cluster.meshed}
+    gateway = snapshot.observed[name].find(objects.SERVICE, EAST_WEST_GATEWAY)
     label = labels_of(gateway).get(_PORT_LABEL, "")
     return Route(
-        addresses=address.seen_addresses(name, ground.clusters[name], ground.observed),
+        addresses=address.used_addresses(name, snapshot.clusters[name], snapshot.observed),
         # Those first that other clusters have too: only they tell whether the gateway forwards to others.
         services=tuple(sorted(behind, key=lambda one: (one not in elsewhere, not one.http, one))),
         shared=frozenset(elsewhere.intersection(behind)),
@@ -103,7 +105,7 @@ def _route(ground: Ground, name: str, services: Mapping[str, Services], roots: s
     )
 
 
-def _caller(ground: Ground, name: str, members: Mapping[str, _Member]) -> Caller | None:
+def _caller(snapshot: MeshSnapshot, name: str, members: Mapping[str, _Member]) -> Caller | None:
     """Another cluster's CA under the same root where there is one, for so the calls of the mesh come."""
     if name not in members:
         return None
@@ -115,7 +117,7 @@ def _caller(ground: Ground, name: str, members: Mapping[str, _Member]) -> Caller
         if trusted and not cacerts.faults(member.files, datetime.now(UTC)):
             key = load_key(NamedPem(CA_KEY, member.files.ca_key))
             authority = Authority(member.ca.certificate, key, member.ca.path[1:])
-            return Caller(issuer, partial(_minted, authority), ground.session.run.folder)
+            return Caller(issuer, partial(_minted, authority), snapshot.session.run.folder)
     return None
 
 

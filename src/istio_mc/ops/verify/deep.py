@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.istio.pod_faults import Cause, is_ready, pod_fault
 from istio_mc.domain.kube import objects
-from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import probe_pod
-from istio_mc.gateways.host.parallel import looks
+from istio_mc.domain.traffic.sample import is_injected
+from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.host.process import has_ended, holder
 from istio_mc.gateways.kube.pods import read_pod_faults
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from istio_mc.domain.traffic.probe_pod import Reply
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.gateways.kube.client import Kube
-    from istio_mc.ops.verify.snapshot import Ground
+    from istio_mc.ops.verify.snapshot import MeshSnapshot
 
 READY_S = 90.0
 ANSWER_S = 30.0
 REMOVE_S = 30.0
-_HOPELESS = frozenset({Cause.CRASH, Cause.IMAGE, Cause.CONTAINER, Cause.FAILED})
-_HOPELESS_S = 15.0
+_PERMANENT = frozenset({Cause.CRASH, Cause.IMAGE, Cause.CONTAINER, Cause.FAILED})
+_PERMANENT_S = 15.0
 """How long a pod is waited for that one of these keeps: a registry may fail once."""
 
 _LAST_S = 5.0
@@ -45,49 +45,43 @@ _STEP = "deep"
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """What the pods got.
-
-    Attributes:
-        replies: What each cluster's pod got from each other cluster.
-        failures: Why a cluster has no pod that can call.
-        left: The namespaces that could not be removed.
-    """
+    """What the pods got."""
 
     replies: Mapping[str, Mapping[str, Reply]] = field(default_factory=dict)
     failures: Failures = field(default_factory=dict)
     left: tuple[Problem, ...] = ()
 
 
-def tried(ground: Ground, image: str) -> Called:
+def call_from_pods(snapshot: MeshSnapshot, image: str) -> Called:
     """Has a pod in each cluster call every other cluster, and takes everything away again.
 
     Also where it is interrupted: what was made by then is removed before the interrupt goes on.
     """
-    run = _Run(ground, image)
+    run = _Run(snapshot, image)
     try:
-        ready, failed = ground.session.clusters.each(run.put, ground.observed)
-        found, unasked = ground.session.clusters.each(lambda name: run.ask(name, tuple(ready)), ready)
-        for name in failed | unasked:
-            ground.session.run.progress(Event(name, _STEP, State.FAILED))
-        left = run.remove(patience_s=min(REMOVE_S, ground.session.run.remaining_s))
+        ready, failed = snapshot.session.clusters.each(run.put, snapshot.observed)
+        replies, uncalled = snapshot.session.clusters.each(lambda name: run.call(name, tuple(ready)), ready)
+        for name in failed | uncalled:
+            snapshot.session.run.progress(Event(name, _STEP, State.FAILED))
+        left = run.remove(patience_s=min(REMOVE_S, snapshot.session.run.remaining_s))
     except BaseException:
         run.remove(patience_s=0.0)  # the clusters finish what was asked of them
         raise
-    return Called(found, failed | unasked, left)
+    return Called(replies, failed | uncalled, left)
 
 
 class _Run:
     """One run's pods."""
 
-    def __init__(self, ground: Ground, image: str) -> None:
-        self._session = ground.session
-        self._mesh = ground.mesh
+    def __init__(self, snapshot: MeshSnapshot, image: str) -> None:
+        self._session = snapshot.session
+        self._mesh = snapshot.mesh
         self._image = image
-        self._names = list(ground.observed)
-        self._ids = [ground.clusters[name].cluster_id for name in self._names]
+        self._names = list(snapshot.observed)
+        self._ids = [snapshot.clusters[name].cluster_id for name in self._names]
         self._run = secrets.token_hex(3)
         self._namespace = probe_pod.namespace_of(self._run)
-        self._until = min(ground.session.run.deadline - _LAST_S, time.monotonic() + READY_S)
+        self._until = min(snapshot.session.run.deadline - _LAST_S, time.monotonic() + READY_S)
         self._stop = threading.Event()
         self._locks = {name: threading.Lock() for name in self._names}
         self._made: set[str] = set()
@@ -114,27 +108,27 @@ class _Run:
             self._make(name, document)
         self._wait(name)
 
-    def ask(self, name: str, callable_ones: Collection[str]) -> dict[str, Reply]:
+    def call(self, name: str, callable_ones: Collection[str]) -> dict[str, Reply]:
         """Calls every other cluster whose pod runs until each has answered, or time is over."""
         kube = self._session.clusters.kubes[name]
         ids = {self._names.index(peer): peer for peer in callable_ones if peer != name}
-        found: dict[int, Reply] = {}
+        replies: dict[int, Reply] = {}
         pending = list(ids)
         until = min(self._session.run.deadline - _LAST_S, time.monotonic() + ANSWER_S)
-        for _ in looks(until, _POLL_S) if pending else ():
-            who = ", ".join(ids[number] for number in pending)
-            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for a response from {who}"))
+        for _ in poll_rounds(until, _POLL_S) if pending else ():
+            names = ", ".join(ids[number] for number in pending)
+            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for a response from {names}"))
             command = probe_pod.command(self._run, pending)
             within_s = probe_pod.CALL_S * 2
-            said = kube.execute(
+            execution = kube.execute(
                 self._namespace, probe_pod.POD, probe_pod.POD, command, timeout_s=within_s, reads=True
             )
-            found |= probe_pod.replies(said.stdout, pending, said.stderr)
-            pending = [number for number in pending if not found[number].is_from(self._ids[number])]
+            replies |= probe_pod.replies(execution.stdout, pending, execution.stderr)
+            pending = [number for number in pending if not replies[number].is_from(self._ids[number])]
             if not pending:
                 break
         self._session.run.progress(Event(name, _STEP, State.DONE))
-        return {ids[number]: reply for number, reply in found.items()}
+        return {ids[number]: reply for number, reply in replies.items()}
 
     def remove(self, patience_s: float) -> tuple[Problem, ...]:
         """Takes away what was made, and waits as long until it is gone; what stays."""
@@ -150,7 +144,7 @@ class _Run:
             finally:
                 if waited:
                     self._locks[name].release()
-            for _ in looks(left, _POLL_S):
+            for _ in poll_rounds(left, _POLL_S):
                 if not (patience_s and kube.get(objects.NAMESPACE, self._namespace)):
                     return
             raise ProblemError(_left(name, self._namespace, "it is still going"))
@@ -166,14 +160,14 @@ class _Run:
 
     def _sweep(self, name: str) -> None:
         kube = self._session.clusters.kubes[name]
-        for found in kube.list(objects.NAMESPACE, labels=probe_pod.SELECTOR):
-            if probe_pod.is_left_behind(found, datetime.now(UTC), has_ended):
-                kube.delete(objects.NAMESPACE, found["metadata"]["name"])
+        for namespace in kube.list(objects.NAMESPACE, labels=probe_pod.SELECTOR):
+            if probe_pod.is_left_behind(namespace, datetime.now(UTC), has_ended):
+                kube.delete(objects.NAMESPACE, namespace["metadata"]["name"])
 
     def _make(self, name: str, document: Object) -> None:
         with self._locks[name]:
             if self._stop.is_set():
-                raise ProblemError(Problem(code=Code.INTERRUPTED, message="interrupted"))
+                raise ProblemError.of(code=Code.INTERRUPTED, message="interrupted")
             self._made.add(name)
             self._session.clusters.kubes[name].create(document)
 
@@ -181,18 +175,18 @@ class _Run:
         kube = self._session.clusters.kubes[name]
         begun = time.monotonic()
         pod: Object | None = None
-        for _ in looks(self._until, _POLL_S):
+        for _ in poll_rounds(self._until, _POLL_S):
             pod = kube.get(objects.POD, probe_pod.POD, self._namespace)
-            if pod and not probe_pod.has_sidecar(pod):
+            if pod and not is_injected(pod):
                 raise ProblemError(_bare(name))
             if pod and is_ready(pod):
                 return
             fault = pod_fault(pod) if pod else None
-            is_hopeless = fault is not None and fault.cause in _HOPELESS
-            if self._stop.is_set() or (is_hopeless and time.monotonic() > begun + _HOPELESS_S):
+            is_permanent = fault is not None and fault.cause in _PERMANENT
+            if self._stop.is_set() or (is_permanent and time.monotonic() > begun + _PERMANENT_S):
                 break
-            told = fault.in_short if fault else "no pod"
-            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for its pod: {told}"))
+            why = fault.in_short if fault else "no pod"
+            self._session.run.progress(Event(name, _STEP, State.WAITING, f"for its pod: {why}"))
         raise ProblemError(_not_running(name, self._image, self._why(kube, pod)))
 
     def _why(self, kube: Kube, pod: Object | None) -> str:

@@ -10,7 +10,7 @@ from istio_mc.checks.model import Facts, Observation
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.istio.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.istio.proxies import (
-    GivenRoots,
+    DistributedRoots,
     ProxiesHold,
     Serving,
     gateway_pods,
@@ -18,14 +18,15 @@ from istio_mc.domain.istio.proxies import (
     root_config_map,
 )
 from istio_mc.domain.kube import objects
-from istio_mc.domain.links.remote_secrets import held_by, of_cluster
+from istio_mc.domain.links.remote_secrets import of_cluster, remote_secrets_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.pki.certificates import parse_validity
 from istio_mc.domain.this_machine import names_of
 from istio_mc.domain.traffic.probe_pod import DEFAULT_IMAGE
 from istio_mc.gateways.host.dns import names_here
-from istio_mc.gateways.host.parallel import Failures, all_of, answered, once
+from istio_mc.gateways.host.parallel import Failures, all_of, once, results_in_time
 from istio_mc.gateways.istio.data_path import serving
-from istio_mc.gateways.istio.istiod import clusterz, given_roots
+from istio_mc.gateways.istio.istiod import clusterz, distributed_roots
 from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
 from istio_mc.gateways.kube.configuration import read_configuration
 from istio_mc.gateways.kube.pods import read_deployment_faults
@@ -33,7 +34,7 @@ from istio_mc.gateways.kube.remote_access import try_access
 from istio_mc.gateways.kube.snapshot import observe, read_services, survey
 from istio_mc.ops.session import istio_version, topology
 from istio_mc.ops.verify import data_path, deep, discovery, drift
-from istio_mc.ops.verify.snapshot import Ground
+from istio_mc.ops.verify.snapshot import MeshSnapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.istio.pod_faults import PodFault
     from istio_mc.domain.istio.services import Services
-    from istio_mc.domain.links.remote_secrets import Access, Tried
+    from istio_mc.domain.links.remote_secrets import Access, AccessResult
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
     from istio_mc.domain.this_machine import Here
@@ -60,68 +61,71 @@ class Probe:
 
     observation: Observation
     deadline_s: float
-    read: Callable[[Ground, str], object]
+    read: Callable[[MeshSnapshot, str], object]
 
 
-def _surroundings(ground: Ground, name: str) -> object:
-    return survey(ground.session.clusters.kubes[name])
+def _surroundings(snapshot: MeshSnapshot, name: str) -> object:
+    return survey(snapshot.session.clusters.kubes[name], partial(snapshot.daemon_sets, name))
 
 
-def _pods(ground: Ground, name: str) -> Mapping[str, tuple[PodFault, ...]]:
-    wanted = (ground.mesh.istiod, EAST_WEST_GATEWAY)
-    deployments = [ground.observed[name].find(objects.DEPLOYMENT, one) for one in wanted]
+def _pods(snapshot: MeshSnapshot, name: str) -> Mapping[str, tuple[PodFault, ...]]:
+    live = snapshot.observed[name]
+    desired = (live.own(snapshot.mesh).istiod, EAST_WEST_GATEWAY)
+    deployments = [live.find(objects.DEPLOYMENT, one) for one in desired]
     return read_deployment_faults(
-        ground.session.clusters.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
+        snapshot.session.clusters.kubes[name], SYSTEM_NAMESPACE, [one for one in deployments if one]
     )
 
 
-def _names(ground: Ground, name: str) -> tuple[Here, ...]:
-    return names_here(names_of(name, ground.clusters[name], ground.observed, ground.remotes))
+def _names(snapshot: MeshSnapshot, name: str) -> tuple[Here, ...]:
+    return names_here(names_of(name, snapshot.clusters[name], snapshot.observed, snapshot.remotes))
 
 
-def _clusterz(ground: Ground, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
-    kube = ground.session.clusters.kubes[name]
-    pods = running_istiods(ground.observed[name].of(objects.POD))
+def _clusterz(snapshot: MeshSnapshot, name: str) -> Mapping[str, tuple[RemoteCluster, ...]]:
+    kube = snapshot.session.clusters.kubes[name]
+    pods = running_istiods(snapshot.observed[name].of(objects.POD))
     return all_of({pod["metadata"]["name"]: partial(clusterz, kube, pod) for pod in pods})
 
 
-def _services(ground: Ground, name: str) -> Services:
-    return read_services(ground.session.clusters.kubes[name], partial(ground.injected, name))
+def _services(snapshot: MeshSnapshot, name: str) -> Services:
+    return read_services(snapshot.session.clusters.kubes[name], partial(snapshot.injected, name))
 
 
-def _serving(ground: Ground, name: str) -> tuple[Serving, ...]:
-    pods = ready(running_istiods(ground.observed[name].of(objects.POD)))
-    kube = ground.session.clusters.kubes[name]
+def _serving(snapshot: MeshSnapshot, name: str) -> tuple[Serving, ...]:
+    pods = ready(running_istiods(snapshot.observed[name].of(objects.POD)))
+    kube = snapshot.session.clusters.kubes[name]
     return tuple(all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods}).values())
 
 
-def _proxies(ground: Ground, name: str) -> ProxiesHold:
-    gateways = gateway_pods(ground.observed[name].of(objects.POD), EAST_WEST_GATEWAY)
-    return proxies_hold(ground.session.clusters.kubes[name], gateways, ground.injected(name))
+def _proxies(snapshot: MeshSnapshot, name: str) -> ProxiesHold:
+    gateways = gateway_pods(snapshot.observed[name].of(objects.POD), EAST_WEST_GATEWAY)
+    return proxies_hold(snapshot.session.clusters.kubes[name], gateways, snapshot.injected(name))
 
 
-def _given_roots(ground: Ground, name: str) -> GivenRoots:
-    istiod = ground.observed[name].find(objects.DEPLOYMENT, ground.mesh.istiod)
-    return given_roots(ground.session.clusters.kubes[name], root_config_map(istiod))
+def _distributed_roots(snapshot: MeshSnapshot, name: str) -> DistributedRoots:
+    live = snapshot.observed[name]
+    istiod = live.find(objects.DEPLOYMENT, live.own(snapshot.mesh).istiod)
+    return distributed_roots(snapshot.session.clusters.kubes[name], root_config_map(istiod))
 
 
-def _configuration(ground: Ground, name: str) -> Configuration:
-    return read_configuration(ground.session.clusters.kubes[name], partial(ground.injected, name))
+def _configuration(snapshot: MeshSnapshot, name: str) -> Configuration:
+    kube = snapshot.session.clusters.kubes[name]
+    return read_configuration(kube, partial(snapshot.injected, name), partial(snapshot.daemon_sets, name))
 
 
-def _peers(ground: Ground, name: str) -> Mapping[Access, Tried]:
+def _peers(snapshot: MeshSnapshot, name: str) -> Mapping[Access, AccessResult]:
     """Tries each access that another cluster holds to this one; equal ones once."""
-    cluster_id = ground.clusters[name].cluster_id
+    cluster_id = snapshot.clusters[name].cluster_id
     accesses = {
         remote.access
-        for holder, remotes in ground.remotes.items()
+        for holder, remotes in snapshot.remotes.items()
         if holder != name
         for remote in of_cluster(remotes, cluster_id)
         if remote.access
     }
-    calls = {a: partial(try_access, name, a, ground.session.run.deadline) for a in accesses}
-    found = all_of({str(number): call for number, call in enumerate(calls.values())})
-    return dict(zip(calls, found.values(), strict=True))
+    calls = {a: partial(try_access, name, a, snapshot.session.run.deadline) for a in accesses}
+    results = all_of({str(number): call for number, call in enumerate(calls.values())})
+    return dict(zip(calls, results.values(), strict=True))
 
 
 PROBES: tuple[Probe, ...] = (
@@ -133,7 +137,7 @@ PROBES: tuple[Probe, ...] = (
     Probe(Observation.PEERS, 20.0, _peers),
     Probe(Observation.SERVING, 20.0, _serving),
     Probe(Observation.PROXIES, 25.0, _proxies),
-    Probe(Observation.GIVEN_ROOTS, 20.0, _given_roots),
+    Probe(Observation.DISTRIBUTED_ROOTS, 20.0, _distributed_roots),
     Probe(Observation.CONFIGURATION, 20.0, _configuration),
 )
 """What is observed of each cluster beside its objects; the data path is tried once this is there."""
@@ -149,12 +153,6 @@ def gather(
 
     Nothing is asked of an API server twice. Only for the observation `deep` is anything changed.
 
-    Args:
-        session: The run.
-        now: When, for what is judged by the calendar; None: nothing is.
-        reads: The observations.
-        probe_image: Of the pods for `deep`.
-
     Returns:
         What was read, and what of the pods for `deep` could not be removed again.
     """
@@ -162,7 +160,7 @@ def gather(
     def read(name: str) -> Observed:
         session.run.progress(Event(name, "verify", State.STARTED, "reading"))
         # What told that it is a member is good for one reading: a run that waits reads it anew.
-        return observe(session.clusters.kubes[name], session.clusters.take_namespace(name))
+        return observe(session.clusters.kubes[name], session.clusters.pop_namespace(name))
 
     observed, failed = session.clusters.each(read)
     for name in failed:
@@ -170,45 +168,47 @@ def gather(
     clusters, faults = topology.identified(session.clusters.contexts, session.settings, observed)
     # An istiod that reads kubeconfigs from files ignores remote secrets.
     remotes = {
-        name: () if clusters[name].kubeconfig_folder else held_by(found) for name, found in observed.items()
+        name: () if clusters[name].kubeconfig_folder else remote_secrets_of(cluster)
+        for name, cluster in observed.items()
     }
     injected = once(lambda name: injected_pods(session.clusters.kubes[name]))
+    daemon_sets = once(lambda name: session.clusters.kubes[name].list(objects.DAEMON_SET))
     istio = istio_version.decide(session, observed, now.date() if now else None)
     mesh = topology.mesh_of(session.settings, istio.version)
-    ground = Ground(session, mesh, clusters, observed, now, remotes, injected)
+    snapshot = MeshSnapshot(session, mesh, clusters, observed, now, remotes, injected, daemon_sets)
     probes = [probe for probe in PROBES if probe.observation in reads]
 
     def probe(name: str) -> tuple[dict[str, object], dict[str, tuple[Problem, ...]]]:
-        found = answered(
-            {probe.observation: (probe.deadline_s, partial(probe.read, ground, name)) for probe in probes},
+        cluster = results_in_time(
+            {probe.observation: (probe.deadline_s, partial(probe.read, snapshot, name)) for probe in probes},
             context=name,
             until=session.run.overdue,
         )
         session.run.progress(Event(name, "verify", State.DONE))
-        return found
+        return cluster
 
     came, _ = session.clusters.each(probe, observed)
     answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
-    for name, (brought, missed) in came.items():
-        for observation, answer in brought.items():
+    for name, (results, missed) in came.items():
+        for observation, answer in results.items():
             answers[Observation(observation)][name] = answer
         for observation, problems in missed.items():
             failures.setdefault(Observation(observation), {})[name] = problems
     services = answers[Observation.SERVICES]
     # One waits for gateways, one compares, one reads istiods: none needs what another brings.
     last: dict[Observation, Callable[[], tuple[dict[str, Any], Failures]]] = {
-        Observation.DATA_PATH: partial(data_path.tried, ground, services),
-        Observation.DRIFT: partial(drift.found, ground),
+        Observation.DATA_PATH: partial(data_path.trace_gateways, snapshot, services),
+        Observation.DRIFT: partial(drift.drifts_of, snapshot),
         Observation.DISCOVERY: partial(
-            discovery.read, ground, services, failures.get(Observation.CLUSTERZ, ())
+            discovery.read, snapshot, services, failures.get(Observation.CLUSTERZ, ())
         ),
     }
     both = all_of({observation: call for observation, call in last.items() if observation in reads})
     ways, lost = both.get(Observation.DATA_PATH, ({}, {}))
     drifts, uncompared = both.get(Observation.DRIFT, ({}, {}))
     views, unread = both.get(Observation.DISCOVERY, ({}, {}))
-    called = deep.tried(ground, probe_image) if Observation.DEEP in reads else deep.Called()
+    called = deep.call_from_pods(snapshot, probe_image) if Observation.DEEP in reads else deep.Called()
     failures |= {
         Observation.DATA_PATH: lost,
         Observation.DRIFT: uncompared,
@@ -216,7 +216,7 @@ def gather(
         Observation.DISCOVERY: unread,
     }
     facts = Facts(
-        mesh=ground.mesh,
+        mesh=snapshot.mesh,
         clusters=clusters,
         observed=observed,
         unreachable=session.clusters.unusable | failed,
@@ -236,9 +236,10 @@ def gather(
         proxies=answers[Observation.PROXIES],
         discovery=views,
         configuration=answers[Observation.CONFIGURATION],
-        given_roots=answers[Observation.GIVEN_ROOTS],
+        distributed_roots=answers[Observation.DISTRIBUTED_ROOTS],
         releases=session.run.releases,
         now=now,
+        token_age=parse_validity(session.settings.links.token_age),
         failures=failures,
     )
     return facts, called.left

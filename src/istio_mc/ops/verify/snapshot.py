@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """What is known of the mesh once every cluster's objects are read.
-
-    Attributes:
-        clusters: Every cluster, by context.
-        injected: Reads a cluster's pods with a sidecar, once.
-    """
+class MeshSnapshot:
+    """What is known of the mesh once every cluster's objects are read."""
 
     session: Session
     mesh: Mesh
@@ -32,3 +27,4 @@ class Ground:
     now: datetime | None
     remotes: Mapping[str, tuple[RemoteSecret, ...]] = field(repr=False)
     injected: Callable[[str], list[Object]] = field(repr=False)
+    daemon_sets: Callable[[str], list[Object]] = field(repr=False)

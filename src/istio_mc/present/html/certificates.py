@@ -20,6 +20,7 @@ from istio_mc.domain.pki.pem import NamedPem, basic_constraints, common_name, fa
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.traffic.data_path import Handshake
 from istio_mc.present.html.markup import State
+from istio_mc.present.output.language import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,13 +44,7 @@ LEAF_WARNING = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One certificate.
-
-    Attributes:
-        name: Its common name, or the first name it is for.
-        role: What it is for: one of the roles above.
-        state: Whether it is valid, and for long enough.
-    """
+    """One certificate."""
 
     name: str
     role: str
@@ -60,19 +55,21 @@ class Shown:
 
 def certificates(read: Facts, now: datetime) -> list[Shown]:
     """All that the facts hold, by role; of one role, those first that end first."""
-    found: dict[str, Shown] = {}
-    for role, holder, certificate in _seen(read):
+    by_fingerprint: dict[str, Shown] = {}
+    for role, holder, certificate in _presented(read):
         one = _shown(certificate, role, holder, now)
-        known = found.get(one.facts.fingerprint)
+        known = by_fingerprint.get(one.facts.fingerprint)
         if known and holder not in known.holders:
             one = replace(known, holders=(*known.holders, holder))
-        found[one.facts.fingerprint] = known if known and holder in known.holders else one
-    return sorted(found.values(), key=lambda one: (_ORDER.index(one.role), one.facts.not_after, one.name))
+        by_fingerprint[one.facts.fingerprint] = known if known and holder in known.holders else one
+    return sorted(
+        by_fingerprint.values(), key=lambda one: (_ORDER.index(one.role), one.facts.not_after, one.name)
+    )
 
 
-def _seen(read: Facts) -> Iterator[tuple[str, str, x509.Certificate]]:
+def _presented(read: Facts) -> Iterator[tuple[str, str, x509.Certificate]]:
     for context, observed in read.observed.items():
-        yield from _of_objects(context, observed, read.mesh.istiod)
+        yield from _of_objects(context, observed, observed.own(read.mesh).istiod)
     for field in fields(read):
         if field.name != "observed":
             yield from _within(getattr(read, field.name), "")
@@ -114,11 +111,15 @@ def _held(
     value: Serving | ProxyTrust | Handshake, context: str
 ) -> Iterator[tuple[str, str, x509.Certificate]]:
     if isinstance(value, Serving):
-        yield ISTIOD, f"{context}: {value.pod} serves it", value.certificate
+        yield ISTIOD, words("{context}: {pod} serves it", context=context, pod=value.pod), value.certificate
     elif isinstance(value, Handshake):
         with suppress(ValueError):
             certificate = x509.load_der_x509_certificate(value.leaf or b"")
-            yield _role(certificate, WORKLOAD), f"{context}: shown by {value.service}", certificate
+            yield (
+                _role(certificate, WORKLOAD),
+                words("{context}: shown by {service}", context=context, service=value.service),
+                certificate,
+            )
     else:
         is_gateway = value.namespace == SYSTEM_NAMESPACE and value.pod.startswith(EAST_WEST_GATEWAY)
         leaf = GATEWAY if is_gateway else WORKLOAD
@@ -133,26 +134,26 @@ def _role(certificate: x509.Certificate, leaf: str) -> str:
 
 
 def _shown(certificate: x509.Certificate, role: str, holder: str, now: datetime) -> Shown:
-    told = facts(certificate)
-    return Shown(_named(certificate, told, holder), role, told, (holder,), _state(told, role, now))
+    details = facts(certificate)
+    return Shown(_named(certificate, details, holder), role, details, (holder,), _state(details, role, now))
 
 
-def _named(certificate: x509.Certificate, told: CertificateFacts, holder: str) -> str:
+def _named(certificate: x509.Certificate, details: CertificateFacts, holder: str) -> str:
     """The common name; of one without, its cluster, and whom it is for."""
     if certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
         return common_name(certificate)
-    first = told.names[0] if told.names else told.serial
+    first = details.names[0] if details.names else details.serial
     identity = _SPIFFE.fullmatch(first)
     return f"{holder.partition(':')[0]}: {f'{identity[1]}/{identity[2]}' if identity else first}"
 
 
-def _state(told: CertificateFacts, role: str, now: datetime) -> State:
-    if not told.not_before <= now <= told.not_after:
+def _state(details: CertificateFacts, role: str, now: datetime) -> State:
+    if not details.not_before <= now <= details.not_after:
         return State.FAILED
-    rest = told.not_after - now
+    rest = details.not_after - now
     if role in (ROOT, CA):
         return State.WARNING if rest <= CA_WARNING else State.OK
-    return State.WARNING if rest < (told.not_after - told.not_before) * LEAF_WARNING else State.OK
+    return State.WARNING if rest < (details.not_after - details.not_before) * LEAF_WARNING else State.OK
 
 
 def _decoded(encoded: str) -> bytes:

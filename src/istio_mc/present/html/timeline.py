@@ -7,9 +7,9 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.text import plural
 from istio_mc.present.html.certificates import soonest
 from istio_mc.present.html.markup import Markup, State, badge, clipped, join, left, moment, tag
+from istio_mc.present.output.language import number_of, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
     from istio_mc.present.html.certificates import Shown
 
 MOST_BARS = 40
-_MOST_ROWS = 20
+_MOST_ROWS = 8
 _MOST_HOLDERS = 3
-_WIDTH, _NAMES, _ENDS, _ROW, _TOP = 940, 290, 150, 22, 34
-_BAR = 10
-_NAME_FITS = 36
+_NAME_FITS = 40
 _FINGERPRINT, _MARK = 17, 5
 _TICKS = (
     (timedelta(0), "now"),
@@ -33,120 +31,120 @@ _TICKS = (
     (timedelta(days=365), "1 year"),
     (timedelta(days=3650), "10 years"),
 )
+_MINOR = "1 hour"
+"""Its name has no room beside the others on a phone."""
 
 
 def timeline(shown: Sequence[Shown], now: datetime) -> Markup:
-    """The drawing: how long each is valid from now on, on a scale on which hours and years both have room."""
+    """A bar for how long each is valid from now on, on a scale on which hours and years both have room."""
     bars = soonest(shown, MOST_BARS)
-    height = _TOP + _ROW * len(bars) + 8
-    ill = [one.name for one in shown if one.state is State.FAILED]
+    invalid = [one.name for one in shown if one.state is State.FAILED]
     names = Counter(one.name for one in bars)
-    told = f"{plural(len(bars), 'certificate')}; not valid now: {', '.join(ill) or 'none'}."
     drawing = tag(
-        "svg",
-        tag("title", "When certificates expire", id="timeline-title"),
-        tag("desc", told, id="timeline-desc"),
-        *(_tick(at, text, height) for at, text in _TICKS),
-        *(_bar(one, _name(one, names), now, _TOP + _ROW * number) for number, one in enumerate(bars)),
-        viewBox=f"0 0 {_WIDTH} {height}",
-        width=_WIDTH,
-        height=height,
+        "div",
+        tag("div", *(_tick(at, text) for at, text in _TICKS), class_="scale"),
+        *(_life(one, _name(one, names), now) for one in bars),
         role="img",
-        aria_labelledby="timeline-title timeline-desc",
+        aria_label=words(
+            "When certificates expire: {certificates}; not valid now: {names}.",
+            certificates=number_of(len(bars), "certificate"),
+            names=", ".join(invalid) or words("none"),
+        ),
         class_="timeline",
     )
-    box = tag(
-        "div", drawing, class_="scroll", role="region", tabindex="0", aria_label="time line of certificates"
-    )
     missing = len(shown) - len(bars)
-    note = f"The {len(bars)} that expire first; {missing} more are in the table." if missing else None
-    return join(box, tag("p", note, class_="note") if note else None)
+    note = (
+        words("The {count} that expire first; {more} more are in the table.", count=len(bars), more=missing)
+        if missing
+        else None
+    )
+    return join(drawing, tag("p", note, class_="note") if note else None)
 
 
-def _x(span: timedelta) -> float:
-    """Where a time from now on stands: logarithmic, an hour to the right of now and ten years at the end."""
+def _percent(span: timedelta) -> str:
+    """The place of a time from now on: logarithmic, from now to ten years."""
     hours = max(0.0, span / timedelta(hours=1))
     most = math.log1p(_TICKS[-1][0] / timedelta(hours=1))
-    return _NAMES + (_WIDTH - _NAMES - _ENDS) * min(1.0, math.log1p(hours) / most)
+    return f"{100 * min(1.0, math.log1p(hours) / most):.1f}%"
 
 
-def _tick(at: timedelta, text: str, height: int) -> Markup:
-    x = _x(at)
-    return tag(
-        "g",
-        tag("line", x1=x, x2=x, y1=_TOP - 8, y2=height - 4, class_="tick"),
-        tag("text", text, x=x, y=_TOP - 14, text_anchor="middle" if at else "end", class_="tick-name"),
-    )
+def _tick(at: timedelta, text: str) -> Markup:
+    style = "tick minor" if text == _MINOR else "tick"
+    return tag("div", tag("span", words(text)), style=f"left:{_percent(at)}", class_=style)
 
 
 def _name(one: Shown, names: Counter[str]) -> str:
-    """What stands beside a bar; an authority that was renewed is there twice, and its fingerprint tells."""
+    """The text beside a bar; with the fingerprint's beginning where a renewed authority has the same name."""
     if names[one.name] == 1:
         return clipped(one.name, _NAME_FITS)
     mark = f" {one.facts.fingerprint[:_MARK]}…"
     return clipped(one.name, _NAME_FITS - len(mark)) + mark
 
 
-def _bar(one: Shown, name: str, now: datetime, y: int) -> Markup:
-    begin, end = _x(timedelta(0)), _x(one.facts.not_after - now)
-    middle = y + _ROW / 2
-    told = left(one.facts.not_after, now) if one.facts.not_before <= now else "not valid yet"
+def _life(one: Shown, name: str, now: datetime) -> Markup:
+    rest = left(one.facts.not_after, now) if one.facts.not_before <= now else words("not valid yet")
+    width = _percent(one.facts.not_after - now)
     return tag(
-        "g",
-        tag("title", f"{one.name}\n{one.role}\n{moment(one.facts.not_after)}\n{'; '.join(one.holders)}"),
-        tag("text", name, x=0, y=middle + 4, class_="name"),
-        tag(
-            "rect",
-            x=begin,
-            y=middle - _BAR / 2,
-            width=max(3.0, end - begin),
-            height=_BAR,
-            rx=3,
-            class_=f"bar {one.state.style}",
-        ),
-        tag("text", f"{one.state.sign} {told}", x=end + 8, y=middle + 4, class_=f"text {one.state.style}"),
+        "div",
+        tag("span", name, class_="name"),
+        tag("span", tag("span", style=f"width:{width}", class_=f"bar {one.state.style}"), class_="track"),
+        tag("span", f"{one.state.sign} {rest}", class_=f"rest {one.state.style}"),
+        title=f"{one.name}\n{words(one.role)}\n{moment(one.facts.not_after)}\n{'; '.join(one.holders)}",
+        class_="life",
     )
+
+
+_HEADS = ("", "certificate", "valid until", "issued by", "SHA-256", "seen in")
 
 
 def table(shown: Sequence[Shown], now: datetime) -> Markup:
     """The same in words, with issuer, key and fingerprint."""
-    names = ("", "certificate", "role", "valid until", "issued by", "key", "SHA-256", "seen in")
     head = tag(
-        "tr", *(tag("th", name or tag("span", "state", class_="hidden"), scope="col") for name in names)
+        "tr",
+        *(
+            tag("th", words(name) if name else tag("span", words("state"), class_="hidden"), scope="col")
+            for name in _HEADS
+        ),
     )
-    rows = [_row(one, now) for one in shown]
     whole = tag(
         "table",
-        tag("caption", "Certificates", class_="hidden"),
+        tag("caption", words("Certificates"), class_="hidden"),
         tag("thead", head),
-        tag("tbody", *rows),
-        class_="certificates",
+        tag("tbody", *(_row(one, now) for one in shown)),
+        class_="cards certificates",
     )
-    box = tag("div", whole, class_="scroll", role="region", tabindex="0", aria_label="table of certificates")
+    box = tag(
+        "div", whole, class_="scroll", role="region", tabindex="0", aria_label=words("table of certificates")
+    )
     return tag(
-        "details", tag("summary", plural(len(shown), "certificate")), box, open=len(shown) <= _MOST_ROWS
+        "details", tag("summary", number_of(len(shown), "certificate")), box, open=len(shown) <= _MOST_ROWS
     )
 
 
 def _row(one: Shown, now: datetime) -> Markup:
     holders = list(one.holders[:_MOST_HOLDERS])
     rest = one.holders[_MOST_HOLDERS:]
-    more = tag("details", tag("summary", f"{len(rest)} more"), *_lines(rest)) if rest else None
+    more = (
+        tag("details", tag("summary", words("{count} more", count=len(rest))), *_lines(rest))
+        if rest
+        else None
+    )
     names = ", ".join(name for name in one.facts.names if name != one.name)
-    return tag(
-        "tr",
-        tag("td", badge(one.state)),
-        tag("th", one.name, tag("div", names, class_="small") if names else None, scope="row"),
-        tag("td", one.role),
-        tag(
-            "td",
+    small = [tag("div", text, class_="small") for text in (words(one.role), names) if text]
+    cells = (
+        join(
             tag("time", moment(one.facts.not_after), datetime=one.facts.not_after.isoformat()),
             tag("div", left(one.facts.not_after, now), class_="small"),
         ),
-        tag("td", one.facts.issuer),
-        tag("td", one.facts.key),
-        tag("td", tag("code", one.facts.fingerprint[:_FINGERPRINT] + "…", title=one.facts.fingerprint)),
-        tag("td", *_lines(holders), more),
+        join(one.facts.issuer, tag("div", one.facts.key, class_="small")),
+        tag("code", one.facts.fingerprint[:_FINGERPRINT] + "…", title=one.facts.fingerprint),
+        join(*_lines(holders), more),
+    )
+    return tag(
+        "tr",
+        tag("td", badge(one.state)),
+        tag("th", one.name, *small, scope="row"),
+        *(tag("td", cell, data_label=words(name)) for name, cell in zip(_HEADS[2:], cells, strict=True)),
     )
 
 

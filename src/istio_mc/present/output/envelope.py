@@ -7,15 +7,14 @@ from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from istio_mc.domain import yamltext
 from istio_mc.domain.hint import type_of
-from istio_mc.domain.jsontext import indented
+from istio_mc.domain.jsontext import Made, pieces
 from istio_mc.present.output.encoding import Texts
 from istio_mc.present.output.hints import hint_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from rich.console import Console
 
@@ -40,8 +39,8 @@ class Report:
     """The outcome of a verb.
 
     Attributes:
-        data: What programs get, JSON types only, keys in camelCase, no secrets.
-        render: Prints what people get, on standard output.
+        data: What programs get, JSON types only, keys in camelCase, no secrets; a long list of it may be
+            `Made`.
         warnings: What the user should know though nothing failed.
         renders_problems: Whether `render` prints errors and warnings itself.
         formats: What is printed for a form of output that this verb alone has, by the form's name.
@@ -68,6 +67,12 @@ class Envelope:
 
     def document(self) -> dict[str, Any]:
         """The envelope as plain data."""
+        document = self._document()
+        if self.data is not None:
+            document["data"] = {key: list(v) if isinstance(v, Made) else v for key, v in self.data.items()}
+        return document
+
+    def _document(self) -> dict[str, Any]:
         status = {Exit.DONE: "success", Exit.PARTIAL: "partial"}.get(self.exit, "error")
         return {
             "schemaVersion": SCHEMA_VERSION,
@@ -80,13 +85,18 @@ class Envelope:
 
     def text(self, output: str, *, ascii_only: bool = False) -> str:
         """The envelope as `json` or `yaml`."""
-        if output == "yaml":
-            return yaml.safe_dump(self.document(), sort_keys=False, allow_unicode=not ascii_only)
-        return indented(self.document(), ascii_only=ascii_only) + "\n"
+        return "".join(self._pieces(output, ascii_only=ascii_only))
 
     def texts(self, output: str) -> Texts:
         """The envelope as `json` or `yaml`, for any encoding."""
-        return Texts(partial(self.text, output), partial(self.text, output, ascii_only=True))
+        return Texts(partial(self._pieces, output), partial(self._pieces, output, ascii_only=True))
+
+    def _pieces(self, output: str, *, ascii_only: bool = False) -> Iterator[str]:
+        if output == "yaml":
+            yield yamltext.dump(self.document(), ascii_only=ascii_only)
+        else:
+            yield from pieces(self._document(), ascii_only=ascii_only)
+            yield "\n"
 
 
 def problems_data(problems: Iterable[Problem]) -> list[dict[str, str | None]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from istio_mc.domain.hint import Command, istio_mc
-from istio_mc.domain.text import printable
+from istio_mc.domain.hint import Advice, Command, istio_mc
+from istio_mc.domain.text import few, printable
 from istio_mc.present.output.hints import hint_of, text_of
 from istio_mc.present.output.wrap import print_wrapped
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from istio_mc.domain.problem import Problem
 
 _INDENT = 12
+_LINES_AT_MOST = 12
+"""Of longer lists, such as a command for each cluster, the first lines are printed: -o json has all."""
+_NAMED_AT_MOST = 12
 
 
 def details(problem: Problem) -> list[tuple[str, str]]:
@@ -48,7 +51,8 @@ def print_problems(to: Console, problems: Iterable[Problem], *, style: str, titl
     for problem in problems:
         clusters.setdefault(replace(problem, cluster=None), []).append(problem.cluster or "")
     for problem, names in clusters.items():
-        print_problem(to, problem, f"{title}[{problem.code}]", ", ".join(filter(None, names)), style=style)
+        where = few(filter(None, names), _NAMED_AT_MOST)
+        print_problem(to, problem, f"{title}[{problem.code}]", where, style=style)
 
 
 def print_problem(
@@ -64,13 +68,7 @@ def print_problem(
     """Prints one problem; on a terminal, wrapped between words, and commands left whole.
 
     Args:
-        to: Where to.
-        problem: What is wrong.
-        title: Severity and code.
         where: The clusters concerned; empty: the whole mesh.
-        style: Colour of the title.
-        hints: What fixes it, where that is not the problem's hint alone.
-        more: Further parts, each with its label.
     """
     message = problem.message.removeprefix(f"{where}: ")  # the clusters are printed before it
     head = [f"{title}{' ' * bool(where)}{where}:", *printable(message).split()]
@@ -80,18 +78,40 @@ def print_problem(
     parts: list[tuple[str, list[list[str]]]] = [
         ("seen", _lines(problem.seen)),
         ("expected", _lines(problem.expected)),
-        ("fix", [line for hint in fixes for line in _lines_of_hint(hint)]),
+        ("fix", _lines_of_hints(fixes)),
         ("docs", [[docs(problem)]]),
         *((label, _lines(text)) for label, text in more),
     ]
     for label, lines in parts:
-        for number, words in enumerate(lines):
+        for number, words in enumerate(_first(lines)):
             begin = Text(" " * _INDENT if number else f"  {label + ':':<10}", style="dim")
             print_wrapped(to, words, indent=_INDENT, first=begin)
 
 
+def _first(lines: list[list[str]]) -> list[list[str]]:
+    """The lines, or the first of many and how many more there are."""
+    if len(lines) <= _LINES_AT_MOST:
+        return lines
+    shown = lines[: _LINES_AT_MOST - 1]
+    return [*shown, f"and {len(lines) - len(shown):,} more: -o json has them all".split(" ")]
+
+
 def _lines(text: str | None) -> list[list[str]]:
     return [printable(line).split(" ") for line in (text or "").splitlines()]
+
+
+def _lines_of_hints(hints: Sequence[Hint]) -> list[list[str]]:
+    """The lines of all hints; a text that begins several of them is printed once, then their commands."""
+    lines: list[list[str]] = []
+    before = None
+    for hint in hints:
+        match hint:
+            case Advice(parts=(str(text), Command() as command)) if text == before:
+                lines.append([str(command)])
+            case _:
+                lines += _lines_of_hint(hint)
+        before = hint.parts[0] if isinstance(hint, Advice) and len(hint.parts) > 1 else None
+    return lines
 
 
 def _lines_of_hint(hint: Hint) -> list[list[str]]:
@@ -100,9 +120,9 @@ def _lines_of_hint(hint: Hint) -> list[list[str]]:
         return [[str(hint)]]
     words: list[str] = []
     for part in hint.parts:
-        found = [str(part)] if isinstance(part, Command) else part.split(" ")
+        pieces = [str(part)] if isinstance(part, Command) else part.split(" ")
         if words:
-            words[-1] += found.pop(0)
-        words += found
+            words[-1] += pieces.pop(0)
+        words += pieces
     text = str(hint)
     return _lines(text) if "\n" in text else [words]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.istio.services import MergedService
 
 
-def services_data(found: Iterable[MergedService]) -> list[dict[str, Any]]:
+def services_data(services: Iterable[MergedService]) -> list[dict[str, Any]]:
     """Services that more than one cluster has, for programs."""
     return [
         {
@@ -26,19 +26,19 @@ def services_data(found: Iterable[MergedService]) -> list[dict[str, Any]]:
             "ports": {context: list(ports) for context, ports in one.ports.items()},
             "agrees": one.agrees,
         }
-        for one in found
+        for one in services
     ]
 
 
-def render_services(found: Iterable[MergedService], console: Console) -> None:
+def render_services(services: Iterable[MergedService], console: Console) -> None:
     """Services that more than one cluster has, where there are any."""
-    found = list(found)
-    if not found:
+    services = list(services)
+    if not services:
         return
-    contexts = list(dict.fromkeys(context for one in found for context in one.endpoints))
+    contexts = list(dict.fromkeys(context for one in services for context in one.endpoints))
     console.print(Text("\nservices merged across clusters, with their endpoints", style="bold"))
     rows = table("NAMESPACE", "SERVICE", *contexts, "PORTS AND LABELS")
-    for one in found:
+    for one in services:
         counts = [str(one.endpoints.get(context, "-")) for context in contexts]
-        rows.add_row(one.namespace, one.name, *counts, one.disagreement or "alike")
+        rows.add_row(one.namespace, one.name, *counts, one.disagreement or "identical")
     print_words(console, rows)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -17,16 +17,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from istio_mc.domain.codes import Code
 from istio_mc.domain.events import Event, Progress, State, silent
-from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.present.output.wrap import WIDTH_IN_A_PIPE, is_a_pipe
+from istio_mc.domain.problem import Code, ProblemError
+from istio_mc.present.output.wrap import WIDTH_IN_A_PIPE, is_a_pipe, print_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _ANY_WIDTH = 100_000
-_TOLD_AGAIN_S = 30.0
+_REPEAT_S = 30.0
 _BAR = 24
 _GAP = 2
 _LABEL = 12
@@ -61,16 +60,15 @@ def table(*headers: str) -> Table:
     return made
 
 
-def print_whole(to: Console, rows: Table) -> None:
+def print_untruncated(to: Console, rows: Table) -> None:
     """Prints a table; too wide for a terminal, each row as lines of their own, so that names stay whole.
 
     Args:
-        to: Where to.
         rows: A table of text. Columns without a header, and the first that has one, make a row's title.
     """
-    wanted = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
-    if wanted <= to.width or is_a_pipe(to):
-        width, to.width = to.width, max(wanted, to.width)
+    desired = to.measure(rows, options=to.options.update(width=_ANY_WIDTH)).maximum
+    if desired <= to.width or is_a_pipe(to):
+        width, to.width = to.width, max(desired, to.width)
         to.print(rows)
         to.width = width
         return
@@ -80,17 +78,33 @@ def print_whole(to: Console, rows: Table) -> None:
     for row in zip(*(column.cells for column in rows.columns), strict=True):
         to.print(Text(" ".join(str(cell) for cell in row[:named] if str(cell)), style="bold"), soft_wrap=True)
         for label, cell in zip(labels[named:], row[named:], strict=True):
-            told = cell if isinstance(cell, Text) else str(cell)
+            text = cell if isinstance(cell, Text) else str(cell)
             gap = " " * max(_GAP, wide - cell_len(label))
-            to.print(Text.assemble((f"  {label}{gap}", "dim"), told), soft_wrap=True)
+            to.print(Text.assemble((f"  {label}{gap}", "dim"), text), soft_wrap=True)
+
+
+def print_rows(to: Console, rows: Table) -> None:
+    """Prints a table of text whose last column may go beyond the end of the line: its words stay whole.
+
+    The other columns must leave it half of the line; else each row becomes lines of their own.
+    """
+    cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
+    widths = [max(map(cell_len, column)) + _GAP for column in cells[:-1]]
+    if sum(widths) > to.width * 2 // 3:
+        print_untruncated(to, rows)
+        return
+    for number, (*row, last) in enumerate(zip(*cells, strict=True)):
+        begin = "".join(set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        style = "" if number else "bold"
+        print_wrapped(
+            to, [last] if number == 0 else last.split(" "), indent=sum(widths), first=Text(begin, style=style)
+        )
 
 
 def print_words(to: Console, rows: Table, *, but: str = "") -> None:
-    """Prints a table of text, its cells folded between words only; too wide for that, as `print_whole`.
+    """Prints a table of text, its cells folded between words only; too wide for that, as `print_untruncated`.
 
     Args:
-        to: Where to.
-        rows: The table.
         but: The column, by its header, in which a long word is folded rather than the table taken apart.
     """
     cells = [[str(cell) for cell in (column.header, *column.cells)] for column in rows.columns]
@@ -102,7 +116,7 @@ def print_words(to: Console, rows: Table, *, but: str = "") -> None:
     widths = [max(map(cell_len, column)) for column in cells]
     room = to.width - _GAP * (len(widths) - 1)
     if sum(least) > room:
-        print_whole(to, rows)
+        print_untruncated(to, rows)
         return
     while sum(widths) > room:
         # The one that has most to give, for rich would take from all alike.
@@ -131,42 +145,42 @@ class Done:
         def both(event: Event) -> None:
             if self._is_over():
                 if event.state is State.STARTED:
-                    raise ProblemError(
-                        Problem(code=Code.INTERRUPTED, message="interrupted", cluster=event.cluster)
-                    )
+                    raise ProblemError.of(code=Code.INTERRUPTED, message="interrupted", cluster=event.cluster)
                 if event.state is State.FAILED:
                     return
             else:
                 with self._lock:
-                    self._steps.setdefault(event.who, {})[event.step] = event.state
+                    self._steps.setdefault(event.owner, {})[event.step] = event.state
                     if not event.cluster and not event.subject and event.state is State.DONE:
-                        del self._steps[event.who][event.step]  # it was read: nothing was done to it
+                        del self._steps[event.owner][event.step]  # it was read: nothing was done to it
             progress(event)
 
         return both
 
     def __str__(self) -> str:
-        told = [f"done by then: {self._in(State.DONE) or 'nothing'}"]
+        parts = [f"done by then: {self._in(State.DONE) or 'nothing'}"]
         if begun := self._in(State.STARTED, State.WAITING):
-            told.append(f"not finished: {begun}")
+            parts.append(f"not finished: {begun}")
         if failed := self._in(State.FAILED):
-            told.append(f"failed: {failed}")
+            parts.append(f"failed: {failed}")
         if pending := self._pending():
-            told.append(f"not begun: {', '.join(pending)}")
-        return "; ".join(told)
+            parts.append(f"not begun: {', '.join(pending)}")
+        return "; ".join(parts)
 
     def _in(self, *states: State) -> str:
         with self._lock:
-            steps = {who: list(found.items()) for who, found in self._steps.items()}
-        found = {who: [step for step, state in has if state in states] for who, has in steps.items()}
-        return "; ".join(f"{who}: {', '.join(has)}" for who, has in found.items() if has)
+            steps = {owner: list(selected.items()) for owner, selected in self._steps.items()}
+        selected = {owner: [step for step, state in has if state in states] for owner, has in steps.items()}
+        return "; ".join(f"{owner}: {', '.join(has)}" for owner, has in selected.items() if has)
 
     def _pending(self) -> list[str]:
         """Those that have a step to do, and have begun none."""
         with self._lock:
-            states = {who: set(found.values()) for who, found in self._steps.items()}
+            states = {owner: set(of_owner.values()) for owner, of_owner in self._steps.items()}
         return [
-            who for who, found in states.items() if State.PENDING in found <= {State.PENDING, State.UNCHANGED}
+            owner
+            for owner, of_owner in states.items()
+            if State.PENDING in of_owner <= {State.PENDING, State.UNCHANGED}
         ]
 
 
@@ -177,27 +191,27 @@ class _Plain:
         self._to = to
         self._begun = time.monotonic()
         self._quarters: dict[str, int] = {}
-        self._told: dict[str, tuple[Event, float]] = {}
+        self._reported: dict[str, tuple[Event, float]] = {}
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
         if event.state is State.PENDING:
             return
         seconds = time.monotonic() - self._begun
-        who = event.who
-        last = self._told.get(who)
-        if last and last[0] == event and seconds - last[1] < _TOLD_AGAIN_S:
+        owner = event.owner
+        last = self._reported.get(owner)
+        if last and last[0] == event and seconds - last[1] < _REPEAT_S:
             return
-        self._told[who] = (event, seconds)
+        self._reported[owner] = (event, seconds)
         if event.fraction is not None:
             quarter = int(event.fraction * 4)
-            if self._quarters.get(who, 0) == quarter:
+            if self._quarters.get(owner, 0) == quarter:
                 return
-            self._quarters[who] = quarter
+            self._quarters[owner] = quarter
         detail = f": {event.detail}" if event.detail else ""
         with self._lock:
             self._to.print(
-                Text(f"{seconds:6.1f}s  {who}  {event.step} {event.state}{detail}"), soft_wrap=True
+                Text(f"{seconds:6.1f}s  {owner}  {event.step} {event.state}{detail}"), soft_wrap=True
             )
 
 
@@ -222,14 +236,14 @@ class _Moving:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            last = self._rows.get(event.who)
+            last = self._rows.get(event.owner)
             if event.state is State.PENDING or (event.state is State.UNCHANGED and last):
                 return
             # A bar that has moved is still the same step, and so is one that goes on waiting.
-            goes_on = last is not None and (
+            has_more = last is not None and (
                 event.fraction is not None or (last[0].step == event.step and event.state is State.WAITING)
             )
-            self._rows[event.who] = (event, last[1] if last and goes_on else time.monotonic())
+            self._rows[event.owner] = (event, last[1] if last and has_more else time.monotonic())
 
     def __rich__(self) -> Group:
         now = time.monotonic()
@@ -239,12 +253,12 @@ class _Moving:
         with self._lock:
             rows = list(self._rows.items())
         bars = any(event.fraction is not None for _, (event, _) in rows)
-        names = max((cell_len(who) for who, _ in rows), default=0)
+        names = max((cell_len(owner) for owner, _ in rows), default=0)
         steps = max((cell_len(event.step) for _, (event, _) in rows), default=0)
         # What is left beside mark, name, step with seconds, bar, and a space after each; rich would take it
         # from the names.
         room = self._to.width - names - steps - (_BAR if bars else 0) - 11
-        for who, (event, since) in rows:
+        for owner, (event, since) in rows:
             mark = _MARKS.get(event.state)
             sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
             bar: RenderableType = ""
@@ -252,7 +266,7 @@ class _Moving:
                 bar = ProgressBar(total=1.0, completed=event.fraction, width=_BAR)
             detail = Text(event.detail, style="dim")
             detail.truncate(max(0, room), overflow="ellipsis")
-            grid.add_row(sign, who, f"{event.step} {now - since:4.0f}s", bar, detail)
+            grid.add_row(sign, owner, f"{event.step} {now - since:4.0f}s", bar, detail)
         return Group(grid)
 
 
@@ -278,9 +292,9 @@ def stop_moving() -> None:
 
 
 @contextmanager
-def progress(to: Console, *, wanted: bool) -> Iterator[Progress]:
+def progress(to: Console, *, enabled: bool) -> Iterator[Progress]:
     """Shows progress on a console for the time of a `with` block."""
-    if not wanted:
+    if not enabled:
         yield silent
     elif to.is_terminal and not os.environ.get("CI"):
         moving = _Moving(to)

@@ -31,31 +31,38 @@ def print_wrapped(
     """Prints words, in lines of the console's width; a word that is longer than a line is not taken apart.
 
     Args:
-        to: Where to.
         words: What is not taken apart, such as a whole command, counts as one word.
         indent: How far lines after the first are indented.
         first: What the first line begins with.
-        styles: Styles of words, by their number.
     """
     begin = first or Text()
-    for line in lines_of(list(words), to, indent=indent, taken=begin.cell_len, styles=styles or {}):
+    width = None if is_a_pipe(to) else to.width
+    for line in lines_of(list(words), width, indent=indent, taken=begin.cell_len, styles=styles or {}):
         to.print(Text.assemble(begin, line), soft_wrap=True)
         begin = Text(" " * indent)
 
 
-def lines_of(
-    words: Sequence[str], to: Console, *, indent: int, taken: int, styles: Mapping[int, str]
-) -> list[Text]:
-    """Words as lines of a console's width, without their indents.
+def print_item(to: Console, mark: str | tuple[str, str], text: str, *, margin: int = 2) -> None:
+    """Prints a text after a mark, or a label; lines after the first begin where the text begins.
 
     Args:
-        words: As above.
-        to: Whose width.
+        mark: Alone, or with its style.
+        margin: What is left free before the mark.
+    """
+    first = Text.assemble(" " * margin, mark, " ")
+    print_wrapped(to, text.split(" "), indent=first.cell_len, first=first)
+
+
+def lines_of(
+    words: Sequence[str], width: int | None, *, indent: int, taken: int, styles: Mapping[int, str]
+) -> list[Text]:
+    """Words as lines, without their indents.
+
+    Args:
+        width: Of a line; None: one line has all words.
         indent: What is left free before the lines after the first.
         taken: What is left free before the first line.
-        styles: Styles of words, by their number.
     """
-    width = None if is_a_pipe(to) else to.width
     lines = [Text()]
     room, is_fresh = taken, True
     for number, word in enumerate(words):

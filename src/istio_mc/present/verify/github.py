@@ -32,24 +32,24 @@ def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
     console = Console(file=log, width=_WIDTH, no_color=True, emoji=False, markup=False)
     table.render_topics(result, console)
     table.render_verdict(result, console)
-    lines = [*_alike("error", result.root_causes), *_alike("warning", result.warned)]
+    lines = [*_annotations("error", result.root_causes), *_annotations("warning", result.warned)]
     lines += [_annotation("warning", _title(warning), warning) for warning in warnings]
     return log.getvalue() + "".join(f"{line}\n" for line in lines)
 
 
 def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """Annotations of what is said where no check was asked."""
-    told = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
-    return "".join(f"{_annotation(kind, _title(one), one)}\n" for kind, one in told)
+    leveled = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
+    return "".join(f"{_annotation(kind, _title(one), one)}\n" for kind, one in leveled)
 
 
-def _alike(kind: str, found: Iterable[Result]) -> list[str]:
+def _annotations(kind: str, of_kind: Iterable[Result]) -> list[str]:
     """An annotation for each fault; one for all the places of which the same is told."""
     places: dict[tuple[str, Problem], list[str]] = {}
-    for one in found:
+    for one in of_kind:
         if one.problem:
-            said = (one.check.id, replace(one.problem, cluster=None))
-            places.setdefault(said, []).append(str(one.target))
+            fault = (one.check.id, replace(one.problem, cluster=None))
+            places.setdefault(fault, []).append(str(one.target))
     return [
         _annotation(kind, f"{check_id} {', '.join(targets)}", problem)
         for (check_id, problem), targets in places.items()

@@ -28,7 +28,7 @@ _NO_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
     """Every result; what cannot be told is skipped, and a warning is said in the output of its case."""
-    topics = dict.fromkeys(found.check.topic for found in result.results)
+    topics = dict.fromkeys(each.check.topic for each in result.results)
     suites = [
         _suite(topic, [_case(one) for one in result.results if one.check.topic == topic]) for topic in topics
     ]
@@ -49,23 +49,23 @@ def _warned(warnings: Iterable[Problem]) -> list[ET.Element]:
     cases = []
     for warning in warnings:
         case = _new(_RUN, f"{warning.code} {warning.cluster}" if warning.cluster else warning.code)
-        ET.SubElement(case, "system-out").text = _clean(f"warning: {_told(warning)}")
+        ET.SubElement(case, "system-out").text = _clean(f"warning: {_details(warning)}")
         cases.append(case)
     return cases
 
 
-def _case(found: Result) -> ET.Element:
-    case = _new(found.check.topic, f"{found.check.id} {found.target}")
-    because = [str(cause) for cause in found.caused_by]
-    if found.problem and found.is_error:
-        _put(case, "failure", found.problem, because)
-    elif found.problem:
-        ET.SubElement(case, "system-out").text = _clean(f"warning: {_told(found.problem)}")
-    elif found.verdict is Verdict.UNKNOWN:
-        told = f"{found.seen}, because of {', '.join(because)}" if because else found.seen
-        ET.SubElement(case, "skipped", message=_clean(told))
-    elif found.seen:
-        ET.SubElement(case, "system-out").text = _clean(found.seen)
+def _case(result: Result) -> ET.Element:
+    case = _new(result.check.topic, f"{result.check.id} {result.target}")
+    because = [str(cause) for cause in result.caused_by]
+    if result.problem and result.is_error:
+        _put(case, "failure", result.problem, because)
+    elif result.problem:
+        ET.SubElement(case, "system-out").text = _clean(f"warning: {_details(result.problem)}")
+    elif result.verdict is Verdict.UNKNOWN:
+        text = f"{result.seen}, because of {', '.join(because)}" if because else result.seen
+        ET.SubElement(case, "skipped", message=_clean(text))
+    elif result.seen:
+        ET.SubElement(case, "system-out").text = _clean(result.seen)
     return case
 
 
@@ -76,10 +76,10 @@ def _new(topic: str, name: str) -> ET.Element:
 def _put(case: ET.Element, kind: str, problem: Problem, because: Sequence[str]) -> None:
     element = ET.SubElement(case, kind, message=_clean(problem.message), type=problem.code)
     more = f"\nbecause of: {', '.join(because)}" if because else ""
-    element.text = _clean(_told(problem) + more)
+    element.text = _clean(_details(problem) + more)
 
 
-def _told(problem: Problem) -> str:
+def _details(problem: Problem) -> str:
     return "\n".join([problem.message, *(f"{label}: {value}" for label, value in details(problem))])
 
 
@@ -102,10 +102,10 @@ def _counts(cases: Sequence[ET.Element]) -> dict[str, str]:
 
 
 def _text(suites: Sequence[ET.Element]) -> str:
-    told = [suite for suite in suites if len(suite)]
-    every = [case for suite in told for case in suite]
+    nonempty = [suite for suite in suites if len(suite)]
+    every = [case for suite in nonempty for case in suite]
     root = ET.Element("testsuites", {"name": _NAME, **_counts(every)})
-    root.extend(told)
+    root.extend(nonempty)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 

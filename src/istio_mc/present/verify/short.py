@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def results(result: VerifyResult, warnings: Iterable[Problem]) -> str:
-    """A line for each failed result: severity, check, target, what is wrong, what mends it."""
+    """A line for each failed result: severity, check, target, what is wrong, what fixes it."""
     lines = [_line("warning", warning.code, warning.cluster or "mesh", warning) for warning in warnings]
-    for found in result.results:
-        if found.problem is None:
+    for one in result.results:
+        if one.problem is None:
             continue
-        because = f"; because of: {', '.join(map(str, found.caused_by))}" if found.caused_by else ""
-        line = _line(found.check.severity.value, found.check.id, str(found.target), found.problem)
+        because = f"; because of: {', '.join(map(str, one.caused_by))}" if one.caused_by else ""
+        line = _line(one.check.severity.value, one.check.id, str(one.target), one.problem)
         lines.append(line + because)
     return "".join(f"{line}\n" for line in lines)
 
 
 def problems(errors: Iterable[Problem], warnings: Iterable[Problem]) -> str:
     """A line for each: what is said where no check was asked."""
-    told = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
-    return "".join(f"{_line(kind, one.code, one.cluster or 'mesh', one)}\n" for kind, one in told)
+    leveled = [("error", problem) for problem in errors] + [("warning", problem) for problem in warnings]
+    return "".join(f"{_line(kind, one.code, one.cluster or 'mesh', one)}\n" for kind, one in leveled)
 
 
 def listing(checks: Iterable[Check]) -> str:

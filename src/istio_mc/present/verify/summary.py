@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
 from istio_mc.checks.model import Check, Result, Target, Verdict
-from istio_mc.domain.gateway.address import seen_addresses
+from istio_mc.domain.gateway.address import used_addresses
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.istio.services import merged
+from istio_mc.domain.jsontext import Made
 from istio_mc.present.output.envelope import Exit, Report, problems_data
 from istio_mc.present.output.services import services_data
 from istio_mc.present.verify import github, junit, short, table
@@ -27,21 +29,22 @@ if TYPE_CHECKING:
 def report(result: VerifyResult, warnings: Iterable[Problem], *, show_all: bool = False) -> Report:
     """Every check's result, in each form of output; with `show_all`, what passed in full for people too."""
     warnings = tuple(warnings)
+    verdicts = Counter(one.verdict for one in result.results)
     return Report(
         data={
             "clusters": [_cluster(result, name) for name in result.facts.clusters],
             "mergedServices": services_data(merged(result.facts.services)),
-            "checks": [_result(found) for found in result.results],
-            "passed": sum(found.verdict is Verdict.OK for found in result.results),
+            "checks": Made(_result, result.results),
+            "passed": verdicts[Verdict.OK],
             "failed": len(result.failed),
-            "rootCauses": [_place(found.check.id, found.target) for found in result.root_causes],
+            "rootCauses": [_place(one.check.id, one.target) for one in result.root_causes],
             "warned": len(result.warned),
-            "unknown": sum(found.verdict is Verdict.UNKNOWN for found in result.results),
+            "unknown": verdicts[Verdict.UNKNOWN],
         },
         render=partial(table.render, result, warnings=warnings, show_all=show_all),
         renders_problems=True,
-        errors=tuple(found.problem for found in result.root_causes if found.problem),
-        warnings=(*warnings, *(found.problem for found in result.warned if found.problem)),
+        errors=tuple(one.problem for one in result.root_causes if one.problem),
+        warnings=(*warnings, *(one.problem for one in result.warned if one.problem)),
         exit=Exit.CHECKS_FAILED if result.failed else Exit.DONE,
         formats={
             "short": partial(short.results, result, warnings),
@@ -56,8 +59,8 @@ def listing(checks: Sequence[Check]) -> Report:
 
     def render(console: Console) -> None:
         for check in checks:
-            asked = Text(f"  {check.severity}, {check.scope}", style="dim")
-            console.print(Text.assemble((check.id, "bold"), asked), soft_wrap=True)
+            scope = Text(f"  {check.severity}, {check.scope}", style="dim")
+            console.print(Text.assemble((check.id, "bold"), scope), soft_wrap=True)
             named = (
                 ("check", check.title),
                 ("passes", check.passes),
@@ -111,7 +114,7 @@ def _cluster(result: VerifyResult, name: str) -> dict[str, Any]:
         "clusterId": cluster.cluster_id,
         "network": cluster.network,
         "reachable": observed is not None,
-        "gatewayAddresses": list(seen_addresses(name, cluster, result.facts.observed)),
+        "gatewayAddresses": list(used_addresses(name, cluster, result.facts.observed)),
     }
 
 
@@ -119,15 +122,15 @@ def _place(check_id: str, target: Target) -> dict[str, Any]:
     return {"id": check_id, "cluster": target.cluster, "peer": target.peer}
 
 
-def _result(found: Result) -> dict[str, Any]:
+def _result(result: Result) -> dict[str, Any]:
     return {
-        **_place(found.check.id, found.target),
-        "topic": found.check.topic,
-        "severity": found.check.severity.value,
-        "verdict": found.verdict.value,
-        "seen": found.seen,
-        "causedBy": [_place(cause.id, cause.target) for cause in found.caused_by],
-        "problem": problems_data([found.problem])[0] if found.problem else None,
+        **_place(result.check.id, result.target),
+        "topic": result.check.topic,
+        "severity": result.check.severity.value,
+        "verdict": result.verdict.value,
+        "seen": result.seen,
+        "causedBy": [_place(cause.id, cause.target) for cause in result.caused_by],
+        "problem": problems_data([result.problem])[0] if result.problem else None,
     }
 
 

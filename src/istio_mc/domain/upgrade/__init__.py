@@ -1,0 +1,1 @@
+"""An upgrade: its path, what it changes, what it rolls out and restarts, and what it records."""

@@ -1,0 +1,109 @@
+"""The roots of a CA folder: the first one in the folder itself, later ones below it.
+
+    roots/<fingerprint>/   a store of its own: root-cert.pem, root-ca.key, a folder for each cluster
+    roots/<fingerprint>/root-cert-twin.pem   the same root with another serial number
+    roots/next             the fingerprint of the root that the mesh changes to
+    roots/current          the fingerprint of the root that it has; absent: that of the folder itself
+
+No certificate and no key is overwritten; the last two name a root.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Progress, silent
+from istio_mc.domain.problem import Code
+from istio_mc.gateways.host import files
+from istio_mc.gateways.host.ca_store import ROOTS, TWIN, CaStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEXT, CURRENT = "next", "current"
+
+
+def folder_name(fingerprint: str) -> str:
+    """The name of a root's folder: its SHA-256 in lower-case hexadecimal."""
+    return fingerprint.replace(":", "").lower()
+
+
+def current_store(folder: Path, deadline: float = math.inf, progress: Progress = silent) -> CaStore:
+    """The store of the root that a mesh has.
+
+    Raises:
+        ProblemError: `file-unreadable`.
+    """
+    return _named(CaStore(folder, deadline, progress), CURRENT) or CaStore(folder, deadline, progress)
+
+
+def next_store(base: CaStore) -> CaStore | None:
+    """The store of the root that a mesh changes to; None where it does not change.
+
+    Raises:
+        ProblemError: `file-unreadable`.
+    """
+    return _named(base, NEXT)
+
+
+def new_store(base: CaStore, fingerprint: str) -> CaStore:
+    """The store of a root that has just been made; with the lock of the folder held."""
+    folder = base.folder / ROOTS / folder_name(fingerprint)
+    for part in (folder.parent, folder):
+        files.make_private_folder(part)
+    return CaStore(folder, base.deadline, base.progress, base.folder)
+
+
+def name_next(base: CaStore, store: CaStore) -> None:
+    """Says that the mesh changes to the root of a store.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    files.write(base.folder / ROOTS / NEXT, store.folder.name.encode())
+
+
+def name_current(base: CaStore, store: CaStore) -> None:
+    """Says that the mesh has the root of a store.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    files.write(base.folder / ROOTS / CURRENT, store.folder.name.encode())
+
+
+def forget_next(base: CaStore) -> None:
+    """Says that the mesh changes to no other root any more.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    path = base.folder / ROOTS / NEXT
+    with files.as_problem(Code.FILE_UNWRITABLE, f"cannot remove {path}"):
+        path.unlink(missing_ok=True)
+
+
+def twin_of(store: CaStore) -> bytes | None:
+    """The second form of a store's root.
+
+    Raises:
+        ProblemError: `file-unreadable`.
+    """
+    return files.read_if_there(store.folder / TWIN)
+
+
+def keep_twin(store: CaStore, certificate: bytes) -> None:
+    """Keeps the second form of a store's root.
+
+    Raises:
+        ProblemError: `file-unwritable`.
+    """
+    files.write(store.folder / TWIN, certificate, exclusive=True)
+
+
+def _named(base: CaStore, pointer: str) -> CaStore | None:
+    name = files.read_if_there(base.folder / ROOTS / pointer)
+    if not name:
+        return None
+    return CaStore(base.folder / ROOTS / name.decode().strip(), base.deadline, base.progress, base.folder)

@@ -1,0 +1,215 @@
+"""What comes before tokens are replaced: every member is read, and what would lose access is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.istiod import running_tags
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links import rotation
+from istio_mc.domain.links.remote_secrets import linked_ids, of_cluster, remote_secrets_of
+from istio_mc.domain.links.rotation import Rotation, token_secrets
+from istio_mc.domain.links.state import (
+    UNKNOWN_TOKEN,
+    ReaderToken,
+    refuse_for_us_only,
+    remote_secrets,
+    with_linked_address,
+)
+from istio_mc.domain.mesh import ApiServer
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.session import topology
+from istio_mc.ops.session.inputs import refuse_unknown_clusters
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
+
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.links.rotation import TokenSecret
+    from istio_mc.domain.mesh import Cluster
+    from istio_mc.domain.observed import Observed
+    from istio_mc.ops.session.session import Session
+
+RESTART, UPGRADE = "restart", "upgrade"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotating:
+    """What is to be done.
+
+    Attributes:
+        members: Every cluster of the mesh, by context.
+        order: The contexts whose tokens are replaced, the canary first.
+        tokens: The token Secrets of each member, the newest first.
+        restarts: The members whose istiods are restarted after a remote secret is replaced, and why.
+        continued: Whether a rotation that was interrupted goes on.
+        problems: What stands in the way: nothing is changed where there is any.
+    """
+
+    rotation: Rotation
+    members: Mapping[str, Cluster]
+    observed: Mapping[str, Observed] = field(repr=False)
+    order: tuple[str, ...]
+    tokens: Mapping[str, tuple[TokenSecret, ...]] = field(repr=False)
+    restarts: Mapping[str, str]
+    continued: bool = False
+    problems: tuple[Problem, ...] = ()
+
+    def is_done(self, name: str) -> bool:
+        """Whether this rotation has replaced the token of a cluster already."""
+        return self.rotation.is_done(self.tokens[name])
+
+    def holders(self, name: str) -> tuple[str, ...]:
+        """The other members whose istiods read a cluster with a remote secret."""
+        return tuple(
+            other for other, one in self.members.items() if other != name and not one.kubeconfig_folder
+        )
+
+
+def required_in(todo: Rotating, name: str, holder: str, token: ReaderToken) -> Object:
+    """The remote secret of a cluster with this token, with the address that the holder has now."""
+    cluster = todo.members[name]
+    present = of_cluster(remote_secrets_of(todo.observed[holder]), cluster.cluster_id)
+    if first := next((one.access for one in present if one.access and one.is_of_our_form), None):
+        server = ApiServer(first.server, first.ca_data, first.tls_server_name)
+        cluster = replace(cluster, api_server=server)
+    return remote_secrets({name: cluster}, {name: token})[name]
+
+
+def prepare(
+    session: Session, named: Collection[str], now: datetime, *, canary: str | None = None
+) -> Rotating:
+    """Reads the mesh; changes nothing.
+
+    Args:
+        named: The contexts whose tokens are replaced; none: all.
+
+    Raises:
+        InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
+        ProblemError: A member cannot be read: it would be cut off.
+    """
+    chosen = [name for name in session.clusters.names if not named or name in named]
+    refuse_unknown_clusters({"--canary": [canary] if canary else []}, chosen)
+    session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
+    observed, failed = session.clusters.each(lambda name: observe(session.clusters.kubes[name]))
+    if silent := session.clusters.unusable | failed:
+        raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+    members = {
+        name: one
+        for name, one in topology.clusters_of(session.clusters.contexts, session.settings, observed).items()
+        if observed[name].istiods
+    }
+    if missing := [name for name in chosen if name not in members]:
+        raise ProblemError(*map(_no_member, missing))
+    members = {name: with_linked_address(one, observed) for name, one in members.items()}
+    refuse_for_us_only(members)
+    tokens = {
+        name: token_secrets(observed[name].of(objects.SECRET), one.reader) for name, one in members.items()
+    }
+    ids = {name: members[name].cluster_id for name in chosen}
+    by_id = {members[name].cluster_id: those for name, those in tokens.items()}
+    under_way = rotation.rotation_under_way(by_id, ids.values())
+    new = Rotation(now.isoformat(timespec="milliseconds"), tuple(ids.values()))
+    restarts, defects = _defects(session, {name: observed[name] for name in members})
+    todo = Rotating(
+        under_way or new,
+        members,
+        observed,
+        tuple(sorted(chosen, key=lambda name: name != canary)),
+        tokens,
+        restarts,
+        continued=under_way is not None,
+    )
+    problems = (*defects, *_outside(todo), *_not_replaced(todo))
+    session.run.progress(Event(None, "preflight", State.DONE))
+    return replace(todo, problems=problems)
+
+
+def _defects(session: Session, observed: Mapping[str, Observed]) -> tuple[dict[str, str], list[Problem]]:
+    """The clusters whose istiods are restarted afterwards; problems where they must be upgraded before."""
+    restarts: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name, live in observed.items():
+        versions = running_tags(live.of(objects.POD))
+        found = rotation.defects_on_replacement(session.run.releases, versions)
+        for defect in found:
+            if defect.on_replacement == RESTART:
+                restarts.setdefault(name, defect.effect)
+            elif defect.on_replacement == UPGRADE:
+                problems.append(_defective(name, ", ".join(sorted(versions)), defect.effect))
+    return restarts, problems
+
+
+def _outside(todo: Rotating) -> Iterator[Problem]:
+    """Clusters that are linked with the members, and are not part of the run: they would be cut off."""
+    known = {one.cluster_id for one in todo.members.values()}
+    outside: dict[str, list[str]] = {}
+    for name in todo.members:
+        for cluster_id in sorted(linked_ids(todo.observed[name].of(objects.SECRET)) - known):
+            outside.setdefault(cluster_id, []).append(name)
+    for cluster_id, names in outside.items():
+        yield Problem(
+            code=Code.ROTATION_READER_OUTSIDE,
+            message=f"{cluster_id} may read these clusters too, and is not part of this run",
+            seen=f"remote secrets of {cluster_id} in {', '.join(names)}",
+            expected="every cluster that has a token of these clusters",
+            hint=Advice(
+                "add its context with --contexts; or, if it has left the mesh, remove the remote secrets: ",
+                istio_mc("link", "--prune"),
+            ),
+        )
+
+
+def _not_replaced(todo: Rotating) -> Iterator[Problem]:
+    """Tokens that others than istio-mc distribute: their holders would be cut off."""
+    for name in todo.order:
+        cluster_id = todo.members[name].cluster_id
+        tokens = {one.token for one in todo.tokens[name] if one.token}
+        for holder, one in todo.members.items():
+            if holder == name:
+                continue
+            if one.kubeconfig_folder:
+                yield _kept(name, holder, f"istiod reads kubeconfigs in {one.kubeconfig_folder}")
+                continue
+            required = required_in(todo, name, holder, UNKNOWN_TOKEN)
+            present = remote_secrets_of(todo.observed[holder])
+            if kept := rotation.kept_by_others(required, cluster_id, present, tokens):
+                yield _kept(name, holder, f"Secret istio-system/{kept} is not of the form of istio-mc link")
+
+
+def _kept(name: str, holder: str, seen: str) -> Problem:
+    return Problem(
+        code=Code.ROTATION_NOT_REPLACED,
+        cluster=holder,
+        message=f"{holder} reads {name} with a token that istio-mc does not distribute",
+        seen=seen,
+        expected="a remote secret as istio-mc link writes it",
+        hint=Advice("remove it and link again: ", istio_mc("link", "--prune"), "; or replace it yourself"),
+    )
+
+
+def _defective(name: str, version: str, effect: str) -> Problem:
+    return Problem(
+        code=Code.ROTATION_DEFECT,
+        cluster=name,
+        message=f"istiod {version} of {name} would lose other clusters",
+        seen=effect,
+        expected="a patch of Istio without this defect, before remote secrets are replaced",
+        hint=Advice("upgrade it first: ", istio_mc("upgrade", "--to", "VERSION", contexts=[name])),
+    )
+
+
+def _no_member(context: str) -> Problem:
+    return Problem(
+        code=Code.NOT_A_MEMBER,
+        cluster=context,
+        message=f"{context} runs no istiod that others could read it with",
+        seen="no Deployment with label app=istiod in istio-system",
+        expected="a control plane",
+        hint=Advice("install it first: ", istio_mc("install", contexts=[context])),
+    )

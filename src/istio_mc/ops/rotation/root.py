@@ -1,0 +1,476 @@
+"""ca rotate: another root for a mesh that serves, in phases that wait for every proxy of every cluster."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.istio.istiod import crl_fault, reads_crl, restart_istiod, running_istiods
+from istio_mc.domain.istio.proxies import gateway_pods, ready, restart_command, workload_of
+from istio_mc.domain.istio.root_rotation import (
+    NewRoot,
+    Phase,
+    desired,
+    does_not_follow,
+    is_at,
+    lacking,
+    may_have_several_roots,
+    phase_of,
+)
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import linked_ids
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.pki import certificates, pem
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.pem import NamedPem, issued_by, load_first_certificate
+from istio_mc.domain.pki.signing import contents_of, signing
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.text import few, plural
+from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.gateways.host.parallel import all_of, poll_rounds
+from istio_mc.gateways.host.root_store import (
+    current_store,
+    forget_next,
+    keep_twin,
+    name_current,
+    name_next,
+    new_store,
+    next_store,
+    twin_of,
+)
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.istio.istiod import istiod_pods
+from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold, running_with_sidecar
+from istio_mc.gateways.kube.snapshot import observe
+from istio_mc.ops.ca import authority
+from istio_mc.ops.ca.root import load_root, named
+from istio_mc.ops.ca.trust import lists_do_not_fit, of_roots
+from istio_mc.ops.session import topology
+from istio_mc.ops.session.inputs import refuse_unknown_clusters
+from istio_mc.ops.upgrade import gate
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from istio_mc.domain.hint import Hint
+    from istio_mc.domain.istio.proxies import ProxiesHold
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.mesh import Cluster
+    from istio_mc.domain.observed import Observed
+    from istio_mc.gateways.kube.client import Kube
+    from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.session.session import Session
+
+GATE_S = 300.0
+"""How long proxies may take to follow: the kubelet writes a changed Secret within about two minutes."""
+_POLL_S = 2.0
+_MOST_NAMED = 5
+_EVERY_PROXY = 1_000_000
+_CACERTS = "cacerts"
+PHASE_ANNOTATION = "istio-mc/root-phase"
+"""Annotation of istiod's pods: the phase whose cacerts they are to take up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RootRotating:
+    """What is to be done.
+
+    Attributes:
+        members: Every cluster of the mesh, by context.
+        order: Their contexts, the canary first.
+        old: SHA-256 of the root that the mesh has.
+        base: The folder of the CA, in which roots have folders of their own.
+        store: The store of the new root; None: it has not been made.
+        phase: The phase that comes next; None: all clusters have the new root alone.
+        proxies: The number of proxies of each cluster.
+        problems: What stands in the way: nothing is changed where there is any.
+    """
+
+    members: Mapping[str, Cluster]
+    order: tuple[str, ...]
+    old: str
+    base: CaStore
+    store: CaStore | None
+    phase: Phase | None
+    proxies: Mapping[str, int]
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RootResult:
+    """What became of it.
+
+    Attributes:
+        new: SHA-256 of the new root; empty where it has not been made.
+        done: The phases that were done, with the seconds that each took.
+    """
+
+    plan: RootRotating
+    new: str = ""
+    done: Mapping[Phase, float] = field(default_factory=dict)
+    failures: tuple[Problem, ...] = ()
+    dry_run: bool = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All errors."""
+        return tuple(dict.fromkeys((*self.plan.problems, *self.failures)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    observed: Observed
+    pods: Sequence[Object] = field(repr=False)
+
+
+def prepare(session: Session, options: CaOptions, now: datetime, canary: str | None = None) -> RootRotating:
+    """Reads the mesh and the folder of the CA; changes nothing.
+
+    Raises:
+        InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
+        ProblemError: A member, or the folder, cannot be read.
+    """
+    refuse_unknown_clusters({"--canary": [canary] if canary else []}, session.clusters.names)
+    session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
+
+    def read(name: str) -> _Read:
+        kube = session.clusters.kubes[name]
+        return _Read(observe(kube), running_with_sidecar(kube))
+
+    found, failed = session.clusters.each(read)
+    if silent := session.clusters.unusable | failed:
+        raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+    observed = {name: one.observed for name, one in found.items()}
+    members = topology.clusters_of(session.clusters.contexts, session.settings, observed)
+    base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
+    current = current_store(base.folder, base.deadline, base.progress)
+    following = next_store(base)
+    if following and following.folder == current.folder:
+        current = base  # it counts as current from the last phase on
+    problems = [*_outside(members, observed), *_do_not_follow(found)]
+    old, of_folder = _old_root(current, following, observed, now)
+    problems += of_folder
+    phase: Phase | None = Phase.TRUST
+    if following and not problems:
+        root = _new_root(following, members, options, now)
+        owns = [signing(live_of(name, one.find(objects.SECRET, _CACERTS))) for name, one in observed.items()]
+        phase = phase_of(owns, root.fingerprint, pem.fingerprint(root.twin))
+        problems += _lists(observed, members, root)
+    session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
+    return RootRotating(
+        members,
+        tuple(sorted(members, key=lambda name: name != canary)),
+        old,
+        base,
+        following,
+        phase,
+        {name: len(_gateways(one.observed)) + len(one.pods) for name, one in found.items()},
+        tuple(problems),
+    )
+
+
+def rehearse(session: Session, todo: RootRotating) -> RootResult:
+    """Runs what each gate reads, and changes nothing."""
+    problems: list[Problem] = []
+    held, failures = session.clusters.each(lambda name: _hold(session.clusters.kubes[name]), todo.members)
+    problems += [problem for those in failures.values() for problem in those]
+    for name, one in held.items():
+        problems += [problem.on(name) for problem in one.silent.values()]
+    return RootResult(todo, failures=tuple(problems), dry_run=True)
+
+
+def rotate(session: Session, todo: RootRotating, options: CaOptions, now: datetime) -> RootResult:
+    """Does what was planned; stops at the first fault, with a mesh that works."""
+    before = gate.faults_before(session, now)
+    store = todo.store or _make(todo.base, options, now)
+    root = _new_root(store, todo.members, options, now)
+    done: dict[Phase, float] = {}
+    try:
+        for phase in Phase:
+            begun = time.monotonic()
+            if phase is Phase.FINISH:
+                name_current(todo.base, store)
+            _do(session, todo, root, phase)
+            gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
+            done[phase] = time.monotonic() - begun
+    except ProblemError as error:
+        problems = error.problems
+        if not any(one.code is Code.ROOT_GATE for one in problems):
+            problems = (*problems, _stopped(phase))
+        return RootResult(todo, root.fingerprint, done, problems)
+    forget_next(todo.base)
+    return RootResult(todo, root.fingerprint, done)
+
+
+def _do(session: Session, todo: RootRotating, root: NewRoot, phase: Phase) -> None:
+    """Brings every cluster into a phase, the canary first, and waits for what it requires.
+
+    Raises:
+        ProblemError: A cluster could not be changed; or a proxy, or an istiod, does not follow.
+    """
+    for batch in (todo.order[:1], todo.order[1:]):
+        _, failures = session.clusters.each(
+            lambda name: _write(session, todo, root, phase, name), batch, step=phase
+        )
+        if failures:
+            raise ProblemError(*(problem for problems in failures.values() for problem in problems))
+        _wait(session, root, phase, batch, todo.members)
+    _wait(session, root, phase, todo.order, todo.members)
+
+
+def _write(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, name: str) -> None:
+    session.check_lease(name)
+    kube = session.clusters.kubes[name]
+    secret = kube.get(objects.SECRET, _CACERTS, SYSTEM_NAMESPACE)
+    live = live_of(name, secret)
+    if is_at(phase, signing(live), root.fingerprint, pem.fingerprint(root.twin)):
+        session.run.progress(Event(name, phase, State.UNCHANGED))
+        return
+    new = desired(phase, live, root.cas[todo.members[name].cluster_id], root)
+    with session.run.step(name, phase, f"Secret {SYSTEM_NAMESPACE}/{_CACERTS}"):
+        kube.patch(objects.SECRET, _CACERTS, SYSTEM_NAMESPACE, {"data": new.secret_data()})
+        _hurry(kube, phase)
+
+
+def _hurry(kube: Kube, phase: Phase) -> None:
+    """Has the kubelet write the changed Secret into istiod's pods now, and not in a minute or two.
+
+    It looks at a pod's volumes when the pod changes (Kubernetes, pkg/kubelet/kubelet.go, syncPod). Where this
+    is refused, the Secret takes its time.
+    """
+    with suppress(ProblemError):
+        for pod in istiod_pods(kube):
+            body = {"metadata": {"annotations": {PHASE_ANNOTATION: phase.name.lower()}}}
+            kube.patch(objects.POD, pod["metadata"]["name"], SYSTEM_NAMESPACE, body)
+
+
+def live_of(name: str, secret: Object | None) -> CaCerts:
+    """A cluster's CA, by its Secret.
+
+    Raises:
+        ProblemError: There is none, it is not complete, or another tool made it.
+    """
+    data = (secret or {}).get("data") or {}
+    if secret is None or "tls.crt" in data:
+        raise ProblemError(
+            _not_ours(name, "a Secret of cert-manager's form" if secret else "no Secret cacerts")
+        )
+    try:
+        return CaCerts.from_secret_data(data)
+    except ProblemError as error:
+        raise ProblemError(*(problem.on(name) for problem in error.problems)) from None
+
+
+def _wait(
+    session: Session, root: NewRoot, phase: Phase, names: Collection[str], members: Mapping[str, Cluster]
+) -> None:
+    """Waits until every istiod, and every proxy, of these clusters has what a phase requires.
+
+    Raises:
+        ProblemError: One does not follow; it names which, and what restarts it.
+    """
+    mesh = topology.mesh_of(session.settings)
+    missing: list[Problem] = []
+    shown = ""
+    for _ in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
+        work = partial(_missing, session, root, phase, members, mesh.istiod)
+        found, failures = session.clusters.each(work, names)
+        missing = [problem for problems in (*found.values(), *failures.values()) for problem in problems]
+        if not missing:
+            return
+        seen = few((f"{one.cluster}: {one.seen}" for one in missing), 2)
+        if seen != shown:
+            shown = seen
+            session.run.progress(Event(None, phase, State.WAITING, seen))
+    raise ProblemError(*missing)
+
+
+def _missing(
+    session: Session, root: NewRoot, phase: Phase, members: Mapping[str, Cluster], istiod: str, name: str
+) -> list[Problem]:
+    kube = session.clusters.kubes[name]
+    if phase is Phase.SIGN:
+        ca = load_first_certificate(NamedPem("ca-cert.pem", root.cas[members[name].cluster_id].ca_cert))
+        pods = ready(running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod")))
+        shown = all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods})
+        old = [pod for pod, one in shown.items() if not issued_by(one.certificate, ca)]
+        return [_istiod_does_not_follow(name, istiod, old)] if old else []
+    held = _hold(kube)
+    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root))}
+    if lacks:
+        seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
+        return [_proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
+    return [problem.on(name) for problem in held.silent.values()]
+
+
+def _hold(kube: Kube) -> ProxiesHold:
+    """What every proxy of a cluster holds."""
+    gateways = gateway_pods(
+        kube.list(objects.POD, SYSTEM_NAMESPACE, labels=f"app={EAST_WEST_GATEWAY}"), EAST_WEST_GATEWAY
+    )
+    return proxies_hold(kube, ready(gateways), ready(injected_pods(kube)), most=_EVERY_PROXY)
+
+
+def _gateways(observed: Observed) -> list[Object]:
+    return gateway_pods(observed.of(objects.POD), EAST_WEST_GATEWAY)
+
+
+def _make(base: CaStore, options: CaOptions, now: datetime) -> CaStore:
+    """Makes the new root in a folder of its own; a run that was killed before leaves one that is not used."""
+    made = certificates.new_root(now, key=options.key, validity=options.validity)
+    with base.locked():
+        store = new_store(base, pem.fingerprint(made.certificate))
+        store.create_root(pem.dump_certificates([made.certificate]), pem.dump_key(made.key))
+        keep_twin(store, pem.dump_certificates([certificates.twin(made)]))
+        name_next(base, store)
+    return store
+
+
+def _new_root(store: CaStore, members: Mapping[str, Cluster], options: CaOptions, now: datetime) -> NewRoot:
+    """The new root with the clusters' CAs below it; what is missing of these is issued."""
+    ids = [one.cluster_id for one in members.values()]
+    made = authority.ensure(store, ids, options, now)
+    files = store.read()
+    certificate = pem.read_certificate(named(store, "root-cert.pem", files.root_cert or b"")).value
+    twin = pem.read_certificate(named(store, "root-cert-twin.pem", twin_of(store) or b"")).value
+    return NewRoot(certificate, twin, made.ca_certs)
+
+
+def _old_root(
+    current: CaStore, following: CaStore | None, observed: Mapping[str, Observed], now: datetime
+) -> tuple[str, list[Problem]]:
+    """The root that the mesh has, and what is wrong with what clusters or the folder have."""
+    stored = current.read()
+    root = load_root(current, stored, now)
+    old = pem.fingerprint(root.certificate)
+    new = None
+    if following and (certificate := following.read().root_cert):
+        new = pem.fingerprint(pem.read_certificate(named(following, "root-cert.pem", certificate)).value)
+    roots = {}
+    for name, one in observed.items():
+        secret = one.find(objects.SECRET, _CACERTS)
+        own = signing(live_of(name, secret))
+        trusts_new = new is not None and new in own.trusted
+        if not (own.root == old or trusts_new):
+            roots[name] = own.root
+    return old, of_roots(current.folder, roots, old, all_live=True)
+
+
+def _outside(members: Mapping[str, Cluster], observed: Mapping[str, Observed]) -> Iterator[Problem]:
+    """Clusters that are linked with the members, and not part of the run: they would trust the old root."""
+    known = {one.cluster_id for one in members.values()}
+    for name, one in observed.items():
+        if outside := sorted(linked_ids(one.of(objects.SECRET)) - known):
+            yield Problem(
+                code=Code.ROTATION_READER_OUTSIDE,
+                cluster=name,
+                message=f"{', '.join(outside)} is linked with {name}, and is not part of this run",
+                seen=f"remote secrets of {', '.join(outside)}",
+                expected="every cluster of the mesh: each has to trust the new root",
+                hint=Advice(
+                    "add its context with --contexts; or, if it is gone, have it forgotten: ",
+                    istio_mc("uninstall", "--lost", outside[0]),
+                ),
+            )
+
+
+def _do_not_follow(found: Mapping[str, _Read]) -> Iterator[Problem]:
+    """Istiods and proxies that take up another root only when they are restarted."""
+    for name, one in found.items():
+        for istiod in one.observed.istiods:
+            if not may_have_several_roots(istiod):
+                yield _setting_missing(
+                    name, f"Deployment {istiod['metadata']['name']} has no ISTIO_MULTIROOT_MESH=true"
+                )
+        # A gateway of istioctl's reads the setting from MeshConfig: its pod does not show it.
+        if old := [pod for pod in one.pods if does_not_follow(pod)]:
+            names = (
+                f"{pod['metadata']['namespace']}/{workload_of(pod) or pod['metadata']['name']}" for pod in old
+            )
+            yield _setting_missing(
+                name,
+                f"{plural(len(old), 'proxy', 'proxies')} without PROXY_CONFIG_XDS_AGENT=true: "
+                + few(dict.fromkeys(names), _MOST_NAMED),
+            )
+
+
+def _lists(
+    observed: Mapping[str, Observed], members: Mapping[str, Cluster], root: NewRoot
+) -> Iterator[Problem]:
+    """Revocation lists with which istiod would not start under the new CA."""
+    for name, one in observed.items():
+        secret = one.find(objects.SECRET, _CACERTS)
+        if secret and reads_crl(one.istiods):
+            chain = root.cas[members[name].cluster_id].cert_chain
+            if fault := crl_fault(contents_of(secret), chain):
+                yield lists_do_not_fit(name, fault)
+
+
+def _setting_missing(name: str, seen: str) -> Problem:
+    return Problem(
+        code=Code.ROOT_SETTINGS,
+        cluster=name,
+        message=f"istiod or proxies of {name} take up another root only when they are restarted",
+        seen=seen,
+        expected="ISTIO_MULTIROOT_MESH on istiod, PROXY_CONFIG_XDS_AGENT on proxies, as install sets them",
+        hint=Advice("install again, then restart these workloads: ", istio_mc("install")),
+    )
+
+
+def _not_ours(name: str, seen: str) -> Problem:
+    return Problem(
+        code=Code.CACERTS_MADE_BY_OTHERS,
+        cluster=name,
+        message=f"the CA of {name} is not one that istio-mc issues",
+        seen=seen,
+        expected="Secret cacerts with the four files of istio-mc",
+        hint=Advice("change the root with the tool that made it"),
+    )
+
+
+def _istiod_does_not_follow(name: str, istiod: str, pods: Collection[str]) -> Problem:
+    return Problem(
+        code=Code.ROOT_NOT_FOLLOWED,
+        cluster=name,
+        message=f"istiod of {name} does not sign under the new root yet",
+        seen=f"{', '.join(pods)} shows a certificate of the old CA",
+        expected="a certificate of the CA in Secret cacerts",
+        hint=restart_istiod(name, istiod),
+    )
+
+
+def _proxies_do_not_follow(name: str, seen: str, restart: Hint) -> Problem:
+    return Problem(
+        code=Code.ROOT_NOT_FOLLOWED,
+        cluster=name,
+        message=f"proxies of {name} do not follow yet",
+        seen=seen,
+        expected="every proxy of every cluster, before the next phase",
+        hint=restart,
+    )
+
+
+def _stopped(phase: Phase) -> Problem:
+    return Problem(
+        code=Code.ROOT_STOPPED,
+        message=f"the change of the root stopped in phase “{phase}”; the mesh works as it is",
+        seen="no cluster was brought into a later phase",
+        expected="every cluster in this phase",
+        hint=Advice("repair it, then the same command goes on from there: ", istio_mc("ca", "rotate")),
+    )
+
+
+def _gate_stopped(phase: Phase, _names: Collection[str], failing: str) -> Problem:
+    return Problem(
+        code=Code.ROOT_GATE,
+        message=f"checks fail that passed before the root changed, after phase “{phase}”",
+        seen=failing,
+        expected="no check that fails and did not fail before; no later phase was begun",
+        hint=Advice("repair it, then the same command goes on: ", istio_mc("ca", "rotate")),
+    )

@@ -1,0 +1,232 @@
+"""link --rotate: the readers' tokens are replaced, one cluster after another, with a gate after each.
+
+In each cluster a new token is made beside the old one. The remote secrets of one other cluster after another
+get it, and every istiod there is looked at before the next. The old token is deleted when all of them have
+what they had.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from istio_mc.checks import discovery, remote_access
+from istio_mc.checks.catalogue import EVERY
+from istio_mc.domain.events import Event, State
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import remote_secrets_of
+from istio_mc.domain.links.rotation import new_token_secret, token_secrets
+from istio_mc.domain.links.state import link_step, token_in
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.gateways.host.parallel import poll_rounds
+from istio_mc.ops.link import mint_in
+from istio_mc.ops.rotation.prepare import required_in
+from istio_mc.ops.session import topology
+from istio_mc.ops.upgrade import gate
+from istio_mc.ops.upgrade.rollout import restart_control_plane
+from istio_mc.ops.verify.verify import run_checks
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from istio_mc.checks.model import Result
+    from istio_mc.domain.links.state import ReaderToken
+    from istio_mc.ops.rotation.prepare import Rotating
+    from istio_mc.ops.session.session import Session
+
+TOKEN, REPLACE, SYNC, DELETE = "token", "remote secrets", "discovery", "old token"
+SETTLE_S = 60.0
+"""How long istiods may take to have what they had, after a remote secret is replaced."""
+PROPAGATION_S = 1.0
+"""After how long istiods have seen a changed Secret, which they learn of by a watch."""
+_POLL_S = 1.0
+_CHECKS = tuple(
+    check for check in EVERY if check.id in {remote_access.SYNCED, discovery.GATEWAYS, discovery.ENDPOINTS}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """What was done for one cluster.
+
+    Attributes:
+        secret: The Secret with its new token.
+        replaced: The clusters in which its remote secret was replaced.
+        restarted: The clusters whose istiods were restarted.
+        deleted: Its token Secrets that were deleted.
+        left: Its token Secrets that neither istioctl nor istio-mc named: they stay.
+    """
+
+    secret: str
+    replaced: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RotationResult:
+    """What became of a rotation.
+
+    Attributes:
+        done: What was done for each cluster that is finished.
+        failures: Why a cluster, or the gate after it, stopped the rotation.
+    """
+
+    plan: Rotating
+    done: Mapping[str, Rotated] = field(default_factory=dict)
+    failures: Mapping[str, tuple[Problem, ...]] = field(default_factory=dict)
+    dry_run: bool = False
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """All errors."""
+        found = (problem for problems in self.failures.values() for problem in problems)
+        return tuple(dict.fromkeys((*self.plan.problems, *found)))
+
+
+def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
+    """Does what was planned; stops at the first fault, with a mesh that works."""
+    before = gate.faults_before(session, now)
+    done: dict[str, Rotated] = {}
+    for name in todo.order:
+        if todo.is_done(name):
+            session.run.progress(Event(name, TOKEN, State.UNCHANGED))
+            continue
+        try:
+            done[name] = _rotate_one(session, todo, name, before, now)
+            gate.pass_gate(session, before, [name], now, _gate_stopped)
+        except ProblemError as error:
+            problems = error.problems
+            if not any(one.code is Code.ROTATION_GATE for one in problems):
+                problems = (*problems, _stopped(name))
+            return RotationResult(todo, done, {name: problems})
+    return RotationResult(todo, done)
+
+
+def dry_run(todo: Rotating) -> RotationResult:
+    """What would be done; nothing is changed."""
+    return RotationResult(todo, dry_run=True)
+
+
+def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Faults, now: datetime) -> Rotated:
+    """Replaces the token of one cluster.
+
+    Raises:
+        ProblemError: It stopped; the old token is accepted as before.
+    """
+    kube, cluster = session.clusters.kubes[name], todo.members[name]
+    session.check_lease(name)
+    token, secret = _new_token(session, todo, name)
+    replaced: list[str] = []
+    restarted: list[str] = []
+    for holder in todo.holders(name):
+        session.check_lease(holder)
+        if _replace(session, todo, name, holder, token):
+            replaced.append(holder)
+        if holder in todo.restarts:
+            restart_control_plane(
+                session,
+                topology.mesh_of(session.settings).istiod,
+                todo.members[holder],
+                {each: one.cluster_id for each, one in todo.members.items()},
+            )
+            restarted.append(holder)
+        _wait_for_istiods(session, name, [holder], before, now)
+    if replaced:  # once more all of them, the last time that the old token can still be used
+        _wait_for_istiods(session, name, todo.holders(name), before, now)
+    with session.run.step(name, DELETE, "every istiod has what it had"):
+        session.check_lease(name)
+        live = token_secrets(kube.list(objects.SECRET, SYSTEM_NAMESPACE), cluster.reader)
+        old = [one for one in live if one.name != secret]
+        deleted = [one.name for one in old if one.is_named_right]
+        for one in deleted:
+            kube.delete(objects.SECRET, one, SYSTEM_NAMESPACE)
+    left = tuple(one.name for one in old if not one.is_named_right)
+    return Rotated(secret, tuple(replaced), tuple(restarted), tuple(deleted), left)
+
+
+def _new_token(session: Session, todo: Rotating, name: str) -> tuple[ReaderToken, str]:
+    """The token of this rotation and its Secret: the one that an interrupted run made, else a new one."""
+    kube, cluster = session.clusters.kubes[name], todo.members[name]
+    present = token_secrets(kube.list(objects.SECRET, SYSTEM_NAMESPACE), cluster.reader)
+    made = next((one for one in present if todo.rotation.made(one)), None)
+    if made and made.token:
+        secret = kube.get(objects.SECRET, made.name, SYSTEM_NAMESPACE)
+        if secret and (token := token_in([secret], cluster.reader)):
+            return token, made.name
+    desired = new_token_secret(cluster.reader, present, todo.rotation)
+    if made:
+        desired["metadata"]["name"] = made.name  # it is there, and not filled in yet
+    secret_name = str(desired["metadata"]["name"])
+    with session.run.step(name, TOKEN, f"Secret {SYSTEM_NAMESPACE}/{secret_name}"):
+        return mint_in(session, cluster, TOKEN, desired), secret_name
+
+
+def _replace(session: Session, todo: Rotating, name: str, holder: str, token: ReaderToken) -> bool:
+    """Gives another cluster a remote secret with the new token; False where it has it already."""
+    required = required_in(todo, name, holder, token)
+    step = link_step([required], remote_secrets_of(todo.observed[holder]))
+    if step is None:
+        return False
+    with session.run.step(holder, REPLACE, f"Secret {SYSTEM_NAMESPACE}/{required['metadata']['name']}"):
+        session.clusters.kubes[holder].apply(required)
+    time.sleep(min(PROPAGATION_S, session.run.remaining_s))
+    return True
+
+
+def _wait_for_istiods(
+    session: Session, name: str, holders: Collection[str], before: gate.Faults, now: datetime
+) -> None:
+    """Waits until every istiod of other clusters has the gateway and endpoints that it had of a cluster.
+
+    Raises:
+        ProblemError: One does not have them.
+    """
+    shown = ", ".join(holders)
+    session.run.progress(Event(name, SYNC, State.STARTED, f"as istiods of {shown} have it"))
+    missing: Sequence[Result] = ()
+    for _ in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
+        results = run_checks(session, _CHECKS, now)
+        missing = [
+            one
+            for one in results.failed
+            if one.target.peer == name
+            and one.target.cluster in holders
+            and (one.check.id, str(one.target)) not in before
+        ]
+        unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
+        if not missing and not unknown:
+            session.run.progress(Event(name, SYNC, State.DONE))
+            return
+        if unknown:
+            raise ProblemError(*(each for one in unknown for each in results.facts.unreachable[one]))
+        session.run.progress(Event(name, SYNC, State.WAITING, missing[0].sentence))
+    session.run.progress(Event(name, SYNC, State.FAILED))
+    raise ProblemError(*(one.problem.on(str(one.target.cluster)) for one in missing if one.problem))
+
+
+def _stopped(name: str) -> Problem:
+    return Problem(
+        code=Code.ROTATION_STOPPED,
+        cluster=name,
+        message=f"the rotation stopped in {name}; its old token is accepted as before",
+        seen="no further cluster was begun",
+        expected="a new token in every cluster",
+        hint=Advice("repair it, then the same command goes on from there: ", istio_mc("link", "--rotate")),
+    )
+
+
+def _gate_stopped(names: Collection[str], failing: str) -> Problem:
+    return Problem(
+        code=Code.ROTATION_GATE,
+        cluster=next(iter(names), None),
+        message=f"checks fail that passed before the token of {', '.join(names)} was replaced",
+        seen=failing,
+        expected="no check that fails and did not fail before; no other cluster was begun",
+        hint=Advice("repair it, then the same command goes on: ", istio_mc("link", "--rotate")),
+    )

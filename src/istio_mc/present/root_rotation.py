@@ -1,0 +1,80 @@
+"""How a change of the root looks, planned and done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.istio.root_rotation import Phase
+from istio_mc.domain.text import plural
+from istio_mc.present.output.envelope import Exit, Report
+from istio_mc.present.output.terminal import print_words, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
+
+    from istio_mc.domain.problem import Problem
+    from istio_mc.ops.rotation.root import RootResult
+
+
+def report(result: RootResult, warnings: Iterable[Problem]) -> Report:
+    """The plan or what was done, as data and as a table."""
+    todo = result.plan
+    return Report(
+        data={
+            "dryRun": result.dry_run,
+            "oldRoot": todo.old,
+            "newRoot": result.new or None,
+            "folder": str(todo.store.folder if todo.store else todo.base.folder),
+            "nextPhase": todo.phase.name.lower() if todo.phase else None,
+            "phases": [
+                {
+                    "name": phase.name.lower(),
+                    "status": _status(result, phase),
+                    "seconds": _seconds(result, phase),
+                }
+                for phase in Phase
+            ],
+            "clusters": [
+                {
+                    "name": name,
+                    "clusterId": todo.members[name].cluster_id,
+                    "proxies": todo.proxies[name],
+                }
+                for name in todo.order
+            ],
+        },
+        render=lambda console: _render(result, console),
+        errors=result.problems,
+        warnings=tuple(warnings),
+        exit=Exit.FAILED if result.problems else Exit.DONE,
+    )
+
+
+def _seconds(result: RootResult, phase: Phase) -> float | None:
+    return round(result.done[phase], 1) if phase in result.done else None
+
+
+def _status(result: RootResult, phase: Phase) -> str:
+    if phase in result.done:
+        return "done"
+    if result.dry_run:
+        return "planned"
+    first = next(one for one in Phase if one not in result.done)
+    return "failed" if result.failures and phase is first else "not begun"
+
+
+def _render(result: RootResult, console: Console) -> None:
+    todo = result.plan
+    rows = table("PHASE", "WAITS FOR", "STATUS", "SECONDS")
+    count = plural(sum(todo.proxies.values()), "proxy", "proxies")
+    for phase in Phase:
+        waits = "every istiod" if phase is Phase.SIGN else count
+        seconds = _seconds(result, phase)
+        rows.add_row(phase, waits, _status(result, phase), "-" if seconds is None else f"{seconds:.1f}")
+    print_words(console, rows)
+    console.print(f"Clusters, in this order: {', '.join(todo.order)}", markup=False, soft_wrap=True)
+    console.print(f"Old root: {todo.old}", markup=False, soft_wrap=True)
+    if result.new:
+        console.print(f"New root: {result.new}", markup=False, soft_wrap=True)

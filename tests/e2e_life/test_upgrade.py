@@ -1,0 +1,106 @@
+"""upgrade on real clusters: a gate that stops it, and back; by revision; requests fail in none of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lab import settings
+from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, each, get, kubectl
+from tests.e2e.traffic import requests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.harness import Result
+
+OLD, NEW = settings.ISTIO[1], settings.ISTIO[0]
+TO = ("upgrade", "--to", NEW, "--canary", "kt", "-o", "json")
+
+
+@pytest.fixture(scope="module", name="old")
+def mesh_of_the_older_version(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Three clusters with the older Istio, and the sample; istioctl of the newer one is on PATH."""
+    clean()
+    site = Site.at(tmp_path_factory.mktemp("upgrade"), istio=OLD, ca={"key": "ec-256"})
+    site.run("install").exits(0)
+    site.run("sample", "deploy").exits(0)
+    site.run("sample", "test").exits(0)
+    yield site
+    clean()
+
+
+@contextmanager
+def no_request_fails(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Requests from every cluster meanwhile: each gets a response, and every version responds to each."""
+    with requests() as made:
+        yield
+    with capsys.disabled():
+        sys.stdout.write(f"\n{made}\n")
+    assert made.failed == []
+    assert all(set(made.versions(name)) == {"v1", "v2", "v3"} for name in CONTEXTS), str(made)
+
+
+def versions(deployment: str = "istiod") -> dict[str, str]:
+    def of(context: str) -> str:
+        (container,) = get(context, "deployment", deployment)["spec"]["template"]["spec"]["containers"]
+        return str(container["image"]).rpartition(":")[2]
+
+    return each(of)
+
+
+def control_planes(context: str) -> set[str]:
+    found = get(context, "deployments", "-l", "app=istiod")["items"]
+    return {item["metadata"]["name"] for item in found}
+
+
+def codes(result: Result) -> list[tuple[str, str | None]]:
+    return [(one["code"], one["cluster"]) for one in result.json["errors"]]
+
+
+def test_a_gate_that_fails_in_the_canary_never_reaches_the_second_cluster(old: Site) -> None:
+    gateway = kubectl(
+        "kt", "get", "gateway.networking.istio.io", "cross-network-gateway", "-n", SYSTEM, "-o", "json"
+    )
+    running = old.start(*TO, "--timeout", "80s")
+    running.until(r"\bkt  gateway done")
+    kubectl("kt", "delete", "gateway.networking.istio.io", "cross-network-gateway", "-n", SYSTEM)
+    result = running.wait(200)
+    restored = json.loads(gateway)
+    restored["metadata"] = {key: restored["metadata"][key] for key in ("name", "namespace")}
+    kubectl("kt", "apply", "-f", "-", stdin=json.dumps(restored))
+
+    assert codes(result.exits(1))[0] == ("upgrade-gate", "kt")
+    assert versions() == {"kt": NEW, "ncloud": OLD, "nhn": OLD}
+
+
+def test_the_canary_returns_and_no_request_fails(old: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with no_request_fails(capsys):
+        old.run("upgrade", "--back", "--contexts", "kt").exits(0)
+
+    assert versions() == dict.fromkeys(CONTEXTS, OLD)
+    assert versions("istio-ingressgateway") == dict.fromkeys(CONTEXTS, OLD)
+    assert get("kt", "configmap", "istio-mc-upgrade") is None
+
+
+def test_by_revision_both_control_planes_serve_until_the_workloads_are_restarted(
+    old: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = ("upgrade", "--to", NEW, "--revision", "1-31", "--contexts", "kt", "-o", "json")
+    with no_request_fails(capsys):
+        kept = old.run(*beside).exits(0)
+    (cluster,) = kept.data["clusters"]
+    assert cluster["oldRevisionKeptFor"] == ["Deployment sample/reviews-v1", "Deployment sample/sleep"]
+    assert control_planes("kt") == {"istiod", "istiod-1-31"}
+
+    old.run(*beside, "--restart-workloads", "--yes").exits(0)
+    assert control_planes("kt") == {"istiod-1-31"}
+
+    with no_request_fails(capsys):
+        old.run("upgrade", "--back", "--contexts", "kt").exits(0)
+    old.run("upgrade", "--back", "--contexts", "kt", "--restart-workloads", "--yes").exits(0)
+    assert control_planes("kt") == {"istiod"}

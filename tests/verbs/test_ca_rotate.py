@@ -1,0 +1,253 @@
+"""ca rotate: another root for a mesh of stand-in clusters, phase by phase."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cryptography import x509
+
+from istio_mc.ops.rotation import root as op
+from istio_mc.ops.upgrade import gate
+from tests.support import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
+    from tests.support.runs import Result
+
+SYSTEM = "istio-system"
+ROTATE = ("ca", "rotate", "--canary", "kt", "-o", "json", "--timeout", "300s")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for a long time is waited for a short one."""
+    monkeypatch.setattr(gate, "SETTLE_S", 0.0)
+    monkeypatch.setattr(op, "GATE_S", 0.3)
+    monkeypatch.setattr(op, "_POLL_S", 0.05)
+
+
+@pytest.fixture(name="serving")
+def with_workloads(installed: Mesh) -> Mesh:
+    """A mesh with a workload in each cluster, whose proxies have certificates."""
+    for one in installed.clusters.values():
+        one.deploy("shop", "shop")
+    installed.settle()
+    for one in installed.clusters.values():
+        for pod in one.store.of("Pod", "shop"):
+            one.istiods.proxy(pod)
+    return installed
+
+
+def roots(one: Cluster) -> list[x509.Certificate]:
+    """The roots in a cluster's cacerts."""
+    data = one.get("Secret", "cacerts", SYSTEM)["data"]
+    return x509.load_pem_x509_certificates(base64.b64decode(data["root-cert.pem"]))
+
+
+def all_roots(mesh: Mesh) -> set[x509.Certificate]:
+    return {root for one in mesh.clusters.values() for root in roots(one)}
+
+
+def proxies(mesh: Mesh) -> list[tuple[frozenset[x509.Certificate], x509.Certificate]]:
+    """The roots that each workload's proxy trusts, and the root of its certificate."""
+    found = []
+    for one in mesh.clusters.values():
+        for pod in one.store.of("Pod", "shop"):
+            trusted, issuer = one.istiods.proxy(pod)
+            found.append((frozenset(trusted), issuer.root))
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+def statuses(result: Result) -> list[str]:
+    return [one["status"] for one in result.data["phases"]]
+
+
+def has_new_root_alone(mesh: Mesh, old: set[x509.Certificate]) -> None:
+    """Every cluster and every proxy has one root, the same, which is not the old one."""
+    (root,) = all_roots(mesh)
+    assert root not in old
+    assert proxies(mesh) == [(frozenset([root]), root)] * 3
+
+
+@pytest.mark.thorough
+def test_every_cluster_and_every_proxy_has_the_new_root_alone(serving: Mesh) -> None:
+    old = all_roots(serving)
+    result = serving.run(*ROTATE).exits(0)
+    has_new_root_alone(serving, old)
+    assert statuses(result) == ["done"] * 4
+
+
+@pytest.mark.thorough
+def test_no_proxy_ever_meets_a_certificate_that_it_does_not_trust(serving: Mesh) -> None:
+    faults: list[str] = []
+
+    def look() -> None:
+        held = proxies(serving)
+        faults.extend("untrusted" for trusted, _ in held for _, root in held if root not in trusted)
+
+    for one in serving.clusters.values():
+        one.store.on_write.append(look)
+    try:
+        serving.run(*ROTATE).exits(0)
+    finally:
+        for one in serving.clusters.values():
+            one.store.on_write.pop()
+    assert faults == []
+
+
+@pytest.mark.thorough
+def test_nothing_in_the_folder_is_overwritten_and_install_goes_on_with_the_new_root(serving: Mesh) -> None:
+    before = files(serving.folder / "certs")
+    serving.run(*ROTATE).exits(0)
+    after = files(serving.folder / "certs")
+    assert before.items() <= after.items()
+    new = all_roots(serving)
+    serving.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    assert all_roots(serving) == new
+
+
+@pytest.mark.thorough
+def test_a_second_change_makes_a_third_root(serving: Mesh) -> None:
+    first = all_roots(serving)
+    serving.run(*ROTATE).exits(0)
+    second = all_roots(serving)
+    serving.run(*ROTATE).exits(0)
+    has_new_root_alone(serving, first | second)
+
+
+def test_a_rehearsal_changes_nothing(serving: Mesh) -> None:
+    before, kept = serving.snapshots(), files(serving.folder / "certs")
+    result = serving.run("ca", "rotate", "--rehearse", "-o", "json").exits(0)
+    assert serving.snapshots() == before
+    assert files(serving.folder / "certs") == kept
+    assert statuses(result) == ["planned"] * 4
+
+
+PHASES = {"trust": 1, "sign": 4, "renew": 7, "finish": 10}
+"""The number of the first write of cacerts in each phase."""
+
+
+def at_write(mesh: Mesh, number: int, act: Callable[[], None]) -> None:
+    """Acts once, after that write of a Secret cacerts in any of the clusters."""
+    count = 0
+
+    def after() -> None:
+        nonlocal count
+        count += 1
+        if count == number:
+            act()
+        else:
+            mesh.when("PATCH .*/secrets/cacerts$", after)
+
+    mesh.when("PATCH .*/secrets/cacerts$", after)
+
+
+def unreachable(mesh: Mesh) -> None:
+    mesh.cut("ncloud")
+
+
+def refused(mesh: Mesh) -> None:
+    mesh["ncloud"].faults.refuse(refusals.Refused(403, "Forbidden", "a policy forbids it"), "PATCH")
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("fault", [unreachable, refused])
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_fault_in_any_phase_stops_it_and_the_same_command_goes_on(
+    serving: Mesh, phase: str, fault: Callable[[Mesh], None]
+) -> None:
+    old = all_roots(serving)
+    at_write(serving, PHASES[phase], lambda: fault(serving))
+    result = serving.run(*ROTATE[:-2], "--timeout", "60s")
+    assert result.code != 0
+    held = proxies(serving)
+    assert [root for trusted, _ in held for _, root in held if root not in trusted] == []
+    serving.heal("ncloud")
+    serving["ncloud"].faults.rules.clear()
+    serving.run(*ROTATE).exits(0)
+    has_new_root_alone(serving, old)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("writes", [2, 6, 9, 12])
+def test_a_run_that_was_killed_is_continued_by_the_same_command(serving: Mesh, writes: int) -> None:
+    old = all_roots(serving)
+    serving.run(*ROTATE, dies_after=writes)
+    serving.run(*ROTATE).exits(0)
+    has_new_root_alone(serving, old)
+
+
+@pytest.mark.thorough
+def test_a_run_that_was_killed_after_its_last_write_is_ended_and_not_begun_again(serving: Mesh) -> None:
+    old = all_roots(serving)
+    at_write(serving, 12, lambda: serving.cut("ncloud"))
+    serving.run(*ROTATE[:-2], "--timeout", "60s").exits(1)
+    serving.heal("ncloud")
+    new = all_roots(serving)
+    serving.run(*ROTATE).exits(0)
+    assert all_roots(serving) == new
+    has_new_root_alone(serving, old)
+
+
+@pytest.mark.thorough
+def test_a_proxy_that_keeps_the_old_root_stops_it_before_the_next_phase(serving: Mesh) -> None:
+    old = all_roots(serving)
+    serving["nhn"].istiods.keeps = {"shop"}
+    result = serving.run(*ROTATE).exits(1)
+    assert result.errors == [("root-not-followed", "nhn"), ("root-stopped", None)]
+    assert "rollout restart deployment/shop" in result.json["errors"][0]["hint"]
+    assert statuses(result) == ["failed", "not begun", "not begun", "not begun"]
+    assert {issuer for _, issuer in proxies(serving)} == old
+    serving["nhn"].istiods.keeps = set()
+    serving.run(*ROTATE).exits(0)
+    has_new_root_alone(serving, old)
+
+
+def test_a_member_that_cannot_be_reached_stops_it_before_the_first_change(serving: Mesh) -> None:
+    old = all_roots(serving)
+    serving.cut("nhn")
+    result = serving.run(*ROTATE, "--contexts", "kt,ncloud,nhn").exits(1)
+    assert ("cluster-unreachable", "nhn") in result.errors
+    assert all_roots(serving) == old
+
+
+def test_a_cluster_outside_the_run_stops_it_before_the_first_change(serving: Mesh) -> None:
+    old = all_roots(serving)
+    result = serving.run(*ROTATE, "--contexts", "kt,ncloud").exits(1)
+    assert {code for code, _ in result.errors} == {"rotation-reader-outside"}
+    assert all_roots(serving) == old
+
+
+def test_proxies_that_do_not_follow_stop_it_before_the_first_change(serving: Mesh) -> None:
+    old = all_roots(serving)
+    (pod,) = serving["kt"].store.of("Pod", "shop")
+
+    def change(item: dict[str, Any]) -> None:
+        item["spec"]["containers"][-1]["env"] = []
+
+    serving["kt"].edit(pod, change)
+    result = serving.run(*ROTATE).exits(1)
+    assert result.errors == [("root-settings", "kt")]
+    assert "deployment/shop" in result.json["errors"][0]["seen"]
+    assert all_roots(serving) == old
+
+
+@pytest.mark.thorough
+def test_purging_the_ca_removes_all_roots(serving: Mesh) -> None:
+    serving.run(*ROTATE).exits(0)
+    serving.run("uninstall", "--yes", "--purge-ca").exits(0)
+    assert files(serving.folder / "certs") == {}

@@ -1,0 +1,160 @@
+"""uninstall --lost: the others forget a cluster whose API server is gone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.fixtures import made_once
+
+if TYPE_CHECKING:
+    from tests.support.cluster import Cluster
+    from tests.support.mesh import Mesh
+    from tests.support.runs import Result
+
+SYSTEM = "istio-system"
+LOST = ("uninstall", "--lost", "nhn", "--yes", "-o", "json")
+OF_NHN = "istio-remote-secret-nhn-nks"
+
+
+def tokens(one: Cluster) -> set[str]:
+    """The tokens of the reader that the cluster accepts."""
+    return {token for token, (_, name) in one.tokens.items() if "reader" in name}
+
+
+def synced(one: Cluster) -> dict[str, str]:
+    (istiod,) = one.istiods.running()
+    return {row["id"]: row["syncStatus"] for row in one.istiods.clusterz(istiod)}
+
+
+def lose(mesh: Mesh) -> Result:
+    """Has the others forget nhn, which does not respond."""
+
+    def run() -> Result:
+        mesh.cut("nhn")
+        return mesh.run(*LOST).exits(0)
+
+    return made_once(mesh, "lost nhn", run)
+
+
+def test_the_others_forget_it_and_see_each_other(installed: Mesh) -> None:
+    lose(installed)
+    both = dict.fromkeys(("kt-k2p", "ncloud-nks"), "synced")
+    for name in ("kt", "ncloud"):
+        assert not installed[name].has("Secret", OF_NHN, SYSTEM)
+        assert synced(installed[name]) == both
+
+
+@pytest.mark.thorough
+def test_the_tokens_it_had_are_accepted_no_more(installed: Mesh) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    lose(installed)
+    for name, old in before.items():
+        assert not old & tokens(installed[name])
+
+
+def test_a_dry_run_changes_nothing(installed: Mesh) -> None:
+    before = installed.snapshots()
+    installed.cut("nhn")
+    installed.run("uninstall", "--lost", "nhn", "--dry-run").exits(0)
+    installed.heal("nhn")
+    assert installed.snapshots() == before
+
+
+def test_one_that_responds_is_not_lost(installed: Mesh) -> None:
+    before = installed.snapshots()
+    result = installed.run(*LOST).exits(2)
+    assert result.errors == [("lost-responds", "nhn")]
+    assert installed.snapshots() == before
+
+
+@pytest.mark.thorough
+def test_one_without_a_context_is_known_by_its_cluster_id(installed: Mesh) -> None:
+    installed.cut("nhn")
+    installed.run("uninstall", "--lost", "nhn-nks", "--yes").exits(0)
+    assert not installed["kt"].has("Secret", OF_NHN, SYSTEM)
+
+
+def test_one_that_no_cluster_is_linked_with_is_refused(installed: Mesh) -> None:
+    result = installed.run("uninstall", "--lost", "aws", "--yes", "-o", "json").exits(2)
+    assert result.errors == [("not-a-member", "aws")]
+
+
+@pytest.mark.thorough
+def test_one_that_comes_back_is_no_member(installed: Mesh) -> None:
+    lose(installed)
+    installed.heal("nhn")
+    result = installed.run("link", "-o", "json").exits(0)
+    assert ("context-lost", "nhn") in result.warnings
+    assert [one["name"] for one in result.data["clusters"]] == ["kt", "ncloud"]
+    assert not installed["kt"].has("Secret", OF_NHN, SYSTEM)
+
+
+@pytest.mark.thorough
+def test_one_that_joins_again_is_a_member(installed: Mesh) -> None:
+    lose(installed)
+    installed.heal("nhn")
+    installed.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
+    everyone = dict.fromkeys(("kt-k2p", "ncloud-nks", "nhn-nks"), "synced")
+    assert [synced(one) for one in installed.clusters.values()] == [everyone] * 3
+    result = installed.run("link", "-o", "json").exits(0)
+    assert [one["name"] for one in result.data["clusters"]] == ["kt", "ncloud", "nhn"]
+    assert ("context-lost", "nhn") not in result.warnings
+
+
+@pytest.mark.thorough
+def test_objects_that_still_point_to_it_are_reported_and_stay(installed: Mesh) -> None:
+    kt = installed["kt"]
+    rule = {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "reviews", "namespace": "default"},
+        "spec": {
+            "host": "reviews",
+            "subsets": [{"name": "far", "labels": {"topology.istio.io/cluster": "nhn-nks"}}],
+        },
+    }
+    kt.make(rule)
+    result = lose_now(installed)
+    assert ("lost-references", "kt") in result.warnings
+    assert kt.has("DestinationRule", "reviews", "default")
+
+
+@pytest.mark.thorough
+def test_services_that_live_only_there_are_reported(installed: Mesh) -> None:
+    installed["nhn"].deploy("orders", "shop")
+    installed.settle()
+    result = lose_now(installed)
+    (warning,) = [one for one in result.json["messages"] if one["code"] == "lost-services"]
+    assert "shop/orders" in warning["seen"]
+
+
+def lose_now(mesh: Mesh) -> Result:
+    mesh.cut("nhn")
+    return mesh.run(*LOST).exits(0)
+
+
+@pytest.mark.parametrize("writes", [pytest.param(n, marks=pytest.mark.thorough) for n in (1, 3, 5, 7, 9)])
+def test_a_run_that_was_killed_is_finished_by_the_same_command(installed: Mesh, writes: int) -> None:
+    before = {name: tokens(installed[name]) for name in ("kt", "ncloud")}
+    installed.cut("nhn")
+    installed.run(*LOST, dies_after=writes)
+    installed.run(*LOST).exits(0)
+    for name, old in before.items():
+        assert not installed[name].has("Secret", OF_NHN, SYSTEM)
+        assert not old & tokens(installed[name])
+
+
+@pytest.mark.thorough
+def test_where_another_does_not_respond_the_old_tokens_stay_until_it_does(installed: Mesh) -> None:
+    before = tokens(installed["kt"])
+    installed.cut("nhn")
+    installed.cut("ncloud")
+    result = installed.run(*LOST).exits(3)
+    (message,) = [one for one in result.json["messages"] if one["code"] == "tokens-kept"]
+    assert message["hint"] == "istio-mc uninstall --lost nhn"
+    assert before <= tokens(installed["kt"])
+    installed.heal("ncloud")
+    installed.run(*LOST).exits(0)
+    assert not before & tokens(installed["kt"])
