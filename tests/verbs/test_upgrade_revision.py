@@ -164,7 +164,7 @@ PHASES = {
     # What is deleted after the webhooks is deleted at once: one of these may be the last write of the run.
     "old control plane": "DELETE .*/mutatingwebhookconfigurations/istio-sidecar-injector$",
 }
-"""A write of each phase of a cluster's upgrade by revision, never its last: what happens at it has an effect."""
+"""A write of each phase of a cluster's upgrade by revision, never its last: what happens at it matters."""
 
 
 def ended_well(mesh: Mesh) -> None:
