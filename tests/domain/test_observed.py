@@ -13,17 +13,16 @@ def observed(*items: dict[str, Any]) -> Observed:
     return Observed("v1.32.3", {ref_of(item): item for item in items})
 
 
-def namespace(**labels: str) -> dict[str, Any]:
-    names = {"mesh": "istio-mc/mesh-id", "id": "istio-mc/cluster-id", "network": "topology.istio.io/network"}
+def namespace(mesh: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": "istio-system", "labels": {names[key]: value for key, value in labels.items()}},
+        "metadata": {"name": "istio-system", "labels": {"istio-mc/mesh-id": mesh}},
     }
 
 
-def istiod(name: str = "istiod", *env: dict[str, Any]) -> dict[str, Any]:
-    containers = [{"name": "discovery", "env": list(env)}]
+def istiod(name: str = "istiod") -> dict[str, Any]:
+    containers = [{"name": "discovery", "env": []}]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -34,26 +33,11 @@ def istiod(name: str = "istiod", *env: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_cluster_without_istio_has_none() -> None:
     found = observed()
-    assert (found.mesh_id, found.network, found.cluster_id, found.istiods) == (None, None, None, [])
+    assert (found.mesh_id, found.istiods) == (None, [])
 
 
-def test_a_member_is_known_by_its_labels() -> None:
-    found = observed(namespace(mesh="mesh1", id="kt-k2p", network="network1"))
-    assert (found.mesh_id, found.cluster_id, found.network) == ("mesh1", "kt-k2p", "network1")
-
-
-def test_the_cluster_id_is_read_from_an_istiod_installed_by_others() -> None:
-    found = observed(namespace(), istiod("istiod", {"name": "X"}, {"name": "CLUSTER_ID", "value": "old"}))
-    assert found.cluster_id == "old"
-
-
-def test_our_label_counts_before_what_istiod_runs_under() -> None:
-    found = observed(namespace(id="ours"), istiod("istiod", {"name": "CLUSTER_ID", "value": "old"}))
-    assert found.cluster_id == "ours"
-
-
-def test_an_istiod_without_a_cluster_id_has_none() -> None:
-    assert observed(istiod("istiod", {"name": "CLUSTER_ID", "valueFrom": {}})).cluster_id is None
+def test_a_member_is_known_by_its_label() -> None:
+    assert observed(namespace(mesh="mesh1")).mesh_id == "mesh1"
 
 
 def test_control_planes_of_every_revision_are_found() -> None:

@@ -25,8 +25,8 @@ def _mesh_config(_site: Site) -> None:
 
 
 SAME_NETWORK = fault(
-    "networks equal",
-    of("names.identity"),
+    "network label of another cluster",
+    of("names.network", "nhn"),
     make=lambda _: kubectl("nhn", "label", "namespace", SYSTEM, f"{_NETWORK}=network1", "--overwrite"),
 )
 NO_ISTIOD = fault(

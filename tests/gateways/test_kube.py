@@ -287,10 +287,10 @@ class TestObserve:
 
     def test_what_lives_is_found_by_reference(self, api: FakeApi, kube: Kube) -> None:
         api.on("/version", {"gitVersion": "v1.32.3"})
-        labels = {"topology.istio.io/network": "network2", "istio-mc/mesh-id": "mesh1"}
+        labels = {"istio-mc/mesh-id": "mesh1"}
         api.on(NAMESPACE, FOUND | {"metadata": {"name": "istio-system", "labels": labels}})
         found = observe(kube)
-        assert (found.version, found.network, found.mesh_id) == ("v1.32.3", "network2", "mesh1")
+        assert (found.version, found.mesh_id) == ("v1.32.3", "mesh1")
         assert not found.gateway_api
 
     def test_specs_of_crds_that_are_equal_are_kept_once(self, api: FakeApi, kube: Kube) -> None:

@@ -13,6 +13,7 @@ import pytest
 import istio_mc
 from istio_mc.domain.problem import Code
 from tests.support import world
+from tests.support.identity import move_to_network
 from tests.support.marks import in_thorough
 from tests.support.refusals import Refused
 
@@ -32,11 +33,8 @@ def settings_of_kt(mesh: Mesh, **settings: Any) -> None:
     mesh.settings(clusters=[{"context": "kt", **settings}, {"context": "ncloud"}, {"context": "nhn"}])
 
 
-def network_label_of_ncloud_on_kt(mesh: Mesh) -> None:
-    labels = {"topology.istio.io/network": "network2"}
-    mesh["kt"].edit(
-        mesh["kt"].get("Namespace", SYSTEM), lambda item: item["metadata"]["labels"].update(labels)
-    )
+def kt_in_the_network_of_ncloud(mesh: Mesh) -> None:
+    move_to_network(mesh, "kt", "network2")
 
 
 def cacerts_of_nhn(mesh: Mesh, data: dict[str, str]) -> None:
@@ -139,7 +137,7 @@ REFUSALS = {
         "identity-changed", "kt", 2, lambda mesh: settings_of_kt(mesh, network="other")
     ),
     "another cluster ID": Refusal("identity-changed", "kt", 2, lambda mesh: settings_of_kt(mesh, id="other")),
-    "one network for two clusters": Refusal("identity-shared", None, 2, network_label_of_ncloud_on_kt),
+    "one network for two clusters": Refusal("identity-shared", None, 2, kt_in_the_network_of_ncloud),
     "an address of this machine": Refusal(
         "api-server-for-us-only",
         "kt",

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.identity import move_to_mesh, move_to_network
+
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
 
@@ -13,15 +15,9 @@ SYSTEM = "istio-system"
 INSTALL = ("install", "--contexts", "kt,ncloud,nhn", "-o", "json")
 
 
-def label(mesh: Mesh, context: str, labels: dict[str, str]) -> None:
-    """Sets labels of a cluster's istio-system."""
-    one = mesh[context]
-    one.edit(one.get("Namespace", SYSTEM), lambda copy: copy["metadata"]["labels"].update(labels))
-
-
 class TestInstall:
     def test_a_member_of_another_mesh(self, installed: Mesh) -> None:
-        label(installed, "kt", {"istio-mc/mesh-id": "another"})
+        move_to_mesh(installed, "kt", "another")
         before = installed.snapshots()
         assert installed.run(*INSTALL).exits(2).errors == [("member-of-another-mesh", "kt")]
         assert installed.snapshots() == before
@@ -40,7 +36,7 @@ class TestInstall:
         assert not mesh.certs.exists()
 
     def test_two_clusters_of_one_network(self, installed: Mesh) -> None:
-        label(installed, "kt", {"topology.istio.io/network": "network2"})
+        move_to_network(installed, "kt", "network2")
         before = installed.writes
         assert ("identity-shared", None) in installed.run(*INSTALL).exits(2).errors
         assert installed.writes == before

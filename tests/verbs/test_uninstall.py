@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import refusals
 from tests.support.fixtures import made_once
+from tests.support.identity import move_to_mesh, move_to_network
 
 if TYPE_CHECKING:
     from tests.support.mesh import Mesh
@@ -209,11 +210,7 @@ class TestRefusals:
         assert installed.snapshots() == before
 
     def test_members_of_two_meshes_are_named(self, installed: Mesh) -> None:
-        kt = installed["kt"]
-        kt.edit(
-            kt.get("Namespace", SYSTEM),
-            lambda copy: copy["metadata"]["labels"].update({"istio-mc/mesh-id": "other"}),
-        )
+        move_to_mesh(installed, "kt", "other")
         before = installed.snapshots()
         result = installed.run("uninstall", "--yes", "-o", "json").exits(2)
         assert result.errors == [("two-meshes", None)]
@@ -223,22 +220,14 @@ class TestRefusals:
     def test_a_cluster_that_shares_its_network_may_leave_though_link_refuses_it(
         self, installed: Mesh
     ) -> None:
-        kt = installed["kt"]
-        kt.edit(
-            kt.get("Namespace", SYSTEM),
-            lambda copy: copy["metadata"]["labels"].update({"topology.istio.io/network": "network2"}),
-        )
+        move_to_network(installed, "kt", "network2")
         refused = installed.run("link", "-o", "json").exits(2)
         assert [code for code, _ in refused.errors] == ["identity-shared"]
         leaving = installed.run("uninstall", "--contexts", "kt", "--dry-run", "-o", "json").exits(0)
         assert [one["status"] for one in leaving.data["clusters"]] == ["planned", "member", "member"]
 
     def test_where_two_of_those_that_stay_share_a_network_nothing_is_done(self, installed: Mesh) -> None:
-        kt = installed["kt"]
-        kt.edit(
-            kt.get("Namespace", SYSTEM),
-            lambda copy: copy["metadata"]["labels"].update({"topology.istio.io/network": "network2"}),
-        )
+        move_to_network(installed, "kt", "network2")
         before = installed.snapshots()
         refused = installed.run("uninstall", "--contexts", "nhn", "--yes", "-o", "json").exits(2)
         assert [code for code, _ in refused.errors] == ["identity-shared"]

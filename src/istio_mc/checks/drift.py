@@ -85,9 +85,8 @@ def _none(facts: Facts, target: Target) -> Finding:
 def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
     """The checks that may explain each part of the plan of this cluster."""
     conflicting = identity.conflicting_ids(facts)
-    everywhere = (
-        _NAMES if name in conflicting | identity.conflicting_networks(facts) else _NAMES - {identity.IDENTITY}
-    )
+    wrong = conflicting | identity.conflicting_networks(facts) | identity.mislabelled_meshes(facts)
+    everywhere = _NAMES if name in wrong else _NAMES - {identity.IDENTITY}
     # A remote secret has the ID of another cluster.
     linked = _NAMES if conflicting else everywhere
     own = (

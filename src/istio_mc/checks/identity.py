@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from istio_mc.checks.access import REACHABLE
-from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
-from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.problem import Code, Problem
-from istio_mc.domain.this_machine import Use
-
-if TYPE_CHECKING:
-    from istio_mc.domain.this_machine import Here
-
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NAMESPACE
-from istio_mc.checks.model import cached
+from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
+from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.identity import Part, label_fix, mislabelled_mesh, sources_of
 from istio_mc.domain.kube import objects
-from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import CLUSTER_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
+from istio_mc.domain.problem import Code, Problem
+from istio_mc.domain.this_machine import Use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from istio_mc.domain.this_machine import Here
 
 IDENTITY = "names.identity"
 CLUSTER_ID = "names.cluster-id"
@@ -55,19 +50,42 @@ def explained_by_identity(conflicting: Iterable[str]) -> frozenset[frozenset[str
 
 
 def _identity(facts: Facts, _target: Target) -> Finding:
-    if facts.identity_faults:
-        first, *more = facts.identity_faults
-        seen = "; ".join(fault.seen or fault.message for fault in facts.identity_faults)
-        message = "; ".join(fault.message for fault in facts.identity_faults)
+    if faults := [*facts.identity_faults, *_mesh_labels(facts)]:
+        first, *more = faults
+        seen = "; ".join(fault.seen or fault.message for fault in faults)
+        message = "; ".join(fault.message for fault in faults)
         return Finding(seen, replace(first, message=message, seen=seen) if more else first)
     return Finding(
         ", ".join(f"{cluster.cluster_id} on {cluster.network}" for cluster in facts.clusters.values())
     )
 
 
+@cached
+def mislabelled_meshes(facts: Facts) -> frozenset[str]:
+    """The contexts whose namespace names another mesh than the one whose ID Istio runs with."""
+    return frozenset(
+        name for name, live in facts.observed.items() if sources_of(live, Part.MESH_ID).is_mislabelled
+    )
+
+
+def _mesh_labels(facts: Facts) -> Iterator[Problem]:
+    for name in sorted(mislabelled_meshes(facts)):
+        yield mislabelled_mesh(name, sources_of(facts.observed[name], Part.MESH_ID))
+
+
 def _cluster_id(facts: Facts, target: Target) -> Finding:
     name = str(target.cluster)
     desired = facts.clusters[name].cluster_id
+    label = facts.observed[name].labels.get(CLUSTER_LABEL)
+    if label not in (desired, None):
+        problem = Problem(
+            code=Code.CLUSTER_ID_DIFFERS,
+            message=f"Namespace {SYSTEM_NAMESPACE} has the wrong label for the cluster ID",
+            seen=f"label {CLUSTER_LABEL} is {label}; {_places(facts, name, Part.CLUSTER_ID)}",
+            expected=f"{CLUSTER_LABEL}={desired}",
+            hint=label_fix(name, Part.CLUSTER_ID, desired),
+        )
+        return Finding(str(label), problem)
     istiod = facts.observed[name].find(objects.DEPLOYMENT, facts.mesh_of(name).istiod)
     live = objects.environment(istiod).get("CLUSTER_ID")
     if live in (desired, None):
@@ -88,15 +106,22 @@ def _network(facts: Facts, target: Target) -> Finding:
     live = facts.observed[name].labels.get(NETWORK_LABEL)
     if live == desired:
         return Finding(desired)
+    places = f"; {_places(facts, name, Part.NETWORK)}" if live else ""
     problem = Problem(
         code=Code.NETWORK_LABEL_MISSING if live is None else Code.NETWORK_LABEL_DIFFERS,
         message=f"Namespace {SYSTEM_NAMESPACE} has {'no' if live is None else 'the wrong'} network label",
-        seen=f"label {NETWORK_LABEL} is {live or 'absent'}: istiod assigns pods to the wrong network",
+        seen=f"label {NETWORK_LABEL} is {live or 'absent'}: istiod assigns pods to the wrong network{places}",
         expected=f"{NETWORK_LABEL}={desired}",
-        hint=hints.install(facts),
+        hint=label_fix(name, Part.NETWORK, desired) if live else hints.install(facts),
     )
     parts = explained_by_identity({name} & conflicting_networks(facts))
     return Finding(live or "absent", problem, parts=parts)
+
+
+def _places(facts: Facts, name: str, part: Part) -> str:
+    """What Istio runs with, and where that was read."""
+    running = sources_of(facts.observed[name], part).running
+    return ", ".join(f"{place} has {value}" for place, value in running.items())
 
 
 CHECKS = (
@@ -119,9 +144,9 @@ CHECKS = (
         topic="names",
         title="cluster ID of istiod",
         passes="istiod uses the cluster's ID",
-        looks_at="the variable `CLUSTER_ID` of istiod's Deployment",
-        usual_cause="Istio was installed manually with another `clusterName`",
-        fix=hints.INSTALL,
+        looks_at="the variable `CLUSTER_ID` of istiod's Deployment, and the label `istio-mc/cluster-id`",
+        usual_cause="Istio was installed manually with another `clusterName`, or the label was changed",
+        fix=f"{hints.INSTALL}, which sets the label too",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         evaluate=_cluster_id,
@@ -135,8 +160,8 @@ CHECKS = (
         title="network label",
         passes="Namespace istio-system has the network label",
         looks_at="the label `topology.istio.io/network` of the namespace `istio-system`",
-        usual_cause="the namespace was created again, or a tool that owns it removed the label",
-        fix=hints.INSTALL,
+        usual_cause="the namespace was created again, or a tool or a person changed the label",
+        fix=f"{hints.INSTALL}, which sets the label to the network that Istio runs with",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         evaluate=_network,

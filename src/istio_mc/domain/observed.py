@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind, Object, Ref, annotations_of, labels_of
 from istio_mc.domain.mesh import (
-    CLUSTER_LABEL,
-    EAST_WEST_GATEWAY,
     MESH_LABEL,
-    NETWORK_LABEL,
     REVISION_LABEL,
     SYSTEM_NAMESPACE,
     UPGRADE_RECORD,
@@ -182,26 +179,6 @@ class Observed:
     def mesh_id(self) -> str | None:
         """The mesh this cluster is a member of, as the label says."""
         return self.labels.get(MESH_LABEL)
-
-    @property
-    def network(self) -> str | None:
-        """The network it already has: the namespace's label, else the east-west gateway's."""
-        return self.labels.get(NETWORK_LABEL) or self.gateway_network
-
-    @property
-    def gateway_network(self) -> str | None:
-        """The network that the label of the east-west gateway's Service names."""
-        return labels_of(self.find(objects.SERVICE, EAST_WEST_GATEWAY)).get(NETWORK_LABEL)
-
-    @property
-    def cluster_id(self) -> str | None:
-        """The cluster ID it already has: our label's, else what its istiod runs under."""
-        if cluster_id := self.labels.get(CLUSTER_LABEL):
-            return cluster_id
-        for deployment in self.istiods:
-            if cluster_id := objects.environment(deployment).get("CLUSTER_ID"):
-                return cluster_id
-        return None
 
     @property
     def istiods(self) -> list[Object]:

@@ -99,6 +99,7 @@ class Code(StrEnum):
     LEASE_LOST = "lease-lost", "mesh-locked"
     NETWORK_LABEL_MISSING = "network-label-missing"
     NETWORK_LABEL_DIFFERS = "network-label-differs"
+    MESH_LABEL_DIFFERS = "mesh-label-differs", "network-label-differs"
     CLUSTER_ID_INVALID = "cluster-id-invalid", "settings"
     NETWORK_INVALID = "network-invalid", "settings"
     SETTINGS_INVALID = "settings-invalid", "settings"

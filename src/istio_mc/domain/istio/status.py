@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.identity import Part, sources_of
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.istio.istiod import gateway_addresses, live_folder, unavailable
 from istio_mc.domain.istio.pod_faults import refused_fault
@@ -146,8 +147,8 @@ def status_of(
     services = _named(observed, objects.SERVICE)
     return ClusterStatus(
         version=observed.version,
-        cluster_id=observed.cluster_id,
-        network=observed.network,
+        cluster_id=sources_of(observed, Part.CLUSTER_ID).likely,
+        network=sources_of(observed, Part.NETWORK).likely,
         mesh_id=observed.mesh_id,
         pods=tuple(
             replace(pod, why=why.get(pod.name, "")) for pod in map(pod_of, _named(observed, objects.POD))

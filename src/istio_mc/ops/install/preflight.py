@@ -9,6 +9,7 @@ from istio_mc.checks.catalogue import PREFLIGHT
 from istio_mc.checks.model import Severity, Verdict
 from istio_mc.checks.runner import run
 from istio_mc.domain.hint import Advice
+from istio_mc.domain.identity import Part, sources_of
 from istio_mc.domain.istio.operator import merged
 from istio_mc.domain.links.state import Others, unplaced
 from istio_mc.domain.pki.workload import SETTING, workload_ttl
@@ -44,6 +45,9 @@ def stop_unless_unreachable(failures: Failures) -> None:
 def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
     """A cluster that is a member of another mesh is not taken from it.
 
+    A label that names another mesh, where Istio runs with the ID of this one, is a fault that the install
+    repairs.
+
     Raises:
         InputError: With every such cluster.
     """
@@ -58,6 +62,7 @@ def refuse_other_mesh(mesh: Mesh, observed: Mapping[str, Observed]) -> None:
         )
         for name, cluster in observed.items()
         if cluster.mesh_id not in (None, mesh.mesh_id)
+        and sources_of(cluster, Part.MESH_ID).agreed != mesh.mesh_id
     ]
     if faults:
         raise InputError(*faults)
@@ -81,7 +86,7 @@ def named_after_ids(
             hint=Advice(f"leave it so, or set network for {name} in mesh.yaml before it is installed"),
         )
         for name, cluster in observed.items()
-        if silent and not cluster.network and not settings.cluster(name).network
+        if silent and not sources_of(cluster, Part.NETWORK).likely and not settings.cluster(name).network
     ]
 
 

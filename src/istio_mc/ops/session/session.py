@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 from istio_mc.domain import naming
 from istio_mc.domain.events import Progress, silent
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.identity import Part, mislabelled_mesh, sources_of
 from istio_mc.domain.istio.documents import MULTI_CLUSTER_LABEL
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import labels_of
@@ -19,6 +20,7 @@ from istio_mc.domain.mesh import CLUSTER_LABEL, MESH_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.gateways.host import temporary
 from istio_mc.gateways.host.root_store import current_store
+from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session.clusters import Clusters
 from istio_mc.ops.session.inputs import Inputs, Overrides
 from istio_mc.ops.session.leases import Leases
@@ -261,7 +263,7 @@ def _members(session: Session, also: Collection[str] = ()) -> _Chosen:
         if name not in gone and (mesh_id := labels_of(namespace).get(MESH_LABEL)):
             meshes.setdefault(mesh_id, []).append(name)
     if len(meshes) != 1:
-        raise InputError(_not_one_mesh(session, meshes))
+        raise InputError(*(_mislabelled(session, meshes) or [_not_one_mesh(session, meshes)]))
     members = next(iter(meshes.values()))
     silent_members = _linked_but_silent(session, members) | (set(also) & unusable.keys())
     warnings = tuple(
@@ -309,6 +311,17 @@ def _linked_but_silent(session: Session, members: list[str]) -> set[str]:
     linked = {cluster_id for secrets in results.values() for cluster_id in linked_ids(secrets)}
     derived = naming.derive_cluster_ids({c.name: c.cluster for c in session.kubeconfig.contexts}, {})
     return {name for name in session.clusters.unusable if derived[name] in linked}
+
+
+def _mislabelled(session: Session, meshes: Mapping[str, list[str]]) -> list[Problem]:
+    """The labels for which one mesh seems several: Istio runs with one mesh ID in all these clusters."""
+    found, failed = session.clusters.each(
+        lambda name: sources_of(observe(session.clusters.kubes[name]), Part.MESH_ID),
+        [name for members in meshes.values() for name in members],
+    )
+    if failed or len({sources.likely for sources in found.values()}) != 1:
+        return []
+    return [mislabelled_mesh(name, sources) for name, sources in found.items() if sources.is_mislabelled]
 
 
 def _not_one_mesh(session: Session, meshes: Mapping[str, list[str]]) -> Problem:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain import naming
+from istio_mc.domain import identity, naming
 from istio_mc.domain.gateway.address import external_ips
-from istio_mc.domain.hint import Advice, Command, kubectl
+from istio_mc.domain.hint import Advice, Command
 from istio_mc.domain.hosts import is_for_us_only
+from istio_mc.domain.identity import Part
 from istio_mc.domain.istio.choice import UNKNOWN_VERSION, newest, running
 from istio_mc.domain.istio.istiod import folder_of_values, live_folder
 from istio_mc.domain.istio.operator import merged
+from istio_mc.domain.kube import objects
+from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.links.state import Others, as_linked, reader_account, silent_members
-from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE, ApiServer, Cluster, Mesh
+from istio_mc.domain.mesh import ApiServer, Cluster, Mesh
 from istio_mc.domain.problem import Code, InputError, Problem
 from istio_mc.domain.settings.model import ApiServerSettings
 from istio_mc.gateways.host.files import read_authorities
@@ -66,10 +69,10 @@ def identified(
 ) -> tuple[dict[str, Cluster], list[Problem]]:
     """Every cluster with its ID, network and addresses, by context, and what contradicts in them.
 
-    What a cluster already has stays; what the settings say must agree with it; the rest is derived from
-    the kubeconfig's cluster name, and the lowest network number nobody uses. Where a member keeps silent
-    and its network is not known, any number may be its own: new clusters then get a network named after
-    their ID.
+    What a cluster already has stays (`identity.decide`); what the settings say must agree with it; the rest
+    is derived from the kubeconfig's cluster name, and the lowest network number that no cluster uses. Where
+    a member is not reachable and its network is unknown, any number may be its own: new clusters then get a
+    network named after their ID.
 
     Returns:
         The clusters, and the IDs and networks that are set otherwise than they live, or that two share.
@@ -77,21 +80,21 @@ def identified(
     faults: list[Problem] = []
     ids: dict[str, str] = {}
     networks: dict[str, str] = {}
+    linked = {name: linked_ids(live.of(objects.SECRET)) for name, live in observed.items()}
+    live_ids = identity.decide(observed, Part.CLUSTER_ID, linked)
+    live_networks = identity.decide(observed, Part.NETWORK)
     for context in contexts:
         desired = settings.cluster(context.name)
-        live = observed.get(context.name)
-        for what, kept, setting, have in (
-            ("cluster ID", ids, desired.id, live and live.cluster_id),
-            ("network", networks, desired.network, live and live.network),
+        for part, kept, setting, have in (
+            (Part.CLUSTER_ID, ids, desired.id, live_ids.get(context.name)),
+            (Part.NETWORK, networks, desired.network, live_networks.get(context.name)),
         ):
             if setting and have and setting != have:
-                faults.append(_moved(context.name, what, setting, have))
+                faults.append(_moved(context.name, part, setting, have))
             if value := have or setting:
                 kept[context.name] = value
-    faults += _shared("cluster ID", ids, {})
-    faults += _shared(
-        "network", networks, {name: cluster.gateway_network for name, cluster in observed.items()}
-    )
+    faults += _shared(Part.CLUSTER_ID, ids, observed)
+    faults += _shared(Part.NETWORK, networks, observed)
     ids = naming.derive_cluster_ids({context.name: context.cluster for context in contexts}, ids)
     others = others or Others()
     silent = silent_members(ids, settings, observed, others)
@@ -184,29 +187,33 @@ def _tls_server_name(context: Context) -> str | None:
     return str(name) if name else None
 
 
-def _moved(context: str, what: str, desired: str, have: str) -> Problem:
+def _moved(context: str, part: Part, desired: str, have: str) -> Problem:
     return Problem(
         code=Code.IDENTITY_CHANGED,
         cluster=context,
-        message=f"the {what} of {context} cannot be changed while it is in a mesh",
+        message=f"the {part} of {context} cannot be changed while it is in a mesh",
         seen=f"{have} (live)",
         expected=f"{desired} (mesh.yaml)",
         hint=Advice(f"set it to {have} in mesh.yaml, or let {context} leave the mesh first"),
     )
 
 
-def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | None]) -> list[Problem]:
-    """Two clusters with one ID or network; the way back where the gateway of one still has another."""
+def _shared(part: Part, values: Mapping[str, str], observed: Mapping[str, Observed]) -> list[Problem]:
+    """Two clusters with one ID or network; the fix restores the label where Istio runs with another value."""
     owners: dict[str, list[str]] = {}
     for context, value in values.items():
         owners.setdefault(value, []).append(context)
+    former = {
+        name: identity.sources_of(live, part).most_common(without=values.get(name))
+        for name, live in observed.items()
+    }
     return [
         Problem(
             code=Code.IDENTITY_SHARED,
-            message=f"clusters {' and '.join(contexts)} have the same {what}",
+            message=f"clusters {' and '.join(contexts)} have the same {part}",
             seen=value,
-            expected=f"a {what} that is unique for each cluster",
-            hint=_revert_hint(contexts, value, former)
+            expected=f"a {part} that is unique for each cluster",
+            hint=_revert_hint(part, contexts, value, former)
             or Advice(f"remove {contexts[-1]} from its mesh and install it again"),
         )
         for value, contexts in owners.items()
@@ -214,14 +221,11 @@ def _shared(what: str, values: Mapping[str, str], former: Mapping[str, str | Non
     ]
 
 
-def _revert_hint(contexts: list[str], value: str, former: Mapping[str, str | None]) -> Command | None:
+def _revert_hint(
+    part: Part, contexts: list[str], shared: str, former: Mapping[str, str | None]
+) -> Command | None:
     for context in contexts:
-        if (network := former.get(context)) and network not in {value, *_others(former, context)}:
-            return kubectl(
-                context, "label", "namespace", SYSTEM_NAMESPACE, f"{NETWORK_LABEL}={network}", "--overwrite"
-            )
+        others = {value for name, value in former.items() if name != context}
+        if (value := former.get(context)) and value not in {shared, *others}:
+            return identity.label_fix(context, part, value)
     return None
-
-
-def _others(former: Mapping[str, str | None], context: str) -> list[str | None]:
-    return [network for name, network in former.items() if name != context]
