@@ -187,7 +187,7 @@ def rehearse(session: Session, todo: RootRotating) -> RootResult:
 
 def rotate(session: Session, todo: RootRotating, options: CaOptions, now: datetime) -> RootResult:
     """Does what was planned; stops at the first fault, with a mesh that works."""
-    before = gate.faults_before(session, now)
+    before = gate.look_before(session, now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.members, options, now)
     done: dict[Phase, float] = {}
@@ -469,8 +469,8 @@ def _stopped(phase: Phase) -> Problem:
 def _gate_stopped(phase: Phase, _names: Collection[str], failing: str) -> Problem:
     return Problem(
         code=Code.ROOT_GATE,
-        message=f"checks fail that passed before the root changed, after phase “{phase}”",
+        message=f"checks that passed before the root changed do not pass after phase “{phase}”",
         seen=failing,
-        expected="no check that fails and did not fail before; no later phase was begun",
+        expected="no check that fails, or is unknown, and passed before; no later phase was begun",
         hint=Advice("repair it, then the same command goes on: ", istio_mc("ca", "rotate")),
     )

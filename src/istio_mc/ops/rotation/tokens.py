@@ -91,7 +91,7 @@ class RotationResult:
 
 def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
     """Does what was planned; stops at the first fault, with a mesh that works."""
-    before = gate.faults_before(session, now)
+    before = gate.look_before(session, now)
     done: dict[str, Rotated] = {}
     for name in todo.order:
         if todo.is_done(name):
@@ -113,7 +113,7 @@ def dry_run(todo: Rotating) -> RotationResult:
     return RotationResult(todo, dry_run=True)
 
 
-def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Faults, now: datetime) -> Rotated:
+def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before, now: datetime) -> Rotated:
     """Replaces the token of one cluster.
 
     Raises:
@@ -180,7 +180,7 @@ def _replace(session: Session, todo: Rotating, name: str, holder: str, token: Re
 
 
 def _wait_for_istiods(
-    session: Session, name: str, holders: Collection[str], before: gate.Faults, now: datetime
+    session: Session, name: str, holders: Collection[str], before: gate.Before, now: datetime
 ) -> None:
     """Waits until every istiod of other clusters has the gateway and endpoints that it had of a cluster.
 
@@ -225,8 +225,8 @@ def _gate_stopped(names: Collection[str], failing: str) -> Problem:
     return Problem(
         code=Code.ROTATION_GATE,
         cluster=next(iter(names), None),
-        message=f"checks fail that passed before the token of {', '.join(names)} was replaced",
+        message=f"checks that passed before the token of {', '.join(names)} was replaced do not pass now",
         seen=failing,
-        expected="no check that fails and did not fail before; no other cluster was begun",
+        expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
         hint=Advice("repair it, then the same command goes on: ", istio_mc("link", "--rotate")),
     )

@@ -1,12 +1,13 @@
-"""The gate after each cluster of an upgrade: what `verify` finds now and did not find before."""
+"""The gate after each cluster of an upgrade: `verify`, compared with before the first change."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks.catalogue import ALL
+from istio_mc.checks.model import Cause, Verdict
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.problem import Code, Problem, ProblemError
@@ -15,7 +16,7 @@ from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.verify.verify import run_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
     from istio_mc.checks.model import Result
@@ -30,60 +31,103 @@ SETTLE_S = 90.0
 _POLL_S = 3.0
 _SHOWN = 4
 
-Faults = frozenset[tuple[str, str]]
-"""Checks that fail, and where."""
+_JUDGED_BEFORE = frozenset({"versions", "hazards"})
+"""Topics that compare with what this program knows of releases: a new one may be unknown to it, which was
+judged before the first change. Anything else that becomes unknown is lost sight of."""
+
+Key = tuple[str, str]
+"""ID of a check, and its target."""
 
 
-def faults_of(session: Session, now: datetime) -> Faults:
-    """The checks that fail now."""
-    return frozenset(_key(one) for one in run_checks(session, CHECKS, now).failed)
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What `verify` found before the first change.
+
+    Attributes:
+        failed: What no gate counts, because it failed already.
+        passed: What every gate requires to be known again.
+    """
+
+    failed: frozenset[Key]
+    passed: frozenset[Key]
 
 
-def faults_before(session: Session, now: datetime) -> Faults:
-    """The checks that fail before the first change, which no gate counts."""
+def look_before(session: Session, now: datetime) -> Before:
+    """Runs the checks before the first change."""
     session.run.progress(Event(None, STEP, State.STARTED, "verify before the first change"))
-    before = faults_of(session, now)
-    session.run.progress(Event(None, STEP, State.DONE, f"{len(before)} faults before the first change"))
+    result = run_checks(session, CHECKS, now)
+    passed = (one for one in result.results if one.verdict is Verdict.OK)
+    before = Before(frozenset(map(_key, result.failed)), frozenset(map(_key, passed)))
+    session.run.progress(
+        Event(None, STEP, State.DONE, f"{len(before.failed)} faults before the first change")
+    )
     return before
 
 
 def pass_gate(
     session: Session,
-    before: Faults,
+    before: Before,
     upgraded: Collection[str],
     now: datetime,
     stopped: Callable[[Collection[str], str], Problem] | None = None,
 ) -> None:
-    """Waits until nothing fails that did not fail before the change.
+    """Waits until nothing fails that did not fail before the change, and nothing is unknown that passed.
+
+    Something may be unknown for a moment, such as what an istiod that just started reports.
 
     Args:
-        stopped: The first problem where something does, of the changed clusters and of what fails; None: that
-            of an upgrade.
+        stopped: The first problem where something does not pass, of the changed clusters and of what that is;
+            None: that of an upgrade.
 
     Raises:
-        ProblemError: Something still does; it names what, and how to go on and back.
+        ProblemError: Something still does not pass; it names what, and how to go on and back.
     """
     names = ", ".join(upgraded)
     session.run.progress(Event(None, STEP, State.STARTED, f"verify after {names}"))
-    news: list[Result] = []
+    failed: list[Result] = []
+    found = ""
     for left in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         session.clusters.retry_unusable()
         result = run_checks(session, CHECKS, now)
-        news = [one for one in result.failed if _key(one) not in before]
-        if not news:
+        failed = [one for one in result.failed if _key(one) not in before.failed]
+        lost = _lost(result.results, before, failed)
+        if not (failed or lost):
             session.run.progress(Event(None, STEP, State.DONE, f"nothing new fails after {names}"))
             return
-        found = few((f"{one.check.id} {one.target}" for one in news), _SHOWN)
+        found = _named(failed, lost)
         session.run.progress(Event(None, STEP, State.WAITING, f"{found}; {left:.0f} s left"))
     session.run.progress(Event(None, STEP, State.FAILED))
-    causes = [one.problem for one in news if one.problem and one.is_root_cause] or [
-        one.problem for one in news if one.problem
+    causes = [one.problem for one in failed if one.problem and one.is_root_cause] or [
+        one.problem for one in failed if one.problem
     ]
-    found = few((f"{one.check.id} {one.target}" for one in news), _SHOWN)
     raise ProblemError((stopped or _stopped)(upgraded, found), *(replace(one) for one in causes))
 
 
-def _key(result: Result) -> tuple[str, str]:
+def _lost(results: Iterable[Result], before: Before, failed: Collection[Result]) -> list[Result]:
+    """What passed before and is unknown now, except where a new failure explains it."""
+    failing = {Cause(one.check.id, one.target) for one in failed}
+    return [
+        one
+        for one in results
+        if one.verdict is Verdict.UNKNOWN
+        and _key(one) in before.passed
+        and one.check.topic not in _JUDGED_BEFORE
+        and failing.isdisjoint(one.caused_by)
+    ]
+
+
+def _named(failed: Collection[Result], lost: Collection[Result]) -> str:
+    """What does not pass, in one line."""
+    parts = []
+    if failed:
+        parts.append(few((f"{one.check.id} {one.target}" for one in failed), _SHOWN))
+    if lost:
+        names = (f"{one.check.id} {one.target}" + (f" ({one.seen})" if one.seen else "") for one in lost)
+        parts.append(f"unknown: {few(names, _SHOWN)}")
+    return "; ".join(parts)
+
+
+def _key(result: Result) -> Key:
     return result.check.id, str(result.target)
 
 
@@ -92,9 +136,9 @@ def _stopped(upgraded: Collection[str], failing: str) -> Problem:
     return Problem(
         code=Code.UPGRADE_GATE,
         cluster=next(iter(upgraded), None),
-        message=f"checks fail that passed before {names} was upgraded; no other cluster was begun",
+        message=f"checks that passed before {names} was upgraded fail or are unknown now",
         seen=failing,
-        expected="no check that fails and did not fail before",
+        expected="no check that fails, or is unknown, and passed before; no other cluster was begun",
         hint=Advice(
             "repair it, then the same command goes on; or go back: ",
             istio_mc("upgrade", "--back", contexts=upgraded),

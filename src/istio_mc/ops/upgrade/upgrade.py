@@ -100,7 +100,7 @@ def upgrade(
     reached: dict[str, list[Reached]] = {name: [] for name in todo.upgrades}
     if not any(one.goals for one in todo.upgrades.values()):
         return UpgradeResult(todo)
-    before = gate.faults_before(session, now)
+    before = gate.look_before(session, now)
     failures: Failures = {}
     for version in _hops(todo):
         pending = {
@@ -136,7 +136,7 @@ def _batches(names: Sequence[str], canary: str | None, parallel: int) -> Iterato
         yield rest[at : at + parallel]
 
 
-def _gate(session: Session, before: gate.Faults, batch: Sequence[str], now: datetime) -> Failures:
+def _gate(session: Session, before: gate.Before, batch: Sequence[str], now: datetime) -> Failures:
     try:
         gate.pass_gate(session, before, batch, now)
     except ProblemError as error:
