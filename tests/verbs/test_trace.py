@@ -144,6 +144,25 @@ def edit(
     one.settle()
 
 
+def ruled(one: Cluster, policy: Object, *to: str) -> None:
+    """A DestinationRule for the service, exported to some namespaces only."""
+    spec = {"host": "reviews", "trafficPolicy": policy, **({"exportTo": list(to)} if to else {})}
+    custom(one, "networking", "DestinationRule", "fault", spec)
+
+
+def labelled_as_gateway(one: Cluster) -> None:
+    """A Service with an address, and with the label of a network that only gateways should have."""
+    labels = {"topology.istio.io/network": "network3"}
+    one.make(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "web", "namespace": "sample", "labels": labels},
+            "spec": {"ports": [{"name": "http", "port": 80}], "externalIPs": ["203.0.113.9"]},
+        }
+    )
+
+
 def annotated(name: str, value: str) -> Callable[[Object], Any]:
     return lambda item: item["metadata"].setdefault("annotations", {}).update({name: value})
 
@@ -208,6 +227,8 @@ class Fault:
 TO_NHN = ("kt → nhn", "ncloud → nhn")
 FROM_NHN = ("nhn → kt", "nhn → ncloud")
 ALL_OF_NHN = (*FROM_NHN, "nhn → nhn")
+NOT_CAPTURED = {"port": {"number": 9080, "protocol": "HTTP"}, "captureMode": "NONE", "hosts": ["./*"]}
+TOKENS = {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
 MTLS_OFF = {"mtls": {"mode": "DISABLE"}}
 DENY = {"action": "DENY", "rules": [{"from": [{"source": {"namespaces": ["sample"]}}]}]}
 ELSEWHERE = {"hosts": ["reviews"], "http": [{"route": [{"destination": {"host": "ratings"}}]}]}
@@ -384,6 +405,54 @@ FAULTS: dict[str, Fault] = {
         "nhn: DestinationRule sample/plain turns mTLS off for sample/reviews",
         fixed=True,
     ),
+    "a DestinationRule with a PROXY header": Fault(
+        lambda nhn: ruled(nhn, {"proxyProtocol": {"version": "V1"}}),
+        "destination-rule",
+        ALL_OF_NHN,
+        "nhn: calls of sample/reviews fail by DestinationRule sample/fault",
+        fixed=True,
+    ),
+    "a DestinationRule that requires another server": Fault(
+        lambda nhn: ruled(nhn, {"tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["reviews.example"]}}),
+        "destination-rule",
+        ALL_OF_NHN,
+        "nhn: calls of sample/reviews fail by DestinationRule sample/fault",
+        fixed=True,
+    ),
+    "a DestinationRule with an SNI of its own": Fault(
+        lambda nhn: ruled(nhn, {"tls": {"mode": "ISTIO_MUTUAL", "sni": "reviews.example"}}),
+        "destination-rule",
+        FROM_NHN,
+        "nhn: calls of sample/reviews fail by DestinationRule sample/fault",
+        fixed=True,
+    ),
+    "a DestinationRule by which a gateway calls the address of the Service": Fault(
+        lambda nhn: ruled(nhn, {"loadBalancer": {"simple": "PASSTHROUGH"}}),
+        "destination-rule",
+        TO_NHN,
+        "nhn: calls of sample/reviews fail by DestinationRule sample/fault",
+        fixed=True,
+    ),
+    "a Sidecar that does not intercept calls": Fault(
+        lambda nhn: custom(nhn, "networking", "Sidecar", "default", {"egress": [NOT_CAPTURED]}),
+        "sidecar",
+        ALL_OF_NHN,
+        "nhn: Sidecar sample/default does not intercept calls of sample/reviews",
+        fixed=True,
+    ),
+    "a Service that is taken for a gateway": Fault(
+        labelled_as_gateway,
+        "discovery",
+        TO_NHN,
+        "nhn: istiods take Service sample/web for a gateway of network3",
+        fixed=True,
+    ),
+    "a policy of tokens without what reads them": Fault(
+        lambda nhn: custom(nhn, "security", "AuthorizationPolicy", "jwt", TOKENS),
+        "authorization",
+        (*TO_NHN, "nhn → nhn"),
+        "nhn: AuthorizationPolicy sample/jwt requires a token that nothing reads",
+    ),
     "a PeerAuthentication without mTLS": Fault(
         lambda nhn: custom(nhn, "security", "PeerAuthentication", "off", MTLS_OFF),
         "peer-authentication",
@@ -456,7 +525,7 @@ def replace_pods(one: Cluster, namespace: str, workloads: list[str]) -> None:
 
 
 def operated(operations: list[Object]) -> Callable[[Object], None]:
-    """Does what a JSON patch of `add` and `replace` does."""
+    """Does what a JSON patch of `add`, `replace` and `remove` does."""
 
     def operate(item: Object) -> None:
         for one in operations:
@@ -464,7 +533,9 @@ def operated(operations: list[Object]) -> Callable[[Object], None]:
             part: Any = item
             for word in path:
                 part = part[word]
-            if last == "-":
+            if one["op"] == "remove":
+                del part[last]
+            elif last == "-":
                 part.append(one["value"])
             else:
                 part[last] = one["value"]
@@ -553,11 +624,24 @@ def test_what_is_not_evaluated_is_a_warning_and_no_fault(sampled: Mesh) -> None:
 
 
 @pytest.mark.thorough
-def test_a_policy_that_requires_a_token_is_listed_below_the_matrix(sampled: Mesh) -> None:
-    tokens = {"rules": [{"from": [{"source": {"requestPrincipals": ["*"]}}]}]}
-    custom(sampled["nhn"], "security", "AuthorizationPolicy", "jwt", tokens)
+def test_a_connection_pool_that_refuses_calls_is_a_warning_with_its_repair(sampled: Mesh) -> None:
+    ruled(sampled["nhn"], {"connectionPool": {"http": {"http1MaxPendingRequests": 1}}}, ".")
+    (warning,) = trace(sampled).json["messages"]
+    assert (warning["code"], warning["cluster"]) == ("connection-pool-small", "nhn")
     shown = sampled.run("trace", "reviews").exits(0).stdout
-    assert "depends on the request: AuthorizationPolicy sample/jwt (kt → nhn, ncloud → nhn" in shown
+    assert "destination-rule: DestinationRule sample/fault: http1MaxPendingRequests 1 (nhn → " in shown
+    repair = warning["hint"].partition("remove them: ")[2].removesuffix("`").removeprefix("`")
+    carry_out(sampled, repair)
+    assert trace(sampled).json["messages"] == []
+
+
+@pytest.mark.thorough
+def test_a_policy_that_requires_a_token_is_listed_below_the_matrix(sampled: Mesh) -> None:
+    custom(sampled["nhn"], "security", "AuthorizationPolicy", "jwt", TOKENS)
+    custom(sampled["nhn"], "security", "RequestAuthentication", "jwt", {"jwtRules": [{"issuer": "shop"}]})
+    shown = sampled.run("trace", "reviews").exits(0).stdout
+    both = "AuthorizationPolicy sample/jwt, RequestAuthentication sample/jwt"
+    assert f"depends on the request: {both} (kt → nhn, ncloud → nhn" in shown
     hops = [one for path in trace(sampled).data["paths"] for one in path["hops"] if one["dependsOnRequest"]]
     assert {one["id"] for one in hops} == {"authorization"}
 

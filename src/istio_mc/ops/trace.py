@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +31,7 @@ from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import few, plural
 from istio_mc.domain.trace import hops
 from istio_mc.domain.trace.additions import added_slices, filter_warnings, selected_entries
+from istio_mc.domain.trace.destination_rule import limits
 from istio_mc.domain.trace.injection import inject, may_have_sidecar, why_not_injected
 from istio_mc.domain.trace.matching import pod_name
 from istio_mc.domain.trace.model import Path, ServiceName, declared_ports, is_meshed
@@ -144,14 +145,13 @@ def follow(session: Session, query: TraceQuery, facts: Facts, results: Collectio
         if query.client in (None, client) and _is_target(query, views, client, target)
     ]
     services = {name: view.service for name, view in views.items() if view.service}
-    traces = tuple(
-        hops.walk(
-            Path(service, port, views[client], views[target], _checks(results, client, target), services)
-        )
+    paths = [
+        Path(service, port, views[client], views[target], _checks(results, client, target), services)
         for client, target in pairs
-    )
+    ]
+    warnings += dict.fromkeys(one for path in paths for one in limits(path))
     clients = {name: pod_name(view.client) for name, view in views.items()}
-    return TraceResult(service, port, clients, traces, (*session.warnings, *warnings))
+    return TraceResult(service, port, clients, tuple(map(hops.walk, paths)), (*session.warnings, *warnings))
 
 
 def _is_target(query: TraceQuery, views: Mapping[str, ClusterView], client: str, target: str) -> bool:
@@ -253,6 +253,7 @@ def _view(
         "entries": objects.WORKLOAD_ENTRY,
         "filters": objects.ENVOY_FILTER,
         "plugins": objects.WASM_PLUGIN,
+        "authentications": objects.REQUEST_AUTHENTICATION,
     }
     of_namespace = {"pods", "entries"}
     listed, unlisted = results_in_time(
@@ -292,6 +293,8 @@ def _view(
         }
         or None,
     )
+    if "authentications" in listed:
+        view = replace(view, request_authentications=tuple(listed["authentications"]))
     problems = [problem for problems in (missed | unprobed | unlisted).values() for problem in problems]
     problems += selected_entries(view, service, listed.get("entries", ()))
     problems += added_slices(view, service, source.slices(service))

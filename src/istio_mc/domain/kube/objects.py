@@ -117,6 +117,7 @@ def environment(deployment: Mapping[str, Any] | None) -> dict[str, str]:
 NAMESPACE = Kind("v1", "Namespace")
 WORKLOAD_ENTRY = Kind("networking.istio.io/v1", "WorkloadEntry")
 ENVOY_FILTER = Kind("networking.istio.io/v1alpha3", "EnvoyFilter")
+REQUEST_AUTHENTICATION = Kind("security.istio.io/v1", "RequestAuthentication")
 WASM_PLUGIN = Kind("extensions.istio.io/v1alpha1", "WasmPlugin")
 HTTP_ROUTE = Kind("gateway.networking.k8s.io/v1", "HTTPRoute")
 SECRET = Kind("v1", "Secret")

@@ -9,10 +9,19 @@ from istio_mc.domain.hint import Advice, istio_mc, istioctl, kubectl
 from istio_mc.domain.istio.istiod import restart_istiod
 from istio_mc.domain.istio.operator import CROSS_NETWORK_PORT
 from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
-from istio_mc.domain.trace import authentication, network, policies, routing, selection, service, sidecars
+from istio_mc.domain.trace import (
+    authentication,
+    destination_rule,
+    network,
+    policies,
+    routing,
+    selection,
+    service,
+    sidecars,
+)
 from istio_mc.domain.trace.additions import filters_of
 from istio_mc.domain.trace.matching import edit, full_host, matches_host, ref
 from istio_mc.domain.trace.model import OK, Hop, HopResult, Outcome, Path, State, Trace, broken
@@ -45,6 +54,8 @@ def _discovery(path: Path) -> Outcome:
     client, target = path.client, path.target
     if client.discovery is None or not client.discovery.istiods:
         return Outcome(State.UNKNOWN, f"what the istiods of {client.context} have could not be read")
+    if problem := _taken_for_gateway(path):
+        return broken(problem)
     expected = {one.address for one in path.called}
     lacking = [
         view.pod
@@ -63,6 +74,47 @@ def _discovery(path: Path) -> Outcome:
             hint=restart_istiod(client.context, client.istiod),
         )
     )
+
+
+_PORT_LABEL = "networking.istio.io/gatewayPort"
+
+
+def _taken_for_gateway(path: Path) -> Problem | None:
+    """A Service that istiods take for a gateway by its label, though it has no port for calls from outside.
+
+    See getGatewayDetails in pilot/pkg/serviceregistry/kube/controller/network.go, Istio 1.26.0.
+    """
+    used = _gateway_addresses(path) if path.through_gateway else frozenset()
+    labelled = [(view, one) for view in (path.target, path.client) for one in view.of_network]
+    return next((found for view, one in labelled if (found := _as_gateway(path, view, one, used))), None)
+
+
+def _as_gateway(path: Path, view: ClusterView, item: Object, used: frozenset[str]) -> Problem | None:
+    network, labels, metadata = path.target.cluster.network, labels_of(item), item["metadata"]
+    ports = {str(one["port"]) for one in (item.get("spec") or {}).get("ports") or []}
+    port = labels.get(_PORT_LABEL) or str(CROSS_NETWORK_PORT)
+    taken = [one for one in _addresses(item) if one in used]
+    if labels[NETWORK_LABEL] != network or not taken or port in ports:
+        return None
+    namespace, name = metadata["namespace"], metadata["name"]
+    removed = json.dumps({"metadata": {"labels": {NETWORK_LABEL: None}}})
+    return Problem(
+        code=Code.SERVICE_TAKEN_FOR_GATEWAY,
+        cluster=view.context,
+        message=f"{view.context}: istiods take Service {namespace}/{name} for a gateway of {network}",
+        seen=f"label {NETWORK_LABEL}={network}, address {taken[0]}, no port {port}",
+        expected="this label on Services of east-west gateways only: a share of the calls goes there",
+        hint=kubectl(
+            view.context, "-n", namespace, "patch", "service", name, "--type", "merge", "-p", removed
+        ),
+    )
+
+
+def _addresses(item: Object) -> list[str]:
+    """The addresses at which a Service is reached from outside its cluster."""
+    ingress = (item.get("status") or {}).get("loadBalancer", {}).get("ingress") or []
+    given = [str(one.get("ip") or one.get("hostname") or "") for one in ingress]
+    return [*given, *map(str, (item.get("spec") or {}).get("externalIPs") or ())]
 
 
 def _proxy(path: Path) -> Outcome:
@@ -219,7 +271,9 @@ HOPS: tuple[Hop, ...] = (
     Hop("service-entry", "no ServiceEntry for the same host", routing.service_entry),
     Hop("virtual-service", "routes of the VirtualService", routing.virtual_service),
     Hop(
-        "destination-rule", "TLS mode, subsets and locality of the DestinationRule", routing.destination_rule
+        "destination-rule",
+        "TLS, connections, limits and locality of the DestinationRule",
+        destination_rule.destination_rule,
     ),
     Hop("peer-authentication", "mTLS of the target", authentication.peer_authentication),
     Hop("network-policy", "NetworkPolicies of client and target", network.network_policies),

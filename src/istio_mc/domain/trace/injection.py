@@ -159,13 +159,18 @@ def patch_template(view: ClusterView, namespace: str, workload: str, metadata: M
     return kubectl(view.context, "-n", namespace, "patch", workload, "--type", "merge", "-p", patch)
 
 
+def intercepts(pod: Object) -> bool:
+    """Whether connections of a pod are intercepted for its sidecar."""
+    return annotations_of(pod).get(_INTERCEPTION) != _OFF
+
+
 def bypassed_outbound(pod: Object, port: int, address: str) -> tuple[str, str | None] | None:
     """The annotation by which calls go past the sidecar, and what it is to be without them; None: none does.
 
     None as the second: a value that is unknown here.
     """
     given = annotations_of(pod)
-    if given.get(_INTERCEPTION) == _OFF:
+    if not intercepts(pod):
         return _INTERCEPTION, ""
     if str(port) in (listed := _entries(given.get(EXCLUDED_OUT))):
         return EXCLUDED_OUT, ",".join(one for one in listed if one != str(port))
@@ -184,7 +189,7 @@ def bypassed_outbound(pod: Object, port: int, address: str) -> tuple[str, str | 
 def bypassed_inbound(pod: Object, port: int | None) -> tuple[str, str | None] | None:
     """The annotation by which calls of a port of the pod go past its sidecar, and what it should be."""
     given, desired = annotations_of(pod), str(port)
-    if given.get(_INTERCEPTION) == _OFF:
+    if not intercepts(pod):
         return _INTERCEPTION, ""
     if desired in (listed := _entries(given.get(EXCLUDED_IN))):
         return EXCLUDED_IN, ",".join(one for one in listed if one != desired)

@@ -9,7 +9,7 @@ from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
@@ -70,7 +70,7 @@ def edit(view: ClusterView, item: Object, before: str) -> Advice:
     return Advice(before, kubectl(view.context, "-n", metadata["namespace"], "edit", kind, metadata["name"]))
 
 
-def patched(view: ClusterView, item: Object, operations: list[Mapping[str, Any]]) -> Command:
+def patched(view: ClusterView, item: Object, operations: Sequence[Mapping[str, Any]]) -> Command:
     """The command that changes an object by a JSON patch."""
     metadata = item["metadata"]
     words = (

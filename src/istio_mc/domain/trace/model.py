@@ -92,6 +92,8 @@ class ClusterView:
         gateway_endpoints: What the gateway's proxies have for the service, by pod; None where not read.
         refused: A pod that refused a connection to the port of the service; empty where none did.
         envoy_filters: The EnvoyFilters of all namespaces, where they were read.
+        request_authentications: The RequestAuthentications of all namespaces; None where they were not read.
+        of_network: The Services with the label of a network: istiods take these for east-west gateways.
     """
 
     context: str
@@ -113,6 +115,8 @@ class ClusterView:
     gateway_endpoints: Mapping[str, tuple[ProxyEndpoint, ...]] | None = None
     refused: str = ""
     envoy_filters: tuple[Object, ...] = field(default=(), repr=False)
+    request_authentications: tuple[Object, ...] | None = field(default=None, repr=False)
+    of_network: tuple[Object, ...] = field(default=(), repr=False)
 
     @property
     def root_namespace(self) -> str:

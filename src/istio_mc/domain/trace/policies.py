@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import annotations_of, labels_of
 from istio_mc.domain.kube.policies import Policies
 from istio_mc.domain.problem import Code, Problem
@@ -17,7 +18,6 @@ from istio_mc.domain.trace.routing import is_http
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from istio_mc.domain.hint import Advice
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView
 
@@ -37,6 +37,7 @@ class Caller:
         local_domains: The trust domain of the cluster that is called, and its aliases.
         addresses: Where connections come from: across networks, the gateway of the cluster that is called.
         providers: Names of the external authorizers of that cluster; None where they are unknown.
+        tokens: Whether a RequestAuthentication of that cluster reads tokens for the pods; None: unknown.
     """
 
     trust_domain: str
@@ -47,6 +48,7 @@ class Caller:
     local_domains: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
     providers: frozenset[str] | None = None
+    tokens: bool | None = None
 
     @property
     def principal(self) -> str:
@@ -73,14 +75,46 @@ def authorization(path: Path) -> Outcome:
         frozenset(str(one.get("name")) for one in target.mesh_config.get("extensionProviders") or ()),
     )
     pods = [one.pod for one in target.endpoints if one.pod]
-    policies = _applying(target, path.service.namespace, pods)
+    policies = _applying(target, path.service.namespace, pods, target.config.authorization_policies)
+    readers = _reading_tokens(path, pods)
+    caller = replace(caller, tokens=None if readers is None else bool(readers))
     at_workload = decide(policies, caller)
-    if problem := _refusal(path, at_workload, f"refuses {caller.principal}"):
+    if problem := _without_tokens(path, policies, caller) or _refusal(path, at_workload, caller.principal):
         return broken(problem)
-    if at_workload.undecided:
-        names = few(map(ref, at_workload.undecided), _SHOWN)
+    if open_ones := [*at_workload.undecided, *((readers or ()) if caller.http else ())]:
+        names = few(map(ref, open_ones), _SHOWN)
         return Outcome(State.OK, f"depends on the request: {names}", is_open=True)
     return Outcome(State.OK, f"{caller.principal} is let in" if policies else "no policy")
+
+
+def _reading_tokens(path: Path, pods: Sequence[Object]) -> list[Object] | None:
+    """The RequestAuthentications of the pods, which refuse requests with an invalid token; None: not read."""
+    found = path.target.request_authentications
+    return None if found is None else _applying(path.target, path.service.namespace, pods, found)
+
+
+def _without_tokens(path: Path, policies: Sequence[Object], caller: Caller) -> Problem | None:
+    """The problem of rules that require a token where nothing reads tokens: no request ever has one."""
+    decision = decide(policies, caller)
+    if (
+        caller.tokens is not False
+        or not decision.refusing
+        or decide(policies, replace(caller, tokens=None)).refusing
+    ):
+        return None
+    target, other = path.target, path.client
+    found = next(iter(other.request_authentications or ()), None) if other is not target else None
+    words = ("-n", path.service.namespace, "get", "requestauthentication", "-o", "yaml")
+    return Problem(
+        code=Code.AUTHORIZATION_REFUSES,
+        cluster=target.context,
+        message=f"{target.context}: {ref(decision.refusing[0])} requires a token that nothing reads",
+        seen=f"no RequestAuthentication applies to the pods of {path.service}",
+        expected="a RequestAuthentication for the tokens that the rules of the policy name",
+        hint=Advice(f"create it, like that of {other.context}: ", kubectl(other.context, *words))
+        if found
+        else edit(target, decision.refusing[0], "create one, or remove the tokens from its rules: "),
+    )
 
 
 def _addresses(path: Path) -> tuple[str, ...]:
@@ -90,16 +124,18 @@ def _addresses(path: Path) -> tuple[str, ...]:
     return tuple(addresses) if all(addresses) else ()
 
 
-def _applying(view: ClusterView, namespace: str, pods: Sequence[Object]) -> list[Object]:
+def _applying(
+    view: ClusterView, namespace: str, pods: Sequence[Object], policies: Iterable[Object]
+) -> list[Object]:
     root, labels = view.root_namespace, [labels_of(pod) for pod in pods]
     return [
         one
-        for one in Policies.of(view.config.authorization_policies).selecting((namespace, root), labels)
+        for one in Policies.of(policies).selecting((namespace, root), labels)
         if annotations_of(one).get(_DRY_RUN, "").lower() != "true" and applies_to(one, namespace, root, pods)
     ]
 
 
-def _refusal(path: Path, decision: Decision, what: str) -> Problem | None:
+def _refusal(path: Path, decision: Decision, principal: str) -> Problem | None:
     if not decision.refusing:
         return None
     first, action = decision.refusing[0], decision.action
@@ -112,7 +148,7 @@ def _refusal(path: Path, decision: Decision, what: str) -> Problem | None:
     return Problem(
         code=Code.AUTHORIZATION_REFUSES,
         cluster=path.target.context,
-        message=f"{path.target.context}: {ref(first)} {what}",
+        message=f"{path.target.context}: {ref(first)} refuses {principal}",
         seen=seen,
         expected="rules that let the client in, where it is to be let in",
         hint=_correct(path, first, action),
@@ -226,8 +262,20 @@ def _decided(caller: Caller, namespace: str) -> Decided:
         "ipBlocks": lambda given: _within(given, caller),
         "ports": lambda given: None if caller.port is None else str(caller.port) in given,
     }
+    if caller.http and caller.tokens is False:
+        fields |= dict.fromkeys(_OF_TOKENS, lambda _given: False)
     return {**fields, **{key: fields[field] for key, field in _KEYS.items()}}
 
+
+_CLAIMS = "request.auth.claims"
+_OF_TOKENS = (
+    "requestPrincipals",
+    "request.auth.principal",
+    "request.auth.audiences",
+    "request.auth.presenter",
+    _CLAIMS,
+)
+"""What is read from a token; of claims the key goes on in brackets."""
 
 _KEYS = {
     "source.principal": "principals",
@@ -271,6 +319,7 @@ def _condition(condition: Mapping[str, Any], decided: Decided, request: Verdict)
 def _look(
     key: str, values: Iterable[object], decided: Decided, request: Verdict, *, is_negated: bool
 ) -> Verdict:
+    key = _CLAIMS if key.startswith(f"{_CLAIMS}[") else key
     if key not in decided:
         return _unknown(key, request)
     found = decided[key](list(map(str, values)))

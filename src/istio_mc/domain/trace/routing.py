@@ -1,21 +1,20 @@
-"""Hops in the client's proxy: ServiceEntry, VirtualService, DestinationRule of its cluster."""
+"""Hops in the client's proxy: ServiceEntry and VirtualService; which DestinationRules and subsets apply."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import CLUSTER_LABEL, NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem
-from istio_mc.domain.trace.authentication import only_mtls
-from istio_mc.domain.trace.matching import edit, full_host, is_visible, matches_host, patched, ref
+from istio_mc.domain.trace.matching import edit, full_host, is_visible, matches_host, ref
 from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView, Endpoint
@@ -79,6 +78,10 @@ def virtual_service(path: Path) -> Outcome:
     if problem:
         return broken(problem)
     timeout = f", timeout {route['timeout']}" if route.get("timeout") else ""
+    share, status = _aborted(route)
+    if share:
+        seen = f"{ref(item)} aborts {share:g} % of requests with status {status}"
+        return Outcome(State.OK, seen, is_open=True)
     return Outcome(State.OK, f"{ref(item)} routes to it{timeout}")
 
 
@@ -126,7 +129,7 @@ def _matches_all(path: Path, match: Mapping[str, Any]) -> bool:
     )
 
 
-def _called_subsets(path: Path) -> list[str]:
+def called_subsets(path: Path) -> list[str]:
     """The subsets of the service that every call goes to; an empty one: the whole of it."""
     found = _virtual_service_of(path)
     route = _default_route(path, found)[0] if found else None
@@ -145,9 +148,8 @@ def _destinations(path: Path, found: Object, route: Mapping[str, Any]) -> list[M
 def _route_problem(path: Path, item: Object, route: Mapping[str, Any]) -> Problem | None:
     if "redirect" in route or "directResponse" in route:
         return _elsewhere(path, item, "a redirect or a direct response")
-    abort = (route.get("fault") or {}).get("abort")
-    if abort and float((abort.get("percentage") or {}).get("value", 0)) >= 100:  # noqa: PLR2004 - per cent
-        status = abort.get("httpStatus") or abort.get("grpcStatus") or abort.get("http2Error")
+    share, status = _aborted(route)
+    if share >= 100:  # noqa: PLR2004 - per cent
         return _elsewhere(path, item, f"every request is aborted with status {status}")
     here = _destinations(path, item, route)
     if not here:
@@ -163,7 +165,14 @@ def _route_problem(path: Path, item: Object, route: Mapping[str, Any]) -> Proble
     return problems[0] if all(problems) else None
 
 
-_LEAST_TIMEOUT_S = 0.01
+def _aborted(route: Mapping[str, Any]) -> tuple[float, str]:
+    """How many per cent of its requests a route aborts, and with which status."""
+    abort = (route.get("fault") or {}).get("abort") or {}
+    share = float((abort.get("percentage") or {}).get("value", 0)) if abort else 0.0
+    return share, str(abort.get("httpStatus") or abort.get("grpcStatus") or abort.get("http2Error"))
+
+
+LEAST_TIMEOUT_S = 0.01
 """A timeout below this ends calls of another network: the handshake alone takes a few round trips."""
 
 _MOST_DELAY_S = 5.0
@@ -173,19 +182,24 @@ _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 _PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
 
 
-def _seconds(duration: object) -> float:
+def seconds(duration: object) -> float:
     """The seconds of a duration as Go writes it, such as `1.5s`; 0 where there is none."""
     return sum(float(number) * _UNITS_S[unit] for number, unit in _PART.findall(str(duration or "")))
 
 
 def _late(path: Path, item: Object, route: Mapping[str, Any]) -> Problem | None:
     """Why every response comes too late: a delay, or a timeout that a call of another network exceeds."""
-    timeout, delay = route.get("timeout"), (route.get("fault") or {}).get("delay") or {}
+    delay = (route.get("fault") or {}).get("delay") or {}
+    given = {
+        "a timeout": route.get("timeout"),
+        "a perTryTimeout": (route.get("retries") or {}).get("perTryTimeout"),
+    }
+    short = [f"{what} of {value}" for what, value in given.items() if 0 < seconds(value) < LEAST_TIMEOUT_S]
     delayed = float((delay.get("percentage") or {}).get("value") or delay.get("percent") or 0)
-    if delayed >= 100 and _seconds(delay.get("fixedDelay")) >= _MOST_DELAY_S:  # noqa: PLR2004 - per cent
+    if delayed >= 100 and seconds(delay.get("fixedDelay")) >= _MOST_DELAY_S:  # noqa: PLR2004 - per cent
         seen, what = f"every request is delayed by {delay['fixedDelay']}", "remove the delay: "
-    elif path.through_gateway and 0 < _seconds(timeout) < _LEAST_TIMEOUT_S:
-        seen, what = f"a timeout of {timeout}", "use a longer timeout: "
+    elif path.through_gateway and short:
+        seen, what = " and ".join(short), "use a longer timeout: "
     else:
         return None
     return Problem(
@@ -193,7 +207,7 @@ def _late(path: Path, item: Object, route: Mapping[str, Any]) -> Problem | None:
         cluster=path.client.context,
         message=f"{path.client.context}: calls of {path.service} time out by {ref(item)}",
         seen=seen,
-        expected=f"delays below {_MOST_DELAY_S:g} s, timeouts of at least {_LEAST_TIMEOUT_S * 1000:g} ms",
+        expected=f"delays below {_MOST_DELAY_S:g} s, timeouts of at least {LEAST_TIMEOUT_S * 1000:g} ms",
         hint=edit(path.client, item, what),
     )
 
@@ -223,7 +237,7 @@ def _subset_problem(path: Path, item: Object, subset: str | None) -> Problem | N
         path.target,
         f"{path.client.context}: {ref(item)} routes {path.service} to subset {subset}",
     )
-    labels = _subset_labels(path, path.client, subset)
+    labels = subset_labels(path, path.client, subset)
     rules = destination_rules(path, path.client)
     rule = next(iter(rules), None)
     shown = ref(rule) if rule else "no DestinationRule"
@@ -236,7 +250,7 @@ def _subset_problem(path: Path, item: Object, subset: str | None) -> Problem | N
             expected=f"subset {subset} in a DestinationRule of {path.client.context}",
             hint=edit(path.client, rule or item, f"define subset {subset}: "),
         )
-    if not any(_in_subset(path, one, labels) for one in target.endpoints):
+    if not any(in_subset(path, one, labels) for one in target.endpoints):
         return Problem(
             code=Code.SUBSET_EMPTY,
             cluster=path.client.context,
@@ -245,7 +259,7 @@ def _subset_problem(path: Path, item: Object, subset: str | None) -> Problem | N
             expected="a ready pod with these labels",
             hint=edit(path.client, item, f"route to a subset that {target.context} has: "),
         )
-    if path.through_gateway and _subset_labels(path, target, subset) is None:
+    if path.through_gateway and subset_labels(path, target, subset) is None:
         return Problem(
             code=Code.SUBSET_EMPTY,
             cluster=target.context,
@@ -263,7 +277,8 @@ def _copy(path: Path, rule: Object | None) -> Advice:
     return Advice(f"create it in {path.target.context} too, like that of {path.client.context}: ", shown)
 
 
-def _in_subset(path: Path, endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
+def in_subset(path: Path, endpoint: Endpoint, labels: Mapping[str, str]) -> bool:
+    """Whether an endpoint of the target has the labels of a subset."""
     if endpoint.pod is None:
         return True  # unknown: nothing is said of it
     cluster = path.target.cluster
@@ -275,7 +290,8 @@ def _in_subset(path: Path, endpoint: Endpoint, labels: Mapping[str, str]) -> boo
     return labels.items() <= {**added, **labels_of(endpoint.pod)}.items()
 
 
-def _subset_labels(path: Path, view: ClusterView, subset: str) -> Mapping[str, str] | None:
+def subset_labels(path: Path, view: ClusterView, subset: str) -> Mapping[str, str] | None:
+    """The labels of a subset in a cluster; None: no DestinationRule there defines it."""
     for rule in destination_rules(path, view):
         for one in (rule.get("spec") or {}).get("subsets") or []:
             if one.get("name") == subset:
@@ -318,133 +334,4 @@ def _applies(path: Path, view: ClusterView, rule: Object, reader: str) -> bool:
         matches_host(_host(rule), path.service.host)
         and is_visible(rule, exported, reader)
         and (not desired or (is_own and desired.items() <= labels_of(view.client).items()))
-    )
-
-
-def destination_rule(path: Path) -> Outcome:
-    """The DestinationRules for the host keep mTLS, and calls are not kept in the client's cluster.
-
-    The gateway of the target goes by the rule of its own cluster: where that turns mTLS off, it has no
-    endpoints (seen on Istio 1.31.0). Within a cluster plain text is accepted unless it is refused there.
-    """
-    subsets = [one for one in _called_subsets(path) if _has_endpoint(path, one)]
-    for view in (path.client, path.target) if path.through_gateway else (path.client,):
-        for subset in subsets:
-            if problem := _tls_problem(path, view, subset):
-                return broken(problem)
-    rules = destination_rules(path, path.client)
-    if not rules:
-        return OK
-    if path.crosses:
-        kept = [_kept_by_locality(path, _policies(rules, path.port, one)) for one in subsets]
-        if kept and all(kept):
-            return Outcome(State.LOCAL, kept[0])
-    return Outcome(State.OK, ref(rules[0]))
-
-
-def _has_endpoint(path: Path, subset: str) -> bool:
-    """Whether the target has a ready endpoint in a subset, or in the whole service."""
-    labels = _subset_labels(path, path.client, subset) if subset else {}
-    return labels is not None and any(_in_subset(path, one, labels) for one in path.target.endpoints)
-
-
-class _Policy(NamedTuple):
-    """A traffic policy of a DestinationRule, and where it is in it."""
-
-    rule: Object
-    where: str
-    value: Mapping[str, Any]
-
-
-def _policies(rules: Sequence[Object], port: int, subset: str = "") -> list[_Policy]:
-    """The traffic policies for a port of the service or of a subset, the one that counts first.
-
-    Of rules that istiod merges the first that has a policy counts. That of a subset goes before it, field by
-    field; that of a port inherits nothing (MergeSubsetTrafficPolicy in
-    pilot/pkg/networking/core/cluster_traffic_policy.go, Istio 1.31.0).
-    """
-    found = []
-    for rule in rules:
-        for place, one in enumerate(rule["spec"].get("subsets") or []):
-            if subset and one.get("name") == subset and one.get("trafficPolicy"):
-                found.append(_Policy(rule, f"/spec/subsets/{place}/trafficPolicy", one["trafficPolicy"]))
-    found = found[:1]
-    whole = next((one for one in rules if one["spec"].get("trafficPolicy")), None)
-    if whole:
-        found.append(_Policy(whole, "/spec/trafficPolicy", whole["spec"]["trafficPolicy"]))
-    of_port = [_of_number(one, port) for one in found]
-    if of_port and of_port[0]:
-        return [of_port[0]]
-    return [own or one for one, own in zip(found, of_port, strict=True)]
-
-
-def _of_number(policy: _Policy, port: int) -> _Policy | None:
-    """What a policy has for one port alone."""
-    for place, one in enumerate(policy.value.get("portLevelSettings") or []):
-        if (one.get("port") or {}).get("number") == port:
-            return _Policy(policy.rule, f"{policy.where}/portLevelSettings/{place}", one)
-    return None
-
-
-def _tls_problem(path: Path, view: ClusterView, subset: str) -> Problem | None:
-    """Why calls are not mTLS where they must be: through a gateway, or where only mTLS is accepted."""
-    if not path.through_gateway and not only_mtls(path):
-        return None
-    policies = _policies(destination_rules(path, view), path.port, subset)
-    setting = next((one for one in policies if one.value.get("tls")), None)
-    if setting is None:
-        return _automatic_off(path, view) if view.mesh_config.get("enableAutoMtls") is False else None
-    mode = setting.value["tls"].get("mode", "DISABLE")
-    if mode == "ISTIO_MUTUAL":
-        return None
-    of_subset = setting.where.startswith("/spec/subsets")
-    change = {"op": "replace", "path": f"{setting.where}/tls", "value": {"mode": "ISTIO_MUTUAL"}}
-    return Problem(
-        code=Code.DESTINATION_RULE_TLS,
-        cluster=view.context,
-        message=f"{view.context}: {ref(setting.rule)} turns mTLS off for "
-        + (f"subset {subset} of {path.service}" if of_subset else str(path.service)),
-        seen=f"tls mode {mode}",
-        expected="ISTIO_MUTUAL, or no tls: "
-        + ("gateways forward mTLS only" if path.through_gateway else "its PeerAuthentication requires mTLS"),
-        hint=patched(view, setting.rule, [change]),
-    )
-
-
-def _automatic_off(path: Path, view: ClusterView) -> Problem:
-    return Problem(
-        code=Code.DESTINATION_RULE_TLS,
-        cluster=view.context,
-        message=f"{view.context}: automatic mTLS is off, no DestinationRule turns it on for {path.service}",
-        seen="enableAutoMtls: false in the MeshConfig",
-        expected="enableAutoMtls: true, or tls mode ISTIO_MUTUAL",
-        hint=Advice(
-            "remove enableAutoMtls: false from the MeshConfig: ",
-            kubectl(view.context, "-n", SYSTEM_NAMESPACE, "get", "configmap", "istio", "-o", "yaml"),
-        ),
-    )
-
-
-def _kept_by_locality(path: Path, policies: Sequence[_Policy]) -> str:
-    """Why calls stay in the client's cluster as long as its own endpoints are healthy; empty: they do not."""
-    setting = dict(path.client.mesh_config.get("localityLbSetting") or {})
-    for one in reversed(policies):
-        setting |= (one.value.get("loadBalancer") or {}).get("localityLbSetting") or {}
-    outlier = any(one.value.get("outlierDetection") for one in policies)
-    if setting.get("enabled") is False or not path.client.endpoints or not policies:
-        return ""
-    rule = policies[0].rule
-    if setting.get("distribute"):
-        return f"{ref(rule)}: localityLbSetting.distribute decides which locality is called"
-    if not outlier:
-        return ""
-    if "topology.istio.io/cluster" in map(str, setting.get("failoverPriority") or ()):
-        return f"{ref(rule)}: failoverPriority keeps calls in the cluster while its endpoints are healthy"
-    here = {one.zone for one in path.client.endpoints}
-    there = {one.zone for one in path.target.endpoints}
-    if here & there:
-        return ""
-    return (
-        f"{ref(rule)} has outlierDetection: {path.target.context} is in other zones, and called only if "
-        f"endpoints of {path.client.context} are unhealthy"
     )

@@ -12,9 +12,10 @@ from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem
 from istio_mc.domain.text import few, plural
 from istio_mc.domain.trace import injection
+from istio_mc.domain.trace.authentication import only_mtls
 from istio_mc.domain.trace.matching import edit, is_visible, matches_host, ref
 from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken, declared_ports, is_meshed
-from istio_mc.domain.trace.sidecars import forwarding
+from istio_mc.domain.trace.sidecars import binds_itself, forwarding
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -317,7 +318,22 @@ def ready(path: Path) -> Outcome:
     ):
         if problem := find_fault(path):
             return broken(problem)
-    return Outcome(State.OK, plural(len(path.called), "ready endpoint"))
+    ready = plural(len(path.called), "ready endpoint")
+    if undecided := _bound_under_strict(path):
+        return Outcome(State.OK, f"{ready}; {undecided}", is_open=True)
+    return Outcome(State.OK, ready)
+
+
+def _bound_under_strict(path: Path) -> str:
+    """What is not decided: a port that a sidecar listens on itself, and that is intercepted too."""
+    for pod in (one.pod for one in path.called if one.meshed and one.pod):
+        intercepted = injection.bypassed_inbound(pod, path.target_port) is None
+        if intercepted and binds_itself(path.target, pod, path.target_port) and only_mtls(path):
+            return (
+                f"not decided: pod {pod['metadata']['name']} has a Sidecar with captureMode: NONE for port "
+                f"{path.target_port}, and accepts mTLS only"
+            )
+    return ""
 
 
 def _none_ready(path: Path) -> Problem | None:
@@ -436,7 +452,11 @@ def _without_sidecars(path: Path) -> Problem | None:
 def _past_sidecars(path: Path) -> Problem | None:
     """Calls of the port go past the sidecar, which accepts mTLS, to the container, which does not."""
     meshed = [one.pod for one in path.called if one.meshed and one.pod]
-    by_pod = [(pod, injection.bypassed_inbound(pod, path.target_port)) for pod in meshed]
+    by_pod = [
+        (pod, None if binds_itself(path.target, pod, path.target_port) else bypassed)
+        for pod in meshed
+        for bypassed in (injection.bypassed_inbound(pod, path.target_port),)
+    ]
     if not by_pod or not all(bypassed for _, bypassed in by_pod):
         return None
     pod, bypassed = by_pod[0]

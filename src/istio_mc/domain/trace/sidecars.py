@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.kube.policies import Policies
 from istio_mc.domain.problem import Code, Problem
+from istio_mc.domain.trace.injection import intercepts
 from istio_mc.domain.trace.matching import edit, matches_host, patched, ref
 from istio_mc.domain.trace.model import OK, Outcome, Path, State, broken
 
@@ -27,13 +28,11 @@ def sidecar(path: Path) -> Outcome:
         return OK
     service = path.service
     listeners = [one for one in egress if (one.get("port") or {}).get("number") in (None, 0, path.port)]
-    for listener in listeners:
-        for entry in listener.get("hosts") or []:
-            namespace, _, host = str(entry).rpartition("/")
-            if namespace == ".":
-                namespace = found["metadata"]["namespace"]
-            if namespace in ("*", service.namespace, "") and matches_host(host, service.host):
-                return Outcome(State.OK, f"{ref(found)} includes it")
+    including = [one for one in listeners if _includes(path, found, one)]
+    if any(not _bound(path, one) for one in including):
+        return Outcome(State.OK, f"{ref(found)} includes it")
+    if including:
+        return broken(_not_captured(path, found, egress, including[0]))
     hosts = [f"{entry}{_of_port(listener)}" for listener in egress for entry in listener.get("hosts") or []]
     return broken(
         Problem(
@@ -44,6 +43,49 @@ def sidecar(path: Path) -> Outcome:
             expected=f"{service.namespace}/{service.host} among them",
             hint=_include(path, found, egress, listeners),
         )
+    )
+
+
+def _includes(path: Path, found: Object, listener: Mapping[str, Any]) -> bool:
+    for entry in listener.get("hosts") or []:
+        namespace, _, host = str(entry).rpartition("/")
+        if namespace == ".":
+            namespace = found["metadata"]["namespace"]
+        if namespace in ("*", path.service.namespace, "") and matches_host(host, path.service.host):
+            return True
+    return False
+
+
+_ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a Sidecar binds to, not this program
+
+
+def _bound(path: Path, listener: Mapping[str, Any]) -> str:
+    """Which setting of a listener has it listen at an address of its own; empty: it gets intercepted calls.
+
+    With captureMode NONE that is 127.0.0.1 unless `bind` names another, and calls of the Service's address
+    meet no listener (pilot/pkg/networking/core/listener.go, buildSidecarOutboundListeners, Istio 1.31.0).
+    """
+    if listener.get("captureMode") == "NONE":
+        return "captureMode: NONE"
+    bind = str(listener.get("bind") or "")
+    address = str((path.client.service or {}).get("spec", {}).get("clusterIP") or "")
+    return f"bind: {bind}" if bind not in (*_ANY_ADDRESS, address) else ""
+
+
+def _not_captured(
+    path: Path, found: Object, egress: list[Mapping[str, Any]], listener: Mapping[str, Any]
+) -> Problem:
+    where = f"/spec/egress/{egress.index(listener)}"
+    removed = [
+        {"op": "remove", "path": f"{where}/{key}"} for key in ("captureMode", "bind") if key in listener
+    ]
+    return Problem(
+        code=Code.SIDECAR_EGRESS,
+        cluster=path.client.context,
+        message=f"{path.client.context}: {ref(found)} does not intercept calls of {path.service}",
+        seen=f"its listener{_of_port(listener)} has {_bound(path, listener)}",
+        expected="captureMode DEFAULT or IPTABLES, and no bind: clients call the address of the Service",
+        hint=patched(path.client, found, removed),
     )
 
 
@@ -82,6 +124,19 @@ def _sidecar_of(view: ClusterView, namespace: str, labels: Mapping[str, str]) ->
         and not (one.get("spec") or {}).get("workloadSelector")
     ]
     return next(iter([*plain, *root]), None)
+
+
+def binds_itself(view: ClusterView, pod: Object, port: int | None) -> bool:
+    """Whether a Sidecar has a pod's proxy listen on a port itself: calls need not be intercepted.
+
+    See getBindToPort in pilot/pkg/networking/core/listener_inbound.go, Istio 1.31.0.
+    """
+    found = _sidecar_of(view, pod["metadata"]["namespace"], labels_of(pod))
+    for listener in (found or {}).get("spec", {}).get("ingress") or []:
+        if (listener.get("port") or {}).get("number") == port:
+            mode = listener.get("captureMode") or "DEFAULT"
+            return mode == "NONE" or (mode == "DEFAULT" and not intercepts(pod))
+    return False
 
 
 def forwarding(view: ClusterView, pod: Object, port: int) -> tuple[Object, int] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.domain.istio.proxies import ready
 from istio_mc.domain.kube.objects import labels_of
-from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.mesh import NETWORK_LABEL, SYSTEM_NAMESPACE
 from istio_mc.domain.trace.matching import full_host
 from istio_mc.domain.trace.model import ClusterView, Endpoint, IstioConfig, ServiceName, is_meshed
 
@@ -68,6 +68,10 @@ class Sources:
     def _services(self) -> dict[tuple[str, str], Object]:
         items = self.services.objects if self.services else ()
         return {(one["metadata"]["namespace"], one["metadata"]["name"]): one for one in items}
+
+    @cached_property
+    def _of_network(self) -> tuple[Object, ...]:
+        return tuple(one for one in self._services.values() if NETWORK_LABEL in labels_of(one))
 
     @cached_property
     def _slices(self) -> dict[tuple[str, str], list[Object]]:
@@ -190,6 +194,7 @@ class Sources:
             gateway_endpoints=gateway_endpoints,
             refused=refused,
             envoy_filters=tuple(envoy_filters),
+            of_network=self._of_network,
         )
 
 
