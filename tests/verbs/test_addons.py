@@ -9,6 +9,7 @@ import pytest
 from istio_mc.domain.addons import AddonName
 from istio_mc.gateways.kube.addons import read_addon
 from tests.support import refusals
+from tests.support.store import By
 
 if TYPE_CHECKING:
     from tests.support.cluster import Cluster
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tests.support.runs import Result
 
 KT = ("--contexts", "kt")
+CONTROLLER = By("controller", subresource="status")
 BOTH = ("metrics-server", "metallb")
 POOL = {
     "apiVersion": "metallb.io/v1beta1",
@@ -157,6 +159,51 @@ def test_a_pool_that_others_made_keeps_the_definitions_of_metallb(mesh: Mesh) ->
     )
     addons(mesh, "remove", "metallb", *KT, "--yes")
     assert mesh["kt"].has("IPAddressPool", "office", "metallb-system")
+
+
+def with_address(cluster: Cluster, name: str, address: str, **changes: Any) -> None:
+    """A Service of type LoadBalancer as MetalLB leaves it."""
+    cluster.make({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    pool = {"metallb.io/ip-allocated-from-pool": "office"}
+    metadata = {"name": name, "namespace": "shop", "annotations": changes.get("annotations", pool)}
+    spec = {"type": "LoadBalancer", "ports": [{"port": 80}], **changes.get("spec", {})}
+    made = cluster.make({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec})
+    cluster.set_status(made, {"loadBalancer": {"ingress": [{"ip": address}]}}, CONTROLLER)
+
+
+def test_metallb_is_not_removed_while_services_have_their_address_from_it(mesh: Mesh) -> None:
+    addons(mesh, "install", "metallb", *KT)
+    mesh["kt"].make(POOL)
+    with_address(mesh["kt"], "web", "192.0.2.5")
+    before = mesh.snapshots()
+    result = addons(mesh, "remove", "metallb", *KT, "--yes", code=1)
+    (error,) = result.json["errors"]
+    assert (error["code"], error["cluster"]) == ("addon-in-use", "kt")
+    assert error["seen"] == "Service shop/web 192.0.2.5"
+    assert error["hint"] == (
+        "kubectl --context kt -n shop patch service web --type merge "
+        """-p '{"spec": {"type": "NodePort"}}'"""
+    )
+    assert of(result)["metallb"]["status"] == "failed"
+    assert mesh.snapshots() == before
+    assert addons(mesh, "remove", "metallb", *KT, "--dry-run", code=1).errors == [("addon-in-use", "kt")]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec": {"type": "NodePort"}},
+        # From another load balancer controller.
+        {"annotations": {}},
+    ],
+    ids=["not a LoadBalancer any more", "of another controller"],
+)
+def test_services_without_an_address_of_metallb_do_not_keep_it(mesh: Mesh, changes: dict[str, Any]) -> None:
+    addons(mesh, "install", "metallb", *KT)
+    mesh["kt"].make(POOL)
+    with_address(mesh["kt"], "web", "192.0.2.5", **changes)
+    addons(mesh, "remove", "metallb", *KT, "--yes")
+    assert not mesh["kt"].has("Deployment", "controller", "metallb-system")
 
 
 def test_a_namespace_in_which_others_keep_something_remains(mesh: Mesh) -> None:

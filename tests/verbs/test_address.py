@@ -266,6 +266,14 @@ class TestAnnounced:
         assert not metallb.run(*words, "-o", "json").exits(0).data["changed"]
         assert metallb.writes == writes
 
+    def test_the_one_address_of_the_guide_is_announced_in_the_nodes_network(self, metallb: Mesh) -> None:
+        metallb.run(*SET, "--via", "metallb", "--announce", "l2").exits(0)
+        assert self.kept(metallb) == {
+            f"IPAddressPool {GATEWAY}": {"addresses": [f"{NAT}/32"], "autoAssign": False},
+            f"L2Advertisement {GATEWAY}": {"ipAddressPools": [GATEWAY]},
+        }
+        assert spec(metallb)["loadBalancerIP"] == NAT
+
     def test_routers_are_peers_of_the_announcement(self, metallb: Mesh) -> None:
         words = ("--announce", "bgp", "--peer", "kt=10.0.0.1@64513,fd00::@64514", "--asn", "64600")
         metallb.run(*SET, "--via", "metallb", *words).exits(0)

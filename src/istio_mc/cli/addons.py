@@ -151,7 +151,7 @@ def remove(ctx: typer.Context, *, names: Names = None, yes: Yes = False, dry_run
             open_members(options.inputs(), progress) as opened,
             opened.changing("addons remove", dry_run=dry_run) as session,
         ):
-            planned = op.prepare_removal(op.read(session, addons))
+            planned = op.prepare_removal(session, op.read(session, addons))
             if dry_run:
                 return report(planned, session.warnings)
             if any(removal.objects for removals in planned.removals.values() for removal in removals):

@@ -134,6 +134,7 @@ class Code(StrEnum):
     NO_METRICS = "no-metrics", "metrics-available"
     CILIUM_SETTINGS = "cilium-settings", "cni-cilium"
     ADDON_NOT_READY = "addon-not-ready", "addons.md#addon-not-ready"
+    ADDON_IN_USE = "addon-in-use", "addons.md#addon-in-use"
     ADDON_NOT_GONE = "addon-not-gone", "addons.md#addon-not-gone"
     STORAGE_CLASS_UNKNOWN = "storage-class-unknown", "addons.md#default-storage"
     CALICO_SETTINGS = "calico-settings", "cni-calico"

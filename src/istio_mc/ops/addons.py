@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.addons import AddonState, DefaultClass, Owner, default_patch
+from istio_mc.domain.addons import AddonName, AddonState, DefaultClass, Owner, default_patch
 from istio_mc.domain.events import Event, State
+from istio_mc.domain.gateway import metallb
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import kind_of, ref_of
@@ -104,10 +105,28 @@ def install(session: Session, before: AddonsResult) -> AddonsResult:
     )
 
 
-def prepare_removal(before: AddonsResult) -> AddonsResult:
-    """Decides what a removal deletes; changes nothing."""
-    removals = {name: tuple(state.removable() for state in states) for name, states in before.states.items()}
-    return AddonsResult(before.contexts, before.addons, before.states, before.failures, removals=removals)
+def prepare_removal(session: Session, before: AddonsResult) -> AddonsResult:
+    """Decides what a removal deletes; changes nothing.
+
+    Nothing is deleted in a cluster where Services have their address from MetalLB: that is its failure.
+    """
+
+    def work(name: str) -> tuple[Problem, ...]:
+        states = [one for one in before.states[name] if one.addon.name is AddonName.METALLB]
+        pools = [item for one in states for item in one.custom if kind_of(item) == objects.IP_ADDRESS_POOL]
+        if not pools or not any(one.removable().objects for one in states):
+            return ()
+        found = metallb.served(session.clusters.kubes[name].list(objects.SERVICE), pools)
+        return (metallb.in_use(name, found),) if found else ()
+
+    used, failed = session.clusters.each(work, before.states)
+    failures = before.failures | failed | {name: problems for name, problems in used.items() if problems}
+    removals = {
+        name: tuple(state.removable() for state in states)
+        for name, states in before.states.items()
+        if name not in failures
+    }
+    return replace(before, failures=failures, removals=removals)
 
 
 def remove(session: Session, planned: AddonsResult) -> AddonsResult:

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain.hint import Advice, istio_mc, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
-from istio_mc.domain.kube.objects import Kind, Object, is_ours, kind_of, labels_of, ref_of, selects
+from istio_mc.domain.kube.objects import (
+    Kind,
+    Object,
+    annotations_of,
+    is_ours,
+    kind_of,
+    labels_of,
+    ref_of,
+    selects,
+)
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, MANAGED_BY
 from istio_mc.domain.problem import Code, Problem
+from istio_mc.domain.text import few, plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from istio_mc.domain.hint import Command, Hint
 
 NAMESPACE = "metallb-system"
 POOL_CRD = "ipaddresspools.metallb.io"
@@ -26,6 +39,7 @@ KINDS = (
     objects.IP_ADDRESS_POOL,
 )
 """The kinds that are written for a gateway, in the order in which they are removed."""
+_SHOWN = 5
 DEFAULT_ASN = 64512
 _HIGHEST_ASN = 2**32 - 1
 
@@ -246,6 +260,70 @@ def _peer_document(peer: Peer, asn: int) -> Object:
 def _ours(kind: Kind, name: str, spec: Object) -> Object:
     metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(MANAGED_BY)}
     return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, "spec": spec}
+
+
+_FROM_POOL = ("metallb.io/ip-allocated-from-pool", "metallb.universe.tf/ip-allocated-from-pool")
+"""The annotations with which MetalLB marks the Services that it serves (controller/service.go, 0.15.2)."""
+
+
+class Served(NamedTuple):
+    """A Service, and the address that it has from a pool."""
+
+    service: Object
+    address: str
+    pool: Object
+
+    def __str__(self) -> str:
+        metadata = self.service["metadata"]
+        return f"Service {metadata['namespace']}/{metadata['name']} {self.address}"
+
+
+def served(services: Iterable[Object], pools: Iterable[Object]) -> tuple[Served, ...]:
+    """The Services with an address of one of the pools; without its pool MetalLB takes an address back."""
+    pools = tuple(pools)
+    found = []
+    for one in services:
+        ingress = (one.get("status") or {}).get("loadBalancer", {}).get("ingress") or []
+        if one["spec"].get("type") != "LoadBalancer" or not annotations_of(one).keys() & {*_FROM_POOL}:
+            continue
+        for address in (str(entry.get("ip") or "") for entry in ingress):
+            if address and (pool := next((p for p in pools if contains(p, [_alone(address)])), None)):
+                found.append(Served(one, address, pool))
+                break
+    return tuple(found)
+
+
+def _alone(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
+
+
+_MOST_COMMANDS = 3
+
+
+def in_use(context: str, found: Sequence[Served]) -> Problem:
+    """The problem of a removal while Services have their address from MetalLB."""
+    steps = [_release(context, one) for one in found[:_MOST_COMMANDS]]
+    first: Hint = replace(steps[0], then=tuple(steps[1:]))
+    if len(found) > _MOST_COMMANDS:
+        first = Advice("do the same for each of them: ", steps[0])
+    return Problem(
+        code=Code.ADDON_IN_USE,
+        cluster=context,
+        message=f"{context}: {plural(len(found), 'Service')} with an address from MetalLB",
+        seen=few(map(str, found), _SHOWN),
+        expected="no such Service: without MetalLB no node responds at its address any more",
+        hint=first,
+    )
+
+
+def _release(context: str, found: Served) -> Command:
+    """What takes the address from a Service: of the gateway all that `address` wrote for it."""
+    metadata = found.service["metadata"]
+    if metadata["name"] == EAST_WEST_GATEWAY and is_ours(found.pool):
+        return istio_mc("address", "--unset", context, "--yes")
+    patch = json.dumps({"spec": {"type": "NodePort"}})
+    words = ("patch", "service", metadata["name"], "--type", "merge", "-p", patch)
+    return kubectl(context, "-n", metadata["namespace"], *words)
 
 
 def range_of(text: str) -> Range:
