@@ -69,7 +69,7 @@ def pool(*, tcp: dict[str, Any] | None = None, **http: int) -> dict[str, Any]:
         (ruled(**ORIGINAL), None, LOCAL),
         ({**ruled(**ORIGINAL), "endpoints": ()}, None, BROKEN),
         (None, ruled(**ORIGINAL), BROKEN),
-        # Names of its own in TLS
+        # Other names in TLS
         (mutual(sni="reviews.example"), None, BROKEN),
         (mutual(sni=OWN_NAME), None, END),
         (mutual(subjectAltNames=["reviews.example"]), None, BROKEN),
@@ -91,7 +91,7 @@ def pool(*, tcp: dict[str, Any] | None = None, **http: int) -> dict[str, Any]:
         ({**mesh(**DISTRIBUTE), **ruled(loadBalancer={"simple": "RANDOM"})}, None, LOCAL),
     ],
 )
-def test_what_a_rule_says_of_connections_ends_a_walk_or_does_not(
+def test_settings_of_connections_end_a_walk_or_do_not(
     client: dict[str, Any] | None, target: dict[str, Any] | None, expected: tuple[str, str]
 ) -> None:
     assert outcome(client, target) == expected
@@ -132,7 +132,7 @@ def test_what_a_rule_says_of_connections_ends_a_walk_or_does_not(
         ),
     ],
 )
-def test_the_rule_is_named_and_repaired_where_it_says_so(
+def test_the_setting_of_the_rule_is_named_and_repaired(
     client: dict[str, Any] | None, target: dict[str, Any] | None, seen: str, operation: str
 ) -> None:
     found = problem_of(client, target)

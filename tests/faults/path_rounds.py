@@ -599,7 +599,7 @@ _MORE_CONNECTIONS = (
         **_repaired(_rule("kt", {"loadBalancer": {"simple": "PASSTHROUGH"}}, "istio-system")),
     ),
     PathFault(
-        "a DestinationRule with an SNI of its own",
+        "a DestinationRule with another SNI",
         "destination-rule",
         between(client="ncloud"),
         "ncloud: calls of sample/reviews fail by DestinationRule sample/fault",

@@ -419,7 +419,7 @@ FAULTS: dict[str, Fault] = {
         "nhn: calls of sample/reviews fail by DestinationRule sample/fault",
         fixed=True,
     ),
-    "a DestinationRule with an SNI of its own": Fault(
+    "a DestinationRule with another SNI": Fault(
         lambda nhn: ruled(nhn, {"tls": {"mode": "ISTIO_MUTUAL", "sni": "reviews.example"}}),
         "destination-rule",
         FROM_NHN,

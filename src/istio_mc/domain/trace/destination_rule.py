@@ -211,7 +211,7 @@ def _without_server(path: Path, view: ClusterView, policies: Sequence[_Policy]) 
 
 
 def _other_name(path: Path, view: ClusterView, policies: Sequence[_Policy]) -> Problem | None:
-    """An SNI of its own: gateways route by that of the service."""
+    """Another SNI: gateways route by that of the service."""
     policy = _mutual(policies)
     given = str((policy.value["tls"].get("sni") if policy else "") or "")
     names = [f"outbound_.{path.port}_.{one}_.{path.service.host}" for one in ("", *called_subsets(path))]

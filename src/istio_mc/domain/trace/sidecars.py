@@ -60,7 +60,7 @@ _ANY_ADDRESS = ("", "0.0.0.0", "::")  # noqa: S104 - what a Sidecar binds to, no
 
 
 def _bound(path: Path, listener: Mapping[str, Any]) -> str:
-    """Which setting of a listener has it listen at an address of its own; empty: it gets intercepted calls.
+    """Which setting has a listener listen at another address; empty: it gets intercepted calls.
 
     With captureMode NONE that is 127.0.0.1 unless `bind` names another, and calls of the Service's address
     meet no listener (pilot/pkg/networking/core/listener.go, buildSidecarOutboundListeners, Istio 1.31.0).
