@@ -124,6 +124,21 @@ def test_tokens_are_replaced_without_a_failed_request(keys: Site) -> None:
     keys.run("verify", "--wait", "30s").exits(0)
 
 
+def ca_of(name: str) -> bytes | None:
+    """The certificate of a cluster's own CA, as Secret cacerts has it."""
+    return (secret(name, "cacerts") or {}).get("ca-cert.pem")
+
+
+def test_the_intermediates_change_without_a_failed_request(keys: Site) -> None:
+    before, root = {name: ca_of(name) for name in CONTEXTS}, {live_root(name) for name in CONTEXTS}
+    with without_a_failed_request("ca rotate --intermediates"):
+        done(keys.run("ca", "rotate", "--intermediates", "--canary", "kt", timeout_s=300))
+    after = {name: ca_of(name) for name in CONTEXTS}
+    assert [name for name in CONTEXTS if after[name] in (before[name], None)] == []
+    assert {live_root(name) for name in CONTEXTS} == root
+    keys.run("verify", "--wait", "30s").exits(0)
+
+
 def test_the_root_changes_without_a_failed_request(keys: Site) -> None:
     before = {live_root(name) for name in CONTEXTS}
     with without_a_failed_request("ca rotate"):

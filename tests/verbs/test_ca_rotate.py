@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography import x509
 
 from istio_mc.ops.rotation import root as op
 from istio_mc.ops.upgrade import gate
-from tests.support import refusals
+from tests.support.rotating import (
+    at_write,
+    certificates_in,
+    files,
+    proxies,
+    refused,
+    unreachable,
+    with_workloads,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-    from tests.support.cluster import Cluster
+    from cryptography import x509
+
     from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
-SYSTEM = "istio-system"
 ROTATE = ("ca", "rotate", "--canary", "kt", "-o", "json", "--timeout", "300s")
 
 
@@ -32,44 +37,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(op, "_POLL_S", 0.05)
 
 
-@pytest.fixture(name="serving")
-def with_workloads(installed: Mesh) -> Mesh:
+@pytest.fixture
+def serving(installed: Mesh) -> Mesh:
     """A mesh with a workload in each cluster, whose proxies have certificates."""
-    for one in installed.clusters.values():
-        one.deploy("shop", "shop")
-    installed.settle()
-    for one in installed.clusters.values():
-        for pod in one.store.of("Pod", "shop"):
-            one.istiods.proxy(pod)
-    return installed
-
-
-def roots(one: Cluster) -> list[x509.Certificate]:
-    """The roots in a cluster's cacerts."""
-    data = one.get("Secret", "cacerts", SYSTEM)["data"]
-    return x509.load_pem_x509_certificates(base64.b64decode(data["root-cert.pem"]))
+    return with_workloads(installed)
 
 
 def all_roots(mesh: Mesh) -> set[x509.Certificate]:
-    return {root for one in mesh.clusters.values() for root in roots(one)}
-
-
-def proxies(mesh: Mesh) -> list[tuple[frozenset[x509.Certificate], x509.Certificate]]:
-    """The roots that each workload's proxy trusts, and the root of its certificate."""
-    found = []
-    for one in mesh.clusters.values():
-        for pod in one.store.of("Pod", "shop"):
-            trusted, issuer = one.istiods.proxy(pod)
-            found.append((frozenset(trusted), issuer.root))
-    return found
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(".")
-    }
+    return {root for one in mesh.clusters.values() for root in certificates_in(one, "root-cert.pem")}
 
 
 def statuses(result: Result) -> list[str]:
@@ -139,29 +114,6 @@ def test_a_rehearsal_changes_nothing(serving: Mesh) -> None:
 
 PHASES = {"trust": 1, "sign": 4, "renew": 7, "finish": 10}
 """The number of the first write of cacerts in each phase."""
-
-
-def at_write(mesh: Mesh, number: int, act: Callable[[], None]) -> None:
-    """Acts once, after that write of a Secret cacerts in any of the clusters."""
-    count = 0
-
-    def after() -> None:
-        nonlocal count
-        count += 1
-        if count == number:
-            act()
-        else:
-            mesh.when("PATCH .*/secrets/cacerts$", after)
-
-    mesh.when("PATCH .*/secrets/cacerts$", after)
-
-
-def unreachable(mesh: Mesh) -> None:
-    mesh.cut("ncloud")
-
-
-def refused(mesh: Mesh) -> None:
-    mesh["ncloud"].faults.refuse(refusals.Refused(403, "Forbidden", "a policy forbids it"), "PATCH")
 
 
 @pytest.mark.thorough

@@ -218,7 +218,7 @@ def verify(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
     edge.run("ca verify", options, work)
 
 
-@app.command(short_help="Change the root of a mesh that serves.")
+@app.command(short_help="Change the root, or the clusters' CAs, of a mesh that serves.")
 def rotate(
     ctx: typer.Context,
     *,
@@ -234,6 +234,10 @@ def rotate(
         bool,
         typer.Option("--rehearse", "--dry-run", help="Run what every gate reads; change nothing."),
     ] = False,
+    intermediates: Annotated[
+        bool,
+        typer.Option("--intermediates", help="Another CA for each cluster; the root stays."),
+    ] = False,
     key_type: KeyTypeOption = None,
     key_size: KeySize = None,
     validity: Validity = None,
@@ -244,17 +248,23 @@ def rotate(
     old root goes. `verify` is compared with before after each. The new root is in `roots/` of the CA's
     folder; nothing is overwritten. The same command goes on after an interruption.
 
+    With --intermediates the root stays, and one cluster after another gets another CA below it.
+
     Examples:
 
       istio-mc ca rotate --rehearse
 
       istio-mc ca rotate --canary kt
+
+      istio-mc ca rotate --intermediates --canary kt
     """
     from datetime import UTC, datetime
 
     from istio_mc.ops.ca.options import options_of
+    from istio_mc.ops.rotation import intermediates as below
     from istio_mc.ops.rotation import root as op
     from istio_mc.ops.session.session import open_members
+    from istio_mc.present import intermediate_rotation
     from istio_mc.present.root_rotation import report
 
     options: edge.Options = ctx.obj
@@ -267,6 +277,13 @@ def rotate(
             opened.changing("ca rotate", dry_run=rehearse) as session,
         ):
             made = options_of(session.settings.ca, key_type, key_size, validity)
+            if intermediates:
+                plan = below.prepare(session, made, now, canary)
+                only_read = rehearse or plan.problems
+                result = (
+                    below.rehearse(session, plan) if only_read else below.rotate(session, plan, made, now)
+                )
+                return intermediate_rotation.report(result, session.warnings)
             todo = op.prepare(session, made, now, canary)
             if rehearse or todo.problems:
                 return report(op.rehearse(session, todo), session.warnings)

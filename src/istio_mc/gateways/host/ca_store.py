@@ -5,6 +5,7 @@
     issuer-cert.pem, issuer-ca.key, issuer-chain.pem     where a CA of the user's own, below their root, signs
     replaced/<cluster id>-…/                             what a Secret held that an install wrote over
     roots/…                                              later roots (`root_store`)
+    intermediates/…                                      next and former CAs (`intermediate_store`)
 
 What a run that was killed can leave behind:
 
@@ -13,6 +14,8 @@ What a run that was killed can leave behind:
   so that it is the same root whenever the first run was killed.
 
 A cluster's folder appears whole, by one rename. Folders that other tools left half-made are read as they are.
+Where a cluster's next CA is there and its folder is not, a run was killed between two renames: the next run
+does the second one.
 """
 
 from __future__ import annotations
@@ -48,8 +51,14 @@ TWIN = "root-cert-twin.pem"
 ROOTS = "roots"
 """Folder of the roots that the mesh changed to after the first one."""
 
+INTERMEDIATES, NEXT_CAS = "intermediates", "next"
+"""Folder of the CAs that clusters had before others under the same root; in it, that of the next ones."""
+
+CLUSTERS = "clusters"
+"""File in the folder of the next CAs: the IDs of the clusters that change to another one."""
+
 _FILES = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
-RESERVED = _FILES | {REPLACED, ROOTS}
+RESERVED = _FILES | {REPLACED, ROOTS, INTERMEDIATES}
 """Names in the store that no cluster's folder can have."""
 
 _HASH_DIGITS = 12
@@ -309,10 +318,13 @@ class CaStore:
                     pointer.unlink()
             with suppress(OSError):  # something of the user's own is in it
                 later.rmdir()
-            for folder in self._folders():
+            other = self.folder / INTERMEDIATES
+            (other / NEXT_CAS / CLUSTERS).unlink(missing_ok=True)
+            folders = (*_subfolders(other / NEXT_CAS), *_subfolders(other), other, *self._folders())
+            for folder in folders:
                 for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
                     (folder / name).unlink(missing_ok=True)
-                with suppress(OSError):  # something of the user's own is in it
+                with suppress(OSError):  # something of the user's own is in it, or it is not there
                     folder.rmdir()
             if self._read(_GIT_IGNORE) == _EVERYTHING:
                 self._remove(_GIT_IGNORE)
@@ -391,3 +403,12 @@ class CaStore:
         there, key = (self.folder / ROOT_CERT).exists(), (self.folder / ROOT_KEY).exists()
         if there or not key:
             self._remove(PREPARED_ROOT)
+        for following in _subfolders(self.folder / INTERMEDIATES / NEXT_CAS):
+            if not (self.folder / following.name).exists():
+                following.rename(self.folder / following.name)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """The folders in a folder, but for what a run makes for its own time; none where it is not there."""
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]

@@ -19,7 +19,7 @@ from istio_mc.ops.ca import intermediates
 from istio_mc.ops.ca import root as ca_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -214,6 +214,40 @@ def to_renew(store: CaStore, cluster_ids: Iterable[str], now: datetime) -> dict[
     root = ca_root.load_root(store, files, now)
     existing, _ = intermediates.existing_clusters(store, files, root, [*cluster_ids], now)
     return {cluster_id: state.renewal for cluster_id, state in existing.items() if state.renewal}
+
+
+def new_cas(
+    store: CaStore, cluster_ids: Collection[str], options: CaOptions, now: datetime
+) -> dict[str, CaCerts]:
+    """Another CA for each cluster under the same root, by cluster ID; nothing is written.
+
+    Raises:
+        ProblemError: `ca-no-root`, `ca-no-signer`, and every fault in the root, or in what signs.
+    """
+    signer = _signer(store, [*cluster_ids], now)
+    return {cluster_id: _new(signer, cluster_id, options, now, None) for cluster_id in cluster_ids}
+
+
+def refuse_unable(store: CaStore, cluster_ids: Iterable[str], now: datetime) -> None:
+    """Sees that another CA can be issued for each cluster.
+
+    Raises:
+        ProblemError: As `new_cas`.
+    """
+    _signer(store, [*cluster_ids], now)
+
+
+def _signer(store: CaStore, ids: list[str], now: datetime) -> Authority | None:
+    files = store.read()
+    root = ca_root.load_root(store, files, now)
+    problems = ca_root.unable_to_sign(store, files, root, ids)
+    if root.signer:
+        for cluster_id in ids:
+            faults = certificates.issuer_faults(root.signer, cluster_id, now)
+            problems += [fault.on(cluster_id) for fault in faults]
+    if problems:
+        raise ProblemError(*problems)
+    return root.signer
 
 
 def show(store: CaStore) -> ShowResult:

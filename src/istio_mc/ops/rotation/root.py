@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.istio.istiod import crl_fault, reads_crl, restart_istiod, running_istiods
-from istio_mc.domain.istio.proxies import gateway_pods, ready, restart_command, workload_of
+from istio_mc.domain.istio.istiod import restart_istiod
+from istio_mc.domain.istio.proxies import gateway_pods, restart_command, workload_of
 from istio_mc.domain.istio.root_rotation import (
     NewRoot,
     Phase,
@@ -26,13 +25,11 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.pki import certificates, pem
-from istio_mc.domain.pki.cacerts import CaCerts
-from istio_mc.domain.pki.pem import NamedPem, issued_by, load_first_certificate
-from istio_mc.domain.pki.signing import contents_of, signing
+from istio_mc.domain.pki.signing import signing
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few, plural
 from istio_mc.gateways.host.ca_store import CaStore
-from istio_mc.gateways.host.parallel import all_of, poll_rounds
+from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.host.root_store import (
     current_store,
     forget_next,
@@ -43,13 +40,12 @@ from istio_mc.gateways.host.root_store import (
     next_store,
     twin_of,
 )
-from istio_mc.gateways.istio.data_path import serving
-from istio_mc.gateways.istio.istiod import istiod_pods
-from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold, running_with_sidecar
+from istio_mc.gateways.istio.proxies import running_with_sidecar
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.root import load_root, named
-from istio_mc.ops.ca.trust import lists_do_not_fit, of_roots
+from istio_mc.ops.ca.trust import of_roots
+from istio_mc.ops.rotation import cacerts
 from istio_mc.ops.session import topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.upgrade import gate
@@ -59,11 +55,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.domain.hint import Hint
-    from istio_mc.domain.istio.proxies import ProxiesHold
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
-    from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
@@ -71,10 +65,6 @@ GATE_S = 300.0
 """How long proxies may take to follow: the kubelet writes a changed Secret within about two minutes."""
 _POLL_S = 2.0
 _MOST_NAMED = 5
-_EVERY_PROXY = 1_000_000
-_CACERTS = "cacerts"
-PHASE_ANNOTATION = "istio-mc/root-phase"
-"""Annotation of istiod's pods: the phase whose cacerts they are to take up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +149,13 @@ def prepare(session: Session, options: CaOptions, now: datetime, canary: str | N
     phase: Phase | None = Phase.TRUST
     if following and not problems:
         root = _new_root(following, members, options, now)
-        owns = [signing(live_of(name, one.find(objects.SECRET, _CACERTS))) for name, one in observed.items()]
+        owns = [
+            signing(cacerts.live_of(name, one.find(objects.SECRET, cacerts.CACERTS)))
+            for name, one in observed.items()
+        ]
         phase = phase_of(owns, root.fingerprint, pem.fingerprint(root.twin))
-        problems += _lists(observed, members, root)
+        chains = {name: root.cas[one.cluster_id].cert_chain for name, one in members.items()}
+        problems += cacerts.unfit_lists(observed, chains)
     session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
     return RootRotating(
         members,
@@ -178,7 +172,9 @@ def prepare(session: Session, options: CaOptions, now: datetime, canary: str | N
 def rehearse(session: Session, todo: RootRotating) -> RootResult:
     """Runs what each gate reads, and changes nothing."""
     problems: list[Problem] = []
-    held, failures = session.clusters.each(lambda name: _hold(session.clusters.kubes[name]), todo.members)
+    held, failures = session.clusters.each(
+        lambda name: cacerts.every_proxy(session.clusters.kubes[name]), todo.members
+    )
     problems += [problem for those in failures.values() for problem in those]
     for name, one in held.items():
         problems += [problem.on(name) for problem in one.silent.values()]
@@ -227,44 +223,14 @@ def _do(session: Session, todo: RootRotating, root: NewRoot, phase: Phase) -> No
 def _write(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, name: str) -> None:
     session.check_lease(name)
     kube = session.clusters.kubes[name]
-    secret = kube.get(objects.SECRET, _CACERTS, SYSTEM_NAMESPACE)
-    live = live_of(name, secret)
+    secret = kube.get(objects.SECRET, cacerts.CACERTS, SYSTEM_NAMESPACE)
+    live = cacerts.live_of(name, secret)
     if is_at(phase, signing(live), root.fingerprint, pem.fingerprint(root.twin)):
         session.run.progress(Event(name, phase, State.UNCHANGED))
         return
     new = desired(phase, live, root.cas[todo.members[name].cluster_id], root)
-    with session.run.step(name, phase, f"Secret {SYSTEM_NAMESPACE}/{_CACERTS}"):
-        kube.patch(objects.SECRET, _CACERTS, SYSTEM_NAMESPACE, {"data": new.secret_data()})
-        _hurry(kube, phase)
-
-
-def _hurry(kube: Kube, phase: Phase) -> None:
-    """Has the kubelet write the changed Secret into istiod's pods now, and not in a minute or two.
-
-    It looks at a pod's volumes when the pod changes (Kubernetes, pkg/kubelet/kubelet.go, syncPod). Where this
-    is refused, the Secret takes its time.
-    """
-    with suppress(ProblemError):
-        for pod in istiod_pods(kube):
-            body = {"metadata": {"annotations": {PHASE_ANNOTATION: phase.name.lower()}}}
-            kube.patch(objects.POD, pod["metadata"]["name"], SYSTEM_NAMESPACE, body)
-
-
-def live_of(name: str, secret: Object | None) -> CaCerts:
-    """A cluster's CA, by its Secret.
-
-    Raises:
-        ProblemError: There is none, it is not complete, or another tool made it.
-    """
-    data = (secret or {}).get("data") or {}
-    if secret is None or "tls.crt" in data:
-        raise ProblemError(
-            _not_ours(name, "a Secret of cert-manager's form" if secret else "no Secret cacerts")
-        )
-    try:
-        return CaCerts.from_secret_data(data)
-    except ProblemError as error:
-        raise ProblemError(*(problem.on(name) for problem in error.problems)) from None
+    with session.run.step(name, phase, f"Secret {SYSTEM_NAMESPACE}/{cacerts.CACERTS}"):
+        cacerts.write(kube, new, phase.name.lower())
 
 
 def _wait(
@@ -296,25 +262,14 @@ def _missing(
 ) -> list[Problem]:
     kube = session.clusters.kubes[name]
     if phase is Phase.SIGN:
-        ca = load_first_certificate(NamedPem("ca-cert.pem", root.cas[members[name].cluster_id].ca_cert))
-        pods = ready(running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod")))
-        shown = all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods})
-        old = [pod for pod, one in shown.items() if not issued_by(one.certificate, ca)]
+        old = cacerts.istiods_without(kube, root.cas[members[name].cluster_id])
         return [_istiod_does_not_follow(name, istiod, old)] if old else []
-    held = _hold(kube)
+    held = cacerts.every_proxy(kube)
     lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root))}
     if lacks:
         seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
         return [_proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
     return [problem.on(name) for problem in held.silent.values()]
-
-
-def _hold(kube: Kube) -> ProxiesHold:
-    """What every proxy of a cluster holds."""
-    gateways = gateway_pods(
-        kube.list(objects.POD, SYSTEM_NAMESPACE, labels=f"app={EAST_WEST_GATEWAY}"), EAST_WEST_GATEWAY
-    )
-    return proxies_hold(kube, ready(gateways), ready(injected_pods(kube)), most=_EVERY_PROXY)
 
 
 def _gateways(observed: Observed) -> list[Object]:
@@ -354,8 +309,8 @@ def _old_root(
         new = pem.fingerprint(pem.read_certificate(named(following, "root-cert.pem", certificate)).value)
     roots = {}
     for name, one in observed.items():
-        secret = one.find(objects.SECRET, _CACERTS)
-        own = signing(live_of(name, secret))
+        secret = one.find(objects.SECRET, cacerts.CACERTS)
+        own = signing(cacerts.live_of(name, secret))
         trusts_new = new is not None and new in own.trusted
         if not (own.root == old or trusts_new):
             roots[name] = own.root
@@ -400,18 +355,6 @@ def _do_not_follow(found: Mapping[str, _Read]) -> Iterator[Problem]:
             )
 
 
-def _lists(
-    observed: Mapping[str, Observed], members: Mapping[str, Cluster], root: NewRoot
-) -> Iterator[Problem]:
-    """Revocation lists with which istiod would not start under the new CA."""
-    for name, one in observed.items():
-        secret = one.find(objects.SECRET, _CACERTS)
-        if secret and reads_crl(one.istiods):
-            chain = root.cas[members[name].cluster_id].cert_chain
-            if fault := crl_fault(contents_of(secret), chain):
-                yield lists_do_not_fit(name, fault)
-
-
 def _setting_missing(name: str, seen: str) -> Problem:
     return Problem(
         code=Code.ROOT_SETTINGS,
@@ -420,17 +363,6 @@ def _setting_missing(name: str, seen: str) -> Problem:
         seen=seen,
         expected="ISTIO_MULTIROOT_MESH on istiod, PROXY_CONFIG_XDS_AGENT on proxies, as install sets them",
         hint=Advice("install again, then restart these workloads: ", istio_mc("install")),
-    )
-
-
-def _not_ours(name: str, seen: str) -> Problem:
-    return Problem(
-        code=Code.CACERTS_MADE_BY_OTHERS,
-        cluster=name,
-        message=f"the CA of {name} is not one that istio-mc issues",
-        seen=seen,
-        expected="Secret cacerts with the four files of istio-mc",
-        hint=Advice("change the root with the tool that made it"),
     )
 
 

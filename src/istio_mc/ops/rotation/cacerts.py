@@ -1,0 +1,121 @@
+"""The Secret cacerts of a cluster while its CA changes: read, taken up by istiod, followed by proxies."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from istio_mc.domain.hint import Advice
+from istio_mc.domain.istio.istiod import CA_CRL, crl_fault, reads_crl, running_istiods
+from istio_mc.domain.istio.proxies import gateway_pods, ready
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
+from istio_mc.domain.pki.cacerts import CaCerts
+from istio_mc.domain.pki.pem import NamedPem, issued_by, load_first_certificate
+from istio_mc.domain.pki.signing import contents_of
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.gateways.host.parallel import all_of
+from istio_mc.gateways.istio.data_path import serving
+from istio_mc.gateways.istio.istiod import istiod_pods
+from istio_mc.gateways.istio.proxies import injected_pods, proxies_hold
+from istio_mc.ops.ca.trust import lists_do_not_fit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from istio_mc.domain.istio.proxies import ProxiesHold
+    from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.observed import Observed
+    from istio_mc.gateways.kube.client import Kube
+
+CACERTS = "cacerts"
+PHASE_ANNOTATION = "istio-mc/root-phase"
+"""Annotation of istiod's pods: the change of cacerts that they are to take up."""
+
+_EVERY_PROXY = 1_000_000
+
+
+def live_of(name: str, secret: Object | None) -> CaCerts:
+    """A cluster's CA, by its Secret.
+
+    Raises:
+        ProblemError: There is none, it is not complete, or another tool made it.
+    """
+    data = (secret or {}).get("data") or {}
+    if secret is None or "tls.crt" in data:
+        raise ProblemError(
+            _not_ours(name, "a Secret of cert-manager's form" if secret else "no Secret cacerts")
+        )
+    try:
+        return CaCerts.from_secret_data(data)
+    except ProblemError as error:
+        raise ProblemError(*(problem.on(name) for problem in error.problems)) from None
+
+
+def write(kube: Kube, ca: CaCerts, phase: str) -> None:
+    """Changes the CA in a cluster's Secret, and has istiod's pods take it up soon; other keys stay.
+
+    The kubelet writes a changed Secret into a pod within a minute or two, or when the pod changes
+    (Kubernetes, pkg/kubelet/kubelet.go, syncPod): so the pods get an annotation. Where this is refused, it
+    takes its time.
+
+    Raises:
+        ProblemError: The Secret cannot be changed.
+    """
+    kube.patch(objects.SECRET, CACERTS, SYSTEM_NAMESPACE, {"data": ca.secret_data()})
+    with suppress(ProblemError):
+        for pod in istiod_pods(kube):
+            body = {"metadata": {"annotations": {PHASE_ANNOTATION: phase}}}
+            kube.patch(objects.POD, pod["metadata"]["name"], SYSTEM_NAMESPACE, body)
+
+
+def istiods_without(kube: Kube, ca: CaCerts) -> list[str]:
+    """The istiod pods whose certificate is not one that a CA issued: they sign with another one.
+
+    Raises:
+        ProblemError: One of them does not show its certificate.
+    """
+    certificate = load_first_certificate(NamedPem("ca-cert.pem", ca.ca_cert))
+    pods = ready(running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels="app=istiod")))
+    shown = all_of({pod["metadata"]["name"]: partial(serving, kube, pod) for pod in pods})
+    return [pod for pod, one in shown.items() if not issued_by(one.certificate, certificate)]
+
+
+def every_proxy(kube: Kube) -> ProxiesHold:
+    """What every proxy of a cluster holds.
+
+    Raises:
+        ProblemError: The pods cannot be listed.
+    """
+    gateways = gateway_pods(
+        kube.list(objects.POD, SYSTEM_NAMESPACE, labels=f"app={EAST_WEST_GATEWAY}"), EAST_WEST_GATEWAY
+    )
+    return proxies_hold(kube, ready(gateways), ready(injected_pods(kube)), most=_EVERY_PROXY)
+
+
+def unfit_lists(observed: Mapping[str, Observed], chains: Mapping[str, bytes | None]) -> Iterator[Problem]:
+    """Revocation lists with which istiod would not start under the CA that a cluster changes to.
+
+    Args:
+        chains: cert-chain.pem of that CA, by context; None: it does not exist yet, and no list fits it.
+    """
+    for name, chain in chains.items():
+        secret = observed[name].find(objects.SECRET, CACERTS)
+        contents = contents_of(secret) if secret and reads_crl(observed[name].istiods) else {}
+        fault = crl_fault(contents, chain)
+        if chain is None and contents.get(CA_CRL):
+            fault = f"{CA_CRL}; the next CA has not signed a list yet"
+        if fault:
+            yield lists_do_not_fit(name, fault)
+
+
+def _not_ours(name: str, seen: str) -> Problem:
+    return Problem(
+        code=Code.CACERTS_MADE_BY_OTHERS,
+        cluster=name,
+        message=f"the CA of {name} is not one that istio-mc issues",
+        seen=seen,
+        expected="Secret cacerts with the four files of istio-mc",
+        hint=Advice("change the CA with the tool that made it"),
+    )
