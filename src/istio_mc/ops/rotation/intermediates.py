@@ -208,7 +208,7 @@ def rotate(
     session: Session, todo: IntermediatesRotating, options: CaOptions, now: datetime
 ) -> IntermediatesResult:
     """Does what was planned; stops at the first fault, with a mesh that works."""
-    before = gate.faults_before(session, now)
+    before = gate.look_before(session, now)
     ids = {name: one.cluster_id for name, one in todo.members.items()}
     new: dict[str, str] = {}
     done: dict[str, float] = {}

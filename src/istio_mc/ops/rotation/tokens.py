@@ -197,7 +197,7 @@ def _wait_for_istiods(
             for one in results.failed
             if one.target.peer == name
             and one.target.cluster in holders
-            and (one.check.id, str(one.target)) not in before
+            and (one.check.id, str(one.target)) not in before.failed
         ]
         unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
         if not missing and not unknown:
