@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 
 from istio_mc.checks.catalogue import EVERY
 from istio_mc.checks.model import Result, Target, Verdict
@@ -44,7 +45,19 @@ def korean() -> Catalogue:
 KOREAN = korean()
 
 
+_RELEASES = yaml.safe_load((SOURCE / "data" / "releases.yaml").read_text(encoding="utf-8"))
+EFFECTS = [
+    *(f"{{0}}: {one['effect']} ({{1}})" for one in _RELEASES["defects"]),
+    *(f"{{0}}, Istio {{1}}: {one['effect']}" for one in _RELEASES["gatewayAPICRDs"]),
+]
+"""Lines of the report whose sentence is in the release table."""
+
+
 # The catalogue
+
+
+def test_each_effect_in_the_release_table_is_translated() -> None:
+    assert [text for text in EFFECTS if text not in KOREAN.texts] == []
 
 
 def test_each_text_of_a_check_is_translated() -> None:
@@ -81,8 +94,9 @@ def test_no_translation_is_of_a_text_that_is_gone() -> None:
         "{0}: istiod {1} {2}",
         "{0} ahead",
         "{0} behind",
+        "{0}: pods of Service {1} have the label of another network ({2})",
     }  # texts that two modules make together
-    assert [text for text in KOREAN.texts if text not in written | joined] == []
+    assert [text for text in KOREAN.texts if text not in written | joined | set(EFFECTS)] == []
     assert [text for text in KOREAN.page if text not in written and not text.startswith("{count} ")] == []
 
 
@@ -152,7 +166,18 @@ def test_one_thing_has_one_word() -> None:
          "kt의 API 서버 인증서를 신뢰할 수 없음: 다른 이름으로 발급됨"),
         ("kt: no StorageClass\nnhn: slow, fast", "kt: StorageClass 없음\nnhn: slow, fast"),
         ("2 services not reachable from all clusters, 1 root cause",
-         "모든 클러스터에서 도달할 수는 없는 것: 서비스 2개, 근본 원인 1개"),
+         "일부 클러스터에서 도달할 수 없음: 서비스 2개, 근본 원인 1개"),
+        ("1.31.0 (kt, nhn): istiod loses memory with each replaced remote secret (fixed in 1.31.1)",
+         "1.31.0 (kt, nhn): 원격 시크릿을 교체할 때마다 istiod의 메모리가 누수됨 (1.31.1에서 수정됨)"),
+        ("tcproutes 1.2 (kt), Istio 1.31.0: istiod ignores TCPRoutes",
+         "tcproutes 1.2 (kt), Istio 1.31.0: istiod가 TCPRoute를 무시함"),
+        ("nhn: pods of Service sample/reviews have the label of another network (kt → nhn)",
+         "nhn: 서비스 sample/reviews의 파드에 다른 네트워크의 레이블이 있음 (kt → nhn)"),
+        ("nhn: pods of Service a/b have the label of another network (kt → nhn, ncloud → nhn)",
+         "nhn: 서비스 a/b의 파드에 다른 네트워크의 레이블이 있음 (kt → nhn, ncloud → nhn)"),
+        ("kt: Service a/b is not exported to namespace istio-system (ncloud → kt, nhn → kt)",
+         "kt: 서비스 a/b의 내보내기 대상에 없는 네임스페이스: istio-system (ncloud → kt, nhn → kt)"),
+        ("2 istiods", "istiod 2개"),
         ("; otherwise: ", "; 그렇지 않다면: "),
         ("dial tcp 10.0.0.1:6443: no route to host", "dial tcp 10.0.0.1:6443: no route to host"),
         ("", ""),
