@@ -31,7 +31,9 @@ IN_FULL = (
 """Modules and packages each text of which is printed, what was seen among them."""
 
 OF_PROBLEMS = (
+    "domain/identity",
     "domain/istio/pod_faults",
+    "domain/istio/revision",
     "domain/kube/objects",
     "domain/kube/refusal",
     "domain/naming",
@@ -96,6 +98,7 @@ NOT_IN_THE_REPORT = (
     "ops/session/inputs",
     "ops/session/istio_documents",
     "ops/session/istio_version",
+    "ops/session/rights",
     "ops/session/session",
     "ops/tools",
     "ops/trace",

@@ -231,3 +231,23 @@ def test_in_place_after_a_move_that_mesh_yaml_does_not_name_is_refused(old: Mesh
     run(old, *REVISION).exits(0)
     result = run(old, *TO).exits(2)
     assert result.errors == [("upgrade-revision", None)]
+
+
+@pytest.mark.thorough
+def test_a_revision_that_mesh_yaml_names_too_early_is_the_fault_with_the_command_that_goes_on(
+    old: Mesh,
+) -> None:
+    run(old, *REVISION, "--contexts", "kt").exits(0)
+    old.settings(istio={"revision": "1-31"})
+    refused = run(old, *REVISION).exits(2)
+    assert refused.errors == [("upgrade-revision", name) for name in ("ncloud", "nhn")]
+    first = refused.json["errors"][0]
+    assert first["seen"] == "istiod of revision default; istio.revision: 1-31"
+    assert f"upgrade --to {NEW} --revision 1-31" in first["hint"]
+
+
+def test_verify_names_the_revision_that_runs_where_mesh_yaml_names_another(old: Mesh) -> None:
+    old.settings(istio={"revision": "1-31"})
+    result = run(old, "verify", "--only", "control-plane.istiod").exits(4)
+    problems = [one["problem"] for one in result.data["checks"] if one["id"] == "control-plane.istiod"]
+    assert {one["seen"] for one in problems} == {"istiod of revision default; istio.revision: 1-31"}

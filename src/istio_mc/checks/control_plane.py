@@ -11,6 +11,7 @@ from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Sev
 from istio_mc.domain.hint import Advice, Hint, kubectl
 from istio_mc.domain.istio.istiod import unavailable
 from istio_mc.domain.istio.pod_faults import problem_of
+from istio_mc.domain.istio.revision import not_moved, revisions_of
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem
@@ -28,6 +29,10 @@ def _rolled_out(facts: Facts, target: Target, deployment: str) -> Finding:
     faults = facts.pod_faults.get(name, {}).get(deployment, ())
     if problem := problem_of(name, SYSTEM_NAMESPACE, faults):
         return Finding(f"{seen}; {faults[0].in_short}", replace(problem, seen=f"{seen}\n{problem.seen}"))
+    if live is None and deployment != EAST_WEST_GATEWAY and facts.observed[name].istiods:
+        present = revisions_of(facts.observed[name].istiods)
+        problem = not_moved(name, present, facts.mesh_of(name).revision, facts.mesh.version)
+        return Finding(f"{seen}; istiod of revision {', '.join(present)}", problem)
     hint: Hint = Advice(kubectl(name, "-n", SYSTEM_NAMESPACE, "describe", "deployment", deployment))
     if live is None:
         hint = hints.install(facts)

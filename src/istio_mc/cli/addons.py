@@ -120,7 +120,7 @@ def install(
         addons = _addons(names, registry, is_insecure=insecure_kubelet_tls)
         with (
             open_members(options.inputs(), progress) as opened,
-            opened.changing("addons install", dry_run=dry_run) as session,
+            opened.changing("addons install", dry_run=dry_run, lists_rights=True) as session,
         ):
             state = op.read(session, addons)
             done = op.rehearse(session, state) if dry_run else op.install(session, state)
@@ -149,7 +149,7 @@ def remove(ctx: typer.Context, *, names: Names = None, yes: Yes = False, dry_run
         addons = _addons(names)
         with (
             open_members(options.inputs(), progress) as opened,
-            opened.changing("addons remove", dry_run=dry_run) as session,
+            opened.changing("addons remove", dry_run=dry_run, lists_rights=True) as session,
         ):
             planned = op.prepare_removal(session, op.read(session, addons))
             if dry_run:
@@ -197,7 +197,7 @@ def default_storage(
         inputs = replace(options.inputs(), contexts=tuple(names))
         with (
             open_named(inputs, progress) as opened,
-            opened.changing("addons default-storage", dry_run=dry_run) as session,
+            opened.changing("addons default-storage", dry_run=dry_run, lists_rights=True) as session,
         ):
             planned = op.prepare_default_class(session, names)
             if dry_run:

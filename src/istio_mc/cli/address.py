@@ -115,7 +115,7 @@ def address(
         consoles = parse_consoles(edge.each(console), alone=changes_to_make.nothing)
         opened, named = open_mesh(options.inputs(), progress)
         reads = dry_run or changes_to_make.nothing
-        with opened, opened.changing("address", dry_run=reads) as session:
+        with opened, opened.changing("address", dry_run=reads, lists_rights=True) as session:
             if consoles:
                 found = read_console(session, op.read_addresses(session), consoles)
                 return shown_console.report(found, session.warnings)

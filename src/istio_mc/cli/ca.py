@@ -274,7 +274,7 @@ def rotate(
         now = datetime.now(UTC)
         with (
             open_members(inputs, progress) as opened,
-            opened.changing("ca rotate", dry_run=rehearse) as session,
+            opened.changing("ca rotate", dry_run=rehearse, lists_rights=True) as session,
         ):
             made = options_of(session.settings.ca, key_type, key_size, validity)
             if intermediates:

@@ -103,7 +103,7 @@ def _rotate(options: edge.Options, canary: str | None, *, dry_run: bool) -> None
         inputs = options.inputs(timeout="1h")
         now = datetime.now(UTC)
         opened, named = open_mesh(inputs, progress)
-        with opened, opened.changing("link --rotate", dry_run=dry_run) as session:
+        with opened, opened.changing("link --rotate", dry_run=dry_run, lists_rights=True) as session:
             todo = prepare(session, named, now, canary=canary)
             if dry_run or todo.problems:
                 return report(op.dry_run(todo), session.warnings)

@@ -93,7 +93,7 @@ def _forget(options: edge.Options, names: Sequence[str], *, yes: bool, dry_run: 
 
     def work(progress: edge.Progress) -> edge.Report:
         opened, _ = open_mesh(options.inputs(), progress)
-        with opened, opened.changing("uninstall --lost", dry_run=dry_run) as session:
+        with opened, opened.changing("uninstall --lost", dry_run=dry_run, lists_rights=True) as session:
             todo = op.prepare_lost(session, names)
             if dry_run:
                 return shown.report(op.untouched(session, todo), session.warnings, None)

@@ -108,6 +108,8 @@ def upgrade(
                     revision=label,
                 )
             )
+            if not dry_run:
+                op.require_rights(session, todo, restarts=restart_workloads)
             if dry_run or todo.problems:
                 return shown.report(op.dry_run(todo), session.warnings)
             if restart_workloads and any(one.goals for one in todo.upgrades.values()):

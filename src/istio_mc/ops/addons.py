@@ -12,11 +12,13 @@ from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import kind_of, ref_of
 from istio_mc.domain.kube.rehearsal import places
+from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.observed import storage_classes
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.kube.addons import read_state, read_unready
+from istio_mc.ops.session import rights
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.session.rehearsal import denials
 
@@ -87,7 +89,15 @@ def install(session: Session, before: AddonsResult) -> AddonsResult:
     """Applies what is missing, and waits until it works; on all clusters at once.
 
     What others installed is left alone.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
     """
+    needed = {
+        name: rights.to_apply(one for state in states for one in state.steps())
+        for name, states in before.states.items()
+    }
+    rights.require(session, "addons install", needed)
 
     def work(name: str) -> None:
         kube = session.clusters.kubes[name]
@@ -130,7 +140,16 @@ def prepare_removal(session: Session, before: AddonsResult) -> AddonsResult:
 
 
 def remove(session: Session, planned: AddonsResult) -> AddonsResult:
-    """Deletes what this tool installed, on all clusters at once, and waits until it is gone."""
+    """Deletes what this tool installed, on all clusters at once, and waits until it is gone.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    needed = {
+        name: rights.to_delete(one for each in removals for one in (*each.custom, *each.objects))
+        for name, removals in planned.removals.items()
+    }
+    rights.require(session, "addons remove", needed)
 
     def work(name: str) -> None:
         kube = session.clusters.kubes[name]
@@ -268,7 +287,11 @@ def prepare_default_class(session: Session, names: Mapping[str, str]) -> Classes
 
 
 def set_default_class(session: Session, planned: ClassesResult) -> ClassesResult:
-    """Marks the StorageClasses, then unmarks the others."""
+    """Marks the StorageClasses, then unmarks the others.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
 
     def work(name: str) -> None:
         plan, kube = planned.plans[name], session.clusters.kubes[name]
@@ -279,6 +302,8 @@ def set_default_class(session: Session, planned: ClassesResult) -> ClassesResult
                 kube.patch(objects.STORAGE_CLASS, other, None, default_patch(is_default=False))
 
     todo = [name for name, plan in planned.plans.items() if plan.to_mark or plan.to_unmark]
+    marking = (Right("patch", "storageclasses", "storage.k8s.io", ""),)
+    rights.require(session, "addons default-storage", dict.fromkeys(todo, marking))
     done, failed = session.clusters.each(work, todo, step=_CLASSES)
     return ClassesResult(
         planned.contexts, planned.plans, planned.failures | failed, tuple(done), dry_run=False

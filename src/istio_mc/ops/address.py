@@ -18,7 +18,7 @@ from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host.dns import Resolved, resolve
 from istio_mc.gateways.host.parallel import Failures, all_of
 from istio_mc.gateways.kube.snapshot import observe
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.session.istio_documents import missing
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.gateway.requests import AddressOptions
     from istio_mc.domain.kube.objects import Object
+    from istio_mc.domain.kube.rights import Right
     from istio_mc.domain.observed import Observed
     from istio_mc.gateways.kube.client import Kube
     from istio_mc.ops.session.session import Session
@@ -204,11 +205,16 @@ def apply(session: Session, changes: Sequence[Change]) -> tuple[tuple[Change, ..
 
     Returns:
         What was done, and clusters where something was not, and why.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
     """
     done: list[Change] = []
     by_cluster: dict[str, list[Change]] = {}
     for change in changes:
         by_cluster.setdefault(change.context, []).append(change)
+    needed = {name: [one for each in own for one in _rights(each)] for name, own in by_cluster.items()}
+    rights.require(session, "address", needed)
 
     def work(name: str) -> None:
         kube = session.clusters.kubes[name]
@@ -219,6 +225,13 @@ def apply(session: Session, changes: Sequence[Change]) -> tuple[tuple[Change, ..
 
     _, failures = session.clusters.each(work, by_cluster, step=_STEP)
     return tuple(change for change in changes if change in done), failures
+
+
+def _rights(change: Change) -> tuple[Right, ...]:
+    if change.action is Action.APPLY:
+        return rights.to_apply([change.document])
+    verb = "patch" if change.action is Action.PATCH else "delete"
+    return (rights.right(verb, change.document),)
 
 
 def _do(kube: Kube, change: Change) -> None:

@@ -17,12 +17,13 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.diff import differences
 from istio_mc.domain.kube.objects import is_ours, kind_of, ref_of, terminating
 from istio_mc.domain.kube.rehearsal import places
+from istio_mc.domain.kube.rights import Right
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.domain.traffic.sample import PATIENCE_S, SHORT_TIMEOUT_S, Calls, least_share
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.kube.snapshot import read_each
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.session.rehearsal import denials
 from istio_mc.ops.trace import TraceQuery, follow
@@ -72,9 +73,12 @@ def deploy(session: Session, *, client_image: str | None = None) -> Deployed:
     """Puts the sample into every cluster and waits until its pods run, each with a sidecar.
 
     Raises:
-        ProblemError: Its namespace is being deleted somewhere; nothing was touched.
+        InputError: Rights are missing; nothing was changed.
+        ProblemError: Its namespace is being deleted somewhere; nothing was changed.
     """
     versions, desired = _desired(session, client_image)
+    needed = {name: rights.to_apply(documents) for name, documents in desired.items()}
+    rights.require(session, "sample deploy", needed, lease=False)
 
     def put(name: str) -> None:
         kube = session.clusters.kubes[name]
@@ -159,7 +163,13 @@ def preview_removal(session: Session) -> Deployed:
 
 
 def remove(session: Session) -> Deployed:
-    """Takes the sample away again: its namespace, where it is this tool's."""
+    """Takes the sample away again: its namespace, where it is this tool's.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    removing = (Right("delete", "namespaces", "", ""),)
+    rights.require(session, "sample remove", dict.fromkeys(session.clusters.kubes, removing), lease=False)
 
     def drop(name: str) -> None:
         kube = session.clusters.kubes[name]

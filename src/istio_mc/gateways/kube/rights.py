@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from istio_mc.domain.kube.objects import Kind
 from istio_mc.domain.kube.rights import Right, is_granted
+from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.errors import KubeError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.gateways.kube.client import Kube
 
+EVERYTHING = Right("*", "*", "*", "")
 _GROUP = "authorization.k8s.io/v1"
 _NOWHERE = "no_namespace"
 """A namespace that cannot exist: the rules that hold in it are those of the whole cluster."""
@@ -66,6 +69,19 @@ def not_granted_everywhere(kube: Kube, rights: Iterable[Right]) -> Sequence[Righ
     """
     rules = _rules(kube)
     return [right for right in rights if not is_granted(right, rules)]
+
+
+def missing(kube: Kube, rights: Iterable[Right]) -> tuple[str, ...]:
+    """Those rights that the API server does not grant; one request is enough for who may do everything.
+
+    Raises:
+        KubeError: It does not say.
+    """
+    left = not_granted_everywhere(kube, dict.fromkeys(rights))
+    if not left or allowed(kube, EVERYTHING):
+        return ()
+    reviews: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in left}
+    return tuple(right for right, may in all_of(reviews).items() if not may)
 
 
 def _rules(kube: Kube) -> Sequence[Object]:

@@ -17,7 +17,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.observed import ISTIO_CNI, Observed, Surroundings
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.errors import KubeError
-from istio_mc.gateways.kube.rights import allowed, not_granted_everywhere
+from istio_mc.gateways.kube.rights import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 
 _METRICS = "v1beta1.metrics.k8s.io"
-_EVERYTHING = Right("*", "*", "*", "")
-_NEEDED = (
+NEEDED = (
     Right("create", "namespaces", "", ""),
     Right("patch", "namespaces", "", ""),
     *(
@@ -64,6 +63,7 @@ _NEEDED = (
     Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
     Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
 )
+"""The rights that an install needs."""
 
 
 def survey(kube: Kube, daemon_sets: Callable[[], list[Object]] | None = None) -> Surroundings:
@@ -93,7 +93,7 @@ def survey(kube: Kube, daemon_sets: Callable[[], list[Object]] | None = None) ->
         cilium=(config.get("data") or {}) if config else None,
         calico=_calico(kube, running),
         istio_cni=any(one["metadata"]["name"] == ISTIO_CNI for one in running),
-        denied=_denied(kube),
+        denied=missing(kube, NEEDED),
         control_planes=tuple(observed.control_plane(item) for item in listed["istiods"]),
         gateway_api=observed.bundle_versions([crd for crd in crds.values() if crd]),
         ambient=any(labels_of(one).get("app") == "ztunnel" for one in running),
@@ -112,15 +112,6 @@ def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
         if error.reason is not Reason.FORBIDDEN:
             raise
         return calico.calico_of(node, None, is_known=False)
-
-
-def _denied(kube: Kube) -> tuple[str, ...]:
-    """The rights that are missing; one request is enough for whoever may do everything."""
-    rights = not_granted_everywhere(kube, _NEEDED)
-    if not rights or allowed(kube, _EVERYTHING):
-        return ()
-    reviews: dict[str, Callable[[], bool]] = {str(right): partial(allowed, kube, right) for right in rights}
-    return tuple(right for right, may in all_of(reviews).items() if not may)
 
 
 _IN_SYSTEM_NAMESPACE = (

@@ -35,7 +35,7 @@ from istio_mc.ops.ca.intermediates import ExistingCluster, complete_ca, unused_f
 from istio_mc.ops.ca.root import load_root
 from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.upgrade import gate
 
@@ -207,7 +207,12 @@ def rehearse(session: Session, todo: IntermediatesRotating) -> IntermediatesResu
 def rotate(
     session: Session, todo: IntermediatesRotating, options: CaOptions, now: datetime
 ) -> IntermediatesResult:
-    """Does what was planned; stops at the first fault, with a mesh that works."""
+    """Does what was planned; stops at the first fault, with a mesh that works.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    rights.require(session, "ca rotate --intermediates", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, now)
     ids = {name: one.cluster_id for name, one in todo.members.items()}
     new: dict[str, str] = {}

@@ -46,7 +46,7 @@ from istio_mc.ops.ca import authority
 from istio_mc.ops.ca.root import load_root, named
 from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.upgrade import gate
 
@@ -182,7 +182,12 @@ def rehearse(session: Session, todo: RootRotating) -> RootResult:
 
 
 def rotate(session: Session, todo: RootRotating, options: CaOptions, now: datetime) -> RootResult:
-    """Does what was planned; stops at the first fault, with a mesh that works."""
+    """Does what was planned; stops at the first fault, with a mesh that works.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.members, options, now)

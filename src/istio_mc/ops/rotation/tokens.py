@@ -24,7 +24,7 @@ from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.link import mint_in
 from istio_mc.ops.rotation.prepare import required_in
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.upgrade import gate
 from istio_mc.ops.upgrade.rollout import restart_control_plane
 from istio_mc.ops.verify.verify import run_checks
@@ -90,7 +90,16 @@ class RotationResult:
 
 
 def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
-    """Does what was planned; stops at the first fault, with a mesh that works."""
+    """Does what was planned; stops at the first fault, with a mesh that works.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    needed = {
+        name: (*rights.ROTATE_TOKENS, *(rights.RESTART_ISTIOD if name in todo.restarts else ()))
+        for name in todo.members
+    }
+    rights.require(session, "link --rotate", needed)
     before = gate.look_before(session, now)
     done: dict[str, Rotated] = {}
     for name in todo.order:

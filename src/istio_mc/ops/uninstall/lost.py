@@ -20,7 +20,7 @@ from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.istio.istiod import read_view
 from istio_mc.gateways.kube.snapshot import observe
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.uninstall.leave import forget, named_in_settings, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.uninstall import UninstallResult
@@ -99,7 +99,12 @@ def _contexts(session: Session, lost: Collection[str]) -> list[str]:
 
 
 def forget_lost(session: Session, todo: Losing) -> UninstallResult:
-    """Has the others forget the clusters, and remember that they are gone."""
+    """Has the others forget the clusters, and remember that they are gone.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    rights.require(session, "uninstall --lost", dict.fromkeys(todo.plan.staying, rights.FORGET))
 
     def remember(name: str) -> None:
         kube = session.clusters.kubes[name]

@@ -16,10 +16,11 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio import hazards
 from istio_mc.domain.istio.choice import running
 from istio_mc.domain.istio.operator import istio_operator
+from istio_mc.domain.istio.revision import not_moved, revisions_of
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import ref_of
 from istio_mc.domain.kube.rights import Right
-from istio_mc.domain.mesh import EAST_WEST_GATEWAY, istiod_of
+from istio_mc.domain.mesh import EAST_WEST_GATEWAY, istiod_of, revision_label
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import plural
 from istio_mc.domain.upgrade import judgement, manifests
@@ -167,8 +168,9 @@ def prepare(
     observed = {name: one.observed for name, one in found.items()}
     members = members_of(session, observed)
     versions = running({name: observed[name] for name in chosen}, session.settings.istio.revision)
-    if missing := [name for name in chosen if name not in versions]:
+    if missing := [name for name in chosen if not observed[name].istiods]:
         raise ProblemError(*(_no_istiod(name) for name in missing))
+    _refuse_not_moved(session, {name: observed[name] for name in chosen}, to)
     under_way = {
         name
         for name in chosen
@@ -456,6 +458,23 @@ def _pinned_revision(session: Session, revision: str) -> Problem:
         expected=f"istio.revision: {revision} once the upgrade has ended",
         hint=Advice(f"set istio.revision to {revision or 'nothing'} in mesh.yaml once the upgrade has ended"),
     )
+
+
+def _refuse_not_moved(session: Session, observed: Mapping[str, Observed], to: str) -> None:
+    """Stops where mesh.yaml names a revision that clusters are not on: what they run is not what it says.
+
+    Raises:
+        InputError: With every such cluster.
+    """
+    mesh = topology.mesh_of(session.settings)
+    present = {name: revisions_of(live.istiods) for name, live in observed.items()}
+    others = {
+        name: those
+        for name, those in present.items()
+        if revision_label(observed[name].own(mesh).revision) not in those
+    }
+    if others:
+        raise InputError(*(not_moved(name, those, mesh.revision, to) for name, those in others.items()))
 
 
 def _refuse_other_revisions(

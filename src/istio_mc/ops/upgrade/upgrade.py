@@ -20,7 +20,7 @@ from istio_mc.domain.upgrade.record import NAME, Before, begun, document_of, mov
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.snapshot import completed, observe
 from istio_mc.ops.install.wait import wait_ready
-from istio_mc.ops.session import topology
+from istio_mc.ops.session import rights, topology
 from istio_mc.ops.upgrade import gate, revisions, workloads
 from istio_mc.ops.upgrade.prepare import Goal, document_file, is_under_way, mesh_at, objects_of
 from istio_mc.ops.upgrade.rollout import roll_out
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from istio_mc.domain.kube.rights import Right
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.upgrade.record import Move
     from istio_mc.gateways.host.parallel import Failures
@@ -120,6 +121,26 @@ def upgrade(
                 failures |= _gate(session, before, batch, now)
     failures = {name: (*problems, *_advice(todo, name, problems)) for name, problems in failures.items()}
     return UpgradeResult(todo, {name: tuple(one) for name, one in reached.items()}, failures)
+
+
+def require_rights(session: Session, todo: Upgrading, *, restarts: bool = False) -> None:
+    """Stops where rights are missing, before the first change, in whichever cluster.
+
+    Args:
+        restarts: Whether workloads with older proxies are restarted.
+
+    Raises:
+        InputError: With a Problem for each cluster in which one is missing.
+    """
+    needed: dict[str, tuple[Right, ...]] = dict.fromkeys(todo.members, rights.EXTEND_READERS)
+    for name, one in todo.upgrades.items():
+        by_revision = todo.revision is not None or (one.record is not None and one.record.move is not None)
+        needed[name] = (
+            *rights.UPGRADE,
+            *(rights.REMOVE_CONTROL_PLANE if by_revision else ()),
+            *(rights.RESTART_WORKLOADS if restarts else ()),
+        )
+    rights.require(session, "upgrade", needed)
 
 
 def _hops(todo: Upgrading) -> Sequence[str]:
