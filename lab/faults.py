@@ -11,15 +11,21 @@
     faults.blind("kt", "nhn")     pods of kt and the API server of nhn do not hear each other any more
     faults.blind("kt", "nhn", pod="10.201.0.7")   one pod alone
     faults.unblind("kt")
+    faults.stop_api_server("kt")  its API server does not respond; pods and what they call go on
+    faults.resume_api_server("kt")
 
 Traffic between pods of one node goes on in all of these. All of them may be called twice.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 from lab import node, settings
 from lab.errors import LabError
-from lab.proc import run
+from lab.proc import processes, run
 
 # Tables that neither kube-proxy nor the CNI plugins write to.
 _RULES = (
@@ -98,6 +104,26 @@ def unblind(name: str) -> None:
         how, *rule = line.split()
         if how == "-A" and rule[-1] == "DROP":
             inside.run([*_FORWARDED, "-D", *rule])
+
+
+def stop_api_server(name: str) -> None:
+    """Stop the cluster's API server as it is: connections stay open, and no request gets a response.
+
+    For less than a minute: then the kubelet starts another one.
+    """
+    _signal_api_server(name, signal.SIGSTOP)
+
+
+def resume_api_server(name: str) -> None:
+    """Let it go on, with the requests that it has received meanwhile."""
+    _signal_api_server(name, signal.SIGCONT)
+
+
+def _signal_api_server(name: str, what: signal.Signals) -> None:
+    address = f"--advertise-address={settings.find(name).address}"
+    for pid, words in processes():
+        if Path(words[0]).name == "kube-apiserver" and address in words:
+            os.kill(pid, what)
 
 
 def _before_gateway(name: str) -> node.Inside:

@@ -1,20 +1,21 @@
-"""upgrade on real clusters: a gate that stops it, and back; by revision; requests fail in none of it."""
+"""upgrade on real clusters: a gate that stops it, and back; by revision; faults; no request fails in it."""
 
 from __future__ import annotations
 
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from lab import settings
+from lab import faults, settings
 from tests.e2e.harness import CONTEXTS, SYSTEM, Site, clean, each, get, kubectl
 from tests.e2e.traffic import requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from tests.e2e.harness import Result
 
@@ -104,3 +105,96 @@ def test_by_revision_both_control_planes_serve_until_the_workloads_are_restarted
         old.run("upgrade", "--back", "--contexts", "kt").exits(0)
     old.run("upgrade", "--back", "--contexts", "kt", "--restart-workloads", "--yes").exits(0)
     assert control_planes("kt") == {"istiod"}
+
+
+FAULTY = {
+    # istiod ends at once: no level of its log is called x.
+    "kt": {"global": {"logging": {"level": "default:x"}}},
+    "ncloud": {"pilot": {"image": "registry.invalid/pilot:none"}},
+    "nhn": {"gateways": {"istio-ingressgateway": {"nodeSelector": {"absent": "true"}}}},
+}
+"""Values with which an upgrade cannot end: istiod crashes, its image is missing, the gateway has no node."""
+
+ALL_AT_ONCE = ("upgrade", "--to", NEW, "--parallel", "3", "-o", "json")
+
+
+@contextmanager
+def values_of_clusters(site: Site, values: Mapping[str, Any]) -> Iterator[None]:
+    """A mesh.yaml with these values of clusters, by context, for the length of a block."""
+    path = site.folder / "mesh.yaml"
+    before = path.read_text(encoding="utf-8")
+    document = site.settings
+    for cluster in document["clusters"]:
+        cluster["values"] = values[cluster["context"]]
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+@contextmanager
+def api_server_stopped(context: str) -> Iterator[None]:
+    """An API server that does not respond, for the length of a block; its pods go on."""
+    faults.stop_api_server(context)
+    try:
+        yield
+    finally:
+        faults.resume_api_server(context)
+
+
+def ready_pods(context: str, app: str) -> list[str]:
+    """The names of the ready pods of a Deployment of istio-system."""
+    pods = get(context, "pods", "-l", f"app={app}")["items"]
+    return [
+        pod["metadata"]["name"]
+        for pod in pods
+        if {"type": "Ready", "status": "True"}.items()
+        <= next((one for one in pod["status"].get("conditions") or [] if one["type"] == "Ready"), {}).items()
+    ]
+
+
+def test_faults_of_istiod_image_and_gateway_stop_it_by_name_and_no_request_fails(
+    old: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateways = versions("istio-ingressgateway")
+    assert gateways == dict.fromkeys(CONTEXTS, OLD)
+
+    with no_request_fails(capsys), values_of_clusters(old, FAULTY):
+        stopped = old.run(*ALL_AT_ONCE, "--timeout", "100s", timeout_s=160)
+
+    found = set(codes(stopped.exits(1)))
+    assert found >= {("pod-crashing", "kt"), ("image-not-pulled", "ncloud"), ("pod-unschedulable", "nhn")}
+    assert found >= {("upgrade-stopped", name) for name in CONTEXTS}
+    assert all(ready_pods(name, "istiod") and ready_pods(name, "istio-ingressgateway") for name in CONTEXTS)
+
+
+def test_an_api_server_that_does_not_respond_stops_it_and_no_request_fails(
+    old: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The clients of the other clusters: kubectl exec goes through the API server that is stopped.
+    with requests(["ncloud", "nhn"]) as made:
+        running = old.start(*ALL_AT_ONCE, "--timeout", "50s")
+        running.until(r"\bkt  control plane started")
+        with api_server_stopped("kt"):
+            stopped = running.wait(75)
+    with capsys.disabled():
+        sys.stdout.write(f"\n{made}\n")
+
+    assert stopped.code != 0
+    assert {code for code, cluster in codes(stopped) if cluster == "kt"} & {
+        "cluster-unreachable",
+        "no-answer-in-time",
+    }
+    assert made.failed == []
+    assert all(set(made.versions(name)) == {"v1", "v2", "v3"} for name in ("ncloud", "nhn")), str(made)
+
+
+def test_the_same_command_goes_on_after_the_repair_and_no_request_fails(
+    old: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with no_request_fails(capsys):
+        old.run(*ALL_AT_ONCE).exits(0)
+
+    assert versions() == dict.fromkeys(CONTEXTS, NEW)
+    assert versions("istio-ingressgateway") == dict.fromkeys(CONTEXTS, NEW)
