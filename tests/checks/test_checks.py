@@ -53,9 +53,11 @@ def root_causes(world: World, **clusters: Cluster) -> list[str]:
 
 
 class TestAccess:
-    def test_a_cluster_that_does_not_answer_is_one_failure(self, world: World) -> None:
+    def test_a_cluster_that_does_not_answer_is_one_failure_and_a_warning(self, world: World) -> None:
         world.silence("nhn")
-        (problem,) = failures(world).values()
+        found = failures(world)
+        problem = found["access.reachable nhn"]
+        assert [*found] == ["access.reachable nhn", "discovery.silent nhn"]
         assert (problem.code, problem.cluster, problem.seen) == (
             "cluster-unreachable",
             "nhn",
@@ -480,5 +482,5 @@ def test_every_failure_has_seen_expected_and_fix(world: World) -> None:
     world.remove("ncloud", "Secret", "istio-remote-secret-kt-k2p")
     found = failures(world)
     del found["access.reachable nhn"]
-    assert len(found) == 8
+    assert len(found) == 9
     assert [key for key, p in found.items() if not (p.seen and p.expected and p.hint and p.docs)] == []

@@ -25,6 +25,7 @@ IN_FULL = (
     "domain/istio/hazards",
     "domain/istio/releases",
     "domain/kube/diff",
+    "domain/links/silence",
     "domain/this_machine",
     "domain/traffic/data_path",
 )

@@ -158,3 +158,18 @@ def test_where_another_does_not_respond_the_old_tokens_stay_until_it_does(instal
     installed.heal("ncloud")
     installed.run(*LOST).exits(0)
     assert not before & tokens(installed["kt"])
+
+
+@pytest.mark.thorough
+def test_verify_reports_since_when_it_is_silent_and_what_lives_only_there(installed: Mesh) -> None:
+    installed["nhn"].deploy("cart", "shop")
+    installed.settle()
+    installed.cut("nhn")
+    result = installed.run("verify", "-o", "json", "--contexts", "kt,ncloud,nhn").exits(4)
+    (found,) = [
+        one for one in result.data["checks"] if (one["id"], one["cluster"]) == ("discovery.silent", "nhn")
+    ]
+    assert found["problem"]["code"] == "cluster-silent"
+    assert found["seen"].startswith("responded at or after ")
+    assert "only there: " in found["seen"]
+    assert "shop/cart" in found["seen"]

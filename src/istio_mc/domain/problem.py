@@ -364,6 +364,7 @@ class Code(StrEnum):
     INTERMEDIATE_NOT_FOLLOWED = "intermediate-not-followed", "day-two.md#intermediates"
     INTERMEDIATE_ROOT_CHANGES = "intermediate-root-changes", "day-two.md#intermediates"
     INTERMEDIATE_STOPPED = "intermediate-stopped", "day-two.md#intermediates"
+    CLUSTER_SILENT = "cluster-silent", "day-two.md#lost"
     CONTEXT_LOST = "context-lost", "day-two.md#lost"
     LOST_REFERENCES = "lost-references", "day-two.md#lost"
     LOST_RESPONDS = "lost-responds", "day-two.md#lost"
