@@ -44,8 +44,19 @@ def secrets_for(facts: Facts, target: Target) -> list[RemoteSecret]:
 
 def used(facts: Facts, target: Target) -> RemoteSecret:
     """The one of them that istiod uses: the first that it accepts, if any."""
-    secrets = secrets_for(facts, target)
-    return next((one for one in secrets if not one.fault), secrets[0])
+    return _used(facts)[str(target.cluster)][facts.clusters[str(target.peer)].cluster_id]
+
+
+@cached
+def _used(facts: Facts) -> dict[str, dict[str, RemoteSecret]]:
+    """The remote secrets that the istiods of each cluster use, by the cluster ID that they are of."""
+    return {
+        name: {
+            cluster_id: next((one for one in secrets if not one.fault), secrets[0])
+            for cluster_id, secrets in by_id.items()
+        }
+        for name, by_id in _by_cluster(facts).items()
+    }
 
 
 def _prune(facts: Facts) -> Command:
@@ -224,11 +235,18 @@ def _members_in_files(facts: Facts, name: str, folder: str, members: Collection[
 def not_synced(facts: Facts, target: Target) -> dict[str, str]:
     """The sync status of the second cluster of a pair in each istiod of the first, if not synced."""
     cluster_id = facts.clusters[str(target.peer)].cluster_id
-    status = {
-        pod: next((row.status for row in rows if row.cluster_id == cluster_id), "absent")
-        for pod, rows in facts.seen.get(str(target.cluster), {}).items()
-    }
+    pods = _sync_status(facts).get(str(target.cluster), {})
+    status = {pod: by_id.get(cluster_id, "absent") for pod, by_id in pods.items()}
     return {pod: state for pod, state in status.items() if state != "synced"}
+
+
+@cached
+def _sync_status(facts: Facts) -> dict[str, dict[str, dict[str, str]]]:
+    """What each istiod reports of each cluster ID, by context and pod; of equal IDs the first row counts."""
+    return {
+        name: {pod: {row.cluster_id: row.status for row in reversed(rows)} for pod, rows in pods.items()}
+        for name, pods in facts.seen.items()
+    }
 
 
 _MAY_FORWARD = kubectl(

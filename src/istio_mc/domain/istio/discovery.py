@@ -47,10 +47,14 @@ class IstiodView:
     pod: str
     gateways: tuple[NetworkGateway, ...]
     endpoints: Mapping[str, Mapping[ServiceKey, frozenset[str]]] = field(repr=False)
+    _by_network: dict[str, set[str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def addresses_of(self, network: str) -> frozenset[str]:
         """The addresses of a network's gateways."""
-        return frozenset(one.address for one in self.gateways if one.network == network)
+        if not self._by_network:  # of many clusters each looks for every other one
+            for one in self.gateways:
+                self._by_network.setdefault(one.network, set()).add(one.address)
+        return frozenset(self._by_network.get(network, ()))
 
     def with_endpoints(self, more: IstiodView) -> IstiodView:
         """The view with the endpoints of a second reading added, and the gateways of that reading."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -108,6 +108,15 @@ class RemoteSecret:
         return self.secret == remote_secret_name(self.cluster_id)
 
 
+class RemoteSecrets(tuple[RemoteSecret, ...]):  # noqa: SLOT001 - what is indexed once is kept beside the items
+    """The remote secrets of a cluster: each other cluster looks for its own among them."""
+
+    @cached_property
+    def by_cluster(self) -> dict[str, list[RemoteSecret]]:
+        """Those of each cluster ID; the one that is named right comes first."""
+        return by_cluster(self)
+
+
 def remote_secrets_in(secrets: Collection[Object], allowed: Collection[str] = ()) -> tuple[RemoteSecret, ...]:
     """What istiod takes for clusters among the Secrets of its namespace, by name of Secret and key.
 
@@ -123,7 +132,7 @@ def remote_secrets_in(secrets: Collection[Object], allowed: Collection[str] = ()
         if labels_of(secret).get(MULTI_CLUSTER_LABEL) == "true"
         for key, value in (secret.get("data") or {}).items()
     ]
-    return tuple(sorted(result, key=lambda one: (one.cluster_id, not one.is_named_right, one.secret)))
+    return RemoteSecrets(sorted(result, key=lambda one: (one.cluster_id, not one.is_named_right, one.secret)))
 
 
 def remote_secrets_of(observed: Observed) -> tuple[RemoteSecret, ...]:
@@ -149,6 +158,8 @@ def by_cluster(secrets: Iterable[RemoteSecret]) -> dict[str, list[RemoteSecret]]
 
 def of_cluster(secrets: Collection[RemoteSecret], cluster_id: str) -> list[RemoteSecret]:
     """Those of one cluster ID; the one that is named right comes first."""
+    if isinstance(secrets, RemoteSecrets):
+        return [*secrets.by_cluster.get(cluster_id, ())]
     return [one for one in secrets if one.cluster_id == cluster_id]
 
 
