@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 
+from istio_mc.domain.pki.certificates import KeySpec, KeyType, new_root
+from istio_mc.domain.pki.pem import dump_certificates
 from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.ops.rotation import intermediates as op
 from istio_mc.ops.upgrade import gate
@@ -23,8 +27,6 @@ from tests.support.rotating import (
 )
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from tests.support.mesh import Mesh
     from tests.support.runs import Result
 
@@ -139,6 +141,19 @@ def test_revocation_lists_in_the_secret_stay(serving: Mesh) -> None:
     serving["kt"].edit(secret, lambda copy: copy["data"].update({"ca-crl.pem": "eA=="}))
     serving.run(*ROTATE).exits(0)
     assert serving["kt"].get("Secret", "cacerts", SYSTEM)["data"]["ca-crl.pem"] == "eA=="
+
+
+@pytest.mark.thorough
+def test_a_root_that_a_cluster_trusts_beside_the_own_one_stays(serving: Mesh) -> None:
+    kt = serving["kt"]
+    other = dump_certificates([new_root(datetime.now(UTC), key=KeySpec(KeyType.EC, 256)).certificate])
+    secret = kt.get("Secret", "cacerts", SYSTEM)
+    both = base64.b64decode(secret["data"]["root-cert.pem"]) + other
+    kt.edit(secret, lambda copy: copy["data"].update({"root-cert.pem": base64.b64encode(both).decode()}))
+    kt.settle()
+    before = certificates_in(kt, "root-cert.pem")
+    serving.run(*ROTATE).exits(0)
+    assert certificates_in(kt, "root-cert.pem") == before
 
 
 def test_a_rehearsal_changes_nothing(serving: Mesh) -> None:
@@ -277,13 +292,13 @@ def test_a_run_that_ends_between_the_renames_in_the_folder_is_continued(serving:
 
 
 @pytest.mark.thorough
-def test_an_install_after_a_run_that_ended_between_the_renames_makes_no_third_ca(serving: Mesh) -> None:
+def test_an_issue_after_a_run_that_ended_between_the_renames_makes_no_third_ca(serving: Mesh) -> None:
     with pytest.MonkeyPatch.context() as patch:
         fail_at_rename(patch, "next/ncloud-nks")
         serving.run(*ROTATE).exits(1)
-    first = cas(serving)["ncloud"]
-    serving.run("install", "--contexts", "kt,ncloud,nhn").exits(0)
-    assert cas(serving)["ncloud"] == first
+    serving.run("ca", "issue", "--cluster-id", "ncloud-nks").exits(0)
+    issued = (serving.certs / "ncloud-nks" / "ca-cert.pem").read_bytes()
+    assert x509.load_pem_x509_certificate(issued) == cas(serving)["ncloud"]
 
 
 @pytest.mark.thorough
