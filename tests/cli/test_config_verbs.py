@@ -105,6 +105,15 @@ def test_an_empty_variable_is_refused(two_files: Path) -> None:
     assert "$ISTIO_MC_CONFIG: set but empty" in done.stderr
 
 
+def test_the_table_shows_paths_from_the_working_directory_and_json_shows_them_whole(tmp_path: Path) -> None:
+    (tmp_path / "mesh.yaml").write_text(HEAD + "certsDir: keys/mesh\n")
+    table = istio_mc(tmp_path, "config", "show").stdout
+    assert " keys/mesh\n" in "".join(f"{line.rstrip()}\n" for line in table.splitlines())
+    assert str(tmp_path) not in table
+    value, *_ = origin(tmp_path, "certsDir", "config", "show")
+    assert value == f"{tmp_path}/keys/mesh"
+
+
 def test_the_table_has_the_same_data_in_columns(tmp_path: Path) -> None:
     (tmp_path / "mesh.yaml").write_text(HEAD + "clusters:\n  - {context: '[kt]', network: n1}\n")
     done = istio_mc(tmp_path, "config", "show", "--timeout", "90s")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from istio_mc.domain.problem import Code, ProblemError
 from istio_mc.gateways.istio.istioctl import Istioctl
 
 if TYPE_CHECKING:
@@ -20,11 +23,36 @@ echo "{apiVersion: v1, kind: ConfigMap, metadata: {name: istio}}"
 """
 
 
-def test_a_warning_about_settings_stays_out_of_the_objects(tmp_path: Path) -> None:
-    program = tmp_path / "istioctl"
-    program.write_text(_WARNS)
-    program.chmod(0o755)
-    document = tmp_path / "istio-operator.yaml"
+def manifest(folder: Path, program: str) -> list[Any]:
+    """What a program in place of istioctl makes of a document."""
+    path = folder / "istioctl"
+    path.write_text(program)
+    path.chmod(0o755)
+    document = folder / "istio-operator.yaml"
     document.write_text("{}")
-    (made,) = Istioctl(program, "1.31.0").manifest(document)
+    return Istioctl(path, "1.31.0").manifest(document)
+
+
+def test_a_warning_about_settings_stays_out_of_the_objects(tmp_path: Path) -> None:
+    (made,) = manifest(tmp_path, _WARNS)
     assert made["metadata"] == {"name": "istio"}
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "a: [",
+        "a line of text",
+        "{apiVersion: v1, kind: ConfigMap}",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {}}",
+        "- {apiVersion: v1, kind: ConfigMap, metadata: {name: istio}}",
+    ],
+)
+def test_output_that_is_no_object_is_an_error_of_istioctl(tmp_path: Path, output: str) -> None:
+    with pytest.raises(ProblemError) as error:
+        manifest(tmp_path, f"#!/bin/sh\necho '{output}'\n")
+    (problem,) = error.value.problems
+    assert (problem.code, problem.message) == (
+        Code.ISTIOCTL_FAILED,
+        "istioctl 1.31.0 printed a manifest that cannot be read",
+    )

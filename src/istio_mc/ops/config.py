@@ -69,10 +69,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The effective settings."""
+    """The effective settings.
+
+    Attributes:
+        folder: The working directory: a path in it needs no more than what follows.
+    """
 
     file: Path | None
     settings: tuple[Setting, ...]
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +170,7 @@ def show(options: ShowOptions, env: Mapping[str, str], cwd: Path, home: Path) ->
             *_mesh(options.overrides, settings, document),
             *(item for cluster in clusters for item in _cluster(flags, settings, cluster, document)),
         ),
+        cwd,
     )
 
 

@@ -14,6 +14,7 @@ from istio_mc.present.output.terminal import print_rows, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     from rich.console import Console
 
@@ -81,7 +82,7 @@ def _render(result: Shown, console: Console) -> None:
         origin = setting.origin or ""
         if result.file is not None:
             origin = origin.replace(str(result.file), result.file.name)
-        rows.add_row(setting.key, f"{setting.source} {origin}".rstrip(), _value(setting))
+        rows.add_row(setting.key, f"{setting.source} {origin}".rstrip(), _value(setting, result.folder))
     print_rows(console, rows)
 
 
@@ -101,11 +102,16 @@ def _unset(setting: Setting) -> tuple[str, str, bool]:
     return setting.key.rpartition(".")[0], setting.otherwise, setting.value is None and not setting.origin
 
 
-def _value(setting: Setting) -> str:
+def _value(setting: Setting, folder: Path | None) -> str:
     if setting.value is None:
         return f"({setting.otherwise})" if setting.otherwise else "null"
     if isinstance(setting.value, bool):
         return str(setting.value).lower()
     if isinstance(setting.value, list):
-        return ", ".join(setting.value)
-    return str(setting.value) if setting.value != "" else '""'
+        return ", ".join(_from(folder, one) for one in setting.value)
+    return _from(folder, str(setting.value)) if setting.value != "" else '""'
+
+
+def _from(folder: Path | None, text: str) -> str:
+    """A path as it is called in a folder; any other text unchanged."""
+    return text.removeprefix(f"{folder}/") if folder else text

@@ -93,6 +93,16 @@ def labels_of(document: Mapping[str, Any] | None) -> Mapping[str, str]:
     return (document or {}).get("metadata", {}).get("labels") or {}
 
 
+def is_object(item: object) -> bool:
+    """Whether something that was parsed is an object of Kubernetes: with apiVersion, kind and a name."""
+    if not isinstance(item, dict) or not isinstance(item.get("metadata"), dict):
+        return False
+    return all(
+        isinstance(one, str)
+        for one in (item.get("apiVersion"), item.get("kind"), item["metadata"].get("name"))
+    )
+
+
 def is_ours(item: Mapping[str, Any] | None) -> bool:
     """Whether an object has the label of those that this tool made."""
     return MANAGED_BY.items() <= labels_of(item).items()

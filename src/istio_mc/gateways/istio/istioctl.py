@@ -15,9 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from istio_mc.domain import yamltext
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.stand_ins import Template
+from istio_mc.domain.kube.objects import is_object
 from istio_mc.domain.kube.refusal import problem_quoted
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem, ProblemError
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 
 _LOCAL_TIMEOUT_S = 60.0
+_SHOWN = 200
+"""So many characters of what is no object are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +54,27 @@ class Istioctl:
         """The objects that `istioctl install` of a document would set; asks no cluster.
 
         Raises:
-            ProblemError: istioctl refused the document, or did not end in time.
+            ProblemError: istioctl refused the document, did not end in time, or printed no objects.
         """
         timeout_s = process.within(_LOCAL_TIMEOUT_S, deadline)
         # Else warnings about settings are printed before the objects (istioctl 1.27.9 to 1.31.0).
         arguments = ["manifest", "generate", "--log_target", "stderr"]
         done = self._run(arguments, document, timeout_s=timeout_s)
-        return yamltext.load_all(done.stdout)
+        try:
+            items = yamltext.load_all(done.stdout)
+        except yaml.YAMLError as error:
+            seen = " ".join(str(error).split())
+        else:
+            if all(is_object(item) for item in items):
+                return items
+            seen = next(str(item) for item in items if not is_object(item))[:_SHOWN]
+        raise ProblemError.of(
+            code=Code.ISTIOCTL_FAILED,
+            message=f"istioctl {self.version} printed a manifest that cannot be read",
+            seen=seen,
+            expected="Kubernetes objects as YAML",
+            hint=self._to_paste(arguments, document, ""),
+        )
 
     def install(
         self,
