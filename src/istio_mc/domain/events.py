@@ -23,8 +23,8 @@ class Event(NamedTuple):
 
     Attributes:
         cluster: Context name; None: the step is the whole mesh's.
-        subject: Whom the step is about where that is no cluster, such as a tool being downloaded.
-        fraction: How much of the step is done, 0 to 1; None: nobody knows.
+        subject: What the step is about where that is no cluster, such as a tool that is downloaded.
+        fraction: How much of the step is done, 0 to 1; None: unknown.
     """
 
     cluster: str | None

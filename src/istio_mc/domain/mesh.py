@@ -1,4 +1,4 @@
-"""The mesh as it shall be: clusters with their cluster ID, network and addresses, and what they share."""
+"""The desired mesh: clusters with their cluster ID, network and addresses, and what they share."""
 
 from __future__ import annotations
 

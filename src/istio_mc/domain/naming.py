@@ -1,4 +1,4 @@
-"""Names that Kubernetes and Istio will take: cluster ids, networks, remote secrets.
+"""Names that Kubernetes and Istio accept: cluster IDs, networks, remote secrets.
 
 A cluster id becomes a label value, part of a Secret's name (`istio-remote-secret-<id>`), a key in that
 Secret, and part of a host name (`<id>.intermediate.istio.io`): a DNS-1123 label fits them all. The
@@ -32,7 +32,7 @@ _REMOTE_SECRET_PREFIX = "istio-remote-secret-"  # noqa: S105 - a name, as istioc
 def cluster_id(name: str) -> str:
     """The cluster id that a kubeconfig cluster name maps to by itself.
 
-    A name that is a DNS-1123 label already stays as it is. Else: accents go, upper case becomes lower, every
+    A name that is a DNS-1123 label already is unchanged. Else: accents go, upper case becomes lower, every
     run of other characters one `-`; what is longer than 63 characters is cut and ends in a hash of the whole
     name; a name of which nothing is left becomes `cluster-<hash>`.
     """
@@ -125,7 +125,7 @@ def is_label_value(text: str) -> bool:
 
 
 def next_network(used: Collection[str]) -> str:
-    """The first of network1, network2, … that nobody uses."""
+    """The first of network1, network2, … that no cluster uses."""
     number = 1
     while f"network{number}" in used:
         number += 1
@@ -167,10 +167,10 @@ def _new_network(id_: str | None, used: Collection[str]) -> str:
 
 
 def same_clusters(contexts: Iterable[Context]) -> tuple[Problem, ...]:
-    """Contexts that lead to one and the same cluster, as far as the kubeconfig tells.
+    """Contexts of one and the same cluster, as far as the kubeconfig shows.
 
     They do where they name the same cluster entry, or entries with the same API server and otherwise the same
-    content. (One cluster under two addresses is found only by asking it.)
+    content. (One cluster under two addresses is found only by a request to it.)
     """
     groups: list[tuple[list[Context], str]] = []
     for context in contexts:
@@ -223,7 +223,7 @@ def _suffixed(base: str, name: str, length: int = _HASH_LENGTH) -> str:
 
 
 def _unused(base: str, name: str, used: Collection[str]) -> str:
-    """The base with the shortest hash of the name, from 8 digits up, that makes an id nobody has."""
+    """The base with the shortest hash of the name, from 8 digits up, that makes an ID that is free."""
     for length in range(_HASH_LENGTH, LABEL_LENGTH + 1):
         candidate = _suffixed(base, name, length)
         if candidate not in used:

@@ -31,7 +31,7 @@ SAIL_KINDS = frozenset({"IstioRevision", "Istio"})
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """An istiod of whatever namespace and making.
+    """An istiod of any namespace, whoever installed it.
 
     Attributes:
         revision: Its revision; `default` for the one without a name.
@@ -123,10 +123,10 @@ def _at(value: object, *path: str) -> object:
 
 
 def control_plane(deployment: Object) -> ControlPlane:
-    """What an istiod Deployment says of itself.
+    """The control plane that an istiod Deployment is.
 
-    istioctl's charts carry Helm's managed-by label too (1.26.0), so it is Helm's own annotation that
-    tells; the Sail operator owns what it makes.
+    istioctl's charts carry Helm's managed-by label too (1.26.0), so Helm's own annotation
+    decides; the Sail operator owns what it makes.
     """
     metadata = deployment["metadata"]
     owners = {owner.get("kind") for owner in metadata.get("ownerReferences") or []}
@@ -182,7 +182,7 @@ class Observed:
 
     @property
     def istiods(self) -> list[Object]:
-        """The control planes' Deployments, of whatever revision."""
+        """The control planes' Deployments, of all revisions."""
         return [item for item in self.of(objects.DEPLOYMENT) if labels_of(item).get("app") == "istiod"]
 
     def own(self, mesh: Mesh) -> Mesh:

@@ -477,7 +477,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Something failed: carries every Problem found, so that none is told one at a time."""
+    """Something failed: with every Problem that was found, so that they are reported together."""
 
     def __init__(self, *problems: Problem, warnings: Iterable[Problem] = ()) -> None:
         super().__init__("; ".join(problem.message for problem in problems))

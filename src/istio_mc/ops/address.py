@@ -284,7 +284,7 @@ def _addresses_of(live: Live, name: str) -> tuple[str, ...]:
 
 
 def _own_addresses(live: Live, name: str) -> tuple[str, ...]:
-    """Addresses of a Service that stay when those of ours are gone."""
+    """Addresses of a Service that remain once those that istio-mc set are removed."""
     service = live.service(name)
     gone = {
         key for change in unsetting(live, name, but=Via.GATEWAY) for key in change.document.get("spec", {})

@@ -113,7 +113,7 @@ def known(facts: Facts, context: str, redactor: Redactor) -> list[File]:
 def queries_of(
     kube: Kube, observed: Observed, logs: Logs, redactor: Redactor
 ) -> tuple[list[Query], list[Missing]]:
-    """What is still to be asked, the most telling first; and whom is not asked, as they are too many."""
+    """The queries that remain, the most useful first; and the pods that are skipped, as they are too many."""
     pods = observed.of(objects.POD)
     chosen, passed_over = _pods_for_logs(pods)
     log = partial(_log, redactor)
@@ -142,7 +142,7 @@ def queries_of(
 
 
 def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Query], list[Missing]]:
-    """Istio's and the Gateway API's objects of all namespaces: what there is to ask is asked first."""
+    """Istio's and the Gateway API's objects of all namespaces; the kinds that exist are read first."""
     try:
         kinds = diagnostics.configuration_kinds(kube)
     except ProblemError as error:
@@ -161,7 +161,7 @@ def configuration(kube: Kube, redactor: Redactor) -> tuple[list[Query], list[Mis
 def run_queries(
     queries: Iterable[Query], context: str, progress: Callable[[Event], None]
 ) -> tuple[list[File], list[Missing]]:
-    """The files, in the order they were asked for, and what was not to be had."""
+    """The files, in the order of their queries, and what could not be read."""
     by_path = {query.path: query for query in queries}
     progress(Event(context, _STEP, State.WAITING, f"{len(by_path)} responses"))
     calls = {path: (math.inf, query.call) for path, query in by_path.items()}

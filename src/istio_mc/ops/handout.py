@@ -1,4 +1,4 @@
-"""What a verb makes for people to hand on, a page or an archive: whole, and over nothing of theirs."""
+"""A page or an archive that a verb writes for people: complete, and never over a file of theirs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def place(
     output: str | None = None,
     ours: Callable[[bytes], bool] = lambda _: False,
 ) -> Path | None:
-    """Where to write; asked before any cluster is, so that nobody waits for a refusal.
+    """Where to write; decided before any request to a cluster, so that a refusal comes at once.
 
     Args:
         output: The form of the result on standard output, `table` where None.

@@ -38,7 +38,7 @@ class StatusResult:
     """What each cluster shows.
 
     Attributes:
-        silent_istiods: Istiods that did not say whom and what they serve, by context.
+        silent_istiods: Istiods that did not report their remote clusters and proxies, by context.
     """
 
     contexts: tuple[str, ...]
@@ -87,7 +87,7 @@ def _read_istiods(kube: Kube, istiods: list[Object]) -> tuple[list[RemoteCluster
 def watch(inputs: Inputs, *, every_s: float) -> Generator[StatusResult, None, None]:
     """Reads the clusters again and again, every so many seconds; it ends when it is closed.
 
-    Each reading has the deadline of a run. Credentials are obtained anew, and contexts looked for anew,
+    Each reading has the deadline of a run. Credentials are obtained again, and contexts looked for again,
     after a reading in which a cluster failed: what failed may have been a token that expired.
 
     Raises:

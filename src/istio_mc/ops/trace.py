@@ -74,7 +74,7 @@ _GROUPS: Mapping[str, frozenset[str]] = {
     hops.DATA_PATH: frozenset(check.id for check in _PATH),
 }
 _OF_TARGET = frozenset({control_plane.GATEWAY, *(check.id for check in (*gateway.CHECKS, *data_path.CHECKS))})
-"""Checks of a cluster that matter to those who call it, and not to whom it calls."""
+"""Checks of a cluster that matter to calls into it, and not to calls out of it."""
 
 
 class TraceQuery(NamedTuple):

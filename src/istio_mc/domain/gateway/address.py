@@ -235,9 +235,9 @@ def kubernetes_gateways(observed: Mapping[str, Observed]) -> dict[str, list[Obje
 def desired_remote_gateways(
     context: str, clusters: Mapping[str, Cluster], observed: Mapping[str, Observed]
 ) -> list[Object]:
-    """The Gateways of ours that a cluster shall hold, as told by those that stand in it or in another.
+    """The Gateways that istio-mc keeps in a cluster for the others, as found in it or in another cluster.
 
-    There is no list of them but in the clusters: a cluster that joins gets those the others have.
+    They are recorded only in the clusters: a cluster that joins gets those that the others have.
     """
     desired = []
     held = {holder: live for holder, live in observed.items() if live.of(objects.KUBERNETES_GATEWAY)}

@@ -89,7 +89,7 @@ class Live:
 def setting(
     live: Live, context: str, addresses: Sequence[str], via: Via, request: metallb.Request | None = None
 ) -> list[Change]:
-    """What gives a cluster's gateway these addresses in this way, and no other way of ours any more.
+    """The changes that set a gateway's addresses by one option, and unset those that another option set.
 
     Args:
         request: What MetalLB is to do, if it is not the address alone.

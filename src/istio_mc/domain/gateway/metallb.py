@@ -1,4 +1,4 @@
-"""MetalLB's objects for a gateway: its pool, its announcement, and what others have of both. Pure."""
+"""MetalLB's objects for a gateway: pool and announcement, those of istio-mc and those of others. Pure."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def ours(found: MetalLB) -> list[Object]:
 
 
 def problems(found: MetalLB, request: Request, context: str) -> list[Problem]:
-    """What keeps a request from being served beside what others have, and beside a pool of ours."""
+    """Why a request cannot be served: pools of others, or the pool that istio-mc made, stand in the way."""
     pool = _serving(found, request)
     if pool is None:
         own = found.pool

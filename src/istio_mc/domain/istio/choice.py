@@ -219,9 +219,9 @@ def istiod_version(deployment: Object) -> str | None:
 
 
 def running(observed: Mapping[str, Observed], revision: str) -> dict[str, str | None]:
-    """Istio's version in each cluster that has one: in members, where there are any, else in all.
+    """Istio's version in each cluster that runs Istio: of the members, or of all clusters without a member.
 
-    Likewise of the mesh's revision where any of them has one of it, else of whatever revision.
+    Istiods of the mesh's revision count; where no cluster has one, istiods of any revision count.
     """
     clusters = {name: one for name, one in observed.items() if one.istiods}
     clusters = {name: one for name, one in clusters.items() if one.mesh_id} or clusters

@@ -48,9 +48,9 @@ class Difference(NamedTuple):
 
 
 def differences(desired: Iterable[Object], live: Mapping[Ref, Object]) -> list[Difference]:
-    """What the wanted documents set and the live objects lack or have otherwise.
+    """The fields that the desired documents set, and that live objects lack or have with another value.
 
-    Fields that a document does not set are nobody's business here. Passed over is what others own by
+    Fields that a document does not set are not compared. Skipped are fields that others own by
     design: istiod's webhook fields, the replicas an HPA of the same documents governs, and the selectors
     of `istio-sidecar-injector`, which istioctl switches off when a revision tag takes over (1.26.0).
     """
@@ -85,7 +85,7 @@ def _unequal(desired: object, live: object, path: _Path) -> Iterator[tuple[_Path
         for key, value in desired.items():
             yield from _unequal(value, live.get(key), (*path, str(key)))
     elif isinstance(desired, Mapping) and live is None:
-        # One difference for all of it, unless what is in it is empty or nobody's business.
+        # One difference for all of it, unless what is in it is empty or not compared.
         if next(_unequal(desired, {}, path), None):
             yield path, desired, live
     elif isinstance(desired, list) and isinstance(live, list):

@@ -1,4 +1,4 @@
-"""The protocol between a Kubernetes client and a credential plugin: what it is told, what it answers.
+"""The protocol between a Kubernetes client and a credential plugin: its input and its output.
 
 Kubernetes API group `client.authentication.k8s.io`, versions v1 and v1beta1 (client-go
 pkg/apis/clientauthentication/v1/types.go and v1beta1/types.go, v0.32.3: the two have the same fields).

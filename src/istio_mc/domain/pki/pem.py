@@ -385,7 +385,7 @@ def _check_parts(key: rsa.RSAPrivateNumbers) -> None:
 
 
 def attempt(load: Callable[[NamedPem], T], pem: NamedPem, problems: list[Problem]) -> T | None:
-    """What `load` makes of the file; or None, its problems added to the list: so all are told at once."""
+    """What `load` makes of the file; None where it has problems: these are added, and reported together."""
     try:
         return load(pem)
     except ProblemError as error:
@@ -462,7 +462,7 @@ def _signed_with_an_old_hash(certificate: x509.Certificate, issuer: x509.Certifi
 
 
 def is_root(certificate: x509.Certificate) -> bool:
-    """Whether it names itself as its issuer: nobody looks at the signature of a root on itself."""
+    """Whether it names itself as its issuer; the signature of a root on itself is not checked."""
     return certificate.issuer.public_bytes() == certificate.subject.public_bytes()
 
 

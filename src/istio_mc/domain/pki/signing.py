@@ -1,7 +1,7 @@
-"""Who trusts whom: under which root each cluster signs, and which roots it takes. Pure.
+"""Trust between clusters: the root that each cluster signs under, and the roots that it accepts. Pure.
 
-While a root is exchanged, clusters hold two roots and sign under either; so what counts is not that all hold
-the same, but that each takes the root every other signs under.
+While a root is replaced, clusters have two roots and sign under either. They need not have the same roots:
+each has to accept the root that every other cluster signs under.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The stages: the address resolves; TCP gets to the ports; the gateway says that it is ready; a TLS handshake
 through 15443 ends at a workload of the cluster, which shows its certificate; the workload accepts a
-certificate of the mesh's. In TLS 1.3 the server shows its certificate before it asks for the client's, so
-that who answers is told without any key.
+certificate of the mesh's. In TLS 1.3 the server shows its certificate before it requests the client's, so
+that it is known who responds, without any key.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ def documents(
     """What a cluster gets beside the namespace: a Service for each cluster, and its own pod.
 
     Args:
-        lives_s: After how many seconds the pod ends by itself, should nobody remove it.
+        lives_s: After how many seconds the pod ends by itself, if it is not removed before.
     """
     return [
         _object(run, "ServiceAccount", POD),
@@ -186,7 +186,7 @@ def command(run: str, numbers: Sequence[int]) -> list[str]:
 
 
 def replies(output: str, numbers: Sequence[int], error: str = "") -> Mapping[int, Reply]:
-    """What `command` printed, by number; what is missing there is told in the pod's own words."""
+    """What `command` printed, by number; what is missing is reported with the pod's output."""
     result = {number: Reply(0, " ".join(error.split())) for number in numbers}
     for line in output.splitlines():
         if match := _REPLY.fullmatch(line):

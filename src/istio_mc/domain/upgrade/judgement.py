@@ -102,7 +102,7 @@ def default_hub(version: str, hub: str | None) -> str:
 
 
 def images(context: str, manifest: Iterable[Object], nodes: Mapping[str, Collection[str]]) -> str:
-    """Whether the nodes have a manifest's images already, for people; nodes list only some of theirs."""
+    """Whether the nodes have a manifest's images already, in words; a node lists only some of its images."""
     needed = sorted(
         {
             str(container["image"])

@@ -1,4 +1,4 @@
-"""istiod's own endpoints, through a port-forward: whom it sees, which proxies it serves, what it counts.
+"""istiod's own endpoints, through a port-forward: its remote clusters, its proxies, its metrics.
 
 They answer localhost only, so the API server's pod proxy does not do (pilot/pkg/xds/debug.go, Istio 1.26.0).
 """

@@ -1,6 +1,6 @@
-"""`istio-mc ca`: the mesh's root, and a CA for each cluster; nothing that is in order is ever made anew.
+"""`istio-mc ca`: the mesh's root, and a CA for each cluster; what is valid is never made again.
 
-Results never hold a key, but for `EnsureResult.ca_certs`, which `install` puts into the clusters.
+No result contains a key, except `EnsureResult.ca_certs`, which `install` puts into the clusters.
 """
 
 from __future__ import annotations

@@ -355,7 +355,7 @@ class SpareKeys:
         self._made: deque[Future[PrivateKey]] = deque(self._pool.submit(maker.generate) for _ in range(count))
 
     def generate(self) -> PrivateKey:
-        """A new random key, which nobody else gets."""
+        """A new random key, which is used once."""
         try:
             next_one = self._made.popleft()
         except IndexError:

@@ -1,4 +1,4 @@
-"""Which CA each cluster shall run under: one root for all, and no root replaced that nobody named."""
+"""The CA of each cluster: one root for all; a root is replaced only where the user names its cluster."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ def _refused(
     faults = of_roots(store.folder, roots, stored_root, all_live=whole)
     if stored_root is not None or not written:
         return faults
-    # There is nothing at hand to write them anew with.
+    # They cannot be written again: there is no key.
     damage = [fault.on(name) for name, state in written.items() for fault in state.damage]
     there = {name: state.root or "unknown" for name, state in written.items()}
     return [*(faults or [not_at_hand(store.folder, there)]), *damage]

@@ -44,7 +44,7 @@ def adopt(
 ) -> AdoptResult:
     """Makes members of the session's clusters as they are: labels on istio-system, and nothing else.
 
-    Nothing restarts, for Istio itself is not touched; what an install would change in it is told.
+    Nothing restarts: Istio itself is not changed. What an install would change in it is reported.
     In a dry run nothing is labelled either.
 
     Raises:

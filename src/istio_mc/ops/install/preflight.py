@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def stop_unless_unreachable(failures: Failures) -> None:
-    """An unreachable cluster is set aside; any other fault found before the first change stops the run.
+    """An unreachable cluster is skipped; any other fault that is found before the first change stops the run.
 
     Raises:
         ProblemError: With every such fault.
@@ -74,7 +74,7 @@ def named_after_ids(
     observed: Mapping[str, Observed],
     others: Others,
 ) -> list[Problem]:
-    """What is told of new clusters that get no network's number, for it may be a silent member's."""
+    """Warnings of new clusters whose network has no number: any number may be an unreachable member's."""
     silent = unplaced(clusters, settings, observed, others)
     return [
         Problem(
@@ -93,7 +93,7 @@ def named_after_ids(
 def outlived(
     ends: Mapping[str, datetime], mesh: Mesh, clusters: Mapping[str, Cluster], now: datetime
 ) -> list[Problem]:
-    """Clusters whose workloads would get certificates that outlive the CA above them."""
+    """Clusters whose workloads would get certificates that are valid longer than their CA."""
     lasting = {name: workload_ttl(merged(mesh.values, clusters[name].values)) for name in ends}
     return [
         Problem(

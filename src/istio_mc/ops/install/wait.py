@@ -1,4 +1,4 @@
-"""What counts after an install: what runs, what address a gateway has, whom each istiod sees."""
+"""After an install, waits for rollouts, the gateway's address, and the clusters that each istiod sees."""
 
 from __future__ import annotations
 

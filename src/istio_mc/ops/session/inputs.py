@@ -32,7 +32,7 @@ ISTIO_VERSION = "--istio-version"
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What every verb is told by its user.
+    """What every verb gets from its user.
 
     Attributes:
         kubeconfig: `--kubeconfig`; None: $KUBECONFIG, else ~/.kube/config.

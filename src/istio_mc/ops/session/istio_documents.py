@@ -46,7 +46,7 @@ def apply_remote_gateways(session: Session, context: str, desired: Sequence[Obje
 
 
 def missing(context: str, members: Iterable[str]) -> Problem:
-    """What is told of a cluster that cannot hold such a Gateway, of a mesh with these members."""
+    """The problem of a cluster that cannot have such a Gateway, in a mesh with these members."""
     return Problem(
         code=Code.GATEWAY_API_MISSING,
         cluster=context,

@@ -160,7 +160,7 @@ def open_named(
     """Opens a run on the clusters the user named.
 
     Args:
-        choose: Asks the user which of these contexts, where none is named; empty where nobody answers.
+        choose: Asks the user for some of these contexts, where none is named; empty where there is no reply.
 
     Raises:
         InputError: None is named, or one is unknown, or one cluster is named twice.

@@ -1,4 +1,4 @@
-"""What a run is told by files: mesh.yaml and the kubeconfig. No cluster is asked."""
+"""What a run reads from files: mesh.yaml and the kubeconfig. No request to a cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is who: cluster IDs, networks and addresses, decided once for every verb, and sticky."""
+"""Cluster IDs, networks and addresses: decided once for every verb; a cluster keeps those it has."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
 
 
 def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
-    """What is told where the old tokens had to be kept, and one that left still holds them."""
+    """The warning that old tokens had to be kept, and that a cluster that left still has them."""
     gone = ", ".join(todo.going)
     waiting = ", ".join(dict.fromkeys([*todo.absent, *failures]))
     return Problem(
@@ -117,7 +117,7 @@ def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
 
 
 def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
-    """What is told where the old tokens are kept because kubeconfigs in files of others have them."""
+    """The warning that old tokens are kept, because kubeconfigs in files of other clusters contain them."""
     staying = {name: todo.clusters[name] for name in todo.staying}
     kept = read_with_files(staying)
     if not kept:
@@ -140,7 +140,7 @@ def tokens_in_files(todo: Uninstalling) -> tuple[Problem, ...]:
 
 
 def named_in_settings(todo: Uninstalling, listed: Collection[str], file: Path | None) -> tuple[Problem, ...]:
-    """What is told where a cluster leaves, and mesh.yaml takes it in again with the next install."""
+    """The warning that the next install adds a cluster again that leaves: mesh.yaml still names it."""
     gone = ", ".join(name for name in todo.going if name in listed)
     if not (gone and todo.staying):
         return ()

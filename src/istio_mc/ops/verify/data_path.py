@@ -1,4 +1,4 @@
-"""The ways from here to every gateway: where each is, what to ask it for, and as whom."""
+"""The paths from here to every gateway: its address, the service to request, and the client certificate."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def trace_gateways(
 
 
 def _members(observed: Mapping[str, Observed]) -> dict[str, _Member]:
-    """The CAs of the clusters whose cacerts can be read; the others are told by another check."""
+    """The CAs of the clusters whose cacerts can be read; the others are reported by another check."""
     members = {}
     for name, live in observed.items():
         with suppress(ProblemError):

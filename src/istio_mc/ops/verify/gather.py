@@ -159,7 +159,7 @@ def gather(
 
     def read(name: str) -> Observed:
         session.run.progress(Event(name, "verify", State.STARTED, "reading"))
-        # What told that it is a member is good for one reading: a run that waits reads it anew.
+        # The namespace read before is used once: a run that waits reads it again.
         return observe(session.clusters.kubes[name], session.clusters.pop_namespace(name))
 
     observed, failed = session.clusters.each(read)
