@@ -82,7 +82,8 @@ def _of_each(texts: Mapping[str, str | None]) -> str | None:
 
 def explained(results: Sequence[Result]) -> dict[Cause, list[Result]]:
     """The results that each fault explains, each under the first of its causes that is among the results."""
-    known = {Cause(one.check.id, one.target) for one in results}
+    # What passed, which are nearly all of very many, causes nothing.
+    known = {Cause(one.check.id, one.target) for one in results if one.verdict is not Verdict.OK}
     by_cause: dict[Cause, list[Result]] = {}
     for one in results:
         cause = next((cause for cause in one.caused_by if cause in known), None)

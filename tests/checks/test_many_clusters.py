@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks import discovery
-from istio_mc.checks.model import Target
+from istio_mc.checks.model import Cause, Result, Target, Verdict
 from istio_mc.checks.remote_secret import not_synced
 from istio_mc.checks.runner import run
 from istio_mc.domain.gateway import address
 from istio_mc.domain.istio.discovery import IstiodView, NetworkGateway
 from istio_mc.domain.istio.istiod import RemoteCluster
 from istio_mc.domain.links.remote_secrets import RemoteSecret, RemoteSecrets, of_cluster
+from istio_mc.present.verify.faults import explained
 from tests.support.world import IDS, World
 
 if TYPE_CHECKING:
@@ -102,3 +103,17 @@ def test_addresses_of_gateways_are_read_once_for_all_pairs(monkeypatch: pytest.M
     results = run([one for one in discovery.CHECKS if one.id == discovery.GATEWAYS], World().facts())
     assert len(results) == 6
     assert read == [*IDS]
+
+
+class Unhashable(Target):
+    def __hash__(self) -> int:
+        raise AssertionError(self)
+
+
+def test_what_passed_is_not_searched_for_causes() -> None:
+    check = discovery.CHECKS[0]
+    passed = [Result(check, Unhashable("kt", f"c{one}"), Verdict.OK) for one in range(MANY)]
+    failed = Result(check, Target("kt", "nhn"), Verdict.FAILED)
+    cause = Cause(check.id, failed.target)
+    unknown = Result(check, Target("nhn", "kt"), Verdict.UNKNOWN, caused_by=(cause,))
+    assert explained([*passed, failed, unknown]) == {cause: [unknown]}
