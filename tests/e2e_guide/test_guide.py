@@ -90,6 +90,7 @@ def test_the_whole_road(desk: Site) -> None:
             assert assigned_by_metallb() == [NAT]
 
     assert [line.split()[1] for line in walked] == [
+        "contexts",
         "tools",
         "contexts",
         "cilium",
