@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 PROGRAM = """#!/bin/sh
 echo run >> {folder}/runs
-echo 'kind: Deployment'
+echo '{{apiVersion: v1, kind: ConfigMap, metadata: {{name: istio}}}}'
 """
+OBJECT = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio"}}
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def document(tmp_path: Path, text: str = "a: 1") -> Path:
 
 def test_the_same_document_is_made_once(tmp_path: Path, istioctl: Istioctl) -> None:
     made = [manifest(istioctl, document(tmp_path), tmp_path / "cache") for _ in range(2)]
-    assert (made[0], made[0] == made[1], runs(tmp_path)) == ([{"kind": "Deployment"}], True, 1)
+    assert (made[0], made[0] == made[1], runs(tmp_path)) == ([OBJECT], True, 1)
 
 
 def test_another_document_is_generated_again(tmp_path: Path, istioctl: Istioctl) -> None:
@@ -74,7 +75,7 @@ def test_a_damaged_cached_file_is_generated_again(tmp_path: Path, istioctl: Isti
     manifest(istioctl, document(tmp_path), tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()
     kept.write_text("{")
-    assert manifest(istioctl, document(tmp_path), tmp_path / "cache") == [{"kind": "Deployment"}]
+    assert manifest(istioctl, document(tmp_path), tmp_path / "cache") == [OBJECT]
 
 
 def test_a_program_that_does_not_end_has_no_more_time_than_the_run(tmp_path: Path) -> None:
@@ -97,6 +98,7 @@ def test_one_without_a_version_has_no_more_time_either(tmp_path: Path) -> None:
 NAMING = """#!/bin/sh
 echo run >> {folder}/runs
 if grep -q {fails} "$6"; then echo no >&2; exit 1; fi
+printf '%s\\n' 'apiVersion: v1' 'kind: ConfigMap' 'metadata: {{name: istio}}'
 sed -n 's/^ *clusterName: */id: /p' "$6"
 echo {more}
 """
@@ -139,7 +141,7 @@ class TestManyClusters:
         with ThreadPoolExecutor(3) as pool:
             return list(pool.map(one, CLUSTERS.values()))
 
-    IDS: ClassVar = [{"id": cluster.cluster_id} for cluster in CLUSTERS.values()]
+    IDS: ClassVar = [{**OBJECT, "id": cluster.cluster_id} for cluster in CLUSTERS.values()]
 
     def test_two_runs_do_for_all_and_for_the_next_time(self, folder: Path) -> None:
         istioctl = self.program(folder)
@@ -156,7 +158,11 @@ class TestManyClusters:
             cluster.cluster_id for cluster in CLUSTERS.values()
         ]
         assert made == [
-            {"id": cluster.cluster_id, "length": (folder / f"{cluster.cluster_id}.yaml").stat().st_size}
+            {
+                **OBJECT,
+                "id": cluster.cluster_id,
+                "length": (folder / f"{cluster.cluster_id}.yaml").stat().st_size,
+            }
             for cluster in CLUSTERS.values()
         ]
         assert runs(folder) == 1 + len(CLUSTERS)
