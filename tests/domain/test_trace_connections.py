@@ -104,7 +104,7 @@ def test_settings_of_connections_end_a_walk_or_do_not(
             ruled(**PROXY),
             None,
             "proxyProtocol V2: a PROXY header is sent before TLS",
-            '"op": "remove", "path": "/spec/trafficPolicy/proxyProtocol"',
+            '"op": "remove", "path": "/spec/trafficPolicy"',
         ),
         (
             None,
@@ -128,7 +128,7 @@ def test_settings_of_connections_end_a_walk_or_do_not(
             ruled(**pool(tcp={"connectTimeout": "1ms"})),
             None,
             "connectTimeout 1ms",
-            '"op": "remove", "path": "/spec/trafficPolicy/connectionPool/tcp/connectTimeout"',
+            '"op": "remove", "path": "/spec/trafficPolicy"',
         ),
     ],
 )
@@ -142,6 +142,34 @@ def test_the_setting_of_the_rule_is_named_and_repaired(
     assert found.seen == seen
     assert str(found.hint).startswith(f"kubectl --context {where} -n sample patch destinationrule one ")
     assert operation in str(found.hint)
+
+
+@pytest.mark.parametrize(
+    ("policy", "operation"),
+    [
+        ({**PROXY, "outlierDetection": {}}, "/spec/trafficPolicy/proxyProtocol"),
+        (
+            pool(tcp={"connectTimeout": "1ms", "maxConnections": 9}),
+            "/spec/trafficPolicy/connectionPool/tcp/connectTimeout",
+        ),
+        (
+            {**pool(tcp={"connectTimeout": "1ms"}), "outlierDetection": {}},
+            "/spec/trafficPolicy/connectionPool",
+        ),
+        (
+            {
+                "portLevelSettings": [{"port": {"number": 9080}, **pool(tcp={"connectTimeout": "1ms"})}],
+                "outlierDetection": {},
+            },
+            "/spec/trafficPolicy/portLevelSettings",
+        ),
+    ],
+)
+def test_a_repair_removes_what_it_leaves_empty_and_nothing_else(
+    policy: dict[str, Any], operation: str
+) -> None:
+    """Istio's webhook refuses an empty policy."""
+    assert f'"path": "{operation}"' in str(problem_of(ruled(**policy), None).hint)
 
 
 def test_within_a_cluster_a_proxy_header_is_refused_by_sidecars_only() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube.objects import labels_of
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.hint import Command
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.trace.model import ClusterView
+
+
+_TOP = 2
+"""So many keys of a path at least are left: `spec` and the field."""
 
 
 def full_host(host: str, namespace: str) -> str:
@@ -70,8 +74,35 @@ def edit(view: ClusterView, item: Object, before: str) -> Advice:
     return Advice(before, kubectl(view.context, "-n", metadata["namespace"], "edit", kind, metadata["name"]))
 
 
+def _with_emptied(item: Object, operation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A removal that leaves no empty policy: Istio's webhook refuses one, also one of a port.
+
+    Validation of DestinationRules: pkg/config/validation/validation.go of istio/istio 1.31.
+    """
+    if operation["op"] != "remove":
+        return operation
+    keys = str(operation["path"]).split("/")[1:]
+    while len(keys) > _TOP and _is_last(_at(item, keys[:-1]), keys[-1]):
+        keys.pop()
+    return {**operation, "path": "/".join(("", *keys))}
+
+
+def _at(item: Object, keys: Sequence[str]) -> list[Any] | dict[str, Any]:
+    """The list or mapping at a path of an object."""
+    found: Any = item
+    for key in keys:
+        found = found[int(key)] if isinstance(found, list) else found[key]
+    return cast("list[Any] | dict[str, Any]", found)
+
+
+def _is_last(holder: list[Any] | dict[str, Any], key: str) -> bool:
+    """Whether nothing is left of a list or mapping without an entry, except the port that it is for."""
+    return len(holder) == 1 if isinstance(holder, list) else not holder.keys() - {key, "port"}
+
+
 def patched(view: ClusterView, item: Object, operations: Sequence[Mapping[str, Any]]) -> Command:
-    """The command that changes an object by a JSON patch."""
+    """The command that changes an object by a JSON patch; what a removal leaves empty is removed too."""
+    operations = [_with_emptied(item, operation) for operation in operations]
     metadata = item["metadata"]
     words = (
         "patch",
