@@ -44,7 +44,7 @@ demo: .venv/ready ## Three real clusters, one mesh, and the matrix of who answer
 check: .venv/ready ## What needs no lab and is quick: lint, types, layers, tests (about a minute and a half)
 	@tests/run.sh check
 
-test: .venv/ready ## Everything, the lab included (about half an hour; the first time builds the lab)
+test: .venv/ready ## Everything, the lab included (about an hour; the first time builds the lab)
 	@tests/run.sh all
 
 lab-up: .venv/ready ## Bring up three kubeadm clusters: kt, ncloud, nhn
