@@ -112,7 +112,7 @@ class Options:
         )
 
     def inputs(self, timeout: str = "10m") -> Inputs:
-        """What the ops layer is told of them.
+        """The options as the ops layer takes them.
 
         Args:
             timeout: The deadline of this verb where none is given.

@@ -108,7 +108,7 @@ def _speaks_mtls(pod: Object) -> bool:
 
 
 def _is_offered(service: Object) -> bool:
-    """Whether the gateway, which stands in istio-system, is told of a Service."""
+    """Whether istiod gives a Service to the gateway, which is in istio-system."""
     spec = service["spec"]
     if spec.get("type") == "ExternalName" or not spec.get("selector"):
         return False

@@ -41,7 +41,7 @@ def read_configuration(
 
     Args:
         injected: Returns the pods with a sidecar, which others of this run read too.
-        daemon_sets: Returns the DaemonSets, likewise; called only if there are NetworkPolicies.
+        daemon_sets: Returns the DaemonSets, which others read too; called only if there are NetworkPolicies.
 
     Raises:
         ProblemError: The API server refused, or did not respond.

@@ -140,9 +140,7 @@ def prepare(
     """
     refuse_unknown_clusters({"--canary": [canary] if canary else []}, session.clusters.names)
     session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
-    observed, failed = session.clusters.each(lambda name: observe(session.clusters.kubes[name]))
-    if silent := session.clusters.unusable | failed:
-        raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+    observed = session.clusters.every(lambda name: observe(session.clusters.kubes[name]))
     members = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     store = session.ca_store()
     problems = [*_root_changes(session)]

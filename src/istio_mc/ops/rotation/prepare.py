@@ -96,9 +96,7 @@ def prepare(
     chosen = [name for name in session.clusters.names if not named or name in named]
     refuse_unknown_clusters({"--canary": [canary] if canary else []}, chosen)
     session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
-    observed, failed = session.clusters.each(lambda name: observe(session.clusters.kubes[name]))
-    if silent := session.clusters.unusable | failed:
-        raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+    observed = session.clusters.every(lambda name: observe(session.clusters.kubes[name]))
     members = {
         name: one
         for name, one in topology.clusters_of(session.clusters.contexts, session.settings, observed).items()

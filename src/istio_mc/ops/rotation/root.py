@@ -133,9 +133,7 @@ def prepare(session: Session, options: CaOptions, now: datetime, canary: str | N
         kube = session.clusters.kubes[name]
         return _Read(observe(kube), running_with_sidecar(kube))
 
-    found, failed = session.clusters.each(read)
-    if silent := session.clusters.unusable | failed:
-        raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+    found = session.clusters.every(read)
     observed = {name: one.observed for name, one in found.items()}
     members = topology.clusters_of(session.clusters.contexts, session.settings, observed)
     base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)

@@ -12,7 +12,7 @@ from istio_mc.domain.kube.exec_credential import plugin_of
 from istio_mc.domain.kube.kubeconfig import uses_exec
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
-from istio_mc.domain.problem import Problem
+from istio_mc.domain.problem import Problem, ProblemError
 from istio_mc.gateways.host.descriptors import clusters_at_once
 from istio_mc.gateways.host.parallel import Failures, fan_out
 from istio_mc.gateways.kube import credentials, known_secrets
@@ -104,6 +104,17 @@ class Clusters:
             self._run.queue(chosen, step)
         end = self._run.abandoned if until is None else until
         return fan_out(chosen, partial(self._on, work), concurrency=self._at_once, until=end)
+
+    def every(self, work: Callable[[str], _T]) -> dict[str, _T]:
+        """What work gives of every cluster of the run: one that does not respond stops it.
+
+        Raises:
+            ProblemError: Of each cluster that cannot be used, or whose work failed.
+        """
+        found, failed = self.each(work)
+        if silent := self.unusable | failed:
+            raise ProblemError(*(problem for problems in silent.values() for problem in problems))
+        return found
 
     def mark_unusable(self, failures: Mapping[str, tuple[Problem, ...]]) -> None:
         """Leaves clusters out of all that follows, and keeps why."""

@@ -72,7 +72,7 @@ def require(
     """Stops where rights are missing, before anything is changed: all of them, in all clusters, at once.
 
     Args:
-        verb: For whom they are, as the user calls it: `link --rotate`.
+        verb: The verb that needs them, as the user types it: `link --rotate`.
         required: The rights that it needs in each cluster, by context.
         lease: Whether it takes the Lease of each of them too.
 
