@@ -547,6 +547,72 @@ _UNSEEN = (
         tidy=_template("ncloud", _reviews("ncloud"), labels={_TLS_MODE: None}),
     ),
 )
+_OTHER_SERVER = {
+    "tls": {"mode": "ISTIO_MUTUAL", "subjectAltNames": ["spiffe://old.example/ns/sample/sa/old"]}
+}
+_CONNECTIONS = (
+    PathFault(
+        "a DestinationRule with a PROXY header",
+        "destination-rule",
+        between(client="kt", own=True),
+        "kt: calls of sample/reviews fail by DestinationRule sample/fault",
+        **_repaired(_rule("kt", {"proxyProtocol": {"version": "V1"}}, ".")),
+    ),
+    PathFault(
+        "a DestinationRule that requires the certificate of another server",
+        "destination-rule",
+        between(client="ncloud", own=True),
+        "ncloud: calls of sample/reviews fail by DestinationRule sample/fault",
+        **_repaired(_rule("ncloud", _OTHER_SERVER, ".")),
+    ),
+    PathFault(
+        "a Sidecar that intercepts no calls",
+        "sidecar",
+        between(client="nhn", own=True),
+        "nhn: Sidecar sample/fault does not intercept calls of sample/reviews",
+        **_repaired(
+            written(
+                "nhn",
+                "networking",
+                "Sidecar",
+                {
+                    "workloadSelector": {"labels": {"app": "sleep"}},
+                    "egress": [
+                        {
+                            "port": {"number": 9080, "protocol": "HTTP", "name": "http"},
+                            "captureMode": "NONE",
+                            "hosts": ["./*"],
+                        },
+                        {"hosts": ["istio-system/*"]},
+                    ],
+                },
+            )
+        ),
+    ),
+)
+_MORE_CONNECTIONS = (
+    PathFault(
+        "a gateway that calls the address of the Service",
+        "destination-rule",
+        between(target="kt"),
+        "kt: calls of sample/reviews fail by DestinationRule sample/fault",
+        **_repaired(_rule("kt", {"loadBalancer": {"simple": "PASSTHROUGH"}}, "istio-system")),
+    ),
+    PathFault(
+        "a DestinationRule with another SNI",
+        "destination-rule",
+        between(client="ncloud"),
+        "ncloud: calls of sample/reviews fail by DestinationRule sample/fault",
+        **_repaired(_rule("ncloud", {"tls": {"mode": "ISTIO_MUTUAL", "sni": "reviews.example"}}, ".")),
+    ),
+    PathFault(
+        "a policy of tokens without what reads them",
+        "authorization",
+        between(target="nhn", own=True) - between(client="ncloud"),  # these end at the client's rule
+        "nhn: AuthorizationPolicy sample/fault requires a token that nothing reads",
+        **_policy("nhn", rules=_from(requestPrincipals=["*"])),
+    ),
+)
 _OPEN = (
     PathFault(
         "a DestinationRule that would call its own cluster first without outlierDetection",
@@ -581,4 +647,6 @@ ROUNDS: tuple[tuple[PathFault, ...], ...] = (
     _OPEN,
     _WRITTEN_BY_USERS,
     _UNSEEN,
+    _CONNECTIONS,
+    _MORE_CONNECTIONS,
 )
