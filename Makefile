@@ -60,6 +60,10 @@ chain: .venv/ready ## A mesh through six minors of Istio, in place and by revisi
 	@$(LAB) up $(foreach version,$(CHAIN),--istio $(version))
 	@$(WITH_LAB) $(BIN)/python -m scripts.chain $(CHAIN)
 
+lab-phases: .venv/ready ## Upgrade and changes of keys: killed, and without an API server, in each phase, under requests
+	@$(LAB) up
+	@$(WITH_LAB) LAB_PHASES=1 $(BIN)/python -m pytest -q -m lab --timeout 900 tests/e2e_life/test_upgrade_phases.py tests/e2e_life/test_keys_phases.py
+
 lab-adopt: .venv/ready ## adopt of K-PaaS's guide 1.7.0 and Ansible role, on the nearest Istios that can be built: 1.28.3, 1.27.9
 	@$(LAB) up --istio 1.28.3 --istio 1.27.9
 	@$(WITH_LAB) LAB_ROLE_ISTIO=1.27.9 $(BIN)/python -m pytest -q -m lab --timeout 420 tests/e2e_life/test_adopt.py tests/e2e_life/test_adopt_role.py
@@ -119,4 +123,4 @@ docs: .venv/ready ## Write the pages and the picture that are made from the prog
 	@$(BIN)/python -m scripts.pictures
 	@$(BIN)/python -m scripts.explain_page
 
-.PHONY: help venv demo check test chain lab-up lab-newer lab-adopt lab-down lab-env bench coverage mutants site locks docs
+.PHONY: help venv demo check test chain lab-up lab-newer lab-phases lab-adopt lab-down lab-env bench coverage mutants site locks docs

@@ -7,7 +7,6 @@ the requests and those that failed, and how long each phase of each cluster took
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 import tempfile
@@ -18,8 +17,8 @@ from istio_mc.domain.tools import Tool
 from istio_mc.gateways.tools.cache import Cache
 from istio_mc.gateways.tools.find import own_platform
 from lab import settings
-from tests.e2e.harness import CONTEXTS, Site, clean, each, kubectl, rolled_out, set_cilium
-from tests.e2e.traffic import requests
+from tests.e2e.harness import CONTEXTS, Site, clean, each, set_cilium
+from tests.e2e.traffic import graceful, requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,20 +30,6 @@ CHAIN = ("1.26.0", "1.27.9", "1.28.3", "1.29.1", "1.30.4", "1.31.0")
 _PHASES = ("record", "control plane", "gateway", "tags", "ready", "workloads", "old control plane")
 _EVENT = re.compile(r"^ *(?P<at>[\d.]+)s  (?P<who>\S+)  (?P<step>.+?) (?P<state>started|done)\b")
 _PATIENCE_S = 1800.0
-
-_GRACEFUL = {
-    "spec": {
-        "template": {
-            "spec": {
-                "terminationGracePeriodSeconds": 30,
-                "containers": [
-                    {"name": "reviews", "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}}}
-                ],
-            }
-        }
-    }
-}
-"""A workload that goes on until no one sends it requests any more; the sample's own ends at once."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -97,7 +82,7 @@ class _Chain:
     def _begin(self) -> None:
         self._istio_mc("install")
         self._istio_mc("sample", "deploy")
-        each(_graceful)
+        each(graceful)
         self._istio_mc("sample", "test")
 
     def _hop(self, title: str, *words: str) -> None:
@@ -142,14 +127,6 @@ def _phases(result: Result) -> Iterator[str]:
         if shown:
             yield f"{name}: {', '.join(shown)}"
     yield f"in all {result.seconds:.0f} s"
-
-
-def _graceful(context: str) -> None:
-    """Has the version of the sample in a cluster end as workloads of a real mesh do."""
-    where = ("-n", "sample")
-    (name,) = kubectl(context, "get", "deployments", *where, "-l", "app=reviews", "-o", "name").split()
-    kubectl(context, "patch", name, *where, "-p", json.dumps(_GRACEFUL))
-    rolled_out(context, name, "sample")
 
 
 def _print(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.e2e.harness import CONTEXTS, command, environment
+from tests.e2e.harness import CONTEXTS, command, environment, kubectl, rolled_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -133,3 +134,26 @@ def requests(contexts: Iterable[str] = CONTEXTS) -> Iterator[Requests]:
         }
         yield made
         made.lines |= {name: list(filter(_LINE.fullmatch, end())) for name, end in ends.items()}
+
+
+GRACEFUL = {
+    "spec": {
+        "template": {
+            "spec": {
+                "terminationGracePeriodSeconds": 30,
+                "containers": [
+                    {"name": "reviews", "lifecycle": {"preStop": {"exec": {"command": ["sleep", "10"]}}}}
+                ],
+            }
+        }
+    }
+}
+"""A workload that goes on until no one sends it requests any more; the sample's own ends at once."""
+
+
+def graceful(context: str) -> None:
+    """Has the version of the sample in a cluster end as workloads of a real mesh do."""
+    where = ("-n", "sample")
+    (name,) = kubectl(context, "get", "deployments", *where, "-l", "app=reviews", "-o", "name").split()
+    kubectl(context, "patch", name, *where, "-p", json.dumps(GRACEFUL))
+    rolled_out(context, name, "sample")

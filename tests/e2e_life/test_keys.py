@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import subprocess
 import sys
-import tempfile
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,23 +13,19 @@ from tests.e2e.harness import (
     CONTEXTS,
     Site,
     clean,
-    command,
-    environment,
     live_root,
     merged_kubeconfig,
     secret,
     soon,
     write_kubeconfig,
 )
+from tests.e2e.traffic import requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.harness import Result
 
-PAUSE_S = 0.2
-WATCHED_S = 360
-_ANSWER = re.compile(r"reviews-(v\d+).* (\d{3})$")
 READER = "istio-reader-service-account-istio-remote-secret-token"
 
 
@@ -49,55 +41,14 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     clean()
 
 
-class Requests:
-    """Requests from clusters to every version of reviews, one after another with a pause."""
-
-    def __init__(self, sources: tuple[str, ...]) -> None:
-        self._out = {name: tempfile.TemporaryFile("w+") for name in sources}  # noqa: SIM115 - closed in end
-        call = "curl -s -m 5 -w ' %{http_code}\\n' http://reviews:9080/reviews/1 || echo failed"
-        most = int(WATCHED_S / PAUSE_S)
-        loop = f"echo $$; i=0; while [ $i -lt {most} ]; do {call}; i=$((i+1)); sleep {PAUSE_S}; done"
-        self._processes = {
-            name: subprocess.Popen([*self._words(name), loop], stdout=out, env=environment())
-            for name, out in self._out.items()
-        }
-
-    def end(self) -> tuple[Counter[str], list[str]]:
-        """Ends them: how many answers each pair of cluster and version had, and what failed."""
-        answers: Counter[str] = Counter()
-        failed: list[str] = []
-        for name, out in self._out.items():
-            out.seek(0)
-            shell = out.readline().strip()
-            command(*self._words(name), f"kill {shell}", check=False)
-            self._processes[name].kill()
-            self._processes[name].wait()
-            for line in (each.strip() for each in out if each.endswith("\n")):
-                found = _ANSWER.search(line)
-                if found and found[2] == "200":
-                    answers[f"{name} → {found[1]}"] += 1
-                else:
-                    failed.append(f"{name}: {line[-200:]}")
-            out.close()
-        return answers, failed
-
-    @staticmethod
-    def _words(name: str) -> list[str]:
-        return ["kubectl", "--context", name, "-n", "sample", "exec", "deploy/sleep", "--", "sh", "-c"]
-
-
 @contextlib.contextmanager
 def without_a_failed_request(what: str, sources: tuple[str, ...] = CONTEXTS) -> Iterator[None]:
     """Sends requests for the time of a block; none fails, every version responds; the counts are printed."""
-    requests = Requests(sources)
-    try:
+    with requests(sources) as made:
         yield
-    finally:
-        answers, failed = requests.end()
-        count = f"{sum(answers.values()) + len(failed)} requests, {len(failed)} failed"
-        sys.stdout.write(f"\n{what}: {count}: {dict(answers)}\n")
-    assert failed == []
-    assert all(answers[f"{name} → v1"] for name in sources), answers
+    sys.stdout.write(f"\n{what}: {made}\n")
+    assert made.failed == []
+    assert all(set(made.versions(name)) == {"v1", "v2", "v3"} for name in sources), str(made)
 
 
 def without_api_server(name: str) -> dict[str, Any]:

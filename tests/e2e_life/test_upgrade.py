@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.e2e.harness import Result
+    from tests.e2e.traffic import Requests
 
 OLD, NEW = settings.ISTIO[1], settings.ISTIO[0]
 TO = ("upgrade", "--to", NEW, "--canary", "kt", "-o", "json")
@@ -169,24 +170,33 @@ def test_faults_of_istiod_image_and_gateway_stop_it_by_name_and_no_request_fails
     assert all(ready_pods(name, "istiod") and ready_pods(name, "istio-ingressgateway") for name in CONTEXTS)
 
 
-def test_an_api_server_that_does_not_respond_stops_it_and_no_request_fails(
-    old: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def api_server_stops(
+    site: Site, command: tuple[str, ...], phase: str, capsys: pytest.CaptureFixture[str]
+) -> Requests:
+    """Runs a command, and stops the API server of kt in a phase: the run ends; the requests meanwhile."""
     # The clients of the other clusters: kubectl exec goes through the API server that is stopped.
     with requests(["ncloud", "nhn"]) as made:
-        running = old.start(*ALL_AT_ONCE, "--timeout", "50s")
-        running.until(r"\bkt  control plane started")
+        running = site.start(*command)
+        running.until(phase)
         with api_server_stopped("kt"):
-            stopped = running.wait(75)
+            stopped = running.wait(120)
     with capsys.disabled():
-        sys.stdout.write(f"\n{made}\n")
+        sys.stdout.write(f"\n{phase}: {stopped.seconds:.0f} s; {made}\n")
 
     assert stopped.code != 0
     assert {code for code, cluster in codes(stopped) if cluster == "kt"} & {
         "cluster-unreachable",
         "no-answer-in-time",
-    }
+    }, stopped.json["errors"]
     assert made.failed == []
+    return made
+
+
+def test_an_api_server_that_does_not_respond_stops_it_and_no_request_fails(
+    old: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = api_server_stops(old, (*ALL_AT_ONCE, "--timeout", "50s"), r"\bkt  control plane started", capsys)
+
     assert all(set(made.versions(name)) == {"v1", "v2", "v3"} for name in ("ncloud", "nhn")), str(made)
 
 

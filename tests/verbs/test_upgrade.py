@@ -257,6 +257,13 @@ def test_a_run_that_was_killed_is_continued_by_the_same_command(old: Mesh, phase
     assert {record_of(one)[0] for one in old.clusters.values() if record_of(one)} == {OLD}  # type: ignore[index]
 
 
+@pytest.mark.parametrize("phase", ["held", "CRDs"])
+def test_after_a_kill_the_version_that_a_cluster_leaves_is_not_installed_again(old: Mesh, phase: str) -> None:
+    run(old, *TO, "--canary", "kt", dies_after=PHASES[phase])
+    result = run(old, *TO, "--canary", "kt").exits(0)
+    assert f"istio started: Istio {OLD}" not in result.stderr
+
+
 def unreachable(mesh: Mesh) -> None:
     mesh.cut("kt")
 

@@ -57,7 +57,7 @@ class Record:
 
     def with_version(self, before: Before) -> Record:
         """The record once the cluster goes on from a version; one that it has already stays as it is."""
-        if any(one.version == before.version for one in self.before):
+        if has_left(self, before.version):
             return self
         return replace(self, before=(*self.before, before))
 
@@ -75,6 +75,11 @@ def begun(record: Record | None, to: str, running: str) -> Record:
     if record is None or (record.to == running and record.to != to):
         return Record(to)
     return replace(record, to=to)
+
+
+def has_left(record: Record | None, version: str) -> bool:
+    """Whether an upgrade went on from a version: installing it again would bring its older CRDs back."""
+    return record is not None and any(one.version == version for one in record.before)
 
 
 def document_of(record: Record) -> Object:

@@ -25,7 +25,7 @@ from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import plural
 from istio_mc.domain.upgrade import judgement, manifests
 from istio_mc.domain.upgrade.path import in_order, next_hops, path_of, tag_for
-from istio_mc.domain.upgrade.record import read_record
+from istio_mc.domain.upgrade.record import has_left, read_record
 from istio_mc.domain.upgrade.rollout import is_held
 from istio_mc.domain.upgrade.workloads import old_proxies
 from istio_mc.gateways.host import files
@@ -174,7 +174,9 @@ def prepare(
     under_way = {
         name
         for name in chosen
-        if is_under_way(session, observed[name]) and _is_led_to(session, observed[name], revision)
+        if is_under_way(session, observed[name])
+        and _is_led_to(session, observed[name], revision)
+        and not has_left(read_record(observed[name].of(objects.CONFIG_MAP)), str(versions[name]))
     }
     path = _whole_path(session, {name: versions[name] for name in chosen}, to, via, under_way)
     _refuse_other_revisions(session, observed, path, revision)

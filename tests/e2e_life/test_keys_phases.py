@@ -1,0 +1,71 @@
+"""Changes of keys, cut off in each of their phases. By hand, `make lab-phases`: it takes half an hour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e_life.test_keys import keys, without_a_failed_request
+from tests.e2e_life.test_upgrade import api_server_stops
+from tests.e2e_life.test_upgrade_phases import whole_again
+
+if TYPE_CHECKING:
+    from tests.e2e.harness import Site
+
+__all__ = ["keys"]
+
+TOKENS = ("link", "--rotate", "-o", "json")
+INTERMEDIATES = ("ca", "rotate", "--intermediates", "-o", "json")
+ROOT = ("ca", "rotate", "-o", "json")
+
+PHASES = {
+    TOKENS: (
+        r"\bmesh  gate started",
+        r"\bkt  token started",
+        r"\bkt  remote secrets started",
+        r"\bkt  old token started",
+    ),
+    INTERMEDIATES: (r"\bkt  cacerts started", r"\bkt  sign under the new CA (started|waiting)"),
+    ROOT: (
+        r"\bmesh  gate started",
+        r"\bkt  trust both roots started",
+        r"\bmesh  trust both roots waiting",
+        r"\bkt  sign under the new root started",
+        r"\bkt  renew certificates started",
+        r"\bkt  trust the new root alone started",
+    ),
+}
+"""The first line of each phase, in their order."""
+
+EACH = [(command, phase) for command, phases in PHASES.items() for phase in phases]
+
+
+@pytest.mark.parametrize("command", PHASES, ids=" ".join)
+def test_killed_in_each_phase_the_same_command_goes_on(keys: Site, command: tuple[str, ...]) -> None:
+    for phase in PHASES[command]:
+        with without_a_failed_request(f"{' '.join(command)}, killed at {phase}"):
+            running = keys.start(*command, "--canary", "kt")
+            running.until(phase, 240)
+            running.kill()
+    with without_a_failed_request(f"{' '.join(command)}, to its end"):
+        keys.run(*command, "--canary", "kt", timeout_s=350).exits(0)
+    keys.run("verify", "--wait", "30s").exits(0)
+
+
+@pytest.mark.parametrize(("command", "phase"), EACH, ids=lambda one: one if isinstance(one, str) else one[1])
+def test_an_api_server_that_does_not_respond_stops_each_phase(
+    keys: Site, command: tuple[str, ...], phase: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each goes on from where the one before has stopped."""
+    made = api_server_stops(keys, (*command, "--canary", "kt", "--timeout", "60s"), phase, capsys)
+
+    assert all({"v2", "v3"} <= set(made.versions(name)) for name in ("ncloud", "nhn")), str(made)
+    whole_again(keys)
+
+
+def test_what_was_cut_off_is_finished(keys: Site) -> None:
+    for command in PHASES:
+        with without_a_failed_request(f"{' '.join(command)}, to its end"):
+            keys.run(*command, "--canary", "kt", timeout_s=350).exits(0)
+    keys.run("verify", "--wait", "30s").exits(0)
