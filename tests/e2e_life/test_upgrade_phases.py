@@ -29,8 +29,8 @@ PHASES = (
     r"\bkt  istio started: Istio 1.31.0",
     r"\bkt  control plane started",
     r"\bkt  gateway started",
-    r"\bmesh  gate started: verify after",
     r"\bkt  workloads started",
+    r"\bmesh  gate started: verify after",
 )
 """The first line of each phase of an upgrade, in their order."""
 
