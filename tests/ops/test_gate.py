@@ -31,6 +31,16 @@ def result(id_: str, verdict: Verdict, target: Target = KT, *causes: Cause, seen
     return Result(check, target, verdict, seen, problem, causes)
 
 
+class WithoutConfigMaps:
+    """An API server that has none."""
+
+    def get(self, *_: object) -> None:
+        return None
+
+    def delete(self, *_: object) -> bool:
+        return False
+
+
 class Gate:
     """A gate whose checks have these results: the first before the change, the others after it."""
 
@@ -41,8 +51,8 @@ class Gate:
         monkeypatch.setattr(gate, "_POLL_S", 0.001)
         monkeypatch.setattr(gate, "run_checks", lambda *_: VerifyResult(facts, tuple(next(left))))
         self.events: list[Event] = []
-        self.session = session_of(progress=self.events.append)
-        self.before = gate.look_before(self.session, NOW)
+        self.session = session_of({"kt": WithoutConfigMaps()}, progress=self.events.append)
+        self.before = gate.look_before(self.session, "upgrade", NOW)
 
     def pass_(self) -> None:
         gate.pass_gate(self.session, self.before, ["kt"], NOW)

@@ -231,7 +231,9 @@ def test_an_istiod_that_does_not_follow_stops_it_before_the_next_cluster(serving
 
 
 @pytest.mark.thorough
-def test_a_check_that_fails_after_a_cluster_stops_it_before_the_next(serving: Mesh) -> None:
+def test_a_check_that_fails_after_a_cluster_stops_it_before_the_next_and_the_same_command_again(
+    serving: Mesh,
+) -> None:
     def break_link() -> None:
         kt = serving["kt"]
         kt.delete(kt.get("Secret", "istio-remote-secret-nhn-nks", SYSTEM))
@@ -240,6 +242,9 @@ def test_a_check_that_fails_after_a_cluster_stops_it_before_the_next(serving: Me
     result = serving.run(*ROTATE).exits(1)
     assert result.errors[0] == ("intermediate-gate", "ncloud")
     assert statuses(result) == {"ncloud": "failed", "kt": "not begun", "nhn": "not begun"}
+    again = serving.run(*ROTATE).exits(1)
+    assert again.errors[0] == ("intermediate-gate", "ncloud")
+    assert statuses(again) == {"ncloud": "failed", "kt": "not begun", "nhn": "not begun"}
 
 
 @pytest.mark.thorough

@@ -104,6 +104,21 @@ def test_a_second_change_makes_a_third_root(serving: Mesh) -> None:
     has_new_root_alone(serving, first | second)
 
 
+@pytest.mark.thorough
+def test_a_check_that_fails_after_a_phase_stops_it_and_the_same_command_again(serving: Mesh) -> None:
+    def break_link() -> None:
+        kt = serving["kt"]
+        kt.delete(kt.get("Secret", "istio-remote-secret-nhn-nks", "istio-system"))
+
+    old = all_roots(serving)
+    at_write(serving, 3, break_link)
+    for _ in range(2):
+        result = serving.run(*ROTATE).exits(1)
+        assert result.errors[0][0] == "root-gate"
+        assert statuses(result)[1:] == ["not begun"] * 3
+    assert old < all_roots(serving)
+
+
 def test_a_rehearsal_changes_nothing(serving: Mesh) -> None:
     before, kept = serving.snapshots(), files(serving.folder / "certs")
     result = serving.run("ca", "rotate", "--rehearse", "-o", "json").exits(0)

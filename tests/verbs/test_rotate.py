@@ -131,6 +131,18 @@ def test_an_istiod_that_loses_endpoints_stops_it_and_the_old_token_is_accepted(i
 
 
 @pytest.mark.thorough
+def test_a_check_that_fails_after_a_cluster_stops_it_and_the_same_command_again(installed: Mesh) -> None:
+    before = tokens(installed)
+    kt = installed["kt"]
+    gateway = kt.get("Gateway", "cross-network-gateway", SYSTEM)
+    installed.when("DELETE .*/secrets/istio-reader", lambda: kt.delete(gateway))
+    for _ in range(2):
+        result = installed.run(*ROTATE, "--canary", "kt").exits(1)
+        assert result.errors[0] == ("rotation-gate", "kt")
+        assert accepted(installed["ncloud"]) == before["ncloud"]
+
+
+@pytest.mark.thorough
 def test_the_same_command_goes_on_after_the_repair(installed: Mesh) -> None:
     before = tokens(installed)
     (istiod,) = installed["ncloud"].istiods.running()

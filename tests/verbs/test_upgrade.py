@@ -176,7 +176,50 @@ def test_the_fix_of_a_failed_gate_returns_the_canary_to_its_version(old: Mesh, s
     assert statuses(result) == {"kt": "returned"}
     assert versions(old) == dict.fromkeys(old.names, OLD)
     assert record_of(old["kt"]) is None
+    assert gates(old) == []
     assert held(old) == []
+
+
+def gates(mesh: Mesh) -> list[str]:
+    """The clusters that have a gate to pass."""
+    found = "istio-mc-gate-upgrade"
+    return [name for name, one in mesh.clusters.items() if one.store.find("ConfigMap", found, SYSTEM)]
+
+
+def test_the_same_command_stops_again_at_a_gate_that_the_canary_did_not_pass(
+    old: Mesh, stopped: Result
+) -> None:
+    assert stopped.errors[0] == ("upgrade-gate", "kt")
+    assert gates(old) == ["kt"]
+    again = run(old, *TO, "--canary", "kt").exits(1)
+    assert again.errors[0] == ("upgrade-gate", "kt")
+    assert versions(old) == {"kt": NEW, "ncloud": OLD, "nhn": OLD}
+
+
+@pytest.mark.thorough
+def test_after_the_repair_the_same_command_passes_the_gate_and_goes_on(old: Mesh, stopped: Result) -> None:
+    assert stopped.errors[0] == ("upgrade-gate", "kt")
+    old["kt"].apply(old["nhn"].get("Gateway", "cross-network-gateway", SYSTEM))
+    run(old, *TO, "--canary", "kt").exits(0)
+    assert versions(old) == dict.fromkeys(old.names, NEW)
+    assert gates(old) == []
+
+
+@pytest.mark.thorough
+def test_a_gate_that_a_killed_run_did_not_reach_is_passed_before_the_next_cluster(old: Mesh) -> None:
+    run(old, *TO, "--canary", "kt", dies_after="DELETE .*/configmaps/istio-mc-gate-upgrade$")
+    run(old, *TO, "--contexts", "ncloud", dies_after=PHASES["tag"])
+    old["ncloud"].delete(old["ncloud"].get("Gateway", "cross-network-gateway", SYSTEM))
+    result = run(old, *TO, "--canary", "ncloud").exits(1)
+    assert result.errors[0] == ("upgrade-gate", "ncloud")
+    assert versions(old)["nhn"] == OLD
+
+
+@pytest.mark.thorough
+def test_an_uninstall_removes_the_gate_that_was_not_passed(old: Mesh, stopped: Result) -> None:
+    assert stopped.errors[0] == ("upgrade-gate", "kt")
+    run(old, "uninstall", "--yes").exits(0)
+    assert gates(old) == []
 
 
 @pytest.mark.thorough

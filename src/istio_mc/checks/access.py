@@ -21,7 +21,9 @@ from istio_mc.domain.kube.objects import terminating
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 
 REACHABLE = "access.reachable"
-NAMESPACE = "access.namespace"
+NAMESPACE, INSTALLED = "access.namespace", "access.installed"
+NO_NAMESPACE = (NAMESPACE, INSTALLED)
+"""What explains that nothing of an install is found in a cluster."""
 
 
 def _reachable(facts: Facts, target: Target) -> Finding:
@@ -50,6 +52,22 @@ def _namespace(facts: Facts, target: Target) -> Finding:
     return Finding(
         "is being deleted" if problem else "Active" if namespace else "does not exist yet", problem
     )
+
+
+def _installed(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    if facts.observed[name].find(objects.NAMESPACE, SYSTEM_NAMESPACE):
+        return Finding("")
+    missing = f"no namespace {SYSTEM_NAMESPACE}"
+    problem = Problem(
+        code=Code.NOT_INSTALLED,
+        cluster=name,
+        message=f"Istio is not installed in {name}",
+        seen=missing,
+        expected=f"namespace {SYSTEM_NAMESPACE} as install writes it",
+        hint=hints.install(facts),
+    )
+    return Finding(missing, problem)
 
 
 CHECKS = (
@@ -97,6 +115,23 @@ CHECKS = (
         evaluate=_namespace,
         needs=(REACHABLE,),
         docs="troubleshooting.md#namespace-terminating",
+    ),
+)
+
+AFTER_AN_INSTALL = (
+    Check(
+        id=INSTALLED,
+        topic="access",
+        title="installation",
+        passes=f"Namespace {SYSTEM_NAMESPACE} exists",
+        looks_at="whether the cluster has a namespace `istio-system`",
+        usual_cause="the cluster is new in mesh.yaml or `--contexts`, or `uninstall` has removed its Istio",
+        fix=f"{hints.INSTALL}, or leave the cluster out",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        evaluate=_installed,
+        needs=(REACHABLE,),
+        docs="troubleshooting.md#not-installed",
     ),
 )
 

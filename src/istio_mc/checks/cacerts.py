@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import CLOCK, NAMESPACE, REACHABLE, moment
+from istio_mc.checks.access import CLOCK, NO_NAMESPACE, REACHABLE, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
@@ -258,7 +258,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_cacerts,
         needs=(REACHABLE,),
-        because=(NAMESPACE,),
+        because=NO_NAMESPACE,
         docs="troubleshooting.md#cacerts",
     ),
     Check(

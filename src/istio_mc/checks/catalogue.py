@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EVERY: tuple[Check, ...] = (
     *access.CHECKS,
+    *access.AFTER_AN_INSTALL,
     *identity.CHECKS,
     *identity.THIS_MACHINE,
     *access.CLOCKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import CLOCK, NAMESPACE, REACHABLE
+from istio_mc.checks.access import CLOCK, NO_NAMESPACE, REACHABLE
 from istio_mc.checks.cacerts import CACERTS, ROOT_VALID, VALID
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain.hint import Advice, Hint, kubectl
@@ -64,7 +64,7 @@ CHECKS = (
         evaluate=lambda facts, target: _rolled_out(facts, target, facts.mesh_of(str(target.cluster)).istiod),
         needs=(REACHABLE,),
         # istiod does not start with an unusable CA.
-        because=(NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
+        because=(*NO_NAMESPACE, CLOCK, CACERTS, ROOT_VALID, VALID),
         reads=(Observation.PODS,),
         reports_failures=True,
         docs="troubleshooting.md#not-ready",
@@ -81,7 +81,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=lambda facts, target: _rolled_out(facts, target, EAST_WEST_GATEWAY),
         needs=(REACHABLE,),
-        because=(NAMESPACE,),
+        because=NO_NAMESPACE,
         reads=(Observation.PODS,),
         reports_failures=True,
         docs="troubleshooting.md#not-ready",

@@ -18,7 +18,7 @@ from istio_mc.checks import (
     versions,
     webhooks,
 )
-from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target
 from istio_mc.domain import plan
 from istio_mc.domain.hint import istio_mc
@@ -102,7 +102,7 @@ def _parts(facts: Facts, name: str) -> frozenset[frozenset[str]]:
             parts.add(linked | _LINK)
         else:
             parts.add(everywhere | _CHECKS_OF_STEP.get(step.name, frozenset()))
-    return frozenset(part | {NAMESPACE} for part in parts)
+    return frozenset(part.union(NO_NAMESPACE) for part in parts)
 
 
 def _of_object(ref: Ref) -> frozenset[str]:
@@ -123,7 +123,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_none,
         needs=(REACHABLE,),
-        because=(NAMESPACE, *(check.id for check in _EXPLAINING)),
+        because=(*NO_NAMESPACE, *(check.id for check in _EXPLAINING)),
         reads=(Observation.DRIFT,),
         docs="troubleshooting.md#drift",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints, identity
-from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import GATEWAY
 from istio_mc.checks.identity import IDENTITY
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
@@ -206,7 +206,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_service,
         needs=(REACHABLE,),
-        because=(NAMESPACE,),
+        because=NO_NAMESPACE,
         docs="troubleshooting.md#gateway-service-missing",
     ),
     Check(
@@ -266,7 +266,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_exposed,
         needs=(REACHABLE,),
-        because=(NAMESPACE,),
+        because=NO_NAMESPACE,
         docs="troubleshooting.md#not-exposed",
     ),
     Check(

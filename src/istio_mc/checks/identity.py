@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.identity import Part, label_fix, mislabelled_mesh, sources_of
@@ -46,7 +46,7 @@ def _conflicting(facts: Facts, values: Mapping[str, str]) -> frozenset[str]:
 
 def explained_by_identity(conflicting: Iterable[str]) -> frozenset[frozenset[str]]:
     """The parts of a Finding that IDENTITY or a terminating namespace explains."""
-    return frozenset({frozenset({IDENTITY, NAMESPACE} if any(conflicting) else {NAMESPACE})})
+    return frozenset({frozenset((IDENTITY, *NO_NAMESPACE) if any(conflicting) else NO_NAMESPACE)})
 
 
 def _identity(facts: Facts, _target: Target) -> Finding:
@@ -151,7 +151,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_cluster_id,
         needs=(REACHABLE,),
-        because=(NAMESPACE,),
+        because=NO_NAMESPACE,
         docs="troubleshooting.md#cluster-id-differs",
     ),
     Check(
@@ -166,7 +166,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_network,
         needs=(REACHABLE,),
-        because=(IDENTITY, NAMESPACE),
+        because=(IDENTITY, *NO_NAMESPACE),
         docs="troubleshooting.md#network-label-missing",
     ),
 )

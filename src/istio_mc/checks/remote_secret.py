@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
-from istio_mc.checks.access import NAMESPACE, REACHABLE
+from istio_mc.checks.access import NO_NAMESPACE, REACHABLE
 from istio_mc.checks.control_plane import ISTIOD
 from istio_mc.checks.identity import IDENTITY, conflicting_ids, explained_by_identity
 from istio_mc.checks.model import Check, Facts, Finding, Observation, Scope, Severity, Target, cached
@@ -312,7 +312,7 @@ CHECKS = (
         scope=Scope.PAIR,
         evaluate=_secret,
         needs=(REACHABLE,),
-        because=(IDENTITY, NAMESPACE),
+        because=(IDENTITY, *NO_NAMESPACE),
         docs="troubleshooting.md#remote-secret-missing",
     ),
     Check(

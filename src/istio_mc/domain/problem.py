@@ -435,6 +435,7 @@ class Code(StrEnum):
 
     # In usage.md
     NO_CONTEXTS = "no-contexts", "usage.md#contexts"
+    NOT_INSTALLED = "not-installed"
     NO_MEMBERS = "no-members", "usage.md#contexts"
     TWO_MESHES = "two-meshes", "usage.md#contexts"
     IDENTITY_CHANGED = "identity-changed", "usage.md#identity"

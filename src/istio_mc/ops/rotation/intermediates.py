@@ -211,7 +211,7 @@ def rotate(
         InputError: Rights are missing; nothing was changed.
     """
     rights.require(session, "ca rotate --intermediates", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
-    before = gate.look_before(session, now)
+    before = gate.look_before(session, "ca rotate --intermediates", now)
     ids = {name: one.cluster_id for name, one in todo.members.items()}
     new: dict[str, str] = {}
     done: dict[str, float] = {}
@@ -224,6 +224,7 @@ def rotate(
                 session.run.progress(Event(name, WRITE, State.UNCHANGED))
                 continue
             begun = time.monotonic()
+            gate.begin_change(session, before, name, now)
             _change(session, todo, name, following[ids[name]], now)
             gate.pass_gate(session, before, [name], now, _gate_stopped)
             take_next_ca(todo.store, ids[name], _former_name(todo.store, ids[name]))

@@ -51,7 +51,7 @@ from istio_mc.ops.session.inputs import refuse_unknown_clusters
 from istio_mc.ops.upgrade import gate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from istio_mc.domain.hint import Hint
@@ -186,7 +186,7 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
         InputError: Rights are missing; nothing was changed.
     """
     rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
-    before = gate.look_before(session, now)
+    before = gate.look_before(session, "ca rotate", now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.members, options, now)
     done: dict[Phase, float] = {}
@@ -195,8 +195,15 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
             begun = time.monotonic()
             if phase is Phase.FINISH:
                 name_current(todo.base, store)
-            _do(session, todo, root, phase)
-            gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
+            is_changed = _do(
+                session,
+                todo,
+                root,
+                phase,
+                partial(gate.begin_change, session, before, now=now, step=phase.name),
+            )
+            if is_changed or phase.name in before.pending.values():
+                gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
             done[phase] = time.monotonic() - begun
     except ProblemError as error:
         problems = error.problems
@@ -207,33 +214,54 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     return RootResult(todo, root.fingerprint, done)
 
 
-def _do(session: Session, todo: RootRotating, root: NewRoot, phase: Phase) -> None:
+def _do(
+    session: Session, todo: RootRotating, root: NewRoot, phase: Phase, begin: Callable[[str], None]
+) -> bool:
     """Brings every cluster into a phase, the canary first, and waits for what it requires.
+
+    Args:
+        begin: Records that a cluster has a gate to pass, before it is changed.
+
+    Returns:
+        Whether a cluster was changed.
 
     Raises:
         ProblemError: A cluster could not be changed; or a proxy, or an istiod, does not follow.
     """
+    is_changed = False
     for batch in (todo.order[:1], todo.order[1:]):
-        _, failures = session.clusters.each(
-            lambda name: _write(session, todo, root, phase, name), batch, step=phase
+        written, failures = session.clusters.each(
+            lambda name: _write(session, todo, root, phase, name, begin), batch, step=phase
         )
+        is_changed |= any(written.values())
         if failures:
             raise ProblemError(*(problem for problems in failures.values() for problem in problems))
         _wait(session, root, phase, batch, todo.members)
     _wait(session, root, phase, todo.order, todo.members)
+    return is_changed
 
 
-def _write(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, name: str) -> None:
+def _write(
+    session: Session,
+    todo: RootRotating,
+    root: NewRoot,
+    phase: Phase,
+    name: str,
+    begin: Callable[[str], None],
+) -> bool:
+    """Brings one cluster into a phase; False where it is there already."""
     session.check_lease(name)
     kube = session.clusters.kubes[name]
     secret = kube.get(objects.SECRET, cacerts.CACERTS, SYSTEM_NAMESPACE)
     live = cacerts.live_of(name, secret)
     if is_at(phase, signing(live), root.fingerprint, pem.fingerprint(root.twin)):
         session.run.progress(Event(name, phase, State.UNCHANGED))
-        return
+        return False
+    begin(name)
     new = desired(phase, live, root.cas[todo.members[name].cluster_id], root)
     with session.run.step(name, phase, f"Secret {SYSTEM_NAMESPACE}/{cacerts.CACERTS}"):
         cacerts.write(kube, new, phase.name.lower())
+    return True
 
 
 def _wait(

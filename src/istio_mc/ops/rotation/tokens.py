@@ -100,14 +100,17 @@ def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
         for name in todo.members
     }
     rights.require(session, "link --rotate", needed)
-    before = gate.look_before(session, now)
+    before = gate.look_before(session, "link --rotate", now)
     done: dict[str, Rotated] = {}
     for name in todo.order:
-        if todo.is_done(name):
+        is_done = todo.is_done(name)
+        if is_done:
             session.run.progress(Event(name, TOKEN, State.UNCHANGED))
-            continue
+            if name not in before.pending:
+                continue
         try:
-            done[name] = _rotate_one(session, todo, name, before, now)
+            if not is_done:
+                done[name] = _rotate_one(session, todo, name, before, now)
             gate.pass_gate(session, before, [name], now, _gate_stopped)
         except ProblemError as error:
             problems = error.problems
@@ -130,6 +133,7 @@ def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before
     """
     kube, cluster = session.clusters.kubes[name], todo.members[name]
     session.check_lease(name)
+    gate.begin_change(session, before, name, now)
     token, secret = _new_token(session, todo, name)
     replaced: list[str] = []
     restarted: list[str] = []

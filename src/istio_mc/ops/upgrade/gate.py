@@ -10,16 +10,20 @@ from istio_mc.checks.catalogue import ALL
 from istio_mc.checks.model import Cause, Verdict
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
+from istio_mc.domain.kube import objects
+from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few
+from istio_mc.domain.upgrade.pending import Pending, document_of, ended_by, name_of, read_pending
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.verify.verify import run_checks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from istio_mc.checks.model import Result
+    from istio_mc.domain.upgrade.pending import Key
     from istio_mc.ops.session.session import Session
 
 STEP = "gate"
@@ -35,33 +39,63 @@ _JUDGED_BEFORE = frozenset({"versions", "hazards"})
 """Topics that compare with what this program knows of releases: a new one may be unknown to it, which was
 judged before the first change. Anything else that becomes unknown is lost sight of."""
 
-Key = tuple[str, str]
-"""ID of a check, and its target."""
-
 
 @dataclass(frozen=True, slots=True)
 class Before:
     """What `verify` found before the first change.
 
     Attributes:
+        verb: That which makes the changes, as the user types it.
         failed: What no gate counts, because it failed already.
         passed: What every gate requires to be known again.
+        pending: The clusters that an earlier run changed without passing their gate, with the step of it.
     """
 
+    verb: str
     failed: frozenset[Key]
     passed: frozenset[Key]
+    pending: Mapping[str, str]
 
 
-def look_before(session: Session, now: datetime) -> Before:
-    """Runs the checks before the first change."""
+def look_before(session: Session, verb: str, now: datetime) -> Before:
+    """Runs the checks before the first change.
+
+    Where an earlier run left a gate that is not passed, what failed before that run counts: a fault
+    of its change is not an older one.
+    """
     session.run.progress(Event(None, STEP, State.STARTED, "verify before the first change"))
+    left = _left_pending(session, verb, now)
     result = run_checks(session, CHECKS, now)
     passed = (one for one in result.results if one.verdict is Verdict.OK)
-    before = Before(frozenset(map(_key, result.failed)), frozenset(map(_key, passed)))
-    session.run.progress(
-        Event(None, STEP, State.DONE, f"{len(before.failed)} faults before the first change")
-    )
-    return before
+    failed = left[min(left)].failed if left else frozenset(map(_key, result.failed))
+    seen = f"{len(failed)} faults before the first change"
+    if left:
+        seen += f" of a run whose gate {', '.join(left)} did not pass"
+    session.run.progress(Event(None, STEP, State.DONE, seen))
+    return Before(verb, failed, frozenset(map(_key, passed)), {name: one.step for name, one in left.items()})
+
+
+def _left_pending(session: Session, verb: str, now: datetime) -> dict[str, Pending]:
+    """The gates of a verb that clusters have not passed, by context."""
+
+    def read(name: str) -> Pending | None:
+        kube = session.clusters.kubes[name]
+        return read_pending(kube.get(objects.CONFIG_MAP, name_of(verb), SYSTEM_NAMESPACE), now)
+
+    found, _ = session.clusters.each(read)
+    return {name: one for name, one in found.items() if one}
+
+
+def begin_change(session: Session, before: Before, name: str, now: datetime, step: str = "") -> None:
+    """Records in a cluster that it is changed and has a gate to pass; without a change it has none.
+
+    Args:
+        step: The part of the verb that the gate follows, where the verb has several.
+
+    Raises:
+        ProblemError: It cannot be recorded.
+    """
+    session.clusters.kubes[name].apply(document_of(before.verb, Pending(before.failed, now, step)))
 
 
 def pass_gate(
@@ -92,6 +126,7 @@ def pass_gate(
         failed = [one for one in result.failed if _key(one) not in before.failed]
         lost = _lost(result.results, before, failed)
         if not (failed or lost):
+            _forget(session, before.verb, upgraded)
             session.run.progress(Event(None, STEP, State.DONE, f"nothing new fails after {names}"))
             return
         found = _named(failed, lost)
@@ -101,6 +136,22 @@ def pass_gate(
         one.problem for one in failed if one.problem
     ]
     raise ProblemError((stopped or _stopped)(upgraded, found), *(replace(one) for one in causes))
+
+
+def _forget(session: Session, verb: str, names: Collection[str]) -> None:
+    """Removes what clusters recorded of a gate that is passed.
+
+    Raises:
+        ProblemError: One did not respond.
+    """
+
+    def forget(name: str) -> None:
+        for each in ended_by(verb):
+            session.clusters.kubes[name].delete(objects.CONFIG_MAP, each, SYSTEM_NAMESPACE)
+
+    _, failures = session.clusters.each(forget, names)
+    if failures:
+        raise ProblemError(*(problem for those in failures.values() for problem in those))
 
 
 def _lost(results: Iterable[Result], before: Before, failed: Collection[Result]) -> list[Result]:

@@ -16,6 +16,7 @@ from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.plan import reasons_of
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.upgrade import manifests
+from istio_mc.domain.upgrade.pending import BACK, UPGRADE
 from istio_mc.domain.upgrade.record import NAME, Before, begun, document_of, move_to, read_record
 from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.kube.snapshot import completed, observe
@@ -101,7 +102,7 @@ def upgrade(
     reached: dict[str, list[Reached]] = {name: [] for name in todo.upgrades}
     if not any(one.goals for one in todo.upgrades.values()):
         return UpgradeResult(todo)
-    before = gate.look_before(session, now)
+    before = gate.look_before(session, BACK if todo.is_back else UPGRADE, now)
     failures: Failures = {}
     for version in _hops(todo):
         pending = {
@@ -113,11 +114,14 @@ def upgrade(
         for batch in _batches(list(pending), canary, parallel):
             if failures:
                 break
-            work = partial(_bring, session, todo, pending, restarts=restarts)
+            begin = partial(gate.begin_change, session, before, now=now)
+            work = partial(_bring, session, todo, pending, begin, restarts=restarts)
             done, failures = session.clusters.each(partial(_reported, session, work), batch, step=ISTIO)
             for name, one in done.items():
                 reached[name].append(one)
-            if not failures and any(one.changed for one in done.values()):
+            if not failures and (
+                any(one.changed for one in done.values()) or before.pending.keys() & {*batch}
+            ):
                 failures |= _gate(session, before, batch, now)
     failures = {name: (*problems, *_advice(todo, name, problems)) for name, problems in failures.items()}
     return UpgradeResult(todo, {name: tuple(one) for name, one in reached.items()}, failures)
@@ -192,9 +196,18 @@ def _reported(session: Session, work: Callable[[str], Reached], name: str) -> Re
 
 
 def _bring(
-    session: Session, todo: Upgrading, goals: Mapping[str, Goal], name: str, *, restarts: bool
+    session: Session,
+    todo: Upgrading,
+    goals: Mapping[str, Goal],
+    begin: Callable[[str], None],
+    name: str,
+    *,
+    restarts: bool,
 ) -> Reached:
     """Brings one cluster to its goal.
+
+    Args:
+        begin: Records that the cluster has a gate to pass, before its first change.
 
     Raises:
         ProblemError: It stopped; what served before serves on.
@@ -210,6 +223,7 @@ def _bring(
     under_way = is_under_way(session, live)
     changed = bool(different) or under_way
     if changed:
+        begin(name)
         _record(session, todo, one, goal, live, move, under_way=under_way)
         reasons = reasons_of(different) or ("a run of an upgrade was interrupted",)
         with session.run.step(name, ISTIO, f"Istio {goal.version}: {reasons[0]}"):
@@ -219,6 +233,7 @@ def _bring(
     else:
         session.run.progress(Event(name, ISTIO, State.UNCHANGED))
     if move and revisions.tags_to_move(kube, move):
+        begin(name)
         changed = True
         revisions.move_tags(session, goal.istioctl, one.cluster, move)
     others = [cluster for other, cluster in todo.members.items() if other != name]
