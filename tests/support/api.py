@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
 
-from tests.support import calls, discovery, faults, fields, refusals, rights
+from tests.support import calls, discovery, faults, fields, refusals, rights, token_requests
 from tests.support.fake_forward import forward
 from tests.support.fields import Merging
 from tests.support.refusals import Refused
@@ -411,6 +411,9 @@ def _done(cluster: Cluster, req: ApiRequest, target: Target) -> tuple[int, objec
     if target.subresource == "log" and req.method == "GET":
         cluster.store.get(target.served, target.namespace, target.name)
         return 200, cluster.log_of(target.name).encode()
+    if (target.served.kind, target.subresource, req.method) == ("ServiceAccount", "token", "POST"):
+        with cluster.store.lock:
+            return 201, token_requests.grant(cluster, target.namespace, target.name, _parsed(req))
     work = {
         ("GET", True): _get,
         ("GET", False): _list,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.support.certificates import Material
     from tests.support.kinds import Object
     from tests.support.mesh import Mesh
+    from tests.support.token_requests import Bound
 
 VERSION = "v1.32.3"
 _ADMIN = By("kubectl-create")
@@ -38,6 +39,7 @@ class State(NamedTuple):
     store: store.State
     istiods: dict[str, istiod.Istiod]
     tokens: Mapping[str, tuple[str, str]]
+    bound: Mapping[str, Bound]
 
 
 class Cluster:
@@ -49,6 +51,7 @@ class Cluster:
         store: Its objects.
         faults: How its API server misbehaves.
         tokens: The tokens of service accounts that are good: namespace and name of each one's account.
+        bound: The tokens that were requested, and what each is bound to; those of a Secret that is gone too.
         balancer: The address its load balancer gives to Services; empty: none, they stay pending.
         unreached: Clusters whose gateways this one's pods do not reach, by context.
         native_sidecars: Whether sidecars are injected as init containers that stay, as Istio does since 1.27.
@@ -69,6 +72,7 @@ class Cluster:
         self.store = store.Store()
         self.faults = faults.Faults()
         self.tokens: Mapping[str, tuple[str, str]] = {}
+        self.bound: Mapping[str, Bound] = {}
         self.gateway = gateways.Gateway(self)
         self.balancer = self.gateway.address
         self.stuck: dict[str, str] = {}
@@ -207,7 +211,7 @@ class Cluster:
     def state(self) -> State:
         """All that it remembers, to be had back later."""
         with self.store.lock:
-            return State(self.store.state(), self.istiods.state(), self.tokens)
+            return State(self.store.state(), self.istiods.state(), self.tokens, self.bound)
 
     def restore(self, state: State) -> None:
         """Has it be as it was, without any fault."""
@@ -221,7 +225,7 @@ class Cluster:
             self.native_sidecars = False
             self.balancer = self.gateway.address
             self.istiods.restore(state.istiods)
-            self.tokens = state.tokens
+            self.tokens, self.bound = state.tokens, state.bound
             self.store.restore(state.store)
             self.controllers.wake()
         self.api.wake()

@@ -10,7 +10,7 @@ import uuid
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from tests.support import selectors, store
+from tests.support import selectors, store, token_requests
 from tests.support.refusals import Refused
 from tests.support.store import By
 
@@ -238,7 +238,7 @@ def tokens(cluster: Cluster) -> None:
             }
             cluster.edit(secret, _set(data=data), KCM)
         good[base64.b64decode(data["token"]).decode()] = (namespace, account)
-    cluster.tokens = good
+    cluster.tokens = {**good, **token_requests.accepted(cluster)}
 
 
 def _encoded(raw: bytes) -> str:

@@ -69,6 +69,7 @@ class Faults:
         slow_s: Seconds before each answer.
         breaks_every: Every how many-th port-forward breaks once it is open; 0: none.
         forwards: How many port-forwards were opened so far.
+        longest_token_s: The longest lifetime of a token that it grants, in seconds.
         denied: Rights that the administrator lacks, as `verb resource`; a `*` for all verbs or resources.
         requests: Everything asked so far.
         kept: Set once somebody has asked while nobody answers.
@@ -79,6 +80,7 @@ class Faults:
     slow_s: float = 0.0
     breaks_every: int = 0
     forwards: int = 0
+    longest_token_s: int = 10 * 365 * 24 * 3600
     denied: set[str] = field(default_factory=set)
     requests: list[Request] = field(default_factory=list)
     kept: threading.Event = field(default_factory=threading.Event, repr=False)

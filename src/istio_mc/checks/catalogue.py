@@ -42,6 +42,7 @@ EVERY: tuple[Check, ...] = (
     *webhooks.CHECKS,
     *gateway.CHECKS,
     *remote_secret.CHECKS,
+    *token_age.EXPIRED,
     *remote_access.CHECKS,
     *token_age.CHECKS,
     *discovery.CHECKS,

@@ -34,6 +34,7 @@ ADDRESS = "link.address"
 TRUSTED = "link.trusted"
 API_SERVER = "link.api-server"
 TOKEN = "link.token"  # noqa: S105 - a check's id
+TOKEN_EXPIRED = "link.token-expired"  # noqa: S105 - a check's id
 RIGHTS = "link.rights"
 SYNCED = "link.synced"
 _NOT_PROOF = "tested from here; the result may differ in another network"
@@ -309,6 +310,7 @@ CHECKS = (
         scope=Scope.PAIR,
         evaluate=_token,
         needs=_ACCESS_CHECKS,
+        because=(TOKEN_EXPIRED,),
         reads=_READS,
         docs="troubleshooting.md#reader-token-refused",
     ),
@@ -339,7 +341,18 @@ CHECKS = (
         scope=Scope.PAIR,
         evaluate=_synced,
         needs=(ISTIODS_RESPOND, SECRET),
-        because=(IDENTITY, CLUSTER_ID, USABLE, UNIQUE, ADDRESS, TRUSTED, API_SERVER, TOKEN, RIGHTS),
+        because=(
+            IDENTITY,
+            CLUSTER_ID,
+            USABLE,
+            UNIQUE,
+            ADDRESS,
+            TRUSTED,
+            API_SERVER,
+            TOKEN_EXPIRED,
+            TOKEN,
+            RIGHTS,
+        ),
         reads=(Observation.CLUSTERZ,),
         docs="troubleshooting.md#not-synced",
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from istio_mc.checks.access import REACHABLE, moment
 from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
-from istio_mc.checks.remote_access import TOKEN
+from istio_mc.checks.remote_access import TOKEN, TOKEN_EXPIRED
 from istio_mc.domain.hint import istio_mc
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import of_cluster
@@ -22,8 +22,8 @@ _SHARE_LEFT = 1 / 3
 """The share of a token's life that is left when its renewal is due."""
 
 
-def _age(facts: Facts, target: Target) -> Finding:
-    name = str(target.cluster)
+def _times(facts: Facts, name: str) -> list[TokenTimes]:
+    """The times of the tokens that other clusters read this one with."""
     cluster, live = facts.clusters[name], facts.observed[name]
     held = [
         one
@@ -31,10 +31,34 @@ def _age(facts: Facts, target: Target) -> Finding:
         if holder != name
         for one in of_cluster(remotes, cluster.cluster_id)[:1]
     ]
-    tokens = used_tokens(held)
-    if not tokens:
+    secrets = live.of(objects.SECRET)
+    return [token_times(token, secrets, cluster.reader) for token in used_tokens(held)]
+
+
+def _expired(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    now = moment(facts, name)
+    ends = sorted(one.expires for one in _times(facts, name) if one.expires)
+    if now is None or not ends:
+        return Finding("")
+    seen = f"{'expired' if ends[0] <= now else 'expires'} {ends[0]:%Y-%m-%d %H:%M} UTC"
+    if ends[0] > now:
+        return Finding(seen)
+    problem = Problem(
+        code=Code.TOKEN_EXPIRED,
+        message="the token that other clusters read this one with has expired",
+        seen=seen,
+        expected="a token that the API server accepts",
+        hint=istio_mc("link", "--rotate", contexts=[name]),
+    )
+    return Finding(seen, problem)
+
+
+def _age(facts: Facts, target: Target) -> Finding:
+    name = str(target.cluster)
+    times = _times(facts, name)
+    if not times:
         return Finding("no other cluster reads it with a token")
-    times = [token_times(token, live.of(objects.SECRET), cluster.reader) for token in tokens]
     now = moment(facts, name)
     if now is None:
         return Finding("")
@@ -74,12 +98,29 @@ def _old(name: str, seen: str, most_days: int) -> Problem:
 def _expires(name: str, seen: str) -> Problem:
     return Problem(
         code=Code.TOKEN_EXPIRES,
-        message="the token that other clusters read this one with expires soon, or has expired",
+        message="the token that other clusters read this one with expires soon",
         seen=seen,
         expected="a new token before two thirds of its life are over",
         hint=istio_mc("link", "--rotate", contexts=[name]),
     )
 
+
+EXPIRED = (
+    Check(
+        id=TOKEN_EXPIRED,
+        topic="link",
+        title="expiry of reader token",
+        passes="the reader token has not expired",
+        looks_at="the expiry in the tokens of the other clusters' remote secrets",
+        usual_cause="tokens of `link --rotate --expires` were not renewed in time",
+        fix=f"`{istio_mc('link', '--rotate')}`",
+        severity=Severity.ERROR,
+        scope=Scope.CLUSTER,
+        evaluate=_expired,
+        needs=(REACHABLE,),
+        docs="day-two.md#tokens",
+    ),
+)
 
 CHECKS = (
     Check(
@@ -94,7 +135,7 @@ CHECKS = (
         scope=Scope.CLUSTER,
         evaluate=_age,
         needs=(REACHABLE,),
-        because=(TOKEN,),
+        because=(TOKEN_EXPIRED, TOKEN),
         docs="day-two.md#tokens",
     ),
 )

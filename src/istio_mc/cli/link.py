@@ -35,6 +35,14 @@ def link(
             autocompletion=completers.contexts,
         ),
     ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIFETIME",
+            help="Lifetime of the tokens that --rotate makes: 90d, 720h, or never. "
+            "Without it each cluster's token keeps its own.",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")] = False,
     api_server: ApiServerOption = None,
     api_server_ca: ApiServerCaOption = None,
@@ -46,7 +54,8 @@ def link(
     already are left alone. `install` does this too.
 
     With --rotate the tokens are replaced, one cluster after another, while the old ones are accepted. The
-    same command goes on after an interruption.
+    same command goes on after an interruption. Tokens of `link` and `install` do not expire; with --expires
+    they do, and a CronJob and a line of CI are printed that renew them.
 
     Examples:
 
@@ -55,6 +64,8 @@ def link(
       istio-mc link --prune --dry-run
 
       istio-mc link --rotate --dry-run
+
+      istio-mc link --rotate --expires 90d
 
       istio-mc link --api-server kt=https://203.0.113.7:6443
     """
@@ -68,10 +79,10 @@ def link(
     if rotate:
         if prune or api_server or api_server_ca or api_server_name:
             raise typer.BadParameter("--rotate replaces tokens only; run the other options without it")
-        _rotate(options, canary, dry_run=dry_run)
+        _rotate(options, canary, _lifetime(expires), dry_run=dry_run)
         return
-    if canary is not None:
-        raise typer.BadParameter("--canary requires --rotate")
+    if canary is not None or expires is not None:
+        raise typer.BadParameter(f"--{'expires' if canary is None else 'canary'} requires --rotate")
     overrides = Overrides.of(
         api_servers=api_server, api_server_cas=api_server_ca, api_server_names=api_server_name
     )
@@ -91,7 +102,27 @@ def link(
     edge.run("link", options, work)
 
 
-def _rotate(options: edge.Options, canary: str | None, *, dry_run: bool) -> None:
+def _lifetime(text: str | None) -> str:
+    from datetime import timedelta
+
+    from istio_mc.domain.links.rotation import MOST_DAYS, NEVER
+    from istio_mc.domain.pki.certificates import parse_validity
+    from istio_mc.domain.problem import InputError
+    from istio_mc.domain.text import printable
+
+    if text is None or text == NEVER:
+        return text or ""
+    try:
+        if parse_validity(text) <= timedelta(days=MOST_DAYS):
+            return text.strip()
+    except InputError:
+        pass
+    raise typer.BadParameter(
+        f'--expires: invalid lifetime "{printable(text)}"; use for example 90d, 720h or never'
+    )
+
+
+def _rotate(options: edge.Options, canary: str | None, expiry: str, *, dry_run: bool) -> None:
     from datetime import UTC, datetime
 
     from istio_mc.ops.rotation import tokens as op
@@ -104,9 +135,10 @@ def _rotate(options: edge.Options, canary: str | None, *, dry_run: bool) -> None
         now = datetime.now(UTC)
         opened, named = open_mesh(inputs, progress)
         with opened, opened.changing("link --rotate", dry_run=dry_run, lists_rights=True) as session:
-            todo = prepare(session, named, now, canary=canary)
+            todo = prepare(session, named, now, canary=canary, expiry=expiry)
             if dry_run or todo.problems:
                 return report(op.dry_run(todo), session.warnings)
-            return report(op.rotate(session, todo, now), session.warnings)
+            result = op.rotate(session, todo, now)
+            return report(result, (*session.warnings, *result.warnings))
 
     edge.run("link", options, work)

@@ -352,6 +352,8 @@ class Code(StrEnum):
     ROTATION_NOT_REPLACED = "rotation-not-replaced", "day-two.md#tokens"
     ROTATION_READER_OUTSIDE = "rotation-reader-outside", "day-two.md#tokens"
     TOKEN_EXPIRES = "token-expires", "day-two.md#tokens"
+    TOKEN_SHORTER = "token-shorter", "day-two.md#tokens"
+    TOKEN_EXPIRED = "token-expired", "day-two.md#tokens"
     TOKEN_OLD = "token-old", "day-two.md#tokens"
     ROTATION_STOPPED = "rotation-stopped", "day-two.md#tokens"
 

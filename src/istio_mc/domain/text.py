@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ def few(items: Iterable[str], most: int, between: str = ", ") -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 cluster`, `3 clusters`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(time: timedelta) -> str:
+    """A length of time in its largest fitting unit: `90 days`, `24 hours`, `30 minutes`."""
+    for unit, name in ((timedelta(days=2), "day"), (timedelta(hours=1), "hour")):
+        if time >= unit:
+            return plural(time // timedelta(**{f"{name}s": 1}), name)
+    return plural(time // timedelta(minutes=1), "minute")
 
 
 def printable(text: str) -> str:

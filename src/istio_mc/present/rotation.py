@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from istio_mc.domain.links import renewal
 from istio_mc.present.output.envelope import Exit, Report, exit_for
 from istio_mc.present.output.terminal import print_words, table
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from istio_mc.domain.problem import Problem
-    from istio_mc.ops.rotation.tokens import RotationResult
+    from istio_mc.ops.rotation.tokens import Rotated, RotationResult
 
 
 def report(result: RotationResult, warnings: Iterable[Problem]) -> Report:
@@ -26,7 +27,9 @@ def report(result: RotationResult, warnings: Iterable[Problem]) -> Report:
             "begun": todo.rotation.begun,
             "continued": todo.continued,
             "dryRun": result.dry_run,
+            "expires": todo.rotation.expiry or None,
             "clusters": [_cluster(result, name) for name in todo.order],
+            "renewal": _renewal(result),
         },
         render=lambda console: _render(result, console),
         errors=result.problems,
@@ -43,12 +46,24 @@ def _cluster(result: RotationResult, name: str) -> dict[str, Any]:
         "clusterId": todo.members[name].cluster_id,
         "status": _status(result, name),
         "tokenSecret": done.secret if done else None,
+        "lifetime": todo.lifetime(name) or None,
+        "expires": done.times.expires.isoformat() if done and done.times.expires else None,
         "readBy": list(holders),
         "replacedIn": list(done.replaced) if done else [],
         "restarts": [one for one in holders if one in todo.restarts],
         "deleted": list(done.deleted) if done else [],
         "remaining": list(done.left) if done else [],
     }
+
+
+def _renewal(result: RotationResult) -> dict[str, str] | None:
+    """What renews the tokens that expire, for the clusters of this run."""
+    if result.granted is None:
+        return None
+    names = [name for name in result.plan.order if result.plan.lifetime(name)]
+    command = renewal.renewing_command(result.plan.lifetime(names[0]), names)
+    when = renewal.schedule(result.granted)
+    return {"schedule": when, "command": str(command), "cronJob": renewal.cron_job(command, when)}
 
 
 def _is_open(result: RotationResult, name: str) -> bool:
@@ -80,16 +95,29 @@ def _render(result: RotationResult, console: Console) -> None:
     for name in todo.order:
         if result.dry_run and not todo.is_done(name):
             readers = ", ".join(todo.holders(name)) or "no cluster"
-            _line(
-                console,
-                f"{name}: new token, remote secrets of {readers} one after another, old token, verify",
-            )
+            lifetime = todo.lifetime(name) or "does not expire"
+            others = f"remote secrets of {readers} one after another"
+            _line(console, f"{name}: new token ({lifetime}), {others}, old token, verify")
         if done := result.done.get(name):
-            _line(
-                console, f"{name}: new token in {done.secret}; deleted: {', '.join(done.deleted) or 'none'}"
-            )
+            deleted = ", ".join(done.deleted) or "none"
+            _line(console, f"{name}: new token in {done.secret}, {_expiry(done)}; deleted: {deleted}")
             if done.left:
                 _line(console, f"{name}: remains, of another tool: {', '.join(done.left)}")
+    if found := _renewal(result):
+        _render_renewal(console, found)
+
+
+def _expiry(done: Rotated) -> str:
+    return f"expires {done.times.expires:%Y-%m-%d %H:%M} UTC" if done.times.expires else "does not expire"
+
+
+def _render_renewal(console: Console, found: dict[str, str]) -> None:
+    _line(console, "")
+    _line(console, "Renew the tokens before they expire, in CI with this line, on a schedule of")
+    _line(console, f'"{found["schedule"]}":')
+    _line(console, f"  {found['command']}")
+    _line(console, "Or with this CronJob, in a cluster that reaches all API servers:")
+    _line(console, found["cronJob"])
 
 
 def _line(console: Console, text: str) -> None:

@@ -36,6 +36,15 @@ READER_TOKEN_SUFFIX = "-istio-remote-secret-token"  # noqa: S105 - the end of a 
 READER_TOKEN_SECRET = f"{READER_SERVICE_ACCOUNT}{READER_TOKEN_SUFFIX}"
 """The token Secret's name as istioctl gives it (istioctl/pkg/multicluster/remote_secret.go, 1.26.0)."""
 
+FILLED_TOKEN_TYPE = "kubernetes.io/service-account-token"  # noqa: S105 - the type of a Secret
+"""Of a Secret that Kubernetes' controller fills with a token that does not expire."""
+BOUND_TOKEN_TYPE = "istio-mc/bound-token"  # noqa: S105 - the type of a Secret
+"""Of a Secret that a token which expires is bound to, and that contains it."""
+LIFETIME = "istio-mc/token-lifetime"
+"""Annotation of such a Secret: the time that was requested, such as `90d`."""
+EXPIRES = "istio-mc/token-expires"
+"""Annotation of such a Secret: when its token expires, as the API server granted it (ISO 8601)."""
+
 
 def namespace(mesh: Mesh, cluster: Cluster, live: Mapping[str, Any] | None) -> Object:
     """istio-system, labelled with the network Istio reads, and with what later runs know a member by.
@@ -93,20 +102,60 @@ def cross_network_gateway() -> Object:
     }
 
 
-def reader_token_secret(suffix: str = "", account: str = READER_SERVICE_ACCOUNT) -> Object:
-    """Asks Kubernetes for a token that does not expire; its controller fills in the data.
+def reader_token_secret(
+    suffix: str = "", account: str = READER_SERVICE_ACCOUNT, lifetime: str = ""
+) -> Object:
+    """The Secret of a reader's token, still empty.
 
-    A suffix makes it another Secret, and so another token, beside the first.
+    Without a lifetime Kubernetes' controller fills in a token that does not expire. With one it is a Secret
+    that a requested token is bound to (`bound_token_request`), and in which istio-mc keeps that token.
+
+    Args:
+        suffix: Makes it another Secret, and so another token, beside the first.
+        lifetime: As the annotation has it, such as `90d`.
     """
+    marks = {LIFETIME: lifetime} if lifetime else {}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
             "name": account + READER_TOKEN_SUFFIX + (f"-{suffix}" if suffix else ""),
             "namespace": SYSTEM_NAMESPACE,
-            "annotations": {SERVICE_ACCOUNT_ANNOTATION: account},
+            "annotations": {SERVICE_ACCOUNT_ANNOTATION: account, **marks},
         },
-        "type": "kubernetes.io/service-account-token",
+        "type": BOUND_TOKEN_TYPE if lifetime else FILLED_TOKEN_TYPE,
+    }
+
+
+def bound_token_request(secret: Object, seconds: int) -> Object:
+    """A TokenRequest for a token that is accepted as long as this Secret exists.
+
+    The API server may grant a shorter time, and returns the time that it granted (Kubernetes,
+    pkg/registry/core/serviceaccount/storage/token.go). It compares the Secret's UID each time that the token
+    is used (pkg/serviceaccount/claims.go, Validate).
+    """
+    metadata = secret["metadata"]
+    return {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {
+            "expirationSeconds": seconds,
+            "boundObjectRef": {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+        },
+    }
+
+
+def bound_token_data(token: str, ca_data: bytes, expires: str) -> Object:
+    """What a requested token changes in its Secret (merge patch)."""
+    encoded = {"token": token.encode(), "ca.crt": ca_data}
+    return {
+        "metadata": {"annotations": {EXPIRES: expires}},
+        "data": {key: base64.b64encode(value).decode() for key, value in encoded.items()},
     }
 
 

@@ -92,7 +92,7 @@ def is_reader_token(secret: Object, account: str = READER_SERVICE_ACCOUNT) -> bo
     """Whether a Secret holds, or is to hold, a token of the reader account."""
     annotations = secret["metadata"].get("annotations") or {}
     return (
-        secret.get("type") == "kubernetes.io/service-account-token"
+        secret.get("type") in (documents.FILLED_TOKEN_TYPE, documents.BOUND_TOKEN_TYPE)
         and annotations.get(documents.SERVICE_ACCOUNT_ANNOTATION) == account
     )
 

@@ -64,6 +64,12 @@ class Rotating:
         """Whether this rotation has replaced the token of a cluster already."""
         return self.rotation.is_done(self.tokens[name])
 
+    def lifetime(self, name: str) -> str:
+        """The lifetime of a cluster's new token: what the rotation names, else that of its token now."""
+        if self.rotation.expiry:
+            return "" if self.rotation.expiry == rotation.NEVER else self.rotation.expiry
+        return rotation.lifetime_of(self.tokens[name])
+
     def holders(self, name: str) -> tuple[str, ...]:
         """The other members whose istiods read a cluster with a remote secret."""
         return tuple(
@@ -82,12 +88,13 @@ def required_in(todo: Rotating, name: str, holder: str, token: ReaderToken) -> O
 
 
 def prepare(
-    session: Session, named: Collection[str], now: datetime, *, canary: str | None = None
+    session: Session, named: Collection[str], now: datetime, *, canary: str | None = None, expiry: str = ""
 ) -> Rotating:
     """Reads the mesh; changes nothing.
 
     Args:
         named: The contexts whose tokens are replaced; none: all.
+        expiry: The lifetime of the new tokens (`90d`, `never`); empty: that of the tokens that they replace.
 
     Raises:
         InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
@@ -111,8 +118,8 @@ def prepare(
     }
     ids = {name: members[name].cluster_id for name in chosen}
     by_id = {members[name].cluster_id: those for name, those in tokens.items()}
-    under_way = rotation.rotation_under_way(by_id, ids.values())
-    new = Rotation(now.isoformat(timespec="milliseconds"), tuple(ids.values()))
+    new = Rotation(now.isoformat(timespec="milliseconds"), tuple(ids.values()), expiry)
+    under_way = rotation.rotation_under_way(by_id, new)
     restarts, defects = _defects(session, {name: observed[name] for name in members})
     todo = Rotating(
         under_way or new,

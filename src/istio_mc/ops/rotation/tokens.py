@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import discovery, remote_access
@@ -19,10 +20,14 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import remote_secrets_of
 from istio_mc.domain.links.rotation import new_token_secret, token_secrets
 from istio_mc.domain.links.state import link_step, token_in
+from istio_mc.domain.links.token_times import TokenTimes, token_times
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
+from istio_mc.domain.pki.certificates import parse_validity
 from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.domain.text import duration
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.ops.link import mint_in
+from istio_mc.ops.rotation.bound import request_token
 from istio_mc.ops.rotation.prepare import required_in
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.upgrade import gate
@@ -34,6 +39,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from istio_mc.checks.model import Result
+    from istio_mc.domain.kube.rights import Right
     from istio_mc.domain.links.state import ReaderToken
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
@@ -44,6 +50,8 @@ SETTLE_S = 60.0
 PROPAGATION_S = 1.0
 """After how long istiods have seen a changed Secret, which they learn of by a watch."""
 _POLL_S = 1.0
+_SAME = timedelta(minutes=1)
+"""By how much a granted time may be shorter than what was requested, without a warning."""
 _CHECKS = tuple(
     check for check in EVERY if check.id in {remote_access.SYNCED, discovery.GATEWAYS, discovery.ENDPOINTS}
 )
@@ -55,6 +63,7 @@ class Rotated:
 
     Attributes:
         secret: The Secret with its new token.
+        times: When its new token was made, and when it expires, as its API server granted it.
         replaced: The clusters in which its remote secret was replaced.
         restarted: The clusters whose istiods were restarted.
         deleted: Its token Secrets that were deleted.
@@ -66,6 +75,12 @@ class Rotated:
     restarted: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    times: TokenTimes = field(default_factory=TokenTimes)
+
+    @property
+    def granted(self) -> timedelta | None:
+        """For how long its new token is accepted; None: it does not expire."""
+        return self.times.expires - self.times.made if self.times.made and self.times.expires else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,22 @@ class RotationResult:
     dry_run: bool = False
 
     @property
+    def granted(self) -> timedelta | None:
+        """The shortest time that a new token is accepted; None: none of them expires."""
+        return min((one.granted for one in self.done.values() if one.granted), default=None)
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """The tokens that an API server granted for a shorter time than was requested."""
+        return tuple(
+            _shorter(name, lifetime, one.granted)
+            for name, one in self.done.items()
+            if one.granted
+            and (lifetime := self.plan.lifetime(name))
+            and one.granted < parse_validity(lifetime) - _SAME
+        )
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """All errors."""
         found = (problem for problems in self.failures.values() for problem in problems)
@@ -95,11 +126,7 @@ def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    needed = {
-        name: (*rights.ROTATE_TOKENS, *(rights.RESTART_ISTIOD if name in todo.restarts else ()))
-        for name in todo.members
-    }
-    rights.require(session, "link --rotate", needed)
+    rights.require(session, "link --rotate", {name: _rights(todo, name) for name in todo.members})
     before = gate.look_before(session, "link --rotate", now)
     done: dict[str, Rotated] = {}
     for name in todo.order:
@@ -125,6 +152,15 @@ def dry_run(todo: Rotating) -> RotationResult:
     return RotationResult(todo, dry_run=True)
 
 
+def _rights(todo: Rotating, name: str) -> tuple[Right, ...]:
+    """The rights that are needed in a cluster."""
+    return (
+        *rights.ROTATE_TOKENS,
+        *(rights.RESTART_ISTIOD if name in todo.restarts else ()),
+        *(rights.REQUEST_TOKEN if name in todo.order and todo.lifetime(name) else ()),
+    )
+
+
 def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before, now: datetime) -> Rotated:
     """Replaces the token of one cluster.
 
@@ -135,6 +171,7 @@ def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before
     session.check_lease(name)
     gate.begin_change(session, before, name, now)
     token, secret = _new_token(session, todo, name)
+    times = token_times(token.token, (), cluster.reader)
     replaced: list[str] = []
     restarted: list[str] = []
     for holder in todo.holders(name):
@@ -160,7 +197,7 @@ def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before
         for one in deleted:
             kube.delete(objects.SECRET, one, SYSTEM_NAMESPACE)
     left = tuple(one.name for one in old if not one.is_named_right)
-    return Rotated(secret, tuple(replaced), tuple(restarted), tuple(deleted), left)
+    return Rotated(secret, tuple(replaced), tuple(restarted), tuple(deleted), left, times)
 
 
 def _new_token(session: Session, todo: Rotating, name: str) -> tuple[ReaderToken, str]:
@@ -172,12 +209,16 @@ def _new_token(session: Session, todo: Rotating, name: str) -> tuple[ReaderToken
         secret = kube.get(objects.SECRET, made.name, SYSTEM_NAMESPACE)
         if secret and (token := token_in([secret], cluster.reader)):
             return token, made.name
-    desired = new_token_secret(cluster.reader, present, todo.rotation)
+    lifetime = made.lifetime if made else todo.lifetime(name)
+    desired = new_token_secret(cluster.reader, present, todo.rotation, lifetime)
     if made:
         desired["metadata"]["name"] = made.name  # it is there, and not filled in yet
     secret_name = str(desired["metadata"]["name"])
     with session.run.step(name, TOKEN, f"Secret {SYSTEM_NAMESPACE}/{secret_name}"):
-        return mint_in(session, cluster, TOKEN, desired), secret_name
+        token = (
+            request_token(kube, cluster, desired) if lifetime else mint_in(session, cluster, TOKEN, desired)
+        )
+        return token, secret_name
 
 
 def _replace(session: Session, todo: Rotating, name: str, holder: str, token: ReaderToken) -> bool:
@@ -231,6 +272,17 @@ def _stopped(name: str) -> Problem:
         seen="no further cluster was begun",
         expected="a new token in every cluster",
         hint=Advice("repair it, then the same command goes on from there: ", istio_mc("link", "--rotate")),
+    )
+
+
+def _shorter(name: str, lifetime: str, granted: timedelta) -> Problem:
+    return Problem(
+        code=Code.TOKEN_SHORTER,
+        cluster=name,
+        message=f"the API server of {name} grants tokens for a shorter time than was requested",
+        seen=f"{duration(granted)} granted",
+        expected=lifetime,
+        hint=Advice("renew it within that time; or raise --service-account-max-token-expiration there"),
     )
 
 

@@ -27,6 +27,7 @@ PORT_FORWARD = tuple(Right(verb, "pods", "", SYSTEM_NAMESPACE, "portforward") fo
 RESTART_ISTIOD = (Right("patch", "deployments", "apps"),)
 _GATE = tuple(Right(verb, "configmaps") for verb in ("get", *APPLY, "delete"))
 ROTATE_TOKENS = (*(Right(verb, "secrets") for verb in (*APPLY, "delete")), *_GATE, *PORT_FORWARD)
+REQUEST_TOKEN = (Right("create", "serviceaccounts", subresource="token"),)
 ROTATE_ROOT = (Right("patch", "secrets"), Right("patch", "pods"), *_GATE, *PORT_FORWARD)
 FORGET = (
     Right("patch", "namespaces", "", ""),
