@@ -69,7 +69,7 @@ class TestMint:
         return found
 
     def mint(self, session: Session, deadline: float) -> ReaderToken:
-        return mint(changed(session, deadline=deadline), self.KT, "forget", "12ab")
+        return mint(changed(session, deadline=deadline), self.KT, "forget", self.EMPTY)
 
     def test_a_secret_is_created_and_read_until_kubernetes_has_filled_it(
         self, session: Session, api: FakeApi, events: list[Event], pauses: list[float]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
 POLL_S = 0.01
-_PAUSES = ("_POLL_S", "_PROPAGATION_S", "_TICK_S")
+_PAUSES = ("_POLL_S", "PROPAGATION_S", "_TICK_S")
 
 
 @cache

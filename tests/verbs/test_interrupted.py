@@ -70,8 +70,9 @@ def test_uninstall(installed: Mesh) -> None:
 def test_a_cluster_that_leaves(installed: Mesh) -> None:
     installed["ncloud"].controllers.held.add("tokens")
     run = installed.start("uninstall", "--contexts", "nhn", "--yes", "-o", "json")
-    assert interrupted(run, r"ncloud  forget waiting: for a token") == (
-        "done by then: nothing; not finished: kt: forget; ncloud: forget; not begun: nhn"
+    assert interrupted(run, r"ncloud  token waiting: for a token") == (
+        "done by then: kt: verify, token, discovery, old token; ncloud: verify, remote secrets; "
+        "not finished: kt: forget; ncloud: forget, token; not begun: nhn"
     )
 
 

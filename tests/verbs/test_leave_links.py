@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from istio_mc.ops.rotation import tokens as rotation
 from tests.support import refusals
 from tests.support.marks import in_thorough
 
@@ -18,6 +19,14 @@ SYSTEM = "istio-system"
 LEAVE = ("uninstall", "--contexts", "nhn", "--yes", "-o", "json")
 OF_KT, OF_NHN = "istio-remote-secret-kt-k2p", "istio-remote-secret-nhn-nks"
 ELSEWHERE = "https://kt.example:6443"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for a long time is waited for a short one."""
+    monkeypatch.setattr(rotation, "SETTLE_S", 0.3)
+    monkeypatch.setattr(rotation, "_POLL_S", 0.05)
+    monkeypatch.setattr(rotation, "PROPAGATION_S", 0.0)
 
 
 def server_of_kt(mesh: Mesh, context: str) -> str:

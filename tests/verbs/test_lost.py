@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.ops.rotation import tokens as rotation
 from tests.support.fixtures import made_once
 
 if TYPE_CHECKING:
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 SYSTEM = "istio-system"
 LOST = ("uninstall", "--lost", "nhn", "--yes", "-o", "json")
 OF_NHN = "istio-remote-secret-nhn-nks"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is waited for a long time is waited for a short one."""
+    monkeypatch.setattr(rotation, "SETTLE_S", 0.3)
+    monkeypatch.setattr(rotation, "_POLL_S", 0.05)
+    monkeypatch.setattr(rotation, "PROPAGATION_S", 0.0)
 
 
 def tokens(one: Cluster) -> set[str]:

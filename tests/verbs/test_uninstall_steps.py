@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from istio_mc.domain.events import Event, State, silent
 from istio_mc.domain.problem import Code, Problem
+from istio_mc.ops.rotation import tokens
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.session import Session, open_named
-from istio_mc.ops.uninstall import leave
 from istio_mc.ops.uninstall.plan import prepare
 from istio_mc.ops.uninstall.uninstall import uninstall
 from tests.support import quick, recording
@@ -40,7 +39,7 @@ def events() -> list[Event]:
 def session(installed: Mesh, events: list[Event], monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name, value in environment(installed.folder).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(leave, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(tokens, "PROPAGATION_S", 0.0)
     inputs = Inputs(str(installed.kubeconfig), installed.names, installed.folder / "mesh.yaml", timeout_s=60)
     quick.hurry()
     # No namespace goes before the run has reported that it waits for one.

@@ -228,22 +228,17 @@ def planned(clusters: Mapping[str, Cluster], states: Mapping[str, LinkState]) ->
     }
 
 
-def mint(session: Session, cluster: Cluster, during: str, suffix: str = "") -> ReaderToken:
+def mint(session: Session, cluster: Cluster, during: str, desired: Object | None = None) -> ReaderToken:
     """Has Kubernetes fill a token Secret, and reads it once it is full.
 
-    Raises:
-        ProblemError: It stayed empty, or went away.
-    """
-    return mint_in(session, cluster, during, documents.reader_token_secret(suffix, cluster.reader))
-
-
-def mint_in(session: Session, cluster: Cluster, during: str, desired: Object) -> ReaderToken:
-    """The same of this Secret.
+    Args:
+        desired: The Secret; None: the first one of the cluster's reader.
 
     Raises:
         ProblemError: It stayed empty, or went away.
     """
     context, account = cluster.context, cluster.reader
+    desired = desired or documents.reader_token_secret(account=account)
     name = desired["metadata"]["name"]
     kube = session.clusters.kubes[context]
     kube.create(desired)

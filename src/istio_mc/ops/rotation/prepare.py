@@ -19,6 +19,7 @@ from istio_mc.domain.links.state import (
     remote_secrets,
     with_linked_address,
 )
+from istio_mc.domain.links.token_times import used_tokens
 from istio_mc.domain.mesh import ApiServer
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.kube.snapshot import observe
@@ -47,6 +48,8 @@ class Rotating:
         order: The contexts whose tokens are replaced, the canary first.
         tokens: The token Secrets of each member, the newest first.
         restarts: The members whose istiods are restarted after a remote secret is replaced, and why.
+        distributed: The tokens that remote secrets of any cluster had, where they must all be ended: also
+            those of token Secrets that another tool named.
         continued: Whether a rotation that was interrupted goes on.
         problems: What stands in the way: nothing is changed where there is any.
     """
@@ -57,12 +60,17 @@ class Rotating:
     order: tuple[str, ...]
     tokens: Mapping[str, tuple[TokenSecret, ...]] = field(repr=False)
     restarts: Mapping[str, str]
+    distributed: frozenset[str] = field(default=frozenset(), repr=False)
     continued: bool = False
     problems: tuple[Problem, ...] = ()
 
     def is_done(self, name: str) -> bool:
         """Whether this rotation has replaced the token of a cluster already."""
         return self.rotation.is_done(self.tokens[name])
+
+    def ends(self, old: TokenSecret) -> bool:
+        """Whether the token of a Secret is ended where it is not the new one."""
+        return old.is_named_right or old.token in self.distributed
 
     def lifetime(self, name: str) -> str:
         """The lifetime of a cluster's new token: what the rotation names, else that of its token now."""
@@ -135,6 +143,43 @@ def prepare(
     return replace(todo, problems=problems)
 
 
+def prepare_remaining(
+    session: Session,
+    members: Mapping[str, Cluster],
+    observed: Mapping[str, Observed],
+    gone: Collection[str],
+    now: datetime,
+) -> Rotating:
+    """For clusters that stay when others leave: the tokens that those had are replaced.
+
+    Args:
+        members: The clusters that stay and respond, by context.
+        observed: What was read of all clusters that respond.
+        gone: The IDs of those that leave.
+    """
+    tokens = {
+        name: token_secrets(observed[name].of(objects.SECRET), one.reader) for name, one in members.items()
+    }
+    by_id = {members[name].cluster_id: those for name, those in tokens.items()}
+    new = Rotation(now.isoformat(timespec="milliseconds"), tuple(by_id), without=tuple(gone))
+    linked = {each for name in members for each in linked_ids(observed[name].of(objects.SECRET))}
+    # One that is still linked may have joined again since, and have tokens of that rotation.
+    under_way = None if linked & set(gone) else rotation.rotation_under_way(by_id, new)
+    restarts, defects = _defects(session, {name: observed[name] for name in members})
+    remotes = [one for live in observed.values() for one in remote_secrets_of(live)]
+    return Rotating(
+        under_way or new,
+        members,
+        observed,
+        tuple(members),
+        tokens,
+        restarts,
+        frozenset(used_tokens(remotes)),
+        continued=under_way is not None,
+        problems=tuple(defects),
+    )
+
+
 def _defects(session: Session, observed: Mapping[str, Observed]) -> tuple[dict[str, str], list[Problem]]:
     """The clusters whose istiods are restarted afterwards; problems where they must be upgraded before."""
     restarts: dict[str, str] = {}
@@ -173,18 +218,21 @@ def _outside(todo: Rotating) -> Iterator[Problem]:
 def _not_replaced(todo: Rotating) -> Iterator[Problem]:
     """Tokens that others than istio-mc distribute: their holders would be cut off."""
     for name in todo.order:
-        cluster_id = todo.members[name].cluster_id
-        tokens = {one.token for one in todo.tokens[name] if one.token}
         for holder, one in todo.members.items():
-            if holder == name:
-                continue
-            if one.kubeconfig_folder:
+            if holder != name and one.kubeconfig_folder:
                 yield _kept(name, holder, f"istiod reads kubeconfigs in {one.kubeconfig_folder}")
-                continue
-            required = required_in(todo, name, holder, UNKNOWN_TOKEN)
-            present = remote_secrets_of(todo.observed[holder])
-            if kept := rotation.kept_by_others(required, cluster_id, present, tokens):
-                yield _kept(name, holder, f"Secret istio-system/{kept} is not of the form of istio-mc link")
+        yield from kept_in_secrets(todo, name)
+
+
+def kept_in_secrets(todo: Rotating, name: str) -> Iterator[Problem]:
+    """Remote secrets of others that contain a token of a cluster: it would be cut off from their holders."""
+    cluster_id = todo.members[name].cluster_id
+    tokens = {one.token for one in todo.tokens[name] if one.token}
+    for holder in todo.holders(name):
+        required = required_in(todo, name, holder, UNKNOWN_TOKEN)
+        present = remote_secrets_of(todo.observed[holder])
+        if kept := rotation.kept_by_others(required, cluster_id, present, tokens):
+            yield _kept(name, holder, f"Secret istio-system/{kept} is not of the form of istio-mc link")
 
 
 def _kept(name: str, holder: str, seen: str) -> Problem:

@@ -8,7 +8,7 @@ what they had.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ from istio_mc.domain.pki.certificates import parse_validity
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import duration
 from istio_mc.gateways.host.parallel import poll_rounds
-from istio_mc.ops.link import mint_in
+from istio_mc.ops.link import mint
 from istio_mc.ops.rotation.bound import request_token
 from istio_mc.ops.rotation.prepare import required_in
 from istio_mc.ops.session import rights, topology
@@ -62,7 +62,7 @@ class Rotated:
     """What was done for one cluster.
 
     Attributes:
-        secret: The Secret with its new token.
+        secret: The Secret with its new token; empty: no cluster reads it, so that it has none.
         times: When its new token was made, and when it expires, as its API server granted it.
         replaced: The clusters in which its remote secret was replaced.
         restarted: The clusters whose istiods were restarted.
@@ -137,7 +137,8 @@ def rotate(session: Session, todo: Rotating, now: datetime) -> RotationResult:
                 continue
         try:
             if not is_done:
-                done[name] = _rotate_one(session, todo, name, before, now)
+                gate.begin_change(session, before, name, now)
+                done[name] = replace_token(session, todo, name, before.failed, now)
             gate.pass_gate(session, before, [name], now, _gate_stopped)
         except ProblemError as error:
             problems = error.problems
@@ -161,15 +162,31 @@ def _rights(todo: Rotating, name: str) -> tuple[Right, ...]:
     )
 
 
-def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before, now: datetime) -> Rotated:
+def failing(session: Session, now: datetime) -> frozenset[gate.Key]:
+    """What istiods lack before a token is replaced, which no rotation waits for."""
+    return frozenset((one.check.id, str(one.target)) for one in run_checks(session, _CHECKS, now).failed)
+
+
+def replace_token(
+    session: Session,
+    todo: Rotating,
+    name: str,
+    before: Collection[gate.Key],
+    now: datetime,
+    *,
+    ends_old: bool = True,
+) -> Rotated:
     """Replaces the token of one cluster.
+
+    Args:
+        before: The checks that failed before the first change, with their targets: they are not waited for.
+        ends_old: Whether the old token is deleted in the end.
 
     Raises:
         ProblemError: It stopped; the old token is accepted as before.
     """
-    kube, cluster = session.clusters.kubes[name], todo.members[name]
+    cluster = todo.members[name]
     session.check_lease(name)
-    gate.begin_change(session, before, name, now)
     token, secret = _new_token(session, todo, name)
     times = token_times(token.token, (), cluster.reader)
     replaced: list[str] = []
@@ -189,15 +206,25 @@ def _rotate_one(session: Session, todo: Rotating, name: str, before: gate.Before
         _wait_for_istiods(session, name, [holder], before, now)
     if replaced:  # once more all of them, the last time that the old token can still be used
         _wait_for_istiods(session, name, todo.holders(name), before, now)
+    done = Rotated(secret, tuple(replaced), tuple(restarted), times=times)
+    return end_old_tokens(session, todo, name, done) if ends_old else done
+
+
+def end_old_tokens(session: Session, todo: Rotating, name: str, done: Rotated) -> Rotated:
+    """Deletes the token Secrets of a cluster but for its new one, and those of other tools.
+
+    Raises:
+        ProblemError: One could not be deleted.
+    """
+    kube, cluster = session.clusters.kubes[name], todo.members[name]
     with session.run.step(name, DELETE, "every istiod has what it had"):
         session.check_lease(name)
         live = token_secrets(kube.list(objects.SECRET, SYSTEM_NAMESPACE), cluster.reader)
-        old = [one for one in live if one.name != secret]
-        deleted = [one.name for one in old if one.is_named_right]
+        old = [one for one in live if one.name != done.secret]
+        deleted = [one.name for one in old if todo.ends(one)]
         for one in deleted:
             kube.delete(objects.SECRET, one, SYSTEM_NAMESPACE)
-    left = tuple(one.name for one in old if not one.is_named_right)
-    return Rotated(secret, tuple(replaced), tuple(restarted), tuple(deleted), left, times)
+    return replace(done, deleted=tuple(deleted), left=tuple(one.name for one in old if not todo.ends(one)))
 
 
 def _new_token(session: Session, todo: Rotating, name: str) -> tuple[ReaderToken, str]:
@@ -215,9 +242,7 @@ def _new_token(session: Session, todo: Rotating, name: str) -> tuple[ReaderToken
         desired["metadata"]["name"] = made.name  # it is there, and not filled in yet
     secret_name = str(desired["metadata"]["name"])
     with session.run.step(name, TOKEN, f"Secret {SYSTEM_NAMESPACE}/{secret_name}"):
-        token = (
-            request_token(kube, cluster, desired) if lifetime else mint_in(session, cluster, TOKEN, desired)
-        )
+        token = request_token(kube, cluster, desired) if lifetime else mint(session, cluster, TOKEN, desired)
         return token, secret_name
 
 
@@ -234,7 +259,7 @@ def _replace(session: Session, todo: Rotating, name: str, holder: str, token: Re
 
 
 def _wait_for_istiods(
-    session: Session, name: str, holders: Collection[str], before: gate.Before, now: datetime
+    session: Session, name: str, holders: Collection[str], before: Collection[gate.Key], now: datetime
 ) -> None:
     """Waits until every istiod of other clusters has the gateway and endpoints that it had of a cluster.
 
@@ -251,7 +276,7 @@ def _wait_for_istiods(
             for one in results.failed
             if one.target.peer == name
             and one.target.cluster in holders
-            and (one.check.id, str(one.target)) not in before.failed
+            and (one.check.id, str(one.target)) not in before
         ]
         unknown = [one for one in results.facts.unreachable if one in (name, *holders)]
         if not missing and not unknown:

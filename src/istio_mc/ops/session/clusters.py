@@ -19,7 +19,7 @@ from istio_mc.gateways.kube import credentials, known_secrets
 from istio_mc.gateways.kube.client import READ_TIMEOUT_S, Kube
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from istio_mc.domain.kube.kubeconfig import Context, Kubeconfig
     from istio_mc.domain.kube.objects import Object
@@ -165,6 +165,18 @@ class Clusters:
             kubes,
             unusable=self._unusable,
             namespaces=self._namespaces,
+            at_once=self._at_once,
+        )
+
+    def only(self, names: Collection[str]) -> Clusters:
+        """Some of these clusters, over the same connections."""
+        return Clusters(
+            self._run,
+            self._kubeconfig,
+            [one for one in self._contexts if one.name in names],
+            {name: one for name, one in self._kubes.items() if name in names},
+            unusable={name: one for name, one in self._unusable.items() if name in names},
+            namespaces={name: one for name, one in self._namespaces.items() if name in names},
             at_once=self._at_once,
         )
 

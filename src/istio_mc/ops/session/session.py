@@ -72,6 +72,10 @@ class Session:
         """The same with the same clusters, over the same connections, for another run."""
         return replace(self, run=run, clusters=self.clusters.with_run(run))
 
+    def only(self, names: Collection[str]) -> Session:
+        """The same with some of its clusters, over the same connections."""
+        return replace(self, clusters=self.clusters.only(names))
+
     def until(self, deadline: float) -> Session:
         """The same with another deadline."""
         return self.with_run(replace(self.run, deadline=deadline))

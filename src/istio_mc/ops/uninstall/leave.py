@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import secrets as random
-import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway.address import managed_gateway
 from istio_mc.domain.hint import Advice, istio_mc
-from istio_mc.domain.istio import documents
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import remote_secrets_of
 from istio_mc.domain.links.remote_secrets import removed as removed_of
-from istio_mc.domain.links.state import (
-    ReaderToken,
-    is_reader_token,
-    link_step,
-    read_with_files,
-    read_with_secrets,
-    remote_secrets,
-    required_by,
-)
+from istio_mc.domain.links.state import read_with_files
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, Cluster
-from istio_mc.domain.problem import Code, Problem
-from istio_mc.ops.install.wait import wait_ready
-from istio_mc.ops.link import mint, remove
-from istio_mc.ops.session import topology
+from istio_mc.domain.problem import Code, Problem, ProblemError
+from istio_mc.ops.link import remove
+from istio_mc.ops.rotation import tokens
+from istio_mc.ops.rotation.prepare import kept_in_secrets, prepare_remaining
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
-    from istio_mc.domain.links.remote_secrets import RemoteSecret
     from istio_mc.gateways.host.parallel import Failures
+    from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
     from istio_mc.ops.uninstall.plan import Uninstalling
+    from istio_mc.ops.upgrade.gate import Key
 
 _STEP = "forget"
-_PROPAGATION_S = 1.0
 
 
 def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, ...]], Failures]:
-    """Has the clusters that stay forget those that go, with new reader tokens for those that others read.
+    """Has the clusters that stay forget those that go, and replaces the tokens that those had.
 
-    A reader token reads every Secret of its cluster and never expires, so one that a cluster took with
-    it must not live on. The new one is given out first, and the old one is deleted only when every
-    istiod has synced with the new: no link is ever down.
+    A reader token reads every Secret of its cluster, so one that a cluster took with it must not live on. It
+    is replaced as `link --rotate` does: no link is ever down.
 
     Returns:
         What went in each cluster that stays, and those where it failed. Where a cluster that stays does
@@ -74,33 +63,71 @@ def forget(session: Session, todo: Uninstalling) -> tuple[dict[str, tuple[str, .
                 removed[name].append(f"Gateway {SYSTEM_NAMESPACE}/{gateway_name}")
 
     _, failures = session.clusters.each(drop_links, staying, step=_STEP)
-    suffix = random.token_hex(4)
-    tokens, without_token = session.clusters.each(
-        lambda name: mint(session, staying[name], _STEP, suffix), read_with_secrets(staying)
-    )
-    failures |= without_token
-    _, unlinked = session.clusters.each(
-        lambda name: _distribute(session, name, staying, tokens, remote_secrets_of(todo.observed[name])),
-        staying,
-    )
-    failures |= unlinked
-    # istiod takes a changed Secret up by a watch: what it tells before that is still of the old token.
-    time.sleep(min(_PROPAGATION_S, session.run.remaining_s))
-    mesh = topology.mesh_of(session.settings)
-    _, unsynced = session.clusters.each(
-        lambda name: wait_ready(session, mesh, staying[name], [c for n, c in staying.items() if n != name]),
-        staying,
-    )
-    failures |= unsynced
-    if not failures and not todo.absent:
-        _, undone = session.clusters.each(
-            lambda name: _drop_old_tokens(session, staying[name], suffix, removed[name]),
-            [name for name in staying if name not in read_with_files(staying)],
-        )
-        failures |= undone
+    for name, problem in _replace_tokens(session, todo, removed):
+        failures = {**failures, name: (*failures.get(name, ()), problem)}
     for name in staying:
         session.run.progress(Event(name, _STEP, State.FAILED if name in failures else State.DONE))
     return {name: tuple(what) for name, what in removed.items()}, failures
+
+
+def rotation_of(session: Session, todo: Uninstalling) -> Rotating:
+    """The rotation of the tokens of the clusters that stay."""
+    staying = {name: todo.clusters[name] for name in todo.staying}
+    gone = [todo.clusters[name].cluster_id for name in todo.going]
+    return prepare_remaining(session, staying, todo.observed, gone, datetime.now(UTC))
+
+
+def _replace_tokens(
+    session: Session, todo: Uninstalling, removed: Mapping[str, list[str]]
+) -> Iterator[tuple[str, Problem]]:
+    """Replaces the tokens of one cluster that stays after another.
+
+    Yields:
+        What stood in the way, with the context of its cluster; the next one is begun all the same.
+    """
+    rotation = rotation_of(session, todo)
+    for problem in rotation.problems:
+        yield str(problem.cluster), problem
+    if rotation.problems:
+        return
+    now = datetime.now(UTC)
+    members = session.only(rotation.members)  # of those that leave nothing is read: they may be silent
+    before = tokens.failing(members, now)
+    in_files = read_with_files(rotation.members)
+    for name in rotation.order:
+        if rotation.is_done(name):
+            continue
+        kept = [*kept_in_secrets(rotation, name)]
+        yield from ((str(one.cluster), one) for one in kept)
+        ends_old = not (kept or todo.absent or name in in_files)
+        try:
+            done = _replace_token(members, rotation, name, before, now, ends_old=ends_old)
+        except ProblemError as error:
+            yield from ((one.cluster or name, one) for one in error.problems)
+            continue
+        removed[name].extend(f"Secret {SYSTEM_NAMESPACE}/{one} (reader token, replaced)" for one in done)
+
+
+def _replace_token(
+    session: Session,
+    rotation: Rotating,
+    name: str,
+    before: Collection[Key],
+    now: datetime,
+    *,
+    ends_old: bool,
+) -> tuple[str, ...]:
+    """Replaces the token of a cluster; where no other reads it any more it gets no new one.
+
+    Returns:
+        The names of the token Secrets that were deleted.
+
+    Raises:
+        ProblemError: It stopped; the old token is accepted as before.
+    """
+    if rotation.holders(name):
+        return tokens.replace_token(session, rotation, name, before, now, ends_old=ends_old).deleted
+    return tokens.end_old_tokens(session, rotation, name, tokens.Rotated("")).deleted if ends_old else ()
 
 
 def tokens_kept(todo: Uninstalling, failures: Failures) -> Problem:
@@ -153,29 +180,3 @@ def named_in_settings(todo: Uninstalling, listed: Collection[str], file: Path | 
             hint=Advice(f"remove {gone} from {file}"),
         ),
     )
-
-
-def _distribute(
-    session: Session,
-    name: str,
-    staying: Mapping[str, Cluster],
-    tokens: Mapping[str, ReaderToken],
-    present: Collection[RemoteSecret],
-) -> None:
-    kube = session.clusters.kubes[name]
-    step = link_step(required_by(staying[name], remote_secrets(staying, tokens)), present)
-    for secret in step.documents if step else ():
-        kube.apply(secret)
-
-
-def _drop_old_tokens(session: Session, cluster: Cluster, suffix: str, removed: list[str]) -> None:
-    kube = session.clusters.kubes[cluster.context]
-    current = documents.reader_token_secret(suffix, cluster.reader)["metadata"]["name"]
-    old = [
-        secret["metadata"]["name"]
-        for secret in kube.list(objects.SECRET, SYSTEM_NAMESPACE)
-        if is_reader_token(secret, cluster.reader) and secret["metadata"]["name"] != current
-    ]
-    for secret in old:
-        kube.delete(objects.SECRET, secret, SYSTEM_NAMESPACE)
-        removed.append(f"Secret {SYSTEM_NAMESPACE}/{secret} (reader token, replaced)")

@@ -21,7 +21,13 @@ from istio_mc.gateways.host.parallel import all_of
 from istio_mc.gateways.istio.istiod import read_view
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import rights, topology
-from istio_mc.ops.uninstall.leave import forget, named_in_settings, tokens_in_files, tokens_kept
+from istio_mc.ops.uninstall.leave import (
+    forget,
+    named_in_settings,
+    rotation_of,
+    tokens_in_files,
+    tokens_kept,
+)
 from istio_mc.ops.uninstall.plan import Uninstalling
 from istio_mc.ops.uninstall.uninstall import UninstallResult
 
@@ -104,7 +110,16 @@ def forget_lost(session: Session, todo: Losing) -> UninstallResult:
     Raises:
         InputError: Rights are missing; nothing was changed.
     """
-    rights.require(session, "uninstall --lost", dict.fromkeys(todo.plan.staying, rights.FORGET))
+    rotation = rotation_of(session, todo.plan)
+    needed = {
+        name: (
+            *rights.FORGET,
+            *(rights.RESTART_ISTIOD if name in rotation.restarts else ()),
+            *(rights.REQUEST_TOKEN if rotation.lifetime(name) else ()),
+        )
+        for name in todo.plan.staying
+    }
+    rights.require(session, "uninstall --lost", needed)
 
     def remember(name: str) -> None:
         kube = session.clusters.kubes[name]
