@@ -338,13 +338,21 @@ def endpoint_shards(cluster: Cluster, one: Istiod) -> Object:
     """What an istiod answers to `/debug/endpointShardz`."""
     found: Object = {}
     for name, other in seen_clusters(cluster, one).items():
+        (node,) = other.store.of("Node")
+        region = (node["metadata"].get("labels") or {}).get("topology.kubernetes.io/region", "")
+        locality = {"Label": f"{region}/a" if region else "", "ClusterID": name}
         for item in other.store.of("EndpointSlice"):
             namespace = item["metadata"]["namespace"]
             service = item["metadata"]["labels"]["kubernetes.io/service-name"]
             host = f"{service}.{namespace}.svc.cluster.local"
             shards = found.setdefault(host, {}).setdefault(namespace, {"Shards": {}, "ServiceAccounts": {}})
             shards["Shards"].setdefault(f"Kubernetes/{name}", []).extend(
-                {"Addresses": entry["addresses"], "ServicePortName": "http", "HealthStatus": 1}
+                {
+                    "Addresses": entry["addresses"],
+                    "ServicePortName": "http",
+                    "Locality": locality,
+                    "HealthStatus": 1,
+                }
                 for entry in item.get("endpoints") or []
             )
     return found

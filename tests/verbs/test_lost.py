@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,6 +129,64 @@ def test_objects_that_still_point_to_it_are_reported_and_stay(installed: Mesh) -
     result = lose_now(installed)
     assert ("lost-references", "kt") in result.warnings
     assert kt.has("DestinationRule", "reviews", "default")
+
+
+def _label(region: str, node: dict[str, Any]) -> None:
+    node["metadata"]["labels"] = {"topology.kubernetes.io/region": region}
+
+
+def with_regions(mesh: Mesh, **regions: str) -> None:
+    """Has the nodes of each cluster be in a region."""
+    for name, region in regions.items():
+        one = mesh[name]
+        one.edit(one.get("Node", name), partial(_label, region))
+        one.deploy("shop", "shop")
+    mesh.settle()
+
+
+DISTRIBUTE = {"distribute": [{"from": "near/*", "to": {"near/*": 80, "far/a/*": 20}}]}
+LOCALITY = {
+    "failover": {"failover": [{"from": "near", "to": "far"}]},
+    "distribution": DISTRIBUTE,
+    "priority": {"failoverPriority": ["topology.kubernetes.io/region=far"]},
+}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("setting", LOCALITY.values(), ids=LOCALITY)
+def test_settings_of_locality_that_name_its_region_are_reported(
+    installed: Mesh, setting: dict[str, Any]
+) -> None:
+    with_regions(installed, kt="near", ncloud="near", nhn="far")
+    installed["kt"].make(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "DestinationRule",
+            "metadata": {"name": "reviews", "namespace": "default"},
+            "spec": {
+                "host": "reviews",
+                "trafficPolicy": {"loadBalancer": {"localityLbSetting": setting}},
+            },
+        }
+    )
+    result = lose_now(installed)
+    (warning,) = [one for one in result.json["messages"] if one["code"] == "lost-references"]
+    assert warning["seen"].startswith("DestinationRule default/reviews (")
+    assert "far" in warning["seen"]
+
+
+@pytest.mark.thorough
+def test_a_region_in_which_another_cluster_is_too_is_not_reported(installed: Mesh) -> None:
+    with_regions(installed, kt="near", ncloud="far", nhn="far")
+    installed["kt"].make(
+        {
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "WorkloadEntry",
+            "metadata": {"name": "vm", "namespace": "default"},
+            "spec": {"address": "192.0.2.7", "locality": "far/a"},
+        }
+    )
+    assert "lost-references" not in [code for code, _ in lose_now(installed).warnings]
 
 
 @pytest.mark.thorough

@@ -132,6 +132,30 @@ def read_endpoints(raw: bytes) -> Endpoints:
     return by_cluster
 
 
+def read_regions(raw: bytes) -> dict[str, frozenset[str]]:
+    """Reads the regions of each cluster's endpoints, by cluster ID, of an istiod's `/debug/endpointShardz`.
+
+    The locality is `region/zone/subzone`, by the labels of nodes (pilot/pkg/model/service.go, Locality).
+
+    Raises:
+        ValueError: It is not JSON.
+        KeyError, TypeError, AttributeError: It is not such an object.
+    """
+    by_cluster: dict[str, set[str]] = {}
+    for namespaces in (jsontext.load(raw, _region) or {}).values():
+        for shards in namespaces.values():
+            for shard, regions in (shards["Shards"] or {}).items():
+                if shard.startswith(_KUBERNETES):
+                    by_cluster.setdefault(shard.removeprefix(_KUBERNETES), set()).update(regions or ())
+    return {cluster_id: frozenset(filter(None, regions)) for cluster_id, regions in by_cluster.items()}
+
+
+def _region(parsed: dict[str, Any]) -> Any:  # noqa: ANN401 - what stands for the parsed object
+    if "Addresses" not in parsed:
+        return parsed
+    return str((parsed.get("Locality") or {}).get("Label") or "").split("/")[0]
+
+
 def _addresses(parsed: dict[str, Any]) -> Any:  # noqa: ANN401 - what stands for the parsed object
     return tuple(parsed["Addresses"] or ()) if "Addresses" in parsed else parsed
 

@@ -60,6 +60,51 @@ def mentions(items: Iterable[Object], names: Collection[str]) -> tuple[str, ...]
     )
 
 
+def in_regions(items: Iterable[Object], regions: Collection[str]) -> tuple[str, ...]:
+    """The objects whose settings of locality name one of these regions, or a zone of one."""
+    return tuple(
+        f"{ref_of(item)} ({', '.join(found)})"
+        for item in items
+        if (found := sorted({one for one in _localities(item.get("spec")) if _region_of(one) in regions}))
+    )
+
+
+_LOCALITY_KEYS = frozenset({"localityLbSetting", "locality"})
+_REGION_LABEL = "topology.kubernetes.io/region"
+
+
+def _localities(value: object) -> Iterator[str]:
+    """The localities in a specification: of failover and distribution, of endpoints, of a label."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in _LOCALITY_KEYS:
+                yield from _texts(inner)
+            elif key == _REGION_LABEL and isinstance(inner, str):
+                yield inner
+            else:
+                yield from _localities(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _localities(inner)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a value, also those that are keys: a distribution maps localities to percentages."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+def _region_of(locality: str) -> str:
+    return locality.rpartition("=")[2].split("/")[0]
+
+
 def _named(value: str, names: Collection[str]) -> str:
     return value if value in names or value.rpartition("=")[2] in names else ""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from istio_mc.domain import jsontext
 from istio_mc.domain.hint import Advice, istioctl, kubectl
-from istio_mc.domain.istio.discovery import IstiodView, read_endpoints, read_gateways
+from istio_mc.domain.istio.discovery import IstiodView, read_endpoints, read_gateways, read_regions
 from istio_mc.domain.istio.istiod import RemoteCluster, running_istiods
 from istio_mc.domain.istio.proxies import DistributedRoots
 from istio_mc.domain.istio.status import Proxy, proxy_of
@@ -95,6 +95,22 @@ def read_view(kube: Kube, pod: Object) -> IstiodView:
     return IstiodView(
         name, _read(kube, pod, gateways, read_gateways), _read(kube, pod, endpoints, bounded, MOST_BYTES + 1)
     )
+
+
+def read_regions_of_clusters(kube: Kube, pod: Object) -> dict[str, frozenset[str]]:
+    """The regions of the endpoints that one istiod has, by cluster ID.
+
+    Raises:
+        ProblemError: The forward failed, or the answer is not what istiod sends, or is too long.
+    """
+    query = _Query("/debug/endpointShardz", "its endpoints", "JSON of services, namespaces and Shards")
+
+    def bounded(raw: bytes) -> dict[str, frozenset[str]]:
+        if len(raw) > MOST_BYTES:
+            raise ProblemError(_too_long(kube.context, pod["metadata"]["name"], query.path))
+        return read_regions(raw)
+
+    return _read(kube, pod, query, bounded, MOST_BYTES + 1)
 
 
 def _too_long(context: str, pod: str, path: str) -> Problem:

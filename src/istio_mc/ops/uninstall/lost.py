@@ -11,14 +11,14 @@ from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.istiod import running_istiods
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import Kind
-from istio_mc.domain.links.lost import mentions, only_in, with_lost
+from istio_mc.domain.links.lost import in_regions, mentions, only_in, with_lost
 from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.links.state import refuse_for_us_only, with_linked_address
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE, ApiServer, Cluster
 from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
 from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import all_of
-from istio_mc.gateways.istio.istiod import read_view
+from istio_mc.gateways.istio.istiod import read_regions_of_clusters, read_view
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.uninstall.leave import (
@@ -212,11 +212,13 @@ def _pointing(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> l
         kinds = all_of({kind.kind: partial(kube.list, kind) for kind in CONFIGURATION})
         return [item for items in kinds.values() for item in items]
 
+    regions = _regions(session, plan, ids)
     written, _ = session.clusters.each(read, plan.staying)
     problems: list[Problem] = []
     for lost, cluster_id in ids.items():
         own = session.settings.cluster(lost)
         names = {cluster_id, *own.gateway_addresses, *([own.network] if own.network else [])}
+        only_there = regions.get(lost, frozenset())
         problems += [
             Problem(
                 code=Code.LOST_REFERENCES,
@@ -227,9 +229,28 @@ def _pointing(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> l
                 hint=Advice("change these objects; istio-mc does not change what others made"),
             )
             for name, items in written.items()
-            if (those := mentions(items, names))
+            if (those := dict.fromkeys((*mentions(items, names), *in_regions(items, only_there))))
         ]
     return problems
+
+
+def _regions(session: Session, plan: Uninstalling, ids: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """The regions of lost clusters in which no other cluster has endpoints, as istiods have them.
+
+    An istiod that started since has no endpoints of a lost cluster: where that holds for all, none is known.
+    """
+
+    def read(name: str) -> dict[str, frozenset[str]]:
+        pods = running_istiods(plan.observed[name].of(objects.POD))
+        return read_regions_of_clusters(session.clusters.kubes[name], pods[0]) if pods else {}
+
+    views, _ = session.clusters.each(read, plan.staying)
+    by_id: dict[str, set[str]] = {}
+    for view in views.values():
+        for cluster_id, those in view.items():
+            by_id.setdefault(cluster_id, set()).update(those)
+    others = {one for cluster_id, those in by_id.items() if cluster_id not in ids.values() for one in those}
+    return {lost: frozenset(by_id.get(cluster_id, set()) - others) for lost, cluster_id in ids.items()}
 
 
 def _responds(name: str) -> Problem:
