@@ -238,6 +238,13 @@ def rotate(
         bool,
         typer.Option("--intermediates", help="Another CA for each cluster; the root stays."),
     ] = False,
+    without_folder: Annotated[
+        bool,
+        typer.Option(
+            "--without-folder",
+            help="Do without the CA's folder: revert a change, or finish it, with what the clusters have.",
+        ),
+    ] = False,
     key_type: KeyTypeOption = None,
     key_size: KeySize = None,
     validity: Validity = None,
@@ -247,6 +254,9 @@ def rotate(
     All clusters trust both roots; all sign under the new one; all proxies renew their certificates; the
     old root goes. `verify` is compared with before after each. The new root is in `roots/` of the CA's
     folder; nothing is overwritten. The same command goes on after an interruption.
+
+    With --without-folder every cluster trusts only the root that all of them sign under: that reverts a
+    change of which no cluster signs under the new root yet, and finishes one of which all do.
 
     With --intermediates the root stays, and one cluster after another gets another CA below it.
 
@@ -268,6 +278,8 @@ def rotate(
     from istio_mc.present.root_rotation import report
 
     options: edge.Options = ctx.obj
+    if intermediates and without_folder:
+        raise typer.BadParameter("--intermediates requires the folder; run it without --without-folder")
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs(timeout="1h")
@@ -284,9 +296,11 @@ def rotate(
                     below.rehearse(session, plan) if only_read else below.rotate(session, plan, made, now)
                 )
                 return intermediate_rotation.report(result, session.warnings)
-            todo = op.prepare(session, made, now, canary)
+            todo = op.prepare(session, made, now, canary, without_folder=without_folder)
             if rehearse or todo.problems:
                 return report(op.rehearse(session, todo), session.warnings)
+            if todo.as_signed:
+                return report(op.end_as_signed(session, todo, todo.as_signed, now), session.warnings)
             return report(op.rotate(session, todo, made, now), session.warnings)
 
     edge.run("ca rotate", options, work)

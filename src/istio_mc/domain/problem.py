@@ -357,6 +357,7 @@ class Code(StrEnum):
     TOKEN_OLD = "token-old", "day-two.md#tokens"
     ROTATION_STOPPED = "rotation-stopped", "day-two.md#tokens"
 
+    ROOT_FOLDER_NEEDED = "root-folder-needed", "day-two.md#root"
     ROOT_GATE = "root-gate", "day-two.md#root"
     ROOT_NOT_FOLLOWED = "root-not-followed", "day-two.md#root"
     ROOT_SETTINGS = "root-settings", "day-two.md#root"

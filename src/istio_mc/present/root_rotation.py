@@ -24,7 +24,7 @@ def report(result: RootResult, warnings: Iterable[Problem]) -> Report:
     return Report(
         data={
             "dryRun": result.dry_run,
-            "oldRoot": todo.old,
+            "oldRoot": todo.old or None,
             "newRoot": result.new or None,
             "folder": str(todo.store.folder if todo.store else todo.base.folder),
             "nextPhase": todo.phase.name.lower() if todo.phase else None,
@@ -34,7 +34,7 @@ def report(result: RootResult, warnings: Iterable[Problem]) -> Report:
                     "status": _status(result, phase),
                     "seconds": _seconds(result, phase),
                 }
-                for phase in Phase
+                for phase in result.phases
             ],
             "clusters": [
                 {
@@ -61,7 +61,7 @@ def _status(result: RootResult, phase: Phase) -> str:
         return "done"
     if result.dry_run:
         return "planned"
-    first = next(one for one in Phase if one not in result.done)
+    first = next(one for one in result.phases if one not in result.done)
     return "failed" if result.failures and phase is first else "not begun"
 
 
@@ -69,12 +69,13 @@ def _render(result: RootResult, console: Console) -> None:
     todo = result.plan
     rows = table("PHASE", "WAITS FOR", "STATUS", "SECONDS")
     count = plural(sum(todo.proxies.values()), "proxy", "proxies")
-    for phase in Phase:
+    for phase in result.phases:
         waits = "every istiod" if phase is Phase.SIGN else count
         seconds = _seconds(result, phase)
         rows.add_row(phase, waits, _status(result, phase), "-" if seconds is None else f"{seconds:.1f}")
     print_words(console, rows)
     console.print(f"Clusters, in this order: {', '.join(todo.order)}", markup=False, soft_wrap=True)
-    console.print(f"Old root: {todo.old}", markup=False, soft_wrap=True)
+    if todo.old:
+        console.print(f"Old root: {todo.old}", markup=False, soft_wrap=True)
     if result.new:
-        console.print(f"New root: {result.new}", markup=False, soft_wrap=True)
+        console.print(f"{'New root' if todo.old else 'Root'}: {result.new}", markup=False, soft_wrap=True)

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from istio_mc.domain.kube.objects import environment
 from istio_mc.domain.pki.pem import NamedPem, dump_certificates, fingerprint, load_certificates
 from istio_mc.domain.pki.signing import leads_to
@@ -97,6 +99,46 @@ def desired(phase: Phase, live: CaCerts, new: CaCerts, root: NewRoot) -> CaCerts
             return replace(new, root_cert=_with(live.root_cert, root.twin))
         case Phase.FINISH:
             return replace(new, root_cert=dump_certificates([root.certificate]))
+
+
+def several_roots(clusters: Iterable[Signing]) -> bool:
+    """Whether a cluster trusts more than one root: a change of the root has begun, and has not ended."""
+    return any(len({_key(root) for root in own.roots}) > 1 for own in clusters)
+
+
+def next_root(clusters: Iterable[Signing]) -> str:
+    """SHA-256 of the root that was added last, of clusters whose root changes; empty: there is none."""
+    longest = max((own.roots for own in clusters), key=len, default=())
+    return fingerprint(_forms(longest, longest[-1])[0]) if longest else ""
+
+
+def root_as_signed(clusters: Mapping[str, tuple[Signing, CaCerts]]) -> NewRoot | None:
+    """The root that all clusters sign under, with the CAs that they have; None: they sign under several.
+
+    It is what they can be brought to with nothing but their own Secrets: where no cluster signs under the new
+    root yet, that reverts the change; where all do, it finishes it. Where no cluster has its second form, the
+    root itself takes its place: nothing is added then, and proxies are waited for until they have renewed.
+
+    Args:
+        clusters: What each cluster has, by its ID.
+    """
+    paths = [own.path for own, _ in clusters.values()]
+    if not all(paths) or len({_key(path[-1]) for path in paths}) != 1:
+        return None
+    roots = [root for own, _ in clusters.values() for root in own.roots]
+    first, *more = dict.fromkeys(_forms(roots, paths[0][-1]))
+    if not all(first in own.roots for own, _ in clusters.values()):
+        return None
+    return NewRoot(first, more[0] if more else first, {name: ca for name, (_, ca) in clusters.items()})
+
+
+def _key(root: x509.Certificate) -> bytes:
+    return root.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _forms(roots: Iterable[x509.Certificate], root: x509.Certificate) -> list[x509.Certificate]:
+    """A root in all forms that are among some: those with its key."""
+    return [one for one in roots if _key(one) == _key(root)]
 
 
 def _with(roots: bytes, more: x509.Certificate) -> bytes:

@@ -19,7 +19,10 @@ from istio_mc.domain.istio.root_rotation import (
     is_at,
     lacking,
     may_have_several_roots,
+    next_root,
     phase_of,
+    root_as_signed,
+    several_roots,
 )
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import linked_ids
@@ -28,10 +31,11 @@ from istio_mc.domain.pki import certificates, pem
 from istio_mc.domain.pki.signing import signing
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few, plural
-from istio_mc.gateways.host.ca_store import CaStore
+from istio_mc.gateways.host.ca_store import ROOTS, CaStore
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.host.root_store import (
     current_store,
+    folder_name,
     forget_next,
     keep_twin,
     name_current,
@@ -79,6 +83,8 @@ class RootRotating:
         store: The store of the new root; None: it has not been made.
         phase: The phase that comes next; None: all clusters have the new root alone.
         proxies: The number of proxies of each cluster.
+        as_signed: The root that all clusters sign under, where they are to have it alone; None: the root is
+            changed with the folder of the CA.
         problems: What stands in the way: nothing is changed where there is any.
     """
 
@@ -89,6 +95,7 @@ class RootRotating:
     store: CaStore | None
     phase: Phase | None
     proxies: Mapping[str, int]
+    as_signed: NewRoot | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
 
 
@@ -99,6 +106,7 @@ class RootResult:
     Attributes:
         new: SHA-256 of the new root; empty where it has not been made.
         done: The phases that were done, with the seconds that each took.
+        phases: The phases of this run.
     """
 
     plan: RootRotating
@@ -106,6 +114,7 @@ class RootResult:
     done: Mapping[Phase, float] = field(default_factory=dict)
     failures: tuple[Problem, ...] = ()
     dry_run: bool = False
+    phases: tuple[Phase, ...] = tuple(Phase)
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -119,8 +128,19 @@ class _Read:
     pods: Sequence[Object] = field(repr=False)
 
 
-def prepare(session: Session, options: CaOptions, now: datetime, canary: str | None = None) -> RootRotating:
+def prepare(
+    session: Session,
+    options: CaOptions,
+    now: datetime,
+    canary: str | None = None,
+    *,
+    without_folder: bool = False,
+) -> RootRotating:
     """Reads the mesh and the folder of the CA; changes nothing.
+
+    Args:
+        without_folder: Whether the folder is left out: all clusters are to have the root alone that they sign
+            under, which reverts or finishes a change that has begun.
 
     Raises:
         InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
@@ -142,6 +162,14 @@ def prepare(session: Session, options: CaOptions, now: datetime, canary: str | N
     if following and following.folder == current.folder:
         current = base  # it counts as current from the last phase on
     problems = [*_outside(members, observed), *_do_not_follow(found)]
+    proxies = {name: len(_gateways(one.observed)) + len(one.pods) for name, one in found.items()}
+    order = tuple(sorted(members, key=lambda name: name != canary))
+    if without_folder or current.read().root_cert is None:
+        signed = _as_signed(members, observed, base, without_folder=without_folder)
+        if signed:
+            return RootRotating(
+                members, order, "", base, None, Phase.RENEW, proxies, signed, problems=tuple(problems)
+            )
     old, of_folder = _old_root(current, following, observed, now)
     problems += of_folder
     phase: Phase | None = Phase.TRUST
@@ -157,13 +185,13 @@ def prepare(session: Session, options: CaOptions, now: datetime, canary: str | N
     session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
     return RootRotating(
         members,
-        tuple(sorted(members, key=lambda name: name != canary)),
+        order,
         old,
         base,
         following,
         phase,
-        {name: len(_gateways(one.observed)) + len(one.pods) for name, one in found.items()},
-        tuple(problems),
+        proxies,
+        problems=tuple(problems),
     )
 
 
@@ -195,15 +223,7 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
             begun = time.monotonic()
             if phase is Phase.FINISH:
                 name_current(todo.base, store)
-            is_changed = _do(
-                session,
-                todo,
-                root,
-                phase,
-                partial(gate.begin_change, session, before, now=now, step=phase.name),
-            )
-            if is_changed or phase.name in before.pending.values():
-                gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
+            _through(session, todo, root, phase, before, now)
             done[phase] = time.monotonic() - begun
     except ProblemError as error:
         problems = error.problems
@@ -212,6 +232,66 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
         return RootResult(todo, root.fingerprint, done, problems)
     forget_next(todo.base)
     return RootResult(todo, root.fingerprint, done)
+
+
+def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: datetime) -> RootResult:
+    """Has every cluster trust the root alone that all of them sign under; stops at the first fault.
+
+    Raises:
+        InputError: Rights are missing; nothing was changed.
+    """
+    rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
+    before = gate.look_before(session, "ca rotate", now)
+    done: dict[Phase, float] = {}
+    phases = (Phase.RENEW, Phase.FINISH)
+    try:
+        for phase in phases:
+            begun = time.monotonic()
+            _through(session, todo, root, phase, before, now)
+            done[phase] = time.monotonic() - begun
+    except ProblemError as error:
+        problems = error.problems
+        if not any(one.code is Code.ROOT_GATE for one in problems):
+            problems = (*problems, _stopped(phase))
+        return RootResult(todo, root.fingerprint, done, problems, phases=phases)
+    return RootResult(todo, root.fingerprint, done, phases=phases)
+
+
+def _as_signed(
+    members: Mapping[str, Cluster], observed: Mapping[str, Observed], base: CaStore, *, without_folder: bool
+) -> NewRoot | None:
+    """The root that all clusters sign under; None where no change has begun and the folder is to be used.
+
+    Raises:
+        ProblemError: A change has begun, and it needs the folder; or the user did not say to do without.
+    """
+    own = {}
+    for name, one in members.items():
+        live = cacerts.live_of(name, observed[name].find(objects.SECRET, cacerts.CACERTS))
+        own[one.cluster_id] = signing(live), live
+    signings = [one for one, _ in own.values()]
+    if not (without_folder or several_roots(signings)):
+        return None
+    signed = root_as_signed(own)
+    if signed is None or not without_folder:
+        roots = {name: own[one.cluster_id][0].root for name, one in members.items()}
+        raise ProblemError(
+            _folder_needed(base, roots, next_root(signings), can_do_without=signed is not None)
+        )
+    return signed
+
+
+def _through(
+    session: Session, todo: RootRotating, root: NewRoot, phase: Phase, before: gate.Before, now: datetime
+) -> None:
+    """Brings every cluster through a phase and its gate; no gate where an earlier run has passed it.
+
+    Raises:
+        ProblemError: A cluster, a proxy or an istiod does not follow, or a check does not pass.
+    """
+    begin = partial(gate.begin_change, session, before, now=now, step=phase.name)
+    if _do(session, todo, root, phase, begin) or phase.name in before.pending.values():
+        gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
 
 
 def _do(
@@ -416,6 +496,23 @@ def _proxies_do_not_follow(name: str, seen: str, restart: Hint) -> Problem:
         seen=seen,
         expected="every proxy of every cluster, before the next phase",
         hint=restart,
+    )
+
+
+def _folder_needed(base: CaStore, roots: Mapping[str, str], new: str, *, can_do_without: bool) -> Problem:
+    under = "; ".join(
+        f"{', '.join(name for name, one in roots.items() if one == root)}: {root[:11]}"
+        for root in dict.fromkeys(roots.values())
+    )
+    without = istio_mc("ca", "rotate", "--without-folder")
+    return Problem(
+        code=Code.ROOT_FOLDER_NEEDED,
+        message="a change of the root has begun, and the folder of the new root is not here",
+        seen=f"clusters sign under {under}",
+        expected=f"{base.folder / ROOTS / folder_name(new)}, from the machine where the change began",
+        hint=Advice("go on there; or have all clusters trust only the root that they sign under: ", without)
+        if can_do_without
+        else Advice("go on there: ", istio_mc("ca", "rotate")),
     )
 
 
