@@ -1,1 +1,1 @@
-"""This machine: files, processes, names."""
+"""Access to this machine: files, child processes, DNS look-ups, signals."""

@@ -1,21 +1,21 @@
-"""The folder that keeps the mesh's CA, in the layout of the K-PaaS guide.
+"""The folder with the mesh's CA, in the layout of the K-PaaS guide.
 
     root-cert.pem, root-ca.key
     <cluster id>/ca-cert.pem, ca-key.pem, cert-chain.pem, root-cert.pem
-    issuer-cert.pem, issuer-ca.key, issuer-chain.pem     where a CA of the user's own, below their root, signs
-    replaced/<cluster id>-…/                             what a Secret held that an install wrote over
+    issuer-cert.pem, issuer-ca.key, issuer-chain.pem     only if the user's own CA below their root signs
+    replaced/<cluster id>-…/                             content of a Secret that an install replaced
     roots/…                                              later roots (`root_store`)
     intermediates/…                                      next and former CAs (`intermediate_store`)
 
-What a run that was killed can leave behind:
+A killed run can leave:
 
-- names that end in `.istio-mc.tmp`: never seen by anyone; the next run removes them;
-- `root-ca.key` and `root-cert.pem.new`, but no `root-cert.pem`: the next run takes the prepared certificate,
-  so that it is the same root whenever the first run was killed.
+- names that end in `.istio-mc.tmp`: no reader uses them; the next run removes them;
+- `root-ca.key` and `root-cert.pem.new`, but no `root-cert.pem`: the next run uses the prepared certificate,
+  so the root is the same, no matter when the first run was killed.
 
-A cluster's folder appears whole, by one rename. Folders that other tools left half-made are read as they are.
-Where a cluster's next CA is there and its folder is not, a run was killed between two renames: the next run
-does the second one.
+A cluster's folder appears complete, by one rename. Incomplete folders of other tools are read unchanged.
+If a cluster's next CA exists but its folder does not, a run was killed between two renames: the next run
+does the second rename.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ ROOT_KEY = "root-ca.key"
 PREPARED_ROOT = "root-cert.pem.new"
 ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN = "issuer-cert.pem", "issuer-ca.key", "issuer-chain.pem"
 REPLACED = "replaced"
-"""Folder of what clusters' Secrets held before: the CAs of others, which a purge leaves alone."""
+"""Folder with the earlier content of clusters' Secrets: CAs of other owners, which a purge keeps."""
 
 TWIN = "root-cert-twin.pem"
 ROOTS = "roots"
-"""Folder of the roots that the mesh changed to after the first one."""
+"""Folder of the roots that followed the first one."""
 
 INTERMEDIATES, NEXT_CAS = "intermediates", "next"
-"""Folder of the CAs that clusters had before others under the same root; in it, that of the next ones."""
+"""Folder of the clusters' former CAs under the same root; it also contains the folder of their next CAs."""
 
 CLUSTERS = "clusters"
-"""File in the folder of the next CAs: the IDs of the clusters that change to another one."""
+"""File in the folder of the next CAs: the IDs of the clusters whose CA changes."""
 
 _FILES = frozenset({ROOT_CERT, ROOT_KEY, PREPARED_ROOT, ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN})
 RESERVED = _FILES | {REPLACED, ROOTS, INTERMEDIATES}
-"""Names in the store that no cluster's folder can have."""
+"""Names in the store that cannot be the name of a cluster's folder."""
 
 _HASH_DIGITS = 12
 
@@ -67,13 +67,13 @@ _LOCK = ".lock"
 _GIT_IGNORE, _EVERYTHING = ".gitignore", b"*\n"
 _POLL_SECONDS = 0.1
 _LONGEST_WAIT_S = 60.0
-"""A run holds the lock for seconds: one that holds it longer does not end by itself."""
+"""Seconds. A run keeps the lock for seconds only; one that keeps it for longer does not end by itself."""
 _STEP = "ca"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFiles:
-    """What a cluster's folder holds; None for a file that is not there."""
+    """Content of a cluster's folder; None for a missing file."""
 
     ca_cert: bytes | None = None
     ca_key: bytes | None = field(default=None, repr=False)
@@ -82,18 +82,18 @@ class ClusterFiles:
 
     @property
     def empty(self) -> bool:
-        """Whether none of the four files is there."""
+        """Whether all four files are missing."""
         return self == ClusterFiles()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFiles:
-    """What the store holds; None for a file that is not there.
+    """Content of the store; None for a missing file.
 
     Attributes:
-        prepared_root: The root certificate of a run that was killed before it was done.
+        prepared_root: The root certificate of a run that was killed before it finished.
         issuer_cert: A CA below the root that signs in its place.
-        exposed: The folder, and keys, that others than the owner may read or write.
+        exposed: The folder and keys that users other than the owner can read or write.
     """
 
     root_cert: bytes | None = None
@@ -108,10 +108,10 @@ class StoreFiles:
 
 @dataclass(frozen=True, slots=True)
 class CaStore:
-    """The folder, made by the first `locked`.
+    """The CA folder; the first `locked` creates it.
 
     Attributes:
-        base: The folder of the CA, where this is that of a later root of it.
+        base: The main CA folder, if this is the folder of a later root.
     """
 
     folder: Path
@@ -121,10 +121,10 @@ class CaStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other runs out, and clears away what a killed one left. Readers need no lock.
+        """Locks the folder against other runs and removes what a killed run left. Readers need no lock.
 
         Raises:
-            ProblemError: `ca-store-busy` where another run does not end in time, or `file-unwritable`.
+            ProblemError: `ca-store-busy` if another run does not end in time, or `file-unwritable`.
         """
         files.make_private_folder(self.folder)
         path = self.folder / _LOCK
@@ -141,10 +141,10 @@ class CaStore:
             self.keep_out_of_git()  # with the lock held: another run would sweep the half-written file away
             yield
         finally:
-            os.close(handle)  # this gives the lock back, as the end of the process does
+            os.close(handle)  # this releases the lock, as the end of the process does
 
     def keep_out_of_git(self) -> None:
-        """Has git ignore the folder, so that no key is committed; a .gitignore that is there stays as it is.
+        """Makes git ignore the folder, so that no key is committed; an existing .gitignore stays unchanged.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -152,19 +152,19 @@ class CaStore:
         path = self.folder / _GIT_IGNORE
         if (
             path.exists() or (self.folder / ".git").exists()
-        ):  # the top of a repository is no folder of keys alone
+        ):  # the top folder of a repository contains more than keys
             return
         try:
             files.write(path, _EVERYTHING, exclusive=True)
         except ProblemError as error:
-            if error.problems[0].code != Code.FILE_EXISTS:  # another run was quicker
+            if error.problems[0].code != Code.FILE_EXISTS:  # another run wrote it first
                 raise
 
     def read(self) -> StoreFiles:
-        """What is there.
+        """Returns the content of the store.
 
         Raises:
-            ProblemError: `file-unreadable`; nothing at all being there is not an error.
+            ProblemError: `file-unreadable`; a missing or empty store is not an error.
         """
         clusters: dict[str, ClusterFiles] = {}
         for folder in self._folders():
@@ -190,31 +190,31 @@ class CaStore:
         )
 
     def create_root(self, cert: bytes, key: bytes) -> None:
-        """Keeps a root that was just made.
+        """Stores a new root.
 
-        Its certificate is prepared first, then the key is written, then the certificate: whenever this is
-        interrupted, there is no root yet, or it can be finished with this certificate and no other.
+        The order is: prepare the certificate, write the key, write the certificate. If this is interrupted,
+        either no root exists yet, or the root can be completed with this certificate only.
 
         Raises:
-            ProblemError: `file-exists` where there is a root key or certificate already.
+            ProblemError: `file-exists` if a root key or certificate exists already.
         """
         self._write(PREPARED_ROOT, cert, exclusive=False)
         self._write(ROOT_KEY, key)
         self.finish_root(cert)
 
     def finish_root(self, cert: bytes) -> None:
-        """Puts the prepared root certificate in its place.
+        """Renames the prepared root certificate to its final name.
 
         Raises:
-            ProblemError: `file-exists` where there is one already.
+            ProblemError: `file-exists` if a root certificate exists already.
         """
         self._write(ROOT_CERT, cert)
         self._remove(PREPARED_ROOT)
 
     def import_root(self, cert: bytes, key: bytes) -> None:
-        """Keeps a root of the user's own, or the part of it that is not here yet.
+        """Stores the user's own root, or its missing part.
 
-        The certificate goes first: a key alone would look as if its certificate had been lost.
+        The certificate is written first: a key alone would look as if its certificate had been lost.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -222,7 +222,7 @@ class CaStore:
         self._write_missing({ROOT_CERT: cert, ROOT_KEY: key})
 
     def import_issuer(self, root_cert: bytes, *, cert: bytes, key: bytes, chain: bytes) -> None:
-        """Keeps a CA of the user's own below a root whose key is elsewhere, or the part that is not here yet.
+        """Stores the user's own CA below a root whose key is elsewhere, or its missing part.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -230,7 +230,7 @@ class CaStore:
         self._write_missing({ROOT_CERT: root_cert, ISSUER_CHAIN: chain, ISSUER_CERT: cert, ISSUER_KEY: key})
 
     def write_cluster(self, cluster_id: str, ca: CaCerts) -> None:
-        """Keeps a cluster's CA: a new folder appears whole; one that is there gets only what is missing.
+        """Stores a cluster's CA: a new folder appears complete; an existing one gets only the missing files.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -253,9 +253,9 @@ class CaStore:
         files.sync_folder(self.folder)
 
     def keep_replaced(self, cluster_id: str, contents: Mapping[str, bytes]) -> Path:
-        """Keeps what a cluster's Secret held before another CA is written over it.
+        """Stores the content of a cluster's Secret before another CA replaces it.
 
-        Kept once, however often it is asked for: the folder is named for the contents.
+        Repeated calls store it once: the folder's name is a digest of the content.
 
         Returns:
             The folder.
@@ -267,7 +267,7 @@ class CaStore:
             return self._keep(cluster_id, contents)
 
     def rewrite_cluster(self, cluster_id: str, contents: Mapping[str, bytes]) -> None:
-        """Writes files of a cluster's CA again in another form; with the lock held. Each is kept as it was.
+        """Writes files of a cluster's CA again in another form, and keeps the old files; requires the lock.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -288,9 +288,9 @@ class CaStore:
         return folder
 
     def renew_cluster(self, cluster_id: str, ca: CaCerts) -> None:
-        """Puts a new certificate of a cluster's CA in the place of the one before: its key stays.
+        """Replaces the certificate of a cluster's CA by a new one for the same key.
 
-        The certificate goes last: until then the chain holds both, and what is there can be used.
+        The certificate is written last: until then the chain contains both, and the files are usable.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -300,7 +300,7 @@ class CaStore:
             files.write(folder / name, content, exclusive=False)
 
     def purge(self) -> None:
-        """Removes every file of the store, root key and all, and its folders where nothing else is in them.
+        """Removes every file of the store, including the root key, and the folders that are then empty.
 
         Raises:
             ProblemError: `ca-store-busy`.
@@ -316,7 +316,7 @@ class CaStore:
             for pointer in [*later.iterdir()] if later.is_dir() else []:
                 if pointer.is_file():
                     pointer.unlink()
-            with suppress(OSError):  # something of the user's own is in it
+            with suppress(OSError):  # it contains the user's own files
                 later.rmdir()
             other = self.folder / INTERMEDIATES
             (other / NEXT_CAS / CLUSTERS).unlink(missing_ok=True)
@@ -324,13 +324,13 @@ class CaStore:
             for folder in folders:
                 for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
                     (folder / name).unlink(missing_ok=True)
-                with suppress(OSError):  # something of the user's own is in it, or it is not there
+                with suppress(OSError):  # it contains the user's own files, or is missing
                     folder.rmdir()
             if self._read(_GIT_IGNORE) == _EVERYTHING:
                 self._remove(_GIT_IGNORE)
             for name in (*_FILES, TWIN, _LOCK):
                 self._remove(name)
-        with suppress(OSError):  # likewise
+        with suppress(OSError):  # it contains the user's own files, or is missing
             self.folder.rmdir()
 
     def _folders(self) -> list[Path]:
@@ -393,13 +393,13 @@ class CaStore:
         )
 
     def _sweep(self) -> None:
-        """Removes what a killed run left; only with the lock held, so that it is nobody's at work."""
+        """Removes what a killed run left; requires the lock, so that no other run is using it."""
         for leftover in [
             *self.folder.glob(f".*{temporary.SUFFIX}"),
             *self.folder.glob(f"*/.*{temporary.SUFFIX}"),
         ]:
             temporary.remove(leftover)
-        # A prepared certificate counts only with the key it is for, and until there is a root.
+        # A prepared certificate is used only with its own key, and only until a root exists.
         there, key = (self.folder / ROOT_CERT).exists(), (self.folder / ROOT_KEY).exists()
         if there or not key:
             self._remove(PREPARED_ROOT)
@@ -409,6 +409,6 @@ class CaStore:
 
 
 def _subfolders(folder: Path) -> list[Path]:
-    """The folders in a folder, but for what a run makes for its own time; none where it is not there."""
+    """The folders in a folder, except temporary ones of a run; none if the folder is missing."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]

@@ -1,4 +1,4 @@
-"""How many files and connections this process may have open, and how many clusters that is enough for."""
+"""The limit on open files and connections of this process, and how many clusters it allows at once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _OWN = 64
 """Files of the program itself: libraries, pipes of children, temporary files."""
 
 _AT_REST = 1
-"""Connections that are kept of a cluster that is not worked on."""
+"""Connections that stay open to a cluster while no work runs on it."""
 
 _AT_WORK = 12
-"""Connections of a cluster that is worked on: requests, port-forwards, gateways that are called."""
+"""Connections to a cluster while work runs on it: requests, port-forwards, connections to gateways."""
 
 
 def clusters_at_once(clusters: int, concurrency: int) -> int:
-    """How many of so many clusters may be worked on at once, at most `concurrency`.
+    """Returns how many of `clusters` clusters can be worked on at once, at most `concurrency`.
 
-    The soft limit on open files (256 on macOS, 1,024 on most Linux systems) is raised where it is too low
-    and the hard limit allows it.
+    The soft limit on open files (256 on macOS, 1,024 on most Linux systems) is raised if it is too low
+    and if the hard limit allows it.
 
     Raises:
         InputError: The limit is too low even for one cluster at a time.
@@ -37,12 +37,12 @@ def clusters_at_once(clusters: int, concurrency: int) -> int:
 
 
 def _raised_to(needed: int) -> int:
-    """The soft limit after it was raised to `needed`, as far as it may be."""
+    """Raises the soft limit to `needed`, or as far as permitted, and returns it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return needed
     raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    with suppress(OSError, ValueError):  # macOS has a limit of its own besides (kern.maxfilesperproc)
+    with suppress(OSError, ValueError):  # macOS also has its own limit (kern.maxfilesperproc)
         resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft

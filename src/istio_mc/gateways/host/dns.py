@@ -1,4 +1,4 @@
-"""Host names looked up as this machine sees them, with a deadline."""
+"""DNS look-ups from this machine, with a deadline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What became of a look-up."""
+    """Result of a look-up."""
 
     host: str
     addresses: tuple[str, ...] = ()
@@ -25,13 +25,13 @@ class Resolved:
 
 
 def resolve(host: str, timeout_s: float = 5.0) -> Resolved:
-    """Looks a host name up, IPv4 and IPv6; never raises.
+    """Resolves a host name, IPv4 and IPv6; never raises.
 
     Args:
-        timeout_s: How long the answer may take, in seconds: the system's own resolver knows no deadline.
+        timeout_s: Maximum time in seconds; the system's resolver has no deadline of its own.
     """
     answers: list[Resolved] = []
-    # A daemon: a resolver that stays silent shall not hold up the end of the process.
+    # A daemon thread: a resolver that does not respond must not delay the end of the process.
     lookup = threading.Thread(target=lambda: answers.append(_resolve(host)), daemon=True)
     lookup.start()
     lookup.join(timeout_s)
@@ -47,7 +47,7 @@ def _resolve(host: str) -> Resolved:
 
 
 def names_here(names: Collection[Name], timeout_s: float = 3.0) -> tuple[Here, ...]:
-    """Those of some names that lead to this machine; all are looked up at once."""
+    """Returns those of the names that resolve to this machine; all look-ups run at once."""
     hosts = dict.fromkeys(name.host for name in names)
     resolved = all_of({host: partial(resolve, host, timeout_s) for host in hosts})
     own_name = socket.gethostname()

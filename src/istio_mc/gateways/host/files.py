@@ -1,4 +1,4 @@
-"""Files: read with a clear error and an end, written whole or not at all, over another only where wanted."""
+"""Files: read with clear errors and a size limit, written completely or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 SHARED_FILE = 0o644
 MOST = 64 << 20
-"""Bytes of the largest file that is read: a kubeconfig, settings, a certificate, a manifest."""
+"""Size limit in bytes of a file that is read: a kubeconfig, settings, a certificate, a manifest."""
 
 _PATIENCE_S = 30.0
 _NOT_REGULAR = "it is not a regular file"
@@ -37,13 +37,13 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads the files of a run, each once: the pipe that a shell makes of `<(…)` can be read only once."""
+    """Reads each file once for a run: the pipe that a shell creates for `<(…)` can be read only once."""
 
     _read: dict[str, bytes] = field(default_factory=dict, repr=False)
     _pipes: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def __call__(self, path: Path, deadline: float) -> bytes:
-        """The content of a file, as it was when it was first read.
+        """The content of a file at its first read.
 
         Raises:
             OSError: It cannot be read.
@@ -58,7 +58,7 @@ class Reader:
         return self._read[name]
 
     def again(self) -> Reader:
-        """One for another run of the same program: it reads files again, but no pipe."""
+        """Returns a reader for another run of this process: it reads files again, but not pipes."""
         return Reader({}, self._pipes)
 
 
@@ -75,7 +75,7 @@ def current_folder() -> Path:
     """The folder that relative paths start from.
 
     Raises:
-        InputError: It was deleted, or cannot be read.
+        InputError: The folder was deleted, or cannot be read.
     """
     try:
         return Path.cwd()
@@ -90,7 +90,7 @@ def current_folder() -> Path:
 
 
 def home_folder() -> Path:
-    """The user's home folder; the root folder where the user has none, as in many containers."""
+    """The user's home folder; `/` if the user has no home, as in many containers."""
     try:
         return Path.home()
     except RuntimeError:
@@ -98,15 +98,15 @@ def home_folder() -> Path:
 
 
 def with_home(path: Path) -> Path:
-    """A path with the home folder in place of `~`, which a shell leaves in `--bin-dir=~/bin`."""
+    """Replaces a leading `~` by the home folder; a shell leaves the `~` in `--bin-dir=~/bin` unchanged."""
     return home_folder() / path.relative_to("~") if path.parts[:1] == ("~",) else path
 
 
 def absolute(path: Path) -> str:
-    """An absolute path, lexically, as Go's filepath.Abs makes it: links are not followed.
+    """Makes a path absolute without following links, as Go's filepath.Abs does.
 
     Raises:
-        InputError: It is relative, and the current folder cannot be used.
+        InputError: The path is relative, and the current folder cannot be used.
     """
     return os.path.normpath(path if path.is_absolute() else current_folder() / path)
 
@@ -115,22 +115,22 @@ def read(path: Path, *, deadline: float = math.inf, most: int = MOST) -> bytes:
     """The content of a file, or of a pipe.
 
     Args:
-        deadline: `time.monotonic()` value by which a pipe must have ended; half a minute at most.
+        deadline: `time.monotonic()` value at which reading a pipe ends; after half a minute at the latest.
 
     Raises:
-        ProblemError: `file-unreadable`, saying why.
+        ProblemError: `file-unreadable`, with the reason.
     """
     with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         return _content(path, min(deadline, time.monotonic() + _PATIENCE_S), most)[0]
 
 
 def read_authorities(path: Path) -> bytes:
-    """The content of a file of PEM certificates that servers' certificates are verified with.
+    """The content of a file of PEM certificates that are used to verify servers' certificates.
 
     Raises:
-        ProblemError: `file-unreadable`, or `certificate-unreadable` where it contains none.
+        ProblemError: `file-unreadable`, or `certificate-unreadable` if it contains no certificate.
     """
-    from istio_mc.domain.pki.go_x509 import read_pool  # noqa: PLC0415 - not loaded where no file is given
+    from istio_mc.domain.pki.go_x509 import read_pool  # noqa: PLC0415 - loaded only if a file is given
 
     data = read(path)
     if not read_pool(data):
@@ -147,10 +147,10 @@ def read_authorities(path: Path) -> bytes:
 
 
 def read_if_there(path: Path) -> bytes | None:
-    """The content of a regular file, or None where there is no such file.
+    """The content of a regular file, or None if the file does not exist.
 
     Raises:
-        ProblemError: `file-unreadable` where it is there and cannot be read.
+        ProblemError: `file-unreadable` if it exists but cannot be read.
     """
     with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         try:
@@ -166,7 +166,7 @@ def beginning(path: Path, most: int = 4096) -> bytes:
     """The first bytes of a file.
 
     Raises:
-        ProblemError: `file-unreadable`, saying why.
+        ProblemError: `file-unreadable`, with the reason.
     """
     with as_problem(Code.FILE_UNREADABLE, f"cannot read {path}"):
         if not path.is_file():
@@ -176,11 +176,11 @@ def beginning(path: Path, most: int = 4096) -> bytes:
 
 
 def make_private_folder(path: Path, *, parents: bool = True) -> None:
-    """Makes a folder that only its owner can enter (0700); one that is there already stays as it is.
+    """Creates a folder that only its owner can enter (0700); an existing folder stays unchanged.
 
     Args:
-        parents: Make the folders above it too. Not within a run's own: an interrupted run removes it while
-            threads are still at work, and must not find it made again.
+        parents: Create missing parent folders too. False inside a run's temporary folder: an interrupted run
+            removes it while threads still work, and these must not create it again.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -188,16 +188,16 @@ def make_private_folder(path: Path, *, parents: bool = True) -> None:
     with as_problem(Code.FILE_UNWRITABLE, f"cannot make the folder {path}"):
         try:
             possible(path).mkdir(mode=PRIVATE_FOLDER, parents=parents, exist_ok=True)
-        except FileExistsError as error:  # as exist_ok passes over folders, this is something else
+        except FileExistsError as error:  # exist_ok accepts folders, so this is not a folder
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
 
 
 def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool = False) -> None:
-    """Writes a file so that it is there whole, after a crash too, or not at all.
+    """Writes a file completely or not at all, also if the machine crashes.
 
     Args:
         mode: Permissions, not reduced by the umask.
-        exclusive: Leave a file that is there alone, and raise; of several processes at once one wins.
+        exclusive: Raise if the file exists; if several processes try this at once, one succeeds.
 
     Raises:
         ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
@@ -210,10 +210,9 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, exclusive: bool 
 def replacing(
     path: Path, *, mode: int = PRIVATE_FILE, exclusive: bool = False, hint: Hint | None = None
 ) -> Iterator[BinaryIO]:
-    """An open file that takes the place of `path` when the block ends well, whole and at once.
+    """Yields an open file that replaces `path` in one step when the block ends without an exception.
 
-    When it does not end well, what was at `path` stays as it was. A link at `path` is replaced, and not
-    followed.
+    After an exception, `path` is unchanged. A symbolic link at `path` is replaced, not followed.
 
     Args:
         mode: Permissions, not reduced by the umask.
@@ -222,8 +221,8 @@ def replacing(
         ProblemError: `file-exists` (with `exclusive`) or `file-unwritable`.
     """
     with as_problem(Code.FILE_UNWRITABLE, f"cannot write {path}", hint):
-        # In the same folder: a rename is atomic on one file system only. It is 0600 at first, so that a key
-        # is at no moment readable by others.
+        # In the same folder: a rename is atomic only within one file system. The mode is 0600 at first, so
+        # that others can never read a key.
         made, handle = temporary.make_file(possible(path))
         try:
             with os.fdopen(handle, "w+b") as file:
@@ -232,7 +231,7 @@ def replacing(
                 os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
                 if exclusive:
-                    os.link(made, path)  # unlike a rename, this fails where the name is taken
+                    os.link(made, path)  # unlike a rename, this fails if the name exists
                 else:
                     made.replace(path)
         finally:
@@ -241,7 +240,7 @@ def replacing(
 
 
 def move(made: Path, path: Path) -> None:
-    """Puts a finished file in the place of another on the same file system, at once.
+    """Moves a finished file over another one on the same file system, in one step.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -252,7 +251,7 @@ def move(made: Path, path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Makes the names in a folder survive a power cut.
+    """Makes new names in a folder survive a power failure (fsync).
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -266,9 +265,9 @@ def sync_folder(path: Path) -> None:
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether group or others may read, write or run a file, or read or write a folder.
+    """Whether group or others can read, write or execute a file, or read or write a folder.
 
-    False where there is none.
+    False if it does not exist.
     """
     try:
         mode = path.stat().st_mode
@@ -279,10 +278,10 @@ def readable_by_others(path: Path) -> bool:
 
 @contextmanager
 def as_problem(code: Code, message: str, hint: Hint | None = None) -> Iterator[None]:
-    """Makes a Problem of an OSError in a `with` block, with its reason.
+    """Converts an OSError in a `with` block to a Problem that includes the reason.
 
     Raises:
-        ProblemError: With this code, message and hint; `file-exists` where a file is there already.
+        ProblemError: With this code, message and hint; `file-exists` if the file exists already.
     """
     try:
         yield
@@ -298,7 +297,7 @@ def as_problem(code: Code, message: str, hint: Hint | None = None) -> Iterator[N
 
 
 def possible(path: Path) -> Path:
-    """The path itself, where a file can have it.
+    """Returns the path, if the system allows a file of this name.
 
     Raises:
         OSError: It contains a NUL, or characters that the locale's encoding lacks.
@@ -313,8 +312,8 @@ def possible(path: Path) -> Path:
 
 
 def _content(path: Path, deadline: float, most: int = MOST) -> tuple[bytes, bool]:
-    """What can be read, and whether it is a regular file, which can be read again."""
-    # Without blocking: a pipe that nothing writes to would be waited for here for ever.
+    """The content, and whether it is a regular file, which can be read again."""
+    # Without blocking: opening a pipe without a writer would wait forever here.
     handle = os.open(possible(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         mode = os.fstat(handle).st_mode

@@ -1,10 +1,11 @@
-"""The CAs of clusters that change under the same root, in the folder of that root.
+"""The former and next CAs of clusters under one root, in the folder of that root.
 
-    intermediates/next/<cluster id>/   the CA that a cluster changes to, until it has it
-    intermediates/next/clusters        the IDs of all clusters of the change, one a line
-    intermediates/<fingerprint>/       a CA that a cluster had before
+    intermediates/next/<cluster id>/   the next CA of a cluster, until the cluster uses it
+    intermediates/next/clusters        the IDs of all clusters whose CA changes, one per line
+    intermediates/<fingerprint>/       a former CA of a cluster
 
-No certificate and no key is overwritten or deleted: folders are renamed. `next` appears whole, by one rename.
+No certificate and no key is overwritten or deleted: folders are renamed. `next` appears complete, by one
+rename.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class NextCas:
-    """A change of clusters' CAs that has begun.
+    """An unfinished change of clusters' CAs.
 
     Attributes:
-        ids: The IDs of all its clusters.
-        clusters: The next CAs of those that are not finished, by cluster ID.
+        ids: The IDs of all clusters of the change.
+        clusters: The next CAs of the clusters that have not changed yet, by cluster ID.
     """
 
     ids: tuple[str, ...]
@@ -39,7 +40,7 @@ class NextCas:
 
 
 def next_cas(store: CaStore) -> NextCas | None:
-    """The change that has begun; None where none has.
+    """Returns the unfinished change, or None.
 
     Raises:
         ProblemError: `file-unreadable`.
@@ -54,7 +55,7 @@ def next_cas(store: CaStore) -> NextCas | None:
 
 
 def keep_next_cas(store: CaStore, cas: Mapping[str, CaCerts]) -> None:
-    """Keeps the next CAs of clusters: of a new change, or of one more cluster of the one that has begun.
+    """Stores the next CAs of clusters: of a new change, or of one more cluster of the unfinished one.
 
     Raises:
         ProblemError: `ca-store-busy` or `file-unwritable`.
@@ -75,10 +76,10 @@ def keep_next_cas(store: CaStore, cas: Mapping[str, CaCerts]) -> None:
 
 
 def take_next_ca(store: CaStore, cluster_id: str, fingerprint: str) -> None:
-    """Puts the next CA of a cluster in the place of the one before, which is kept.
+    """Makes the next CA of a cluster its current one, and keeps the former one.
 
     Args:
-        fingerprint: SHA-256 of the certificate of the CA before.
+        fingerprint: SHA-256 of the certificate of the former CA.
 
     Raises:
         ProblemError: `ca-store-busy` or `file-unwritable`.
@@ -93,7 +94,7 @@ def take_next_ca(store: CaStore, cluster_id: str, fingerprint: str) -> None:
 
 
 def forget_next_cas(store: CaStore) -> None:
-    """Ends the change, once no next CA is left.
+    """Removes the record of the change, once no next CA is left.
 
     Raises:
         ProblemError: `ca-store-busy` or `file-unwritable`.
@@ -109,6 +110,6 @@ def _next(store: CaStore) -> Path:
 
 
 def _free(folder: Path) -> Path:
-    """A name that is not taken: the folder's own, unless someone put the CA in it back before."""
+    """An unused name: the folder's own, or with a number if its CA was in use before and came back."""
     names = (folder.with_name(f"{folder.name}-{number}") if number > 1 else folder for number in count(1))
     return next(name for name in names if not name.exists())

@@ -10,7 +10,7 @@ from typing import Any
 
 @cache
 def packaged_docs() -> dict[str, Any]:
-    """`sections`, Markdown by `page.md#anchor`, and `checks`, fields by ID, of scripts/explain_page.py."""
+    """Returns `sections`, Markdown by `page.md#anchor`, and `checks`, by ID (scripts/explain_page.py)."""
     text = resources.files("istio_mc").joinpath("data", "explain.json").read_bytes()
     data: dict[str, Any] = json.loads(text)
     return data

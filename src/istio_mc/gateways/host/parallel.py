@@ -1,4 +1,4 @@
-"""Work on all clusters at once: all are waited for, all faults come back; and the loop that waits."""
+"""Parallel work on all clusters, which waits for all and returns all faults; and the polling loop."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Failures = dict[str, tuple[Problem, ...]]
 _TICK_S = 0.25
 _LONGEST_WAIT_S = 3600.0
 _THREADS = 4
-"""Threads that begin with the calls of one cluster: as many as it is sent requests at once."""
+"""Initial number of threads for the calls of one cluster; equals its number of parallel requests."""
 
 _SLOW_S = 1.0
-"""A call that takes longer than this, in seconds, brings another thread, up to as many as are allowed."""
+"""Seconds. A call that takes longer adds a thread, up to the allowed number."""
 
 
 def fan_out(
@@ -37,16 +37,16 @@ def fan_out(
     """Runs `work` for each cluster, `concurrency` of them at a time.
 
     Args:
-        work: What is done for each; it has deadlines of its own.
-        until: `time.monotonic()` value at which work that has no end of its own is abandoned: DNS knows no
-            deadline, and a server that sends a byte now and then is never silent. Infinite: whoever called
-            is itself abandoned then.
+        work: Called with each name; it has its own deadlines.
+        until: `time.monotonic()` value at which unfinished work is abandoned. DNS has no deadline, and
+            a server that sends single bytes slowly never reaches a read timeout. Infinite if the caller
+            itself is abandoned at the deadline.
 
     Returns:
-        What came of each, in the order of the names, and the Problems of those that failed.
+        The results in the order of the names, and the Problems of those that failed.
 
     Raises:
-        KeyboardInterrupt: At once on Ctrl-C, without waiting for what still runs.
+        KeyboardInterrupt: Immediately on Ctrl-C, without waiting for running work.
     """
     results, errors = _gather({name: partial(work, name) for name in names}, concurrency, until)
     failures: Failures = {
@@ -59,11 +59,11 @@ def fan_out(
 def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dict[str, T]:
     """Runs independent calls of one cluster at once.
 
-    A thread that waits for them anyway does its share, with a few others and, where calls are slow, more; the
-    main thread does not, as it is to see Ctrl-C.
+    A thread that would only wait does some of the calls itself, with a few other threads, and more if calls
+    are slow. The main thread does none, because it must see Ctrl-C.
 
     Raises:
-        ProblemError: With the Problems of those that failed, a missing right as one of them.
+        ProblemError: With the Problems of those that failed; missing permissions are merged into one Problem.
     """
     is_main = threading.current_thread() is threading.main_thread()
     results, errors = _gather(calls, concurrency) if is_main else _shared(calls, concurrency)
@@ -73,9 +73,9 @@ def all_of(calls: Mapping[str, Callable[[], T]], *, concurrency: int = 8) -> dic
 
 
 def once(work: Callable[[str], T]) -> Callable[[str], T]:
-    """`work`, done once for each name: who asks while it is under way waits, and gets the same, or its fault.
+    """Wraps `work` so that it runs once per name: parallel callers wait and get the same result or error.
 
-    How long that may take is for `work` to say, by its own timeouts.
+    How long that takes is limited only by the timeouts in `work`.
     """
     futures: dict[str, Future[T]] = {}
     lock = threading.Lock()
@@ -92,10 +92,10 @@ def once(work: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def in_time(call: Callable[[], T], until: float) -> T:
-    """What a call returns; one that has not ended at `until`, in time.monotonic()'s seconds, is abandoned.
+    """Returns the result of a call; abandons it at `until` (`time.monotonic()`).
 
     Raises:
-        TimeoutError: It was abandoned.
+        TimeoutError: The call was abandoned.
     """
     pool = ThreadPoolExecutor(max_workers=1)
     try:
@@ -111,16 +111,16 @@ def results_in_time(
     until: float = math.inf,
     concurrency: int | None = None,
 ) -> tuple[dict[str, T], Failures]:
-    """Runs independent calls of one cluster at once, each with a deadline of its own in seconds.
+    """Runs independent calls of one cluster at once, each with its own deadline in seconds.
 
-    None of these deadlines is later than `until`, in time.monotonic()'s seconds. A call that has not answered
-    by then is given up: it ends by its own timeouts, and nothing waits for it.
+    No deadline is later than `until` (`time.monotonic()`). A call without a result by then is abandoned:
+    its own timeouts end it, and nothing waits for it.
 
     Args:
-        calls: Each with the seconds that it may take, infinite where its own timeouts are enough.
+        calls: Each with its time limit in seconds; infinite if its own timeouts are enough.
 
     Returns:
-        What came of each, and the Problems of those that failed or were given up.
+        The results, and the Problems of those that failed or were abandoned.
     """
     results: dict[str, T] = {}
     failures: Failures = {}
@@ -171,7 +171,7 @@ def _gather(
             except TimeoutError:
                 errors[name] = ProblemError(_abandoned(name))
     finally:
-        # What still runs, after Ctrl-C or the deadline, is the edge's to stop: nothing here may wait for it.
+        # After Ctrl-C or the deadline, the command line stops what still runs: nothing here may wait for it.
         pool.shutdown(wait=all(future.done() for future in futures.values()), cancel_futures=True)
     return results, errors
 
@@ -179,19 +179,19 @@ def _gather(
 def _shared(
     calls: Mapping[str, Callable[[], T]], concurrency: int
 ) -> tuple[dict[str, T], dict[str, ProblemError]]:
-    """As `_gather`, without a deadline, with this thread as one of those that work."""
+    """Like `_gather`, without a deadline; this thread does some of the calls."""
     waiting = deque(calls.items())
     futures: dict[str, Future[T]] = {name: Future() for name in calls}
     spare = deque(range(min(concurrency, len(calls)) - 1))
 
     def help_out() -> None:
         if waiting:
-            with suppress(IndexError):  # there are as many threads as there may be
+            with suppress(IndexError):  # the maximum number of threads runs
                 spare.pop()
                 threading.Thread(target=work, daemon=True).start()
 
     def work() -> None:
-        with suppress(IndexError):  # the last one was taken
+        with suppress(IndexError):  # no call is left
             while True:
                 name, call = waiting.popleft()
                 begun = time.monotonic()
@@ -213,10 +213,10 @@ def _shared(
 
 
 def _settle(future: Future[T], call: Callable[[], T]) -> None:
-    """Makes a call, and gives who waits for it what it returns or raises."""
+    """Runs a call and sets the future to its result or exception."""
     try:
         future.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+    except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
         future.set_exception(error)
 
 
@@ -231,14 +231,14 @@ def _abandoned(name: str) -> Problem:
 
 
 def result_of(future: Future[T], until: float = math.inf) -> T:
-    """What came of a call, waited for in small steps.
+    """Returns the result of a call; the main thread waits for it in small steps.
 
-    A signal that comes between Python's last look for one and the wait itself is seen only when that ends
-    (CPython 3.11, Python/thread_pthread.h: it does not wake a wait that had not begun), so that a long one
-    would sit out Ctrl-C. Only the main thread gets signals: others wait at once for as long as it takes.
+    CPython notices a signal that arrives just before a wait only when the wait ends (CPython 3.11,
+    Python/thread_pthread.h: the signal does not wake a wait that has not begun), so a long wait would ignore
+    Ctrl-C. Only the main thread gets signals: other threads wait without steps.
 
     Raises:
-        TimeoutError: It is not done at `until`, in time.monotonic()'s seconds.
+        TimeoutError: There is no result at `until` (`time.monotonic()`).
     """
     tick_s = _TICK_S if threading.current_thread() is threading.main_thread() else _LONGEST_WAIT_S
     while True:
@@ -246,14 +246,14 @@ def result_of(future: Future[T], until: float = math.inf) -> T:
         try:
             return future.result(timeout=max(0.0, min(tick_s, left)))
         except TimeoutError:
-            if future.done():  # then it is the call's own, or it came just now
+            if future.done():  # then the call raised it, or the result has just arrived
                 return future.result()
             if left <= 0:
                 raise
 
 
 class Watch:
-    """Calls a probe every few seconds in a thread of its own, and sets `gone` once it failed repeatedly."""
+    """Calls a probe every few seconds in its own thread, and sets `gone` after repeated failures."""
 
     def __init__(
         self,
@@ -293,19 +293,19 @@ class Watch:
 
 
 def poll_rounds(until: float, every_s: float, ended: threading.Event | None = None) -> Iterator[float]:
-    """One round for each look at what is waited for; where the rounds end by themselves, time is over.
+    """Yields once per attempt until the deadline; after the last attempt the loop ends.
 
-    There is always a first look, and none is begun that would have to wait past the deadline::
+    There is always a first attempt, and none that would begin after the deadline::
 
-        for left in looks(session.run.deadline, every_s=0.5):
-            if is_there():
+        for left in poll_rounds(session.run.deadline, every_s=0.5):
+            if is_ready():
                 return
             report(f"{left:.0f} s left")
         raise ProblemError(...)
 
     Args:
-        every_s: Seconds from the end of one look to the next.
-        ended: Ends the rounds once it is set.
+        every_s: Seconds from the end of one attempt to the next.
+        ended: Event that ends the loop.
 
     Yields:
         Seconds left until the deadline.

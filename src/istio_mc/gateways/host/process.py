@@ -1,8 +1,8 @@
 """Child processes: the one module that starts them.
 
-Every child has a deadline, an argument list (never a shell), a closed standard input, and a session of its
-own, so that it and whatever it starts can be stopped together and a Ctrl-C on the terminal reaches this
-program first. `holder` names this run for others.
+Every child has a deadline, an argument list (never a shell), a closed standard input, and its own session, so
+that it and its children can be stopped together, and Ctrl-C on the terminal reaches this program first.
+`holder` identifies this run to others.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ GRACE_S = 2.0
 
 _LEAST_S = 0.1  # for a child that is started at the deadline
 _POLL_S = 0.1  # how soon a cancel is noticed; output and exit are noticed at once
-_HELD_PIPE_S = 0.5  # how long to read on after the child has gone, when something it started holds its pipes
+_HELD_PIPE_S = 0.5  # how long to read on after a child has ended, if one of its children keeps its pipes open
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A child that ended by itself, whatever its exit code.
+    """A child that ended by itself, with any exit code.
 
     Attributes:
         returncode: Exit code; negative: the number of the signal that ended it.
-        stdout: All it wrote to standard output; kept out of `repr`, for it may be a credential.
+        stdout: Its whole standard output; not in `repr`, because it can be a credential.
     """
 
     returncode: int
@@ -61,7 +61,7 @@ class ProcessStartError(ProblemError):
     """The program could not be started.
 
     Attributes:
-        missing: True where there is no such program (as against one that may not be executed).
+        missing: True if the program does not exist; False if it exists but cannot be executed.
     """
 
     def __init__(self, problem: Problem, *, missing: bool) -> None:
@@ -70,7 +70,7 @@ class ProcessStartError(ProblemError):
 
 
 class ProcessTimeout(ProblemError):  # noqa: N818 - as in subprocess.TimeoutExpired: the name says what happened
-    """The child did not exit within its deadline; it and all it had started are gone."""
+    """The child did not exit within its deadline; it and all its children were stopped."""
 
     def __init__(self, problem: Problem, *, stderr: bytes) -> None:
         super().__init__(problem)
@@ -78,11 +78,11 @@ class ProcessTimeout(ProblemError):  # noqa: N818 - as in subprocess.TimeoutExpi
 
 
 class ProcessCancelled(ProblemError):  # noqa: N818 - as above
-    """The child was stopped, or never started, because the whole run is being given up."""
+    """The child was stopped, or not started, because the whole run ends early."""
 
 
 class _Child:
-    """A running child and whether `stop_all` has asked it to end."""
+    """A running child and whether `stop_all` has signalled it."""
 
     def __init__(self, popen: subprocess.Popen[bytes], *, own_group: bool) -> None:
         self.popen = popen
@@ -90,7 +90,7 @@ class _Child:
         self.stopped = False
 
     def signal(self, number: signal.Signals) -> None:
-        # PermissionError: macOS says so of a group in which only zombies are left.
+        # PermissionError: macOS raises it for a process group in which only zombies are left.
         with suppress(ProcessLookupError, PermissionError):
             if self.own_group:
                 os.killpg(self.popen.pid, number)
@@ -116,19 +116,19 @@ _over = threading.Event()
 
 
 def command_to_paste(argv: Sequence[str | Path]) -> str:
-    """The command as a line for a shell, every argument quoted where it must be."""
+    """The command as a line for a shell, with quotes around arguments that need them."""
     return shlex.join([str(part) for part in argv])
 
 
 def tail(output: bytes, *, lines: int = 15, characters: int = 2000) -> str:
-    """The end of a child's output, for people: at most so many lines and characters, without colours."""
+    """The end of a child's output for messages: at most so many lines and characters, without colours."""
     text = _ESCAPES.sub("", output.decode(errors="replace")).replace("\r\n", "\n").strip()
     kept = "\n".join(text.splitlines()[-lines:])
     return kept if len(kept) <= characters else f"…{kept[-characters:]}"
 
 
 def within(longest_s: float, deadline: float) -> float:
-    """The seconds that a child may take: `longest_s`, but not past a `time.monotonic()` value."""
+    """Time limit of a child in seconds: `longest_s`, but not later than `deadline` (`time.monotonic()`)."""
     return max(_LEAST_S, min(longest_s, deadline - time.monotonic()))
 
 
@@ -146,24 +146,24 @@ def run(
     Args:
         argv: Program (a path, or a name to find on PATH) and its arguments.
         timeout_s: Deadline in seconds; then SIGTERM to the child's process group, and SIGKILL 2 s later.
-        cancel: An event shared by many calls: once it is set, they all stop their children.
-        interactive: Hand it this program's own terminal: standard input and standard error are inherited
-            (`Completed.stderr` is then empty), and it stays in this session, to ask for a password.
+        cancel: An event shared by many calls: when it is set, they all stop their children.
+        interactive: Give it this program's own terminal: standard input and standard error are inherited
+            (`Completed.stderr` is then empty). It stays in this session, so that it can ask for a password.
 
     Returns:
         Exit code, output and time. An exit code other than 0 is not an error here.
 
     Raises:
-        ProcessStartError: There is no such program, or it cannot be executed.
+        ProcessStartError: The program does not exist or cannot be executed.
         ProcessTimeout: The deadline passed.
-        ProcessCancelled: `cancel` was set, or `stop_all` called.
+        ProcessCancelled: `cancel` was set, or `stop_all` was called.
     """
     if cancel is not None and cancel.is_set():
         raise _cancelled(name, argv)
     started = time.monotonic()
     child: _Child | None = None
     try:
-        # A child that is started already, but not known yet, would be left behind.
+        # Otherwise a child that has just started, but is not registered yet, would keep running.
         with signals.deferred():
             child = _start(
                 [str(part) for part in argv],
@@ -183,19 +183,19 @@ def run(
     if child.stopped:
         raise _cancelled(name, argv)
     ended = Completed(child.popen.returncode, stdout, stderr, time.monotonic() - started)
-    # Its arguments may hold a credential, so it is told by name.
+    # Its arguments may contain a credential, so only its name is logged.
     _log.debug("%s: exit code %d after %.2f s", name, ended.returncode, ended.seconds)
     return ended
 
 
 def stop_all(*, for_good: bool = False) -> None:
-    """Ends every child now running: SIGTERM to all at once, SIGKILL after 2 s to those that stay.
+    """Ends all running children: SIGTERM to all at once, SIGKILL after 2 s to those that still run.
 
-    The `run` calls that wait for them raise ProcessCancelled. Children started later are not touched: what
-    starts them is given a `cancel` event.
+    The `run` calls that wait for them raise ProcessCancelled. Children started later are not affected: their
+    callers pass a `cancel` event.
 
     Args:
-        for_good: No child is started any more: threads may still be about to, while the program ends.
+        for_good: Start no more children: other threads may still try to while the program ends.
     """
     with _lock:
         if for_good:
@@ -206,7 +206,7 @@ def stop_all(*, for_good: bool = False) -> None:
     _stop(children)
 
 
-# However the program ends, it leaves no child: an error of our own, or a result that nobody reads any more.
+# No child survives the program: not after an internal error, and not if its result is no longer needed.
 atexit.register(stop_all, for_good=True)
 
 
@@ -217,7 +217,7 @@ def _start(
     env: Mapping[str, str] | None,
     interactive: bool,
 ) -> _Child:
-    # Under the lock, so that stop_all either sees the child or comes before it.
+    # With the lock held, so that stop_all either sees the child or runs before it starts.
     with _lock:
         if _over.is_set():
             raise _cancelled(name, argv)
@@ -244,14 +244,14 @@ def _start(
 
 
 def _is_there(program: str, env: Mapping[str, str] | None) -> bool:
-    """Whether the program itself exists: then what is missing is its interpreter or dynamic loader."""
+    """Whether the program file exists: then its interpreter or dynamic loader is missing."""
     return (
         shutil.which(program, path=(os.environ if env is None else env).get("PATH", os.defpath)) is not None
     )
 
 
 def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
-    """Why a program could not be started; never an argument or variable, which may be a secret."""
+    """Why a program could not be started, without arguments or variables, which may be secret."""
     if isinstance(error, FileNotFoundError) and error.filename == argv[0]:
         return f"{argv[0]}: its interpreter or dynamic loader is not on this machine"
     if isinstance(error, OSError):
@@ -260,7 +260,7 @@ def _why(error: OSError | ValueError, argv: Sequence[str]) -> str:
 
 
 def _end(child: _Child) -> None:
-    """Reached with the child alive when it ran out of time, was cancelled, or on KeyboardInterrupt."""
+    """Stops a child that is still alive: after its deadline, a cancel or a KeyboardInterrupt."""
     if child.popen.poll() is None:
         _stop([child])
     _close(child.popen)
@@ -269,10 +269,10 @@ def _end(child: _Child) -> None:
 
 
 def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | None) -> tuple[bytes, bytes]:
-    """Reads the child until it ends.
+    """Reads the child's output until it ends.
 
     Raises:
-        TimeoutError: With what it wrote to standard error until then.
+        TimeoutError: With its standard error so far.
         InterruptedError: It was cancelled.
     """
     ended: float | None = None
@@ -284,8 +284,8 @@ def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | No
         except subprocess.TimeoutExpired as waiting:
             now = time.monotonic()
             if child.popen.poll() is not None:
-                # It has ended, and something it started (an agent in the background) holds its pipes open;
-                # or the machine is so busy that all it wrote is yet to be read, and that is not given up.
+                # The child has ended, but one of its children (a background agent) keeps its pipes open; or
+                # the machine is so busy that its output is not read yet. That output must not be lost.
                 ended = ended or now
                 if now >= deadline or (now - ended >= _HELD_PIPE_S and not _readable(child.popen)):
                     return waiting.stdout or b"", waiting.stderr or b""
@@ -301,7 +301,7 @@ def _communicate(child: _Child, *, deadline: float, cancel: threading.Event | No
 
 
 def _readable(popen: subprocess.Popen[bytes]) -> bool:
-    """Whether something that a child wrote waits to be read, or the end of it."""
+    """Whether output of a child, or its end of file, is ready to be read."""
     with selectors.DefaultSelector() as selector:
         for pipe in (popen.stdout, popen.stderr):
             if pipe is not None and not pipe.closed:
@@ -328,7 +328,7 @@ def _stop(children: Iterable[_Child]) -> None:
 def _close(popen: subprocess.Popen[bytes]) -> None:
     for pipe in (popen.stdout, popen.stderr):
         if pipe is not None:
-            with suppress(OSError):  # a pipe whose reader has gone
+            with suppress(OSError):  # the reader of the pipe has closed it
                 pipe.close()
 
 
@@ -355,12 +355,12 @@ def _cancelled(name: str, argv: Sequence[str | Path]) -> ProcessCancelled:
 
 
 def holder() -> str:
-    """This run: the machine and the process."""
+    """Identifies this run: host name and process ID."""
     return f"{socket.gethostname()}/{os.getpid()}"
 
 
 def has_ended(text: str) -> bool:
-    """Whether a run is known to be over: it was on this machine, and its process is gone."""
+    """Whether a run has certainly ended: it was on this machine, and its process does not exist any more."""
     machine, _, number = text.rpartition("/")
     if machine != socket.gethostname() or not number.isdigit():
         return False
@@ -369,5 +369,5 @@ def has_ended(text: str) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        return False  # it is somebody else's, and so there
+        return False  # it belongs to another user, so it exists
     return False

@@ -1,11 +1,11 @@
-"""The roots of a CA folder: the first one in the folder itself, later ones below it.
+"""The roots in a CA folder: the first one in the folder itself, later ones in folders below it.
 
-    roots/<fingerprint>/   a store of its own: root-cert.pem, root-ca.key, a folder for each cluster
+    roots/<fingerprint>/   a complete store: root-cert.pem, root-ca.key, a folder for each cluster
     roots/<fingerprint>/root-cert-twin.pem   the same root with another serial number
-    roots/next             the fingerprint of the root that the mesh changes to
-    roots/current          the fingerprint of the root that it has; absent: that of the folder itself
+    roots/next             the fingerprint of the mesh's next root, during a change of the root
+    roots/current          the fingerprint of the mesh's root; missing: the root in the folder itself
 
-No certificate and no key is overwritten; the last two name a root.
+No certificate and no key is overwritten; `next` and `current` only name a root.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def folder_name(fingerprint: str) -> str:
 
 
 def current_store(folder: Path, deadline: float = math.inf, progress: Progress = silent) -> CaStore:
-    """The store of the root that a mesh has.
+    """Returns the store of the mesh's current root.
 
     Raises:
         ProblemError: `file-unreadable`.
@@ -39,7 +39,7 @@ def current_store(folder: Path, deadline: float = math.inf, progress: Progress =
 
 
 def next_store(base: CaStore) -> CaStore | None:
-    """The store of the root that a mesh changes to; None where it does not change.
+    """Returns the store of the mesh's next root, or None if the root does not change.
 
     Raises:
         ProblemError: `file-unreadable`.
@@ -48,7 +48,7 @@ def next_store(base: CaStore) -> CaStore | None:
 
 
 def new_store(base: CaStore, fingerprint: str) -> CaStore:
-    """The store of a root that has just been made; with the lock of the folder held."""
+    """Returns the store of a new root; requires the lock of the folder."""
     folder = base.folder / ROOTS / folder_name(fingerprint)
     for part in (folder.parent, folder):
         files.make_private_folder(part)
@@ -56,7 +56,7 @@ def new_store(base: CaStore, fingerprint: str) -> CaStore:
 
 
 def name_next(base: CaStore, store: CaStore) -> None:
-    """Says that the mesh changes to the root of a store.
+    """Records the root of a store as the mesh's next root.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -65,7 +65,7 @@ def name_next(base: CaStore, store: CaStore) -> None:
 
 
 def name_current(base: CaStore, store: CaStore) -> None:
-    """Says that the mesh has the root of a store.
+    """Records the root of a store as the mesh's current root.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -74,7 +74,7 @@ def name_current(base: CaStore, store: CaStore) -> None:
 
 
 def forget_next(base: CaStore) -> None:
-    """Says that the mesh changes to no other root any more.
+    """Removes the record of the next root.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -85,7 +85,7 @@ def forget_next(base: CaStore) -> None:
 
 
 def twin_of(store: CaStore) -> bytes | None:
-    """The second form of a store's root.
+    """Returns the root of a store with the other serial number.
 
     Raises:
         ProblemError: `file-unreadable`.
@@ -94,7 +94,7 @@ def twin_of(store: CaStore) -> bytes | None:
 
 
 def keep_twin(store: CaStore, certificate: bytes) -> None:
-    """Keeps the second form of a store's root.
+    """Stores the root of a store with the other serial number.
 
     Raises:
         ProblemError: `file-unwritable`.

@@ -1,4 +1,4 @@
-"""YAML files read so that every fault can be told with its file, line and column."""
+"""YAML files, read so that every fault is reported with file, line and column."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-try:  # libyaml is some ten times as quick; a wheel of PyYAML for an unusual machine may come without it
+try:  # libyaml is about ten times as fast; a PyYAML wheel for an unusual platform may not include it
     from yaml import CSafeLoader as _BaseLoader
 except ImportError:  # pragma: no cover
     from yaml import SafeLoader as _BaseLoader  # type: ignore[assignment]
 
 DocumentPath = tuple[str | int, ...]
-"""Where something stands in a document: `("clusters", 0, "context")`."""
+"""A position in a document: `("clusters", 0, "context")`."""
 
 _NULL_TAG = "tag:yaml.org,2002:null"
 _MERGE_TAG = "tag:yaml.org,2002:merge"
@@ -35,7 +35,7 @@ _MAX_VALUES = 1_000_000
 
 
 class _Loader(_BaseLoader):
-    """Leaves what looks like a date a string, as Kubernetes' own YAML does (sigs.k8s.io/yaml v1.4.0)."""
+    """Reads dates as strings, as Kubernetes' own YAML library does (sigs.k8s.io/yaml v1.4.0)."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP_TAG]
@@ -56,12 +56,12 @@ class YamlDocument:
 
 
 def parse_yaml(data: bytes, path: str) -> YamlDocument:
-    """Reads a YAML file that contains exactly one document; empty documents do not count.
+    """Parses a YAML file that contains exactly one document; empty documents do not count.
 
     Raises:
-        InputError: It is not YAML, contains a second document, or a mapping holds a key twice (all of
-            those): each with file:line:column.
-            Its text holds no value of the file, which may be a credential.
+        InputError: It is not YAML, it contains a second document, or a mapping contains a key twice (all
+            duplicates are reported); each with file:line:column.
+            The text contains no value of the file, because a value may be a credential.
     """
     loader = _Loader(data)
     try:
@@ -92,7 +92,7 @@ def parse_yaml(data: bytes, path: str) -> YamlDocument:
 
 
 def _documents(loader: _Loader) -> list[yaml.Node]:
-    """The documents of a stream that contain something."""
+    """The non-empty documents of a stream."""
     documents: list[yaml.Node] = []
     while loader.check_node():
         node = loader.get_node()
@@ -117,10 +117,10 @@ def _not_yaml(message: str) -> Problem:
 
 
 def _measure(node: yaml.Node, sizes: dict[int, int]) -> int:
-    """How many values there are below a node, those that aliases repeat counted each time.
+    """Number of values below a node; repeats by aliases count each time.
 
     Raises:
-        MarkedYAMLError: An alias contains itself, or there are far too many values.
+        MarkedYAMLError: An alias contains itself, or there are too many values.
     """
     if id(node) in sizes:
         if not sizes[id(node)]:
@@ -164,7 +164,7 @@ def _repeated_keys(node: yaml.Node, path: str, seen: set[int]) -> Iterator[Probl
 
 
 def _lines(node: yaml.Node, at: DocumentPath, above: frozenset[int]) -> Iterator[tuple[DocumentPath, int]]:
-    """Path → line of everything below a node; call it once merge keys (`<<`) are resolved."""
+    """Path and line of everything below a node; call it after merge keys (`<<`) are resolved."""
     if id(node) in above:
         return
     inner = above | {id(node)}
@@ -185,14 +185,14 @@ def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = 
     """Reads the mesh's settings.
 
     Args:
-        path: The file that was asked for; None: `mesh.yaml` in the working folder, if it is there.
+        path: The file from the command line; None: `mesh.yaml` in the working folder, if it exists.
 
     Returns:
-        What the file says; all defaults, and `file` None, where there is none.
+        The settings of the file; without a file: all defaults, with `file` None.
 
     Raises:
-        InputError: The file that was asked for is missing; or a file cannot be read or holds faults: all of
-            them, each with file and line.
+        InputError: The file from the command line is missing; or a file cannot be read or is invalid: all
+            faults, each with file and line.
     """
     return load_document(path, cwd, read)[0]
 
@@ -200,7 +200,7 @@ def load_settings(path: Path | None, cwd: Path, read: Callable[[Path], bytes] = 
 def load_document(
     path: Path | None, cwd: Path, read: Callable[[Path], bytes]
 ) -> tuple[Settings, YamlDocument]:
-    """As `load_settings`, with the document of the file, which is empty where there is none."""
+    """Like `load_settings`, and also returns the document of the file; empty without a file."""
     file = Path(os.path.abspath(cwd / (path if path is not None else FILE_NAME)))  # noqa: PTH100 - lexically
     try:
         data = read(file)

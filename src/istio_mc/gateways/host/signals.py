@@ -1,8 +1,8 @@
-"""Signals that end a run: the first interrupts it, none interrupts its clean-up. Also: a time limit.
+"""Signals that end a run: the first one interrupts it, none interrupts its clean-up. Also a time limit.
 
-Python runs a handler in the main thread only, and only between two of its own instructions. So a thread sees
-each signal too, through a pipe. It ends the run where the main thread is stuck, for example in a name lookup,
-or where a second signal shows that the user does not want to wait for the clean-up.
+Python runs a signal handler only in the main thread, between two of its own instructions. Therefore a second
+thread also receives each signal, through a pipe. That thread ends the run if the main thread is blocked, for
+example in a DNS look-up, or if a second signal shows that the user does not want to wait for the clean-up.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ ENDING = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.S
 
 UNWIND_S = 20.0
 """Seconds that the main thread has to leave its block after a signal: clean-up in clusters takes up to 15."""
-_STUCK_S = 3.0  # after so long without running the handler, it sits in a call that no signal ends
+_STUCK_S = 3.0  # if the handler has not run after this time, the main thread is in a call that no signal ends
 _REPEATED_S = 1.0  # a closing terminal sends SIGHUP twice, and the shell adds its own
 _POLL_S = 0.5
 
 
 class _State:
-    """What this process has received."""
+    """The signals that this process has received."""
 
     def __init__(self) -> None:
         self.is_program = False
@@ -45,23 +45,23 @@ _state = _State()
 
 
 def end_at_once() -> None:
-    """Lets every ending signal end this process, without a traceback, until a run handles it.
+    """Makes every ending signal end this process, without a traceback, until a run handles signals.
 
-    Without this call no run handles a signal: what imports this package has its own handlers.
+    Without this call no run handles signals: a program that imports this package has its own handlers.
     """
     _state.is_program = True
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not if it is ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
 def interrupting(at_last: Callable[[], object]) -> Iterator[None]:
-    """For the time of a block, the first ending signal raises KeyboardInterrupt in the main thread.
+    """During a block, the first ending signal raises KeyboardInterrupt in the main thread.
 
-    A signal that was ignored when the program was started stays ignored: nohup and shells rely on that.
+    Signals that were ignored when the program started stay ignored: nohup and shells rely on that.
 
     Args:
-        at_last: Ends the process; another thread calls it where the block is not left in time after a signal.
+        at_last: Ends the process; another thread calls it if the block does not end in time after a signal.
     """
     if _state.is_program:
         pipe, write_end = os.pipe()
@@ -78,18 +78,18 @@ def interrupting(at_last: Callable[[], object]) -> Iterator[None]:
 
 
 def received() -> signal.Signals | None:
-    """The signal that interrupted this run; None: there was none."""
+    """The signal that interrupted this run; None: no signal interrupted it."""
     return _state.received
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Puts the KeyboardInterrupt of a signal off to the end of a block that must not be left half-done.
+    """Delays the KeyboardInterrupt of a signal to the end of a block that must not be interrupted halfway.
 
-    Not by blocking signals: a child that is started in the block would inherit that.
+    It does not block signals: a child that starts in the block would inherit that.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # nothing is raised in the other threads
+        yield  # other threads get no KeyboardInterrupt
         return
     _state.deferred += 1
     try:
@@ -102,7 +102,7 @@ def deferred() -> Iterator[None]:
 
 
 def end() -> None:
-    """Lets the calling thread alone end the process: no signal interrupts it, and another one waits here."""
+    """Lets only the calling thread end the process: no signal interrupts it, other callers wait."""
     _state.end.acquire()
     _state.over = True
 
@@ -119,7 +119,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
 
 def _watch(pipe: int, at_last: Callable[[], object]) -> None:
     while (first := os.read(pipe, 1)[0]) not in ENDING:
-        continue  # some other signal that has a handler
+        continue  # a signal with another handler
     begun = time.monotonic()
     while not _state.over:
         again = _arrives(pipe, within_s=_POLL_S)
@@ -129,21 +129,21 @@ def _watch(pipe: int, at_last: Callable[[], object]) -> None:
         if _state.received and again and passed > _REPEATED_S:
             break
         if not _state.received:
-            # It may have come between the main thread's last look for one and the wait that it ends.
+            # A signal that arrives just before the main thread begins to wait does not end the wait.
             signal.pthread_kill(threading.main_thread().ident or 0, first)
     if not _state.over:
         at_last()
 
 
 def _arrives(pipe: int, *, within_s: float) -> bool:
-    """Whether another ending signal comes in time."""
+    """Whether another ending signal arrives in time."""
     readable, _, _ = select.select([pipe], [], [], within_s)
     return bool(readable) and os.read(pipe, 1)[0] in ENDING
 
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
-    """Ends a block that takes longer. Only for the main thread: Python handles signals nowhere else.
+    """Ends a block that takes longer than `seconds`. Main thread only: only there Python handles signals.
 
     Raises:
         TimeoutError: The time is over.

@@ -1,10 +1,10 @@
-"""What a run keeps for its own time alone: private folders, and files that are not whole yet.
+"""Temporary files and folders of a run: private folders, and files that are not complete yet.
 
-All of it is removed when the run ends, also where a signal ends it. What a run that was killed left is
-removed by the next run of the same user. Each run has a folder `istio-mc-…` among the system's temporary
-files, which it keeps locked (flock) for as long as it lives, and in it a list of what it makes elsewhere. The
-system releases the lock when the process ends, however it ends. A process ID would prove less: another
-process may have it by now, and a process of another container cannot be seen.
+The run removes all of them when it ends, also after a signal. The next run of the same user removes what a
+killed run left. Each run has a folder `istio-mc-…` in the system's folder for temporary files, and keeps it
+locked (flock) until it ends. That folder contains a list of what the run creates elsewhere. The system
+releases the lock when the process ends for any reason. A process ID would not be enough: another process may
+have the same ID later, and a process in another container is not visible.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 PREFIX = "istio-mc-"
 SUFFIX = ".istio-mc.tmp"
-"""Ends the name of everything that a run makes for its own time outside its folder."""
+"""Suffix of all temporary names outside the run's own folder."""
 
 _LIST = "elsewhere"
 _OTHERS = 0o077
-_NAME_KEPT = 40  # of a file's name, in that of its unfinished copy: names have an end at 255 bytes
+_NAME_KEPT = 40  # characters of a file's name that its unfinished copy keeps; names are limited to 255 bytes
 
 
 class _State:
-    """What this run has made.
+    """The temporary files and folders of this run.
 
     Attributes:
-        handle: That folder, open: this holds the lock.
-        handles: The folders of that, open: this holds their locks.
+        handle: The open run folder; this handle owns its lock.
+        handles: The other open folders; these handles own their locks.
     """
 
     def __init__(self) -> None:
@@ -59,10 +59,11 @@ _state = _State()
 
 
 def make_folder(parent: Path | None = None) -> Path:
-    """A new folder that only its owner can enter (0700).
+    """Creates a folder that only its owner can enter (0700).
 
     Args:
-        parent: Where it must be, for what is large or is moved in the end; None: in the run's own folder.
+        parent: Where to create it, for large content or for content that is moved at the end; None: in the
+            run's own folder.
 
     Raises:
         ProblemError: `file-unwritable`, or the run is ending.
@@ -88,7 +89,7 @@ def make_folder(parent: Path | None = None) -> Path:
 
 @contextmanager
 def folder(parent: Path | None = None) -> Iterator[Path]:
-    """`make_folder`, for the time of a block."""
+    """`make_folder`, removed at the end of the block."""
     made = make_folder(parent)
     try:
         yield made
@@ -97,13 +98,13 @@ def folder(parent: Path | None = None) -> Iterator[Path]:
 
 
 def make_file(target: Path) -> tuple[Path, int]:
-    """A new file that only its owner can read (0600), open, beside the one whose place it takes in the end.
+    """Creates and opens a file that only its owner can read (0600), beside the file that it will replace.
 
-    Copies of the same file that no run is writing any more are removed: `remove_abandoned` knows of
-    those only until the machine restarts.
+    Copies of the same file that no run writes any more are removed here: `remove_abandoned` finds them
+    only until the machine restarts.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
         ProblemError: The run is ending.
     """
     _sweep(target.parent, f".{glob.escape(target.name[:_NAME_KEPT])}.*{SUFFIX}")
@@ -111,24 +112,24 @@ def make_file(target: Path) -> tuple[Path, int]:
 
 
 def _make_locked(target: Path, make_and_open: Callable[[Path], int]) -> tuple[Path, int]:
-    """Makes what no other run sweeps away, for it is locked."""
+    """Creates a file or folder and locks it, so that no other run removes it."""
     while True:
         with signals.deferred(), _state.lock:
             made = target.with_name(f".{target.name[:_NAME_KEPT]}.{secrets.token_hex(4)}{SUFFIX}")
             _note(made)
             handle = make_and_open(made)
-        with suppress(OSError):  # a file system without locks: nothing is swept there either
+        with suppress(OSError):  # a file system without locks: there no run removes anything
             fcntl.flock(handle, fcntl.LOCK_EX)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), made.lstat()):
                 return made, handle
-        os.close(handle)  # another run swept it away before it was locked
+        os.close(handle)  # another run removed it before it was locked
 
 
 def _make_and_open_folder(path: Path) -> int:
     while True:
         path.mkdir(mode=stat.S_IRWXU)
-        with suppress(FileNotFoundError):  # another run, or thread, swept it away before it was opened
+        with suppress(FileNotFoundError):  # another run or thread removed it before it was opened
             return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
@@ -137,7 +138,7 @@ def _make_and_open_file(path: Path) -> int:
 
 
 def _sweep(parent: Path, pattern: str) -> None:
-    """Removes what no run has locked any more."""
+    """Removes everything that matches and that no run has locked."""
     for path in parent.glob(pattern):
         with suppress(OSError):
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -149,10 +150,10 @@ def _sweep(parent: Path, pattern: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes what was made here, if it is still there.
+    """Removes a file or folder of this run, if it still exists.
 
-    Threads that a signal left at work may still write into a folder. Under another name they do not find it,
-    so that nothing is added while it goes.
+    After a signal, threads may still write into a folder. It is renamed first, so that they do not find it
+    and add nothing during the removal.
     """
     gone = path.with_name(f"{path.name}-gone{SUFFIX}")
     with suppress(OSError, ProblemError):
@@ -168,7 +169,7 @@ def remove(path: Path) -> None:
 
 
 def remove_all() -> None:
-    """Removes all that this run has made for its own time; from now on it makes nothing more."""
+    """Removes everything temporary of this run; from then on the run creates nothing more."""
     with _state.lock:
         _state.over = True
         folder, _state.folder = _state.folder, None
@@ -186,9 +187,9 @@ atexit.register(remove_all)
 
 
 def remove_abandoned() -> None:
-    """Removes what this user's killed runs left; what cannot be removed stays, without an error.
+    """Removes what this user's killed runs left; ignores what cannot be removed.
 
-    Never touched: folders of runs that live, of other users and of other programs, and what links point to.
+    Never removed: folders of runs that are alive, of other users and of other programs, and targets of links.
     """
     with suppress(OSError), os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
@@ -198,14 +199,14 @@ def remove_abandoned() -> None:
 
 
 def _own_folder() -> Path:
-    """This run's folder, made at its first use."""
+    """This run's folder, created at its first use."""
     _refuse_at_the_end()
     if _state.folder is None:
         _state.folder = Path(tempfile.mkdtemp(prefix=PREFIX))  # 0700
-        with suppress(OSError):  # a file system without locks: the folder cannot be known as abandoned
+        with suppress(OSError):  # a file system without locks: no run can see that the folder is abandoned
             _state.handle = os.open(_state.folder, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(_state.handle, fcntl.LOCK_EX)
-            # Only a folder with a list is ever taken for abandoned, and the list comes after the lock.
+            # Only a folder with a list can count as abandoned, and the list is written after the lock.
             (_state.folder / _LIST).touch(mode=stat.S_IRUSR | stat.S_IWUSR)
     return _state.folder
 
@@ -216,9 +217,9 @@ def _refuse_at_the_end() -> None:
 
 
 def _note(path: Path) -> None:
-    """Writes down what is about to be made outside the run's folder, so that the next run finds it."""
+    """Records a path before it is created outside the run's folder, so that the next run finds it."""
     _refuse_at_the_end()
-    # No folder for temporary files, or no space in it: the run itself still removes what it makes.
+    # No folder for temporary files, or no space: this run still removes what it creates.
     with suppress(OSError):
         path = path.absolute()
         if path.is_relative_to(_own_folder()):
@@ -237,7 +238,7 @@ def _remove_abandoned(folder: Path) -> None:
         status = os.fstat(handle)
         if status.st_uid != os.geteuid() or status.st_mode & _OTHERS:
             return
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises where its run lives
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if its run is alive
         for path in _listed(handle):
             _remove(path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -246,10 +247,10 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _listed(folder: int) -> Iterator[Path]:
-    """What a run wrote down.
+    """Yields the paths that a run recorded.
 
     Raises:
-        OSError: There is no list: it is no run's folder.
+        OSError: There is no list: the folder does not belong to a run.
     """
     handle = os.open(_LIST, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
     with os.fdopen(handle, "rb") as file:
@@ -258,7 +259,7 @@ def _listed(folder: int) -> Iterator[Path]:
 
 
 def _remove(path: Path) -> None:
-    """Removes a file or folder with a name that only runs give, if it is the user's own."""
+    """Removes a file or folder whose name only runs use, if it belongs to this user."""
     with suppress(OSError):
         status = path.lstat()
         if not path.name.endswith(SUFFIX) or status.st_uid != os.geteuid():

@@ -1,1 +1,1 @@
-"""istioctl, istiod and the proxies."""
+"""Access to istioctl, istiod and the proxies."""

@@ -1,4 +1,4 @@
-"""The way from here to a gateway, stage by stage: DNS, TCP, readiness, TLS; and the certificate it serves."""
+"""The path from this machine to a gateway, in stages: DNS, TCP, readiness, TLS; and its certificate."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _CHUNK = 64 * 1024
 
 
 def serving(kube: Kube, pod: Object) -> Serving:
-    """What one istiod shows on its port for proxies, 15012, through a port-forward.
+    """Reads the certificate that one istiod serves on its port for proxies, 15012, through a port-forward.
 
-    The webhooks' port shows the same certificate (pilot/pkg/bootstrap/server.go, Istio 1.26.0).
+    The webhook port serves the same certificate (pilot/pkg/bootstrap/server.go, Istio 1.26.0).
 
     Raises:
-        ProblemError: The forward failed, or what answers does not speak TLS.
+        ProblemError: The port-forward failed, or the response is not TLS.
     """
     name = pod["metadata"]["name"]
     shown = kube.forward(
@@ -73,17 +73,17 @@ def serving(kube: Kube, pod: Object) -> Serving:
 
 
 def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
-    """The certificate that whoever is at the other end of a connection shows, in DER.
+    """Returns the peer's certificate of a connection, in DER.
 
-    A handshake in memory, as what a port-forward gives is not a socket that `ssl` could wrap. It is carried
-    to its end, so that the server does not log a broken one.
+    The handshake is in memory: a port-forward is not a socket that `ssl` could wrap. It is completed, so that
+    the server does not log a broken handshake.
 
     Raises:
-        OSError: The handshake failed (ssl.SSLError is one), or the connection broke.
+        OSError: The handshake failed (ssl.SSLError is a subclass), or the connection broke.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # who signed it is what is to be found out
+    context.verify_mode = ssl.CERT_NONE  # the caller reads who signed it
     context.set_alpn_protocols([alpn])
     received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = context.wrap_bio(received, to_send, server_hostname=server_name)
@@ -104,7 +104,7 @@ def leaf(tunnel: Tunnel, server_name: str, *, alpn: str) -> bytes:
 T = TypeVar("T")
 
 STAGE_S = 3.0
-"""How long each stage may take, in seconds: a TCP connection whose first packet was lost takes one more."""
+"""Seconds for each stage; a TCP connection whose first packet is lost takes one second more."""
 
 _ALPN = "istio"
 _QUIET_S = 1.0
@@ -118,17 +118,17 @@ _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPOR
 
 
 class _ClosedError(ConnectionAbortedError):
-    """A connection was closed before its answer."""
+    """The peer closed the connection before it responded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a cluster's gateway is, and what to ask it for.
+    """The addresses of a cluster's gateway, and the services to request from it.
 
     Attributes:
-        services: Services behind it that have a meshed pod, the best to ask for first.
-        shared: Those of them that other clusters have too: asked for repeatedly, as a gateway that forwards
-            to others does so in turn.
+        services: Services behind it that have a meshed pod, the best one to request first.
+        shared: Those of them that other clusters also have: requested repeatedly, because the gateway
+            forwards to the clusters in turn.
     """
 
     addresses: tuple[str, ...]
@@ -141,10 +141,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """How a certificate for a call is come by.
+    """How to obtain a client certificate for a call.
 
     Attributes:
-        folder: A private folder: OpenSSL reads it from a file, which is gone at once.
+        folder: A private folder: OpenSSL reads the certificate from a file, which is deleted immediately.
     """
 
     issuer: str
@@ -153,7 +153,7 @@ class Caller:
 
 
 def trace(route: Route, caller: Caller | None = None, *, stage_s: float = STAGE_S) -> tuple[Trace, ...]:
-    """Tries every address of a gateway, and every IP address behind a host name; never raises for a fault."""
+    """Tests every address of a gateway, and every IP address of a host name; never raises for a fault."""
     names = {address: partial(_resolve, address, stage_s) for address in route.addresses}
     results = all_of(names, concurrency=_AT_ONCE)
     traces = {
@@ -199,7 +199,7 @@ def _reach(ip: str, port: int, stage_s: float) -> Reach:
 
 
 def _in_stage(ip: str, port: int, stage_s: float, read: Callable[[float], T]) -> T:
-    """What a stage reads, given how many seconds are left of it; once more where its connection breaks."""
+    """Result of a stage's `read`, which gets the seconds left; repeated once if the connection breaks."""
     until = time.monotonic() + stage_s
 
     def left() -> float:
@@ -209,7 +209,7 @@ def _in_stage(ip: str, port: int, stage_s: float, read: Callable[[float], T]) ->
 
 
 def _twice_if_late(stage: Callable[[], T]) -> T:
-    """What a stage reads, once more where it was late: a peer that accepts may have much to do."""
+    """Result of a stage, repeated once after a timeout: a peer that accepted the connection may be busy."""
     try:
         return stage()
     except TimeoutError:
@@ -234,7 +234,7 @@ def _health(ip: str, port: int, stage_s: float) -> Health:
 
 
 def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
-    """With one service after another until one shows its certificate; silence is not waited for twice."""
+    """Tries one service after another until one shows its certificate; waits for only one that is silent."""
     done: list[Handshake] = []
     for service in route.services[:_SERVICES]:
         one = _handshake(ip, route, service, stage_s)
@@ -247,7 +247,7 @@ def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
 
 
 def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
-    """Reads the certificate; where it does not chain to the roots, reads it once more, unverified."""
+    """Reads the certificate; if it does not chain to the roots, reads it again without verification."""
     unverified = "" if route.roots else "no root at hand"
     context = _verifying(route.roots)
     try:
@@ -275,10 +275,10 @@ def _leaf(ip: str, port: int, service: Meshed, context: ssl.SSLContext, stage_s:
 
 
 def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -> Answer:
-    """Shows a certificate of the mesh's; the refusal of one comes with the first answer in TLS 1.3.
+    """Connects with a client certificate of the mesh; in TLS 1.3 a rejection arrives with the first response.
 
-    An HTTP service is asked for its head. Another one is sent nothing: where the refusal does not come, the
-    certificate was taken.
+    An HTTP service gets a HEAD request. Any other service is sent nothing: if no rejection arrives, it
+    accepted the certificate.
     """
     leaf = x509.load_der_x509_certificate(good.leaf or b"")
     context = _client("")
@@ -324,7 +324,7 @@ def _listened(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
 
 @lru_cache(maxsize=64)  # the clusters of a mesh trust the same roots
 def _verifying(roots: str) -> ssl.SSLContext:
-    """The context that verifies by these roots, for all connections: nothing changes it any more."""
+    """The context that verifies with these roots, shared by all connections and never changed."""
     return _client(roots)
 
 
@@ -351,10 +351,10 @@ def _show(context: ssl.SSLContext, identity: Identity, folder: Path) -> None:
 
 
 def _first_line(connection: socket.socket, until: float) -> tuple[int | None, str]:
-    """The HTTP status of an answer; else none, and what came.
+    """The HTTP status of a response; if it is not HTTP, None and the received text.
 
     Raises:
-        OSError: There was no line in time, or it was closed without a word.
+        OSError: No line arrived in time, or the connection was closed without data.
     """
     data = b""
     while b"\n" not in data and len(data) < _MOST:
@@ -370,7 +370,7 @@ def _first_line(connection: socket.socket, until: float) -> tuple[int | None, st
 
 
 def _ended(error: OSError) -> tuple[Outcome, str]:
-    """Why a handshake brought no certificate."""
+    """Outcome and reason of a handshake that showed no certificate."""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionResetError | BrokenPipeError):
         return Outcome.CLOSED, "accepted, and closed at the handshake"
     if isinstance(error, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""istioctl, through a thin wrapper: named context, deadline, and its own words when it fails."""
+"""istioctl, with an explicit context and a deadline; errors include istioctl's own output."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _LOCAL_TIMEOUT_S = 60.0
 _SHOWN = 200
-"""So many characters of what is no object are shown."""
+"""Characters of output to show when it is not a Kubernetes object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Istioctl:
     version: str
 
     def manifest(self, document: Path, deadline: float = math.inf) -> list[Object]:
-        """The objects that `istioctl install` of a document would set; asks no cluster.
+        """The objects that `istioctl install` of a document would apply; reads no cluster.
 
         Raises:
-            ProblemError: istioctl refused the document, did not end in time, or printed no objects.
+            ProblemError: istioctl rejected the document, did not end in time, or printed no objects.
         """
         timeout_s = process.within(_LOCAL_TIMEOUT_S, deadline)
-        # Else warnings about settings are printed before the objects (istioctl 1.27.9 to 1.31.0).
+        # Otherwise warnings about settings are printed before the objects (istioctl 1.27.9 to 1.31.0).
         arguments = ["manifest", "generate", "--log_target", "stderr"]
         done = self._run(arguments, document, timeout_s=timeout_s)
         try:
@@ -86,10 +86,10 @@ class Istioctl:
         cancel: threading.Event,
         pasted_kubeconfig: str,
     ) -> None:
-        """Installs a document into the cluster of a context and waits until what it made is ready.
+        """Installs a document into the cluster of a context and waits until the new objects are ready.
 
         Args:
-            kubeconfig: A private kubeconfig that holds it, credentials already obtained.
+            kubeconfig: A private kubeconfig with this context, credentials already obtained.
             pasted_kubeconfig: The user's own KUBECONFIG, for the command to paste in an error.
 
         Raises:
@@ -126,10 +126,10 @@ class Istioctl:
         timeout_s: float,
         pasted_kubeconfig: str,
     ) -> None:
-        """Has a revision tag of a cluster point to a revision.
+        """Moves a revision tag of a cluster to a revision.
 
         Args:
-            revision: Its label's value: `default` for the one without a name.
+            revision: Value of the revision label: `default` for the revision without a name.
             kubeconfig: As for `install`.
 
         Raises:
@@ -156,7 +156,7 @@ class Istioctl:
         pasted_kubeconfig: str = "",
         cancel: threading.Event | None = None,
     ) -> process.Completed:
-        # It lives for seconds, and looking for garbage is a fifth of its processor time (1.26.0).
+        # istioctl lives for seconds, and garbage collection takes a fifth of its processor time (1.26.0).
         env = {"GOGC": "400"} | os.environ
         if kubeconfig:
             env["KUBECONFIG"] = str(kubeconfig)
@@ -195,7 +195,7 @@ class Istioctl:
         return done
 
     def _to_paste(self, arguments: Sequence[str], document: Path | None, kubeconfig: str) -> Advice:
-        """The command as a user can run it again: the document is kept where the run does not clear up."""
+        """The command for a user to run again; the document is copied to a place where it is not deleted."""
         kept = document
         with suppress(OSError):
             if document:
@@ -211,14 +211,14 @@ def find_istioctl(
     version: str | None = None,
     deadline: float = math.inf,
 ) -> Istioctl:
-    """The istioctl to use: of bin-dir, the private cache and PATH the first of the version wanted.
+    """Returns the istioctl to use: the first of the required version in bin-dir, the private cache or PATH.
 
     Args:
-        bin_dir: mesh.yaml's folder to look in first; ISTIO_MC_BIN_DIR wins over it.
-        version: The mesh's Istio version; None: any. Where there is none of it, another one is returned.
+        bin_dir: Folder from mesh.yaml that is searched first; ISTIO_MC_BIN_DIR has precedence.
+        version: The mesh's Istio version; None: any. If none has this version, another one is returned.
 
     Raises:
-        ProblemError: There is none, or it does not report its version.
+        ProblemError: istioctl is not installed, or does not report its version.
     """
     if env.get(find.BIN_DIR_VARIABLE):
         bin_dir = Path(env[find.BIN_DIR_VARIABLE])
@@ -247,13 +247,13 @@ _MOST_KEPT = 200
 
 
 def manifest(istioctl: Istioctl, document: Path, cache: Path, deadline: float = math.inf) -> list[Object]:
-    """The objects that `istioctl install` of a document would set.
+    """The objects that `istioctl install` of a document would apply; cached.
 
     Args:
-        istioctl: The program; it is known by its path, size and time of change.
+        istioctl: The program; the cache identifies it by path, size and time of change.
 
     Raises:
-        ProblemError: istioctl refused the document, or did not end in time.
+        ProblemError: istioctl rejected the document, or did not end in time.
     """
     kept = cache / f"{_name(istioctl, document.read_bytes())}.json"
     with suppress(OSError, ValueError):
@@ -280,20 +280,20 @@ def manifest_of(
     cache: Path,
     deadline: float = math.inf,
 ) -> list[Object]:
-    """As `manifest`, for one of many clusters: two runs of istioctl do for all those with equal stand-ins.
+    """Like `manifest`, for one of many clusters: two runs of istioctl serve all with equal stand-ins.
 
-    The manifest that comes of the stand-in is compared with the cluster's own once. Where they differ, this
-    istioctl writes the values in a way that is not foreseen here, and each cluster gets a run.
+    The manifest derived from the stand-in is compared with the cluster's own once. If they differ, this
+    istioctl writes the values in an unexpected form, and each cluster gets its own run.
 
     Raises:
-        ProblemError: istioctl refused the document, or did not end in time.
+        ProblemError: istioctl rejected the document, or did not end in time.
     """
 
     def own() -> list[Object]:
         return manifest(istioctl, write(cluster), cache, deadline)
 
     def shared(standing: Cluster) -> list[Object]:
-        with suppress(ProblemError):  # where it is not that of the stand-in alone, `own` has it too
+        with suppress(ProblemError):  # if the fault is not specific to the stand-in, `own` raises it too
             return istioctl.manifest(write(standing), deadline)
         return []
 
@@ -303,7 +303,7 @@ def manifest_of(
     with _lock_of(name):
         template = _templates.get(name) or _kept_template(cache / f"{name}.json")
         if template is None:
-            _templates[name] = _REJECTED  # unless what follows succeeds
+            _templates[name] = _REJECTED  # replaced if the following succeeds
             runs: dict[str, Callable[[], list[Object]]] = {
                 "own": own,
                 "shared": partial(shared, stand_in.cluster),
@@ -330,7 +330,7 @@ def _lock_of(name: str) -> threading.Lock:
 
 
 def _kept_template(path: Path) -> Template | None:
-    """The template that a file keeps; one without objects where none is right; None: there is no file."""
+    """The template in a file; without objects if the stored template is unusable; None: no file."""
     with suppress(OSError, ValueError):
         template = Template.of(json.loads(path.read_bytes()))
         os.utime(path)

@@ -1,6 +1,7 @@
 """istiod's own endpoints, through a port-forward: its remote clusters, its proxies, its metrics.
 
-They answer localhost only, so the API server's pod proxy does not do (pilot/pkg/xds/debug.go, Istio 1.26.0).
+They respond on localhost only, so the API server's pod proxy cannot reach them (pilot/pkg/xds/debug.go,
+Istio 1.26.0).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _MONITORING_PORT = 15014
 
 
 def istiod_pods(kube: Kube) -> list[Object]:
-    """The pods of a cluster's istiods that run now.
+    """The running istiod pods of a cluster.
 
     Raises:
         ProblemError: They cannot be listed.
@@ -41,10 +42,10 @@ def istiod_pods(kube: Kube) -> list[Object]:
 
 
 def clusterz(kube: Kube, pod: Object) -> tuple[RemoteCluster, ...]:
-    """Whom one istiod sees.
+    """The remote clusters of one istiod.
 
     Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends.
+        ProblemError: The forward failed, or the response is not in istiod's format.
     """
     name = pod["metadata"]["name"]
 
@@ -62,7 +63,7 @@ def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
     """The proxies connected to one istiod.
 
     Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends.
+        ProblemError: The forward failed, or the response is not in istiod's format.
     """
     name = pod["metadata"]["name"]
 
@@ -74,14 +75,14 @@ def syncz(kube: Kube, pod: Object) -> tuple[Proxy, ...]:
 
 
 MOST_BYTES = 64 * 2**20
-"""What is read of an istiod's endpoints at most: some 100,000 endpoints."""
+"""Size limit in bytes of a response of istiod: about 100,000 endpoints."""
 
 
 def read_view(kube: Kube, pod: Object) -> IstiodView:
-    """The gateways and endpoints that one istiod has of all clusters.
+    """Returns one istiod's gateways and endpoints of all clusters.
 
     Raises:
-        ProblemError: The forward failed, or the answer is not what istiod sends, or is too long.
+        ProblemError: The forward failed, or the response is not in istiod's format, or is too long.
     """
     name = pod["metadata"]["name"]
     gateways = _Query("/debug/networkz", "its gateways", "a JSON list of Network, Addr and Port")

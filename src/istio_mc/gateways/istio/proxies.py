@@ -1,4 +1,4 @@
-"""What proxies hold: their own certificates and the roots they trust, from Envoy's admin port."""
+"""Certificates of proxies and the roots they trust, from Envoy's admin port."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from istio_mc.gateways.kube.client import Kube
 
 MAX_PROXIES = 20
-"""Pods with a sidecar that are asked in one cluster, the oldest of them; gateways always are."""
+"""Maximum number of pods with a sidecar that are read in one cluster, oldest first; gateways always are."""
 
 _ADMIN_PORT = 15000
 _DUMP = "/config_dump?resource=dynamic_active_secrets"
@@ -30,7 +30,7 @@ _AT_ONCE = 8
 
 
 def injected_pods(kube: Kube) -> list[Object]:
-    """The running pods that speak mTLS, of all namespaces: those with a sidecar.
+    """The running pods with a sidecar, of all namespaces: those that use mTLS.
 
     Raises:
         ProblemError: They cannot be listed.
@@ -40,7 +40,7 @@ def injected_pods(kube: Kube) -> list[Object]:
 
 
 def running_with_sidecar(kube: Kube) -> list[Object]:
-    """The same with all that `abridged` leaves out, such as the environment, and those that are going too.
+    """Like `injected_pods`, with the fields that `abridged` omits (environment), and with terminating pods.
 
     Raises:
         ProblemError: They cannot be listed.
@@ -51,12 +51,12 @@ def running_with_sidecar(kube: Kube) -> list[Object]:
 def proxies_hold(
     kube: Kube, gateways: Collection[Object], injected: Collection[Object], *, most: int = MAX_PROXIES
 ) -> ProxiesHold:
-    """Asks a gateway's pods, and the oldest pods with a sidecar, at most so many.
+    """Reads the proxies of the gateway's pods, and of the oldest pods with a sidecar, at most `most`.
 
-    One that does not answer is no error: it may have gone.
+    A pod that does not respond is not an error: it may have been deleted.
 
     Args:
-        gateways: The gateway's pods: always asked.
+        gateways: The gateway's pods: always read.
     """
     chosen = {_name(pod): pod for pod in (*gateways, *oldest(injected, most))}
     calls = {name: (math.inf, partial(proxy_holds, kube, pod)) for name, pod in chosen.items()}
@@ -69,17 +69,17 @@ def proxies_hold(
 
 
 def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
-    """What one proxy holds, through a port-forward to Envoy's admin port, which answers localhost only.
+    """Reads one proxy's certificates, through a port-forward to Envoy's admin port on localhost.
 
     Raises:
-        ProblemError: The forward failed, or the answer is not what Envoy sends.
+        ProblemError: The forward failed, or the response is not in Envoy's format.
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     raw = kube.http_get(namespace, name, _ADMIN_PORT, _DUMP)
     try:
         return proxy_trust(pod, raw)
     except (ValueError, AttributeError, ProblemError):
-        # The answer itself is not told: it is about secrets.
+        # The response is not shown, because it is about secrets.
         raise ProblemError.of(
             code=Code.MALFORMED_ANSWER,
             cluster=kube.context,
@@ -91,14 +91,14 @@ def proxy_holds(kube: Kube, pod: Object) -> ProxyTrust:
 
 
 MOST_BYTES = 64 * 2**20
-"""What is read of a proxy's list of clusters at most."""
+"""Size limit in bytes of a proxy's list of clusters."""
 
 
 def read_cluster(kube: Kube, pod: Object, cluster: str) -> tuple[ProxyEndpoint, ...]:
-    """The endpoints that a pod's proxy has in one of its clusters, of its admin page `/clusters`.
+    """The endpoints that a pod's proxy has for one of its clusters, from the admin page `/clusters`.
 
     Raises:
-        ProblemError: The forward failed, or what listens there is no Envoy, or the page is too long.
+        ProblemError: The forward failed, or the response is not Envoy's, or the page is too long.
     """
     namespace, name = pod["metadata"]["namespace"], pod["metadata"]["name"]
     raw = kube.http_get(namespace, name, _ADMIN_PORT, "/clusters", most=MOST_BYTES + 1)

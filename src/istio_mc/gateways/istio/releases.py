@@ -10,12 +10,12 @@ from istio_mc.domain.istio.releases import ReleaseTable, parse_table
 
 
 def release_table() -> ReleaseTable:
-    """The packaged table."""
+    """Returns the packaged table."""
     return _packaged()
 
 
 @cache
 def _packaged() -> ReleaseTable:
-    """The table as the file has it; read once for a process."""
+    """The table in the file, read once per process."""
     text = resources.files("istio_mc").joinpath("data", "releases.yaml").read_bytes()
     return parse_table(yamltext.load(text))

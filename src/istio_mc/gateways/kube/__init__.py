@@ -1,1 +1,1 @@
-"""API servers."""
+"""Access to API servers."""

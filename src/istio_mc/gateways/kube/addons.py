@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def read_addon(name: AddonName, options: AddonOptions | None = None) -> Addon:
-    """The packaged add-on."""
+    """Returns the packaged add-on."""
     version, manifest = _packaged(name)
     return addon_of(name, version, manifest, options or AddonOptions())
 
@@ -48,7 +48,7 @@ def _packaged(name: AddonName) -> tuple[str, list[Object]]:
 
 
 def read_state(kube: Kube, addon: Addon) -> AddonState:
-    """An add-on as it is in a cluster; all of its objects are read at once.
+    """State of an add-on in a cluster; all of its objects are read at once.
 
     Raises:
         ProblemError: The cluster cannot be read.
@@ -63,7 +63,7 @@ def read_state(kube: Kube, addon: Addon) -> AddonState:
 
 
 def read_unready(kube: Kube, addon: Addon) -> str:
-    """Why an add-on does not work yet, by its workloads and its APIService alone; empty if it works.
+    """Why an add-on is not ready, from its workloads and its APIService; empty if it is ready.
 
     Raises:
         ProblemError: The cluster cannot be read.
@@ -85,7 +85,7 @@ _IN_NAMESPACE = (objects.DEPLOYMENT, objects.DAEMON_SET, objects.SERVICE, object
 
 
 def _foreign_objects(kube: Kube, addon: Addon) -> tuple[Object, ...]:
-    """What others have in the namespace that the add-on brings along; none where it brings none."""
+    """Objects of other owners in the namespace that the add-on creates; none if it creates no namespace."""
     own = next((ref.name for ref in addon.refs if ref.kind == "Namespace"), None)
     if own is None:
         return ()
@@ -96,7 +96,7 @@ def _foreign_objects(kube: Kube, addon: Addon) -> tuple[Object, ...]:
 
 
 def _custom(kube: Kube, addon: Addon) -> list[Object]:
-    """Objects of the add-on's own kinds; statuses that its speakers write do not count."""
+    """Objects of the add-on's own kinds, without the statuses that its speaker pods write."""
     kinds = [kind for kind in addon.custom_kinds if not kind.kind.endswith("Status")]
     calls: dict[str, Callable[[], list[Object]]] = {kind.kind: partial(kube.list, kind) for kind in kinds}
     return [item for items in all_of(calls).values() for item in items]

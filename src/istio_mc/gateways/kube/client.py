@@ -1,7 +1,7 @@
-"""One API server, spoken to in raw JSON.
+"""Client of one API server, in raw JSON.
 
-Typed models cost about ten times the raw JSON (seen with the 37.x client and 1,000 pods), and nothing
-here needs them. Every call has a connect and a read timeout, and names its context when it fails.
+Typed models take about ten times as long as raw JSON (37.x client, 1,000 pods), and nothing here needs them.
+Every call has a connect and a read timeout, and its errors name the context.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ READ_TIMEOUT_S = 30.0
 _APPLY = "application/apply-patch+yaml"
 _CHUNK = 1 << 16
 _AT_ONCE = 4
-"""Calls of a cluster at once: each further one costs a TLS handshake, which takes longer than most calls."""
+"""Maximum parallel calls to one cluster: one more costs a TLS handshake, longer than most calls."""
 
 _TURN_S = 1.0
-"""Seconds that a call waits for its turn: where answers take that long, a handshake costs less."""
+"""Seconds that a call waits for a free connection; if calls take longer, a new handshake costs less."""
 
 _FORWARD = "/portforward"
 
@@ -62,15 +62,15 @@ _DRY_RUN = {"dryRun": "All"}
 
 @dataclass(slots=True)
 class _Connections:
-    """What is kept of an API server between calls, whatever their deadlines.
+    """Connection state of one API server, shared by all calls.
 
     Attributes:
-        requests: How many calls were made.
-        ahead_s: How many seconds the server's clock is ahead, by its last answer.
-        endpoint: Where it is; None before the first call.
-        sender: Its open connections; None before the first call.
-        lock: Held while these are made.
-        turns: One for each call at once.
+        requests: Number of calls so far.
+        ahead_s: Seconds that the server's clock is ahead, from its last response.
+        endpoint: Address and credentials; None before the first call.
+        sender: Open connections; None before the first call.
+        lock: Guards the creation of `endpoint` and `sender`.
+        turns: Semaphore that limits the parallel calls.
     """
 
     requests: int = 0
@@ -88,9 +88,9 @@ class Kube:
     Attributes:
         context: Name of the context, in every error.
         kubeconfig: A self-contained kubeconfig of that one context, credentials already obtained.
-        deadline: `time.monotonic()` value past which no call is sent again and none goes on; None for none.
-        connect_timeout_s: How long a connection may take, in seconds.
-        read_timeout_s: How long the server may keep silent within an answer, in seconds.
+        deadline: `time.monotonic()` value at which calls end and are not repeated; None: no deadline.
+        connect_timeout_s: Time limit of a connection attempt, in seconds.
+        read_timeout_s: Maximum silence of the server within a response, in seconds.
     """
 
     context: str
@@ -101,25 +101,25 @@ class Kube:
     _kept: _Connections = field(default_factory=_Connections, repr=False, compare=False)
 
     def until(self, deadline: float) -> Kube:
-        """The same API server over the same connections, with another deadline."""
+        """Returns a client of the same API server with the same connections and another deadline."""
         return replace(self, deadline=deadline)
 
     def with_silence(self, most_s: float) -> Kube:
-        """The same API server over the same connections, silent within an answer for at most so long."""
+        """Returns a client with the same connections and another read timeout, in seconds."""
         return replace(self, read_timeout_s=min(self.read_timeout_s, most_s))
 
     @property
     def requests(self) -> int:
-        """How many calls were made."""
+        """Number of calls so far."""
         return self._kept.requests
 
     @property
     def ahead_s(self) -> float | None:
-        """How many seconds its clock is ahead of this machine's, by its last answer; None: unknown."""
+        """Seconds that its clock is ahead of this machine's, from its last response; None: unknown."""
         return self._kept.ahead_s
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
-        """One object, or None where there is none."""
+        """Returns one object, or None if it does not exist."""
         try:
             return self.request("GET", kind.path(namespace, name))
         except KubeError as error:
@@ -135,9 +135,9 @@ class Kube:
         labels: str | None = None,
         fields: str | None = None,
     ) -> list[Object]:
-        """All objects of a kind, in a namespace or in all; none where the kind itself is not served.
+        """Lists all objects of a kind, in one namespace or in all; empty if the kind is not served.
 
-        Each object carries the kind and version that lists leave out.
+        The result sets the kind and version of each object, which API servers omit in lists.
         """
         query = {key: value for key, value in (("labelSelector", labels), ("fieldSelector", fields)) if value}
         try:
@@ -150,10 +150,10 @@ class Kube:
         return [head | item for item in answer.get("items") or []]
 
     def apply(self, document: Object, *, dry_run: bool = False) -> Object:
-        """Server-side apply: sets what the document says, and leaves alone what it does not say.
+        """Server-side apply: sets the fields in the document and leaves all other fields unchanged.
 
         Args:
-            dry_run: Whether it is only admitted, and not stored.
+            dry_run: Only admission, without storing (server-side dry run).
         """
         kind = kind_of(document)
         metadata = document["metadata"]
@@ -167,10 +167,10 @@ class Kube:
         )
 
     def create(self, document: Object, *, dry_run: bool = False) -> Object | None:
-        """Creates an object; None where one of that name is there already (it is left as it is).
+        """Creates an object; returns None if one of that name exists already, and leaves that one unchanged.
 
         Args:
-            dry_run: Whether it is only admitted, and not stored.
+            dry_run: Only admission, without storing (server-side dry run).
         """
         kind = kind_of(document)
         path = kind.path(document["metadata"].get("namespace"))
@@ -188,12 +188,12 @@ class Kube:
             "PATCH",
             kind.path(namespace, name),
             query={"fieldManager": FIELD_MANAGER},
-            body=dict(body),  # the client itself writes bodies of types that end in json
+            body=dict(body),  # the client serialises bodies whose type ends in json
             content_type="application/merge-patch+json",
         )
 
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> bool:
-        """Deletes an object and, after it, what it owns. False where there was none."""
+        """Deletes an object, and then the objects that it owns. Returns False if it did not exist."""
         try:
             self.request("DELETE", kind.path(namespace, name), body={"propagationPolicy": "Background"})
         except KubeError as error:
@@ -203,7 +203,7 @@ class Kube:
         return True
 
     def version(self) -> str:
-        """The server's version, such as `v1.32.3`."""
+        """Returns the server's version, such as `v1.32.3`."""
         answer = self.request("GET", "/version")
         if "gitVersion" not in answer:
             raise errors.malformed(
@@ -226,18 +226,18 @@ class Kube:
         content_type: str = "application/json",
         reads: bool = False,
     ) -> Object:
-        """One call, answered in JSON.
+        """Makes one call and returns the JSON object of the response.
 
         Args:
-            method: A GET is sent once more where its connection breaks.
-            path: Below the API server's URL.
-            query: The parameters.
-            body: What is sent.
-            content_type: Its type.
-            reads: Whether another method changes nothing either.
+            method: A GET is repeated once if its connection breaks.
+            path: Path below the API server's URL.
+            query: URL parameters.
+            body: Request body.
+            content_type: Type of the body.
+            reads: True if a method other than GET changes nothing either.
 
         Raises:
-            KubeError: The server refused, answered nonsense, or did not answer in time.
+            KubeError: The server refused, sent no valid JSON object, or did not respond in time.
         """
         headers = {"Accept": "application/json", "Content-Type": content_type}
         status, raw = self._answer(method, path, headers, query=query, body=body, reads=reads)
@@ -250,10 +250,10 @@ class Kube:
         return value
 
     def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
-        """One call answered in plain text, as a pod's log is.
+        """Makes one call and returns the plain text of the response, for example a pod's log.
 
         Raises:
-            KubeError: The server refused, or did not answer in time.
+            KubeError: The server refused, or did not respond in time.
         """
         _, raw = self._answer("GET", path, {"Accept": "*/*"}, query=query)
         return raw.decode(errors="replace")
@@ -287,7 +287,7 @@ class Kube:
             answer, raw = once_more(what, attempt, left=self._left, reads=reads or method == "GET")
         except urllib3.exceptions.HTTPError as error:
             in_tls = isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError)
-            untrusted = in_tls and not is_broken(error)  # a handshake may break off before any certificate
+            untrusted = in_tls and not is_broken(error)  # it can break before the certificate arrives
             raise errors.unreachable(
                 self.context, self._server(), error, untrusted=untrusted, through=endpoint.proxy
             ) from None
@@ -308,7 +308,7 @@ class Kube:
                 self._kept.turns.release()
 
     def _body(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        """All of an answer. A server that goes on sending little by little is given up at the deadline."""
+        """Reads a whole response; stops at the deadline, even if the server still sends slowly."""
         parts = []
         while part := response.read1(_CHUNK):
             parts.append(part)
@@ -318,19 +318,19 @@ class Kube:
         return b"".join(parts)
 
     def forward(self, namespace: str, pod: str, port: int, read: Callable[[Tunnel], T]) -> T:
-        """What is read from a port of a pod, through the API server's port-forward; once more if that breaks.
+        """Calls `read` with a port-forward to a pod's port; repeats it once if the connection breaks.
 
-        Whatever breaks on it is told as the forward's failure, in the API server's own words where it gave a
-        reason ("connection refused" by the pod, say).
+        Every fault is raised as a failed port-forward, with the API server's own reason if it sent one (for
+        example "connection refused" by the pod).
 
         Args:
-            namespace: The pod's.
-            pod: Its name.
-            port: Its port.
-            read: Given the connection, and a new one the second time. It only reads.
+            namespace: Namespace of the pod.
+            pod: Name of the pod.
+            port: Port of the pod.
+            read: Called with the connection, and with a new one when repeated. It must only read.
 
         Raises:
-            KubeError: The forward was refused or broke twice, or `read` failed on it.
+            KubeError: The port-forward was refused or broke twice, or `read` failed.
         """
         what = f"port-forward to {namespace}/{pod}:{port}"
         path = objects.POD.path(namespace, pod) + _FORWARD
@@ -343,10 +343,10 @@ class Kube:
             return once_more(f"{self.context}: {what}", attempt, left=self._left)
 
     def http_get(self, namespace: str, pod: str, port: int, path: str, *, most: int | None = None) -> bytes:
-        """GETs from a port of a pod through the API server's port-forward, `most` bytes of it where given.
+        """Sends a GET to a pod's port through a port-forward; reads at most `most` bytes if given.
 
         Raises:
-            KubeError: The forward was refused, or what listens there did not answer 200.
+            KubeError: The port-forward was refused, or the response status is not 200.
         """
 
         def read(tunnel: Tunnel) -> tuple[http.client.HTTPResponse, bytes]:
@@ -382,15 +382,15 @@ class Kube:
         """Runs a command in a container and waits for its end.
 
         Args:
-            namespace: The pod's.
-            pod: Its name.
-            container: Its container.
-            command: The words of the command.
-            timeout_s: Seconds within which it must end.
-            reads: Whether it changes nothing: then it is run once more where its stream breaks.
+            namespace: Namespace of the pod.
+            pod: Name of the pod.
+            container: Name of the container.
+            command: Program and arguments.
+            timeout_s: Time limit of the command in seconds.
+            reads: True if the command changes nothing: then it is repeated once if its stream breaks.
 
         Raises:
-            KubeError: It could not be started, or had not ended within `timeout_s` seconds.
+            KubeError: It did not start, or did not end within `timeout_s` seconds.
         """
         what = f"exec in {namespace}/{pod}"
         path = objects.POD.path(namespace, pod) + "/exec"
@@ -409,12 +409,12 @@ class Kube:
             return once_more(f"{self.context}: {what}", attempt, left=left, reads=reads)
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         if self._kept.sender is not None:
             self._kept.sender.close()
 
     def close_all_but_one(self) -> None:
-        """Ends the connections that no call uses, but for one."""
+        """Closes all idle connections except one."""
         if self._kept.sender is not None:
             self._kept.sender.close_all_but_one()
 
@@ -439,7 +439,7 @@ class Kube:
             raise errors.stream_failed(self.context, what, path, error) from None
 
     def _open(self) -> tuple[Endpoint, Sender]:
-        """Where the API server is, and what requests are sent with; made at the first call."""
+        """Returns the endpoint and the sender; creates them at the first call."""
         kept = self._kept
         with kept.lock:
             kept.requests += 1
@@ -450,12 +450,12 @@ class Kube:
             return kept.endpoint, kept.sender
 
     def _retries(self) -> Patience:
-        """Reads and server-side applies may be sent again; 429 and 503 say when (Retry-After)."""
+        """Retries of reads and server-side applies; 429 and 503 give the delay (Retry-After)."""
         retries = Patience(
             total=4,
-            connect=0,  # what broke is tried again by `once_more`
+            connect=0,  # `once_more` repeats broken connections
             read=0,
-            other=0,  # a certificate that is not trusted will not be at the next try
+            other=0,  # an untrusted certificate stays untrusted
             status=3,
             status_forcelist=(429, 503),
             allowed_methods=None,

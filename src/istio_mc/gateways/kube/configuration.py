@@ -1,4 +1,4 @@
-"""What users write for Istio in a cluster: read once a run, all kinds at once."""
+"""Istio configuration of users in a cluster: read once per run, all kinds at once."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def read_configuration(
     """Reads namespaces, policies, Ingresses, Istio's objects, and HTTPRoutes as VirtualServices: all at once.
 
     Args:
-        injected: Returns the pods with a sidecar, which others of this run read too.
-        daemon_sets: Returns the DaemonSets, which others read too; called only if there are NetworkPolicies.
+        injected: Returns the pods with a sidecar, which other parts of this run also use.
+        daemon_sets: Returns the DaemonSets, which are read once; called only if NetworkPolicies exist.
 
     Raises:
         ProblemError: The API server refused, or did not respond.

@@ -1,4 +1,4 @@
-"""Credentials obtained before anything else is done: every credential plugin runs once, all at one time."""
+"""Credentials, obtained before any other work: every credential plugin runs once, all in parallel."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.kubeconfig import Context
 
 INTERACTIVE_DEADLINE_S = 120.0
-"""Seconds a person has to answer a plugin that asks on the terminal."""
+"""Seconds that a user has to respond to a plugin's prompt on the terminal."""
 
 _PRIVATE_BITS = 0o077
-# JSON web tokens, EKS and Google tokens, and whatever follows "Bearer": a plugin may write them to stderr.
+# JSON web tokens, EKS and Google tokens, and the word after "Bearer": a plugin may write them to stderr.
 _TOKENS = re.compile(r"eyJ[\w-]{4,}(?:\.[\w-]*)*|k8s-aws-v1\.[\w-]+|ya29\.[\w.-]+|(?i:(?<=bearer ))\S+")
 _AUTH_PROVIDER_HINTS = {
     "gcp": "Install gke-gcloud-auth-plugin, then: gcloud container clusters get-credentials CLUSTER",
@@ -51,10 +51,10 @@ _AUTH_PROVIDER_HINTS = {
 
 @dataclass(frozen=True)
 class Credential:
-    """What a context authenticates with.
+    """Credentials of a context.
 
     Attributes:
-        user_entry: The user's kubeconfig entry to use: no plugin in it. Kept out of `repr`.
+        user_entry: The user's kubeconfig entry, without a credential plugin. Not in `repr`.
     """
 
     user_entry: Mapping[str, object] = field(repr=False, hash=False)
@@ -62,7 +62,7 @@ class Credential:
 
 @dataclass(frozen=True)
 class _Run:
-    """One plugin to run, for all contexts that would ask it the same."""
+    """One run of a plugin, for all contexts with the same request."""
 
     plugin: Plugin
     context: Context
@@ -76,20 +76,20 @@ def resolve(
     terminal: bool | None = None,
     until: float = math.inf,
 ) -> dict[str, Credential | Problem]:
-    """The credentials of every context, those of plugins included.
+    """Returns the credentials of every context, including those from plugins.
 
-    Plugins run all at once, with standard input closed. One that has said "Always" gets the terminal, and so
-    does one that has said "IfAvailable" and failed without: these run one after another, as they share it.
+    Plugins run in parallel, with standard input closed. A plugin with interactiveMode "Always" gets the
+    terminal, and so does one with "IfAvailable" that failed without it: these run one after another.
     Contexts with the same plugin, arguments and cluster information share one run.
 
     Args:
-        deadline_s: Seconds that each plugin has. (One that asks on the terminal has at least 120.)
-        terminal: Whether somebody can answer on standard input; None: see whether it is a terminal.
+        deadline_s: Time limit of each plugin in seconds. (At least 120 for a plugin that prompts.)
+        terminal: Whether a user can respond on standard input; None: yes if it is a terminal.
 
     Returns:
-        Context name → credential, or the Problem that keeps that context from being used: its own first
-        problem, an `auth-provider`, or the plugin's failure (its command, exit code, and the end of what it
-        wrote to standard error; never what it wrote to standard output).
+        Context name → credential, or the Problem that makes the context unusable: its own first problem, an
+        `auth-provider`, or the plugin's failure (its command, exit code, and the end of its standard error;
+        never its standard output).
     """
     results: dict[str, Credential | Problem] = {context.name: _at_hand(context) for context in contexts}
     runs: dict[str, _Run] = {}
@@ -112,14 +112,14 @@ def resolve(
 
 
 def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) -> Path:
-    """Writes a kubeconfig that only its owner can read: 0600, in a 0700 folder, whole or not at all.
+    """Writes a kubeconfig that only its owner can read: 0600, in a 0700 folder, complete or not at all.
 
     Args:
-        kubeconfig_document: The document; its current context gives the file its name. It is written as JSON,
-            which is YAML, and of which no reader takes a name such as `y` for a boolean.
+        kubeconfig_document: The document; the file is named for its current context. It is written as JSON,
+            which is valid YAML, and in which no parser reads a name such as `y` as a boolean.
 
     Raises:
-        ProblemError: It cannot be written, or others may enter the folder.
+        ProblemError: It cannot be written, or other users can enter the folder.
     """
     files.make_private_folder(folder, parents=False)
     mode = folder.stat().st_mode & 0o777
@@ -142,7 +142,7 @@ _PENDING = Problem(code=Code.CREDENTIAL_PENDING, message="not yet obtained")
 
 
 def _at_hand(context: Context) -> Credential | Problem:
-    """What can be told without running anything, else _PENDING."""
+    """The result for contexts that need no plugin; otherwise _PENDING."""
     if context.problems:
         return context.problems[0].on(context.name)
     if uses_exec(context.user_entry):
@@ -174,7 +174,7 @@ def _prepare(context: Context) -> _Run | Problem:
 
 
 def _key(run: _Run) -> str:
-    """The same for contexts whose plugins would be asked the same."""
+    """Key of a plugin run; equal for contexts whose plugin requests are equal."""
     info = exec_info(run.plugin, run.context.cluster_entry, run.certificate_authority, interactive=False)
     return repr((run.plugin.command, run.plugin.args, sorted(run.plugin.env.items()), info))
 
@@ -198,7 +198,7 @@ def _run_all(
         try:
             answers |= {key: result_of(future) for key, future in futures.items()}
         except BaseException:
-            cancel.set()  # Ctrl-C: or leaving the pool would wait for every deadline
+            cancel.set()  # after Ctrl-C; otherwise the pool would wait for every plugin's deadline
             raise
     for key, run in runs.items():
         answer = answers.get(key)
@@ -222,7 +222,7 @@ def _run_plugin(
 ) -> PluginAnswer | Problem:
     plugin = run.plugin
     info = exec_info(plugin, run.context.cluster_entry, run.certificate_authority, interactive=interactive)
-    # Looked up on this program's PATH, whatever the plugin's own is to be: as Go's os/exec does.
+    # Looked up on this program's PATH, not on the PATH set for the plugin: as Go's os/exec does.
     program = plugin.command if "/" in plugin.command else shutil.which(plugin.command)
     if program is None:
         return _missing(run)
@@ -236,7 +236,7 @@ def _run_plugin(
             interactive=interactive,
         )
     except process.ProcessStartError:
-        if not Path(program).exists():  # else it may be a script whose interpreter is missing
+        if not Path(program).exists():  # if it exists, it may be a script without its interpreter
             return _missing(run)
         return _failure(run, "cannot be executed", hint=Advice("See ", on_this_machine("ls", "-l", program)))
     except process.ProcessTimeout as error:
@@ -262,7 +262,7 @@ def _read(run: _Run, done: process.Completed) -> PluginAnswer | Problem:
 
 
 def _check_pair(answer: PluginAnswer) -> None:
-    """Refuses a certificate and key that no TLS connection could be made with, before one is tried."""
+    """Rejects a certificate and key that cannot be used for TLS, before the first connection."""
     if answer.certificate is None or answer.key is None:
         return
     from cryptography import x509  # noqa: PLC0415 - few plugins give certificates, and it is slow to import

@@ -1,4 +1,4 @@
-"""What a ticket needs beside the mesh's objects: logs, events, configuration, what istiod and Envoy tell."""
+"""Diagnostic data beyond the mesh's objects: logs, events, configuration, output of istiod and Envoy."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from istio_mc.gateways.kube.client import Kube
 
 MOST_LISTED = 500
-"""Objects of one kind that are asked for."""
+"""Maximum number of objects of one kind."""
 
 MOST_OF_AN_ANSWER = 4 << 20
-"""Bytes that are read of a log or a dump."""
+"""Size limit in bytes of a log or a dump."""
 
 ISTIOD_PORT, ADMIN_PORT = 15014, 15000
 
 ISTIOD_PATHS = ("/debug/syncz", "/debug/networkz", "/debug/mesh", "/debug/endpointShardz", "/metrics")
-"""What an istiod is asked for (pilot/pkg/xds/debug.go, Istio 1.26.0)."""
+"""Debug endpoints of istiod (pilot/pkg/xds/debug.go, Istio 1.26.0)."""
 
 ENVOY_PATHS = ("/server_info", "/certs", "/clusters", "/listeners?format=json", "/config_dump")
-"""What a gateway's Envoy is asked for; it leaves private keys out by itself (Envoy's admin interface)."""
+"""Admin endpoints of a gateway's Envoy, which omit private keys (Envoy's admin interface)."""
 
 _GROUPS = (".istio.io", "gateway.networking.k8s.io")
 
@@ -33,7 +33,7 @@ class Log(NamedTuple):
     """One container's log.
 
     Attributes:
-        previous: Whether it is of the run before the last restart.
+        previous: Whether it is from before the last restart.
     """
 
     pod: str
@@ -45,7 +45,7 @@ class Listed(NamedTuple):
     """Objects of one kind.
 
     Attributes:
-        items: The objects, with the kind and version that lists leave out.
+        items: The objects; each has its kind and version, which API servers omit in lists.
     """
 
     group: str
@@ -55,7 +55,7 @@ class Listed(NamedTuple):
 
 
 def logs_of(pods: Iterable[Object]) -> list[Log]:
-    """The logs of some pods: of every container, and where it was restarted, of the run before."""
+    """The logs of all containers of the pods; for restarted containers also the log before the restart."""
     return [
         Log(pod["metadata"]["name"], container["name"], previous)
         for pod in pods
@@ -72,16 +72,16 @@ def _restarted(pod: Object) -> set[str]:
 
 
 def read_log(kube: Kube, log: Log, *, since_s: float, lines: int) -> str:
-    """The last lines of a log, as they were written: istiod and Envoy put the time into each.
+    """Reads the last lines of a log, unchanged: istiod and Envoy write a time into each line.
 
     Raises:
-        ProblemError: The API server or the kubelet refused, or did not answer in time.
+        ProblemError: The API server or the kubelet refused, or did not respond in time.
     """
     query = {
         "container": log.container,
         "tailLines": str(lines),
         "sinceSeconds": str(int(since_s)),
-        # A limit cuts what is newest: far above what is kept, which is truncated at the beginning.
+        # The API cuts off the newest lines, so its limit is far above the kept size, whose start is cut.
         "limitBytes": str(MOST_OF_AN_ANSWER),
     }
     if log.previous:
@@ -90,10 +90,10 @@ def read_log(kube: Kube, log: Log, *, since_s: float, lines: int) -> str:
 
 
 def some(kube: Kube, path: str, group: str = "", api_version: str = "v1", kind: str = "") -> Listed:
-    """The objects under a path, at most so many.
+    """The objects under a path, up to the maximum number.
 
     Raises:
-        ProblemError: The API server refused, or did not answer in time.
+        ProblemError: The API server refused, or did not respond in time.
     """
     answer = kube.request("GET", path, query={"limit": str(MOST_LISTED)})
     head = {"apiVersion": api_version, "kind": kind or str(answer.get("kind", "")).removesuffix("List")}
@@ -103,10 +103,10 @@ def some(kube: Kube, path: str, group: str = "", api_version: str = "v1", kind: 
 
 
 def configuration_kinds(kube: Kube) -> list[tuple[str, str, str, str]]:
-    """Istio's and the Gateway API's kinds that this cluster serves: path, group, version and kind.
+    """The kinds of Istio and of the Gateway API that this cluster serves: path, group, version and kind.
 
     Raises:
-        ProblemError: The API server refused, or did not answer in time.
+        ProblemError: The API server refused, or did not respond in time.
     """
     kinds: list[tuple[str, str, str, str]] = []
     for group in kube.request("GET", "/apis").get("groups") or []:
@@ -123,10 +123,10 @@ def configuration_kinds(kube: Kube) -> list[tuple[str, str, str, str]]:
 
 
 def http_get(kube: Kube, pod: Object, port: int, path: str) -> str:
-    """What a pod answers on a port that listens to itself alone, as far as it is read.
+    """The response of a pod's port that listens on localhost only, up to the size limit.
 
     Raises:
-        ProblemError: The forward failed, or it did not answer 200.
+        ProblemError: The port-forward failed, or the response status is not 200.
     """
     name = pod["metadata"]["name"]
     raw = kube.http_get(SYSTEM_NAMESPACE, name, port, path, most=MOST_OF_AN_ANSWER)

@@ -1,4 +1,4 @@
-"""How an API server is reached, and as which user: read once from a kubeconfig, for requests and streams."""
+"""Address and credentials of an API server: read once from a kubeconfig, for requests and streams."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 _CONNECTIONS = 16
-"""Kept open to one API server; urllib3 opens more where more are needed at once."""
+"""Idle connections kept to one API server; urllib3 opens more if more are needed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends requests to one API server, over connections that are kept open.
+    """Sends requests to one API server, over connections that stay open.
 
     Attributes:
         url: The server's URL, without a slash at its end.
-        server: Those to this server; None: requests are sent by their whole URL alone.
+        server: Connection pool of this server; None: the pool is looked up by the URL of each request.
     """
 
     url: str = field(repr=False)
@@ -63,15 +63,15 @@ class Sender:
         timeouts: tuple[float, float],
         retries: urllib3.Retry,
     ) -> urllib3.BaseHTTPResponse:
-        """Sends a request; its answer is yet to be read.
+        """Sends a request and returns the response, whose body is not read yet.
 
         Args:
-            method: Of HTTP.
-            target: Below the server's URL.
-            headers: All that it carries.
-            body: What is sent; None: nothing.
-            timeouts: Seconds to connect, and for which the server may be silent.
-            retries: When it is sent again.
+            method: HTTP method.
+            target: Path and query below the server's URL.
+            headers: All headers of the request.
+            body: Request body; None: no body.
+            timeouts: Seconds to connect, and maximum silence of the server in seconds.
+            retries: When to repeat the request.
         """
         connect, read = timeouts
         given: dict[str, Any] = {
@@ -81,17 +81,17 @@ class Sender:
             "retries": retries,
             "preload_content": False,
         }
-        if self.server:  # the quick way: no pool is looked for at each request
-            with suppress(urllib3.exceptions.HostChangedError):  # redirected: the slow way
+        if self.server:  # fast: no look-up of the pool for each request
+            with suppress(urllib3.exceptions.HostChangedError):  # redirected: use the slow path
                 return self.server.urlopen(method, self.base + target, **given)
         return self.manager.urlopen(method, self.url + target, **given)
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self.manager.clear()
 
     def close_all_but_one(self) -> None:
-        """Ends the connections that no request uses, but for the one used last."""
+        """Closes all idle connections except the one used last."""
         if self.server is None or self.server.pool is None:
             return
         taken: list[Any] = []
@@ -99,7 +99,7 @@ class Sender:
             while True:
                 taken.append(self.server.pool.get_nowait())
         for connection in [one for one in taken if one][1:]:
-            connection.close()  # urllib3 opens it again where one more is needed
+            connection.close()  # urllib3 opens it again if it is needed
         for connection in reversed(taken):
             self.server.pool.put_nowait(connection)
 
@@ -110,10 +110,10 @@ class Endpoint:
 
     Attributes:
         url: The server's URL, without a slash at its end.
-        headers: What every request carries: credentials, impersonation, and the name of this program.
-        tls: How connections are encrypted; None for an http server.
-        server_name: Name that the server's certificate is valid for, where it is not the URL's host.
-        proxy: The proxy before the server, where there is one.
+        headers: Headers of every request: credentials, impersonation, and User-Agent.
+        tls: TLS settings of connections; None for an http server.
+        server_name: Name in the server's certificate, if it differs from the URL's host.
+        proxy: The proxy in front of the server, if any.
     """
 
     url: str = field(repr=False)
@@ -123,7 +123,7 @@ class Endpoint:
     proxy: http_proxy.HttpProxy | None
 
     def sender(self) -> Sender:
-        """What sends requests, over connections that are kept open."""
+        """Returns a sender of requests, over connections that stay open."""
         common: dict[str, Any] = {
             "maxsize": _CONNECTIONS,
             "ssl_context": self.tls,
@@ -135,13 +135,13 @@ class Endpoint:
             manager = urllib3.ProxyManager(
                 self.proxy.url, proxy_headers=self.proxy.headers, proxy_ssl_context=self.tls, **common
             )
-        # A proxy is asked for http servers by their whole URL, which only the manager does.
+        # For an http server, a proxy needs the whole URL in the request, which only the manager sends.
         by_url = self.proxy is not None and self.tls is None
         server = None if by_url else manager.connection_from_url(self.url)
         return Sender(self.url, (parse_url(self.url).path or "").rstrip("/"), manager, server)
 
     def connect(self, timeout_s: float) -> socket.socket:
-        """Opens one more connection, as those of the pool are opened.
+        """Opens one more connection, with the settings of the pool's connections.
 
         Raises:
             OSError: It was refused, or TLS failed (ssl.SSLError).
@@ -179,11 +179,11 @@ class Endpoint:
 
 
 class _UnusableError(ValueError):
-    """A kubeconfig that no request can be made with; the message contains no credential."""
+    """A kubeconfig that is unusable for requests; the message contains no credential."""
 
 
 def read_endpoint(context: str, kubeconfig: Mapping[str, Any]) -> Endpoint:
-    """The endpoint of a kubeconfig of one context, whose credential plugin has been run.
+    """The endpoint of a kubeconfig of one context, whose credential plugin has run already.
 
     Raises:
         KubeError: The kubeconfig cannot be used.
@@ -201,7 +201,7 @@ def read_endpoint(context: str, kubeconfig: Mapping[str, Any]) -> Endpoint:
         server_name = _server_name(cluster, url, tls)
     except (_UnusableError, UnsendableError, kube_tls.UnusableTlsError) as error:
         raise KubeError(_unusable(context, str(error)), 0) from None
-    except (config.ConfigException, ValueError):  # its words may contain the value
+    except (config.ConfigException, ValueError):  # its text may contain the value
         raise KubeError(_unusable(context, "server: is not a URL"), 0) from None
     proxy = http_proxy.choose(
         context,
@@ -219,16 +219,16 @@ def _address(url: Url) -> tuple[str, int | None]:
 
 
 def _entry(kubeconfig: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """The one entry of a kind; empty where there is none."""
+    """The only entry of a kind; empty if there is none."""
     entries = kubeconfig.get(f"{kind}s") or [{}]
     return entries[0].get(kind) or {}
 
 
 def _configuration(cluster: Mapping[str, Any]) -> Configuration:
-    """The client's own reading of a cluster's entry, and of the environment's proxies.
+    """Reads a cluster's entry, and the environment's proxies, with the Python client.
 
-    Credentials and certificates are left out: the client would write them to files, and sends fewer of them
-    than kubectl does.
+    Without credentials and certificates: the client would write them to files, and sends fewer of them than
+    kubectl does.
     """
     from kubernetes import client, config  # noqa: PLC0415 - not loaded by verbs that call no API server
 
@@ -252,7 +252,7 @@ def _configuration(cluster: Mapping[str, Any]) -> Configuration:
 
 
 def _token(user: Mapping[str, Any]) -> str:
-    """The user's bearer token: that of its tokenFile where it can be read, without the space around it."""
+    """The user's bearer token: from its tokenFile if readable, without surrounding whitespace."""
     given = str(user.get("token") or "")
     path = user.get("tokenFile")
     if not path:
@@ -269,7 +269,7 @@ def _token(user: Mapping[str, Any]) -> str:
 
 
 def _server_name(cluster: Mapping[str, Any], url: str, tls: ssl.SSLContext | None) -> str | None:
-    """The cluster's tls-server-name, where there is one. Whatever name is sent has been tried."""
+    """The cluster's tls-server-name, if any; verifies that the name can be sent."""
     given = str(cluster.get("tls-server-name") or "")
     name = given or urlsplit(url).hostname or ""
     if tls is not None:

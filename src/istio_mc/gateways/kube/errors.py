@@ -1,4 +1,4 @@
-"""What an API server's fault is called, and what fixes it."""
+"""Faults of API servers as Problems, with their fixes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from istio_mc.domain.problem import Code, Problem, ProblemError
 
 
 class KubeError(ProblemError):
-    """An API server answered with a fault, or not at all.
+    """An API server responded with a fault, or did not respond.
 
     Attributes:
-        untrusted: Whether what answered showed a certificate that is not trusted.
-        certificate: What is wrong with that certificate; None where none came.
+        untrusted: Whether the server showed a certificate that is not trusted.
+        certificate: The fault of that certificate; None if no certificate arrived.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class KubeError(ProblemError):
 
     @property
     def unreachable(self) -> bool:
-        """Whether no answer came at all."""
+        """Whether there was no response at all."""
         return self.status == 0
 
 
 def unreachable(
     context: str, server: str, error: Exception, *, untrusted: bool = False, through: object = None
 ) -> KubeError:
-    """No answer came, or none that can be trusted; `through` is the proxy that was asked, where one was."""
+    """The error for no response, or an untrusted one; `through` is the proxy that was used, if any."""
     seen = _short(error)
     problem = Problem(
         code=Code.CLUSTER_UNREACHABLE,
@@ -58,7 +58,7 @@ def unreachable(
 
 
 def _access_hint(context: str, error: Exception) -> Advice:
-    # What is wrong with a certificate is known here; kubectl would only repeat it.
+    # The fault of the certificate is known here; kubectl would only repeat it.
     match _certificate_fault(error):
         case CertificateFault.NAME:
             return Advice(
@@ -85,19 +85,19 @@ _BY_VERIFY_CODE = {
 
 
 def _certificate_fault(error: Exception) -> CertificateFault | None:
-    """Why the certificate was refused; None where it was not, or none came."""
+    """Why the certificate was rejected; None if it was not rejected, or did not arrive."""
     reason = getattr(error, "reason", error)
     if not isinstance(reason, urllib3.exceptions.SSLError):
         return None
     cause = reason.args[0] if reason.args else None
     if isinstance(cause, ssl.SSLCertVerificationError):
         return _BY_VERIFY_CODE.get(cause.verify_code, CertificateFault.ISSUER)
-    # Where tls-server-name is set, urllib3 compares names itself (util/ssl_match_hostname.py, 2.5).
+    # If tls-server-name is set, urllib3 compares names itself (util/ssl_match_hostname.py, 2.5).
     return None if isinstance(cause, ssl.SSLError) else CertificateFault.NAME
 
 
 def malformed(context: str, server: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
-    """Something answered that is not an API server."""
+    """The error for a response that is not from an API server."""
     problem = Problem(
         code=Code.MALFORMED_ANSWER,
         cluster=context,
@@ -110,17 +110,17 @@ def malformed(context: str, server: str, method: str, path: str, status: int, ra
 
 
 def refused(context: str, method: str, path: str, status: int, raw: bytes) -> KubeError:
-    """The API server refused, and says why."""
+    """The error for a refusal of the API server, with its reason."""
     refusal = read_refusal(method, path, status, raw)
     return KubeError(problem_of(context, refusal), status, reason=refusal.reason)
 
 
 def stream_failed(context: str, what: str, path: str, error: Exception | str, status: int = 0) -> KubeError:
-    """A stream through the API server was not opened, or broke.
+    """The error for a stream through the API server that was not opened, or broke.
 
     Args:
-        path: What was connected to: the subresource of a pod.
-        error: Why, where a text says it in the words of the cluster.
+        path: Path of the pod's subresource.
+        error: The reason; a text if the cluster reported it.
     """
     namespace, _, _, subresource = path.split("/")[-4:]
     problem = Problem(
@@ -139,11 +139,11 @@ def stream_failed(context: str, what: str, path: str, error: Exception | str, st
 def _short(error: Exception) -> str:
     """An error's text without the object addresses and class paths urllib3 puts before it."""
     reason = getattr(error, "reason", None)
-    if not isinstance(reason, Exception):  # of an ssl.SSLError it is OpenSSL's name of the fault
+    if not isinstance(reason, Exception):  # for an ssl.SSLError it is OpenSSL's name of the fault
         reason = error
-    # What the way to a proxy failed of is told apart from it (urllib3 2, exceptions.ProxyError).
+    # A ProxyError contains the connection's original error (urllib3 2, exceptions.ProxyError).
     reason = getattr(reason, "original_error", reason)
-    # urllib3 gives a timed out connection two parts: itself, and the sentence.
+    # For a timed out connection, urllib3's error has two parts: the connection and the text.
     parts: tuple[object, ...] = getattr(reason, "args", ())
     text = str(parts[-1] if len(parts) > 1 and isinstance(parts[-1], str) else reason)
     head, mark, tail = text.partition(">: ")

@@ -1,9 +1,9 @@
-"""The proxy before an API server: `proxy-url` of its cluster, else the environment's, as kubectl takes it.
+"""The proxy in front of an API server: `proxy-url` of its cluster, else the environment's, as in kubectl.
 
-To kubectl, NO_PROXY says nothing of a proxy that the kubeconfig names (client-go 0.32.3,
-tools/clientcmd/client_config.go); the environment's proxy is not for this machine itself, may leave out its
-scheme, and is sent the user and password of its URL (golang.org/x/net 0.38, http/httpproxy/proxy.go). The
-Python client does none of the four.
+kubectl ignores NO_PROXY for a proxy in the kubeconfig (client-go 0.32.3, tools/clientcmd/client_config.go).
+The environment's proxy is not used for this machine itself, may be written without a scheme, and is sent the
+user and password of its URL (golang.org/x/net 0.38, http/httpproxy/proxy.go). The Python client does none of
+the four.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ _FROM_ENVIRONMENT = "HTTPS_PROXY in the environment"
 
 @dataclass(frozen=True, slots=True)
 class HttpProxy:
-    """A proxy that every call goes through.
+    """A proxy for every call.
 
     Attributes:
-        headers: What it is sent, its user and password among them.
+        headers: Headers for the proxy, including its user and password.
     """
 
     url: str
@@ -54,13 +54,13 @@ def choose(
     environment: str | None,
     bypassed: Callable[[], bool],
 ) -> HttpProxy | None:
-    """The proxy to take; None: straight to the API server.
+    """Returns the proxy to use; None: connect to the API server directly.
 
     Args:
-        environment: What the environment names for such a URL, where it does; `named` goes before it.
+        environment: Proxy from the environment for such a URL, if any; `named` has precedence.
 
     Raises:
-        KubeError: It is no HTTP proxy.
+        KubeError: It is not an HTTP proxy.
     """
     if named:
         return _parsed(context, named, _FROM_KUBECONFIG)
@@ -76,10 +76,10 @@ def _parsed(context: str, url: str, source: str) -> HttpProxy:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         at = f"{f'[{host}]' if host and ':' in host else host}:{port or _PORTS.get(parts.scheme)}"
-        host = parse_url(f"{parts.scheme}://{at}").host if host else None  # urllib3 allows less in one
+        host = parse_url(f"{parts.scheme}://{at}").host if host else None  # urllib3 accepts fewer hosts
     except ValueError:
         parts, host, at = urlsplit(""), None, ""
-    # urlsplit leaves out line breaks, which Go refuses.
+    # urlsplit removes line breaks, which Go rejects.
     if parts.scheme not in _PORTS or not host or not is_sendable(url):
         raise KubeError(_unusable(context, url, source), 0)
     headers = {}
@@ -91,7 +91,7 @@ def _parsed(context: str, url: str, source: str) -> HttpProxy:
 
 def _unusable(context: str, url: str, source: str) -> Problem:
     head, mark, tail = url.rpartition("://")
-    # What is not a port may be a password, where the host is missing.
+    # Without a host, the text in place of the port may be a password.
     tail = _NO_PORT.sub(":…", tail.rpartition("@")[2])
     shown = "".join(c if c.isprintable() else "�" for c in head + mark + tail)
     if source == _FROM_KUBECONFIG:

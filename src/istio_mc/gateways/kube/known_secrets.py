@@ -1,4 +1,4 @@
-"""The credentials of this run: what is written of a crash leaves them out, whatever they look like."""
+"""The credentials of this run, so that crash reports omit them in any form."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _values: set[str] = set()
 
 
 def remember(user_entry: Mapping[str, object]) -> None:
-    """Keeps the secrets of a kubeconfig's user, or of what its credential plugin returned."""
+    """Stores the secrets of a kubeconfig's user entry, or those from its credential plugin."""
     _values.update(value for key in _KEYS if isinstance(value := user_entry.get(key), str) and value)
 
 
 def values() -> frozenset[str]:
-    """All that were kept."""
+    """All stored secrets."""
     return frozenset(_values)

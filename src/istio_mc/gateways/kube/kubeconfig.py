@@ -1,4 +1,4 @@
-"""The user's kubeconfig files: which they are, and what is in them."""
+"""The user's kubeconfig files: their paths and their content."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 
 
 def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> list[Path]:
-    """The kubeconfig files to read, in the order in which they count.
+    """Returns the kubeconfig files to read, in order of precedence.
 
-    As kubectl has it (client-go tools/clientcmd/loader.go, NewDefaultClientConfigLoadingRules, v0.32.3), but
-    that the option, too, may be a list, and that `~` is expanded: a shell does so only at the beginning.
+    Like kubectl (client-go tools/clientcmd/loader.go, NewDefaultClientConfigLoadingRules, v0.32.3), except
+    that the option can also be a list, and that every `~` is expanded: a shell expands only one at the
+    beginning.
 
     Args:
-        option: Value of `--kubeconfig`: one path or several, separated as in $PATH; None or empty: not given.
-        env: The environment, of which KUBECONFIG comes next.
+        option: Value of `--kubeconfig`: one or more paths, separated as in $PATH; None or empty: not given.
+        env: The environment; KUBECONFIG is used if the option is not given.
 
     Returns:
-        Paths without empty ones and repeats.
+        Paths, without empty and repeated ones.
     """
     value = option or env.get("KUBECONFIG")
     if not value:
@@ -37,16 +38,16 @@ def kubeconfig_paths(option: str | None, env: Mapping[str, str], home: Path) -> 
 
 
 def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files.content) -> Kubeconfig:
-    """Reads the files and joins them. Files that do not exist become warnings of the result.
+    """Reads and merges the files. Files that do not exist become warnings of the result.
 
     Raises:
-        InputError: None of the files exists; or files cannot be read, are not YAML, or are malformed: every
+        InputError: None of the files exists; or files cannot be read, are not YAML, or are invalid: every
             fault of every file.
     """
     kubeconfigs: list[KubeconfigFile] = []
     faults: list[Problem] = []
     for path in paths:
-        # Lexically, as Go's filepath.Abs does: relative paths in a file are taken from where it is named.
+        # Lexically, as Go's filepath.Abs does: paths in a file are relative to the folder of its given path.
         try:
             kubeconfigs.append(_read(files.absolute(path), read))
         except InputError as error:
@@ -83,7 +84,7 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
             hint=Advice("Correct the file"),
             docs="troubleshooting.md#kubeconfig",
         ) from None
-    # client-go, too, takes an empty file as an empty kubeconfig (loader.go, Load).
+    # client-go also reads an empty file as an empty kubeconfig (loader.go, Load).
     return KubeconfigFile(path, {} if value.value is None else value.value, value.repeated)
 
 

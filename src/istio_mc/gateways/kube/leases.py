@@ -1,4 +1,4 @@
-"""The Lease of istio-system that one run of istio-mc at a time has: taken, renewed, released."""
+"""The Lease in istio-system, which allows one run of istio-mc at a time: taken, renewed, released."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _ATTEMPTS = 3
 
 
 def server_time(kube: Kube) -> datetime:
-    """The time by an API server's clock, as far as its last response shows it."""
+    """Time of an API server's clock, estimated from its last response."""
     return datetime.now(UTC) + timedelta(seconds=kube.ahead_s or 0.0)
 
 
 def take(kube: Kube, holder: Holder, has_ended: Callable[[Holder], bool]) -> Object:
-    """Takes a cluster's Lease, also from a holder whose time is over.
+    """Takes a cluster's Lease, also from a holder whose Lease has expired.
 
     Args:
-        has_ended: Whether the run of another holder is known to be over.
+        has_ended: Whether the run of another holder has certainly ended.
 
     Returns:
         The Lease.
@@ -46,7 +46,7 @@ def take(kube: Kube, holder: Holder, has_ended: Callable[[Holder], bool]) -> Obj
             return made
         live = _read(kube)
         if live is None:
-            continue  # it was released just now
+            continue  # it has just been released
         other, now = lease.holder_of(live), server_time(kube)
         if not other.is_over(now) and not has_ended(other):
             break
@@ -59,10 +59,10 @@ def take(kube: Kube, holder: Holder, has_ended: Callable[[Holder], bool]) -> Obj
 
 
 def renew(kube: Kube, held: Object) -> Object | None:
-    """Renews a Lease that a run has.
+    """Renews the Lease of a run.
 
     Returns:
-        The Lease; None where it is gone, as with its namespace.
+        The Lease; None if it was deleted, for example with its namespace.
 
     Raises:
         ProblemError: Another run has taken it over.
@@ -84,12 +84,12 @@ def renew(kube: Kube, held: Object) -> Object | None:
             return None
         if (other := lease.holder_of(live)).identity != mine:
             raise ProblemError(lease.lost(kube.context, other))
-        version = live["metadata"]["resourceVersion"]  # something else changed it, labels for example
+        version = live["metadata"]["resourceVersion"]  # another writer changed it, for example its labels
     return held
 
 
 def release(kube: Kube, held: Object) -> None:
-    """Deletes a Lease that a run has; one that another run has taken over stays.
+    """Deletes the Lease of a run, unless another run has taken it over.
 
     Raises:
         KubeError: The API server refused, or did not respond.

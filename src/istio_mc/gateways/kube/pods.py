@@ -1,4 +1,4 @@
-"""Pods that do not come up, with the events and the end of the log that tell why."""
+"""Pods that do not become ready, with the events and the end of the log that show the reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x09\x0b-\x1f\x7f-\x9f]"
 def read_deployment_faults(
     kube: Kube, namespace: str, deployments: Collection[Object]
 ) -> dict[str, tuple[PodFault, ...]]:
-    """Why Deployments are not available, by name; no request where all of them are.
+    """Why Deployments are not available, by name; no request if all of them are available.
 
     Raises:
         ProblemError: The cluster's pods cannot be listed.
@@ -49,7 +49,7 @@ def read_deployment_faults(
 
 
 def read_pod_faults(kube: Kube, namespace: str, pods: Collection[Object]) -> tuple[PodFault, ...]:
-    """Why pods that were read already do not come up; no request where all of them are ready."""
+    """Why pods do not become ready; no request if all of the given pods are ready."""
     broken = [pod for pod in pods if pod_fault(pod)]
     if not broken:
         return ()
@@ -63,7 +63,7 @@ def _events(kube: Kube, namespace: str) -> list[Object]:
 
 
 def _if_allowed(read: Callable[[], list[Object]]) -> list[Object]:
-    """What is worth having and not worth failing for."""
+    """Reads optional data; empty if the read is refused or fails."""
     try:
         return read()
     except ProblemError:
@@ -80,7 +80,7 @@ def _with_logs(kube: Kube, namespace: str, faults: tuple[PodFault, ...]) -> tupl
 def _last_line(kube: Kube, namespace: str, fault: PodFault) -> str:
     path = f"{objects.POD.path(namespace, fault.pod)}/log"
     query = {"container": fault.container, "tailLines": str(_LINES)}
-    # The kubelet may have removed what ended last: then the run before or after it tells most.
+    # The kubelet may have removed the last ended container: then the log before or after it helps most.
     for more in ({"previous": "true"}, {}) if fault.log is Log.PREVIOUS else ({},):
         try:
             text = kube.text(path, query | more)
@@ -92,8 +92,8 @@ def _last_line(kube: Kube, namespace: str, fault: PodFault) -> str:
 
 
 def shown(log: str) -> str:
-    """The last line of a log as it can be printed: on one line, of bounded length, without secrets."""
-    text = Redactor().text(_ESCAPES.sub(" ", log))  # as a whole: a key may go over several lines
+    """The last line of a log, ready to print: one line, of limited length, without secrets."""
+    text = Redactor().text(_ESCAPES.sub(" ", log))  # the whole log, because a key can span several lines
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if not lines:
         return ""
@@ -105,9 +105,9 @@ _REFUSED = "connection refused"
 
 
 def refuses(kube: Kube, pod: Object, port: int) -> bool:
-    """Whether nothing listens on a port of a pod, as a port-forward sees it; nothing is sent.
+    """Whether nothing listens on a port of a pod, according to a port-forward; sends nothing.
 
-    A port that accepts is silent; what else goes wrong with the stream says nothing of the port.
+    A port that accepts the connection is silent; other faults of the stream do not count.
     """
     metadata = pod["metadata"]
     try:

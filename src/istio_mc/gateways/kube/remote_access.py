@@ -1,4 +1,4 @@
-"""A cluster as the istiods of others reach it: with a remote secret's own address, CA and token."""
+"""Access to a cluster as istiods of other clusters have it: address, CA and token of a remote secret."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _READS = tuple(Right(verb, resource, group, "") for group, resource in READS for
 
 
 def try_access(context: str, access: Access, deadline: float | None = None) -> AccessResult:
-    """Asks a cluster, as another's istiod would, whether it may read what istiod reads.
+    """Tests whether another cluster's istiod can read what istiod must read in a cluster.
 
-    A loopback address is not tried: from here it would be this machine's own. Neither are credentials that
-    only istiod's pod has.
+    A loopback address is not tested: from here it would be this machine. Credentials that exist only in
+    istiod's pod are not tested either.
     """
     if access.untested:
         return AccessResult(Reading.UNTESTED, access.untested)
@@ -41,13 +41,13 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> A
         read_timeout_s=_READ_S,
     )
     try:
-        # One question first: what cannot be reached shall cost one timeout.
+        # One request first, so that an unreachable cluster costs one timeout.
         rights = not_granted_everywhere(kube, _READS)
         rights_held = {str(right): allowed(kube, right) for right in rights[:1]}
         rights_held |= all_of({str(right): partial(allowed, kube, right) for right in rights[1:]})
     except KubeError as error:
         return _result_of(error)
-    except ProblemError as error:  # of several questions at once
+    except ProblemError as error:  # from several parallel requests
         return AccessResult(Reading.STRANGE, str(error))
     finally:
         kube.close()
@@ -57,7 +57,7 @@ def try_access(context: str, access: Access, deadline: float | None = None) -> A
 
 def _result_of(error: KubeError) -> AccessResult:
     seen = error.problems[0].seen or error.problems[0].message
-    if error.problems[0].code == Code.KUBECONFIG_UNUSABLE:  # nothing was asked
+    if error.problems[0].code == Code.KUBECONFIG_UNUSABLE:  # no request was sent
         return AccessResult(Reading.UNTESTED, seen)
     if error.untrusted:
         return AccessResult(Reading.UNTRUSTED, seen, error.certificate)

@@ -1,7 +1,8 @@
-"""What is tried again: a connection that broke, once; a call that the API server wants later, as it says.
+"""Retries: once after a broken connection, and as the server requires it (Retry-After).
 
-A broken connection says nothing about the mesh: API servers, kubelets and load balancers drop some where
-they are busy. A refusal is an answer, and is not tried again; neither is what used up its time.
+A broken connection is no sign of a fault in the mesh: API servers, kubelets and load balancers drop
+connections when they are busy. A refusal is a response and is not repeated, nor is a call that has used up
+its time.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _PAUSE_S = 0.1
 _BREAKS = (
-    ConnectionResetError,  # http.client.RemoteDisconnected is one
+    ConnectionResetError,  # http.client.RemoteDisconnected is a subclass
     ConnectionAbortedError,
     BrokenPipeError,
     http.client.IncompleteRead,
@@ -34,11 +35,11 @@ _BREAKS = (
 
 
 def once_more(what: str, call: Callable[[], T], *, left: Callable[[], float], reads: bool = True) -> T:
-    """Calls, and calls once more where the connection broke, or was not made in the first place.
+    """Makes a call, and repeats it once if the connection broke or was not established.
 
     Args:
-        call: Raises what the connection raised.
-        reads: Whether it changes nothing. Else it is called once more only where nothing was sent.
+        call: Raises the exception of the connection.
+        reads: Whether it changes nothing. If not, it is repeated only if nothing was sent.
     """
     try:
         return call()
@@ -60,12 +61,12 @@ def _is_worth_another(error: Exception, *, reads: bool) -> bool:
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether a connection broke, which says nothing about who was called."""
+    """Whether a connection broke, which is no sign of a fault of the server."""
     return any(isinstance(one, _BREAKS) for one in _chain(error))
 
 
 def _chain(error: Exception) -> Iterator[Exception]:
-    """An error and what it was raised for, as urllib3 nests them."""
+    """An error and its causes, as urllib3 nests them."""
     yield error
     inner = (error.__cause__, getattr(error, "reason", None), getattr(error, "original_error", None))
     for one in (*inner, *error.args):
@@ -79,18 +80,18 @@ def _words(error: Exception) -> str:
 
 
 class Patience(urllib3.Retry):
-    """Sends a call again, but never waits past the deadline, whatever Retry-After asks for."""
+    """Repeats a call, but never waits past the deadline, even if Retry-After is later."""
 
     left: Callable[[], float] = staticmethod(lambda: float("inf"))
 
     def new(self, **changes: Any) -> Patience:
-        """A copy that knows the same deadline."""
+        """Returns a copy with the same deadline."""
         made = super().new(**changes)
         made.left = self.left
         return made
 
     def is_exhausted(self) -> bool:
-        """Whether the call is not sent again."""
+        """Whether no retry is left."""
         return self.left() <= 0 or super().is_exhausted()
 
     def increment(
@@ -102,10 +103,10 @@ class Patience(urllib3.Retry):
         _pool: urllib3.connectionpool.ConnectionPool | None = None,
         _stacktrace: TracebackType | None = None,
     ) -> Patience:
-        """What is left after one more failure.
+        """Returns the retries that are left after one more failure.
 
         Raises:
-            urllib3.exceptions.MaxRetryError: Nothing is left, or the server asks for more time than is left.
+            urllib3.exceptions.MaxRetryError: No retry is left, or the server requires more time than is left.
         """
         if response is not None and (self.get_retry_after(response) or 0.0) >= self.left():
             raise urllib3.exceptions.MaxRetryError(cast("Any", _pool), url or "")

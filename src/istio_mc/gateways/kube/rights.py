@@ -1,4 +1,4 @@
-"""What the API server lets its caller do: all rights by one request, and one by one those it leaves open."""
+"""Permissions of the caller at an API server: one request for all, then one request for each unclear one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EVERYTHING = Right("*", "*", "*", "")
 _GROUP = "authorization.k8s.io/v1"
 _NOWHERE = "no_namespace"
-"""A namespace that cannot exist: the rules that hold in it are those of the whole cluster."""
+"""A namespace that cannot exist: only cluster-wide rules apply in it."""
 
 _NOT_SERVED = frozenset(
     {
@@ -43,10 +43,10 @@ _RULES = _Review(Kind(_GROUP, "SelfSubjectRulesReview"), "selfsubjectrulesreview
 
 
 def allowed(kube: Kube, right: Right) -> bool:
-    """Whether the API server grants a right.
+    """Whether the API server grants a permission.
 
     Raises:
-        KubeError: It does not say.
+        KubeError: The API server refused the review, or did not respond.
     """
     attributes = {
         "verb": right.verb,
@@ -60,22 +60,22 @@ def allowed(kube: Kube, right: Right) -> bool:
 
 
 def not_granted_everywhere(kube: Kube, rights: Iterable[Right]) -> Sequence[Right]:
-    """Those rights that rules of the whole cluster do not grant, by one request.
+    """Returns the rights that cluster-wide rules do not grant, with one request.
 
-    Each of them may be granted all the same: in its namespace alone, or by something else than RBAC.
+    They may still be granted: in a single namespace, or by an authorizer other than RBAC.
 
     Raises:
-        KubeError: The API server is not reached, or rejects the credentials.
+        KubeError: The API server is not reachable, or rejects the credentials.
     """
     rules = _rules(kube)
     return [right for right in rights if not is_granted(right, rules)]
 
 
 def missing(kube: Kube, rights: Iterable[Right]) -> tuple[str, ...]:
-    """Those rights that the API server does not grant; one request is enough for who may do everything.
+    """Returns the rights that the API server does not grant; one request is enough for a cluster admin.
 
     Raises:
-        KubeError: It does not say.
+        KubeError: The API server refused the review, or did not respond.
     """
     left = not_granted_everywhere(kube, dict.fromkeys(rights))
     if not left or allowed(kube, EVERYTHING):
@@ -85,9 +85,9 @@ def missing(kube: Kube, rights: Iterable[Right]) -> tuple[str, ...]:
 
 
 def _rules(kube: Kube) -> Sequence[Object]:
-    """The rules of the whole cluster for its caller; none where the API server does not know all of them.
+    """The cluster-wide rules for the caller; empty if the API server's list is incomplete.
 
-    An authorizer that cannot list its rules may deny what those of another one grant.
+    An authorizer that cannot list its rules may deny what another authorizer grants.
     """
     try:
         status = _status(kube, _RULES, {"namespace": _NOWHERE})

@@ -1,4 +1,4 @@
-"""What lives in a cluster, and what is around the mesh there: read once a run and all at once."""
+"""Objects of a cluster, and its surroundings of the mesh: read once per run and in parallel."""
 
 from __future__ import annotations
 
@@ -63,17 +63,17 @@ NEEDED = (
     Right("get", "pods", "", SYSTEM_NAMESPACE, "portforward"),
     Right("create", "pods", "", SYSTEM_NAMESPACE, "portforward"),
 )
-"""The rights that an install needs."""
+"""The permissions that an install needs."""
 
 
 def survey(kube: Kube, daemon_sets: Callable[[], list[Object]] | None = None) -> Surroundings:
-    """Looks around in a cluster: ten requests, more only where a right is missing or Calico runs.
+    """Reads the surroundings of the mesh: ten requests, more only if a right is missing or Calico runs.
 
     Args:
-        daemon_sets: Returns the DaemonSets, where others of this run read them too.
+        daemon_sets: Returns the DaemonSets, if other parts of this run also use them.
 
     Raises:
-        ProblemError: It cannot be reached, or refuses to tell.
+        ProblemError: The cluster is not reachable, or refuses a read.
     """
     calls: dict[str, Callable[[], list[Object]]] = {
         "storage": partial(kube.list, objects.STORAGE_CLASS),
@@ -101,7 +101,7 @@ def survey(kube: Kube, daemon_sets: Callable[[], list[Object]] | None = None) ->
 
 
 def _calico(kube: Kube, daemon_sets: Collection[Object]) -> Calico | None:
-    """Calico's settings; asked for only where it runs."""
+    """Calico's settings; read only if it runs."""
     node = next((one for one in daemon_sets if one["metadata"]["name"] == calico.DAEMON_SET), None)
     if node is None:
         return None
@@ -141,15 +141,15 @@ _OF_ISTIO = "app.kubernetes.io/part-of=istio"
 
 
 def observe(kube: Kube, namespace: Object | None = None) -> Observed:
-    """Reads a cluster: some nineteen requests at once, each kind listed once.
+    """Reads a cluster: about nineteen parallel requests, each kind listed once.
 
     Args:
-        namespace: istio-system, where this run has read it before.
+        namespace: istio-system, if this run has read it already.
 
     Raises:
-        ProblemError: It cannot be reached, or refuses to tell.
+        ProblemError: The cluster is not reachable, or refuses a read.
     """
-    # Asked first and alone: a cluster that does not answer shall cost one timeout and be one Problem.
+    # Read first and alone, so that an unreachable cluster costs one timeout and gives one Problem.
     version = kube.version()
 
     def listed(kind: Kind) -> Callable[[], list[Object]]:
@@ -173,7 +173,7 @@ _specs: dict[str, object] = {}
 
 
 def _share_specs(crds: Iterable[Object]) -> None:
-    """Has CRDs of several clusters that have equal specs have the same one: they are most of what is kept."""
+    """Makes equal CRD specs of several clusters share one object: they need most of the memory."""
     for crd in crds:
         spec = crd.get("spec")
         kept = _specs.setdefault(crd["metadata"]["name"], spec)
@@ -182,12 +182,12 @@ def _share_specs(crds: Iterable[Object]) -> None:
 
 
 def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Observed:
-    """The same, with what a manifest has of kinds that `observe` does not list.
+    """Adds the objects of a manifest whose kinds `observe` does not list.
 
-    Most meshes have none: NetworkPolicies, say, are made where `values.global.networkPolicy` asks for them.
+    Most meshes have none. For example, NetworkPolicies exist only with `values.global.networkPolicy`.
 
     Raises:
-        ProblemError: One of them may not be read.
+        ProblemError: One of them cannot be read.
     """
     listed = {kind.kind for kind in (*_IN_SYSTEM_NAMESPACE, *_CLUSTER_WIDE, objects.NAMESPACE)}
     unread = {ref_of(item): kind_of(item) for item in manifest if item["kind"] not in listed}
@@ -197,10 +197,10 @@ def completed(kube: Kube, observed: Observed, manifest: Iterable[Object]) -> Obs
 
 
 def read_each(kube: Kube, refs: Mapping[Ref, Kind]) -> dict[Ref, Object]:
-    """Of these objects those that there are, each read by its name, all at once.
+    """Returns those of the objects that exist, each read by its name, in parallel.
 
     Raises:
-        ProblemError: One of them may not be read.
+        ProblemError: One of them cannot be read.
     """
     calls = {str(ref): partial(kube.get, kind, ref.name, ref.namespace) for ref, kind in refs.items()}
     found = all_of(calls)
@@ -215,10 +215,10 @@ def read_services(kube: Kube, injected: Callable[[], list[Object]]) -> Services:
     """Reads the Services of all namespaces and their endpoints, in two calls.
 
     Args:
-        injected: Gives the pods that speak mTLS, which others of this run look at too.
+        injected: Returns the pods that use mTLS, which other parts of this run also use.
 
     Raises:
-        ProblemError: The API server refused, or did not answer.
+        ProblemError: The API server refused, or did not respond.
     """
     calls: dict[str, Callable[[], list[Object]]] = {
         "services": partial(kube.list, objects.SERVICE),

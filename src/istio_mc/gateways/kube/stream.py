@@ -1,4 +1,4 @@
-"""Streams through an API server, as exec and port-forward take them: WebSockets with numbered channels.
+"""Streams through an API server, for exec and port-forward: WebSockets with numbered channels.
 
 The protocol v4.channel.k8s.io: the first byte of each message is the number of its channel (Kubernetes
 1.32.3, apimachinery/pkg/util/httpstream/wsstream, kubelet/pkg/cri/streaming).
@@ -32,14 +32,14 @@ _STDOUT, _STDERR, _STATUS = 1, 2, 3  # of an exec
 _PORT_BYTES = 2
 _BREAKS = ("connection reset by peer", "broken pipe", "use of closed network connection")
 _AFTER_THE_STATUS_S = 5.0
-"""What the containers' runtime has still to send once it reported how the command ended."""
+"""Seconds that the container runtime has to send remaining output after it reported the exit code."""
 
 
 class StreamError(ConnectionError):
-    """A stream was refused, or its other end reports a fault, in its own words.
+    """A stream was refused, or its other end reports a fault in its own words.
 
     Attributes:
-        status: HTTP status of a refusal; 0 where it was opened.
+        status: HTTP status of a refusal; 0 if the stream was opened.
     """
 
     def __init__(self, message: str, status: int = 0) -> None:
@@ -48,12 +48,12 @@ class StreamError(ConnectionError):
 
 
 class BrokenStreamError(StreamError, ConnectionAbortedError):
-    """A connection that a stream needs broke, here or behind the API server."""
+    """A connection of a stream broke, here or behind the API server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What a command run in a container left behind."""
+    """Output and exit code of a command in a container."""
 
     stdout: str
     stderr: str
@@ -61,10 +61,10 @@ class Execution:
 
 
 class _TimedSocket:
-    """As much of a socket as websocket-client needs, whose reads and writes all end in time.
+    """The part of a socket that websocket-client needs; every read and write has a deadline.
 
     Attributes:
-        until: `time.monotonic()` value by which they end.
+        until: `time.monotonic()` value at which reads and writes end.
     """
 
     def __init__(self, inner: socket.socket) -> None:
@@ -73,7 +73,7 @@ class _TimedSocket:
         self.until = 0.0
 
     def recv(self, size: int) -> bytes:
-        """Up to so many bytes; none where the other side has closed."""
+        """Returns up to `size` bytes; empty if the other side has closed."""
         if not self._received:
             self._limit()
             self._received = self._inner.recv(_CHUNK)
@@ -81,16 +81,16 @@ class _TimedSocket:
         return data
 
     def send(self, data: bytes) -> int:
-        """How many bytes of it were sent."""
+        """Returns the number of bytes sent."""
         self._limit()
         return self._inner.send(data)
 
     def gettimeout(self) -> float | None:
-        """What is left, in seconds."""
+        """Seconds that are left."""
         return self._inner.gettimeout()
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._inner.close()
 
     def _limit(self) -> None:
@@ -104,7 +104,7 @@ class Channels:
     """The channels of one WebSocket.
 
     Attributes:
-        patience: Seconds that the next message may take.
+        patience: Time limit for the next message, in seconds.
     """
 
     def __init__(self, connection: _TimedSocket, patience: Callable[[], float]) -> None:
@@ -113,10 +113,10 @@ class Channels:
         self.patience = patience
 
     def open(self, url: str, headers: Sequence[Header]) -> None:
-        """Has the connection become a WebSocket.
+        """Upgrades the connection to a WebSocket.
 
         Raises:
-            OSError: It was refused, or took too long; StreamError is one.
+            OSError: It was refused, or took too long; StreamError is a subclass.
         """
         with self._in_time(), _refusals():
             self._carrier.connect(
@@ -141,10 +141,10 @@ class Channels:
             self._carrier.send_binary(bytes([channel]) + data)
 
     def receive(self) -> tuple[int, bytes] | None:
-        """The channel and content of the next message; None where the other side has ended the stream.
+        """Returns channel and content of the next message; None if the other side has ended the stream.
 
         Raises:
-            OSError: None came in time, or the connection broke.
+            OSError: No message arrived in time, or the connection broke.
         """
         while True:
             with self._in_time():
@@ -155,7 +155,7 @@ class Channels:
                 return data[0], data[1:]
 
     def close(self) -> None:
-        """Ends the stream, whatever the other side does."""
+        """Closes the stream without waiting for the other side."""
         self._connection.until = time.monotonic() + 1.0
         with suppress(OSError, websocket.WebSocketException):
             self._carrier.send_close()
@@ -163,7 +163,7 @@ class Channels:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """Gives what is done in a `with` block its time, and a failure the words of a person."""
+        """Sets the deadline of a `with` block, and raises its failures with readable messages."""
         left = self.patience()
         self._connection.until = time.monotonic() + left
         try:
@@ -186,13 +186,13 @@ def channels(
     connect_timeout_s: float,
     patience: Callable[[], float],
 ) -> Iterator[Channels]:
-    """A stream to a path of an API server, for the length of a `with` block.
+    """Opens a stream to a path of an API server for a `with` block.
 
     Args:
-        path: Path of a subresource that is connected to, such as a pod's `exec`.
+        path: Path of a subresource, such as a pod's `exec`.
 
     Raises:
-        OSError: It was not opened, or broke; StreamError is one.
+        OSError: It was not opened, or broke; StreamError is a subclass.
         urllib3.exceptions.HTTPError: Nothing responds there in time.
     """
     url = parse_url(f"{endpoint.url}{path}?{urlencode(query)}")
@@ -208,7 +208,7 @@ def channels(
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Gives a refusal to open a WebSocket the API server's own words."""
+    """Raises a refused WebSocket with the API server's own message."""
     try:
         yield
     except websocket.WebSocketBadStatusException as error:
@@ -224,13 +224,13 @@ def _refusal(status: int, body: bytes) -> str:
 
 
 def _kind(words: str) -> type[StreamError]:
-    """Which error the cluster reports: of a connection behind it that broke, Go's words are the only sign."""
+    """The error type of the cluster's text: only Go's words show a broken connection behind it."""
     broke = words.endswith("EOF") or any(one in words for one in _BREAKS)
     return BrokenStreamError if broke else StreamError
 
 
 def _message(raw: bytes) -> str:
-    """The message of a Status; of anything else its beginning."""
+    """The message of a Status; the beginning of any other text."""
     try:
         return str(json.loads(raw)["message"])
     except (ValueError, LookupError, TypeError):
@@ -238,7 +238,7 @@ def _message(raw: bytes) -> str:
 
 
 class Tunnel:
-    """A connection to a port of a pod: as much of a socket as its users need."""
+    """A connection to a port of a pod, with the socket methods that its users need."""
 
     def __init__(self, through: Channels) -> None:
         self._channels = through
@@ -247,7 +247,7 @@ class Tunnel:
         self._ended = False
 
     def sendall(self, data: bytes, /) -> None:
-        """Sends all of it.
+        """Sends all bytes.
 
         Raises:
             OSError: The stream broke.
@@ -255,10 +255,10 @@ class Tunnel:
         self._channels.send(_DATA, data)
 
     def recv(self, size: int, /) -> bytes:
-        """Up to so many bytes; none where the pod has closed.
+        """Returns up to `size` bytes; empty if the pod has closed.
 
         Raises:
-            OSError: Nothing came in time, or the stream broke; StreamError is what the cluster reports.
+            OSError: Nothing arrived in time, or the stream broke; StreamError: the cluster reports a fault.
         """
         while not self._received and not self._ended:
             self._store(self._channels.receive())
@@ -266,7 +266,7 @@ class Tunnel:
         return data
 
     def makefile(self, _mode: str = "rb", /) -> io.BufferedReader:
-        """What is received, as a file."""
+        """Returns the received bytes as a file."""
         return io.BufferedReader(_Reader(self))
 
     def close(self) -> None:
@@ -277,7 +277,7 @@ class Tunnel:
             self._ended = True
             return
         channel, data = message
-        if channel not in self._announced:  # the first message of each is the port's number
+        if channel not in self._announced:  # the first message of each channel is the port's number
             self._announced.add(channel)
             data = data[_PORT_BYTES:]
         if channel == _FORWARD_ERROR and data:
@@ -288,7 +288,7 @@ class Tunnel:
 
 
 class _Reader(io.RawIOBase):
-    """What a tunnel receives, for `io` to read."""
+    """The received bytes of a tunnel, for `io`."""
 
     def __init__(self, tunnel: Tunnel) -> None:
         self._tunnel = tunnel
@@ -303,16 +303,16 @@ class _Reader(io.RawIOBase):
 
 
 def time_left(within_s: float) -> Callable[[], float]:
-    """A patience that ends so many seconds from now, however many messages come until then."""
+    """Returns a function that gives the seconds left of a time limit for all messages together."""
     until = time.monotonic() + within_s
     return lambda: until - time.monotonic()
 
 
 def run(stream: Channels) -> Execution:
-    """What a command prints, until the API server reports how it ended.
+    """Returns the output of a command, once the API server reports its exit code.
 
     Raises:
-        OSError: The stream ended or broke before; StreamError is what the cluster reports instead.
+        OSError: The stream ended or broke before that; StreamError: the cluster reports a fault instead.
     """
     received: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: [], _STATUS: []}
     try:

@@ -1,7 +1,7 @@
-"""How connections to an API server are encrypted, and who is trusted: one SSLContext for the same settings.
+"""TLS settings of connections to an API server; equal settings share one SSLContext.
 
-As client-go 0.32.3 and Go 1.24 do it: each certificate of a bundle is an anchor by itself, also one that is
-not self-signed, and a block that cannot be read is skipped (crypto/x509, CertPool.AppendCertsFromPEM).
+As in client-go 0.32.3 and Go 1.24, each certificate of a bundle is a trust anchor, also one that is not
+self-signed, and a block that cannot be read is skipped (crypto/x509, CertPool.AppendCertsFromPEM).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _NO_PAIR = "KEY_VALUES_MISMATCH"
 
 
 class UnusableTlsError(ValueError):
-    """TLS settings that no connection can be made with; the message contains no key."""
+    """TLS settings that cannot be used; the message contains no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """What a kubeconfig says of TLS, but for the server's name.
+    """TLS settings of a kubeconfig, without the server's name.
 
     Attributes:
-        authorities: PEM certificates that the server's may be issued by; None: the system's.
+        authorities: PEM certificates of the CAs that may issue the server's certificate; None: the system's.
     """
 
     authorities: bytes | None = None
@@ -44,7 +44,7 @@ class TlsSettings:
 
 
 def read_settings(cluster: Mapping[str, object], user: Mapping[str, object]) -> TlsSettings:
-    """The settings of a cluster's and a user's entry of a kubeconfig; data come before a file.
+    """Returns the TLS settings of a kubeconfig's cluster and user; inline data has precedence over a file.
 
     Raises:
         UnusableTlsError: A file cannot be read, or data is not base64.
@@ -62,7 +62,7 @@ _making = threading.Lock()
 
 
 def context_of(settings: TlsSettings) -> ssl.SSLContext:
-    """The context of these settings, the same one each time: making it reads and parses every certificate.
+    """Returns the context of these settings, always the same one: a new one parses every certificate again.
 
     Raises:
         UnusableTlsError: A certificate or key cannot be used.
@@ -74,10 +74,10 @@ def context_of(settings: TlsSettings) -> ssl.SSLContext:
 
 
 class _SharedContext(ssl.SSLContext):
-    """A context that many threads open connections with at the same time, and so none may change."""
+    """A context that many threads use at the same time for new connections, and that must not change."""
 
     def set_alpn_protocols(self, alpn_protocols: object) -> None:
-        """Does nothing: urllib3 sets them before each connection, always to the same."""
+        """Does nothing: urllib3 sets them before each connection, always to the same value."""
 
 
 def _made(settings: TlsSettings) -> ssl.SSLContext:
@@ -109,13 +109,13 @@ def _trust(context: ssl.SSLContext, authorities: bytes) -> None:
 
 
 def _authenticate(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    # `ssl` reads them from files only: these have no name at any moment, and are gone with the process.
+    # `ssl` reads them only from files: these never have a name, and disappear with the process.
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in (certificate, key)]
         try:
             certfile, keyfile = map(_written, files, (certificate, key))
             context.load_cert_chain(certfile, keyfile, password=_reject_passphrase)
-        except OSError as error:  # ssl.SSLError is one
+        except OSError as error:  # ssl.SSLError is a subclass
             fault = "do not belong together" if _NO_PAIR in str(error) else f"cannot be read: {error}"
             raise UnusableTlsError(f"client-certificate, client-key: {fault}") from None
 
@@ -127,14 +127,14 @@ def _written(file: IO[bytes], data: bytes) -> str:
 
 
 def _reject_passphrase() -> NoReturn:
-    """Stands in for OpenSSL's question for a passphrase on the terminal."""
+    """Replaces OpenSSL's prompt for a passphrase on the terminal."""
     raise UnusableTlsError("client-key: is encrypted; kubectl uses no such key either")
 
 
 def _content(entry: Mapping[str, object], key: str) -> bytes | None:
     if data := entry.get(f"{key}-data"):
         try:
-            # As Go's decoder, without line breaks and nothing else (encoding/base64, Go 1.24).
+            # Like Go's decoder: ignores line breaks only (encoding/base64, Go 1.24).
             return base64.b64decode(str(data).replace("\n", "").replace("\r", ""), validate=True)
         except ValueError:
             raise UnusableTlsError(f"{key}-data: is not base64") from None

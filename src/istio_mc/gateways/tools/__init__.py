@@ -1,1 +1,1 @@
-"""Programs and manifests: downloaded, kept, found."""
+"""Download, cache and selection of programs and manifests."""

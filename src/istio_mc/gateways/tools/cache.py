@@ -1,4 +1,4 @@
-"""The private cache: programs, manifests, unfinished downloads, and the digests of what was fetched."""
+"""The private cache: programs, manifests, unfinished downloads, and digests of downloaded files."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """The folder `istio-mc` of the user's cache, entered by its owner alone."""
+    """The folder `istio-mc` of the user's cache, which only its owner can enter."""
 
     folder: Path
 
     def program(self, tool: Tool, version: str, platform: Platform) -> Path:
-        """Where a program of a version and platform is, or would be."""
+        """Path of a program of a version and platform, which may not exist."""
         return self.folder / "bin" / f"{platform.os}-{platform.arch}" / f"{tool}-{version}" / tool
 
     def manifest(self, url: str) -> Path:
-        """Where the content of a URL is, or would be."""
+        """Path of the cached content of a URL, which may not exist."""
         return self.folder / "manifests" / _key(url)
 
     def partial(self, url: str) -> Path:
-        """Where a URL is downloaded to; removed when it is used."""
+        """Path of an unfinished download of a URL; removed after use."""
         return self.folder / "partial" / _key(url)
 
     def record(self, url: str) -> Path:
-        """Where the digest of what a URL contained is kept, and of the program that was unpacked from it."""
+        """Path of the digests of a URL's content, and of the program that was unpacked from it."""
         return self.folder / "digests" / f"{_key(url)}.sha256"
 
     def recorded(self, url: str) -> str | None:
-        """The digest of what a URL contained; None: it was never fetched."""
+        """The digest of a URL's content; None: never downloaded."""
         return next(iter(self._digests(url)), None)
 
     def recorded_program(self, url: str, program: Path) -> str | None:
-        """The digest of the published file that a program was installed from; None: it is from elsewhere."""
+        """The digest of the published file that a program was installed from; None: from another source."""
         match self._digests(url):
             case [published, unpacked] if program.is_file() and sha256_of(program) == unpacked:
                 return published
         return None
 
     def remember(self, url: str, sha256: str) -> None:
-        """Keeps the first-seen digest of a URL; one that is kept already stays.
+        """Stores the digest of a URL at its first download; an existing digest stays unchanged.
 
         Raises:
             ProblemError: The cache cannot be written.
@@ -70,7 +70,7 @@ class Cache:
                 raise
 
     def remember_program(self, url: str, sha256: str, program: Path) -> None:
-        """Keeps the digests of a published file and of the program in it, in place of earlier ones.
+        """Stores the digests of a published file and of the program in it; replaces earlier ones.
 
         Raises:
             ProblemError: The cache cannot be written.
@@ -80,7 +80,7 @@ class Cache:
         files.write(self.record(url), lines.encode())
 
     def make_folder(self, path: Path) -> None:
-        """Makes a folder of the cache, private from the cache's own folder down.
+        """Creates a folder in the cache; the cache's folder and all below it are private.
 
         Raises:
             ProblemError: `file-unwritable`.
@@ -97,14 +97,14 @@ class Cache:
 def find_cache(env: Mapping[str, str], home: Path) -> Cache:
     """The cache of a user: `$XDG_CACHE_HOME/istio-mc`, else `~/.cache/istio-mc`.
 
-    A relative $XDG_CACHE_HOME is passed over, as the XDG Base Directory Specification has it.
+    A relative $XDG_CACHE_HOME is ignored, as the XDG Base Directory Specification requires.
     """
     base = Path(env.get("XDG_CACHE_HOME") or "")
     return Cache((base if base.is_absolute() else home / ".cache") / "istio-mc")
 
 
 def sha256_of(path: Path) -> str:
-    """A file's SHA-256.
+    """Returns a file's SHA-256.
 
     Raises:
         ProblemError: `file-unreadable`.
@@ -119,7 +119,7 @@ def sha256_of(path: Path) -> str:
 
 
 def replacing(path: Path, mode: int) -> AbstractContextManager[BinaryIO]:
-    """An open file that takes the place of a program or manifest: `files.replacing`.
+    """Yields an open file that replaces a program or manifest: `files.replacing`.
 
     Raises:
         ProblemError: `file-unwritable`.
@@ -138,7 +138,7 @@ def copy_into(source: Path, to: BinaryIO) -> None:
 
 
 def _key(url: str) -> str:
-    """A file name for a URL: unlike any other's, and readable."""
+    """A file name for a URL: unique and readable."""
     name = url.rstrip("/").rsplit("/", 1)[-1]
     readable = "".join(c for c in name if c.isalnum() or c in "._-").lstrip(".")[:80]
     return f"{hashlib.sha256(url.encode()).hexdigest()[:16]}-{readable}"

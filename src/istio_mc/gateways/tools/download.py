@@ -1,7 +1,7 @@
-"""Files over HTTP: tried again, and verified.
+"""HTTP downloads with retries and verification.
 
-A file is written in the private cache, and handed out only once its SHA-256 is the one it must have. What is
-left of a try that failed is removed.
+A file is written to the private cache, and used only if its SHA-256 is the expected one. Files of failed
+attempts are removed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OnProgress = Callable[[int, int | None], None]
-"""Told how many bytes are there, and how many it will be (None: the server does not say)."""
+"""Called with the bytes downloaded and the total (None: the server does not report it)."""
 
 MAX_FILE = 512 << 20
 MAX_TEXT = 32 << 20
@@ -44,14 +44,14 @@ _CONNECT_S = 10.0
 _LONGEST_PAUSE_S = 8.0
 _LOCK_POLL_S = 0.2
 _OVERDUE_S = 1.0
-"""How long after the deadline a try is abandoned that has no end of its own: DNS, or headers byte by byte."""
+"""Seconds after the deadline at which an attempt without its own end is abandoned: DNS, or slow headers."""
 STEP = "download"
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DOCS = "troubleshooting.md#download-failed"
 
 
-class _Again(Exception):  # noqa: N818 - not an error yet: the next try may do
-    """This try failed, and another may not."""
+class _Again(Exception):  # noqa: N818 - not an error yet: the next attempt may succeed
+    """This attempt failed; another one may succeed."""
 
     def __init__(self, seen: str, wait_s: float = 0.0) -> None:
         super().__init__(seen)
@@ -60,12 +60,12 @@ class _Again(Exception):  # noqa: N818 - not an error yet: the next try may do
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file to fetch, and what it must be.
+    """A file to download, and the source of its checksum.
 
     Attributes:
-        checksum_url: Where its SHA-256 is published; None: nowhere, and what it was when it was first fetched
-            is what it must be ever after.
-        sha256_from: Where that one is from, in words.
+        checksum_url: URL of its SHA-256; None: not published. Then the digest of the first download is the
+            expected one for all later downloads.
+        sha256_from: Where `sha256` is from, in words.
     """
 
     url: str
@@ -77,12 +77,12 @@ class RemoteFile:
 
 @dataclass(slots=True)
 class Downloader:
-    """Fetches files, each as often as it takes within its bounds. Proxy variables are honoured.
+    """Downloads files, with a limited number of attempts. Proxy variables are used.
 
     Attributes:
-        cache: Where files are written, and first-seen digests are kept.
-        read_timeout_s: Seconds without a byte after which a try is given up.
-        backoff_s: Seconds before the second try; twice as long before each further one, up to 8.
+        cache: Folder for files and for digests of first downloads.
+        read_timeout_s: Seconds without a byte after which an attempt ends.
+        backoff_s: Seconds before the second attempt; doubled before each further one, up to 8.
     """
 
     cache: Cache
@@ -98,10 +98,10 @@ class Downloader:
     def fetched(
         self, remote: RemoteFile, on_progress: OnProgress = lambda _done, _total: None
     ) -> Iterator[tuple[Path, str]]:
-        """A file that is what it must be, and its SHA-256, for the time of a `with` block.
+        """Yields a verified file and its SHA-256 for the time of a `with` block.
 
-        When the block ends the file is gone from the cache; where it ends well and no checksum is published,
-        the digest is remembered.
+        At the end of the block the file is removed from the cache. If no checksum is published, and the block
+        raised nothing, the digest is stored.
 
         Raises:
             ProblemError: `download-failed`, `download-untrusted`, `checksum-missing`, `checksum-mismatch`,
@@ -124,7 +124,7 @@ class Downloader:
                 partial.unlink(missing_ok=True)
 
     def text(self, url: str) -> str | None:
-        """A small text, such as a checksum; None where the server has none (404, 403).
+        """A small text, such as a checksum; None if the server has none (404, 403).
 
         Raises:
             ProblemError: `download-failed`.
@@ -132,7 +132,7 @@ class Downloader:
 
         def once() -> str | None:
             with self._get(url) as answer:
-                if answer.status_code in (403, 404):  # object stores say 403 of what is not there
+                if answer.status_code in (403, 404):  # object stores return 403 for missing files
                     return None
                 _stop_unless_good(url, answer)
                 raw = bytearray()
@@ -147,13 +147,13 @@ class Downloader:
         return self._with_retries(url, once)
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Closes the connections."""
         if self._client:
             self._client.close()
 
     @contextmanager
     def _locked(self, url: str, partial: Path) -> Iterator[None]:
-        """Holds a download against other runs for the time of a `with` block."""
+        """Locks a download against other runs during a `with` block."""
         lock = partial.with_name(f"{partial.name}.lock")
         with lock.open("ab") as file:
             for _ in poll_rounds(self.deadline, _LOCK_POLL_S):
@@ -183,7 +183,7 @@ class Downloader:
         return digest, "published with it"
 
     def _download(self, remote: RemoteFile, partial: Path, on_progress: OnProgress) -> None:
-        """One try, from the beginning."""
+        """Makes one attempt, from the first byte."""
         with self._get(remote.url) as answer:
             _stop_unless_good(remote.url, answer)
             done = 0
@@ -219,7 +219,7 @@ class Downloader:
             return self._client
 
     def _with_retries(self, url: str, once: Callable[[], T]) -> T:
-        """What a call returns, made again while that may help."""
+        """Result of a call, repeated after errors for which a new attempt may help."""
         for attempt in range(1, self.attempts + 1):
             try:
                 return in_time(once, self.deadline + _OVERDUE_S)
@@ -247,10 +247,10 @@ class Downloader:
 
 
 def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> ProblemError:
-    """A file is not what it must be.
+    """The error for a file whose digest is not the expected one.
 
     Args:
-        record: Where its first-seen digest is kept, for the case that it is from there.
+        record: Path of the digest of the first download, for the case that `expected` is from there.
     """
     changed = source == RECORDED
     verb = "has changed since it was first fetched" if changed else "is not what it must be"
@@ -288,12 +288,12 @@ def _stop_unless_good(url: str, answer: httpx.Response) -> None:
 
 
 def _client() -> httpx.Client:
-    # identity: what is verified is the file's own bytes.
+    # identity: the digest is of the uncompressed bytes.
     headers = {"User-Agent": "istio-mc", "Accept-Encoding": "identity"}
     try:
         return httpx.Client(follow_redirects=True, headers=headers)
     except (ImportError, ValueError, OSError, httpx.InvalidURL) as error:
-        # What is no URL may be quoted by its words, and with it a password.
+        # The error may quote an invalid URL, which may contain a password.
         seen = "a variable that is not a URL" if isinstance(error, httpx.InvalidURL) else str(error)
         raise ProblemError.of(
             code=Code.PROXY_UNUSABLE,
@@ -321,7 +321,7 @@ _OTHER_HOST = Advice("check the URL and the proxy: another host responds under t
 
 
 def refuse_untrusted(url: str, error: httpx.HTTPError) -> None:
-    """Raises where a request failed because a certificate is not accepted: no further try changes that.
+    """Raises if a request failed because of an untrusted certificate: a new attempt does not help.
 
     Raises:
         ProblemError: `download-untrusted`.

@@ -1,4 +1,4 @@
-"""Which program is used: the bin-dir's, the private cache's, or the one on PATH."""
+"""Selects the program to use: from bin-dir, from the private cache, or from PATH."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VERSION_S = 15.0
 
 
 class Origin(StrEnum):
-    """Where a program was found."""
+    """Where a program is from."""
 
     BIN_DIR = "bin-dir"
     CACHE = "cache"
@@ -35,7 +35,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FoundTool:
-    """A program that would be used."""
+    """A program on this machine."""
 
     path: Path
     origin: Origin
@@ -47,7 +47,7 @@ def own_platform() -> Platform:
     """This machine's platform.
 
     Raises:
-        InputError: None of the tools is published for it.
+        InputError: No tool is published for this platform.
     """
     return platform_of(platform.system(), platform.machine())
 
@@ -60,10 +60,10 @@ def find(
     bin_dir: Path | None = None,
     deadline: float = math.inf,
 ) -> FoundTool | None:
-    """The program that is used: of those there are, the first that is of the version wanted.
+    """Returns the program to use: the first one of the required version.
 
-    They are looked at in the order bin-dir, cache, PATH. Where none is of that version it is the first there
-    is, and what to say of it is the caller's.
+    The search order is bin-dir, cache, PATH. If none has that version, the result is the first one that
+    exists, and the caller handles the difference.
     """
     first: FoundTool | None = None
     for origin, path in _candidates(tool, version, env, cache, bin_dir):
@@ -78,7 +78,7 @@ def find(
 def version_of(
     tool: Tool, path: Path, deadline: float = math.inf, env: Mapping[str, str] | None = None
 ) -> tuple[str | None, str]:
-    """What a program says its version is (None: it does not tell), and what it said instead."""
+    """The version that a program reports (None: it reports none), and its output in that case."""
     timeout_s = process.within(_VERSION_S, deadline)
     try:
         arguments: list[str | Path] = [path, *VERSION_ARGUMENTS[tool]]
@@ -96,7 +96,7 @@ def _candidates(
 ) -> Iterator[tuple[Origin, Path]]:
     if bin_dir and (path := shutil.which(tool, path=str(bin_dir))):
         yield Origin.BIN_DIR, Path(path)
-    with suppress(InputError):  # a platform for which nothing is ever in the cache
+    with suppress(InputError):  # no tool is published for this platform, so the cache has none
         cached = cache.program(tool, version or "", own_platform())
         if version and os.access(cached, os.X_OK):
             yield Origin.CACHE, cached

@@ -1,6 +1,6 @@
-"""Programs and manifests: put in place whole and verified, or not at all.
+"""Installs programs and manifests: complete and verified, or not at all.
 
-Of an archive, one named file's bytes are read, and nothing else of what it says is done.
+From an archive only the bytes of one named file are read; nothing else in it is used.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _READABLE = 0o644
 
 
 class Source(Protocol):
-    """Where published files are had from."""
+    """A source of published files."""
 
     def fetched(
         self, artifact: Artifact, on_progress: OnProgress
@@ -49,7 +49,7 @@ class Source(Protocol):
         """A verified file and its SHA-256, for the time of a `with` block."""
 
     def place(self, artifact: Artifact) -> str:
-        """Where it would be had from: a URL, or a file."""
+        """Its place in this source: a URL or a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Offline:
 
     @contextmanager
     def fetched(self, artifact: Artifact, on_progress: OnProgress) -> Iterator[tuple[Path, str]]:
-        """The folder's file, copied first, so that what is verified is what is used.
+        """The folder's file, copied before it is verified, so that the verified bytes are the ones used.
 
         Raises:
             ProblemError: `offline-missing`, `checksum-missing`, `checksum-mismatch`, `digest-changed`.
@@ -155,7 +155,7 @@ class Offline:
 
 
 def _recognised(path: Path, artifact: Artifact) -> str:
-    """What a file is instead of an artifact, as words; "" where its content does not show that."""
+    """Describes a file that is not the artifact, in words; "" if its content does not show what it is."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if not head:
@@ -185,7 +185,7 @@ def _damage(archive: Path) -> str:
 
 
 def is_as_downloaded(path: Path, digest: str) -> bool:
-    """Whether a digest is the one that the file's own checksum file has."""
+    """Whether a digest equals the one in the file's checksum file."""
     text = files.read_if_there(checksum_file(path))
     return text is not None and parse_checksum(text.decode(errors="replace"), path.name) == digest
 
@@ -195,17 +195,17 @@ def _checksum_source(path: Path) -> str:
 
 
 def in_folder(folder: Path, artifact: Artifact) -> Path:
-    """Where a folder of downloads has a file."""
+    """Path of an artifact in a folder of downloads."""
     return folder / artifact.folder / artifact.name
 
 
 def checksum_file(path: Path) -> Path:
-    """Where the checksum of a downloaded file stands."""
+    """Path of the checksum of a downloaded file."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def target_of(artifact: Artifact, cache: Cache, bin_dir: Path | None) -> Path:
-    """Where an artifact is installed: programs in `bin_dir` or the cache, manifests in the cache."""
+    """Path where an artifact is installed: programs in `bin_dir` or the cache, manifests in the cache."""
     if artifact.platform is None:
         return cache.manifest(artifact.url)
     if bin_dir:
@@ -214,7 +214,7 @@ def target_of(artifact: Artifact, cache: Cache, bin_dir: Path | None) -> Path:
 
 
 def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
-    """Whether what is at a target is the artifact already; asks nobody.
+    """Whether the file at a target is already the artifact; uses no network.
 
     Raises:
         ProblemError: It cannot be read.
@@ -227,7 +227,7 @@ def is_installed(artifact: Artifact, target: Path, cache: Cache) -> bool:
 
 
 def verification_of(artifact: Artifact, there: Path | None, cache: Cache) -> Verification:
-    """How the digest of a file was verified; where there is none yet, how `install` will verify it.
+    """How the digest of a file was verified; without a file, how `install` will verify it.
 
     Raises:
         ProblemError: It cannot be read.
@@ -250,12 +250,12 @@ def install(
     on_progress: OnProgress,
     deadline: float = math.inf,
 ) -> None:
-    """Puts an artifact in place, whole and at once; until then what is there stays.
+    """Installs an artifact in one step; until then an existing file stays.
 
-    A program for this machine's platform is run first.
+    A program for this machine's platform is run before that.
 
     Raises:
-        ProblemError: It could not be had, is not what it must be, does not run, or cannot be written.
+        ProblemError: The artifact is not available, fails verification, does not run, or cannot be written.
     """
     place = source.place(artifact)
     if artifact.platform is None:
@@ -284,9 +284,9 @@ def install(
 
 @contextmanager
 def _tested(artifact: Artifact, target: Path, place: str, deadline: float) -> Iterator[BinaryIO]:
-    """An open file for a program, which takes the place of `target` once it has run as it must."""
-    # In the target's folder: a rename is atomic on one file system only, and another may be mounted noexec. A
-    # file that is open for writing cannot be run.
+    """An open file for a program, which replaces `target` after a successful test run."""
+    # In the target's folder: a rename is atomic only within one file system, and another one may be mounted
+    # noexec. A file that is open for writing cannot be run.
     with temporary.folder(target.parent) as folder:
         made = folder / artifact.tool
         with replacing(made, PROGRAM_MODE) as file:
@@ -296,7 +296,7 @@ def _tested(artifact: Artifact, target: Path, place: str, deadline: float) -> It
 
 
 def is_downloaded(artifact: Artifact, folder: Path) -> bool:
-    """Whether a folder of downloads holds a file with the checksum it must have; asks nobody."""
+    """Whether a folder of downloads contains a file with the expected checksum; uses no network."""
     path = in_folder(folder, artifact)
     text = files.read_if_there(checksum_file(path))
     if text is None or not path.is_file():
@@ -306,10 +306,10 @@ def is_downloaded(artifact: Artifact, folder: Path) -> bool:
 
 
 def download(artifact: Artifact, folder: Path, source: Source, on_progress: OnProgress) -> None:
-    """Puts a published file, as it is, and its checksum into a folder of downloads.
+    """Writes a published file, unchanged, and its checksum to a folder of downloads.
 
     Raises:
-        ProblemError: It could not be had, is not what it must be, or cannot be written.
+        ProblemError: The file is not available, fails verification, or cannot be written.
     """
     target = in_folder(folder, artifact)
     _make_folder(target.parent, None)
@@ -336,7 +336,7 @@ def _refuse_other_platform(artifact: Artifact, head: bytes, place: str) -> None:
 
 
 def _make_folder(path: Path, cache: Cache | None) -> None:
-    """Makes a folder: private in the cache, everybody's to read elsewhere."""
+    """Creates a folder: private in the cache, readable by all elsewhere."""
     if cache and path.is_relative_to(cache.folder):
         cache.make_folder(path)
         return
@@ -359,7 +359,7 @@ def _not_prepared(artifact: Artifact, path: Path, folder: Path) -> ProblemError:
 
 
 def _download(artifact: Artifact) -> Command:
-    """The command that fills a folder of downloads with a file."""
+    """The command that downloads the artifact to a folder."""
     options = [f"--{artifact.tool}", artifact.version]
     if artifact.platform:
         options += ["--platform", str(artifact.platform)]
@@ -367,23 +367,23 @@ def _download(artifact: Artifact) -> Command:
 
 
 def refuse_unusable(artifact: Artifact, program: Path, place: str, deadline: float) -> None:
-    """Runs a program's version command, where the program is for this machine's platform.
+    """Runs a program's version command, if the program is for this machine's platform.
 
     Args:
-        program: Where it is, not yet in its place.
+        program: Its current path, before it is installed.
         place: Where it was fetched from, for messages.
 
     Raises:
         ProblemError: `tool-not-started`: it does not start, or reports no version.
             `tool-version-mismatch`: it reports another one.
     """
-    with suppress(InputError):  # a platform that no tool is published for
+    with suppress(InputError):  # no tool is published for this platform
         if artifact.platform == own_platform():
             _run(artifact, program, place, deadline)
 
 
 def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None:
-    # A kubeconfig that cannot be read is no fault of the program.
+    # Without the kubeconfig: one that cannot be read is not a fault of the program.
     env = {**os.environ, "KUBECONFIG": os.devnull}
     version, output = version_of(artifact.tool, program, deadline, env)
     if version == artifact.version:
@@ -409,18 +409,18 @@ def _run(artifact: Artifact, program: Path, place: str, deadline: float) -> None
 
 
 MAX_MEMBER = 512 << 20
-"""Bytes above which a member is refused: several times the largest of these programs."""
+"""Size limit in bytes of a member: several times the largest of these programs."""
 
-_MAX_BEFORE = 4 * MAX_MEMBER  # bytes of other members to read past
+_MAX_BEFORE = 4 * MAX_MEMBER  # limit in bytes of the members before it
 _CHUNK = 1 << 20
 _SHOWN = 8
 
 
 def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = None) -> None:
-    """Writes one regular file of a gzipped tar archive into an open file; `name` is what errors call it.
+    """Writes one regular file of a gzipped tar archive into an open file; errors call the archive `name`.
 
-    The archive chooses no name, link, owner, permission or place: only the bytes of `member` are read, as the
-    archive is unrolled from its beginning. Links and devices of that name are refused.
+    The archive determines no name, link, owner, permission or path: only the bytes of `member` are read, in
+    one pass from the beginning. Links and devices of that name are rejected.
 
     Raises:
         ProblemError: `archive-unreadable`, `archive-member-missing` or `archive-unsafe`.
@@ -428,7 +428,7 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
     seen: list[str] = []
     name = name or archive.name
     try:
-        # tarfile's own reading of gzip (mode r|gz) passes over the checksum at its end.
+        # tarfile's own gzip reader (mode r|gz) does not verify the checksum at the end.
         with gzip.open(archive) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
             for entry in tar:
                 if entry.offset_data > _MAX_BEFORE:
@@ -474,7 +474,7 @@ def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, name: str, member: str, 
 
 
 def _read_on(raw: gzip.GzipFile) -> None:
-    """Reads to the end, where gzip compares its checksum; of an archive that is too long, not all."""
+    """Reads to the end, where gzip verifies its checksum; stops early if the archive is too long."""
     left = _MAX_BEFORE
     while left > 0 and (chunk := raw.read(_CHUNK)):
         left -= len(chunk)

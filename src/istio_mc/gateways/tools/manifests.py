@@ -1,4 +1,4 @@
-"""Manifests from files and URLs: fetched once, kept, and never taken when they have changed."""
+"""Manifests from files and URLs: downloaded once, cached, and rejected if their content has changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from istio_mc.domain.kube.objects import Object
 
 _LONGEST_S = 120.0
-_BY_HAND = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
+_COPY = Advice("set gatewayAPI.manifest in mesh.yaml to a local copy, or gatewayAPI.install to false")
 
 
 def documents(
@@ -33,11 +33,11 @@ def documents(
 ) -> list[Object]:
     """The Kubernetes documents of a YAML file or `https://` URL.
 
-    What a URL held when it was first fetched is kept in the private cache, and used from then on without
-    asking again.
+    The content of a URL at its first download is kept in the private cache. Later calls use it, without
+    network.
 
     Raises:
-        ProblemError: It cannot be read or fetched, is not what it was, or is not YAML.
+        ProblemError: It cannot be read or downloaded, has changed, or is not YAML.
     """
     if "://" not in source:
         raw = files.read(Path(source))
@@ -46,7 +46,7 @@ def documents(
     cache = find_cache(os.environ, files.home_folder())
     try:
         cache.make_folder(cache.manifest(source).parent)
-    except ProblemError:  # a home that cannot be written, as in some CI jobs: without a memory, then
+    except ProblemError:  # the home folder is read-only, as in some CI jobs: work without a cache
         with temporary.folder() as folder:
             return _manifest(source, Cache(folder), sha256, deadline, progress)
     return _manifest(source, cache, sha256, deadline, progress)
@@ -69,7 +69,7 @@ def _manifest(
                     copy_into(path, file)
         except ProblemError as error:
             raise ProblemError(
-                *(replace(p, hint=_BY_HAND) if p.code == Code.DOWNLOAD_FAILED else p for p in error.problems)
+                *(replace(p, hint=_COPY) if p.code == Code.DOWNLOAD_FAILED else p for p in error.problems)
             ) from None
         finally:
             downloader.close()
@@ -90,10 +90,10 @@ def _refuse_other(path: str, raw: bytes, sha256: str | None) -> None:
 
 
 def parsed(source: str, raw: bytes) -> list[Object]:
-    """The Kubernetes documents in YAML.
+    """Parses the Kubernetes documents in YAML.
 
     Raises:
-        ProblemError: `manifest-unreadable`: it is not YAML, or holds none.
+        ProblemError: `manifest-unreadable`: it is not YAML, or contains no document.
     """
     try:
         items = [item for item in yamltext.load_all(raw) if isinstance(item, dict)]
