@@ -1,1 +1,1 @@
-"""What verify asks of a mesh: records, one runner, one module a topic."""
+"""The checks of verify: their definitions, one module per topic, and the runner."""

@@ -1,4 +1,4 @@
-"""Access: every cluster is reachable, and the clocks agree."""
+"""Access checks: API servers are reachable, and clocks agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust in the Secrets cacerts: each cluster's CA is complete and valid, and all have one root CA."""
+"""Trust checks of the Secrets cacerts: each CA is complete and valid, and all have the same root CA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every check, in the order it is asked and shown: a check stands after those it needs."""
+"""All checks, in the order of running and printing: a check follows those it depends on."""
 
 from __future__ import annotations
 

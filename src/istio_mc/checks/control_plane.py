@@ -1,4 +1,4 @@
-"""Control plane: istiod and the east-west gateway run, and no NetworkPolicy blocks their ports."""
+"""Control plane checks: istiod and the east-west gateway run, and no NetworkPolicy blocks their ports."""
 
 from __future__ import annotations
 

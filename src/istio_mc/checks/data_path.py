@@ -1,4 +1,4 @@
-"""Data path: from here through every gateway to a workload; with `--deep`, from pod to pod."""
+"""Data path checks: from this machine through every gateway to a workload; with `--deep`, from pod to pod."""
 
 from __future__ import annotations
 

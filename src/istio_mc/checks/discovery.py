@@ -1,4 +1,4 @@
-"""Discovery: every istiod has the gateways and endpoints of the other clusters."""
+"""Discovery checks: every istiod has the gateways and endpoints of the other clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: an install would change nothing, so the mesh matches its settings."""
+"""Drift check: the mesh matches its settings, so an install would change nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Environment: requirements of a mesh on its clusters, permissions, other tools, merged Services."""
+"""Environment checks: requirements on clusters, permissions, other tools, merged Services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gateway: it has an address and ports for the other clusters, and exposes the services."""
+"""Gateway checks: each has an address and ports for the other clusters, and exposes the services."""
 
 from __future__ import annotations
 

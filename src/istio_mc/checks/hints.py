@@ -1,4 +1,4 @@
-"""The commands that fix most faults; each can be pasted unchanged."""
+"""Commands that fix most faults; each can be pasted unchanged."""
 
 from __future__ import annotations
 

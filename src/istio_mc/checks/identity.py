@@ -1,4 +1,4 @@
-"""Names: cluster IDs and networks are unique and consistent; host names resolve to their clusters."""
+"""Identity checks: unique, consistent cluster IDs and networks; host names that resolve to their clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks as records, and their results; see `runner` for running them."""
+"""Data types of checks and their results; `runner` runs them."""
 
 from __future__ import annotations
 

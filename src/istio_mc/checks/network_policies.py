@@ -1,4 +1,4 @@
-"""NetworkPolicies: what they block of what the mesh requires, and whether the cluster enforces them."""
+"""NetworkPolicy checks: required connections that are blocked, and whether the cluster enforces policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remote access: address, CA and token of each remote secret, tested from here; sync status of istiod."""
+"""Remote access checks: address, CA and token of each remote secret, tested from here; sync status."""
 
 from __future__ import annotations
 

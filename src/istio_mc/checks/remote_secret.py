@@ -1,4 +1,4 @@
-"""Link: every cluster has a remote secret for every other, and its istiod accepts it."""
+"""Link checks: every cluster has a remote secret for every other one, and its istiod accepts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs every check on every target, in the order of their dependencies, and assigns causes."""
+"""Runs every check on every target, in dependency order, and assigns root causes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Services that several clusters have: whether each cluster reaches the endpoints of every other one."""
+"""Service checks: whether each cluster reaches the other clusters' endpoints of merged services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters that do not respond: since when, and which services live only there, as the others show it."""
+"""Unreachable clusters: since when, and services that exist only there, according to the other clusters."""
 
 from __future__ import annotations
 

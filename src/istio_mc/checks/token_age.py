@@ -1,4 +1,4 @@
-"""Tokens that clusters are read with: their age, and when they expire."""
+"""Checks of the tokens in remote secrets: age and expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trust at runtime: the CA of istiod, root certificates in namespaces and proxies, trust domains."""
+"""Trust checks at runtime: istiod's CA, root certificates in namespaces and proxies, trust domains."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions: skew of control planes, and known defects of the running or chosen Istio."""
+"""Version checks: skew of control planes, and known defects of the running or chosen Istio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Webhooks: the API server trusts the certificate that istiod serves."""
+"""Webhook check: the API server trusts the certificate that istiod serves."""
 
 from __future__ import annotations
 

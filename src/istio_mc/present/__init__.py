@@ -1,1 +1,1 @@
-"""How results look to people and to programs."""
+"""Output of results: text for people, documents for programs."""

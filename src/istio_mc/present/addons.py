@@ -1,4 +1,4 @@
-"""How add-ons look: which there are, what each cluster has, and what was done."""
+"""Output of the addons commands: available add-ons, state per cluster, changes."""
 
 from __future__ import annotations
 

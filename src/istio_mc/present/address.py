@@ -1,4 +1,4 @@
-"""How gateways' addresses look: where they are called, what must be open, what mends a pending one."""
+"""Output of the address command: addresses, ports, firewall list, fixes for pending addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a bundle that people open first, and what the verb says of the archive."""
+"""Overview files in a bundle, and output of the bundle command."""
 
 from __future__ import annotations
 

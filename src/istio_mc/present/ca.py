@@ -1,4 +1,4 @@
-"""How the CA looks: subjects, dates and fingerprints; never a key."""
+"""Output of the ca commands: subjects, dates and fingerprints; never a key."""
 
 from __future__ import annotations
 

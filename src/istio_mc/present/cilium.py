@@ -1,4 +1,4 @@
-"""How Cilium's settings look: what is, what shall be, and what was."""
+"""Output of the cilium commands: current, required and backed-up settings."""
 
 from __future__ import annotations
 

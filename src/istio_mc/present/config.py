@@ -1,4 +1,4 @@
-"""How settings look."""
+"""Output of the config commands."""
 
 from __future__ import annotations
 

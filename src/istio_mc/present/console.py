@@ -1,4 +1,4 @@
-"""How the tables for consoles of clouds look, and what programs get of them."""
+"""Values for cloud consoles: tables for people, data for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How contexts look."""
+"""Output of the contexts command."""
 
 from __future__ import annotations
 

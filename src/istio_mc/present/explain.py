@@ -1,4 +1,4 @@
-"""How `explain` looks: the documentation's Markdown as plain text of a terminal."""
+"""Output of the explain command: Markdown of the documentation as plain terminal text."""
 
 from __future__ import annotations
 

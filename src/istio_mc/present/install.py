@@ -1,4 +1,4 @@
-"""How an install's result looks."""
+"""Output of the install command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a change of the clusters' CAs under the same root looks, planned and done."""
+"""Output of a rotation of the clusters' CAs under the same root: plan and result."""
 
 from __future__ import annotations
 

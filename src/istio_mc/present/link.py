@@ -1,4 +1,4 @@
-"""How a link's result looks."""
+"""Output of the link command."""
 
 from __future__ import annotations
 

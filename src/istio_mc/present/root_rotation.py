@@ -1,4 +1,4 @@
-"""How a change of the root looks, planned and done."""
+"""Output of a rotation of the root CA: plan and result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a rotation of the readers' tokens looks, planned and done."""
+"""Output of a rotation of the readers' tokens: plan and result."""
 
 from __future__ import annotations
 

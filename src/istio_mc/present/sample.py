@@ -1,4 +1,4 @@
-"""How the sample's results look."""
+"""Output of the sample commands."""
 
 from __future__ import annotations
 

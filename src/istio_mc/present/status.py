@@ -1,4 +1,4 @@
-"""How the mesh looks at one moment: one column a cluster, so that all of them are on one screen."""
+"""Output of the status command: one column per cluster, so that all of them fit on one screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A status that goes on: redrawn on a terminal, one block after the other in a pipe."""
+"""Output of status --watch: redrawn on a terminal, one block per read in a pipe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How tools look: what was brought, and what would be used."""
+"""Output of the tools commands: installed, downloaded and used programs."""
 
 from __future__ import annotations
 

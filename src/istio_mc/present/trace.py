@@ -1,4 +1,4 @@
-"""How the paths of a service look: a matrix of clusters, and the first broken hop of each path."""
+"""Output of the trace command: a matrix of clusters, and the first broken hop of each path."""
 
 from __future__ import annotations
 

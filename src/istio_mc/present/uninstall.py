@@ -1,4 +1,4 @@
-"""How an uninstall looks, before and after."""
+"""Output of the uninstall command: plan and result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How an upgrade looks, planned and done."""
+"""Output of the upgrade command: plan and result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the version and the completion of a shell look."""
+"""Output of the version and completion commands."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The report's page."""
+"""HTML page of the report command."""

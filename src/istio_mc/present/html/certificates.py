@@ -1,4 +1,4 @@
-"""The certificates of a mesh as far as they were seen, each once, whoever holds it."""
+"""Certificates that were read in a mesh, each once, with all places that contain it."""
 
 from __future__ import annotations
 

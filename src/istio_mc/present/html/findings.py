@@ -1,4 +1,4 @@
-"""What is wrong, one card for each fault: root causes, what they explain, warnings, unknown results."""
+"""Faults, one card each: root causes with their consequences, warnings, unknown results."""
 
 from __future__ import annotations
 

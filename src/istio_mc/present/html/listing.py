@@ -1,4 +1,4 @@
-"""Every check with all its targets, a folded table for each topic."""
+"""All checks with all their targets, in one collapsed table per topic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML and SVG whose every text is escaped, and the words and signs for states."""
+"""HTML and SVG elements with escaped text, and the words and symbols of states."""
 
 from __future__ import annotations
 

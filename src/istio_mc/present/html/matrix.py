@@ -1,4 +1,4 @@
-"""Reachability: a table of all ordered pairs for each topic, and one of the tests from here."""
+"""Reachability tables: all ordered pairs of clusters for each topic, and the tests from this machine."""
 
 from __future__ import annotations
 

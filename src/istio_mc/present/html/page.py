@@ -1,4 +1,4 @@
-"""The whole page."""
+"""The complete HTML page."""
 
 from __future__ import annotations
 

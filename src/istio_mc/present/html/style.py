@@ -1,4 +1,4 @@
-"""The page's style sheet: light, dark, narrow and printed."""
+"""Style sheet of the page: light, dark, narrow and print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates on a time line from now on, and in a table."""
+"""Expiry of certificates, on a time line from now on and in a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mesh as a drawing: clusters on a ring, an arrow for each way between two, its colour how well it is."""
+"""Drawing of the mesh: clusters on a ring, one arrow per direction between two, coloured by its state."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What every verb prints with."""
+"""Output functions that all commands share."""

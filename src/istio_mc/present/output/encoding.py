@@ -1,4 +1,4 @@
-"""Documents on standard output in any encoding: characters that it lacks are escaped as the format has it."""
+"""Documents on standard output in any encoding: missing characters are escaped in the format's own way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a verb has to say, in the form both people's text and the JSON envelope are made from."""
+"""The report of a command: the source of both the text for people and the JSON envelope."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints as a run prints them: with the options it was given, so that they act on the same clusters."""
+"""Hints with the options of the run added, so that they act on the same clusters."""
 
 from __future__ import annotations
 

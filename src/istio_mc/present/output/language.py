@@ -1,4 +1,4 @@
-"""The language in which a report is written: English, or another one within a block.
+"""The language of a report: English, or another one inside a block.
 
 Codes, fields, commands and names are the same in every language.
 """

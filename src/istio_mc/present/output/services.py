@@ -1,4 +1,4 @@
-"""How services look that a mesh makes one of."""
+"""Output of services that a mesh merges."""
 
 from __future__ import annotations
 

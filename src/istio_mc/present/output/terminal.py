@@ -1,4 +1,4 @@
-"""Text for people: consoles, problems, and progress that moves on a terminal and is plain lines elsewhere."""
+"""Text for people: consoles, problems, and progress (live on a terminal, plain lines elsewhere)."""
 
 from __future__ import annotations
 

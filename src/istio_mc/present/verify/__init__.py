@@ -1,1 +1,1 @@
-"""What verify prints."""
+"""Output of the verify command."""

@@ -1,4 +1,4 @@
-"""The results of verify as people read them: the same fault of several clusters once, and the verdict."""
+"""Faults of verify for people: the same fault of several clusters is shown once; and the verdict."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """verify for GitHub Actions: the table for the log, then an annotation for each root cause and warning.
 
 Workflow commands: `::error title=…::…`, with `%`, line breaks and, in properties, `:` and `,` escaped
-(actions/toolkit, packages/core/src/command.ts). GitHub shows ten annotations of a kind for a step, so what a
-root cause explains is left to the log.
+(actions/toolkit, packages/core/src/command.ts). GitHub shows only ten annotations of a kind per step, so the
+consequences of a root cause are only in the log.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """verify as JUnit XML: a test suite for each topic, a test case for each check and target.
 
-The form is the one that Jenkins, GitLab and others read: `testsuites/testsuite/testcase`, with `failure`,
+The format is the one that Jenkins, GitLab and others read: `testsuites/testsuite/testcase`, with `failure`,
 `error` or `skipped` in a case that did not pass.
 """
 

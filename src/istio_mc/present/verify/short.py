@@ -1,4 +1,4 @@
-"""verify for grep and editors: one line for each fault, as compilers write theirs."""
+"""verify for grep and editors: one line for each fault, in the format of compiler messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How verify looks."""
+"""Output of the verify command: JSON data and the choice of format."""
 
 from __future__ import annotations
 
