@@ -164,7 +164,7 @@ class TestExitCodes:
         )
 
         (problem,) = done.envelope["errors"]
-        assert problem["expected"] == "link.secret, trust, or another that istio-mc verify --list shows"
+        assert problem["expected"] == "link.secret, trust, or another from istio-mc verify --list"
 
     @pytest.mark.parametrize("verb", [("install", "--dry-run"), ("config", "init")])
     def test_2_no_clusters_are_named_and_every_context_is_not_suggested_as_the_answer(

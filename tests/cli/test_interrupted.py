@@ -38,21 +38,21 @@ CHANGES_NOTHING = "nothing was changed; run the same command again"
 
 CHANGES_CLUSTERS = {
     "link": "missing",
-    "address": "the changes that are left",
+    "address": "the remaining changes",
     "sample deploy": "deploys the sample where it is missing",
     "sample remove --yes": "removes the rest",
     "upgrade --back": "old pods serve until new ones are ready",
     "uninstall --yes": "removes the rest",
     "addons install": "applies what is missing",
     "addons remove --yes": "removes the rest",
-    "addons default-storage kt=fast": "marks the StorageClasses that are left",
+    "addons default-storage kt=fast": "marks the remaining StorageClasses",
     "cilium fix --yes": "restarts the agents",
     "cilium revert --yes": "restarts the agents",
-    "ca issue": "makes the CAs that are still missing",
+    "ca issue": "issues the missing CAs",
 }
 WAITS_FOR_A_CHILD = {
     "install": "finishes the rest, under the same root CA",
-    "adopt": "labels the clusters that are left",
+    "adopt": "labels the remaining clusters",
 }
 ELSEWHERE = {"tools install", "tools download"}
 """Interrupted in test_tools_cli.py."""
@@ -217,9 +217,7 @@ def test_a_child_that_will_not_end_is_ended(
         os.kill(int(pid.read_text()), 0)
 
 
-def test_a_closed_terminal_ends_the_children_and_removes_what_is_temporary(
-    bare: Path, tmp_path: Path
-) -> None:
+def test_a_closed_terminal_ends_the_children_and_removes_temporary_files(bare: Path, tmp_path: Path) -> None:
     """As when a connection over SSH is lost: SIGHUP, and nothing can be written any more."""
     wait_for_a_child = "#!/bin/sh\ntrap '' HUP TERM\necho $$ > pid\nwhile :; do sleep 0.1; done\n"
     (tmp_path / "mesh.yaml").write_text(PINNED, encoding="utf-8")
@@ -252,7 +250,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_while_istioctl_runs_it_is_reported_at_which_step_each_cluster_was(
+def test_an_interrupt_during_istioctl_reports_the_step_of_each_cluster(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     with fresh_clusters(tmp_path, "kt", "ncloud", "nhn") as fresh:
@@ -372,7 +370,7 @@ def test_a_watch_ends_with_the_code_of_its_last_reading(
     assert left_in(tmp_path / "tmp") == []
 
 
-def test_while_a_root_ca_is_made_there_is_none_afterwards_and_the_next_run_makes_it(tmp_path: Path) -> None:
+def test_interrupted_root_creation_leaves_no_root_and_the_next_run_creates_it(tmp_path: Path) -> None:
     certs = tmp_path / "certs"
     run = start(tmp_path, "ca", "init", "--key-size", "4096", "-o", "json")  # takes seconds, as a rule
     wait_for((certs / ".gitignore").exists, "ca init holds the lock and is at work")
@@ -380,12 +378,12 @@ def test_while_a_root_ca_is_made_there_is_none_afterwards_and_the_next_run_makes
     ended = interrupt(run, signal.SIGINT)
 
     assert ended.code == 130, ended
-    assert "no file is written by halves" in ended.error["expected"]
+    assert "no file is incomplete" in ended.error["expected"]
     assert {path.name for path in certs.iterdir()} == {".lock", ".gitignore"}
     assert finished(tmp_path, "ca", "init")["root"]["fingerprint"]
 
 
-def test_while_clusters_cas_are_made_those_that_are_there_are_whole_and_the_next_run_makes_the_rest(
+def test_interrupted_issuing_leaves_complete_cas_and_the_next_run_issues_the_missing_ones(
     tmp_path: Path,
 ) -> None:
     finished(tmp_path, "ca", "init", "--key-type", "ec")

@@ -23,7 +23,7 @@ SYSTEM = {
 }
 
 
-def test_its_checks_are_unknown_without_it_and_the_hint_names_it(istio_mc: Callable[..., Ran]) -> None:
+def test_deep_checks_are_rejected_without_deep_and_the_hint_names_it(istio_mc: Callable[..., Ran]) -> None:
     done = istio_mc("verify", "--only", "data-path.deep", "-o", "json")
     (error,) = done.envelope["errors"]
     assert (done.code, error["hint"]) == (2, "istio-mc verify --deep")
@@ -54,7 +54,7 @@ def test_it_first_prints_the_steps_and_their_location(
 
     first = done.err.splitlines()[0]
     assert first == (
-        "--deep makes a namespace istio-mc-probe-… with one pod (mine:1) in kt, and removes it afterwards"
+        "--deep creates a namespace istio-mc-probe-… with one pod (mine:1) in kt, and removes it afterwards"
     )
 
 

@@ -58,7 +58,7 @@ class TestWholeMesh:
 
     def test_it_first_prints_the_planned_steps(self, done: Result) -> None:
         first = done.stderr.splitlines()[0]
-        assert "--deep makes a namespace istio-mc-probe-" in first
+        assert "--deep creates a namespace istio-mc-probe-" in first
         assert "kt, ncloud, nhn, and removes it afterwards" in first
 
     def test_afterwards_nothing_of_it_is_left(self, done: Result) -> None:
@@ -66,7 +66,7 @@ class TestWholeMesh:
         assert nothing_left()
 
 
-def test_a_firewall_that_lets_this_machine_through_and_not_a_cluster_is_found(mesh: Site) -> None:
+def test_a_firewall_that_blocks_a_cluster_but_not_this_machine_is_found(mesh: Site) -> None:
     faults.swallow("kt", 15443, of="ncloud")
     try:
         result = mesh.run("verify", "--deep", "--only", "data-path", "-o", "json").exits(4)

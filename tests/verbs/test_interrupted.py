@@ -160,20 +160,20 @@ CASES = {
     "adopt": Case(
         ("adopt", "--contexts", THREE),
         f"PATCH .*/namespaces/{SYSTEM}$",
-        "clusters that are left",
+        "remaining clusters",
         are_members,
         without_labels,
     ),
     "address, given": Case(
         ("address", "--set", f"kt={NAT}", "--via", "external-ip"),
         PATCHED,
-        "changes that are left",
+        "remaining changes",
         lambda mesh: external_ips(mesh) == [NAT],
     ),
     "address, removed": Case(
         ("address", "--unset", "kt", "--yes"),
         PATCHED,
-        "changes that are left",
+        "remaining changes",
         lambda mesh: external_ips(mesh) == [],
         lambda mesh: mesh.run("address", "--set", f"kt={NAT}", "--via", "external-ip").exits(0),
     ),

@@ -1,1 +1,1 @@
-"""The verbs: Typer signatures and nothing else."""
+"""The commands: their Typer signatures, without any logic."""

@@ -22,15 +22,15 @@ Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="ADD-ON", help="metrics-server, metallb [default: both].", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
 
 def _addons(names: list[str] | None, registry: str = "", *, is_insecure: bool = False) -> list[Addon]:
-    """The add-ons of these names.
+    """Returns the add-ons of these names.
 
     Raises:
-        BadParameter: There is none of that name.
+        BadParameter: A name is unknown.
     """
     from istio_mc.domain.addons import AddonName, AddonOptions
     from istio_mc.gateways.kube.addons import read_addon
@@ -93,16 +93,16 @@ def install(
         bool,
         typer.Option(
             "--insecure-kubelet-tls",
-            help="Metrics Server accepts any certificate of a kubelet: for clusters with self-signed ones.",
+            help="Metrics Server accepts any kubelet certificate: for clusters with self-signed ones.",
         ),
     ] = False,
     registry: Annotated[
         str,
-        typer.Option(metavar="HOST", help="Take the images from this registry [default: of the publisher]."),
+        typer.Option(metavar="HOST", help="Pull the images from this registry [default: the publisher's]."),
     ] = "",
     dry_run: DryRun = False,
 ) -> None:
-    """Install add-ons in all clusters of the run; what others installed is left alone.
+    """Install add-ons in all clusters of the run; add-ons that others installed stay unchanged.
 
     Examples:
 
@@ -131,7 +131,7 @@ def install(
 
 @app.command(short_help="Remove add-ons that istio-mc installed.")
 def remove(ctx: typer.Context, *, names: Names = None, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Remove add-ons that istio-mc installed, and nothing of others.
+    """Remove add-ons that istio-mc installed, and nothing else.
 
     Examples:
 
@@ -176,7 +176,7 @@ def default_storage(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Mark a StorageClass as the default of its cluster; asks before another one is unmarked.
+    """Mark a StorageClass as the default of its cluster; asks before it unmarks another one.
 
     Examples:
 
@@ -193,7 +193,7 @@ def default_storage(
     options: edge.Options = ctx.obj
 
     def work(progress: edge.Progress) -> edge.Report:
-        names = dict(_named(one) for one in classes)
+        names = dict(_parse_class(one) for one in classes)
         inputs = replace(options.inputs(), contexts=tuple(names))
         with (
             open_named(inputs, progress) as opened,
@@ -209,7 +209,7 @@ def default_storage(
     edge.run("addons default-storage", options, work)
 
 
-def _named(text: str) -> tuple[str, str]:
+def _parse_class(text: str) -> tuple[str, str]:
     context, equals, name = text.partition("=")
     if not (context and equals and name):
         raise typer.BadParameter(f'CONTEXT=NAME: invalid value "{text}"; use for example kt=nfs-csi')

@@ -17,14 +17,14 @@ def address(
         typer.Option(
             "--set",
             metavar="CONTEXT=ADDRESS",
-            help="Give a gateway this address; repeat it.",
+            help="Assign this address to a gateway; repeatable.",
             autocompletion=completers.context_is,
         ),
     ] = None,
     via: Annotated[
         str | None,
         typer.Option(
-            metavar="WAY",
+            metavar="TYPE",
             help="external-ip, metallb or gateway [default: external-ip].",
             autocompletion=completers.address_types,
         ),
@@ -41,7 +41,7 @@ def address(
         str | None,
         typer.Option(
             metavar="MODE",
-            help="How MetalLB announces it: l2, bgp [default: as is].",
+            help="How MetalLB announces it: l2, bgp [default: unchanged].",
             autocompletion=completers.announcements,
         ),
     ] = None,
@@ -49,7 +49,7 @@ def address(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT=ROUTER@ASN",
-            help="A router of --announce bgp [default: BGPPeers as is].",
+            help="Router for --announce bgp [default: BGPPeers unchanged].",
             autocompletion=completers.context_is,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def address(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT",
-            help="Take away what --set gave, by whatever way; repeat it.",
+            help="Remove an address that --set assigned, of any type; repeatable.",
             autocompletion=completers.contexts,
         ),
     ] = None,
@@ -74,18 +74,18 @@ def address(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT[=CLOUD]",
-            help="Show what to enter in the console of its cloud.",
+            help="Show the values to enter in its cloud's console.",
             autocompletion=completers.contexts,
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
     """Show each gateway's address, ports and firewall list; set an address.
 
-    Without --set, --pool and --unset nothing is changed.
+    Without --set, --pool and --unset it changes nothing.
 
     Examples:
 

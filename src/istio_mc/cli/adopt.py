@@ -14,14 +14,14 @@ def adopt(
     ctx: typer.Context,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say which clusters would be labelled; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show which clusters would be labelled; change nothing.")
     ] = False,
     certs_dir: CertsDir = None,
 ) -> None:
-    """Take over a mesh that other means installed, such as the K-PaaS scripts, without a restart.
+    """Take over a mesh that another tool installed, such as the K-PaaS scripts, without a restart.
 
-    Labels istio-system of each cluster, so that verify, link, sample, status and uninstall know its
-    members; keeps their cluster IDs, networks, CA and secrets. It reports what an install would change.
+    Labels istio-system of each cluster, so that verify, link, sample, status and uninstall find the
+    members; keeps their cluster IDs, networks, CA and secrets. Reports what an install would change.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Options that say how the other clusters reach an API server: the same in every verb that links."""
+"""Options for the API server address that other clusters use, shared by all commands that link clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command tree: `istio-mc` and its verbs."""
+"""The command tree: `istio-mc` and its commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _Commands(MutableMapping[str, "Command"]):
-    """Verbs by name, each imported and built at its first use."""
+    """Commands by name, each imported and built at its first use."""
 
     def __init__(self, verbs: dict[str, str], shared: Sequence[Parameter]) -> None:
         self._verbs = verbs
@@ -51,29 +51,29 @@ class _Commands(MutableMapping[str, "Command"]):
 
 
 class Verbs(Group):
-    """Every verb: its module in this package, and what `istio-mc --help` says of it in 80 columns.
+    """Every command: its module in this package, and its line in `istio-mc --help` (80 columns).
 
-    A verb is imported when it is called: `--help` pays for none of them.
+    A command is imported when it is called: `--help` imports none of them.
     """
 
     verbs: ClassVar = {
         "contexts": "Show all contexts: cluster ID, version, mesh, reachability",
         "install": "Join the given clusters into one mesh; resume or repair it",
-        "adopt": "Take over a mesh that was installed by other means",
+        "adopt": "Take over a mesh that another tool installed",
         "address": "Show the gateways' addresses and ports, or set one",
         "link": "Write the remote secrets between all clusters",
         "verify": "Check the mesh: what is wrong, where, and how to fix it",
-        "trace": "Follow the calls of a service between clusters: where do they end?",
+        "trace": "Trace calls to a service between clusters: where do they fail?",
         "explain": "Explain an error code or a check; works offline",
         "status": "Show pods, services, links and proxies of all clusters",
         "report": "Write one HTML page: faults, topology, links, certificates",
         "bundle": "Write an archive for a ticket: report, logs, objects; no secrets",
-        "upgrade": "Bring the mesh to another Istio, one cluster at a time; or back",
+        "upgrade": "Upgrade Istio, one cluster at a time; or return to the old one",
         "uninstall": "Remove the mesh, or one cluster from it",
         "sample": "Deploy a sample service, and test calls between the clusters",
         "ca": "The mesh's root CA, and an intermediate CA for each cluster",
         "config": "mesh.yaml: template, effective settings, JSON Schema",
-        "cilium": "Settings that a mesh requires of Cilium: show, fix, revert",
+        "cilium": "Cilium settings that a mesh requires: show, fix, revert",
         "addons": "Metrics Server, MetalLB, a default StorageClass: install, remove",
         "tools": "istioctl, kubectl, Helm, Gateway API: pinned and verified",
         "version": "Show the version",
@@ -93,7 +93,7 @@ class Verbs(Group):
         self.commands = _Commands(self.verbs, shared)
 
     def groups(self, ctx: Context) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """Lists the verbs without importing any."""
+        """Lists the commands without importing any."""
         del ctx
         return {title: [(name, self.verbs[name]) for name in names] for title, names in self.titles.items()}
 
@@ -105,8 +105,8 @@ class Verbs(Group):
         standalone_mode: bool = True,
         windows_expand_args: bool = True,
         **extra: Any,
-    ) -> Any:  # noqa: ANN401 - likewise
-        """Runs a command line; one that is refused is reported as every other error."""
+    ) -> Any:  # noqa: ANN401 - as in Typer
+        """Runs a command line; a rejected one is reported like every other error."""
         words = list(sys.argv[1:] if args is None else args)
         extra |= {"prog_name": prog_name, "complete_var": complete_var}
         run = partial(super().main, words, windows_expand_args=windows_expand_args, **extra)
@@ -170,8 +170,7 @@ def program(
             "--contexts",
             "--context",
             metavar="A,B",
-            help="Contexts of the clusters; repeated, they add up "
-            "[default: those of mesh.yaml, else the members].",
+            help="Contexts of the clusters; repeatable [default: those in mesh.yaml, else the members].",
             autocompletion=completers.contexts,
         ),
     ] = None,
@@ -179,7 +178,7 @@ def program(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Settings file [default: $ISTIO_MC_CONFIG, else ./mesh.yaml where there is one].",
+            help="Settings file [default: $ISTIO_MC_CONFIG, else ./mesh.yaml if it exists].",
             dir_okay=False,
         ),
     ] = None,
@@ -197,16 +196,16 @@ def program(
         str | None, typer.Option(metavar="DURATION", help="Deadline of the whole run [default: 10m].")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Clusters worked on at once [default: 16].")
+        int | None, typer.Option(metavar="N", min=1, help="Clusters processed in parallel [default: 16].")
     ] = None,
     verbose: Annotated[
         bool | None, typer.Option("--verbose", "-v", help="Log every API call and child process.")
     ] = None,
     no_progress: Annotated[bool | None, typer.Option("--no-progress", help="Show no progress.")] = None,
-    no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; so does NO_COLOR.")] = None,
+    no_color: Annotated[bool | None, typer.Option("--no-color", help="No colours; like $NO_COLOR.")] = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
 ) -> None:
-    """The options that every command has: `commands.py` gives them to each, and collects what was given."""
+    """The options of every command: `commands.py` adds them to each, and collects their values."""

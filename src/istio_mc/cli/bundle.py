@@ -18,25 +18,25 @@ def bundle(
             "--file",
             "-f",
             metavar="FILE",
-            help="Where to write; - is standard output [default: istio-mc-bundle-TIME.tar.gz].",
+            help="Output file; - is standard output [default: istio-mc-bundle-TIME.tar.gz].",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
-    since: Annotated[str, typer.Option(metavar="DURATION", help="How far back logs go.")] = "24h",
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    since: Annotated[str, typer.Option(metavar="DURATION", help="Only log lines newer than this.")] = "24h",
     lines: Annotated[
         int, typer.Option(metavar="N", min=1, max=100_000, help="Last lines of each log.")
     ] = 5000,
     redact: Annotated[
         list[str] | None,
-        typer.Option(metavar="REGEX", help="Take out what this matches, too; may be repeated."),
+        typer.Option(metavar="REGEX", help="Also remove text that matches this; repeatable."),
     ] = None,
 ) -> None:
-    """Write an archive for a ticket: what verify finds, logs, objects and versions, all secrets taken out.
+    """Write an archive for a ticket: results of verify, logs, objects and versions, without secrets.
 
-    Values of Secrets, private keys, tokens and passwords are taken out wherever they stand; certificates,
-    names and addresses stay: --redact takes out what no rule knows. The file is readable by you alone, and
-    bounded in size. Changes nothing in any cluster. Exit code 3 says that a cluster did not answer: the
-    bundle holds the others.
+    Values of Secrets, private keys, tokens and passwords are removed everywhere. Certificates, names and
+    addresses stay; --redact removes more. Only you can read the file, and its size is limited. Changes
+    nothing in any cluster. Exit code 3 means that a cluster did not respond: the bundle contains the
+    others.
 
     Examples:
 

@@ -11,7 +11,7 @@ from istio_mc.cli import completers, edge
 
 app = typer.Typer(
     name="ca",
-    help="The mesh's root CA, and one CA below it for each cluster.",
+    help="The mesh's root CA, and an intermediate CA for each cluster.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -28,7 +28,7 @@ KeyTypeOption = Annotated[
     Literal["rsa", "ec"] | None,
     typer.Option(
         metavar="rsa|ec",
-        help="Key type [default: mesh.yaml's, the root's, or rsa].",
+        help="Key type [default: mesh.yaml's, the root's, rsa].",
         show_default=False,
     ),
 ]
@@ -60,32 +60,32 @@ def init(
     validity: Validity = None,
     root_cert: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Bring a root of your own: its certificate.", dir_okay=False),
+        typer.Option(metavar="FILE", help="Certificate of your own root CA.", dir_okay=False),
     ] = None,
     root_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The key of your own root.", dir_okay=False)
+        Path | None, typer.Option(metavar="FILE", help="Key of your own root CA.", dir_okay=False)
     ] = None,
     issuer_cert: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Instead of the root's key: a CA below your root, which is to sign the clusters' CAs.",
+            help="Instead of the root's key: a CA below your root that signs the clusters' CAs.",
             dir_okay=False,
         ),
     ] = None,
     issuer_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The key of that CA.", dir_okay=False)
+        Path | None, typer.Option(metavar="FILE", help="Key of that CA.", dir_okay=False)
     ] = None,
     issuer_chain: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="What stands between that CA and the root, if anything does.", dir_okay=False
+            metavar="FILE", help="Certificates between that CA and the root, if any.", dir_okay=False
         ),
     ] = None,
 ) -> None:
-    """Make the mesh's root CA, or bring in one of your own.
+    """Create the mesh's root CA, or import your own.
 
-    A root that is there already is kept: it is never overwritten. An option that it does not fit is an
+    An existing root is kept and never overwritten. An option that contradicts the existing root is an
     error.
 
     Examples:
@@ -130,14 +130,14 @@ def init(
     edge.run("ca init", options, work)
 
 
-@app.command(short_help="Issue a CA for every cluster that has none yet.")
+@app.command(short_help="Issue a CA for every cluster without one.")
 def issue(
     ctx: typer.Context,
     *,
     cluster_id: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="ID", help="Cluster to issue a CA for; repeat it [default: the clusters of the run]."
+            metavar="ID", help="Cluster to issue a CA for; repeatable [default: the clusters of the run]."
         ),
     ] = None,
     certs_dir: CertsDir = None,
@@ -145,9 +145,9 @@ def issue(
     key_size: KeySize = None,
     validity: Validity = None,
 ) -> None:
-    """Issue a CA for every cluster that has none yet; one that is there is kept.
+    """Issue a CA for every cluster without one; existing CAs are kept.
 
-    `istio-mc install` does this by itself.
+    `istio-mc install` does this automatically.
 
     Examples:
 
@@ -177,7 +177,7 @@ def issue(
 
 @app.command(short_help="Show subjects, dates and fingerprints; never a key.")
 def show(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
-    """Show subject, dates and fingerprint of the root and of every cluster's CA. No key is ever shown.
+    """Show subject, dates and fingerprint of the root and of every cluster's CA. Never shows a key.
 
     Examples:
 
@@ -194,11 +194,11 @@ def show(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
     )
 
 
-@app.command(short_help="Check chains, keys and dates, and what the clusters run under.")
+@app.command(short_help="Check chains, keys and dates, and the root of the clusters.")
 def verify(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
-    """Check chain, key match, validity, and that every cluster runs under the same root.
+    """Check chain, key match, validity, and that all clusters use the same root.
 
-    Looks at the folder; `istio-mc verify` looks at the clusters. Exit code 4 says that a check failed.
+    Checks the folder; `istio-mc verify` checks the clusters. Exit code 4 means that a check failed.
 
     Examples:
 
@@ -218,7 +218,7 @@ def verify(ctx: typer.Context, *, certs_dir: CertsDir = None) -> None:
     edge.run("ca verify", options, work)
 
 
-@app.command(short_help="Change the root, or the clusters' CAs, of a mesh that serves.")
+@app.command(short_help="Replace the root CA, or the clusters' CAs, of a running mesh.")
 def rotate(
     ctx: typer.Context,
     *,
@@ -226,17 +226,17 @@ def rotate(
         str | None,
         typer.Option(
             metavar="CONTEXT",
-            help="Cluster that goes first in each phase.",
+            help="Cluster to change first in each phase.",
             autocompletion=completers.contexts,
         ),
     ] = None,
     rehearse: Annotated[
         bool,
-        typer.Option("--rehearse", "--dry-run", help="Run what every gate reads; change nothing."),
+        typer.Option("--rehearse", "--dry-run", help="Run all checks of the rotation; change nothing."),
     ] = False,
     intermediates: Annotated[
         bool,
-        typer.Option("--intermediates", help="Another CA for each cluster; the root stays."),
+        typer.Option("--intermediates", help="Replace each cluster's CA; keep the root."),
     ] = False,
     without_folder: Annotated[
         bool,
@@ -249,16 +249,17 @@ def rotate(
     key_size: KeySize = None,
     validity: Validity = None,
 ) -> None:
-    """Change the root CA of a mesh that serves, in phases that wait for every proxy of every cluster.
+    """Replace the root CA of a running mesh, in phases that wait for every proxy of every cluster.
 
-    All clusters trust both roots; all sign under the new one; all proxies renew their certificates; the
-    old root goes. `verify` is compared with before after each. The new root is in `roots/` of the CA's
-    folder; nothing is overwritten. The same command goes on after an interruption.
+    The phases: all clusters trust both roots; all sign under the new root; all proxies renew their
+    certificates; the old root is removed. After each phase, `verify` is compared with its result before.
+    The new root is in `roots/` of the CA's folder; nothing is overwritten. After an interruption, the same
+    command continues.
 
     With --without-folder every cluster trusts only the root that all of them sign under: that reverts a
     change of which no cluster signs under the new root yet, and finishes one of which all do.
 
-    With --intermediates the root stays, and one cluster after another gets another CA below it.
+    With --intermediates the root stays, and the clusters get new CAs below it, one after another.
 
     Examples:
 

@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="cilium",
-    help="The settings a mesh needs of Cilium, on the clusters that run it.",
+    help="Cilium settings that a mesh requires, on the clusters that run Cilium.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-KPaas = Annotated[bool, typer.Option("--k-paas", help='K-PaaS\'s own addition too: enable-l7-proxy "false".')]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference; touch nothing.")]
+KPaas = Annotated[bool, typer.Option("--k-paas", help='Also set what K-PaaS sets: enable-l7-proxy "false".')]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the difference; change nothing.")]
 Settle = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="How long nodes and pods that were ready before are watched after the restart.",
+        help="How long to watch previously ready nodes and pods after the restart.",
     ),
 ]
 
 
-@app.command(short_help="Set what a mesh needs, and restart the agents with it.")
+@app.command(short_help="Set what a mesh requires, and restart the agents.")
 def fix(
     ctx: typer.Context,
     *,
@@ -42,10 +42,10 @@ def fix(
     dry_run: DryRun = False,
     settle: Settle = "30s",
 ) -> None:
-    """Set what a mesh needs: bpf-lb-sock-hostns-only "true", cni-exclusive "false".
+    """Set what a mesh requires: bpf-lb-sock-hostns-only "true", cni-exclusive "false".
 
-    The settings are backed up in the cluster first, the agents restarted one after another and watched.
-    Nothing is done where the settings are right and every agent has read them.
+    Backs up the settings in the cluster, then restarts and watches the agents one after another.
+    Changes nothing if the settings are right and every agent uses them.
 
     Examples:
 
@@ -69,12 +69,12 @@ def fix(
     )
 
 
-@app.command(short_help="Restore what the first fix backed up.")
+@app.command(short_help="Restore the settings that the first fix backed up.")
 def revert(
     ctx: typer.Context,
     *,
     force: Annotated[
-        bool, typer.Option("--force", help="Restore every key, those too that others have changed since.")
+        bool, typer.Option("--force", help="Restore every key, also those that others have changed since.")
     ] = False,
     keep_others: Annotated[
         bool, typer.Option("--keep-others", help="Restore only the keys that fix has set.")
@@ -83,10 +83,10 @@ def revert(
     dry_run: DryRun = False,
     settle: Settle = "30s",
 ) -> None:
-    """Restore exactly the settings that the first fix backed up, and restart the agents with them.
+    """Restore exactly the settings that the first fix backed up, and restart the agents.
 
-    Where others have changed more keys since, nothing is touched and the keys are named: --keep-others
-    leaves those as they are, --force restores them too.
+    If others have changed more keys since, it changes nothing and lists those keys: --keep-others leaves
+    them unchanged, --force restores them too.
 
     Examples:
 
@@ -101,7 +101,7 @@ def revert(
     options: edge.Options = ctx.obj
 
     if force and keep_others:
-        raise typer.BadParameter("--force and --keep-others exclude each other")
+        raise typer.BadParameter("--force and --keep-others cannot be used together")
     _change(
         "cilium revert",
         options,
@@ -112,9 +112,9 @@ def revert(
     )
 
 
-@app.command(short_help="Show wanted, live and backed-up settings.")
+@app.command(short_help="Show required, current and backed-up settings.")
 def status(ctx: typer.Context, *, k_paas: KPaas = False) -> None:
-    """Show wanted, live and backed-up settings, and whether every agent has read the live ones.
+    """Show required, current and backed-up settings, and whether every agent uses the current ones.
 
     Examples:
 

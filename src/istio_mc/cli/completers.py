@@ -1,6 +1,6 @@
-"""What a shell offers for the values of options; it asks no cluster, and is silent on faults.
+"""Shell completion of option values; it reads no cluster, and ignores errors.
 
-`--kubeconfig` is not known to a shell's completion, so it is $KUBECONFIG that is read.
+Shell completion does not see the value of `--kubeconfig`, so it reads $KUBECONFIG.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _contexts() -> list[str]:
 
 
 def _next_of(words: Iterable[str], incomplete: str) -> list[str]:
-    """What goes on from `a,b,inc`."""
+    """Completions of the last item of `a,b,inc`."""
     before, comma, begun = incomplete.rpartition(",")
     taken = {part.strip() for part in before.split(",")}
     return [f"{before}{comma}{word}" for word in words if word.startswith(begun) and word not in taken]
@@ -41,38 +41,38 @@ def contexts(incomplete: str) -> list[str]:
 
 
 def context_is(incomplete: str) -> list[str]:
-    """The beginning of CONTEXT=VALUE."""
+    """Contexts, as the beginning of CONTEXT=VALUE."""
     return _matching([f"{name}=" for name in _contexts()], incomplete)
 
 
 def formats(incomplete: str) -> list[str]:
-    """Formats that every verb knows, and verify's own."""
+    """The formats of every command, and those of verify."""
     return _matching(("table", "json", "yaml", "wide", "short", "junit", "github"), incomplete)
 
 
 def address_types(incomplete: str) -> list[str]:
-    """The ways to give a gateway an address."""
+    """The types of gateway addresses."""
     from istio_mc.domain.gateway.changes import Via
 
     return _matching(Via, incomplete)
 
 
 def announcements(incomplete: str) -> list[str]:
-    """How MetalLB announces addresses."""
+    """The announcement modes of MetalLB."""
     from istio_mc.domain.gateway.metallb import Announce
 
     return _matching(Announce, incomplete)
 
 
 def tools(incomplete: str) -> list[str]:
-    """The tools that can be brought."""
+    """The tools that can be installed."""
     from istio_mc.domain.tools import Tool
 
     return _matching(Tool, incomplete)
 
 
 def istio_versions(incomplete: str) -> list[str]:
-    """Patches of Istio that the table of releases has: those that were tested, and the newest ones."""
+    """Istio patch releases in the release table: the tested and the newest ones."""
     from istio_mc.gateways.istio.releases import release_table
 
     versions = (patch for one in release_table().istio for patch in (*one.lab, one.newest) if patch)

@@ -17,7 +17,7 @@ def completion(
         typer.Argument(metavar="SHELL", help="bash, zsh, fish or pwsh."),
     ],
 ) -> None:
-    """Print a script that has a shell complete commands, options, contexts and checks.
+    """Print the completion script of a shell: for commands, options, contexts and checks.
 
     Examples:
 

@@ -12,22 +12,22 @@ from istio_mc.cli.ca import CertsDir
 
 app = typer.Typer(
     name="config",
-    help="mesh.yaml: begin one, see what holds and where it came from, and its JSON Schema.",
+    help="mesh.yaml: create one, show the effective settings and their source, print its JSON Schema.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-@app.command(short_help="Write a commented mesh.yaml of the chosen contexts.")
+@app.command(short_help="Write a commented mesh.yaml for the given contexts.")
 def init(
     ctx: typer.Context,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     stdout: Annotated[bool, typer.Option("--stdout", help="Print the file instead of writing it.")] = False,
 ) -> None:
-    """Write a commented mesh.yaml of the chosen contexts: to --config's file, or ./mesh.yaml.
+    """Write a commented mesh.yaml for the given contexts: to --config's file, or ./mesh.yaml.
 
-    No cluster is asked. What is written out says no more than --contexts does; the rest is commented out.
+    Reads no cluster. The active lines have the same effect as --contexts; all other settings are comments.
 
     Examples:
 
@@ -48,7 +48,7 @@ def init(
     edge.run("config init", options, work)
 
 
-@app.command(short_help="Show the effective settings, and where each came from.")
+@app.command(short_help="Show the effective settings, and the source of each.")
 def show(
     ctx: typer.Context,
     *,
@@ -57,7 +57,7 @@ def show(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT=ADDRESS",
-            help="As install takes it; repeat it.",
+            help="As in install; repeatable.",
             autocompletion=completers.context_is,
         ),
     ] = None,
@@ -69,14 +69,12 @@ def show(
     ] = False,
     istio_version: Annotated[
         str | None,
-        typer.Option(
-            metavar="VERSION", help="As install takes it.", autocompletion=completers.istio_versions
-        ),
+        typer.Option(metavar="VERSION", help="As in install.", autocompletion=completers.istio_versions),
     ] = None,
 ) -> None:
-    """Show the effective settings, and where each came from: flag, file and line, environment, default.
+    """Show the effective settings, and the source of each: flag, file and line, environment, default.
 
-    Takes install's flags, so that what install would go by can be seen beforehand. No cluster is asked.
+    Accepts install's flags, to show the settings that an install would use. Reads no cluster.
 
     Examples:
 
@@ -117,8 +115,8 @@ def show(
 def schema(ctx: typer.Context) -> None:
     """Print the JSON Schema of mesh.yaml.
 
-    An editor that knows YAML schemas then completes and checks the file; yaml-language-server takes this as
-    its first line: "# yaml-language-server: $schema=mesh.schema.json".
+    An editor with YAML schema support then completes and checks the file; yaml-language-server reads this
+    first line: "# yaml-language-server: $schema=mesh.schema.json".
 
     Examples:
 

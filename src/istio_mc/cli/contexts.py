@@ -13,10 +13,10 @@ def contexts(
     ctx: typer.Context,
     *,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Read the kubeconfig only; ask no cluster.")
+        bool, typer.Option("--offline", help="Read the kubeconfig only; read no cluster.")
     ] = False,
 ) -> None:
-    """Show every context of the merged kubeconfig: its cluster, the ID it has or would get, its mesh.
+    """Show every context of the merged kubeconfig: its cluster, its ID (present or future), and its mesh.
 
     Examples:
 

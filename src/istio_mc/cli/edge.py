@@ -1,4 +1,4 @@
-"""Where every verb begins and ends: global options, progress, output, exit codes."""
+"""Start and end of every command: global options, progress, output, exit codes."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     __all__ = ["Progress", "Report"]
 
 VERIFY_FORMATS = ("short", "junit", "github")
-"""What `-o` takes beside table, JSON and YAML where the verb is verify."""
+"""Formats of `-o` for verify, in addition to table, JSON and YAML."""
 
 WIDE = "wide"
-"""A table with more columns: what `-o` takes of those verbs that have them."""
+"""A table with more columns: a format of `-o` for commands that have one."""
 
 _NEXT = ("short", "github")
-"""Forms in which people read every error and warning: they are not told them again on standard error."""
+"""Formats that show every error and warning: these are not repeated on standard error."""
 
 CONFIG_VARIABLE = "ISTIO_MC_CONFIG"
 _T = TypeVar("_T")
@@ -50,7 +50,7 @@ def seconds(text: str, option: str) -> float:
     """A duration in seconds: `90s`, `10m`, `1h30m`, `1.5h`, `500ms`, or plain seconds.
 
     Raises:
-        BadParameter: It is no duration, or not greater than 0; the message names the option.
+        BadParameter: Invalid duration, or not greater than 0; the message names the option.
     """
     match = _DURATION.fullmatch(text.strip())
     parts = [(float(number), unit or "s") for number, unit in _PART.findall(text)] if match else []
@@ -65,12 +65,12 @@ def seconds(text: str, option: str) -> float:
 
 
 def each(texts: Iterable[str] | None) -> tuple[str, ...]:
-    """The items of an option that may be repeated, and may be a list `a,b`; none of them is empty."""
+    """The items of a repeatable option whose values can be lists `a,b`; none of them is empty."""
     return tuple(part.strip() for text in texts or () for part in text.split(","))
 
 
 def _output(text: str, also: Sequence[str]) -> str:
-    """Checks what `-o` says, before anything else is done."""
+    """Validates the value of `-o`, before any other work."""
     known = ("table", "json", "yaml", *also)
     if text in known:
         return text
@@ -85,7 +85,7 @@ def _choice(names: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Options:
-    """The options every verb takes, before or after its name; `app.program` describes them."""
+    """The options of every command, before or after its name; `app.program` describes them."""
 
     kubeconfig: str | None = None
     contexts: list[str] | None = None
@@ -98,13 +98,13 @@ class Options:
     no_color: bool | None = None
 
     def over(self, other: Options) -> Options:
-        """These options, with the other's where these are not given; lists add up."""
+        """Returns these options, completed by the other's values; lists are joined."""
         return Options(
             **{name: _joined(getattr(self, name), getattr(other, name)) for name in GLOBAL_OPTIONS}
         )
 
     def of_hints(self) -> RunOptions:
-        """Those that hints repeat, as other programs read them too."""
+        """Returns the options that hints repeat, with values as other programs read them."""
         files = self.kubeconfig.split(os.pathsep) if self.kubeconfig is not None else []
         return RunOptions(
             os.pathsep.join(map(os.path.expanduser, files)) or None,
@@ -112,10 +112,10 @@ class Options:
         )
 
     def inputs(self, timeout: str = "10m") -> Inputs:
-        """The options as the ops layer takes them.
+        """Returns the options in the form for the ops layer.
 
         Args:
-            timeout: The deadline of this verb where none is given.
+            timeout: The default deadline of this command.
         """
         from istio_mc.ops.session.inputs import Inputs
 
@@ -131,26 +131,26 @@ class Options:
 GLOBAL_OPTIONS = frozenset(field.name for field in fields(Options))
 
 
-def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - whatever type the option has
+def _joined(one: Any, other: Any) -> Any:  # noqa: ANN401 - a value of any type
     if isinstance(one, list) and isinstance(other, list):
-        return [*other, *one]  # as they stand on the command line: first those before the verb
+        return [*other, *one]  # in the order of the command line: first those before the command
     return other if one is None else one
 
 
 def pop_options(ctx: Context) -> Options:
-    """Takes the options of every command out of the parameters of one; those before its name count less."""
+    """Removes the common options from a command's parameters; those after its name have precedence."""
     params = {name: ctx.params.pop(name) for name in GLOBAL_OPTIONS}
-    # One that may be repeated and was not given is an empty tuple where Typer has not converted it.
+    # A repeatable option that was not given is an empty tuple if Typer has not converted it.
     params["contexts"] = [*(params["contexts"] or ())] or None
     given = Options(**params)
     return given if ctx.obj is None else given.over(ctx.obj)
 
 
 def with_environment(options: Options, ctx: Context) -> Options:
-    """The options of a run: where no settings file is given, the environment's.
+    """Returns the options of a run; without --config, the settings file is the environment's.
 
     Raises:
-        BadParameter: That one would be used, and is empty.
+        BadParameter: The environment variable is required but empty.
     """
     text = os.environ.get(CONFIG_VARIABLE)
     if options.config is not None or text is None:
@@ -161,24 +161,24 @@ def with_environment(options: Options, ctx: Context) -> Options:
 
 
 def is_empty(text: object) -> bool:
-    """Whether a text is there and names nothing."""
+    """Whether a text is given but has no content."""
     return isinstance(text, str) and not text.strip()
 
 
 def empty_variable(variable: str, option: str) -> str:
-    """What is wrong with an environment variable that stands for an option and is set to nothing."""
+    """The message for an environment variable that replaces an option and is empty."""
     return f"${variable}: set but empty; unset it, or pass {option}"
 
 
 def run(
     command: str, options: Options, work: Callable[[Progress], Report], *, formats: Sequence[str] = ()
 ) -> NoReturn:
-    """Runs a verb to its exit code.
+    """Runs a command and exits with its exit code.
 
-    People's results and JSON go to standard output; progress, warnings and errors to standard error.
+    Results go to standard output; progress, warnings and errors to standard error.
 
     Args:
-        formats: What `-o` takes for this verb beside table, JSON and YAML.
+        formats: Formats of `-o` for this command, in addition to table, JSON and YAML.
     """
     from istio_mc.cli import last_resort
     from istio_mc.cli.interrupted import Interruption
@@ -200,37 +200,37 @@ def run(
             with terminal.progress(errors_to, enabled=not options.no_progress) as progress:
                 report = _report(command, work, interruption.done.and_to(progress))
             interruption.is_reported = True
-            unwritten = _put_out(command, output, report, color=color)
+            unwritten = _write_result(command, output, report, color=color)
             if output not in _NEXT and not (output == "table" and report.renders_problems):
                 print_problems(errors_to, report.warnings, style="yellow", title="warning")
                 _print_errors(errors_to, report.errors)
             print_problems(errors_to, unwritten, style="red", title="error")
     except BaseException as error:
-        # Another error may have taken the place of the interrupt: of a write to a terminal that is gone.
+        # Another error may have replaced the interrupt, for example a write to a closed terminal.
         if signals.received() or isinstance(error, KeyboardInterrupt):
             interruption.end()
         raise
     if signals.received():
-        interruption.end()  # raised where Python drops exceptions, in a destructor
+        interruption.end()  # raised in a destructor, where Python drops exceptions
     raise typer.Exit(int(Exit.FAILED if unwritten else report.exit))
 
 
 def _report(command: str, work: Callable[[Progress], Report], progress: Progress) -> Report:
-    """What a verb returns, or a report of what it raised."""
+    """Returns the report of a command, or a report of its exception."""
     from istio_mc.gateways.host import signals
 
     try:
         return work(progress)
     except (OutputError, OutputClosedError):
-        raise  # standard output is not the verb's
+        raise  # an error of standard output, not of the command
     except Exception as error:
         if signals.received():
-            raise  # it came of the interrupt
+            raise  # the interrupt caused it
         return _failed(command, error)
 
 
 def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
-    """Prints errors for people; an internal one is a single line."""
+    """Prints errors for people; an internal error is a single line."""
     from istio_mc.cli import last_resort
     from istio_mc.domain.problem import Code
     from istio_mc.present.output.problems import print_problems
@@ -243,7 +243,7 @@ def _print_errors(to: Console, errors: Iterable[Problem]) -> None:
 
 
 def _failed(command: str, error: Exception) -> Report:
-    """What a run comes to that ended by an error."""
+    """The report of a run that ended with an exception."""
     from istio_mc.cli import last_resort
     from istio_mc.domain.problem import Code, InputError, Problem, ProblemError
     from istio_mc.present.output.envelope import Exit
@@ -261,8 +261,8 @@ def _failed(command: str, error: Exception) -> Report:
     return Made({}, _nothing, (crash,), exit=Exit.FAILED)
 
 
-def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
-    """Writes the result to standard output; why that failed."""
+def _write_result(command: str, output: str, report: Report, *, color: bool) -> tuple[Problem, ...]:
+    """Writes the result to standard output; returns the problems of that."""
     from istio_mc.domain.problem import Code, Problem
     from istio_mc.present.output import terminal
 
@@ -273,7 +273,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
             write_document(command, output, report)
         sys.stdout.flush()
     except BrokenPipeError:
-        raise  # who reads has seen enough
+        raise  # the reader has closed the pipe
     except OSError as error:
         message = "the result could not be written to standard output"
         return (Problem(code=Code.FILE_UNWRITABLE, message=message, seen=error.strerror),)
@@ -281,7 +281,7 @@ def _put_out(command: str, output: str, report: Report, *, color: bool) -> tuple
 
 
 def write_document(command: str, output: str, report: Report) -> None:
-    """Writes what goes to standard output where that is no table."""
+    """Writes a result that is not a table to standard output."""
     from istio_mc.cli import last_resort
     from istio_mc.present.output import encoding
     from istio_mc.present.output.envelope import Envelope
@@ -304,18 +304,18 @@ def write_document(command: str, output: str, report: Report) -> None:
 
 
 def colored(options: Options) -> bool:
-    """Whether colours may be used: neither --no-color nor NO_COLOR says no."""
+    """Whether colours may be used: neither --no-color nor NO_COLOR is set."""
     return not options.no_color and not os.environ.get("NO_COLOR")
 
 
 def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
-    """Asks before something is removed or restarted.
+    """Asks for confirmation before something is removed or restarted.
 
     Args:
-        typed: What a person has to type, where a mere y is not enough.
+        typed: The text that the user must type, if `y` is not enough.
 
     Raises:
-        InputError: There is no terminal to ask at and no `--yes`; or it was not confirmed.
+        InputError: There is no terminal and no `--yes`; or the user did not confirm.
     """
     from istio_mc.domain.problem import Code, InputError
 
@@ -338,10 +338,10 @@ def confirm(question: str, *, yes: bool, typed: str | None = None) -> None:
 
 
 def prompt(question: Callable[[], _T]) -> _T | None:
-    """What a person answers, while no progress moves on the screen; None: nothing, for they pressed Ctrl-D.
+    """Returns the user's input, with progress paused; None after Ctrl-D.
 
     Raises:
-        KeyboardInterrupt: They pressed Ctrl-C.
+        KeyboardInterrupt: The user pressed Ctrl-C.
     """
     from istio_mc.present.output.terminal import paused
 
@@ -356,7 +356,7 @@ def prompt(question: Callable[[], _T]) -> _T | None:
 
 @contextmanager
 def _standard_output_kept() -> Iterator[None]:
-    """Keeps what Typer writes beside a question, one space, out of a pipe or a file, which is for results."""
+    """Keeps the one space of Typer's prompt out of a piped or redirected standard output."""
     if sys.stdout.isatty():
         yield
         return
@@ -365,7 +365,7 @@ def _standard_output_kept() -> Iterator[None]:
 
 
 def print_notice(text: str) -> None:
-    """Says on standard error what is about to happen, whatever progress is shown."""
+    """Prints a notice on standard error before an action, also while progress is shown."""
     from istio_mc.present.output.terminal import paused
 
     with paused():
@@ -373,7 +373,7 @@ def print_notice(text: str) -> None:
 
 
 def _print_calls() -> None:
-    """Has the gateways tell what they ask and run, on standard error; no body and no argument is in it."""
+    """Logs API calls and child processes on standard error, without bodies and arguments."""
     import logging
 
     handler = logging.StreamHandler()
@@ -384,11 +384,11 @@ def _print_calls() -> None:
 
 
 def _nothing(_console: object) -> None:
-    """Renders nothing: all there is to say is in the errors."""
+    """Renders nothing: the errors contain everything."""
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once, as `last_resort.end` does, with standard output written."""
+    """Ends the process at once, like `last_resort.end`, after it has flushed standard output."""
     from istio_mc.cli import last_resort
 
     last_resort.end(last_resort.flushed(code))

@@ -22,7 +22,7 @@ def explain(
         ),
     ] = None,
 ) -> None:
-    """Explain an error code or a check: usual causes, and how to fix it. Works offline.
+    """Explain an error code or a check: usual causes and fixes. Works offline.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`--help`: usage, examples and own options; those of every verb are on the page of the program."""
+"""The `--help` pages: usage, examples and a command's own options; common options are on the root's page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAP = 2
 _NAMES_AT_MOST = 24
 _LEAST, _MOST = 40, 100
 HIDDEN_NAMES = frozenset({"--context"})
-"""Names of options that are accepted and not shown."""
+"""Names of options that are accepted but not shown."""
 
 
 def page(
@@ -32,7 +32,7 @@ def page(
     global_options: frozenset[str] = frozenset(),
     groups: Mapping[str, Rows] | None = None,
 ) -> str:
-    """The help of a command."""
+    """Returns the help page of a command."""
     width = min(max(ctx.terminal_width or _terminal_width(), _LEAST), _MOST)
     summary, examples, rest = _parts(command.help or "")
     is_root = ctx.parent is None
@@ -90,7 +90,7 @@ def _help(parameter: Parameter, ctx: Context) -> str:
 
 
 def _table(rows: Iterable[tuple[str, str]], width: int) -> list[str]:
-    """Two columns; a name that is too long for the first has a line of its own."""
+    """Two columns; a name that is too long for the first column has its own line."""
     rows = list(rows)
     wide = max((len(name) for name, _ in rows if len(name) <= min(_NAMES_AT_MOST, width // 2)), default=0)
     lines: list[str] = []
@@ -110,7 +110,7 @@ def _heading(text: str) -> str:
 
 
 def _styled(text: str, *, bold: bool = False, fg: str | None = None) -> str:
-    """A text with its style; what prints it takes that away where there is no terminal."""
+    """A text with its style; without a terminal, the printing function removes it."""
     if os.environ.get("NO_COLOR") or "--no-color" in sys.argv:
         return text
     return typer.style(text, bold=bold or None, fg=fg)

@@ -28,7 +28,7 @@ def install(
         bool | None,
         typer.Option(
             "--strict/--no-strict",
-            help="Stop if versions do not fit [default: mesh.yaml].",
+            help="Stop on incompatible versions [default: mesh.yaml].",
         ),
     ] = None,
     istio_version: Annotated[
@@ -51,7 +51,7 @@ def install(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT=ADDRESS",
-            help="Address in front of a gateway; repeatable.",
+            help="External address of a gateway; repeatable.",
             autocompletion=completers.context_is,
         ),
     ] = None,
@@ -62,7 +62,7 @@ def install(
         list[str] | None,
         typer.Option(
             metavar="CONTEXT",
-            help="Replace a cluster's foreign CA by the mesh's.",
+            help="Replace this cluster's CA by one of the mesh.",
             autocompletion=completers.contexts,
         ),
     ] = None,
@@ -72,7 +72,7 @@ def install(
     """Join the given clusters into one Istio mesh; resume or repair it.
 
     All clusters are read before the first change. Without --contexts and mesh.yaml, it lists the contexts
-    on a terminal and asks which.
+    on a terminal and asks which ones to join.
 
     Examples:
 
@@ -112,9 +112,9 @@ def install(
 
 
 def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
-    """Shows contexts and asks which of them; their names, in the order given.
+    """Shows the contexts and asks which ones to join; returns their names in the given order.
 
-    None where there is no terminal to ask on, or where the answer is Ctrl-D.
+    Empty without a terminal, or after Ctrl-D.
     """
     from istio_mc.present.contexts import choices
     from istio_mc.present.output import terminal
@@ -139,17 +139,17 @@ def contexts_to_join(contexts: Sequence[Context]) -> tuple[str, ...]:
 
 
 def chosen_of(text: str, known: Sequence[str]) -> tuple[str, ...]:
-    """The contexts that an answer names, each once: by name, or by place in the list, counted from 1.
+    """Returns the contexts in a user's input, each once: by name, or by number in the list, from 1.
 
     Raises:
-        BadParameter: It names none, or one that is not in the list.
+        BadParameter: The input is empty, or a context is not in the list.
     """
     words: list[str] = []
     for part in text.split(","):
         words += [part.strip()] if part.strip() in known else part.split()
     places = {str(place): name for place, name in enumerate(known, 1)} | {name: name for name in known}
-    if strange := [word for word in words if word not in places]:
-        raise typer.BadParameter(f"not in the list: {', '.join(strange)}")
+    if unknown := [word for word in words if word not in places]:
+        raise typer.BadParameter(f"not in the list: {', '.join(unknown)}")
     if not words:
         raise typer.BadParameter("name at least one")
     return tuple(dict.fromkeys(places[word] for word in words))

@@ -1,4 +1,4 @@
-"""A run that a signal ends: what was done by then, and what the same command does next time."""
+"""A run that a signal ends: what was finished, and what the same command does next time."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from istio_mc.present.output.envelope import Report
 
 _LAST_S = 15.0
-"""Seconds within which children have ended, files are removed and the message is written."""
+"""Seconds for ending the children, removing files and writing the message."""
 
 _STAYS = "finished changes are kept; the same command "
 _NEXT = {
     "install": _STAYS + "finishes the rest, under the same root CA",
     "link": _STAYS + "writes the remote secrets that are still missing",
-    "upgrade": "old pods serve until new ones are ready; the same command goes on from there",
-    "adopt": _STAYS + "labels the clusters that are left, and restarts nothing",
-    "address": _STAYS + "does the changes that are left",
+    "upgrade": "old pods serve until new ones are ready; the same command continues from there",
+    "adopt": _STAYS + "labels the remaining clusters, and restarts nothing",
+    "address": _STAYS + "makes the remaining changes",
     "uninstall": "what was removed stays removed; the same command removes the rest",
     "sample deploy": _STAYS + "deploys the sample where it is missing",
     "sample remove": "what was removed stays removed; the same command removes the rest",
     "addons install": _STAYS + "applies what is missing",
     "addons remove": "what was removed stays removed; the same command removes the rest",
-    "addons default-storage": _STAYS + "marks the StorageClasses that are left",
-    "cilium fix": _STAYS + "restarts the agents that still run with older settings; cilium revert goes back",
-    "cilium revert": _STAYS + "restarts the agents that still run with other settings",
-    "ca init": "no file is written by halves; the same command keeps a root that is there",
-    "ca issue": "no file is written by halves; the same command makes the CAs that are still missing",
-    "config init": "no file is written by halves; the same command writes it",
-    "tools install": "old programs stay until new ones are whole; the same command installs the rest",
-    "tools download": "files in the folder are whole; the same command downloads the rest",
+    "addons default-storage": _STAYS + "marks the remaining StorageClasses",
+    "cilium fix": _STAYS + "restarts the agents that still use older settings; cilium revert undoes it",
+    "cilium revert": _STAYS + "restarts the agents that still use other settings",
+    "ca init": "no file is incomplete; the same command keeps an existing root",
+    "ca issue": "no file is incomplete; the same command issues the missing CAs",
+    "config init": "no file is incomplete; the same command writes it",
+    "tools install": "old programs stay until new ones are complete; the same command installs the rest",
+    "tools download": "files in the folder are complete; the same command downloads the rest",
 }
 _UNCHANGED = "nothing was changed; run the same command again"
 _DEEP_REMOVED = "the pods of --deep were removed; run the same command again"
@@ -47,10 +47,10 @@ _LEFT_DEEP = "the same command runs again, and removes the pods of --deep"
 
 
 class Interruption:
-    """Ends a run that received a signal: no child, no private file, and one message stays behind.
+    """Ends a run after a signal: it leaves no child and no private file, and prints one message.
 
     Attributes:
-        is_reported: Whether the result is being written: it is followed by no second document.
+        is_reported: Whether the result is being written: then no second document follows.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Interruption:
         self.is_reported = False
 
     def end(self, *, cleaned_up: bool = True) -> NoReturn:
-        """Stops the children, reports what was done, and ends the process.
+        """Stops the children, reports what was finished, and ends the process.
 
         Args:
-            cleaned_up: Whether the verb has removed what it makes in the clusters for its own time.
+            cleaned_up: Whether the command has removed its temporary objects in the clusters.
         """
         from istio_mc.cli import last_resort
         from istio_mc.gateways.host import process, signals, temporary
@@ -78,12 +78,12 @@ class Interruption:
         from istio_mc.present.output.problems import print_problems
 
         signals.end()
-        # A reader that reads nothing more, or a file system that hangs, holds a write for ever.
+        # A reader that stops reading, or a file system that hangs, blocks a write forever.
         threading.Thread(target=_exit_after, args=(_LAST_S, Exit.INTERRUPTED), daemon=True).start()
         process.stop_all(for_good=True)
         temporary.remove_all()
         problem = self._problem(cleaned_up=cleaned_up)
-        with suppress(OSError, ValueError):  # nobody reads it: the terminal is gone, or the file is closed
+        with suppress(OSError, ValueError):  # the terminal or the file is closed
             if self._output != "table" and not self.is_reported:
                 stopped = Report({}, lambda _console: None, (problem,), exit=Exit.INTERRUPTED)
                 self._write(self._command, self._output, stopped)
@@ -93,7 +93,7 @@ class Interruption:
         last_resort.end(last_resort.flushed(Exit.INTERRUPTED))
 
     def end_at_last(self) -> NoReturn:
-        """As `end`, where the main thread does not get there, or somebody does not want to wait for it."""
+        """Like `end`, if the main thread does not reach it, or the user does not want to wait."""
         from istio_mc.present.output import terminal
 
         with suppress(OSError, ValueError):

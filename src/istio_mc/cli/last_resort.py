@@ -1,6 +1,7 @@
-"""The last resort: whatever goes wrong, one line is printed, and no traceback.
+"""The last error handler: any failure prints one line, and no traceback.
 
-Only what the interpreter has loaded anyway is imported at the top: this must work where nothing else does.
+The top of the module imports only what the interpreter has loaded already: it must work when nothing else
+does.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _COMPLETION = "_ISTIO_MC_COMPLETE"
 
 
 class _RunState:
-    """What has been done so far of the one command line of this process."""
+    """Progress of the command line of this process."""
 
     command = ""
     answered = False
@@ -40,31 +41,31 @@ def guard(program: Callable[[], object]) -> NoReturn:
             code = flushed(_run(program))
         except KeyboardInterrupt:
             code = _INTERRUPTED
-        except BaseException as error:  # noqa: BLE001 - whatever it is
+        except BaseException as error:  # noqa: BLE001 - any exception
             _report(error)
     finally:
-        end(code)  # also where another Ctrl-C came just now
+        end(code)  # also if another Ctrl-C has just arrived
 
 
 def message_of(error: BaseException) -> str:
-    """One line about an unexpected error: what it is, and the file that has its traceback."""
-    return f"internal error: {_in_words(error)}; traceback: {_crash_file(error)}"
+    """One line about an unexpected error: its type, and the file with its traceback."""
+    return f"internal error: {_describe(error)}; traceback: {_crash_file(error)}"
 
 
 def print_error(message: str, code: str = CODE) -> None:
-    """Prints an error on standard error, as all others are printed; where that fails, it is lost."""
+    """Prints an error on standard error, in the usual form; ignores a failure."""
     try:
         sys.stderr.write(f"error[{code}]: {message}\n  docs:     istio-mc explain {code}\n")
         sys.stderr.flush()
-    except Exception:  # noqa: BLE001, S110 - there is nobody left to report to
+    except Exception:  # noqa: BLE001, S110 - nowhere left to report it
         pass
 
 
 def output_format(words: Sequence[str]) -> str:
-    """What `-o` says, wherever it stands: what is refused cannot be asked for its options.
+    """Returns the value of `-o`, at any position: a rejected command line has no parsed options.
 
     Returns:
-        `json`, `yaml`, or `table` where it says nothing, or nothing that there is.
+        `json`, `yaml`, or `table` if there is no valid value.
     """
     output = "table"
     for word, following in zip(words, [*words, ""][1:], strict=True):
@@ -91,7 +92,7 @@ def _run(program: Callable[[], object]) -> int:
 
 
 def _quiet() -> None:
-    """Keeps off the terminal what libraries and threads print by themselves."""
+    """Suppresses what libraries and threads print to the terminal by themselves."""
     import logging
     import threading
     import warnings
@@ -110,7 +111,7 @@ def _quiet() -> None:
 
 
 def flushed(code: int) -> int:
-    """The exit code, once all of standard output is written."""
+    """Flushes standard output and returns the exit code."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -122,14 +123,14 @@ def flushed(code: int) -> int:
 
 
 def unwritable(error: OSError) -> str:
-    """What is reported where standard output cannot be written."""
+    """The message for a failed write to standard output."""
     return f"the result could not be written to standard output: {error.strerror}"
 
 
 def _report(error: BaseException) -> None:
     from istio_mc.cli.streams import OutputClosedError, OutputError
 
-    # A shell that completes a line gets no message into it; a reader that is gone has seen enough.
+    # No message during shell completion, and none if the reader has closed the pipe.
     if os.environ.get(_COMPLETION) or isinstance(error, OutputClosedError):
         return
     if isinstance(error, OutputError):
@@ -146,7 +147,7 @@ def _report(error: BaseException) -> None:
 
 
 def _write_envelope(message: str) -> None:
-    """Writes the envelope where JSON or YAML is asked for, and nothing was written yet; JSON is YAML."""
+    """Writes the envelope if JSON or YAML was requested and nothing was written yet; JSON is valid YAML."""
     import json
 
     if begun.answered or output_format(sys.argv[1:]) == "table":
@@ -163,18 +164,18 @@ def _write_envelope(message: str) -> None:
     sys.stdout.flush()
 
 
-def _in_words(error: BaseException) -> str:
-    """Kind and message of an error, in one line, without secrets."""
+def _describe(error: BaseException) -> str:
+    """Kind and message of an error, on one line, without secrets."""
     try:
         first, *_ = _redacted(str(error)).splitlines() or [""]
-    except Exception:  # noqa: BLE001 - what cannot be redacted is not shown
+    except Exception:  # noqa: BLE001 - text that cannot be redacted is not shown
         first = ""
     kind = type(error).__name__
     return f"{kind}: {first[:_MOST_OF_A_MESSAGE]}" if first else kind
 
 
 def _crash_file(error: BaseException) -> str:
-    """The file with the traceback; why there is none."""
+    """Writes the traceback to a file and returns its path, or why that failed."""
     try:
         import tempfile
 
@@ -187,7 +188,7 @@ def _crash_file(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """Where an error came from: files, lines and messages; no secrets, and no values of variables."""
+    """Files, lines and messages of an error; no secrets, and no values of variables."""
     import platform
     import traceback
 
@@ -196,7 +197,7 @@ def _traceback(error: BaseException) -> str:
     try:
         lines = "".join(traceback.format_exception(error))[-_MOST_OF_A_TRACEBACK:]
         text = _redacted(f"istio-mc {' '.join(sys.argv[1:])}\n\n{lines}")
-    except Exception:  # noqa: BLE001 - what cannot be redacted is not written
+    except Exception:  # noqa: BLE001 - text that cannot be redacted is not written
         places = traceback.extract_tb(error.__traceback__)
         text = "\n".join(f"{place.filename}:{place.lineno} {place.name}" for place in places)
     about = f"istio-mc {__version__}, Python {platform.python_version()}, {platform.platform()}"
@@ -213,10 +214,10 @@ def _redacted(text: str) -> str:
 
 
 def end(code: int) -> NoReturn:
-    """Ends the process at once: worker threads may sit in a network call that only its timeout ends.
+    """Ends the process immediately: worker threads may be in a network call that only its timeout ends.
 
-    What was to be done at exit is done: it stops children, and removes private files. Python's own end would
-    also take all modules apart, for a quarter of the CPU of a short run.
+    The functions registered with atexit run: they stop children and remove private files. Python's normal
+    exit would also tear down all modules, which takes a quarter of the CPU time of a short run.
     """
     try:
         import atexit
@@ -224,6 +225,6 @@ def end(code: int) -> NoReturn:
         from istio_mc.gateways.host import signals
 
         signals.end()
-        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit passes them over, and nothing else calls them
+        atexit._run_exitfuncs()  # noqa: SLF001 - os._exit does not run them
     finally:
         os._exit(code)

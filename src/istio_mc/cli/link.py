@@ -14,13 +14,13 @@ def link(
     ctx: typer.Context,
     *,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be written; change nothing.")
     ] = False,
     prune: Annotated[
         bool,
         typer.Option(
             "--prune",
-            help="Remove remote secrets of clusters that are no members, and misnamed or double ones.",
+            help="Remove remote secrets of clusters outside the mesh, and misnamed or duplicate ones.",
         ),
     ] = False,
     rotate: Annotated[
@@ -43,19 +43,19 @@ def link(
             "Without it each cluster's token keeps its own.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before something is removed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     api_server: ApiServerOption = None,
     api_server_ca: ApiServerCaOption = None,
     api_server_name: ApiServerNameOption = None,
 ) -> None:
-    """Give every cluster's istiod a remote secret of every other cluster.
+    """Create a remote secret for every other cluster in each cluster.
 
-    One token is read from each cluster, and all secrets are written at once; those that are right
-    already are left alone. `install` does this too.
+    One token is read from each cluster, and all secrets are written in parallel; correct ones stay
+    unchanged. `install` does this too.
 
-    With --rotate the tokens are replaced, one cluster after another, while the old ones are accepted. The
-    same command goes on after an interruption. Tokens of `link` and `install` do not expire; with --expires
-    they do, and a CronJob and a line of CI are printed that renew them.
+    With --rotate the tokens are replaced, one cluster after another, while the old ones are accepted. After
+    an interruption, the same command continues. Tokens of `link` and `install` do not expire; with --expires
+    they do, and a CronJob and a CI line that renew them are printed.
 
     Examples:
 

@@ -13,10 +13,10 @@ def report(
     ctx: typer.Context,
     *,
     file: Annotated[
-        str, typer.Option("--file", "-f", metavar="FILE", help="Where to write; - is standard output.")
+        str, typer.Option("--file", "-f", metavar="FILE", help="Output file; - is standard output.")
     ] = "mesh-report.html",
     force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is no earlier report.")
+        bool, typer.Option("--force", help="Replace a file that is not an earlier report.")
     ] = False,
     lang: Annotated[
         str | None,
@@ -27,11 +27,11 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write the mesh on one HTML page: faults, topology, calls between clusters, certificates, every check.
+    """Write one HTML page about the mesh: faults, topology, calls between clusters, certificates, all checks.
 
-    The page needs no network to be opened, and no script. It holds what verify finds, and no key or token.
-    An earlier report of the same name is written over. Changes nothing in any cluster. Exit code 0 says
-    that the page was written, whatever the checks found; verify is for scripts.
+    The page needs no network and no script. It contains the results of verify, and no key or token. An
+    earlier report of the same name is replaced. Changes nothing in any cluster. Exit code 0 means that the
+    page was written, for any result of the checks; use verify in scripts.
 
     Examples:
 

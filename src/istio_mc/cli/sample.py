@@ -10,16 +10,16 @@ from istio_mc.cli import edge
 
 app = typer.Typer(
     name="sample",
-    help="A service with another version in each cluster, to see traffic cross between them.",
+    help="A test service with a different version in each cluster, to show traffic between clusters.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; touch nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done; change nothing.")]
 
 
-@app.command(short_help="Put a version of reviews and a client into each cluster.")
+@app.command(short_help="Deploy one version of reviews and a client in each cluster.")
 def deploy(
     ctx: typer.Context,
     *,
@@ -31,7 +31,7 @@ def deploy(
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Put reviews v1, v2, v3 … into the clusters, one version each, and a client into every one.
+    """Deploy reviews v1, v2, v3 … in the clusters, one version each, and a client in every cluster.
 
     Examples:
 
@@ -54,7 +54,7 @@ def deploy(
     edge.run("sample deploy", options, work)
 
 
-@app.command(name="test", short_help="Call reviews from every cluster: all versions must answer.")
+@app.command(name="test", short_help="Call reviews from every cluster: all versions must respond.")
 def run_test(
     ctx: typer.Context,
     *,
@@ -64,13 +64,13 @@ def run_test(
     ] = None,
     wait: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="How long a version may take to answer for the first time."),
+        typer.Option(metavar="DURATION", help="Maximum time until each version responds for the first time."),
     ] = "30s",
 ) -> None:
-    """Call reviews from every cluster: every version must answer, none too seldom.
+    """Call reviews from every cluster: every version must respond, and often enough.
 
-    A version that answers less than half of its fair share fails the test: a detour through another
-    gateway shows so. Exit code 4 says that a pair failed.
+    A version with less than half of its fair share of responses fails the test: such a share shows a detour
+    through another gateway. Exit code 4 means that a pair failed.
 
     Examples:
 
@@ -97,10 +97,10 @@ def run_test(
 def remove(
     ctx: typer.Context,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Take the sample away again.
+    """Remove the sample.
 
     Examples:
 

@@ -13,15 +13,15 @@ from istio_mc.cli import edge
 def status(
     ctx: typer.Context,
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Read again and again, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat until Ctrl-C.")] = False,
     every: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often, with --watch; each reading has --timeout.")
+        str, typer.Option(metavar="DURATION", help="Interval of --watch; --timeout applies to each read.")
     ] = "5s",
 ) -> None:
     """Show pods, services, deployments, HPAs, gateways, links and proxies of all clusters on one screen.
 
-    With --watch, Ctrl-C ends with the exit code the last reading had: 0, or 3 where a cluster did not
-    answer. In a pipe each reading is one block; with -o json, one envelope on one line.
+    With --watch, Ctrl-C ends with the exit code of the last read: 0, or 3 if a cluster did not respond. In
+    a pipe each read is one block; with -o json, one envelope on one line.
 
     Examples:
 
@@ -50,7 +50,7 @@ def status(
         color = edge.colored(options)
         code = status_watch.watch(readings, output=options.output or "table", color=color, every_s=every_s)
         if code is Exit.INTERRUPTED:
-            raise KeyboardInterrupt  # there was nothing to show yet
+            raise KeyboardInterrupt  # nothing was shown yet
         edge.leave(code)
 
     if watch:

@@ -1,8 +1,8 @@
 """The three standard streams, prepared so that no write to them ends in a traceback.
 
-Standard output reports once what could not be written. Standard error never fails: it has no results. Neither
-fails on a character that its encoding lacks. A stream that is closed is replaced, so that no file that is
-opened later gets its number.
+Standard output reports a failed write once. Standard error ignores failures, because it has no results. Both
+replace characters that their encoding lacks. A closed stream is replaced, so that a file opened later does
+not get its descriptor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 from typing import Any
 
 ERRORS = "istio-mc"
-"""Name of the error handler that writes what an encoding lacks."""
+"""Name of the error handler for characters that an encoding lacks."""
 
 _IN, _OUT, _ERR = 0, 1, 2
 _ASCII = {"√": "+", "×": "x", "‼": "!", "…": "...", "→": "->", "–": "-"}
@@ -25,24 +25,24 @@ _NOT_DECODED = 0xDC00
 
 
 class OutputError(OSError):
-    """Standard output cannot be written: a full disk, or it is closed."""
+    """Standard output cannot be written: a full disk, or a closed descriptor."""
 
 
 class OutputClosedError(BrokenPipeError):
-    """Whoever read standard output has gone."""
+    """The reader of standard output has closed it."""
 
 
 class _Output(io.FileIO):
-    """Standard output; the first write that fails is an error of its own, and nothing is written after it."""
+    """Standard output; the first failed write raises its own error, and nothing is written after it."""
 
     _failed = False
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - bytes in any form, as the base has it
-        """Writes bytes; waits where a pipe that does not block is full.
+        """Writes bytes; waits if a non-blocking pipe is full.
 
         Raises:
             OutputError: They cannot be written.
-            OutputClosedError: Nobody reads any more.
+            OutputClosedError: The reader has closed the pipe.
         """
         if self._failed:
             return len(memoryview(data))
@@ -59,10 +59,10 @@ class _Output(io.FileIO):
 
 
 class _Errors(io.FileIO):
-    """Standard error; what cannot be written is lost."""
+    """Standard error; failed writes are ignored."""
 
     def write(self, data: Any) -> int:  # noqa: ANN401 - bytes in any form, as the base has it
-        """Writes what can be written."""
+        """Writes bytes; ignores a failure."""
         try:
             return super().write(data) or len(memoryview(data))
         except OSError:
@@ -89,7 +89,7 @@ def prepare() -> None:
     register()
     _occupy()
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - open as long as the program runs
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - stays open until exit
     elif isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
     out: io.RawIOBase = _Closed() if sys.stdout is None else _Output(_OUT, "w", closefd=False)
@@ -98,12 +98,12 @@ def prepare() -> None:
 
 
 def register() -> None:
-    """Makes the error handler known."""
+    """Registers the error handler."""
     codecs.register_error(ERRORS, replacement)
 
 
 def settle_size() -> None:
-    """Corrects what the environment says of the terminal's size, where no text fits into it."""
+    """Corrects the terminal size in the environment if it is too small for text."""
     for name, least, most in (("COLUMNS", 20, 10_000), ("LINES", 1, 10_000)):
         text = os.environ.get(name)
         if text is None:
@@ -116,7 +116,7 @@ def settle_size() -> None:
 
 
 def replacement(error: UnicodeError) -> tuple[str, int]:
-    """What stands in place of characters that an encoding lacks: a mark in ASCII, else an escape."""
+    """Replacement of characters that an encoding lacks: an ASCII mark, else an escape."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]
@@ -124,13 +124,13 @@ def replacement(error: UnicodeError) -> tuple[str, int]:
 
 
 def _escaped(character: str) -> str:
-    if ord(character) in _UNDECODABLE:  # a byte of an argument or a file name that is no text
+    if ord(character) in _UNDECODABLE:  # an undecodable byte of an argument or file name
         return f"\\x{ord(character) - _NOT_DECODED:02x}"
     return character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _occupy() -> None:
-    """Opens the numbers of closed streams on nothing."""
+    """Opens /dev/null on the descriptors of closed streams."""
     for number in (_IN, _OUT, _ERR):
         try:
             os.fstat(number)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="tools",
-    help="kubectl, Helm, istioctl and the Gateway API's CRDs: pinned, verified, and found again.",
+    help="kubectl, Helm, istioctl and the Gateway API's CRDs: pinned and verified.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -58,11 +58,11 @@ GatewayApi = Annotated[
     typer.Option(metavar="VERSION", help="[default: mesh.yaml's, else Istio's]."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be fetched, from where; touch nothing.")
+    bool, typer.Option("--dry-run", help="Show the downloads and their sources; change nothing.")
 ]
 
 
-@app.command(short_help="Bring the programs in place, each verified by its SHA-256.")
+@app.command(short_help="Install the programs, each verified by its SHA-256.")
 def install(
     ctx: typer.Context,
     *,
@@ -83,15 +83,15 @@ def install(
     offline: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Take them from a folder that tools download filled.", file_okay=False
+            metavar="DIR", help="Install from a folder that tools download filled.", file_okay=False
         ),
     ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Install the programs, each verified by its SHA-256 before it is unpacked.
 
-    A program is run once before it replaces another. HTTPS_PROXY and NO_PROXY are honoured. The other verbs
-    look in the cache first.
+    A program runs once before it replaces another one. HTTPS_PROXY and NO_PROXY are used. The other
+    commands look in the cache first.
 
     Examples:
 
@@ -148,7 +148,7 @@ def download(
         list[str] | None,
         typer.Option(
             metavar="OS/ARCH",
-            help="Platform; repeat it [default: this machine's].",
+            help="Platform; repeatable [default: this machine's].",
             autocompletion=completers.platforms,
         ),
     ] = None,
@@ -156,7 +156,7 @@ def download(
 ) -> None:
     """Fill a folder with the published files and their checksums, for a site without internet.
 
-    Take the folder there, and give it to: istio-mc tools install --offline DIR.
+    Then copy the folder to that site, and run: istio-mc tools install --offline DIR.
 
     Examples:
 
@@ -195,7 +195,7 @@ def _fetch(
     bin_dir: Path | None = None,
     dry_run: bool,
 ) -> None:
-    """Settles what is to be brought, and for which Istio; brings it, and reports what came of it."""
+    """Selects tools and the Istio version, downloads or installs them, and reports the result."""
     import os
     from datetime import UTC, datetime
 
@@ -232,9 +232,9 @@ def _fetch(
 def list_(ctx: typer.Context, *, bin_dir: BinDir = None) -> None:
     """Show which programs would be used, from where, and which clusters they fit.
 
-    DIGEST says what the SHA-256 of each file is compared with: pinned, published with it, or not verified.
+    DIGEST shows the reference of each file's SHA-256: pinned, published with it, or not verified.
 
-    Clusters are those of --contexts or mesh.yaml, else the members; without any, none is asked.
+    The clusters are those of --contexts or mesh.yaml, else the members; without any, none is read.
 
     Examples:
 

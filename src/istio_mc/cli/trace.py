@@ -12,9 +12,7 @@ from istio_mc.cli import completers, edge
 def trace(
     ctx: typer.Context,
     *,
-    service: Annotated[
-        str, typer.Argument(metavar="[NAMESPACE/]SERVICE", help="The service that is called.")
-    ],
+    service: Annotated[str, typer.Argument(metavar="[NAMESPACE/]SERVICE", help="The service to call.")],
     client: Annotated[
         str | None,
         typer.Option(
@@ -44,10 +42,10 @@ def trace(
         ),
     ] = None,
 ) -> None:
-    """Follow calls of a service from every cluster to every other one, hop by hop: where do they end?
+    """Trace calls to a service from every cluster to every other one, hop by hop: where do they fail?
 
-    Nothing is deployed and nothing is changed. With --from and --to every hop of that path is shown. Exit
-    code 4 says that a path is broken.
+    Deploys nothing and changes nothing. With --from and --to it shows every hop of that path. Exit code 4
+    means that a path is broken.
 
     Examples:
 

@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 def uninstall(
     ctx: typer.Context,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would go and what would stay; touch nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be removed and what stays; change nothing.")
     ] = False,
     lost: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CONTEXT",
-            help="A cluster that is gone: the others forget it; repeatable.",
+            help="A lost cluster: the others remove their links to it; repeatable.",
             autocompletion=completers.contexts,
         ),
     ] = None,
     purge_ca: Annotated[
         bool,
-        typer.Option("--purge-ca", help="Remove the mesh's CA with its root key too. It cannot be had back."),
+        typer.Option("--purge-ca", help="Also remove the mesh's CA with its root key, irreversibly."),
     ] = False,
     certs_dir: CertsDir = None,
 ) -> None:
-    """Take the mesh away again: what install put there, and nothing that others did.
+    """Remove the mesh: what install created, and nothing that others created.
 
-    With --contexts, those clusters leave: the others forget them, replace the tokens they held, and
-    stay a mesh. Without it, the whole mesh goes, and its mesh ID must be typed unless --yes is given.
-    The root CA stays unless --purge-ca is given. With --lost nothing is read of the cluster that is
-    gone; if it comes back, it is no member until `install` joins it again.
+    With --contexts, only those clusters leave: the others remove their links to them, replace the tokens
+    that they had, and stay a mesh. Without it, the whole mesh is removed, and you must type its mesh ID
+    unless --yes is given. The root CA stays unless --purge-ca is given. With --lost, the lost cluster is
+    not read; if it comes back, it is not a member until `install` joins it again.
 
     Examples:
 

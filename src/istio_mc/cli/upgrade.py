@@ -15,17 +15,15 @@ def upgrade(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="VERSION", help="Version of Istio to go to.", autocompletion=completers.istio_versions
+            metavar="VERSION", help="Istio version to upgrade to.", autocompletion=completers.istio_versions
         ),
     ] = None,
-    back: Annotated[
-        bool, typer.Option("--back", help="Return to what the clusters had before their upgrade.")
-    ] = False,
+    back: Annotated[bool, typer.Option("--back", help="Return to the version before the upgrade.")] = False,
     hop: Annotated[
         list[str] | None,
         typer.Option(
             metavar="VERSION",
-            help="Patch of a minor on the way; repeatable [default: its newest].",
+            help="Patch version for a minor in between; repeatable [default: its newest].",
             autocompletion=completers.istio_versions,
         ),
     ] = None,
@@ -33,7 +31,7 @@ def upgrade(
         str | None,
         typer.Option(
             metavar="CONTEXT",
-            help="The cluster that goes first, alone.",
+            help="The cluster to upgrade first, alone.",
             autocompletion=completers.contexts,
         ),
     ] = None,
@@ -44,23 +42,23 @@ def upgrade(
             help="Name of a new control plane beside the old one.",
         ),
     ] = None,
-    parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Clusters at once.")] = 1,
+    parallel: Annotated[int, typer.Option(metavar="N", min=1, help="Clusters in parallel.")] = 1,
     restart_workloads: Annotated[
         bool,
         typer.Option("--restart-workloads", help="Restart the workloads that have an older proxy."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Restart workloads without a question.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan with its reasons; change nothing.")
     ] = False,
 ) -> None:
-    """Bring a mesh to another version of Istio, one minor and one cluster at a time; or back.
+    """Upgrade the Istio of a mesh, one minor and one cluster at a time; or return to the old version.
 
-    Every hop is judged for every cluster before the first change. In each cluster: control plane, then
-    gateway, then workloads on request; old pods serve until new ones are ready. After each cluster
-    `verify` is compared with before: what is new stops the upgrade. The same command goes on from there,
-    from any machine. Without --timeout it has an hour. With --revision the new control plane runs beside
-    the old one, and tags are moved to it.
+    Every hop is checked for every cluster before the first change. In each cluster: control plane, then
+    gateway, then workloads on request; old pods serve until new ones are ready. After each cluster, the
+    result of `verify` is compared with the one before: a new fault stops the upgrade. The same command
+    continues from there, on any machine. The default of --timeout is one hour. With --revision the new
+    control plane runs beside the old one, and tags are moved to it.
 
     Examples:
 
@@ -86,7 +84,7 @@ def upgrade(
         if (to is None) == (not back):
             raise typer.BadParameter("give either --to VERSION or --back")
         if back and revision is not None:
-            raise typer.BadParameter("--back takes the revision from the record: leave out --revision")
+            raise typer.BadParameter("--back takes the revision from the record: omit --revision")
         version = parse_version(Tool.ISTIOCTL, to, "--to") if to is not None else ""
         patches = [parse_version(Tool.ISTIOCTL, one, "--hop") for one in edge.each(hop)]
         label = parse_revision(revision) if revision is not None else None

@@ -1,4 +1,4 @@
-"""A command line that Typer refuses: an error as all others, in the envelope too where that is asked for."""
+"""Command lines that Typer rejects: reported like all other errors, also in the envelope if requested."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 _PROGRAM = "istio-mc"
 _FAILED = 1
 _PYDANTIC = "Value error, "
-"""What pydantic puts before the message of a converter."""
+"""Prefix that pydantic adds to the message of a converter."""
 
 
 def code_of(command_line: Callable[[], object], words: Sequence[str], output: str) -> int:
-    """Runs a command line outside Typer's standalone mode, and reports what Typer refuses.
+    """Runs a command line outside Typer's standalone mode, and reports Typer's errors.
 
     Returns:
         The program's exit code.
@@ -37,7 +37,7 @@ def code_of(command_line: Callable[[], object], words: Sequence[str], output: st
 
 
 def message_of(error: TyperException) -> str:
-    """What is wrong with a command line, in one line that begins with the option or argument at fault."""
+    """The fault of a command line, on one line that begins with the option or argument."""
     option = getattr(error, "option_name", None)
     message = error.message.strip().removeprefix(_PYDANTIC).rstrip(".")
     if option and hasattr(error, "possibilities"):
@@ -74,7 +74,7 @@ def _reported(error: TyperException, words: Sequence[str], output: str) -> int:
 
     context = getattr(error, "ctx", None)
     path = str(context.command_path) if context else _PROGRAM
-    is_help = "\n" in error.message  # without any word Typer's message is the whole help
+    is_help = "\n" in error.message  # without arguments, Typer's message is the whole help
     message = "no command given" if is_help else message_of(error)
     problem = Problem(code=Code.USAGE, message=message, hint=Advice(istio_mc(*path.split()[1:], "--help")))
     if output != "table":

@@ -10,7 +10,7 @@ from istio_mc.cli import completers, edge
 from istio_mc.domain.hint import Advice, istio_mc
 
 _LAST_CHECK_S = 60.0
-"""How long a run may go on once it has waited: what it then reads ends too."""
+"""Extra time of a run after the wait of --wait, in seconds, for its last reads."""
 
 
 def verify(
@@ -20,38 +20,36 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="A,B",
-            help="Ask only these checks or topics, and what they need.",
+            help="Run only these checks or topics, and those they require.",
             autocompletion=completers.checks,
         ),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="A,B", help="Leave out these checks or topics.", autocompletion=completers.checks
-        ),
+        typer.Option(metavar="A,B", help="Skip these checks or topics.", autocompletion=completers.checks),
     ] = None,
     wait: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Ask what is not true yet again, for so long."),
+        typer.Option(metavar="DURATION", help="Repeat failed checks for up to this long."),
     ] = None,
     deep: Annotated[
         bool,
-        typer.Option("--deep", help="Also call from a pod in each cluster, made for it and removed again."),
+        typer.Option("--deep", help="Also call from a temporary pod in each cluster."),
     ] = False,
     probe_image: Annotated[
         str | None,
         typer.Option(metavar="IMAGE", help="Their image, with sh, curl and nc [default: curlimages/curl]."),
     ] = None,
     show_all: Annotated[
-        bool, typer.Option("--all", help="Show the checks that passed and the matrices too.")
+        bool, typer.Option("--all", help="Also show passed checks and the matrices.")
     ] = False,
-    list_checks: Annotated[bool, typer.Option("--list", help="List every check, and ask none.")] = False,
+    list_checks: Annotated[bool, typer.Option("--list", help="List every check, and run none.")] = False,
 ) -> None:
-    """Check that the mesh works: what is wrong, in which cluster or between which two, and what fixes it.
+    """Check that the mesh works: what is wrong, in which cluster or between which two, and how to fix it.
 
-    Changes nothing in any cluster, unless --deep is given. Exit code 4 says that checks failed.
+    Changes nothing in any cluster, unless --deep is given. Exit code 4 means that checks failed.
 
-    Beside table, json and yaml, -o takes short (one line for each fault), junit (JUnit XML) and github
+    In addition to table, json and yaml, -o accepts short (one line per fault), junit (JUnit XML) and github
     (annotations for GitHub Actions).
 
     Examples:
@@ -86,19 +84,17 @@ def verify(
             only_deep = {check.id for check in EVERY}.issuperset(unknown)
             raise InputError.of(
                 code=Code.UNKNOWN_CHECK,
-                message="that check is asked with --deep only"
-                if only_deep
-                else "there is no such check or topic",
+                message="this check requires --deep" if only_deep else "no such check or topic",
                 seen=", ".join(unknown),
-                expected=f"{meant} that istio-mc verify --list shows",
+                expected=f"{meant} from istio-mc verify --list",
                 hint=Advice(istio_mc("verify", "--deep" if only_deep else "--list")),
             )
         if not checks:
-            raise typer.BadParameter("--only and --skip leave no check to be asked")
+            raise typer.BadParameter("--only and --skip leave no check to run")
         if probe_image and not deep:
             raise typer.BadParameter("--probe-image is the image of the pods that --deep makes")
         if list_checks and options.output in ("junit", "github"):
-            raise typer.BadParameter(f"--list has no results to tell as {options.output}")
+            raise typer.BadParameter(f"--list has no results for format {options.output}")
         if list_checks:
             return listing(checks)
         from istio_mc.ops.session.session import open_members
@@ -112,7 +108,7 @@ def verify(
         with open_members(inputs, progress) as session:
             if deep:
                 edge.print_notice(
-                    f"--deep makes a namespace istio-mc-probe-… with one pod ({image}) in "
+                    f"--deep creates a namespace istio-mc-probe-… with one pod ({image}) in "
                     f"{', '.join(session.clusters.names)}, and removes it afterwards"
                 )
             now = datetime.now(UTC)
