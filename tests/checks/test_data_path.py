@@ -165,12 +165,12 @@ def test_each_end_of_a_handshake_has_its_own_code(world: World, outcome: Outcome
     assert (problem.code, root_causes(world)) == (code, ["data-path.handshake kt"])
 
 
-def test_a_certificate_of_a_ca_that_was_replaced_under_the_same_root_is_no_fault(world: World) -> None:
+def test_a_certificate_of_a_replaced_ca_under_the_same_root_passes(world: World) -> None:
     spoil(world, Judged(Outcome.FORMER_CA, "seen"))
     assert root_causes(world) == []
 
 
-def test_a_gateway_without_a_view_of_its_own_network_explains_that_another_cluster_answers(
+def test_a_missing_network_view_of_a_gateway_explains_responses_of_another_cluster(
     world: World,
 ) -> None:
     spoil(world, Judged(Outcome.OTHER_CLUSTER, "that is ncloud", "ncloud"))
@@ -207,7 +207,7 @@ def test_without_cacerts_the_responding_cluster_is_unknown(world: World) -> None
 
 
 def test_a_call_that_is_refused_is_a_fault(world: World) -> None:
-    spoil(world, answer=Answer(Outcome.REJECTED, "the workload refused it (tlsv1 alert unknown ca)"))
+    spoil(world, answer=Answer(Outcome.REJECTED, "the workload rejected it (tlsv1 alert unknown ca)"))
     assert root_causes(world) == ["data-path.accepted kt"]
 
 

@@ -55,7 +55,7 @@ def test_init_writes_and_then_refuses_with_exit_code_2(tmp_path: Path) -> None:
     assert yaml.safe_load((tmp_path / "mesh.yaml").read_text())["clusters"][2] == {"context": "nhn"}
     again = istio_mc(tmp_path, "config", "init", "--contexts", "kt")
     assert (again.returncode, again.stdout) == (2, "")
-    assert f"{tmp_path}/mesh.yaml is there already" in again.stderr
+    assert f"{tmp_path}/mesh.yaml already exists" in again.stderr
     assert istio_mc(tmp_path, "config", "init", "--contexts", "kt", "--force").returncode == 0
 
 

@@ -66,7 +66,7 @@ def test_a_run_waits_for_another_one_in_the_ca_folder_until_its_own_deadline(
     (error,) = done.envelope["errors"]
     assert error["code"] == "ca-store-busy"
     assert error["seen"] in ("its lock has been held for 0 s", "its lock has been held for 1 s")
-    assert "ca waiting: for another run that works in" in done.err
+    assert "ca waiting: for another run that uses" in done.err
 
 
 def program(path: Path, script: str) -> Path:
@@ -103,9 +103,7 @@ def test_a_program_that_never_ends_does_not_keep_a_run(api: FakeApi, tmp_path: P
 
 
 @pytest.mark.thorough
-def test_a_credential_plugin_that_is_slow_is_named_while_it_is_waited_for(
-    api: FakeApi, tmp_path: Path
-) -> None:
+def test_progress_names_a_slow_credential_plugin(api: FakeApi, tmp_path: Path) -> None:
     plugin = {
         "apiVersion": "client.authentication.k8s.io/v1",
         "command": str(program(tmp_path / "plugin", "exec sleep 600")),

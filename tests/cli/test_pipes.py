@@ -71,7 +71,7 @@ def test_a_pipe_that_nothing_is_written_to_ends_with_the_run(istio_mc: Run, tmp_
     assert done.code == 2
     (error,) = done.envelope["errors"]
     assert error["code"] == "kubeconfig-unreadable"
-    assert "nothing more was written to it in time" in error["message"]
+    assert "the writer of the pipe sent nothing in time" in error["message"]
 
 
 @pytest.mark.parametrize("verb", ["ca show", "ca verify", "ca init"])

@@ -59,11 +59,11 @@ def showing(*leaves: bytes, unverified: str = "") -> Trace:
 # The address
 
 
-def test_an_address_is_called_with_what_it_stands_for() -> None:
+def test_an_address_is_shown_with_the_ip_it_resolves_to() -> None:
     assert (OPEN.name, ports(Outcome.OK, Outcome.OK).name) == ("gw.example (203.0.113.7)", PUBLIC)
 
 
-def test_a_name_that_stands_for_nothing_is_unresolved() -> None:
+def test_a_host_name_without_an_address_is_unresolved() -> None:
     found = resolved(Trace("gw.example", unresolved="Name or service not known"))
     assert (found.outcome, found.seen) == (Outcome.UNRESOLVED, "Name or service not known")
 
@@ -108,7 +108,7 @@ def test_an_unreachable_private_address_is_unknown_from_here(how: Outcome) -> No
     assert reached(ports(how, how, PRIVATE)).outcome is Outcome.UNKNOWN
 
 
-def test_a_private_address_that_is_reached_on_one_port_is_judged_on_the_other() -> None:
+def test_a_private_address_reachable_on_one_port_is_checked_on_the_other() -> None:
     assert reached(ports(Outcome.TIMED_OUT, Outcome.OK, PRIVATE)).outcome is Outcome.TIMED_OUT
 
 
@@ -142,7 +142,7 @@ def test_readiness_is_what_the_status_port_answers(health: Health | None, outcom
 # Who answered
 
 
-def test_a_certificate_of_the_clusters_own_ca_under_the_meshs_root_is_as_it_should_be() -> None:
+def test_a_certificate_of_the_clusters_own_ca_under_the_meshs_root_passes() -> None:
     assert shown(showing(leaf("kt")), "kt", MEMBERS).outcome is Outcome.OK
 
 
@@ -166,14 +166,14 @@ def test_a_certificate_under_the_root_by_a_ca_that_no_cluster_has_now_is_of_a_fo
     assert shown(showing(leaf("left")), "kt", MEMBERS).outcome is Outcome.FORMER_CA
 
 
-def test_a_cluster_with_a_root_of_its_own_is_reported_though_its_own_ca_answered() -> None:
+def test_a_cluster_with_its_own_root_is_reported_even_if_its_own_ca_responded() -> None:
     members = MEMBERS | {"kt": member("kt", "other")}
     found = shown(showing(leaf("kt", "other")), "kt", members)
     assert found.outcome is Outcome.OTHER_ROOT
     assert "ncloud, nhn" in found.seen
 
 
-def test_a_root_of_its_own_in_another_cluster_is_no_fault_of_the_rest() -> None:
+def test_a_different_root_in_one_cluster_is_not_a_fault_of_the_others() -> None:
     members = MEMBERS | {"nhn": member("nhn", "other")}
     assert shown(showing(leaf("kt")), "kt", members).outcome is Outcome.OK
 
@@ -195,7 +195,7 @@ def test_two_clusters_of_one_ca_cannot_be_distinguished_and_have_no_fault() -> N
     assert shown(showing(leaf("kt")), "kt", members).outcome is Outcome.OK
 
 
-def test_without_a_service_to_call_nothing_is_reported_of_the_handshake() -> None:
+def test_the_handshake_is_not_reported_without_a_service_to_call() -> None:
     assert shown(OPEN, "kt", MEMBERS).outcome is Outcome.NOTHING_MESHED
 
 
@@ -204,11 +204,11 @@ def test_an_unreachable_gateway_shows_nothing_of_the_handshake() -> None:
 
 
 def test_handshakes_that_are_all_closed_name_the_requested_services() -> None:
-    closed = Handshake(REVIEWS, Outcome.CLOSED, "accepted, and closed at the handshake")
+    closed = Handshake(REVIEWS, Outcome.CLOSED, "accepted, then closed at the handshake")
     found = shown(replace(OPEN, handshakes=(closed,)), "kt", MEMBERS)
     assert (found.outcome, found.seen) == (
         Outcome.CLOSED,
-        "accepted, and closed at the handshake, requested reviews.sample:9080",
+        "accepted, then closed at the handshake, requested reviews.sample:9080",
     )
 
 
@@ -237,5 +237,5 @@ def test_without_a_key_nothing_is_reported_of_calls() -> None:
     assert accepted(OPEN).outcome is Outcome.NO_KEY
 
 
-def test_without_a_certificate_of_a_workload_nothing_is_reported_of_calls() -> None:
+def test_calls_are_not_reported_without_a_workload_certificate() -> None:
     assert accepted(replace(OPEN, issuer="ncloud")).outcome is Outcome.UNKNOWN

@@ -105,7 +105,7 @@ def test_an_archive_cut_short_is_refused(tmp_path: Path, end: int) -> None:
 @pytest.mark.parametrize("data", [b"", b"<html>", b"\x1f\x8b" + b"x" * 100, bytes(2000)])
 def test_a_file_that_is_no_archive_is_reported(tmp_path: Path, data: bytes) -> None:
     problem = refusal(tmp_path, data)
-    assert (problem.code, problem.expected) == ("archive-unreadable", "a whole .tar.gz archive")
+    assert (problem.code, problem.expected) == ("archive-unreadable", "a complete .tar.gz archive")
 
 
 def test_a_damaged_archive_is_refused(tmp_path: Path) -> None:

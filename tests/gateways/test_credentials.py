@@ -145,7 +145,7 @@ def test_a_plugin_gets_its_cluster_info_where_provided(tmp_path: Path) -> None:
     assert failed(missing).code == "file-unreadable"
 
 
-def test_all_plugins_run_at_once_and_one_that_fails_leaves_the_others_alone(tmp_path: Path) -> None:
+def test_plugins_run_in_parallel_and_a_failure_of_one_does_not_affect_the_others(tmp_path: Path) -> None:
     slow = script(tmp_path, f"sleep 0.6; {answer()}")
     contexts = [plugin(slow, f"c{number}", args=[str(number)]) for number in range(6)]
     contexts.append(plugin(script(tmp_path, "exit 1", "broken"), "bad"))
@@ -266,7 +266,7 @@ def test_an_unusable_response_is_reported_without_its_content(tmp_path: Path, bo
     assert problem.message.endswith(f"of user kt-me {what}")
 
 
-def test_a_plugin_that_needs_a_terminal_is_not_run_where_there_is_none(tmp_path: Path) -> None:
+def test_a_plugin_that_needs_a_terminal_is_not_run_without_one(tmp_path: Path) -> None:
     command = script(tmp_path, f"touch {tmp_path}/ran; {answer()}")
     assert failed(plugin(command, interactiveMode="Always")).message.endswith(
         "prompts on a terminal, but there is none"
@@ -303,7 +303,7 @@ def test_a_plugin_that_can_do_without_the_terminal_gets_it_only_when_it_failed(t
 
 
 @pytest.mark.parametrize("name", ["gcp", "azure", "oidc", "other"])
-def test_a_legacy_auth_provider_is_refused_with_what_to_use_instead(name: str) -> None:
+def test_a_legacy_auth_provider_is_rejected_with_a_replacement(name: str) -> None:
     problem = failed(context({"auth-provider": {"name": name, "config": {"access-token": TOKEN}}}))
     assert problem.code == "auth-provider-unsupported"
     assert name in problem.message

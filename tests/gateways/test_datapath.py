@@ -354,7 +354,7 @@ def test_a_workload_that_trusts_another_root_refuses_it(
     assert found.answer
     assert (found.answer.outcome, found.answer.detail) == (
         Outcome.REJECTED,
-        "the workload refused it (tlsv1 alert unknown ca)",
+        "the workload rejected it (tlsv1 alert unknown ca)",
     )
 
 
@@ -380,7 +380,7 @@ def test_a_workload_that_closes_without_a_response_is_reported(
     assert found.answer.outcome is Outcome.CLOSED
 
 
-def test_the_key_of_a_call_lies_in_a_private_file_that_is_gone_afterwards(
+def test_the_key_of_a_call_is_in_a_private_file_that_is_removed_afterwards(
     tmp_path: Path, sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     private = tmp_path / "private"

@@ -38,7 +38,7 @@ def test_with_a_low_hard_limit_fewer_clusters_are_worked_on_at_once() -> None:
     assert ask(256, 256, 50) == "11 256\n"
 
 
-def test_a_hard_limit_too_low_for_one_cluster_at_a_time_is_reported_with_what_is_needed() -> None:
+def test_a_hard_limit_too_low_for_one_cluster_is_reported_with_the_required_limit() -> None:
     code, seen, hint = ask(256, 256, 200).splitlines()
     assert code == "too-few-open-files"
     assert seen == "at most 256 open files, and the hard limit does not allow more"

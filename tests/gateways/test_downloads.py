@@ -115,7 +115,7 @@ def test_a_file_with_another_digest_is_thrown_away(mirror: Mirror, cache: Cache)
     problem = failure(cache, published(mirror))
     assert problem.code == "checksum-mismatch"
     assert problem.message == (
-        f"{mirror.url}/file is not what it must be; it was thrown away, and nothing was unpacked or replaced"
+        f"{mirror.url}/file does not match its checksum; it was deleted, and nothing was unpacked or replaced"
     )
     assert problem.seen == f"SHA-256 {hashlib.sha256(b'corrupted' + BODY).hexdigest()}"
     assert problem.expected == f"SHA-256 {DIGEST}, published with it"
@@ -146,7 +146,7 @@ def test_a_missing_file_is_requested_once(mirror: Mirror, cache: Cache) -> None:
     del mirror.files["/file"]
     problem = failure(cache, published(mirror))
     assert (problem.code, problem.seen) == ("download-failed", "404 Not Found")
-    assert problem.message == f"{mirror.url}/file could not be fetched"
+    assert problem.message == f"{mirror.url}/file cannot be downloaded"
     assert len(mirror.requested("/file")) == 1
 
 
@@ -254,7 +254,7 @@ class TestACertificateThatIsNotAccepted:
             problem = failure(cache, RemoteFile(url, sha256=DIGEST))
         assert len(handshakes) == 1
         assert problem.code == "download-untrusted"
-        assert problem.message == f"{url} could not be fetched: the certificate of {host} is not trusted"
+        assert problem.message == f"{url} cannot be downloaded: the certificate of {host} is not trusted"
         return problem
 
     def test_of_an_unknown_ca_leads_to_ssl_cert_file(self, cache: Cache, tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_a_file_that_cannot_be_written_completely_is_reported(mirror: Mirror, ca
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert problem.seen == "File too large"
-    assert problem.expected == f"room in {cache.folder}, and leave to write there"
+    assert problem.expected == f"free space in {cache.folder}, and permission to write there"
 
 
 def test_a_checksum_without_end_is_refused(mirror: Mirror, cache: Cache) -> None:
@@ -377,10 +377,10 @@ def test_two_runs_at_once_do_not_disturb_each_other(mirror: Mirror, cache: Cache
     assert bodies == [BODY] * 4
 
 
-def test_who_waits_for_another_run_waits_to_the_deadline_only(mirror: Mirror, cache: Cache) -> None:
+def test_the_wait_for_another_run_ends_at_the_deadline(mirror: Mirror, cache: Cache) -> None:
     with fetched(cache, published(mirror)):
         problem = failure(cache, published(mirror), deadline_s=0.5)
-    assert problem.seen == "another run is fetching it still"
+    assert problem.seen == "another run is still downloading it"
 
 
 def test_who_waits_for_another_run_reports_it(mirror: Mirror, cache: Cache) -> None:
@@ -394,7 +394,7 @@ def test_who_waits_for_another_run_reports_it(mirror: Mirror, cache: Cache) -> N
     with (
         fetched(cache, published(mirror)),
         closing(waiting),
-        pytest.raises(Reported, match=f"^for another run that fetches {mirror.url}/file$"),
+        pytest.raises(Reported, match=f"^for another run that downloads {mirror.url}/file$"),
         waiting.fetched(published(mirror)),
     ):
         pass
@@ -431,8 +431,8 @@ class TestWithoutAPublishedChecksum:
         mirror.put("/file", b"rewritten")
         problem = failure(cache, RemoteFile(url))
         assert problem.code == "digest-changed"
-        assert problem.message.startswith(f"{url} has changed since it was first fetched")
-        assert problem.expected == f"SHA-256 {DIGEST}, recorded when it was first fetched"
+        assert problem.message.startswith(f"{url} has changed since its first download")
+        assert problem.expected == f"SHA-256 {DIGEST}, recorded at its first download"
         assert (
             str(problem.hint) == f"find out why it changed; if the change is intended: rm {cache.record(url)}"
         )
@@ -472,7 +472,7 @@ class TestDocuments:
         documents(url)
         find_cache({"XDG_CACHE_HOME": str(tmp_path / "cache")}, tmp_path).manifest(url).unlink()
         mirror.put("/crds.yaml", CRDS + b"# rewritten\n")
-        with pytest.raises(ProblemError, match="has changed since it was first fetched"):
+        with pytest.raises(ProblemError, match="has changed since its first download"):
             documents(url)
 
     def test_that_were_altered_in_the_cache_are_fetched_again(self, mirror: Mirror, tmp_path: Path) -> None:
@@ -487,13 +487,13 @@ class TestDocuments:
         mirror.put("/crds.yaml", CRDS)
         mirror.faults["/crds.yaml"] = [Fault(stall_at=3)] * 20
         url, events = f"{mirror.url}/crds.yaml", list[Event]()
-        with pytest.raises(ProblemError, match="could not be fetched"):
+        with pytest.raises(ProblemError, match="cannot be downloaded"):
             documents(url, deadline=time.monotonic() + 0.5, progress=events.append)
         assert [(event.step, event.detail) for event in events] == [("download", url)]
 
     def test_with_a_digest_must_have_it(self, mirror: Mirror) -> None:
         mirror.put("/crds.yaml", CRDS)
-        with pytest.raises(ProblemError, match="is not what it must be"):
+        with pytest.raises(ProblemError, match="does not match its checksum"):
             documents(f"{mirror.url}/crds.yaml", sha256=DIGEST)
 
     def test_that_are_a_web_page_are_refused_and_not_recorded(self, mirror: Mirror) -> None:

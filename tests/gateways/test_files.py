@@ -143,7 +143,7 @@ def test_a_name_that_no_file_can_have_is_reported(tmp_path: Path, name: str) -> 
     for call in (files.read, files.read_if_there, files.make_private_folder):
         with pytest.raises(ProblemError) as error:
             call(tmp_path / name)
-        assert "a file cannot have this name" in str(error.value.problems[0].seen)
+        assert "invalid file name" in str(error.value.problems[0].seen)
     with pytest.raises(ProblemError):
         files.write(tmp_path / name, b"")
 

@@ -23,6 +23,6 @@ def test_of_another_machine_nothing_is_known() -> None:
     assert not has_ended("elsewhere/1")
 
 
-def test_of_what_names_no_process_nothing_is_known() -> None:
+def test_the_end_of_a_holder_without_a_process_is_unknown() -> None:
     assert not has_ended("")
     assert not has_ended(f"{socket.gethostname()}/x")

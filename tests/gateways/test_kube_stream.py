@@ -349,8 +349,8 @@ class TestOpening:
         [
             ((403, {}, json.dumps(FORBIDDEN).encode()), f"403: {FORBIDDEN['message']}"),
             ((404, {}, b"<html>"), "404: <html>"),
-            ((200, {}, b""), "200, and not a WebSocket"),
-            ((503, {}, b""), "503, and not a WebSocket"),
+            ((200, {}, b""), "200, not a WebSocket"),
+            ((503, {}, b""), "503, not a WebSocket"),
         ],
         ids=["403", "404", "200", "503"],
     )

@@ -201,7 +201,7 @@ class TestTheClient:
                 lambda _: {"client-certificate": "/none/x", "client-key": "/none/y"},
                 "cannot read /none/x: No such",
             ),
-            (lambda _: {"client-certificate": "/a\0b", "client-key": "/none/y"}, "no such path can be"),
+            (lambda _: {"client-certificate": "/a\0b", "client-key": "/none/y"}, "invalid path"),
         ],
         ids=["another key", "no key", "no base64", "no file", "no path"],
     )

@@ -117,7 +117,7 @@ def test_a_leader_that_obeys_does_not_save_a_child_that_ignores_sigterm(tmp_path
     wait_until_dead(int(pids.read_text()))
 
 
-def test_a_background_process_that_holds_the_pipes_does_not_hold_the_caller(tmp_path: Path) -> None:
+def test_a_background_process_with_open_pipes_does_not_block_the_caller(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     done = sh(f"echo token; sleep 30 & echo $! > {pids}; exit 0")
     assert (done.returncode, done.stdout) == (0, b"token\n")
@@ -125,7 +125,7 @@ def test_a_background_process_that_holds_the_pipes_does_not_hold_the_caller(tmp_
     os.kill(int(pids.read_text()), 9)
 
 
-def test_what_a_child_wrote_is_read_to_the_end_however_busy_the_machine_is(
+def test_output_of_a_child_is_read_completely_on_a_busy_machine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     real = subprocess.Popen.communicate
@@ -144,7 +144,7 @@ def test_what_a_child_wrote_is_read_to_the_end_however_busy_the_machine_is(
 @pytest.mark.parametrize(
     "given", [{"argv": ["true", "s3cret\0"]}, {"env": {"A": "s3cret\0"}}, {"env": {"A=s3cret": "x"}}]
 )
-def test_what_no_program_can_be_given_is_a_problem_without_the_value(given: dict[str, Any]) -> None:
+def test_an_invalid_program_argument_is_a_problem_that_omits_the_value(given: dict[str, Any]) -> None:
     options: dict[str, Any] = {"argv": ["true"], "timeout_s": 5, "name": "plugin"}
     with pytest.raises(process.ProcessStartError) as error:
         process.run(**options | given)

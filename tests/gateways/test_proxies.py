@@ -166,7 +166,7 @@ class TestClusters:
         with pytest.raises(ProblemError) as raised:
             read_cluster(kube, GATEWAY, other)
         (problem,) = raised.value.problems
-        assert problem.message == "kt: the clusters of proxy istio-system/gateway-1 are too long to be read"
+        assert problem.message == "kt: the clusters of proxy istio-system/gateway-1 are too long to read"
         assert problem.seen == f"more than 0 MiB, and {other} not among them"
 
 
@@ -181,7 +181,7 @@ def test_one_that_does_not_respond_is_reported_and_does_not_stop_the_others(
     assert "connection refused" in (found.silent["sample/pod-1"].seen or "")
 
 
-def test_one_that_serves_nothing_yet_holds_nothing(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
+def test_a_proxy_without_secrets_has_no_chain_and_no_roots(api: FakeApi, envoy: FakeApi, kube: Kube) -> None:
     envoy.on(DUMP, Reply(b"{}"))
     api.on(PODS, {"items": []})
     (proxy,) = hold(kube).proxies

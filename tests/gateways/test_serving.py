@@ -72,7 +72,7 @@ def test_it_is_read_with_one_port_forward(
 @pytest.mark.parametrize(
     "response", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x16\x03\x03\x00\x02\x02\x00"]
 )
-def test_what_does_not_speak_tls_is_one_error_that_names_the_pod(api: FakeApi, response: bytes) -> None:
+def test_a_peer_without_tls_is_one_error_that_names_the_pod(api: FakeApi, response: bytes) -> None:
     with talker(response) as address:
         problem = failure(kube(api, address))
     assert problem.code == "stream-failed"

@@ -81,7 +81,7 @@ def test_a_signal_that_was_ignored_at_the_start_stays_ignored(name: str) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
 
 
-def test_what_must_not_be_left_half_done_is_done_first() -> None:
+def test_a_signal_is_delayed_until_the_end_of_a_deferred_block() -> None:
     done = run("""
         try:
             with signals.interrupting(at_last), signals.deferred():

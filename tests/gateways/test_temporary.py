@@ -141,7 +141,7 @@ def test_no_link_is_followed(tmp: Path, elsewhere: Path, abandoned: Path, tmp_pa
     assert len(listed(elsewhere)) == 3
 
 
-def test_a_list_removes_nothing_that_no_run_would_have_made(
+def test_a_list_removes_only_files_that_a_run_could_have_created(
     tmp: Path, elsewhere: Path, abandoned: Path, tmp_path: Path
 ) -> None:
     link = tmp_path / ".x.istio-mc.tmp"
@@ -160,7 +160,7 @@ def test_a_list_removes_nothing_that_no_run_would_have_made(
     assert link.is_symlink()
 
 
-def test_at_the_end_of_a_run_nothing_of_it_is_left_and_nothing_more_is_made(
+def test_the_end_of_a_run_removes_everything_temporary_and_nothing_more_is_created(
     tmp: Path, elsewhere: Path
 ) -> None:
     folder, staging = temporary.make_folder(), temporary.make_folder(elsewhere)

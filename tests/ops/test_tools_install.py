@@ -296,7 +296,7 @@ class TestAFailure:
         path = url.removeprefix(bench.mirror.url)
         bench.mirror.files[path] = spoilt(bench.mirror.files[path])
         problem = self.check(bench, tool, "checksum-mismatch")
-        assert problem.message.startswith(f"{url} is not what it must be")
+        assert problem.message.startswith(f"{url} does not match its checksum")
 
     @pytest.mark.thorough
     def test_truncated_on_the_server(self, bench: Bench) -> None:
@@ -376,7 +376,7 @@ class TestAFailure:
         problem = bench.problem("helm", bin_dir=bench.bin_dir)
         assert (problem.code, problem.message) == (
             "file-unwritable",
-            f"cannot make the folder {bench.bin_dir}",
+            f"cannot create the folder {bench.bin_dir}",
         )
 
     @pytest.mark.thorough
@@ -686,7 +686,7 @@ class TestOffline:
         (problem,) = outcome.problems
         assert problem.code == "digest-changed"
         assert problem.message.startswith(str(in_folder(folder, choice.artifacts[0])))
-        assert problem.expected == f"SHA-256 {'a' * 64}, of the one that this machine used first"
+        assert problem.expected == f"SHA-256 {'a' * 64}, of the file that this machine used first"
 
 
 class TestFinding:

@@ -148,7 +148,7 @@ def _write(file: Path, text: str, *, force: bool) -> None:
             raise
         raise InputError.of(
             code=Code.FILE_EXISTS,
-            message=f"{file} is there already; nothing was overwritten",
+            message=f"{file} already exists; nothing was overwritten",
             hint=Advice("--force replaces it; --stdout only shows what would be written"),
         ) from error
 

@@ -57,7 +57,7 @@ def place(
     if is_there and not force and not ours(files.beginning(path)):
         raise InputError.of(
             code=Code.FILE_EXISTS,
-            message=f"{path} is there already",
+            message=f"{path} already exists",
             seen="a file that is not to be written over",
             expected="a name that is free",
             hint=Advice("use another name with --file, or overwrite it with --force"),

@@ -371,9 +371,7 @@ class CaStore:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 waits = True
-                self.progress(
-                    Event(None, _STEP, State.WAITING, f"for another run that works in {self.folder}")
-                )
+                self.progress(Event(None, _STEP, State.WAITING, f"for another run that uses {self.folder}"))
             except OSError as error:
                 raise ProblemError.of(
                     code=Code.FILE_UNWRITABLE,
@@ -387,7 +385,7 @@ class CaStore:
                 return
         raise ProblemError.of(
             code=Code.CA_STORE_BUSY,
-            message=f"another run is at work in {self.folder}",
+            message=f"another run uses {self.folder}",
             seen=f"its lock has been held for {max(0.0, until - begun):.0f} s",
             hint=Advice("wait for it to finish; a killed run keeps no lock"),
         )

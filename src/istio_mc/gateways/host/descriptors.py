@@ -29,14 +29,14 @@ def clusters_at_once(clusters: int, concurrency: int) -> int:
     """
     at_once = min(clusters, concurrency)
     always = _OWN + clusters * _AT_REST
-    limit = _raised_to(always + at_once * _AT_WORK)
+    limit = _raise_limit(always + at_once * _AT_WORK)
     room = (limit - always) // _AT_WORK
     if clusters and room < 1:
         raise InputError(_too_few(limit, clusters, always + _AT_WORK))
     return max(1, min(concurrency, room))
 
 
-def _raised_to(needed: int) -> int:
+def _raise_limit(needed: int) -> int:
     """Raises the soft limit to `needed`, or as far as permitted, and returns it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:

@@ -30,7 +30,7 @@ MOST = 64 << 20
 
 _PATIENCE_S = 30.0
 _NOT_REGULAR = "it is not a regular file"
-_NO_NAME = "a file cannot have this name: it contains a NUL, or characters that the locale lacks"
+_NO_NAME = "invalid file name: it contains a NUL, or characters that the locale lacks"
 _POLL_MS = 250
 _CHUNK = 1 << 16
 
@@ -185,7 +185,7 @@ def make_private_folder(path: Path, *, parents: bool = True) -> None:
     Raises:
         ProblemError: `file-unwritable`.
     """
-    with as_problem(Code.FILE_UNWRITABLE, f"cannot make the folder {path}"):
+    with as_problem(Code.FILE_UNWRITABLE, f"cannot create the folder {path}"):
         try:
             possible(path).mkdir(mode=PRIVATE_FOLDER, parents=parents, exist_ok=True)
         except FileExistsError as error:  # exist_ok accepts folders, so this is not a folder
@@ -288,7 +288,7 @@ def as_problem(code: Code, message: str, hint: Hint | None = None) -> Iterator[N
     except FileExistsError as error:
         raise ProblemError.of(
             code=Code.FILE_EXISTS,
-            message=f"{error.filename2 or error.filename} is there already",
+            message=f"{error.filename2 or error.filename} already exists",
             hint=Advice("nothing was overwritten"),
         ) from error
     except OSError as error:
@@ -332,7 +332,7 @@ def _chunks(handle: int, deadline: float, most: int, *, waits: bool) -> Iterator
     while True:
         if waits and not poll.poll(_POLL_MS):
             if time.monotonic() > deadline:
-                raise TimeoutError(errno.ETIMEDOUT, "nothing more was written to it in time")
+                raise TimeoutError(errno.ETIMEDOUT, "the writer of the pipe sent nothing in time")
             continue
         chunk = os.read(handle, _CHUNK)
         total += len(chunk)

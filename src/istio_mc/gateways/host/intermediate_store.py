@@ -87,7 +87,7 @@ def take_next_ca(store: CaStore, cluster_id: str, fingerprint: str) -> None:
     with store.locked(), files.as_problem(Code.FILE_UNWRITABLE, f"cannot change {store.folder}"):
         own, following = store.folder / cluster_id, _next(store) / cluster_id
         if own.exists() and following.exists():
-            own.rename(_free(store.folder / INTERMEDIATES / fingerprint.replace(":", "").lower()))
+            own.rename(_unused_name(store.folder / INTERMEDIATES / fingerprint.replace(":", "").lower()))
         if following.exists():
             following.rename(own)
         files.sync_folder(store.folder)
@@ -109,7 +109,7 @@ def _next(store: CaStore) -> Path:
     return store.folder / INTERMEDIATES / NEXT_CAS
 
 
-def _free(folder: Path) -> Path:
+def _unused_name(folder: Path) -> Path:
     """An unused name: the folder's own, or with a number if its CA was in use before and came back."""
     names = (folder.with_name(f"{folder.name}-{number}") if number > 1 else folder for number in count(1))
     return next(name for name in names if not name.exists())

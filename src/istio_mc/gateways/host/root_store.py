@@ -35,7 +35,7 @@ def current_store(folder: Path, deadline: float = math.inf, progress: Progress =
     Raises:
         ProblemError: `file-unreadable`.
     """
-    return _named(CaStore(folder, deadline, progress), CURRENT) or CaStore(folder, deadline, progress)
+    return _store_named(CaStore(folder, deadline, progress), CURRENT) or CaStore(folder, deadline, progress)
 
 
 def next_store(base: CaStore) -> CaStore | None:
@@ -44,7 +44,7 @@ def next_store(base: CaStore) -> CaStore | None:
     Raises:
         ProblemError: `file-unreadable`.
     """
-    return _named(base, NEXT)
+    return _store_named(base, NEXT)
 
 
 def new_store(base: CaStore, fingerprint: str) -> CaStore:
@@ -102,7 +102,7 @@ def keep_twin(store: CaStore, certificate: bytes) -> None:
     files.write(store.folder / TWIN, certificate, exclusive=True)
 
 
-def _named(base: CaStore, pointer: str) -> CaStore | None:
+def _store_named(base: CaStore, pointer: str) -> CaStore | None:
     name = files.read_if_there(base.folder / ROOTS / pointer)
     if not name:
         return None

@@ -77,7 +77,7 @@ def make_folder(parent: Path | None = None) -> Path:
     except OSError as error:
         problem = Problem(
             code=Code.FILE_UNWRITABLE,
-            message=f"cannot make a folder in {parent or 'the folder for temporary files'}",
+            message=f"cannot create a folder in {parent or 'the folder for temporary files'}",
             seen=error.strerror or str(error),
             hint=None if parent else Advice("set TMPDIR to a folder that can be written"),
         )

@@ -113,7 +113,7 @@ _AGAIN = 5
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _MOST = 4096
 _AT_ONCE = 32
-_CLOSED = "the connection was closed without a word"
+_CLOSED = "the connection was closed without data"
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
@@ -194,7 +194,7 @@ def _reach(ip: str, port: int, stage_s: float) -> Reach:
         _in_stage(ip, port, stage_s, lambda left_s: socket.create_connection((ip, port), left_s).close())
     except OSError as error:
         outcome = _outcome(error)
-        return Reach(port, outcome, _words(error), no_route=error.errno in _NO_ROUTE)
+        return Reach(port, outcome, _describe(error), no_route=error.errno in _NO_ROUTE)
     return Reach(port, Outcome.OK)
 
 
@@ -230,7 +230,7 @@ def _health(ip: str, port: int, stage_s: float) -> Health:
     except _ClosedError:
         return Health(None, "")
     except OSError as error:
-        return Health(None, _words(error))
+        return Health(None, _describe(error))
 
 
 def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
@@ -248,7 +248,7 @@ def _handshakes(ip: str, route: Route, stage_s: float) -> tuple[Handshake, ...]:
 
 def _handshake(ip: str, route: Route, service: Meshed, stage_s: float) -> Handshake:
     """Reads the certificate; if it does not chain to the roots, reads it again without verification."""
-    unverified = "" if route.roots else "no root at hand"
+    unverified = "" if route.roots else "no root certificate known"
     context = _verifying(route.roots)
     try:
         try:
@@ -297,9 +297,9 @@ def _call(ip: str, port: int, good: Handshake, caller: Caller, stage_s: float) -
     except (ssl.SSLEOFError, _ClosedError):
         return Answer(Outcome.CLOSED, _CLOSED)
     except ssl.SSLError as error:
-        return Answer(Outcome.REJECTED, f"the workload refused it ({_reason(error)})")
+        return Answer(Outcome.REJECTED, f"the workload rejected it ({_reason(error)})")
     except OSError as error:
-        return Answer(_outcome(error), _words(error))
+        return Answer(_outcome(error), _describe(error))
 
 
 def _request(tls: ssl.SSLSocket, service: Meshed, stage_s: float) -> Answer:
@@ -372,13 +372,13 @@ def _first_line(connection: socket.socket, until: float) -> tuple[int | None, st
 def _ended(error: OSError) -> tuple[Outcome, str]:
     """Outcome and reason of a handshake that showed no certificate."""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ConnectionResetError | BrokenPipeError):
-        return Outcome.CLOSED, "accepted, and closed at the handshake"
+        return Outcome.CLOSED, "accepted, then closed at the handshake"
     if isinstance(error, ssl.SSLError):
-        return Outcome.NOT_TLS, f"no TLS 1.3 as Istio speaks it ({_reason(error)})"
+        return Outcome.NOT_TLS, f"not TLS 1.3 as Istio uses it ({_reason(error)})"
     outcome = _outcome(error)
     if outcome is Outcome.TIMED_OUT:
-        return outcome, "accepted, and then silent"
-    return outcome, _words(error)
+        return outcome, "accepted, then no response"
+    return outcome, _describe(error)
 
 
 def _outcome(error: OSError) -> Outcome:
@@ -391,7 +391,7 @@ def _outcome(error: OSError) -> Outcome:
     return Outcome.UNREACHABLE
 
 
-def _words(error: OSError) -> str:
+def _describe(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no response in time"
     return (error.strerror or str(error)).lower()

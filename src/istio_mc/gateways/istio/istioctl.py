@@ -292,16 +292,16 @@ def manifest_of(
     def own() -> list[Object]:
         return manifest(istioctl, write(cluster), cache, deadline)
 
-    def shared(standing: Cluster) -> list[Object]:
+    def shared(substitute: Cluster) -> list[Object]:
         with suppress(ProblemError):  # if the fault is not specific to the stand-in, `own` raises it too
-            return istioctl.manifest(write(standing), deadline)
+            return istioctl.manifest(write(substitute), deadline)
         return []
 
     if stand_in is None:
         return own()
     name = f"shared-{_name(istioctl, stand_in.document.encode())}"
     with _lock_of(name):
-        template = _templates.get(name) or _kept_template(cache / f"{name}.json")
+        template = _templates.get(name) or _read_template(cache / f"{name}.json")
         if template is None:
             _templates[name] = _REJECTED  # replaced if the following succeeds
             runs: dict[str, Callable[[], list[Object]]] = {
@@ -329,7 +329,7 @@ def _lock_of(name: str) -> threading.Lock:
         return _locks.setdefault(name, threading.Lock())
 
 
-def _kept_template(path: Path) -> Template | None:
+def _read_template(path: Path) -> Template | None:
     """The template in a file; without objects if the stored template is unusable; None: no file."""
     with suppress(OSError, ValueError):
         template = Template.of(json.loads(path.read_bytes()))

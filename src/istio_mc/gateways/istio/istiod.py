@@ -118,7 +118,7 @@ def _too_long(context: str, pod: str, path: str) -> Problem:
     return Problem(
         code=Code.MALFORMED_ANSWER,
         cluster=context,
-        message=f"{path} of {pod} is too long to be compared",
+        message=f"{path} of {pod} is too long to compare",
         seen=f"more than {MOST_BYTES // 2**20} MiB",
         expected="less",
         hint=Advice(
@@ -151,7 +151,7 @@ def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], mo
         raise ProblemError.of(
             code=Code.MALFORMED_ANSWER,
             cluster=kube.context,
-            message=f"{name} responded to {query.path} with something else than {query.what}",
+            message=f"{name} responded to {query.path} with data other than {query.what}",
             seen=repr(raw[:80]),
             expected=query.form,
             hint=Advice(kubectl(kube.context, "-n", SYSTEM_NAMESPACE, "logs", name)),

@@ -110,7 +110,7 @@ def read_cluster(kube: Kube, pod: Object, cluster: str) -> tuple[ProxyEndpoint, 
         raise ProblemError.of(
             code=Code.MALFORMED_ANSWER,
             cluster=kube.context,
-            message=f"{kube.context}: the clusters of proxy {namespace}/{name} are too long to be read",
+            message=f"{kube.context}: the clusters of proxy {namespace}/{name} are too long to read",
             seen=f"more than {MOST_BYTES // 2**20} MiB, and {cluster} not among them",
             expected="less",
             hint=Advice("see what it has of this service: ", shown),

@@ -1,6 +1,6 @@
 """Client of one API server, in raw JSON.
 
-Typed models take about ten times as long as raw JSON (37.x client, 1,000 pods), and nothing here needs them.
+Typed models cost about ten times as much as raw JSON (37.x client, 1,000 pods), and nothing here needs them.
 Every call has a connect and a read timeout, and its errors name the context.
 """
 
@@ -271,7 +271,7 @@ class Kube:
         endpoint, sender = self._open()
         begun = time.monotonic()
         target = path + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        # A header may be sent several times, and as UTF-8: http.client would have each text be Latin-1.
+        # A header may be sent several times, and as UTF-8: http.client would encode each text as Latin-1.
         sent = urllib3.HTTPHeaderDict(headers)
         for name, value in endpoint.headers:
             sent.add(name, value.encode().decode("latin-1"))

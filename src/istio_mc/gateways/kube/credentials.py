@@ -91,7 +91,7 @@ def resolve(
         `auth-provider`, or the plugin's failure (its command, exit code, and the end of its standard error;
         never its standard output).
     """
-    results: dict[str, Credential | Problem] = {context.name: _at_hand(context) for context in contexts}
+    results: dict[str, Credential | Problem] = {context.name: _static(context) for context in contexts}
     runs: dict[str, _Run] = {}
     keys: dict[str, str] = {}
     for context in contexts:
@@ -141,7 +141,7 @@ def private_kubeconfig(folder: Path, kubeconfig_document: Mapping[str, object]) 
 _PENDING = Problem(code=Code.CREDENTIAL_PENDING, message="not yet obtained")
 
 
-def _at_hand(context: Context) -> Credential | Problem:
+def _static(context: Context) -> Credential | Problem:
     """The result for contexts that need no plugin; otherwise _PENDING."""
     if context.problems:
         return context.problems[0].on(context.name)

@@ -101,8 +101,8 @@ def _unusable(context: str, url: str, source: str) -> Problem:
     return Problem(
         code=Code.PROXY_UNUSABLE,
         cluster=context,
-        message=f"the proxy on the way to {context} cannot be used",
+        message=f"the proxy for {context} cannot be used",
         seen=f"{shown}, {source}",
-        expected="an HTTP proxy, http://HOST:PORT (SOCKS is not spoken)",
+        expected="an HTTP proxy, http://HOST:PORT (SOCKS is not supported)",
         hint=hint,
     )

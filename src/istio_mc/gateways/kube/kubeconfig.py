@@ -53,7 +53,7 @@ def read_kubeconfig(paths: Sequence[Path], read: Callable[[Path], bytes] = files
         except InputError as error:
             faults.extend(error.problems)
     if not faults and all(file.document is None for file in kubeconfigs):
-        raise InputError(_none_there([file.path for file in kubeconfigs]))
+        raise InputError(_no_file([file.path for file in kubeconfigs]))
     try:
         kubeconfig = merge(kubeconfigs)
     except InputError as error:
@@ -88,7 +88,7 @@ def _read(path: str, read: Callable[[Path], bytes]) -> KubeconfigFile:
     return KubeconfigFile(path, {} if value.value is None else value.value, value.repeated)
 
 
-def _none_there(paths: Sequence[str]) -> Problem:
+def _no_file(paths: Sequence[str]) -> Problem:
     if not paths:
         return Problem(
             code=Code.KUBECONFIG_MISSING,

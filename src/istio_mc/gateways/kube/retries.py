@@ -46,7 +46,7 @@ def once_more(what: str, call: Callable[[], T], *, left: Callable[[], float], re
     except Exception as error:
         if not _is_worth_another(error, reads=reads) or left() <= _PAUSE_S:
             raise
-        _log.debug("%s: %s; tried once more", what, _words(error))
+        _log.debug("%s: %s; tried once more", what, _describe(error))
     time.sleep(_PAUSE_S)
     return call()
 
@@ -74,7 +74,7 @@ def _chain(error: Exception) -> Iterator[Exception]:
             yield from _chain(one)
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     last = list(_chain(error))[-1]
     return str(last) or type(last).__name__
 

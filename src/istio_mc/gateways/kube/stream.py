@@ -172,7 +172,7 @@ class Channels:
             waited = f"no data for {left:.3g} s" if left > 0 else "the deadline has passed"
             raise TimeoutError(waited) from None
         except websocket.WebSocketConnectionClosedException:
-            raise BrokenStreamError("the API server broke the connection off") from None
+            raise BrokenStreamError("the API server closed the connection") from None
         except websocket.WebSocketException as error:
             raise StreamError(f"not the WebSocket protocol: {error}") from None
 
@@ -220,7 +220,7 @@ def _refusals() -> Iterator[None]:
 
 def _refusal(status: int, body: bytes) -> str:
     message = _message(body)
-    return f"{status}: {message}" if message else f"{status}, and not a WebSocket"
+    return f"{status}: {message}" if message else f"{status}, not a WebSocket"
 
 
 def _kind(words: str) -> type[StreamError]:

@@ -69,7 +69,7 @@ def context_of(settings: TlsSettings) -> ssl.SSLContext:
     """
     with _making:
         if settings not in _contexts:
-            _contexts[settings] = _made(settings)
+            _contexts[settings] = _new_context(settings)
         return _contexts[settings]
 
 
@@ -80,7 +80,7 @@ class _SharedContext(ssl.SSLContext):
         """Does nothing: urllib3 sets them before each connection, always to the same value."""
 
 
-def _made(settings: TlsSettings) -> ssl.SSLContext:
+def _new_context(settings: TlsSettings) -> ssl.SSLContext:
     context = _SharedContext(ssl.PROTOCOL_TLS_CLIENT)
     ssl.SSLContext.set_alpn_protocols(context, _PROTOCOLS)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -142,6 +142,6 @@ def _content(entry: Mapping[str, object], key: str) -> bytes | None:
         try:
             return Path(str(path)).read_bytes()
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "no such path can be"
+            reason = getattr(error, "strerror", None) or "invalid path"
             raise UnusableTlsError(f"{key}: cannot read {path}: {reason}") from None
     return None

@@ -38,7 +38,7 @@ OnProgress = Callable[[int, int | None], None]
 
 MAX_FILE = 512 << 20
 MAX_TEXT = 32 << 20
-RECORDED = "recorded when it was first fetched"
+RECORDED = "recorded at its first download"
 _MAX_CHECKSUM = 64 << 10
 _CONNECT_S = 10.0
 _LONGEST_PAUSE_S = 8.0
@@ -160,9 +160,9 @@ class Downloader:
                 with suppress(BlockingIOError):
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                self.progress(Event(None, STEP, State.WAITING, f"for another run that fetches {url}"))
+                self.progress(Event(None, STEP, State.WAITING, f"for another run that downloads {url}"))
             else:
-                raise _failed(url, "another run is fetching it still", "a free download")
+                raise _failed(url, "another run is still downloading it", "the end of that download")
             yield
 
     def _expected(self, remote: RemoteFile) -> tuple[str | None, str]:
@@ -175,7 +175,7 @@ class Downloader:
         if digest is None:
             raise ProblemError.of(
                 code=Code.CHECKSUM_MISSING,
-                message=f"no checksum is published for {remote.url}, which is not fetched without one",
+                message=f"no checksum is published for {remote.url}, so it was not downloaded",
                 seen=f"{remote.checksum_url}: {'not there' if text is None else repr(text[:80])}",
                 expected="a SHA-256",
                 hint=Advice("check the version and the mirror, or set the tool's sha256 in mesh.yaml"),
@@ -225,7 +225,7 @@ class Downloader:
                 return in_time(once, self.deadline + _OVERDUE_S)
             except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
                 refuse_untrusted(url, error)
-                again = _Again(_words(error, self.read_timeout_s))
+                again = _Again(_describe(error, self.read_timeout_s))
             except _Again as error:
                 again = error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -233,9 +233,9 @@ class Downloader:
             except TimeoutError:
                 raise _failed(url, "not finished before the deadline") from None
             except UnicodeError:
-                raise _failed(url, "a host name in it, or in the URL of the proxy, is none") from None
+                raise _failed(url, "invalid host name in this URL or in the proxy's") from None
             except OSError as error:
-                where = f"room in {self.cache.folder}, and leave to write there"
+                where = f"free space in {self.cache.folder}, and permission to write there"
                 raise _failed(url, error.strerror or str(error), where) from None
             left = self.deadline - time.monotonic()
             pause = max(again.wait_s, min(_LONGEST_PAUSE_S, self.backoff_s * 2 ** (attempt - 1)))
@@ -253,10 +253,10 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
         record: Path of the digest of the first download, for the case that `expected` is from there.
     """
     changed = source == RECORDED
-    verb = "has changed since it was first fetched" if changed else "is not what it must be"
+    verb = "has changed since its first download" if changed else "does not match its checksum"
     return ProblemError.of(
         code=Code.DIGEST_CHANGED if changed else Code.CHECKSUM_MISMATCH,
-        message=f"{what} {verb}; it was thrown away, and nothing was unpacked or replaced",
+        message=f"{what} {verb}; it was deleted, and nothing was unpacked or replaced",
         seen=f"SHA-256 {seen}",
         expected=f"SHA-256 {expected}, {source}",
         hint=Advice("find out why it changed; if the change is intended: ", on_this_machine("rm", record))
@@ -268,7 +268,7 @@ def mismatch(what: str, seen: str, expected: str, source: str, record: Path) -> 
 def _failed(url: str, seen: str, expected: str = "200 OK") -> ProblemError:
     return ProblemError.of(
         code=Code.DOWNLOAD_FAILED,
-        message=f"{url} could not be fetched",
+        message=f"{url} cannot be downloaded",
         seen=seen,
         expected=expected,
         hint=Advice(
@@ -304,7 +304,7 @@ def _client() -> httpx.Client:
         ) from None
 
 
-def _words(error: httpx.HTTPError, read_timeout_s: float) -> str:
+def _describe(error: httpx.HTTPError, read_timeout_s: float) -> str:
     if isinstance(error, httpx.ReadTimeout):
         return f"no byte for {read_timeout_s:g} s"
     return str(error) or type(error).__name__
@@ -332,7 +332,7 @@ def refuse_untrusted(url: str, error: httpx.HTTPError) -> None:
     code = cause.verify_code
     raise ProblemError.of(
         code=Code.DOWNLOAD_UNTRUSTED,
-        message=f"{url} could not be fetched: the certificate of {error.request.url.host} is not trusted",
+        message=f"{url} cannot be downloaded: the certificate of {error.request.url.host} is not trusted",
         seen=cause.verify_message or cause.reason,
         expected=f"a valid certificate from a CA in {_trusted()}",
         hint=_CLOCK if code in _DATES else _OTHER_HOST if code in _NAMES else _OTHER_CA,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD = 256
-_OF_THE_FIRST = "of the one that this machine used first"
+_OF_THE_FIRST = "of the file that this machine used first"
 _FOLDER_MODE = 0o755
 _READABLE = 0o644
 
@@ -146,7 +146,7 @@ class Offline:
         if digest is None:
             raise ProblemError.of(
                 code=Code.CHECKSUM_MISSING,
-                message=f"{path} has no checksum, and is not used without one",
+                message=f"{path} has no checksum, so it was not used",
                 seen=f"{beside}: {'not there' if text is None else 'no SHA-256'}",
                 expected="a SHA-256, as istio-mc tools download writes it",
                 hint=Advice("prepare the folder again, or set the tool's sha256 in mesh.yaml"),
@@ -344,7 +344,7 @@ def _make_folder(path: Path, cache: Cache | None) -> None:
         path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise ProblemError.of(
-            code=Code.FILE_UNWRITABLE, message=f"cannot make the folder {path}", seen=error.strerror
+            code=Code.FILE_UNWRITABLE, message=f"cannot create the folder {path}", seen=error.strerror
         ) from None
 
 
@@ -444,14 +444,14 @@ def copy_member(archive: Path, member: str, to: BinaryIO, *, name: str | None = 
             code=Code.ARCHIVE_UNREADABLE,
             message=f"{name} cannot be unpacked",
             seen=f"{type(error).__name__}: {error}",
-            expected="a whole .tar.gz archive",
+            expected="a complete .tar.gz archive",
         ) from None
     raise ProblemError.of(
         code=Code.ARCHIVE_MEMBER_MISSING,
         message=f"{name} does not contain {member}",
         seen=", ".join(repr(other) for other in seen[:_SHOWN]) + (", …" if len(seen) > _SHOWN else ""),
         expected=member,
-        hint=Advice("the archive is for another platform, or is not the one it is named as"),
+        hint=Advice("the archive is for another platform, or has a wrong name"),
     )
 
 
