@@ -31,7 +31,7 @@ def test_a_command_that_does_not_end_is_killed() -> None:
     assert time.perf_counter() - begin < 10
 
 
-def test_what_is_measured_has_its_bytecode_as_an_installed_package_has() -> None:
+def test_the_measured_package_has_bytecode_like_an_installed_one() -> None:
     bytecode.compiled()
     source = Path(istio_mc.__file__)
     assert Path(cache_from_source(str(source))).stat().st_mtime >= source.stat().st_mtime - 1

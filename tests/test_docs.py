@@ -160,7 +160,7 @@ def test_each_code_in_a_table_of_codes_exists() -> None:
     assert set(listed) <= set(Code)
 
 
-def test_what_is_printed_where_nothing_can_be_imported_has_the_code_of_an_internal_error() -> None:
+def test_an_import_failure_is_printed_with_the_code_of_an_internal_error() -> None:
     assert (Code.INTERNAL, Code.INTERNAL.docs) == (last_resort.CODE, last_resort.DOCS)
 
 

@@ -71,7 +71,7 @@ PAGE = '<h1 id="top">A</h1><a href="b/c.html#there">b</a><script src="s.js"></sc
         ('<script src="https://cdn.test/x.js"></script>', "a.html loads https://cdn.test/x.js"),
     ],
 )
-def test_what_is_wrong_with_a_built_page_is_reported(tmp_path: Path, more: str, fault: str | None) -> None:
+def test_faults_of_a_built_page_are_reported(tmp_path: Path, more: str, fault: str | None) -> None:
     (tmp_path / "a.html").write_text(PAGE.format(more))
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.html").write_text('<p id="there">')

@@ -149,12 +149,12 @@ def test_a_namespace_that_discovery_selectors_leave_out_is_not_missing(world: Wo
     assert "discovery.endpoints nhn → kt" not in failed(world)
 
 
-def test_what_is_missing_of_a_selected_namespace_is_missing(world: World) -> None:
+def test_missing_objects_of_a_selected_namespace_count_as_missing(world: World) -> None:
     selecting(world, "sample", "shop")
     assert "discovery.endpoints nhn → kt" in failed(world)
 
 
-def test_a_gateway_whose_namespace_is_left_out_needs_a_label_and_no_restart(world: World) -> None:
+def test_a_gateway_in_an_excluded_namespace_needs_a_label_and_no_restart(world: World) -> None:
     config(world, "nhn", SELECTORS)
     istiods(world, replace(view(), gateways=view().gateways[1:]))
     found = failed(world)["discovery.gateways nhn → kt"].problem

@@ -180,7 +180,7 @@ def test_a_tag_that_names_a_patch_wins_over_the_version() -> None:
     ],
     ids=str,
 )
-def test_an_install_warns_of_a_hub_that_is_switched_off_wherever_it_is_set(mesh: dict[str, Any]) -> None:
+def test_an_install_warns_of_a_discontinued_hub_in_every_setting(mesh: dict[str, Any]) -> None:
     assert hazards_before(facts(world({}), **mesh)) == ["hub-switched-off"]
 
 

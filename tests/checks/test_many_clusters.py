@@ -81,7 +81,7 @@ def test_an_istiod_s_gateways_are_grouped_once_however_many_networks_are_looked_
     assert counted.reads == 1
 
 
-def test_what_an_istiod_reports_is_grouped_once_and_of_equal_ids_the_first_counts() -> None:
+def test_reports_of_an_istiod_are_grouped_once_and_the_first_of_equal_ids_is_used() -> None:
     world, counted = World(), Counted()
     rows = [RemoteCluster("istiod-1", IDS["ncloud"], "s", status) for status in ("timeout", "synced")]
     world.seen["kt"]["istiod-1"] = counting(counted)(rows)

@@ -19,7 +19,7 @@ def test_it_runs_for_the_clusters_that_respond() -> None:
     assert root_valid(world).verdict is Verdict.OK
 
 
-def test_where_no_cluster_responds_it_is_unknown_and_the_cause_is_named() -> None:
+def test_the_result_is_unknown_with_its_cause_if_no_cluster_responds() -> None:
     world = World()
     for name in CLUSTERS:
         world.silence(name)

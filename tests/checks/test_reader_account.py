@@ -52,5 +52,5 @@ def test_one_of_another_namespace_is_refused() -> None:
     assert found(values, "reader") == [("reader-account-elsewhere", "kt")]
 
 
-def test_an_istio_whose_charts_do_not_know_the_values_makes_it() -> None:
+def test_charts_without_these_values_create_the_reader_account() -> None:
     assert found({"enableReaderRBAC": False}, version="1.29.1") == []

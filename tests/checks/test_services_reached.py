@@ -151,7 +151,7 @@ def test_a_cluster_without_endpoints_is_no_fault() -> None:
         ({"rules": [{"from": [{"source": {"principals": ["seoul/ns/sample/sa/default"]}}]}]}, True),
     ],
 )
-def test_a_policy_is_a_fault_only_where_it_refuses_who_is_let_in_at_home(
+def test_a_policy_is_a_fault_only_if_it_rejects_callers_that_it_allows_locally(
     policy: dict[str, Any], *, is_fault: bool
 ) -> None:
     """The last one lets in its own cluster's trust domain, and no other."""

@@ -55,7 +55,7 @@ def test_it_responded_when_istio_mc_wrote_its_remote_secret_last() -> None:
     "other",
     [secret(LATE, manager="kubectl"), secret(LATE, operation="Update"), secret(LATE, of="ncloud-nks")],
 )
-def test_what_others_wrote_other_changes_and_other_secrets_show_nothing(other: dict[str, Any]) -> None:
+def test_writes_of_others_and_other_changes_and_secrets_give_no_time(other: dict[str, Any]) -> None:
     assert times(silence_of("nhn-nks", {"kt": [secret(EARLY), other]}, {}, {})) == (moment(EARLY), None)
 
 
@@ -79,7 +79,7 @@ def test_an_istiod_that_has_not_synced_shows_nothing_where_it_responded_later() 
     assert times(found) == (moment(LATE), None)
 
 
-def test_where_nothing_shows_a_time_that_is_its_text() -> None:
+def test_the_text_states_that_the_time_is_unknown() -> None:
     assert str(silence_of("nhn-nks", {"kt": [secret(EARLY, manager="kubectl")]}, {}, {})) == (
         "nothing shows since when it is silent"
     )
@@ -103,7 +103,7 @@ def view(**endpoints: list[str]) -> IstiodView:
     )
 
 
-def test_services_with_endpoints_in_no_other_cluster_live_only_there() -> None:
+def test_services_without_endpoints_in_other_clusters_exist_only_there() -> None:
     views = [view(nhn=["cart", "web"], kt=["web"]), view(nhn=["cart", "pay"], kt=["pay"])]
     assert services_only_in("nhn-nks", views) == ("shop/cart",)
 
@@ -112,7 +112,7 @@ def test_endpoints_of_another_silent_cluster_do_not_count() -> None:
     assert services_only_in("nhn-nks", [view(nhn=["web"], kt=["web"])], ["kt-nks"]) == ("shop/web",)
 
 
-def test_services_are_unknown_where_no_istiod_has_an_endpoint_of_it() -> None:
+def test_services_are_unknown_if_no_istiod_has_an_endpoint_of_the_cluster() -> None:
     assert services_only_in("nhn-nks", [view(kt=["web"])]) is None
 
 
@@ -130,7 +130,7 @@ def test_a_cluster_that_responds_passes() -> None:
     assert {verdict for verdict, _ in judged(World()).values()} == {"ok"}
 
 
-def test_a_cluster_that_does_not_respond_is_a_warning_with_what_lives_only_there() -> None:
+def test_a_silent_cluster_is_a_warning_with_the_services_that_exist_only_there() -> None:
     world = World()
     world.silence("nhn")
     only = view(nhn=["cart"])

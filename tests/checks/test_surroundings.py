@@ -136,7 +136,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], tuple[str, str | None, str | None]]] =
 
 
 @pytest.mark.parametrize("case", WARNINGS)
-def test_what_does_not_stand_in_the_way_is_a_warning_of_its_cluster(case: str) -> None:
+def test_a_fault_that_does_not_block_the_install_is_a_warning_of_its_cluster(case: str) -> None:
     spoilt, (code, cluster, seen) = WARNINGS[case]
     found = facts(**spoilt)
     assert {key: problem.seen for key, problem in failed_checks(found).items()} == {(code, cluster): seen}
@@ -203,7 +203,7 @@ ERRORS: dict[str, tuple[dict[str, object], str, str]] = {
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_what_stands_in_the_way_stops_before_the_first_change(case: str) -> None:
+def test_a_blocking_fault_stops_before_the_first_change(case: str) -> None:
     spoilt, code, seen = ERRORS[case]
     with pytest.raises(ProblemError) as raised:
         judge(facts(**spoilt), strict=False)  # type: ignore[arg-type]

@@ -210,7 +210,7 @@ def test_writes_over_a_file_with_force(istio_mc: Run, config: Path, tmp_path: Pa
 
 
 @pytest.mark.thorough
-def test_has_a_name_with_its_time_where_none_is_given(istio_mc: Run, config: Path, tmp_path: Path) -> None:
+def test_the_default_file_name_contains_the_time(istio_mc: Run, config: Path, tmp_path: Path) -> None:
     done = istio_mc("bundle", "--kubeconfig", config, "--contexts", "kt", "-o", "json")
 
     (made,) = tmp_path.glob("istio-mc-bundle-*.tar.gz")

@@ -66,7 +66,7 @@ ODD = {
 
 
 @pytest.mark.parametrize(("file", "change", "reason"), ODD.values(), ids=ODD)
-def test_verify_finds_what_istiod_does_not_read_and_its_hint_fixes_it(
+def test_verify_finds_objects_that_istiod_does_not_read_and_its_hint_fixes_them(
     istio_mc: Run, store: Path, file: str, change: Callable[[bytes], bytes], reason: str
 ) -> None:
     path = store / "c1" / file
@@ -125,7 +125,7 @@ def test_an_install_writes_plain_pem_into_the_secret_and_names_the_file(istio_mc
     assert path.read_bytes() == odd, "a complete store may be read-only"
 
 
-def test_a_root_that_is_brought_in_is_written_as_plain_pem_and_its_files_are_named(
+def test_an_imported_root_is_written_as_plain_pem_and_its_files_are_listed(
     istio_mc: Run, tmp_path: Path
 ) -> None:
     root = forge.root(key("P256"))

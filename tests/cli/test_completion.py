@@ -41,7 +41,7 @@ def test_a_context_already_in_the_list_is_not_offered_again() -> None:
     assert completers.contexts("nhn,") == ["nhn,kt", "nhn,ncloud"]
 
 
-def test_a_kubeconfig_that_cannot_be_read_offers_nothing(
+def test_an_unreadable_kubeconfig_gives_no_completions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))

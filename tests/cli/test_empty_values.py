@@ -88,7 +88,7 @@ def test_a_list_of_kubeconfig_files_without_a_file_is_refused(istio_mc: Run, val
 @pytest.mark.parametrize(
     ("variable", "verb"), [("ISTIO_MC_CONFIG", "uninstall --yes"), ("ISTIO_MC_BIN_DIR", "tools install")]
 )
-def test_a_variable_that_stands_for_an_option_is_refused_where_it_is_empty(
+def test_an_empty_environment_variable_of_an_option_is_rejected(
     istio_mc: Run, monkeypatch: pytest.MonkeyPatch, variable: str, verb: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)

@@ -58,7 +58,7 @@ def shown(*words: str) -> str:
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_an_example_stands_on_one_line_of_a_terminal_and_can_be_pasted(verb: str) -> None:
+def test_an_example_fits_on_one_terminal_line_and_can_be_pasted(verb: str) -> None:
     block = shown(*verb.split()).partition("Examples:\n")[2].partition("\n\n")[0]
     lines = [line.strip() for line in block.splitlines()]
     assert lines

@@ -182,7 +182,7 @@ def test_ctrl_c_while_the_program_is_still_loading_is_no_traceback(tmp_path: Pat
 
 
 @pytest.mark.thorough
-def test_what_threads_and_destructors_raise_stays_off_the_terminal(tmp_path: Path) -> None:
+def test_exceptions_of_threads_and_destructors_are_not_printed(tmp_path: Path) -> None:
     before = (
         "import threading, atexit\n"
         "class Bad:\n    def __del__(self): raise RuntimeError('in a destructor')\n"

@@ -133,7 +133,7 @@ def test_the_language_of_mesh_yaml_is_that_of_every_page_unless_the_option_sets_
     assert '<html lang="en">' in page.read_text()
 
 
-def test_a_language_that_there_is_not_is_wrong_input(istio_mc: Run, config: Path, api: FakeApi) -> None:
+def test_an_unknown_language_is_a_usage_error(istio_mc: Run, config: Path, api: FakeApi) -> None:
     done = istio_mc(*arguments(config, "--lang", "de"))
 
     assert done.code == 2

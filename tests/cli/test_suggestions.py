@@ -40,7 +40,7 @@ def suggested(done: Ran) -> str:
 
 
 @pytest.mark.parametrize("verb", [*QUICK, *in_thorough(*(verb for verb in Verbs.verbs if verb not in QUICK))])
-def test_a_mistyped_verb_is_never_answered_with_one_that_removes(istio_mc: Run, verb: str) -> None:
+def test_a_command_that_removes_is_never_suggested_for_a_mistyped_one(istio_mc: Run, verb: str) -> None:
     for typo in mistyped(verb) - set(Verbs.verbs):
         assert "uninstall" not in suggested(istio_mc(typo, "-o", "json")), typo
 
@@ -57,7 +57,7 @@ def test_nor_is_one_of_a_group(istio_mc: Run, verb: str) -> None:
 
 
 @pytest.mark.parametrize("option", sorted(REMOVING_OPTIONS))
-def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: str) -> None:
+def test_an_option_that_removes_is_never_suggested_for_a_mistyped_one(istio_mc: Run, option: str) -> None:
     verb = next(verb for verb, command in COMMANDS.items() if any(option in p.opts for p in command.params))
     for typo in mistyped(option.removeprefix("--")):
         assert option not in suggested(istio_mc(*verb.split(), f"--{typo}", "-o", "json")), typo
@@ -77,9 +77,7 @@ def test_nor_is_a_mistyped_option_with_one_that_removes(istio_mc: Run, option: s
         ("cilium rever", 'no such command "rever"'),
     ],
 )
-def test_what_is_suggested_is_what_was_probably_meant_or_nothing(
-    istio_mc: Run, line: str, suggestion: str
-) -> None:
+def test_only_the_probably_meant_name_is_suggested_or_none(istio_mc: Run, line: str, suggestion: str) -> None:
     done = istio_mc(*line.split(), "-o", "json")
     assert done.code == 2
     assert [error["message"] for error in done.envelope["errors"]] == [suggestion]

@@ -462,7 +462,7 @@ NO_SIGNING = x509.KeyUsage(
     ],
     ids=["no CA", "may not sign", "expired", "not yet valid", "root's length", "mesh's length"],
 )
-def test_what_istiod_or_envoy_would_refuse_is_a_fault(authority: Authority, code: str) -> None:
+def test_certificates_that_istiod_or_envoy_would_reject_are_a_fault(authority: Authority, code: str) -> None:
     assert broken(authority) == [code]
 
 
@@ -531,7 +531,7 @@ def test_a_limit_that_leaves_no_room_for_the_mesh_is_a_fault_and_no_warning(
     assert warned(authority) == []
 
 
-def test_a_key_that_go_still_verifies_with_but_is_too_short_is_warned_about() -> None:
+def test_a_short_key_that_go_still_accepts_is_a_warning() -> None:
     short = forged("kt", ROOT, key=SHORT)
     assert broken(short) == []
     assert warned(short) == ["ca-short-key"]
@@ -584,7 +584,7 @@ def test_a_root_that_signed_itself_with_sha1_is_a_root(tmp_path: Path) -> None:
     assert cacerts.faults(CaCerts.from_authority(made), now) == []
 
 
-def test_of_two_certificates_for_the_same_ca_the_one_that_is_in_order_counts() -> None:
+def test_the_valid_one_of_two_certificates_for_the_same_ca_is_used() -> None:
     corp = forged("corp")
     mesh = forged("mesh", corp)
     expired = forged("mesh", corp, key=mesh.key, end=NOW - timedelta(hours=1))
@@ -643,7 +643,7 @@ def test_an_issuer_of_ones_own_signs_and_its_chain_is_put_in_order() -> None:
     assert signer.path == (mesh.certificate, policy.certificate, corp.certificate)
 
 
-def test_the_chain_that_proxies_get_goes_from_the_cluster_through_the_issuer_to_the_root() -> None:
+def test_proxies_get_the_chain_of_cluster_ca_issuer_and_root() -> None:
     mesh = forged("mesh", forged("corp"))
     files = CaCerts.from_authority(new_intermediate(mesh, "kt", NOW, key=EC))
     names = [pem.common_name(c) for c in pem.load_certificates(NamedPem("chain", files.cert_chain))]
@@ -662,7 +662,7 @@ def test_an_issuer_must_allow_one_more_ca_below_it(path_length: int | None, fits
     assert codes(found) == ([] if fits else ["ca-path-length"])
 
 
-def test_an_issuer_that_does_not_lead_to_the_root_names_who_is_missing() -> None:
+def test_an_issuer_without_a_chain_to_the_root_names_the_missing_ca() -> None:
     corp = forged("corp")
     mesh = forged("mesh", forged("policy", corp))
     with pytest.raises(ProblemError) as error:

@@ -76,7 +76,7 @@ def test_istiod_accepts_exactly_what_go_accepts(judge: Path) -> None:
     assert wrong == []
 
 
-def test_nothing_that_go_refuses_is_taken_for_a_ca_that_istiod_can_use(judge: Path) -> None:
+def test_no_certificate_that_go_rejects_passes_as_a_ca_for_istiod(judge: Path) -> None:
     """Bytes of certificates changed by chance: what is malformed in whatever way is seen."""
     given = list(mutations(2000))
     go = judged(judge, given)
@@ -87,7 +87,7 @@ def test_nothing_that_go_refuses_is_taken_for_a_ca_that_istiod_can_use(judge: Pa
     assert sum(not why for why in go.values()) > 100, "some of them are of use to istiod, or nothing is shown"
 
 
-def test_what_is_refused_for_the_proxies_alone_is_accepted_by_go(judge: Path) -> None:
+def test_certificates_rejected_only_for_proxies_are_accepted_by_go(judge: Path) -> None:
     given = [case for case in cases() if case.stricter]
 
     assert {name: why for name, why in judged(judge, given).items() if why} == {}

@@ -66,7 +66,7 @@ def test_analyze_is_safe_from_1_30_5_on_but_for_1_31_0() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.30.5", "1.30.8", "1.31.1", "1.31.4", "1.32.0"])
-def test_of_a_patch_with_nothing_known_nothing_is_reported(version: str) -> None:
+def test_nothing_is_reported_for_a_patch_without_known_defects(version: str) -> None:
     assert wrong_with(version) == []
 
 
@@ -100,7 +100,7 @@ def test_a_prerelease_has_not_the_fixes_of_the_patch_it_comes_before(suffix: str
 
 
 @pytest.mark.parametrize("version", NO_PATCH)
-def test_of_what_names_no_patch_nothing_is_claimed(version: str) -> None:
+def test_a_version_that_names_no_patch_has_no_known_defects(version: str) -> None:
     assert wrong_with(version) == []
     assert hazards.by_version({"kt": [version]}) == {}
 
@@ -150,7 +150,7 @@ def test_a_defect_without_a_fix_is_reported_as_such() -> None:
     assert str(problem.hint) == "see which releases there are: istio-mc tools list"
 
 
-def test_against_a_defect_without_a_fix_another_version_is_no_advice() -> None:
+def test_no_other_version_is_suggested_for_a_defect_without_a_fix() -> None:
     table = replace(TABLE, defects=(Defect("new", "it fails", (PatchRange(first="1.31.0"),), "s"),))
     problem = hazards.defects(table, {"1.31.4": ["kt"]}, lambda context: restart_istiod(context, "istiod"))
     assert problem
@@ -193,7 +193,7 @@ def test_images_are_of_a_registry_by_its_whole_name(image: str, *, dying: bool) 
     assert (hazards.dying_hub(TABLE, {"kt": [image]}) is not None) is dying
 
 
-def test_registries_are_reported_once_with_all_their_clusters_and_what_to_use_instead() -> None:
+def test_registries_are_reported_once_with_all_their_clusters_and_a_replacement() -> None:
     gcr, own = "gcr.io/istio-release/pilot:1.29.1", "registry.istio.io/release/pilot:1.30.8"
     problem = hazards.dying_hub(
         TABLE, {"kt": [gcr], "ncloud": [own, gcr], "nhn": ["docker.io/istio/pilot:1"]}
@@ -215,7 +215,7 @@ def found(version: str, crds: dict[str, str], environment: dict[str, str] | None
 
 
 @pytest.mark.parametrize("bundle", ["v1.5.0", "v1.5.0-rc.1", "v1.5.1", "v1.6.0"])
-def test_with_the_alpha_flag_old_istiods_wait_for_a_tlsroute_that_is_not_served(bundle: str) -> None:
+def test_with_the_alpha_flag_old_istiods_wait_for_an_unserved_tlsroute(bundle: str) -> None:
     waiting = [v for v in PATCHES if "tlsroutes-too-new" in found(v, {TLS: bundle}, ALPHA)]
     assert {"1.26.0", "1.27.8", "1.28.0", "1.28.5", "1.29.0", "1.29.1"} <= set(waiting)
     assert set(waiting).isdisjoint({"1.27.9", "1.28.6", "1.29.2", "1.30.0", "1.31.0"})
@@ -225,7 +225,7 @@ UDP = "udproutes.gateway.networking.k8s.io"
 
 
 @pytest.mark.parametrize("version", ["1.30.4", "1.31.0"])
-def test_with_the_alpha_flag_some_istiods_wait_for_a_udproute_that_is_not_served(version: str) -> None:
+def test_with_the_alpha_flag_some_istiods_wait_for_an_unserved_udproute(version: str) -> None:
     assert found(version, {UDP: "v1.6.0"}, ALPHA) == ["udproutes-too-new"]
     assert found(version, {UDP: "v1.5.1"}, ALPHA) == []
     assert found(version, {UDP: "v1.6.0"}) == []

@@ -42,7 +42,7 @@ def test_a_command_of_kubectl_names_its_context() -> None:
     assert kubectl("kt", "get", "pods").context == "kt"
 
 
-def test_a_command_of_istio_mc_names_contexts_only_where_there_are_any() -> None:
+def test_a_suggested_command_has_contexts_only_if_there_are_any() -> None:
     assert str(istio_mc("tools", "list")) == "istio-mc tools list"
 
 

@@ -59,7 +59,7 @@ def test_whatever_names_a_host_uses_its_address(item: dict[str, Any]) -> None:
     assert found == {"203.0.113.7": {HOST: [f"{item['kind']} cp/portal"]}}
 
 
-def test_an_ingress_of_another_controller_is_at_an_address_of_its_own() -> None:
+def test_an_ingress_of_another_controller_has_its_own_address() -> None:
     ours = made("Ingress", {**INGRESS, "ingressClassName": "nginx"})
     old = made("Ingress", INGRESS, annotations={"kubernetes.io/ingress.class": "nginx"})
     assert users_of_addresses([], [], [ours, old]) == {}

@@ -46,7 +46,7 @@ def faults_of(*documents: dict[str, Any]) -> list[str]:
     return [problem.message for problem in caught.value.problems]
 
 
-def test_contexts_stand_in_file_order_and_know_their_cluster_user_and_files() -> None:
+def test_contexts_are_in_file_order_with_their_cluster_user_and_files() -> None:
     kubeconfig = joined(document("ncloud", "kt"), document("nhn"))
     assert [context.name for context in kubeconfig.contexts] == ["ncloud", "kt", "nhn"]
     nhn = kubeconfig.contexts[2]
@@ -74,7 +74,7 @@ def test_a_current_context_that_no_file_defines_is_reported() -> None:
     assert warning.code == "current-context-unknown"
 
 
-def test_of_entries_with_the_same_name_the_first_counts_whole() -> None:
+def test_the_first_of_several_entries_with_one_name_is_used_completely() -> None:
     kubeconfig = joined(document("kt", server="https://first"), document("kt", server="https://second"))
     (kt,) = kubeconfig.contexts
     assert kt.server == "https://first"
@@ -481,7 +481,7 @@ def test_clusters_that_kubectl_refuses_are_problems_of_their_contexts(
     assert ([problem.message for problem in kt.problems], nhn.problems) == (messages, ())
 
 
-def test_user_and_password_in_a_servers_url_stay_out_of_what_is_shown() -> None:
+def test_user_and_password_in_a_servers_url_are_not_shown() -> None:
     found = document("kt")
     found["clusters"][0]["cluster"]["server"] = "https://me:secret@kt:6443"
     (context,) = joined(found).contexts
@@ -520,7 +520,7 @@ def test_a_context_named_twice_is_refused() -> None:
     assert [problem.code for problem in caught.value.problems] == ["context-unknown", "context-named-twice"]
 
 
-def test_the_document_of_a_context_holds_it_alone_and_stands_by_itself() -> None:
+def test_the_document_of_a_context_contains_only_it_and_is_self_contained() -> None:
     found = document("kt", "nhn", current="nhn")
     found["contexts"][0]["context"]["namespace"] = "web"
     kubeconfig = joined(found)
@@ -580,7 +580,7 @@ documents: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 
 @given(st.lists(documents, max_size=4))
-def test_every_name_is_there_once_and_is_that_of_the_first_file_that_has_it(
+def test_every_name_appears_once_with_the_entry_of_its_first_file(
     found: list[dict[str, Any]],
 ) -> None:
     kubeconfig = joined(*found)

@@ -43,22 +43,22 @@ def test_an_incomplete_one_still_shows_its_root() -> None:
     assert (codes(found), found.ca, found.root) == (["cacerts-partial"], None, root_fingerprint())
 
 
-def test_one_without_its_root_stands_under_a_known_one() -> None:
+def test_a_ca_without_its_root_file_is_matched_to_a_known_root() -> None:
     found = live_ca(secret(root_cert=None), NOW, (root().certificate,))
     assert found.root == root_fingerprint()
 
 
-def test_one_that_names_another_root_than_it_leads_to_stands_under_the_one_it_leads_to() -> None:
+def test_the_root_of_a_ca_is_the_one_its_chain_ends_at_not_the_one_in_its_root_file() -> None:
     other = ca_certs("kt", "other").root_cert
     found = live_ca(secret(root_cert=other), NOW, (root().certificate,))
     assert (codes(found), found.root) == (["chain-broken"], root_fingerprint())
 
 
-def test_one_that_holds_no_certificate_stands_under_no_root() -> None:
+def test_a_secret_without_a_certificate_has_no_root() -> None:
     assert live_ca(documents.cacerts({"ca-cert.pem": "%%", "ca-key.pem": ""}), NOW).root is None
 
 
-def test_what_is_wrong_with_the_root_itself_is_no_damage_of_the_secret() -> None:
+def test_faults_of_the_root_itself_are_not_faults_of_the_secret() -> None:
     begun = NOW - timedelta(days=20)
     ended = new_root(begun, key=EC, validity=timedelta(days=10))
     made = new_intermediate(ended, "kt-k2p", begun, key=EC, validity=timedelta(days=9))

@@ -72,7 +72,7 @@ def test_names_that_map_to_the_same_id_are_distinguished_by_a_hash() -> None:
     assert ids["one"] != ids["two"]
 
 
-def test_of_names_that_collide_one_that_is_valid_stays_as_it_is() -> None:
+def test_the_valid_one_of_colliding_names_stays_unchanged() -> None:
     ids = naming.derive_cluster_ids({"one": "a_b", "two": "a-b"}, {})
     assert ids["two"] == "a-b"
     assert ids["one"].startswith("a-b-")
@@ -144,7 +144,7 @@ def test_labels_are_accepted_as_ids(good: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "A", "a_b", "a.b", "-a", "a-", "x" * 64, "a\n", "한"])
-def test_what_kubernetes_would_reject_is_refused_as_an_id_with_an_example(bad: str) -> None:
+def test_an_id_that_kubernetes_would_reject_is_an_error_with_an_example(bad: str) -> None:
     problem = naming.validate_cluster_id(bad)
     assert problem is not None
     assert problem.code == "cluster-id-invalid"
@@ -157,7 +157,7 @@ def test_label_values_are_accepted_as_networks(good: str) -> None:
 
 
 @pytest.mark.parametrize("bad", ["", "a b", "-a", "a.", "x" * 64, "a,b", "a\n", "한"])
-def test_what_no_label_value_can_be_is_refused_as_a_network(bad: str) -> None:
+def test_an_invalid_label_value_is_rejected_as_a_network(bad: str) -> None:
     problem = naming.validate_network(bad)
     assert problem is not None
     assert problem.code == "network-invalid"

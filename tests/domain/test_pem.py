@@ -77,16 +77,14 @@ def test_a_bundle_is_read_whatever_is_around_its_blocks(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "reason"), READ_BY_PEOPLE_ALONE.items())
-def test_what_go_or_envoy_would_pass_over_is_malformed_and_the_reason_is_named(
-    text: str, reason: str
-) -> None:
+def test_pem_that_go_or_envoy_would_skip_is_malformed_and_the_reason_is_named(text: str, reason: str) -> None:
     problem = problem_of(pem.load_certificates, TEXTS[text](CERTIFICATES))
     assert problem.code == "pem-malformed"
     assert reason in str(problem.seen)
 
 
 @pytest.mark.parametrize("text", READ_BY_PEOPLE_ALONE)
-def test_what_a_person_would_read_is_read_where_it_is_brought_in_and_named_odd(text: str) -> None:
+def test_readable_pem_with_oddities_is_accepted_on_import_and_the_oddities_are_reported(text: str) -> None:
     reading = pem.read_certificates(NamedPem("file.pem", TEXTS[text](CERTIFICATES)))
     assert {pem.common_name(one) for one in reading.value} >= {"Corp Root", "Other Root"}
     assert reading.oddities
@@ -151,7 +149,7 @@ def test_a_serial_number_of_0_is_read_without_a_word() -> None:
         assert pem.facts(found).serial == "00"
 
 
-def test_a_root_that_go_does_not_read_is_left_out_of_a_bundle_but_for_the_first() -> None:
+def test_go_skips_unreadable_roots_of_a_bundle_except_the_first() -> None:
     odd = block(root(key("K256")).der())
     assert len(pem.load_roots(NamedPem("root-cert.pem", CERTIFICATES + odd))) == 2
     assert problem_of(pem.load_roots, odd + CERTIFICATES).code == "certificate-unreadable"
@@ -178,7 +176,7 @@ def test_of_ca_cert_pem_the_first_certificate_alone_counts() -> None:
     ],
     ids=["parameters", "certificate", "byte order mark", "joined", "called RSA"],
 )
-def test_a_key_file_that_istiod_does_not_read_is_malformed_and_read_where_it_is_brought_in(
+def test_a_key_file_unreadable_for_istiod_is_malformed_in_a_secret_but_accepted_on_import(
     data: bytes, reason: str
 ) -> None:
     problem = problem_of(pem.load_key, data)
@@ -192,14 +190,14 @@ def test_a_key_file_that_istiod_does_not_read_is_malformed_and_read_where_it_is_
     assert reading.oddities
 
 
-def test_what_is_behind_the_key_is_no_matter_to_istiod_and_odd_where_it_is_brought_in() -> None:
+def test_pem_blocks_after_the_key_are_ignored_by_istiod_and_reported_on_import() -> None:
     data = KEY + key_pem(OTHER.key) + CERTIFICATE
     assert pem.load_key(NamedPem("file.key", data)).public_key() == ROOT.key.public_key()
     reading = pem.read_key(NamedPem("file.key", data))
     assert reading.oddities == ("PEM block CERTIFICATE", "another private key behind the first")
 
 
-def test_a_key_with_explicit_curve_parameters_is_none_that_istiod_reads() -> None:
+def test_a_key_with_explicit_curve_parameters_is_rejected() -> None:
     """As OpenSSL writes them with ec_param_enc:explicit; not every version of cryptography reads it."""
     inner = forge.der(forge.OCTETS, sec1(ROOT.key, named=False))
     odd = forge.der(forge.SEQUENCE, integer(0), explicit_algorithm(), inner)

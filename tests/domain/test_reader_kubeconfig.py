@@ -60,7 +60,7 @@ def secret(user: dict[str, object], server: str = "https://kt:6443") -> dict[str
 
 @pytest.mark.parametrize("server", ["https://kt:6443", "http://kt:6443"])
 @pytest.mark.parametrize("allowed", [(), ("exec",)], ids=["refused", "accepted"])
-def test_a_remote_secret_that_names_a_program_is_known_whether_istiod_accepts_it(
+def test_a_remote_secret_with_a_credential_plugin_is_recognized_even_if_istiod_accepts_it(
     server: str, allowed: tuple[str, ...]
 ) -> None:
     (found,) = remote_secrets_in([secret({"exec": PROGRAM}, server)], allowed)

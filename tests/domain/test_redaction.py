@@ -189,7 +189,7 @@ def test_half_a_secret_never_comes_out(kind: str, forms: list[Form], cut: float)
 
 @given(kind=st.sampled_from(KINDS), forms=st.sampled_from([[], [base64_of]]), cut=st.floats(0.1, 0.9))
 @example(kind="PKCS#8 EC", forms=[base64_of], cut=0.8671875)
-def test_the_rest_of_a_secret_whose_beginning_was_cut_off_never_comes_out(
+def test_the_end_of_a_secret_is_removed_even_if_its_beginning_was_cut_off(
     kind: str, forms: list[Form], cut: float
 ) -> None:
     text = planted()[kind].strip()

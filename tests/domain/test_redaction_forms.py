@@ -49,7 +49,7 @@ def come_out(text: str) -> list[str]:
         json.dumps({"annotations": {LAST_APPLIED: json.dumps(SECRET)}}),
     ],
 )
-def test_a_secret_that_is_written_out_in_a_text_keeps_its_name_and_no_value(text: str) -> None:
+def test_a_secret_quoted_in_a_text_keeps_its_name_and_loses_its_values(text: str) -> None:
     redacted = shown(text)
 
     assert come_out(redacted) == []

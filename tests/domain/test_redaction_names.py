@@ -184,7 +184,7 @@ def test_letters_that_are_not_seen_hide_nothing(unseen: str) -> None:
     assert shown(f"a{unseen}[b]") == "a[b]"
 
 
-def test_what_is_known_goes_with_letters_that_are_not_seen_in_it_too() -> None:
+def test_a_known_secret_with_invisible_characters_inside_is_removed() -> None:
     redacted = Redactor.with_values([WORD]).text("got " + "\u200b".join(WORD) + " there")
 
     assert redacted == "got [redacted: known secret] there"

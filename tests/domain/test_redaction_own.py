@@ -30,7 +30,7 @@ def test_a_pattern_matches_at_each_line() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["x*", "(?=a)", "^", "$"])
-def test_a_pattern_that_matches_nothing_between_letters_takes_nothing_out(pattern: str) -> None:
+def test_a_pattern_with_empty_matches_removes_nothing(pattern: str) -> None:
     assert OwnPatterns.of([pattern]).text("abc") == "abc"
 
 
@@ -43,7 +43,7 @@ def test_names_of_files_are_redacted_and_stay_distinct() -> None:
     assert found[0].text == "of [redacted: own pattern]"
 
 
-def test_all_that_is_no_pattern_is_refused_at_once_with_its_position_and_without_itself() -> None:
+def test_all_invalid_patterns_are_reported_together_by_position_and_without_their_text() -> None:
     with pytest.raises(InputError) as caught:
         OwnPatterns.of(["hunter2(", "fine", "se[same"])
 

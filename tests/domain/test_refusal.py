@@ -124,7 +124,7 @@ def test_what_refused_is_named() -> None:
     }
 
 
-def test_a_terminating_namespace_is_known_by_its_cause_whatever_the_message() -> None:
+def test_a_terminating_namespace_is_recognized_by_its_cause_not_by_the_message() -> None:
     refusal = read_refusal(
         "POST", SECRETS, 403, answer(FORBIDDEN + "no", "Forbidden", "NamespaceTerminating")
     )
@@ -150,7 +150,7 @@ def test_details_of_any_shape_are_read(details: object) -> None:
     assert read_refusal("POST", SECRETS, 403, body).reason is Reason.QUOTA
 
 
-def test_words_are_known_where_another_program_quotes_them() -> None:
+def test_a_refusal_is_recognized_in_the_output_of_another_program() -> None:
     output = f'Error: failed to install manifests: failed to apply: Secret "x" is forbidden: {QUOTA}\n'
     assert read_words(output) == (Reason.QUOTA, "ResourceQuota objects")
     assert read_words("Error: no such file") is None

@@ -75,7 +75,7 @@ def test_a_pod_is_made_of_each_workload() -> None:
     assert pod["spec"] == POD["spec"]
 
 
-def test_a_pod_of_an_account_that_is_still_to_be_made_is_that_of_the_default_one() -> None:
+def test_a_pod_whose_account_does_not_exist_yet_uses_the_default_account() -> None:
     ((pod, _),) = pods_of([ISTIOD], *found(NAMESPACE))
     assert "serviceAccountName" not in pod["spec"]
     assert "serviceAccountName" in POD["spec"]

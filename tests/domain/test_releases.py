@@ -112,7 +112,7 @@ def test_a_release_is_ended_from_the_day_after_its_last_one() -> None:
     assert TABLE.is_ended(release, date(2025, 12, 23))
 
 
-def test_an_expected_end_that_has_passed_is_no_end() -> None:
+def test_a_release_past_its_expected_end_is_not_end_of_life() -> None:
     release = TABLE.release("1.29.1")
     assert release
     policy = date(2026, 8, 31) + timedelta(weeks=6)  # six weeks after 1.31, later than the expected month

@@ -67,7 +67,7 @@ def test_a_key_of_which_one_number_is_wrong_is_refused(part: str) -> None:
 
 
 @pytest.mark.parametrize("prime", ["p", "q"])
-def test_a_key_whose_private_exponent_fits_one_prime_alone_is_refused(prime: str) -> None:
+def test_a_key_whose_private_exponent_fits_only_one_prime_is_rejected(prime: str) -> None:
     assert refusal(pkcs1(other_exponent(numbers_of(OWN), prime))) == ["key-unreadable"]
 
 

@@ -152,7 +152,7 @@ def test_all_settings(tmp_path: Path) -> None:
     assert found.cluster("other") == ClusterSettings("other")
 
 
-def test_keys_and_validities_that_are_none_are_refused_with_their_lines(tmp_path: Path) -> None:
+def test_invalid_keys_and_validities_are_reported_with_their_lines(tmp_path: Path) -> None:
     assert faults_of(tmp_path, "ca:\n  key: rsa-1024\n  validity: 10y\n", head=HEAD) == [
         "4: ca.key: 'rsa-1024' is not one of rsa-2048, rsa-3072, rsa-4096, ec-256, ec-384",
         "5: ca.validity: '10y' is not a number of hours or days, such as 3650d",

@@ -46,7 +46,7 @@ def test_the_faulty_side_is_reported() -> None:
     assert found == {"nhn": ("kt", "ncloud")}
 
 
-def test_one_that_leads_to_no_root_signs_under_none() -> None:
+def test_a_ca_without_a_chain_to_its_root_has_no_root() -> None:
     found = signing(replace(ca_certs("kt"), root_cert=ca_certs("kt", "other").root_cert))
     assert (found.path, found.root) == ((), "")
 

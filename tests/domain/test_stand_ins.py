@@ -81,7 +81,7 @@ def test_names_that_yaml_has_in_quotes_have_none(name: str) -> None:
         {"network": "istio-mc-stands-for-network"},
     ],
 )
-def test_what_a_stand_in_could_be_mistaken_for_has_none(changed: dict[str, Any]) -> None:
+def test_a_cluster_that_could_be_confused_with_a_stand_in_has_none(changed: dict[str, Any]) -> None:
     assert stand_in_of(MESH, replace(KT, **changed)) is None
 
 
@@ -100,7 +100,7 @@ def test_clusters_that_differ_in_more_have_other_stand_ins() -> None:
     assert document_of(MESH, one) != document_of(MESH, replace(KT, gateway_addresses=()))
 
 
-def test_what_all_clusters_have_alike_is_kept_once() -> None:
+def test_data_that_is_equal_in_all_clusters_is_stored_once() -> None:
     stand_in = stand_in_of(MESH, KT)
     assert stand_in
     template = Template.of([{"kind": "CustomResourceDefinition"}, {"id": stand_in.cluster.cluster_id}])

@@ -100,7 +100,7 @@ def test_a_digest_of_the_crds_is_that_of_the_manifest_which_is_named(
     assert found.digest(Tool.GATEWAY_API, PLATFORMS[0]) == official
 
 
-def test_a_digest_of_the_manifest_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_digest_of_the_manifest_is_rejected(tmp_path: Path) -> None:
     assert faults_of(tmp_path, "gatewayAPI: {sha256: abc}\n") == [
         "3: gatewayAPI.sha256: 'abc' is not a SHA-256: 64 hexadecimal digits"
     ]

@@ -691,7 +691,7 @@ def test_a_walk_ends_at_the_hop_that_is_broken(
     assert outcome(client, target) == expected
 
 
-def test_a_gateway_whose_hosts_leave_the_service_out_is_repaired_by_a_patch() -> None:
+def test_a_gateway_whose_hosts_omit_the_service_is_repaired_by_a_patch() -> None:
     servers = [{**OPEN["spec"]["servers"][0], "hosts": ["other/*"]}]  # type: ignore[index]
     closed = {**OPEN, "spec": {**OPEN["spec"], "servers": servers}}  # type: ignore[dict-item]
     last = walk(path(None, {"config": IstioConfig(gateways=(closed,))})).broken
@@ -742,7 +742,7 @@ OTHER = service(ports=[{"name": "http", "port": 9090}])
     ],
     ids=["one of three", "the first of three", "one of two", "the port is missing in two"],
 )
-def test_the_cluster_whose_port_differs_from_most_is_named_whichever_of_them_calls(
+def test_the_cluster_with_the_deviating_port_is_named_for_every_caller(
     services: dict[str, Any], message: str
 ) -> None:
     kt, nhn = view("kt", 1, service=services["kt"]), view("nhn", 2, service=services["nhn"])

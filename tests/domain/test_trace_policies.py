@@ -136,7 +136,7 @@ PLAIN = Caller("", "", "", 9080, http=False)
         ([policy("ALLOW", source(ipBlocks=["10.0.0.0/8"]))], "depends"),
     ],
 )
-def test_over_tcp_without_a_certificate_there_is_no_principal_and_no_request(
+def test_tcp_calls_without_a_certificate_have_no_principal_and_no_request(
     policies: list[dict[str, Any]], expected: str
 ) -> None:
     assert verdict(*policies, caller=PLAIN) == expected
@@ -216,7 +216,7 @@ def test_addresses_are_those_that_the_pods_see(addresses: tuple[str, ...], expec
     assert verdict(policy("ALLOW", when("source.ip", "10.201.0.0/16")), caller=caller) == expected
 
 
-def test_an_external_authorizer_that_is_not_there_refuses_what_its_rules_match() -> None:
+def test_a_missing_external_authorizer_rejects_all_requests_of_its_rules() -> None:
     def custom(*rules: dict[str, Any]) -> dict[str, Any]:
         found = policy("CUSTOM", *rules)
         found["spec"]["provider"] = {"name": "opa"}

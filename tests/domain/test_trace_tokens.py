@@ -47,7 +47,7 @@ def test_a_rule_of_tokens_refuses_all_where_nothing_reads_tokens(
     assert (outcome.state.value, outcome.is_open) == (state, is_open)
 
 
-def test_the_authentication_that_is_missing_is_copied_from_the_cluster_that_has_it() -> None:
+def test_missing_authentication_is_copied_from_the_cluster_that_has_it() -> None:
     target = {**config(authorization_policies=[policy_of(TOKEN)]), "request_authentications": ()}
     alone, copied = problem_of(None, target), problem_of({"request_authentications": (JWT,)}, target)
     assert alone.message == "nhn: AuthorizationPolicy sample/jwt requires a token that nothing reads"
@@ -61,7 +61,7 @@ def test_a_policy_that_refuses_the_client_anyway_is_named_for_that() -> None:
     assert "refuses cluster.local/ns/sample/sa/sleep" in problem_of(None, target).message
 
 
-def test_tokens_of_a_port_that_is_not_http_are_dropped_as_istiod_drops_them() -> None:
+def test_tokens_on_a_non_http_port_are_ignored_as_in_istiod() -> None:
     tcp = {"service": service(ports=[{"name": "tcp", "port": 9080}])}
     deny = config(authorization_policies=[policy_of(TOKEN, "DENY")])
     assert walk(path(tcp, {**tcp, **deny, "request_authentications": ()})).broken

@@ -51,7 +51,7 @@ def _pasted(line: str) -> tuple[int, str]:
     return done.returncode, "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
 
 
-def test_values_that_istioctl_refuses_are_answered_with_its_own_words_before_anything_is_touched(
+def test_values_that_istioctl_rejects_are_reported_with_its_output_before_the_first_change(
     mesh: Site, tmp_path: Path
 ) -> None:
     values = mesh.settings["values"] | {"pilot": {"autoscaleMin": "three"}}

@@ -187,7 +187,7 @@ def named(context: str) -> list[str]:
     return [line for line in listed.splitlines() if re.search(r"metallb|metrics", line)]
 
 
-def test_a_removal_leaves_nothing_of_them_and_kt_without_an_address(installed: Site) -> None:
+def test_a_removal_deletes_all_add_ons_and_kt_loses_its_address(installed: Site) -> None:
     removed(installed)
     soon(lambda: each(named) == {name: [] for name in CONTEXTS}, "nothing with their names", 30)
     assert addresses() == []

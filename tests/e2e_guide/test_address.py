@@ -102,7 +102,7 @@ def by_gateway(unknown: Site) -> Site:
     return unknown
 
 
-def test_by_gateway_resources_alone_the_matrix_is_complete_and_verify_finds_nothing(by_gateway: Site) -> None:
+def test_gateway_resources_alone_give_a_complete_matrix_and_a_clean_verify(by_gateway: Site) -> None:
     assert_matrix(by_gateway)
     assert {name: known(name, "network1") for name in ("ncloud", "nhn")} == {
         "ncloud": [("ncloud-nks", NAT)],

@@ -31,5 +31,5 @@ def test_pods_that_would_be_denied_are_reported_with_the_reason_and_none_is_made
     assert [pod["metadata"]["uid"] for pod in get("nhn", "pods")["items"]] == before
 
 
-def test_where_nothing_denies_them_a_dry_run_reports_nothing(whole: Site) -> None:
+def test_a_dry_run_reports_nothing_if_admission_allows_the_pods(whole: Site) -> None:
     assert whole.run("install", "--dry-run", "-o", "json").exits(0).json["errors"] == []

@@ -148,7 +148,7 @@ def of_proxies(cluster: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_the_setting_of_proxies_is_in_what_an_install_would_take_out_unless_mesh_yaml_has_it(
+def test_an_install_would_remove_the_proxy_setting_unless_mesh_yaml_has_it(
     adopted: Adopted, site: Site
 ) -> None:
     _, found = adopted

@@ -82,7 +82,7 @@ def renamed(small: Site, tmp_path: Path) -> Site:
     return Site.at(tmp_path / "site", kubeconfig=kubeconfig, certs=small.certs, clusters=None)
 
 
-def test_a_member_keeps_its_id_under_another_name_and_a_new_name_is_mapped_to_one_kubernetes_takes(
+def test_a_member_keeps_its_id_under_another_name_and_a_new_name_becomes_a_valid_id(
     renamed: Site,
 ) -> None:
     shown = renamed.run("contexts", "-o", "json").exits(0)

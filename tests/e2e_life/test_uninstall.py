@@ -106,7 +106,7 @@ def test_a_foreign_gateway_of_the_gateway_api_stays(cleared: dict[str, Any]) -> 
     assert get("ncloud", "gateways.gateway.networking.k8s.io", "of-others", namespace="default")
 
 
-def test_a_namespace_in_which_others_keep_something_stays(cleared: dict[str, Any]) -> None:
+def test_a_namespace_with_objects_of_others_stays(cleared: dict[str, Any]) -> None:
     assert "of-others" in left(cleared, "ncloud")["Namespace istio-system"]
     assert get("ncloud", "configmap", "of-others")["data"] == {"kept": "yes"}
     assert get("ncloud", "deployment", "istiod") is None

@@ -200,7 +200,7 @@ def test_an_api_server_that_does_not_respond_stops_it_and_no_request_fails(
     assert all(set(made.versions(name)) == {"v1", "v2", "v3"} for name in ("ncloud", "nhn")), str(made)
 
 
-def test_the_same_command_goes_on_after_the_repair_and_no_request_fails(
+def test_the_same_command_continues_after_the_repair_and_no_request_fails(
     old: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with no_request_fails(capsys):

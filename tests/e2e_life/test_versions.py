@@ -28,7 +28,7 @@ def site_of_another_version(
     clean()
 
 
-def test_a_mesh_of_it_is_whole_stays_as_it_is_and_leaves_nothing(other: Site) -> None:
+def test_a_mesh_of_this_version_works_stays_unchanged_and_is_removed_completely(other: Site) -> None:
     version = other.settings["istio"]["version"]
     other.run("install", "-o", "json").exits(0)
     for context in CONTEXTS:

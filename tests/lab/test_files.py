@@ -87,14 +87,14 @@ def test_shell_lines_of_another_istio_lead_to_its_mesh_and_its_programs(
         (settings.Versions("1.35.8", ("1.31.0",)), False),
     ],
 )
-def test_a_lab_that_runs_does_for_what_it_has_and_leads_to_the_same_istio(
+def test_a_running_lab_is_reused_if_it_has_the_required_versions(
     required: settings.Versions,
     does: bool,  # noqa: FBT001
 ) -> None:
     assert settings.Versions("1.33.13", ("1.31.0", "1.26.0")).do_for(required) is does
 
 
-def test_a_proxy_of_the_machine_is_not_for_the_lab_and_what_it_is_not_for_already_stays(
+def test_no_proxy_gets_the_lab_addresses_and_keeps_its_other_entries(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("no_proxy", raising=False)

@@ -100,7 +100,7 @@ def test_a_restart_alone_too_comes_in_a_later_second_than_settings_that_a_stoppe
     assert sent(api) == [("PATCH", AGENTS)]
 
 
-def test_where_the_backup_cannot_be_made_nothing_is_changed(api: FakeApi, session: Session) -> None:
+def test_nothing_is_changed_if_the_backup_fails(api: FakeApi, session: Session) -> None:
     api.on(f"{SPACE}/configmaps", status(403, "configmaps is forbidden"))
 
     done = op.carry_out(session, op.prepare_fix(session), NOW, settle_s=0)

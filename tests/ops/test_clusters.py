@@ -117,6 +117,6 @@ def test_nothing_of_it_can_be_set(session: Session, part: str, name: str, value:
 
 
 @pytest.mark.parametrize("name", ["kubes", "unusable", "namespaces"])
-def test_what_is_read_of_the_clusters_cannot_be_written_into(session: Session, name: str) -> None:
+def test_data_read_from_the_clusters_is_immutable(session: Session, name: str) -> None:
     with pytest.raises(TypeError):
         getattr(session.clusters, name)["kt"] = None

@@ -147,7 +147,7 @@ def test_two_contexts_of_one_cluster_are_refused() -> None:
     server=st.text(),
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_names_there_are_the_file_means_them(
+def test_any_name_survives_the_round_trip_through_the_template(
     tmp_path: Path, context: str, cluster: str, server: str
 ) -> None:
     text = template([TemplateCluster(context, cluster, server, "an-id"), TemplateCluster("b", "b", "b", "b")])

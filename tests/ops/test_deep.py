@@ -228,7 +228,7 @@ def test_a_cluster_that_rejects_a_pod_is_reported_and_cleaned_up(run: Run) -> No
     assert run.left == {}
 
 
-def test_what_is_made_is_removed_where_the_run_is_interrupted(
+def test_objects_created_for_a_run_are_removed_after_an_interrupt(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:

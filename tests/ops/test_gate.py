@@ -67,13 +67,15 @@ PASSED = result("data-path.handshake", Verdict.OK)
 UNKNOWN = result("data-path.handshake", Verdict.UNKNOWN, seen="no workload responded")
 
 
-def test_what_passed_before_and_is_unknown_now_stops_it_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_check_that_passed_before_and_is_unknown_now_stops_the_run_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (problem,) = Gate(monkeypatch, [PASSED], [UNKNOWN]).stops()
     assert problem.code is Code.UPGRADE_GATE
     assert problem.seen == "unknown: data-path.handshake kt (no workload responded)"
 
 
-def test_what_is_unknown_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporarily_unknown_result_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     made = Gate(monkeypatch, [PASSED], [UNKNOWN], [PASSED], settle_s=60.0)
     made.pass_()
     assert any("unknown: data-path.handshake kt" in (event.detail or "") for event in made.events)
@@ -89,11 +91,11 @@ def test_what_passed_in_another_cluster_does_not_count(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("id_", ["versions.apart", "hazards.defects"])
-def test_what_is_not_known_of_a_new_release_does_not_count(monkeypatch: pytest.MonkeyPatch, id_: str) -> None:
+def test_unknown_facts_of_a_new_release_do_not_count(monkeypatch: pytest.MonkeyPatch, id_: str) -> None:
     Gate(monkeypatch, [result(id_, Verdict.OK)], [result(id_, Verdict.UNKNOWN)]).pass_()
 
 
-def test_what_is_unknown_because_of_a_new_failure_is_not_named_beside_it(
+def test_unknown_results_caused_by_a_new_failure_are_not_listed_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     passed = [result("access.reachable", Verdict.OK, NHN), result("gateway.ports", Verdict.OK, NHN)]

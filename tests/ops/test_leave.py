@@ -25,7 +25,7 @@ def leaving(*going: str, observed: dict[str, Observed] | None = None) -> Uninsta
     return Uninstalling(CLUSTERS, going, seen, {}, (), {}, {})
 
 
-def test_kept_tokens_are_a_warning_with_the_clusters_that_are_not_done_and_the_command() -> None:
+def test_kept_tokens_are_a_warning_with_the_unfinished_clusters_and_the_command() -> None:
     seen = {"kt": World().facts().observed["kt"]}
     todo = leaving("nhn", observed=seen)
     problem = tokens_kept(todo, {"kt": (UNREACHABLE,), "ncloud": (UNREACHABLE,)})

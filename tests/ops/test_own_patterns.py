@@ -16,7 +16,7 @@ FILES = (
 )
 
 
-def test_what_they_match_goes_from_names_and_contents_and_no_two_files_get_one_name() -> None:
+def test_matches_are_removed_from_names_and_contents_and_file_names_stay_unique() -> None:
     own = OwnPatterns.of(["acme-[0-9]+"])
     found = own.files(FILES)
     assert [file.path for file in found] == ["kt/redacted.log", "kt/redacted.log-2", "kt/other.log"]
@@ -37,14 +37,16 @@ def test_all_that_are_no_regular_expressions_are_refused_at_once() -> None:
     assert len(error.value.problems) == 2
 
 
-def test_one_that_takes_too_long_is_refused_before_anything_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_pattern_is_rejected_before_the_first_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("istio_mc.ops.bundle._TRIAL_S", 0.05)
     with pytest.raises(InputError) as error:
         OwnPatterns.of(["(a+)+$", "([a-z]+)*#"])
     assert error.value.problems
 
 
-def test_one_that_takes_too_long_on_a_file_is_refused_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pattern_that_is_slow_on_a_file_is_rejected_with_the_files_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     own = OwnPatterns.of(["x"])
     monkeypatch.setattr("istio_mc.ops.bundle._FILE_S", 0.05)
 

@@ -134,7 +134,7 @@ def test_pods_that_are_well_are_no_news(run: Run) -> None:
     assert run.details_of_waits == []
 
 
-def test_where_istioctl_gives_up_the_pods_reason_comes_first(run: Run) -> None:
+def test_the_reason_of_the_pods_comes_first_if_istioctl_fails(run: Run) -> None:
     run.shows(deployment(), unschedulable("0/3 nodes are available"))
     first, second = run.problems("echo timed out >&2; exit 1")
     assert (first.code, second.code) == ("pod-unschedulable", "istioctl-failed")

@@ -70,7 +70,7 @@ def test_the_ca_of_another_mesh_is_refused(store: CaStore) -> None:
     assert refused(store, everything(running(other))) == "ca-of-another-mesh"
 
 
-def test_clusters_that_hold_no_ca_any_more_do_not_keep_it(store: CaStore) -> None:
+def test_clusters_without_a_ca_do_not_prevent_its_purge(store: CaStore) -> None:
     found = prepare_purge(store, everything(dict.fromkeys(CLUSTERS, Observed("v1.32.3", {}))), requested=True)
     assert found
     assert found.is_removed

@@ -76,7 +76,7 @@ def called(client: Client, versions: Sequence[str] = VERSIONS, within_s: float =
         return calls_of(run, "kt", "sleep-1", versions, calls=180, wait_s=0.0)
 
 
-def test_where_every_version_answers_all_calls_are_made_in_one_process() -> None:
+def test_all_calls_are_made_in_one_process_if_every_version_responds() -> None:
     client = Client(["v1", "v2", "v3"])
     assert called(client) == Calls({"v1": 60, "v2": 60, "v3": 60}, {})
     assert client.runs == 2  # one for each to have answered once, and one that counts
@@ -122,7 +122,7 @@ def test_the_runs_deadline_ends_it_with_what_was_counted() -> None:
     assert found == Calls({}, {}, given_up=True)
 
 
-def test_a_client_that_cannot_call_is_an_error_and_not_a_count_of_nothing() -> None:
+def test_a_client_that_cannot_call_is_an_error_and_not_a_count_of_zero() -> None:
     class Broken(Client):
         def execute(self, *_: object, **__: object) -> Execution:
             return Execution("", "sh: curl: not found", 127)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: Path) -> None:
+def test_the_private_folder_is_removed_while_a_thread_still_writes_into_it(tmp_path: Path) -> None:
     config = write_kubeconfig(tmp_path / "config", {"kt": "http://127.0.0.1:1"})
     session = begin(Inputs(kubeconfig=str(config)))
     folder = session.run.folder
@@ -46,7 +46,7 @@ def test_the_private_folder_goes_though_a_thread_still_writes_into_it(tmp_path: 
     assert not folder.exists()
 
 
-def test_the_private_folder_goes_for_good_while_threads_still_write_into_it() -> None:
+def test_the_private_folder_does_not_come_back_while_threads_still_write_into_it() -> None:
     session = session_of()
     folder = session.run.folder
     begun, ended = threading.Event(), threading.Event()

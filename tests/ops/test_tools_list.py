@@ -91,9 +91,7 @@ def codes(result: ListResult) -> list[tuple[str, str | None]]:
         ("1.31.4", set()),
     ],
 )
-def test_what_is_known_to_be_wrong_with_the_chosen_istio_is_a_warning(
-    tmp_path: Path, istio: str, known: set[str]
-) -> None:
+def test_known_defects_of_the_chosen_istio_are_a_warning(tmp_path: Path, istio: str, known: set[str]) -> None:
     hazards = {"istio-defects", "istio-security", "hub-switched-off"}
     assert {code for code, _ in codes(run(tmp_path, istio=istio))} & hazards == known
 
@@ -239,7 +237,9 @@ def test_each_cluster_shows_whether_kubectl_and_istio_fit_it(
     }
 
 
-def test_what_does_not_fit_is_a_warning_of_that_cluster(tmp_path: Path, clusters: dict[str, str]) -> None:
+def test_incompatible_versions_are_a_warning_of_that_cluster(
+    tmp_path: Path, clusters: dict[str, str]
+) -> None:
     put(tmp_path / "path/kubectl", Tool.KUBECTL, "1.32.3")
     result = run(tmp_path, *clusters)
     assert [code for code in codes(result) if code[1]] == [

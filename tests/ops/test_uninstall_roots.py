@@ -60,7 +60,7 @@ def test_of_all_config_maps_only_those_of_istiod_are_read(api: FakeApi, kube: Ku
     ("others", "namespace_goes", "goes"),
     [((), False, ["istio-leader"]), (("istiod-1-25",), False, []), ((), True, [])],
 )
-def test_what_istiods_are_elected_by_goes_with_the_last_of_them_from_a_namespace_that_stays(
+def test_leader_election_objects_are_deleted_with_the_last_istiod_of_a_kept_namespace(
     api: FakeApi, others: tuple[str, ...], goes: list[str], *, namespace_goes: bool
 ) -> None:
     leader = {"control-plane.alpha.kubernetes.io/leader": "{}"}

@@ -53,7 +53,7 @@ def test_requests_to_a_cluster_are_the_same_however_many_there_are(found: Found)
     assert dict.fromkeys(found[MANY], few) == found[MANY]
 
 
-def test_nothing_is_requested_from_an_api_server_twice(found: Found) -> None:
+def test_no_object_is_read_twice_from_an_api_server(found: Found) -> None:
     twice = {what: times for what, times in found[FEW]["c1"].items() if times > 1}
     del twice[TO_THE_GATEWAY]
     (rights,) = [what for what in twice if "selfsubjectrulesreviews" in what]

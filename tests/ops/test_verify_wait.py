@@ -106,7 +106,7 @@ def test_a_member_that_is_unreachable_at_first_is_waited_for(mesh: FakeMesh, tmp
 
 
 @pytest.mark.parametrize("skipped", ["access", "access,link,gateway,data-path,control-plane,trust,names"])
-def test_a_cluster_that_is_down_is_no_success_though_access_is_skipped(
+def test_an_unreachable_cluster_is_not_a_success_even_if_access_is_skipped(
     mesh: FakeMesh, tmp_path: Path, skipped: str
 ) -> None:
     mesh.servers["c2"].on("/version", status(500, "no"))

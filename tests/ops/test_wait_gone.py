@@ -53,7 +53,7 @@ def test_it_is_read_again_until_it_is_gone(
 @pytest.mark.parametrize(
     ("conditions", "seen"), [([CONDITION], "x.example remains"), ([], "still there at the deadline")]
 )
-def test_what_keeps_it_is_reported_at_the_deadline(
+def test_the_reason_of_a_stuck_namespace_is_reported_at_the_deadline(
     session: Session, api: FakeApi, conditions: list[dict[str, str]], seen: str
 ) -> None:
     api.on(PATH, {**GOING, "status": {"phase": "Terminating", "conditions": conditions}})

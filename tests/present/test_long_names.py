@@ -71,7 +71,7 @@ def test_the_remote_clusters_of_an_istiod_are_listed_beside_it(
     assert lines[:4] == [NAMES[0], f"  {NAMES[0]}  -", f"  {NAMES[1]}  √ synced", f"  {NAMES[2]}  √ synced"]
 
 
-def test_how_many_endpoints_a_cluster_has_of_a_service_stands_beside_it(
+def test_the_number_of_endpoints_is_shown_beside_each_cluster_of_a_service(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

@@ -71,7 +71,7 @@ def test_each_title_and_each_sentence_of_a_check_that_passes_is_translated() -> 
     }
 
 
-def test_each_module_with_problems_is_known_to_be_in_the_report_or_not() -> None:
+def test_each_module_with_problems_is_listed_as_in_the_report_or_not() -> None:
     lists = (*IN_FULL, *OF_PROBLEMS, *NOT_IN_THE_REPORT)
     making = [
         report_texts.module_name(path) for path in report_texts.modules() if report_texts.makes_problems(path)

@@ -105,7 +105,7 @@ def test_time_goes_on_while_a_step_waits(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_columns_stand_below_each_other_under_korean_names(width: int) -> None:
+def test_columns_are_aligned_below_korean_names(width: int) -> None:
     rows = terminal.table("CLUSTER", "STATUS")
     for name in ("kt", "네이버클라우드", "엔에이치엔"):
         rows.add_row(name, "changed")
@@ -154,7 +154,7 @@ def test_reading_the_mesh_is_not_reported_as_done() -> None:
     assert interrupted(*reported) == "done by then: nothing"
 
 
-def test_a_step_that_fails_because_the_run_is_over_is_one_that_was_not_finished() -> None:
+def test_a_step_that_fails_at_the_end_of_the_run_counts_as_unfinished() -> None:
     over = threading.Event()
     shown: list[Event] = []
     done = terminal.Done(over.is_set)
@@ -256,7 +256,7 @@ def test_a_problem_of_a_hundred_clusters_names_the_first_and_how_many_more_there
     assert out.getvalue().startswith(f"warning[no-metrics] {first} and 88 more: there is no Metrics API\n")
 
 
-def test_of_what_was_seen_in_a_hundred_places_the_first_lines_are_printed() -> None:
+def test_a_seen_value_of_a_hundred_lines_is_cut_to_the_first_lines() -> None:
     out = io.StringIO()
     seen = "\n".join(f"c{number}: none" for number in range(1, 101))
     problem = Problem(code=Code.NO_METRICS, message="there is no Metrics API", seen=seen)

@@ -64,7 +64,7 @@ def test_a_matrix_names_the_hop_of_each_path_and_sentences_are_not_folded(
     ]
 
 
-def test_what_depends_on_the_request_is_listed_once_below_the_matrix(
+def test_request_dependent_rules_are_listed_once_below_the_matrix(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     open_hop = Outcome(State.OK, "depends on the request: AuthorizationPolicy sample/jwt", is_open=True)

@@ -209,7 +209,7 @@ def test_what_a_fault_explains_is_named_under_it() -> None:
     assert not [line for line in lines if "port 15443 of kt" in line]
 
 
-def test_what_is_unknown_and_has_no_cause_is_printed() -> None:
+def test_unknown_results_without_a_cause_are_printed() -> None:
     lines = table(result_of(unknown(OPEN, Target("kt")), unknown(OPEN, Target("nhn"))))
     assert "unknown[plane.open] kt, nhn: its port is open: cannot be told" in lines
 
@@ -235,7 +235,7 @@ def test_lines_are_wrapped_between_words_with_a_hanging_indent() -> None:
 # For people, with --all
 
 
-def test_with_all_what_is_well_everywhere_takes_one_line() -> None:
+def test_with_all_a_check_that_passes_everywhere_takes_one_line() -> None:
     passed = [ok(RUNS, Target(name), "available") for name in ("kt", "ncloud", "nhn")]
     assert "  √ kt, ncloud, nhn  the gateway runs (available)" in table(result_of(*passed), show_all=True)
 
@@ -307,7 +307,7 @@ def test_a_title_is_escaped_as_a_property() -> None:
     assert line == "::error title=drift a%3Ab%2Cc%25::m%0Adocs: istio-mc explain drift\n"
 
 
-def test_what_a_root_cause_explains_is_no_annotation_of_its_own() -> None:
+def test_consequences_of_a_root_cause_get_no_annotation() -> None:
     lines = [line for line in github.results(result_of(), ()).splitlines() if line.startswith("::")]
     assert [line.split("::")[1] for line in lines] == [
         "error title=reach.answers nhn",
@@ -402,7 +402,7 @@ def test_the_xml_is_valid_for_any_text_of_a_cluster(odd: str) -> None:
     assert next(root.iter("failure")).get("message", "").startswith("said ")
 
 
-def test_a_failed_line_states_the_failure_and_never_what_is_true_when_it_passes() -> None:
+def test_a_failed_line_states_the_failure_and_never_the_passing_sentence() -> None:
     check = replace(STORAGE, title="default StorageClass", passes="default StorageClass exists")
     lines = table(
         result_of(

@@ -54,7 +54,7 @@ def test_a_second_of_the_same_name_is_refused(kt: Cluster) -> None:
         ("DELETE", MAPS, 405),
     ],
 )
-def test_what_is_not_there_or_not_allowed_is_refused(kt: Cluster, method: str, path: str, code: int) -> None:
+def test_missing_or_forbidden_objects_are_refused(kt: Cluster, method: str, path: str, code: int) -> None:
     assert call(kt, method, path, config_map() if method == "POST" else None).code == code
 
 

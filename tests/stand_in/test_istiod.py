@@ -46,7 +46,7 @@ def kubeconfig_of(cluster: Cluster, edit: Callable[[dict[str, Any]], None]) -> N
     cluster.settle()
 
 
-def test_a_token_that_is_not_taken_times_out_and_the_right_one_syncs_again(kt: Cluster) -> None:
+def test_a_rejected_token_times_out_and_the_right_one_syncs_again(kt: Cluster) -> None:
     good = kt.get("Secret", REMOTE, SYSTEM)["data"]
     kubeconfig_of(kt, lambda document: document["users"][0]["user"].update({"token": "of-nobody"}))
     assert seen(kt)["ncloud-nks"] == "timeout"
@@ -55,7 +55,7 @@ def test_a_token_that_is_not_taken_times_out_and_the_right_one_syncs_again(kt: C
     assert seen(kt)["ncloud-nks"] == "synced"
 
 
-def test_a_kubeconfig_that_istiod_refuses_closes_the_cluster_until_the_secret_is_created_again(
+def test_a_rejected_kubeconfig_closes_the_cluster_until_the_secret_is_recreated(
     kt: Cluster,
 ) -> None:
     good = kt.get("Secret", REMOTE, SYSTEM)
@@ -79,7 +79,7 @@ def test_an_unused_address_times_out(kt: Cluster, server: str) -> None:
     assert seen(kt)["ncloud-nks"] == "timeout"
 
 
-def test_what_was_synced_once_stays_synced_though_its_token_has_ended(installed: Mesh) -> None:
+def test_a_synced_cluster_stays_synced_after_its_token_has_expired(installed: Mesh) -> None:
     ncloud = installed["ncloud"]
     for secret in ncloud.store.of("Secret", SYSTEM):
         if secret["type"] == "kubernetes.io/service-account-token":
@@ -117,7 +117,7 @@ def cacerts(cluster: Cluster, root_name: str) -> None:
     cluster.edit(cluster.get("Secret", "cacerts", SYSTEM), lambda item: item.update(data=data))
 
 
-def test_without_cacerts_it_signs_with_a_ca_of_its_own_until_it_is_restarted(kt: Cluster) -> None:
+def test_without_cacerts_istiod_signs_with_its_own_ca_until_a_restart(kt: Cluster) -> None:
     kt.delete(kt.get("Secret", "cacerts", SYSTEM))
     (pod,) = [pod for pod in kt.store.of("Pod", SYSTEM) if pod["metadata"]["labels"]["app"] == "istiod"]
     kt.delete(pod)
@@ -133,7 +133,7 @@ def test_without_cacerts_it_signs_with_a_ca_of_its_own_until_it_is_restarted(kt:
     assert kt.istiods.running()[0].issuer.certificate == authority("kt").certificate
 
 
-def test_cacerts_that_it_cannot_use_leave_it_with_what_it_has(kt: Cluster) -> None:
+def test_istiod_keeps_its_ca_if_cacerts_is_unusable(kt: Cluster) -> None:
     before = kt.istiods.running()[0].issuer
     kt.edit(kt.get("Secret", "cacerts", SYSTEM), lambda item: item["data"].pop("ca-key.pem"))
     kt.settle()

@@ -17,7 +17,7 @@ THREE = "kt,ncloud,nhn"
 VERSION = "/version"
 
 
-def test_a_server_that_is_cut_off_refuses_connections_until_it_is_healed(mesh: Mesh) -> None:
+def test_a_disconnected_server_refuses_connections_until_it_is_reconnected(mesh: Mesh) -> None:
     mesh.cut("kt")
     with pytest.raises(ConnectionRefusedError):
         call(mesh["kt"], "GET", VERSION)
@@ -53,7 +53,7 @@ def test_a_server_that_is_slow_answers_later(mesh: Mesh) -> None:
     assert time.monotonic() - begun >= 0.05
 
 
-def test_a_run_that_dies_leaves_what_it_had_written_and_no_more(mesh: Mesh) -> None:
+def test_a_killed_run_leaves_only_its_finished_writes(mesh: Mesh) -> None:
     before = mesh.writes
     assert mesh.run("install", "--contexts", "kt", dies_after=2).code != 0
     assert mesh.writes == before + 2

@@ -116,7 +116,7 @@ def test_a_run_that_was_killed_is_finished_by_the_next(mesh: Mesh) -> None:
     assert {one["ready"] for one in of(addons(mesh, "status", *KT)).values()} == {True}
 
 
-def test_what_others_installed_is_left_alone_by_install_and_by_remove(mesh: Mesh) -> None:
+def test_install_and_remove_leave_add_ons_of_others_unchanged(mesh: Mesh) -> None:
     helm(mesh["kt"])
     before = mesh.snapshots()
     found = of(addons(mesh, "install", "metrics-server", *KT))["metrics-server"]
@@ -206,7 +206,7 @@ def test_services_without_an_address_of_metallb_do_not_keep_it(mesh: Mesh, chang
     assert not mesh["kt"].has("Deployment", "controller", "metallb-system")
 
 
-def test_a_namespace_in_which_others_keep_something_remains(mesh: Mesh) -> None:
+def test_a_namespace_with_objects_of_others_remains(mesh: Mesh) -> None:
     addons(mesh, "install", "metallb", *KT)
     metadata = {"name": "notes", "namespace": "metallb-system"}
     mesh["kt"].make({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
@@ -225,7 +225,7 @@ def test_a_namespace_in_which_others_keep_something_remains(mesh: Mesh) -> None:
 @pytest.mark.parametrize(
     ("name", "key"), [("istio-ca-root-cert", "root-cert.pem"), ("istio-ca-crl", "ca-crl.pem")]
 )
-def test_what_istiod_writes_into_every_namespace_keeps_none(mesh: Mesh, name: str, key: str) -> None:
+def test_config_maps_that_istiod_writes_do_not_keep_a_namespace(mesh: Mesh, name: str, key: str) -> None:
     addons(mesh, "install", "metallb", *KT)
     labels = {"istio.io/config": "true"}
     metadata = {"name": name, "namespace": "metallb-system", "labels": labels}

@@ -64,7 +64,7 @@ def test_a_second_run_changes_nothing(scripted: Mesh) -> None:
     assert scripted.writes == before
 
 
-def test_a_dry_run_shows_who_would_become_a_member_and_touches_nothing(scripted: Mesh) -> None:
+def test_a_dry_run_shows_the_future_members_and_changes_nothing(scripted: Mesh) -> None:
     before, files = scripted.writes, contents(scripted.folder)
     data = scripted.run(*ADOPT, "--dry-run").exits(0).data
     assert data["dryRun"] is True
@@ -106,7 +106,7 @@ def test_an_install_afterwards_brings_it_to_what_an_install_makes_under_the_same
     assert scripted.writes == written
 
 
-def test_verify_finds_its_members_and_nothing_wrong_but_what_an_install_would_change(scripted: Mesh) -> None:
+def test_verify_finds_the_members_and_reports_only_the_drift(scripted: Mesh) -> None:
     adopt(scripted)
     data = scripted.run("verify", "-o", "json").exits(4).data
     assert [cluster["name"] for cluster in data["clusters"]] == list(scripted.names)

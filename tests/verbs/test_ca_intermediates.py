@@ -172,7 +172,7 @@ def test_one_cluster_of_several_can_change_alone(serving: Mesh) -> None:
 
 
 @pytest.mark.thorough
-def test_a_ca_that_only_the_secret_has_is_kept_in_the_folder_before_it_goes(serving: Mesh) -> None:
+def test_a_ca_that_exists_only_in_the_secret_is_saved_in_the_folder_before_its_removal(serving: Mesh) -> None:
     (serving.certs / "nhn-nks").rename(serving.folder / "aside")
     serving.run("ca", "issue", "--cluster-id", "nhn-nks").exits(0)
     key = (serving.folder / "aside" / "ca-key.pem").read_bytes()
@@ -188,7 +188,7 @@ NUMBERS = {"first": 1, "second": 2, "last": 3}
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
-def test_a_cluster_that_is_unreachable_after_a_write_stops_it_and_the_same_command_goes_on(
+def test_a_cluster_unreachable_after_a_write_stops_the_run_and_the_same_command_continues(
     serving: Mesh, number: int
 ) -> None:
     old = cas(serving)
@@ -248,7 +248,7 @@ def test_a_check_that_fails_after_a_cluster_stops_it_before_the_next_and_the_sam
 
 
 @pytest.mark.thorough
-def test_a_run_that_is_killed_in_each_cluster_is_continued_with_the_cas_that_it_made(serving: Mesh) -> None:
+def test_a_run_killed_in_each_cluster_continues_with_the_cas_it_issued(serving: Mesh) -> None:
     old = cas(serving)
     serving.run(*ROTATE, dies_after="PATCH .*/secrets/cacerts$")
     made = {ca for name, ca in files(serving.certs).items() if name.endswith("ca-cert.pem")}
@@ -307,7 +307,7 @@ def test_an_issue_after_a_run_that_ended_between_the_renames_makes_no_third_ca(s
 
 
 @pytest.mark.thorough
-def test_a_run_that_is_killed_after_all_clusters_is_ended_and_not_begun_again(serving: Mesh) -> None:
+def test_a_run_killed_after_all_clusters_is_completed_and_not_restarted(serving: Mesh) -> None:
     def fail(_store: object) -> None:
         raise ProblemError.of(code=Code.FILE_UNWRITABLE, message="cannot remove it")
 

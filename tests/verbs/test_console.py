@@ -85,7 +85,7 @@ def test_an_address_that_is_known_is_filled_in(pending: Mesh) -> None:
     assert screens(pending, "kt")["Public IP and static NAT"][0]["publicIp"] == "203.0.113.7"
 
 
-def test_where_the_cloud_makes_the_load_balancer_nothing_is_to_be_made(pending: Mesh) -> None:
+def test_a_cloud_that_creates_the_load_balancer_needs_no_manual_one(pending: Mesh) -> None:
     assert list(screens(pending, "nhn")) == [
         "Load balancer",
         "Security group, ingress",

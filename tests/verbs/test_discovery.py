@@ -98,7 +98,7 @@ def test_endpoints_that_come_with_the_second_reading_are_no_fault(
     assert roots(verified(sampled, 0)) == []
 
 
-def test_endpoints_that_are_gone_at_the_second_reading_are_no_fault(
+def test_endpoints_missing_at_the_second_read_are_not_a_fault(
     sampled: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (istiod,) = sampled["nhn"].istiods.running()

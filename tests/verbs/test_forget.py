@@ -125,7 +125,7 @@ def test_the_new_token_is_distributed_before_the_old_one_goes(
     [("POST", "/secrets$", "ncloud"), ("PATCH", "/secrets/istio-remote", "kt")],
     ids=["new token", "remote secret"],
 )
-def test_every_cluster_that_is_not_done_is_an_error_whatever_failed_in_it(
+def test_every_unfinished_cluster_is_an_error_for_each_failed_request(
     installed: Mesh, session: Session, events: list[Event], method: str, path: str, keeps: str
 ) -> None:
     todo = leaving(session)

@@ -56,7 +56,7 @@ def test_the_address_of_the_gateway_is_no_fault(installed: Mesh, host: str) -> N
     assert installed.run(*ONLY).exits(0).json["messages"] == []
 
 
-def test_that_of_another_cluster_of_the_mesh_is_none_either(installed: Mesh) -> None:
+def test_an_ingress_address_of_another_member_is_not_a_fault_either(installed: Mesh) -> None:
     move(installed, "nhn", {"ip": IP})
     portal(installed, "kt", IP)
     assert installed.run(*ONLY).exits(0).json["messages"] == []

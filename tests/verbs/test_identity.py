@@ -126,7 +126,7 @@ def test_status_shows_the_network_istio_runs_with(installed: Mesh) -> None:
     assert kt["network"] == "network1"
 
 
-def test_a_network_label_of_the_gateway_service_moves_nothing_where_the_namespace_has_none(
+def test_a_network_label_of_the_gateway_service_has_no_effect_without_one_on_the_namespace(
     installed: Mesh,
 ) -> None:
     kt = installed["kt"]
@@ -139,7 +139,7 @@ def test_a_network_label_of_the_gateway_service_moves_nothing_where_the_namespac
     assert labels(installed, "kt")[NETWORK] == "network1"
 
 
-def test_the_error_for_two_clusters_of_one_network_restores_the_one_that_istio_partly_runs_with(
+def test_the_fix_for_two_clusters_with_one_network_restores_the_network_in_partial_use(
     installed: Mesh,
 ) -> None:
     kt = installed["kt"]

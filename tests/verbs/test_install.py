@@ -200,7 +200,7 @@ def test_a_cluster_joins_with_a_network_that_no_other_has(mesh: Mesh) -> None:
 
 
 @pytest.mark.thorough
-def test_one_that_joins_beside_a_silent_member_gets_a_network_that_the_silent_one_cannot_have(
+def test_a_cluster_that_joins_beside_a_silent_member_gets_a_network_named_for_its_id(
     mesh: Mesh,
 ) -> None:
     mesh.run("install", "--contexts", "kt,ncloud").exits(0)
@@ -213,7 +213,7 @@ def test_one_that_joins_beside_a_silent_member_gets_a_network_that_the_silent_on
     assert labels["topology.istio.io/network"] == "network-nhn-nks"
 
 
-def test_what_verify_finds_in_a_gateway_explains_that_an_install_would_change_it(installed: Mesh) -> None:
+def test_faults_of_a_gateway_explain_its_configuration_drift(installed: Mesh) -> None:
     nhn = installed["nhn"]
     nhn.edit(
         nhn.get("Service", "istio-ingressgateway", SYSTEM),
@@ -223,7 +223,7 @@ def test_what_verify_finds_in_a_gateway_explains_that_an_install_would_change_it
     assert [(one["id"], one["cluster"]) for one in data["rootCauses"]] == [("gateway.ports", "nhn")]
 
 
-def test_a_file_of_the_ca_that_is_written_in_another_form_is_reported_with_its_context(mesh: Mesh) -> None:
+def test_a_ca_file_rewritten_in_another_form_is_reported_with_its_context(mesh: Mesh) -> None:
     mesh.run("ca", "init").exits(0)
     mesh.run("ca", "issue", "--cluster-id", "kt-k2p").exits(0)
     file = mesh.certs / "kt-k2p" / "ca-cert.pem"

@@ -28,7 +28,7 @@ OF_NHN = "istio-remote-secret-nhn-nks"
 NO = Refused(403, "Forbidden", "no")
 
 
-def test_every_cluster_that_is_not_done_is_an_error_whichever_step_failed_in_it(installed: Mesh) -> None:
+def test_every_unfinished_cluster_is_an_error_for_each_failed_step(installed: Mesh) -> None:
     kt, ncloud, nhn = installed.clusters.values()
     kt.delete(kt.get("Gateway", "cross-network-gateway", SYSTEM))
     kt.faults.refuse(NO, "PATCH", path="/gateways/cross-network-gateway$")
@@ -64,7 +64,7 @@ def test_a_dry_run_reports_a_cluster_whose_services_it_cannot_read(installed: Me
     assert addresses == [[one.balancer] for one in installed.clusters.values()]
 
 
-def test_what_the_run_knew_before_of_a_cluster_stays_and_what_the_plan_finds_is_reported(
+def test_earlier_problems_of_a_cluster_stay_and_those_of_the_plan_are_reported(
     installed: Mesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environment(installed.folder).items():

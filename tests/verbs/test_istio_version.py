@@ -109,7 +109,7 @@ def test_a_flag_wins_over_mesh_yaml(mesh: Mesh) -> None:
     assert (error["code"], error["expected"]) == ("istioctl-version", "1.27.0")
 
 
-def test_a_flag_that_is_no_version_is_wrong_input(mesh: Mesh) -> None:
+def test_a_flag_with_an_invalid_version_is_a_usage_error(mesh: Mesh) -> None:
     done = mesh.run("install", *THREE, "--istio-version", "latest", "-o", "json").exits(2)
     assert [code for code, _ in done.errors] == ["option-malformed"]
     assert done.json["errors"][0]["message"].startswith("--istio-version: ")

@@ -16,7 +16,7 @@ OURS = ("app.kubernetes.io/managed-by", "istio-mc")
 
 
 @pytest.mark.thorough
-def test_a_cluster_that_joins_gets_the_gateway_api_and_those_that_have_it_are_left_alone(mesh: Mesh) -> None:
+def test_a_joining_cluster_gets_the_gateway_api_and_existing_ones_stay_unchanged(mesh: Mesh) -> None:
     mesh.run("install", "--contexts", "kt").exits(0)
     before = mesh["kt"].get("CustomResourceDefinition", GATEWAYS)
     mesh.run("install", "--contexts", "kt,nhn").exits(0)

@@ -66,7 +66,7 @@ def whole(words: tuple[str, ...]) -> dict[str, Compared]:
         return held(mesh)
 
 
-def test_an_install_that_is_killed_in_each_of_its_steps_is_finished_by_the_last_run(mesh: Mesh) -> None:
+def test_an_install_killed_in_each_step_is_finished_by_the_last_run(mesh: Mesh) -> None:
     for write in STEPS:
         assert mesh.run(*ONE, dies_after=write).code == 1
     mesh.run(*ONE).exits(0)
@@ -101,7 +101,7 @@ def of_istio(mesh: Mesh) -> list[object]:
     return [key for one in mesh.clusters.values() for key in one.store.everything() if "istio" in str(key)]
 
 
-def test_an_uninstall_that_is_killed_again_and_again_is_finished_by_the_last_run(installed: Mesh) -> None:
+def test_an_uninstall_killed_repeatedly_is_finished_by_the_last_run(installed: Mesh) -> None:
     for write in UNINSTALLED_AT:
         assert installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn", dies_after=write).code == 1
     installed.run("uninstall", "--yes", "--contexts", "kt,ncloud,nhn").exits(0)
@@ -116,7 +116,7 @@ def test_an_uninstall_that_was_killed_is_finished_by_the_next(installed: Mesh, w
 
 
 @pytest.mark.thorough
-def test_a_process_that_is_killed_is_finished_by_the_next_beside_the_istioctl_that_goes_on(
+def test_the_next_run_finishes_a_killed_one_while_its_istioctl_still_runs(
     mesh: Mesh,
 ) -> None:
     running = mesh.start(*TWO, killed_after="PATCH .*/deployments/istiod$")

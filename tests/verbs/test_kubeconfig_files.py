@@ -133,7 +133,7 @@ def test_verify_reports_a_file_of_a_cluster_that_is_not_a_member(mixed: Mesh) ->
     assert failed(mixed) == [("link.members", "kt", None)]
 
 
-def test_an_istiod_that_does_not_know_the_variable_still_needs_remote_secrets(installed: Mesh) -> None:
+def test_an_istiod_without_support_for_the_variable_still_needs_remote_secrets(installed: Mesh) -> None:
     kt = installed["kt"]
     variable = {"name": "PILOT_MULTICLUSTER_KUBECONFIG_PATH", "value": FOLDER}
 

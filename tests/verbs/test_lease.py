@@ -66,7 +66,7 @@ def test_a_second_operator_changes_nothing_and_gets_one_error(
     assert installed.snapshots() == before
 
 
-def test_the_error_names_who_since_when_and_which_command(installed: Mesh) -> None:
+def test_the_error_names_the_holder_its_start_and_its_command(installed: Mesh) -> None:
     held_by(installed["ncloud"])
     error = installed.run("link", "-o", "json").json["errors"][0]
     since = datetime.now(UTC).strftime("%Y-%m-%d %H:")

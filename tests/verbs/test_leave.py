@@ -143,7 +143,7 @@ class TestWhereAClusterThatStaysDoesNotAnswer:
         assert [error for error in result.errors if error[1] == "ncloud"]
 
 
-def test_one_that_is_gone_for_good_leaves_without_answering(installed: Mesh) -> None:
+def test_a_lost_cluster_leaves_without_responding(installed: Mesh) -> None:
     installed.cut("nhn")
     result = installed.run(*LEAVE).exits(3)
     assert [cluster for _, cluster in result.errors] == ["nhn"]
@@ -151,7 +151,7 @@ def test_one_that_is_gone_for_good_leaves_without_answering(installed: Mesh) -> 
     assert len(tokens(installed["kt"])) == 1
 
 
-def test_one_that_is_named_is_a_member_though_it_is_silent_and_no_other_is_linked_with_it(
+def test_a_named_cluster_is_a_member_even_if_silent_and_without_links(
     installed: Mesh,
 ) -> None:
     for name in ("kt", "ncloud"):

@@ -69,7 +69,7 @@ def local(mesh: Mesh, context: str) -> str:
     return str(path)
 
 
-def test_one_that_goes_may_be_under_such_an_address(installed: Mesh) -> None:
+def test_a_leaving_cluster_can_have_such_an_address(installed: Mesh) -> None:
     installed.run(*LEAVE, "--kubeconfig", local(installed, "nhn")).exits(0)
     assert not installed["nhn"].has("Namespace", SYSTEM)
 
@@ -98,7 +98,7 @@ def test_a_remote_secret_that_is_not_of_the_cluster_that_leaves_stays(installed:
 
 
 @pytest.mark.parametrize("going", ["nhn", *in_thorough("kt")])
-def test_a_gateway_that_stands_for_it_goes_and_no_other(installed: Mesh, going: str) -> None:
+def test_only_the_gateway_resource_of_the_leaving_cluster_is_deleted(installed: Mesh, going: str) -> None:
     ncloud = installed["ncloud"]
     for one in ("kt-k2p", "nhn-nks"):
         ncloud.make(

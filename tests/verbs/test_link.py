@@ -146,7 +146,7 @@ def trusting(ca: str) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.thorough
-def test_what_verify_suggests_for_a_proxy_is_carried_out_by_link(installed: Mesh) -> None:
+def test_link_carries_out_the_fix_that_verify_suggests_for_a_proxy(installed: Mesh) -> None:
     """The clusters give their service accounts another CA than that of what responds at their address."""
     other = self_signed("own").certificate
     for context in installed.names:

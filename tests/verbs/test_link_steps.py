@@ -81,7 +81,7 @@ def test_each_cluster_that_cannot_be_linked_is_reported_with_its_own_reason(
     assert str(todo.warnings[0].hint).endswith(restart)
 
 
-def test_what_failed_anywhere_is_reported_and_the_rest_is_linked_all_the_same(
+def test_link_failures_are_reported_and_all_other_clusters_are_linked(
     installed: Mesh, session: Session, events: list[Event]
 ) -> None:
     session.clusters.mark_unusable({"nhn": (UNUSABLE,)})

@@ -229,7 +229,7 @@ def test_where_another_does_not_respond_the_old_tokens_stay_until_it_does(instal
 
 
 @pytest.mark.thorough
-def test_verify_reports_since_when_it_is_silent_and_what_lives_only_there(installed: Mesh) -> None:
+def test_verify_reports_since_when_a_cluster_is_silent_and_the_services_only_there(installed: Mesh) -> None:
     installed["nhn"].deploy("cart", "shop")
     installed.settle()
     installed.cut("nhn")

@@ -98,7 +98,7 @@ class TestAdopt:
         assert members(scripted) == {"kt", "ncloud"}
 
 
-def test_the_ca_stays_where_a_purge_was_killed_and_goes_with_the_next(installed: Mesh) -> None:
+def test_the_ca_stays_after_a_killed_purge_and_the_next_one_removes_it(installed: Mesh) -> None:
     assert installed.run(*PURGE, dies_after="DELETE .*/namespaces/istio-system$").code == 1
     assert (installed.certs / "root-ca.key").exists()
     installed.run(*PURGE).exits(0)

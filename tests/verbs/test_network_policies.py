@@ -95,7 +95,7 @@ def test_istio_system_that_denies_by_default_lacks_every_rule_and_the_fix_adds_t
 
 
 @pytest.mark.thorough
-def test_sidecars_that_may_not_connect_are_an_error_and_the_fix_lets_them(enforced: Mesh) -> None:
+def test_blocked_sidecars_are_an_error_and_the_fix_allows_them(enforced: Mesh) -> None:
     enforced["kt"].deploy("reviews", "sample")
     enforced["kt"].make(deny("sample", "Egress"))
     found = enforced.run("verify", *ONLY, "-o", "json").exits(4)

@@ -61,7 +61,7 @@ def test_each_runs_once_in_a_run(plugins: Plugins) -> None:
     assert [plugins.calls(name) for name in plugins.mesh.names] == [1, 1, 1]
 
 
-def test_one_that_fails_sets_its_cluster_aside_and_is_named_with_its_output(plugins: Plugins) -> None:
+def test_a_failed_plugin_makes_its_cluster_unusable_and_is_reported_with_its_output(plugins: Plugins) -> None:
     plugins.fail("nhn")
     (error,) = plugins.mesh.run(*INSTALL).exits(3).json["errors"]
     assert (error["code"], error["cluster"]) == ("credential-plugin-failed", "nhn")
@@ -70,7 +70,7 @@ def test_one_that_fails_sets_its_cluster_aside_and_is_named_with_its_output(plug
     assert "has expired: log in again" in error["seen"]
 
 
-def test_where_all_fail_nothing_is_changed_and_each_is_named(plugins: Plugins) -> None:
+def test_nothing_is_changed_and_each_cluster_is_named_if_all_fail(plugins: Plugins) -> None:
     plugins.fail(*plugins.mesh.names)
     writes = plugins.mesh.writes
     result = plugins.mesh.run(*INSTALL).exits(1)

@@ -82,7 +82,7 @@ def test_rights_that_are_missing_are_named_before_the_first_change(mesh: Mesh) -
     assert mesh.snapshots() == before
 
 
-def test_what_each_cluster_lacks_is_a_warning_of_that_cluster(mesh: Mesh) -> None:
+def test_missing_requirements_of_a_cluster_are_a_warning_of_that_cluster(mesh: Mesh) -> None:
     for name in ("kt", "nhn"):
         mesh[name].delete(mesh[name].get("StorageClass", "standard"))
     mesh["nhn"].delete(mesh["nhn"].get("APIService", "v1beta1.metrics.k8s.io"))

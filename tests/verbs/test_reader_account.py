@@ -92,7 +92,7 @@ def reader_of(secret: Object, peer: Cluster) -> tuple[str, str]:
 
 
 @CASES
-def test_an_install_before_it_is_there_changes_nothing_and_names_what_makes_it(
+def test_an_install_without_the_reader_account_changes_nothing_and_suggests_its_creation(
     mesh: Mesh, case: Case
 ) -> None:
     before = mesh.snapshots()
@@ -158,7 +158,7 @@ def test_an_uninstall_leaves_what_others_made_and_nothing_else(
 
 
 @pytest.mark.thorough
-def test_a_mesh_that_goes_over_to_it_is_linked_with_it(mesh: Mesh) -> None:
+def test_a_mesh_that_changes_to_the_account_is_linked_with_it(mesh: Mesh) -> None:
     Case({}, "", has_rights=True).run(mesh, "install", *ALL).exits(0)
     case = Case(READER, "reader", has_rights=True)
     for cluster in mesh.clusters.values():

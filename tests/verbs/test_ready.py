@@ -78,9 +78,7 @@ def test_a_deployment_that_is_not_there_is_not_ready(installed: Mesh, session: S
     assert problem(session).code == "not-ready"
 
 
-def test_a_rollout_is_waited_for_of_the_deployment_that_is_named_alone(
-    installed: Mesh, session: Session
-) -> None:
+def test_only_the_rollout_of_the_named_deployment_is_waited_for(installed: Mesh, session: Session) -> None:
     kt = installed["kt"]
     kt.delete(kt.get("Deployment", GATEWAY, SYSTEM))
     wait_rolled_out(session, KT, "istiod")
@@ -214,7 +212,7 @@ class TestLinks:
         assert (found.code, found.seen) == ("not-synced", "no istiod runs")
 
 
-def test_what_is_waited_for_is_reported_once_and_then_how_it_ended(
+def test_a_wait_is_reported_once_and_then_its_result(
     installed: Mesh, session: Session, events: list[Event]
 ) -> None:
     events.clear()

@@ -36,7 +36,7 @@ def drifted(installed: Mesh) -> Mesh:
     return installed
 
 
-def test_what_is_denied_by_a_webhook_is_an_error_of_its_cluster_with_its_words(drifted: Mesh) -> None:
+def test_a_webhook_denial_is_an_error_of_its_cluster_with_the_webhooks_message(drifted: Mesh) -> None:
     denial = refusals.denied_by_webhook("validate.kyverno.svc-fail", WHY)
     drifted["kt"].faults.refuse(denial, "PATCH", path=f"/namespaces/{SYSTEM}/services/istiod")
     result = drifted.run(*DRY_RUN).exits(3)
@@ -59,7 +59,7 @@ def test_pods_that_would_be_denied_are_reported_before_any_is_made(
     assert set(errors(result)) == {(code, "nhn")}
 
 
-def test_where_nothing_is_denied_nothing_is_reported_and_nothing_is_stored(drifted: Mesh) -> None:
+def test_a_dry_run_without_denials_reports_nothing_and_stores_nothing(drifted: Mesh) -> None:
     before = drifted.snapshots()
     result = drifted.run(*DRY_RUN).exits(0)
     assert (errors(result), drifted.snapshots()) == ([], before)
@@ -71,7 +71,7 @@ def test_a_webhook_that_cannot_judge_a_dry_run_is_no_denial(drifted: Mesh) -> No
     assert errors(drifted.run(*DRY_RUN).exits(0)) == []
 
 
-def test_a_quota_that_the_running_pods_use_up_is_no_denial_of_theirs(installed: Mesh) -> None:
+def test_a_quota_used_up_by_the_running_pods_is_not_a_denial(installed: Mesh) -> None:
     full = Refused(403, "Forbidden", 'pods "x" is forbidden: exceeded quota: pods, requested: pods=1')
     installed["kt"].faults.refuse(full, "POST", path=PODS)
     assert errors(installed.run(*DRY_RUN).exits(0)) == []

@@ -48,7 +48,9 @@ def seen(result: Result) -> list[str]:
 
 
 @pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS.keys())
-def test_they_are_reported_of_all_clusters_and_nothing_is_changed(installed: Mesh, verb: Verb) -> None:
+def test_missing_rights_of_all_clusters_are_reported_and_nothing_is_changed(
+    installed: Mesh, verb: Verb
+) -> None:
     denied(installed, verb.right)
     if verb.lost:
         installed.cut(verb.lost)

@@ -594,7 +594,7 @@ def test_a_proxy_that_cannot_be_read_is_unknown_and_a_warning(
 
 
 @pytest.mark.thorough
-def test_what_is_not_evaluated_is_a_warning_and_no_fault(sampled: Mesh) -> None:
+def test_unevaluated_rules_are_a_warning_and_not_a_fault(sampled: Mesh) -> None:
     nhn = sampled["nhn"]
     slice_labels = {"kubernetes.io/service-name": "reviews"}
     nhn.make(
@@ -657,7 +657,9 @@ def test_calls_that_stay_local_by_configuration_are_no_fault(sampled: Mesh) -> N
 
 
 @pytest.mark.parametrize("what", ["list virtualservices", *in_thorough("list services")])
-def test_what_may_not_be_read_ends_a_path_and_is_not_taken_for_absent(sampled: Mesh, what: str) -> None:
+def test_an_object_that_cannot_be_read_ends_a_path_and_does_not_count_as_missing(
+    sampled: Mesh, what: str
+) -> None:
     sampled["nhn"].faults.denied.add(what)
     result = sampled.run("trace", "sample/reviews", "-o", "json").exits(4)
     assert set(broken(result).values()) == {"link"}

@@ -54,7 +54,7 @@ def test_the_root_key_stays(installed: Mesh) -> None:
     assert (installed.certs / "root-ca.key").exists()
 
 
-def test_a_namespace_in_which_others_keep_something_stays_without_our_labels(installed: Mesh) -> None:
+def test_a_namespace_with_objects_of_others_stays_and_loses_our_labels(installed: Mesh) -> None:
     kt = installed["kt"]
     of_others = {
         "apiVersion": "v1",

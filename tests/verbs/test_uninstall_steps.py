@@ -220,7 +220,7 @@ def test_what_istiod_writes_is_deleted_only_once_its_pods_are_gone(
     assert "ConfigMap default/istio-ca-root-cert" in done.removed["nhn"]
 
 
-def test_pods_of_istiod_that_do_not_go_are_reported_and_the_next_run_deletes_what_they_wrote(
+def test_istiod_pods_that_stay_are_reported_and_the_next_run_deletes_their_objects(
     installed: Mesh, session: Session
 ) -> None:
     stays(installed, "kt")

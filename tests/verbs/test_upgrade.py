@@ -238,7 +238,7 @@ def test_the_old_istiod_serves_until_the_new_one_has_its_endpoints(old: Mesh) ->
 
 
 @pytest.mark.thorough
-def test_the_same_command_goes_on_once_the_new_istiod_has_its_endpoints(old: Mesh) -> None:
+def test_the_same_command_continues_when_the_new_istiod_has_its_endpoints(old: Mesh) -> None:
     old["kt"].istiods.born_blind = {"nhn-nks"}
     run(old, *TO).exits(1)
     old["kt"].istiods.born_blind = set()
@@ -322,7 +322,7 @@ def slow(mesh: Mesh) -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("fault", [unreachable, refused, slow])
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_fault_in_any_phase_stops_it_before_the_next_cluster_and_the_same_command_goes_on(
+def test_a_fault_in_any_phase_stops_before_the_next_cluster_and_the_same_command_continues(
     old: Mesh, phase: str, fault: Callable[[Mesh], None]
 ) -> None:
     old.when(PHASES[phase], lambda: fault(old))

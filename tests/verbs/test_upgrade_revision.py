@@ -234,7 +234,7 @@ def test_in_place_after_a_move_that_mesh_yaml_does_not_name_is_refused(old: Mesh
 
 
 @pytest.mark.thorough
-def test_a_revision_that_mesh_yaml_names_too_early_is_the_fault_with_the_command_that_goes_on(
+def test_a_revision_set_in_mesh_yaml_too_early_is_an_error_with_the_command_to_continue(
     old: Mesh,
 ) -> None:
     run(old, *REVISION, "--contexts", "kt").exits(0)
