@@ -113,6 +113,11 @@ class TestCheck:
         world.status("ncloud", "kt", "timeout")
         assert len(run_check(world, kt=here)) == 1
 
+    def test_what_its_own_istiod_reports_of_it_does_not_count(self) -> None:
+        world = World()
+        world.status("kt", "kt", "timeout")
+        assert run_check(world, kt=(Here(API, "api.example resolves to 127.0.0.1 here"),)) == []
+
     def test_before_an_install_nothing_is_synced(self) -> None:
         here = (Here(API, "api.example resolves to 127.0.0.1 here"),)
         facts = replace(World().facts(), here={"kt": here}, seen={})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from istio_mc.checks import hints
@@ -199,10 +200,21 @@ def _elsewhere(facts: Facts, target: Target) -> Finding:
 
 def _is_disproved(facts: Facts, name: str, here: Here) -> bool:
     """Whether the istiods of all other clusters have synced the cluster by that name."""
-    cluster_id = facts.clusters[name].cluster_id
-    rows = [row for peer, seen in facts.seen.items() if peer != name for pod in seen.values() for row in pod]
-    status = [row.status for row in rows if row.cluster_id == cluster_id]
-    return here.name.use is Use.API_SERVER and bool(status) and set(status) == {"synced"}
+    if here.name.use is not Use.API_SERVER:
+        return False
+    by_reader = _sync_status(facts).get(facts.clusters[name].cluster_id, {})
+    status = [found for peer, found in by_reader.items() if peer != name]
+    return bool(status) and set().union(*status) == {"synced"}
+
+
+@cached
+def _sync_status(facts: Facts) -> dict[str, dict[str, set[str]]]:
+    """What istiods report of each cluster ID, by the context that they run in."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for name, pods in facts.seen.items():
+        for row in chain.from_iterable(pods.values()):
+            found.setdefault(row.cluster_id, {}).setdefault(name, set()).add(row.status)
+    return found
 
 
 THIS_MACHINE = (

@@ -144,19 +144,20 @@ def decide(
     sources = {name: sources_of(one, part) for name, one in observed.items()}
     likely = {name: value for name, one in sources.items() if (value := one.likely)}
     decided = dict(likely)
+    # Counted once for all clusters: another one has a value where more have it than this one alone.
+    values = Counter(likely.values())
+    links = {name: frozenset(ids) for name, ids in (linked or {}).items()}
+    linking = Counter(id_ for ids in links.values() for id_ in ids)
     for name, one in sources.items():
-        if not one.label or not one.agreed:
+        if not one.label or not one.agreed or one.label == one.agreed:
             continue
-        others = {value for other, value in likely.items() if other != name}
-        known = {id_ for other, ids in (linked or {}).items() if other != name for id_ in ids}
-        if _is_only(one.agreed, one.label, others) or _is_only(one.label, one.agreed, known):
+        own, own_links = likely.get(name), links.get(name, frozenset())
+        pair = (one.agreed, one.label)
+        others = {value for value in pair if values[value] > (value == own)}
+        known = {value for value in pair if linking[value] > (value in own_links)}
+        if others == {one.agreed} or known == {one.label}:
             decided[name] = one.label
     return decided
-
-
-def _is_only(value: str, other: str, values: set[str]) -> bool:
-    """Whether the first value is among these and the other is not."""
-    return value in values and other not in values
 
 
 def label_fix(context: str, part: Part, value: str) -> Command:

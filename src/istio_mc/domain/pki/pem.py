@@ -445,9 +445,10 @@ def _signed_with_an_old_hash(certificate: x509.Certificate, issuer: x509.Certifi
     """Whether it is signed so with SHA-1 or MD5, which `cryptography` does not verify in certificates."""
     try:
         digest = certificate.signature_hash_algorithm
+        if not isinstance(digest, hashes.SHA1 | hashes.MD5):
+            return False
         key = issuer.public_key()
-        named = certificate.issuer.public_bytes() == issuer.subject.public_bytes()
-        if not named or not isinstance(digest, hashes.SHA1 | hashes.MD5):
+        if certificate.issuer.public_bytes() != issuer.subject.public_bytes():
             return False
         signature, signed = certificate.signature, certificate.tbs_certificate_bytes
         if isinstance(key, rsa.RSAPublicKey):
