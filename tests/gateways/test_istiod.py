@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.istio.istiod import clusterz, syncz
+from istio_mc.gateways.istio.istiod import clusterz, read_view, syncz
 from istio_mc.gateways.kube.client import Kube
 from tests.support.fake_api import FakeApi, Reply
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
 POD = {"metadata": {"name": "istiod-1", "annotations": {"prometheus.io/port": "15999"}}}
@@ -139,3 +141,50 @@ def test_an_istiod_that_keeps_silent_costs_one_timeout(istiod: FakeApi, api: Fak
     istiod.on("/debug/syncz", Reply(SYNCZ, delay_s=5))
     problem = failure(syncz, Kube("kt", api.kubeconfig(), read_timeout_s=0.3))
     assert (problem.code, problem.seen) == ("stream-failed", "no data for 0.3 s")
+
+
+NETWORKZ = [{"Network": "network1", "Cluster": "kt-k2p", "Addr": "203.0.113.7", "Port": 15443}]
+FORWARD = ("GET", "/api/v1/namespaces/istio-system/pods/istiod-1/portforward?ports=15999")
+
+
+class TestPagesOfOneIstiod:
+    """Gateways and endpoints, which are read together."""
+
+    @pytest.fixture(autouse=True)
+    def pages(self, istiod: FakeApi) -> None:
+        istiod.on("/debug/networkz", NETWORKZ)
+        istiod.on("/debug/endpointShardz", {})
+
+    @staticmethod
+    def read(kube: Kube) -> frozenset[str]:
+        return read_view(kube, POD).addresses_of("network1")
+
+    def test_come_through_one_port_forward(self, api: FakeApi, kube: Kube) -> None:
+        assert self.read(kube) == {"203.0.113.7"}
+        assert api.calls == [FORWARD]
+
+    def test_come_through_two_where_the_connection_is_closed_between(
+        self, istiod: FakeApi, api: FakeApi, kube: Kube
+    ) -> None:
+        istiod.on("/debug/networkz", Reply(NETWORKZ, headers={"Connection": "close"}))
+        assert self.read(kube) == {"203.0.113.7"}
+        assert api.calls == [FORWARD, FORWARD]
+
+    def test_come_through_two_where_it_is_closed_without_a_word(self, api: FakeApi, kube: Kube) -> None:
+        bodies = {b"networkz": json.dumps(NETWORKZ).encode(), b"endpointShardz": b"{}"}
+
+        def once(connection: socket.socket) -> None:
+            head = connection.recv(4096)
+            body = next(body for page, body in bodies.items() if page in head)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+        api.on_forward("istio-system", "istiod-1", p15999=once)
+        assert self.read(kube) == {"203.0.113.7"}
+        assert api.calls == [FORWARD, FORWARD]
+
+    @pytest.mark.parametrize("page", ["/debug/networkz", "/debug/endpointShardz"])
+    def test_one_that_is_refused_is_named(self, istiod: FakeApi, kube: Kube, page: str) -> None:
+        istiod.on(page, Reply({}, status=503))
+        problem = failure(read_view, kube)
+        assert (problem.code, problem.seen) == ("stream-failed", "503 Service Unavailable")
+        assert page in problem.message

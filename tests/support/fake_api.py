@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from tests.support.fake_forward import Target
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -92,7 +94,7 @@ class FakeApi(LocalServer):
         self.otherwise: Reply | None = None
         self._at_once = 0
         self._replies: dict[str, list[Reply]] = {}
-        self._forwards: dict[str, dict[int, tuple[str, int]]] = {}
+        self._forwards: dict[str, dict[int, Target]] = {}
         self._lock = threading.Lock()
         super().__init__(_handler(self), tls)
 
@@ -100,13 +102,13 @@ class FakeApi(LocalServer):
         """Sets what a path answers, whatever the method; what is not a Reply is sent as JSON."""
         self._replies[path] = [reply if isinstance(reply, Reply) else Reply(reply) for reply in replies]
 
-    def on_forward(self, namespace: str, pod: str, **ports: tuple[str, int]) -> None:
+    def on_forward(self, namespace: str, pod: str, **ports: Target) -> None:
         """Sets where a pod's ports lead: `p15012=("127.0.0.1", 4711)`; any other port refuses."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward"
         found = self._forwards.setdefault(path, {})
         found.update({int(name.removeprefix("p")): target for name, target in ports.items()})
 
-    def forwards(self, path: str) -> Mapping[int, tuple[str, int]] | None:
+    def forwards(self, path: str) -> Mapping[int, Target] | None:
         return self._forwards.get(path)
 
     def kubeconfig(self, context: str = "kt", **cluster: object) -> dict[str, Any]:

@@ -93,8 +93,12 @@ def read_view(kube: Kube, pod: Object) -> IstiodView:
             raise ProblemError(_too_long(kube.context, name, endpoints.path))
         return read_endpoints(raw)
 
+    pages = {gateways.path: None, endpoints.path: MOST_BYTES + 1}
+    raw = kube.http_pages(SYSTEM_NAMESPACE, name, _port(pod), pages)
     return IstiodView(
-        name, _read(kube, pod, gateways, read_gateways), _read(kube, pod, endpoints, bounded, MOST_BYTES + 1)
+        name,
+        _parsed(kube, pod, gateways, read_gateways, raw[gateways.path]),
+        _parsed(kube, pod, endpoints, bounded, raw[endpoints.path]),
     )
 
 
@@ -137,14 +141,22 @@ class _Query(NamedTuple):
     form: str
 
 
-def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], most: int | None = None) -> T:
-    name = pod["metadata"]["name"]
+def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T]) -> T:
+    raw = kube.http_get(SYSTEM_NAMESPACE, pod["metadata"]["name"], _port(pod), query.path)
+    return _parsed(kube, pod, query, read, raw)
+
+
+def _port(pod: Object) -> int:
+    """The port of an istiod's own pages."""
     annotations = pod["metadata"].get("annotations") or {}
     try:
-        port = int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
+        return int(annotations.get("prometheus.io/port") or _MONITORING_PORT)
     except ValueError:
-        port = _MONITORING_PORT
-    raw = kube.http_get(SYSTEM_NAMESPACE, name, port, query.path, most=most)
+        return _MONITORING_PORT
+
+
+def _parsed(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], raw: bytes) -> T:
+    name = pod["metadata"]["name"]
     try:
         return read(raw)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -348,26 +348,35 @@ class Kube:
         Raises:
             KubeError: The port-forward was refused, or the response status is not 200.
         """
+        return self.http_pages(namespace, pod, port, {path: most})[path]
 
-        def read(tunnel: Tunnel) -> tuple[http.client.HTTPResponse, bytes]:
-            connection = http.client.HTTPConnection("localhost", port)
-            connection.sock = cast("socket.socket", tunnel)
-            connection.request("GET", path, headers={"Host": "localhost", "Connection": "close"})
-            answer = connection.getresponse()
-            body = answer.read(most)
-            if most is not None and len(body) < most and answer.length:
-                raise http.client.IncompleteRead(body, answer.length)  # read() raises it only without `most`
-            return answer, body
+    def http_pages(
+        self, namespace: str, pod: str, port: int, pages: Mapping[str, int | None]
+    ) -> dict[str, bytes]:
+        """GETs several paths from a port of a pod, one after another through one port-forward.
 
-        answer, body = self.forward(namespace, pod, port, read)
-        if answer.status != http.HTTPStatus.OK:
-            raise errors.stream_failed(
-                self.context,
-                f"GET {path} on {namespace}/{pod}:{port}",
-                objects.POD.path(namespace, pod) + _FORWARD,
-                f"{answer.status} {answer.reason}",
-            )
-        return body
+        Where what listens there closes the connection between two of them, the rest is read through another.
+
+        Args:
+            pages: How many bytes of each path are read at most; None: all.
+
+        Raises:
+            KubeError: The forward was refused, or what listens there did not answer 200.
+        """
+        bodies: dict[str, bytes] = {}
+        while left := {path: most for path, most in pages.items() if path not in bodies}:
+            for path, (answer, body) in self.forward(
+                namespace, pod, port, partial(_read_pages, left)
+            ).items():
+                if answer.status != http.HTTPStatus.OK:
+                    raise errors.stream_failed(
+                        self.context,
+                        f"GET {path} on {namespace}/{pod}:{port}",
+                        objects.POD.path(namespace, pod) + _FORWARD,
+                        f"{answer.status} {answer.reason}",
+                    )
+                bodies[path] = body
+        return bodies
 
     def execute(
         self,
@@ -485,3 +494,30 @@ class Kube:
             return without_credentials(str(self.kubeconfig["clusters"][0]["cluster"]["server"]))
         except (KeyError, IndexError, TypeError):
             return "an unnamed server"
+
+
+_Page = tuple[http.client.HTTPResponse, bytes]
+
+
+def _read_pages(pages: Mapping[str, int | None], tunnel: Tunnel) -> dict[str, _Page]:
+    """The answers to a GET of each path: of the first, and of those for which the connection is kept open."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = cast("socket.socket", tunnel)
+    found: dict[str, _Page] = {}
+    for path, most in pages.items():
+        is_last = len(found) == len(pages) - 1
+        headers = {"Host": "localhost"} | ({"Connection": "close"} if is_last else {})
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            body = answer.read(most)
+            if most is not None and len(body) < most and answer.length:
+                raise http.client.IncompleteRead(body, answer.length)  # read() raises it only without `most`
+        except (OSError, http.client.HTTPException) as error:
+            if not found or isinstance(error, TimeoutError):
+                raise
+            break
+        found[path] = answer, body
+        if answer.will_close or not answer.isclosed():
+            break  # there is no other request over this connection
+    return found
