@@ -141,8 +141,8 @@ class _Query(NamedTuple):
     form: str
 
 
-def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T]) -> T:
-    raw = kube.http_get(SYSTEM_NAMESPACE, pod["metadata"]["name"], _port(pod), query.path)
+def _read(kube: Kube, pod: Object, query: _Query, read: Callable[[bytes], T], most: int | None = None) -> T:
+    raw = kube.http_get(SYSTEM_NAMESPACE, pod["metadata"]["name"], _port(pod), query.path, most=most)
     return _parsed(kube, pod, query, read, raw)
 
 

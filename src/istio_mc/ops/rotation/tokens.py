@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from istio_mc.checks.model import Result
     from istio_mc.domain.kube.rights import Right
     from istio_mc.domain.links.state import ReaderToken
+    from istio_mc.domain.upgrade.pending import Key
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
 
@@ -162,7 +163,7 @@ def _rights(todo: Rotating, name: str) -> tuple[Right, ...]:
     )
 
 
-def failing(session: Session, now: datetime) -> frozenset[gate.Key]:
+def failing(session: Session, now: datetime) -> frozenset[Key]:
     """What istiods lack before a token is replaced, which no rotation waits for."""
     return frozenset((one.check.id, str(one.target)) for one in run_checks(session, _CHECKS, now).failed)
 
@@ -171,7 +172,7 @@ def replace_token(
     session: Session,
     todo: Rotating,
     name: str,
-    before: Collection[gate.Key],
+    before: Collection[Key],
     now: datetime,
     *,
     ends_old: bool = True,
@@ -259,7 +260,7 @@ def _replace(session: Session, todo: Rotating, name: str, holder: str, token: Re
 
 
 def _wait_for_istiods(
-    session: Session, name: str, holders: Collection[str], before: Collection[gate.Key], now: datetime
+    session: Session, name: str, holders: Collection[str], before: Collection[Key], now: datetime
 ) -> None:
     """Waits until every istiod of other clusters has the gateway and endpoints that it had of a cluster.
 

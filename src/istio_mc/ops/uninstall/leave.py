@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
     from istio_mc.ops.uninstall.plan import Uninstalling
-    from istio_mc.ops.upgrade.gate import Key
+    from istio_mc.domain.upgrade.pending import Key
 
 _STEP = "forget"
 
