@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
+    from istio_mc.domain.upgrade.pending import Key
     from istio_mc.gateways.host.parallel import Failures
     from istio_mc.ops.rotation.prepare import Rotating
     from istio_mc.ops.session.session import Session
     from istio_mc.ops.uninstall.plan import Uninstalling
-    from istio_mc.domain.upgrade.pending import Key
 
 _STEP = "forget"
 
