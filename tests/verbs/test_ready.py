@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.domain.events import State
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.mesh import Mesh as Shared
 from istio_mc.domain.problem import Problem, ProblemError
+from istio_mc.ops.install import wait
 from istio_mc.ops.install.install import _restart
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
 from istio_mc.ops.session.inputs import Inputs
@@ -147,6 +149,17 @@ class TestTheAddress:
         assert not pending["kt"].balancer
         found = problem(session)
         assert (found.code, found.cluster) == ("gateway-address-pending", "kt")
+
+    def test_an_address_that_does_not_come_is_reported_again_with_how_to_set_one(
+        self, pending: Mesh, session: Session, events: list[Event], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not pending["kt"].balancer
+        monkeypatch.setattr(wait, "REMIND_S", 0.0)
+        problem(changed(session, deadline=time.monotonic() + 1.0))
+        texts = [event.detail for event in events if event.state is State.WAITING]
+        assert any(
+            "s left; without a load balancer" in text and "address --set kt=" in text for text in texts
+        )
 
     def test_gateways_for_it_in_every_other_cluster_are_as_good(
         self, pending: Mesh, session: Session

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from istio_mc.ops.session.session import Session
 
 _POLL_S = 0.5
+REMIND_S = 60.0
+"""After how long the same thing that is waited for is reported again."""
 
 
 def wait_ready(
@@ -76,17 +78,31 @@ def missing_in_files(
 
 
 class _WaitProgress:
-    """Tells what is waited for, once for each new thing."""
+    """Reports what is waited for: each new thing at once, and what lasts again and again, with the time left.
+
+    A load balancer takes minutes to get an address. One that never gets any looks the same, so the option to
+    set an address is reported while there is time to use it.
+    """
 
     def __init__(self, session: Session, context: str) -> None:
         self._session = session
         self._context = context
         self._last = ""
+        self._reported_s = 0.0
 
-    def __call__(self, text: str) -> None:
-        if text != self._last:
+    def __call__(self, problem: Problem, left_s: float) -> None:
+        text, now = problem.message, time.monotonic()
+        if text == self._last:
+            if now - self._reported_s < REMIND_S:
+                return
+            text += f"; {left_s:.0f} s left"
+            if problem.code is Code.GATEWAY_ADDRESS_PENDING:
+                command = istio_mc("address", "--set", f"{self._context}=ADDRESS")
+                text += f"; without a load balancer it gets none: stop, {command}, and install"
+        else:
             self._last = text
-            self._session.run.progress(Event(self._context, plan.READY, State.WAITING, text))
+        self._reported_s = now
+        self._session.run.progress(Event(self._context, plan.READY, State.WAITING, text))
 
 
 def watch_pods(session: Session, context: str, step: str, *deployments: str) -> PodWatch:
@@ -105,11 +121,11 @@ def _until(
     session: Session, on_progress: _WaitProgress, pods: PodWatch, missing: Callable[[], Problem | None]
 ) -> None:
     problem: Problem | None = None
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         problem = missing()
         if problem is None:
             return
-        on_progress(problem.message)
+        on_progress(problem, left_s)
         pods.check_when_due()
     raise ProblemError(*filter(None, (pods.problem, problem)))
 
