@@ -99,6 +99,13 @@ def give(world: World, context: str, ca: Authority, *roots: Authority) -> None:
             webhook["clientConfig"]["caBundle"] = base64.b64encode(bundle).decode()
 
 
+def let_istiods_have_several_roots(world: World, *contexts: str) -> None:
+    """Sets ISTIO_MULTIROOT_MESH on the istiods of these clusters."""
+    for context in contexts:
+        (container,) = world.find(context, "Deployment", "istiod")["spec"]["template"]["spec"]["containers"]
+        container["env"].append({"name": "ISTIO_MULTIROOT_MESH", "value": "true"})
+
+
 def root_of(ca: Authority) -> Authority:
     return Authority(ca.root, ca.key)
 
@@ -310,6 +317,26 @@ class TestOneRoot:
             "install", "install --replace-ca nhn"
         )
 
+    def test_the_command_merges_the_roots_where_istiods_may_have_several(self, world: World) -> None:
+        give(world, "nhn", authority("nhn", "other"))
+        let_istiods_have_several_roots(world, *CLUSTERS)
+        assert str(problem(world, "trust.one-root").hint) == INSTALL.replace("install", "ca rotate --merge")
+
+    @pytest.mark.parametrize("missing", CLUSTERS)
+    def test_one_istiod_that_may_not_is_enough_for_the_other_command(
+        self, world: World, missing: str
+    ) -> None:
+        give(world, "nhn", authority("nhn", "other"))
+        let_istiods_have_several_roots(world, *(name for name in CLUSTERS if name != missing))
+        assert "install --replace-ca nhn" in str(problem(world, "trust.one-root").hint)
+
+    def test_roots_are_not_merged_where_an_istiod_signs_with_another_ca_than_its_secrets(
+        self, world: World
+    ) -> None:
+        put(world, "nhn", ca_certs("nhn", "other"))
+        let_istiods_have_several_roots(world, *CLUSTERS)
+        assert "install --replace-ca nhn" in str(problem(world, "trust.one-root").hint)
+
     def test_an_istiod_that_has_not_taken_the_other_root_yet_is_explained_by_it(self, world: World) -> None:
         put(world, "nhn", ca_certs("nhn", "other"))
         assert root_causes(world) == ["trust.one-root nhn"]
@@ -320,6 +347,8 @@ class TestOneRoot:
         give(world, "nhn", authority("nhn", "other"))
         assert root_causes(world) == ["trust.one-root ncloud", "trust.one-root nhn"]
         assert isinstance(problem(world, "trust.one-root").hint, Advice)
+        let_istiods_have_several_roots(world, *CLUSTERS)
+        assert "ca rotate --merge --certs-dir FOLDER" in str(problem(world, "trust.one-root").hint)
 
 
 class TestRotation:

@@ -84,8 +84,10 @@ class Gateway:
                 connection.recv(4096)
                 connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             elif self._leads_on(connection):
-                issuer = self._cluster.istiods.running()[0].issuer
-                sidecar = Sidecar(shared_folder(), (issuer,), issuer, shown=_shown(issuer))
+                one = self._cluster.istiods.running()[0]
+                sidecar = Sidecar(
+                    shared_folder(), (one.issuer,), one.issuer, shown=_shown(one.issuer), also=one.roots
+                )
                 sidecar(Peer(port), connection)
 
     def _runs(self) -> bool:

@@ -162,6 +162,7 @@ class Sidecar:
         folder: For its certificate.
         issuers: Whose certificates it shows, in turn, one a connection.
         trusts: Whose certificates it takes.
+        also: Roots whose certificates it takes too.
         answer: What it says once a caller spoke; empty: nothing, and it waits.
         only: The one name it knows; others are closed. None: any.
         shown: PEM of key and chain to show, where it is no ordinary one.
@@ -173,6 +174,7 @@ class Sidecar:
     answer: bytes = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
     only: str | None = None
     shown: bytes = b""
+    also: tuple[x509.Certificate, ...] = ()
     turns: Iterator[Authority] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +191,7 @@ class Sidecar:
             file.flush()
             context.load_cert_chain(file.name)
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(cadata=dump_certificates([self.trusts.root]).decode())
+        context.load_verify_locations(cadata=dump_certificates([self.trusts.root, *self.also]).decode())
 
         def named(_: ssl.SSLObject, name: str | None, __: ssl.SSLContext) -> None:
             peer.names.append(name)

@@ -11,11 +11,13 @@ from istio_mc.checks.model import Check, Facts, Finding, Scope, Severity, Target
 from istio_mc.domain.hint import Advice, Hint, istio_mc
 from istio_mc.domain.istio.choice import istiod_version
 from istio_mc.domain.istio.istiod import crl_fault, reads_crl, signs_for_itself
+from istio_mc.domain.istio.root_rotation import may_have_several_roots
 from istio_mc.domain.kube import objects
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.pki import cacerts, signing
 from istio_mc.domain.pki.cacerts import CaCerts
 from istio_mc.domain.pki.chain import SOON, path_faults, path_warnings
+from istio_mc.domain.pki.pem import issued_by
 from istio_mc.domain.pki.signing import contents_of
 from istio_mc.domain.problem import Code, Problem, ProblemError
 
@@ -235,14 +237,31 @@ def _format_roots(members: Mapping[str, Signing]) -> str:
 def _root_fix(
     facts: Facts, name: str, members: Mapping[str, Signing], outside: Mapping[str, tuple[str, ...]]
 ) -> Hint:
+    merge = ("ca", "rotate", "--merge")
+    can_merge = _can_merge(facts, members)
     if not signing.most_trust(members, outside):
+        words = (*merge, "--certs-dir", "FOLDER")
+        if not can_merge:
+            words = ("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT")
         return Advice(
             "choose one of these root CAs for the mesh; then, with its folder: ",
-            istio_mc("install", "--certs-dir", "FOLDER", "--replace-ca", "CONTEXT", contexts=facts.clusters),
+            istio_mc(*words, contexts=facts.clusters),
         )
+    if can_merge:
+        return istio_mc(*merge, contexts=facts.clusters)
     if not outside[name]:
         return Advice(f"add the root CA of the other clusters to root-cert.pem in Secret cacerts of {name}")
     return istio_mc("install", "--replace-ca", name, contexts=facts.clusters)
+
+
+def _can_merge(facts: Facts, members: Mapping[str, Signing]) -> bool:
+    """Whether roots can be merged while clusters serve: each istiod uses its Secret, and may change it."""
+    return members.keys() == facts.clusters.keys() and all(
+        (serving := facts.serving.get(name))
+        and all(issued_by(one.certificate, ca.certificate) for one in serving)
+        and all(map(may_have_several_roots, facts.observed[name].istiods))
+        for name, ca in members.items()
+    )
 
 
 CHECKS = (
@@ -326,7 +345,7 @@ CHECKS = (
         passes="clusters trust each other's root CA",
         looks_at="the root of each cluster's CA, and the roots that each cluster trusts",
         usual_cause=("a cluster was installed with its own root: the guide's scripts create one in each run"),
-        fix="install that cluster with the folder of the mesh's CA and `--replace-ca`",
+        fix="`istio-mc ca rotate --merge`, or install that cluster with `--replace-ca`",
         severity=Severity.ERROR,
         scope=Scope.CLUSTER,
         evaluate=_one_root,

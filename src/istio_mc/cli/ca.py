@@ -245,6 +245,11 @@ def rotate(
             help="Do without the CA's folder: revert a change, or finish it, with what the clusters have.",
         ),
     ] = False,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="Clusters under other roots go to the root of the CA's folder."),
+    ] = False,
+    certs_dir: CertsDir = None,
     key_type: KeyTypeOption = None,
     key_size: KeySize = None,
     validity: Validity = None,
@@ -261,6 +266,9 @@ def rotate(
 
     With --intermediates the root stays, and the clusters get new CAs below it, one after another.
 
+    With --merge no root is new: clusters that have different roots go to that of the CA's folder, in the
+    same phases.
+
     Examples:
 
       istio-mc ca rotate --rehearse
@@ -268,12 +276,16 @@ def rotate(
       istio-mc ca rotate --canary kt
 
       istio-mc ca rotate --intermediates --canary kt
+
+      istio-mc ca rotate --merge --contexts kt,ncloud,nhn
     """
     from datetime import UTC, datetime
 
     from istio_mc.ops.ca.options import options_of
     from istio_mc.ops.rotation import intermediates as below
+    from istio_mc.ops.rotation import merge as merging
     from istio_mc.ops.rotation import root as op
+    from istio_mc.ops.session.inputs import Overrides
     from istio_mc.ops.session.session import open_members
     from istio_mc.present import intermediate_rotation
     from istio_mc.present.root_rotation import report
@@ -281,12 +293,16 @@ def rotate(
     options: edge.Options = ctx.obj
     if intermediates and without_folder:
         raise typer.BadParameter("--intermediates requires the folder; run it without --without-folder")
+    if merge and intermediates:
+        raise typer.BadParameter("--merge and --intermediates cannot be combined; merge the roots first")
+    if merge and without_folder:
+        raise typer.BadParameter("--merge requires the folder; run it without --without-folder")
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs(timeout="1h")
         now = datetime.now(UTC)
         with (
-            open_members(inputs, progress) as opened,
+            open_members(inputs, progress, Overrides(certs_dir)) as opened,
             opened.changing("ca rotate", dry_run=rehearse, lists_rights=True) as session,
         ):
             made = options_of(session.settings.ca, key_type, key_size, validity)
@@ -297,11 +313,16 @@ def rotate(
                     below.rehearse(session, plan) if only_read else below.rotate(session, plan, made, now)
                 )
                 return intermediate_rotation.report(result, session.warnings)
-            todo = op.prepare(session, made, now, canary, without_folder=without_folder)
+            todo = (
+                merging.prepare(session, now, canary)
+                if merge
+                else op.prepare(session, made, now, canary, without_folder=without_folder)
+            )
             if rehearse or todo.problems:
                 return report(op.rehearse(session, todo), session.warnings)
             if todo.as_signed:
                 return report(op.end_as_signed(session, todo, todo.as_signed, now), session.warnings)
-            return report(op.rotate(session, todo, made, now), session.warnings)
+            rotate_root = merging.rotate if merge else op.rotate
+            return report(rotate_root(session, todo, made, now), session.warnings)
 
     edge.run("ca rotate", options, work)

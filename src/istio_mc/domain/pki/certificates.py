@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ROOT_NAME = "root.istio.io"
+KEYLESS_ROOT_NAME = "without-key.root.istio.io"
 INTERMEDIATE_SUFFIX = ".intermediate.istio.io"
 
 DEFAULT_VALIDITY = timedelta(hours=87_600)
@@ -191,6 +192,15 @@ def twin(root: Authority) -> x509.Certificate:
     for extension in made.extensions:
         builder = builder.add_extension(extension.value, critical=extension.critical)
     return _sign(builder, root.key)
+
+
+def keyless_root(like: x509.Certificate) -> x509.Certificate:
+    """A root whose key no one has, valid as long as another: whoever trusts it trusts nothing more."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, KEYLESS_ROOT_NAME)])
+    builder = _builder(name, [x509.DNSName(KEYLESS_ROOT_NAME)], private, 0).issuer_name(name)
+    builder = builder.not_valid_before(like.not_valid_before_utc).not_valid_after(like.not_valid_after_utc)
+    return _sign(builder, private)
 
 
 def new_intermediate(

@@ -130,7 +130,7 @@ def _lasting_faults(
 ) -> list[Problem]:
     """The faults that time does not change."""
     problems: list[Problem] = []
-    read = [_as_go(certificate) for certificate in path]
+    read = [as_go(certificate) for certificate in path]
     for at, (certificate, go) in enumerate(zip(path, read, strict=True)):
         problems += _constraint_faults(certificate, go, below + at)
         problems += _strength_faults(certificate, go)
@@ -165,7 +165,8 @@ def path_warnings(path: Sequence[x509.Certificate], now: datetime, *, within: ti
     return [warning for warning in problems if warning.message not in refused]
 
 
-def _as_go(certificate: x509.Certificate) -> GoCertificate:
+def as_go(certificate: x509.Certificate) -> GoCertificate:
+    """A certificate that was read before, as Go reads it."""
     return go_x509.read_certificate(certificate.public_bytes(Encoding.DER))
 
 
@@ -387,7 +388,7 @@ def _short_key(certificate: x509.Certificate) -> list[Problem]:
 def _restriction_warnings(certificate: x509.Certificate) -> list[Problem]:
     """Limits that some names or uses fit within: what does not is a fault."""
     problems: list[Problem] = []
-    go = _as_go(certificate)
+    go = as_go(certificate)
     if go.constraints is not None:
         problems.append(
             Problem(

@@ -377,7 +377,12 @@ def _differ(roots: Mapping[str, str]) -> Problem:
         message="the clusters run under different root CAs",
         seen="; ".join(f"{name}: {fingerprint}" for name, fingerprint in roots.items()),
         expected="one root everywhere",
-        hint=Advice("select the clusters that get a CA under the common root: --replace-ca CONTEXT"),
+        hint=Advice(
+            "bring them under the root of the folder: ",
+            istio_mc("ca", "rotate", "--merge", contexts=roots),
+            "; or, where connections may break, select the clusters that get a CA under it at once: "
+            "--replace-ca CONTEXT",
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from istio_mc.domain.istio.proxies import gateway_pods, restart_command, workloa
 from istio_mc.domain.istio.root_rotation import (
     NewRoot,
     Phase,
+    Target,
     desired,
     does_not_follow,
     is_at,
@@ -28,7 +29,7 @@ from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import linked_ids
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
 from istio_mc.domain.pki import certificates, pem
-from istio_mc.domain.pki.signing import signing
+from istio_mc.domain.pki.signing import contents_of, signing
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few, plural
 from istio_mc.gateways.host.ca_store import ROOTS, CaStore
@@ -58,10 +59,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from istio_mc.domain.hint import Hint
+    from istio_mc.domain.hint import Command, Hint
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.mesh import Cluster
     from istio_mc.domain.observed import Observed
+    from istio_mc.domain.pki.signing import Signing
     from istio_mc.ops.ca.options import CaOptions
     from istio_mc.ops.session.session import Session
 
@@ -69,6 +71,14 @@ GATE_S = 300.0
 """How long proxies may take to follow: the kubelet writes a changed Secret within about two minutes."""
 _POLL_S = 2.0
 _MOST_NAMED = 5
+
+_MERGED = {
+    Phase.TRUST: "trust all roots",
+    Phase.SIGN: "sign under the remaining root",
+    Phase.RENEW: "renew certificates",
+    Phase.FINISH: "trust the remaining root alone",
+}
+"""What phases are called where no root is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +88,13 @@ class RootRotating:
     Attributes:
         members: Every cluster of the mesh, by context.
         order: Their contexts, the canary first.
-        old: SHA-256 of the root that the mesh has.
         base: The folder of the CA, in which roots have folders of their own.
-        store: The store of the new root; None: it has not been made.
+        store: The store of the root that the mesh changes to; None: it has not been made.
         phase: The phase that comes next; None: all clusters have the new root alone.
         proxies: The number of proxies of each cluster.
+        under: The clusters that sign under each root, by the SHA-256 of the root.
+        old: SHA-256 of the root that the mesh has; empty where several are merged.
+        merged: The root of the folder, where clusters under other roots go to it; None: there is a new root.
         as_signed: The root that all clusters sign under, where they are to have it alone; None: the root is
             changed with the folder of the CA.
         problems: What stands in the way: nothing is changed where there is any.
@@ -90,13 +102,26 @@ class RootRotating:
 
     members: Mapping[str, Cluster]
     order: tuple[str, ...]
-    old: str
     base: CaStore
     store: CaStore | None
     phase: Phase | None
     proxies: Mapping[str, int]
+    under: Mapping[str, tuple[str, ...]]
+    old: str = ""
+    merged: Target | None = field(default=None, repr=False)
     as_signed: NewRoot | None = field(default=None, repr=False)
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def command(self) -> Command:
+        """What goes on after an interruption."""
+        if self.merged:
+            return istio_mc("ca", "rotate", "--merge", contexts=self.members)
+        return istio_mc("ca", "rotate")
+
+    def title(self, phase: Phase) -> str:
+        """What a phase is called."""
+        return _MERGED[phase] if self.merged else phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +148,47 @@ class RootResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    observed: Observed
-    pods: Sequence[Object] = field(repr=False)
+class MembersRead:
+    """Every cluster as it is before the first change.
+
+    Attributes:
+        pods: The pods with a sidecar, by context.
+        order: The contexts, the canary first.
+    """
+
+    observed: Mapping[str, Observed] = field(repr=False)
+    pods: Mapping[str, Sequence[Object]] = field(repr=False)
+    members: Mapping[str, Cluster]
+    order: tuple[str, ...]
+
+    @property
+    def proxies(self) -> dict[str, int]:
+        """The number of proxies of each cluster."""
+        return {
+            name: len(gateway_pods(one.of(objects.POD), EAST_WEST_GATEWAY)) + len(self.pods[name])
+            for name, one in self.observed.items()
+        }
+
+
+def read_members(session: Session, canary: str | None) -> MembersRead:
+    """Reads every cluster of the run.
+
+    Raises:
+        InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
+        ProblemError: A cluster cannot be read.
+    """
+    refuse_unknown_clusters({"--canary": [canary] if canary else []}, session.clusters.names)
+    session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
+
+    def read(name: str) -> tuple[Observed, Sequence[Object]]:
+        kube = session.clusters.kubes[name]
+        return observe(kube), running_with_sidecar(kube)
+
+    found = session.clusters.every(read)
+    observed = {name: one for name, (one, _) in found.items()}
+    members = topology.clusters_of(session.clusters.contexts, session.settings, observed)
+    order = tuple(sorted(members, key=lambda name: name != canary))
+    return MembersRead(observed, {name: pods for name, (_, pods) in found.items()}, members, order)
 
 
 def prepare(
@@ -146,53 +209,66 @@ def prepare(
         InputError: An option names a cluster outside the run; or IDs or networks contradict each other.
         ProblemError: A member, or the folder, cannot be read.
     """
-    refuse_unknown_clusters({"--canary": [canary] if canary else []}, session.clusters.names)
-    session.run.progress(Event(None, "preflight", State.STARTED, "reading every cluster"))
-
-    def read(name: str) -> _Read:
-        kube = session.clusters.kubes[name]
-        return _Read(observe(kube), running_with_sidecar(kube))
-
-    found = session.clusters.every(read)
-    observed = {name: one.observed for name, one in found.items()}
-    members = topology.clusters_of(session.clusters.contexts, session.settings, observed)
+    read = read_members(session, canary)
+    observed = read.observed
     base = CaStore(session.settings.certs_dir, session.run.deadline, session.run.progress)
     current = current_store(base.folder, base.deadline, base.progress)
     following = next_store(base)
     if following and following.folder == current.folder:
         current = base  # it counts as current from the last phase on
-    problems = [*_outside(members, observed), *_do_not_follow(found)]
-    proxies = {name: len(_gateways(one.observed)) + len(one.pods) for name, one in found.items()}
-    order = tuple(sorted(members, key=lambda name: name != canary))
+    problems = [*not_in_run(read), *do_not_follow(read)]
     if without_folder or current.read().root_cert is None:
-        signed = _as_signed(members, observed, base, without_folder=without_folder)
+        signed = _as_signed(read, base, without_folder=without_folder)
         if signed:
             return RootRotating(
-                members, order, "", base, None, Phase.RENEW, proxies, signed, problems=tuple(problems)
+                read.members,
+                read.order,
+                base,
+                None,
+                Phase.RENEW,
+                read.proxies,
+                {signed.fingerprint: read.order},
+                as_signed=signed,
+                problems=tuple(problems),
             )
     old, of_folder = _old_root(current, following, observed, now)
     problems += of_folder
     phase: Phase | None = Phase.TRUST
+    owns = {name: own_ca(name, one) for name, one in observed.items()}
     if following and not problems:
-        root = _new_root(following, members, options, now)
-        owns = [
-            signing(cacerts.live_of(name, one.find(objects.SECRET, cacerts.CACERTS)))
-            for name, one in observed.items()
-        ]
-        phase = phase_of(owns, root.fingerprint, pem.fingerprint(root.twin))
-        chains = {name: root.cas[one.cluster_id].cert_chain for name, one in members.items()}
+        root = _new_root(following, read.members, options, now)
+        phase = phase_of(owns.values(), root.target)
+        chains = {name: root.cas[one.cluster_id].cert_chain for name, one in read.members.items()}
         problems += cacerts.unfit_lists(observed, chains)
     session.run.progress(Event(None, "preflight", State.DONE, phase or "nothing to do"))
     return RootRotating(
-        members,
-        order,
-        old,
+        read.members,
+        read.order,
         base,
         following,
         phase,
-        proxies,
+        read.proxies,
+        by_root(owns),
+        old=old,
         problems=tuple(problems),
     )
+
+
+def own_ca(name: str, observed: Observed) -> Signing:
+    """The CA that a cluster has, by its Secret.
+
+    Raises:
+        ProblemError: As `cacerts.live_of`.
+    """
+    return signing(cacerts.live_of(name, observed.find(objects.SECRET, cacerts.CACERTS)))
+
+
+def by_root(owns: Mapping[str, Signing]) -> dict[str, tuple[str, ...]]:
+    """The clusters that sign under each root, by the SHA-256 of the root."""
+    return {
+        root: tuple(name for name, own in owns.items() if own.root == root)
+        for root in dict.fromkeys(own.root for own in owns.values())
+    }
 
 
 def rehearse(session: Session, todo: RootRotating) -> RootResult:
@@ -217,21 +293,53 @@ def rotate(session: Session, todo: RootRotating, options: CaOptions, now: dateti
     before = gate.look_before(session, "ca rotate", now)
     store = todo.store or _make(todo.base, options, now)
     root = _new_root(store, todo.members, options, now)
+
+    def begin(phase: Phase) -> None:
+        if phase is Phase.FINISH:
+            name_current(todo.base, store)
+
+    result = through_phases(session, todo, root, before, now, begin)
+    if not result.failures:
+        forget_next(todo.base)
+    return result
+
+
+def through_phases(
+    session: Session,
+    todo: RootRotating,
+    root: NewRoot,
+    before: gate.Before,
+    now: datetime,
+    begin: Callable[[Phase], None] = lambda _phase: None,
+    phases: tuple[Phase, ...] = tuple(Phase),
+) -> RootResult:
+    """Brings all clusters through phases; stops at the first fault.
+
+    Args:
+        before: What `verify` found before the first change.
+        begin: What else is done before a phase.
+    """
     done: dict[Phase, float] = {}
     try:
-        for phase in Phase:
+        for phase in phases:
             begun = time.monotonic()
-            if phase is Phase.FINISH:
-                name_current(todo.base, store)
-            _through(session, todo, root, phase, before, now)
+            begin(phase)
+            is_changed = _do(
+                session,
+                todo,
+                root,
+                phase,
+                partial(gate.begin_change, session, before, now=now, step=phase.name),
+            )
+            if is_changed or phase.name in before.pending.values():
+                gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, todo, phase))
             done[phase] = time.monotonic() - begun
     except ProblemError as error:
         problems = error.problems
         if not any(one.code is Code.ROOT_GATE for one in problems):
-            problems = (*problems, _stopped(phase))
-        return RootResult(todo, root.fingerprint, done, problems)
-    forget_next(todo.base)
-    return RootResult(todo, root.fingerprint, done)
+            problems = (*problems, _stopped(todo, phase))
+        return RootResult(todo, root.fingerprint, done, problems, phases=phases)
+    return RootResult(todo, root.fingerprint, done, phases=phases)
 
 
 def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: datetime) -> RootResult:
@@ -242,56 +350,29 @@ def end_as_signed(session: Session, todo: RootRotating, root: NewRoot, now: date
     """
     rights.require(session, "ca rotate", dict.fromkeys(todo.members, rights.ROTATE_ROOT))
     before = gate.look_before(session, "ca rotate", now)
-    done: dict[Phase, float] = {}
-    phases = (Phase.RENEW, Phase.FINISH)
-    try:
-        for phase in phases:
-            begun = time.monotonic()
-            _through(session, todo, root, phase, before, now)
-            done[phase] = time.monotonic() - begun
-    except ProblemError as error:
-        problems = error.problems
-        if not any(one.code is Code.ROOT_GATE for one in problems):
-            problems = (*problems, _stopped(phase))
-        return RootResult(todo, root.fingerprint, done, problems, phases=phases)
-    return RootResult(todo, root.fingerprint, done, phases=phases)
+    return through_phases(session, todo, root, before, now, phases=(Phase.RENEW, Phase.FINISH))
 
 
-def _as_signed(
-    members: Mapping[str, Cluster], observed: Mapping[str, Observed], base: CaStore, *, without_folder: bool
-) -> NewRoot | None:
+def _as_signed(read: MembersRead, base: CaStore, *, without_folder: bool) -> NewRoot | None:
     """The root that all clusters sign under; None where no change has begun and the folder is to be used.
 
     Raises:
         ProblemError: A change has begun, and it needs the folder; or the user did not say to do without.
     """
     own = {}
-    for name, one in members.items():
-        live = cacerts.live_of(name, observed[name].find(objects.SECRET, cacerts.CACERTS))
+    for name, one in read.members.items():
+        live = cacerts.live_of(name, read.observed[name].find(objects.SECRET, cacerts.CACERTS))
         own[one.cluster_id] = signing(live), live
     signings = [one for one, _ in own.values()]
     if not (without_folder or several_roots(signings)):
         return None
     signed = root_as_signed(own)
     if signed is None or not without_folder:
-        roots = {name: own[one.cluster_id][0].root for name, one in members.items()}
+        roots = {name: own[one.cluster_id][0].root for name, one in read.members.items()}
         raise ProblemError(
             _folder_needed(base, roots, next_root(signings), can_do_without=signed is not None)
         )
     return signed
-
-
-def _through(
-    session: Session, todo: RootRotating, root: NewRoot, phase: Phase, before: gate.Before, now: datetime
-) -> None:
-    """Brings every cluster through a phase and its gate; no gate where an earlier run has passed it.
-
-    Raises:
-        ProblemError: A cluster, a proxy or an istiod does not follow, or a check does not pass.
-    """
-    begin = partial(gate.begin_change, session, before, now=now, step=phase.name)
-    if _do(session, todo, root, phase, begin) or phase.name in before.pending.values():
-        gate.pass_gate(session, before, todo.order, now, partial(_gate_stopped, phase))
 
 
 def _do(
@@ -311,13 +392,13 @@ def _do(
     is_changed = False
     for batch in (todo.order[:1], todo.order[1:]):
         written, failures = session.clusters.each(
-            lambda name: _write(session, todo, root, phase, name, begin), batch, step=phase
+            lambda name: _write(session, todo, root, phase, name, begin), batch, step=todo.title(phase)
         )
         is_changed |= any(written.values())
         if failures:
             raise ProblemError(*(problem for problems in failures.values() for problem in problems))
-        _wait(session, root, phase, batch, todo.members)
-    _wait(session, root, phase, todo.order, todo.members)
+        _wait(session, todo, root, phase, batch)
+    _wait(session, todo, root, phase, todo.order)
     return is_changed
 
 
@@ -334,19 +415,20 @@ def _write(
     kube = session.clusters.kubes[name]
     secret = kube.get(objects.SECRET, cacerts.CACERTS, SYSTEM_NAMESPACE)
     live = cacerts.live_of(name, secret)
-    if is_at(phase, signing(live), root.fingerprint, pem.fingerprint(root.twin)):
-        session.run.progress(Event(name, phase, State.UNCHANGED))
+    if is_at(phase, signing(live), root.target):
+        session.run.progress(Event(name, todo.title(phase), State.UNCHANGED))
         return False
     begin(name)
-    new = desired(phase, live, root.cas[todo.members[name].cluster_id], root)
-    with session.run.step(name, phase, f"Secret {SYSTEM_NAMESPACE}/{cacerts.CACERTS}"):
+    cluster_id = todo.members[name].cluster_id
+    new = desired(phase, live, root.cas[cluster_id], root.target)
+    if todo.merged and todo.store and phase is Phase.SIGN:
+        todo.store.keep_replaced(cluster_id, contents_of(secret or {}))
+    with session.run.step(name, todo.title(phase), f"Secret {SYSTEM_NAMESPACE}/{cacerts.CACERTS}"):
         cacerts.write(kube, new, phase.name.lower())
     return True
 
 
-def _wait(
-    session: Session, root: NewRoot, phase: Phase, names: Collection[str], members: Mapping[str, Cluster]
-) -> None:
+def _wait(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, names: Collection[str]) -> None:
     """Waits until every istiod, and every proxy, of these clusters has what a phase requires.
 
     Raises:
@@ -356,7 +438,7 @@ def _wait(
     missing: list[Problem] = []
     shown = ""
     for _ in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
-        work = partial(_missing, session, root, phase, members, mesh.istiod)
+        work = partial(_missing, session, root, phase, todo.members, mesh.istiod)
         found, failures = session.clusters.each(work, names)
         missing = [problem for problems in (*found.values(), *failures.values()) for problem in problems]
         if not missing:
@@ -364,7 +446,7 @@ def _wait(
         seen = few((f"{one.cluster}: {one.seen}" for one in missing), 2)
         if seen != shown:
             shown = seen
-            session.run.progress(Event(None, phase, State.WAITING, seen))
+            session.run.progress(Event(None, todo.title(phase), State.WAITING, seen))
     raise ProblemError(*missing)
 
 
@@ -374,17 +456,13 @@ def _missing(
     kube = session.clusters.kubes[name]
     if phase is Phase.SIGN:
         old = cacerts.istiods_without(kube, root.cas[members[name].cluster_id])
-        return [_istiod_does_not_follow(name, istiod, old)] if old else []
+        return [_istiod_does_not_follow(name, istiod, old, root.target.name)] if old else []
     held = cacerts.every_proxy(kube)
-    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root))}
+    lacks = {proxy: why for proxy in held.proxies if (why := lacking(phase, proxy, root.target))}
     if lacks:
         seen = few((f"{proxy.name} {why}" for proxy, why in lacks.items()), _MOST_NAMED)
         return [_proxies_do_not_follow(name, f"{seen} ({held.coverage})", restart_command(name, lacks))]
     return [problem.on(name) for problem in held.silent.values()]
-
-
-def _gateways(observed: Observed) -> list[Object]:
-    return gateway_pods(observed.of(objects.POD), EAST_WEST_GATEWAY)
 
 
 def _make(base: CaStore, options: CaOptions, now: datetime) -> CaStore:
@@ -405,7 +483,7 @@ def _new_root(store: CaStore, members: Mapping[str, Cluster], options: CaOptions
     files = store.read()
     certificate = pem.read_certificate(named(store, "root-cert.pem", files.root_cert or b"")).value
     twin = pem.read_certificate(named(store, "root-cert-twin.pem", twin_of(store) or b"")).value
-    return NewRoot(certificate, twin, made.ca_certs)
+    return NewRoot(Target(certificate, twin), made.ca_certs)
 
 
 def _old_root(
@@ -420,18 +498,17 @@ def _old_root(
         new = pem.fingerprint(pem.read_certificate(named(following, "root-cert.pem", certificate)).value)
     roots = {}
     for name, one in observed.items():
-        secret = one.find(objects.SECRET, cacerts.CACERTS)
-        own = signing(cacerts.live_of(name, secret))
+        own = own_ca(name, one)
         trusts_new = new is not None and new in own.trusted
         if not (own.root == old or trusts_new):
             roots[name] = own.root
     return old, of_roots(current.folder, roots, old, all_live=True)
 
 
-def _outside(members: Mapping[str, Cluster], observed: Mapping[str, Observed]) -> Iterator[Problem]:
+def not_in_run(read: MembersRead) -> Iterator[Problem]:
     """Clusters that are linked with the members, and not part of the run: they would trust the old root."""
-    known = {one.cluster_id for one in members.values()}
-    for name, one in observed.items():
+    known = {one.cluster_id for one in read.members.values()}
+    for name, one in read.observed.items():
         if outside := sorted(linked_ids(one.of(objects.SECRET)) - known):
             yield Problem(
                 code=Code.ROTATION_READER_OUTSIDE,
@@ -446,16 +523,16 @@ def _outside(members: Mapping[str, Cluster], observed: Mapping[str, Observed]) -
             )
 
 
-def _do_not_follow(found: Mapping[str, _Read]) -> Iterator[Problem]:
+def do_not_follow(read: MembersRead) -> Iterator[Problem]:
     """Istiods and proxies that take up another root only when they are restarted."""
-    for name, one in found.items():
-        for istiod in one.observed.istiods:
+    for name, one in read.observed.items():
+        for istiod in one.istiods:
             if not may_have_several_roots(istiod):
                 yield _setting_missing(
                     name, f"Deployment {istiod['metadata']['name']} has no ISTIO_MULTIROOT_MESH=true"
                 )
         # A gateway of istioctl's reads the setting from MeshConfig: its pod does not show it.
-        if old := [pod for pod in one.pods if does_not_follow(pod)]:
+        if old := [pod for pod in read.pods[name] if does_not_follow(pod)]:
             names = (
                 f"{pod['metadata']['namespace']}/{workload_of(pod) or pod['metadata']['name']}" for pod in old
             )
@@ -477,12 +554,12 @@ def _setting_missing(name: str, seen: str) -> Problem:
     )
 
 
-def _istiod_does_not_follow(name: str, istiod: str, pods: Collection[str]) -> Problem:
+def _istiod_does_not_follow(name: str, istiod: str, pods: Collection[str], root: str) -> Problem:
     return Problem(
         code=Code.ROOT_NOT_FOLLOWED,
         cluster=name,
-        message=f"istiod of {name} does not sign under the new root yet",
-        seen=f"{', '.join(pods)} shows a certificate of the old CA",
+        message=f"istiod of {name} does not sign under the {root} yet",
+        seen=f"{', '.join(pods)} shows a certificate of the former CA",
         expected="a certificate of the CA in Secret cacerts",
         hint=restart_istiod(name, istiod),
     )
@@ -516,21 +593,21 @@ def _folder_needed(base: CaStore, roots: Mapping[str, str], new: str, *, can_do_
     )
 
 
-def _stopped(phase: Phase) -> Problem:
+def _stopped(todo: RootRotating, phase: Phase) -> Problem:
     return Problem(
         code=Code.ROOT_STOPPED,
-        message=f"the change of the root stopped in phase “{phase}”; the mesh works as it is",
+        message=f"the change of the root stopped in phase “{todo.title(phase)}”; the mesh works as it is",
         seen="no cluster was brought into a later phase",
         expected="every cluster in this phase",
-        hint=Advice("repair it, then the same command goes on from there: ", istio_mc("ca", "rotate")),
+        hint=Advice("repair it, then the same command goes on from there: ", todo.command),
     )
 
 
-def _gate_stopped(phase: Phase, _names: Collection[str], failing: str) -> Problem:
+def _gate_stopped(todo: RootRotating, phase: Phase, _names: Collection[str], failing: str) -> Problem:
     return Problem(
         code=Code.ROOT_GATE,
-        message=f"checks that passed before the root changed do not pass after phase “{phase}”",
+        message=f"checks that passed before the root changed do not pass after phase “{todo.title(phase)}”",
         seen=failing,
         expected="no check that fails, or is unknown, and passed before; no later phase was begun",
-        hint=Advice("repair it, then the same command goes on: ", istio_mc("ca", "rotate")),
+        hint=Advice("repair it, then the same command goes on: ", todo.command),
     )
