@@ -27,6 +27,7 @@ _ORDER = (
     "test_adopt_role.py",
     "test_keys.py",
     "test_keys_phases.py",
+    "test_merge.py",
     "test_upgrade.py",
     "test_upgrade_phases.py",
     "test_versions.py",
