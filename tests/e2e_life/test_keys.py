@@ -54,7 +54,7 @@ def without_a_failed_request(
         yield
     sys.stdout.write(f"\n{what}: {made}\n")
     assert made.failed == []
-    desired = versions or dict.fromkeys(sources, {"v1", "v2", "v3"})
+    desired = versions or {name: {"v1", "v2", "v3"} for name in sources}
     assert {name: set(made.versions(name)) for name in sources} == desired, str(made)
 
 
