@@ -172,7 +172,7 @@ class Channels:
             waited = f"no data for {left:.3g} s" if left > 0 else "the deadline has passed"
             raise TimeoutError(waited) from None
         except websocket.WebSocketConnectionClosedException:
-            raise BrokenStreamError("the API server closed the connection") from None
+            raise BrokenStreamError("the connection to the API server broke") from None
         except websocket.WebSocketException as error:
             raise StreamError(f"not the WebSocket protocol: {error}") from None
 
