@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from istio_mc.checks.model import Facts, Observation
@@ -187,9 +188,11 @@ def gather(
         session.run.progress(Event(name, "verify", State.DONE))
         return cluster
 
-    came, _ = session.clusters.each(probe, observed)
+    came, missing = session.clusters.each(probe, observed)
     answers: dict[Observation, dict[str, Any]] = {observation: {} for observation in Observation}
     failures: dict[Observation, dict[str, tuple[Problem, ...]]] = {}
+    for each, (name, problems) in product(probes, missing.items()):
+        failures.setdefault(each.observation, {})[name] = problems
     for name, (results, missed) in came.items():
         for observation, answer in results.items():
             answers[Observation(observation)][name] = answer
