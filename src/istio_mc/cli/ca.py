@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from istio_mc.cli import completers, edge
+
+if TYPE_CHECKING:
+    from istio_mc.ops.ca.options import CaOptions
+    from istio_mc.ops.session.session import Session
 
 app = typer.Typer(
     name="ca",
@@ -245,6 +249,25 @@ def rotate(
             help="Do without the CA's folder: revert a change, or finish it, with what the clusters have.",
         ),
     ] = False,
+    root_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Go to a root of your own: its certificate.", dir_okay=False),
+    ] = None,
+    root_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its key; else requests are written.", dir_okay=False),
+    ] = None,
+    issuer_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A CA below it that signs here instead.", dir_okay=False),
+    ] = None,
+    issuer_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key of that CA.", dir_okay=False)
+    ] = None,
+    issuer_chain: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CAs between that CA and the root.", dir_okay=False),
+    ] = None,
     merge: Annotated[
         bool,
         typer.Option("--merge", help="Clusters under other roots go to the root of the CA's folder."),
@@ -269,6 +292,9 @@ def rotate(
     With --merge no root is new: clusters that have different roots go to that of the CA's folder, in the
     same phases.
 
+    With --root-cert the new root is your own. Where nothing signs below it here, keys and requests are
+    written first; the same command goes on once the certificates are beside them.
+
     Examples:
 
       istio-mc ca rotate --rehearse
@@ -278,51 +304,94 @@ def rotate(
       istio-mc ca rotate --intermediates --canary kt
 
       istio-mc ca rotate --merge --contexts kt,ncloud,nhn
-    """
-    from datetime import UTC, datetime
 
-    from istio_mc.ops.ca.options import options_of
-    from istio_mc.ops.rotation import intermediates as below
-    from istio_mc.ops.rotation import merge as merging
-    from istio_mc.ops.rotation import root as op
+      istio-mc ca rotate --root-cert corp-root.pem
+    """
+    from istio_mc.ops.ca.options import OwnCa, options_of, trust_domains
     from istio_mc.ops.session.inputs import Overrides
     from istio_mc.ops.session.session import open_members
-    from istio_mc.present import intermediate_rotation
-    from istio_mc.present.root_rotation import report
 
     options: edge.Options = ctx.obj
-    if intermediates and without_folder:
-        raise typer.BadParameter("--intermediates requires the folder; run it without --without-folder")
-    if merge and intermediates:
-        raise typer.BadParameter("--merge and --intermediates cannot be combined; merge the roots first")
-    if merge and without_folder:
-        raise typer.BadParameter("--merge requires the folder; run it without --without-folder")
+    own = OwnCa(
+        root_cert=root_cert,
+        root_key=root_key,
+        issuer_cert=issuer_cert,
+        issuer_key=issuer_key,
+        issuer_chain=issuer_chain,
+    )
+    if sum((merge, intermediates, without_folder, own != OwnCa())) > 1:
+        raise typer.BadParameter(
+            "--merge, --intermediates, --without-folder and a root of your own cannot be combined"
+        )
 
     def work(progress: edge.Progress) -> edge.Report:
         inputs = options.inputs(timeout="1h")
-        now = datetime.now(UTC)
         with (
             open_members(inputs, progress, Overrides(certs_dir)) as opened,
             opened.changing("ca rotate", dry_run=rehearse, lists_rights=True) as session,
         ):
-            made = options_of(session.settings.ca, key_type, key_size, validity)
-            if intermediates:
-                plan = below.prepare(session, made, now, canary)
-                only_read = rehearse or plan.problems
-                result = (
-                    below.rehearse(session, plan) if only_read else below.rotate(session, plan, made, now)
-                )
-                return intermediate_rotation.report(result, session.warnings)
-            todo = (
-                merging.prepare(session, now, canary)
-                if merge
-                else op.prepare(session, made, now, canary, without_folder=without_folder)
+            made = options_of(
+                session.settings.ca,
+                key_type,
+                key_size,
+                validity,
+                own=own if own != OwnCa() else None,
+                trust_domains=trust_domains(session.settings),
             )
-            if rehearse or todo.problems:
-                return report(op.rehearse(session, todo), session.warnings)
-            if todo.as_signed:
-                return report(op.end_as_signed(session, todo, todo.as_signed, now), session.warnings)
-            rotate_root = merging.rotate if merge else op.rotate
-            return report(rotate_root(session, todo, made, now), session.warnings)
+            if intermediates:
+                return _rotate_intermediates(session, made, canary, rehearse=rehearse)
+            return _rotate_root(
+                session, made, canary, merge=merge, without_folder=without_folder, rehearse=rehearse
+            )
 
     edge.run("ca rotate", options, work)
+
+
+def _rotate_intermediates(
+    session: Session, made: CaOptions, canary: str | None, *, rehearse: bool
+) -> edge.Report:
+    from datetime import UTC, datetime
+
+    from istio_mc.ops.rotation import intermediates as op
+    from istio_mc.present.intermediate_rotation import report
+
+    now = datetime.now(UTC)
+    todo = op.prepare(session, made, now, canary)
+    if rehearse or todo.problems:
+        return report(op.rehearse(session, todo), session.warnings)
+    return report(op.rotate(session, todo, made, now), session.warnings)
+
+
+def _rotate_root(
+    session: Session,
+    made: CaOptions,
+    canary: str | None,
+    *,
+    merge: bool,
+    without_folder: bool,
+    rehearse: bool,
+) -> edge.Report:
+    from datetime import UTC, datetime
+
+    from istio_mc.ops.rotation import merge as merging
+    from istio_mc.ops.rotation import own_root
+    from istio_mc.ops.rotation import root as op
+    from istio_mc.present.root_rotation import report
+
+    now = datetime.now(UTC)
+    own = own_root.read_own(session, made, now) if made.own else None
+    if merge:
+        todo = merging.prepare(session, now, canary)
+    elif own:
+        todo = own_root.prepare(session, own, made, now, canary)
+    else:
+        todo = op.prepare(session, made, now, canary, without_folder=without_folder)
+    if rehearse or todo.problems:
+        return report(op.rehearse(session, todo), session.warnings)
+    if todo.as_signed:
+        return report(op.end_as_signed(session, todo, todo.as_signed, now), session.warnings)
+    if merge:
+        return report(merging.rotate(session, todo, made, now), session.warnings)
+    if own:
+        return report(own_root.rotate(session, own, todo, made, now), session.warnings)
+    return report(op.rotate(session, todo, made, now), session.warnings)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from istio_mc.domain.hint import Advice
@@ -203,6 +204,34 @@ def keyless_root(like: x509.Certificate) -> x509.Certificate:
     return _sign(builder, private)
 
 
+def second_form(root: x509.Certificate, signer: Authority | None) -> x509.Certificate:
+    """What makes proxies that trust a root renew their certificates, and adds no trust.
+
+    Args:
+        signer: Who signs below the root; the root itself where its key is at hand.
+    """
+    if signer and signer.certificate == root:
+        return twin(signer)
+    return keyless_root(root)
+
+
+def request(cluster_id: str, private: PrivateKey) -> bytes:
+    """A request for the CA of a cluster, PEM: with the names and extensions that `new_intermediate` gives it.
+
+    Raises:
+        InputError: `cluster-id`.
+    """
+    subject, alternatives = _names_of(cluster_id)
+    builder = x509.CertificateSigningRequestBuilder().subject_name(subject)
+    for value, critical in (
+        (x509.BasicConstraints(ca=True, path_length=0), True),
+        (_CA_USAGE, True),
+        (x509.SubjectAlternativeName(alternatives), False),
+    ):
+        builder = builder.add_extension(value, critical=critical)
+    return builder.sign(private, signing_hash(private)).public_bytes(Encoding.PEM)
+
+
 def new_intermediate(
     issuer: Authority,
     cluster_id: str,
@@ -223,20 +252,25 @@ def new_intermediate(
         InputError: `cluster-id` or `validity`.
         ProblemError: Whatever `issuer_faults` finds.
     """
-    names = ca_names(cluster_id)
+    subject, alternatives = _names_of(cluster_id)
     if faults := issuer_faults(issuer, cluster_id, now):
         raise ProblemError(*faults)
     private = private or key.generate()
-    alternatives: list[x509.GeneralName] = [x509.DNSName(names.dns)]
-    if names.uri:
-        alternatives.append(x509.UniformResourceIdentifier(names.uri))
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names.common_name)])
     start = max(_start(now), *(above.not_valid_before_utc for above in issuer.path))
     end = min(_end(now, validity), *(above.not_valid_after_utc for above in issuer.path))
     builder = _builder(subject, alternatives, private, 0)
     builder = builder.issuer_name(issuer.certificate.subject).not_valid_before(start).not_valid_after(end)
     builder = builder.add_extension(_authority_key_id(issuer.certificate), critical=False)
     return Authority(_sign(builder, issuer.key), private, issuer.path)
+
+
+def _names_of(cluster_id: str) -> tuple[x509.Name, list[x509.GeneralName]]:
+    """Subject and alternative names of a cluster's CA."""
+    names = ca_names(cluster_id)
+    alternatives: list[x509.GeneralName] = [x509.DNSName(names.dns)]
+    if names.uri:
+        alternatives.append(x509.UniformResourceIdentifier(names.uri))
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names.common_name)]), alternatives
 
 
 def issuer_faults(issuer: Authority, cluster_id: str, now: datetime) -> list[Problem]:
@@ -296,15 +330,7 @@ def load_signer(
         )
     path: tuple[x509.Certificate, ...] = ()
     if root and not is_root(root):
-        problems.append(
-            Problem(
-                code=Code.ROOT_NOT_SELF_SIGNED,
-                message=f"the certificate in {root_cert.name} is not a root",
-                seen=f"issued by {root.issuer.rfc4514_string()}",
-                expected=f"a certificate that {common_name(root)} issued to itself",
-                hint=Advice("use its issuer as the root CA, and this CA as the issuer"),
-            )
-        )
+        problems.append(not_a_root(root_cert.name, root))
     elif root and certificate and between is not None:
         try:
             path = path_to_root(certificate, between, [root])
@@ -317,33 +343,46 @@ def load_signer(
     return Authority(certificate, key, path[1:])
 
 
+def not_a_root(file: str, certificate: x509.Certificate) -> Problem:
+    """A certificate that another CA issued is given as a root."""
+    return Problem(
+        code=Code.ROOT_NOT_SELF_SIGNED,
+        message=f"the certificate in {file} is not a root",
+        seen=f"issued by {certificate.issuer.rfc4514_string()}",
+        expected=f"a certificate that {common_name(certificate)} issued to itself",
+        hint=Advice("use its issuer as the root CA, and this CA as the issuer"),
+    )
+
+
 def _value(reading: Reading[T] | None) -> T | None:
     return reading.value if reading else None
+
+
+_CA_USAGE = x509.KeyUsage(
+    # A CA signs certificates and revocation lists, nothing else. istiod asks for no further bit: it
+    # serves with certificates that it signs for itself.
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 def _builder(
     subject: x509.Name, alternatives: list[x509.GeneralName], private: PrivateKey, path_length: int
 ) -> x509.CertificateBuilder:
-    usage = x509.KeyUsage(
-        # A CA signs certificates and revocation lists, nothing else. istiod asks for no further bit: it
-        # serves with certificates that it signs for itself.
-        key_cert_sign=True,
-        crl_sign=True,
-        digital_signature=False,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
-        .add_extension(usage, critical=True)
+        .add_extension(_CA_USAGE, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(private.public_key()), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
     )

@@ -5,6 +5,7 @@
     issuer-cert.pem, issuer-ca.key, issuer-chain.pem     only if the user's own CA below their root signs
     replaced/<cluster id>-…/                             content of a Secret that an install replaced
     roots/…                                              later roots (`root_store`)
+    <cluster id>/ca.csr                                  the request for a CA that is signed elsewhere
     intermediates/…                                      next and former CAs (`intermediate_store`)
 
 A killed run can leave:
@@ -46,6 +47,9 @@ PREPARED_ROOT = "root-cert.pem.new"
 ISSUER_CERT, ISSUER_KEY, ISSUER_CHAIN = "issuer-cert.pem", "issuer-ca.key", "issuer-chain.pem"
 REPLACED = "replaced"
 """Folder with the earlier content of clusters' Secrets: CAs of other owners, which a purge keeps."""
+
+REQUEST = "ca.csr"
+"""File in a cluster's folder: the request for a CA that is signed elsewhere."""
 
 TWIN = "root-cert-twin.pem"
 ROOTS = "roots"
@@ -221,6 +225,23 @@ class CaStore:
         """
         self._write_missing({ROOT_CERT: cert, ROOT_KEY: key})
 
+    def import_certificate(self, cert: bytes) -> None:
+        """Keeps the certificate of a root of the user's own whose key is not here.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        self._write_missing({ROOT_CERT: cert})
+
+    def write_request(self, cluster_id: str, key: bytes, request: bytes) -> None:
+        """Keeps the key of a cluster's CA and the request for its certificate, as far as they are not there.
+
+        Raises:
+            ProblemError: `file-unwritable`.
+        """
+        files.make_private_folder(self.folder / cluster_id)
+        self._write_missing({f"{cluster_id}/{CA_KEY}": key, f"{cluster_id}/{REQUEST}": request})
+
     def import_issuer(self, root_cert: bytes, *, cert: bytes, key: bytes, chain: bytes) -> None:
         """Stores the user's own CA below a root whose key is elsewhere, or its missing part.
 
@@ -322,7 +343,7 @@ class CaStore:
             (other / NEXT_CAS / CLUSTERS).unlink(missing_ok=True)
             folders = (*_subfolders(other / NEXT_CAS), *_subfolders(other), other, *self._folders())
             for folder in folders:
-                for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT):
+                for name in (CA_CERT, CA_KEY, CERT_CHAIN, ROOT_CERT, REQUEST):
                     (folder / name).unlink(missing_ok=True)
                 with suppress(OSError):  # it contains the user's own files, or is missing
                     folder.rmdir()

@@ -47,12 +47,18 @@ def next_store(base: CaStore) -> CaStore | None:
     return _store_named(base, NEXT)
 
 
+def store_of(base: CaStore, fingerprint: str) -> CaStore:
+    """The store of a later root, which may not be there yet."""
+    folder = base.folder / ROOTS / folder_name(fingerprint)
+    return CaStore(folder, base.deadline, base.progress, base.folder)
+
+
 def new_store(base: CaStore, fingerprint: str) -> CaStore:
     """Returns the store of a new root; requires the lock of the folder."""
-    folder = base.folder / ROOTS / folder_name(fingerprint)
-    for part in (folder.parent, folder):
+    store = store_of(base, fingerprint)
+    for part in (store.folder.parent, store.folder):
         files.make_private_folder(part)
-    return CaStore(folder, base.deadline, base.progress, base.folder)
+    return store
 
 
 def name_next(base: CaStore, store: CaStore) -> None:

@@ -146,10 +146,8 @@ def _target(store: CaStore, root: Root, owns: Mapping[str, Signing]) -> Target:
     others = tuple(one for one in roots if one != root.certificate)
     if kept := twin_of(store):
         twin = pem.read_certificate(named(store, TWIN, kept)).value
-    elif root.signer and root.signer.certificate == root.certificate:
-        twin = certificates.twin(root.signer)
     else:
-        twin = certificates.keyless_root(root.certificate)
+        twin = certificates.second_form(root.certificate, root.signer)
     return Target(root.certificate, twin, tuple(one for one in others if one != twin), _NAME)
 
 

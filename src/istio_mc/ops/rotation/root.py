@@ -97,6 +97,8 @@ class RootRotating:
         merged: The root of the folder, where clusters under other roots go to it; None: there is a new root.
         as_signed: The root that all clusters sign under, where they are to have it alone; None: the root is
             changed with the folder of the CA.
+        own: The options that name a root of the user's own.
+        waits: The CAs that are to be signed elsewhere before the first change.
         problems: What stands in the way: nothing is changed where there is any.
     """
 
@@ -110,6 +112,8 @@ class RootRotating:
     old: str = ""
     merged: Target | None = field(default=None, repr=False)
     as_signed: NewRoot | None = field(default=None, repr=False)
+    own: tuple[str, ...] = ()
+    waits: tuple[Problem, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -117,7 +121,7 @@ class RootRotating:
         """What goes on after an interruption."""
         if self.merged:
             return istio_mc("ca", "rotate", "--merge", contexts=self.members)
-        return istio_mc("ca", "rotate")
+        return istio_mc("ca", "rotate", *self.own)
 
     def title(self, phase: Phase) -> str:
         """What a phase is called."""
@@ -273,7 +277,7 @@ def by_root(owns: Mapping[str, Signing]) -> dict[str, tuple[str, ...]]:
 
 def rehearse(session: Session, todo: RootRotating) -> RootResult:
     """Runs what each gate reads, and changes nothing."""
-    problems: list[Problem] = []
+    problems = [*todo.waits]
     held, failures = session.clusters.each(
         lambda name: cacerts.every_proxy(session.clusters.kubes[name]), todo.members
     )
