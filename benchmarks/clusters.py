@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from istio_mc.domain.mesh import Cluster
 
 COUNTS = (5, 50)
+SIDECARS = 20
+"""Pods with a sidecar in each cluster: as many as `verify` asks for what their proxies hold."""
+
+_CACHE = "XDG_CACHE_HOME"
 _DEADLINE_S = 300
 _TAIL = 1200
 _USAGE = Path(__file__).with_name("usage.py")
@@ -65,8 +69,12 @@ def measure(rounds: int) -> Growth:
             Istio that the simulated clusters have in the lab's cache.
     """
     with prepared() as (objects, environment):
+        # Each number of clusters has a cache of its own: else the first run of many would find that of few.
+        caches = {
+            count: {**environment, _CACHE: f"{environment[_CACHE]}/{count}-clusters"} for count in COUNTS
+        }
         turns = [
-            _turn(count, objects, environment, first=number == 0)
+            _turn(count, objects, caches[count], first=number == 0)
             for number in range(rounds + 1)
             for count in COUNTS
         ]
@@ -85,13 +93,13 @@ def prepared() -> Iterator[tuple[Callable[[Cluster], list[Object]], dict[str, st
         raise LabError(f"the lab's cache has no istioctl {MESH.version}: run `make lab-up` first")
     own = _istios_objects(programs / "istioctl")
     with tempfile.TemporaryDirectory(prefix="istio-mc-bench-") as cache:
-        yield own, {"XDG_CACHE_HOME": cache, BIN_DIR_VARIABLE: str(programs)}
+        yield own, {_CACHE: cache, BIN_DIR_VARIABLE: str(programs)}
 
 
 def _turn(
     count: int, own: Callable[[Cluster], list[Object]], environment: Mapping[str, str], *, first: bool
 ) -> Size:
-    fake = FakeMesh(count, own)
+    fake = FakeMesh(count, own, sidecars=SIDECARS)
     with fake.serve() as mesh:
         used = run(mesh, ("verify",), environment)
     log_line(f"{count} clusters: {used.seconds:.1f} s" + (", the first time" if first else ""))

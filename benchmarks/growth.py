@@ -52,6 +52,10 @@ class Growth:
         """The time of the first run, in seconds (StatisticsError: there was none)."""
         return median(size.seconds for size in self.sizes if size.clusters == clusters and size.first)
 
+    def first_cpu(self, clusters: int) -> float:
+        """The CPU time of the first run with istioctl's, in seconds (StatisticsError: there was none)."""
+        return median(size.cpu for size in self.sizes if size.clusters == clusters and size.first)
+
     @property
     def counts(self) -> tuple[int, ...]:
         """The numbers of clusters, in ascending order."""

@@ -105,6 +105,9 @@ def queries(found: Comparison) -> str:
     return "\n\n".join(parts)
 
 
+_FIRST = ("first time", "first CPU")
+
+
 def growth(found: Growth) -> str:
     """Render what verify costs with few clusters and with many."""
     rows = []
@@ -114,6 +117,7 @@ def growth(found: Growth) -> str:
             (
                 f"{clusters} clusters",
                 f"{found.first(clusters):.1f} s",
+                f"{found.first_cpu(clusters):.1f} s",
                 f"{found.seconds(clusters):.1f} s",
                 f"{found.cpu(clusters):.1f} s",
                 f"{found.peak(clusters):.0f} MiB",
@@ -125,7 +129,7 @@ def growth(found: Growth) -> str:
     cpu = (found.cpu(many) - found.cpu(few)) / (many - few)
     return "\n\n".join(
         [
-            table(("verify of", "first time", "time", "CPU", "most memory", "requests to a cluster"), rows),
+            table(("verify of", *_FIRST, "time", "CPU", "most memory", "requests to a cluster"), rows),
             f"Each cluster more costs {cpu * 1000:.0f} ms of CPU and {each:.1f} MiB.",
         ]
     )

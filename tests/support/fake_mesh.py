@@ -40,7 +40,7 @@ VERSION = "v1.32.3"
 HOST = "127.1"
 """A name that leads to 127.0.0.1, but does not read as this machine, which no other cluster may call so."""
 TO_THE_GATEWAY = "a connection to its gateway"
-_ISTIOD, _GATEWAY, _WORKLOAD = "istiod-1", "gateway-1", "reviews-1"
+_ISTIOD, _GATEWAY, _WORKLOAD = "istiod-1", "gateway-1", "reviews"
 _READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 _CONTEXT = re.compile(r"\bc\d+\b")
 
@@ -54,7 +54,12 @@ class FakeMesh:
     """
 
     def __init__(
-        self, count: int, own: Callable[[Cluster], Collection[Object]] = lambda _: (), *, services: int = 0
+        self,
+        count: int,
+        own: Callable[[Cluster], Collection[Object]] = lambda _: (),
+        *,
+        services: int = 0,
+        sidecars: int = 1,
     ) -> None:
         """Makes the clusters.
 
@@ -62,7 +67,9 @@ class FakeMesh:
             count: How many.
             own: What lives in one besides; where it is one of the world's objects, that is laid under it.
             services: How many Services each has beside the sample's.
+            sidecars: How many pods of the sample each has.
         """
+        workloads = [f"{_WORKLOAD}-{number}" for number in range(1, sidecars + 1)]
         names = [f"c{number}" for number in range(1, count + 1)]
         self.servers = {name: FakeApi(tls()) for name in names}
         self.gateways: dict[str, Peer] = {}
@@ -82,7 +89,8 @@ class FakeMesh:
         for name, server in self.servers.items():
             server.selects = True
             self._live[name] = {
-                ref_of(item): item for item in [*objects_of(name, clusters), *_pods(), _roots(name, "sample")]
+                ref_of(item): item
+                for item in [*objects_of(name, clusters), *_pods(workloads), _roots(name, "sample")]
             }
             for item in own(clusters[name]):
                 found = self._live[name].get(ref_of(item), {})
@@ -96,7 +104,7 @@ class FakeMesh:
             self._envoys[name].on("/config_dump", _secrets(name))
             if services:
                 self._add_services(name, names.index(name) + 1, services)
-            for namespace, pod in ((SYSTEM_NAMESPACE, _GATEWAY), ("sample", _WORKLOAD)):
+            for namespace, pod in ((SYSTEM_NAMESPACE, _GATEWAY), *(("sample", one) for one in workloads)):
                 server.on_forward(namespace, pod, p15000=self._envoys[name].address)
 
     def _add_services(self, name: str, place: int, count: int) -> None:
@@ -147,8 +155,8 @@ def _shape(method: str, path: str, body: bytes) -> str:
     return _CONTEXT.sub("CLUSTER", what)
 
 
-def _pods() -> list[Object]:
-    """The gateway, the reader's token, the Gateway API, and a service with a workload that speaks mTLS."""
+def _pods(workloads: Iterable[str]) -> list[Object]:
+    """The gateway, the reader's token, the Gateway API, and a service with workloads that speak mTLS."""
     labels = {"app": "reviews"}
     made = documents.reader_token_secret()
     made["metadata"]["creationTimestamp"] = "2026-11-01T00:00:00Z"
@@ -177,12 +185,16 @@ def _pods() -> list[Object]:
             "spec": {"containers": []},
             "status": _READY,
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": _WORKLOAD, "namespace": "sample", "labels": meshed},
-            "status": _READY,
-        },
+        *(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": "sample", "labels": meshed},
+                "spec": {"containers": many_services.containers()},
+                "status": _READY,
+            }
+            for name in workloads
+        ),
         {
             "apiVersion": "v1",
             "kind": "Service",

@@ -59,12 +59,7 @@ def objects_of(place: int, count: int) -> Iterable[Object]:
             "Pod",
             f"{name}-1",
             {"app": name, "security.istio.io/tlsMode": "istio"},
-            spec={
-                "containers": [
-                    {"name": "app", "ports": [{"containerPort": _PORT}]},
-                    {"name": "istio-proxy", "env": _FILLER},
-                ]
-            },
+            spec={"containers": containers()},
             status={
                 "phase": "Running",
                 "podIP": address,
@@ -73,6 +68,14 @@ def objects_of(place: int, count: int) -> Iterable[Object]:
         )
 
         yield from _written_by_users(name)
+
+
+def containers() -> list[Object]:
+    """Those of a pod with a sidecar."""
+    return [
+        {"name": "app", "ports": [{"containerPort": _PORT}]},
+        {"name": "istio-proxy", "env": _FILLER},
+    ]
 
 
 def _written_by_users(name: str) -> Iterable[Object]:
