@@ -120,10 +120,44 @@ def resume_api_server(name: str) -> None:
 
 
 def _signal_api_server(name: str, what: signal.Signals) -> None:
-    address = f"--advertise-address={settings.find(name).address}"
+    _signal("kube-apiserver", f"--advertise-address={settings.find(name).address}", what)
+
+
+def stop_kubelet(name: str) -> None:
+    """Stop the cluster's kubelet as it is: Secrets of running pods are not updated.
+
+    For less than 40 seconds: then its node counts as lost.
+    """
+    _signal("kubelet", f"--hostname-override={name}", signal.SIGSTOP)
+
+
+def resume_kubelet(name: str) -> None:
+    """Let it go on."""
+    _signal("kubelet", f"--hostname-override={name}", signal.SIGCONT)
+
+
+def _signal(program: str, word: str, what: signal.Signals) -> None:
     for pid, words in processes():
-        if Path(words[0]).name == "kube-apiserver" and address in words:
+        if Path(words[0]).name == program and word in words:
             os.kill(pid, what)
+
+
+def stop_agent(pod: str) -> None:
+    """Stop the agent beside a pod's Envoy, which goes on with the certificates that it has."""
+    _signal_agent(pod, signal.SIGSTOP)
+
+
+def resume_agent(pod: str) -> None:
+    """Let it go on."""
+    _signal_agent(pod, signal.SIGCONT)
+
+
+def _signal_agent(pod: str, what: signal.Signals) -> None:
+    for pid, words in processes():
+        if Path(words[0]).name == "pilot-agent":
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            if f"POD_NAME={pod}".encode() in environment:
+                os.kill(pid, what)
 
 
 def _before_gateway(name: str) -> node.Inside:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lab import faults
+from tests.e2e.harness import get
 from tests.e2e_life.test_keys import keys, without_a_failed_request
 from tests.e2e_life.test_upgrade import api_server_stops
 from tests.e2e_life.test_upgrade_phases import whole_again
@@ -69,3 +71,42 @@ def test_what_was_cut_off_is_finished(keys: Site) -> None:
         with without_a_failed_request(f"{' '.join(command)}, to its end"):
             keys.run(*command, "--canary", "kt", timeout_s=350).exits(0)
     keys.run("verify", "--wait", "30s").exits(0)
+
+
+def goes_on(site: Site) -> None:
+    """The same command goes on after the repair."""
+    whole_again(site)
+    with without_a_failed_request("ca rotate, to its end"):
+        site.run(*ROOT, "--canary", "kt", timeout_s=350).exits(0)
+    site.run("verify", "--wait", "30s").exits(0)
+
+
+def test_a_proxy_that_keeps_the_old_root_stops_it_by_name(keys: Site) -> None:
+    (pod,) = (
+        one["metadata"]["name"]
+        for one in get("nhn", "pods", "-l", "app=reviews", namespace="sample")["items"]
+    )
+    faults.stop_agent(pod)
+    try:
+        with without_a_failed_request("ca rotate, a proxy that keeps the old root"):
+            stopped = keys.run(*ROOT, "--canary", "kt", "--timeout", "100s", timeout_s=130)
+    finally:
+        faults.resume_agent(pod)
+    assert ("root-not-followed", "nhn") in [(one["code"], one["cluster"]) for one in stopped.json["errors"]]
+    assert any(pod in str(one["seen"]) for one in stopped.json["errors"]), stopped.json["errors"]
+    goes_on(keys)
+
+
+def test_an_istiod_that_does_not_follow_stops_it_by_name(keys: Site) -> None:
+    (pod,) = (one["metadata"]["name"] for one in get("nhn", "pods", "-l", "app=istiod")["items"])
+    running = keys.start(*ROOT, "--canary", "kt", "--timeout", "170s")
+    with without_a_failed_request("ca rotate, an istiod that does not follow"):
+        running.until(r"\bkt  sign under the new root done", 160)
+        faults.stop_kubelet("nhn")
+        try:
+            stopped = running.wait(180)
+        finally:
+            faults.resume_kubelet("nhn")
+    assert ("root-not-followed", "nhn") in [(one["code"], one["cluster"]) for one in stopped.json["errors"]]
+    assert any(pod in str(one["seen"]) for one in stopped.json["errors"]), stopped.json["errors"]
+    goes_on(keys)
