@@ -14,9 +14,6 @@ _OWN = 64
 _AT_REST = 1
 """Connections that stay open to a cluster while no work runs on it."""
 
-_KEPT = 6
-"""Connections that are kept of such a cluster where there is room: each spares a TLS handshake later."""
-
 _AT_WORK = 12
 """Connections to a cluster while work runs on it: requests, port-forwards, connections to gateways."""
 
@@ -37,16 +34,6 @@ def clusters_at_once(clusters: int, concurrency: int) -> int:
     if clusters and room < 1:
         raise InputError(_too_few(limit, clusters, always + _AT_WORK))
     return max(1, min(concurrency, room))
-
-
-def may_keep_all(clusters: int, at_once: int) -> bool:
-    """Whether all connections of so many clusters may stay open, `at_once` of which are worked on.
-
-    The limit on open files is not raised for that.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _OWN + clusters * _KEPT + at_once * _AT_WORK
-    return soft == resource.RLIM_INFINITY or soft >= needed
 
 
 def _raise_limit(needed: int) -> int:

@@ -13,7 +13,7 @@ from istio_mc.domain.kube.kubeconfig import uses_exec
 from istio_mc.domain.kube.objects import labels_of
 from istio_mc.domain.mesh import SYSTEM_NAMESPACE
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.gateways.host.descriptors import clusters_at_once, may_keep_all
+from istio_mc.gateways.host.descriptors import clusters_at_once
 from istio_mc.gateways.host.parallel import Failures, fan_out
 from istio_mc.gateways.kube import credentials, known_secrets
 from istio_mc.gateways.kube.client import READ_TIMEOUT_S, Kube
@@ -186,12 +186,12 @@ class Clusters:
             kube.close()
 
     def _on(self, work: Callable[[str], _T], name: str) -> _T:
-        """Work on one cluster; where there are too many to keep all connections, it leaves only one open."""
+        """Work on one cluster; where others wait for their turn, it leaves only one connection open."""
         try:
             return work(name)
         finally:
-            kube, clusters = self._kubes.get(name), len(self._kubes)
-            if kube and clusters > self._at_once and not may_keep_all(clusters, self._at_once):
+            kube = self._kubes.get(name)
+            if kube and len(self._kubes) > self._at_once:
                 kube.close_all_but_one()
 
     def _connect(self, contexts: Iterable[Context]) -> None:
