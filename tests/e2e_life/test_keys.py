@@ -82,6 +82,15 @@ def test_tokens_are_replaced_without_a_failed_request(keys: Site) -> None:
     keys.run("verify", "--wait", "30s").exits(0)
 
 
+def test_tokens_that_expire_are_used_without_a_failed_request(keys: Site) -> None:
+    with without_a_failed_request("link --rotate --expires 90d"):
+        result = done(keys.run("link", "--rotate", "--expires", "90d", "-o", "json", timeout_s=170))
+    assert all(one["expires"] for one in result.data["clusters"])
+    keys.run("install", "--contexts", ",".join(CONTEXTS), "--timeout", "170s", timeout_s=180).exits(0)
+    assert {name: (secret(name, READER) is None) for name in CONTEXTS} == dict.fromkeys(CONTEXTS, True)
+    keys.run("verify", "--wait", "30s").exits(0)
+
+
 def ca_of(name: str) -> bytes | None:
     """The certificate of a cluster's own CA, as Secret cacerts has it."""
     return (secret(name, "cacerts") or {}).get("ca-cert.pem")
