@@ -41,9 +41,10 @@ def _expired(facts: Facts, target: Target) -> Finding:
     ends = sorted(one.expires for one in _times(facts, name) if one.expires)
     if now is None or not ends:
         return Finding("")
-    seen = f"{'expired' if ends[0] <= now else 'expires'} {ends[0]:%Y-%m-%d %H:%M} UTC"
+    first = f"{ends[0]:%Y-%m-%d %H:%M}"
     if ends[0] > now:
-        return Finding(seen)
+        return Finding(f"expires {first} UTC")
+    seen = f"expired {first} UTC"
     problem = Problem(
         code=Code.TOKEN_EXPIRED,
         message="the token that other clusters read this one with has expired",
