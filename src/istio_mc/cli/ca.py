@@ -246,7 +246,7 @@ def rotate(
         bool,
         typer.Option(
             "--without-folder",
-            help="Do without the CA's folder: revert a change, or finish it, with what the clusters have.",
+            help="Revert or finish a change without the CA's folder.",
         ),
     ] = False,
     root_cert: Annotated[
@@ -270,38 +270,20 @@ def rotate(
     ] = None,
     merge: Annotated[
         bool,
-        typer.Option("--merge", help="Clusters under other roots go to the root of the CA's folder."),
+        typer.Option("--merge", help="Bring all clusters to the root of the CA's folder."),
     ] = False,
     certs_dir: CertsDir = None,
     key_type: KeyTypeOption = None,
     key_size: KeySize = None,
     validity: Validity = None,
 ) -> None:
-    """Replace the root CA of a running mesh, in phases that wait for every proxy of every cluster.
+    """Replace the root CA of a running mesh, in phases that every proxy follows.
 
-    The phases: all clusters trust both roots; all sign under the new root; all proxies renew their
-    certificates; the old root is removed. After each phase, `verify` is compared with its result before.
-    The new root is in `roots/` of the CA's folder; nothing is overwritten. After an interruption, the same
-    command continues.
-
-    With --without-folder every cluster trusts only the root that all of them sign under: that reverts a
-    change of which no cluster signs under the new root yet, and finishes one of which all do.
-
-    With --intermediates the root stays, and the clusters get new CAs below it, one after another.
-
-    With --merge no root is new: clusters that have different roots go to that of the CA's folder, in the
-    same phases.
-
-    With --root-cert the new root is your own. Where nothing signs below it here, keys and requests are
-    written first; the same command goes on once the certificates are beside them.
+    Nothing is overwritten. After an interruption, the same command continues.
 
     Examples:
 
-      istio-mc ca rotate --rehearse
-
       istio-mc ca rotate --canary kt
-
-      istio-mc ca rotate --intermediates --canary kt
 
       istio-mc ca rotate --merge --contexts kt,ncloud,nhn
 

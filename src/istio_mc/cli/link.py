@@ -39,8 +39,7 @@ def link(
         str | None,
         typer.Option(
             metavar="LIFETIME",
-            help="Lifetime of the tokens that --rotate makes: 90d, 720h, or never. "
-            "Without it each cluster's token keeps its own.",
+            help="Lifetime of the new tokens: 90d, 720h or never.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
@@ -50,20 +49,14 @@ def link(
 ) -> None:
     """Create a remote secret for every other cluster in each cluster.
 
-    One token is read from each cluster, and all secrets are written in parallel; correct ones stay
-    unchanged. `install` does this too.
-
-    With --rotate the tokens are replaced, one cluster after another, while the old ones are accepted. After
-    an interruption, the same command continues. Tokens of `link` and `install` do not expire; with --expires
-    they do, and a CronJob and a CI line that renew them are printed.
+    Correct secrets stay unchanged. `install` does this too. With --rotate the tokens are replaced, one
+    cluster after another; with --expires they expire, and a CronJob that renews them is printed.
 
     Examples:
 
       istio-mc link
 
       istio-mc link --prune --dry-run
-
-      istio-mc link --rotate --dry-run
 
       istio-mc link --rotate --expires 90d
 
