@@ -42,13 +42,18 @@ _RECORDED = Path(__file__).with_name("recorded")
 class _End:
     """After which write a run ends, and how."""
 
-    after: int | str
+    after: int | str | tuple[str, int]
     then: Callable[[], None]
 
     def is_here(self, write: str) -> bool:
         """Whether this write is the one."""
         if isinstance(self.after, str):
             return re.search(self.after, write) is not None
+        if isinstance(self.after, tuple):
+            pattern, left = self.after
+            if re.search(pattern, write):
+                self.after = (pattern, left - 1)
+            return self.after[1] <= 0
         self.after -= 1
         return self.after <= 0
 
@@ -144,14 +149,16 @@ class Mesh:
 
     # --- runs
 
-    def run(self, *words: object, dies_after: int | str | None = None, **env: str) -> Result:
+    def run(
+        self, *words: object, dies_after: int | str | tuple[str, int] | None = None, **env: str
+    ) -> Result:
         """Runs istio-mc in this process, as a user would in the mesh's folder.
 
         Args:
             words: Its arguments.
             dies_after: After so many writes, or after the first write whose `METHOD path` this regular
-                expression is found in, nothing of this run reaches a cluster any more, as if it had been
-                killed; what became of it is told as its result.
+                expression is found in, or the n-th of these, nothing of this run reaches a cluster any more,
+                as if it had been killed; its result is what it printed.
             env: Variables of its environment.
         """
         if dies_after is not None:

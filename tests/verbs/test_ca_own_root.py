@@ -243,11 +243,9 @@ def test_a_fault_in_a_phase_stops_it_and_the_same_command_goes_on(
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("writes", "phase"), [(1, "trust"), (7, "sign"), (13, "renew"), (19, "finish")])
-def test_a_run_that_was_killed_is_continued_by_the_same_command(
-    signed_mesh: Mesh, writes: int, phase: str
-) -> None:
-    signed_mesh.run(*ROTATE, dies_after=writes)
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_run_that_was_killed_is_continued_by_the_same_command(signed_mesh: Mesh, phase: str) -> None:
+    signed_mesh.run(*ROTATE, dies_after=("PATCH .*/secrets/cacerts$", PHASES[phase]))
     assert signed_mesh.run(*ROTATE, "--rehearse").exits(0).data["nextPhase"] == phase
     signed_mesh.run(*ROTATE).exits(0)
     has_own_root_alone(signed_mesh)
