@@ -104,6 +104,40 @@ def test_time_goes_on_while_a_step_waits(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "uninstall    7s" in out.getvalue()
 
 
+def drawn_at(monkeypatch: pytest.MonkeyPatch, seconds: float, *events: tuple[float, Event]) -> str:
+    """The moving lines at a time, after events at their times."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    to = Console(file=out, width=80, force_terminal=True)
+    moving = terminal._Moving(to)
+    for at, event in events:
+        now[0] = at
+        moving(event)
+    now[0] = seconds
+    to.print(moving)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("end", [State.DONE, State.FAILED])
+def test_a_step_that_has_ended_shows_how_long_it_took(monkeypatch: pytest.MonkeyPatch, end: State) -> None:
+    begun, ended = Event(None, "address", State.STARTED), Event(None, "address", end)
+    assert "address    4s" in drawn_at(monkeypatch, 9.0, (0.0, begun), (4.0, ended))
+
+
+def test_a_step_that_waits_after_its_begin_keeps_the_time_of_its_begin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = Event("kt", "sample", State.STARTED)
+    waits = Event("kt", "sample", State.WAITING, "reviews-v1: 0 of 1 available")
+    assert "sample    7s" in drawn_at(monkeypatch, 7.0, (0.0, begun), (3.0, waits))
+
+
+def test_a_step_that_begins_again_counts_from_its_new_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = Event("kt", "verify", State.STARTED), Event("kt", "verify", State.DONE)
+    assert "verify    1s" in drawn_at(monkeypatch, 9.0, (0.0, begun), (4.0, ended), (8.0, begun))
+
+
 @pytest.mark.parametrize("width", [80, 200])
 def test_columns_are_aligned_below_korean_names(width: int) -> None:
     rows = terminal.table("CLUSTER", "STATUS")

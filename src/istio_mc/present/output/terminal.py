@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
@@ -215,12 +215,24 @@ class _Plain:
             )
 
 
+class _Row(NamedTuple):
+    """What a cluster is at, since when, and when it ended (`time.monotonic()`); None: it goes on."""
+
+    event: Event
+    begun_s: float
+    ended_s: float | None
+
+    def seconds(self, now_s: float) -> float:
+        """How long it has taken, or took."""
+        return (now_s if self.ended_s is None else self.ended_s) - self.begun_s
+
+
 class _Moving:
     """One line a cluster, redrawn: what it is at, and for how long."""
 
     def __init__(self, to: Console) -> None:
         self._to = to
-        self._rows: dict[str, tuple[Event, float]] = {}
+        self._rows: dict[str, _Row] = {}
         self._spinner = Spinner("dots")
         self._begun = time.monotonic()
         self._lock = Lock()
@@ -239,11 +251,12 @@ class _Moving:
             last = self._rows.get(event.owner)
             if event.state is State.PENDING or (event.state is State.UNCHANGED and last):
                 return
-            # A bar that has moved is still the same step, and so is one that goes on waiting.
-            has_more = last is not None and (
-                event.fraction is not None or (last[0].step == event.step and event.state is State.WAITING)
-            )
-            self._rows[event.owner] = (event, last[1] if last and has_more else time.monotonic())
+            now = time.monotonic()
+            # A bar that has moved, a wait that goes on and an end belong to the step that was begun.
+            is_begun = last is not None and last.event.step == event.step and last.ended_s is None
+            goes_on = is_begun and (event.state is not State.STARTED or event.fraction is not None)
+            ended = now if event.state in _MARKS else None
+            self._rows[event.owner] = _Row(event, last.begun_s if last and goes_on else now, ended)
 
     def __rich__(self) -> Group:
         now = time.monotonic()
@@ -252,13 +265,14 @@ class _Moving:
             grid.add_column(no_wrap=True)
         with self._lock:
             rows = list(self._rows.items())
-        bars = any(event.fraction is not None for _, (event, _) in rows)
+        bars = any(row.event.fraction is not None for _, row in rows)
         names = max((cell_len(owner) for owner, _ in rows), default=0)
-        steps = max((cell_len(event.step) for _, (event, _) in rows), default=0)
+        steps = max((cell_len(row.event.step) for _, row in rows), default=0)
         # What is left beside mark, name, step with seconds, bar, and a space after each; rich would take it
         # from the names.
         room = self._to.width - names - steps - (_BAR if bars else 0) - 11
-        for owner, (event, since) in rows:
+        for owner, row in rows:
+            event = row.event
             mark = _MARKS.get(event.state)
             sign = Text(mark[0], style=mark[1]) if mark else self._spinner.render(self._begun + now)
             bar: RenderableType = ""
@@ -266,7 +280,7 @@ class _Moving:
                 bar = ProgressBar(total=1.0, completed=event.fraction, width=_BAR)
             detail = Text(event.detail, style="dim")
             detail.truncate(max(0, room), overflow="ellipsis")
-            grid.add_row(sign, owner, f"{event.step} {now - since:4.0f}s", bar, detail)
+            grid.add_row(sign, owner, f"{event.step} {row.seconds(now):4.0f}s", bar, detail)
         return Group(grid)
 
 
