@@ -5,16 +5,19 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from istio_mc.domain.events import Event, State
 from istio_mc.domain.kube.kubeconfig import KubeconfigFile, merge
 from istio_mc.domain.problem import ProblemError
 from istio_mc.domain.traffic.sample import Calls
 from istio_mc.gateways.kube.stream import Execution
 from istio_mc.ops import sample
 from istio_mc.ops.sample import calls_of, silent_gateway
+from istio_mc.ops.session import wait_report
 from tests.support.fake_api import kubeconfig
 from tests.support.sessions import session_of
 
@@ -146,3 +149,27 @@ def test_a_gateway_is_silent_where_nothing_comes_back_in_time(
 
     with session(Knocking([])) as run:
         assert silent_gateway(run, "kt", "sleep-1", ("one", "two")[: len(codes)]) == silent
+
+
+def waits_of(monkeypatch: pytest.MonkeyPatch, turns: Sequence[str | None], wait_s: float) -> list[str]:
+    """What is reported while a client waits, if every wait is long enough to be reported again."""
+    monkeypatch.setattr(wait_report, "REMIND_S", 0.0)
+    monkeypatch.setattr(sample, "_POLL_S", 0.01)
+    events: list[Event] = []
+    with session(Client(turns)) as run:
+        reporting = replace(run, run=replace(run.run, progress=events.append))
+        calls_of(reporting, "kt", "sleep-1", VERSIONS, calls=180, wait_s=wait_s)
+    return [event.detail for event in events if event.state is State.WAITING]
+
+
+def test_a_wait_for_a_version_is_reported_again_with_the_seconds_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = waits_of(monkeypatch, ["v1", "v2"], wait_s=1.0)
+    assert texts[0] == "for one response from every version"
+    assert re.fullmatch(r"for one response from every version; [01] s left", texts[1])
+
+
+def test_calls_that_are_counted_for_long_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = waits_of(monkeypatch, ["v1", "v2", SILENT], wait_s=0.0)
+    assert "for responses to 180 requests, some get none" in texts

@@ -46,7 +46,7 @@ def test_it_is_read_again_until_it_is_gone(
     monkeypatch.setattr(parallel, "time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
     api.on(PATH, GOING, GOING, status(404, "gone"))
     _wait_gone(session, session.clusters.kubes["kt"], "sample")
-    assert events == [Event("kt", "uninstall", State.WAITING, "for namespace sample to go")] * 2
+    assert events == [Event("kt", "uninstall", State.WAITING, "for namespace sample to go")]
     assert pauses == [0.5, 0.5]
 
 

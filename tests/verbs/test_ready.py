@@ -12,9 +12,9 @@ from istio_mc.domain.events import State
 from istio_mc.domain.mesh import ApiServer, Cluster
 from istio_mc.domain.mesh import Mesh as Shared
 from istio_mc.domain.problem import Problem, ProblemError
-from istio_mc.ops.install import wait
 from istio_mc.ops.install.install import _restart
 from istio_mc.ops.install.wait import wait_ready, wait_rolled_out
+from istio_mc.ops.session import wait_report
 from istio_mc.ops.session.inputs import Inputs
 from istio_mc.ops.session.pod_watch import PodTiming
 from istio_mc.ops.session.session import Session, open_named
@@ -154,7 +154,7 @@ class TestTheAddress:
         self, pending: Mesh, session: Session, events: list[Event], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert not pending["kt"].balancer
-        monkeypatch.setattr(wait, "REMIND_S", 0.0)
+        monkeypatch.setattr(wait_report, "REMIND_S", 0.0)
         problem(changed(session, deadline=time.monotonic() + 1.0))
         texts = [event.detail for event in events if event.state is State.WAITING]
         assert any(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from istio_mc.domain.addons import AddonName, AddonState, DefaultClass, Owner, default_patch
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import metallb
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
@@ -21,6 +20,7 @@ from istio_mc.gateways.kube.addons import read_state, read_unready
 from istio_mc.ops.session import rights
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.session.rehearsal import denials
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -187,12 +187,12 @@ def _wait_ready(session: Session, name: str, addon: Addon) -> None:
     with PodWatch(
         kube, namespace, deployments, step=_STEP, progress=session.run.progress, timing=session.run.pod_timing
     ) as pods:
-        for _ in poll_rounds(session.run.deadline, _POLL_S):
-            before, unready = unready, read_unready(kube, addon)
+        waits = WaitReport(session.run.progress, name, _STEP)
+        for left_s in poll_rounds(session.run.deadline, _POLL_S):
+            unready = read_unready(kube, addon)
             if not unready:
                 return
-            if unready != before:
-                session.run.progress(Event(name, _STEP, State.WAITING, unready))
+            waits(unready, left_s)
             pods.check_when_due()
     raise ProblemError(
         pods.problem
@@ -210,12 +210,12 @@ def _wait_ready(session: Session, name: str, addon: Addon) -> None:
 def _wait_gone(session: Session, name: str, removal: Removal) -> None:
     kube = session.clusters.kubes[name]
     left = list(removal.objects)
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
-        before, left = left, [one for one in left if _is_there(kube, one)]
+    waits = WaitReport(session.run.progress, name, _STEP)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
+        left = [one for one in left if _is_there(kube, one)]
         if not left:
             return
-        if len(left) < len(before):
-            session.run.progress(Event(name, _STEP, State.WAITING, f"for {ref_of(left[0])} to be deleted"))
+        waits(f"for {ref_of(left[0])} to be deleted", left_s)
     first = left[0]
     raise ProblemError.of(
         code=Code.ADDON_NOT_GONE,

@@ -19,6 +19,7 @@ from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.text import few
 from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.gateways.kube.errors import KubeError
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -239,7 +240,8 @@ class _Work:
     def _watch_rollout(self) -> None:
         silences = 0
         seen = ""
-        for _ in poll_rounds(self.session.run.deadline, _POLL_S):
+        waits = WaitReport(self.session.run.progress, self.kube.context, _STEP)
+        for left_s in poll_rounds(self.session.run.deadline, _POLL_S):
             try:
                 daemon_set = self.kube.get(objects.DAEMON_SET, cilium.DAEMON_SET, cilium.NAMESPACE)
                 silences = 0
@@ -257,7 +259,7 @@ class _Work:
             if rollout.complete:
                 return
             seen = str(rollout)
-            self._report_waiting(seen)
+            waits(seen, left_s)
         raise ProblemError(self._not_rolled_out(seen))
 
     def _not_rolled_out(self, seen: str) -> Problem:

@@ -34,6 +34,7 @@ from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.gateways.kube.snapshot import observe
 from istio_mc.ops.session import topology
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -245,15 +246,15 @@ def mint(session: Session, cluster: Cluster, during: str, desired: Object | None
     begun = time.monotonic()
     until = max(begun, min(session.run.deadline, begun + _TOKEN_DEADLINE_S))
     seen = ""
-    for _ in poll_rounds(until, _POLL_S):
+    waits = WaitReport(session.run.progress, context, during)
+    for left_s in poll_rounds(until, _POLL_S):
         secret = kube.get(objects.SECRET, name, SYSTEM_NAMESPACE)
         if secret and (token := token_in([secret], account)):
             return token
         seen = "is gone" if secret is None else f"without a token after {until - begun:.0f} s"
         if secret is None:
             break
-        waits = f"for a token in Secret {SYSTEM_NAMESPACE}/{name}"
-        session.run.progress(Event(context, during, State.WAITING, waits))
+        waits(f"for a token in Secret {SYSTEM_NAMESPACE}/{name}", left_s)
     raise ProblemError.of(
         code=Code.NO_READER_TOKEN,
         cluster=kube.context,

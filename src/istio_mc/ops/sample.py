@@ -26,6 +26,7 @@ from istio_mc.gateways.kube.snapshot import read_each
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.pod_watch import PodWatch
 from istio_mc.ops.session.rehearsal import denials
+from istio_mc.ops.session.wait_report import WaitReport
 from istio_mc.ops.trace import TraceQuery, follow
 from istio_mc.ops.verify.verify import run_checks
 
@@ -180,10 +181,11 @@ def remove(session: Session) -> Deployed:
         with session.run.step(name, _STEP, f"namespace {sample.NAMESPACE} is deleted"):
             _refuse_foreign(name, namespace)
             kube.delete(objects.NAMESPACE, sample.NAMESPACE)
-            for _ in poll_rounds(session.run.deadline, _POLL_S):
+            waits = WaitReport(session.run.progress, name, _STEP)
+            for left_s in poll_rounds(session.run.deadline, _POLL_S):
                 if not kube.get(objects.NAMESPACE, sample.NAMESPACE):
                     return
-                session.run.progress(Event(name, _STEP, State.WAITING, "for the namespace to go"))
+                waits("for the namespace to go", left_s)
             raise ProblemError(_stuck(name))
 
     done, failures = session.clusters.each(drop, step=_STEP)
@@ -252,7 +254,8 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         timing=session.run.pod_timing,
     )
     seen = ""
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    waits = WaitReport(session.run.progress, kube.context, _STEP)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         if not (seen := unavailable(kube.get(objects.DEPLOYMENT, deployment, sample.NAMESPACE))):
             break
         try:
@@ -260,7 +263,7 @@ def _wait_running(session: Session, kube: Kube, deployment: str) -> None:
         except ProblemError as error:
             raise ProblemError(_kept(_not_running(kube.context, deployment, seen), *error.problems)) from None
         if pods.problem is None:
-            session.run.progress(Event(kube.context, _STEP, State.WAITING, f"{deployment}: {seen}"))
+            waits(f"{deployment}: {seen}", left_s)
     if seen:
         raise ProblemError(_kept(_not_running(kube.context, deployment, seen), pods.problem))
     app = sample.CLIENT if deployment == sample.CLIENT else sample.SERVICE
@@ -348,11 +351,14 @@ def calls_of(
     with session.run.step(name, _TEST_STEP, f"calling {sample.SERVICE}"):
         probed = _probed(session, name, pod, versions, wait_s)
         calls_made = probed if probed.is_conclusive(versions) else Calls({}, {})
+        waits = WaitReport(session.run.progress, name, _TEST_STEP)
         while calls_made.total < calls:
             if calls_made.is_conclusive(versions) or session.run.remaining_s <= _RESERVE_S:
                 calls_made += Calls({}, {}, given_up=True)
                 break
             calls_made += _called(session, name, pod, calls - calls_made.total, calls_made.each_s)
+            if calls_made.total < calls:
+                waits(f"for responses to {calls} requests, some get none", session.run.remaining_s)
     return calls_made
 
 
@@ -366,16 +372,12 @@ def silent_gateway(session: Session, name: str, pod: str, addresses: Iterable[st
 
 def _probed(session: Session, name: str, pod: str, versions: Collection[str], wait_s: float) -> Calls:
     calls_made = Calls({}, {})
-    reported = False
-    for _ in poll_rounds(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
+    waits = WaitReport(session.run.progress, name, _TEST_STEP)
+    for left_s in poll_rounds(min(time.monotonic() + wait_s, session.run.deadline - _RESERVE_S), _POLL_S):
         calls_made += _called(session, name, pod, len(versions) * _PROBES_PER_VERSION, calls_made.each_s)
         if calls_made.answered.keys() >= set(versions):
             break
-        if not reported:
-            reported = True
-            session.run.progress(
-                Event(name, _TEST_STEP, State.WAITING, "for one response from every version")
-            )
+        waits("for one response from every version", left_s)
     return calls_made
 
 

@@ -18,6 +18,7 @@ from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host.parallel import all_of, poll_rounds
 from istio_mc.gateways.istio.istiod import clusterz, istiod_pods
 from istio_mc.ops.session.pod_watch import PodWatch
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from istio_mc.ops.session.session import Session
 
 _POLL_S = 0.5
-REMIND_S = 60.0
-"""After how long the same thing that is waited for is reported again."""
 
 
 def wait_ready(
@@ -85,24 +84,15 @@ class _WaitProgress:
     """
 
     def __init__(self, session: Session, context: str) -> None:
-        self._session = session
         self._context = context
-        self._last = ""
-        self._reported_s = 0.0
+        self._report = WaitReport(session.run.progress, context, plan.READY)
 
     def __call__(self, problem: Problem, left_s: float) -> None:
-        text, now = problem.message, time.monotonic()
-        if text == self._last:
-            if now - self._reported_s < REMIND_S:
-                return
-            text += f"; {left_s:.0f} s left"
-            if problem.code is Code.GATEWAY_ADDRESS_PENDING:
-                command = istio_mc("address", "--set", f"{self._context}=ADDRESS")
-                text += f"; without a load balancer it gets none: stop, {command}, and install"
-        else:
-            self._last = text
-        self._reported_s = now
-        self._session.run.progress(Event(self._context, plan.READY, State.WAITING, text))
+        remedy = ""
+        if problem.code is Code.GATEWAY_ADDRESS_PENDING:
+            command = istio_mc("address", "--set", f"{self._context}=ADDRESS")
+            remedy = f"without a load balancer it gets none: stop, {command}, and install"
+        self._report(problem.message, left_s, remedy)
 
 
 def watch_pods(session: Session, context: str, step: str, *deployments: str) -> PodWatch:

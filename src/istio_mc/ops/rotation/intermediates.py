@@ -37,6 +37,7 @@ from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
+from istio_mc.ops.session.wait_report import WaitReport
 from istio_mc.ops.upgrade import gate
 
 if TYPE_CHECKING:
@@ -287,12 +288,13 @@ def _change(
     session.run.progress(Event(name, SIGN, State.STARTED))
     istiod = topology.mesh_of(session.settings).istiod
     old: list[str] = []
-    for _ in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
+    waits = WaitReport(session.run.progress, name, SIGN)
+    for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
         old = cacerts.istiods_without(kube, following)
         if not old:
             session.run.progress(Event(name, SIGN, State.DONE))
             return
-        session.run.progress(Event(name, SIGN, State.WAITING, ", ".join(old)))
+        waits(", ".join(old), left_s)
     session.run.progress(Event(name, SIGN, State.FAILED))
     raise ProblemError(_does_not_follow(name, istiod, old))
 

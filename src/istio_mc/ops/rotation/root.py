@@ -53,6 +53,7 @@ from istio_mc.ops.ca.trust import of_roots
 from istio_mc.ops.rotation import cacerts
 from istio_mc.ops.session import rights, topology
 from istio_mc.ops.session.inputs import refuse_unknown_clusters
+from istio_mc.ops.session.wait_report import WaitReport
 from istio_mc.ops.upgrade import gate
 
 if TYPE_CHECKING:
@@ -443,17 +444,14 @@ def _wait(session: Session, todo: RootRotating, root: NewRoot, phase: Phase, nam
     """
     mesh = topology.mesh_of(session.settings)
     missing: list[Problem] = []
-    shown = ""
-    for _ in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
+    waits = WaitReport(session.run.progress, None, todo.title(phase))
+    for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + GATE_S), _POLL_S):
         work = partial(_missing, session, root, phase, todo.members, mesh.istiod)
         found, failures = session.clusters.each(work, names)
         missing = [problem for problems in (*found.values(), *failures.values()) for problem in problems]
         if not missing:
             return
-        seen = few((f"{one.cluster}: {one.seen}" for one in missing), 2)
-        if seen != shown:
-            shown = seen
-            session.run.progress(Event(None, todo.title(phase), State.WAITING, seen))
+        waits(few((f"{one.cluster}: {one.seen}" for one in missing), 2), left_s)
     raise ProblemError(*missing)
 
 

@@ -30,6 +30,7 @@ from istio_mc.ops.link import mint
 from istio_mc.ops.rotation.bound import request_token
 from istio_mc.ops.rotation.prepare import required_in
 from istio_mc.ops.session import rights, topology
+from istio_mc.ops.session.wait_report import WaitReport
 from istio_mc.ops.upgrade import gate
 from istio_mc.ops.upgrade.rollout import restart_control_plane
 from istio_mc.ops.verify.verify import run_checks
@@ -270,7 +271,8 @@ def _wait_for_istiods(
     shown = ", ".join(holders)
     session.run.progress(Event(name, SYNC, State.STARTED, f"as istiods of {shown} have it"))
     missing: Sequence[Result] = ()
-    for _ in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
+    waits = WaitReport(session.run.progress, name, SYNC)
+    for left_s in poll_rounds(min(session.run.deadline, time.monotonic() + SETTLE_S), _POLL_S):
         results = run_checks(session, _CHECKS, now)
         missing = [
             one
@@ -285,7 +287,7 @@ def _wait_for_istiods(
             return
         if unknown:
             raise ProblemError(*(each for one in unknown for each in results.facts.unreachable[one]))
-        session.run.progress(Event(name, SYNC, State.WAITING, missing[0].sentence))
+        waits(missing[0].sentence, left_s)
     session.run.progress(Event(name, SYNC, State.FAILED))
     raise ProblemError(*(one.problem.on(str(one.target.cluster)) for one in missing if one.problem))
 

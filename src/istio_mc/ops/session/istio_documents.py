@@ -6,13 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import plan, yamltext
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, istio_mc
 from istio_mc.domain.istio.operator import istio_operator
 from istio_mc.domain.kube import objects
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.gateways.host import files
 from istio_mc.gateways.host.parallel import all_of, poll_rounds
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,11 +35,11 @@ def apply_remote_gateways(session: Session, context: str, desired: Sequence[Obje
         ProblemError: The kind is not served by the run's deadline, or the API server refuses.
     """
     kube = session.clusters.kubes[context]
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    waits = WaitReport(session.run.progress, context, plan.REMOTE_GATEWAYS)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         if _served(kube):
             break
-        waits = f"for CustomResourceDefinition {GATEWAY_CRD} to be established"
-        session.run.progress(Event(context, plan.REMOTE_GATEWAYS, State.WAITING, waits))
+        waits(f"for CustomResourceDefinition {GATEWAY_CRD} to be established", left_s)
     else:
         raise ProblemError(missing(context, session.clusters.names))
     all_of({document["metadata"]["name"]: partial(kube.apply, document) for document in desired})

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import removal
+from istio_mc.domain.events import Event, State
 from istio_mc.domain.gateway import metallb
 from istio_mc.domain.gateway.address import is_our_gateway
 from istio_mc.domain.hint import Advice, istio_mc
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from istio_mc.ops.session.run import Run
     from istio_mc.ops.session.session import Session
 
+_STEP = "preflight"
 _ISTIO_CONTROLLERS = "istio.io/"
 _BY_US = "app.kubernetes.io/managed-by=istio-mc"
 
@@ -92,6 +94,7 @@ def prepare(session: Session, going: Collection[str] | None = None) -> Uninstall
             or the IDs or networks of clusters that stay contradict each other or the settings.
         ProblemError: istioctl is missing, or refuses the mesh's document.
     """
+    session.run.progress(Event(None, _STEP, State.STARTED, "reading every cluster"))
     observed, failed = session.clusters.each(lambda name: _observe(session.clusters.kubes[name]))
     mesh = topology.mesh_of(session.settings, _version(session, observed))
     istioctl = find_istioctl(os.environ, session.settings.tools.bin_dir, mesh.version, session.run.deadline)
@@ -125,6 +128,7 @@ def prepare(session: Session, going: Collection[str] | None = None) -> Uninstall
         )
 
     settled, unsettled = session.clusters.each(settle, [name for name in observed if name in going])
+    session.run.progress(Event(None, _STEP, State.DONE))
     return Uninstalling(
         clusters=clusters | staying,
         going=tuple(going),

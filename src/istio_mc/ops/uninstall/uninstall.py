@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from istio_mc.domain import removal
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.kube import objects
 from istio_mc.domain.kube.objects import deletion_blockers
@@ -19,6 +18,7 @@ from istio_mc.domain.mesh import (
 from istio_mc.domain.problem import Code, Problem, ProblemError
 from istio_mc.domain.traffic import sample
 from istio_mc.gateways.host.parallel import Failures, all_of, poll_rounds
+from istio_mc.ops.session.wait_report import WaitReport
 from istio_mc.ops.uninstall.leave import forget, named_in_settings, tokens_in_files, tokens_kept
 from istio_mc.ops.uninstall.plan import Uninstalling, removed_namespaces, roots_left
 
@@ -133,12 +133,13 @@ def _wait_for_istiods(session: Session, kube: Kube) -> tuple[str, ...]:
         The names of the pods that are left at the deadline.
     """
     left: tuple[str, ...] = ()
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    waits = WaitReport(session.run.progress, kube.context, _STEP)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         pods = kube.list(objects.POD, SYSTEM_NAMESPACE, labels=_ISTIODS)
         left = tuple(pod["metadata"]["name"] for pod in pods)
         if not left:
             break
-        session.run.progress(Event(kube.context, _STEP, State.WAITING, "for the pods of istiod to go"))
+        waits("for the pods of istiod to go", left_s)
     return left
 
 
@@ -155,12 +156,13 @@ def _still_running(context: str, pods: Collection[str]) -> Problem:
 
 def _wait_gone(session: Session, kube: Kube, namespace: str) -> None:
     seen = ""
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    waits = WaitReport(session.run.progress, kube.context, _STEP)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         live = kube.get(objects.NAMESPACE, namespace)
         if live is None:
             return
         seen = deletion_blockers(live)
-        session.run.progress(Event(kube.context, _STEP, State.WAITING, f"for namespace {namespace} to go"))
+        waits(f"for namespace {namespace} to go", left_s)
     raise ProblemError(_not_gone(kube.context, namespace, seen))
 
 

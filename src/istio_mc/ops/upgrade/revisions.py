@@ -14,6 +14,7 @@ from istio_mc.domain.text import few
 from istio_mc.domain.upgrade import revisions
 from istio_mc.gateways.host.parallel import all_of, poll_rounds
 from istio_mc.gateways.kube import credentials
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,10 +128,11 @@ def remove_old(session: Session, context: str, move: Move, manifest: Sequence[Ob
 def _wait_gone(session: Session, kube: Kube, move: Move) -> None:
     """Waits until no istiod of the old revision runs, or the run's end: deletion does not wait for pods."""
     labels = f"app=istiod,{REVISION_LABEL}={revision_label(move.leaves)}"
-    for _ in poll_rounds(session.run.deadline, _POLL_S):
+    waits = WaitReport(session.run.progress, kube.context, REMOVAL)
+    for left_s in poll_rounds(session.run.deadline, _POLL_S):
         if not running_istiods(kube.list(objects.POD, SYSTEM_NAMESPACE, labels=labels)):
             return
-        session.run.progress(Event(kube.context, REMOVAL, State.WAITING, "for its pods to go"))
+        waits("for its pods to go", left_s)
 
 
 def _delete(kube: Kube, item: Object) -> None:

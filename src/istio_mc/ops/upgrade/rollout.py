@@ -14,7 +14,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.hint import Advice, kubectl
 from istio_mc.domain.istio.discovery import ready_addresses
 from istio_mc.domain.istio.istiod import restart_istiod, running_istiods, unavailable
@@ -30,6 +29,7 @@ from istio_mc.gateways.istio.istiod import read_view
 from istio_mc.gateways.kube.leases import server_time
 from istio_mc.ops.install.install import run_istioctl
 from istio_mc.ops.install.wait import watch_pods
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -141,7 +141,6 @@ class _Rollout:
         self._istiod = istiod
         self._desired = desired
         self._ended = ended
-        self._shown = ""
         self._lacks_since: float | None = None
 
     def follow(self) -> None:
@@ -170,16 +169,15 @@ class _Rollout:
     def _until(self, step: str, deployment: str, waits: Callable[[], str]) -> None:
         pods = watch_pods(self._session, self._context, step, deployment)
         seen = ""
-        for _ in poll_rounds(self._session.run.deadline, _POLL_S, self._ended):
+        report = WaitReport(self._session.run.progress, self._context, step)
+        for left_s in poll_rounds(self._session.run.deadline, _POLL_S, self._ended):
             self._session.check_lease(self._context)
             seen = waits()
             if not seen:
                 return
             if self._lacks_since is not None and time.monotonic() - self._lacks_since > MOST_LACKING_S:
                 raise ProblemError(self._lacking(seen))
-            if seen != self._shown:
-                self._shown = seen
-                self._session.run.progress(Event(self._context, step, State.WAITING, seen))
+            report(seen, left_s)
             pods.check_when_due()
         if self._ended.is_set():
             return  # istioctl failed, and reports why

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-from istio_mc.domain.events import Event, State
 from istio_mc.domain.kube import objects
 from istio_mc.domain.upgrade.workloads import (
     RESTARTABLE,
@@ -19,9 +19,10 @@ from istio_mc.domain.upgrade.workloads import (
 )
 from istio_mc.gateways.host.parallel import poll_rounds
 from istio_mc.gateways.istio.proxies import injected_pods
+from istio_mc.ops.session.wait_report import WaitReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from istio_mc.domain.kube.objects import Object
     from istio_mc.gateways.kube.client import Kube
@@ -65,10 +66,12 @@ def restart(session: Session, context: str, version: str) -> tuple[Remaining, ..
     if not old:
         return ()
     with session.run.step(context, STEP, f"{len(old)} workloads with an older proxy"):
+        waits = WaitReport(session.run.progress, context, STEP)
         for one in old:  # in the order of their namespaces
             session.check_lease(context)
-            session.run.progress(Event(context, STEP, State.WAITING, f"{one.workload} is restarted"))
-            if reason := _restart(session, kube, one):
+            remind = partial(waits, f"{one.workload} is restarted")
+            remind(session.run.remaining_s)
+            if reason := _restart(session, kube, one, remind):
                 reasons[one] = reason
     left = {one.workload: one for one in old_proxies(injected_pods(kube), version)}
     known = {one.workload: reason for one, reason in reasons.items()}
@@ -78,14 +81,19 @@ def restart(session: Session, context: str, version: str) -> tuple[Remaining, ..
     )
 
 
-def _restart(session: Session, kube: Kube, one: OldProxy) -> str:
-    """Restarts a workload as `kubectl rollout restart` does; why not, or why it is not done."""
+def _restart(session: Session, kube: Kube, one: OldProxy, remind: Callable[[float], None]) -> str:
+    """Restarts a workload as `kubectl rollout restart` does; why not, or why it is not done.
+
+    Args:
+        remind: Is called with the seconds left, again and again while this waits.
+    """
     kind = RESTARTABLE.get(one.workload.kind)
     if kind is None:
         return f"a {one.workload.kind} is not restarted: delete its pods when it suits"
     namespace, name = one.workload.namespace, one.workload.name
     why = "it is gone"
-    for _ in poll_rounds(_until(session), _POLL_S):
+    for left_s in poll_rounds(_until(session), _POLL_S):
+        remind(left_s)
         workload = kube.get(kind, name, namespace)
         if workload is None:
             return "it is gone"
@@ -100,7 +108,8 @@ def _restart(session: Session, kube: Kube, one: OldProxy) -> str:
     stamp = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat(timespec="seconds")}
     body = {"spec": {"template": {"metadata": {"annotations": stamp}}}}
     kube.patch(kind, name, namespace, body)
-    for _ in poll_rounds(_until(session), _POLL_S):
+    for left_s in poll_rounds(_until(session), _POLL_S):
+        remind(left_s)
         workload = kube.get(kind, name, namespace)
         if workload is None or rolled_out(workload):
             return ""
