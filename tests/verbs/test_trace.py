@@ -575,6 +575,28 @@ def test_the_hop_that_is_broken_is_named(sampled: Mesh, name: str) -> None:
         assert broken(trace(sampled)) == {}
 
 
+def fix_in_verify(mesh: Mesh, code: str) -> str:
+    """The fix that `verify` prints for a message."""
+    result = mesh.run("verify", "-o", "json")
+    (message,) = [one for one in result.json["messages"] if one["code"] == code]
+    return str(message["hint"])
+
+
+def test_verify_prints_the_same_commands_as_trace_for_pods_without_a_sidecar(sampled: Mesh) -> None:
+    without_injection(sampled["nhn"])
+    by_trace = [one["hint"] for one in trace(sampled, code=4).json["errors"]]
+    assert by_trace
+    assert fix_in_verify(sampled, "services-not-reached") == by_trace[0]
+    assert "label namespace sample" in by_trace[0]
+    assert "rollout restart deployment/reviews" in by_trace[0]
+
+
+def test_verify_prints_the_command_that_edits_the_service_whose_port_differs(sampled: Mesh) -> None:
+    edit(sampled["nhn"], "Service", "reviews", service_spec(ports=[{"name": "grpc", "port": 9080}]))
+    fix = fix_in_verify(sampled, "services-disagree")
+    assert fix.endswith("ports and port names: kubectl --context nhn -n sample edit service reviews")
+
+
 def test_a_cluster_that_does_not_respond_breaks_its_paths_and_no_others(sampled: Mesh) -> None:
     sampled.cut("nhn")
     result = sampled.run("trace", "sample/reviews", "--contexts", ",".join(NAMES), "-o", "json").exits(4)

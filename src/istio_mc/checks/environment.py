@@ -23,6 +23,7 @@ from istio_mc.domain.text import few
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from istio_mc.domain.istio.services import MergedService
     from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.observed import Surroundings
 
@@ -426,6 +427,15 @@ BEFORE_AN_INSTALL = (
 _SHOWN = 5
 
 
+def _make_equal(service: MergedService) -> Advice:
+    command = kubectl(service.odd_cluster, "-n", service.namespace, "edit", "service", service.name)
+    if len(set(service.ports.values())) > 1:
+        return Advice(
+            "rename one if they are different services, or use the same ports and port names: ", command
+        )
+    return Advice("rename one if they are different services, or use the same labels: ", command)
+
+
 def _agree(facts: Facts, _target: Target) -> Finding:
     services = merged(facts.services)
     odd = [one for one in services if not one.agrees]
@@ -437,10 +447,7 @@ def _agree(facts: Facts, _target: Target) -> Finding:
         message="Services merged across clusters have different ports or labels",
         seen=few((f"{one} ({one.disagreement})" for one in odd), _SHOWN, "; "),
         expected="the same ports and labels in all clusters, or different names",
-        hint=Advice(
-            "make them equal, or rename one, or keep it in its cluster with clusterLocal: true in "
-            "meshConfig.serviceSettings"
-        ),
+        hint=_make_equal(odd[0]),
     )
     return Finding(f"{len(odd)} of {len(services)} differ", problem)
 

@@ -8,6 +8,7 @@ and then closed.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,23 @@ class Services:
         """The addresses of ready endpoints of the services that a gateway passes connections through to."""
         keys = dict.fromkeys((one.namespace, one.service) for one in self.meshed)
         return {key: self.addresses[key] for key in keys if key in self.addresses}
+
+
+def namespaces_without_sidecar(services: Mapping[str, Services]) -> dict[str, frozenset[str]]:
+    """The namespaces, by context, of Services whose pods have a sidecar in another cluster only."""
+    meshed_in = {
+        context: {(one.namespace, one.service) for one in here.meshed} for context, here in services.items()
+    }
+    anywhere = {key for keys in meshed_in.values() for key in keys}
+    return {
+        context: namespaces
+        for context, here in services.items()
+        if (
+            namespaces := frozenset(
+                key[0] for key in anywhere - meshed_in[context] if here.endpoints.get(key)
+            )
+        )
+    }
 
 
 def meshed(services: Iterable[Object], pods: Iterable[Object]) -> tuple[Meshed, ...]:
@@ -162,6 +180,16 @@ class MergedService:
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def odd_cluster(self) -> str:
+        """The context whose ports, or else labels, fewest others have; of several the last."""
+        if len(set(self.ports.values())) > 1:
+            values = dict(self.ports)
+        else:
+            values = {c: tuple(f"{k}={v}" for k, v in sorted(of.items())) for c, of in self.labels.items()}
+        counts = Counter(values.values())
+        return min(reversed(values), key=lambda context: counts[values[context]])
 
     @property
     def disagreement(self) -> str:

@@ -34,6 +34,7 @@ class Configuration:
     """What users write in a cluster, and the pods with a sidecar.
 
     Attributes:
+        bare: Running pods of the namespaces in which a Service has pods without a sidecar, as far as read.
         network_policies: Those of all namespaces; None: this user may not list them.
         enforcing: DaemonSets that enforce them; empty also if there are no NetworkPolicies.
         ingresses: Those of all namespaces; None: this user may not list them.
@@ -42,6 +43,7 @@ class Configuration:
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     config: IstioConfig = field(default_factory=IstioConfig, repr=False)
     pods: tuple[Object, ...] = field(default=(), repr=False)
+    bare: tuple[Object, ...] = field(default=(), repr=False)
     network_policies: tuple[Object, ...] | None = field(default=(), repr=False)
     enforcing: tuple[str, ...] = ()
     ingresses: tuple[Object, ...] | None = field(default=(), repr=False)
@@ -113,7 +115,7 @@ class Sources:
 
     @cached_property
     def _pods(self) -> dict[str, Object]:
-        return _by_address(self.configuration.pods)
+        return _by_address((*self.configuration.bare, *self.configuration.pods))
 
     @cached_property
     def _clients(self) -> dict[str, list[Object]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from istio_mc.domain.istio.proxies import (
     DistributedRoots,
     ProxiesHold,
     Serving,
+    abridged,
     gateway_pods,
     ready,
     root_config_map,
 )
+from istio_mc.domain.istio.services import namespaces_without_sidecar
 from istio_mc.domain.kube import objects
 from istio_mc.domain.links.remote_secrets import of_cluster, remote_secrets_of
 from istio_mc.domain.mesh import EAST_WEST_GATEWAY, SYSTEM_NAMESPACE
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from istio_mc.domain.istio.pod_faults import PodFault
     from istio_mc.domain.istio.services import Services
+    from istio_mc.domain.kube.objects import Object
     from istio_mc.domain.links.remote_secrets import Access, AccessResult
     from istio_mc.domain.observed import Observed
     from istio_mc.domain.problem import Problem
@@ -127,6 +130,27 @@ def _peers(snapshot: MeshSnapshot, name: str) -> Mapping[Access, AccessResult]:
     calls = {a: partial(try_access, name, a, snapshot.session.run.deadline) for a in accesses}
     results = all_of({str(number): call for number, call in enumerate(calls.values())})
     return dict(zip(calls, results.values(), strict=True))
+
+
+def _with_bare_pods(
+    session: Session, services: Mapping[str, Services], configuration: Mapping[str, Configuration]
+) -> dict[str, Configuration]:
+    """Adds the pods of Services that have a sidecar in another cluster only: a fix names what runs them."""
+    needed = {
+        name: namespaces
+        for name, namespaces in namespaces_without_sidecar(services).items()
+        if name in configuration
+    }
+
+    def read(name: str) -> tuple[Object, ...]:
+        kube = session.clusters.kubes[name]
+        running = partial(kube.list, objects.POD, fields="status.phase=Running")
+        pods = all_of({namespace: partial(running, namespace) for namespace in needed[name]})
+        found = [pod for one in pods.values() for pod in one]
+        return tuple(abridged(pod) for pod in found if not pod["metadata"].get("deletionTimestamp"))
+
+    bare, _ = session.clusters.each(read, needed)
+    return {name: replace(one, bare=bare.get(name, ())) for name, one in configuration.items()}
 
 
 PROBES: tuple[Probe, ...] = (
@@ -238,7 +262,7 @@ def gather(
         serving=answers[Observation.SERVING],
         proxies=answers[Observation.PROXIES],
         discovery=views,
-        configuration=answers[Observation.CONFIGURATION],
+        configuration=_with_bare_pods(session, services, answers[Observation.CONFIGURATION]),
         distributed_roots=answers[Observation.DISTRIBUTED_ROOTS],
         releases=session.run.releases,
         now=now,
